@@ -1,0 +1,41 @@
+//! The two things no rule may take from the air: the time and randomness.
+//!
+//! Everything that needs either is handed a [`Clock`] or a [`Rng`]; the ambient sources are banned by `clippy.toml`
+//! everywhere but in the two implementations below, so a test can hold an hour still or replay an identifier.
+
+use jiff::Timestamp;
+use std::fmt::Debug;
+
+/// Tells the current instant.
+pub trait Clock: Debug + Send + Sync {
+    /// The current instant, UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// Fills bytes that nobody can predict.
+pub trait Rng: Debug + Send + Sync {
+    /// Fills `bytes` completely; never returns short.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The machine's own clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// The operating system's generator, through aws-lc.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRng;
+
+impl Rng for SystemRng {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's randomness is read")]
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the operating system always has randomness to give");
+    }
+}
