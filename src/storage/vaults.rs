@@ -89,7 +89,7 @@ pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, Sto
 /// Makes a vault.
 ///
 /// # Errors
-/// The constraint `vaults_place_unique` when there is one of this kind in the same place.
+/// The constraint `vaults_place_key` when there is one of this kind in the same place.
 pub async fn create(tx: &mut WriteTx, permit: &Permit, row: &VaultRow, now: Timestamp) -> Result<(), StoreError> {
     assert!(covers(permit, row));
     let mut place = row.proposal.map_or_else(|| row.call.to_string(), |id| format!("{id}/{}", row.kind));
