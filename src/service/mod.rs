@@ -1,1 +1,197 @@
-//! (in preparation)
+//! The operations, one readable function each: visible? permitted? does the rule allow it? then the effect and its log entry
+//! in one unit of work.
+//!
+//! Nothing here knows HTTP, and nothing here compares roles: policy does. A function that changes anything goes through
+//! [`unit::Act`], a function that only looks through [`unit::View`].
+
+pub mod calls;
+pub mod decisions;
+pub mod directory;
+pub mod documents;
+pub mod entries;
+pub mod manifests;
+pub mod operator;
+pub mod programs;
+pub mod proposals;
+pub mod reviews;
+pub mod state;
+pub mod unit;
+pub mod vaults;
+
+use crate::{
+    domain::{
+        Refusal,
+        ambient::{Clock, Rng},
+        id::{MemberId, PartnerCode, Sha256},
+    },
+    policy::Engine,
+    sealing::statement::StatementError,
+    storage::{Blobs, Db, StoreError, idempotency::Recorded},
+};
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The exchange: everything that an operation needs.
+#[derive(Debug)]
+pub struct Exchange {
+    pub db: Db,
+    pub blobs: Blobs,
+    pub policies: ArcSwap<Engine>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    /// The partner that hosts the exchange.
+    pub host: PartnerCode,
+    /// Largest ciphertext that any slot takes here, in bytes.
+    pub document_limit: u64,
+}
+
+/// Who is asking: a certificate under a partner's anchor, and the member that a key card names for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    pub member: MemberId,
+    /// The certificate the caller came with.
+    pub certificate: Sha256,
+}
+
+/// What makes a repeated request recognisable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    pub key: String,
+    /// Digest over method, path, precondition and body.
+    pub request_sha256: Sha256,
+}
+
+/// Everything about a request that is not its body.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub principal: Principal,
+    /// None for reads, which are repeated rather than remembered.
+    pub idempotency: Option<Idempotency>,
+    /// The `If-Match` header.
+    pub if_match: Option<String>,
+}
+
+impl Asked {
+    /// A read that leaves an entry in the log.
+    #[must_use]
+    pub fn read(principal: &Principal) -> Self {
+        Self { principal: principal.clone(), idempotency: None, if_match: None }
+    }
+}
+
+/// Why an operation was not done. Nothing of it remains.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The thing does not exist, or the caller may not know of it: one answer for both.
+    #[error("not found")]
+    Hidden,
+    /// Policy does not permit it.
+    #[error("{0}")]
+    Denied(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The body has the right shape but a value that cannot be meant.
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the bytes are not a complete age file: {0}")]
+    NotSealed(String),
+    #[error("the bytes have another {0} than announced")]
+    NotAsAnnounced(&'static str),
+    #[error("at most {limit} bytes are taken")]
+    TooLarge { limit: u64 },
+    #[error("the bytes stopped coming before the end")]
+    Interrupted,
+    #[error("no key card in force names this certificate")]
+    NotAMember,
+    #[error("send the `ETag` you read in `If-Match`")]
+    PreconditionRequired,
+    #[error("it is at `{current}` now")]
+    PreconditionFailed { current: String },
+    #[error("the key was first used for another request")]
+    IdempotencyKeyReused,
+    #[error("the cursor is not one of ours")]
+    BadCursor,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<StatementError> for ServiceError {
+    fn from(error: StatementError) -> Self {
+        Refusal::Statement { fault: error.to_string() }.into()
+    }
+}
+
+/// The result of an operation.
+pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
+
+/// The answer to an act, as it is recorded for a repeated request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// JSON; empty with status 204.
+    pub body: Vec<u8>,
+    pub etag: Option<String>,
+    pub location: Option<String>,
+    /// Whether it is the answer that an earlier, equal request got.
+    pub is_replay: bool,
+}
+
+impl Answer {
+    /// An answer with a JSON body.
+    #[must_use]
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("our bodies have string keys and finite numbers");
+        Self { status, body, etag: None, location: None, is_replay: false }
+    }
+
+    /// 201 with the address of what was made.
+    #[must_use]
+    pub fn created(location: String, body: &impl Serialize) -> Self {
+        Self { location: Some(location), ..Self::json(201, body) }
+    }
+
+    /// 204: done, nothing to say.
+    #[must_use]
+    pub fn done() -> Self {
+        Self { status: 204, body: Vec::new(), etag: None, location: None, is_replay: false }
+    }
+
+    /// The same with an `ETag`.
+    #[must_use]
+    pub fn with_etag(self, etag: String) -> Self {
+        Self { etag: Some(etag), ..self }
+    }
+
+    fn recorded(&self, request_sha256: Sha256, created_at: Timestamp) -> Recorded {
+        Recorded {
+            request_sha256,
+            status: self.status,
+            content_type: (!self.body.is_empty()).then(|| "application/json".to_owned()),
+            body: self.body.clone(),
+            etag: self.etag.clone(),
+            location: self.location.clone(),
+            created_at,
+        }
+    }
+
+    fn replayed(recorded: Recorded) -> Self {
+        Self {
+            status: recorded.status,
+            body: recorded.body,
+            etag: recorded.etag,
+            location: recorded.location,
+            is_replay: true,
+        }
+    }
+}
+
+/// Asks a policy outcome for its permit, or says why there is none.
+fn permitted(outcome: crate::policy::Outcome) -> Result<crate::policy::Permit> {
+    match outcome {
+        crate::policy::Outcome::Permitted(permit) => Ok(permit),
+        crate::policy::Outcome::Denied(reasons) => Err(ServiceError::Denied(reasons.to_string())),
+        crate::policy::Outcome::Hidden(_) => Err(ServiceError::Hidden),
+    }
+}

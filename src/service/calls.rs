@@ -1,0 +1,414 @@
+//! Calls: draft, publish, amend, extend, cancel, and who bears which role.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    state::{self, CallState},
+    unit::{Act, Subject, View},
+    vaults,
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::{self as rules, AmendmentEffect, Extension, ExtensionScope, Phase},
+        entry::EntryKind,
+        id::{CallId, MemberId, ProgramId},
+        member::CallRole,
+    },
+    policy::{Action, Resource},
+    sealing::statement::{CallPublication, VaultKind},
+    storage::{
+        calls::{self, NewText},
+        vaults as vault_store,
+    },
+    wire::{
+        call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder},
+        page::{self, Page},
+    },
+};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Drafts a call; its author becomes its first officer.
+pub async fn draft(exchange: &Exchange, asked: &Asked, body: &DraftCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let program = state::program(&mut act.tx, body.program).await?.ok_or(ServiceError::Hidden)?;
+    let permit = act.authorize(Action::CreateCall, Resource::Program(&program.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    body.text.to_domain()?.validate(&program.row.partners)?;
+    let id = CallId::new(&*exchange.clock, &*exchange.rng);
+    let (json, sha256) = (body.text.canonical(), body.text.digest());
+    calls::draft(&mut act.tx, &permit, id, body.program, NewText { json: &json, sha256 }, act.now).await?;
+    let subject = Subject { program: Some(body.program), call: Some(id), proposal: None };
+    act.log(EntryKind::CallDrafted, subject, &json!({ "text_sha256": sha256 })).await?;
+    let call = act.call(id).await?;
+    let answer = Answer::created(format!("/v1/calls/{id}"), &answer(&call, &act.me.id)).with_etag(etag(&call));
+    act.finish(answer).await
+}
+
+/// Replaces the text of a draft.
+pub async fn edit(exchange: &Exchange, asked: &Asked, id: CallId, body: &EditCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::EditCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    act.require_match(&etag(&call))?;
+    need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
+    body.text.to_domain()?.validate(&call.program.row.partners)?;
+    let (json, sha256) = (body.text.canonical(), body.text.digest());
+    calls::edit(&mut act.tx, &permit, id, NewText { json: &json, sha256 }).await?;
+    act.log(EntryKind::CallEdited, Subject::call(&call), &json!({ "text_sha256": sha256 })).await?;
+    finish(act, id).await
+}
+
+/// Publishes a draft with the vault that proposals will be wrapped to.
+pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::PublishCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    act.require_match(&etag(&call))?;
+    need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
+    let (publication, text) = verified_publication(&mut act, &call, 1, &body.publication).await?;
+    if publication.text_sha256 != call.row.text_sha256 {
+        return Err(statement("the publication says another text than the draft; edit the draft first"));
+    }
+    if text.schedule.deadline_at <= act.now {
+        return Err(Refusal::CallText { fault: "the deadline has already passed".into() }.into());
+    }
+    let Some(vault) = &body.vault else { return Err(statement("the call vault's statement is missing")) };
+    let vault = vaults::verified(&mut act, vault, VaultKind::Call, id, None).await?;
+    if vault.id != publication.vault || vault.recipient != publication.recipient {
+        return Err(statement("the publication names another vault than the one sent with it"));
+    }
+    let new_text = NewText { json: &call.row.text_json, sha256: call.row.text_sha256 };
+    calls::publish(&mut act.tx, &permit, id, 1, 1, new_text, &body.publication, Some(vault.id), act.now).await?;
+    vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
+    for key in &body.keys {
+        vaults::add_call_key(&mut act, &permit, &call, &vault, key).await?;
+    }
+    let officers = call.facts.officers.clone();
+    let held: BTreeSet<String> =
+        vault_store::keys(&mut act.tx, vault.id).await?.into_iter().map(|key| key.holder).collect();
+    if let Some(member) = officers.into_iter().find(|officer| !held.contains(&officer.to_string())) {
+        let fault = format!("officer `{member}` would hold no key to the call vault");
+        return Err(Refusal::WrapRefused { fault }.into());
+    }
+    let payload = json!({
+        "version": 1,
+        "text_sha256": call.row.text_sha256,
+        "vault": vault.id,
+        "recipient": vault.recipient,
+        "publication": body.publication,
+    });
+    act.log(EntryKind::CallPublished, Subject::call(&call), &payload).await?;
+    finish(act, id).await
+}
+
+/// Amends a published call. What that does to proposals already handed in follows from what changed.
+pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::AmendCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    act.require_match(&etag(&call))?;
+    need(&call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
+    let reason = required_reason(body.reason.as_deref())?;
+    let version = call.row.version + 1;
+    let (publication, text) = verified_publication(&mut act, &call, version, &body.publication).await?;
+    if Some(publication.vault) != call.row.vault {
+        return Err(statement("an amendment keeps the call's vault"));
+    }
+    if text.schedule.deadline_at < call.text.schedule.deadline_at {
+        let (until, present) = (text.schedule.deadline_at, call.text.schedule.deadline_at);
+        return Err(Refusal::ExtensionBackwards { until, present }.into());
+    }
+    let effect = call.text.amendment_effect(&text);
+    let voided = count_voided(&mut act, &call, effect).await?;
+    if body.dry_run {
+        let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
+        return act.finish_read(Answer::json(200, &amended)).await;
+    }
+    let baseline = if effect == AmendmentEffect::Resubmit { version } else { call.row.baseline };
+    let wire_text: CallText = serde_json::from_value(publication.text.clone())
+        .map_err(|error| ServiceError::Malformed(format!("the text of the call: {error}")))?;
+    let json = wire_text.canonical();
+    let new_text = NewText { json: &json, sha256: publication.text_sha256 };
+    calls::publish(&mut act.tx, &permit, id, version, baseline, new_text, &body.publication, None, act.now).await?;
+    let payload = json!({
+        "version": version,
+        "text_sha256": publication.text_sha256,
+        "effect": effect,
+        "reason": reason,
+        "publication": body.publication,
+    });
+    act.log(EntryKind::CallAmended, Subject::call(&call), &payload).await?;
+    let call = act.call(id).await?;
+    let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
+    let answer = Answer::json(200, &amended).with_etag(etag(&call));
+    act.finish(answer).await
+}
+
+/// Moves the deadline for everyone, one partner or one proposal.
+pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &ExtendCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let call_permit = act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
+    let (scope, permit, subject, present, kind) = match (&body.partner, body.proposal) {
+        (None, None) => {
+            let present = call.text.schedule.deadline_for(&call.row.extensions, None);
+            (ExtensionScope::Everyone, call_permit, Subject::call(&call), present, EntryKind::CallExtended)
+        }
+        (Some(partner), None) => {
+            if !call.text.eligible.contains(partner) {
+                return Err(Refusal::NotEligible { partner: partner.clone() }.into());
+            }
+            let scope = ExtensionScope::Partner(partner.clone());
+            let present = call.text.schedule.deadline_for(&call.row.extensions, None);
+            let own = call.row.extensions.iter().filter(|extension| extension.scope == scope);
+            let present = own.map(|extension| extension.until).fold(present, jiff::Timestamp::max);
+            (scope, call_permit, Subject::call(&call), present, EntryKind::CallExtended)
+        }
+        (None, Some(proposal)) => {
+            let proposal = act.proposal(proposal).await?;
+            let permit = act.authorize(Action::ExtendProposal, Resource::Proposal(&proposal.facts))?;
+            if proposal.row.call != id {
+                return Err(ServiceError::Hidden);
+            }
+            let (present, subject) = (proposal.limits.deadline_at, Subject::proposal(&proposal));
+            (ExtensionScope::Proposal(proposal.row.id), permit, subject, present, EntryKind::ProposalExtended)
+        }
+        _ => return Err(ServiceError::Malformed("name a partner or a proposal, not both".into())),
+    };
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let phases = [Phase::Announced, Phase::Open, Phase::Grace];
+    need(&call, &phases, "a published call that nobody has opened yet")?;
+    let reason = required_reason(Some(&body.reason))?;
+    if body.until.0 <= present || body.until.0 <= act.now {
+        return Err(Refusal::ExtensionBackwards { until: body.until.0, present: present.max(act.now) }.into());
+    }
+    let extension = Extension { scope, until: body.until.0 };
+    calls::extend(&mut act.tx, &permit, id, &extension, reason, act.now).await?;
+    let payload = json!({ "until": body.until, "partner": body.partner, "reason": reason });
+    act.log(kind, subject, &payload).await?;
+    finish(act, id).await
+}
+
+/// Cancels a call before anything is decided.
+pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if call.phase == Phase::Cancelled {
+        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
+    }
+    let reason = required_reason(Some(&body.reason))?;
+    calls::cancel(&mut act.tx, &permit, id, act.now).await?;
+    act.log(EntryKind::CallCancelled, Subject::call(&call), &json!({ "reason": reason })).await?;
+    finish(act, id).await
+}
+
+/// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
+pub async fn grant(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: CallId,
+    member: &MemberId,
+    body: &GrantRoles,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let present = call.row.roles.get(member).cloned().unwrap_or_default();
+    let gains = body.roles.difference(&present).next().is_some();
+    let permit = if gains {
+        // Whether the caller may know of the call comes before what is known of the member.
+        act.authorize(Action::ViewCall, Resource::Call(&call.facts))?;
+        let subject = act.member(member).await?;
+        act.authorize(Action::GrantRole, Resource::CallMember { call: &call.facts, subject: &subject })?
+    } else {
+        act.authorize(Action::RevokeRole, Resource::Call(&call.facts))?
+    };
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
+    if loses_office && call.facts.officers.len() == 1 {
+        let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
+        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
+    }
+    calls::set_roles(&mut act.tx, &permit, id, member, &body.roles, act.now).await?;
+    let kind = if gains { EntryKind::RoleGranted } else { EntryKind::RoleRevoked };
+    let payload = json!({ "member": member, "roles": body.roles });
+    act.log(kind, Subject::call(&call), &payload).await?;
+    if let Some(vault) = call.row.vault.filter(|_| loses_office) {
+        vaults::remove_keys(&mut act, &permit, Subject::call(&call), vault, member).await?;
+    }
+    act.finish(Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() })).await
+}
+
+/// Who bears which role.
+pub async fn roles(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<RoleHolder>> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = view.call(id).await?;
+    view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let items = call.row.roles.into_iter().map(|(member, roles)| RoleHolder { member, roles }).collect();
+    Ok(Page { items, next: None })
+}
+
+/// A page of the calls that the caller may know of.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    program: Option<ProgramId>,
+    mut after: Option<CallId>,
+    limit: u32,
+) -> Result<Page<Call>> {
+    let mut view = View::open(exchange, principal).await?;
+    let mut items: Vec<Call> = Vec::new();
+    loop {
+        let ids = calls::ids(&mut view.tx, program, after, page::MAX_PAGE).await?;
+        let is_last = ids.len() < page::MAX_PAGE as usize;
+        for id in ids {
+            after = Some(id);
+            let Some(call) = state::call(&mut view.tx, id, view.now).await? else { continue };
+            if !view.sees(Resource::Call(&call.facts)) {
+                continue;
+            }
+            if items.len() == limit as usize {
+                return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
+            }
+            items.push(answer(&call, &view.me.id));
+        }
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+    }
+}
+
+/// One call and its `ETag`.
+pub async fn show(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<(Call, String)> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = view.call(id).await?;
+    Ok((answer(&call, &view.me.id), etag(&call)))
+}
+
+/// How a call stands, counted over what the caller may see.
+pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Progress> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = view.call(id).await?;
+    view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
+    let mut progress =
+        Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
+    let (mut after, mut known) = (None, BTreeMap::new());
+    loop {
+        let page = state::proposals_page(&mut view.tx, Some(id), after, page::MAX_PAGE, &mut known, view.now).await?;
+        let Some(last) = page.last() else { return Ok(progress) };
+        after = Some(last.row.id);
+        for proposal in page.iter().filter(|proposal| view.sees(Resource::Proposal(&proposal.facts))) {
+            *progress.proposals.entry(proposal.status.to_string()).or_default() += 1;
+            progress.assignments += u32::try_from(proposal.row.assigned.len()).unwrap_or(u32::MAX);
+            progress.reviews += u32::try_from(proposal.row.reviewed.len()).unwrap_or(u32::MAX);
+            progress.decided += u32::from(proposal.row.is_decided);
+        }
+    }
+}
+
+/// The call as it travels.
+pub(super) fn answer(call: &CallState, me: &MemberId) -> Call {
+    let schedule = &call.text.schedule;
+    Call {
+        id: call.row.id,
+        program: call.row.program,
+        lead: call.program.row.lead.clone(),
+        phase: call.phase,
+        version: call.row.version,
+        text: call.wire_text.clone(),
+        text_sha256: call.row.text_sha256,
+        publication: call.row.publication.clone(),
+        vault: call.row.vault,
+        deadline_at: schedule.deadline_for(&call.row.extensions, None).into(),
+        sealed_until: schedule.sealed_until(&call.row.extensions).into(),
+        my_roles: call.row.roles.get(me).cloned().unwrap_or_default(),
+    }
+}
+
+fn etag(call: &CallState) -> String {
+    format!("\"{}\"", call.row.revision)
+}
+
+fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> Result<()> {
+    if phases.contains(&call.phase) {
+        Ok(())
+    } else {
+        Err(Refusal::WrongPhase { phase: call.phase, needed }.into())
+    }
+}
+
+fn required_reason(reason: Option<&str>) -> Result<&str> {
+    reason
+        .map(str::trim)
+        .filter(|reason| (1..=1000).contains(&reason.len()))
+        .ok_or_else(|| ServiceError::Malformed("a reason of 1 to 1000 bytes is needed".into()))
+}
+
+fn statement(fault: &str) -> ServiceError {
+    Refusal::Statement { fault: fault.to_owned() }.into()
+}
+
+async fn verified_publication(
+    act: &mut Act<'_>,
+    call: &CallState,
+    version: u32,
+    jws: &str,
+) -> Result<(CallPublication, rules::CallText)> {
+    let publication = act.signed::<CallPublication>(jws).await?.statement;
+    if publication.call != call.row.id || publication.version != version {
+        return Err(statement("the publication is for another call or version"));
+    }
+    if publication.host != *act.me.id.partner() {
+        return Err(statement("the publication names another partner than its signer's"));
+    }
+    let text: CallText = serde_json::from_value(publication.text.clone())
+        .map_err(|error| ServiceError::Malformed(format!("the text of the call: {error}")))?;
+    if text.digest() != publication.text_sha256 {
+        return Err(statement("the text has members or forms that this exchange would not keep"));
+    }
+    let text = text.to_domain()?;
+    text.validate(&call.program.row.partners)?;
+    Ok((publication, text))
+}
+
+async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {
+    if effect == AmendmentEffect::Keeps {
+        return Ok(0);
+    }
+    let (mut after, mut known, mut voided) = (None, BTreeMap::new(), 0);
+    loop {
+        let page =
+            state::proposals_page(&mut act.tx, Some(call.row.id), after, page::MAX_PAGE, &mut known, act.now).await?;
+        let Some(last) = page.last() else { return Ok(voided) };
+        after = Some(last.row.id);
+        let policies = act.exchange.policies.load();
+        for proposal in page.iter().filter(|p| p.standing().is_some()) {
+            voided += u32::from(policies.visible(&act.me, Resource::Proposal(&proposal.facts)));
+        }
+    }
+}
+
+async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {
+    let call = act.call(id).await?;
+    let answer = Answer::json(200, &answer(&call, &act.me.id)).with_etag(etag(&call));
+    act.finish(answer).await
+}

@@ -1,0 +1,237 @@
+//! Partners, members and key cards: who is who, and who vouched for it.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{MemberId, PartnerCode, Sha256},
+    },
+    policy::{Action, Resource},
+    sealing::{
+        card::{CardStatus, KeyCard, PartnerCard},
+        statement::verify_signed,
+    },
+    storage::{
+        StoreError, Tx, entries,
+        members::{self, MemberRow},
+        partners::{self, PartnerRow},
+    },
+    wire::{
+        directory::{Me, Member, Partner, PublishKeyCard},
+        page::{self, Page},
+    },
+};
+use serde_json::json;
+
+/// What the TLS layer proved about the caller.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub partner: PartnerCode,
+    pub certificate: Sha256,
+    /// The member that the certificate's URI names.
+    pub named: Option<MemberId>,
+}
+
+/// The member behind a certificate, if a key card in force names it: the certificate's own URI says who it is, and where a
+/// partner cannot issue such certificates, the key card pins the certificate. Either way the key card must be in force.
+pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Principal>> {
+    let mut tx = exchange.db.read().await?;
+    let pinned = members::by_certificate(&mut tx, &peer.partner, &peer.certificate).await?;
+    let member = match (&peer.named, pinned) {
+        // A certificate that names one member and is pinned by another's card is nobody's.
+        (Some(named), Some(pinned)) if *named != pinned => None,
+        (Some(named), _) => Some(named.clone()),
+        (None, pinned) => pinned,
+    };
+    let Some(member) = member else { return Ok(None) };
+    let row = members::find(&mut tx, &member).await?.filter(|row| row.is_in_force(exchange.clock.now()));
+    Ok(row.map(|row| Principal { member: row.member, certificate: peer.certificate }))
+}
+
+/// Who the exchange takes the caller for; also for callers without a key card.
+pub async fn me(exchange: &Exchange, peer: &Peer) -> Result<Me> {
+    let principal = identify(exchange, peer).await?;
+    let mut tx = exchange.db.read().await?;
+    let row = match &principal {
+        Some(principal) => members::find(&mut tx, &principal.member).await?,
+        None => None,
+    };
+    Ok(Me {
+        partner: peer.partner.clone(),
+        member: row.as_ref().map(|row| row.member.clone()),
+        organisation: row.as_ref().map(|row| row.organisation.clone()),
+        roles: row.map(|row| row.roles).unwrap_or_default(),
+        certificate: peer.certificate,
+        host: exchange.host.clone(),
+        now: exchange.clock.now().into(),
+    })
+}
+
+/// Every partner.
+pub async fn list_partners(exchange: &Exchange, principal: &Principal) -> Result<Page<Partner>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    let rows = partners::all(&mut view.tx).await?;
+    Ok(Page { items: rows.into_iter().map(|row| partner(exchange, row)).collect(), next: None })
+}
+
+/// One partner.
+pub async fn show_partner(exchange: &Exchange, principal: &Principal, code: &PartnerCode) -> Result<Partner> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    let row = partners::find(&mut view.tx, code).await?.ok_or(ServiceError::Hidden)?;
+    Ok(partner(exchange, row))
+}
+
+/// A page of members, of one partner or of all.
+pub async fn list_members(
+    exchange: &Exchange,
+    principal: &Principal,
+    of: Option<&PartnerCode>,
+    after: Option<String>,
+    limit: u32,
+) -> Result<Page<Member>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    let mut rows = members::page(&mut view.tx, of, after.as_deref(), limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| page::cursor(&row.member.to_string()));
+    Ok(Page { items: rows.into_iter().map(member).collect(), next })
+}
+
+/// One member.
+pub async fn show_member(exchange: &Exchange, principal: &Principal, id: &MemberId) -> Result<Member> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    members::find(&mut view.tx, id).await?.map(member).ok_or(ServiceError::Hidden)
+}
+
+/// Publishes a key card that a registrar of the member's partner signed.
+///
+/// The very first card of a partner is its registrar's own: nobody is a member yet, so the card is accepted for what it
+/// proves, namely that the enrolled registrar key signed it and the same certificate is on the connection.
+pub async fn publish_key_card(
+    exchange: &Exchange,
+    asked: Option<&Asked>,
+    peer: &Peer,
+    id: &MemberId,
+    body: &PublishKeyCard,
+) -> Result<Answer> {
+    let Some(asked) = asked else { return publish_first(exchange, peer, id, body).await };
+    let mut act = Act::begin(exchange, asked).await?;
+    let permit = act.authorize(Action::PublishKeyCard, Resource::Partner(id.partner()))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let (card, row) = verified_card(&mut act.tx, id, body).await?;
+    let present = members::find(&mut act.tx, id).await?.map_or(0, |row| row.serial);
+    if row.serial <= present {
+        return Err(Refusal::StaleKeyCard { given: row.serial, present }.into());
+    }
+    members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
+        .await
+        .map_err(certificate_taken)?;
+    act.log(EntryKind::KeyCardPublished, Subject::default(), &card_payload(&row, body)).await?;
+    act.finish(Answer::json(200, &member(row))).await
+}
+
+async fn publish_first(exchange: &Exchange, peer: &Peer, id: &MemberId, body: &PublishKeyCard) -> Result<Answer> {
+    let mut tx = exchange.db.write().await?;
+    let now = exchange.clock.now();
+    let (card, row) = verified_card(&mut tx, id, body).await?;
+    let signed = verify_signed::<KeyCard>(&body.key_card)?;
+    let is_own = signed.signer_spki == peer.certificate
+        && card.pins(&peer.certificate)
+        && *id.partner() == peer.partner
+        && peer.named.as_ref().is_none_or(|named| named == id);
+    let present = members::find(&mut tx, id).await?;
+    if !is_own || present.as_ref().is_some_and(|present| row.serial <= present.serial) {
+        return Err(ServiceError::NotAMember);
+    }
+    let registrar = crate::policy::facts::MemberFacts {
+        roles: card.roles.clone(),
+        ..super::state::member_facts(exchange, &row)
+    };
+    let outcome =
+        exchange.policies.load().authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
+    let permit = super::permitted(outcome)?;
+    members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)
+        .await
+        .map_err(certificate_taken)?;
+    let kind = EntryKind::KeyCardPublished;
+    let payload = card_payload(&row, body);
+    let readers = kind.readers(false);
+    let entry =
+        super::unit::new_entry(exchange, kind, readers, Subject::default(), Some(id.clone()), now, &payload);
+    entries::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(Answer::json(200, &member(row)))
+}
+
+async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Result<(KeyCard, MemberRow)> {
+    let row = partners::find(tx, id.partner()).await?.ok_or(ServiceError::Hidden)?;
+    let partner = PartnerCard::from_json(row.card.as_bytes())?;
+    let signed = KeyCard::verify_issued(&body.key_card, &partner)?;
+    let card = signed.statement;
+    if card.member != *id {
+        let fault = format!("the key card is about `{}`", card.member);
+        return Err(Refusal::Statement { fault }.into());
+    }
+    let row = MemberRow {
+        member: card.member.clone(),
+        name: card.name.clone(),
+        organisation: card.organisation.clone(),
+        roles: card.roles.clone(),
+        key_card: body.key_card.clone(),
+        serial: card.serial,
+        is_active: card.status == CardStatus::Active,
+        valid_from: card.valid_from,
+        valid_until: card.valid_until,
+    };
+    Ok((card, row))
+}
+
+fn card_payload(row: &MemberRow, body: &PublishKeyCard) -> serde_json::Value {
+    json!({
+        "member": row.member,
+        "serial": row.serial,
+        "is_active": row.is_active,
+        "key_card_sha256": Sha256::of(body.key_card.as_bytes()),
+    })
+}
+
+fn certificate_taken(error: StoreError) -> ServiceError {
+    if error.constraint() == Some("member_certificates_pkey") {
+        let fault = "another member's key card names one of the certificates".to_owned();
+        return Refusal::Statement { fault }.into();
+    }
+    error.into()
+}
+
+fn partner(exchange: &Exchange, row: PartnerRow) -> Partner {
+    Partner {
+        is_host: row.partner == exchange.host,
+        code: row.partner,
+        name: row.name,
+        zone: row.zone,
+        card: row.card,
+        card_sha256: row.card_sha256,
+    }
+}
+
+fn member(row: MemberRow) -> Member {
+    Member {
+        member: row.member,
+        name: row.name,
+        organisation: row.organisation,
+        roles: row.roles,
+        key_card: row.key_card,
+        serial: row.serial,
+        status: if row.is_active { "active" } else { "revoked" }.to_owned(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Programs: the agreements and forums that calls run under.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError, state,
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{entry::EntryKind, id::ProgramId},
+    policy::{Action, Resource},
+    storage::{
+        partners,
+        programs::{self, ProgramRow},
+    },
+    wire::{
+        directory::{CreateProgram, Program},
+        page::{self, Page},
+    },
+};
+use serde_json::json;
+
+/// Creates a program.
+pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProgram) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let permit = act.authorize(Action::CreateProgram, Resource::Exchange)?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if body.name.trim().is_empty() || body.name.len() > 200 {
+        return Err(ServiceError::Malformed("the name has 1 to 200 bytes".into()));
+    }
+    if !body.partners.contains(&body.lead) {
+        return Err(ServiceError::Malformed("the lead takes part in the program".into()));
+    }
+    for code in &body.partners {
+        if partners::find(&mut act.tx, code).await?.is_none() {
+            return Err(ServiceError::Malformed(format!("no partner `{code}` is enrolled")));
+        }
+    }
+    let row = ProgramRow {
+        id: ProgramId::new(&*exchange.clock, &*exchange.rng),
+        name: body.name.clone(),
+        lead: body.lead.clone(),
+        partners: body.partners.clone(),
+        created_by: act.me.id.clone(),
+        created_at: act.now,
+    };
+    programs::create(&mut act.tx, &permit, &row).await?;
+    let subject = Subject { program: Some(row.id), ..Subject::default() };
+    let payload = json!({ "lead": row.lead, "partners": row.partners });
+    act.log(EntryKind::ProgramCreated, subject, &payload).await?;
+    act.finish(Answer::created(format!("/v1/programs/{}", row.id), &program(row))).await
+}
+
+/// A page of the programs that the caller may know of.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    mut after: Option<ProgramId>,
+    limit: u32,
+) -> Result<Page<Program>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ListPrograms, Resource::Exchange)?;
+    let mut items: Vec<Program> = Vec::new();
+    loop {
+        let ids = programs::ids(&mut view.tx, after, page::MAX_PAGE).await?;
+        let is_last = ids.len() < page::MAX_PAGE as usize;
+        for id in ids {
+            after = Some(id);
+            let Some(found) = state::program(&mut view.tx, id).await? else { continue };
+            if !view.sees(Resource::Program(&found.facts)) {
+                continue;
+            }
+            if items.len() == limit as usize {
+                return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
+            }
+            items.push(program(found.row));
+        }
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+    }
+}
+
+/// One program.
+pub async fn show(exchange: &Exchange, principal: &Principal, id: ProgramId) -> Result<Program> {
+    let mut view = View::open(exchange, principal).await?;
+    Ok(program(view.program(id).await?.row))
+}
+
+fn program(row: ProgramRow) -> Program {
+    Program {
+        id: row.id,
+        name: row.name,
+        lead: row.lead,
+        partners: row.partners,
+        created_by: row.created_by,
+        created_at: row.created_at.into(),
+    }
+}

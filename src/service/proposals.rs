@@ -1,0 +1,313 @@
+//! Joint proposals: begin, list, show, hand over, withdraw.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    state::{self, ProposalState},
+    unit::{Act, Subject, View},
+    vaults,
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::Phase,
+        entry::EntryKind,
+        id::{CallId, MemberId, ProposalId},
+        proposal::{Parties, Status},
+    },
+    policy::{Action, Resource},
+    sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
+    storage::{Tx, documents, proposals, vaults as vault_store},
+    wire::{
+        page::{self, Page},
+        proposal::{AddMember, CreateProposal, Mine, Pending, Place, Proposal},
+    },
+};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Begins a joint proposal with its vaults.
+pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(body.call).await?;
+    let permit = act.authorize(Action::CreateProposal, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let deadline_at = call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &body.parties.keys().cloned().collect())));
+    match call.phase {
+        Phase::Open | Phase::Grace if act.now <= deadline_at => {}
+        Phase::Open | Phase::Grace | Phase::Review => {
+            return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+        }
+        phase => return Err(Refusal::WrongPhase { phase, needed: "an open call" }.into()),
+    }
+    let parties: Parties = body.parties.clone();
+    call.text.parties.check(&call.text.eligible, &parties)?;
+    if !parties.get(act.me.id.partner()).is_some_and(|members| members.contains(&act.me.id)) {
+        return Err(Refusal::PartyRule { fault: format!("`{}` is not among the members", act.me.id) }.into());
+    }
+    match &body.topic {
+        Some(topic) if !call.text.topics.contains(topic) => {
+            return Err(Refusal::UnknownTopic { topic: topic.clone() }.into());
+        }
+        None if !call.text.topics.is_empty() => {
+            return Err(ServiceError::Malformed("the call has topics; name one".into()));
+        }
+        _ => {}
+    }
+    for member in parties.values().flatten() {
+        let facts = act.member(member).await?;
+        let may_begin = exchange.policies.load().authorize(&facts, Action::CreateProposal, Resource::Call(&call.facts));
+        if may_begin.permit().is_none() {
+            let fault = "cannot be a party of this call: its partner is not eligible, or it runs or judges the call";
+            return Err(Refusal::Unsuitable { member: member.clone(), fault: fault.into() }.into());
+        }
+    }
+    if proposals::find(&mut act.tx, body.id).await?.is_some() {
+        // Identifiers are random: who meets a taken one made it, or is guessing and learns nothing but that.
+        return Err(Refusal::Exists { what: body.id.to_string() }.into());
+    }
+    proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &parties, act.now).await?;
+    let proposal = act.proposal(body.id).await?;
+    let subject = Subject::proposal(&proposal);
+    let payload = json!({ "topic": body.topic, "parties": body.parties });
+    act.log(EntryKind::ProposalCreated, subject, &payload).await?;
+    let mut kinds = BTreeSet::new();
+    for new in &body.vaults {
+        let kind = verify_signed::<VaultStatement>(&new.statement)?.statement.kind;
+        let vault = vaults::verified(&mut act, &new.statement, kind, body.call, Some(body.id)).await?;
+        let is_own = vault.party.as_ref().is_none_or(|party| party == act.me.id.partner());
+        if !is_own || !matches!(kind, VaultKind::Panel | VaultKind::Parties | VaultKind::Staff) {
+            let fault = "a proposal begins with a `panel`, a `parties` and the caller's own `staff` vault".to_owned();
+            return Err(Refusal::Statement { fault }.into());
+        }
+        kinds.insert(kind);
+        vaults::create(&mut act, &permit, subject, &vault).await?;
+        for key in &new.keys {
+            vaults::add_key(&mut act, &permit, &proposal, &vault, key).await?;
+        }
+        vaults::require_call_vault_key(&mut act, &vault, &call).await?;
+    }
+    if !kinds.contains(&VaultKind::Panel) || !kinds.contains(&VaultKind::Parties) {
+        let fault = "the `panel` or the `parties` vault is missing".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
+    let answer = Answer::created(format!("/v1/proposals/{}", body.id), &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    act.finish(answer).await
+}
+
+/// Adds the `staff` vault of the caller's own party, for its restricted documents.
+pub async fn create_staff_vault(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    body: &crate::wire::proposal::NewVault,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let vault = vaults::verified(&mut act, &body.statement, VaultKind::Staff, proposal.row.call, Some(id)).await?;
+    if vault.party.as_ref() != Some(act.me.id.partner()) {
+        return Err(Refusal::Statement { fault: "a party makes its own `staff` vault only".into() }.into());
+    }
+    vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
+    for key in &body.keys {
+        vaults::add_key(&mut act, &permit, &proposal, &vault, key).await?;
+    }
+    vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
+    act.finish(Answer::done()).await
+}
+
+/// Adds a colleague to the caller's own party, with keys to what the party holds.
+pub async fn add_member(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    member: &MemberId,
+    body: &AddMember,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let subject = act.member(member).await?;
+    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
+    let permit = act.authorize(Action::AddMember, resource)?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if proposal.facts.party_members.contains(member) {
+        return Err(Refusal::Exists { what: member.to_string() }.into());
+    }
+    proposals::add_member(&mut act.tx, &permit, id, member, act.now).await?;
+    act.log(EntryKind::MemberAdded, Subject::proposal(&proposal), &json!({ "member": member })).await?;
+    let proposal = act.proposal(id).await?;
+    for (vault, keys) in &body.keys {
+        let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
+        let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
+        for key in keys {
+            vaults::add_key(&mut act, &permit, &proposal, &vault, key).await?;
+        }
+    }
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    act.finish(answer).await
+}
+
+/// Takes a member out of the caller's own party; the member's keys go too.
+pub async fn remove_member(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let subject = act.member(member).await?;
+    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
+    let permit = act.authorize(Action::RemoveMember, resource)?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let partner = member.partner();
+    let own = proposal.row.parties.get(partner).filter(|members| members.contains(member));
+    let own = own.ok_or_else(|| Refusal::NotOfParty { member: member.clone(), partner: partner.clone() })?;
+    if own.len() == 1 {
+        return Err(Refusal::LastOfParty { member: member.clone(), partner: partner.clone() }.into());
+    }
+    proposals::remove_member(&mut act.tx, &permit, id, member).await?;
+    act.log(EntryKind::MemberRemoved, Subject::proposal(&proposal), &json!({ "member": member })).await?;
+    vaults::remove_all_keys(&mut act, &permit, &proposal, member).await?;
+    act.finish(Answer::done()).await
+}
+
+/// Takes a proposal back. Its inverse is [`reinstate`], until the deadline.
+pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Withdraw, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if proposal.status == Status::Withdrawn {
+        let (status, needed) = (proposal.status.to_string(), "one that was not withdrawn");
+        return Err(Refusal::WrongStatus { status, needed }.into());
+    }
+    if proposal.row.is_decided {
+        return Err(Refusal::DecisionFinal.into());
+    }
+    proposals::set_withdrawn(&mut act.tx, &permit, id, Some(act.now)).await?;
+    act.log(EntryKind::ProposalWithdrawn, Subject::proposal(&proposal), &json!({})).await?;
+    finish(act, id).await
+}
+
+/// Brings a withdrawn proposal back, until the deadline.
+pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Reinstate, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if proposal.status != Status::Withdrawn {
+        let (status, needed) = (proposal.status.to_string(), "a withdrawn one");
+        return Err(Refusal::WrongStatus { status, needed }.into());
+    }
+    let deadline_at = proposal.limits.deadline_at;
+    if act.now > deadline_at {
+        return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    }
+    proposals::set_withdrawn(&mut act.tx, &permit, id, None).await?;
+    act.log(EntryKind::ProposalReinstated, Subject::proposal(&proposal), &json!({})).await?;
+    finish(act, id).await
+}
+
+/// A page of the proposals that the caller may know of.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    call: Option<CallId>,
+    mut after: Option<ProposalId>,
+    limit: u32,
+) -> Result<Page<Proposal>> {
+    let mut view = View::open(exchange, principal).await?;
+    let (mut items, mut known): (Vec<Proposal>, _) = (Vec::new(), BTreeMap::new());
+    loop {
+        let page = state::proposals_page(&mut view.tx, call, after, page::MAX_PAGE, &mut known, view.now).await?;
+        let is_last = page.len() < page::MAX_PAGE as usize;
+        for proposal in page {
+            after = Some(proposal.row.id);
+            if !view.sees(Resource::Proposal(&proposal.facts)) {
+                continue;
+            }
+            if items.len() == limit as usize {
+                return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
+            }
+            items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);
+        }
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+    }
+}
+
+/// One proposal.
+pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Proposal> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    describe(&mut view.tx, &proposal, &view.me.id).await
+}
+
+/// The proposal as it travels. What waits for signatures or bytes is for its parties and shown to nobody else.
+pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberId) -> Result<Proposal> {
+    let is_party = proposal.facts.party_members.contains(me);
+    let standing = proposal.standing();
+    let pending = if is_party { pending(tx, proposal).await? } else { None };
+    Ok(Proposal {
+        id: proposal.row.id,
+        call: proposal.row.call,
+        topic: proposal.row.topic.clone(),
+        status: proposal.status,
+        parties: proposal.row.parties.clone(),
+        organisations: proposal.row.organisations.clone(),
+        deadline_at: proposal.limits.deadline_at.into(),
+        grace_until: proposal.limits.grace_until.into(),
+        version: standing.map(|version| version.number),
+        manifest_sha256: standing.map(|version| version.manifest),
+        pending,
+        created_at: proposal.row.created_at.into(),
+        mine: Mine {
+            is_party,
+            is_assigned: proposal.row.assigned.contains(me),
+            is_clear: proposal.row.clear.contains(me),
+            has_reviewed: proposal.row.reviewed.contains(me),
+        },
+    })
+}
+
+/// What the newest version waits for, if it does not stand.
+async fn pending(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Pending>> {
+    let Some(version) = proposal.versions.pending().or_else(|| proposal.versions.committed()) else { return Ok(None) };
+    let signatures = proposals::signatures(tx, proposal.row.id, version.number).await?;
+    let signed_by: BTreeSet<_> = signatures.into_iter().map(|signature| signature.partner).collect();
+    let awaiting_signatures = proposal.facts.parties.difference(&signed_by).cloned().collect();
+    let body = proposals::manifest_body(tx, proposal.row.id, version.number).await?.unwrap_or_default();
+    let manifest: Manifest = serde_json::from_str(&body).map_err(|_| crate::storage::StoreError::Corrupt {
+        place: "body".into(),
+        expected: "a manifest".into(),
+    })?;
+    let held = documents::of_proposal(tx, proposal.row.id).await?;
+    let awaiting_documents = super::manifests::missing(&manifest, &held)
+        .map(|document| Place { slot: document.slot.clone(), party: document.party.clone() })
+        .collect();
+    Ok(Some(Pending {
+        version: version.number,
+        manifest_sha256: version.manifest,
+        signed_by,
+        awaiting_signatures,
+        awaiting_documents,
+    }))
+}
+
+async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {
+    let proposal = act.proposal(id).await?;
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    act.finish(answer).await
+}

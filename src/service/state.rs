@@ -1,0 +1,189 @@
+//! What is, at this instant: rows put together with the rules of the domain into the facts that policy decides on.
+//!
+//! Every status and phase is computed here, from the same snapshot that the decision is taken on.
+
+use super::{Exchange, Result, ServiceError};
+use crate::{
+    domain::{
+        call::{CallText, Phase},
+        id::{CallId, MemberId, ProgramId, ProposalId},
+        member::CallRole,
+        proposal::{Limits, Status, Version, Versions},
+    },
+    policy::facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
+    storage::{
+        StoreError, Tx,
+        calls::{self, CallRow},
+        members::{self, MemberRow},
+        programs::{self, ProgramRow},
+        proposals::{self, ProposalRow},
+    },
+    wire,
+};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// A program and its facts.
+#[derive(Debug, Clone)]
+pub struct ProgramState {
+    pub row: ProgramRow,
+    pub facts: Arc<ProgramFacts>,
+}
+
+/// A call at an instant.
+#[derive(Debug, Clone)]
+pub struct CallState {
+    pub row: CallRow,
+    pub program: ProgramState,
+    pub wire_text: wire::call::CallText,
+    pub text: CallText,
+    pub phase: Phase,
+    pub facts: Arc<CallFacts>,
+}
+
+/// A proposal at an instant.
+#[derive(Debug, Clone)]
+pub struct ProposalState {
+    pub row: ProposalRow,
+    pub call: Arc<CallState>,
+    pub limits: Limits,
+    pub status: Status,
+    pub versions: Versions,
+    pub facts: ProposalFacts,
+}
+
+impl ProposalState {
+    /// The version that stands.
+    #[must_use]
+    pub fn standing(&self) -> Option<&Version> {
+        self.versions.standing()
+    }
+}
+
+/// The facts about a member whose key card is in force.
+pub async fn member(exchange: &Exchange, tx: &mut Tx, id: &MemberId, now: Timestamp) -> Result<Option<MemberFacts>> {
+    let row = members::find(tx, id).await?.filter(|row| row.is_in_force(now));
+    Ok(row.map(|row| member_facts(exchange, &row)))
+}
+
+/// A member's facts from its key card.
+#[must_use]
+pub fn member_facts(exchange: &Exchange, row: &MemberRow) -> MemberFacts {
+    MemberFacts {
+        id: row.member.clone(),
+        organisation: row.organisation.clone(),
+        roles: row.roles.clone(),
+        host: *row.member.partner() == exchange.host,
+    }
+}
+
+/// A program.
+pub async fn program(tx: &mut Tx, id: ProgramId) -> Result<Option<ProgramState>> {
+    Ok(programs::find(tx, id).await?.map(program_state))
+}
+
+/// A program's facts.
+#[must_use]
+pub fn program_state(row: ProgramRow) -> ProgramState {
+    let facts = Arc::new(ProgramFacts { id: row.id, lead: row.lead.clone(), partners: row.partners.clone() });
+    ProgramState { row, facts }
+}
+
+/// A call.
+pub async fn call(tx: &mut Tx, id: CallId, now: Timestamp) -> Result<Option<CallState>> {
+    let Some(row) = calls::find(tx, id).await? else { return Ok(None) };
+    let damaged = || StoreError::Corrupt { place: "text_json".into(), expected: "the text of a call".into() };
+    let program = program(tx, row.program).await?.ok_or_else(damaged)?;
+    let wire_text: wire::call::CallText = serde_json::from_str(&row.text_json).map_err(|_| damaged())?;
+    let text = wire_text.to_domain().map_err(|_| damaged())?;
+    Ok(Some(call_state(row, program, wire_text, text, now)))
+}
+
+/// A call's phase and facts.
+#[must_use]
+pub fn call_state(
+    row: CallRow,
+    program: ProgramState,
+    wire_text: wire::call::CallText,
+    text: CallText,
+    now: Timestamp,
+) -> CallState {
+    let acts = row.acts();
+    let phase = text.schedule.phase(&acts, now);
+    let facts = Arc::new(CallFacts {
+        id: row.id,
+        program: program.facts.clone(),
+        draft: phase == Phase::Draft,
+        phase,
+        opened: phase == Phase::Review,
+        eligible: text.eligible.clone(),
+        funders: text.funders.clone(),
+        officers: row.holders(CallRole::Officer),
+        reviewers: row.holders(CallRole::Reviewer),
+        deciders: row.holders(CallRole::Decider),
+        observers: row.holders(CallRole::Observer),
+    });
+    CallState { row, program, wire_text, text, phase, facts }
+}
+
+/// A proposal.
+pub async fn proposal(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<Option<ProposalState>> {
+    let Some(row) = proposals::find(tx, id).await? else { return Ok(None) };
+    let call = call(tx, row.call, now).await?.ok_or(ServiceError::Hidden)?;
+    Ok(Some(proposal_state(row, Arc::new(call), now)))
+}
+
+/// A page of proposals, each call loaded once.
+pub async fn proposals_page(
+    tx: &mut Tx,
+    of: Option<CallId>,
+    after: Option<ProposalId>,
+    limit: u32,
+    known: &mut BTreeMap<CallId, Arc<CallState>>,
+    now: Timestamp,
+) -> Result<Vec<ProposalState>> {
+    let rows = proposals::page(tx, of, after, limit).await?;
+    let mut states = Vec::with_capacity(rows.len());
+    for row in rows {
+        let call = match known.get(&row.call) {
+            Some(call) => call.clone(),
+            None => {
+                let loaded = Arc::new(call(tx, row.call, now).await?.ok_or(ServiceError::Hidden)?);
+                known.insert(row.call, loaded.clone());
+                loaded
+            }
+        };
+        states.push(proposal_state(row, call, now));
+    }
+    Ok(states)
+}
+
+/// A proposal's limits, status and facts.
+#[must_use]
+pub fn proposal_state(row: ProposalRow, call: Arc<CallState>, now: Timestamp) -> ProposalState {
+    let parties: BTreeSet<_> = row.parties.keys().cloned().collect();
+    let schedule = &call.text.schedule;
+    let deadline_at = schedule.deadline_for(&call.row.extensions, Some((row.id, &parties)));
+    let limits = Limits { deadline_at, grace_until: schedule.grace_end(deadline_at) };
+    let versions =
+        Versions { versions: row.versions.clone(), is_withdrawn: row.is_withdrawn, baseline: call.row.baseline };
+    let status = versions.status(limits, now);
+    let facts = ProposalFacts {
+        id: row.id,
+        call: call.facts.clone(),
+        parties,
+        party_members: row.parties.values().flatten().cloned().collect(),
+        organisations: row.organisations.clone(),
+        topic: row.topic.clone(),
+        status,
+        conflicts: row.conflicts.clone(),
+        assigned: row.assigned.clone(),
+        declared_clear: row.clear.clone(),
+        reviewed: row.reviewed.clone(),
+        decided: row.is_decided,
+    };
+    ProposalState { row, call, limits, status, versions, facts }
+}

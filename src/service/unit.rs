@@ -1,0 +1,243 @@
+//! The two ways to work: [`View`] looks at one snapshot, [`Act`] changes something and says so in the log.
+//!
+//! An act is one transaction: what it read, what it decided, its effect, its log entries and the answer that a repeated request
+//! will get. It either commits as a whole or leaves nothing.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError, permitted,
+    state::{self, CallState, ProgramState, ProposalState},
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::{EntryKind, Readers},
+        id::{CallId, MemberId, ProgramId, ProposalId},
+    },
+    policy::{Action, Permit, Resource, facts::MemberFacts},
+    sealing::statement::{Signed, Statement, verify_signed},
+    storage::{ReadTx, WriteTx, entries, idempotency, members},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// What an entry is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Subject {
+    pub program: Option<ProgramId>,
+    pub call: Option<CallId>,
+    pub proposal: Option<ProposalId>,
+}
+
+impl Subject {
+    /// A call and its program.
+    #[must_use]
+    pub fn call(call: &CallState) -> Self {
+        Self { program: Some(call.row.program), call: Some(call.row.id), proposal: None }
+    }
+
+    /// A proposal, its call and its program.
+    #[must_use]
+    pub fn proposal(proposal: &ProposalState) -> Self {
+        Self { proposal: Some(proposal.row.id), ..Self::call(&proposal.call) }
+    }
+}
+
+/// Looks at one snapshot as one principal.
+#[derive(Debug)]
+pub struct View<'e> {
+    pub exchange: &'e Exchange,
+    pub tx: ReadTx,
+    pub me: MemberFacts,
+    pub now: Timestamp,
+}
+
+/// Changes something as one principal.
+#[derive(Debug)]
+pub struct Act<'e> {
+    pub exchange: &'e Exchange,
+    pub tx: WriteTx,
+    pub me: MemberFacts,
+    pub now: Timestamp,
+    asked: Asked,
+}
+
+impl<'e> View<'e> {
+    /// Opens a snapshot.
+    pub async fn open(exchange: &'e Exchange, principal: &Principal) -> Result<Self> {
+        let now = exchange.clock.now();
+        let mut tx = exchange.db.read().await?;
+        let me = state::member(exchange, &mut tx, &principal.member, now).await?.ok_or(ServiceError::NotAMember)?;
+        Ok(Self { exchange, tx, me, now })
+    }
+
+    /// Whether policy permits the action; hidden and denied are errors.
+    pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
+        permitted(self.exchange.policies.load().authorize(&self.me, action, resource))
+    }
+
+    /// Whether the principal may know of the thing.
+    #[must_use]
+    pub fn sees(&self, resource: Resource<'_>) -> bool {
+        self.exchange.policies.load().visible(&self.me, resource)
+    }
+
+    /// Whether policy permits the action, for what an answer includes or leaves out.
+    #[must_use]
+    pub fn may(&self, action: Action, resource: Resource<'_>) -> bool {
+        self.authorize(action, resource).is_ok()
+    }
+
+    /// A program that the principal may know of.
+    pub async fn program(&mut self, id: ProgramId) -> Result<ProgramState> {
+        let program = state::program(&mut self.tx, id).await?.ok_or(ServiceError::Hidden)?;
+        self.authorize(Action::ViewProgram, Resource::Program(&program.facts))?;
+        Ok(program)
+    }
+
+    /// A call that the principal may know of.
+    pub async fn call(&mut self, id: CallId) -> Result<CallState> {
+        let call = state::call(&mut self.tx, id, self.now).await?.ok_or(ServiceError::Hidden)?;
+        self.authorize(Action::ViewCall, Resource::Call(&call.facts))?;
+        Ok(call)
+    }
+
+    /// A proposal that the principal may know of.
+    pub async fn proposal(&mut self, id: ProposalId) -> Result<ProposalState> {
+        let proposal = state::proposal(&mut self.tx, id, self.now).await?.ok_or(ServiceError::Hidden)?;
+        self.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+        Ok(proposal)
+    }
+}
+
+impl<'e> Act<'e> {
+    /// Begins a unit of work; no other act runs until it ends.
+    pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
+        let mut tx = exchange.db.write().await?;
+        // After the wait for the turn: the deadline is judged by the instant at which the act takes place.
+        let now = exchange.clock.now();
+        let member = &asked.principal.member;
+        let me = state::member(exchange, &mut tx, member, now).await?.ok_or(ServiceError::NotAMember)?;
+        Ok(Self { exchange, tx, me, now, asked: asked.clone() })
+    }
+
+    /// A permit for the action; hidden and denied are errors.
+    pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
+        permitted(self.exchange.policies.load().authorize(&self.me, action, resource))
+    }
+
+    /// A call, without asking whether the principal may know of it: [`Act::authorize`] does.
+    pub async fn call(&mut self, id: CallId) -> Result<CallState> {
+        state::call(&mut self.tx, id, self.now).await?.ok_or(ServiceError::Hidden)
+    }
+
+    /// A proposal, without asking whether the principal may know of it: [`Act::authorize`] does.
+    pub async fn proposal(&mut self, id: ProposalId) -> Result<ProposalState> {
+        state::proposal(&mut self.tx, id, self.now).await?.ok_or(ServiceError::Hidden)
+    }
+
+    /// The facts of another member, whose key card must be in force.
+    pub async fn member(&mut self, id: &MemberId) -> Result<MemberFacts> {
+        let found = state::member(self.exchange, &mut self.tx, id, self.now).await?;
+        found.ok_or_else(|| Refusal::NoKeyCard { member: id.clone() }.into())
+    }
+
+    /// The answer that this very request got before, if it did. Ask after authorization and before any rule: who may no
+    /// longer know gets no old answer, and what was done is not refused for having been done.
+    pub async fn replayed(&mut self) -> Result<Option<Answer>> {
+        let Asked { principal, idempotency, .. } = &self.asked;
+        let Some(idempotency) = idempotency else { return Ok(None) };
+        match idempotency::find(&mut self.tx, &principal.member, &idempotency.key).await? {
+            None => Ok(None),
+            Some(recorded) if recorded.request_sha256 == idempotency.request_sha256 => {
+                Ok(Some(Answer::replayed(recorded)))
+            }
+            Some(_) => Err(ServiceError::IdempotencyKeyReused),
+        }
+    }
+
+    /// Requires the caller to have read the present state, named by its `ETag`.
+    pub fn require_match(&self, current: &str) -> Result<()> {
+        if self.asked.if_match.is_none() {
+            return Err(ServiceError::PreconditionRequired);
+        }
+        self.check_match(current)
+    }
+
+    /// Refuses when the caller named a state and it is not the present one.
+    pub fn check_match(&self, current: &str) -> Result<()> {
+        match &self.asked.if_match {
+            Some(given) if given != current => Err(ServiceError::PreconditionFailed { current: current.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Verifies a statement and that the principal signed it with a key of their key card.
+    pub async fn signed<T: Statement>(&mut self, jws: &str) -> Result<Signed<T>> {
+        let signed = verify_signed::<T>(jws)?;
+        if members::has_certificate(&mut self.tx, &self.me.id, &signed.signer_spki).await? {
+            Ok(signed)
+        } else {
+            let fault = format!("it is not signed by a key that the key card of `{}` names", self.me.id);
+            Err(Refusal::Statement { fault }.into())
+        }
+    }
+
+    /// Appends a log entry for the circle of readers that its kind has.
+    pub async fn log(&mut self, kind: EntryKind, subject: Subject, payload: &impl Serialize) -> Result<u64> {
+        self.log_for(kind, kind.readers(subject.proposal.is_some()), subject, payload).await
+    }
+
+    async fn log_for(
+        &mut self,
+        kind: EntryKind,
+        readers: Readers,
+        subject: Subject,
+        payload: &impl Serialize,
+    ) -> Result<u64> {
+        let entry = new_entry(self.exchange, kind, readers, subject, Some(self.me.id.clone()), self.now, payload);
+        Ok(entries::append(&mut self.tx, &entry).await?)
+    }
+
+    /// Records the answer for a repeated request and commits.
+    pub async fn finish(mut self, answer: Answer) -> Result<Answer> {
+        let Asked { principal, idempotency, .. } = &self.asked;
+        if let Some(idempotency) = idempotency {
+            let recorded = answer.recorded(idempotency.request_sha256, self.now);
+            idempotency::record(&mut self.tx, &principal.member, &idempotency.key, &recorded).await?;
+        }
+        self.tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// Commits a read that left an entry.
+    pub async fn finish_read<T>(self, found: T) -> Result<T> {
+        self.tx.commit().await?;
+        Ok(found)
+    }
+}
+
+/// An entry with its canonical payload and a fresh salt.
+pub(super) fn new_entry(
+    exchange: &Exchange,
+    kind: EntryKind,
+    readers: Readers,
+    subject: Subject,
+    actor: Option<MemberId>,
+    at: Timestamp,
+    payload: &impl Serialize,
+) -> entries::EntryRow {
+    let mut salt = vec![0; 32];
+    exchange.rng.fill(&mut salt);
+    entries::EntryRow {
+        seq: 0,
+        at,
+        kind,
+        readers,
+        actor,
+        program: subject.program,
+        call: subject.call,
+        proposal: subject.proposal,
+        payload: serde_json_canonicalizer::to_string(payload).expect("our payloads have string keys and finite numbers"),
+        salt,
+    }
+}

@@ -1,0 +1,428 @@
+//! Vaults and wrapped keys: who may hold a key to what.
+//!
+//! The server never sees an identity. It holds wrapped keys, hands each to its holder only, and takes one only for a holder
+//! whom policy lets read what the vault protects, at that moment.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    state::{CallState, ProposalState},
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId, WrappedKeyId},
+    },
+    policy::{Action, Outcome, Permit, Resource, facts::MemberFacts},
+    sealing::{
+        header::HeaderCheck,
+        statement::{VaultKind, VaultStatement, WrapStatement, WrapTarget},
+    },
+    storage::{
+        StoreError, members,
+        vaults::{self, VaultRow, WrappedKeyRow},
+    },
+    wire::{
+        page::Page,
+        proposal::{AddKeys, NewVault, Vault, WrappedKey, WrappedKeyIn},
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::json;
+
+/// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
+const MAX_WRAPPED_KEY: usize = 16 << 10;
+
+/// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
+pub async fn of_proposal(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Vault>> {
+    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let mut items = Vec::new();
+    for vault in vaults::of_proposal(&mut act.tx, id).await? {
+        let reads = reads(&act.me, exchange, &vault, &proposal)?;
+        // A reviewer seals to the deliberation vault long before holding a key to it.
+        let seals = vault.kind == "deliberation"
+            && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
+        if !reads && !seals {
+            continue;
+        }
+        let keys = if reads { usable_keys(&mut act, &vault, &proposal.call).await? } else { Vec::new() };
+        if !keys.is_empty() {
+            let payload = json!({ "vault": vault.id, "keys": keys.iter().map(|key| key.id).collect::<Vec<_>>() });
+            act.log(EntryKind::KeyFetched, Subject::proposal(&proposal), &payload).await?;
+        }
+        items.push(answer(vault, keys));
+    }
+    act.finish_read(Page { items, next: None }).await
+}
+
+/// The call vault with the caller's own key to it; for officers.
+pub async fn of_call(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Vault> {
+    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+    let call = act.call(id).await?;
+    act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
+    let vault = vaults::find(&mut act.tx, call.row.vault.ok_or(ServiceError::Hidden)?).await?;
+    let vault = vault.ok_or(ServiceError::Hidden)?;
+    let keys = own_keys(&mut act, &vault).await?;
+    let payload = json!({ "vault": vault.id, "keys": keys.iter().map(|key| key.id).collect::<Vec<_>>() });
+    act.log(EntryKind::KeyFetched, Subject::call(&call), &payload).await?;
+    act.finish_read(answer(vault, keys)).await
+}
+
+/// Who may read what a vault of the proposal protects but holds no key to it: what the caller, who holds one, has to wrap.
+pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Missing>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let mut items = Vec::new();
+    for vault in vaults::of_proposal(&mut view.tx, id).await? {
+        if !may_wrap(&view.me, exchange, &vault, &proposal)? {
+            continue;
+        }
+        let keys = vaults::keys(&mut view.tx, vault.id).await?;
+        for member in candidates(&proposal) {
+            if keys.iter().any(|key| key.holder == member.to_string()) {
+                continue;
+            }
+            let now = view.now;
+            let Some(facts) = super::state::member(exchange, &mut view.tx, &member, now).await? else { continue };
+            if reads(&facts, exchange, &vault, &proposal)? && needs_own_key(&vault, &proposal, &member) {
+                items.push(Missing { vault: vault.id, kind: vault.kind.clone(), holder: member });
+            }
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+crate::wire::answer! {
+    /// A member whom policy lets read what a vault protects, but who holds no key to it.
+    pub struct Missing {
+        pub vault: VaultId,
+        pub kind: String,
+        pub holder: MemberId,
+    }
+}
+
+/// Makes the deliberation vault of a proposal, to which its reviews will be sealed.
+pub async fn create_deliberation(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    body: &NewVault,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let vault = verified(&mut act, &body.statement, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
+    create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
+    for key in &body.keys {
+        add_key(&mut act, &permit, &proposal, &vault, key).await?;
+    }
+    require_call_vault_key(&mut act, &vault, &proposal.call).await?;
+    act.finish(Answer::created(format!("/v1/proposals/{id}/vaults"), &answer(vault, Vec::new()))).await
+}
+
+/// Adds wrapped keys to a vault.
+pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &AddKeys) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    if let Some(proposal) = vault.proposal {
+        let proposal = act.proposal(proposal).await?;
+        let permit = act.authorize(wrap_action(&vault), Resource::Proposal(&proposal.facts))?;
+        if !may_wrap(&act.me, exchange, &vault, &proposal)? {
+            return Err(ServiceError::Hidden);
+        }
+        if let Some(answer) = act.replayed().await? {
+            return Ok(answer);
+        }
+        for key in &body.keys {
+            add_key(&mut act, &permit, &proposal, &vault, key).await?;
+        }
+    } else {
+        let call = act.call(vault.call).await?;
+        let permit = act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
+        if let Some(answer) = act.replayed().await? {
+            return Ok(answer);
+        }
+        for key in &body.keys {
+            add_call_key(&mut act, &permit, &call, &vault, key).await?;
+        }
+    }
+    act.finish(Answer::done()).await
+}
+
+/// Verifies a vault's statement: signed by the principal, of this kind, for this place.
+pub(super) async fn verified(
+    act: &mut Act<'_>,
+    jws: &str,
+    kind: VaultKind,
+    call: CallId,
+    proposal: Option<ProposalId>,
+) -> Result<VaultRow> {
+    let VaultStatement { vault, kind: given, call: for_call, proposal: for_proposal, party, recipient } =
+        act.signed::<VaultStatement>(jws).await?.statement;
+    if given != kind || for_call != call || for_proposal != proposal {
+        let fault = "the vault's statement is for another kind, call or proposal".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
+    Ok(VaultRow {
+        id: vault,
+        kind: kind.to_string(),
+        call,
+        proposal,
+        party,
+        recipient,
+        statement: jws.to_owned(),
+        created_by: act.me.id.clone(),
+    })
+}
+
+/// Stores a vault and logs it.
+pub(super) async fn create(act: &mut Act<'_>, permit: &Permit, subject: Subject, vault: &VaultRow) -> Result<()> {
+    let now = act.now;
+    vaults::create(&mut act.tx, permit, vault, now).await.map_err(|error| match error.constraint() {
+        Some("vaults_place_key" | "vaults_pkey") => {
+            ServiceError::Refused(Refusal::Exists { what: format!("{} vault", vault.kind) })
+        }
+        _ => error.into(),
+    })?;
+    let payload = json!({ "vault": vault.id, "kind": vault.kind, "party": vault.party, "recipient": vault.recipient });
+    act.log(EntryKind::VaultCreated, subject, &payload).await?;
+    Ok(())
+}
+
+/// Adds a wrapped key to a proposal's vault, if policy lets its holder read what the vault protects.
+pub(super) async fn add_key(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    vault: &VaultRow,
+    key: &WrappedKeyIn,
+) -> Result<()> {
+    let (statement, row) = verified_key(act, vault, key).await?;
+    match &statement.to {
+        WrapTarget::Vault(target) => {
+            let call_vault = match proposal.call.row.vault {
+                Some(id) if id == *target => vaults::find(&mut act.tx, id).await?,
+                _ => None,
+            };
+            if call_vault.is_none_or(|found| found.recipient != row.recipient) {
+                return Err(refused("the only vault that a proposal is wrapped to is its call's"));
+            }
+        }
+        WrapTarget::Member(holder) => {
+            let facts = holder_of(act, holder, &row.recipient).await?;
+            if !reads(&facts, act.exchange, vault, proposal)? {
+                return Err(refused(&format!("policy does not let `{holder}` read what this vault protects")));
+            }
+        }
+    }
+    store_key(act, permit, Subject::proposal(proposal), vault, &row).await
+}
+
+/// Adds a wrapped key to a call's vault, if its holder is an officer of the call.
+pub(super) async fn add_call_key(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    call: &CallState,
+    vault: &VaultRow,
+    key: &WrappedKeyIn,
+) -> Result<()> {
+    let (statement, row) = verified_key(act, vault, key).await?;
+    let WrapTarget::Member(holder) = &statement.to else {
+        return Err(refused("a call's vault is wrapped to members only"));
+    };
+    let facts = holder_of(act, holder, &row.recipient).await?;
+    let outcome =
+        act.exchange.policies.load().authorize(&facts, Action::UseCallVault, Resource::Call(&call.facts));
+    if !matches!(outcome, Outcome::Permitted(_)) {
+        return Err(refused(&format!("`{holder}` is no officer of the call")));
+    }
+    store_key(act, permit, Subject::call(call), vault, &row).await
+}
+
+/// Every vault of a proposal must be wrapped to the call's, or nobody could ever open it for the panel.
+pub(super) async fn require_call_vault_key(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<()> {
+    let target = call.row.vault.map(|id| id.to_string()).unwrap_or_default();
+    let keys = vaults::keys(&mut act.tx, vault.id).await?;
+    if keys.iter().any(|key| key.holder == target) {
+        Ok(())
+    } else {
+        Err(refused(&format!("the {} vault is not wrapped to the call's vault", vault.kind)))
+    }
+}
+
+/// Removes the keys that a member holds to a vault.
+pub(super) async fn remove_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    subject: Subject,
+    vault: VaultId,
+    holder: &MemberId,
+) -> Result<()> {
+    let Some(vault) = vaults::find(&mut act.tx, vault).await? else { return Ok(()) };
+    if vaults::remove_keys(&mut act.tx, permit, &vault, holder).await? > 0 {
+        act.log(EntryKind::KeyRemoved, subject, &json!({ "vault": vault.id, "holder": holder })).await?;
+    }
+    Ok(())
+}
+
+/// Removes the keys that a member holds to any vault of a proposal.
+pub(super) async fn remove_all_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    holder: &MemberId,
+) -> Result<()> {
+    for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
+        remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
+    }
+    Ok(())
+}
+
+/// The action that reading what the vault protects takes.
+fn reads(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
+    let policies = exchange.policies.load();
+    let facts = &proposal.facts;
+    let outcome = match vault.kind.as_str() {
+        "panel" => policies.authorize(who, Action::Read, Resource::Proposal(facts)),
+        "parties" => policies.authorize(who, Action::ReadLetter, Resource::Proposal(facts)),
+        "deliberation" => policies.authorize(who, Action::ViewDeliberation, Resource::Proposal(facts)),
+        "staff" => {
+            let owner = staff_owner(vault)?;
+            policies.authorize(who, Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner })
+        }
+        _ => return Err(StoreError::Corrupt { place: "kind".into(), expected: "a kind of vault".into() }.into()),
+    };
+    Ok(matches!(outcome, Outcome::Permitted(_)))
+}
+
+/// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
+fn may_wrap(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
+    let outcome =
+        exchange.policies.load().authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
+    Ok(matches!(outcome, Outcome::Permitted(_)) && reads(who, exchange, vault, proposal)?)
+}
+
+fn wrap_action(vault: &VaultRow) -> Action {
+    if vault.kind == "deliberation" { Action::WrapDeliberation } else { Action::WrapKey }
+}
+
+fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
+    let damaged = || StoreError::Corrupt { place: "party".into(), expected: "the party of a staff vault".into() };
+    Ok(vault.party.as_ref().ok_or_else(damaged)?)
+}
+
+/// Everybody who could be permitted to read anything of a proposal.
+fn candidates(proposal: &ProposalState) -> Vec<MemberId> {
+    let call = &proposal.call.facts;
+    let mut all: Vec<MemberId> = proposal.facts.party_members.iter().cloned().collect();
+    all.extend(call.officers.iter().chain(&call.deciders).chain(&proposal.facts.assigned).cloned());
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Officers open proposals through the call vault; everybody else needs a key of their own.
+fn needs_own_key(vault: &VaultRow, proposal: &ProposalState, member: &MemberId) -> bool {
+    vault.kind != "call" && !proposal.call.facts.officers.contains(member)
+}
+
+async fn usable_keys(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<Vec<WrappedKeyRow>> {
+    let is_officer = act.authorize(Action::UseCallVault, Resource::Call(&call.facts)).is_ok();
+    let call_vault = call.row.vault.map(|id| id.to_string()).unwrap_or_default();
+    let me = act.me.id.to_string();
+    let keys = vaults::keys(&mut act.tx, vault.id).await?;
+    Ok(keys.into_iter().filter(|key| key.holder == me || is_officer && key.holder == call_vault).collect())
+}
+
+async fn own_keys(act: &mut Act<'_>, vault: &VaultRow) -> Result<Vec<WrappedKeyRow>> {
+    let me = act.me.id.to_string();
+    Ok(vaults::keys(&mut act.tx, vault.id).await?.into_iter().filter(|key| key.holder == me).collect())
+}
+
+async fn holder_of(act: &mut Act<'_>, holder: &MemberId, recipient: &str) -> Result<MemberFacts> {
+    let facts = act.member(holder).await?;
+    if members::has_recipient(&mut act.tx, holder, recipient).await? {
+        Ok(facts)
+    } else {
+        Err(refused(&format!("the key card of `{holder}` does not name that recipient")))
+    }
+}
+
+async fn verified_key(
+    act: &mut Act<'_>,
+    vault: &VaultRow,
+    key: &WrappedKeyIn,
+) -> Result<(WrapStatement, WrappedKeyRow)> {
+    let statement = act.signed::<WrapStatement>(&key.statement).await?.statement;
+    let ciphertext = sealed_bytes(&key.ciphertext, MAX_WRAPPED_KEY)?;
+    if statement.vault != vault.id || statement.sha256 != Sha256::of(&ciphertext) {
+        return Err(refused("the statement is for another vault or another file"));
+    }
+    let row = WrappedKeyRow {
+        id: WrappedKeyId::new(&*act.exchange.clock, &*act.exchange.rng),
+        vault: vault.id,
+        holder: statement.to.to_string(),
+        recipient: statement.recipient.clone(),
+        statement: key.statement.clone(),
+        ciphertext,
+        wrapped_by: act.me.id.clone(),
+    };
+    Ok((statement, row))
+}
+
+/// Small ciphertext that travels in JSON: standard base64 of a complete age file.
+pub(super) fn sealed_bytes(base64: &str, limit: usize) -> Result<Vec<u8>> {
+    if base64.len() / 4 * 3 > limit + 3 {
+        return Err(ServiceError::TooLarge { limit: limit as u64 });
+    }
+    let bytes =
+        BASE64_STANDARD.decode(base64).map_err(|_| ServiceError::Malformed("the ciphertext is no base64".into()))?;
+    if bytes.len() > limit {
+        return Err(ServiceError::TooLarge { limit: limit as u64 });
+    }
+    HeaderCheck::check(&bytes).map_err(|error| ServiceError::NotSealed(error.to_string()))?;
+    Ok(bytes)
+}
+
+async fn store_key(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    subject: Subject,
+    vault: &VaultRow,
+    row: &WrappedKeyRow,
+) -> Result<()> {
+    let now = act.now;
+    vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
+    let payload = json!({ "vault": vault.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement });
+    act.log(EntryKind::KeyWrapped, subject, &payload).await?;
+    Ok(())
+}
+
+fn refused(fault: &str) -> ServiceError {
+    Refusal::WrapRefused { fault: fault.to_owned() }.into()
+}
+
+fn answer(vault: VaultRow, keys: Vec<WrappedKeyRow>) -> Vault {
+    let key = |key: WrappedKeyRow| WrappedKey {
+        id: key.id,
+        holder: key.holder,
+        recipient: key.recipient,
+        statement: key.statement,
+        ciphertext: BASE64_STANDARD.encode(key.ciphertext),
+        wrapped_by: key.wrapped_by,
+    };
+    Vault {
+        id: vault.id,
+        kind: vault.kind,
+        party: vault.party,
+        recipient: vault.recipient,
+        statement: vault.statement,
+        keys: keys.into_iter().map(key).collect(),
+    }
+}
