@@ -14,7 +14,7 @@ pub struct IdError {
 }
 
 impl IdError {
-    fn new(text: &str, wanted: &'static str) -> Self {
+    pub(super) fn new(text: &str, wanted: &'static str) -> Self {
         Self { text: text.chars().take(80).collect(), wanted }
     }
 }

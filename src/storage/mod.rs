@@ -1,1 +1,28 @@
-//! (in preparation)
+//! What the exchange remembers: rows in SQLite or PostgreSQL, ciphertext in a folder.
+//!
+//! The only importer of `sqlx` and `object_store`. [`db`] is a small facade over both engines, so every statement is
+//! written once; [`blobs`] holds the ciphertext; [`migrate`] brings a database to the schema this program knows.
+//!
+//! Nothing here decides who may do what: that was decided, by `policy`, before a statement is run.
+
+pub mod blobs;
+pub mod calls;
+pub mod db;
+pub mod decisions;
+pub mod documents;
+pub mod entries;
+pub mod error;
+pub mod idempotency;
+pub mod migrate;
+pub mod partners;
+pub mod programs;
+pub mod proposals;
+pub mod members;
+pub mod reviews;
+pub mod row;
+pub mod vaults;
+
+pub use blobs::{BlobKey, Blobs, StageError, Staged};
+pub use db::{Arg, Db, ReadTx, Sql, ToArg, Tx, WriteTx, args};
+pub use error::StoreError;
+pub use row::Row;

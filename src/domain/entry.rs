@@ -1,0 +1,118 @@
+//! The acts that the log records, and who may read the record of each.
+//!
+//! There is no other audit trail: whatever changed anything is one of these.
+
+use super::worded;
+
+worded! {
+    /// What an entry records.
+    pub enum EntryKind: "a kind of entry, one of" {
+        PartnerEnrolled = "partner.enrolled",
+        PartnerChanged = "partner.changed",
+        KeyCardPublished = "key_card.published",
+        ProgramCreated = "program.created",
+        CallDrafted = "call.drafted",
+        CallEdited = "call.edited",
+        CallPublished = "call.published",
+        CallAmended = "call.amended",
+        CallExtended = "call.extended",
+        ProposalExtended = "proposal.extended",
+        CallCancelled = "call.cancelled",
+        RoleGranted = "call.role_granted",
+        RoleRevoked = "call.role_revoked",
+        ProposalCreated = "proposal.created",
+        MemberAdded = "proposal.member_added",
+        MemberRemoved = "proposal.member_removed",
+        DocumentStored = "document.stored",
+        DocumentRemoved = "document.removed",
+        ManifestSigned = "manifest.signed",
+        ProposalSubmitted = "proposal.submitted",
+        ProposalWithdrawn = "proposal.withdrawn",
+        ProposalReinstated = "proposal.reinstated",
+        VaultCreated = "vault.created",
+        KeyWrapped = "key.wrapped",
+        KeyRemoved = "key.removed",
+        KeyFetched = "key.fetched",
+        DocumentFetched = "document.fetched",
+        ConflictDeclared = "conflict.declared",
+        ConflictDenied = "conflict.denied",
+        ConflictLifted = "conflict.lifted",
+        ReviewerAssigned = "reviewer.assigned",
+        ReviewerUnassigned = "reviewer.unassigned",
+        ReviewSubmitted = "review.submitted",
+        ReviewReopened = "review.reopened",
+        ReviewFetched = "review.fetched",
+        DecisionSigned = "decision.signed",
+        DecisionUnsigned = "decision.unsigned",
+        DecisionWithdrawn = "decision.withdrawn",
+        DecisionFinal = "decision.final",
+        LetterSent = "letter.sent",
+        LetterWithdrawn = "letter.withdrawn",
+        LetterFetched = "letter.fetched",
+    }
+}
+
+worded! {
+    /// Who may read an entry, beside its own actor; always under policy, never a conflicted member.
+    pub enum Readers: "a circle of readers, one of" {
+        /// Every member.
+        Members = "members",
+        /// Whoever may view the program.
+        Program = "program",
+        /// Whoever may view the call.
+        Call = "call",
+        /// The call's officers.
+        CallOfficers = "call_officers",
+        /// The proposal's parties and the call's officers.
+        Parties = "parties",
+        /// The call's officers, if they may view the proposal.
+        Officers = "officers",
+    }
+}
+
+impl EntryKind {
+    /// The circle that may read entries of this kind. `on_proposal` tells the two uses of vault and key entries apart.
+    #[must_use]
+    pub fn readers(self, on_proposal: bool) -> Readers {
+        match self {
+            Self::PartnerEnrolled | Self::PartnerChanged | Self::KeyCardPublished => Readers::Members,
+            Self::ProgramCreated => Readers::Program,
+            Self::CallPublished | Self::CallAmended | Self::CallExtended | Self::CallCancelled => Readers::Call,
+            Self::CallDrafted | Self::CallEdited | Self::RoleGranted | Self::RoleRevoked => Readers::CallOfficers,
+            // An extension for one proposal tells that it exists: for its own circle only.
+            Self::ProposalExtended
+            | Self::ProposalCreated
+            | Self::MemberAdded
+            | Self::MemberRemoved
+            | Self::DocumentStored
+            | Self::DocumentRemoved
+            | Self::ManifestSigned
+            | Self::ProposalSubmitted
+            | Self::ProposalWithdrawn
+            | Self::ProposalReinstated
+            | Self::LetterSent
+            | Self::LetterWithdrawn
+            | Self::LetterFetched
+            | Self::DecisionFinal => Readers::Parties,
+            Self::VaultCreated | Self::KeyWrapped | Self::KeyRemoved | Self::KeyFetched if !on_proposal => {
+                Readers::CallOfficers
+            }
+            Self::VaultCreated
+            | Self::KeyWrapped
+            | Self::KeyRemoved
+            | Self::KeyFetched
+            | Self::DocumentFetched
+            | Self::ConflictDeclared
+            | Self::ConflictDenied
+            | Self::ConflictLifted
+            | Self::ReviewerAssigned
+            | Self::ReviewerUnassigned
+            | Self::ReviewSubmitted
+            | Self::ReviewReopened
+            | Self::ReviewFetched
+            | Self::DecisionSigned
+            | Self::DecisionUnsigned
+            | Self::DecisionWithdrawn => Readers::Officers,
+        }
+    }
+}

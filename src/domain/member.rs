@@ -1,0 +1,49 @@
+//! The roles members bear: vouched for by their partner, or granted within a call.
+
+use super::worded;
+
+worded! {
+    /// A role that a partner's registrar vouches for in the member's key card.
+    pub enum PartnerRole: "a partner-level role, one of" {
+        /// Enrols the partner's members and publishes their key cards.
+        Registrar = "registrar",
+        /// Writes the partner's policies.
+        PolicyOfficer = "policy_officer",
+        /// Holds shares of opening keys.
+        Custodian = "custodian",
+        /// May create programs (at the host) and calls (at the lead or a participating partner).
+        ProgramOfficer = "program_officer",
+    }
+}
+
+worded! {
+    /// A role that a member bears in one call.
+    pub enum CallRole: "a role in a call, one of" {
+        /// Runs the call's procedure.
+        Officer = "officer",
+        /// Assesses proposals assigned to them.
+        Reviewer = "reviewer",
+        /// Signs funding decisions for a funding partner.
+        Decider = "decider",
+        /// Sees that things happen, never content.
+        Observer = "observer",
+    }
+}
+
+worded! {
+    /// Why a member cannot judge a proposal. A closed list: free text here would be content the host can read.
+    pub enum ConflictGround: "a ground of conflict, one of" {
+        /// Employed by, or recently employed by, one of the parties.
+        Employment = "employment",
+        /// A close relative is involved.
+        Family = "family",
+        /// Works or recently published together with the team.
+        Collaboration = "collaboration",
+        /// Stands to gain or lose money.
+        Financial = "financial",
+        /// Leads or advises a competing effort.
+        Competition = "competition",
+        /// Any other reason that would make an outsider doubt.
+        Other = "other",
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a rule of procedure says no: one variant a rule, each with the facts that a caller needs to act on it.
+//!
+//! The text here is the detail; status, slug, title and remedy stand in `wire::problem`.
+
+use super::{
+    call::Phase,
+    id::{MemberId, PartnerCode, Sha256, Slug},
+};
+use jiff::Timestamp;
+
+/// A broken rule of procedure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the call is in phase `{phase}`; this needs {needed}")]
+    WrongPhase { phase: Phase, needed: &'static str },
+    #[error("the deadline for this proposal passed at {deadline_at}; it is {now}")]
+    DeadlinePassed { deadline_at: Timestamp, now: Timestamp },
+    #[error("bytes were accepted until {until}, the end of the grace period; it is {now}")]
+    GracePassed { until: Timestamp, now: Timestamp },
+    #[error("after the deadline only documents of a committed manifest may follow; `{slot}` with these bytes is in none")]
+    NotCommitted { slot: Slug },
+    #[error("the call stays sealed until {until}; it is {now}")]
+    StillSealed { until: Timestamp, now: Timestamp },
+    #[error("{fault}")]
+    CallText { fault: String },
+    #[error("the new deadline {until} is not after the present one, {present}")]
+    ExtensionBackwards { until: Timestamp, present: Timestamp },
+    #[error("partner `{partner}` is not eligible under this call")]
+    NotEligible { partner: PartnerCode },
+    #[error("the parties do not meet the call's rule: {fault}")]
+    PartyRule { fault: String },
+    #[error("the call has no topic `{topic}`")]
+    UnknownTopic { topic: Slug },
+    #[error("the call has no slot `{slot}`")]
+    UnknownSlot { slot: Slug },
+    #[error("slot `{slot}` takes {allowed}, not `{given}`")]
+    MediaType { slot: Slug, allowed: String, given: String },
+    #[error("slot `{slot}` takes at most {limit} bytes of ciphertext, the document has {size}")]
+    TooLarge { slot: Slug, limit: u64, size: u64 },
+    #[error("the manifest does not fit the proposal: {fault}")]
+    ManifestMismatch { fault: String },
+    #[error("required slot `{slot}`{} is empty", party.as_ref().map(|p| format!(" of party `{p}`")).unwrap_or_default())]
+    SlotEmpty { slot: Slug, party: Option<PartnerCode> },
+    #[error("manifest `{manifest}` already bears the signature of party `{partner}`")]
+    AlreadySigned { manifest: Sha256, partner: PartnerCode },
+    #[error("version {expected} is the next one of this proposal, the manifest says {given}")]
+    VersionTaken { expected: u32, given: u32 },
+    #[error("the proposal is {status}; this needs {needed}")]
+    WrongStatus { status: String, needed: &'static str },
+    #[error("`{member}` is not a member of party `{partner}`")]
+    NotOfParty { member: MemberId, partner: PartnerCode },
+    #[error("`{member}` is the last member of party `{partner}` on this proposal")]
+    LastOfParty { member: MemberId, partner: PartnerCode },
+    #[error("`{member}` {fault}")]
+    Unsuitable { member: MemberId, fault: String },
+    #[error("`{member}` has no key card in force")]
+    NoKeyCard { member: MemberId },
+    #[error("`{member}` has not declared whether a conflict of interest exists")]
+    NotDeclared { member: MemberId },
+    #[error("a declaration of `{member}` for this proposal already stands")]
+    AlreadyDeclared { member: MemberId },
+    #[error("no conflict of `{member}` is on record for this proposal")]
+    NoConflict { member: MemberId },
+    #[error("`{member}` is already assigned to this proposal")]
+    AlreadyAssigned { member: MemberId },
+    #[error("`{member}` is not assigned to this proposal")]
+    NotAssigned { member: MemberId },
+    #[error("the review of `{member}` is already in")]
+    AlreadyReviewed { member: MemberId },
+    #[error("there is no submitted review of `{member}`")]
+    NoReview { member: MemberId },
+    #[error("the review is bound to manifest `{given}`, the standing version is `{standing}`")]
+    OtherVersion { given: Sha256, standing: Sha256 },
+    #[error("the proposal has a decision with outcome `{outcome}`; this one says otherwise")]
+    DecisionDiffers { outcome: String },
+    #[error("all funding partners have signed; the decision is final")]
+    DecisionFinal,
+    #[error("there is no decision to act on")]
+    NoDecision,
+    #[error("the decision still lacks signatures of {missing}")]
+    DecisionOpen { missing: String },
+    #[error("partner `{partner}` does not fund under this call")]
+    NotFunder { partner: PartnerCode },
+    #[error("`{what}` exists already")]
+    Exists { what: String },
+    #[error("the statement does not fit: {fault}")]
+    Statement { fault: String },
+    #[error("key card serial {given} is not above the present {present}")]
+    StaleKeyCard { given: u64, present: u64 },
+    #[error("the wrapped key is not wanted: {fault}")]
+    WrapRefused { fault: String },
+}

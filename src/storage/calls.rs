@@ -1,0 +1,275 @@
+//! Calls: their texts, the roles members bear in them, and the deadlines that were moved.
+
+use super::{Row, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::{
+        call::{CallActs, Extension, ExtensionScope},
+        id::{CallId, MemberId, PartnerCode, ProgramId, Sha256, VaultId},
+        member::CallRole,
+    },
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A call with everything that decides about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    pub id: CallId,
+    pub program: ProgramId,
+    /// Canonical JSON of the text in force, or of the draft.
+    pub text_json: String,
+    pub text_sha256: Sha256,
+    /// 0 for a draft.
+    pub version: u32,
+    /// Lowest version whose proposals still count.
+    pub baseline: u32,
+    /// Counts up with each change; the `ETag`.
+    pub revision: u64,
+    pub publication: Option<String>,
+    pub vault: Option<VaultId>,
+    pub created_by: MemberId,
+    pub is_cancelled: bool,
+    pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
+    pub extensions: Vec<Extension>,
+}
+
+impl CallRow {
+    /// What has been done with the call.
+    #[must_use]
+    pub fn acts(&self) -> CallActs {
+        CallActs {
+            is_published: self.version > 0,
+            is_cancelled: self.is_cancelled,
+            extensions: self.extensions.clone(),
+        }
+    }
+
+    /// The members who bear `role`.
+    #[must_use]
+    pub fn holders(&self, role: CallRole) -> BTreeSet<MemberId> {
+        self.roles.iter().filter(|(_, roles)| roles.contains(&role)).map(|(member, _)| member.clone()).collect()
+    }
+
+    /// Whether `member` bears `role`.
+    #[must_use]
+    pub fn bears(&self, member: &MemberId, role: CallRole) -> bool {
+        self.roles.get(member).is_some_and(|roles| roles.contains(&role))
+    }
+}
+
+/// A new text for a call.
+#[derive(Debug, Clone, Copy)]
+pub struct NewText<'a> {
+    pub json: &'a str,
+    pub sha256: Sha256,
+}
+
+/// A published text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedText {
+    pub version: u32,
+    pub text_json: String,
+    pub publication: String,
+}
+
+/// One call.
+pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError> {
+    let sql = "SELECT program_id, text_json, text_sha256, version, baseline, revision, publication, vault_id, \
+               created_by, cancelled_at FROM calls WHERE call_id = $1";
+    let Some(row) = tx.fetch_optional(sql, args![id]).await? else { return Ok(None) };
+    let mut roles: BTreeMap<MemberId, BTreeSet<CallRole>> = BTreeMap::new();
+    for row in tx.fetch_all("SELECT member, role FROM call_roles WHERE call_id = $1", args![id]).await? {
+        roles.entry(row.parse("member")?).or_default().insert(row.parse("role")?);
+    }
+    let sql = "SELECT scope, partner, proposal_id, until_at FROM call_extensions WHERE call_id = $1 ORDER BY number";
+    let extensions = tx.fetch_all(sql, args![id]).await?.iter().map(extension).collect::<Result<_, _>>()?;
+    Ok(Some(CallRow {
+        id,
+        program: row.parse("program_id")?,
+        text_json: row.text("text_json")?,
+        text_sha256: row.parse("text_sha256")?,
+        version: small(&row, "version")?,
+        baseline: small(&row, "baseline")?,
+        revision: row.count("revision")?,
+        publication: row.opt_text("publication")?,
+        vault: row.opt_parse("vault_id")?,
+        created_by: row.parse("created_by")?,
+        is_cancelled: row.opt_time("cancelled_at")?.is_some(),
+        roles,
+        extensions,
+    }))
+}
+
+/// The identifiers after `after`, of one program or of all, in order.
+pub async fn ids(
+    tx: &mut Tx,
+    program: Option<ProgramId>,
+    after: Option<CallId>,
+    limit: u32,
+) -> Result<Vec<CallId>, StoreError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let rows = match program {
+        Some(program) => {
+            let sql = "SELECT call_id FROM calls WHERE program_id = $1 AND call_id > $2 ORDER BY call_id LIMIT $3";
+            tx.fetch_all(sql, args![program, after, limit]).await?
+        }
+        None => {
+            let sql = "SELECT call_id FROM calls WHERE call_id > $1 ORDER BY call_id LIMIT $2";
+            tx.fetch_all(sql, args![after, limit]).await?
+        }
+    };
+    rows.iter().map(|row| row.parse("call_id")).collect()
+}
+
+/// A text that is or was in force.
+pub async fn text_of(tx: &mut Tx, id: CallId, version: u32) -> Result<Option<PublishedText>, StoreError> {
+    let sql = "SELECT text_json, publication FROM call_texts WHERE call_id = $1 AND version = $2";
+    let row = tx.fetch_optional(sql, args![id, version]).await?;
+    row.map(|row| {
+        Ok(PublishedText { version, text_json: row.text("text_json")?, publication: row.text("publication")? })
+    })
+    .transpose()
+}
+
+/// Drafts a call; its author becomes its first officer.
+pub async fn draft(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    program: ProgramId,
+    text: NewText<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_program(&[Action::CreateCall], program));
+    let author = permit.principal();
+    tx.execute(
+        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, \
+         created_at) VALUES ($1, $2, $3, $4, 0, 0, 1, $5, $6)",
+        args![id, program, text.json, text.sha256, author, now],
+    )
+    .await?;
+    insert_role(tx, id, author, CallRole::Officer, author, now).await
+}
+
+/// Replaces the text of a draft.
+pub async fn edit(tx: &mut WriteTx, permit: &Permit, id: CallId, text: NewText<'_>) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::EditCall], id));
+    let sql = "UPDATE calls SET text_json = $2, text_sha256 = $3, revision = revision + 1 WHERE call_id = $1";
+    tx.execute(sql, args![id, text.json, text.sha256]).await?;
+    Ok(())
+}
+
+/// Puts a text in force: the first publication or an amendment. `vault` is given with the first.
+#[expect(clippy::too_many_arguments, reason = "the columns of one row, each named at the call")]
+pub async fn publish(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    version: u32,
+    baseline: u32,
+    text: NewText<'_>,
+    publication: &str,
+    vault: Option<VaultId>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::PublishCall, Action::AmendCall], id));
+    tx.execute(
+        "UPDATE calls SET text_json = $2, text_sha256 = $3, version = $4, baseline = $5, publication = $6, \
+         vault_id = COALESCE($7, vault_id), published_at = COALESCE(published_at, $8), revision = revision + 1 \
+         WHERE call_id = $1",
+        args![id, text.json, text.sha256, version, baseline, publication, vault, now],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO call_texts (call_id, version, text_json, text_sha256, publication, published_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, version, text.json, text.sha256, publication, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Moves a deadline. The permit is for the call, or for the one proposal that gets more time.
+pub async fn extend(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    extension: &Extension,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (scope, partner, proposal) = match &extension.scope {
+        ExtensionScope::Everyone => ("everyone", None, None),
+        ExtensionScope::Partner(partner) => ("partner", Some(partner.clone()), None),
+        ExtensionScope::Proposal(proposal) => ("proposal", None, Some(*proposal)),
+    };
+    let covered = permit.covers_call(&[Action::ExtendCall], id)
+        || proposal.is_some_and(|proposal| permit.covers_proposal(&[Action::ExtendProposal], proposal));
+    assert!(covered);
+    tx.execute(
+        "INSERT INTO call_extensions (call_id, number, scope, partner, proposal_id, until_at, reason, made_by, made_at) \
+         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM call_extensions WHERE call_id = $1",
+        args![id, scope, partner, proposal, extension.until, reason, permit.principal(), now],
+    )
+    .await?;
+    touch(tx, id).await
+}
+
+/// Cancels a call.
+pub async fn cancel(tx: &mut WriteTx, permit: &Permit, id: CallId, now: Timestamp) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::CancelCall], id));
+    let sql = "UPDATE calls SET cancelled_at = $2, revision = revision + 1 WHERE call_id = $1";
+    tx.execute(sql, args![id, now]).await?;
+    Ok(())
+}
+
+/// Replaces a member's roles in a call.
+pub async fn set_roles(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    member: &MemberId,
+    roles: &BTreeSet<CallRole>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::GrantRole, Action::RevokeRole], id));
+    tx.execute("DELETE FROM call_roles WHERE call_id = $1 AND member = $2", args![id, member]).await?;
+    for role in roles {
+        insert_role(tx, id, member, *role, permit.principal(), now).await?;
+    }
+    touch(tx, id).await
+}
+
+async fn insert_role(
+    tx: &mut WriteTx,
+    id: CallId,
+    member: &MemberId,
+    role: CallRole,
+    by: &MemberId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO call_roles (call_id, member, role, granted_by, granted_at) VALUES ($1, $2, $3, $4, $5)";
+    tx.execute(sql, args![id, member, role.as_str(), by, now]).await?;
+    Ok(())
+}
+
+async fn touch(tx: &mut WriteTx, id: CallId) -> Result<(), StoreError> {
+    tx.execute("UPDATE calls SET revision = revision + 1 WHERE call_id = $1", args![id]).await?;
+    Ok(())
+}
+
+fn extension(row: &Row) -> Result<Extension, StoreError> {
+    let partner: Option<PartnerCode> = row.opt_parse("partner")?;
+    let scope = match (row.text("scope")?.as_str(), partner, row.opt_parse("proposal_id")?) {
+        ("everyone", None, None) => ExtensionScope::Everyone,
+        ("partner", Some(partner), None) => ExtensionScope::Partner(partner),
+        ("proposal", None, Some(proposal)) => ExtensionScope::Proposal(proposal),
+        _ => return Err(StoreError::corrupt("scope", "a scope with what it is about")),
+    };
+    Ok(Extension { scope, until: row.time("until_at")? })
+}
+
+fn small(row: &Row, column: &str) -> Result<u32, StoreError> {
+    u32::try_from(row.int(column)?).map_err(|_| StoreError::corrupt(column, "a small number"))
+}

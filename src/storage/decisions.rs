@@ -1,0 +1,174 @@
+//! Decisions, the signatures under them, and the sealed letters that tell the parties.
+
+use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::{
+        decision::Outcome,
+        id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
+    },
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// A decision that was not withdrawn, with its signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionRow {
+    pub id: DecisionId,
+    pub proposal: ProposalId,
+    pub revision: u32,
+    pub outcome: Outcome,
+    pub manifest: Sha256,
+    pub final_at: Option<Timestamp>,
+    pub signatures: BTreeMap<PartnerCode, DecisionSignatureRow>,
+}
+
+/// A funder's signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionSignatureRow {
+    pub member: MemberId,
+    pub jws: String,
+    pub signed_at: Timestamp,
+}
+
+/// A letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterRow {
+    pub id: DocumentId,
+    pub proposal: ProposalId,
+    pub sent_by: MemberId,
+    pub sent_at: Timestamp,
+    pub statement: String,
+    pub ciphertext: Vec<u8>,
+    pub is_withdrawn: bool,
+}
+
+/// The decision on the table, if any.
+pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Option<DecisionRow>, StoreError> {
+    let sql = "SELECT decision_id, revision, outcome, manifest_sha256, final_at FROM decisions \
+               WHERE proposal_id = $1 AND withdrawn_at IS NULL ORDER BY revision DESC LIMIT 1";
+    let Some(row) = tx.fetch_optional(sql, args![proposal]).await? else { return Ok(None) };
+    let id: DecisionId = row.parse("decision_id")?;
+    let sql = "SELECT partner, member, jws, signed_at FROM decision_signatures WHERE decision_id = $1";
+    let mut signatures = BTreeMap::new();
+    for row in tx.fetch_all(sql, args![id]).await? {
+        let signature = DecisionSignatureRow {
+            member: row.parse("member")?,
+            jws: row.text("jws")?,
+            signed_at: row.time("signed_at")?,
+        };
+        signatures.insert(row.parse("partner")?, signature);
+    }
+    Ok(Some(DecisionRow {
+        id,
+        proposal,
+        revision: u32::try_from(row.int("revision")?).map_err(|_| StoreError::corrupt("revision", "a small number"))?,
+        outcome: row.parse("outcome")?,
+        manifest: row.parse("manifest_sha256")?,
+        final_at: row.opt_time("final_at")?,
+        signatures,
+    }))
+}
+
+/// The revision that a new decision on the proposal gets.
+pub async fn next_revision(tx: &mut Tx, proposal: ProposalId) -> Result<u32, StoreError> {
+    let sql = "SELECT COALESCE(MAX(revision), 0) AS revision FROM decisions WHERE proposal_id = $1";
+    let last = tx.fetch_one(sql, args![proposal]).await?.int("revision")?;
+    u32::try_from(last + 1).map_err(|_| StoreError::corrupt("revision", "a small number"))
+}
+
+/// Puts a decision on the table; it bears no signature yet.
+pub async fn propose(tx: &mut WriteTx, permit: &Permit, row: &DecisionRow, now: Timestamp) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
+    tx.execute(
+        "INSERT INTO decisions (decision_id, proposal_id, revision, outcome, manifest_sha256, proposed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![row.id, row.proposal, row.revision, row.outcome.as_str(), row.manifest, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Adds the principal's signature for its partner; `is_final` when it is the last one.
+pub async fn sign(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    row: &DecisionRow,
+    jws: &str,
+    is_final: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
+    let member = permit.principal();
+    let sql = "INSERT INTO decision_signatures (decision_id, partner, member, jws, signed_at) VALUES ($1, $2, $3, $4, $5)";
+    tx.execute(sql, args![row.id, member.partner(), member, jws, now]).await?;
+    if is_final {
+        tx.execute("UPDATE decisions SET final_at = $2 WHERE decision_id = $1", args![row.id, now]).await?;
+    }
+    Ok(())
+}
+
+/// Takes a partner's signature back; the decision leaves the table with the last one.
+pub async fn unsign(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    row: &DecisionRow,
+    partner: &PartnerCode,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::WithdrawDecision], row.proposal) && row.final_at.is_none());
+    let sql = "DELETE FROM decision_signatures WHERE decision_id = $1 AND partner = $2";
+    tx.execute(sql, args![row.id, partner]).await?;
+    tx.execute(
+        "UPDATE decisions SET withdrawn_at = $2 WHERE decision_id = $1 \
+         AND NOT EXISTS (SELECT 1 FROM decision_signatures s WHERE s.decision_id = $1)",
+        args![row.id, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The letters of a proposal, oldest first.
+pub async fn letters(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<LetterRow>, StoreError> {
+    let sql = Sql::from(
+        "SELECT letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at FROM letters \
+         WHERE proposal_id = $1 ORDER BY letter_id",
+    );
+    tx.fetch_all(sql, args![proposal]).await?.iter().map(letter).collect()
+}
+
+/// Sends a letter.
+pub async fn send_letter(tx: &mut WriteTx, permit: &Permit, row: &LetterRow) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::SendLetter], row.proposal));
+    tx.execute(
+        "INSERT INTO letters (letter_id, proposal_id, sent_by, sent_at, statement, ciphertext) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![row.id, row.proposal, row.sent_by, row.sent_at, row.statement, row.ciphertext],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes a letter back.
+pub async fn withdraw_letter(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    row: &LetterRow,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::WithdrawLetter], row.proposal));
+    tx.execute("UPDATE letters SET withdrawn_at = $2 WHERE letter_id = $1", args![row.id, now]).await?;
+    Ok(())
+}
+
+fn letter(row: &Row) -> Result<LetterRow, StoreError> {
+    Ok(LetterRow {
+        id: row.parse("letter_id")?,
+        proposal: row.parse("proposal_id")?,
+        sent_by: row.parse("sent_by")?,
+        sent_at: row.time("sent_at")?,
+        statement: row.text("statement")?,
+        ciphertext: row.bytes("ciphertext")?,
+        is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
+    })
+}

@@ -1,0 +1,114 @@
+//! Sealed documents: where their bytes are and what they were announced to be.
+
+use super::{Arg, BlobKey, Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::id::{DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+use std::collections::HashSet;
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentRow {
+    pub id: DocumentId,
+    pub proposal: ProposalId,
+    pub slot: Slug,
+    /// The party whose restricted document it is.
+    pub party: Option<PartnerCode>,
+    pub vault: VaultId,
+    pub sha256: Sha256,
+    pub size: u64,
+    pub media_type: String,
+    pub blob: BlobKey,
+    pub uploaded_by: MemberId,
+    pub uploaded_at: Timestamp,
+    /// Whether it is in the working set: the newest of its slot, not taken out.
+    pub is_current: bool,
+}
+
+/// Every document of a proposal that was ever acknowledged, oldest first.
+pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRow>, StoreError> {
+    let sql = "SELECT document_id, proposal_id, slot, party, vault_id, sha256, size, media_type, blob_key, \
+               uploaded_by, uploaded_at, removed_at FROM documents WHERE proposal_id = $1 ORDER BY document_id";
+    tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
+}
+
+/// Puts a document into its slot; the one that was there leaves the working set.
+pub async fn put(tx: &mut WriteTx, permit: &Permit, row: &DocumentRow) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Upload], row.proposal));
+    clear_slot(tx, row.proposal, &row.slot, row.party.as_ref(), row.uploaded_at).await?;
+    tx.execute(
+        "INSERT INTO documents (document_id, proposal_id, slot, party, vault_id, sha256, size, media_type, blob_key, \
+         uploaded_by, uploaded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        args![
+            row.id,
+            row.proposal,
+            row.slot,
+            row.party,
+            row.vault,
+            row.sha256,
+            row.size,
+            row.media_type,
+            row.blob,
+            row.uploaded_by,
+            row.uploaded_at
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes a document out of the working set; how many were in the slot (0 or 1).
+pub async fn remove(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    slot: &Slug,
+    party: Option<&PartnerCode>,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    assert!(permit.covers_proposal(&[Action::Upload], proposal));
+    clear_slot(tx, proposal, slot, party, now).await
+}
+
+/// Which of these blobs a document refers to; for the sweep of orphans at start.
+pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let marks = (1..=keys.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = Sql::built(format!("SELECT blob_key FROM documents WHERE blob_key IN ({marks})"));
+    let rows = tx.fetch_all(sql, keys.iter().map(Arg::text).collect()).await?;
+    rows.iter().map(|row| row.parse("blob_key")).collect()
+}
+
+async fn clear_slot(
+    tx: &mut WriteTx,
+    proposal: ProposalId,
+    slot: &Slug,
+    party: Option<&PartnerCode>,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let party = party.map(PartnerCode::as_str).unwrap_or_default();
+    let sql = "UPDATE documents SET removed_at = $4 WHERE proposal_id = $1 AND slot = $2 \
+               AND COALESCE(party, '') = $3 AND removed_at IS NULL";
+    tx.execute(sql, args![proposal, slot, party, now]).await
+}
+
+fn read(row: &Row) -> Result<DocumentRow, StoreError> {
+    Ok(DocumentRow {
+        id: row.parse("document_id")?,
+        proposal: row.parse("proposal_id")?,
+        slot: row.parse("slot")?,
+        party: row.opt_parse("party")?,
+        vault: row.parse("vault_id")?,
+        sha256: row.parse("sha256")?,
+        size: row.count("size")?,
+        media_type: row.text("media_type")?,
+        blob: row.parse("blob_key")?,
+        uploaded_by: row.parse("uploaded_by")?,
+        uploaded_at: row.time("uploaded_at")?,
+        is_current: row.opt_time("removed_at")?.is_none(),
+    })
+}

@@ -1,0 +1,66 @@
+//! The log: one entry for each accepted act, appended in the transaction of its effect.
+
+use super::{Row, StoreError, Tx, WriteTx, args};
+use crate::domain::{
+    entry::{EntryKind, Readers},
+    id::{CallId, MemberId, ProgramId, ProposalId},
+};
+use jiff::Timestamp;
+
+/// An entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryRow {
+    /// Counts up without gaps; given by [`append`].
+    pub seq: u64,
+    pub at: Timestamp,
+    pub kind: EntryKind,
+    pub readers: Readers,
+    pub actor: Option<MemberId>,
+    pub program: Option<ProgramId>,
+    pub call: Option<CallId>,
+    pub proposal: Option<ProposalId>,
+    /// Canonical JSON.
+    pub payload: String,
+    pub salt: Vec<u8>,
+}
+
+/// Appends an entry after the last one; `row.seq` is not looked at. Returns its number.
+pub async fn append(tx: &mut WriteTx, row: &EntryRow) -> Result<u64, StoreError> {
+    // One writer at a time holds the log (see `Db::write`), so the next number is free and no number is skipped.
+    let sql = "INSERT INTO log_entries (seq, at, kind, readers, actor, program_id, call_id, proposal_id, payload, salt) \
+               SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM log_entries RETURNING seq";
+    let args = args![
+        row.at,
+        row.kind.as_str(),
+        row.readers.as_str(),
+        row.actor,
+        row.program,
+        row.call,
+        row.proposal,
+        row.payload,
+        row.salt
+    ];
+    tx.fetch_one(sql, args).await?.count("seq")
+}
+
+/// Entries after `after`, oldest first.
+pub async fn page(tx: &mut Tx, after: u64, limit: u32) -> Result<Vec<EntryRow>, StoreError> {
+    let sql = "SELECT seq, at, kind, readers, actor, program_id, call_id, proposal_id, payload, salt FROM log_entries \
+               WHERE seq > $1 ORDER BY seq LIMIT $2";
+    tx.fetch_all(sql, args![after, limit]).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<EntryRow, StoreError> {
+    Ok(EntryRow {
+        seq: row.count("seq")?,
+        at: row.time("at")?,
+        kind: row.parse("kind")?,
+        readers: row.parse("readers")?,
+        actor: row.opt_parse("actor")?,
+        program: row.opt_parse("program_id")?,
+        call: row.opt_parse("call_id")?,
+        proposal: row.opt_parse("proposal_id")?,
+        payload: row.text("payload")?,
+        salt: row.bytes("salt")?,
+    })
+}

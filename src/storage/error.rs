@@ -1,0 +1,234 @@
+//! What can go wrong in storage, told the same way whichever engine is underneath.
+//!
+//! Never carries a stored value: a message may reach a log that more people read than may read the row.
+//!
+//! # Names of constraints
+//!
+//! Services turn a violated constraint into a domain error by its name, so the name must not depend on the engine.
+//! PostgreSQL reports names; SQLite reports the table and columns of a unique index and the name of a check. The
+//! migrations therefore use PostgreSQL's own defaults as the rule, and the SQLite side is rebuilt from it:
+//!
+//! | violated | name |
+//! |---|---|
+//! | primary key of `t` | `t_pkey` |
+//! | `UNIQUE (a, b)` or `CREATE UNIQUE INDEX` of `t`, partial ones too | `t_a_b_key` |
+//! | `NOT NULL` of `t.a` | `t_a_not_null` |
+//! | `CONSTRAINT name CHECK (…)`, always named in the migrations | `name` |
+//! | a trigger: `RAISE(ABORT, 'name')`, or `RAISE … USING ERRCODE = '23000', CONSTRAINT = 'name'` | `name` |
+//! | any foreign key | `foreign_key`: SQLite does not say which, so look before you write |
+
+use std::{error::Error, io};
+
+/// Any error, as the cause of ours.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A failure of the database or of the folder of ciphertext.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine cannot be reached, is shutting down, or is too busy; trying later may succeed.
+    #[error("the store is not available")]
+    Unavailable(#[source] Cause),
+    /// The disk (or its quota) is full. Nothing of the failed unit of work remains.
+    #[error("the disk of the store is full")]
+    Full(#[source] Cause),
+    /// A file could not be read or written for another reason than lack of space.
+    #[error("a file of the store cannot be read or written")]
+    Io(#[source] Cause),
+    /// What was read back cannot have been written by this program. `place` is a column, the database or a blob.
+    #[error("`{place}` is damaged: expected {expected}")]
+    Corrupt {
+        /// Where the damage is.
+        place: String,
+        /// What should have been there; never what was.
+        expected: String,
+    },
+    /// A named rule of the schema refused the change; see the module's table of names.
+    #[error("the constraint `{name}` refuses the change")]
+    Constraint {
+        /// The name, the same on both engines.
+        name: String,
+    },
+    /// The ciphertext with this key is not there.
+    #[error("the blob `{0}` is not in the store")]
+    NoSuchBlob(String),
+    /// The database was brought to a newer schema than this program knows.
+    #[error("the schema of the database is version {found}, this program knows {known}: start a newer program")]
+    NewerSchema {
+        /// The version of the database.
+        found: i64,
+        /// The newest version this program carries.
+        known: i64,
+    },
+    /// A migration that was applied has another text now.
+    #[error("migration {version} was changed after it was applied: migrations are append-only")]
+    ChangedMigration {
+        /// The number of the migration.
+        version: i64,
+    },
+    /// The address of the database is not one.
+    #[error("the database address is not usable: {0}")]
+    Address(&'static str),
+    /// The engine refused a statement that this program should not have sent.
+    #[error("the engine refuses a statement")]
+    Statement(#[source] Cause),
+}
+
+impl StoreError {
+    /// The name of the constraint that refused the change, if one did.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Constraint { name } => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn corrupt(place: &str, expected: impl Into<String>) -> Self {
+        Self::Corrupt { place: place.to_owned(), expected: expected.into() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match error {
+            E::Database(error) => {
+                if let Some(found) = error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+                    let code = sqlx::error::DatabaseError::code(found).and_then(|code| code.parse().ok()).unwrap_or(0);
+                    from_sqlite(code, error)
+                } else {
+                    from_postgres(error)
+                }
+            }
+            E::Io(error) => from_io(error, |error| Self::Unavailable(error.into())),
+            E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => Self::Unavailable(error.into()),
+            E::Configuration(_) => Self::Address("it cannot be parsed"),
+            other => Self::Statement(other.into()),
+        }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        from_io(error, |error| Self::Io(error.into()))
+    }
+}
+
+impl From<object_store::Error> for StoreError {
+    fn from(error: object_store::Error) -> Self {
+        if let object_store::Error::NotFound { path, .. } = &error {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            return Self::NoSuchBlob(name.to_owned());
+        }
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(inner) = cause {
+            if inner.downcast_ref::<io::Error>().is_some_and(is_full) {
+                return Self::Full(error.into());
+            }
+            cause = inner.source();
+        }
+        Self::Io(error.into())
+    }
+}
+
+fn from_io(error: io::Error, otherwise: impl FnOnce(io::Error) -> StoreError) -> StoreError {
+    if is_full(&error) { StoreError::Full(error.into()) } else { otherwise(error) }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// By the extended result code, <https://www.sqlite.org/rescode.html>; its low byte is the primary code.
+fn from_sqlite(code: u32, error: Box<dyn sqlx::error::DatabaseError>) -> StoreError {
+    const CONSTRAINT: u32 = 19;
+    match code & 0xff {
+        5 | 6 | 14 => StoreError::Unavailable(error.into()), // busy, locked, cannot open
+        8 | 10 => StoreError::Io(error.into()),              // read-only, input or output
+        11 | 26 => StoreError::corrupt("database", "a well-formed SQLite file"),
+        13 => StoreError::Full(error.into()),
+        CONSTRAINT => StoreError::Constraint { name: sqlite_constraint(code, error.message()) },
+        _ => StoreError::Statement(error.into()),
+    }
+}
+
+fn sqlite_constraint(code: u32, message: &str) -> String {
+    const PRIMARY_KEY: u32 = 1555;
+    const ROWID: u32 = 2579;
+    if let Some(columns) = message.strip_prefix("UNIQUE constraint failed: ") {
+        if let Some(index) = columns.strip_prefix("index '") {
+            return index.trim_end_matches('\'').to_owned();
+        }
+        let table = columns.split('.').next().unwrap_or_default();
+        if code == PRIMARY_KEY || code == ROWID {
+            return format!("{table}_pkey");
+        }
+        let columns: Vec<&str> = columns.split(", ").filter_map(|column| column.split('.').nth(1)).collect();
+        return format!("{table}_{}_key", columns.join("_"));
+    }
+    if let Some(column) = message.strip_prefix("NOT NULL constraint failed: ") {
+        return format!("{}_not_null", column.replace('.', "_"));
+    }
+    if message == "FOREIGN KEY constraint failed" {
+        return "foreign_key".to_owned();
+    }
+    message.strip_prefix("CHECK constraint failed: ").unwrap_or(message).to_owned()
+}
+
+/// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn from_postgres(error: Box<dyn sqlx::error::DatabaseError>) -> StoreError {
+    let code = error.code().unwrap_or_default().into_owned();
+    match (code.get(..2).unwrap_or_default(), code.as_str()) {
+        (_, "53100") => StoreError::Full(error.into()),
+        (_, "58030") => StoreError::Io(error.into()),
+        // connection, resources, operator intervention (with a statement past its time), locks, failed serialization
+        ("08" | "53" | "55" | "57" | "40", _) => StoreError::Unavailable(error.into()),
+        // wrong password, no such database: the operator's to mend, not a statement of ours
+        ("28" | "3D", _) => StoreError::Unavailable(error.into()),
+        ("XX", _) => StoreError::corrupt("database", "consistent PostgreSQL pages"),
+        ("23", "23503") => StoreError::Constraint { name: "foreign_key".to_owned() },
+        ("23", _) => match postgres_constraint(error.as_ref()) {
+            Some(name) => StoreError::Constraint { name },
+            None => StoreError::Statement(error.into()),
+        },
+        _ => StoreError::Statement(error.into()),
+    }
+}
+
+fn postgres_constraint(error: &dyn sqlx::error::DatabaseError) -> Option<String> {
+    if let Some(name) = error.constraint() {
+        return Some(name.to_owned());
+    }
+    let error = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    Some(format!("{}_{}_not_null", error.table()?, error.column()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_constraint_has_the_name_postgres_would_give() {
+        let name = sqlite_constraint;
+        assert_eq!(name(2067, "UNIQUE constraint failed: calls.program_id, calls.slug"), "calls_program_id_slug_key");
+        assert_eq!(name(1555, "UNIQUE constraint failed: calls.call_id"), "calls_pkey");
+        assert_eq!(name(2067, "UNIQUE constraint failed: index 'calls_lower_key'"), "calls_lower_key");
+        assert_eq!(name(1299, "NOT NULL constraint failed: calls.title"), "calls_title_not_null");
+        assert_eq!(name(275, "CHECK constraint failed: calls_close_after_open"), "calls_close_after_open");
+        assert_eq!(name(787, "FOREIGN KEY constraint failed"), "foreign_key");
+        assert_eq!(name(1811, "log_entries_append_only"), "log_entries_append_only");
+    }
+
+    #[test]
+    fn lack_of_space_is_found_below_the_object_store() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let error = object_store::Error::Generic { store: "folder", source: io::Error::from(kind).into() };
+            assert!(matches!(StoreError::from(error), StoreError::Full(_)));
+        }
+        let error = object_store::Error::Generic {
+            store: "folder",
+            source: io::Error::from(io::ErrorKind::PermissionDenied).into(),
+        };
+        assert!(matches!(StoreError::from(error), StoreError::Io(_)));
+    }
+}

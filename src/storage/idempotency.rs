@@ -1,0 +1,84 @@
+//! Remembers the answer to a request that bore an idempotency key, so that the same request sent again gets the same
+//! answer and has no second effect.
+//!
+//! The record is written in the unit of work of the effect itself: either both are there or neither. Whether a request
+//! is the same is told by `request_sha256`, which the caller takes over method, path and body.
+
+use super::{
+    db::{Tx, WriteTx, args},
+    error::StoreError,
+};
+use crate::domain::id::{MemberId, Sha256};
+use jiff::Timestamp;
+
+/// A request and the answer it got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// What was asked.
+    pub request_sha256: Sha256,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// Its `Content-Type`.
+    pub content_type: Option<String>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Its `ETag`.
+    pub etag: Option<String>,
+    /// Its `Location`.
+    pub location: Option<String>,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+/// What `member` was answered under `key`.
+pub async fn find(tx: &mut Tx, member: &MemberId, key: &str) -> Result<Option<Recorded>, StoreError> {
+    let row = tx
+        .fetch_optional(
+            "SELECT request_sha256, status, content_type, body, etag, location, created_at FROM idempotency_keys \
+             WHERE member = $1 AND key = $2",
+            args![member, key],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Recorded {
+            request_sha256: row.parse("request_sha256")?,
+            status: u16::try_from(row.int("status")?).map_err(|_| StoreError::corrupt("status", "an HTTP status"))?,
+            content_type: row.opt_text("content_type")?,
+            body: row.bytes("body")?,
+            etag: row.opt_text("etag")?,
+            location: row.opt_text("location")?,
+            created_at: row.time("created_at")?,
+        })
+    })
+    .transpose()
+}
+
+/// Records the answer given to `member` under `key`.
+///
+/// # Errors
+/// The constraint `idempotency_keys_pkey` when there is one already: [`find`] in the same unit of work comes first.
+pub async fn record(tx: &mut WriteTx, member: &MemberId, key: &str, answer: &Recorded) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO idempotency_keys \
+         (member, key, request_sha256, status, content_type, body, etag, location, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        args![
+            member,
+            key,
+            answer.request_sha256,
+            answer.status,
+            answer.content_type,
+            answer.body,
+            answer.etag,
+            answer.location,
+            answer.created_at
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Forgets the answers given before `older_than`; how many.
+pub async fn expire(tx: &mut WriteTx, older_than: Timestamp) -> Result<u64, StoreError> {
+    tx.execute("DELETE FROM idempotency_keys WHERE created_at < $1", args![older_than]).await
+}

@@ -1,0 +1,150 @@
+//! Members and the key cards their registrars signed.
+
+use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode, Sha256},
+        member::PartnerRole,
+    },
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// A member, as the key card in force says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRow {
+    pub member: MemberId,
+    pub name: String,
+    pub organisation: String,
+    pub roles: BTreeSet<PartnerRole>,
+    /// The compact JWS.
+    pub key_card: String,
+    pub serial: u64,
+    pub is_active: bool,
+    pub valid_from: Timestamp,
+    pub valid_until: Timestamp,
+}
+
+impl MemberRow {
+    /// Whether the key card is in force.
+    #[must_use]
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.is_active && self.valid_from <= now && now <= self.valid_until
+    }
+}
+
+const COLUMNS: &str =
+    "SELECT member, name, organisation, roles, key_card, serial, status, valid_from, valid_until FROM members";
+
+/// One member.
+pub async fn find(tx: &mut Tx, member: &MemberId) -> Result<Option<MemberRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE member = $1"));
+    tx.fetch_optional(sql, args![member]).await?.as_ref().map(read).transpose()
+}
+
+/// The member whose key card names a certificate of this partner.
+pub async fn by_certificate(tx: &mut Tx, partner: &PartnerCode, spki: &Sha256) -> Result<Option<MemberId>, StoreError> {
+    let sql = "SELECT member FROM member_certificates WHERE partner = $1 AND spki = $2";
+    tx.fetch_optional(sql, args![partner, spki]).await?.map(|row| row.parse("member")).transpose()
+}
+
+/// A page of members by name, of one partner or of all.
+pub async fn page(
+    tx: &mut Tx,
+    partner: Option<&PartnerCode>,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let after = after.unwrap_or("");
+    let rows = match partner {
+        Some(partner) => {
+            let sql = Sql::built(format!("{COLUMNS} WHERE partner = $1 AND member > $2 ORDER BY member LIMIT $3"));
+            tx.fetch_all(sql, args![partner, after, limit]).await?
+        }
+        None => {
+            let sql = Sql::built(format!("{COLUMNS} WHERE member > $1 ORDER BY member LIMIT $2"));
+            tx.fetch_all(sql, args![after, limit]).await?
+        }
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Whether the key card in force names this recipient.
+pub async fn has_recipient(tx: &mut Tx, member: &MemberId, recipient: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM member_recipients WHERE member = $1 AND recipient = $2";
+    Ok(tx.fetch_optional(sql, args![member, recipient]).await?.is_some())
+}
+
+/// Whether the key card in force names this certificate.
+pub async fn has_certificate(tx: &mut Tx, member: &MemberId, spki: &Sha256) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM member_certificates WHERE partner = $1 AND spki = $2 AND member = $3";
+    Ok(tx.fetch_optional(sql, args![member.partner(), spki, member]).await?.is_some())
+}
+
+/// Publishes a key card in place of the former one.
+///
+/// # Errors
+/// The constraint `member_certificates_pkey` when another member's card names one of the certificates.
+pub async fn publish(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    row: &MemberRow,
+    certificates: &[Sha256],
+    recipients: &[String],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_partner(&[Action::PublishKeyCard], row.member.partner()));
+    let roles = row.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" ");
+    let status = if row.is_active { "active" } else { "revoked" };
+    tx.execute(
+        "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, \
+         valid_until, published_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT (member) DO UPDATE SET name = excluded.name, organisation = excluded.organisation, \
+         roles = excluded.roles, key_card = excluded.key_card, serial = excluded.serial, status = excluded.status, \
+         valid_from = excluded.valid_from, valid_until = excluded.valid_until, published_at = excluded.published_at",
+        args![
+            row.member,
+            row.member.partner(),
+            row.name,
+            row.organisation,
+            roles,
+            row.key_card,
+            row.serial,
+            status,
+            row.valid_from,
+            row.valid_until,
+            now
+        ],
+    )
+    .await?;
+    tx.execute("DELETE FROM member_certificates WHERE member = $1", args![row.member]).await?;
+    tx.execute("DELETE FROM member_recipients WHERE member = $1", args![row.member]).await?;
+    if row.is_active {
+        for spki in certificates {
+            let sql = "INSERT INTO member_certificates (partner, spki, member) VALUES ($1, $2, $3)";
+            tx.execute(sql, args![row.member.partner(), spki, row.member]).await?;
+        }
+        for recipient in recipients {
+            let sql = "INSERT INTO member_recipients (member, recipient) VALUES ($1, $2)";
+            tx.execute(sql, args![row.member, recipient]).await?;
+        }
+    }
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<MemberRow, StoreError> {
+    let roles = row.text("roles")?;
+    let roles = roles.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    Ok(MemberRow {
+        member: row.parse("member")?,
+        name: row.text("name")?,
+        organisation: row.text("organisation")?,
+        roles: roles.map_err(|_| StoreError::corrupt("roles", "partner-level roles"))?,
+        key_card: row.text("key_card")?,
+        serial: row.count("serial")?,
+        is_active: row.text("status")? == "active",
+        valid_from: row.time("valid_from")?,
+        valid_until: row.time("valid_until")?,
+    })
+}

@@ -1,0 +1,100 @@
+//! Brings a database to the schema this program knows.
+//!
+//! Migrations are numbered, embedded and append-only: each runs once, in a transaction with the note that it ran and
+//! the digest of its text. A database that was changed by another text, or that is ahead of this program, is refused;
+//! nothing is ever undone. Two servers that start at once take turns, because a migration is a unit of work like any.
+
+use super::{
+    db::{Db, args},
+    error::StoreError,
+};
+use crate::domain::id::Sha256;
+use jiff::Timestamp;
+
+/// A step of the schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its number; they rise without a gap from 1.
+    pub version: i64,
+    /// What it is about.
+    pub name: &'static str,
+    /// The statements for SQLite.
+    pub sqlite: &'static str,
+    /// The statements for PostgreSQL, with the same tables and columns.
+    pub postgres: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $file:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("../../migrations/postgres/", $file, ".sql")),
+        }
+    };
+}
+
+/// Every step there is.
+pub const ALL: &[Migration] = &[migration!(1, "exchange", "0001_exchange")];
+
+/// Applies what of [`ALL`] is missing; the version the database has then.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] and [`StoreError::ChangedMigration`]; the steps before a failing one stay applied.
+pub async fn run(db: &Db, now: Timestamp) -> Result<i64, StoreError> {
+    apply(db, ALL, now).await
+}
+
+/// Applies what of `migrations` is missing; the version the database has then.
+pub async fn apply(db: &Db, migrations: &[Migration], now: Timestamp) -> Result<i64, StoreError> {
+    let known = migrations.last().map_or(0, |migration| migration.version);
+    let mut tx = db.write().await?;
+    tx.execute(TABLE, args![]).await?;
+    let found = tx.fetch_one("SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations", args![]).await?;
+    let found = found.int("version")?;
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    tx.commit().await?;
+    for migration in migrations {
+        apply_one(db, migration, now).await?;
+    }
+    Ok(known)
+}
+
+/// The one table that no migration makes, since it must be there to tell which ran.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
+    version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+
+async fn apply_one(db: &Db, migration: &Migration, now: Timestamp) -> Result<(), StoreError> {
+    let version = migration.version;
+    let mut tx = db.write().await?;
+    let sha256 = Sha256::of(tx.choose(migration.sqlite, migration.postgres).as_bytes());
+    let applied = tx.fetch_optional("SELECT sha256 FROM schema_migrations WHERE version = $1", args![version]).await?;
+    if let Some(applied) = applied {
+        let same = applied.parse::<Sha256>("sha256")? == sha256;
+        return if same { Ok(()) } else { Err(StoreError::ChangedMigration { version }) };
+    }
+    let prepare = tx.dialect().before_migration;
+    tx.execute(prepare, args![]).await?;
+    tx.script(migration.sqlite, migration.postgres).await?;
+    tx.execute(
+        "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES ($1, $2, $3, $4)",
+        args![version, migration.name, sha256, now],
+    )
+    .await?;
+    tx.commit().await?;
+    tracing::info!(version, name = migration.name, "migration applied");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_rise_from_one_without_a_gap() {
+        assert!(ALL.iter().map(|migration| migration.version).eq(1..=i64::try_from(ALL.len()).unwrap()));
+    }
+}

@@ -1,0 +1,309 @@
+//! Proposals with everything that decides about them, and the versions their parties sign.
+
+use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::{
+        id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
+        proposal::{Parties, Version},
+    },
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposalRow {
+    pub id: ProposalId,
+    pub call: CallId,
+    pub topic: Option<Slug>,
+    pub created_by: MemberId,
+    pub created_at: Timestamp,
+    pub is_withdrawn: bool,
+    pub parties: Parties,
+    /// Organisations of the parties' members.
+    pub organisations: BTreeSet<String>,
+    pub versions: Vec<Version>,
+    /// Members with a declared conflict.
+    pub conflicts: BTreeSet<MemberId>,
+    /// Members who declared that they have none.
+    pub clear: BTreeSet<MemberId>,
+    pub assigned: BTreeSet<MemberId>,
+    /// Reviewers whose latest review is in and not reopened.
+    pub reviewed: BTreeSet<MemberId>,
+    /// Whether every funder has signed a decision.
+    pub is_decided: bool,
+}
+
+/// A signature under a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureRow {
+    pub partner: PartnerCode,
+    pub member: MemberId,
+    pub jws: String,
+}
+
+/// One proposal.
+pub async fn find(tx: &mut Tx, id: ProposalId) -> Result<Option<ProposalRow>, StoreError> {
+    let sql = format!("{COLUMNS} WHERE proposal_id = $1");
+    let rows = tx.fetch_all(Sql::built(sql), args![id]).await?;
+    Ok(load(tx, rows).await?.pop())
+}
+
+/// The proposals after `after`, of one call or of all, in order.
+pub async fn page(
+    tx: &mut Tx,
+    call: Option<CallId>,
+    after: Option<ProposalId>,
+    limit: u32,
+) -> Result<Vec<ProposalRow>, StoreError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let rows = match call {
+        Some(call) => {
+            let sql = format!("{COLUMNS} WHERE call_id = $1 AND proposal_id > $2 ORDER BY proposal_id LIMIT $3");
+            tx.fetch_all(Sql::built(sql), args![call, after, limit]).await?
+        }
+        None => {
+            let sql = format!("{COLUMNS} WHERE proposal_id > $1 ORDER BY proposal_id LIMIT $2");
+            tx.fetch_all(Sql::built(sql), args![after, limit]).await?
+        }
+    };
+    load(tx, rows).await
+}
+
+/// Begins a proposal.
+pub async fn create(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    call: CallId,
+    topic: Option<&Slug>,
+    parties: &Parties,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::CreateProposal], call));
+    tx.execute(
+        "INSERT INTO proposals (proposal_id, call_id, topic, created_by, created_at) VALUES ($1, $2, $3, $4, $5)",
+        args![id, call, topic, permit.principal(), now],
+    )
+    .await?;
+    for member in parties.values().flatten() {
+        insert_member(tx, id, member, now).await?;
+    }
+    Ok(())
+}
+
+/// Adds a colleague to a party.
+pub async fn add_member(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    member: &MemberId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::AddMember], id));
+    insert_member(tx, id, member, now).await
+}
+
+/// Takes a member out of a party.
+pub async fn remove_member(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    member: &MemberId,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::RemoveMember], id));
+    let sql = "DELETE FROM proposal_members WHERE proposal_id = $1 AND member = $2";
+    tx.execute(sql, args![id, member]).await?;
+    Ok(())
+}
+
+/// Takes a proposal back, or brings it back.
+pub async fn set_withdrawn(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    withdrawn_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let action = if withdrawn_at.is_some() { Action::Withdraw } else { Action::Reinstate };
+    assert!(permit.covers_proposal(&[action], id));
+    tx.execute("UPDATE proposals SET withdrawn_at = $2 WHERE proposal_id = $1", args![id, withdrawn_at]).await?;
+    Ok(())
+}
+
+/// The canonical JSON of a version's manifest.
+pub async fn manifest_body(tx: &mut Tx, id: ProposalId, version: u32) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT body FROM manifests WHERE proposal_id = $1 AND version = $2";
+    tx.fetch_optional(sql, args![id, version]).await?.map(|row| row.text("body")).transpose()
+}
+
+/// The signatures under a version, by partner.
+pub async fn signatures(tx: &mut Tx, id: ProposalId, version: u32) -> Result<Vec<SignatureRow>, StoreError> {
+    let sql = "SELECT partner, member, jws FROM manifest_signatures WHERE proposal_id = $1 AND version = $2 \
+               ORDER BY partner";
+    let rows = tx.fetch_all(sql, args![id, version]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SignatureRow { partner: row.parse("partner")?, member: row.parse("member")?, jws: row.text("jws")? })
+        })
+        .collect()
+}
+
+/// Proposes a new version.
+pub async fn add_version(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    version: &Version,
+    body: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Sign], id));
+    tx.execute(
+        "INSERT INTO manifests (proposal_id, version, call_version, sha256, body, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, version.number, version.call_version, version.manifest, body, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Adds the principal's signature under a version.
+pub async fn sign(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    version: u32,
+    jws: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Sign], id));
+    let member = permit.principal();
+    tx.execute(
+        "INSERT INTO manifest_signatures (proposal_id, version, partner, member, jws, signed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, version, member.partner(), member, jws, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes that every party has signed a version, or that all its bytes are here.
+pub async fn advance(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    version: u32,
+    committed_at: Timestamp,
+    complete_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Sign, Action::Upload], id));
+    tx.execute(
+        "UPDATE manifests SET committed_at = COALESCE(committed_at, $3), complete_at = COALESCE(complete_at, $4) \
+         WHERE proposal_id = $1 AND version = $2",
+        args![id, version, committed_at, complete_at],
+    )
+    .await?;
+    Ok(())
+}
+
+const COLUMNS: &str = "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at FROM proposals";
+
+async fn insert_member(
+    tx: &mut WriteTx,
+    id: ProposalId,
+    member: &MemberId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, args![id, member, member.partner(), now]).await?;
+    Ok(())
+}
+
+/// Completes rows with their sets: one statement a set for the whole page, whatever its length.
+async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
+    let mut found: BTreeMap<ProposalId, ProposalRow> = BTreeMap::new();
+    for row in &rows {
+        let id = row.parse("proposal_id")?;
+        let proposal = ProposalRow {
+            id,
+            call: row.parse("call_id")?,
+            topic: row.opt_parse("topic")?,
+            created_by: row.parse("created_by")?,
+            created_at: row.time("created_at")?,
+            is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
+            parties: Parties::new(),
+            organisations: BTreeSet::new(),
+            versions: Vec::new(),
+            conflicts: BTreeSet::new(),
+            clear: BTreeSet::new(),
+            assigned: BTreeSet::new(),
+            reviewed: BTreeSet::new(),
+            is_decided: false,
+        };
+        found.insert(id, proposal);
+    }
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<super::Arg> = found.keys().map(super::Arg::text).collect();
+    let marks = (1..=ids.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let set = |columns: &str, from: &str| {
+        Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
+    };
+    let from = "proposal_members t JOIN members m ON m.member = t.member";
+    for row in tx.fetch_all(set("t.member, t.partner, m.organisation", from), ids.clone()).await? {
+        let proposal = of(&mut found, &row)?;
+        proposal.parties.entry(row.parse("partner")?).or_default().insert(row.parse("member")?);
+        proposal.organisations.insert(row.text("organisation")?);
+    }
+    let columns = "t.version, t.call_version, t.sha256, t.committed_at, t.complete_at";
+    for row in tx.fetch_all(set(columns, "manifests t"), ids.clone()).await? {
+        let version = Version {
+            number: small(&row, "version")?,
+            manifest: row.parse("sha256")?,
+            call_version: small(&row, "call_version")?,
+            committed_at: row.opt_time("committed_at")?,
+            complete_at: row.opt_time("complete_at")?,
+        };
+        of(&mut found, &row)?.versions.push(version);
+    }
+    for row in tx.fetch_all(set("t.member, t.conflict", "declarations t"), ids.clone()).await? {
+        let (member, conflict) = (row.parse("member")?, row.bool("conflict")?);
+        let proposal = of(&mut found, &row)?;
+        let declared = if conflict { &mut proposal.conflicts } else { &mut proposal.clear };
+        declared.insert(member);
+    }
+    for row in tx.fetch_all(set("t.reviewer", "assignments t"), ids.clone()).await? {
+        of(&mut found, &row)?.assigned.insert(row.parse("reviewer")?);
+    }
+    let columns = "t.reviewer, t.reopened_at";
+    let from = "(SELECT r.proposal_id, r.reviewer, r.reopened_at FROM reviews r WHERE r.revision = \
+                (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = r.proposal_id AND l.reviewer = r.reviewer)) t";
+    for row in tx.fetch_all(set(columns, from), ids.clone()).await? {
+        if row.opt_time("reopened_at")?.is_none() {
+            of(&mut found, &row)?.reviewed.insert(row.parse("reviewer")?);
+        }
+    }
+    for row in tx.fetch_all(set("t.final_at", "decisions t"), ids).await? {
+        if row.opt_time("final_at")?.is_some() {
+            of(&mut found, &row)?.is_decided = true;
+        }
+    }
+    for proposal in found.values_mut() {
+        proposal.versions.sort_by_key(|version| version.number);
+    }
+    Ok(found.into_values().collect())
+}
+
+fn of<'a>(
+    found: &'a mut BTreeMap<ProposalId, ProposalRow>,
+    row: &Row,
+) -> Result<&'a mut ProposalRow, StoreError> {
+    let id = row.parse("proposal_id")?;
+    found.get_mut(&id).ok_or_else(|| StoreError::corrupt("proposal_id", "a proposal of the page"))
+}
+
+fn small(row: &Row, column: &str) -> Result<u32, StoreError> {
+    u32::try_from(row.int(column)?).map_err(|_| StoreError::corrupt(column, "a small number"))
+}

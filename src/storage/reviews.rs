@@ -1,0 +1,158 @@
+//! Declarations of interest, assignments and sealed reviews.
+
+use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::{
+        id::{MemberId, ProposalId, ReviewId, Sha256},
+        member::ConflictGround,
+    },
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+
+/// A review; the reviewer's latest has the highest revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewRow {
+    pub id: ReviewId,
+    pub proposal: ProposalId,
+    pub reviewer: MemberId,
+    pub revision: u32,
+    pub manifest: Sha256,
+    pub statement: String,
+    pub ciphertext: Vec<u8>,
+    pub submitted_at: Timestamp,
+    pub reopened_at: Option<Timestamp>,
+}
+
+/// An assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignmentRow {
+    pub reviewer: MemberId,
+    pub assigned_at: Timestamp,
+}
+
+/// Records what a member declared about a proposal. A conflict replaces an earlier all-clear.
+pub async fn declare(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    ground: Option<ConflictGround>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let action = if ground.is_some() { Action::DeclareConflict } else { Action::DeclareClear };
+    assert!(permit.covers_proposal(&[action], proposal));
+    tx.execute(
+        "INSERT INTO declarations (proposal_id, member, conflict, ground, declared_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (proposal_id, member) DO UPDATE SET conflict = excluded.conflict, ground = excluded.ground, \
+         declared_at = excluded.declared_at",
+        args![proposal, permit.principal(), ground.is_some(), ground.map(ConflictGround::as_str), now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes a declaration off the record, so that the member has to declare again.
+pub async fn lift(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    member: &MemberId,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::LiftConflict], proposal) && permit.subject() == Some(member));
+    let sql = "DELETE FROM declarations WHERE proposal_id = $1 AND member = $2";
+    tx.execute(sql, args![proposal, member]).await?;
+    Ok(())
+}
+
+/// The assignments of a proposal, by reviewer.
+pub async fn assignments(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<AssignmentRow>, StoreError> {
+    let sql = "SELECT reviewer, assigned_at FROM assignments WHERE proposal_id = $1 ORDER BY reviewer";
+    let rows = tx.fetch_all(sql, args![proposal]).await?;
+    rows.iter()
+        .map(|row| Ok(AssignmentRow { reviewer: row.parse("reviewer")?, assigned_at: row.time("assigned_at")? }))
+        .collect()
+}
+
+/// Assigns the permit's subject to a proposal.
+pub async fn assign(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    reviewer: &MemberId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Assign], proposal) && permit.subject() == Some(reviewer));
+    let sql = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at) VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, args![proposal, reviewer, permit.principal(), now]).await?;
+    Ok(())
+}
+
+/// Takes an assignment back.
+pub async fn unassign(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    reviewer: &MemberId,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Unassign], proposal));
+    let sql = "DELETE FROM assignments WHERE proposal_id = $1 AND reviewer = $2";
+    tx.execute(sql, args![proposal, reviewer]).await?;
+    Ok(())
+}
+
+const COLUMNS: &str = "SELECT review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
+                       submitted_at, reopened_at FROM reviews";
+
+/// Every revision of every review of a proposal, by reviewer and revision.
+pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE proposal_id = $1 ORDER BY reviewer, revision"));
+    tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
+}
+
+/// One review.
+pub async fn find(tx: &mut Tx, id: ReviewId) -> Result<Option<ReviewRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE review_id = $1"));
+    tx.fetch_optional(sql, args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// Hands in a review.
+pub async fn submit(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Review], row.proposal) && *permit.principal() == row.reviewer);
+    tx.execute(
+        "INSERT INTO reviews (review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
+         submitted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        args![
+            row.id,
+            row.proposal,
+            row.reviewer,
+            row.revision,
+            row.manifest,
+            row.statement,
+            row.ciphertext,
+            row.submitted_at
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Reopens a review.
+pub async fn reopen(tx: &mut WriteTx, permit: &Permit, row: &ReviewRow, now: Timestamp) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::ReopenReview], row.proposal));
+    tx.execute("UPDATE reviews SET reopened_at = $2 WHERE review_id = $1", args![row.id, now]).await?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<ReviewRow, StoreError> {
+    Ok(ReviewRow {
+        id: row.parse("review_id")?,
+        proposal: row.parse("proposal_id")?,
+        reviewer: row.parse("reviewer")?,
+        revision: u32::try_from(row.int("revision")?).map_err(|_| StoreError::corrupt("revision", "a small number"))?,
+        manifest: row.parse("manifest_sha256")?,
+        statement: row.text("statement")?,
+        ciphertext: row.bytes("ciphertext")?,
+        submitted_at: row.time("submitted_at")?,
+        reopened_at: row.opt_time("reopened_at")?,
+    })
+}

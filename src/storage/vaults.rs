@@ -1,0 +1,166 @@
+//! Vaults and the wrapped keys to them. Identities are never here, only their ciphertext.
+
+use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+
+/// A vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultRow {
+    pub id: VaultId,
+    /// `call`, `panel`, `staff`, `parties` or `deliberation`.
+    pub kind: String,
+    pub call: CallId,
+    pub proposal: Option<ProposalId>,
+    pub party: Option<PartnerCode>,
+    pub recipient: String,
+    pub statement: String,
+    pub created_by: MemberId,
+}
+
+/// A wrapped key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKeyRow {
+    pub id: WrappedKeyId,
+    pub vault: VaultId,
+    /// A member or a vault, as text.
+    pub holder: String,
+    pub recipient: String,
+    pub statement: String,
+    pub ciphertext: Vec<u8>,
+    pub wrapped_by: MemberId,
+}
+
+/// The actions under which vaults are made and keys wrapped or removed.
+const WRITERS: &[Action] = &[
+    Action::PublishCall,
+    Action::UseCallVault,
+    Action::CreateProposal,
+    Action::AddMember,
+    Action::RemoveMember,
+    Action::Upload,
+    Action::WrapKey,
+    Action::WrapDeliberation,
+    Action::Assign,
+    Action::Unassign,
+    Action::GrantRole,
+    Action::RevokeRole,
+    Action::DeclareConflict,
+];
+
+const COLUMNS: &str =
+    "SELECT vault_id, kind, call_id, proposal_id, party, recipient, statement, created_by FROM vaults";
+
+/// One vault.
+pub async fn find(tx: &mut Tx, id: VaultId) -> Result<Option<VaultRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE vault_id = $1"));
+    tx.fetch_optional(sql, args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// The vaults of a proposal.
+pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<VaultRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE proposal_id = $1 ORDER BY vault_id"));
+    tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
+}
+
+/// The wrapped keys to a vault.
+pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, StoreError> {
+    let sql = "SELECT key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by FROM wrapped_keys \
+               WHERE vault_id = $1 ORDER BY key_id";
+    let rows = tx.fetch_all(sql, args![vault]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(WrappedKeyRow {
+                id: row.parse("key_id")?,
+                vault: row.parse("vault_id")?,
+                holder: row.text("holder")?,
+                recipient: row.text("recipient")?,
+                statement: row.text("statement")?,
+                ciphertext: row.bytes("ciphertext")?,
+                wrapped_by: row.parse("wrapped_by")?,
+            })
+        })
+        .collect()
+}
+
+/// Makes a vault.
+///
+/// # Errors
+/// The constraint `vaults_place_key` when there is one of this kind in the same place.
+pub async fn create(tx: &mut WriteTx, permit: &Permit, row: &VaultRow, now: Timestamp) -> Result<(), StoreError> {
+    assert!(covers(permit, row));
+    let mut place = row.proposal.map_or_else(|| row.call.to_string(), |id| format!("{id}/{}", row.kind));
+    if let Some(party) = &row.party {
+        place.push('/');
+        place.push_str(party.as_str());
+    }
+    tx.execute(
+        "INSERT INTO vaults (vault_id, place, kind, call_id, proposal_id, party, recipient, statement, created_by, \
+         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        args![
+            row.id,
+            place,
+            row.kind,
+            row.call,
+            row.proposal,
+            row.party,
+            row.recipient,
+            row.statement,
+            row.created_by,
+            now
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Adds a wrapped key to a vault; one that the holder already has for the same recipient is replaced.
+pub async fn add_key(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    vault: &VaultRow,
+    key: &WrappedKeyRow,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(covers(permit, vault) && key.vault == vault.id);
+    tx.execute(
+        "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (vault_id, holder, recipient) DO UPDATE SET \
+         key_id = excluded.key_id, statement = excluded.statement, ciphertext = excluded.ciphertext, \
+         wrapped_by = excluded.wrapped_by, wrapped_at = excluded.wrapped_at",
+        args![key.id, key.vault, key.holder, key.recipient, key.statement, key.ciphertext, key.wrapped_by, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Removes the keys that a member holds to a vault; how many.
+pub async fn remove_keys(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    vault: &VaultRow,
+    holder: &MemberId,
+) -> Result<u64, StoreError> {
+    assert!(covers(permit, vault));
+    tx.execute("DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = $2", args![vault.id, holder]).await
+}
+
+fn covers(permit: &Permit, vault: &VaultRow) -> bool {
+    permit.covers_call(WRITERS, vault.call) || vault.proposal.is_some_and(|id| permit.covers_proposal(WRITERS, id))
+}
+
+fn read(row: &Row) -> Result<VaultRow, StoreError> {
+    Ok(VaultRow {
+        id: row.parse("vault_id")?,
+        kind: row.text("kind")?,
+        call: row.parse("call_id")?,
+        proposal: row.opt_parse("proposal_id")?,
+        party: row.opt_parse("party")?,
+        recipient: row.text("recipient")?,
+        statement: row.text("statement")?,
+        created_by: row.parse("created_by")?,
+    })
+}

@@ -1,0 +1,59 @@
+//! Bodies about decisions and letters.
+
+use super::{Time, answer, request};
+use crate::domain::{
+    decision::Outcome,
+    id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+request! {
+    /// Proposes a decision, or adds the caller's partner's signature to the one that waits for it.
+    pub struct SignDecision {
+        /// Compact JWS of type `entente-decision+jws`.
+        pub decision: String,
+    }
+
+    /// Sends a sealed letter to a proposal's parties.
+    pub struct SendLetter {
+        /// Compact JWS of type `entente-letter+jws`.
+        pub statement: String,
+        /// The age file sealed to the proposal's `parties` vault, standard base64; at most 1 MiB of ciphertext.
+        pub ciphertext: String,
+    }
+}
+
+answer! {
+    /// The decision on a proposal.
+    pub struct Decision {
+        pub id: DecisionId,
+        pub proposal: ProposalId,
+        pub revision: u32,
+        pub outcome: Outcome,
+        pub manifest_sha256: Sha256,
+        /// Compact JWS by funding partner.
+        pub signatures: BTreeMap<PartnerCode, Signature>,
+        pub missing: BTreeSet<PartnerCode>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub final_at: Option<Time>,
+    }
+
+    /// A funding partner's signature.
+    pub struct Signature {
+        pub member: MemberId,
+        pub jws: String,
+        pub signed_at: Time,
+    }
+
+    /// A sealed letter.
+    pub struct Letter {
+        pub id: DocumentId,
+        pub proposal: ProposalId,
+        pub sent_by: MemberId,
+        pub sent_at: Time,
+        pub statement: String,
+        /// Standard base64; left out in lists.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ciphertext: Option<String>,
+    }
+}

@@ -1,0 +1,81 @@
+//! Bodies about partners, members and programs.
+
+use super::{Time, answer, request};
+use crate::domain::{
+    id::{MemberId, PartnerCode, ProgramId, Sha256},
+    member::PartnerRole,
+};
+use std::collections::BTreeSet;
+
+answer! {
+    /// A partner as the host's operator enrolled it. Clients compare `card_sha256` with the fingerprint that they pinned.
+    pub struct Partner {
+        pub code: PartnerCode,
+        pub name: String,
+        /// IANA time zone in which the partner reads deadlines.
+        pub zone: String,
+        /// Whether it hosts the exchange.
+        pub is_host: bool,
+        /// The partner card in RFC 8785 canonical JSON, as a string so that its digest can be checked as is.
+        pub card: String,
+        pub card_sha256: Sha256,
+    }
+
+    /// A member and the key card that its partner's registrar signed.
+    pub struct Member {
+        pub member: MemberId,
+        pub name: String,
+        pub organisation: String,
+        pub roles: BTreeSet<PartnerRole>,
+        /// Compact JWS; clients verify it before they believe any of the above.
+        pub key_card: String,
+        pub serial: u64,
+        /// `active` or `revoked`.
+        pub status: String,
+    }
+
+    /// Who the server takes the caller for.
+    pub struct Me {
+        pub partner: PartnerCode,
+        /// None while no key card is published for the certificate.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub member: Option<MemberId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub organisation: Option<String>,
+        pub roles: BTreeSet<PartnerRole>,
+        /// SHA-256 of the certificate's subject public key info.
+        pub certificate: Sha256,
+        /// The host's partner code.
+        pub host: PartnerCode,
+        /// The server's clock.
+        pub now: Time,
+    }
+
+    /// An agreement or forum under which calls run.
+    pub struct Program {
+        pub id: ProgramId,
+        pub name: String,
+        pub lead: PartnerCode,
+        pub partners: BTreeSet<PartnerCode>,
+        pub created_by: MemberId,
+        pub created_at: Time,
+    }
+}
+
+request! {
+    /// Publishes a key card.
+    pub struct PublishKeyCard {
+        /// Compact JWS of type `entente-key-card+jws`, signed by a registrar of the member's partner.
+        pub key_card: String,
+    }
+
+    /// Creates a program.
+    pub struct CreateProgram {
+        /// 1 to 200 bytes, seen by every participating partner.
+        pub name: String,
+        /// The partner that leads it and whose officers sign its calls.
+        pub lead: PartnerCode,
+        /// Participating partners; the lead is one of them.
+        pub partners: BTreeSet<PartnerCode>,
+    }
+}

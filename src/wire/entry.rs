@@ -1,0 +1,30 @@
+//! Bodies about the log.
+
+use super::{Time, answer};
+use crate::domain::{
+    entry::EntryKind,
+    id::{CallId, MemberId, ProgramId, ProposalId},
+};
+
+answer! {
+    /// One accepted act.
+    pub struct Entry {
+        /// Counts up without gaps over the whole exchange; a reader sees those it may.
+        pub seq: u64,
+        pub at: Time,
+        pub kind: EntryKind,
+        /// The member who acted; none for acts of the host's operator.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub actor: Option<MemberId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub program: Option<ProgramId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub call: Option<CallId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub proposal: Option<ProposalId>,
+        /// RFC 8785 canonical JSON, as a string so that it can be digested as is.
+        pub payload: String,
+        /// 32 random bytes in standard base64, digested together with the payload.
+        pub salt: String,
+    }
+}

@@ -1,0 +1,225 @@
+//! The one catalogue of problems: every way in which the exchange says no, for server, client, docs and command line.
+//!
+//! A problem body is RFC 9457 with a stable `type` of `urn:entente:problem:<slug>`. `detail` says what stood against this
+//! request, `remedy` what to do next. Neither ever holds content, names or titles.
+
+use crate::domain::Refusal;
+use serde::{Deserialize, Serialize};
+
+macro_rules! catalogue {
+    ($($variant:ident $slug:literal $status:literal $title:literal => $remedy:literal;)*) => {
+        /// A kind of problem. Its slug and status never change once released.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind { $(#[doc = $title] $variant,)* }
+
+        impl Kind {
+            /// Every kind, as documented in `docs/problems.md`.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name.
+            #[must_use]
+            pub fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug,)* }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// What it is, in a few words.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    // who is asking
+    CertificateRefused "certificate-refused" 401 "the certificate is no longer accepted" => "ask your partner's registrar whether the certificate expired or was revoked, and connect again with a valid one";
+    CertificateClaimsOtherPartner "certificate-claims-other-partner" 401 "the certificate names a member of another partner" => "ask your partner's registrar for a certificate whose URI names your own partner";
+    NotAMember "not-a-member" 403 "no key card is published for this certificate" => "ask your partner's registrar to publish a key card that names this certificate, then try again";
+    // what may be asked
+    NotFound "not-found" 404 "there is no such thing, or you may not know of it" => "check the identifier; what you may see is in the lists";
+    MethodNotAllowed "method-not-allowed" 405 "this address does not take that method" => "see `/openapi.json` for what each address takes";
+    Denied "denied" 403 "policy does not permit this" => "the detail names the rule and who set it; ask them, or the call's officers";
+    // the request itself
+    Malformed "malformed" 400 "the request cannot be read" => "send what `/openapi.json` describes for this operation";
+    BadCursor "bad-cursor" 400 "the cursor is not one of ours" => "start over without a cursor";
+    IdempotencyKeyRequired "idempotency-key-required" 400 "this operation needs an `Idempotency-Key` header" => "send a new random key of 1 to 128 visible characters, and the same one again when you retry";
+    IdempotencyKeyReused "idempotency-key-reused" 422 "the idempotency key was used for another request" => "use a new key for a new request";
+    TooLarge "too-large" 413 "the body is larger than this operation takes" => "keep within the limit named in the detail";
+    LengthRequired "length-required" 411 "a document needs its length announced" => "send `Content-Length`";
+    Timeout "timeout" 408 "the request took too long to arrive" => "send it again over a better connection";
+    WrongMediaType "wrong-media-type" 415 "the body is of another media type" => "send the media type named in the detail";
+    PreconditionRequired "precondition-required" 428 "this change needs an `If-Match` header" => "read the resource first and send the `ETag` you got";
+    PreconditionFailed "precondition-failed" 412 "the resource has changed since you read it" => "read it again, look at what changed, and repeat with the new `ETag`";
+    HeadersTooLarge "headers-too-large" 431 "the request headers are too large" => "send fewer or shorter headers";
+    // sealing
+    DigestMismatch "digest-mismatch" 422 "the bytes have another digest than announced" => "upload the file again; if it happens twice, seal it anew";
+    DigestRequired "digest-required" 400 "a document needs its digest announced" => "send `Repr-Digest: sha-256=:<base64>:` of the ciphertext";
+    NotSealed "not-sealed" 422 "this is not a complete age file" => "seal the document to the proposal's vault (`entente proposal put` or `age -r`) and upload the result unarmored";
+    StatementInvalid "statement-invalid" 422 "the signed statement is not acceptable" => "sign the statement anew with a key that your key card names";
+    StaleKeyCard "stale-key-card" 409 "a newer key card is already published" => "issue the card with a higher serial";
+    WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
+    NoKeyCard "no-key-card" 422 "a member has no key card in force" => "ask the member's registrar to publish one";
+    // calls
+    WrongPhase "wrong-phase" 409 "the call is in another phase" => "see the call's schedule for when this is possible";
+    CallTextInvalid "call-text-invalid" 422 "the call's text does not hold together" => "mend what the detail names and send the text again";
+    ExtensionBackwards "extension-backwards" 422 "a deadline can only move later" => "name an instant after the present deadline";
+    NotEligible "not-eligible" 422 "a partner is not eligible under this call" => "choose parties among the partners that the call names";
+    StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
+    // proposals
+    DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "ask the call's officers whether they extend it for you; they must give a reason";
+    GracePassed "grace-passed" 409 "the grace period has passed" => "ask the call's officers whether they extend it for you; they must give a reason";
+    NotCommitted "not-committed" 409 "these bytes are in no committed manifest" => "after the deadline only the exact files that all parties signed for may follow";
+    PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
+    NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
+    LastOfParty "last-of-party" 409 "a party needs at least one member" => "add a colleague first";
+    UnknownTopic "unknown-topic" 422 "the call has no such topic" => "choose one of the topics in the call's text";
+    UnknownSlot "unknown-slot" 422 "the call has no such slot" => "choose one of the slots in the call's text";
+    SlotMediaType "slot-media-type" 422 "the slot takes another kind of file" => "convert the file to what the slot takes";
+    ManifestMismatch "manifest-mismatch" 422 "the manifest does not fit the proposal" => "let `entente proposal sign` make it anew from what is uploaded";
+    SlotEmpty "slot-empty" 422 "a required slot is empty" => "put a document into it, then sign again";
+    AlreadySigned "already-signed" 409 "your party has signed this manifest" => "nothing to do; see the receipt with `entente proposal show`";
+    VersionTaken "version-taken" 409 "another version came first" => "read the proposal again and sign the next version";
+    WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
+    // review and decision
+    Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
+    NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare first: `entente conflict declare PROPOSAL --none` or `--ground …`";
+    AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "to change it, ask a call officer who is not in conflict themselves";
+    NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
+    AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";
+    NotAssigned "not-assigned" 409 "the reviewer is not assigned" => "see `entente assignment list`";
+    AlreadyReviewed "already-reviewed" 409 "the review is already in" => "ask an officer to reopen it";
+    NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
+    OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
+    DecisionDiffers "decision-differs" 409 "another decision is on the table" => "look at it; sign it, or withdraw it before proposing another";
+    DecisionFinal "decision-final" 409 "the decision is final" => "nothing can change it; an award amendment is a new act";
+    NoDecision "no-decision" 409 "there is no decision" => "propose one with `entente decision sign`";
+    DecisionOpen "decision-open" 409 "the decision is not final yet" => "get the missing signatures first";
+    NotFunder "not-funder" 422 "your partner does not fund under this call" => "only deciders of the funding partners sign";
+    Exists "exists" 409 "it exists already" => "use the one that exists";
+    // the exchange itself
+    Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
+    Unavailable "unavailable" 503 "a part of the exchange is not available" => "nothing was done; try again after the time in `Retry-After`";
+    StorageFull "storage-full" 507 "the exchange is out of space" => "nothing was done; tell the host's operator";
+    Internal "internal" 500 "something went wrong inside the exchange" => "nothing was done; tell the host's operator the request id";
+}
+
+/// An RFC 9457 problem body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `urn:entente:problem:<slug>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    pub detail: String,
+    /// What to do next.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A problem of this kind, with what stood against this request.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:entente:problem:{}", kind.slug()),
+            title: kind.title().to_owned(),
+            status: kind.status(),
+            detail: detail.into(),
+            remedy: kind.remedy().to_owned(),
+        }
+    }
+
+    /// The one answer for what does not exist and for what the caller may not know of.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(Kind::NotFound, "nothing is here for you")
+    }
+
+    /// The stable name of its kind, as far as the type is one of ours.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        self.kind.strip_prefix("urn:entente:problem:").unwrap_or(&self.kind)
+    }
+}
+
+impl From<&Refusal> for Kind {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::WrongPhase { .. } => Self::WrongPhase,
+            Refusal::DeadlinePassed { .. } => Self::DeadlinePassed,
+            Refusal::GracePassed { .. } => Self::GracePassed,
+            Refusal::NotCommitted { .. } => Self::NotCommitted,
+            Refusal::StillSealed { .. } => Self::StillSealed,
+            Refusal::CallText { .. } => Self::CallTextInvalid,
+            Refusal::ExtensionBackwards { .. } => Self::ExtensionBackwards,
+            Refusal::NotEligible { .. } => Self::NotEligible,
+            Refusal::PartyRule { .. } => Self::PartyRule,
+            Refusal::UnknownTopic { .. } => Self::UnknownTopic,
+            Refusal::UnknownSlot { .. } => Self::UnknownSlot,
+            Refusal::MediaType { .. } => Self::SlotMediaType,
+            Refusal::TooLarge { .. } => Self::TooLarge,
+            Refusal::ManifestMismatch { .. } => Self::ManifestMismatch,
+            Refusal::SlotEmpty { .. } => Self::SlotEmpty,
+            Refusal::AlreadySigned { .. } => Self::AlreadySigned,
+            Refusal::VersionTaken { .. } => Self::VersionTaken,
+            Refusal::WrongStatus { .. } => Self::WrongStatus,
+            Refusal::NotOfParty { .. } => Self::NotOfParty,
+            Refusal::LastOfParty { .. } => Self::LastOfParty,
+            Refusal::Unsuitable { .. } => Self::Unsuitable,
+            Refusal::NoKeyCard { .. } => Self::NoKeyCard,
+            Refusal::NotDeclared { .. } => Self::NotDeclared,
+            Refusal::AlreadyDeclared { .. } => Self::AlreadyDeclared,
+            Refusal::NoConflict { .. } => Self::NoConflict,
+            Refusal::AlreadyAssigned { .. } => Self::AlreadyAssigned,
+            Refusal::NotAssigned { .. } => Self::NotAssigned,
+            Refusal::AlreadyReviewed { .. } => Self::AlreadyReviewed,
+            Refusal::NoReview { .. } => Self::NoReview,
+            Refusal::OtherVersion { .. } => Self::OtherVersion,
+            Refusal::DecisionDiffers { .. } => Self::DecisionDiffers,
+            Refusal::DecisionFinal => Self::DecisionFinal,
+            Refusal::NoDecision => Self::NoDecision,
+            Refusal::DecisionOpen { .. } => Self::DecisionOpen,
+            Refusal::NotFunder { .. } => Self::NotFunder,
+            Refusal::Exists { .. } => Self::Exists,
+            Refusal::Statement { .. } => Self::StatementInvalid,
+            Refusal::StaleKeyCard { .. } => Self::StaleKeyCard,
+            Refusal::WrapRefused { .. } => Self::WrapRefused,
+        }
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        Self::new(refusal.into(), refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_kind_has_its_own_slug_and_says_what_to_do() {
+        let slugs: BTreeSet<_> = Kind::ALL.iter().map(|k| k.slug()).collect();
+        assert_eq!(slugs.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert!(!kind.remedy().is_empty() && (400..600).contains(&kind.status()), "{kind:?}");
+            assert!(kind.title().starts_with(|c: char| c.is_lowercase()), "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Bodies about proposals, their documents, vaults and wrapped keys.
+
+use super::{Time, answer, request};
+use crate::domain::{
+    id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
+    proposal::Status,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+request! {
+    /// Begins a joint proposal. The caller's client made its vaults and wrapped them beforehand.
+    pub struct CreateProposal {
+        /// Made by the client (`prop_` and a ULID), since the vault statements name it.
+        pub id: ProposalId,
+        pub call: CallId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub topic: Option<Slug>,
+        /// The members of each party, the caller among them.
+        pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
+        /// One `panel` and one `parties` vault, and the `staff` vault of the caller's own party.
+        pub vaults: Vec<NewVault>,
+    }
+
+    /// A vault and the keys to it.
+    pub struct NewVault {
+        /// Compact JWS of type `entente-vault+jws`.
+        pub statement: String,
+        pub keys: Vec<WrappedKeyIn>,
+    }
+
+    /// A vault's identity, encrypted to one holder.
+    pub struct WrappedKeyIn {
+        /// Compact JWS of type `entente-wrap+jws`: vault, holder, recipient and the digest of `ciphertext`.
+        pub statement: String,
+        /// The age file, standard base64; at most 16 KiB.
+        pub ciphertext: String,
+    }
+
+    /// Adds wrapped keys to a vault.
+    pub struct AddKeys {
+        pub keys: Vec<WrappedKeyIn>,
+    }
+
+    /// Adds a colleague to the caller's own party, with keys to the vaults that the party holds.
+    pub struct AddMember {
+        pub keys: BTreeMap<VaultId, Vec<WrappedKeyIn>>,
+    }
+
+    /// Proposes a version or adds the caller's signature to the one that waits for it.
+    pub struct SignManifest {
+        /// Compact JWS of type `entente-manifest+jws`.
+        pub manifest: String,
+    }
+}
+
+answer! {
+    /// A proposal as the caller may see it: routing facts, never content.
+    pub struct Proposal {
+        pub id: ProposalId,
+        pub call: CallId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub topic: Option<Slug>,
+        pub status: Status,
+        pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
+        /// Organisations of the parties' members, for declaring conflicts.
+        pub organisations: BTreeSet<String>,
+        /// Last instant for signatures on this proposal.
+        pub deadline_at: Time,
+        /// Last instant for the bytes of a committed manifest.
+        pub grace_until: Time,
+        /// The version that stands.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub version: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub manifest_sha256: Option<Sha256>,
+        /// The version that waits for signatures or bytes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub pending: Option<Pending>,
+        pub created_at: Time,
+        /// What the caller has to do with it.
+        pub mine: Mine,
+    }
+
+    /// The caller's own relation to a proposal.
+    pub struct Mine {
+        pub is_party: bool,
+        pub is_assigned: bool,
+        /// Whether the caller has declared that no conflict exists.
+        pub is_clear: bool,
+        pub has_reviewed: bool,
+    }
+
+    /// A version that does not stand yet.
+    pub struct Pending {
+        pub version: u32,
+        pub manifest_sha256: Sha256,
+        pub signed_by: BTreeSet<PartnerCode>,
+        pub awaiting_signatures: BTreeSet<PartnerCode>,
+        /// Slots whose bytes are still to come.
+        pub awaiting_documents: Vec<Place>,
+    }
+
+    /// A slot, and the party if it is that party's own.
+    pub struct Place {
+        pub slot: Slug,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub party: Option<PartnerCode>,
+    }
+
+    /// A document that the server holds.
+    pub struct Document {
+        pub id: DocumentId,
+        pub slot: Slug,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub party: Option<PartnerCode>,
+        pub vault: VaultId,
+        pub sha256: Sha256,
+        pub size: u64,
+        pub media_type: String,
+        pub uploaded_by: MemberId,
+        pub uploaded_at: Time,
+    }
+
+    /// A version's manifest with the signatures under it. All signatures carry the same payload.
+    pub struct SignedManifest {
+        pub version: u32,
+        pub manifest_sha256: Sha256,
+        pub call_version: u32,
+        /// Compact JWS by party.
+        pub signatures: BTreeMap<PartnerCode, String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub committed_at: Option<Time>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub complete_at: Option<Time>,
+        /// Whether it is the version that stands.
+        pub is_standing: bool,
+    }
+
+    /// A vault and who holds keys to it, as far as the caller may know.
+    pub struct Vault {
+        pub id: VaultId,
+        /// `call`, `panel`, `staff`, `parties` or `deliberation`.
+        pub kind: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub party: Option<PartnerCode>,
+        pub recipient: String,
+        /// Compact JWS of type `entente-vault+jws`.
+        pub statement: String,
+        /// The keys that the caller can use: its own, and those for vaults that it may open.
+        pub keys: Vec<WrappedKey>,
+    }
+
+    /// A wrapped key.
+    pub struct WrappedKey {
+        pub id: WrappedKeyId,
+        /// A member or a vault.
+        pub holder: String,
+        pub recipient: String,
+        pub statement: String,
+        /// The age file, standard base64.
+        pub ciphertext: String,
+        pub wrapped_by: MemberId,
+    }
+}

@@ -1,0 +1,88 @@
+//! Bodies about conflicts, assignments and sealed reviews.
+
+use super::{Time, answer, request};
+use crate::domain::{
+    id::{MemberId, ProposalId, ReviewId, Sha256},
+    member::ConflictGround,
+};
+
+request! {
+    /// Declares whether the caller has a conflict of interest with a proposal.
+    pub struct DeclareConflict {
+        pub conflict: bool,
+        /// With a conflict only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub ground: Option<ConflictGround>,
+    }
+
+    /// Assigns reviewers, all or none.
+    pub struct Assign {
+        pub assignments: Vec<Pair>,
+        /// Only say what it would do.
+        #[serde(default)]
+        pub dry_run: bool,
+    }
+
+    /// A reviewer and a proposal.
+    pub struct Pair {
+        pub proposal: ProposalId,
+        pub reviewer: MemberId,
+    }
+
+    /// Hands in a sealed review.
+    pub struct SubmitReview {
+        /// Compact JWS of type `entente-review+jws`.
+        pub statement: String,
+        /// The age file sealed to the proposal's deliberation vault, standard base64; at most 1 MiB of ciphertext.
+        pub ciphertext: String,
+    }
+}
+
+answer! {
+    /// What a bulk assignment did or would do, line by line.
+    pub struct Assigned {
+        pub dry_run: bool,
+        /// Whether every line can be done. When false nothing was done.
+        pub accepted: bool,
+        pub lines: Vec<AssignedLine>,
+    }
+
+    /// One line of a bulk assignment.
+    pub struct AssignedLine {
+        pub proposal: ProposalId,
+        pub reviewer: MemberId,
+        pub accepted: bool,
+        /// Slug of the problem that stands against it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub problem: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub detail: Option<String>,
+    }
+
+    /// Where a reviewer stands with a proposal.
+    pub struct Assignment {
+        pub proposal: ProposalId,
+        pub reviewer: MemberId,
+        pub assigned_at: Time,
+        /// None until declared.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub conflict: Option<bool>,
+        pub has_reviewed: bool,
+    }
+
+    /// A sealed review.
+    pub struct Review {
+        pub id: ReviewId,
+        pub proposal: ProposalId,
+        pub reviewer: MemberId,
+        pub revision: u32,
+        pub manifest_sha256: Sha256,
+        pub submitted_at: Time,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub reopened_at: Option<Time>,
+        pub statement: String,
+        /// Standard base64; left out in lists.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ciphertext: Option<String>,
+    }
+}

@@ -1,0 +1,90 @@
+//! How identifiers, words and instants travel: as JSON strings, read back through the same `FromStr` as everywhere else.
+//!
+//! The implementations stand here, not in `domain`, which knows nothing of JSON.
+
+use crate::domain::{
+    call::{AmendmentEffect, Audience, Phase},
+    decision::Outcome,
+    entry::EntryKind,
+    id::{
+        CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
+        WrappedKeyId,
+    },
+    member::{CallRole, ConflictGround, PartnerRole},
+    proposal::Status,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+/// An instant, RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub Timestamp);
+
+impl From<Timestamp> for Time {
+    fn from(at: Timestamp) -> Self {
+        Self(at)
+    }
+}
+
+macro_rules! travels_as_text {
+    ($($name:ident: $example:literal,)*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+
+        travels_as_text!(schema $name: $example);
+    )*};
+    (schema $name:ident: $example:literal) => {
+        #[cfg(feature = "server")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "server")]
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+    };
+}
+
+travels_as_text! {
+    PartnerCode: "ISR",
+    MemberId: "ISR:avi.levi",
+    Slug: "work-plan",
+    Sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    ProgramId: "prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    CallId: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    ProposalId: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    DocumentId: "doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    VaultId: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    WrappedKeyId: "key_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    ReviewId: "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    DecisionId: "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+    PartnerRole: "registrar",
+    CallRole: "reviewer",
+    ConflictGround: "employment",
+    Phase: "open",
+    Audience: "panel",
+    AmendmentEffect: "keeps",
+    Status: "submitted",
+    Outcome: "fund",
+    EntryKind: "proposal.submitted",
+}
+
+travels_as_text!(schema Time: "2026-04-01T15:00:00Z");
