@@ -1,1 +1,31 @@
-//! (in preparation)
+//! May they? The only place that answers it, and the only importer of `cedar_policy`.
+//!
+//! Authorization is data plus one function. The data are Cedar policies: the platform's guardrails and one file for each
+//! partner. The function is [`Engine::authorize`]; nothing else in the program compares roles, parties or conflicts to
+//! decide what a caller may do. It answers permitted, with a [`Permit`] that storage asks for before it writes; denied, when
+//! the caller may know that the thing exists; or hidden, when they may not.
+//!
+//! A proposal is visible when the guardrails allow it, *and* every owning partner's release policies do, *and* the caller's
+//! own partner's reader policies do. Whatever cannot be decided, for whatever reason, is not permitted.
+//!
+//! This module must never read storage, the clock or the network while it decides: all it knows are the [`facts`] it is given.
+
+mod action;
+mod engine;
+mod entities;
+pub mod facts;
+mod lint;
+mod outcome;
+mod rules;
+mod source;
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Extra, ResourceKind};
+pub use engine::Engine;
+pub use facts::Resource;
+pub use outcome::{Decision, Outcome, Permit, PolicyName, Reason, Reasons, ResourceId, Side, Standing, Step, Verdict};
+pub use source::PolicyError;

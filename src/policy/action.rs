@@ -1,0 +1,227 @@
+//! The complete list of operations that somebody can be permitted, and on what kind of thing each is done.
+//!
+//! An operation that is not here cannot be permitted. The same names stand in `policies/schema.cedarschema`; loading refuses
+//! a schema that differs.
+
+use std::fmt;
+
+/// What an action is done on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ResourceKind {
+    /// The exchange as a whole.
+    Exchange,
+    /// One partner: its members' key cards.
+    Partner,
+    /// A program.
+    Program,
+    /// A call.
+    Call,
+    /// A proposal.
+    Proposal,
+}
+
+impl ResourceKind {
+    /// The name of the entity type in the schema.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "Exchange",
+            Self::Partner => "Partner",
+            Self::Program => "Program",
+            Self::Call => "Call",
+            Self::Proposal => "Proposal",
+        }
+    }
+
+    /// The action that tells whether a thing of this kind may be known of.
+    pub(super) fn view(self) -> Option<Action> {
+        match self {
+            Self::Exchange | Self::Partner => None,
+            Self::Program => Some(Action::ViewProgram),
+            Self::Call => Some(Action::ViewCall),
+            Self::Proposal => Some(Action::View),
+        }
+    }
+}
+
+/// What an action has to be told beside the caller and the thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// Nothing.
+    None,
+    /// `context.owner`: the party whose restricted slots are meant.
+    Owner,
+    /// `context.subject`: the member that something is done to.
+    Subject,
+}
+
+macro_rules! actions {
+    ($($kind:ident { $($(#[$doc:meta])* $name:ident,)* })*) => {
+        /// An operation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Action { $($($(#[$doc])* $name,)*)* }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$($(Self::$name,)*)*];
+
+            /// Its name in the schema, the policies and the reasons.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($name),)*)* }
+            }
+
+            /// What it is done on.
+            #[must_use]
+            pub fn kind(self) -> ResourceKind {
+                match self { $($(Self::$name)|* => ResourceKind::$kind,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    Exchange {
+        /// List partners, members and key cards.
+        ReadDirectory,
+        /// List the programs one may view.
+        ListPrograms,
+        /// Create a program.
+        CreateProgram,
+    }
+    Partner {
+        /// Publish a key card of one of the partner's members.
+        PublishKeyCard,
+    }
+    Program {
+        /// Know that the program exists, and its partners.
+        ViewProgram,
+        /// Draft a call under the program.
+        CreateCall,
+    }
+    Call {
+        /// Know that the call exists, and its text.
+        ViewCall,
+        /// Change a draft.
+        EditCall,
+        /// Publish a draft.
+        PublishCall,
+        /// Publish a new version of the text.
+        AmendCall,
+        /// Move a deadline for all or for one partner.
+        ExtendCall,
+        /// End the call without decisions.
+        CancelCall,
+        /// Give the subject a role in the call.
+        GrantRole,
+        /// Take a role in the call from somebody.
+        RevokeRole,
+        /// See who bears which role.
+        ViewRoles,
+        /// Fetch one's wrapped key of the call's vault, and wrap it to further officers.
+        UseCallVault,
+        /// See how many visible proposals stand where.
+        ViewProgress,
+        /// Read entries about the call's running that only officers may read.
+        ViewCallLog,
+        /// Begin a proposal.
+        CreateProposal,
+    }
+    Proposal {
+        /// Know that the proposal exists: its parties, topic and status.
+        View,
+        /// Fetch manifests, documents and wrapped keys for the panel.
+        Read,
+        /// Fetch documents and wrapped keys of one party's restricted slots.
+        ReadStaff,
+        /// Change what the row says.
+        Edit,
+        /// Store or remove a sealed document.
+        Upload,
+        /// Sign a manifest.
+        Sign,
+        /// Take the proposal back.
+        Withdraw,
+        /// Undo a withdrawal.
+        Reinstate,
+        /// Make the subject a member of one's own party.
+        AddMember,
+        /// Take the subject out of one's own party.
+        RemoveMember,
+        /// Move the deadline for this proposal alone.
+        ExtendProposal,
+        /// Fetch the reviews and their wrapped keys.
+        ViewDeliberation,
+        /// Make the subject a reviewer of this proposal.
+        Assign,
+        /// Take an assignment back.
+        Unassign,
+        /// Declare a conflict of one's own.
+        DeclareConflict,
+        /// Declare that one has no conflict.
+        DeclareClear,
+        /// Lift the subject's declared conflict.
+        LiftConflict,
+        /// Hand in a review.
+        Review,
+        /// Let a reviewer change a review that is in.
+        ReopenReview,
+        /// Wrap a key of the panel, a party's restricted slots or the letters to a further reader.
+        WrapKey,
+        /// Make the deliberation's vault and wrap its key to a further reader.
+        WrapDeliberation,
+        /// Propose or sign a decision for one's partner.
+        Decide,
+        /// Take back one's signature or the decision, while signatures are missing.
+        WithdrawDecision,
+        /// Send a sealed letter to the parties.
+        SendLetter,
+        /// Take a letter back that nobody has fetched.
+        WithdrawLetter,
+        /// Fetch a letter and its wrapped key.
+        ReadLetter,
+        /// Read the entries that are for the parties and the officers.
+        ViewPartyLog,
+        /// Read the entries that are for the officers.
+        ViewOfficerLog,
+    }
+}
+
+impl Action {
+    /// The action that tells whether the caller may know of the thing at all; there is none for the exchange and its partners,
+    /// whose existence is no secret.
+    #[must_use]
+    pub fn view(self) -> Option<Self> {
+        self.kind().view()
+    }
+
+    /// Whether the owners and the reader's own partner are asked too, and not the guardrails alone. Reviews speak of what the
+    /// proposal says, hence the deliberation is among them.
+    #[must_use]
+    pub fn is_three_sided(self) -> bool {
+        matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ViewDeliberation)
+    }
+
+    /// What has to be told with it.
+    #[must_use]
+    pub fn extra(self) -> Extra {
+        match self {
+            Self::ReadStaff => Extra::Owner,
+            Self::GrantRole | Self::AddMember | Self::RemoveMember | Self::Assign | Self::LiftConflict => {
+                Extra::Subject
+            }
+            _ => Extra::None,
+        }
+    }
+
+    /// Its place in [`Action::ALL`].
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

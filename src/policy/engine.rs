@@ -1,0 +1,170 @@
+//! The one function: puts an action to the sides that have a say, and draws the outcome from what they answer.
+//!
+//! First whether the caller may know of the thing at all, then the action itself. For a proposal's content every owner and the
+//! caller's own partner are asked beside the guardrails. Nothing is permitted that some side did not permit.
+
+use super::{
+    Action, Decision, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
+    entities::{Names, World},
+    facts::{MemberFacts, Resource},
+    rules::{Asked, PartnerRules, Ruleset, without_policies},
+    source::{self, Sources},
+};
+use crate::domain::id::PartnerCode;
+use cedar_policy::Authorizer;
+use std::{collections::BTreeMap, fmt, path::Path};
+
+/// The policies of an exchange, ready to be asked.
+pub struct Engine {
+    authorizer: Authorizer,
+    names: Names,
+    guardrails: Ruleset,
+    partners: BTreeMap<PartnerCode, PartnerRules>,
+}
+
+impl Engine {
+    /// Loads the policies of a folder: `schema.cedarschema`, `guardrails.cedar` and `partners/<CODE>.cedar`.
+    ///
+    /// # Errors
+    /// When a file is missing, malformed, invalid under the schema, lacks an annotation or uses what no database could answer;
+    /// the error names file, line and remedy. Policies in use stay in use: the caller swaps engines only after a success.
+    pub fn load(dir: &Path) -> Result<Self, PolicyError> {
+        source::read(dir).map(Self::assemble)
+    }
+
+    pub(super) fn assemble(sources: Sources) -> Self {
+        Self {
+            authorizer: Authorizer::new(),
+            names: Names::new(),
+            guardrails: Ruleset::new(sources.guardrails.iter()),
+            partners: sources
+                .partners
+                .into_iter()
+                .map(|(code, policies)| (code.clone(), PartnerRules::new(code, &policies)))
+                .collect(),
+        }
+    }
+
+    /// The partners whose policies are loaded; every other partner releases nothing and reads nothing.
+    pub fn partners(&self) -> impl Iterator<Item = &PartnerCode> {
+        self.partners.keys()
+    }
+
+    /// Decides whether `principal` may do `action` on `resource`.
+    ///
+    /// Hidden when they may not even know of the resource, denied when that is all they may, permitted otherwise. A resource
+    /// that does not fit the action, or facts that cannot be decided on, are never permitted.
+    pub fn authorize(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> Outcome {
+        let decision = self.explain(principal, action, resource);
+        match decision.standing {
+            Standing::Permitted => Outcome::Permitted(Permit {
+                action,
+                principal: principal.id.clone(),
+                resource: resource.id(),
+                subject: resource.subject().map(|subject| subject.id.clone()),
+                owner: resource.owner().cloned(),
+            }),
+            Standing::Denied => Outcome::Denied(decision.reasons()),
+            Standing::Hidden => Outcome::Hidden(decision.reasons()),
+        }
+    }
+
+    /// Whether `principal` may know that `resource` exists: the filter of every list and count.
+    pub fn visible(&self, principal: &MemberFacts, resource: Resource<'_>) -> bool {
+        let Some(view) = resource.kind().view() else { return true };
+        let Ok(world) = self.names.world(principal, resource) else { return false };
+        let Some(asked) = self.ask(view, &world) else { return false };
+        self.sides(principal, view, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&asked)))
+    }
+
+    /// Decides as [`Engine::authorize`] does, and tells what every side said and by which policies. This is the same code.
+    pub fn explain(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> Decision {
+        let refusal = if action.view().is_some() { Standing::Hidden } else { Standing::Denied };
+        if !resource.fits(action) {
+            return undecidable(action, refusal, &"the action cannot be asked of such a resource");
+        }
+        let world = match self.names.world(principal, resource) {
+            Ok(world) => world,
+            Err(error) => return undecidable(action, refusal, &error),
+        };
+        let mut steps = Vec::with_capacity(2);
+        if let Some(view) = action.view() {
+            steps.push(self.step(principal, view, resource, &world));
+            if !steps[0].permitted() {
+                return Decision { standing: Standing::Hidden, steps };
+            }
+        }
+        if action.view() != Some(action) {
+            let step = self.step(principal, action, resource, &world);
+            let permitted = step.permitted();
+            steps.push(step);
+            if !permitted {
+                return Decision { standing: Standing::Denied, steps };
+            }
+        }
+        Decision { standing: Standing::Permitted, steps }
+    }
+
+    fn step(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>, world: &World) -> Step {
+        let Some(asked) = self.ask(action, world) else {
+            return broken(action, &"the request cannot be put into words");
+        };
+        let verdicts = self
+            .sides(principal, action, resource)
+            .map(|(side, rules)| match rules {
+                Some(rules) => rules.judge(&asked, side),
+                None => without_policies(action, side),
+            })
+            .collect();
+        Step { action, verdicts }
+    }
+
+    fn ask<'a>(&'a self, action: Action, world: &'a World) -> Option<Asked<'a>> {
+        let request = self.names.request(world, action, None).ok()?;
+        Some(Asked { authorizer: &self.authorizer, action, request, entities: world.entities() })
+    }
+
+    /// Who has a say in `action`: the guardrails always; for a proposal's content each owner and the caller's own partner. A side
+    /// without policies has a say too, and it is no.
+    fn sides<'a>(
+        &'a self,
+        principal: &'a MemberFacts,
+        action: Action,
+        resource: Resource<'a>,
+    ) -> impl Iterator<Item = (Side, Option<&'a Ruleset>)> {
+        let proposal = resource.proposal().filter(|_| action.is_three_sided());
+        let releases = proposal.into_iter().flat_map(move |proposal| {
+            proposal.parties.iter().map(move |code| {
+                let rules = self.partners.get(code).and_then(|partner| partner.release_of(proposal));
+                (Side::Release(code.clone()), rules)
+            })
+        });
+        let reader = proposal.map(move |_| {
+            let code = principal.id.partner();
+            let rules = self.partners.get(code).and_then(|partner| partner.reader_of(principal));
+            (Side::Reader(code.clone()), rules)
+        });
+        std::iter::once((Side::Guardrails, Some(&self.guardrails))).chain(releases).chain(reader)
+    }
+
+    #[cfg(test)]
+    pub(super) fn guardrails(&self) -> &Ruleset {
+        &self.guardrails
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("partners", &self.partners.keys()).finish_non_exhaustive()
+    }
+}
+
+fn undecidable(action: Action, standing: Standing, why: &dyn fmt::Display) -> Decision {
+    Decision { standing, steps: vec![broken(action, why)] }
+}
+
+fn broken(action: Action, why: &dyn fmt::Display) -> Step {
+    let sentence = format!("it cannot be decided, so it is not permitted: {why}");
+    let reasons = vec![Reason { side: Side::Guardrails, policy: None, sentence: sentence.into() }];
+    Step { action, verdicts: vec![Verdict { side: Side::Guardrails, permitted: false, reasons }] }
+}

@@ -1,0 +1,292 @@
+//! Facts as Cedar entities, in the shapes of `policies/schema.cedarschema`.
+//!
+//! Of a set of members only those a policy can ask about are told: the caller and the subject. That keeps a decision's cost
+//! independent of how many reviewers a call has, and is sound because [`super::lint`] refuses every policy that could notice.
+
+use super::{
+    Action, Extra, ResourceKind,
+    facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
+};
+use crate::domain::{
+    call::Phase,
+    id::{MemberId, PartnerCode},
+    proposal::Status,
+};
+use cedar_policy::{
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Value, Schema,
+};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+/// The schema's names, parsed once.
+#[derive(Debug)]
+pub(super) struct Names {
+    exchange: EntityTypeName,
+    partner: EntityTypeName,
+    member: EntityTypeName,
+    program: EntityTypeName,
+    call: EntityTypeName,
+    proposal: EntityTypeName,
+    actions: Vec<EntityUid>,
+}
+
+/// The world of one decision.
+#[derive(Debug)]
+pub(super) struct World {
+    principal: EntityUid,
+    resource: EntityUid,
+    subject: Option<EntityUid>,
+    owner: Option<EntityUid>,
+    entities: Entities,
+}
+
+impl World {
+    pub(super) fn entities(&self) -> &Entities {
+        &self.entities
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+impl Names {
+    pub(super) fn new() -> Self {
+        let name = |text: &str| text.parse::<EntityTypeName>().expect("the names below are identifiers");
+        let action = name("Action");
+        Self {
+            exchange: name("Exchange"),
+            partner: name("Partner"),
+            member: name("Member"),
+            program: name("Program"),
+            call: name("Call"),
+            proposal: name("Proposal"),
+            actions: Action::ALL.iter().map(|a| uid(&action, a.as_str())).collect(),
+        }
+    }
+
+    /// Builds the entities around a caller and a resource.
+    pub(super) fn world(&self, principal: &MemberFacts, resource: Resource<'_>) -> Result<World, Failure> {
+        let subject = resource.subject();
+        let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id) };
+        let mut entities = vec![self.member(principal)?];
+        // The same member twice would be two entities of one name; what the caller is known by is what counts.
+        if let Some(subject) = subject.filter(|subject| subject.id != principal.id) {
+            entities.push(self.member(subject)?);
+        }
+        let resource_uid = match resource {
+            Resource::Exchange => uid(&self.exchange, "exchange"),
+            Resource::Partner(code) => uid(&self.partner, code.as_str()),
+            Resource::Program(program) => {
+                entities.push(self.program(program)?);
+                uid(&self.program, &program.id.to_string())
+            }
+            Resource::Call(call) | Resource::CallMember { call, .. } => {
+                entities.push(self.program(&call.program)?);
+                entities.push(self.call(call, &who)?);
+                uid(&self.call, &call.id.to_string())
+            }
+            Resource::Proposal(proposal)
+            | Resource::StaffSlots { proposal, .. }
+            | Resource::ProposalMember { proposal, .. } => {
+                if proposal.parties.is_empty() {
+                    return Err("the proposal has no party".into());
+                }
+                entities.push(self.program(&proposal.call.program)?);
+                entities.push(self.call(&proposal.call, &who)?);
+                entities.push(self.proposal(proposal, &who)?);
+                uid(&self.proposal, &proposal.id.to_string())
+            }
+        };
+        Ok(World {
+            principal: uid(&self.member, &principal.id.to_string()),
+            resource: resource_uid,
+            subject: subject.map(|subject| uid(&self.member, &subject.id.to_string())),
+            owner: resource.owner().map(|owner| uid(&self.partner, owner.as_str())),
+            entities: Entities::from_entities(entities, None)?,
+        })
+    }
+
+    /// The request for one action in a world. Against a schema it is checked too; decisions go without, since [`probe`] did so.
+    pub(super) fn request(&self, world: &World, action: Action, schema: Option<&Schema>) -> Result<Request, Failure> {
+        let pair = |name: &str, value: &Option<EntityUid>| {
+            let value = value.clone().ok_or_else(|| format!("`{action}` needs `context.{name}`"))?;
+            Ok::<_, Failure>(Context::from_pairs([(name.to_owned(), Value::new_entity_uid(value))])?)
+        };
+        let context = match action.extra() {
+            Extra::None => Context::empty(),
+            Extra::Owner => pair("owner", &world.owner)?,
+            Extra::Subject => pair("subject", &world.subject)?,
+        };
+        let (principal, resource) = (world.principal.clone(), world.resource.clone());
+        Ok(Request::new(principal, self.actions[action.index()].clone(), resource, context, schema)?)
+    }
+
+    fn member(&self, member: &MemberFacts) -> Result<Entity, Failure> {
+        entity(
+            &self.member,
+            &member.id.to_string(),
+            [
+                ("partner", self.partner_value(member.id.partner())),
+                ("organisation", Value::new_string(folded(&member.organisation))),
+                ("roles", Value::new_set(member.roles.iter().map(|role| word(role.as_str())))),
+                ("host", Value::new_bool(member.host)),
+            ],
+        )
+    }
+
+    fn program(&self, program: &ProgramFacts) -> Result<Entity, Failure> {
+        let partners =
+            program.partners.iter().chain((!program.partners.contains(&program.lead)).then_some(&program.lead));
+        entity(
+            &self.program,
+            &program.id.to_string(),
+            [
+                ("lead", self.partner_value(&program.lead)),
+                ("partners", Value::new_set(partners.map(|code| self.partner_value(code)))),
+            ],
+        )
+    }
+
+    fn call(&self, call: &CallFacts, who: &Who<'_>) -> Result<Entity, Failure> {
+        entity(
+            &self.call,
+            &call.id.to_string(),
+            [
+                ("program", Value::new_entity_uid(uid(&self.program, &call.program.id.to_string()))),
+                ("draft", Value::new_bool(call.draft)),
+                ("phase", word(call.phase.as_str())),
+                ("opened", Value::new_bool(call.opened)),
+                ("eligible", self.partners(&call.eligible)),
+                ("funders", self.partners(&call.funders)),
+                ("officers", self.members(&call.officers, who)),
+                ("reviewers", self.members(&call.reviewers, who)),
+                ("deciders", self.members(&call.deciders, who)),
+                ("observers", self.members(&call.observers, who)),
+            ],
+        )
+    }
+
+    fn proposal(&self, proposal: &ProposalFacts, who: &Who<'_>) -> Result<Entity, Failure> {
+        let organisations = proposal.organisations.iter().map(|name| folded(name)).filter(|name| !name.is_empty());
+        let topic = proposal.topic.as_ref().map(|topic| ("topic", word(topic.as_str())));
+        entity(
+            &self.proposal,
+            &proposal.id.to_string(),
+            [
+                ("call", Value::new_entity_uid(uid(&self.call, &proposal.call.id.to_string()))),
+                ("parties", self.partners(&proposal.parties)),
+                ("party_members", self.members(&proposal.party_members, who)),
+                ("organisations", Value::new_set(organisations.map(Value::new_string))),
+                ("status", word(proposal.status.as_str())),
+                ("conflicts", self.members(&proposal.conflicts, who)),
+                ("assigned", self.members(&proposal.assigned, who)),
+                ("declared_clear", self.members(&proposal.declared_clear, who)),
+                ("reviewed", self.members(&proposal.reviewed, who)),
+                ("decided", Value::new_bool(proposal.decided)),
+            ]
+            .into_iter()
+            .chain(topic),
+        )
+    }
+
+    fn partner_value(&self, code: &PartnerCode) -> Value {
+        Value::new_entity_uid(uid(&self.partner, code.as_str()))
+    }
+
+    fn partners(&self, codes: &BTreeSet<PartnerCode>) -> Value {
+        Value::new_set(codes.iter().map(|code| self.partner_value(code)))
+    }
+
+    fn members(&self, set: &BTreeSet<MemberId>, who: &Who<'_>) -> Value {
+        let told = [Some(who.principal), who.subject].into_iter().flatten().filter(|member| set.contains(member));
+        Value::new_set(told.map(|member| Value::new_entity_uid(uid(&self.member, &member.to_string()))))
+    }
+}
+
+/// The members a policy can ask about.
+struct Who<'a> {
+    principal: &'a MemberId,
+    subject: Option<&'a MemberId>,
+}
+
+/// Checks that the shapes built here are those of the schema, for every action: what is decided later is not checked again.
+pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
+    let names = Names::new();
+    let one: PartnerCode = "AA".parse()?;
+    let member = |handle: &str| {
+        Ok::<_, Failure>(MemberFacts {
+            id: MemberId::new(one.clone(), handle)?,
+            organisation: "one".into(),
+            roles: crate::domain::member::PartnerRole::ALL.iter().copied().collect(),
+            host: true,
+        })
+    };
+    let (caller, subject) = (member("caller")?, member("subject")?);
+    let members = BTreeSet::from([caller.id.clone(), subject.id.clone()]);
+    let partners = BTreeSet::from([one.clone()]);
+    let nil = "00000000000000000000000000";
+    let program = ProgramFacts { id: format!("prog_{nil}").parse()?, lead: one.clone(), partners: partners.clone() };
+    let call = CallFacts {
+        id: format!("call_{nil}").parse()?,
+        program: Arc::new(program),
+        draft: false,
+        phase: Phase::Open,
+        opened: true,
+        eligible: partners.clone(),
+        funders: partners.clone(),
+        officers: members.clone(),
+        reviewers: members.clone(),
+        deciders: members.clone(),
+        observers: members.clone(),
+    };
+    let proposal = ProposalFacts {
+        id: format!("prop_{nil}").parse()?,
+        call: Arc::new(call.clone()),
+        parties: partners,
+        party_members: members.clone(),
+        organisations: BTreeSet::from(["one".to_owned()]),
+        topic: Some("topic".parse()?),
+        status: Status::Submitted,
+        conflicts: members.clone(),
+        assigned: members.clone(),
+        declared_clear: members.clone(),
+        reviewed: members,
+        decided: true,
+    };
+    for action in Action::ALL {
+        let resource = match (action.kind(), action.extra()) {
+            (ResourceKind::Exchange, _) => Resource::Exchange,
+            (ResourceKind::Partner, _) => Resource::Partner(&one),
+            (ResourceKind::Program, _) => Resource::Program(&call.program),
+            (ResourceKind::Call, _) => Resource::CallMember { call: &call, subject: &subject },
+            (ResourceKind::Proposal, Extra::Owner) => Resource::StaffSlots { proposal: &proposal, owner: &one },
+            (ResourceKind::Proposal, _) => Resource::ProposalMember { proposal: &proposal, subject: &subject },
+        };
+        let world = names.world(&caller, resource)?;
+        Entities::from_entities(world.entities.iter().cloned(), Some(schema))?;
+        names.request(&world, *action, Some(schema))?;
+    }
+    Ok(())
+}
+
+fn entity<'a>(
+    kind: &EntityTypeName,
+    id: &str,
+    attrs: impl IntoIterator<Item = (&'a str, Value)>,
+) -> Result<Entity, Failure> {
+    let attrs: HashMap<String, Value> = attrs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Ok(Entity::new(uid(kind, id), attrs, HashSet::new())?)
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+fn word(text: &str) -> Value {
+    Value::new_string(text.to_owned())
+}
+
+fn folded(organisation: &str) -> String {
+    organisation.trim().to_lowercase()
+}

@@ -1,0 +1,168 @@
+//! What a decision is made from: plain values that the service fills in from storage within the same unit of work.
+//!
+//! No rule stands here. A fact that is missing must be left out so that less is permitted: an empty set, `false`.
+
+use super::{Action, Extra, ResourceId, ResourceKind};
+use crate::domain::{
+    call::Phase,
+    id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
+    member::PartnerRole,
+    proposal::Status,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// A member, as their key card and the exchange know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberFacts {
+    pub id: MemberId,
+    /// The employer, as in the key card; compared without regard to case and outer blanks. Empty: unknown, equal to none.
+    pub organisation: String,
+    /// What the partner's registrar vouches for.
+    pub roles: BTreeSet<PartnerRole>,
+    /// Whether the member's partner hosts the exchange.
+    pub host: bool,
+}
+
+/// A program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFacts {
+    pub id: ProgramId,
+    pub lead: PartnerCode,
+    /// The participating partners; the lead takes part whether it is named here or not.
+    pub partners: BTreeSet<PartnerCode>,
+}
+
+/// A call at the instant of the decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFacts {
+    pub id: CallId,
+    pub program: Arc<ProgramFacts>,
+    /// Not yet published.
+    pub draft: bool,
+    pub phase: Phase,
+    /// Whether every deadline, extensions and grace included, has passed.
+    pub opened: bool,
+    pub eligible: BTreeSet<PartnerCode>,
+    pub funders: BTreeSet<PartnerCode>,
+    pub officers: BTreeSet<MemberId>,
+    pub reviewers: BTreeSet<MemberId>,
+    pub deciders: BTreeSet<MemberId>,
+    pub observers: BTreeSet<MemberId>,
+}
+
+/// A proposal at the instant of the decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposalFacts {
+    pub id: ProposalId,
+    pub call: Arc<CallFacts>,
+    /// The partners that own it jointly; never empty.
+    pub parties: BTreeSet<PartnerCode>,
+    pub party_members: BTreeSet<MemberId>,
+    /// The organisations of all party members.
+    pub organisations: BTreeSet<String>,
+    pub topic: Option<Slug>,
+    pub status: Status,
+    /// Members with a declared conflict that nobody lifted.
+    pub conflicts: BTreeSet<MemberId>,
+    /// Reviewers assigned to it.
+    pub assigned: BTreeSet<MemberId>,
+    /// Reviewers, officers and deciders who declared that they have no conflict.
+    pub declared_clear: BTreeSet<MemberId>,
+    /// Reviewers whose own review is in.
+    pub reviewed: BTreeSet<MemberId>,
+    /// Whether every funder has signed a decision.
+    pub decided: bool,
+}
+
+/// What an action is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Resource<'a> {
+    /// The exchange as a whole.
+    Exchange,
+    /// A partner, for the key cards of its members.
+    Partner(&'a PartnerCode),
+    Program(&'a ProgramFacts),
+    Call(&'a CallFacts),
+    /// A call and the member to be given a role in it.
+    CallMember {
+        call: &'a CallFacts,
+        subject: &'a MemberFacts,
+    },
+    Proposal(&'a ProposalFacts),
+    /// The restricted slots of the party `owner`.
+    StaffSlots {
+        proposal: &'a ProposalFacts,
+        owner: &'a PartnerCode,
+    },
+    /// A proposal and the member something is done to: added to or taken out of a party, assigned, freed of a conflict.
+    ProposalMember {
+        proposal: &'a ProposalFacts,
+        subject: &'a MemberFacts,
+    },
+}
+
+impl<'a> Resource<'a> {
+    /// The kind of thing it is.
+    #[must_use]
+    pub fn kind(self) -> ResourceKind {
+        match self {
+            Self::Exchange => ResourceKind::Exchange,
+            Self::Partner(_) => ResourceKind::Partner,
+            Self::Program(_) => ResourceKind::Program,
+            Self::Call(_) | Self::CallMember { .. } => ResourceKind::Call,
+            Self::Proposal(_) | Self::StaffSlots { .. } | Self::ProposalMember { .. } => ResourceKind::Proposal,
+        }
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn id(self) -> ResourceId {
+        match self {
+            Self::Exchange => ResourceId::Exchange,
+            Self::Partner(code) => ResourceId::Partner(code.clone()),
+            Self::Program(program) => ResourceId::Program(program.id),
+            Self::Call(call) | Self::CallMember { call, .. } => ResourceId::Call(call.id),
+            Self::Proposal(proposal) | Self::StaffSlots { proposal, .. } | Self::ProposalMember { proposal, .. } => {
+                ResourceId::Proposal(proposal.id)
+            }
+        }
+    }
+
+    /// The member something is done to.
+    #[must_use]
+    pub fn subject(self) -> Option<&'a MemberFacts> {
+        match self {
+            Self::CallMember { subject, .. } | Self::ProposalMember { subject, .. } => Some(subject),
+            _ => None,
+        }
+    }
+
+    /// The party whose restricted slots are meant.
+    #[must_use]
+    pub fn owner(self) -> Option<&'a PartnerCode> {
+        match self {
+            Self::StaffSlots { owner, .. } => Some(owner),
+            _ => None,
+        }
+    }
+
+    /// The proposal it is or belongs to.
+    pub(super) fn proposal(self) -> Option<&'a ProposalFacts> {
+        match self {
+            Self::Proposal(proposal) | Self::StaffSlots { proposal, .. } | Self::ProposalMember { proposal, .. } => {
+                Some(proposal)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `action` can be asked for it: the right kind, with what the action has to be told. More than needed does no harm.
+    pub(super) fn fits(self, action: Action) -> bool {
+        self.kind() == action.kind()
+            && match action.extra() {
+                Extra::None => true,
+                Extra::Owner => self.owner().is_some(),
+                Extra::Subject => self.subject().is_some(),
+            }
+    }
+}

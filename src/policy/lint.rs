@@ -1,0 +1,212 @@
+//! Which Cedar a policy may be written in: only what can also be asked of a database as a predicate over columns.
+//!
+//! A list of proposals must one day be filtered by the very policies that decide on one proposal, so what cannot be translated
+//! is refused when a policy is loaded and not when somebody asks. The same restriction lets [`super::entities`] leave members
+//! out of sets that no policy can ask about: a set is only ever asked whether it contains one value, or values written out in
+//! the policy, and no policy may write out a member.
+
+use cedar_policy::{
+    Policy,
+    pst::{BinaryOp, Clause, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var},
+};
+
+/// Says what is wrong with a policy and what to do instead.
+#[derive(Debug)]
+pub(super) struct Untranslatable {
+    pub(super) what: String,
+    pub(super) help: &'static str,
+}
+
+/// Attributes that are sets; a set can be asked for members, not compared.
+const SETS: [&str; 15] = [
+    "roles",
+    "partners",
+    "eligible",
+    "funders",
+    "officers",
+    "reviewers",
+    "deciders",
+    "observers",
+    "parties",
+    "party_members",
+    "organisations",
+    "conflicts",
+    "assigned",
+    "declared_clear",
+    "reviewed",
+];
+
+const HELP: &str =
+    "use == != < <= && || ! contains containsAny containsAll has like is if, on attributes and written-out values";
+
+/// Checks scope and conditions of one policy.
+pub(super) fn check(policy: &Policy) -> Result<(), Untranslatable> {
+    let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
+    let body = pst.body();
+    if !matches!(body.principal, PrincipalConstraint::Any | PrincipalConstraint::Is(_)) {
+        return Err(no(
+            "the scope names a principal".into(),
+            "write `principal` alone and say in `when` which members are meant",
+        ));
+    }
+    if !matches!(body.resource, ResourceConstraint::Any | ResourceConstraint::Is(_)) {
+        return Err(no(
+            "the scope names a resource".into(),
+            "write `resource` or `resource is Proposal` and say the rest in `when`",
+        ));
+    }
+    body.clauses().iter().try_for_each(|clause| match clause {
+        Clause::When(expr) | Clause::Unless(expr) => condition(expr),
+    })
+}
+
+/// Something that is true or false.
+fn condition(expr: &Expr) -> Result<(), Untranslatable> {
+    match expr {
+        Expr::Literal(Literal::Bool(_)) => Ok(()),
+        Expr::UnaryOp { op: UnaryOp::Not, expr } => condition(expr),
+        Expr::BinaryOp { op: BinaryOp::And | BinaryOp::Or, left, right } => {
+            condition(left).and_then(|()| condition(right))
+        }
+        Expr::BinaryOp {
+            op:
+                BinaryOp::Eq | BinaryOp::NotEq | BinaryOp::Less | BinaryOp::LessEq | BinaryOp::Greater | BinaryOp::GreaterEq,
+            left,
+            right,
+        } => scalar(left).and_then(|()| scalar(right)),
+        Expr::BinaryOp { op: BinaryOp::Contains, left, right } => set(left).and_then(|_| scalar(right)),
+        Expr::BinaryOp { op: BinaryOp::ContainsAny | BinaryOp::ContainsAll, left, right } => {
+            if set(left)? || set(right)? {
+                Ok(())
+            } else {
+                Err(no("two sets of the resource are held against each other".into(), "write one of the two sets out"))
+            }
+        }
+        Expr::IfThenElse { cond, then_expr, else_expr } => {
+            [cond, then_expr, else_expr].into_iter().try_for_each(|part| condition(part))
+        }
+        Expr::Like { expr, .. } | Expr::Is { expr, in_expr: None, .. } | Expr::HasAttr { expr, .. } => {
+            path(expr).map(|_| ())
+        }
+        Expr::GetAttr { .. } => scalar(expr),
+        Expr::BinaryOp { op, .. } => Err(no(format!("`{op}` has no place in a policy"), HELP)),
+        Expr::UnaryOp { op, .. } => Err(no(format!("`{op}` has no place in a policy"), HELP)),
+        _ => Err(no("an expression has no place in a policy".into(), HELP)),
+    }
+}
+
+/// A single value: a literal, or an attribute that is no set.
+fn scalar(expr: &Expr) -> Result<(), Untranslatable> {
+    match expr {
+        Expr::Literal(literal) => written_out(literal),
+        Expr::Var(_) | Expr::GetAttr { .. } => match path(expr)? {
+            Some(attr) if SETS.contains(&attr) => {
+                Err(no(format!("the set `{attr}` is compared"), "ask a set with contains, containsAny or containsAll"))
+            }
+            _ => Ok(()),
+        },
+        Expr::Set(_) => Err(no("a set is compared".into(), "ask a set with contains, containsAny or containsAll")),
+        _ => condition(expr),
+    }
+}
+
+/// A set: written out, or an attribute. True when its members are known before the resource is.
+fn set(expr: &Expr) -> Result<bool, Untranslatable> {
+    match expr {
+        Expr::Set(members) => {
+            for member in members {
+                match &**member {
+                    Expr::Literal(literal) => written_out(literal)?,
+                    _ => {
+                        return Err(no(
+                            "a written-out set holds more than literals".into(),
+                            "list only literals in `[…]`",
+                        ));
+                    }
+                }
+            }
+            Ok(true)
+        }
+        // INVARIANT: only `roles` is a set of the principal's; no member can be reached through the principal or the context.
+        Expr::GetAttr { expr: owner, .. } => path(expr).map(|_| matches!(**owner, Expr::Var(Var::Principal))),
+        _ => Err(no("a set is neither written out nor an attribute".into(), HELP)),
+    }
+}
+
+/// A variable or a chain of attributes; its last attribute, if any.
+fn path(expr: &Expr) -> Result<Option<&str>, Untranslatable> {
+    match expr {
+        Expr::Var(Var::Principal | Var::Resource | Var::Context) => Ok(None),
+        Expr::GetAttr { expr, attr } => path(expr).map(|_| Some(attr.as_str())),
+        _ => Err(no(
+            "an attribute is taken of more than a variable".into(),
+            "write attributes as `resource.call.funders`",
+        )),
+    }
+}
+
+fn written_out(literal: &Literal) -> Result<(), Untranslatable> {
+    match literal {
+        Literal::Bool(_) | Literal::Long(_) | Literal::String(_) => Ok(()),
+        Literal::EntityUID(uid) if uid.ty.to_string() == "Partner" => Ok(()),
+        Literal::EntityUID(uid) => Err(no(
+            format!("`{uid}` is named"),
+            "name partners only; what holds for one member or one proposal is no policy but a role, an assignment or a conflict",
+        )),
+        _ => Err(no("a literal has no place in a policy".into(), HELP)),
+    }
+}
+
+fn no(what: String, help: &'static str) -> Untranslatable {
+    Untranslatable { what, help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_condition(condition: &str) -> Result<(), Untranslatable> {
+        check(&Policy::parse(None, format!("permit(principal, action, resource) when {{ {condition} }};")).unwrap())
+    }
+
+    #[test]
+    fn what_columns_can_answer_is_accepted() {
+        for condition in [
+            r#"resource has topic && ["ai", "space"].contains(resource.topic)"#,
+            r#"resource.party_members.contains(principal) || !(resource.status == "submitted")"#,
+            r#"[Partner::"USA", Partner::"GBR"].containsAll(resource.parties)"#,
+            r#"resource.parties.containsAny([Partner::"USA"]) && principal.roles.contains("registrar")"#,
+            r#"if resource.decided then resource.call.phase like "re*" else resource.call.funders.contains(principal.partner)"#,
+            r#"principal is Member && resource.call.opened && context.owner == Partner::"ISR""#,
+        ] {
+            check_condition(condition).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_columns_cannot_answer_is_refused() {
+        for (condition, word) in [
+            (r#"resource in Call::"call_1""#, "`in`"),
+            (r#"principal == Member::"USA:dana""#, "is named"),
+            (r#"resource.conflicts.contains(Member::"USA:dana")"#, "is named"),
+            (r#"resource.officers == resource.reviewers"#, "compared"),
+            (r#"resource.parties == [Partner::"USA"]"#, "compared"),
+            (r#"resource.parties.containsAny(resource.call.funders)"#, "against each other"),
+            (r#"resource.conflicts.isEmpty()"#, "has no place"),
+            (r#"resource.hasTag("x")"#, "has no place"),
+            (r#"resource.count + 1 > 2"#, "has no place"),
+            (r#"ip("10.0.0.1").isLoopback()"#, "has no place"),
+            (r#"[principal.partner].contains(resource.call.program.lead)"#, "more than literals"),
+        ] {
+            let refused = check_condition(condition).expect_err(condition);
+            assert!(refused.what.contains(word), "{condition}: {}", refused.what);
+        }
+        for scope in [
+            r#"principal == Member::"USA:dana", action, resource"#,
+            r#"principal in Partner::"USA", action, resource"#,
+            r#"principal, action, resource == Proposal::"prop_1""#,
+        ] {
+            assert!(check(&Policy::parse(None, format!("permit({scope});")).unwrap()).is_err(), "{scope}");
+        }
+    }
+}

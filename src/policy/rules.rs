@@ -1,0 +1,140 @@
+//! Sets of policies ready to be asked, and who may be asked about what.
+//!
+//! A partner's policies are private to [`PartnerRules`]: its release side is handed out only for a proposal the partner owns,
+//! its reader side only for a member of the partner. So one partner's policies can never widen, nor narrow, what another's say.
+
+use super::{
+    Action, PolicyName, Reason, Side, Verdict,
+    facts::{MemberFacts, ProposalFacts},
+    source::{PartnerSide, Sourced},
+};
+use crate::domain::id::PartnerCode;
+use cedar_policy::{ActionConstraint, Authorizer, Decision, Entities, PolicyId, PolicySet, Request};
+use std::{collections::HashMap, sync::Arc};
+
+/// Policies, cut by the action they apply to so that a decision looks at those few alone.
+#[derive(Debug)]
+pub(super) struct Ruleset {
+    by_action: Vec<PolicySet>,
+    words: HashMap<PolicyId, (PolicyName, Arc<str>)>,
+}
+
+impl Ruleset {
+    pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Sourced> + Clone) -> Self {
+        let by_action = Action::ALL
+            .iter()
+            .map(|action| {
+                let applicable = policies.clone().filter(|sourced| applies(sourced, *action));
+                PolicySet::from_policies(applicable.map(|sourced| sourced.policy.clone()))
+                    .expect("identifiers were found to be unique within the file")
+            })
+            .collect();
+        let words = policies
+            .map(|sourced| (sourced.policy.id().clone(), (sourced.name.clone(), sourced.sentence.clone())))
+            .collect();
+        Self { by_action, words }
+    }
+
+    /// Whether the policies let the request through. An error in any of them means no: Cedar would skip the policy, and a
+    /// skipped `forbid` would permit.
+    pub(super) fn permits(&self, asked: &Asked<'_>) -> bool {
+        let response =
+            asked.authorizer.is_authorized(&asked.request, &self.by_action[asked.action.index()], asked.entities);
+        response.decision() == Decision::Allow && response.diagnostics().errors().next().is_none()
+    }
+
+    /// The same, with the policies that decided.
+    pub(super) fn judge(&self, asked: &Asked<'_>, side: Side) -> Verdict {
+        let response =
+            asked.authorizer.is_authorized(&asked.request, &self.by_action[asked.action.index()], asked.entities);
+        let diagnostics = response.diagnostics();
+        let mut reasons: Vec<Reason> = diagnostics
+            .errors()
+            .map(|error| {
+                let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+                let policy = self.words.get(error.policy_id()).map(|(name, _)| name.clone());
+                let sentence = format!("a policy could not be evaluated, so nothing is permitted: {}", error.inner());
+                Reason { side: side.clone(), policy, sentence: sentence.into() }
+            })
+            .collect();
+        let permitted = response.decision() == Decision::Allow && reasons.is_empty();
+        if permitted || response.decision() == Decision::Deny {
+            let mut deciding: Vec<Reason> = diagnostics
+                .reason()
+                .filter_map(|id| self.words.get(id))
+                .map(|(name, sentence)| Reason {
+                    side: side.clone(),
+                    policy: Some(name.clone()),
+                    sentence: sentence.clone(),
+                })
+                .collect();
+            // Cedar tells them in no order; people and tests want one.
+            deciding.sort_by(|a, b| a.policy.cmp(&b.policy));
+            reasons.append(&mut deciding);
+        }
+        if reasons.is_empty() {
+            reasons.push(unpermitted(asked.action, side.clone()));
+        }
+        Verdict { side, permitted, reasons }
+    }
+
+    #[cfg(test)]
+    pub(super) fn slice(&self, action: Action) -> &PolicySet {
+        &self.by_action[action.index()]
+    }
+}
+
+/// A request on its way past the sides.
+pub(super) struct Asked<'a> {
+    pub(super) authorizer: &'a Authorizer,
+    pub(super) action: Action,
+    pub(super) request: Request,
+    pub(super) entities: &'a Entities,
+}
+
+/// One partner's policies.
+#[derive(Debug)]
+pub(super) struct PartnerRules {
+    code: PartnerCode,
+    release: Ruleset,
+    reader: Ruleset,
+}
+
+impl PartnerRules {
+    pub(super) fn new(code: PartnerCode, policies: &[Sourced]) -> Self {
+        let on = |side| Ruleset::new(policies.iter().filter(move |sourced| sourced.side == Some(side)));
+        Self { code, release: on(PartnerSide::Release), reader: on(PartnerSide::Reader) }
+    }
+
+    /// Who may have the proposal, if the partner owns it.
+    pub(super) fn release_of(&self, proposal: &ProposalFacts) -> Option<&Ruleset> {
+        proposal.parties.contains(&self.code).then_some(&self.release)
+    }
+
+    /// What the member may have, if they are the partner's.
+    pub(super) fn reader_of(&self, member: &MemberFacts) -> Option<&Ruleset> {
+        (*member.id.partner() == self.code).then_some(&self.reader)
+    }
+}
+
+/// The verdict of a side that has no policies at all.
+pub(super) fn without_policies(action: Action, side: Side) -> Verdict {
+    Verdict { permitted: false, reasons: vec![unpermitted(action, side.clone())], side }
+}
+
+fn unpermitted(action: Action, side: Side) -> Reason {
+    let sentence = match &side {
+        Side::Guardrails => format!("no guardrail permits {action} in this role or at this time"),
+        Side::Release(code) => format!("no policy of {code} releases this to the caller for {action}"),
+        Side::Reader(code) => format!("no policy of {code} lets this member of its own have it for {action}"),
+    };
+    Reason { side, policy: None, sentence: sentence.into() }
+}
+
+fn applies(sourced: &Sourced, action: Action) -> bool {
+    match sourced.policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(only) => only.id().unescaped() == action.as_str(),
+        ActionConstraint::In(some) => some.iter().any(|one| one.id().unescaped() == action.as_str()),
+    }
+}

@@ -1,0 +1,283 @@
+//! From files to policies: reads the folder, and refuses whatever is not exactly what it should be, with file, line and what to do.
+//!
+//! A folder holds `schema.cedarschema`, `guardrails.cedar` and `partners/<CODE>.cedar`. Every policy bears `@id` and
+//! `@reason`, and a partner's policy `@side("release")` or `@side("reader")`. Nothing is skipped and nothing is repaired: an
+//! exchange that starts has understood every policy it was given.
+
+use super::{Action, PolicyName, entities, lint};
+use crate::domain::id::{PartnerCode, Slug};
+use cedar_policy::{ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Why the policies of a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub struct PolicyError {
+    file: PathBuf,
+    line: Option<usize>,
+    what: String,
+    help: String,
+}
+
+impl PolicyError {
+    /// The file it is in.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The line on which the policy begins, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+
+    fn new(file: &Path, line: impl Into<Option<usize>>, what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line: line.into(), what: what.into(), help: help.into() }
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}; {}", self.what, self.help)
+    }
+}
+
+/// Which of a partner's two sets a policy belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartnerSide {
+    /// Who may have the partner's own proposals.
+    Release,
+    /// What the partner's own members may have.
+    Reader,
+}
+
+/// One policy as it was read.
+#[derive(Debug, Clone)]
+pub(super) struct Sourced {
+    pub(super) name: PolicyName,
+    /// None in the guardrails.
+    pub(super) side: Option<PartnerSide>,
+    pub(super) sentence: Arc<str>,
+    pub(super) policy: Policy,
+    /// Where it begins.
+    line: usize,
+}
+
+/// Everything a folder holds.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    pub(super) guardrails: Vec<Sourced>,
+    pub(super) partners: BTreeMap<PartnerCode, Vec<Sourced>>,
+}
+
+/// The name by which the platform's own policies are called.
+pub(super) const GUARDRAILS: &str = "guardrails";
+
+/// Reads and checks a folder.
+pub(super) fn read(dir: &Path) -> Result<Sources, PolicyError> {
+    let schema = read_schema(&dir.join("schema.cedarschema"))?;
+    let path = dir.join("guardrails.cedar");
+    let guardrails = parse(&path, &text(&path)?, GUARDRAILS, &schema)?;
+    let folder = dir.join("partners");
+    let unreadable = |error: std::io::Error| {
+        PolicyError::new(
+            &folder,
+            None,
+            format!("the folder cannot be read: {error}"),
+            "make it, with one file for each partner",
+        )
+    };
+    let mut partners = BTreeMap::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_none_or(|extension| extension != "cedar") {
+            continue;
+        }
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let code: PartnerCode = stem.parse().map_err(|error| {
+            PolicyError::new(&path, None, format!("{error}"), "name the file after the partner, `ISR.cedar`")
+        })?;
+        partners.insert(code, parse(&path, &text(&path)?, stem, &schema)?);
+    }
+    Ok(Sources { guardrails, partners })
+}
+
+/// Reads a schema, and checks that it names exactly the actions and the shapes this build knows.
+fn read_schema(path: &Path) -> Result<Schema, PolicyError> {
+    let help = "take the schema that belongs to this version of the program";
+    let fault = |what: String| PolicyError::new(path, None, what, help);
+    let (schema, mut warnings) = Schema::from_cedarschema_str(&text(path)?)
+        .map_err(|error| fault(format!("the schema is malformed: {error}")))?;
+    if let Some(warning) = warnings.next() {
+        return Err(fault(format!("the schema is doubtful: {warning}")));
+    }
+    let named: BTreeSet<String> = schema.actions().map(|action| action.id().unescaped().to_owned()).collect();
+    let known: BTreeSet<String> = Action::ALL.iter().map(|action| action.as_str().to_owned()).collect();
+    if let Some(name) = known.difference(&named).next() {
+        return Err(fault(format!("the schema lacks the action `{name}`")));
+    }
+    if let Some(name) = named.difference(&known).next() {
+        return Err(fault(format!("the schema has an unknown action `{name}`")));
+    }
+    entities::probe(&schema).map_err(|error| fault(format!("the schema has other shapes: {error}")))?;
+    Ok(schema)
+}
+
+/// Reads all policies of one file. `owner` is `guardrails` or a partner's code.
+pub(super) fn parse(path: &Path, text: &str, owner: &str, schema: &Schema) -> Result<Vec<Sourced>, PolicyError> {
+    let file: Arc<str> = owner.into();
+    let mut found: Vec<Sourced> = Vec::new();
+    for (line, chunk) in chunks(text) {
+        let fault = |what: String, help: &str| PolicyError::new(path, line, what, help);
+        let policy = Policy::parse(None, chunk).map_err(|error| {
+            fault(format!("the policy that begins here is malformed: {error}"), "correct it; policies end with `;`")
+        })?;
+        let known: &[&str] = if owner == GUARDRAILS { &["id", "reason"] } else { &["id", "side", "reason"] };
+        if let Some((name, _)) = policy.annotations().find(|(name, _)| !known.contains(name)) {
+            return Err(fault(
+                format!("`@{name}` is no annotation of such a policy"),
+                "remove it or correct its spelling",
+            ));
+        }
+        let id = policy.annotation("id").unwrap_or_default();
+        if let Err(error) = id.parse::<Slug>() {
+            return Err(fault(
+                format!("the policy's `@id` is missing or unusable: {error}"),
+                "give it `@id(\"short-name\")`",
+            ));
+        }
+        if let Some(twin) = found.iter().find(|other| &*other.name.id == id) {
+            let what = format!("`@id(\"{id}\")` stands already on line {}", twin.line);
+            return Err(fault(what, "give each policy of the file an `@id` of its own"));
+        }
+        let sentence = policy.annotation("reason").unwrap_or_default().trim();
+        if sentence.is_empty() {
+            return Err(fault(
+                format!("policy `{id}` has no `@reason`"),
+                "say in `@reason(\"…\")` what people are told",
+            ));
+        }
+        let side = match (owner == GUARDRAILS, policy.annotation("side")) {
+            (true, _) => None,
+            (false, Some("release")) => Some(PartnerSide::Release),
+            (false, Some("reader")) => Some(PartnerSide::Reader),
+            (false, other) => {
+                let what = other.map_or_else(
+                    || format!("policy `{id}` has no `@side`"),
+                    |other| format!("policy `{id}` is on an unknown side `{other}`"),
+                );
+                return Err(fault(
+                    what,
+                    "write `@side(\"release\")` for who may have own proposals, `@side(\"reader\")` for what own members may have",
+                ));
+            }
+        };
+        lint::check(&policy).map_err(|refused| fault(format!("policy `{id}`: {}", refused.what), refused.help))?;
+        if side.is_some() {
+            asked_of_partners(&policy).map_err(|action| {
+                fault(
+                    format!("policy `{id}` is about `{action}`, which no partner is asked for"),
+                    "partners are asked for View, Read, ReadStaff and ViewDeliberation; the rest is for the guardrails",
+                )
+            })?;
+        }
+        found.push(Sourced {
+            name: PolicyName { file: file.clone(), id: id.into() },
+            side,
+            sentence: sentence.into(),
+            policy: policy.new_id(PolicyId::new(id)),
+            line,
+        });
+    }
+    validate(path, &found, schema)?;
+    Ok(found)
+}
+
+fn validate(path: &Path, found: &[Sourced], schema: &Schema) -> Result<(), PolicyError> {
+    let set = PolicySet::from_policies(found.iter().map(|sourced| sourced.policy.clone()))
+        .map_err(|error| PolicyError::new(path, None, error.to_string(), "correct the file"))?;
+    let line = |id: &PolicyId| found.iter().find(|sourced| sourced.policy.id() == id).map(|sourced| sourced.line);
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    if let Some(error) = result.validation_errors().next() {
+        let help = "use the attributes and types of `schema.cedarschema`";
+        return Err(PolicyError::new(path, line(error.policy_id()), error.to_string(), help));
+    }
+    // A policy that can never apply, or that hides look-alike letters, is not what its author meant.
+    if let Some(warning) = result.validation_warnings().next() {
+        let help = "say what is meant so that the policy can apply, or remove it";
+        return Err(PolicyError::new(path, line(warning.policy_id()), warning.to_string(), help));
+    }
+    Ok(())
+}
+
+/// Refuses a partner's policy that could never be asked, naming the action.
+fn asked_of_partners(policy: &Policy) -> Result<(), String> {
+    let named = match policy.action_constraint() {
+        ActionConstraint::Any => Vec::new(),
+        ActionConstraint::Eq(action) => vec![action],
+        ActionConstraint::In(actions) => actions,
+    };
+    let asked = |name: &str| Action::ALL.iter().any(|action| action.is_three_sided() && action.as_str() == name);
+    named
+        .iter()
+        .map(|action| action.id().unescaped())
+        .find(|name| !asked(name))
+        .map_or(Ok(()), |name| Err(name.to_owned()))
+}
+
+/// Cuts a file into its policies, each with the line it begins on. Cedar's own parser numbers policies but tells no lines.
+pub(super) fn chunks(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let (mut line, mut start, mut in_string, mut in_comment, mut escaped) = (1, None, false, false, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '\n' => in_comment = false,
+            _ if in_comment => {}
+            _ if in_string => match letter {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
+            },
+            '/' if text[at..].starts_with("//") => in_comment = true,
+            _ => {
+                if start.is_none() && !letter.is_whitespace() {
+                    start = Some((line, at));
+                }
+                in_string = letter == '"';
+                if letter == ';' {
+                    found.extend(start.take().map(|(line, start)| (line, &text[start..=at])));
+                }
+            }
+        }
+        line += usize::from(letter == '\n');
+    }
+    found.extend(start.map(|(line, start)| (line, &text[start..])));
+    found
+}
+
+fn text(path: &Path) -> Result<String, PolicyError> {
+    fs::read_to_string(path).map_err(|error| {
+        PolicyError::new(
+            path,
+            None,
+            format!("the file cannot be read: {error}"),
+            "check that it exists and is readable",
+        )
+    })
+}

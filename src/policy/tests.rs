@@ -1,0 +1,329 @@
+//! What must hold whatever policies are written: isolation, default deny, fail closed, and refusal of what is not understood.
+
+use super::{
+    Action, Engine, Outcome, PolicyError, Resource, ResourceId, Side, Standing,
+    cases::{World, members, shipped},
+    facts::{MemberFacts, ProposalFacts},
+    source,
+};
+use cedar_policy::{Effect, Policy, PolicyId};
+use serde_json::{Map, json};
+use std::{collections::BTreeSet, fs, path::Path};
+
+const OPEN_WIDE: &str = r#"
+@id("all-released") @side("release") @reason("everything") permit(principal, action, resource);
+@id("all-read") @side("reader") @reason("everything") permit(principal, action, resource);
+"#;
+
+const SHUT_TIGHT: &str = r#"
+@id("none-released") @side("release") @reason("nothing") forbid(principal, action, resource);
+@id("none-read") @side("reader") @reason("nothing") forbid(principal, action, resource);
+"#;
+
+/// A copy of the shipped policies in which some files are replaced.
+fn folder(replaced: &[(&str, Option<&str>)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("partners")).unwrap();
+    for name in ["schema.cedarschema", "guardrails.cedar"] {
+        fs::copy(shipped().join(name), dir.path().join(name)).unwrap();
+    }
+    for entry in fs::read_dir(shipped().join("partners")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), dir.path().join("partners").join(entry.file_name())).unwrap();
+    }
+    for (name, text) in replaced {
+        match text {
+            Some(text) => fs::write(dir.path().join(name), text).unwrap(),
+            None => fs::remove_file(dir.path().join(name)).unwrap(),
+        }
+    }
+    dir
+}
+
+fn engine_with(replaced: &[(&str, Option<&str>)]) -> Engine {
+    Engine::load(folder(replaced).path()).unwrap()
+}
+
+fn refused(replaced: &[(&str, Option<&str>)]) -> PolicyError {
+    Engine::load(folder(replaced).path()).expect_err("the policies must be refused")
+}
+
+/// What every member of the world may do to a proposal, for every action.
+fn answers(engine: &Engine, members: &[MemberFacts], proposal: &ProposalFacts) -> Vec<(String, Action, Standing)> {
+    let owner = "ISR".parse().unwrap();
+    let mut answers = Vec::new();
+    for principal in members {
+        for action in Action::ALL.iter().filter(|action| action.view() == Some(Action::View)) {
+            let resource = match action.extra() {
+                super::Extra::Owner => Resource::StaffSlots { proposal, owner: &owner },
+                _ => Resource::ProposalMember { proposal, subject: &members[0] },
+            };
+            answers.push((
+                principal.id.to_string(),
+                *action,
+                engine.authorize(principal, *action, resource).standing(),
+            ));
+        }
+    }
+    answers
+}
+
+#[test]
+fn one_partners_policies_change_nothing_for_others_members_and_proposals() {
+    let shipped = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    let foreign: Vec<_> = world.members().into_iter().filter(|member| member.id.partner().as_str() != "KOR").collect();
+    let proposal = world.proposal();
+    assert!(!proposal.parties.contains(&"KOR".parse().unwrap()));
+    let expected = answers(&shipped, &foreign, &proposal);
+    for text in [OPEN_WIDE, SHUT_TIGHT] {
+        let engine = engine_with(&[("partners/KOR.cedar", Some(text))]);
+        assert_eq!(answers(&engine, &foreign, &proposal), expected);
+    }
+    let without = engine_with(&[("partners/KOR.cedar", None)]);
+    assert_eq!(answers(&without, &foreign, &proposal), expected);
+}
+
+#[test]
+fn an_owners_policies_never_widen_what_the_co_owner_releases() {
+    let usa_shut = engine_with(&[("partners/USA.cedar", Some(SHUT_TIGHT)), ("partners/ISR.cedar", Some(OPEN_WIDE))]);
+    let world = World::new();
+    for (who, action, standing) in answers(&usa_shut, &world.members(), &world.proposal()) {
+        assert_eq!(standing, Standing::Hidden, "{who} {action}");
+    }
+}
+
+#[test]
+fn partners_that_permit_everything_do_not_widen_the_guardrails() {
+    let codes = ["USA", "ISR", "KOR", "GBR", "EU", "FRA"];
+    let files: Vec<_> = codes.iter().map(|code| format!("partners/{code}.cedar")).collect();
+    let open: Vec<_> = files.iter().map(|file| (file.as_str(), Some(OPEN_WIDE))).collect();
+    let engine = engine_with(&open);
+    let world =
+        World::new().with("call", &json!({"opened": false})).with("proposal", &json!({"conflicts": ["USA:officer"]}));
+    let proposal = world.proposal();
+    for principal in world.members() {
+        let party = proposal.party_members.contains(&principal.id);
+        let standing = engine.authorize(&principal, Action::Read, Resource::Proposal(&proposal)).standing();
+        assert_eq!(standing == Standing::Permitted, party, "{}", principal.id);
+        if principal.id.to_string() == "USA:officer" {
+            assert_eq!(standing, Standing::Hidden, "a conflict overrides every role");
+        }
+    }
+}
+
+#[test]
+fn a_conflict_hides_a_proposal_from_every_role_and_action() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    for principal in world.members() {
+        let id = principal.id.to_string();
+        let all = json!([id]);
+        let conflicted = world
+            .clone()
+            .with("call", &json!({"officers": all, "reviewers": all, "deciders": all, "observers": all}))
+            .with("proposal", &json!({"conflicts": all, "assigned": all, "declared_clear": all, "reviewed": all}));
+        for (who, action, standing) in answers(&engine, &[principal], &conflicted.proposal()) {
+            assert_eq!(standing, Standing::Hidden, "{who} {action}");
+        }
+    }
+}
+
+#[test]
+fn without_partner_policies_nothing_is_visible_even_to_the_parties() {
+    let engine = engine_with(&[("partners/USA.cedar", None)]);
+    let world = World::new();
+    for (who, action, standing) in answers(&engine, &world.members(), &world.proposal()) {
+        assert_eq!(standing, Standing::Hidden, "{who} {action}");
+    }
+    let decision = world.explain(&engine, "ISR:company", Action::View, &Map::new());
+    let refusing: Vec<_> = decision.steps[0].verdicts.iter().filter(|verdict| !verdict.permitted).collect();
+    assert_eq!(refusing.len(), 1);
+    assert_eq!(refusing[0].side, Side::Release("USA".parse().unwrap()));
+    assert!(refusing[0].reasons[0].policy.is_none());
+}
+
+#[test]
+fn a_policy_that_errs_permits_nothing_on_its_side() {
+    // Loading refuses such policies, so they are put in past it: `topic` is asked for where there is none. Cedar itself would
+    // skip the policy and permit.
+    let erring = Policy::parse(
+        Some(PolicyId::new("erring")),
+        r#"forbid(principal, action, resource is Proposal) when { resource.topic == "weapons" };"#,
+    )
+    .unwrap();
+    let world = World::new();
+    let mut proposal = world.proposal();
+    proposal.topic = None;
+    let principal = world.member("USA:officer");
+    let sources = source::read(&shipped()).unwrap();
+    let standing =
+        |engine: &Engine| engine.authorize(&principal, Action::Read, Resource::Proposal(&proposal)).standing();
+    assert_eq!(standing(&Engine::assemble(sources.clone())), Standing::Permitted);
+    for side in ["guardrails", "ISR", "USA"] {
+        let mut sources = sources.clone();
+        let policies = match side {
+            "guardrails" => &mut sources.guardrails,
+            code => sources.partners.get_mut(&code.parse().unwrap()).unwrap(),
+        };
+        let mut planted = policies[0].clone();
+        planted.policy = erring.clone();
+        planted.name.id = "erring".into();
+        policies.push(planted);
+        let engine = Engine::assemble(sources);
+        let outcome = engine.authorize(&principal, Action::Read, Resource::Proposal(&proposal));
+        let Outcome::Hidden(reasons) = outcome else { panic!("{side}: {outcome:?}") };
+        let reason = reasons.iter().find(|reason| reason.policy.is_some()).unwrap();
+        assert_eq!(&*reason.policy.as_ref().unwrap().id, "erring");
+        assert!(reason.sentence.contains("could not be evaluated"), "{reason}");
+        assert!(!engine.visible(&principal, Resource::Proposal(&proposal)));
+    }
+}
+
+#[test]
+fn a_proposal_without_parties_or_a_question_without_its_facts_is_not_permitted() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    let officer = world.member("USA:officer");
+    let proposal = world.proposal();
+    let call = world.call();
+    let asks = [
+        (Action::ReadStaff, Resource::Proposal(&proposal)),
+        (Action::Assign, Resource::Proposal(&proposal)),
+        (Action::View, Resource::Call(&call)),
+        (Action::ViewCall, Resource::Exchange),
+    ];
+    for (action, resource) in asks {
+        assert_eq!(engine.authorize(&officer, action, resource).standing(), Standing::Hidden, "{action}");
+    }
+    let orphan = ProposalFacts { parties: BTreeSet::new(), ..proposal.clone() };
+    assert!(!engine.visible(&officer, Resource::Proposal(&orphan)));
+    assert_eq!(engine.authorize(&officer, Action::View, Resource::Proposal(&orphan)).standing(), Standing::Hidden);
+}
+
+#[test]
+fn a_permit_says_what_it_is_for() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    let (officer, reviewer, proposal) = (world.member("USA:officer"), world.member("GBR:reviewer"), world.proposal());
+    let resource = Resource::ProposalMember { proposal: &proposal, subject: &reviewer };
+    let permit = engine.authorize(&officer, Action::Assign, resource).permit().unwrap();
+    assert_eq!((permit.action(), permit.principal()), (Action::Assign, &officer.id));
+    assert_eq!((permit.subject(), permit.owner()), (Some(&reviewer.id), None));
+    assert!(permit.covers(Action::Assign, &ResourceId::Proposal(proposal.id)));
+    assert!(permit.covers_proposal(&[Action::Unassign, Action::Assign], proposal.id));
+    assert!(!permit.covers(Action::Unassign, &ResourceId::Proposal(proposal.id)));
+    assert!(!permit.covers_call(&[Action::Assign], proposal.call.id));
+}
+
+#[test]
+fn every_action_is_permitted_to_somebody_by_the_guardrails() {
+    let engine = Engine::load(&shipped()).unwrap();
+    for action in Action::ALL {
+        let permits = engine.guardrails().slice(*action).policies().filter(|policy| policy.effect() == Effect::Permit);
+        assert!(permits.count() > 0, "no guardrail ever permits {action}");
+    }
+}
+
+#[test]
+fn schema_that_differs_from_this_build_is_refused() {
+    let schema = fs::read_to_string(shipped().join("schema.cedarschema")).unwrap();
+    for (from, to, word) in [
+        ("ReadDirectory, ", "", "lacks the action `ReadDirectory`"),
+        ("ReadDirectory, ", "ReadDirectory, Peek, ", "unknown action `Peek`"),
+        ("decided: Bool", "decided: String", "other shapes"),
+        ("reviewed: Set<Member>,", "", "other shapes"),
+        ("entity Exchange;", "entity Exchange", "malformed"),
+    ] {
+        assert!(schema.contains(from));
+        let error = refused(&[("schema.cedarschema", Some(&schema.replacen(from, to, 1)))]);
+        assert!(error.to_string().contains(word), "{error}");
+        assert!(error.file().ends_with("schema.cedarschema"));
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused_with_file_line_and_remedy() {
+    let good = "// one; two\n@id(\"one\") @side(\"reader\") @reason(\"semicolon; in text\")\npermit(principal, action, resource);\n\n";
+    let policy = |head: &str, rest: &str| format!("{good}{head}\n{rest}");
+    let tail = "permit(principal, action == Action::\"View\", resource)";
+    let full = "@id(\"two\") @side(\"release\") @reason(\"because\")";
+    for (text, word) in [
+        (policy("@side(\"release\") @reason(\"because\")", &format!("{tail};")), "`@id` is missing"),
+        (
+            policy("@id(\"Two!\") @side(\"release\") @reason(\"because\")", &format!("{tail};")),
+            "`@id` is missing or unusable",
+        ),
+        (
+            policy("@id(\"one\") @side(\"release\") @reason(\"because\")", &format!("{tail};")),
+            "stands already on line 2",
+        ),
+        (policy("@id(\"two\") @reason(\"because\")", &format!("{tail};")), "has no `@side`"),
+        (policy("@id(\"two\") @side(\"owner\") @reason(\"because\")", &format!("{tail};")), "unknown side `owner`"),
+        (policy("@id(\"two\") @side(\"release\")", &format!("{tail};")), "has no `@reason`"),
+        (policy("@id(\"two\") @side(\"release\") @reason(\" \")", &format!("{tail};")), "has no `@reason`"),
+        (policy(&format!("{full} @note(\"x\")"), &format!("{tail};")), "`@note` is no annotation"),
+        (policy(full, &format!("{tail} when {{ resource.title == \"x\" }};")), "title"),
+        (policy(full, &format!("{tail} when {{ resource.topic == \"x\" }};")), "topic"),
+        (policy(full, &format!("{tail} when {{ false }};")), "impossible"),
+        (policy(full, &format!("{tail} when {{ principal == Member::\"USA:dana\" }};")), "is named"),
+        (policy(full, &format!("{tail} when {{ resource.conflicts.isEmpty() }};")), "no place"),
+        (policy(full, "permit(principal == ?principal, action, resource);"), "malformed"),
+        (policy(full, "permit(principal, action == Action::\"Assign\", resource);"), "no partner is asked for"),
+        (policy(full, tail), "malformed"),
+    ] {
+        let error = refused(&[("partners/ISR.cedar", Some(&text))]);
+        assert!(error.to_string().contains(word), "wanted `{word}`: {error}");
+        assert_eq!(error.line(), Some(5), "{error}");
+        assert!(error.file().ends_with("partners/ISR.cedar") && !error.help().is_empty());
+    }
+    let sided = format!("{full}\n{tail};");
+    assert!(refused(&[("guardrails.cedar", Some(&sided))]).to_string().contains("`@side` is no annotation"));
+    assert!(refused(&[("partners/isr.cedar", Some(good))]).to_string().contains("`isr` is not a partner code"));
+    assert!(Engine::load(Path::new("/nowhere")).is_err());
+}
+
+#[test]
+fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    let mut proposal = world.proposal();
+    let crowd: Vec<String> = (0..2000).map(|n| format!("KOR:reviewer{n}")).collect();
+    let crowd = members(&crowd.iter().map(String::as_str).collect::<Vec<_>>());
+    let officer = world.member("USA:officer");
+    let before = answers(&engine, std::slice::from_ref(&officer), &proposal);
+    let mut call = world.call();
+    call.reviewers.extend(crowd.iter().cloned());
+    proposal.call = std::sync::Arc::new(call);
+    for set in [&mut proposal.assigned, &mut proposal.declared_clear, &mut proposal.reviewed, &mut proposal.conflicts] {
+        set.extend(crowd.iter().cloned());
+    }
+    assert_eq!(answers(&engine, &[officer.clone()], &proposal), before);
+    let names = super::entities::Names::new();
+    let told = names.world(&officer, Resource::Proposal(&proposal)).unwrap();
+    let written = format!("{:?}", told.entities());
+    assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");
+}
+
+/// Run with `--ignored --nocapture` in an optimised build; goal: under 50 µs.
+#[test]
+#[ignore = "measures, and so depends on the machine"]
+fn one_decision_costs_little() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    let (officer, proposal) = (world.member("USA:officer"), world.proposal());
+    let rounds = 2000;
+    for action in [Action::View, Action::Read, Action::SendLetter] {
+        let start = std::time::Instant::now();
+        for _ in 0..rounds {
+            assert_eq!(
+                engine.authorize(&officer, action, Resource::Proposal(&proposal)).standing(),
+                Standing::Permitted
+            );
+        }
+        println!("{action}: {:.1} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
+    }
+    let start = std::time::Instant::now();
+    assert!((0..rounds).all(|_| engine.visible(&officer, Resource::Proposal(&proposal))));
+    println!("visible: {:.1} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
+}
