@@ -152,7 +152,8 @@ impl HeaderCheck {
             }
             State::Payload => {}
         }
-        let payload = total_len.checked_sub(self.header_len).ok_or(ShapeError::Truncated("the header is incomplete"))?;
+        let payload =
+            total_len.checked_sub(self.header_len).ok_or(ShapeError::Truncated("the header is incomplete"))?;
         let chunks = payload.checked_sub(NONCE).ok_or(ShapeError::Truncated("the payload nonce is missing"))?;
         let (whole, last) = (chunks / SEALED_CHUNK, chunks % SEALED_CHUNK);
         let plaintext_len = match (whole, last) {
@@ -160,7 +161,9 @@ impl HeaderCheck {
             (_, 0) => chunks - whole * TAG,
             // Only an empty file has an empty chunk, and it is the only one then.
             (0, TAG) => 0,
-            (_, ..=TAG) => return Err(ShapeError::Truncated("the last payload chunk is shorter than its tag and a byte")),
+            (_, ..=TAG) => {
+                return Err(ShapeError::Truncated("the last payload chunk is shorter than its tag and a byte"));
+            }
             (_, _) => chunks - (whole + 1) * TAG,
         };
         Ok(Shape { header_len: self.header_len, plaintext_len, passphrase: self.passphrase })
@@ -233,7 +236,8 @@ impl HeaderCheck {
             self.state = State::Payload;
             return Ok(());
         }
-        let args = line.strip_prefix(b"-> ").ok_or_else(|| self.malformed("wanted a stanza `-> ` or the MAC `--- `"))?;
+        let args =
+            line.strip_prefix(b"-> ").ok_or_else(|| self.malformed("wanted a stanza `-> ` or the MAC `--- `"))?;
         let is_arg = |arg: &[u8]| !arg.is_empty() && arg.iter().all(u8::is_ascii_graphic);
         if !args.split(|byte| *byte == b' ').all(is_arg) {
             return Err(self.malformed("stanza arguments are visible ASCII, one space apart"));
@@ -264,7 +268,8 @@ impl HeaderCheck {
 
 /// Unpadded standard base64 whose unused bits are zero (RFC 4648 section 3.5, as the age format demands).
 fn is_base64(text: &[u8]) -> bool {
-    let value = |byte: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|b| *b == byte);
+    let value =
+        |byte: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|b| *b == byte);
     let unused = match text.len() % 4 {
         0 => 0,
         1 => return false,

@@ -230,10 +230,10 @@ impl Keyring {
         let name = path.display().to_string();
         let file = fs::File::open(path).map_err(|source| io_error("open", path, source))?;
         let metadata = file.metadata().map_err(|source| io_error("read", path, source))?;
-        let mut content = Zeroizing::new(Vec::new());
-        file.take(MAX_IDENTITY_FILE + 1)
-            .read_to_end(&mut content)
-            .map_err(|source| io_error("read", path, source))?;
+        // Enough room from the start: growing would leave copies of the secret behind.
+        let room = usize::try_from(metadata.len().min(MAX_IDENTITY_FILE)).expect("64 KiB fit");
+        let mut content = Zeroizing::new(Vec::with_capacity(room + 64));
+        file.take(MAX_IDENTITY_FILE + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
         if !is_age_file(&content) {
             check_permissions(path, &metadata)?;
         }
@@ -358,9 +358,7 @@ fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizi
 }
 
 fn ask(prompt: &impl Prompt, name: &str) -> Result<SecretText, IdentityError> {
-    prompt
-        .passphrase(&format!("passphrase for `{name}`"))
-        .ok_or_else(|| IdentityError::NoPassphrase(name.to_owned()))
+    prompt.passphrase(&format!("passphrase for `{name}`")).ok_or_else(|| IdentityError::NoPassphrase(name.to_owned()))
 }
 
 fn from_decrypt(error: age::DecryptError, name: &str) -> IdentityError {
@@ -382,7 +380,8 @@ fn from_decrypt(error: age::DecryptError, name: &str) -> IdentityError {
 #[cfg(unix)]
 fn check_permissions(path: &Path, metadata: &fs::Metadata) -> Result<(), IdentityError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    if mode & 0o077 == 0 {
+    let of_others = mode & 0o077;
+    if of_others == 0 {
         return Ok(());
     }
     let path = path.display().to_string();
@@ -504,7 +503,9 @@ mod tests {
 
     #[test]
     fn other_content_is_refused_without_repeating_it() {
-        for content in ["", "# only a comment\n", "hunter2\n", "AGE-SECRET-KEY-1QQQ\n", "-----BEGIN RSA PRIVATE KEY-----\n"] {
+        for content in
+            ["", "# only a comment\n", "hunter2\n", "AGE-SECRET-KEY-1QQQ\n", "-----BEGIN RSA PRIVATE KEY-----\n"]
+        {
             let refused = Keyring::parse(content.as_bytes(), "x", &NoPrompt).unwrap_err().to_string();
             assert!(!refused.contains("hunter2") && !refused.contains("QQQ"), "{refused}");
         }

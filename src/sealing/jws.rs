@@ -209,7 +209,8 @@ impl LeafKey {
         let point = spki.subject_public_key.data.as_ref();
         let kind = &spki.algorithm.algorithm;
         let (algorithm, key) = if *kind == oid_registry::OID_KEY_TYPE_EC_PUBLIC_KEY {
-            let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).ok_or(JwsError::KeyKind)?;
+            let curve =
+                spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).ok_or(JwsError::KeyKind)?;
             // Uncompressed points only, as RFC 5480 requires of everybody and RFC 7518 of the curve.
             let (algorithm, len) = if curve == oid_registry::OID_EC_P256 {
                 (Algorithm::ES256, 65)
@@ -312,6 +313,7 @@ fn name(algorithm: Algorithm) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Made once by `sign` with an Ed25519 key that was then thrown away; holds the form still.
     const GOLDEN: &str = include_str!("testdata/golden.jws");
@@ -421,6 +423,16 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(noise in ".{0,200}", part in 0_usize..3, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert!(verify(&noise, "entente-golden+jws").is_err());
+            prop_assert!(verify(&with(part, &URL_SAFE_NO_PAD.encode(&bytes)), "entente-golden+jws").is_err());
+            let refused = with_header(|header| drop(header.insert("x5c".into(), json!([STANDARD.encode(&bytes)]))));
+            prop_assert!(refused.is_err());
+        }
+    }
+
     #[cfg(feature = "client")]
     mod with_keys {
         use super::*;
@@ -488,10 +500,12 @@ mod tests {
 
         #[test]
         fn sec1_key_is_read_like_pkcs8() {
+            use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
             let (key, cert) = certificate(&rcgen::PKCS_ECDSA_P256_SHA256);
             let pkcs8 = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            // A PKCS #8 key of this curve wraps the SEC 1 form after a header of 26 bytes.
-            let sec1 = STANDARD.encode(&pkcs8.secret_der()[26..]);
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.secret_der()).unwrap();
+            let sec1: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
+            let sec1 = STANDARD.encode(sec1.as_ref());
             let sec1 = format!("-----BEGIN EC PRIVATE KEY-----\n{sec1}\n-----END EC PRIVATE KEY-----\n");
             assert!(SigningKey::from_pem(sec1.as_bytes(), cert.as_bytes()).is_ok());
         }

@@ -23,7 +23,8 @@ pub mod seal;
 #[cfg(feature = "client")]
 pub mod vault;
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod testing;
 
 #[cfg(test)]
@@ -38,11 +39,12 @@ mod tests {
         let text = fs::read_to_string(file).unwrap();
         let stem = file.file_stem().unwrap().to_str().unwrap();
         let parent = file.parent().unwrap();
-        let folder = if matches!(stem, "mod" | "lib" | "entente-server") { parent.to_owned() } else { parent.join(stem) };
+        let folder =
+            if matches!(stem, "mod" | "lib" | "entente-server") { parent.to_owned() } else { parent.join(stem) };
         let mut client_only = false;
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[cfg(") {
-                client_only = line.contains("feature = \"client\"") && !line.contains("not(");
+                client_only |= line.contains("feature = \"client\"") && !line.contains("not(");
                 continue;
             }
             let declared = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ");

@@ -18,7 +18,9 @@ pub enum RecipientError {
     #[error("this is a secret identity, not a recipient; keep it and give the line that begins with `age1`")]
     Secret,
     /// None of the three kinds.
-    #[error("`{0}` is not an age recipient; wanted `age1…`, `ssh-ed25519 …` or `ssh-rsa …`, on one line without a comment")]
+    #[error(
+        "`{0}` is not an age recipient; wanted `age1…`, `ssh-ed25519 …` or `ssh-rsa …`, on one line without a comment"
+    )]
     Shape(String),
 }
 
@@ -70,7 +72,9 @@ mod tests {
     #[test]
     fn recipients_of_every_kind_are_accepted() {
         let hybrid = format!("age1pq1{}", "q".repeat(1952));
-        for text in [X25519, SSH.trim(), "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", &hybrid] {
+        for text in
+            [X25519, SSH.trim(), "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", &hybrid]
+        {
             assert_eq!(check(text), Ok(()), "{text}");
         }
     }

@@ -322,7 +322,9 @@ impl Statement for Manifest {
         for document in &self.documents {
             recipient::check(&document.recipient)?;
             if let Some(party) = document.party.as_ref().filter(|party| !self.parties.contains(party)) {
-                return Err(invalid(format_args!("a document belongs to `{party}`, which is no party of the proposal")));
+                return Err(invalid(format_args!(
+                    "a document belongs to `{party}`, which is no party of the proposal"
+                )));
             }
             if document.size == 0 || document.size > MAX_SAFE_INTEGER {
                 return Err(invalid("the size of a sealed document is 1 to 9007199254740991 bytes"));
@@ -491,5 +493,6 @@ fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod tests;

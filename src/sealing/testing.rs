@@ -9,6 +9,9 @@ use super::{
 use crate::domain::id::{MemberId, PartnerCode};
 use jiff::Timestamp;
 
+/// What a refusal says, and the change that provokes it.
+pub(crate) type Change<T> = (&'static str, fn(&mut T));
+
 /// A self-signed certificate: its key and itself, as PEM.
 pub(crate) fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
     let key = rcgen::KeyPair::generate_for(algorithm).unwrap();

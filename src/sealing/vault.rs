@@ -153,6 +153,32 @@ mod tests {
     }
 
     #[test]
+    fn stock_age_reads_the_whole_path() {
+        let run = |args: &[&std::ffi::OsStr]| std::process::Command::new("age").args(args).output();
+        if run(&["--version".as_ref()]).is_err() {
+            eprintln!("NOT PROVEN: `age` is not on the PATH, so interoperation with the stock tool was not tried");
+            return;
+        }
+        let (vault, me, folder) = (VaultSecret::generate(), new_identity(), tempfile::tempdir().unwrap());
+        let put = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name).into_os_string();
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let open = |identity: &std::ffi::OsStr, file: &std::ffi::OsStr| {
+            let output = run(&["-d".as_ref(), "-i".as_ref(), identity, file]).unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        let document = vec![7; 200_000];
+        let mine = put("me.key", me.secret().expose().as_bytes());
+        let wrapped = put("wrapped.age", &vault.wrap(me.recipient()).unwrap());
+        let sealed = put("document.age", &seal_bytes(&[vault.recipient().to_owned()], &document).unwrap());
+        let vault_key = put("vault.key", &open(&mine, &wrapped));
+        assert_eq!(open(&vault_key, &sealed), document);
+    }
+
+    #[test]
     fn substituted_vault_is_noticed() {
         let (vault, hosts, avi) = (VaultSecret::generate(), VaultSecret::generate(), member());
         let wrapped = hosts.wrap(&avi.recipients()[0]).unwrap();
@@ -184,6 +210,14 @@ mod tests {
     fn wrapping_to_what_is_no_recipient_is_refused() {
         let refused = VaultSecret::generate().wrap("AGE-SECRET-KEY-1XYZ");
         assert!(matches!(refused, Err(VaultError::Seal(SealError::Recipient(RecipientError::Secret)))));
+    }
+
+    #[test]
+    fn secrets_travel_between_threads() {
+        fn check<T: Send + Sync>() {}
+        check::<VaultSecret>();
+        check::<Keyring>();
+        check::<crate::sealing::jws::SigningKey>();
     }
 
     #[test]
