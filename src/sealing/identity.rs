@@ -1,0 +1,554 @@
+//! A member's own keys: making, protecting, storing and loading age identities.
+//!
+//! Decides what may serve as an identity (X25519 in a plain or passphrase-protected file, ssh keys, plugins) and refuses a
+//! plain file that others on the machine can read. Secrets are [`SecretText`]: no `Serialize`, nothing in `Debug`, wiped
+//! when dropped. Nothing secret is ever put in an error.
+
+use age::secrecy::{ExposeSecret, SecretString};
+use jiff::Timestamp;
+use std::{
+    fmt, fs,
+    io::{self, BufReader, Read, Write},
+    path::Path,
+};
+use zeroize::Zeroizing;
+
+pub use age::Identity;
+
+/// The longest identity file read, in bytes.
+pub const MAX_IDENTITY_FILE: u64 = 64 * 1024;
+/// The scrypt work factor for protecting an identity file: N = 2^18, what stock `age` uses (about a second, 256 MiB).
+pub const DEFAULT_WORK_FACTOR: u8 = 18;
+/// The largest work factor that is accepted when opening one.
+const MAX_WORK_FACTOR: u8 = 22;
+
+/// Why an identity cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file cannot be read or written.
+    #[error("cannot {verb} `{path}`: {source}")]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Others on this machine can read a file that holds an unprotected secret.
+    #[error("identity file `{path}` can be read by others (mode {mode:04o}); run `chmod 600 {quoted}`")]
+    Permissions {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+        /// The path as a shell takes it.
+        quoted: String,
+    },
+    /// A file would be overwritten.
+    #[error("`{0}` exists already; an identity is never overwritten, choose another name")]
+    Exists(String),
+    /// Longer than [`MAX_IDENTITY_FILE`].
+    #[error("`{0}` is longer than 64 KiB; that is no identity file")]
+    TooLarge(String),
+    /// Not an identity of any kind.
+    #[error("`{name}` is not an identity file: {problem}")]
+    Shape {
+        /// The file.
+        name: String,
+        /// What is wrong, without its content.
+        problem: String,
+    },
+    /// An age file, but encrypted to recipients.
+    #[error("`{0}` is encrypted to a recipient, not with a passphrase")]
+    NotPassphrase(String),
+    /// No passphrase could be asked for.
+    #[error("`{0}` needs a passphrase, and there is nobody to ask")]
+    NoPassphrase(String),
+    /// The passphrase does not open the file.
+    #[error("the passphrase for `{0}` is wrong")]
+    WrongPassphrase(String),
+    /// The file asks for more work than anybody would choose.
+    #[error("`{0}` asks for an scrypt work factor above 22; it was not made by an ordinary tool")]
+    ExcessiveWork(String),
+    /// A passphrase nobody should use.
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    /// A work factor outside 1 to 22.
+    #[error("the scrypt work factor must be 1 to 22")]
+    WorkFactor,
+    /// An ssh key of a kind that cannot decrypt.
+    #[error("the ssh key in `{0}` cannot be used; wanted an `ssh-ed25519` or `ssh-rsa` key in OpenSSH format")]
+    SshKind(String),
+    /// The plugin's program is not installed.
+    #[error("`{name}` needs the program `{binary}`, which is not on the PATH; install it")]
+    PluginMissing {
+        /// The file or recipient.
+        name: String,
+        /// The plugin's program.
+        binary: String,
+    },
+}
+
+/// A secret in text form: an identity or a passphrase.
+#[derive(Clone)]
+pub struct SecretText(SecretString);
+
+impl SecretText {
+    /// The secret itself; keep it no longer than needed.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// Asks the person at the keyboard; also serves plugins, which may want a touch or a PIN.
+pub trait Prompt: Clone + Send + Sync + 'static {
+    /// A passphrase or PIN; `None` if it cannot be had.
+    fn passphrase(&self, purpose: &str) -> Option<SecretText>;
+
+    /// Shows a message, such as a request to touch a hardware key.
+    fn message(&self, text: &str);
+
+    /// Asks a question with two answers; `None` if it cannot be asked.
+    fn confirm(&self, _text: &str, _yes: &str, _no: Option<&str>) -> Option<bool> {
+        None
+    }
+
+    /// Asks for a line that is not secret; `None` if it cannot be had.
+    fn line(&self, _purpose: &str) -> Option<String> {
+        None
+    }
+}
+
+/// A prompt that nobody answers.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPrompt;
+
+impl Prompt for NoPrompt {
+    fn passphrase(&self, _purpose: &str) -> Option<SecretText> {
+        None
+    }
+
+    fn message(&self, _text: &str) {}
+}
+
+/// A freshly made X25519 identity.
+#[derive(Debug)]
+pub struct NewIdentity {
+    secret: SecretText,
+    recipient: String,
+}
+
+/// Makes an X25519 identity.
+pub fn new_identity() -> NewIdentity {
+    let identity = age::x25519::Identity::generate();
+    NewIdentity { secret: SecretText(identity.to_string()), recipient: identity.to_public().to_string() }
+}
+
+impl NewIdentity {
+    /// The secret half, `AGE-SECRET-KEY-1…`.
+    pub fn secret(&self) -> &SecretText {
+        &self.secret
+    }
+
+    /// The public half, `age1…`.
+    pub fn recipient(&self) -> &str {
+        &self.recipient
+    }
+
+    /// The content of an identity file, as stock `age-keygen` writes it.
+    pub fn file_text(&self, created: Timestamp) -> SecretText {
+        let secret = self.secret.expose();
+        format!("# created: {created:.0}\n# public key: {}\n{secret}\n", self.recipient).into()
+    }
+}
+
+/// Protects the text of an identity file with a passphrase: an armored age file that stock `age -d` opens. The work factor
+/// is [`DEFAULT_WORK_FACTOR`] but in tests.
+pub fn protect(file_text: &SecretText, passphrase: &SecretText, work_factor: u8) -> Result<Vec<u8>, IdentityError> {
+    if passphrase.expose().is_empty() {
+        return Err(IdentityError::EmptyPassphrase);
+    }
+    if !(1..=MAX_WORK_FACTOR).contains(&work_factor) {
+        return Err(IdentityError::WorkFactor);
+    }
+    let mut recipient = age::scrypt::Recipient::new(passphrase.0.clone());
+    recipient.set_work_factor(work_factor);
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient))
+        .expect("one passphrase recipient is always accepted");
+    let write = || -> io::Result<Vec<u8>> {
+        let armor = age::armor::ArmoredWriter::wrap_output(Vec::new(), age::armor::Format::AsciiArmor)?;
+        let mut writer = encryptor.wrap_output(armor)?;
+        writer.write_all(file_text.expose().as_bytes())?;
+        writer.finish()?.finish()
+    };
+    Ok(write().expect("writing to memory does not fail"))
+}
+
+/// Writes a new identity file that only its owner can read, and makes sure that it is on disk.
+pub fn write_identity_file(path: &Path, content: &[u8]) -> Result<(), IdentityError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => IdentityError::Exists(path.display().to_string()),
+        _ => io_error("create", path, source),
+    })?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| io_error("write", path, source))
+}
+
+/// The identities a member can open things with.
+#[derive(Default)]
+pub struct Keyring {
+    identities: Vec<Box<dyn age::Identity + Send + Sync>>,
+    recipients: Vec<String>,
+}
+
+impl Keyring {
+    /// A keyring with no identity.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Loads the identities of a file: age identities (plain, or protected by a passphrase), an ssh private key, or plugin
+    /// identities. Asks for passphrases now, once. A file that is not passphrase-protected by age must be readable by
+    /// its owner alone.
+    pub fn load(path: &Path, prompt: &impl Prompt) -> Result<Self, IdentityError> {
+        let name = path.display().to_string();
+        let file = fs::File::open(path).map_err(|source| io_error("open", path, source))?;
+        let metadata = file.metadata().map_err(|source| io_error("read", path, source))?;
+        // Enough room from the start: growing would leave copies of the secret behind.
+        let room = usize::try_from(metadata.len().min(MAX_IDENTITY_FILE)).expect("64 KiB fit");
+        let mut content = Zeroizing::new(Vec::with_capacity(room + 64));
+        file.take(MAX_IDENTITY_FILE + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
+        if !is_age_file(&content) {
+            check_permissions(path, &metadata)?;
+        }
+        Self::parse(&content, &name, prompt)
+    }
+
+    /// Reads identities as [`Keyring::load`] does, from memory; `name` is for messages.
+    pub fn parse(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Self, IdentityError> {
+        if content.len() as u64 > MAX_IDENTITY_FILE {
+            return Err(IdentityError::TooLarge(name.to_owned()));
+        }
+        if is_age_file(content) {
+            Self::parse_identities(&unprotect(content, name, prompt)?, name, prompt)
+        } else if content.starts_with(b"-----BEGIN") {
+            Self::parse_ssh(content, name, prompt)
+        } else {
+            Self::parse_identities(content, name, prompt)
+        }
+    }
+
+    /// Adds the identities of another keyring.
+    pub fn add(&mut self, other: Self) {
+        self.identities.extend(other.identities);
+        self.recipients.extend(other.recipients);
+    }
+
+    /// The identities, in the order in which they are tried.
+    pub fn identities(&self) -> Vec<&dyn age::Identity> {
+        self.identities.iter().map(|identity| &**identity as &dyn age::Identity).collect()
+    }
+
+    /// The recipients of those identities that tell them: all but plugins' identities.
+    pub fn recipients(&self) -> &[String] {
+        &self.recipients
+    }
+
+    /// Whether there is no identity at all.
+    pub fn is_empty(&self) -> bool {
+        self.identities.is_empty()
+    }
+
+    fn parse_identities(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Self, IdentityError> {
+        let shape = |problem: String| IdentityError::Shape { name: name.to_owned(), problem };
+        let text = str::from_utf8(content).map_err(|_| shape("it is not text".to_owned()))?;
+        // The library's message names the line, never its content.
+        let file = age::IdentityFile::from_buffer(BufReader::new(content)).map_err(|error| shape(error.to_string()))?;
+        let recipients = text
+            .lines()
+            .filter_map(|line| line.parse::<age::x25519::Identity>().ok())
+            .map(|identity| identity.to_public().to_string())
+            .collect();
+        let identities = file.with_callbacks(Callbacks(prompt.clone())).into_identities();
+        let identities = identities.map_err(|error| from_decrypt(error, name))?;
+        if identities.is_empty() {
+            return Err(shape("it holds no identity".to_owned()));
+        }
+        Ok(Self { identities, recipients })
+    }
+
+    fn parse_ssh(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Self, IdentityError> {
+        use age::ssh::Identity::{Encrypted, Unencrypted, Unsupported};
+        let unusable = || IdentityError::SshKind(name.to_owned());
+        let key = match age::ssh::Identity::from_buffer(BufReader::new(content), None).map_err(|_| unusable())? {
+            Unencrypted(key) => Unencrypted(key),
+            // Opened now, so that the passphrase is asked for once and not at each file.
+            Encrypted(key) => {
+                let passphrase = ask(prompt, name)?;
+                Unencrypted(key.decrypt(passphrase.0).map_err(|error| from_decrypt(error, name))?)
+            }
+            Unsupported(_) => return Err(unusable()),
+        };
+        let recipient = age::ssh::Recipient::try_from(key.clone()).map_err(|_| unusable())?;
+        Ok(Self { identities: vec![Box::new(key)], recipients: vec![recipient.to_string()] })
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("recipients", &self.recipients).finish_non_exhaustive()
+    }
+}
+
+/// Lends a [`Prompt`] to the age library.
+#[derive(Clone)]
+struct Callbacks<P>(P);
+
+impl<P: Prompt> age::Callbacks for Callbacks<P> {
+    fn display_message(&self, message: &str) {
+        self.0.message(message);
+    }
+
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        self.0.confirm(message, yes, no)
+    }
+
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        self.0.line(description)
+    }
+
+    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
+        self.0.passphrase(description).map(|passphrase| passphrase.0)
+    }
+}
+
+fn is_age_file(content: &[u8]) -> bool {
+    content.starts_with(b"age-encryption.org/") || content.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+}
+
+fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+    let armor = age::armor::ArmoredReader::new(content);
+    let decryptor = age::Decryptor::new_buffered(armor).map_err(|error| from_decrypt(error, name))?;
+    if !decryptor.is_scrypt() {
+        return Err(IdentityError::NotPassphrase(name.to_owned()));
+    }
+    let mut identity = age::scrypt::Identity::new(ask(prompt, name)?.0);
+    identity.set_max_work_factor(MAX_WORK_FACTOR);
+    let reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
+    let reader = reader.map_err(|error| from_decrypt(error, name))?;
+    let mut text = Zeroizing::new(Vec::with_capacity(content.len()));
+    reader.take(MAX_IDENTITY_FILE).read_to_end(&mut text).map_err(|error| from_decrypt(error.into(), name))?;
+    Ok(text)
+}
+
+fn ask(prompt: &impl Prompt, name: &str) -> Result<SecretText, IdentityError> {
+    prompt.passphrase(&format!("passphrase for `{name}`")).ok_or_else(|| IdentityError::NoPassphrase(name.to_owned()))
+}
+
+fn from_decrypt(error: age::DecryptError, name: &str) -> IdentityError {
+    use age::DecryptError as E;
+    let name = name.to_owned();
+    match error {
+        E::DecryptionFailed | E::KeyDecryptionFailed | E::NoMatchingKeys => IdentityError::WrongPassphrase(name),
+        E::ExcessiveWork { .. } => IdentityError::ExcessiveWork(name),
+        E::PluginResolve(age::plugin::ResolveError::MissingPlugin { binary_name }) => {
+            IdentityError::PluginMissing { name, binary: binary_name }
+        }
+        E::InvalidHeader | E::InvalidMac | E::UnknownFormat | E::Io(_) => {
+            IdentityError::Shape { name, problem: "the age file is damaged or cut short".to_owned() }
+        }
+        other => IdentityError::Shape { name, problem: other.to_string() },
+    }
+}
+
+#[cfg(unix)]
+fn check_permissions(path: &Path, metadata: &fs::Metadata) -> Result<(), IdentityError> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
+    let of_others = mode & 0o077;
+    if of_others == 0 {
+        return Ok(());
+    }
+    let path = path.display().to_string();
+    let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c));
+    let quoted = if plain { path.clone() } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    Err(IdentityError::Permissions { path, mode, quoted })
+}
+
+#[cfg(not(unix))]
+fn check_permissions(_path: &Path, _metadata: &fs::Metadata) -> Result<(), IdentityError> {
+    Ok(())
+}
+
+fn io_error(verb: &'static str, path: &Path, source: io::Error) -> IdentityError {
+    IdentityError::Io { verb, path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealing::seal::{open_bytes, seal_bytes};
+
+    const SSH: &str = include_str!("testdata/id_ed25519");
+    const SSH_PUBLIC: &str = include_str!("testdata/id_ed25519.pub");
+    const SSH_LOCKED: &str = include_str!("testdata/id_ed25519_locked");
+    const SSH_LOCKED_PUBLIC: &str = include_str!("testdata/id_ed25519_locked.pub");
+    const RSA: &str = include_str!("testdata/id_rsa");
+    const RSA_PUBLIC: &str = include_str!("testdata/id_rsa.pub");
+
+    #[derive(Clone)]
+    struct Says(&'static str);
+
+    impl Prompt for Says {
+        fn passphrase(&self, _purpose: &str) -> Option<SecretText> {
+            Some(self.0.to_owned().into())
+        }
+
+        fn message(&self, _text: &str) {}
+    }
+
+    fn opens(keyring: &Keyring) {
+        let sealed = seal_bytes(keyring.recipients(), b"for them").unwrap();
+        assert_eq!(*open_bytes(&keyring.identities(), &sealed, 100).unwrap(), b"for them");
+    }
+
+    #[test]
+    fn identity_file_is_what_stock_tools_write() {
+        let new = new_identity();
+        let text = new.file_text("2026-03-04T05:06:07.89Z".parse().unwrap());
+        let lines: Vec<&str> = text.expose().lines().collect();
+        assert_eq!(lines[0], "# created: 2026-03-04T05:06:07Z");
+        assert_eq!(lines[1], format!("# public key: {}", new.recipient()));
+        assert!(lines[2].starts_with("AGE-SECRET-KEY-1"));
+        let keyring = Keyring::parse(text.expose().as_bytes(), "me.key", &NoPrompt).unwrap();
+        assert_eq!(keyring.recipients(), [new.recipient()]);
+        opens(&keyring);
+    }
+
+    #[test]
+    fn protected_identity_opens_with_its_passphrase_only() {
+        let new = new_identity();
+        let text = new.file_text(Timestamp::UNIX_EPOCH);
+        let file = protect(&text, &"open sesame".to_owned().into(), 2).unwrap();
+        assert!(file.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
+        let keyring = Keyring::parse(&file, "me.age", &Says("open sesame")).unwrap();
+        assert_eq!(keyring.recipients(), [new.recipient()]);
+        opens(&keyring);
+        let refused = Keyring::parse(&file, "me.age", &Says("open")).unwrap_err();
+        assert_eq!(refused.to_string(), "the passphrase for `me.age` is wrong");
+        let refused = Keyring::parse(&file, "me.age", &NoPrompt).unwrap_err();
+        assert!(matches!(refused, IdentityError::NoPassphrase(_)));
+    }
+
+    #[test]
+    fn empty_passphrase_and_absurd_work_are_refused() {
+        let text = new_identity().file_text(Timestamp::UNIX_EPOCH);
+        assert!(matches!(protect(&text, &String::new().into(), 2), Err(IdentityError::EmptyPassphrase)));
+        for factor in [0, 23, 64] {
+            assert!(matches!(protect(&text, &"x".to_owned().into(), factor), Err(IdentityError::WorkFactor)));
+        }
+    }
+
+    #[test]
+    fn age_file_for_a_recipient_is_no_identity_file() {
+        let sealed = seal_bytes(&[new_identity().recipient().to_owned()], b"x").unwrap();
+        let refused = Keyring::parse(&sealed, "me.age", &Says("x")).unwrap_err();
+        assert!(matches!(refused, IdentityError::NotPassphrase(_)));
+    }
+
+    #[test]
+    fn ssh_keys_open_what_is_sealed_to_them() {
+        for (secret, public) in [(SSH, SSH_PUBLIC), (RSA, RSA_PUBLIC)] {
+            let keyring = Keyring::parse(secret.as_bytes(), "id", &NoPrompt).unwrap();
+            assert_eq!(keyring.recipients(), [public.trim()]);
+            opens(&keyring);
+        }
+    }
+
+    #[test]
+    fn locked_ssh_key_opens_with_its_passphrase_only() {
+        let keyring = Keyring::parse(SSH_LOCKED.as_bytes(), "id", &Says("correct horse")).unwrap();
+        assert_eq!(keyring.recipients(), [SSH_LOCKED_PUBLIC.trim()]);
+        opens(&keyring);
+        let refused = Keyring::parse(SSH_LOCKED.as_bytes(), "id", &Says("wrong horse")).unwrap_err();
+        assert!(matches!(refused, IdentityError::WrongPassphrase(_)));
+    }
+
+    #[test]
+    fn plugin_identity_names_the_program_it_needs() {
+        // `age-plugin-entente-test` with no data, bech32 in capitals.
+        let text = plugin_text("entente-test");
+        let refused = Keyring::parse(text.as_bytes(), "hw.key", &NoPrompt).unwrap_err().to_string();
+        assert!(refused.contains("needs the program `age-plugin-entente-test`"), "{refused}");
+    }
+
+    fn plugin_text(name: &str) -> String {
+        age::plugin::Identity::default_for_plugin(name).unwrap().to_string()
+    }
+
+    #[test]
+    fn other_content_is_refused_without_repeating_it() {
+        for content in
+            ["", "# only a comment\n", "hunter2\n", "AGE-SECRET-KEY-1QQQ\n", "-----BEGIN RSA PRIVATE KEY-----\n"]
+        {
+            let refused = Keyring::parse(content.as_bytes(), "x", &NoPrompt).unwrap_err().to_string();
+            assert!(!refused.contains("hunter2") && !refused.contains("QQQ"), "{refused}");
+        }
+        let long = vec![b'#'; 70_000];
+        assert!(matches!(Keyring::parse(&long, "x", &NoPrompt), Err(IdentityError::TooLarge(_))));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let new = new_identity();
+        let keyring = Keyring::parse(new.secret().expose().as_bytes(), "x", &NoPrompt).unwrap();
+        assert!(!format!("{new:?} {keyring:?}").contains("AGE-SECRET"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn plain_identity_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my key");
+        write_identity_file(&path, new_identity().secret().expose().as_bytes()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(Keyring::load(&path, &NoPrompt).is_ok());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = Keyring::load(&path, &NoPrompt).unwrap_err().to_string();
+        let shown = path.display();
+        assert_eq!(
+            refused,
+            format!("identity file `{shown}` can be read by others (mode 0640); run `chmod 600 '{shown}'`")
+        );
+        let protected = folder.path().join("protected");
+        let text = new_identity().file_text(Timestamp::UNIX_EPOCH);
+        fs::write(&protected, protect(&text, &"x".to_owned().into(), 2).unwrap()).unwrap();
+        fs::set_permissions(&protected, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(Keyring::load(&protected, &Says("x")).is_ok(), "the passphrase protects it");
+    }
+
+    #[test]
+    fn identity_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.key");
+        write_identity_file(&path, b"first").unwrap();
+        assert!(matches!(write_identity_file(&path, b"second"), Err(IdentityError::Exists(_))));
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+    }
+}

@@ -1,0 +1,248 @@
+//! The rules within each statement, and that one statement has one byte form.
+
+use super::*;
+use crate::sealing::{
+    identity::new_identity,
+    jws::sign,
+    testing::{Change, Partner, signing_key},
+};
+use serde_json::json;
+
+const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const VAULT: &str = "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const OTHER_VAULT: &str = "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGG";
+
+fn id<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+fn document(slot: &str, party: Option<&str>, recipient: &str) -> ManifestDocument {
+    ManifestDocument {
+        slot: id(slot),
+        party: party.map(id),
+        vault: id(VAULT),
+        recipient: recipient.to_owned(),
+        sha256: Sha256::of(slot.as_bytes()),
+        size: 1234,
+        media_type: "application/pdf".to_owned(),
+    }
+}
+
+fn manifest() -> Manifest {
+    let recipient = new_identity().recipient().to_owned();
+    Manifest {
+        call: id(CALL),
+        call_text_sha256: Sha256::of(b"text"),
+        proposal: id(PROPOSAL),
+        version: 1,
+        parties: [id("ISR"), id("USA")].into(),
+        documents: vec![
+            document("budget", None, &recipient),
+            document("budget", Some("ISR"), &recipient),
+            document("summary", None, &recipient),
+        ],
+    }
+}
+
+fn refusal<T: Statement>(statement: &T) -> String {
+    let key = signing_key(&rcgen::PKCS_ED25519);
+    let signed = sign(&key, T::TYP, statement).unwrap();
+    let refused = verify_signed::<T>(&signed).err().expect("the reader refuses it");
+    assert_eq!(sign_statement(&key, statement).unwrap_err(), refused, "and so does the writer");
+    refused.to_string()
+}
+
+#[test]
+fn every_statement_reads_back_as_it_was_signed() {
+    fn round<T: Statement + PartialEq + fmt::Debug>(statement: &T) {
+        let key = signing_key(&rcgen::PKCS_ECDSA_P256_SHA256);
+        let signed = verify_signed::<T>(&sign_statement(&key, statement).unwrap()).unwrap();
+        assert_eq!(signed.statement, *statement);
+        assert_eq!(signed.signer_spki, key.spki_sha256());
+        assert_eq!(signed.payload_sha256, statement.digest().unwrap());
+    }
+    let recipient = new_identity().recipient().to_owned();
+    let (proposal, digest) = (id(PROPOSAL), Sha256::of(b"x"));
+    let partner = Partner::new("ISR");
+    round(&partner.key_card("avi", &partner.registrar));
+    round(&CallPublication {
+        call: id(CALL),
+        version: 1,
+        text: json!({"title": "Water", "slots": []}),
+        text_sha256: Sha256::of(br#"{"slots":[],"title":"Water"}"#),
+        vault: id(VAULT),
+        recipient: recipient.clone(),
+        host: id("USA"),
+    });
+    round(&VaultStatement {
+        vault: id(VAULT),
+        kind: VaultKind::Staff,
+        call: id(CALL),
+        proposal: Some(proposal),
+        party: Some(id("ISR")),
+        recipient: recipient.clone(),
+    });
+    round(&manifest());
+    round(&ReviewStatement {
+        proposal,
+        manifest_sha256: digest,
+        call_text_sha256: digest,
+        reviewer: id("GBR:jo"),
+        revision: 2,
+        sha256: digest,
+    });
+    round(&DecisionStatement { proposal, manifest_sha256: digest, outcome: Outcome::Reserve, partner: id("KOR") });
+    round(&LetterStatement { proposal, manifest_sha256: digest, sha256: digest });
+    for to in [WrapTarget::Member(id("ISR:avi")), WrapTarget::Vault(id(OTHER_VAULT))] {
+        round(&WrapStatement { vault: id(VAULT), to, recipient: recipient.clone(), sha256: digest });
+    }
+}
+
+#[test]
+fn types_of_statements_differ() {
+    let types = [
+        crate::sealing::card::KeyCard::TYP,
+        CallPublication::TYP,
+        VaultStatement::TYP,
+        Manifest::TYP,
+        ReviewStatement::TYP,
+        DecisionStatement::TYP,
+        LetterStatement::TYP,
+        WrapStatement::TYP,
+    ];
+    assert_eq!(types.iter().collect::<BTreeSet<_>>().len(), types.len());
+    assert!(types.iter().all(|typ| typ.starts_with("entente-") && typ.ends_with("+jws")));
+}
+
+#[test]
+fn statement_of_another_type_is_refused() {
+    let key = signing_key(&rcgen::PKCS_ED25519);
+    let signed = sign_statement(&key, &manifest()).unwrap();
+    assert!(matches!(verify_signed::<LetterStatement>(&signed), Err(StatementError::Jws(JwsError::Type { .. }))));
+}
+
+#[test]
+fn unknown_member_is_refused() {
+    let key = signing_key(&rcgen::PKCS_ED25519);
+    let mut value = serde_json::to_value(manifest()).unwrap();
+    value["note"] = json!("x");
+    let refused = verify_signed::<Manifest>(&sign(&key, Manifest::TYP, &value).unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("unknown field `note`"), "{refused}");
+}
+
+#[test]
+fn second_form_of_the_same_statement_is_refused() {
+    let key = signing_key(&rcgen::PKCS_ED25519);
+    let partner = Partner::new("ISR");
+    let card = serde_json::to_value(partner.key_card("avi", &key)).unwrap();
+    let manifest = serde_json::to_value(manifest()).unwrap();
+    let changed = |value: &Value, change: fn(&mut Value)| {
+        let mut value = value.clone();
+        change(&mut value);
+        value
+    };
+    let offset = changed(&card, |card| card["valid_from"] = json!("2026-01-01T02:00:00+02:00"));
+    let signed = sign(&key, "entente-key-card+jws", &offset).unwrap();
+    assert_eq!(verify_signed::<crate::sealing::card::KeyCard>(&signed), Err(StatementError::NotNormal));
+    for other in [
+        changed(&manifest, |manifest| manifest["parties"] = json!(["USA", "ISR"])),
+        changed(&manifest, |manifest| manifest["documents"][0]["party"] = Value::Null),
+    ] {
+        let signed = sign(&key, Manifest::TYP, &other).unwrap();
+        assert_eq!(verify_signed::<Manifest>(&signed), Err(StatementError::NotNormal));
+    }
+}
+
+#[test]
+fn malformed_manifests_are_refused() {
+    let good = manifest();
+    assert_eq!(good.clone().sorted(), good);
+    assert!(good.document(&id("budget"), Some(&id("ISR"))).is_some());
+    let changes: [Change<Manifest>; 10] = [
+        ("sorted by slot", |m| m.documents.reverse()),
+        ("sorted by slot", |m| m.documents[1] = m.documents[0].clone()),
+        ("1 to 1024 documents", |m| m.documents.clear()),
+        ("1 to 32 parties", |m| m.parties.clear()),
+        ("no party of the proposal", |m| m.documents[1].party = Some(id("KOR"))),
+        ("`version` begins at 1", |m| m.version = 0),
+        ("size of a sealed document", |m| m.documents[0].size = 0),
+        ("media type", |m| m.documents[0].media_type = "application/PDF; x=1".to_owned()),
+        ("not an age recipient", |m| m.documents[0].recipient = "hello".to_owned()),
+        ("is given two recipients", |m| m.documents[0].recipient = new_identity().recipient().to_owned()),
+    ];
+    for (wanted, change) in changes {
+        let mut manifest = good.clone();
+        change(&mut manifest);
+        let refused = refusal(&manifest);
+        assert!(refused.contains(wanted), "{refused}");
+    }
+}
+
+#[test]
+fn size_past_exact_numbers_is_refused() {
+    let mut manifest = manifest();
+    manifest.documents[0].size = MAX_SAFE_INTEGER + 1;
+    assert!(manifest.validate().is_err());
+    assert!(matches!(manifest.digest(), Err(StatementError::Canonical(CanonicalError::Number(_)))));
+}
+
+#[test]
+fn malformed_publications_are_refused() {
+    let good = CallPublication {
+        call: id(CALL),
+        version: 1,
+        text: json!({}),
+        text_sha256: Sha256::of(b"{}"),
+        vault: id(VAULT),
+        recipient: new_identity().recipient().to_owned(),
+        host: id("USA"),
+    };
+    assert!(good.validate().is_ok());
+    let changes: [Change<CallPublication>; 4] = [
+        ("not the digest", |p| p.text = json!({"title": "other"})),
+        ("JSON object", |p| p.text = json!("text")),
+        ("`version`", |p| p.version = 0),
+        ("recipient", |p| p.recipient = String::new()),
+    ];
+    for (wanted, change) in changes {
+        let mut publication = good.clone();
+        change(&mut publication);
+        let refused = refusal(&publication);
+        assert!(refused.contains(wanted), "{refused}");
+    }
+}
+
+#[test]
+fn vault_belongs_where_its_kind_says() {
+    let recipient = new_identity().recipient().to_owned();
+    for kind in VaultKind::ALL {
+        for (proposal, party) in [(false, false), (true, false), (true, true), (false, true)] {
+            let statement = VaultStatement {
+                vault: id(VAULT),
+                kind: *kind,
+                call: id(CALL),
+                proposal: proposal.then(|| id(PROPOSAL)),
+                party: party.then(|| id("ISR")),
+                recipient: recipient.clone(),
+            };
+            let wanted = match kind {
+                VaultKind::Call => (false, false),
+                VaultKind::Staff => (true, true),
+                VaultKind::Panel | VaultKind::Parties | VaultKind::Deliberation => (true, false),
+            };
+            assert_eq!(statement.validate().is_ok(), (proposal, party) == wanted, "{kind} {proposal} {party}");
+        }
+    }
+}
+
+#[test]
+fn vault_is_not_wrapped_to_itself() {
+    let wrap = WrapStatement {
+        vault: id(VAULT),
+        to: WrapTarget::Vault(id(VAULT)),
+        recipient: new_identity().recipient().to_owned(),
+        sha256: Sha256::of(b"x"),
+    };
+    assert!(refusal(&wrap).contains("wrapped to itself"));
+}
