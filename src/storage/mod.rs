@@ -11,8 +11,10 @@ pub mod error;
 pub mod idempotency;
 pub mod migrate;
 pub mod row;
+pub mod statement;
 
 pub use blobs::{BlobKey, Blobs, StageError, Staged};
-pub use db::{Arg, Db, ReadTx, Sql, ToArg, Tx, WriteTx, args};
+pub use db::{Db, ReadTx, Tx, WriteTx};
 pub use error::StoreError;
 pub use row::Row;
+pub use statement::{Arg, Sql, ToArg, args};
