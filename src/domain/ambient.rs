@@ -25,7 +25,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        // Instants are kept in whole milliseconds; a finer one would differ from what was stored of it.
+        Timestamp::from_millisecond(now.as_millisecond()).expect("a truncated instant is an instant")
     }
 }
 

@@ -17,7 +17,9 @@ pub enum Refusal {
     DeadlinePassed { deadline_at: Timestamp, now: Timestamp },
     #[error("bytes were accepted until {until}, the end of the grace period; it is {now}")]
     GracePassed { until: Timestamp, now: Timestamp },
-    #[error("after the deadline only documents of a committed manifest may follow; `{slot}` with these bytes is in none")]
+    #[error(
+        "after the deadline only documents of a committed manifest may follow; `{slot}` with these bytes is in none"
+    )]
     NotCommitted { slot: Slug },
     #[error("the call stays sealed until {until}; it is {now}")]
     StillSealed { until: Timestamp, now: Timestamp },

@@ -95,7 +95,6 @@ impl fmt::Display for ResourceId {
 
 /// Proof that one action on one thing was permitted to one member. It cannot be made, changed or copied outside policy.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use]
 pub struct Permit {
     pub(super) action: Action,
     pub(super) principal: MemberId,

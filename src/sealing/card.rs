@@ -10,6 +10,7 @@ use super::{
     text::{self, words},
 };
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
+use crate::domain::member::PartnerRole;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -20,20 +21,6 @@ const MAX_ANCHORS: usize = 8;
 const MAX_REGISTRARS: usize = 16;
 const MAX_KEYS: usize = 16;
 const MAX_NAME: usize = 200;
-
-words! {
-    /// A role a member holds in the partner itself, whatever the call.
-    PartnerRole as "a partner role: `registrar`, `policy_officer`, `custodian` or `program_officer`" {
-        /// Vouches for the partner's members and their keys.
-        Registrar = "registrar",
-        /// Writes and signs the partner's policies.
-        PolicyOfficer = "policy_officer",
-        /// Holds shares of opening keys.
-        Custodian = "custodian",
-        /// May run calls for the partner.
-        ProgramOfficer = "program_officer",
-    }
-}
 
 words! {
     /// Whether a key card stands.

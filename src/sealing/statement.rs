@@ -10,6 +10,7 @@ use super::{
     recipient::{self, RecipientError},
     text::{self, words},
 };
+use crate::domain::decision::Outcome;
 use crate::domain::id::{CallId, IdError, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -150,18 +151,6 @@ words! {
         Parties = "parties",
         /// Reviews and discussion of a proposal; never for its parties.
         Deliberation = "deliberation",
-    }
-}
-
-words! {
-    /// What a funding partner decides.
-    Outcome as "an outcome: `fund`, `reserve` or `decline`" {
-        /// To be funded.
-        Fund = "fund",
-        /// To be funded if money is left.
-        Reserve = "reserve",
-        /// Not to be funded.
-        Decline = "decline",
     }
 }
 

@@ -1,12 +1,13 @@
 //! Keys, certificates and cards for the tests of this folder; made anew in each test, never a fixture of the product.
 
 use super::{
-    card::{CardStatus, KeyCard, PartnerCard, PartnerRole},
+    card::{CardStatus, KeyCard, PartnerCard},
     identity::new_identity,
     jws::SigningKey,
     statement::sign_statement,
 };
 use crate::domain::id::{MemberId, PartnerCode};
+use crate::domain::member::PartnerRole;
 use jiff::Timestamp;
 
 /// What a refusal says, and the change that provokes it.

@@ -21,7 +21,10 @@ use crate::{
         vaults as vault_store,
     },
     wire::{
-        call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder},
+        call::{
+            Amended, Call, CallText, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason,
+            RoleHolder,
+        },
         page::{self, Page},
     },
 };
@@ -349,11 +352,7 @@ fn etag(call: &CallState) -> String {
 }
 
 fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> Result<()> {
-    if phases.contains(&call.phase) {
-        Ok(())
-    } else {
-        Err(Refusal::WrongPhase { phase: call.phase, needed }.into())
-    }
+    if phases.contains(&call.phase) { Ok(()) } else { Err(Refusal::WrongPhase { phase: call.phase, needed }.into()) }
 }
 
 fn required_reason(reason: Option<&str>) -> Result<&str> {

@@ -153,10 +153,8 @@ async fn publish_first(exchange: &Exchange, peer: &Peer, id: &MemberId, body: &P
     if !is_own || present.as_ref().is_some_and(|present| row.serial <= present.serial) {
         return Err(ServiceError::NotAMember);
     }
-    let registrar = crate::policy::facts::MemberFacts {
-        roles: card.roles.clone(),
-        ..super::state::member_facts(exchange, &row)
-    };
+    let registrar =
+        crate::policy::facts::MemberFacts { roles: card.roles.clone(), ..super::state::member_facts(exchange, &row) };
     let outcome =
         exchange.policies.load().authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
     let permit = super::permitted(outcome)?;
@@ -166,8 +164,7 @@ async fn publish_first(exchange: &Exchange, peer: &Peer, id: &MemberId, body: &P
     let kind = EntryKind::KeyCardPublished;
     let payload = card_payload(&row, body);
     let readers = kind.readers(false);
-    let entry =
-        super::unit::new_entry(exchange, kind, readers, Subject::default(), Some(id.clone()), now, &payload);
+    let entry = super::unit::new_entry(exchange, kind, readers, Subject::default(), Some(id.clone()), now, &payload);
     entries::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(Answer::json(200, &member(row)))

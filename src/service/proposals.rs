@@ -33,7 +33,8 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
-    let deadline_at = call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &body.parties.keys().cloned().collect())));
+    let deadline_at =
+        call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &body.parties.keys().cloned().collect())));
     match call.phase {
         Phase::Open | Phase::Grace if act.now <= deadline_at => {}
         Phase::Open | Phase::Grace | Phase::Review => {
@@ -92,7 +93,8 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         let fault = "the `panel` or the `parties` vault is missing".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    let answer = Answer::created(format!("/v1/proposals/{}", body.id), &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    let answer =
+        Answer::created(format!("/v1/proposals/{}", body.id), &describe(&mut act.tx, &proposal, &act.me.id).await?);
     act.finish(answer).await
 }
 
@@ -289,10 +291,8 @@ async fn pending(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Pending
     let signed_by: BTreeSet<_> = signatures.into_iter().map(|signature| signature.partner).collect();
     let awaiting_signatures = proposal.facts.parties.difference(&signed_by).cloned().collect();
     let body = proposals::manifest_body(tx, proposal.row.id, version.number).await?.unwrap_or_default();
-    let manifest: Manifest = serde_json::from_str(&body).map_err(|_| crate::storage::StoreError::Corrupt {
-        place: "body".into(),
-        expected: "a manifest".into(),
-    })?;
+    let manifest: Manifest = serde_json::from_str(&body)
+        .map_err(|_| crate::storage::StoreError::Corrupt { place: "body".into(), expected: "a manifest".into() })?;
     let held = documents::of_proposal(tx, proposal.row.id).await?;
     let awaiting_documents = super::manifests::missing(&manifest, &held)
         .map(|document| Place { slot: document.slot.clone(), party: document.party.clone() })

@@ -237,7 +237,8 @@ pub(super) fn new_entry(
         program: subject.program,
         call: subject.call,
         proposal: subject.proposal,
-        payload: serde_json_canonicalizer::to_string(payload).expect("our payloads have string keys and finite numbers"),
+        payload: serde_json_canonicalizer::to_string(payload)
+            .expect("our payloads have string keys and finite numbers"),
         salt,
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     },
     wire::{
         page::Page,
-        proposal::{AddKeys, NewVault, Vault, WrappedKey, WrappedKeyIn},
+        proposal::{AddKeys, MissingKey, NewVault, Vault, WrappedKey, WrappedKeyIn},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -43,8 +43,8 @@ pub async fn of_proposal(exchange: &Exchange, principal: &Principal, id: Proposa
     for vault in vaults::of_proposal(&mut act.tx, id).await? {
         let reads = reads(&act.me, exchange, &vault, &proposal)?;
         // A reviewer seals to the deliberation vault long before holding a key to it.
-        let seals = vault.kind == "deliberation"
-            && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
+        let seals =
+            vault.kind == "deliberation" && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
         if !reads && !seals {
             continue;
         }
@@ -72,7 +72,7 @@ pub async fn of_call(exchange: &Exchange, principal: &Principal, id: CallId) -> 
 }
 
 /// Who may read what a vault of the proposal protects but holds no key to it: what the caller, who holds one, has to wrap.
-pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Missing>> {
+pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<MissingKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let mut items = Vec::new();
@@ -88,20 +88,11 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
             let now = view.now;
             let Some(facts) = super::state::member(exchange, &mut view.tx, &member, now).await? else { continue };
             if reads(&facts, exchange, &vault, &proposal)? && needs_own_key(&vault, &proposal, &member) {
-                items.push(Missing { vault: vault.id, kind: vault.kind.clone(), holder: member });
+                items.push(MissingKey { vault: vault.id, kind: vault.kind.clone(), holder: member });
             }
         }
     }
     Ok(Page { items, next: None })
-}
-
-crate::wire::answer! {
-    /// A member whom policy lets read what a vault protects, but who holds no key to it.
-    pub struct Missing {
-        pub vault: VaultId,
-        pub kind: String,
-        pub holder: MemberId,
-    }
 }
 
 /// Makes the deliberation vault of a proposal, to which its reviews will be sealed.
@@ -237,8 +228,7 @@ pub(super) async fn add_call_key(
         return Err(refused("a call's vault is wrapped to members only"));
     };
     let facts = holder_of(act, holder, &row.recipient).await?;
-    let outcome =
-        act.exchange.policies.load().authorize(&facts, Action::UseCallVault, Resource::Call(&call.facts));
+    let outcome = act.exchange.policies.load().authorize(&facts, Action::UseCallVault, Resource::Call(&call.facts));
     if !matches!(outcome, Outcome::Permitted(_)) {
         return Err(refused(&format!("`{holder}` is no officer of the call")));
     }
@@ -303,8 +293,7 @@ fn reads(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &Pr
 
 /// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
 fn may_wrap(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
-    let outcome =
-        exchange.policies.load().authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
+    let outcome = exchange.policies.load().authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
     Ok(matches!(outcome, Outcome::Permitted(_)) && reads(who, exchange, vault, proposal)?)
 }
 
@@ -399,7 +388,8 @@ async fn store_key(
 ) -> Result<()> {
     let now = act.now;
     vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
-    let payload = json!({ "vault": vault.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement });
+    let payload =
+        json!({ "vault": vault.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement });
     act.log(EntryKind::KeyWrapped, subject, &payload).await?;
     Ok(())
 }

@@ -13,19 +13,18 @@
 //!
 //! No other file asks which engine is underneath; where a text must differ it is a field of [`Dialect`].
 
-use super::{error::StoreError, row::Row};
-use crate::domain::id::{
-    CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
-    WrappedKeyId,
+use super::{
+    error::StoreError,
+    row::Row,
+    statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
 };
 use sqlx::{
-    Connection as _, Pool, Postgres, SqlSafeStr as _, SqlStr, Sqlite, Transaction,
+    Connection as _, Pool, Postgres, SqlSafeStr as _, Sqlite, Transaction,
     pool::PoolOptions,
-    postgres::{PgArguments, PgConnectOptions},
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
-    fmt::Display,
     fs::File,
     ops::{Deref, DerefMut},
     path::PathBuf,
@@ -35,6 +34,9 @@ use std::{
 
 /// How long a caller waits for a connection, another process's lock or a statement before the store is `Unavailable`.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After how long unused a connection is tried before it is used again.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Connections for reading: with SQLite a thread each.
 const READERS: u32 = 8;
@@ -93,8 +95,8 @@ impl Db {
     /// Begins a consistent read. The engine refuses any write in it.
     pub async fn read(&self) -> Result<ReadTx, StoreError> {
         let tx = match &self.0 {
-            Engine::Sqlite { readers, .. } => TxOf::Sqlite(begin(readers, SQLITE.begin_read).await?),
-            Engine::Postgres { readers, .. } => TxOf::Postgres(begin(readers, POSTGRES.begin_read).await?),
+            Engine::Sqlite { readers, .. } => TxOf::Sqlite(begin_sqlite(readers, SQLITE.begin_read).await?),
+            Engine::Postgres { readers, .. } => TxOf::Postgres(begin_postgres(readers, POSTGRES.begin_read).await?),
         };
         Ok(ReadTx(Tx(tx)))
     }
@@ -102,8 +104,8 @@ impl Db {
     /// Begins the one unit of work that may write, after every earlier one has ended.
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
         let tx = match &self.0 {
-            Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin(writer, SQLITE.begin_write).await?),
-            Engine::Postgres { writer, .. } => TxOf::Postgres(begin(writer, POSTGRES.begin_write).await?),
+            Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write).await?),
+            Engine::Postgres { writer, .. } => TxOf::Postgres(begin_postgres(writer, POSTGRES.begin_write).await?),
         };
         let mut tx = Tx(tx);
         if let Some(lock) = tx.dialect().lock {
@@ -259,166 +261,23 @@ impl Tx {
     }
 }
 
-/// The text of a statement: a constant, or one that was put together.
-#[derive(Debug, Clone)]
-pub struct Sql(SqlStr);
-
-impl Sql {
-    /// A statement put together at run time, such as a page whose condition follows from a policy.
-    ///
-    /// INVARIANT: its pieces are constants of this program and `$n` placeholders; values travel as arguments only.
-    #[must_use]
-    pub fn built(text: String) -> Self {
-        Self(sqlx::AssertSqlSafe(text).into_sql_str())
-    }
-}
-
-impl From<&'static str> for Sql {
-    fn from(text: &'static str) -> Self {
-        Self(text.into_sql_str())
-    }
-}
-
-/// A value for a placeholder; `None` is NULL of that type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arg {
-    /// TEXT.
-    Text(Option<String>),
-    /// BIGINT.
-    Int(Option<i64>),
-    /// BOOLEAN.
-    Bool(Option<bool>),
-    /// BLOB or BYTEA.
-    Bytes(Option<Vec<u8>>),
-    /// A number past the range of BIGINT: the statement fails, nothing is written.
-    OutOfRange,
-}
-
-impl Arg {
-    /// Anything with a text, as TEXT.
-    pub fn text(value: impl Display) -> Self {
-        Self::Text(Some(value.to_string()))
-    }
-
-    /// Anything with a text, or NULL.
-    pub fn opt_text(value: Option<impl Display>) -> Self {
-        Self::Text(value.map(|value| value.to_string()))
-    }
-}
-
-/// What can stand in [`args!`](args).
-pub trait ToArg {
-    /// NULL of the type this becomes: PostgreSQL wants to know.
-    const NULL: Arg;
-
-    /// The value for the placeholder.
-    fn to_arg(&self) -> Arg;
-}
-
-impl<T: ToArg + ?Sized> ToArg for &T {
-    const NULL: Arg = T::NULL;
-
-    fn to_arg(&self) -> Arg {
-        (**self).to_arg()
-    }
-}
-
-impl<T: ToArg> ToArg for Option<T> {
-    const NULL: Arg = T::NULL;
-
-    fn to_arg(&self) -> Arg {
-        self.as_ref().map_or(T::NULL, ToArg::to_arg)
-    }
-}
-
-impl ToArg for Arg {
-    const NULL: Arg = Arg::Text(None);
-
-    fn to_arg(&self) -> Arg {
-        self.clone()
-    }
-}
-
-macro_rules! to_arg {
-    ($variant:ident: $($type:ty),* => |$value:ident| $convert:expr) => {$(
-        impl ToArg for $type {
-            const NULL: Arg = Arg::$variant(None);
-
-            fn to_arg(&self) -> Arg {
-                let $value = self;
-                Arg::$variant(Some($convert))
-            }
-        }
-    )*};
-}
-
-to_arg!(Text: str, String, PartnerCode, MemberId, Slug, Sha256, ProgramId, CallId, ProposalId, DocumentId, VaultId,
-    WrappedKeyId, ReviewId, DecisionId, super::blobs::BlobKey => |value| value.to_string());
-to_arg!(Int: i64, i32, u32, u16, u8 => |value| i64::from(*value));
-to_arg!(Int: jiff::Timestamp => |value| value.as_millisecond());
-to_arg!(Bool: bool => |value| *value);
-to_arg!(Bytes: [u8], Vec<u8>, bytes::Bytes => |value| value.to_vec());
-
-impl ToArg for u64 {
-    const NULL: Arg = Arg::Int(None);
-
-    fn to_arg(&self) -> Arg {
-        i64::try_from(*self).map_or(Arg::OutOfRange, |value| Arg::Int(Some(value)))
-    }
-}
-
-/// The values of a statement, in the order of its placeholders: `args![proposal_id, version, now]`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __storage_args {
-    ($($value:expr),* $(,)?) => {
-        ::std::vec::Vec::<$crate::storage::Arg>::from([$($crate::storage::ToArg::to_arg(&$value)),*])
-    };
-}
-pub use crate::__storage_args as args;
-
-macro_rules! bind {
-    ($name:ident, $arguments:ty) => {
-        fn $name(args: Vec<Arg>) -> Result<$arguments, StoreError> {
-            let mut bound = <$arguments>::default();
-            for arg in args {
-                match arg {
-                    Arg::Text(value) => sqlx::Arguments::add(&mut bound, value),
-                    Arg::Int(value) => sqlx::Arguments::add(&mut bound, value),
-                    Arg::Bool(value) => sqlx::Arguments::add(&mut bound, value),
-                    Arg::Bytes(value) => sqlx::Arguments::add(&mut bound, value),
-                    Arg::OutOfRange => Err("a number is past the range of BIGINT".into()),
-                }
-                .map_err(StoreError::Statement)?;
-            }
-            Ok(bound)
-        }
-    };
-}
-
-bind!(sqlite_arguments, SqliteArguments);
-bind!(postgres_arguments, PgArguments);
-
-/// SQLite takes a missing argument for NULL, silently: a mistake of ours that a debug build must not let pass.
-fn check_arguments(sql: &str, args: &[Arg]) {
-    if cfg!(debug_assertions) {
-        let numbers = sql.split('$').skip(1).filter_map(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            rest[..end].parse::<usize>().ok()
-        });
-        assert_eq!(numbers.max().unwrap_or(0), args.len(), "placeholders and arguments of `{sql}`");
-    }
-}
-
-/// Begins a transaction in a task of its own: a `BEGIN` abandoned between question and answer would leave the
-/// connection inside a transaction nobody ends. If the caller is gone, the finished transaction is dropped, which
-/// rolls it back.
-async fn begin<E: sqlx::Database>(
-    pool: &Pool<E>,
+/// Begins a transaction of SQLite, whose driver undoes a `BEGIN` that nobody waits for any more.
+async fn begin_sqlite(
+    pool: &Pool<Sqlite>,
     statement: &'static str,
-) -> Result<Transaction<'static, E>, StoreError> {
-    let pool = pool.clone();
-    to_its_end(async move { pool.begin_with(statement).await }).await
+) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    Ok(pool.begin_with(statement).await?)
+}
+
+/// Begins a transaction of PostgreSQL. Waiting for a connection can be given up; the `BEGIN` then runs in a task of its
+/// own, because one abandoned between question and answer would leave the connection inside a transaction nobody ends.
+/// If the caller is gone by then, the transaction is dropped, which rolls it back.
+async fn begin_postgres(
+    pool: &Pool<Postgres>,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let connection = pool.acquire().await?;
+    to_its_end(Transaction::begin(connection, Some(statement.into_sql_str()))).await
 }
 
 async fn to_its_end<T: Send + 'static>(
@@ -428,18 +287,31 @@ async fn to_its_end<T: Send + 'static>(
     Ok(result?)
 }
 
-/// A pool that lets no connection back in while a transaction is open on it. SQLite ends a transaction by itself when
-/// the disk is full, the driver does not notice, and the one writer would refuse to begin ever after.
+/// A pool that lets no connection back in while a transaction is open on it: SQLite ends a transaction by itself when
+/// the disk is full, the driver does not notice, and the one writer would refuse to begin ever after. A connection that
+/// has been idle is tried before use, since the server may have been restarted; a busy one is not, to save the time.
 fn pool<E: sqlx::Database>(connections: u32) -> PoolOptions<E> {
-    PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).after_release(
-        |connection: &mut E::Connection, _| {
+    PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut E::Connection, about| {
             Box::pin(async move {
-                // The rollback of a dropped transaction is still in the queue; the ping stands behind it.
-                connection.ping().await?;
+                if about.idle_for > IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_release(|connection: &mut E::Connection, _| {
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    // The rollback of a dropped transaction may still be in the queue; the ping stands behind it.
+                    connection.ping().await?;
+                }
                 Ok(!connection.is_in_transaction())
             })
-        },
-    )
+        })
 }
 
 async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
@@ -458,7 +330,6 @@ async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
     let writer = pool::<Sqlite>(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(false)
         .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
         .await?;
     drop(opening);
@@ -469,7 +340,6 @@ async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
     let readers = pool::<Sqlite>(READERS)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(false)
         .connect_with(options.pragma("query_only", "ON"))
         .await?;
     Ok(Db(Engine::Sqlite { writer, readers }))

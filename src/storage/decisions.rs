@@ -100,7 +100,8 @@ pub async fn sign(
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
     let member = permit.principal();
-    let sql = "INSERT INTO decision_signatures (decision_id, partner, member, jws, signed_at) VALUES ($1, $2, $3, $4, $5)";
+    let sql =
+        "INSERT INTO decision_signatures (decision_id, partner, member, jws, signed_at) VALUES ($1, $2, $3, $4, $5)";
     tx.execute(sql, args![row.id, member.partner(), member, jws, now]).await?;
     if is_final {
         tx.execute("UPDATE decisions SET final_at = $2 WHERE decision_id = $1", args![row.id, now]).await?;

@@ -181,10 +181,9 @@ fn from_postgres(error: Box<dyn sqlx::error::DatabaseError>) -> StoreError {
     match (code.get(..2).unwrap_or_default(), code.as_str()) {
         (_, "53100") => StoreError::Full(error.into()),
         (_, "58030") => StoreError::Io(error.into()),
-        // connection, resources, operator intervention (with a statement past its time), locks, failed serialization
-        ("08" | "53" | "55" | "57" | "40", _) => StoreError::Unavailable(error.into()),
-        // wrong password, no such database: the operator's to mend, not a statement of ours
-        ("28" | "3D", _) => StoreError::Unavailable(error.into()),
+        // Connection, resources, operator intervention (with a statement past its time), locks, failed serialization;
+        // then a wrong password and no such database: the operator's to mend, no statement of ours.
+        ("08" | "53" | "55" | "57" | "40" | "28" | "3D", _) => StoreError::Unavailable(error.into()),
         ("XX", _) => StoreError::corrupt("database", "consistent PostgreSQL pages"),
         ("23", "23503") => StoreError::Constraint { name: "foreign_key".to_owned() },
         ("23", _) => match postgres_constraint(error.as_ref()) {

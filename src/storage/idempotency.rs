@@ -5,8 +5,9 @@
 //! is the same is told by `request_sha256`, which the caller takes over method, path and body.
 
 use super::{
-    db::{Tx, WriteTx, args},
+    db::{Tx, WriteTx},
     error::StoreError,
+    statement::args,
 };
 use crate::domain::id::{MemberId, Sha256};
 use jiff::Timestamp;

@@ -4,10 +4,7 @@
 //! the digest of its text. A database that was changed by another text, or that is ahead of this program, is refused;
 //! nothing is ever undone. Two servers that start at once take turns, because a migration is a unit of work like any.
 
-use super::{
-    db::{Db, args},
-    error::StoreError,
-};
+use super::{db::Db, error::StoreError, statement::args};
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
 

@@ -209,12 +209,7 @@ pub async fn advance(
 
 const COLUMNS: &str = "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at FROM proposals";
 
-async fn insert_member(
-    tx: &mut WriteTx,
-    id: ProposalId,
-    member: &MemberId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
     tx.execute(sql, args![id, member, member.partner(), now]).await?;
     Ok(())
@@ -296,10 +291,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
     Ok(found.into_values().collect())
 }
 
-fn of<'a>(
-    found: &'a mut BTreeMap<ProposalId, ProposalRow>,
-    row: &Row,
-) -> Result<&'a mut ProposalRow, StoreError> {
+fn of<'a>(found: &'a mut BTreeMap<ProposalId, ProposalRow>, row: &Row) -> Result<&'a mut ProposalRow, StoreError> {
     let id = row.parse("proposal_id")?;
     found.get_mut(&id).ok_or_else(|| StoreError::corrupt("proposal_id", "a proposal of the page"))
 }

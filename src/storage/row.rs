@@ -31,7 +31,7 @@ macro_rules! read {
 impl Row {
     /// A TEXT column.
     pub fn text(&self, column: &str) -> Result<String, StoreError> {
-        read!(self, column, String, "text")
+        present(column, "text", self.opt_text(column)?)
     }
 
     /// A TEXT column that may be NULL.
@@ -41,7 +41,7 @@ impl Row {
 
     /// A BIGINT column, `COUNT(*)` or an integer constant.
     pub fn int(&self, column: &str) -> Result<i64, StoreError> {
-        self.opt_int(column)?.ok_or_else(|| StoreError::corrupt(column, "an integer"))
+        present(column, "an integer", self.opt_int(column)?)
     }
 
     /// A BIGINT column that may be NULL.
@@ -63,7 +63,7 @@ impl Row {
 
     /// A BOOLEAN column (INTEGER in SQLite) or an expression such as `EXISTS (…)`.
     pub fn bool(&self, column: &str) -> Result<bool, StoreError> {
-        read!(self, column, bool, "true or false")
+        present(column, "true or false", self.opt_bool(column)?)
     }
 
     /// A BOOLEAN column that may be NULL.
@@ -73,7 +73,7 @@ impl Row {
 
     /// A BLOB or BYTEA column.
     pub fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
-        read!(self, column, Vec<u8>, "bytes")
+        present(column, "bytes", self.opt_bytes(column)?)
     }
 
     /// A BLOB or BYTEA column that may be NULL.
@@ -83,7 +83,7 @@ impl Row {
 
     /// An instant, kept as epoch milliseconds.
     pub fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
-        self.opt_time(column)?.ok_or_else(|| StoreError::corrupt(column, "an instant"))
+        present(column, "an instant", self.opt_time(column)?)
     }
 
     /// An instant that may be NULL.
@@ -113,6 +113,12 @@ impl fmt::Debug for Row {
         };
         write!(f, "Row of {columns} columns")
     }
+}
+
+/// INVARIANT: every column is read as one that may be NULL, then required; the SQLite driver reads NULL as an empty
+/// text, zero or false where an optional is not asked for.
+fn present<T>(column: &str, expected: &str, value: Option<T>) -> Result<T, StoreError> {
+    value.ok_or_else(|| StoreError::corrupt(column, expected))
 }
 
 fn parse_text<T: FromStr>(column: &str, text: &str) -> Result<T, StoreError> {

@@ -245,6 +245,7 @@ impl Slot {
 }
 
 fn points(number: f64, what: &str) -> Result<Points, Refusal> {
-    Points::from_number(number)
-        .ok_or_else(|| Refusal::CallText { fault: format!("`{what}` is a multiple of 0.01 from 0 to 10000, not {number}") })
+    Points::from_number(number).ok_or_else(|| Refusal::CallText {
+        fault: format!("`{what}` is a multiple of 0.01 from 0 to 10000, not {number}"),
+    })
 }

@@ -161,4 +161,12 @@ answer! {
         pub ciphertext: String,
         pub wrapped_by: MemberId,
     }
+
+    /// A member whom policy lets read what a vault protects, but who holds no key to it.
+    pub struct MissingKey {
+        pub vault: VaultId,
+        /// `panel`, `staff`, `parties` or `deliberation`.
+        pub kind: String,
+        pub holder: MemberId,
+    }
 }

@@ -1,0 +1,273 @@
+//! Sealed documents: stored, listed, fetched and taken out.
+//!
+//! The server checks what bytes can show without a key: their number, their digest and that they have the shape of a complete
+//! age file. It never learns more about them.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    state::ProposalState,
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::{Audience, Phase},
+        entry::EntryKind,
+        id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug},
+        proposal::{Listed, Status, check_document},
+    },
+    policy::{Action, Resource},
+    sealing::header::HeaderCheck,
+    storage::{
+        BlobKey, Expected, Reading, StageError, Staged,
+        documents::{self, DocumentRow},
+        vaults,
+    },
+    wire::{page::Page, proposal::Document},
+};
+use bytes::Bytes;
+use futures_util::Stream;
+use serde_json::json;
+use std::ops::Range;
+
+/// What a client announces before the bytes of a document.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    pub proposal: ProposalId,
+    pub slot: Slug,
+    pub sha256: Sha256,
+    pub size: u64,
+    /// Of the plaintext, as the manifest will say.
+    pub media_type: String,
+}
+
+/// Where a document goes, checked before a single byte is taken.
+struct Place {
+    proposal: ProposalState,
+    party: Option<PartnerCode>,
+    vault: crate::storage::vaults::VaultRow,
+}
+
+/// Stores a sealed document. The bytes stream to the disk while no transaction is open; one short unit of work adopts them.
+pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    exchange: &Exchange,
+    asked: &Asked,
+    announced: &Announced,
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<Answer> {
+    let limit = {
+        let mut act = Act::begin(exchange, asked).await?;
+        let place = admit(&mut act, announced).await?;
+        if let Some(answer) = act.replayed().await? {
+            return Ok(answer);
+        }
+        check_time(&mut act, &place, announced).await?;
+        exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes)
+    };
+    let staged = stage(exchange, announced, limit, bytes).await?;
+    let mut act = Act::begin(exchange, asked).await?;
+    // Everything again: minutes or hours passed while the bytes came.
+    let place = admit(&mut act, announced).await?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let committed = check_time(&mut act, &place, announced).await?;
+    let permit = act.authorize(Action::Upload, Resource::Proposal(&place.proposal.facts))?;
+    let row = DocumentRow {
+        id: DocumentId::new(&*exchange.clock, &*exchange.rng),
+        proposal: announced.proposal,
+        slot: announced.slot.clone(),
+        party: place.party.clone(),
+        vault: place.vault.id,
+        sha256: staged.sha256(),
+        size: staged.size(),
+        media_type: announced.media_type.clone(),
+        blob: staged.key().clone(),
+        uploaded_by: act.me.id.clone(),
+        uploaded_at: act.now,
+        is_current: true,
+    };
+    documents::put(&mut act.tx, &permit, &row).await?;
+    let payload = json!({
+        "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256, "size": row.size,
+    });
+    act.log(EntryKind::DocumentStored, Subject::proposal(&place.proposal), &payload).await?;
+    if committed {
+        manifests::complete_if_all_here(&mut act, &permit, &place.proposal).await?;
+    }
+    let answer =
+        Answer::created(format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot), &answer(row));
+    staged.keep();
+    act.finish(answer).await
+}
+
+/// Takes a document out of the working set. Versions that name it keep it.
+pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, slot: &Slug) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let deadline_at = proposal.limits.deadline_at;
+    if act.now > deadline_at {
+        return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    }
+    let party = own_party(&act, &proposal, slot)?;
+    let now = act.now;
+    if documents::remove(&mut act.tx, &permit, id, slot, party.as_ref(), now).await? == 0 {
+        return Err(Refusal::SlotEmpty { slot: slot.clone(), party }.into());
+    }
+    let payload = json!({ "slot": slot, "party": party });
+    act.log(EntryKind::DocumentRemoved, Subject::proposal(&proposal), &payload).await?;
+    act.finish(Answer::done()).await
+}
+
+/// The documents of a proposal that the caller may fetch: for its parties the working set, for everybody else what the
+/// standing version names.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Document>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let is_party = proposal.facts.party_members.contains(&view.me.id);
+    let mut rows = documents::of_proposal(&mut view.tx, id).await?;
+    if is_party {
+        rows.retain(|row| row.is_current);
+    } else {
+        view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
+        let manifest = manifests::standing(&mut view.tx, &proposal).await?;
+        rows.retain(|row| manifest.as_ref().is_some_and(|manifest| manifests::names(manifest, row)));
+    }
+    rows.retain(|row| may_fetch(&view, &proposal, row));
+    Ok(Page { items: rows.into_iter().map(answer).collect(), next: None })
+}
+
+/// Fetches a document's ciphertext. Leaves an entry: owners see who has downloaded what.
+pub async fn fetch(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    document: DocumentId,
+    range: Option<Range<u64>>,
+) -> Result<(Document, Reading)> {
+    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let rows = documents::of_proposal(&mut act.tx, id).await?;
+    let row = rows.into_iter().find(|row| row.id == document).ok_or(ServiceError::Hidden)?;
+    match &row.party {
+        None => act.authorize(Action::Read, Resource::Proposal(&proposal.facts))?,
+        Some(owner) => {
+            let resource = Resource::StaffSlots { proposal: &proposal.facts, owner };
+            act.authorize(Action::ReadStaff, resource)?
+        }
+    };
+    if !proposal.facts.party_members.contains(&act.me.id) {
+        let manifest = manifests::standing(&mut act.tx, &proposal).await?;
+        if !manifest.is_some_and(|manifest| manifests::names(&manifest, &row)) {
+            return Err(ServiceError::Hidden);
+        }
+    }
+    let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
+    act.log(EntryKind::DocumentFetched, Subject::proposal(&proposal), &payload).await?;
+    let blob: BlobKey = row.blob.clone();
+    let document = act.finish_read(answer(row)).await?;
+    Ok((document, exchange.blobs.read(&blob, range).await?))
+}
+
+/// Whether the caller may put this document here at all, apart from the time.
+async fn admit(act: &mut Act<'_>, announced: &Announced) -> Result<Place> {
+    let proposal = act.proposal(announced.proposal).await?;
+    act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
+    let party = own_party(act, &proposal, &announced.slot)?;
+    let listed = Listed {
+        slot: announced.slot.clone(),
+        party: party.clone(),
+        size: announced.size,
+        media_type: announced.media_type.clone(),
+    };
+    check_document(&proposal.call.text, &listed, &proposal.row.parties)?;
+    if announced.size > act.exchange.document_limit {
+        return Err(ServiceError::TooLarge { limit: act.exchange.document_limit });
+    }
+    let kind = if party.is_some() { "staff" } else { "panel" };
+    let found = vaults::of_proposal(&mut act.tx, announced.proposal).await?;
+    let vault = found.into_iter().find(|vault| vault.kind == kind && vault.party == party);
+    let vault = vault.ok_or_else(|| Refusal::ManifestMismatch {
+        fault: format!("the proposal has no `{kind}` vault for this slot; make it first"),
+    })?;
+    Ok(Place { proposal, party, vault })
+}
+
+/// The party that a document in this slot belongs to: the caller's own for a restricted slot, nobody's otherwise.
+fn own_party(act: &Act<'_>, proposal: &ProposalState, slot: &Slug) -> Result<Option<PartnerCode>> {
+    let audience = proposal.call.text.slot(slot)?.audience;
+    Ok((audience == Audience::Staff).then(|| act.me.id.partner().clone()))
+}
+
+/// Whether the document may arrive now; true when it belongs to a committed version that waits for it.
+async fn check_time(act: &mut Act<'_>, place: &Place, announced: &Announced) -> Result<bool> {
+    let proposal = &place.proposal;
+    if proposal.status == Status::Withdrawn {
+        return Err(Refusal::WrongStatus { status: proposal.status.to_string(), needed: "one not withdrawn" }.into());
+    }
+    if !matches!(proposal.call.phase, Phase::Open | Phase::Grace | Phase::Review) {
+        return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());
+    }
+    let is_awaited = match proposal.versions.committed() {
+        Some(version) => manifests::of_version(&mut act.tx, proposal.row.id, version.number)
+            .await?
+            .document(&announced.slot, place.party.as_ref())
+            .is_some_and(|document| document.sha256 == announced.sha256),
+        None => false,
+    };
+    if act.now <= proposal.limits.deadline_at {
+        Ok(is_awaited)
+    } else if act.now > proposal.limits.grace_until {
+        Err(Refusal::GracePassed { until: proposal.limits.grace_until, now: act.now }.into())
+    } else if is_awaited {
+        Ok(true)
+    } else {
+        Err(Refusal::NotCommitted { slot: announced.slot.clone() }.into())
+    }
+}
+
+async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    exchange: &Exchange,
+    announced: &Announced,
+    limit: u64,
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<Staged> {
+    let mut check = HeaderCheck::new();
+    let expected = Expected { sha256: Some(announced.sha256), size: Some(announced.size) };
+    let staged = exchange.blobs.stage(bytes, limit, expected, |chunk| check.push(chunk).map(drop)).await;
+    let staged = staged.map_err(|error| match error {
+        StageError::TooLarge { limit } => ServiceError::TooLarge { limit },
+        StageError::NotAsAnnounced { what } => ServiceError::NotAsAnnounced(what),
+        StageError::Refused(error) => ServiceError::NotSealed(error.to_string()),
+        StageError::Interrupted(_) => ServiceError::Interrupted,
+        StageError::Store(error) => error.into(),
+    })?;
+    check.finish(staged.size()).map_err(|error| ServiceError::NotSealed(error.to_string()))?;
+    Ok(staged)
+}
+
+fn may_fetch(view: &View<'_>, proposal: &ProposalState, row: &DocumentRow) -> bool {
+    match &row.party {
+        None => view.may(Action::Read, Resource::Proposal(&proposal.facts)),
+        Some(owner) => view.may(Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner }),
+    }
+}
+
+fn answer(row: DocumentRow) -> Document {
+    Document {
+        id: row.id,
+        slot: row.slot,
+        party: row.party,
+        vault: row.vault,
+        sha256: row.sha256,
+        size: row.size,
+        media_type: row.media_type,
+        uploaded_by: row.uploaded_by,
+        uploaded_at: row.uploaded_at.into(),
+    }
+}

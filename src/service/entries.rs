@@ -1,0 +1,112 @@
+//! The log as a member may read it.
+
+use super::{
+    Exchange, Principal, Result,
+    state::{self, CallState, ProgramState, ProposalState},
+    unit::View,
+};
+use crate::{
+    domain::{
+        entry::Readers,
+        id::{CallId, ProgramId, ProposalId},
+    },
+    policy::{Action, Resource},
+    storage::entries::{self, EntryRow},
+    wire::{
+        entry::Entry,
+        page::{self, Page},
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use std::collections::HashMap;
+
+/// What entries of one page are about, loaded once each.
+#[derive(Default)]
+struct Known {
+    programs: HashMap<ProgramId, Option<ProgramState>>,
+    calls: HashMap<CallId, Option<CallState>>,
+    proposals: HashMap<ProposalId, Option<ProposalState>>,
+}
+
+/// A page of the entries that the caller may read, oldest first.
+///
+/// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
+pub async fn list(exchange: &Exchange, principal: &Principal, mut after: u64, limit: u32) -> Result<Page<Entry>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());
+    loop {
+        let rows = entries::page(&mut view.tx, after, page::MAX_PAGE).await?;
+        let is_last = rows.len() < page::MAX_PAGE as usize;
+        for row in rows {
+            after = row.seq;
+            if !may_read(&mut view, &mut known, &row).await? {
+                continue;
+            }
+            if items.len() == limit as usize {
+                return Ok(Page { next: items.last().map(|last| page::cursor(&last.seq.to_string())), items });
+            }
+            items.push(entry(row));
+        }
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+    }
+}
+
+async fn may_read(view: &mut View<'_>, known: &mut Known, row: &EntryRow) -> Result<bool> {
+    let now = view.now;
+    if let Some(id) = row.proposal {
+        let proposal = match known.proposals.remove(&id) {
+            Some(found) => found,
+            None => state::proposal(&mut view.tx, id, now).await?,
+        };
+        let readable = proposal.as_ref().is_some_and(|proposal| {
+            let resource = Resource::Proposal(&proposal.facts);
+            // What one did oneself one may read, as long as one may know of the proposal at all.
+            let action = match row.readers {
+                _ if row.actor.as_ref() == Some(&view.me.id) => Action::View,
+                Readers::Parties => Action::ViewPartyLog,
+                _ => Action::ViewOfficerLog,
+            };
+            view.may(action, resource)
+        });
+        known.proposals.insert(id, proposal);
+        return Ok(readable);
+    }
+    if let Some(id) = row.call {
+        let call = match known.calls.remove(&id) {
+            Some(found) => found,
+            None => state::call(&mut view.tx, id, now).await?,
+        };
+        let action = if row.readers == Readers::Call { Action::ViewCall } else { Action::ViewCallLog };
+        let readable = call.as_ref().is_some_and(|call| view.may(action, Resource::Call(&call.facts)));
+        known.calls.insert(id, call);
+        return Ok(readable);
+    }
+    if let Some(id) = row.program {
+        let program = match known.programs.remove(&id) {
+            Some(found) => found,
+            None => state::program(&mut view.tx, id).await?,
+        };
+        let readable =
+            program.as_ref().is_some_and(|program| view.may(Action::ViewProgram, Resource::Program(&program.facts)));
+        known.programs.insert(id, program);
+        return Ok(readable);
+    }
+    Ok(row.readers == Readers::Members)
+}
+
+fn entry(row: EntryRow) -> Entry {
+    Entry {
+        seq: row.seq,
+        at: row.at.into(),
+        kind: row.kind,
+        actor: row.actor,
+        program: row.program,
+        call: row.call,
+        proposal: row.proposal,
+        payload: row.payload,
+        salt: BASE64_STANDARD.encode(row.salt),
+    }
+}

@@ -1,0 +1,238 @@
+//! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result,
+    proposals::describe,
+    state::ProposalState,
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::Phase,
+        entry::EntryKind,
+        id::{ProposalId, Sha256},
+        proposal::{Listed, Status, Version, check_documents},
+    },
+    policy::{Action, Permit, Resource},
+    sealing::statement::{Manifest, Signed},
+    storage::{
+        StoreError, Tx,
+        documents::{self, DocumentRow},
+        proposals, vaults,
+    },
+    wire::{
+        page::Page,
+        proposal::{SignManifest, SignedManifest},
+    },
+};
+use serde_json::json;
+
+/// Proposes a version, or adds the caller's party's signature to the one that waits. The last signature commits it.
+pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignManifest) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if proposal.status == Status::Withdrawn {
+        let (status, needed) = (proposal.status.to_string(), "one that is not withdrawn");
+        return Err(Refusal::WrongStatus { status, needed }.into());
+    }
+    if matches!(proposal.call.phase, Phase::Cancelled | Phase::Draft | Phase::Announced) {
+        return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());
+    }
+    let deadline_at = proposal.limits.deadline_at;
+    if act.now > deadline_at {
+        return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    }
+    let signed = act.signed::<Manifest>(&body.manifest).await?;
+    check_fits(&mut act, &proposal, &signed.statement).await?;
+    let partner = act.me.id.partner().clone();
+    let version = match proposal.versions.versions.iter().find(|v| v.manifest == signed.payload_sha256) {
+        Some(version) => {
+            let signatures = proposals::signatures(&mut act.tx, id, version.number).await?;
+            if signatures.iter().any(|signature| signature.partner == partner) {
+                return Err(Refusal::AlreadySigned { manifest: version.manifest, partner }.into());
+            }
+            let newest = proposal.versions.next_number() - 1;
+            if version.number != newest {
+                return Err(Refusal::VersionTaken { expected: newest + 1, given: version.number }.into());
+            }
+            version.clone()
+        }
+        None => add_version(&mut act, &permit, &proposal, &signed).await?,
+    };
+    let now = act.now;
+    proposals::sign(&mut act.tx, &permit, id, version.number, &body.manifest, now).await?;
+    let payload = json!({
+        "version": version.number, "manifest_sha256": version.manifest, "partner": partner, "manifest": body.manifest,
+    });
+    act.log(EntryKind::ManifestSigned, Subject::proposal(&proposal), &payload).await?;
+    let signatures = proposals::signatures(&mut act.tx, id, version.number).await?;
+    if signatures.len() == proposal.row.parties.len() {
+        proposals::advance(&mut act.tx, &permit, id, version.number, now, None).await?;
+        let proposal = act.proposal(id).await?;
+        complete_if_all_here(&mut act, &permit, &proposal).await?;
+    }
+    let proposal = act.proposal(id).await?;
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    act.finish(answer).await
+}
+
+/// The versions of a proposal with their signatures: all for its parties, the standing one for whoever may read it.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SignedManifest>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
+    let is_party = proposal.facts.party_members.contains(&view.me.id);
+    let standing = proposal.standing().map(|version| version.number);
+    let mut items = Vec::new();
+    for version in &proposal.row.versions {
+        let is_standing = standing == Some(version.number);
+        if !is_party && !is_standing {
+            continue;
+        }
+        let signatures = proposals::signatures(&mut view.tx, id, version.number).await?;
+        items.push(SignedManifest {
+            version: version.number,
+            manifest_sha256: version.manifest,
+            call_version: version.call_version,
+            signatures: signatures.into_iter().map(|signature| (signature.partner, signature.jws)).collect(),
+            committed_at: version.committed_at.map(Into::into),
+            complete_at: version.complete_at.map(Into::into),
+            is_standing,
+        });
+    }
+    Ok(Page { items, next: None })
+}
+
+/// The manifest of a version.
+pub(super) async fn of_version(tx: &mut Tx, id: ProposalId, version: u32) -> Result<Manifest> {
+    let body = proposals::manifest_body(tx, id, version).await?.unwrap_or_default();
+    let damaged = || StoreError::Corrupt { place: "body".into(), expected: "a manifest".into() };
+    Ok(serde_json::from_str(&body).map_err(|_| damaged())?)
+}
+
+/// The manifest of the version that stands.
+pub(super) async fn standing(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Manifest>> {
+    match proposal.standing() {
+        Some(version) => Ok(Some(of_version(tx, proposal.row.id, version.number).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Whether a manifest names a stored document.
+pub(super) fn names(manifest: &Manifest, row: &DocumentRow) -> bool {
+    manifest.document(&row.slot, row.party.as_ref()).is_some_and(|document| document.sha256 == row.sha256)
+}
+
+/// The documents of a manifest whose bytes are not here.
+pub(super) fn missing<'a>(
+    manifest: &'a Manifest,
+    held: &'a [DocumentRow],
+) -> impl Iterator<Item = &'a crate::sealing::statement::ManifestDocument> {
+    manifest.documents.iter().filter(|document| {
+        !held
+            .iter()
+            .any(|row| row.slot == document.slot && row.party == document.party && row.sha256 == document.sha256)
+    })
+}
+
+/// Lets a committed version stand once its last byte is here.
+pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, proposal: &ProposalState) -> Result<()> {
+    let id = proposal.row.id;
+    let Some(version) = proposal.versions.committed().cloned() else { return Ok(()) };
+    let manifest = of_version(&mut act.tx, id, version.number).await?;
+    let held = documents::of_proposal(&mut act.tx, id).await?;
+    if missing(&manifest, &held).next().is_some() {
+        return Ok(());
+    }
+    let now = act.now;
+    let committed_at = version.committed_at.unwrap_or(now);
+    proposals::advance(&mut act.tx, permit, id, version.number, committed_at, Some(now)).await?;
+    let payload = json!({ "version": version.number, "manifest_sha256": version.manifest });
+    act.log(EntryKind::ProposalSubmitted, Subject::proposal(proposal), &payload).await?;
+    Ok(())
+}
+
+async fn add_version(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    signed: &Signed<Manifest>,
+) -> Result<Version> {
+    let expected = proposal.versions.next_number();
+    if signed.statement.version != expected {
+        return Err(Refusal::VersionTaken { expected, given: signed.statement.version }.into());
+    }
+    let version = Version {
+        number: expected,
+        manifest: signed.payload_sha256,
+        call_version: proposal.call.row.version,
+        committed_at: None,
+        complete_at: None,
+    };
+    let body = crate::sealing::canonical::to_vec(&signed.statement)
+        .map_err(crate::sealing::statement::StatementError::from)?;
+    let body = String::from_utf8(body).expect("canonical JSON is UTF-8");
+    let now = act.now;
+    proposals::add_version(&mut act.tx, permit, proposal.row.id, &version, &body, now).await?;
+    Ok(version)
+}
+
+/// Whether a manifest says this proposal, under this text, with these vaults and everything that the call asks for.
+async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Manifest) -> Result<()> {
+    let mismatch = |fault: &str| Err(Refusal::ManifestMismatch { fault: fault.to_owned() }.into());
+    if manifest.proposal != proposal.row.id || manifest.call != proposal.row.call {
+        return mismatch("it is for another proposal or call");
+    }
+    if manifest.call_text_sha256 != proposal.call.row.text_sha256 {
+        return mismatch("it was made under another text of the call; read the call again");
+    }
+    if manifest.parties != proposal.facts.parties {
+        return mismatch("it names other parties");
+    }
+    let listed: Vec<Listed> = manifest
+        .documents
+        .iter()
+        .map(|document| Listed {
+            slot: document.slot.clone(),
+            party: document.party.clone(),
+            size: document.size,
+            media_type: document.media_type.clone(),
+        })
+        .collect();
+    check_documents(&proposal.call.text, &listed, &proposal.row.parties)?;
+    let vaults = vaults::of_proposal(&mut act.tx, proposal.row.id).await?;
+    let held = documents::of_proposal(&mut act.tx, proposal.row.id).await?;
+    for document in &manifest.documents {
+        let kind = if document.party.is_some() { "staff" } else { "panel" };
+        let vault = vaults.iter().find(|vault| vault.kind == kind && vault.party == document.party);
+        if vault.is_none_or(|vault| vault.id != document.vault || vault.recipient != document.recipient) {
+            return mismatch("a document names another vault than the one of its slot");
+        }
+        let stored = held
+            .iter()
+            .find(|row| row.slot == document.slot && row.party == document.party && row.sha256 == document.sha256);
+        if stored.is_some_and(|row| row.size != document.size || row.media_type != document.media_type) {
+            return mismatch("a document's size or media type differs from what is stored");
+        }
+    }
+    Ok(())
+}
+
+/// The manifest that reviews and decisions on the proposal are bound to.
+pub(super) fn require_standing(proposal: &ProposalState, given: Sha256) -> Result<()> {
+    let needed = "a submitted proposal";
+    let standing = proposal
+        .standing()
+        .filter(|_| proposal.status == Status::Submitted)
+        .ok_or_else(|| Refusal::WrongStatus { status: proposal.status.to_string(), needed })?;
+    if standing.manifest == given {
+        Ok(())
+    } else {
+        Err(Refusal::OtherVersion { given, standing: standing.manifest }.into())
+    }
+}

@@ -1,0 +1,62 @@
+//! What the host's operator does on the machine itself: enrol partners. Each act is logged like any other.
+
+use super::{
+    Exchange, Result,
+    unit::{Subject, new_entry},
+};
+use crate::{
+    domain::{entry::EntryKind, id::PartnerCode},
+    sealing::card::PartnerCard,
+    storage::{
+        documents, entries,
+        partners::{self, PartnerRow},
+    },
+};
+use jiff::SignedDuration;
+use serde_json::json;
+
+/// Enrols a partner or replaces its card; true when it is new.
+pub async fn enrol(exchange: &Exchange, card: &PartnerCard) -> Result<bool> {
+    let json = String::from_utf8(card.canonical()?).expect("canonical JSON is UTF-8");
+    let now = exchange.clock.now();
+    let mut tx = exchange.db.write().await?;
+    let is_new = partners::find(&mut tx, &card.code).await?.is_none();
+    let row = PartnerRow {
+        partner: card.code.clone(),
+        name: card.name.clone(),
+        zone: card.zone.clone(),
+        card: json,
+        card_sha256: card.fingerprint()?,
+    };
+    partners::enrol(&mut tx, &row, now).await?;
+    let kind = if is_new { EntryKind::PartnerEnrolled } else { EntryKind::PartnerChanged };
+    let payload = json!({ "partner": row.partner, "card_sha256": row.card_sha256, "card": row.card });
+    let entry = new_entry(exchange, kind, kind.readers(false), Subject::default(), None, now, &payload);
+    entries::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(is_new)
+}
+
+/// Every enrolled partner's card.
+pub async fn partners(exchange: &Exchange) -> Result<Vec<(PartnerCode, PartnerCard)>> {
+    let mut tx = exchange.db.read().await?;
+    let rows = partners::all(&mut tx).await?;
+    rows.into_iter().map(|row| Ok((row.partner, PartnerCard::from_json(row.card.as_bytes())?))).collect()
+}
+
+/// Counts up with each change of a partner; running servers watch it.
+pub async fn trust_generation(exchange: &Exchange) -> Result<i64> {
+    Ok(partners::generation(&mut exchange.db.read().await?).await?)
+}
+
+/// Removes ciphertext that no document refers to: what a stopped server left of unfinished uploads. How many files.
+pub async fn sweep(exchange: &Exchange) -> Result<u64> {
+    // Longer than any upload may take; a blob on its way into a row is younger.
+    let day = SignedDuration::from_hours(24);
+    let older_than = exchange.clock.now().checked_sub(day).expect("the clock stands after 1970");
+    let swept = exchange
+        .blobs
+        .sweep(older_than, async |keys| documents::known_blobs(&mut *exchange.db.read().await?, keys).await)
+        .await?;
+    Ok(swept.orphans + swept.partial)
+}

@@ -1,0 +1,350 @@
+//! Declarations of interest, assignments and sealed reviews.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    state::ProposalState,
+    unit::{Act, Subject, View},
+    vaults,
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::Phase,
+        entry::EntryKind,
+        id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
+    },
+    policy::{Action, Resource},
+    sealing::statement::ReviewStatement,
+    storage::{
+        reviews::{self, ReviewRow},
+        vaults as vault_store,
+    },
+    wire::{
+        page::Page,
+        problem::{Kind, Problem},
+        review::{Assign, Assigned, AssignedLine, Assignment, DeclareConflict, Pair, Review, SubmitReview},
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::json;
+
+/// Largest sealed review, in bytes.
+const MAX_REVIEW: usize = 1 << 20;
+/// Most lines of one bulk assignment.
+const MAX_LINES: usize = 5000;
+
+/// Declares whether the caller has a conflict of interest. From a conflict on, the proposal does not exist for the caller.
+pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &DeclareConflict) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let action = if body.conflict { Action::DeclareConflict } else { Action::DeclareClear };
+    let permit = act.authorize(action, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if body.conflict != body.ground.is_some() {
+        return Err(ServiceError::Malformed("name a ground with a conflict, and only then".into()));
+    }
+    let me = act.me.id.clone();
+    // An all-clear may become a conflict at any time; the way back is an officer's.
+    if !body.conflict && proposal.facts.declared_clear.contains(&me) {
+        return Err(Refusal::AlreadyDeclared { member: me }.into());
+    }
+    let now = act.now;
+    reviews::declare(&mut act.tx, &permit, id, body.ground, now).await?;
+    let subject = Subject::proposal(&proposal);
+    let payload = json!({ "member": me, "ground": body.ground });
+    if body.conflict {
+        act.log(EntryKind::ConflictDeclared, subject, &payload).await?;
+        vaults::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
+    } else {
+        act.log(EntryKind::ConflictDenied, subject, &payload).await?;
+    }
+    act.finish(Answer::done()).await
+}
+
+/// Takes a member's declaration off the record, with a reason; the member declares anew.
+pub async fn lift(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    member: &MemberId,
+    reason: &str,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let subject = act.member(member).await?;
+    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
+    let permit = act.authorize(Action::LiftConflict, resource)?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let reason = needed(reason)?;
+    if !proposal.facts.conflicts.contains(member) {
+        return Err(Refusal::NoConflict { member: member.clone() }.into());
+    }
+    reviews::lift(&mut act.tx, &permit, id, member).await?;
+    let payload = json!({ "member": member, "reason": reason });
+    act.log(EntryKind::ConflictLifted, Subject::proposal(&proposal), &payload).await?;
+    act.finish(Answer::done()).await
+}
+
+/// Assigns reviewers to proposals of a call: every line or none.
+pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let state = act.call(call).await?;
+    act.authorize(Action::ViewProgress, Resource::Call(&state.facts))?;
+    if !body.dry_run
+        && let Some(answer) = act.replayed().await?
+    {
+        return Ok(answer);
+    }
+    if body.assignments.is_empty() || body.assignments.len() > MAX_LINES {
+        return Err(ServiceError::Malformed(format!("1 to {MAX_LINES} assignments at a time")));
+    }
+    let mut lines = Vec::with_capacity(body.assignments.len());
+    for pair in &body.assignments {
+        let problem = match assign_one(&mut act, call, pair).await {
+            Ok(()) => None,
+            Err(ServiceError::Hidden) => Some(Problem::not_found()),
+            Err(ServiceError::Denied(detail)) => Some(Problem::new(Kind::Denied, detail)),
+            Err(ServiceError::Refused(refusal)) => Some(Problem::from(&refusal)),
+            Err(error) => return Err(error),
+        };
+        lines.push(AssignedLine {
+            proposal: pair.proposal,
+            reviewer: pair.reviewer.clone(),
+            accepted: problem.is_none(),
+            problem: problem.as_ref().map(|problem| problem.slug().to_owned()),
+            detail: problem.map(|problem| problem.detail),
+        });
+    }
+    let accepted = lines.iter().all(|line| line.accepted);
+    let answer = Assigned { dry_run: body.dry_run, accepted, lines };
+    if body.dry_run || !accepted {
+        // The unit of work is dropped: what the lines above wrote never was.
+        return Ok(Answer::json(if accepted || body.dry_run { 200 } else { 422 }, &answer));
+    }
+    act.finish(Answer::json(200, &answer)).await
+}
+
+async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> {
+    let proposal = act.proposal(pair.proposal).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    if proposal.row.call != call {
+        return Err(ServiceError::Hidden);
+    }
+    let subject = act.member(&pair.reviewer).await?;
+    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
+    let permit = act.authorize(Action::Assign, resource)?;
+    need_review(&proposal)?;
+    if proposal.facts.assigned.contains(&pair.reviewer) {
+        return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
+    }
+    let now = act.now;
+    reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, now).await?;
+    act.log(EntryKind::ReviewerAssigned, Subject::proposal(&proposal), &json!({ "reviewer": pair.reviewer })).await?;
+    Ok(())
+}
+
+/// Takes an assignment back; the reviewer's keys go too.
+pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, reviewer: &MemberId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    if !proposal.facts.assigned.contains(reviewer) {
+        return Err(Refusal::NotAssigned { member: reviewer.clone() }.into());
+    }
+    if proposal.facts.reviewed.contains(reviewer) {
+        return Err(Refusal::AlreadyReviewed { member: reviewer.clone() }.into());
+    }
+    reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
+    let payload = json!({ "reviewer": reviewer });
+    act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
+    vaults::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
+    act.finish(Answer::done()).await
+}
+
+/// Who is assigned and where they stand: for officers all, for a reviewer the own line.
+pub async fn assignments(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Assignment>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
+    let is_assigned = proposal.facts.assigned.contains(&view.me.id);
+    if !sees_all && !is_assigned {
+        return Err(ServiceError::Denied("guardrails: only officers and assigned reviewers see assignments".into()));
+    }
+    let rows = reviews::assignments(&mut view.tx, id).await?;
+    let mine = view.me.id.clone();
+    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| Assignment {
+        proposal: id,
+        conflict: declared(&proposal, &row.reviewer),
+        has_reviewed: proposal.facts.reviewed.contains(&row.reviewer),
+        assigned_at: row.assigned_at.into(),
+        reviewer: row.reviewer,
+    });
+    Ok(Page { items: items.collect(), next: None })
+}
+
+/// Hands in a sealed review of the version that stands. After a reopening it is the next revision.
+pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SubmitReview) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Review, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    need_review(&proposal)?;
+    let me = act.me.id.clone();
+    if proposal.facts.reviewed.contains(&me) {
+        return Err(Refusal::AlreadyReviewed { member: me }.into());
+    }
+    if proposal.row.is_decided {
+        return Err(Refusal::DecisionFinal.into());
+    }
+    let statement = act.signed::<ReviewStatement>(&body.statement).await?.statement;
+    manifests::require_standing(&proposal, statement.manifest_sha256)?;
+    let ciphertext = vaults::sealed_bytes(&body.ciphertext, MAX_REVIEW)?;
+    let earlier = reviews::of_proposal(&mut act.tx, id).await?;
+    let revision = 1 + earlier.iter().filter(|row| row.reviewer == me).map(|row| row.revision).max().unwrap_or(0);
+    let fits = statement.proposal == id
+        && statement.reviewer == me
+        && statement.revision == revision
+        && statement.sha256 == Sha256::of(&ciphertext)
+        && statement.call_text_sha256 == proposal.call.row.text_sha256;
+    if !fits {
+        let fault = format!("it must say this proposal, call text and reviewer, revision {revision}, and these bytes");
+        return Err(Refusal::Statement { fault }.into());
+    }
+    if !vault_store::of_proposal(&mut act.tx, id).await?.iter().any(|vault| vault.kind == "deliberation") {
+        let fault = "an officer has not made the deliberation vault yet".to_owned();
+        return Err(Refusal::WrapRefused { fault }.into());
+    }
+    let row = ReviewRow {
+        id: ReviewId::new(&*exchange.clock, &*exchange.rng),
+        proposal: id,
+        reviewer: me,
+        revision,
+        manifest: statement.manifest_sha256,
+        statement: body.statement.clone(),
+        ciphertext,
+        submitted_at: act.now,
+        reopened_at: None,
+    };
+    reviews::submit(&mut act.tx, &permit, &row).await?;
+    let payload = json!({
+        "review": row.id, "reviewer": row.reviewer, "revision": revision, "manifest_sha256": row.manifest,
+        "sha256": statement.sha256, "statement": row.statement,
+    });
+    act.log(EntryKind::ReviewSubmitted, Subject::proposal(&proposal), &payload).await?;
+    act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, false))).await
+}
+
+/// The reviews of a proposal: all for whoever may see the deliberation, the own ones for a reviewer.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Review>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let sees_all = view.may(Action::ViewDeliberation, Resource::Proposal(&proposal.facts));
+    if !sees_all {
+        view.authorize(Action::Review, Resource::Proposal(&proposal.facts))?;
+    }
+    let rows = reviews::of_proposal(&mut view.tx, id).await?;
+    let mine = view.me.id.clone();
+    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| answer(row, false));
+    Ok(Page { items: items.collect(), next: None })
+}
+
+/// Fetches a sealed review. Leaves an entry.
+pub async fn fetch(exchange: &Exchange, principal: &Principal, id: ReviewId) -> Result<Review> {
+    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+    let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    let proposal = act.proposal(row.proposal).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let sees_all = act.authorize(Action::ViewDeliberation, Resource::Proposal(&proposal.facts));
+    if row.reviewer != act.me.id
+        && let Err(error) = sees_all
+    {
+        // Whether somebody else has reviewed is not for whoever may not see the deliberation.
+        return Err(match error {
+            ServiceError::Denied(_) => ServiceError::Hidden,
+            other => other,
+        });
+    }
+    let payload = json!({ "review": row.id, "reviewer": row.reviewer, "revision": row.revision });
+    act.log(EntryKind::ReviewFetched, Subject::proposal(&proposal), &payload).await?;
+    act.finish_read(answer(row, true)).await
+}
+
+/// Reopens a review, with a reason, so that its reviewer can hand in a new revision.
+pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &str) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    let proposal = act.proposal(row.proposal).await?;
+    let permit = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let reason = needed(reason)?;
+    if proposal.row.is_decided {
+        return Err(Refusal::DecisionFinal.into());
+    }
+    let rows = reviews::of_proposal(&mut act.tx, row.proposal).await?;
+    let latest = rows.iter().filter(|other| other.reviewer == row.reviewer).map(|other| other.revision).max();
+    if row.reopened_at.is_some() || latest != Some(row.revision) {
+        return Err(Refusal::NoReview { member: row.reviewer }.into());
+    }
+    let now = act.now;
+    reviews::reopen(&mut act.tx, &permit, &row, now).await?;
+    let payload = json!({ "review": row.id, "reviewer": row.reviewer, "revision": row.revision, "reason": reason });
+    act.log(EntryKind::ReviewReopened, Subject::proposal(&proposal), &payload).await?;
+    // The others' reviews close again until the own one is back in.
+    for vault in vault_store::of_proposal(&mut act.tx, row.proposal).await? {
+        if vault.kind == "deliberation" {
+            let deliberation = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
+            vaults::remove_keys(&mut act, &deliberation, Subject::proposal(&proposal), vault.id, &row.reviewer).await?;
+        }
+    }
+    act.finish(Answer::done()).await
+}
+
+fn need_review(proposal: &ProposalState) -> Result<()> {
+    match proposal.call.phase {
+        Phase::Review => Ok(()),
+        phase => Err(Refusal::WrongPhase { phase, needed: "a call under review" }.into()),
+    }
+}
+
+fn declared(proposal: &ProposalState, member: &MemberId) -> Option<bool> {
+    if proposal.facts.conflicts.contains(member) {
+        Some(true)
+    } else {
+        proposal.facts.declared_clear.contains(member).then_some(false)
+    }
+}
+
+fn needed(reason: &str) -> Result<&str> {
+    let reason = reason.trim();
+    if (1..=1000).contains(&reason.len()) {
+        Ok(reason)
+    } else {
+        Err(ServiceError::Malformed("a reason of 1 to 1000 bytes is needed".into()))
+    }
+}
+
+fn answer(row: ReviewRow, with_content: bool) -> Review {
+    Review {
+        id: row.id,
+        proposal: row.proposal,
+        reviewer: row.reviewer,
+        revision: row.revision,
+        manifest_sha256: row.manifest,
+        submitted_at: row.submitted_at.into(),
+        reopened_at: row.reopened_at.map(Into::into),
+        statement: row.statement,
+        ciphertext: with_content.then(|| BASE64_STANDARD.encode(row.ciphertext)),
+    }
+}

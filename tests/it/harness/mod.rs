@@ -1,0 +1,3 @@
+//! What tests are given to work with.
+
+pub(crate) mod postgres;
