@@ -305,7 +305,7 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");
 }
 
-/// Run with `--ignored --nocapture`, optimised; the goal is 50 µs. Unoptimised it takes about ten times as long.
+/// Run with `--ignored --nocapture`, optimised; the goal is 50 µs.
 #[test]
 #[ignore = "measures, and so depends on the machine"]
 fn one_decision_costs_little() {
