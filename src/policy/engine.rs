@@ -4,7 +4,7 @@
 //! caller's own partner are asked beside the guardrails. Nothing is permitted that some side did not permit.
 
 use super::{
-    Action, Decision, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
+    Action, Decision, Extra, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
     entities::{Names, World},
     facts::{MemberFacts, Resource},
     rules::{Asked, PartnerRules, Ruleset, without_policies},
@@ -61,8 +61,11 @@ impl Engine {
                 action,
                 principal: principal.id.clone(),
                 resource: resource.id(),
-                subject: resource.subject().map(|subject| subject.id.clone()),
-                owner: resource.owner().cloned(),
+                // Only what the decision was about: a subject that no policy was told of is none.
+                subject: (action.extra() == Extra::Subject)
+                    .then(|| resource.subject().map(|subject| subject.id.clone()))
+                    .flatten(),
+                owner: (action.extra() == Extra::Owner).then(|| resource.owner().cloned()).flatten(),
             }),
             Standing::Denied => Outcome::Denied(decision.reasons()),
             Standing::Hidden => Outcome::Hidden(decision.reasons()),

@@ -15,10 +15,7 @@ use crate::domain::{
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Value, Schema,
 };
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The schema's names, parsed once.
 #[derive(Debug)]
@@ -275,8 +272,8 @@ fn entity<'a>(
     id: &str,
     attrs: impl IntoIterator<Item = (&'a str, Value)>,
 ) -> Result<Entity, Failure> {
-    let attrs: HashMap<String, Value> = attrs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Ok(Entity::new(uid(kind, id), attrs, HashSet::new())?)
+    let attrs = attrs.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Ok(Entity::new_with_tags(uid(kind, id), attrs, [], [])?)
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {

@@ -189,14 +189,14 @@ mod tests {
             (r#"resource in Call::"call_1""#, "`in`"),
             (r#"principal == Member::"USA:dana""#, "is named"),
             (r#"resource.conflicts.contains(Member::"USA:dana")"#, "is named"),
-            (r#"resource.officers == resource.reviewers"#, "compared"),
+            ("resource.officers == resource.reviewers", "compared"),
             (r#"resource.parties == [Partner::"USA"]"#, "compared"),
-            (r#"resource.parties.containsAny(resource.call.funders)"#, "against each other"),
-            (r#"resource.conflicts.isEmpty()"#, "has no place"),
+            ("resource.parties.containsAny(resource.call.funders)", "against each other"),
+            ("resource.conflicts.isEmpty()", "has no place"),
             (r#"resource.hasTag("x")"#, "has no place"),
-            (r#"resource.count + 1 > 2"#, "has no place"),
+            ("resource.count + 1 > 2", "has no place"),
             (r#"ip("10.0.0.1").isLoopback()"#, "has no place"),
-            (r#"[principal.partner].contains(resource.call.program.lead)"#, "more than literals"),
+            ("[principal.partner].contains(resource.call.program.lead)", "more than literals"),
         ] {
             let refused = check_condition(condition).expect_err(condition);
             assert!(refused.what.contains(word), "{condition}: {}", refused.what);
@@ -208,5 +208,16 @@ mod tests {
         ] {
             assert!(check(&Policy::parse(None, format!("permit({scope});")).unwrap()).is_err(), "{scope}");
         }
+    }
+
+    #[test]
+    fn every_set_of_the_schema_is_known_as_one() {
+        let schema = include_str!("../../policies/schema.cedarschema");
+        let named: std::collections::BTreeSet<&str> = schema
+            .lines()
+            .filter(|line| line.contains(": Set<"))
+            .filter_map(|line| line.trim().split(':').next())
+            .collect();
+        assert_eq!(named, SETS.into_iter().collect());
     }
 }

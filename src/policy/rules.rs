@@ -9,7 +9,9 @@ use super::{
     source::{PartnerSide, Sourced},
 };
 use crate::domain::id::PartnerCode;
-use cedar_policy::{ActionConstraint, Authorizer, Decision, Entities, PolicyId, PolicySet, Request};
+use cedar_policy::{
+    ActionConstraint, Authorizer, Decision, Entities, Policy, PolicyId, PolicySet, Request, ResourceConstraint, pst,
+};
 use std::{collections::HashMap, sync::Arc};
 
 /// Policies, cut by the action they apply to so that a decision looks at those few alone.
@@ -21,11 +23,12 @@ pub(super) struct Ruleset {
 
 impl Ruleset {
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Sourced> + Clone) -> Self {
+        let lean: Vec<(&Sourced, Policy)> = policies.clone().map(|sourced| (sourced, lean(&sourced.policy))).collect();
         let by_action = Action::ALL
             .iter()
             .map(|action| {
-                let applicable = policies.clone().filter(|sourced| applies(sourced, *action));
-                PolicySet::from_policies(applicable.map(|sourced| sourced.policy.clone()))
+                let applicable = lean.iter().filter(|(sourced, _)| applies(sourced, *action));
+                PolicySet::from_policies(applicable.map(|(_, policy)| policy.clone()))
                     .expect("identifiers were found to be unique within the file")
             })
             .collect();
@@ -131,10 +134,31 @@ fn unpermitted(action: Action, side: Side) -> Reason {
     Reason { side, policy: None, sentence: sentence.into() }
 }
 
+/// Whether a policy's scope admits the action and the kind of thing the action is done on.
 fn applies(sourced: &Sourced, action: Action) -> bool {
-    match sourced.policy.action_constraint() {
+    let about = match sourced.policy.action_constraint() {
         ActionConstraint::Any => true,
         ActionConstraint::Eq(only) => only.id().unescaped() == action.as_str(),
         ActionConstraint::In(some) => some.iter().any(|one| one.id().unescaped() == action.as_str()),
-    }
+    };
+    about
+        && match sourced.policy.resource_constraint() {
+            ResourceConstraint::Is(kind) => kind.to_string() == action.kind().as_str(),
+            _ => true,
+        }
+}
+
+/// The policy without what its place in a slice says already, and without the source positions that Cedar would carry along
+/// through every step of an evaluation. Unoptimised, this halved the cost of a decision.
+fn lean(policy: &Policy) -> Policy {
+    let rebuilt = || {
+        let mut body = policy.to_pst().ok()?.body().clone();
+        body.action = pst::ActionConstraint::Any;
+        if matches!(body.resource, pst::ResourceConstraint::Is(_)) {
+            body.resource = pst::ResourceConstraint::Any;
+        }
+        body.annotations.clear();
+        Policy::from_pst(pst::Policy::Static(body.try_into().ok()?)).ok()
+    };
+    rebuilt().unwrap_or_else(|| policy.clone())
 }

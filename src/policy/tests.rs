@@ -298,14 +298,14 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
     for set in [&mut proposal.assigned, &mut proposal.declared_clear, &mut proposal.reviewed, &mut proposal.conflicts] {
         set.extend(crowd.iter().cloned());
     }
-    assert_eq!(answers(&engine, &[officer.clone()], &proposal), before);
+    assert_eq!(answers(&engine, std::slice::from_ref(&officer), &proposal), before);
     let names = super::entities::Names::new();
     let told = names.world(&officer, Resource::Proposal(&proposal)).unwrap();
     let written = format!("{:?}", told.entities());
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");
 }
 
-/// Run with `--ignored --nocapture` in an optimised build; goal: under 50 µs.
+/// Run with `--ignored --nocapture`, optimised; the goal is 50 µs.
 #[test]
 #[ignore = "measures, and so depends on the machine"]
 fn one_decision_costs_little() {
