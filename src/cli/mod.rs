@@ -1,1 +1,3 @@
-//! (in preparation)
+//! The command line.
+
+pub mod dev_pki;
