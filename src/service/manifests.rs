@@ -47,6 +47,12 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     if act.now > deadline_at {
         return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
     }
+    let roles = &proposal.call.row.roles;
+    if let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) {
+        let fault =
+            "bears a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
+        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
+    }
     let signed = act.signed::<Manifest>(&body.manifest).await?;
     check_fits(&mut act, &proposal, &signed.statement).await?;
     let partner = act.me.id.partner().clone();
