@@ -38,11 +38,7 @@ impl FromStr for PartnerCode {
         let shaped = (2..=8).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
             && text.as_bytes()[0].is_ascii_uppercase();
-        if shaped {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(IdError::new(text, "a partner code such as `ISR`"))
-        }
+        if shaped { Ok(Self(text.to_owned())) } else { Err(IdError::new(text, "a partner code such as `ISR`")) }
     }
 }
 
@@ -297,7 +293,9 @@ mod tests {
     fn identifier_has_one_text_only() {
         let text = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
         assert_eq!(text.parse::<ProposalId>().unwrap().to_string(), text);
-        for other in [&text.to_lowercase(), "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "prop_01J9ZQ4N6M8V7X5T3R2P1K0HG", "prop_"] {
+        for other in
+            [&text.to_lowercase(), "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "prop_01J9ZQ4N6M8V7X5T3R2P1K0HG", "prop_"]
+        {
             assert!(other.parse::<ProposalId>().is_err(), "{other}");
         }
     }

@@ -115,7 +115,9 @@ impl AnchorFault {
                 "only constraints on DNS names and IP addresses can be honoured; ask the partner for a CA without \
                  others, for example a subordinate CA for this use"
             }
-            Self::CriticalExtension(_) => "ask the partner for a CA without it, for example a subordinate CA for this use",
+            Self::CriticalExtension(_) => {
+                "ask the partner for a CA without it, for example a subordinate CA for this use"
+            }
         }
     }
 }
@@ -306,11 +308,7 @@ pub(super) fn check_signature_algorithm(algorithm: &AlgorithmIdentifier<'_>) -> 
         };
         // The default of RFC 4055, when no hash is named, is SHA-1.
         let hash = parameters.hash_algorithm_oid();
-        let strong = [
-            oid!(2.16.840.1.101.3.4.2.1),
-            oid!(2.16.840.1.101.3.4.2.2),
-            oid!(2.16.840.1.101.3.4.2.3),
-        ];
+        let strong = [oid!(2.16.840.1.101.3.4.2.1), oid!(2.16.840.1.101.3.4.2.2), oid!(2.16.840.1.101.3.4.2.3)];
         return if strong.contains(hash) { Ok(()) } else { Err(AnchorFault::WeakSignature("RSASSA-PSS with SHA-1")) };
     }
     Err(AnchorFault::UnsupportedSignature(algorithm.algorithm.to_id_string()))

@@ -66,8 +66,8 @@ mod made {
     use super::*;
     use crate::http::test_pki::{Ca, day, instant_of_day};
     use rcgen::{
-        BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree,
-        IsCa, KeyUsagePurpose, NameConstraints,
+        BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+        GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,
     };
 
     fn check(change: impl FnOnce(&mut CertificateParams)) -> Result<Anchor, AnchorFault> {
@@ -90,7 +90,10 @@ mod made {
         assert_eq!(check(|params| params.key_usages.clear()), Err(AnchorFault::NoCertSign));
         let servers = vec![ExtendedKeyUsagePurpose::ServerAuth];
         assert_eq!(check(|params| params.extended_key_usages = servers), Err(AnchorFault::NotForClients));
-        assert_eq!(check(|params| params.distinguished_name = rcgen::DistinguishedName::new()), Err(AnchorFault::NoSubject));
+        assert_eq!(
+            check(|params| params.distinguished_name = rcgen::DistinguishedName::new()),
+            Err(AnchorFault::NoSubject)
+        );
     }
 
     #[test]

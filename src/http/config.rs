@@ -268,12 +268,8 @@ impl Config {
     }
 
     fn resolve(&mut self, base: &Path) {
-        let paths = [
-            &mut self.api.certificate,
-            &mut self.api.private_key,
-            &mut self.blobs.folder,
-            &mut self.policies.folder,
-        ];
+        let paths =
+            [&mut self.api.certificate, &mut self.api.private_key, &mut self.blobs.folder, &mut self.policies.folder];
         for path in paths.into_iter().chain(self.trust.crl_folder.as_mut()) {
             *path = base.join(&*path);
         }
@@ -349,7 +345,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(30),
-            stall: Duration::from_secs(60),
+            stall: Duration::from_mins(1),
             upload_bytes_per_second: 1024,
             header_bytes: 32 << 10,
             body_bytes: 1 << 20,
@@ -592,5 +588,29 @@ mod tests {
             ]
         );
         assert!(faults.iter().all(|fault| !fault.help.is_empty()));
+    }
+
+    #[cfg(all(unix, feature = "client"))]
+    #[test]
+    fn settings_that_work_have_no_fault_and_an_open_key_is_one() {
+        use crate::http::test_pki::{Ca, instant_of_day};
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let server = Ca::new("Server CA").server();
+        std::fs::write(path("c.pem"), &server.pem).unwrap();
+        std::fs::write(path("k.pem"), server.key.serialize_pem()).unwrap();
+        std::fs::create_dir(path("data")).unwrap();
+        std::fs::write(path("server.toml"), SMALL.replace("/policies", "data")).unwrap();
+        let config = Config::load(Some(&path("server.toml")), [], &[]).unwrap();
+        let mode = |mode| std::fs::set_permissions(path("k.pem"), PermissionsExt::from_mode(mode)).unwrap();
+        mode(0o600);
+        assert_eq!(config.validate(instant_of_day(1)), []);
+        mode(0o644);
+        let faults = config.validate(instant_of_day(1));
+        assert!(matches!(&faults[..], [ConfigFault { key: "api.private_key", .. }]), "{faults:?}");
+        mode(0o600);
+        let faults = config.validate(instant_of_day(101));
+        assert!(matches!(&faults[..], [ConfigFault { key: "api.certificate", .. }]), "{faults:?}");
     }
 }

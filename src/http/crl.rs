@@ -182,7 +182,8 @@ fn instant(seconds: i64) -> Result<Timestamp, CrlFault> {
     Timestamp::from_second(seconds).map_err(|_| CrlFault::Malformed("a date is out of range".into()))
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod tests {
     use super::*;
     use crate::http::test_pki::{Ca, day, instant_of_day};
@@ -204,10 +205,7 @@ mod tests {
         let list = ca.crl(&[7], day(30));
         let now = instant_of_day(1);
         assert_eq!(check_crls(&list, &[namesake.anchor()], now), Err(CrlFault::Foreign));
-        assert_eq!(
-            check_crls(&list, &[ca.anchor()], instant_of_day(30)),
-            Err(CrlFault::Expired(instant_of_day(30)))
-        );
+        assert_eq!(check_crls(&list, &[ca.anchor()], instant_of_day(30)), Err(CrlFault::Expired(instant_of_day(30))));
         assert_eq!(check_crls(b"", &[], now), Err(CrlFault::Empty));
         assert!(matches!(check_crls(&list[..40], &[], now), Err(CrlFault::Malformed(_))));
         assert!(matches!(check_crls(&ca.der, &[], now), Err(CrlFault::Malformed(_))));

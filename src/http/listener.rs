@@ -76,9 +76,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let gate = Gate { tls: Arc::clone(&tls), places: Arc::new(Semaphore::new(limits.requests)) };
-    let router = router
-        .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(middleware::from_fn_with_state(gate, let_through));
+    let router =
+        router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
         router: observe(router, ids),
         handshakes: Places::new(limits.handshakes, limits.handshakes),
@@ -162,13 +161,13 @@ impl Server {
             _ => Protocol::Http1,
         };
         let pace = Pace::new(protocol == Protocol::Http1, retire);
-        let Some(_place) = self.connections.take(Some(&peer.partner), &pace) else {
+        let Some(place) = self.connections.take(Some(&peer.partner), &pace) else {
             metrics::cut("full");
             return;
         };
         metrics::connections(self.connections.count());
         self.speak(stream, protocol, Some(peer), pace).await;
-        drop(_place);
+        drop(place);
         metrics::connections(self.connections.count());
     }
 
@@ -229,7 +228,6 @@ impl Server {
                 let mut http = http1::Builder::new();
                 // Time is kept by `Pace`, which can tell a slow header from an idle connection.
                 http.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(header_bytes);
-                http.max_buf_size(header_bytes.max(64 << 10));
                 drive(http.serve_connection(io, service), &pace, &self.limits).await
             }
             Protocol::Http2 => {
@@ -372,6 +370,7 @@ fn handshake_fault(error: &io::Error) -> &'static str {
     }
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 #[path = "listener_tests.rs"]
 mod tests;

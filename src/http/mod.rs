@@ -19,5 +19,6 @@ pub mod tls;
 pub mod trust;
 pub mod watch;
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod test_pki;

@@ -242,7 +242,10 @@ impl Registry {
                         fingerprint: Sha256::of(leaf),
                         not_after: read.not_after,
                         leaf_der: leaf.clone().into_owned(),
-                        recheck_at: anchor.crls_until.into_iter().fold(until.min(anchor.anchor.not_after), Timestamp::min),
+                        recheck_at: anchor
+                            .crls_until
+                            .into_iter()
+                            .fold(until.min(anchor.anchor.not_after), Timestamp::min),
                     });
                 }
                 Err(refusal) if refusal.rank() > farthest.rank() => farthest = refusal,
@@ -267,12 +270,15 @@ impl Registry {
         for partner in learnt {
             let old = self.partners.get(&partner.code).filter(|old| old.anchors == partner.anchors);
             let mut own = partner.faults;
-            if partner.crls.is_empty() && old.is_some_and(|old| old.crls_until.is_some()) {
+            if own.is_empty() && partner.crls.is_empty() && old.is_some_and(|old| old.crls_until.is_some()) {
                 own.push(TrustFault::CrlsGone { partner: partner.code.clone() });
             }
             let shares_key = faults.iter().any(|fault| fault.partner() == Some(&partner.code));
             let verifiers = if own.is_empty() && !shares_key {
-                PartnerVerifiers::build(&partner.code, partner.anchors, &partner.crls).map(Arc::new).map_err(|fault| own.push(fault)).ok()
+                PartnerVerifiers::build(&partner.code, partner.anchors, &partner.crls)
+                    .map(Arc::new)
+                    .map_err(|fault| own.push(fault))
+                    .ok()
             } else {
                 None
             };
@@ -327,7 +333,9 @@ impl TrustFault {
             Self::CrlsGone { .. } => {
                 "put the list back; or, if the partner no longer publishes one, restart the server"
             }
-            Self::Stray { .. } => "name the file or folder after an enrolled partner's code, such as `ISR.crl`, or remove it",
+            Self::Stray { .. } => {
+                "name the file or folder after an enrolled partner's code, such as `ISR.crl`, or remove it"
+            }
         }
     }
 }
@@ -342,7 +350,10 @@ struct Learnt {
 }
 
 impl Learnt {
-    fn gather(partners: Vec<PartnerTrust>, folder: Option<PathBuf>) -> Result<(Vec<Self>, Vec<TrustFault>), TrustError> {
+    fn gather(
+        partners: Vec<PartnerTrust>,
+        folder: Option<PathBuf>,
+    ) -> Result<(Vec<Self>, Vec<TrustFault>), TrustError> {
         let mut files = match folder {
             Some(folder) => CrlFiles::find(&folder).map_err(|error| TrustError::Folder { folder, error })?,
             None => CrlFiles::default(),
@@ -398,7 +409,8 @@ impl Learnt {
 fn shared_keys(partners: &[Learnt]) -> Vec<TrustFault> {
     let mut holders = HashMap::<Sha256, &PartnerCode>::new();
     let mut faults = Vec::new();
-    for (partner, anchor) in partners.iter().flat_map(|partner| partner.anchors.iter().map(move |a| (&partner.code, a))) {
+    for (partner, anchor) in partners.iter().flat_map(|partner| partner.anchors.iter().map(move |a| (&partner.code, a)))
+    {
         let holder = *holders.entry(anchor.spki_sha256).or_insert(partner);
         if holder != partner {
             for (partner, other) in [(partner, holder), (holder, partner)] {
@@ -440,7 +452,12 @@ struct AnchorVerifier {
 }
 
 impl AnchorVerifier {
-    fn build(partner: &PartnerCode, anchor: &Anchor, all: &[Anchor], crls: &[RevocationList]) -> Result<Self, TrustFault> {
+    fn build(
+        partner: &PartnerCode,
+        anchor: &Anchor,
+        all: &[Anchor],
+        crls: &[RevocationList],
+    ) -> Result<Self, TrustFault> {
         // While a CA renews its key, two anchors bear one name and each has its list; rustls would take the first list of
         // that name and fail on its signature. So a namesake's list is left to the namesake.
         let namesakes: Vec<_> =
@@ -453,7 +470,8 @@ impl AnchorVerifier {
         // refuses its leaves as of unknown status instead of letting them through unlooked.
         let lists = if own.is_empty() { crls.iter().collect() } else { own };
         let mut roots = RootCertStore::empty();
-        let malformed = |fault: String| TrustFault::Anchor { partner: partner.clone(), fault: AnchorFault::Malformed(fault) };
+        let malformed =
+            |fault: String| TrustFault::Anchor { partner: partner.clone(), fault: AnchorFault::Malformed(fault) };
         roots.add(anchor.der.clone()).map_err(|error| malformed(error.to_string()))?;
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .with_crls(lists.iter().map(|list| list.der.clone()))
@@ -470,7 +488,12 @@ impl AnchorVerifier {
         Ok(Self { anchor: anchor.clone(), verifier, crls_until })
     }
 
-    fn accepts(&self, leaf: &CertificateDer<'_>, presented: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Refusal> {
+    fn accepts(
+        &self,
+        leaf: &CertificateDer<'_>,
+        presented: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         // Clients often send the anchor along; it does not count.
         let presented: Vec<_> = presented.iter().filter(|der| ***der != *self.anchor.der).cloned().collect();
         let limit = self.anchor.path_len.map_or(MAX_INTERMEDIATES, |limit| limit as usize);
@@ -508,6 +531,7 @@ pub(super) fn unix(now: Timestamp) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(now.as_second().try_into().unwrap_or(0)))
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 #[path = "trust_tests.rs"]
 mod tests;

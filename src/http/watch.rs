@@ -98,7 +98,7 @@ impl Hangup {
             None => None,
         };
         if heard.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
     async fn another_source_is_heard() {
         let (change, changes) = mpsc::channel(1);
         change.send(()).await.unwrap();
-        let watch = Watch::new(Vec::new(), Duration::from_secs(3600));
+        let watch = Watch::new(Vec::new(), Duration::from_hours(1));
         assert_eq!(first_cause(watch, true, changes).await, [Cause::Source]);
     }
 
