@@ -262,6 +262,7 @@ async fn no_session_is_ever_resumed() {
         let mut stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
         assert_eq!(ask(&mut stream, WHO).await.0, 200);
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(stream.get_ref().1.tls13_tickets_received(), 0, "nothing to resume from");
     }
 }
 
