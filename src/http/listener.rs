@@ -372,5 +372,4 @@ fn handshake_fault(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 #[cfg(feature = "client")]
-#[path = "listener_tests.rs"]
 mod tests;

@@ -15,6 +15,7 @@ use crate::{
         entry::EntryKind,
         id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug},
         proposal::{Listed, Status, check_document},
+        vault::VaultKind,
     },
     policy::{Action, Resource},
     sealing::header::HeaderCheck,
@@ -189,7 +190,7 @@ async fn admit(act: &mut Act<'_>, announced: &Announced) -> Result<Place> {
     if announced.size > act.exchange.document_limit {
         return Err(ServiceError::TooLarge { limit: act.exchange.document_limit });
     }
-    let kind = if party.is_some() { "staff" } else { "panel" };
+    let kind = if party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
     let found = vaults::of_proposal(&mut act.tx, announced.proposal).await?;
     let vault = found.into_iter().find(|vault| vault.kind == kind && vault.party == party);
     let vault = vault.ok_or_else(|| Refusal::ManifestMismatch {

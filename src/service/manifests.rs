@@ -13,6 +13,7 @@ use crate::{
         entry::EntryKind,
         id::{ProposalId, Sha256},
         proposal::{Listed, Status, Version, check_documents},
+        vault::VaultKind,
     },
     policy::{Action, Permit, Resource},
     sealing::statement::{Manifest, Signed},
@@ -214,7 +215,7 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     let vaults = vaults::of_proposal(&mut act.tx, proposal.row.id).await?;
     let held = documents::of_proposal(&mut act.tx, proposal.row.id).await?;
     for document in &manifest.documents {
-        let kind = if document.party.is_some() { "staff" } else { "panel" };
+        let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
         let vault = vaults.iter().find(|vault| vault.kind == kind && vault.party == document.party);
         if vault.is_none_or(|vault| vault.id != document.vault || vault.recipient != document.recipient) {
             return mismatch("a document names another vault than the one of its slot");

@@ -12,6 +12,7 @@ use crate::{
         call::Phase,
         entry::EntryKind,
         id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
+        vault::VaultKind,
     },
     policy::{Action, Resource},
     sealing::statement::ReviewStatement,
@@ -216,7 +217,7 @@ pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &S
         let fault = format!("it must say this proposal, call text and reviewer, revision {revision}, and these bytes");
         return Err(Refusal::Statement { fault }.into());
     }
-    if !vault_store::of_proposal(&mut act.tx, id).await?.iter().any(|vault| vault.kind == "deliberation") {
+    if !vault_store::of_proposal(&mut act.tx, id).await?.iter().any(|vault| vault.kind == VaultKind::Deliberation) {
         let fault = "an officer has not made the deliberation vault yet".to_owned();
         return Err(Refusal::WrapRefused { fault }.into());
     }
@@ -299,7 +300,7 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &s
     act.log(EntryKind::ReviewReopened, Subject::proposal(&proposal), &payload).await?;
     // The others' reviews close again until the own one is back in.
     for vault in vault_store::of_proposal(&mut act.tx, row.proposal).await? {
-        if vault.kind == "deliberation" {
+        if vault.kind == VaultKind::Deliberation {
             let deliberation = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
             vaults::remove_keys(&mut act, &deliberation, Subject::proposal(&proposal), vault.id, &row.reviewer).await?;
         }
