@@ -158,9 +158,15 @@ impl ListArgs {
     }
 }
 
-/// A list of the wire without pages.
-pub fn whole<T>(items: Vec<T>) -> Page<T> {
-    Page { items, next: None }
+/// A whole list in the shape of a page.
+#[derive(Debug, serde::Serialize)]
+pub struct Whole<'a, T> {
+    items: &'a [T],
+}
+
+/// A whole list in the shape of a page.
+pub fn whole<T>(items: &[T]) -> Whole<'_, T> {
+    Whole { items }
 }
 
 /// Words of a set, for a cell or a field.
@@ -196,6 +202,6 @@ mod tests {
         let list = fetch(&some).await;
         assert_eq!((list.items, list.next.as_deref()), (vec![0, 1, 2, 3, 4], Some("5")));
         let all = ListArgs { limit: 1, all: true, cursor: Some("2".into()) };
-        assert_eq!(fetch(&all).await, whole(vec![2, 3, 4, 5, 6]));
+        assert_eq!(fetch(&all).await, Page { items: vec![2, 3, 4, 5, 6], next: None });
     }
 }

@@ -74,7 +74,7 @@ pub async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
                 let fingerprint = partner.card_sha256.to_string();
                 table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pin, &fingerprint]);
             }
-            context.out.answer(&whole(partners), |screen| screen.table(&table, "no partners"))
+            context.out.answer(&whole(&partners), |screen| screen.table(&table, "no partners"))
         }
         PartnerCommand::Show { partner } => {
             let partner = client.api().partner(&partner).await?;

@@ -116,5 +116,5 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
 }
 
 fn cells(key: &MissingKey) -> [String; 3] {
-    [key.vault.to_string(), key.kind.clone(), key.holder.to_string()]
+    [key.vault.to_string(), key.kind.to_string(), key.holder.to_string()]
 }

@@ -61,7 +61,7 @@ pub fn run(args: DevPkiArgs, context: &Context) -> Result<()> {
         items.push(json!({ "partner": code, "members": partner.members.keys().collect::<Vec<_>>(),
             "card": card, "fingerprint": fingerprint }));
     }
-    context.out.answer(&whole(items), |screen| screen.table(&table, "nothing was made"))?;
+    context.out.answer(&whole(&items), |screen| screen.table(&table, "nothing was made"))?;
     context.out.note(&format!("written to {}; for development only", args.dir.display()));
     Ok(())
 }

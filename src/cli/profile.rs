@@ -85,7 +85,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
             let profiles = home.profiles()?;
             let profiles = profiles.iter().map(|name| home.profile(Some(name))).collect::<Result<Vec<_>, _>>()?;
             let items: Vec<Value> = profiles.iter().map(|profile| as_json(profile, chosen.as_deref())).collect();
-            context.out.answer(&whole(items), |screen| {
+            context.out.answer(&whole(&items), |screen| {
                 let mut table = Table::new(["NAME", "USED", "MEMBER", "SERVER"]);
                 for profile in &profiles {
                     let used = if chosen.as_ref() == Some(&profile.name) { "*" } else { "" };

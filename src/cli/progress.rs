@@ -1,9 +1,12 @@
 //! Shows how far long work is: a bar with bytes, speed and time left on a terminal, a line each tenth where nobody
 //! watches, a JSON line each tenth with `--json`; nothing with `--quiet`. Always on standard error.
 
-use super::output::{Out, Style};
+use super::{
+    output::{Out, Style},
+    table::size,
+};
 use crate::client::{Progress, Step};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::{Arc, Mutex};
 
 /// Shows the progress of one file.
@@ -38,7 +41,7 @@ impl Meter {
             let line = serde_json::json!({ "progress": { "step": step, "file": file, "done": done, "total": total } });
             self.out.stderr_json(&line);
         } else {
-            let line = format!("{step} {}: {} % of {}", self.label, tenths * 10, HumanBytes(total));
+            let line = format!("{step} {}: {} % of {}", self.label, tenths * 10, size(total));
             self.out.stderr_line(&[(Style::Dim, &line)]);
         }
     }

@@ -52,6 +52,20 @@ impl Table {
     }
 }
 
+/// A number of bytes in the unit that suits it: `370 B`, `25 MiB`, `1.5 GiB`.
+pub fn size(bytes: u64) -> String {
+    let (mut unit, mut units) = ("B", ["KiB", "MiB", "GiB", "TiB"].into_iter());
+    let mut tenths = u128::from(bytes) * 10;
+    while tenths >= 10_240 {
+        let Some(larger) = units.next() else { break };
+        (unit, tenths) = (larger, tenths / 1024);
+    }
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {unit}"),
+        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
+    }
+}
+
 /// `text` with spaces after it up to `width` columns of a terminal.
 pub(super) fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
@@ -60,6 +74,14 @@ pub(super) fn padded(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_said_in_the_unit_that_suits_them() {
+        let sizes = [(370, "370 B"), (25 << 20, "25 MiB"), (3 << 29, "1.5 GiB"), (1_048_575, "1023.9 KiB")];
+        for (bytes, said) in sizes {
+            assert_eq!(size(bytes), said);
+        }
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -37,8 +37,8 @@ impl Zone {
         if self.is_utc(at) {
             return format!("{utc} UTC");
         }
-        let here = at.to_zoned(self.zone.clone());
-        let same_day = here.date() == at.to_zoned(TimeZone::UTC).date();
+        let here = at.to_zoned_datetime(self.zone.clone());
+        let same_day = here.date() == at.to_zoned_datetime(TimeZone::UTC).date();
         let here = if same_day { here.strftime("%H:%M").to_string() } else { in_zone(at, &self.zone) };
         format!("{utc} UTC ({here} {})", self.name)
     }
@@ -108,14 +108,14 @@ pub fn instant(text: &str) -> Result<Timestamp> {
 }
 
 fn in_zone(at: Timestamp, zone: &TimeZone) -> String {
-    let zoned = at.to_zoned(zone.clone());
+    let zoned = at.to_zoned_datetime(zone.clone());
     // Seconds are shown where there are any: a deadline of 17:00:30 must not look like 17:00.
     let format = if zoned.second() == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" };
     zoned.strftime(format).to_string()
 }
 
 fn with_offset(at: Timestamp, zone: &TimeZone) -> String {
-    format!("{} {}", in_zone(at, zone), at.to_zoned(zone.clone()).strftime("%:z"))
+    format!("{} {}", in_zone(at, zone), at.to_zoned_datetime(zone.clone()).strftime("%:z"))
 }
 
 #[cfg(test)]

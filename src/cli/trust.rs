@@ -76,7 +76,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::List => {
             let pins = home.pins()?;
             let items: Vec<Value> = pins.iter().map(as_json).collect();
-            context.out.answer(&whole(items), |screen| {
+            context.out.answer(&whole(&items), |screen| {
                 let mut table = Table::new(["PARTNER", "NAME", "ZONE", "FINGERPRINT"]);
                 for Pinned { card, fingerprint } in &pins {
                     table.row([card.code.to_string(), card.name.clone(), card.zone.clone(), fingerprint.to_string()]);
