@@ -150,9 +150,9 @@ impl Api {
         self.read(&format!("/v1/calls/{id}/vault")).await
     }
 
-    /// Assigns reviewers, all or none; an answer that is not accepted is no error, its lines say what stands against it.
+    /// Assigns reviewers, all or none; what stood against which line is in the `faults` of the problem or the dry run.
     pub async fn assign(&self, id: CallId, body: &Assign) -> Result<Assigned> {
-        self.transport.send_bulk(&format!("/v1/calls/{id}/assignments"), body).await
+        self.write(Method::POST, &format!("/v1/calls/{id}/assignments"), body).await
     }
 
     // proposals
@@ -328,7 +328,12 @@ impl Api {
         self.transport.get(path, &[]).await.map(|tagged| tagged.body)
     }
 
-    async fn write<T: DeserializeOwned>(&self, method: Method, path: &str, body: &(impl Serialize + Sync)) -> Result<T> {
+    async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T> {
         self.transport.send(method, path, Some(body), None).await.map(|tagged| tagged.body)
     }
 

@@ -135,7 +135,10 @@ impl ClientError {
 
 impl From<StatementError> for ClientError {
     fn from(error: StatementError) -> Self {
-        Self::unverified(error.to_string(), "do not go on; tell the call's officers and your partner's registrar what you saw")
+        Self::unverified(
+            error.to_string(),
+            "do not go on; tell the call's officers and your partner's registrar what you saw",
+        )
     }
 }
 
@@ -143,13 +146,15 @@ impl From<SealError> for ClientError {
     fn from(error: SealError) -> Self {
         let what = error.to_string();
         match error {
-            SealError::Digest { .. } | SealError::Damaged | SealError::Shape(_) => {
-                Self::unverified(what, "nothing was written; fetch it again, and if it stays so tell the call's officers")
-            }
+            SealError::Digest { .. } | SealError::Damaged | SealError::Shape(_) => Self::unverified(
+                what,
+                "nothing was written; fetch it again, and if it stays so tell the call's officers",
+            ),
             SealError::Truncated => Self::Transport { what, help: "nothing was written; try again".into() },
-            SealError::NoMatchingIdentity => {
-                Self::local(what, "check `identities` of the profile; after a change of keys ask for the keys to be wrapped anew")
-            }
+            SealError::NoMatchingIdentity => Self::local(
+                what,
+                "check `identities` of the profile; after a change of keys ask for the keys to be wrapped anew",
+            ),
             SealError::PluginMissing { .. } => Self::local(what, "install the plugin and try again"),
             SealError::Exists(_) => Self::usage(what, "nothing is ever overwritten"),
             _ => Self::local(what, "check the file and your identities"),

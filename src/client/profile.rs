@@ -67,9 +67,8 @@ impl Home {
             .or_else(|| variable(HOME_VARIABLE))
             .or_else(|| variable("XDG_CONFIG_HOME").map(|base| base.join("entente")))
             .or_else(|| variable("HOME").map(|base| base.join(".config").join("entente")));
-        root.map(|root| Self { root }).ok_or_else(|| {
-            ClientError::usage("there is no home folder to keep profiles in", "set `ENTENTE_HOME`")
-        })
+        root.map(|root| Self { root })
+            .ok_or_else(|| ClientError::usage("there is no home folder to keep profiles in", "set `ENTENTE_HOME`"))
     }
 
     /// The folder itself.
@@ -98,7 +97,10 @@ impl Home {
             text => text.map_err(|error| ClientError::io("read", &path, &error))?,
         };
         let profile: Profile = toml::from_str(&text).map_err(|error| {
-            ClientError::local(format!("`{}` is malformed: {error}", path.display()), "mend the file or add the profile anew")
+            ClientError::local(
+                format!("`{}` is malformed: {error}", path.display()),
+                "mend the file or add the profile anew",
+            )
         })?;
         Ok(Profile { name, ..profile })
     }
@@ -233,7 +235,10 @@ impl Home {
         if shaped {
             Ok(self.root.join("profiles").join(format!("{name}.toml")))
         } else {
-            Err(ClientError::usage(format!("`{name}` is no name of a profile"), "take letters, digits, `.`, `_` and `-`"))
+            Err(ClientError::usage(
+                format!("`{name}` is no name of a profile"),
+                "take letters, digits, `.`, `_` and `-`",
+            ))
         }
     }
 

@@ -104,7 +104,7 @@ impl Transport {
 
     /// Reads.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<Tagged<T>> {
-        let answer = self.json(|| Ok(self.request(Method::GET, path).query(query))).await?;
+        let answer = self.whole(|| Ok(self.request(Method::GET, path).query(query))).await?;
         answer.read()
     }
 
@@ -138,13 +138,6 @@ impl Transport {
         self.act(method, path, body, if_match).await.map(drop)
     }
 
-    /// Does something; an answer of status 422 that is no problem is given too. For answers line by line.
-    pub async fn send_bulk<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T> {
-        let key = self.new_key();
-        let build = || Ok(self.request(Method::POST, path).json(body).header(IDEMPOTENCY_KEY, &key));
-        self.whole(build, true).await?.read().map(|tagged| tagged.body)
-    }
-
     /// Sends a sealed file.
     pub async fn upload<T: DeserializeOwned>(
         &self,
@@ -166,7 +159,7 @@ impl Transport {
             let request = request.header(MEDIA_TYPE, upload.media_type).header(IDEMPOTENCY_KEY, upload.idempotency_key);
             Ok(request.body(Body::wrap_stream(pieces)))
         };
-        self.whole(build, false).await?.read().map(|tagged| tagged.body)
+        self.whole(build).await?.read().map(|tagged| tagged.body)
     }
 
     /// Fetches bytes and hands each piece to `take`. When the connection breaks it is taken up where it stopped.
@@ -181,7 +174,7 @@ impl Transport {
                 let request = self.http.get(self.address(path)).header(header::ACCEPT, AGE_MEDIA_TYPE);
                 Ok(if received > 0 { request.header(header::RANGE, format!("bytes={received}-")) } else { request })
             };
-            let mut response = self.answered(build, false).await?;
+            let mut response = self.answered(build).await?;
             if received > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
                 return Err(ClientError::Transport {
                     what: "the exchange does not go on where the download stopped".into(),
@@ -216,7 +209,7 @@ impl Transport {
         if_match: Option<&str>,
     ) -> Result<Whole> {
         let key = self.new_key();
-        self.json(|| {
+        self.whole(|| {
             let mut request = self.request(method.clone(), path).header(IDEMPOTENCY_KEY, &key);
             if let Some(tag) = if_match {
                 request = request.header(header::IF_MATCH, tag);
@@ -238,15 +231,11 @@ impl Transport {
         self.http.request(method, self.address(path)).header(header::ACCEPT, accept).timeout(PATIENCE)
     }
 
-    async fn json(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Whole> {
-        self.whole(build, false).await
-    }
-
     /// Tries until there is a whole answer.
-    async fn whole(&self, build: impl Fn() -> Result<RequestBuilder>, bulk: bool) -> Result<Whole> {
+    async fn whole(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Whole> {
         let mut broken = 0;
         loop {
-            let response = self.answered(&build, bulk).await?;
+            let response = self.answered(&build).await?;
             let headers = response.headers().clone();
             match body(response).await {
                 Ok(Some(body)) => return Ok(Whole { headers, body }),
@@ -266,7 +255,7 @@ impl Transport {
     }
 
     /// Tries until there is an answer, and makes an error of a refusal.
-    async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>, bulk: bool) -> Result<Response> {
+    async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Response> {
         let (mut broken, mut waited) = (0, false);
         loop {
             let error = match build()?.send().await {
@@ -276,9 +265,6 @@ impl Transport {
                         waited = true;
                         tokio::time::sleep(wait).await;
                         continue;
-                    }
-                    if bulk && response.status() == StatusCode::UNPROCESSABLE_ENTITY && !is_problem(&response) {
-                        return Ok(response);
                     }
                     return Err(refusal(response).await);
                 }
@@ -300,7 +286,10 @@ impl Transport {
                 ClientError::Problem { problem, request_id: None }
             }
             Some(rustls::Error::InvalidCertificate(fault)) => ClientError::unverified(
-                format!("the certificate of `{}` is not what the profile's `server_ca` vouches for: {fault}", self.server),
+                format!(
+                    "the certificate of `{}` is not what the profile's `server_ca` vouches for: {fault}",
+                    self.server
+                ),
                 "check `server` and `server_ca` of the profile with the host's operator; nothing was sent",
             ),
             _ => ClientError::Transport {
@@ -339,7 +328,8 @@ fn tls(profile: &Profile) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for path in &profile.server_ca {
         for certificate in certificates(path)? {
-            let unusable = |error| ClientError::local(format!("`{}`: {error}", path.display()), "give a CA certificate");
+            let unusable =
+                |error| ClientError::local(format!("`{}`: {error}", path.display()), "give a CA certificate");
             roots.add(certificate).map_err(unusable)?;
         }
     }
@@ -390,6 +380,7 @@ async fn refusal(response: Response) -> ClientError {
         status: status.as_u16(),
         detail: format!("something answered with status {} in another way than an exchange does", status.as_u16()),
         remedy: "check `server` of the profile: there may be a proxy in between".into(),
+        faults: Vec::new(),
     });
     ClientError::Problem { problem: Box::new(problem), request_id }
 }
