@@ -69,7 +69,7 @@ pub struct Load {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "scope", required = true, multiple = false, args = ["proposal", "call"])]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
 pub struct List {
     /// The proposal
     proposal: Option<ProposalId>,
@@ -104,32 +104,27 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
 
 async fn assign(client: &Client, context: &Context, call: CallId, body: Assign) -> Result<()> {
     let answer = client.api().assign(call, &body).await?;
-    let Assigned { dry_run, accepted, lines } = &answer;
+    let Assigned { dry_run, accepted, faults } = &answer;
     context.out.answer(&answer, |screen| {
-        let mut table = Table::new(["PROPOSAL", "REVIEWER", "ACCEPTED", "WHY NOT"]);
-        for line in lines {
-            let why = line.detail.clone().or_else(|| line.problem.clone()).unwrap_or_default();
-            let accepted = if line.accepted { "yes" } else { "NO" };
-            table.row([line.proposal.to_string(), line.reviewer.to_string(), accepted.to_owned(), why]);
+        let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", if *dry_run { "POSSIBLE" } else { "ASSIGNED" }]);
+        for (at, Pair { proposal, reviewer }) in (1..).zip(&body.assignments) {
+            let fault = faults.iter().find(|fault| fault.line == at);
+            let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
+            table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
         }
         screen.table(&table, "no assignments");
     })?;
-    let refused = lines.iter().filter(|line| !line.accepted).count();
-    match (*accepted, *dry_run) {
-        (false, _) => {
-            let message = format!("{refused} of {} lines cannot be done, so nothing was", lines.len());
-            let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
-            Err(error.help("mend those lines and load the file again"))
-        }
-        (true, true) => {
-            context.out.note("dry run: nothing was done; every line can be");
-            Ok(())
-        }
-        (true, false) => {
-            context.out.note(&format!("give them the keys: entente key share --call {call}"));
-            Ok(())
-        }
+    if !faults.is_empty() {
+        let message = format!("{} of {} lines cannot be done", faults.len(), body.assignments.len());
+        let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
+        return Err(error.help("mend those lines: without a dry run it is all or nothing"));
     }
+    if *dry_run {
+        context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));
+    } else {
+        context.out.note(&format!("give them the keys: entente key share --call {call}"));
+    }
+    Ok(())
 }
 
 async fn list(client: &Client, context: &Context, proposal: Option<ProposalId>, call: Option<CallId>) -> Result<()> {

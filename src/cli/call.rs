@@ -167,7 +167,7 @@ pub enum RoleCommand {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "roles", required = true, multiple = false, args = ["role", "none"])]
+#[command(group = clap::ArgGroup::new("roles").required(true).args(["role", "none"]))]
 pub struct RoleSet {
     /// The call
     call: CallId,

@@ -36,7 +36,7 @@ call can lift it. The organisations concerned are in `entente proposal show`.")]
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["none", "ground"])]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["none", "ground"]))]
 pub struct Declare {
     /// The proposal
     proposal: ProposalId,

@@ -95,6 +95,9 @@ impl CliError {
             return out.stderr_json(&body);
         }
         out.stderr_line(&[(Style::Red, "error: "), (Style::Plain, &self.message)]);
+        for fault in self.problem.iter().flat_map(|problem| &problem.faults) {
+            out.stderr_line(&[(Style::Plain, &format!("       line {}: {}", fault.line, fault.detail))]);
+        }
         if let Some(help) = &self.help {
             out.stderr_line(&[(Style::Dim, "help:  "), (Style::Plain, help)]);
         }

@@ -34,7 +34,7 @@ that reviews are sealed to.")]
 }
 
 #[derive(Debug, Args)]
-#[group(id = "scope", required = true, multiple = false, args = ["proposal", "call"])]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
 pub struct Share {
     /// The proposal
     proposal: Option<ProposalId>,

@@ -33,7 +33,7 @@ Give the public key (recipient) that is printed to your partner's registrar.")]
 }
 
 #[derive(Debug, Args)]
-#[group(id = "protection", required = true, multiple = false, args = ["plain", "passphrase"])]
+#[command(group = clap::ArgGroup::new("protection").required(true).args(["plain", "passphrase"]))]
 pub struct New {
     /// Where to write it; never over an existing file [default: identity.age or identity.key in the home folder]
     #[arg(long, short, value_name = "FILE")]
