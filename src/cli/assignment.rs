@@ -79,7 +79,7 @@ pub struct List {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     match command {
         Command::Add { proposal, reviewer, dry_run } => {

@@ -49,16 +49,16 @@ pub struct Declare {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     match command {
         Command::Declare(Declare { proposal, ground, none: _ }) => {
             client.declare(proposal, ground).await?;
             match ground {
                 None => context.out.done(&format!("declared that you have no conflict with {proposal}")),
-                Some(ground) => {
-                    context.out.done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on"))
-                }
+                Some(ground) => context
+                    .out
+                    .done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on")),
             }
         }
         Command::Lift { proposal, member, reason: why } => {

@@ -130,10 +130,7 @@ pub struct ListArgs {
 
 impl ListArgs {
     /// Fetches page after page until there is enough.
-    pub async fn collect<T>(
-        &self,
-        fetch: impl AsyncFn(Paging) -> crate::client::Result<Page<T>>,
-    ) -> Result<Page<T>> {
+    pub async fn collect<T>(&self, fetch: impl AsyncFn(Paging) -> crate::client::Result<Page<T>>) -> Result<Page<T>> {
         let mut list = Page { items: Vec::new(), next: self.cursor.clone() };
         loop {
             let had = u32::try_from(list.items.len()).unwrap_or(u32::MAX);
@@ -160,22 +157,22 @@ impl ListArgs {
 
 /// A whole list in the shape of a page.
 #[derive(Debug, serde::Serialize)]
-pub struct Whole<'a, T> {
+pub(super) struct Whole<'a, T> {
     items: &'a [T],
 }
 
 /// A whole list in the shape of a page.
-pub fn whole<T>(items: &[T]) -> Whole<'_, T> {
+pub(super) fn whole<T>(items: &[T]) -> Whole<'_, T> {
     Whole { items }
 }
 
 /// Words of a set, for a cell or a field.
-pub fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// Text or a usage error: reasons are needed where they are asked for.
-pub fn reason(text: &str) -> Result<&str> {
+pub(super) fn reason(text: &str) -> Result<&str> {
     let text = text.trim();
     if text.is_empty() {
         return Err(CliError::usage("the reason is empty").help("say why; it is logged and shown to those concerned"));

@@ -42,7 +42,7 @@ The first signature proposes the outcome; the others must say the same. With the
 }
 
 /// Runs the command.
-pub async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
     match command {

@@ -23,7 +23,9 @@ pub enum PartnerCommand {
     #[command(after_help = "Examples:\n  entente partner list")]
     List,
     /// Show a partner
-    #[command(after_help = "Examples:\n  entente partner show ISR\n  entente --json partner show ISR | jq -r .card > isr-card.json")]
+    #[command(
+        after_help = "Examples:\n  entente partner show ISR\n  entente --json partner show ISR | jq -r .card > isr-card.json"
+    )]
     Show {
         /// Its code
         partner: PartnerCode,
@@ -31,7 +33,7 @@ pub enum PartnerCommand {
 }
 
 /// Shows whom the exchange takes the caller for.
-pub async fn me(context: &Context) -> Result<()> {
+pub(super) async fn me(context: &Context) -> Result<()> {
     let client = context.client()?;
     let me = client.api().me().await?;
     let zone = context.zone()?;
@@ -62,7 +64,7 @@ fn warn_about(context: &Context, me: &Me) {
 }
 
 /// Runs a `partner` command.
-pub async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
+pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
     let (client, home) = (context.client()?, context.home()?);
     match command {
         PartnerCommand::List => {

@@ -54,7 +54,7 @@ pub struct Show {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::New(args) => new(&args, context),
         Command::Show(args) => show(&args, context),
@@ -100,8 +100,9 @@ fn show(args: &Show, context: &Context) -> Result<()> {
     }
     let mut shown = Vec::new();
     for file in &files {
-        let keyring = Keyring::load(file, &context.keyboard())
-            .map_err(|error| CliError::failed(error).help("see `entente keys --help` for what can serve as an identity"))?;
+        let keyring = Keyring::load(file, &context.keyboard()).map_err(|error| {
+            CliError::failed(error).help("see `entente keys --help` for what can serve as an identity")
+        })?;
         shown.push((file.display().to_string(), keyring.recipients().to_vec()));
     }
     let answer: Vec<_> =

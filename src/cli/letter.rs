@@ -57,7 +57,7 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
     match command {

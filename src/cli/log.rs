@@ -49,7 +49,7 @@ struct Reader {
 }
 
 /// Runs the command.
-pub async fn run(args: LogArgs, context: &Context) -> Result<()> {
+pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
     let fetch = async |paging: Paging| client.api().entries(&paging).await;

@@ -241,18 +241,17 @@ mod tests {
     fn examples_of_the_help_are_commands_that_parse() {
         fn walk(command: &clap::Command, found: &mut Vec<String>) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let help = help.replace("\\\n", " ");
+            let pieces: Vec<&str> = help.split("\\\n").map(str::trim_start).collect();
+            let help = pieces.join("");
             found.extend(help.lines().map(str::trim).filter(|line| line.starts_with("entente ")).map(str::to_owned));
             command.get_subcommands().for_each(|sub| walk(sub, found));
         }
         let mut found = Vec::new();
         walk(&Cli::command(), &mut found);
         assert!(found.len() > 60, "{} examples", found.len());
-        for example in found {
-            if let Err(error) = Cli::try_parse_from(words(&example)) {
-                panic!("{example}\n{error}");
-            }
-        }
+        let faults = found.iter().filter_map(|example| Some((example, Cli::try_parse_from(words(example)).err()?)));
+        let faults: Vec<String> = faults.map(|(example, error)| format!("{example}\n{error}")).collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
 
     /// The words of an example, up to a pipe, a redirection or a remark two spaces away.

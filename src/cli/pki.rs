@@ -33,7 +33,7 @@ pub struct DevPkiArgs {
 }
 
 /// Runs the command.
-pub fn run(args: DevPkiArgs, context: &Context) -> Result<()> {
+pub(super) fn run(args: DevPkiArgs, context: &Context) -> Result<()> {
     let mut spec = Spec::usual(context.now(), args.days)?;
     spec.server_names.extend(args.server_name);
     if !args.member.is_empty() {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 /// Shows the progress of one file.
 #[derive(Debug)]
-pub struct Meter {
+pub(super) struct Meter {
     out: Out,
     label: String,
     interrupted: Arc<Interrupted>,
@@ -31,7 +31,7 @@ struct Shown {
 
 impl Meter {
     /// A meter for the file that people know as `label`.
-    pub fn new(out: &Out, label: impl Into<String>, interrupted: &Arc<Interrupted>) -> Self {
+    pub(super) fn new(out: &Out, label: impl Into<String>, interrupted: &Arc<Interrupted>) -> Self {
         Self { out: out.clone(), label: label.into(), interrupted: interrupted.clone(), shown: Mutex::default() }
     }
 
@@ -132,7 +132,10 @@ mod tests {
         let (out, _, stderr) = Out::captured(true);
         Meter::new(&out, "a.pdf", &Arc::default()).update(Step::Sealing, 500, 1000);
         let line: serde_json::Value = serde_json::from_str(&stderr.text()).unwrap();
-        assert_eq!((line["progress"]["done"].as_u64(), line["progress"]["step"].as_str()), (Some(500), Some("sealing")));
+        assert_eq!(
+            (line["progress"]["done"].as_u64(), line["progress"]["step"].as_str()),
+            (Some(500), Some("sealing"))
+        );
     }
 
     #[test]

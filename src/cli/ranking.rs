@@ -31,7 +31,7 @@ pub struct RankingArgs {
 }
 
 /// Runs the command.
-pub async fn run(args: RankingArgs, context: &Context) -> Result<()> {
+pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     let client = context.client()?;
     let criteria = client.call(args.call).await?.rules.criteria.clone();
     let ranking = client.ranking(args.call).await?;

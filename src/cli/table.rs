@@ -53,7 +53,7 @@ impl Table {
 }
 
 /// A number of bytes in the unit that suits it: `370 B`, `25 MiB`, `1.5 GiB`.
-pub fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let (mut unit, mut units) = ("B", ["KiB", "MiB", "GiB", "TiB"].into_iter());
     let mut tenths = u128::from(bytes) * 10;
     while tenths >= 10_240 {
@@ -92,7 +92,12 @@ mod tests {
         let lines = table.lines(str::to_owned);
         assert_eq!(
             lines,
-            ["ID      NAME      TOTAL", "a       연구재단    4.5", "longer  x            12", "b       -             -"]
+            [
+                "ID      NAME      TOTAL",
+                "a       연구재단    4.5",
+                "longer  x            12",
+                "b       -             -"
+            ]
         );
     }
 }

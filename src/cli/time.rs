@@ -63,14 +63,14 @@ impl Zone {
 }
 
 /// How long until `at`, in the two largest units: `3 d 4 h left`, or how long ago it was.
-pub fn left(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.as_second() - now.as_second();
     let span = span(seconds.unsigned_abs());
     if seconds >= 0 { format!("{span} left") } else { format!("{span} ago") }
 }
 
 /// A span of time in its two largest units.
-pub fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
@@ -84,7 +84,7 @@ pub fn span(seconds: u64) -> String {
 ///
 /// # Errors
 /// When it is neither, or when the local time does not exist or exists twice in that zone.
-pub fn instant(text: &str) -> Result<Timestamp> {
+pub(super) fn instant(text: &str) -> Result<Timestamp> {
     let text = text.trim();
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
@@ -144,10 +144,7 @@ mod tests {
     fn instant_is_shown_in_both_zones_with_the_date_when_it_differs() {
         let at = at("2026-04-01T15:00:00Z");
         assert_eq!(Zone::named("Europe/London").unwrap().both(at), "2026-04-01 15:00 UTC (16:00 Europe/London)");
-        assert_eq!(
-            Zone::named("Asia/Seoul").unwrap().both(at),
-            "2026-04-01 15:00 UTC (2026-04-02 00:00 Asia/Seoul)"
-        );
+        assert_eq!(Zone::named("Asia/Seoul").unwrap().both(at), "2026-04-01 15:00 UTC (2026-04-02 00:00 Asia/Seoul)");
         assert_eq!(Zone::utc().both(at), "2026-04-01 15:00 UTC");
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// A commented call to fill in.
-pub const EXAMPLE: &str = include_str!("example.toml");
+pub(super) const EXAMPLE: &str = include_str!("example.toml");
 
 /// Longest file read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -23,7 +23,7 @@ const MAX_FILE: u64 = 1 << 20;
 ///
 /// # Errors
 /// When the file cannot be read, or is not a call's text.
-pub fn read(path: &Path) -> Result<CallText> {
+pub(super) fn read(path: &Path) -> Result<CallText> {
     let content = read_input(path, MAX_FILE)?;
     parse(&content)
         .map_err(|fault| CliError::usage(format!("`{}`: {fault}", path.display())).help("see `entente call example`"))
@@ -33,7 +33,7 @@ pub fn read(path: &Path) -> Result<CallText> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn value_of(content: &[u8]) -> Result<Value, String> {
+pub(crate) fn value_of(content: &[u8]) -> Result<Value, String> {
     let text = str::from_utf8(content).map_err(|_| "it is not text".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {

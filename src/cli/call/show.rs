@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
-pub fn call(context: &Context, call: &Call, with_text: bool) -> Result<()> {
+pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()> {
     let (zone, now) = (context.zone()?, context.now());
     let zones = context.zones_of(&call.text.eligible)?;
     context.out.answer(call, |screen| {
@@ -56,7 +56,7 @@ pub fn call(context: &Context, call: &Call, with_text: bool) -> Result<()> {
 ///
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
-pub fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
+pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
     let (zone, now): (Zone, _) = (context.zone()?, context.now());
     context.out.answer(calls, |screen| {
         let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);

@@ -74,7 +74,7 @@ struct Target {
 }
 
 /// Puts a document in.
-pub async fn put(
+pub(super) async fn put(
     context: &Context,
     client: &Client,
     proposal: ProposalId,
@@ -88,7 +88,7 @@ pub async fn put(
 }
 
 /// Puts the summary in, or shows it.
-pub async fn summary(
+pub(super) async fn summary(
     context: &Context,
     client: &Client,
     proposal: ProposalId,
@@ -105,7 +105,7 @@ pub async fn summary(
 }
 
 /// Sends again what interrupted uploads left.
-pub async fn resume(context: &Context, client: &Client, args: &Resume) -> Result<()> {
+pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) -> Result<()> {
     let mut records = client.interrupted_uploads()?;
     records.retain(|record| args.proposal.is_none_or(|proposal| record.proposal == proposal));
     if args.list {
@@ -134,12 +134,14 @@ pub async fn resume(context: &Context, client: &Client, args: &Resume) -> Result
 }
 
 /// Opens one document or all.
-pub async fn open(context: &Context, client: &Client, args: &Open) -> Result<()> {
+pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Result<()> {
     let all = targets(client, args).await?;
     let to_stdout = args.output.as_os_str() == "-";
     if args.slot.is_none() {
         if to_stdout {
-            return Err(CliError::usage("several documents cannot go to standard output").help("name a slot or a folder"));
+            return Err(
+                CliError::usage("several documents cannot go to standard output").help("name a slot or a folder")
+            );
         }
         return open_all(context, client, args, &all).await;
     }
@@ -166,7 +168,7 @@ pub async fn open(context: &Context, client: &Client, args: &Open) -> Result<()>
 }
 
 /// Verifies a version.
-pub async fn verify(context: &Context, client: &Client, args: &Verify) -> Result<()> {
+pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) -> Result<()> {
     let verified = client.manifest(args.proposal, args.version.version).await?;
     let folder = tempfile::tempdir()?;
     if args.fetch {

@@ -26,7 +26,7 @@ use serde_json::json;
 ///
 /// # Errors
 /// When the exchange cannot be asked, or standard output cannot be written.
-pub async fn one(context: &Context, client: &Client, proposal: &Proposal) -> Result<()> {
+pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal) -> Result<()> {
     let (zone, now) = (context.zone()?, context.now());
     let zones = context.zones_of(proposal.parties.keys())?;
     // Who may see the row but not read learns nothing about documents.
@@ -62,7 +62,7 @@ pub async fn one(context: &Context, client: &Client, proposal: &Proposal) -> Res
 ///
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
-pub fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
+pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
     let (zone, now) = (context.zone()?, context.now());
     context.out.answer(page, |screen| {
         let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "LEFT", "YOU"]);

@@ -29,7 +29,7 @@ pub struct SignArgs {
 }
 
 /// Shows what would be signed, asks at a terminal, signs.
-pub async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
+pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
     let plan = client.plan_signature(args.proposal).await?;
     if args.dry_run {
         let documents: Vec<_> = plan
