@@ -1,0 +1,148 @@
+//! Health, readiness and metrics for whoever runs this machine, on a loopback address and in the clear.
+//!
+//! Nothing here may tell content, names or identifiers: whoever can reach the machine can read it.
+
+use super::{config::Limits, listener};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, time::timeout};
+
+/// Parts that take longer are not ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether a part of the server can do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartReady {
+    /// `database`, `blobs`, `policies`.
+    pub part: &'static str,
+    pub ready: bool,
+    /// What is wrong, without content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+impl PartReady {
+    /// From a probe's outcome.
+    #[must_use]
+    pub fn from_result<E: std::fmt::Display>(part: &'static str, result: Result<(), E>) -> Self {
+        let fault = result.err().map(|error| error.to_string());
+        Self { part, ready: fault.is_none(), fault }
+    }
+}
+
+/// Asks every part whether it is ready.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<PartReady>> + Send + Sync>;
+
+/// The admin address is reachable from other machines, or is taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error("`{0}` is no loopback address, and the admin listener asks for no certificate")]
+    NotLoopback(SocketAddr),
+    #[error("cannot listen on `{address}`: {error}")]
+    Bind { address: SocketAddr, error: io::Error },
+}
+
+/// Opens the admin listener; anything but a loopback address is refused.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
+    if !address.ip().is_loopback() {
+        return Err(AdminError::NotLoopback(address));
+    }
+    TcpListener::bind(address).await.map_err(|error| AdminError::Bind { address, error })
+}
+
+/// `/healthz`, `/readyz` and `/metrics`.
+pub fn router(metrics: PrometheusHandle, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready).with_state(readiness))
+        .route("/metrics", get(figures).with_state(metrics))
+}
+
+/// Serves until `shutdown`.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
+    listener::serve_plain(listener, router, limits, shutdown).await;
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    parts: Vec<PartReady>,
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    let parts = timeout(PATIENCE, readiness()).await.unwrap_or_else(|_| {
+        let fault = Some(format!("no answer within {} seconds", PATIENCE.as_secs()));
+        vec![PartReady { part: "server", ready: false, fault }]
+    });
+    let ready = parts.iter().all(|part| part.ready);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, parts })).into_response()
+}
+
+async fn figures(State(metrics): State<PrometheusHandle>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http::Request};
+    use futures_util::FutureExt;
+    use tower::ServiceExt;
+
+    async fn get(readiness: Readiness, path: &str) -> (StatusCode, String) {
+        let recorder = crate::http::metrics::recorder();
+        metrics::with_local_recorder(&recorder, || crate::http::metrics::handshake("ok"));
+        let router = router(recorder.handle(), readiness);
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn parts(fault: Option<&'static str>) -> Readiness {
+        Arc::new(move || {
+            let database = PartReady::from_result("database", fault.map_or(Ok(()), Err));
+            async move { vec![database, PartReady::from_result("blobs", Ok::<_, String>(()))] }.boxed()
+        })
+    }
+
+    #[tokio::test]
+    async fn ready_only_when_every_part_is() {
+        assert_eq!(get(parts(None), "/readyz").await.0, 200);
+        let (status, body) = get(parts(Some("disk full")), "/readyz").await;
+        assert_eq!(status, 503);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["parts"][0]["fault"], "disk full");
+        assert_eq!(body["parts"][1]["ready"], true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn part_that_hangs_is_not_ready() {
+        let (status, body) = get(Arc::new(|| std::future::pending().boxed()), "/readyz").await;
+        assert_eq!(status, 503);
+        assert!(body.contains("no answer within 2 seconds"));
+    }
+
+    #[tokio::test]
+    async fn health_and_metrics_answer() {
+        assert_eq!(get(parts(None), "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+        let (_, text) = get(parts(None), "/metrics").await;
+        assert!(text.contains("entente_handshakes_total{outcome=\"ok\"} 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn only_a_loopback_address_is_opened() {
+        assert!(matches!(bind(([0, 0, 0, 0], 0).into()).await, Err(AdminError::NotLoopback(_))));
+        assert!(bind(([127, 0, 0, 1], 0).into()).await.is_ok());
+    }
+}

@@ -1,0 +1,484 @@
+//! What the operator decides: the server's settings, from a file, then the environment, then flags.
+//!
+//! An unknown key is refused with its full path, because a misspelt limit that is silently ignored is no limit. Nothing
+//! here opens a socket or a database; [`Config::validate`] looks at what the settings point to and reports every fault at
+//! once. The database URL may hold a password and is never shown.
+
+use super::tls::{CertificateFiles, ServerCertificate};
+use crate::domain::id::PartnerCode;
+use config::{ConfigError as Cause, FileFormat};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+/// All settings of a server. Relative paths have been resolved against the folder of the configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The partner that operates this host.
+    #[serde(deserialize_with = "from_text")]
+    pub host: PartnerCode,
+    pub api: Api,
+    #[serde(default)]
+    pub admin: Admin,
+    pub database: Database,
+    pub blobs: Blobs,
+    pub policies: Policies,
+    #[serde(default)]
+    pub trust: TrustFolders,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// `[api]`: the mutual-TLS listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// PEM file with the server's certificate, the leaf first, then its intermediates.
+    pub certificate: PathBuf,
+    /// PEM file with the private key of that leaf.
+    pub private_key: PathBuf,
+}
+
+/// `[admin]`: health, readiness and metrics, in the clear, so on a loopback address only.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+/// `[database]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: DatabaseUrl,
+}
+
+/// `sqlite://path` or `postgres://…`. Its `Debug` hides everything but the scheme.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+/// `[blobs]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blobs {
+    /// Folder for sealed documents; made on first start.
+    pub folder: PathBuf,
+}
+
+/// `[policies]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policies {
+    /// Folder with the schema, the guardrails and each partner's policies.
+    pub folder: PathBuf,
+}
+
+/// `[trust]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFolders {
+    /// Folder with revocation lists: `<CODE>.pem`, `<CODE>.crl` or any files in `<CODE>/`.
+    pub crl_folder: Option<PathBuf>,
+}
+
+/// `[limits]`. Times are seconds in the file and may have a fraction; sizes are bytes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections with an accepted certificate. When full, the one longest without a request gives way.
+    pub connections: usize,
+    /// The same, for one partner.
+    pub connections_per_partner: usize,
+    /// Handshakes under way. When full, the oldest gives way.
+    pub handshakes: usize,
+    /// Requests being answered; one more gets 503 with `Retry-After`.
+    pub requests: usize,
+    /// For the whole TLS handshake.
+    #[serde(rename = "handshake_seconds", deserialize_with = "seconds")]
+    pub handshake: Duration,
+    /// From the first byte of a request to the end of its header; also for the first request of a new connection.
+    #[serde(rename = "header_seconds", deserialize_with = "seconds")]
+    pub header: Duration,
+    /// Between two requests on one connection; also between two pieces of a body.
+    #[serde(rename = "idle_seconds", deserialize_with = "seconds")]
+    pub idle: Duration,
+    /// With requests open and no piece of a body moving either way.
+    #[serde(rename = "stall_seconds", deserialize_with = "seconds")]
+    pub stall: Duration,
+    /// Slowest average at which a body may arrive, in bytes a second, once `idle_seconds` of waiting are used up.
+    pub upload_bytes_per_second: u64,
+    /// Request line and headers together.
+    pub header_bytes: u32,
+    /// Request bodies that are read into memory, such as JSON.
+    pub body_bytes: usize,
+    /// A sealed document, when its call's slot names no smaller limit.
+    pub document_bytes: u64,
+    /// For open requests to finish after the order to stop; then they are cut.
+    #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
+    pub drain: Duration,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: LogLevel,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+/// The least important line of Entente's own that is still written. Libraries never log below a warning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Settings that could not be read at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    message: String,
+    help: String,
+}
+
+/// One setting that cannot work, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}`: {message}")]
+pub struct ConfigFault {
+    /// Path of the setting, such as `api.certificate`.
+    pub key: &'static str,
+    pub message: String,
+    pub help: String,
+}
+
+impl Config {
+    /// Reads the file (if any), lays the environment over it and the flags over both.
+    ///
+    /// Of the environment only `ENTENTE_HOST` and variables with a `__` are settings (`ENTENTE_API__LISTEN` is
+    /// `api.listen`); others, such as those of the command line client, are left alone. `overrides` are pairs of a dotted
+    /// key and its value.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+                message: format!("cannot read the configuration `{}`: {error}", path.display()),
+                help: "name the file with `--config FILE`; `docs/config.example.toml` is one to start from".into(),
+            })?;
+            builder = builder.add_source(config::File::from_str(&text, FileFormat::Toml));
+        }
+        let settings: HashMap<_, _> = environment.into_iter().filter(|(name, _)| is_setting(name)).collect();
+        let environment = config::Environment::with_prefix("ENTENTE").prefix_separator("_").separator("__");
+        builder = builder.add_source(environment.source(Some(settings)));
+        for (key, value) in overrides {
+            builder = builder.set_override(key, value.as_str()).map_err(|cause| ConfigError::from_cause(&cause))?;
+        }
+        let mut config: Self = builder
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|cause| ConfigError::from_cause(&cause))?;
+        config.resolve(file.and_then(Path::parent).unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Every fault that can be seen without starting, in the order of the file. Empty when the server can start.
+    #[must_use]
+    pub fn validate(&self, now: Timestamp) -> Vec<ConfigFault> {
+        let mut faults = Faults(Vec::new());
+        self.validate_listeners(now, &mut faults);
+        self.validate_storage(&mut faults);
+        self.limits.validate(&mut faults);
+        faults.0
+    }
+
+    fn validate_listeners(&self, now: Timestamp, faults: &mut Faults) {
+        if let Err(error) = ServerCertificate::read(&self.api.files(), now) {
+            faults.add(error.key(), error.to_string(), error.help());
+        }
+        if readable_by_all(&self.api.private_key) {
+            faults.add(
+                "api.private_key",
+                format!("`{}` can be read by every account of this machine", self.api.private_key.display()),
+                format!("run `chmod 600 {}` as the account that runs the server", self.api.private_key.display()),
+            );
+        }
+        if !self.admin.listen.ip().is_loopback() {
+            faults.add(
+                "admin.listen",
+                format!("`{}` is no loopback address, and this listener asks for no certificate", self.admin.listen),
+                "use `127.0.0.1:PORT` or `[::1]:PORT`, and a local agent to carry metrics elsewhere",
+            );
+        }
+        if self.admin.listen == self.api.listen && self.api.listen.port() != 0 {
+            faults.add("admin.listen", "is the address of `api.listen`", "give each listener its own port");
+        }
+    }
+
+    fn validate_storage(&self, faults: &mut Faults) {
+        match self.database.url.kind() {
+            Some(DatabaseKind::Sqlite(path)) if path.as_os_str().is_empty() || path.starts_with(":memory:") => faults
+                .add("database.url", "names no file, and nothing would be kept", "use `sqlite://FOLDER/entente.db`"),
+            Some(DatabaseKind::Sqlite(path)) => faults.parent_exists("database.url", &path),
+            Some(DatabaseKind::Postgres) => {}
+            None => faults.add(
+                "database.url",
+                "is neither SQLite nor PostgreSQL",
+                "use `sqlite://FOLDER/entente.db` or `postgres://USER:PASSWORD@HOST/DATABASE`",
+            ),
+        }
+        if self.blobs.folder.exists() {
+            faults.is_folder("blobs.folder", &self.blobs.folder);
+        } else {
+            faults.parent_exists("blobs.folder", &self.blobs.folder);
+        }
+        faults.is_folder("policies.folder", &self.policies.folder);
+        if let Some(folder) = &self.trust.crl_folder {
+            faults.is_folder("trust.crl_folder", folder);
+        }
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let paths =
+            [&mut self.api.certificate, &mut self.api.private_key, &mut self.blobs.folder, &mut self.policies.folder];
+        for path in paths.into_iter().chain(self.trust.crl_folder.as_mut()) {
+            *path = base.join(&*path);
+        }
+        self.database.url.resolve(base);
+    }
+}
+
+impl Api {
+    /// Where the server's certificate and key are.
+    #[must_use]
+    pub fn files(&self) -> CertificateFiles {
+        CertificateFiles { certificate: self.certificate.clone(), private_key: self.private_key.clone() }
+    }
+}
+
+/// Which engine a database URL names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// The embedded engine, with the file it keeps.
+    Sqlite(PathBuf),
+    Postgres,
+}
+
+impl DatabaseUrl {
+    /// The whole URL, password included: for the connection only, never for a log.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The engine, if it is one of the two.
+    #[must_use]
+    pub fn kind(&self) -> Option<DatabaseKind> {
+        if let Some(rest) = self.0.strip_prefix("sqlite:") {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            return Some(DatabaseKind::Sqlite(path.split('?').next().unwrap_or_default().into()));
+        }
+        let postgres = self.0.starts_with("postgres://") || self.0.starts_with("postgresql://");
+        postgres.then_some(DatabaseKind::Postgres)
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        if let Some(DatabaseKind::Sqlite(path)) = self.kind()
+            && path.is_relative()
+            && !path.as_os_str().is_empty()
+            && !path.starts_with(":memory:")
+        {
+            let query = self.0.find('?').map(|at| self.0[at..].to_owned()).unwrap_or_default();
+            self.0 = format!("sqlite://{}{query}", base.join(path).display());
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:…", self.0.split(':').next().unwrap_or_default())
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9080)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            connections_per_partner: 512,
+            handshakes: 256,
+            requests: 1024,
+            handshake: Duration::from_secs(5),
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            stall: Duration::from_mins(1),
+            upload_bytes_per_second: 1024,
+            header_bytes: 32 << 10,
+            body_bytes: 1 << 20,
+            document_bytes: 8 << 30,
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Limits {
+    fn validate(&self, faults: &mut Faults) {
+        let counts = [
+            ("limits.connections", self.connections),
+            ("limits.connections_per_partner", self.connections_per_partner),
+            ("limits.handshakes", self.handshakes),
+            ("limits.requests", self.requests),
+            ("limits.body_bytes", self.body_bytes),
+        ];
+        for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
+            faults.add(key, "would let nothing in", "give a number above zero, or leave it out for the default");
+        }
+        let times = [
+            ("limits.handshake_seconds", self.handshake),
+            ("limits.header_seconds", self.header),
+            ("limits.idle_seconds", self.idle),
+            ("limits.stall_seconds", self.stall),
+        ];
+        for (key, _) in times.into_iter().filter(|(_, time)| time.is_zero()) {
+            faults.add(key, "would cut everybody off at once", "give seconds above zero");
+        }
+        if self.header_bytes < 8192 || self.header_bytes > 1 << 20 {
+            faults.add("limits.header_bytes", "is outside 8192 to 1048576", "32768 suits most clients");
+        }
+        if self.body_bytes > 64 << 20 {
+            faults.add(
+                "limits.body_bytes",
+                "allows more than 64 MiB a request in memory",
+                "documents stream and have `limits.document_bytes`; 1048576 suits everything else",
+            );
+        }
+        if self.document_bytes == 0 {
+            faults.add("limits.document_bytes", "would let nothing in", "give a number of bytes above zero");
+        }
+    }
+}
+
+impl ConfigError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+
+    fn from_cause(cause: &Cause) -> Self {
+        let help = "`docs/config.example.toml` explains every key".to_owned();
+        if let Some((key, known)) = unknown_key(cause) {
+            return Self { message: format!("unknown key `{key}`"), help: format!("known there are {known}; {help}") };
+        }
+        // The text of a wrong value is not repeated when it may be the database's password.
+        let text = cause.to_string().trim().replace('\n', "; ");
+        let message = if text.contains("database") && text.contains("invalid type") {
+            "`database.url` is no text".into()
+        } else {
+            text
+        };
+        Self { message, help }
+    }
+}
+
+/// The dotted path of an unknown key and the list of known ones.
+fn unknown_key(cause: &Cause) -> Option<(String, String)> {
+    let (inner, table) = match cause {
+        Cause::At { error, key, .. } => (error.to_string(), key.clone().unwrap_or_default()),
+        Cause::Message(text) => (text.clone(), String::new()),
+        _ => return None,
+    };
+    let rest = inner.strip_prefix("unknown field `")?;
+    let (field, rest) = rest.split_once('`')?;
+    let known = rest.trim_start_matches(", expected ").trim_start_matches("one of ").to_owned();
+    let table = table.trim_end_matches('.');
+    Some((if table.is_empty() { field.to_owned() } else { format!("{table}.{field}") }, known))
+}
+
+fn is_setting(variable: &str) -> bool {
+    variable == "ENTENTE_HOST" || (variable.starts_with("ENTENTE_") && variable.contains("__"))
+}
+
+struct Faults(Vec<ConfigFault>);
+
+impl Faults {
+    fn add(&mut self, key: &'static str, message: impl Into<String>, help: impl Into<String>) {
+        self.0.push(ConfigFault { key, message: message.into(), help: help.into() });
+    }
+
+    fn is_folder(&mut self, key: &'static str, path: &Path) {
+        if !path.is_dir() {
+            self.add(key, format!("`{}` is no folder", path.display()), "make the folder or correct the path");
+        }
+    }
+
+    fn parent_exists(&mut self, key: &'static str, path: &Path) {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !parent.is_dir() {
+            self.add(key, format!("`{}` is no folder", parent.display()), "make the folder or correct the path");
+        }
+    }
+}
+
+#[cfg(unix)]
+fn readable_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_: &Path) -> bool {
+    false
+}
+
+fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    // A day is more than any of these limits can sensibly be, and keeps deadlines far from overflow.
+    if (0.0..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(D::Error::custom(format!("`{seconds}` is not a number of seconds between 0 and 86400")))
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,133 @@
+//! Where settings come from, what is refused, and what validation tells.
+
+use super::*;
+
+const SMALL: &str = "host = 'USA'\n[api]\nlisten = '127.0.0.1:0'\ncertificate = 'c.pem'\nprivate_key = 'k.pem'\n\
+    [database]\nurl = 'sqlite://data/entente.db?mode=rwc'\n[blobs]\nfolder = 'blobs'\n[policies]\nfolder = '/policies'\n";
+
+fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.toml");
+    std::fs::write(&path, text).unwrap();
+    let owned =
+        |pairs: &[(&str, &str)]| -> Vec<_> { pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() };
+    let mut config = Config::load(Some(&path), owned(environment), &owned(flags))?;
+    // The folder is gone when this returns; tests compare with a fixed one.
+    config.api.certificate = Path::new("/base").join(config.api.certificate.strip_prefix(folder.path()).unwrap());
+    Ok(config)
+}
+
+#[test]
+fn example_file_loads_and_shows_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.example.toml");
+    let config = Config::load(Some(&path), [], &[]).unwrap();
+    assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+    assert_eq!(config.admin.listen, Admin::default().listen);
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Info));
+    assert!(config.trust.crl_folder.is_some());
+}
+
+#[test]
+fn relative_paths_start_at_the_file() {
+    let config = load(SMALL, &[], &[]).unwrap();
+    assert_eq!(config.api.certificate, Path::new("/base/c.pem"));
+    assert_eq!(config.policies.folder, Path::new("/policies"));
+    let Some(DatabaseKind::Sqlite(path)) = config.database.url.kind() else { panic!("{:?}", config.database) };
+    assert!(path.is_absolute() && path.ends_with("data/entente.db"), "{}", path.display());
+    assert!(config.database.url.reveal().ends_with("data/entente.db?mode=rwc"));
+}
+
+#[test]
+fn environment_lies_over_the_file_and_flags_over_both() {
+    let environment =
+        [("ENTENTE_LIMITS__HEADER_SECONDS", "0.25"), ("ENTENTE_LOG__LEVEL", "debug"), ("ENTENTE_HOST", "GBR")];
+    let config = load(SMALL, &environment, &[("log.level", "warn")]).unwrap();
+    assert_eq!(config.limits.header, Duration::from_millis(250));
+    assert_eq!(config.log.level, LogLevel::Warn);
+    assert_eq!(config.host.as_str(), "GBR");
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_path() {
+    for (text, path) in [("colour = 1\n", "colour"), ("[limits]\nheader_secs = 3\n", "limits.header_secs")] {
+        let text = if path == "colour" { format!("{text}{SMALL}") } else { format!("{SMALL}{text}") };
+        let error = load(&text, &[], &[]).unwrap_err();
+        assert_eq!(error.to_string(), format!("unknown key `{path}`"));
+        assert!(error.help().contains("known there are `"), "{}", error.help());
+    }
+    let error = load(SMALL, &[("ENTENTE_API__LISTENER", "x")], &[]).unwrap_err();
+    assert_eq!(error.to_string(), "unknown key `api.listener`");
+}
+
+#[test]
+fn variables_of_the_client_are_left_alone() {
+    assert!(load(SMALL, &[("ENTENTE_PROFILE", "avi"), ("ENTENTE_PASSPHRASE", "x")], &[]).is_ok());
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_key() {
+    for (from, to, key) in [
+        ("'USA'", "'usa'", "host"),
+        ("'127.0.0.1:0'", "'here'", "api.listen"),
+        ("[blobs]", "[limits]\nidle_seconds = -1\n[blobs]", "limits.idle_seconds"),
+        ("[blobs]", "[log]\nformat = 'xml'\n[blobs]", "log.format"),
+        ("host = 'USA'", "", "host"),
+    ] {
+        let error = load(&SMALL.replace(from, to), &[], &[]).unwrap_err().to_string();
+        assert!(error.contains(key), "{key}: {error}");
+    }
+}
+
+#[test]
+fn database_password_is_never_shown() {
+    let config = load(&SMALL.replace("sqlite://data/entente.db", "postgres://u:hunter2@h/d"), &[], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn validation_reports_every_fault_at_once() {
+    let text = SMALL.replace("sqlite://", "mysql://")
+        + "[admin]\nlisten = '0.0.0.0:9080'\n[limits]\nconnections = 0\nheader_bytes = 100\nidle_seconds = 0\n\
+           [trust]\ncrl_folder = 'crls'\n";
+    let faults = load(&text, &[], &[]).unwrap().validate(Timestamp::UNIX_EPOCH);
+    let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
+    assert_eq!(
+        keys,
+        [
+            "api.certificate",
+            "admin.listen",
+            "database.url",
+            "blobs.folder",
+            "policies.folder",
+            "trust.crl_folder",
+            "limits.connections",
+            "limits.idle_seconds",
+            "limits.header_bytes"
+        ]
+    );
+    assert!(faults.iter().all(|fault| !fault.help.is_empty()));
+}
+
+#[cfg(all(unix, feature = "client"))]
+#[test]
+fn settings_that_work_have_no_fault_and_an_open_key_is_one() {
+    use crate::http::test_pki::{Ca, instant_of_day};
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let server = Ca::new("Server CA").server();
+    std::fs::write(path("c.pem"), &server.pem).unwrap();
+    std::fs::write(path("k.pem"), server.key.serialize_pem()).unwrap();
+    std::fs::create_dir(path("data")).unwrap();
+    std::fs::write(path("server.toml"), SMALL.replace("/policies", "data")).unwrap();
+    let config = Config::load(Some(&path("server.toml")), [], &[]).unwrap();
+    let mode = |mode| std::fs::set_permissions(path("k.pem"), PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o600);
+    assert_eq!(config.validate(instant_of_day(1)), []);
+    mode(0o644);
+    let faults = config.validate(instant_of_day(1));
+    assert!(matches!(&faults[..], [ConfigFault { key: "api.private_key", .. }]), "{faults:?}");
+    mode(0o600);
+    let faults = config.validate(instant_of_day(101));
+    assert!(matches!(&faults[..], [ConfigFault { key: "api.certificate", .. }]), "{faults:?}");
+}

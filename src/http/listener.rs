@@ -1,0 +1,376 @@
+//! The accept loop: from a TCP connection to a request with a verified peer, within limits at every step.
+//!
+//! Handshakes run beside the loop, so one slow stranger delays nobody. Which HTTP version is spoken is settled by ALPN and
+//! never guessed from bytes. Every request is let through only while its certificate still holds under the trust now in
+//! force. The listener reads no header and no body itself.
+
+use super::{
+    config::Limits,
+    logging::{RequestIds, observe},
+    metrics,
+    pace::{Overrun, Pace, PacedIo, RequestBody, ResponseBody},
+    peer::Peer,
+    places::Places,
+    refusal::EdgeRefusal,
+    tls::Tls,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, Response, Version, header},
+    middleware::{self, Next},
+    response::IntoResponse,
+};
+use hyper::{body::Incoming, server::conn::http1, server::conn::http2, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// An upload at full speed over a long path needs a wide window; hyper's default of 64 KiB ran 2 to 4 times slower.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+const CONCURRENT_STREAMS: u32 = 128;
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// For a retired connection without requests to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How a listener ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still busy after the limit and were cut.
+    pub cut: usize,
+}
+
+/// Serves `router` over mutual TLS until `shutdown`, then lets open requests finish within `limits.drain`.
+///
+/// Requests carry a [`Peer`] and a [`RequestId`](super::logging::RequestId) in their extensions. Bodies read by axum's
+/// extractors are limited to `limits.body_bytes`; a handler that streams takes the body as it is.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Arc<Tls>,
+    limits: Limits,
+    ids: RequestIds,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let gate = Gate { tls: Arc::clone(&tls), places: Arc::new(Semaphore::new(limits.requests)) };
+    let router =
+        router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
+    let server = Arc::new(Server {
+        router: observe(router, ids),
+        handshakes: Places::new(limits.handshakes, limits.handshakes),
+        connections: Places::new(limits.connections, limits.connections_per_partner),
+        tls: Some(tls),
+        limits,
+    });
+    accept(listener, server, shutdown).await
+}
+
+/// Serves `router` in the clear, HTTP/1.1 alone, with the same limits on time and size: for the loopback listener.
+pub(super) async fn serve_plain(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let connections = Places::new(64, 64);
+    let handshakes = Places::new(1, 1);
+    accept(listener, Arc::new(Server { router, handshakes, connections, tls: None, limits }), shutdown).await
+}
+
+struct Server {
+    router: Router,
+    handshakes: Arc<Places>,
+    connections: Arc<Places>,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>, shutdown: impl Future<Output = ()>) -> Drained {
+    let drain = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    let mut patience = Duration::from_millis(5);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, address)) => {
+                    patience = Duration::from_millis(5);
+                    let retire = drain.child_token();
+                    connections.spawn(Arc::clone(&server).connection(tcp, address, retire));
+                }
+                Err(error) if concerns_one_connection(&error) => metrics::accept_failed(),
+                Err(error) => {
+                    // Out of descriptors or memory: trying again at once would only spin.
+                    metrics::accept_failed();
+                    tracing::error!(%error, "connections cannot be accepted");
+                    sleep(patience).await;
+                    patience = (patience * 2).min(Duration::from_secs(1));
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    drop(listener);
+    drain.cancel();
+    let finished = timeout(server.limits.drain, async { while connections.join_next().await.is_some() {} }).await;
+    let cut = if finished.is_ok() { 0 } else { connections.len() };
+    if cut > 0 {
+        tracing::warn!(cut, "connections were still busy and are cut");
+    }
+    connections.shutdown().await;
+    Drained { cut }
+}
+
+impl Server {
+    async fn connection(self: Arc<Self>, tcp: TcpStream, address: SocketAddr, retire: CancellationToken) {
+        let _ = tcp.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            let pace = Pace::new(true, retire);
+            if let Some(_place) = self.connections.take(None, &pace) {
+                self.speak(tcp, Protocol::Http1, None, pace).await;
+            }
+            return;
+        };
+        let Some((stream, peer)) = self.handshake(tls, tcp, address, &retire).await else { return };
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        let pace = Pace::new(protocol == Protocol::Http1, retire);
+        let Some(place) = self.connections.take(Some(&peer.partner), &pace) else {
+            metrics::cut("full");
+            return;
+        };
+        metrics::connections(self.connections.count());
+        self.speak(stream, protocol, Some(peer), pace).await;
+        drop(place);
+        metrics::connections(self.connections.count());
+    }
+
+    /// A verified peer, or nothing: refusals have been counted and logged.
+    async fn handshake(
+        &self,
+        tls: &Tls,
+        tcp: TcpStream,
+        address: SocketAddr,
+        retire: &CancellationToken,
+    ) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
+        let pace = Pace::new(false, retire.child_token());
+        let _place = self.handshakes.take(None, &pace)?;
+        let (config, witness) = tls.for_handshake();
+        let shaking = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(tcp));
+        let stream = tokio::select! {
+            shaken = shaking => shaken,
+            () = pace.retired().cancelled() => {
+                metrics::handshake("displaced");
+                return None;
+            }
+        };
+        let refused = match (stream, witness.judged()) {
+            (Ok(Ok(stream)), Some(Ok(identity))) => {
+                metrics::handshake("ok");
+                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let intermediates = chain.iter().skip(1).map(|der| der.clone().into_owned()).collect();
+                let peer = Peer::new(identity.clone(), intermediates, witness.generation(), address);
+                return Some((stream, peer));
+            }
+            (_, Some(Err(refusal))) => {
+                // The operator of the host can help the partner with this, so it is told in full.
+                tracing::info!(%address, reason = refusal.slug(), %refusal, "a certificate was refused");
+                refusal.slug()
+            }
+            (Err(_), _) => "timeout",
+            (Ok(Err(error)), _) => handshake_fault(&error),
+            // INVARIANT: no connection without an identity that its own handshake proved.
+            (Ok(Ok(_)), None) => "no-certificate",
+        };
+        tracing::debug!(%address, reason = refused, "a handshake failed");
+        metrics::handshake(refused);
+        None
+    }
+
+    async fn speak<S>(self: &Arc<Self>, stream: S, protocol: Protocol, peer: Option<Peer>, pace: Arc<Pace>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(PacedIo::new(stream, Arc::clone(&pace)));
+        let service = {
+            let (server, pace) = (Arc::clone(self), Arc::clone(&pace));
+            service_fn(move |request| Arc::clone(&server).answer(request, peer.clone(), Arc::clone(&pace)))
+        };
+        let header_bytes = self.limits.header_bytes as usize;
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let mut http = http1::Builder::new();
+                // Time is kept by `Pace`, which can tell a slow header from an idle connection.
+                http.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(header_bytes);
+                drive(http.serve_connection(io, service), &pace, &self.limits).await
+            }
+            Protocol::Http2 => {
+                let mut http = http2::Builder::new(TokioExecutor::new());
+                http.timer(TokioTimer::new())
+                    .max_concurrent_streams(CONCURRENT_STREAMS)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(CONNECTION_WINDOW)
+                    .max_header_list_size(self.limits.header_bytes)
+                    .keep_alive_interval(PING_EVERY)
+                    .keep_alive_timeout(self.limits.idle);
+                drive(http.serve_connection(io, service), &pace, &self.limits).await
+            }
+        };
+        if let Some(overrun) = ended {
+            metrics::cut(match overrun {
+                Overrun::Header => "header",
+                Overrun::Idle => "idle",
+                Overrun::Stall => "stall",
+            });
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        peer: Option<Peer>,
+        pace: Arc<Pace>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
+        let open = pace.open_request();
+        let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&pace), &self.limits)));
+        request.extensions_mut().insert(ConnectionPace(pace));
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        let response = self.router.clone().oneshot(request).await?;
+        Ok(response.map(|body| ResponseBody::new(body, open)))
+    }
+}
+
+/// Lets the gate retire the connection a request came by.
+#[derive(Clone)]
+struct ConnectionPace(Arc<Pace>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Runs a connection to its end, or to the limit it overruns.
+async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limits) -> Option<Overrun> {
+    let mut connection = pin!(connection);
+    let mut retired = pin!(pace.retired().cancelled());
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    let mut retired_at = None::<Instant>;
+    poll_fn(|cx| {
+        if retired_at.is_none() && retired.as_mut().poll(cx).is_ready() {
+            retired_at = Some(Instant::now());
+            connection.as_mut().graceful_shutdown();
+        }
+        // An error is of the one client (reset, garbage): it has had its answer or wants none.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        // What the connection just did may have moved its deadline, forward or back.
+        loop {
+            let (mut due, overrun) = pace.deadline(limits);
+            if let Some(at) = retired_at
+                && overrun != Overrun::Stall
+            {
+                due = due.min(at + FAREWELL);
+            }
+            if Instant::now() < due {
+                if due < alarm.deadline() || alarm.is_elapsed() {
+                    alarm.as_mut().reset(due);
+                }
+                ready!(alarm.as_mut().poll(cx));
+            } else if overrun == Overrun::Idle && retired_at.is_none() {
+                // The next poll says goodbye; a client that does not listen is cut after `FAREWELL`.
+                metrics::cut("idle");
+                pace.retire();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            } else {
+                return Poll::Ready(retired_at.is_none().then_some(overrun));
+            }
+        }
+    })
+    .await
+}
+
+#[derive(Clone)]
+struct Gate {
+    tls: Arc<Tls>,
+    places: Arc<Semaphore>,
+}
+
+/// Lets a request through while its certificate holds and there is a place for it.
+async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> axum::response::Response {
+    let Some(peer) = request.extensions().get::<Peer>() else {
+        return EdgeRefusal::CertificateRequired.into_response();
+    };
+    let trust = gate.tls.trust();
+    if let Err(refusal) = peer.recheck(&trust.registry(), trust.clock().now()) {
+        tracing::info!(reason = refusal.slug(), "a certificate is no longer accepted");
+        metrics::refused(refusal.slug());
+        if let Some(ConnectionPace(pace)) = request.extensions().get() {
+            pace.retire();
+        }
+        let version = request.version();
+        let mut response = EdgeRefusal::CertificateRefused(refusal).into_response();
+        // HTTP/2 knows no such header; there the connection says goodbye in a frame.
+        if version <= Version::HTTP_11 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
+    }
+    let Ok(_place) = gate.places.try_acquire() else {
+        metrics::refused("overloaded");
+        return EdgeRefusal::Overloaded.into_response();
+    };
+    let mut response = next.run(request).await;
+    let hsts = HeaderValue::from_static("max-age=63072000");
+    response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    response
+}
+
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn handshake_fault(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::NoCertificatesPresented) => "no-certificate",
+        Some(rustls::Error::PeerIncompatible(_)) => "incompatible",
+        Some(_) => "protocol",
+        None => "gone",
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "client")]
+#[path = "listener_tests.rs"]
+mod tests;

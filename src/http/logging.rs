@@ -1,0 +1,247 @@
+//! What the server writes about itself, and what each request leaves behind.
+//!
+//! A request leaves its id, method, route template, status, duration and the caller's partner. Never the path or query as
+//! sent, never a header, body, member or title: identifiers of proposals and names of people do not belong in logs.
+
+use super::{
+    config::{Log, LogFormat, LogLevel},
+    metrics::{self, InFlight},
+    peer::Peer,
+    refusal::EdgeRefusal,
+};
+use crate::domain::ambient::{Clock, Rng};
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use std::{panic::AssertUnwindSafe, sync::Arc};
+use tokio::time::Instant;
+use tracing::{Instrument, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    fmt::{MakeWriter, layer},
+    layer::SubscriberExt,
+    registry::Registry,
+    util::SubscriberInitExt,
+};
+
+/// Header with the id under which the log knows the request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Sends log lines to standard error, for the whole process. Works once.
+///
+/// # Errors
+/// When the process has a subscriber already.
+pub fn init(log: &Log) -> Result<(), String> {
+    subscriber(log, std::io::stderr).try_init().map_err(|error| error.to_string())?;
+    // The default hook would print the panic's message, which may quote what was being worked on.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(at, "panic");
+    }));
+    Ok(())
+}
+
+/// The subscriber that [`init`] installs, writing elsewhere.
+pub fn subscriber<W>(log: &Log, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let level = match log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // INVARIANT: below a warning, libraries log request paths, headers and SQL; they never get to.
+    let targets = tracing_subscriber::filter::Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("entente", level)
+        .with_target("entente_server", level);
+    let registry = Registry::default().with(targets);
+    match log.format {
+        LogFormat::Json => {
+            let lines = layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+            Box::new(registry.with(lines.with_writer(writer)))
+        }
+        LogFormat::Text => Box::new(registry.with(layer().with_ansi(false).with_writer(writer))),
+    }
+}
+
+/// Where request ids come from.
+#[derive(Debug, Clone)]
+pub struct RequestIds {
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+impl RequestIds {
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self { clock, rng }
+    }
+
+    fn next(&self) -> RequestId {
+        let mut random = [0; 16];
+        self.rng.fill(&mut random[6..]);
+        let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
+        RequestId(ulid::Ulid::from_parts(millis, u128::from_be_bytes(random)))
+    }
+}
+
+/// The id of a request, in its extensions for handlers that want to tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(ulid::Ulid);
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Has every request of the router logged, measured and given an id; a handler that panics answers 500.
+pub fn observe(router: Router, ids: RequestIds) -> Router {
+    router.layer(middleware::from_fn_with_state(ids, observed))
+}
+
+async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Next) -> Response {
+    let (began, id) = (Instant::now(), ids.next());
+    let in_flight = InFlight::begin();
+    let method = method(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
+    let partner = request.extensions().get::<Peer>().map(|peer| peer.partner.clone());
+    let partner = partner.as_ref().map_or("-", |code| code.as_str());
+    request.extensions_mut().insert(id);
+    let span = tracing::info_span!("request", request_id = %id);
+    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        // The panic's own message may quote content and goes nowhere.
+        span.in_scope(|| tracing::error!(route, "a handler panicked"));
+        EdgeRefusal::Internal.into_response()
+    });
+    drop(in_flight);
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    metrics::request(method, route, status, took);
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(method, route, status, millis, partner, "request"));
+    let headers = response.headers_mut();
+    let id = HeaderValue::try_from(id.to_string()).expect("a ULID is letters and digits");
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The method, from a fixed set: a stranger may invent methods, and each would be a label.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ambient::{SystemClock, SystemRng};
+    use axum::{body::Body, routing::get};
+    use std::{io, sync::Mutex};
+    use tower::ServiceExt;
+    use tracing::subscriber::set_default;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn router() -> Router {
+        let router = Router::new().route("/v1/proposals/{id}", get(|| async { "ok" })).route(
+            "/v1/panic",
+            get(|| async {
+                assert!(String::new() == "x", "secret title");
+            }),
+        );
+        observe(router, RequestIds::new(Arc::new(SystemClock), Arc::new(SystemRng)))
+    }
+
+    async fn logged(log: &Log, uri: &str) -> (Response, String) {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let guard = set_default(subscriber(log, move || writer.clone()));
+        let request = Request::get(uri).header("authorization", "Bearer s3cret").body(Body::empty()).unwrap();
+        let response = router().oneshot(request).await.unwrap();
+        drop(guard);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        (response, text)
+    }
+
+    #[tokio::test]
+    async fn request_is_logged_by_template_and_never_by_path_or_query() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let log = Log { format, level: LogLevel::Trace };
+            for uri in
+                ["/v1/proposals/prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF?title=quantum", "/v1/nowhere/prop_01J9?x=quantum"]
+            {
+                let (response, text) = logged(&log, uri).await;
+                for never in ["prop_01J9", "quantum", "title", "nowhere", "s3cret"] {
+                    assert!(!text.contains(never), "{never} in {text}");
+                }
+                let id = response.headers()[REQUEST_ID].to_str().unwrap();
+                assert!(text.contains(id), "{text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn log_line_has_template_status_and_partner() {
+        let (_, text) = logged(&Log::default(), "/v1/proposals/p1").await;
+        let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(line["route"], "/v1/proposals/{id}");
+        assert_eq!(line["status"], 200);
+        assert_eq!(line["method"], "GET");
+        assert_eq!(line["partner"], "-");
+        assert!(line["span"]["request_id"].is_string(), "{line}");
+    }
+
+    #[tokio::test]
+    async fn panicking_handler_answers_500_without_its_message() {
+        let (response, text) = logged(&Log::default(), "/v1/panic").await;
+        assert_eq!(response.status(), 500);
+        assert!(!text.contains("secret title"));
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("secret title"));
+    }
+
+    #[test]
+    fn libraries_never_log_below_a_warning() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = Log { format: LogFormat::Text, level: LogLevel::Trace };
+        tracing::subscriber::with_default(subscriber(&log, move || writer.clone()), || {
+            tracing::info!(target: "h2::codec", "path=/v1/proposals/prop_01");
+            tracing::warn!(target: "sqlx", "slow");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("slow") && !text.contains("prop_01"), "{text}");
+    }
+}

@@ -1,0 +1,149 @@
+//! Every figure the server counts, by name, in one place.
+//!
+//! Labels are from small fixed sets: route templates, statuses, reasons, partner codes. A member, an identifier or an
+//! address is never a label.
+
+use super::trust::Registry;
+use jiff::Timestamp;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::time::Duration;
+
+const REQUESTS: &str = "entente_requests_total";
+const REQUEST_SECONDS: &str = "entente_request_seconds";
+const REQUESTS_OPEN: &str = "entente_requests_in_flight";
+const REQUESTS_REFUSED: &str = "entente_requests_refused_total";
+const HANDSHAKES: &str = "entente_handshakes_total";
+const CONNECTIONS: &str = "entente_connections";
+const CONNECTIONS_CUT: &str = "entente_connections_cut_total";
+const ACCEPT_FAILURES: &str = "entente_accept_failures_total";
+const BYTES_IN: &str = "entente_body_bytes_received_total";
+const BYTES_OUT: &str = "entente_body_bytes_sent_total";
+const RELOADS: &str = "entente_reloads_total";
+const TRUST_GENERATION: &str = "entente_trust_generation";
+const TRUST_PARTNERS: &str = "entente_trust_partners";
+const TRUST_FAULTS: &str = "entente_trust_faults";
+const CERTIFICATE_EXPIRES: &str = "entente_certificate_expires_timestamp_seconds";
+const CRL_EXPIRES: &str = "entente_crl_expires_timestamp_seconds";
+
+/// Makes the recorder the process's own and describes every figure. Works once.
+///
+/// # Errors
+/// When the process has a recorder already.
+pub fn install() -> Result<PrometheusHandle, String> {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
+    describe();
+    Ok(handle)
+}
+
+/// Keeps histograms from piling up when nobody reads them. Runs until dropped.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+pub(super) fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            Matcher::Full(REQUEST_SECONDS.into()),
+            &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0],
+        )
+        .expect("buckets are given")
+        .build_recorder()
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests answered, by method, route template and status");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to the answer's header, by route template");
+    describe_gauge!(REQUESTS_OPEN, "Requests being answered");
+    describe_counter!(REQUESTS_REFUSED, "Requests the edge refused before a handler saw them, by reason");
+    describe_counter!(HANDSHAKES, "TLS handshakes by outcome: `ok` or why not");
+    describe_gauge!(CONNECTIONS, "Connections with an accepted certificate");
+    describe_counter!(CONNECTIONS_CUT, "Connections the server ended, by reason");
+    describe_counter!(ACCEPT_FAILURES, "Connections the system could not hand over");
+    describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of request bodies");
+    describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes of response bodies");
+    describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
+    describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
+    describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
+    describe_gauge!(TRUST_FAULTS, "Anchors and revocation lists that cannot be used; anything above 0 wants attention");
+    describe_gauge!(CERTIFICATE_EXPIRES, Unit::Seconds, "When the server's certificate expires");
+    describe_gauge!(CRL_EXPIRES, Unit::Seconds, "When a partner's first revocation list expires and shuts it out");
+}
+
+pub(super) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
+    counter!(REQUESTS, "method" => method, "route" => route.to_owned(), "status" => status.to_string()).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(took.as_secs_f64());
+}
+
+/// Counts a request as open until dropped, also when its caller goes away.
+#[derive(Debug)]
+pub(super) struct InFlight(());
+
+impl InFlight {
+    pub(super) fn begin() -> Self {
+        gauge!(REQUESTS_OPEN).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        gauge!(REQUESTS_OPEN).decrement(1.0);
+    }
+}
+
+pub(super) fn refused(reason: &'static str) {
+    counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(super) fn handshake(outcome: &'static str) {
+    counter!(HANDSHAKES, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn connections(count: usize) {
+    gauge!(CONNECTIONS).set(as_float(count as u64));
+}
+
+pub(super) fn cut(reason: &'static str) {
+    counter!(CONNECTIONS_CUT, "reason" => reason).increment(1);
+}
+
+pub(super) fn accept_failed() {
+    counter!(ACCEPT_FAILURES).increment(1);
+}
+
+pub(super) fn received(bytes: usize) {
+    counter!(BYTES_IN).increment(bytes as u64);
+}
+
+pub(super) fn sent(bytes: usize) {
+    counter!(BYTES_OUT).increment(bytes as u64);
+}
+
+pub(super) fn reload(what: &'static str, ok: bool) {
+    counter!(RELOADS, "what" => what, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
+}
+
+pub(super) fn trust(generation: u64, partners: usize, faults: usize, registry: &Registry) {
+    gauge!(TRUST_GENERATION).set(as_float(generation));
+    gauge!(TRUST_PARTNERS).set(as_float(partners as u64));
+    gauge!(TRUST_FAULTS).set(as_float(faults as u64));
+    for (partner, at) in registry.crl_expiries() {
+        gauge!(CRL_EXPIRES, "partner" => partner.to_string()).set(at.as_duration().as_secs_f64());
+    }
+}
+
+pub(super) fn certificate_expires(at: Timestamp) {
+    gauge!(CERTIFICATE_EXPIRES).set(at.as_duration().as_secs_f64());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}

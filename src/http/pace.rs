@@ -1,0 +1,368 @@
+//! How long a connection may take over what it does.
+//!
+//! Every state of a connection has an end: waiting for the first header, reading one, idling between requests, moving a
+//! body. Nobody can hold a place by being slow. The clock here is the monotonic one of the runtime, never the wall clock.
+
+use super::{config::Limits, metrics};
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What one connection is doing and since when. Times are microseconds since it began; 0 stands for never.
+#[derive(Debug)]
+pub(super) struct Pace {
+    began: Instant,
+    /// HTTP/1 alone: in HTTP/2 bytes arrive for many reasons and a slow header costs no connection.
+    watches_heads: bool,
+    open_requests: AtomicUsize,
+    /// Since when no request is open.
+    idle_since: AtomicU64,
+    /// When the header now being read began to arrive.
+    head_since: AtomicU64,
+    /// When a piece of a body last moved, either way, or a request was opened.
+    moved_at: AtomicU64,
+    requests: AtomicU64,
+    retire: CancellationToken,
+}
+
+/// Which limit a connection ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overrun {
+    Header,
+    Idle,
+    Stall,
+}
+
+impl Pace {
+    pub(super) fn new(watches_heads: bool, retire: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            began: Instant::now(),
+            watches_heads,
+            open_requests: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(1),
+            head_since: AtomicU64::new(0),
+            moved_at: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            retire,
+        })
+    }
+
+    /// Has the connection finish what it does and close.
+    pub(super) fn retire(&self) {
+        self.retire.cancel();
+    }
+
+    pub(super) fn retired(&self) -> &CancellationToken {
+        &self.retire
+    }
+
+    /// Since when the connection has no request open, if so.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.open_requests.load(Ordering::Acquire) == 0).then(|| self.instant(&self.idle_since))
+    }
+
+    /// The moment at which the connection, unless something happens, has overrun a limit, and which.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Overrun) {
+        if self.open_requests.load(Ordering::Acquire) > 0 {
+            return (self.instant(&self.moved_at) + limits.stall, Overrun::Stall);
+        }
+        if self.head_since.load(Ordering::Acquire) > 0 {
+            return (self.instant(&self.head_since) + limits.header, Overrun::Header);
+        }
+        if self.requests.load(Ordering::Acquire) == 0 {
+            return (self.began + limits.header, Overrun::Header);
+        }
+        (self.instant(&self.idle_since) + limits.idle, Overrun::Idle)
+    }
+
+    /// Opens a request; it stays open until the guard is dropped.
+    pub(super) fn open_request(self: &Arc<Self>) -> OpenRequest {
+        self.head_since.store(0, Ordering::Release);
+        self.mark(&self.moved_at);
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        self.open_requests.fetch_add(1, Ordering::AcqRel);
+        OpenRequest(Arc::clone(self))
+    }
+
+    fn bytes_arrived(&self) {
+        if self.watches_heads
+            && self.open_requests.load(Ordering::Acquire) == 0
+            && self.head_since.load(Ordering::Acquire) == 0
+        {
+            self.mark(&self.head_since);
+        }
+    }
+
+    fn mark(&self, at: &AtomicU64) {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        at.store(micros.max(1), Ordering::Release);
+    }
+
+    fn instant(&self, at: &AtomicU64) -> Instant {
+        self.began + Duration::from_micros(at.load(Ordering::Acquire))
+    }
+}
+
+/// A request from its header to the last byte of its answer.
+#[derive(Debug)]
+pub(super) struct OpenRequest(Arc<Pace>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let pace = &self.0;
+        pace.mark(&pace.idle_since);
+        pace.open_requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A stream that notes when bytes arrive.
+#[derive(Debug)]
+pub(super) struct PacedIo<T> {
+    inner: T,
+    pace: Arc<Pace>,
+}
+
+impl<T> PacedIo<T> {
+    pub(super) fn new(inner: T, pace: Arc<Pace>) -> Self {
+        Self { inner, pace }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for PacedIo<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.pace.bytes_arrived();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+/// The body came more slowly than the limits allow. Handlers that read a body find it as the source of the error and
+/// answer [`EdgeRefusal::BodyTooSlow`](super::refusal::EdgeRefusal::BodyTooSlow).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request body arrived too slowly")]
+pub struct BodyTooSlow;
+
+impl BodyTooSlow {
+    /// Whether this is at the root of a failed read.
+    #[must_use]
+    pub fn caused(error: &(dyn std::error::Error + 'static)) -> bool {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if error.is::<Self>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+}
+
+/// A request body that must keep coming. Only waiting for the client counts, not what the server does with a piece.
+#[derive(Debug)]
+pub(super) struct RequestBody<B> {
+    inner: B,
+    pace: Arc<Pace>,
+    /// Waiting that is still allowed; grows with every byte.
+    allowance: Duration,
+    per_byte: Duration,
+    longest_wait: Duration,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl<B> RequestBody<B> {
+    pub(super) fn new(inner: B, pace: Arc<Pace>, limits: &Limits) -> Self {
+        let per_byte = match limits.upload_bytes_per_second {
+            0 => Duration::from_secs(1),
+            rate => Duration::from_nanos(1_000_000_000 / rate),
+        };
+        Self { inner, pace, allowance: limits.idle, per_byte, longest_wait: limits.idle, waiting: None }
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                if let Some((since, _)) = this.waiting.take() {
+                    this.allowance = this.allowance.saturating_sub(since.elapsed());
+                }
+                if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+                    let bytes = data.map_or(0, Bytes::len);
+                    let earned = this.per_byte.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
+                    this.allowance = this.allowance.saturating_add(earned);
+                    this.pace.mark(&this.pace.moved_at);
+                    metrics::received(bytes);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                let wait = this.allowance.min(this.longest_wait);
+                let (_, sleep) = this.waiting.get_or_insert_with(|| {
+                    let now = Instant::now();
+                    (now, Box::pin(sleep_until(now + wait)))
+                });
+                ready!(sleep.as_mut().poll(cx));
+                Poll::Ready(Some(Err(Box::new(BodyTooSlow))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer's body, which keeps its request open and notes that it is being taken.
+#[derive(Debug)]
+pub(super) struct ResponseBody {
+    inner: axum::body::Body,
+    open: OpenRequest,
+}
+
+impl ResponseBody {
+    pub(super) fn new(inner: axum::body::Body, open: OpenRequest) -> Self {
+        Self { inner, open }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        // hyper asks for more only when the client has taken enough of what came before.
+        self.open.0.mark(&self.open.0.moved_at);
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+            metrics::sent(data.map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body as AxumBody;
+    use futures_util::{StreamExt, stream};
+    use tokio::time::advance;
+
+    fn pace() -> Arc<Pace> {
+        Pace::new(true, CancellationToken::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_state_has_its_own_deadline() {
+        let (limits, pace, start) = (Limits::default(), pace(), Instant::now());
+        assert_eq!(pace.deadline(&limits), (start + limits.header, Overrun::Header));
+        advance(Duration::from_secs(3)).await;
+        let open = pace.open_request();
+        assert_eq!(pace.deadline(&limits), (start + Duration::from_secs(3) + limits.stall, Overrun::Stall));
+        assert_eq!(pace.idle_since(), None);
+        advance(Duration::from_secs(4)).await;
+        drop(open);
+        assert_eq!(pace.deadline(&limits), (start + Duration::from_secs(7) + limits.idle, Overrun::Idle));
+        advance(Duration::from_secs(2)).await;
+        pace.bytes_arrived();
+        assert_eq!(pace.deadline(&limits), (start + Duration::from_secs(9) + limits.header, Overrun::Header));
+        advance(Duration::from_secs(2)).await;
+        pace.bytes_arrived();
+        assert_eq!(pace.deadline(&limits).0, start + Duration::from_secs(9) + limits.header, "a trickle buys no time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_stops_is_cut() {
+        let parts = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"abc"))]).chain(stream::pending());
+        let body = RequestBody::new(AxumBody::from_stream(parts), pace(), &Limits::default());
+        let error = axum::body::to_bytes(AxumBody::new(body), 100).await.unwrap_err();
+        assert!(BodyTooSlow::caused(&error), "{error:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_trickles_is_cut_and_a_steady_one_is_not() {
+        // A piece each second: 10 bytes are below the minimum of 1024 a second, 4096 are above.
+        for (size, fine) in [(10, false), (4096, true)] {
+            let parts = stream::unfold(0, move |sent| async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                (sent < 200).then(|| (Ok::<_, io::Error>(Bytes::from(vec![0; size])), sent + 1))
+            });
+            let body = RequestBody::new(AxumBody::from_stream(parts), pace(), &Limits::default());
+            let read = axum::body::to_bytes(AxumBody::new(body), 1 << 20).await;
+            assert_eq!(read.is_ok(), fine, "{size}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answer_keeps_its_request_open_until_taken() {
+        let pace = pace();
+        let body = ResponseBody::new(AxumBody::from("hello"), pace.open_request());
+        assert!(pace.idle_since().is_none());
+        axum::body::to_bytes(AxumBody::new(body), 100).await.unwrap();
+        assert!(pace.idle_since().is_some());
+    }
+}

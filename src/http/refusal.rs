@@ -1,0 +1,270 @@
+//! Why the edge turns somebody away: a certificate that is not accepted, or a request that may not go on.
+//!
+//! Texts here are read by strangers and by logs, so they name the rule that was broken and never what is in a
+//! certificate beyond a partner's code.
+
+use crate::domain::id::PartnerCode;
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use rustls::{CertRevocationListError, CertificateError, Error as TlsError, OtherError};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Why a client certificate is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("no enrolled partner's anchor issued this certificate")]
+    UnknownIssuer,
+    #[error("the certificate is not signed by the anchor it names")]
+    BadSignature,
+    #[error("the certificate cannot be read: {0}")]
+    Malformed(&'static str),
+    #[error("the certificate, or one between it and the anchor, has expired")]
+    Expired,
+    #[error("the certificate is not valid yet")]
+    NotYetValid,
+    #[error("the certificate was revoked")]
+    Revoked,
+    #[error("the partner publishes revocation lists, and none covers this certificate")]
+    RevocationUnknown,
+    #[error("the partner's revocation list is past its next update")]
+    RevocationListExpired,
+    #[error("the partner's revocation list is not signed by the certificate's issuer")]
+    RevocationListForeign,
+    #[error("the anchor that issued the certificate has expired")]
+    AnchorExpired,
+    #[error("more certificates stand between the certificate and its anchor than the anchor allows")]
+    PathTooLong,
+    #[error("the certificate is one of a certificate authority, not of a member")]
+    IsAuthority,
+    #[error("the certificate does not state the purpose `clientAuth`")]
+    NoClientAuth,
+    #[error("the certificate's key may not make signatures")]
+    NoDigitalSignature,
+    #[error("the certificate is vouched for by `{anchor}` but claims a member of `{claimed}`")]
+    ClaimsOtherPartner { anchor: PartnerCode, claimed: PartnerCode },
+    #[error("the certificate bears more than one member URI")]
+    SeveralMembers,
+    #[error("the certificate bears an `urn:entente:` URI that names no member")]
+    MalformedMember,
+    #[error("the certificate chain is not acceptable")]
+    Other,
+}
+
+impl Refusal {
+    /// A short stable name, for metrics and problem types.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::UnknownIssuer => "unknown-issuer",
+            Self::BadSignature => "bad-signature",
+            Self::Malformed(_) => "malformed",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation-unknown",
+            Self::RevocationListExpired => "revocation-list-expired",
+            Self::RevocationListForeign => "revocation-list-foreign",
+            Self::AnchorExpired => "anchor-expired",
+            Self::PathTooLong => "path-too-long",
+            Self::IsAuthority => "is-authority",
+            Self::NoClientAuth => "no-client-auth",
+            Self::NoDigitalSignature => "no-digital-signature",
+            Self::ClaimsOtherPartner { .. } => "claims-other-partner",
+            Self::SeveralMembers => "several-members",
+            Self::MalformedMember => "malformed-member",
+            Self::Other => "other",
+        }
+    }
+
+    /// What the holder of the certificate can do.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::UnknownIssuer | Self::BadSignature => {
+                "use a certificate of an enrolled partner, with its intermediates; the host's operator can say which \
+                 anchors are enrolled"
+            }
+            Self::Expired | Self::NotYetValid => "ask your partner's registrar for a current certificate",
+            Self::Revoked => "ask your partner's registrar for a new certificate",
+            Self::RevocationUnknown | Self::RevocationListExpired | Self::RevocationListForeign => {
+                "your partner's registrar must hand the host a current revocation list"
+            }
+            Self::AnchorExpired => "your partner's registrar must enrol a current anchor with the host",
+            Self::ClaimsOtherPartner { .. } | Self::SeveralMembers | Self::MalformedMember => {
+                "ask your partner's registrar for a certificate with exactly one URI \
+                 `urn:entente:member:<partner>:<handle>` of that partner"
+            }
+            Self::Malformed(_)
+            | Self::PathTooLong
+            | Self::IsAuthority
+            | Self::NoClientAuth
+            | Self::NoDigitalSignature
+            | Self::Other => "ask your partner's registrar for a member certificate for TLS clients",
+        }
+    }
+
+    /// How far a certificate got before it was refused: of several answers the farthest is the telling one.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::UnknownIssuer => 0,
+            Self::BadSignature => 1,
+            _ => 2,
+        }
+    }
+
+    pub(super) fn from_tls(error: &TlsError) -> Self {
+        match error {
+            TlsError::InvalidCertificate(error) => match error {
+                CertificateError::UnknownIssuer => Self::UnknownIssuer,
+                CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::BadSignature,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+                CertificateError::Revoked => Self::Revoked,
+                CertificateError::UnknownRevocationStatus => Self::RevocationUnknown,
+                CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+                    Self::RevocationListExpired
+                }
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Self::NoClientAuth,
+                CertificateError::BadEncoding => Self::Malformed("its encoding is wrong"),
+                _ => Self::Other,
+            },
+            TlsError::InvalidCertRevocationList(
+                CertRevocationListError::BadSignature
+                | CertRevocationListError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+            ) => Self::RevocationListForeign,
+            _ => Self::Other,
+        }
+    }
+
+    /// The form in which the handshake carries it; decides the TLS alert that the client sees.
+    pub(super) fn to_tls(&self) -> TlsError {
+        TlsError::InvalidCertificate(match self {
+            Self::UnknownIssuer | Self::BadSignature | Self::AnchorExpired => CertificateError::UnknownIssuer,
+            Self::Malformed(_) => CertificateError::BadEncoding,
+            Self::Expired => CertificateError::Expired,
+            Self::NotYetValid => CertificateError::NotValidYet,
+            Self::Revoked => CertificateError::Revoked,
+            Self::RevocationUnknown | Self::RevocationListForeign => CertificateError::UnknownRevocationStatus,
+            Self::RevocationListExpired => CertificateError::ExpiredRevocationList,
+            Self::IsAuthority | Self::NoClientAuth | Self::NoDigitalSignature => CertificateError::InvalidPurpose,
+            Self::ClaimsOtherPartner { .. } | Self::SeveralMembers | Self::MalformedMember => {
+                CertificateError::ApplicationVerificationFailure
+            }
+            Self::PathTooLong | Self::Other => CertificateError::Other(OtherError(Arc::new(self.clone()))),
+        })
+    }
+}
+
+/// Why the edge does not let a request go on, as a problem document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EdgeRefusal {
+    /// The certificate was fine when the connection began and is no longer.
+    #[error("{0}")]
+    CertificateRefused(Refusal),
+    /// A route that needs a peer was reached without one: the listener is not the mutual-TLS one.
+    #[error("this needs a client certificate")]
+    CertificateRequired,
+    #[error("the server answers as many requests as it can")]
+    Overloaded,
+    #[error("the request body arrived too slowly")]
+    BodyTooSlow,
+    #[error("the server failed; nothing was half-written")]
+    Internal,
+}
+
+impl EdgeRefusal {
+    /// The last part of the problem's type.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::CertificateRefused(_) => "certificate-refused",
+            Self::CertificateRequired => "certificate-required",
+            Self::Overloaded => "overloaded",
+            Self::BodyTooSlow => "body-too-slow",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::CertificateRefused(_) | Self::CertificateRequired => StatusCode::UNAUTHORIZED,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The same for every problem of this type.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::CertificateRefused(_) => "certificate no longer accepted",
+            Self::CertificateRequired => "client certificate required",
+            Self::Overloaded => "server overloaded",
+            Self::BodyTooSlow => "request body too slow",
+            Self::Internal => "internal error",
+        }
+    }
+
+    /// What the caller can do.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::CertificateRefused(refusal) => refusal.help(),
+            Self::CertificateRequired => "connect to the server's mutual-TLS address with a member certificate",
+            Self::Overloaded => "try again after the time in `Retry-After`, with the same `Idempotency-Key`",
+            Self::BodyTooSlow => "try again on a faster connection, with the same `Idempotency-Key`",
+            Self::Internal => {
+                "try again with the same `Idempotency-Key`; if it stays, give the operator the request id"
+            }
+        }
+    }
+}
+
+impl IntoResponse for EdgeRefusal {
+    fn into_response(self) -> Response {
+        let body = Json(json!({
+            "type": format!("urn:entente:problem:{}", self.slug()),
+            "title": self.title(),
+            "status": self.status().as_u16(),
+            "detail": format!("{self}; {}", self.help()),
+        }));
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self == Self::Overloaded {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::to_bytes;
+
+    #[tokio::test]
+    async fn refusal_is_a_problem_document() {
+        let response = EdgeRefusal::CertificateRefused(Refusal::Revoked).into_response();
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body: serde_json::Value =
+            serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
+        assert_eq!(body["type"], "urn:entente:problem:certificate-refused");
+        assert_eq!(body["status"], 401);
+        assert!(body["detail"].as_str().unwrap().starts_with("the certificate was revoked; ask your partner"));
+    }
+
+    #[test]
+    fn overload_says_when_to_come_back() {
+        assert_eq!(EdgeRefusal::Overloaded.into_response().headers()["retry-after"], "2");
+    }
+}

@@ -1,0 +1,173 @@
+//! A small PKI for tests: authorities, members and revocation lists on a calendar of days, judged by a clock that only
+//! moves when told to.
+
+use super::{anchor::Anchor, trust::PartnerTrust};
+use crate::domain::ambient::Clock;
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+use time::OffsetDateTime;
+
+/// Day 0 is 1 January 2026.
+const DAY_ZERO: i64 = 1_767_225_600;
+
+/// Day `n`, as certificates are made with.
+pub(super) fn day(n: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(DAY_ZERO + n * 86_400).unwrap()
+}
+
+/// Day `n`, as the code under test tells time.
+pub(super) fn instant_of_day(n: i64) -> Timestamp {
+    Timestamp::from_second(DAY_ZERO + n * 86_400).unwrap()
+}
+
+/// A clock that stands at a day until moved.
+#[derive(Debug)]
+pub(super) struct Calendar(Mutex<Timestamp>);
+
+impl Calendar {
+    pub(super) fn at_day(n: i64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(instant_of_day(n))))
+    }
+
+    pub(super) fn pass(&self, days: i64) {
+        let mut now = self.0.lock().unwrap();
+        *now += SignedDuration::from_hours(24 * days);
+    }
+}
+
+impl Clock for Calendar {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A certificate authority, valid from day -100 to day 1000 unless changed.
+pub(super) struct Ca {
+    pub(super) der: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate with its key.
+pub(super) struct Held {
+    pub(super) der: CertificateDer<'static>,
+    pub(super) pem: String,
+    pub(super) key: KeyPair,
+    pub(super) serial: u64,
+}
+
+impl Ca {
+    pub(super) fn new(name: &str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    pub(super) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let params = Self::params(name, change);
+        let key = KeyPair::generate().unwrap();
+        let der = params.self_signed(&key).unwrap().der().clone();
+        Self { der, issuer: Issuer::new(params, key) }
+    }
+
+    /// An authority below this one.
+    pub(super) fn subordinate(&self, name: &str) -> Self {
+        let params = Self::params(name, |_| {});
+        let key = KeyPair::generate().unwrap();
+        let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        Self { der, issuer: Issuer::new(params, key) }
+    }
+
+    fn params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = (day(-100), day(1000));
+        change(&mut params);
+        params
+    }
+
+    pub(super) fn anchor(&self) -> Anchor {
+        Anchor::read(self.der.clone()).unwrap()
+    }
+
+    /// This authority as the only anchor of a partner.
+    pub(super) fn of(&self, code: &str) -> PartnerTrust {
+        PartnerTrust { code: code.parse().unwrap(), anchors: vec![self.der.clone()], crls: Vec::new() }
+    }
+
+    /// A member's certificate, valid from day -10 to day 100.
+    pub(super) fn member(&self, member: &str) -> Held {
+        self.leaf(|params| params.subject_alt_names = vec![member_uri(member)])
+    }
+
+    /// A client certificate without a member, changed at will.
+    pub(super) fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> Held {
+        static SERIAL: AtomicU64 = AtomicU64::new(1000);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "somebody");
+        params.serial_number = Some(serial.into());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        (params.not_before, params.not_after) = (day(-10), day(100));
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Held { der: certificate.der().clone(), pem: certificate.pem(), key, serial }
+    }
+
+    /// A server's certificate for `localhost`.
+    pub(super) fn server(&self) -> Held {
+        self.leaf(|params| {
+            params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        })
+    }
+
+    /// A revocation list of day 0.
+    pub(super) fn crl(&self, serials: &[u64], next_update: OffsetDateTime) -> CertificateRevocationListDer<'static> {
+        self.crl_of(day(0), serials, next_update)
+    }
+
+    pub(super) fn crl_of(
+        &self,
+        this_update: OffsetDateTime,
+        serials: &[u64],
+        next_update: OffsetDateTime,
+    ) -> CertificateRevocationListDer<'static> {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: this_update,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().into()
+    }
+}
+
+impl Held {
+    pub(super) fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
+    }
+}
+
+pub(super) fn member_uri(member: &str) -> SanType {
+    SanType::URI(format!("urn:entente:member:{member}").try_into().unwrap())
+}

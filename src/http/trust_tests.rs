@@ -1,0 +1,273 @@
+//! Whose certificate is it, and is it accepted? Each rule with the smallest PKI that shows it.
+
+use super::*;
+use crate::http::test_pki::{Ca, Calendar, Held, day, instant_of_day, member_uri};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+use std::sync::Mutex;
+
+fn registry(partners: Vec<PartnerTrust>) -> Registry {
+    let (registry, faults) = Registry::build(1, partners);
+    assert_eq!(faults, []);
+    registry
+}
+
+fn identify(registry: &Registry, held: &Held) -> Result<PeerIdentity, Refusal> {
+    registry.identify(&held.der, &[], instant_of_day(1))
+}
+
+#[test]
+fn accepted_certificate_yields_partner_member_and_pins() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi.levi");
+    let peer = identify(&registry(vec![ca.of("ISR")]), &held).unwrap();
+    assert_eq!(peer.partner.as_str(), "ISR");
+    assert_eq!(peer.san_member.unwrap().to_string(), "ISR:avi.levi");
+    assert_eq!(peer.fingerprint, Sha256::of(&held.der));
+    assert_eq!(peer.spki_sha256, Sha256::of(&rcgen::PublicKeyData::subject_public_key_info(&held.key)));
+    assert_eq!((peer.not_after, peer.recheck_at), (instant_of_day(100), instant_of_day(100)));
+}
+
+#[test]
+fn same_named_cas_of_two_partners_are_told_apart() {
+    let (isr, kor) = (Ca::new("National Root CA"), Ca::new("National Root CA"));
+    let registry = registry(vec![isr.of("ISR"), kor.of("KOR")]);
+    assert_eq!(identify(&registry, &isr.member("ISR:avi")).unwrap().partner.as_str(), "ISR");
+    assert_eq!(identify(&registry, &kor.member("KOR:min")).unwrap().partner.as_str(), "KOR");
+    let stranger = Ca::new("National Root CA");
+    assert_eq!(identify(&registry, &stranger.member("ISR:avi")), Err(Refusal::BadSignature));
+}
+
+#[test]
+fn partner_cannot_vouch_for_a_member_of_another() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let registry = registry(vec![isr.of("ISR"), kor.of("KOR")]);
+    let refusal = identify(&registry, &isr.member("KOR:min")).unwrap_err();
+    assert_eq!(refusal.slug(), "claims-other-partner");
+    assert_eq!(refusal.to_string(), "the certificate is vouched for by `ISR` but claims a member of `KOR`");
+}
+
+#[test]
+fn certificate_names_at_most_one_member_and_names_it_well() {
+    let ca = Ca::new("Root");
+    let registry = registry(vec![ca.of("ISR")]);
+    let with = |names: Vec<SanType>| identify(&registry, &ca.leaf(|params| params.subject_alt_names = names));
+    assert_eq!(with(vec![]).unwrap().san_member, None);
+    let other = SanType::URI("https://example.org".try_into().unwrap());
+    assert!(with(vec![other, member_uri("ISR:avi")]).unwrap().san_member.is_some());
+    assert_eq!(with(vec![member_uri("ISR:avi"), member_uri("ISR:noa")]), Err(Refusal::SeveralMembers));
+    assert_eq!(with(vec![member_uri("ISR:Avi")]), Err(Refusal::MalformedMember));
+    for uri in ["URN:entente:member:ISR:avi", "urn:entente:partner:ISR"] {
+        assert_eq!(with(vec![SanType::URI(uri.try_into().unwrap())]), Err(Refusal::MalformedMember), "{uri}");
+    }
+}
+
+#[test]
+fn only_a_client_certificate_that_is_no_ca_passes() {
+    let ca = Ca::new("Root");
+    let registry = registry(vec![ca.of("ISR")]);
+    let purposes = |purposes: Vec<ExtendedKeyUsagePurpose>| {
+        identify(&registry, &ca.leaf(|params| params.extended_key_usages = purposes))
+    };
+    assert_eq!(purposes(vec![]), Err(Refusal::NoClientAuth));
+    assert_eq!(purposes(vec![ExtendedKeyUsagePurpose::ServerAuth]), Err(Refusal::NoClientAuth));
+    assert_eq!(purposes(vec![ExtendedKeyUsagePurpose::Any]), Err(Refusal::NoClientAuth));
+    let authority = ca.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    assert_eq!(identify(&registry, &authority), Err(Refusal::IsAuthority));
+    let signer = ca.leaf(|params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
+    assert_eq!(identify(&registry, &signer), Err(Refusal::IsAuthority));
+    let encryption = ca.leaf(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment]);
+    assert_eq!(identify(&registry, &encryption), Err(Refusal::NoDigitalSignature));
+    let anchor_itself = registry.identify(&ca.der, &[], instant_of_day(1));
+    assert_eq!(anchor_itself, Err(Refusal::IsAuthority));
+}
+
+#[test]
+fn dates_of_leaf_and_anchor_are_judged_at_the_given_instant() {
+    let ca = Ca::with("Root", |params| params.not_after = day(50));
+    let registry = registry(vec![ca.of("ISR")]);
+    let held = ca.member("ISR:avi");
+    let at = |day| registry.identify(&held.der, &[], instant_of_day(day)).map(|peer| peer.recheck_at);
+    assert_eq!(at(-11), Err(Refusal::NotYetValid));
+    assert_eq!(at(50), Ok(instant_of_day(50)));
+    assert_eq!(at(51), Err(Refusal::AnchorExpired));
+    assert_eq!(at(101), Err(Refusal::Expired));
+}
+
+#[test]
+fn revocation_lists_refuse_the_revoked_and_fail_closed() {
+    let (ca, other) = (Ca::new("Root"), Ca::new("Root"));
+    let (good, bad) = (ca.member("ISR:avi"), ca.member("ISR:noa"));
+    let with = |list| registry(vec![PartnerTrust { crls: vec![list], ..ca.of("ISR") }]);
+    let current = with(ca.crl(&[bad.serial], day(30)));
+    assert_eq!(identify(&current, &bad), Err(Refusal::Revoked));
+    assert_eq!(identify(&current, &good).unwrap().recheck_at, instant_of_day(30));
+    assert_eq!(identify(&with(ca.crl(&[], day(1))), &good), Err(Refusal::RevocationListExpired));
+    assert_eq!(identify(&with(other.crl(&[], day(30))), &good), Err(Refusal::RevocationListForeign));
+    let of_another_name = Ca::new("Elsewhere").crl(&[], day(30));
+    assert_eq!(identify(&with(of_another_name), &good), Err(Refusal::RevocationUnknown));
+}
+
+#[test]
+fn one_partners_list_says_nothing_about_another() {
+    let (isr, kor) = (Ca::new("Root"), Ca::new("Root"));
+    let min = kor.member("KOR:min");
+    let list = isr.crl(&[min.serial], day(1));
+    let registry = registry(vec![PartnerTrust { crls: vec![list], ..isr.of("ISR") }, kor.of("KOR")]);
+    assert!(identify(&registry, &min).is_ok());
+}
+
+#[test]
+fn newest_list_of_an_issuer_counts() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi");
+    let (old, new) = (ca.crl_of(day(-5), &[], day(30)), ca.crl_of(day(0), &[held.serial], day(30)));
+    for crls in [vec![old.clone(), new.clone()], vec![new, old]] {
+        let registry = registry(vec![PartnerTrust { crls, ..ca.of("ISR") }]);
+        assert_eq!(identify(&registry, &held), Err(Refusal::Revoked));
+    }
+}
+
+#[test]
+fn ca_that_renews_its_key_under_its_name_works_with_a_list_for_each() {
+    let (old, new) = (Ca::new("Root"), Ca::new("Root"));
+    let (avi, noa) = (old.member("ISR:avi"), new.member("ISR:noa"));
+    let anchors = vec![old.der.clone(), new.der.clone()];
+    let crls = vec![old.crl(&[avi.serial], day(30)), new.crl(&[], day(30))];
+    let both = registry(vec![PartnerTrust { code: "ISR".parse().unwrap(), anchors: anchors.clone(), crls }]);
+    assert_eq!(identify(&both, &avi), Err(Refusal::Revoked));
+    assert!(identify(&both, &noa).is_ok());
+    let crls = vec![old.crl(&[], day(30))];
+    let one = registry(vec![PartnerTrust { code: "ISR".parse().unwrap(), anchors, crls }]);
+    assert!(identify(&one, &avi).is_ok());
+    assert_eq!(identify(&one, &noa), Err(Refusal::RevocationListForeign), "no list of its own: fails closed");
+}
+
+#[test]
+fn intermediates_count_as_far_as_the_anchor_allows() {
+    let chain = |root: &Ca| {
+        let middle = root.subordinate("Middle");
+        let lower = middle.subordinate("Lower");
+        (lower.member("ISR:avi"), vec![lower.der, middle.der])
+    };
+    let free = Ca::new("Root");
+    let (held, between) = chain(&free);
+    let open = registry(vec![free.of("ISR")]);
+    assert!(open.identify(&held.der, &between, instant_of_day(1)).is_ok());
+    let with_root = [between.clone(), vec![free.der.clone()]].concat();
+    assert!(open.identify(&held.der, &with_root, instant_of_day(1)).is_ok());
+    assert_eq!(open.identify(&held.der, &between[1..], instant_of_day(1)), Err(Refusal::UnknownIssuer));
+    let many = vec![between[0].clone(); MAX_INTERMEDIATES + 1];
+    assert_eq!(open.identify(&held.der, &many, instant_of_day(1)), Err(Refusal::PathTooLong));
+
+    let tight = Ca::with("Root", |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1)));
+    let (held, between) = chain(&tight);
+    let closed = registry(vec![tight.of("ISR")]);
+    assert_eq!(closed.identify(&held.der, &between, instant_of_day(1)), Err(Refusal::PathTooLong));
+    assert!(closed.identify(&tight.member("ISR:noa").der, &between, instant_of_day(1)).is_ok());
+}
+
+#[test]
+fn key_shared_by_two_partners_vouches_for_neither() {
+    let ca = Ca::new("Root");
+    let (registry, faults) = Registry::build(1, vec![ca.of("ISR"), ca.of("KOR")]);
+    assert_eq!(faults.len(), 2);
+    assert_eq!(identify(&registry, &ca.member("ISR:avi")), Err(Refusal::UnknownIssuer));
+}
+
+/// Trust whose source the test can change.
+struct Changing {
+    partners: Arc<Mutex<Vec<PartnerTrust>>>,
+    trust: Arc<Trust>,
+    crls: tempfile::TempDir,
+}
+
+impl Changing {
+    async fn start(partners: Vec<PartnerTrust>) -> (Self, Reloaded) {
+        let partners = Arc::new(Mutex::new(partners));
+        let crls = tempfile::tempdir().unwrap();
+        let source = Arc::clone(&partners);
+        let load = move || {
+            let partners = source.lock().unwrap().clone();
+            async move { if partners.is_empty() { Err("database away".into()) } else { Ok(partners) } }
+        };
+        let folder = Some(crls.path().to_owned());
+        let (trust, reloaded) = Trust::start(Calendar::at_day(1), folder, load).await.unwrap();
+        (Self { partners, trust, crls }, reloaded)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.crls.path().join(name), bytes).unwrap();
+    }
+
+    fn check(&self, held: &Held) -> Result<(), &'static str> {
+        identify(&self.trust.registry(), held).map(|_| ()).map_err(|refusal| refusal.slug())
+    }
+}
+
+#[tokio::test]
+async fn reload_takes_up_partners_and_lists_and_counts_generations() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let (avi, min) = (isr.member("ISR:avi"), kor.member("KOR:min"));
+    let (world, first) = Changing::start(vec![isr.of("ISR")]).await;
+    assert_eq!((first.generation, first.changed), (1, true));
+    let same = world.trust.reload().await.unwrap();
+    assert_eq!((same.generation, same.changed), (1, false), "nothing changed, nobody is judged again");
+    world.partners.lock().unwrap().push(kor.of("KOR"));
+    world.put("ISR.crl", &isr.crl(&[avi.serial], day(30)));
+    let second = world.trust.reload().await.unwrap();
+    assert_eq!((second.generation, second.partners, second.faults), (2, 2, vec![]));
+    assert_eq!((world.check(&avi), world.check(&min)), (Err("revoked"), Ok(())));
+    world.partners.lock().unwrap().remove(0);
+    world.trust.reload().await.unwrap();
+    assert_eq!(world.check(&avi), Err("unknown-issuer"));
+}
+
+#[tokio::test]
+async fn failed_source_leaves_trust_in_force() {
+    let isr = Ca::new("A");
+    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
+    world.partners.lock().unwrap().clear();
+    let error = world.trust.reload().await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot load the partners: database away");
+    assert_eq!(world.check(&isr.member("ISR:avi")), Ok(()));
+}
+
+#[tokio::test]
+async fn broken_list_keeps_the_last_good_one_and_delays_nobody_else() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let (avi, noa, min) = (isr.member("ISR:avi"), isr.member("ISR:noa"), kor.member("KOR:min"));
+    let (world, _) = Changing::start(vec![isr.of("ISR"), kor.of("KOR")]).await;
+    world.put("ISR.crl", &isr.crl(&[avi.serial], day(30)));
+    world.trust.reload().await.unwrap();
+    world.put("ISR.crl", b"half a file");
+    world.put("KOR.crl", &kor.crl(&[min.serial], day(30)));
+    let reloaded = world.trust.reload().await.unwrap();
+    assert!(matches!(&reloaded.faults[..], [TrustFault::Crl { file: Some(_), .. }]), "{:?}", reloaded.faults);
+    assert_eq!(world.check(&avi), Err("revoked"), "still by the last good list");
+    assert_eq!((world.check(&noa), world.check(&min)), (Ok(()), Err("revoked")));
+    std::fs::remove_file(world.crls.path().join("ISR.crl")).unwrap();
+    let reloaded = world.trust.reload().await.unwrap();
+    assert!(matches!(&reloaded.faults[..], [TrustFault::CrlsGone { .. }]), "{:?}", reloaded.faults);
+    assert_eq!(world.check(&avi), Err("revoked"), "a list that vanishes opens nothing");
+}
+
+#[tokio::test]
+async fn broken_list_with_changed_anchors_shuts_the_partner_out() {
+    let (old, new) = (Ca::new("A"), Ca::new("B"));
+    let (world, _) = Changing::start(vec![old.of("ISR")]).await;
+    *world.partners.lock().unwrap() = vec![new.of("ISR")];
+    world.put("ISR.crl", b"half a file");
+    world.trust.reload().await.unwrap();
+    assert_eq!(world.check(&old.member("ISR:avi")), Err("unknown-issuer"));
+    assert_eq!(world.check(&new.member("ISR:avi")), Err("unknown-issuer"));
+}
+
+#[tokio::test]
+async fn file_of_nobody_is_reported() {
+    let (world, _) = Changing::start(vec![Ca::new("A").of("ISR")]).await;
+    world.put("KOR.crl", b"x");
+    world.put("isr.crl", b"x");
+    let faults = world.trust.reload().await.unwrap().faults;
+    assert!(matches!(&faults[..], [TrustFault::Stray { .. }, TrustFault::Stray { .. }]), "{faults:?}");
+    assert!(faults.iter().all(|fault| fault.partner().is_none() && !fault.help().is_empty()));
+}

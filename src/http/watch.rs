@@ -1,0 +1,203 @@
+//! When to learn trust and certificate anew: files changed, the operator asked (SIGHUP), or the database did.
+//!
+//! Files are compared by size, time of change and inode every few seconds: that notices a replaced file, a replaced
+//! folder behind a symbolic link and a file system that gives no events. A reload that failed is tried again.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+/// How often files are looked at.
+pub const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Looks after a failed reload until the next attempt.
+const LOOKS_BEFORE_RETRY: u32 = 15;
+
+/// Why a reload happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    Files,
+    Signal,
+    Source,
+    Retry,
+}
+
+/// Files and folders to watch, and how they were when first looked at.
+#[derive(Debug)]
+pub struct Watch {
+    paths: Vec<PathBuf>,
+    interval: Duration,
+    seen: Snapshot,
+}
+
+type Snapshot = BTreeMap<PathBuf, (u64, Option<SystemTime>, u64)>;
+
+impl Watch {
+    /// Looks at the files a first time. Do this before they are read, so that no change falls between.
+    #[must_use]
+    pub fn new(paths: Vec<PathBuf>, interval: Duration) -> Self {
+        let seen = snapshot(&paths);
+        Self { paths, interval, seen }
+    }
+
+    /// Calls `reload` on each cause, one at a time, until dropped. `reload` answers whether all went well. `changed`
+    /// completes when another source changed; it is called again after each and must lose nothing when dropped.
+    pub async fn run<R, C>(mut self, reload: R, mut changed: C) -> std::convert::Infallible
+    where
+        R: AsyncFn(Cause) -> bool,
+        C: AsyncFnMut(),
+    {
+        let mut looks = interval_at(Instant::now() + self.interval, self.interval);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hangup = Hangup::listen();
+        let mut looks_since_failure = None::<u32>;
+        loop {
+            let cause = tokio::select! {
+                _ = looks.tick() => match self.look(&mut looks_since_failure).await {
+                    Some(cause) => cause,
+                    None => continue,
+                },
+                () = hangup.next() => Cause::Signal,
+                () = changed() => Cause::Source,
+            };
+            tracing::info!(?cause, "reloading");
+            looks_since_failure = if reload(cause).await { None } else { Some(0) };
+        }
+    }
+
+    async fn look(&mut self, since_failure: &mut Option<u32>) -> Option<Cause> {
+        let paths = self.paths.clone();
+        let now = tokio::task::spawn_blocking(move || snapshot(&paths)).await.expect("looking does not panic");
+        if now != self.seen {
+            self.seen = now;
+            return Some(Cause::Files);
+        }
+        let looks = since_failure.as_mut()?;
+        *looks += 1;
+        (*looks >= LOOKS_BEFORE_RETRY).then_some(Cause::Retry)
+    }
+}
+
+/// SIGHUP, or nothing ever where there is none.
+struct Hangup(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Hangup {
+    #[cfg(unix)]
+    fn listen() -> Self {
+        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+        Self(signal.inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be heard; files are watched")).ok())
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        let heard = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if heard.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Self {
+        Self()
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
+fn snapshot(paths: &[PathBuf]) -> Snapshot {
+    let mut seen = Snapshot::new();
+    for path in paths {
+        add(path, 2, &mut seen);
+    }
+    seen
+}
+
+/// Notes a file, or a folder and what is in it down to `depth`.
+fn add(path: &Path, depth: u32, seen: &mut Snapshot) {
+    // A file that is missing is a state too: its coming back is a change.
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    seen.insert(path.to_owned(), (metadata.len(), metadata.modified().ok(), inode(&metadata)));
+    if metadata.is_dir() && depth > 0 {
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            add(&entry.path(), depth - 1, seen);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    /// Runs a watch until it has reported once, and says why it did.
+    async fn first_cause(watch: Watch, ok: bool, mut changes: mpsc::Receiver<()>) -> Vec<Cause> {
+        let (tell, mut told) = mpsc::channel(2);
+        let reload = async |cause| {
+            tell.send(cause).await.unwrap();
+            ok
+        };
+        let changed = async || match changes.recv().await {
+            Some(()) => {}
+            None => std::future::pending().await,
+        };
+        let mut causes = Vec::new();
+        tokio::select! {
+            never = watch.run(reload, changed) => match never {},
+            () = async {
+                causes.extend(told.recv().await);
+                if !ok {
+                    causes.extend(told.recv().await);
+                }
+            } => {}
+        }
+        causes
+    }
+
+    #[tokio::test]
+    async fn replaced_file_is_noticed_even_with_the_same_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("KOR/a.crl");
+        std::fs::create_dir(folder.path().join("KOR")).unwrap();
+        std::fs::write(&file, "old").unwrap();
+        let watch = Watch::new(vec![folder.path().to_owned()], Duration::from_millis(1));
+        let new = folder.path().join("new");
+        std::fs::write(&new, "new").unwrap();
+        std::fs::rename(new, &file).unwrap();
+        assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [Cause::Files]);
+    }
+
+    #[tokio::test]
+    async fn another_source_is_heard() {
+        let (change, changes) = mpsc::channel(1);
+        change.send(()).await.unwrap();
+        let watch = Watch::new(Vec::new(), Duration::from_hours(1));
+        assert_eq!(first_cause(watch, true, changes).await, [Cause::Source]);
+    }
+
+    #[tokio::test]
+    async fn failed_reload_is_tried_again() {
+        let (change, changes) = mpsc::channel(1);
+        change.send(()).await.unwrap();
+        let watch = Watch::new(Vec::new(), Duration::from_millis(1));
+        assert_eq!(first_cause(watch, false, changes).await, [Cause::Source, Cause::Retry]);
+    }
+}
