@@ -67,7 +67,10 @@ pub async fn sweep(exchange: &Exchange) -> Result<u64> {
     let older_than = exchange.clock.now().checked_sub(day).expect("the clock stands after 1970");
     let swept = exchange
         .blobs
-        .sweep(older_than, async |keys| documents::known_blobs(&mut *exchange.db.read().await?, keys).await)
+        .sweep(older_than, |keys| {
+            let db = exchange.db.clone();
+            async move { documents::known_blobs(&mut *db.read().await?, keys).await }
+        })
         .await?;
     Ok(swept.orphans + swept.partial)
 }
