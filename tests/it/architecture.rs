@@ -32,7 +32,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("age_core", &[]),
     ("axum", &["http"]),
     ("cedar_policy", &["policy"]),
-    ("config", &["http"]),
+    // The server program names the module `http::config` in a group of imports.
+    ("config", &["http", "bin/entente-server"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("indicatif", &["cli"]),
