@@ -75,7 +75,9 @@ clarifications, funders and the schedule leave it standing. `--dry-run` says whi
   entente call extend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR")]
     Extend(Extend),
     /// Cancel a call for good
-    #[command(after_help = "Examples:\n  entente call cancel call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'budget withdrawn'")]
+    #[command(
+        after_help = "Examples:\n  entente call cancel call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'budget withdrawn'"
+    )]
     Cancel {
         /// The call
         call: CallId,
@@ -192,7 +194,9 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Draft { program, file } => {
             let call = client.draft_call(program, &file::read(&file)?).await?;
             show::call(context, &call, false)?;
-            context.out.note(&format!("next: entente call role set {} MEMBER --role officer, then call publish", call.id));
+            context
+                .out
+                .note(&format!("next: entente call role set {} MEMBER --role officer, then call publish", call.id));
             Ok(())
         }
         Command::Edit { call, file } => {

@@ -56,9 +56,9 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
             client.declare(proposal, ground).await?;
             match ground {
                 None => context.out.done(&format!("declared that you have no conflict with {proposal}")),
-                Some(ground) => {
-                    context.out.done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on"))
-                }
+                Some(ground) => context
+                    .out
+                    .done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on")),
             }
         }
         Command::Lift { proposal, member, reason: why } => {

@@ -130,10 +130,7 @@ pub struct ListArgs {
 
 impl ListArgs {
     /// Fetches page after page until there is enough.
-    pub async fn collect<T>(
-        &self,
-        fetch: impl AsyncFn(Paging) -> crate::client::Result<Page<T>>,
-    ) -> Result<Page<T>> {
+    pub async fn collect<T>(&self, fetch: impl AsyncFn(Paging) -> crate::client::Result<Page<T>>) -> Result<Page<T>> {
         let mut list = Page { items: Vec::new(), next: self.cursor.clone() };
         loop {
             let had = u32::try_from(list.items.len()).unwrap_or(u32::MAX);

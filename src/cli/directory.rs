@@ -23,7 +23,9 @@ pub enum PartnerCommand {
     #[command(after_help = "Examples:\n  entente partner list")]
     List,
     /// Show a partner
-    #[command(after_help = "Examples:\n  entente partner show ISR\n  entente --json partner show ISR | jq -r .card > isr-card.json")]
+    #[command(
+        after_help = "Examples:\n  entente partner show ISR\n  entente --json partner show ISR | jq -r .card > isr-card.json"
+    )]
     Show {
         /// Its code
         partner: PartnerCode,

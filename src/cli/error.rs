@@ -140,7 +140,8 @@ impl From<crate::domain::id::IdError> for CliError {
 pub fn read_input(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
     use std::io::Read;
     let cannot = |source: std::io::Error| {
-        CliError::failed(format!("cannot read `{}`: {source}", path.display())).help("check the name and its permissions")
+        CliError::failed(format!("cannot read `{}`: {source}", path.display()))
+            .help("check the name and its permissions")
     };
     let mut content = Vec::new();
     let read = if path.as_os_str() == "-" {

@@ -7,8 +7,16 @@ use super::{
     table::Table,
 };
 use crate::{
-    client::{Client, ClientError, vaults::{Prepared, Wrapped}},
-    domain::{call::Phase, id::{CallId, ProposalId}, member::CallRole, proposal::Status},
+    client::{
+        Client, ClientError,
+        vaults::{Prepared, Wrapped},
+    },
+    domain::{
+        call::Phase,
+        id::{CallId, ProposalId},
+        member::CallRole,
+        proposal::Status,
+    },
     wire::proposal::MissingKey,
 };
 use clap::{Args, Subcommand};
@@ -81,8 +89,10 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
     let why = |error: &ClientError| error.to_string();
     let refused_json: Vec<Value> =
         refused.iter().map(|(key, error)| json!({ "key": key, "fault": why(error), "help": error.help() })).collect();
-    let skipped_json: Vec<Value> =
-        skipped.iter().map(|(id, error)| json!({ "proposal": id, "fault": why(error), "help": error.help() })).collect();
+    let skipped_json: Vec<Value> = skipped
+        .iter()
+        .map(|(id, error)| json!({ "proposal": id, "fault": why(error), "help": error.help() }))
+        .collect();
     let answer =
         json!({ "vaults_made": vaults_made, "wrapped": done, "refused": refused_json, "skipped": skipped_json });
     context.out.answer(&answer, |screen| {

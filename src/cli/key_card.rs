@@ -84,7 +84,9 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
                     && named != member
                 {
                     let message = format!("certificate `{}` names `{named}`, not `{member}`", file.display());
-                    return Err(CliError::usage(message).help("issue the card for the member that the certificate names"));
+                    return Err(
+                        CliError::usage(message).help("issue the card for the member that the certificate names")
+                    );
                 }
                 let pin = certificate_pin(&pem)?;
                 if !pins.contains(&pin) {

@@ -100,8 +100,9 @@ fn show(args: &Show, context: &Context) -> Result<()> {
     }
     let mut shown = Vec::new();
     for file in &files {
-        let keyring = Keyring::load(file, &context.keyboard())
-            .map_err(|error| CliError::failed(error).help("see `entente keys --help` for what can serve as an identity"))?;
+        let keyring = Keyring::load(file, &context.keyboard()).map_err(|error| {
+            CliError::failed(error).help("see `entente keys --help` for what can serve as an identity")
+        })?;
         shown.push((file.display().to_string(), keyring.recipients().to_vec()));
     }
     let answer: Vec<_> =

@@ -52,7 +52,10 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "no members");
                 for ListedMember { member, verified } in &members {
                     if let Err(error) = verified {
-                        screen.styled(&[(Style::Yellow, &format!("{}: ", member.member)), (Style::Plain, &error.to_string())]);
+                        screen.styled(&[
+                            (Style::Yellow, &format!("{}: ", member.member)),
+                            (Style::Plain, &error.to_string()),
+                        ]);
                     }
                 }
             })

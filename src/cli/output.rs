@@ -97,11 +97,8 @@ impl Out {
     /// # Errors
     /// When standard output cannot be written.
     pub fn json(&self, value: &impl Serialize) -> Result<()> {
-        let text = if self.stdout.is_terminal {
-            serde_json::to_string_pretty(value)
-        } else {
-            serde_json::to_string(value)
-        };
+        let text =
+            if self.stdout.is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         let mut text = text.map_err(CliError::failed)?;
         text.push('\n');
         self.stdout.write(&text)
@@ -286,9 +283,8 @@ impl Out {
     /// Output that a test reads: what came on standard output and on standard error.
     pub(super) fn captured(json: bool) -> (Self, Captured, Captured) {
         let (stdout, stderr) = (Captured::default(), Captured::default());
-        let sink = |to: &Captured| {
-            Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false })
-        };
+        let sink =
+            |to: &Captured| Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false });
         (Self { json, quiet: false, stdout: sink(&stdout), stderr: sink(&stderr) }, stdout, stderr)
     }
 }

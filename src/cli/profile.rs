@@ -38,7 +38,9 @@ The member is read from the certificate's URI; name it with `--member` where the
         name: Option<String>,
     },
     /// Choose the profile that is used when none is named
-    #[command(after_help = "Examples:\n  entente profile use work\n  ENTENTE_PROFILE=work entente me   for one command only")]
+    #[command(
+        after_help = "Examples:\n  entente profile use work\n  ENTENTE_PROFILE=work entente me   for one command only"
+    )]
     Use {
         /// Its name
         name: String,
@@ -151,7 +153,9 @@ fn add(args: Add, context: &Context) -> Result<()> {
     let answer = as_json(&profile, home.default_profile()?.as_deref());
     context.out.answer(&answer, |screen| show(screen, &profile))?;
     if profile.identities.is_empty() {
-        context.out.note("no identity: nothing can be opened; make one with `entente keys new` and add the profile again");
+        context
+            .out
+            .note("no identity: nothing can be opened; make one with `entente keys new` and add the profile again");
     }
     context.out.note("next: pin the partners you deal with, `entente trust add --help`");
     Ok(())
@@ -197,7 +201,8 @@ fn as_json(profile: &Profile, chosen: Option<&str>) -> Value {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     path.canonicalize().map_err(|error| {
-        CliError::failed(format!("cannot find `{}`: {error}", path.display())).help("check the path and its permissions")
+        CliError::failed(format!("cannot find `{}`: {error}", path.display()))
+            .help("check the path and its permissions")
     })
 }
 

@@ -22,7 +22,9 @@ pub enum Command {
   entente program create --name 'US-Israel Industrial R&D' --lead USA --partner USA --partner ISR")]
     Create(Create),
     /// List the programs you take part in
-    #[command(after_help = "Examples:\n  entente program list\n  entente --json program list --all | jq -r '.items[].id'")]
+    #[command(
+        after_help = "Examples:\n  entente program list\n  entente --json program list --all | jq -r '.items[].id'"
+    )]
     List(ListArgs),
     /// Show a program
     #[command(after_help = "Examples:\n  entente program show prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]

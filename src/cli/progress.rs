@@ -132,7 +132,10 @@ mod tests {
         let (out, _, stderr) = Out::captured(true);
         Meter::new(&out, "a.pdf", &Arc::default()).update(Step::Sealing, 500, 1000);
         let line: serde_json::Value = serde_json::from_str(&stderr.text()).unwrap();
-        assert_eq!((line["progress"]["done"].as_u64(), line["progress"]["step"].as_str()), (Some(500), Some("sealing")));
+        assert_eq!(
+            (line["progress"]["done"].as_u64(), line["progress"]["step"].as_str()),
+            (Some(500), Some("sealing"))
+        );
     }
 
     #[test]

@@ -62,11 +62,7 @@ impl Prompt for Keyboard {
     fn confirm(&self, text: &str, yes: &str, no: Option<&str>) -> Option<bool> {
         let no = no.unwrap_or("no");
         let answer = self.line(&format!("{text} [{yes}/{no}]"))?;
-        if answer == yes {
-            Some(true)
-        } else {
-            (answer == no).then_some(false)
-        }
+        if answer == yes { Some(true) } else { (answer == no).then_some(false) }
     }
 
     fn line(&self, purpose: &str) -> Option<String> {
@@ -83,7 +79,8 @@ impl Prompt for Keyboard {
 /// The first line of a file that only its owner can read.
 fn from_file(path: &Path) -> Result<SecretText> {
     let shown = path.display();
-    let cannot = |error: std::io::Error| CliError::failed(format!("cannot read the passphrase file `{shown}`: {error}"));
+    let cannot =
+        |error: std::io::Error| CliError::failed(format!("cannot read the passphrase file `{shown}`: {error}"));
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

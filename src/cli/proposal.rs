@@ -77,9 +77,12 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
   entente proposal resume --discard    forgets it")]
     Resume(documents::Resume),
     /// Show where a proposal stands and what is missing
-    #[command(visible_alias = "show", after_help = "Examples:
+    #[command(
+        visible_alias = "show",
+        after_help = "Examples:
   entente proposal status prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente proposal show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+  entente proposal show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF"
+    )]
     Status {
         /// The proposal
         proposal: ProposalId,
@@ -271,5 +274,7 @@ fn read_as<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T> 
     let content = super::error::read_input(path, 1 << 20)?;
     let read = super::call::value_of(&content)
         .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
-    read.map_err(|fault| CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for what goes in"))
+    read.map_err(|fault| {
+        CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for what goes in")
+    })
 }

@@ -222,8 +222,11 @@ async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -
         None => Ok(()),
         Some(first) => {
             let (count, fault) = (invalid.len(), &first.fault);
-            Err(CliError::unverified(format!("{count} reviews do not verify; {} of {}: {fault}", first.id, first.reviewer))
-                .help(fault.help()))
+            Err(CliError::unverified(format!(
+                "{count} reviews do not verify; {} of {}: {fault}",
+                first.id, first.reviewer
+            ))
+            .help(fault.help()))
         }
     }
 }
@@ -286,7 +289,8 @@ fn comment(text: &str) -> Result<(Slug, String), String> {
 }
 
 fn pair<'a>(text: &'a str, example: &str) -> Result<(Slug, &'a str), String> {
-    let (name, rest) = text.split_once('=').ok_or_else(|| format!("wanted a criterion and `=`, such as `{example}`"))?;
+    let (name, rest) =
+        text.split_once('=').ok_or_else(|| format!("wanted a criterion and `=`, such as `{example}`"))?;
     Ok((name.trim().parse().map_err(|error: crate::domain::id::IdError| error.to_string())?, rest))
 }
 

@@ -92,7 +92,12 @@ mod tests {
         let lines = table.lines(str::to_owned);
         assert_eq!(
             lines,
-            ["ID      NAME      TOTAL", "a       연구재단    4.5", "longer  x            12", "b       -             -"]
+            [
+                "ID      NAME      TOTAL",
+                "a       연구재단    4.5",
+                "longer  x            12",
+                "b       -             -"
+            ]
         );
     }
 }

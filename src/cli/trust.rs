@@ -69,7 +69,10 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
             let pinned = home.pin_partner(fetched.card.as_bytes(), &fingerprint)?;
             if pinned.card.code != partner {
                 home.unpin_partner(&pinned.card.code)?;
-                return Err(CliError::unverified(format!("the exchange answered with the card of `{}`", pinned.card.code)));
+                return Err(CliError::unverified(format!(
+                    "the exchange answered with the card of `{}`",
+                    pinned.card.code
+                )));
             }
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }

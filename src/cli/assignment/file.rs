@@ -27,14 +27,16 @@ fn json(text: &str) -> Result<Vec<Pair>, String> {
         }
     }
     let Value::Array(items) = value else { return Err("wanted a list of assignments".into()) };
-    let pairs = items.into_iter().enumerate().map(|(at, item)| {
-        serde_json::from_value(item).map_err(|error| format!("assignment {}: {error}", at + 1))
-    });
+    let pairs = items
+        .into_iter()
+        .enumerate()
+        .map(|(at, item)| serde_json::from_value(item).map_err(|error| format!("assignment {}: {error}", at + 1)));
     pairs.collect()
 }
 
 fn csv(text: &str) -> Result<Vec<Pair>, String> {
-    let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.trim().is_empty());
+    let mut lines =
+        text.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.trim().is_empty());
     let (number, header) = lines.next().ok_or("it is empty")?;
     let separator = if header.contains(';') { ';' } else { ',' };
     let header = fields(header, separator, number)?;

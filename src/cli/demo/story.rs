@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     client::{
-        ClientError, Progress, proposals::{BudgetLine, NewProposal, Summary, TeamMember}, opening::Version,
+        ClientError, Progress,
+        opening::Version,
+        proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
     },
     domain::{
@@ -145,9 +147,17 @@ pub async fn play(
     world.client("ISR:avi").add_member(lodestone, &colleague).await?;
     narrator.act("ISR:avi", "hands over to a colleague, ISR:tamar, who can now open what ISR:avi can");
     refused(
-        world.client("USA:dana").open_document(
-            lodestone, &slug("work-plan"), None, Version::Standing, &world.plan.dir.join("early.pdf"), progress.clone(),
-        ).await,
+        world
+            .client("USA:dana")
+            .open_document(
+                lodestone,
+                &slug("work-plan"),
+                None,
+                Version::Standing,
+                &world.plan.dir.join("early.pdf"),
+                progress.clone(),
+            )
+            .await,
         "denied",
     )?;
     narrator.refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
@@ -163,7 +173,10 @@ pub async fn play(
         proposal: None,
     };
     world.client("USA:dana").api().extend_call(bilateral.id, &extension).await?;
-    narrator.act("USA:dana", "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed");
+    narrator.act(
+        "USA:dana",
+        "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed",
+    );
 
     set_clock(day(63));
     narrator.date(day(63), "The calls open: interests first, then content");
@@ -176,7 +189,11 @@ pub async fn play(
     expect(seen.iter().all(|proposal| proposal.id != lodestone), "a conflicted officer sees no row")?;
     let count: u32 = world.client("USA:olivia").api().call_progress(bilateral.id).await?.proposals.values().sum();
     expect(count == 1, "a conflicted officer gets no count")?;
-    narrator.refusal("USA:olivia", "looks at the call again", "one proposal is there; of Lodestone no row, no count, no key");
+    narrator.refusal(
+        "USA:olivia",
+        "looks at the call again",
+        "one proposal is there; of Lodestone no row, no count, no key",
+    );
     for proposal in [lodestone, furrow] {
         for officer in ["USA:dana", "ISR:noa"] {
             world.client(officer).declare(proposal, None).await?;
@@ -191,7 +208,12 @@ pub async fn play(
     }
     let pairs = [(lodestone, "USA:carol"), (lodestone, "ISR:yael"), (furrow, "USA:carol"), (furrow, "ISR:maya")];
     assign(world, bilateral.id, &pairs).await?;
-    assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry"), (second_life, "EU:luca")]).await?;
+    assign(
+        world,
+        multilateral.id,
+        &[(second_life, "KOR:minjun"), (second_life, "GBR:harry"), (second_life, "EU:luca")],
+    )
+    .await?;
     narrator.act("USA:dana", "assigns reviewers, all lines or none");
     refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "denied")?;
     narrator.refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
@@ -215,7 +237,8 @@ pub async fn play(
         let prepared = dana.prepare_panel(call).await?;
         expect(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "every reader gets a key")?;
     }
-    narrator.act("USA:dana", "wraps keys on her own machine for everybody whom policy admits; the server saw none of them");
+    narrator
+        .act("USA:dana", "wraps keys on her own machine for everybody whom policy admits; the server saw none of them");
 
     set_clock(day(80));
     narrator.date(day(80), "Reviews, each closed to the others until one's own is in");
@@ -227,10 +250,18 @@ pub async fn play(
     expect(error.is_err(), "a score off the scale is refused")?;
     narrator.act("the panel", "hands in seven sealed reviews, each bound to the exact version that was read");
     narrator.refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
-    let refused_slot = world.client("USA:carol").open_document(
-        lodestone, &slug("shareholders"), Some(&code("ISR")), Version::Standing, &world.plan.dir.join("no.pdf"), progress.clone(),
-    );
-    expect(refused_slot.await.is_err(), "a reviewer never opens a restricted slot")?;
+    let restricted = world
+        .client("USA:carol")
+        .open_document(
+            lodestone,
+            &slug("shareholders"),
+            Some(&code("ISR")),
+            Version::Standing,
+            &world.plan.dir.join("never.pdf"),
+            progress.clone(),
+        )
+        .await;
+    expect(restricted.is_err(), "a reviewer never opens a restricted slot")?;
     narrator.refusal("USA:carol", "asks for Israel's shareholder list", "restricted to officers of the two nations");
 
     set_clock(day(100));

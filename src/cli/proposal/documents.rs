@@ -139,7 +139,9 @@ pub async fn open(context: &Context, client: &Client, args: &Open) -> Result<()>
     let to_stdout = args.output.as_os_str() == "-";
     if args.slot.is_none() {
         if to_stdout {
-            return Err(CliError::usage("several documents cannot go to standard output").help("name a slot or a folder"));
+            return Err(
+                CliError::usage("several documents cannot go to standard output").help("name a slot or a folder")
+            );
         }
         return open_all(context, client, args, &all).await;
     }
@@ -185,7 +187,7 @@ pub async fn verify(context: &Context, client: &Client, args: &Verify) -> Result
             }
         }
     }
-    let VerifiedManifest { manifest, sha256, signed_by, is_standing } = &verified;
+    let VerifiedManifest { manifest, sha256, signed_by, is_standing, .. } = &verified;
     let answer = json!({
         "verified": true, "is_standing": is_standing, "manifest_sha256": sha256, "signed_by": signed_by,
         "manifest": manifest, "ciphertexts_checked": args.fetch,
