@@ -1,4 +1,19 @@
-//! `entente demo`: a whole cycle between five partners on this machine.
+//! `entente demo`: a whole cycle between five partners on this machine. Needs a build with the server in it.
+
+#[cfg(feature = "server")]
+mod cast;
+#[cfg(feature = "server")]
+mod clock;
+#[cfg(feature = "server")]
+mod cycle;
+#[cfg(feature = "server")]
+mod narrator;
+#[cfg(feature = "server")]
+mod sight;
+#[cfg(feature = "server")]
+mod story;
+#[cfg(feature = "server")]
+pub mod world;
 
 use std::path::PathBuf;
 
@@ -11,10 +26,10 @@ pub struct Args {
     /// Exit when the cycle is done
     #[arg(long)]
     pub once: bool,
-    /// Folder for everything the demo makes [default: a temporary one]
+    /// Folder for everything the demo makes [default: a temporary one]; must be empty or absent
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Folder with files to use as the proposals' documents
+    /// Folder with your own files: `work-plan.pdf`, `budget.docx`, `shareholders.pdf`, `dataset.*`; samples fill the rest
     #[arg(long, value_name = "DIR")]
     pub documents: Option<PathBuf>,
     /// Folder with the policies [default: the shipped ones]
@@ -22,9 +37,8 @@ pub struct Args {
     pub policies: Option<PathBuf>,
 }
 
-/// Runs the demo.
+/// Runs the demo. Ctrl-C is its ordinary end.
 #[cfg(feature = "server")]
-#[expect(clippy::unused_async, reason = "the demo waits for its server")]
-pub async fn run(_args: Args, _out: &super::output::Out) -> super::error::Result<()> {
-    Err(super::error::CliError::failed("this build has no demo in it"))
+pub async fn run(args: Args) -> super::error::Result<()> {
+    cycle::run(&args).await.map_err(super::error::CliError::failed)
 }

@@ -126,7 +126,12 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
+    // The demo waits for the interruption itself: it is its ordinary end.
+    let is_demo = matches!(cli.command, Command::Demo(_));
     let done = runtime.block_on(async {
+        if is_demo {
+            return Some(run(cli.command, &context).await);
+        }
         tokio::select! {
             done = run(cli.command, &context) => Some(done),
             _ = tokio::signal::ctrl_c() => None,
@@ -179,8 +184,8 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 #[cfg(feature = "server")]
-async fn demo(args: demo::Args, context: &Context) -> Result<()> {
-    demo::run(args, &context.out).await
+async fn demo(args: demo::Args, _context: &Context) -> Result<()> {
+    demo::run(args).await
 }
 
 #[cfg(not(feature = "server"))]

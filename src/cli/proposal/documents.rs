@@ -187,7 +187,7 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) ->
             }
         }
     }
-    let VerifiedManifest { manifest, sha256, signed_by, is_standing } = &verified;
+    let VerifiedManifest { manifest, sha256, signed_by, is_standing, .. } = &verified;
     let answer = json!({
         "verified": true, "is_standing": is_standing, "manifest_sha256": sha256, "signed_by": signed_by,
         "manifest": manifest, "ciphertexts_checked": args.fetch,

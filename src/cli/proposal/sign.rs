@@ -38,7 +38,7 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
             .map(|line| json!({ "document": line.document, "uploaded_by": line.uploaded_by, "is_own": line.is_own }))
             .collect();
         let answer = json!({
-            "manifest": plan.manifest, "documents": documents, "is_countersignature": plan.is_countersignature,
+            "manifest": plan.manifest, "documents": documents, "is_countersignature": plan.is_countersignature(),
         });
         context.out.answer(&answer, |screen| show_plan(screen, &plan))?;
         context.out.note("dry run: nothing was signed");
@@ -71,7 +71,7 @@ fn show_plan(screen: &mut Screen, plan: &Signing) {
         table.row([&*slot, &size(line.document.size), &line.document.media_type, &by, checked]);
     }
     screen.table(&table, "none");
-    if plan.is_countersignature {
+    if plan.is_countersignature() {
         screen.line("another party proposed this version; your signature says that your party agrees to all of it");
     }
     if plan.documents.iter().any(|line| !line.is_own) {
