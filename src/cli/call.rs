@@ -286,7 +286,9 @@ async fn role(command: RoleCommand, client: &Client, context: &Context) -> Resul
             let holders = client.api().roles(call).await?;
             context.out.answer(&whole(&holders), |screen| {
                 let mut table = Table::new(["MEMBER", "ROLES"]);
-                holders.iter().for_each(|holder| table.row([holder.member.to_string(), joined(&holder.roles)]));
+                for holder in &holders {
+                    table.row([holder.member.to_string(), joined(&holder.roles)]);
+                }
                 screen.table(&table, "nobody bears a role");
             })
         }

@@ -80,8 +80,11 @@ impl CliError {
         self
     }
 
-    /// Prints the error on standard error: two lines for people, one JSON object for programs.
+    /// Prints the error on standard error: two lines for people, one JSON object for programs; nothing without a message.
     pub fn print(&self, out: &Out) {
+        if self.message.is_empty() {
+            return;
+        }
         if out.is_json() {
             let body = match &self.problem {
                 Some(problem) => serde_json::to_value(problem).unwrap_or_default(),

@@ -64,7 +64,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let missing = client.api().missing_keys(proposal).await?;
             context.out.answer(&json!({ "items": missing }), |screen| {
                 let mut table = Table::new(["VAULT", "KIND", "WHO LACKS A KEY"]);
-                missing.iter().for_each(|key| table.row(cells(key)));
+                for key in &missing {
+                    table.row(cells(key));
+                }
                 screen.table(&table, "nobody lacks a key");
             })
         }

@@ -54,7 +54,7 @@ pub struct Show {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::New(args) => new(&args, context),
         Command::Show(args) => show(&args, context),
@@ -110,7 +110,9 @@ fn show(args: &Show, context: &Context) -> Result<()> {
     context.out.answer(&json!({ "items": answer }), |screen| {
         for (file, recipients) in &shown {
             screen.heading(file);
-            recipients.iter().for_each(|recipient| screen.line(recipient));
+            for recipient in recipients {
+                screen.line(recipient);
+            }
             if recipients.is_empty() {
                 screen.line("the plugin does not tell its recipient; use what the plugin's own tool printed");
             }

@@ -96,7 +96,9 @@ impl Reader {
 
 fn table(screen: &mut Screen, entries: &[Entry], zone: &Zone) {
     let mut table = Table::new(["SEQ", "AT", "KIND", "ACTOR", "ABOUT"]);
-    entries.iter().for_each(|entry| table.row(cells(entry, zone)));
+    for entry in entries {
+        table.row(cells(entry, zone));
+    }
     screen.table(&table, "no entries");
 }
 

@@ -155,8 +155,8 @@ pub async fn run_words<W: Into<OsString> + Clone>(words: impl IntoIterator<Item 
 /// Runs one command.
 pub async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
-        Command::Keys(command) => keys::run(command, context).await,
-        Command::Profile(command) => profile::run(command, context).await,
+        Command::Keys(command) => keys::run(command, context),
+        Command::Profile(command) => profile::run(command, context),
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
         Command::Partner(command) => directory::partner(command, context).await,

@@ -165,6 +165,10 @@ impl Sink {
 }
 
 fn broken(error: std::io::Error) -> CliError {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // The reader, `head` say, has seen enough: nothing to complain about.
+        return CliError::failed("");
+    }
     CliError::failed(format!("cannot write the answer: {error}"))
 }
 

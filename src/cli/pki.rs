@@ -24,7 +24,7 @@ pub struct DevPkiArgs {
     /// Days that everything is valid
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
-    /// Further DNS name or IP address of the server, besides localhost, 127.0.0.1 and ::1
+    /// Further DNS name or IP address of the server, besides `localhost`, `127.0.0.1` and `::1`
     #[arg(long, value_name = "NAME")]
     server_name: Vec<String>,
     /// Make certificates for these members instead of the usual ones; registrars are always made

@@ -78,7 +78,7 @@ pub struct Add {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) fn run(command: Command, context: &Context) -> Result<()> {
     let home = context.home()?;
     match command {
         Command::Add(args) => add(args, context),

@@ -120,7 +120,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Drafts => {
             let drafts = client.drafts()?;
             context.out.answer(&whole(&drafts), |screen| {
-                drafts.iter().for_each(|id| screen.line(&id.to_string()));
+                for id in &drafts {
+                    screen.line(&id.to_string());
+                }
                 if drafts.is_empty() {
                     screen.styled(&[(Style::Dim, "no drafts")]);
                 }
@@ -213,7 +215,9 @@ async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -
         .collect();
     let items: Vec<_> = reviews.iter().map(opened_json).collect();
     context.out.answer(&json!({ "items": items, "invalid": faults }), |screen| {
-        reviews.iter().for_each(|review| show_opened(screen, review, &criteria, zone));
+        for review in &reviews {
+            show_opened(screen, review, &criteria, zone);
+        }
         if reviews.is_empty() && invalid.is_empty() {
             screen.styled(&[(Style::Dim, "no reviews that are open to you")]);
         }
