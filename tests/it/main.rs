@@ -5,5 +5,6 @@
 
 mod architecture;
 mod blobs;
+mod generated;
 mod harness;
 mod store_facade;
