@@ -38,7 +38,8 @@ fn problems_that_pages_name_are_in_the_catalogue() {
     for page in pages(root(), &["docs", "docs/adr", "."]) {
         let text = fs::read_to_string(&page).unwrap();
         for (at, sign) in text.match_indices("urn:entente:problem:") {
-            let slug: String = text[at + sign.len()..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let slug: String =
+                text[at + sign.len()..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
             let known = slug.is_empty() || Kind::ALL.iter().any(|kind| kind.slug() == slug);
             assert!(known, "{}: there is no problem `{slug}`", page.display());
         }
