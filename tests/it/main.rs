@@ -11,4 +11,10 @@ mod architecture;
 mod blobs;
 mod generated;
 mod harness;
+#[cfg(feature = "client")]
+mod journey;
+#[cfg(feature = "client")]
+mod plaintext;
+#[cfg(feature = "client")]
+mod refusals;
 mod store_facade;

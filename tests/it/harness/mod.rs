@@ -1,5 +1,11 @@
 //! What tests are given to work with.
 
 #[cfg(feature = "client")]
+pub(crate) mod census;
+#[cfg(feature = "client")]
 pub(crate) mod exchange;
 pub(crate) mod postgres;
+#[cfg(feature = "client")]
+pub(crate) mod stage;
+#[cfg(feature = "client")]
+pub(crate) mod world;

@@ -1,0 +1,302 @@
+//! A bilateral call on a test world, and the steps of its life that tests begin from: each is one call of a method here.
+//!
+//! Every step is taken by the member whose step it is, with the real client over mutual TLS. Nothing here looks beneath or
+//! asserts anything but that the steps succeed.
+
+use super::world::{Store, TestWorld};
+use entente::{
+    cli::demo::world::{Cast, Nation},
+    client::{
+        Client, NoProgress, Progress,
+        proposals::{BudgetLine, NewProposal, Summary, TeamMember},
+        reviews::ReviewBody,
+    },
+    domain::{
+        ambient::Clock,
+        id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
+        member::{CallRole, PartnerRole},
+        proposal::Parties,
+    },
+    wire::{
+        call::CallText,
+        directory::CreateProgram,
+        review::{Assign, Assigned, Pair},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use std::{collections::BTreeSet, ops::Deref, path::Path, sync::Arc};
+
+const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
+
+const fn cast(member: &'static str, name: &'static str, organisation: &'static str) -> Cast {
+    Cast { member, name, organisation, roles: &[] }
+}
+
+const fn officer(member: &'static str, name: &'static str, organisation: &'static str) -> Cast {
+    Cast { member, name, organisation, roles: OFFICER }
+}
+
+/// The two nations of the call, and Korea, which takes no part in it.
+pub(crate) const NATIONS: &[Nation] = &[
+    Nation {
+        code: "USA",
+        name: "United States",
+        zone: "America/New_York",
+        authority: ("US Research Root CA", "Office of Cooperative Programs"),
+        cast: &[
+            officer("USA:dana", "Dana Whitfield", "Office of Cooperative Programs"),
+            officer("USA:olivia", "Olivia Grant", "Office of Cooperative Programs"),
+            // An officer in calls at most: no registrar vouches for a program officer here.
+            cast("USA:opal", "Opal Reyes", "Office of Cooperative Programs"),
+            cast("USA:bob", "Bob Larsen", "Blue Ridge Navigation"),
+            cast("USA:carol", "Carol Nakamura", "Chesapeake Research Laboratory"),
+            cast("USA:frank", "Frank Odell", "Office of the Comptroller"),
+            cast("USA:walt", "Walt Quinn", "Court of Audit"),
+        ],
+    },
+    Nation {
+        code: "ISR",
+        name: "Israel",
+        zone: "Asia/Jerusalem",
+        authority: ("Israel Innovation Root CA", "Directorate of Joint Research"),
+        cast: &[
+            officer("ISR:noa", "Noa Barak", "Directorate of Joint Research"),
+            cast("ISR:avi", "Avi Levi", "Kinneret Sensing"),
+            cast("ISR:tamar", "Tamar Golan", "Kinneret Sensing"),
+            cast("ISR:yael", "Yael Stern", "Carmel Institute of Technology"),
+            cast("ISR:maya", "Maya Peretz", "Galilee University"),
+            cast("ISR:eitan", "Eitan Cohen", "Ministry Board"),
+        ],
+    },
+    Nation {
+        code: "KOR",
+        name: "Republic of Korea",
+        zone: "Asia/Seoul",
+        authority: ("National Research Root CA", "Ministry of Science"),
+        cast: &[cast("KOR:minjun", "Minjun Park", "Daejeon Institute of Energy")],
+    },
+];
+
+/// Sizes of slots, in bytes of ciphertext.
+pub(crate) const ANNEX_LIMIT: u64 = 20_000;
+pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(1);
+
+/// A published call with its roles given.
+pub(crate) struct Stage {
+    world: TestWorld,
+    pub(crate) program: ProgramId,
+    pub(crate) call: CallId,
+    pub(crate) deadline: Timestamp,
+}
+
+impl Deref for Stage {
+    type Target = TestWorld;
+
+    fn deref(&self) -> &TestWorld {
+        &self.world
+    }
+}
+
+impl Stage {
+    /// An exchange and a program; no call yet.
+    pub(crate) async fn program(world: &TestWorld) -> ProgramId {
+        let partners = ["USA", "ISR"].map(code).into();
+        let body = CreateProgram { name: "Joint industrial research".into(), lead: code("USA"), partners };
+        world.client("USA:dana").api().create_program(&body).await.unwrap().id
+    }
+
+    /// A call that is open for thirty days, on SQLite.
+    pub(crate) async fn open() -> Self {
+        let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+        Self::open_in(world).await
+    }
+
+    /// The same in a world of one's own.
+    pub(crate) async fn open_in(world: TestWorld) -> Self {
+        let program = Self::program(&world).await;
+        let now = world.clock.now();
+        let deadline = now + SignedDuration::from_hours(24 * 30);
+        let dana = world.client("USA:dana");
+        let draft = dana.draft_call(program, &text(now, deadline)).await.unwrap();
+        let call = dana.publish_call(draft.id).await.unwrap().id;
+        let stage = Self { world, program, call, deadline };
+        stage.grant().await;
+        stage
+    }
+
+    /// Around a call that was published step by step.
+    pub(crate) fn around(world: TestWorld, program: ProgramId, call: CallId, deadline: Timestamp) -> Self {
+        Self { world, program, call, deadline }
+    }
+
+    pub(crate) async fn grant(&self) {
+        use CallRole::{Decider, Observer, Officer, Reviewer};
+        let roles = [
+            ("USA:olivia", Officer),
+            ("ISR:noa", Officer),
+            ("USA:carol", Reviewer),
+            ("ISR:yael", Reviewer),
+            ("ISR:maya", Reviewer),
+            ("USA:frank", Decider),
+            ("ISR:eitan", Decider),
+            ("USA:walt", Observer),
+        ];
+        for (member, role) in roles {
+            let roles = BTreeSet::from([role]);
+            self.client("USA:dana").grant_roles(self.call, &id(member), &roles).await.unwrap();
+        }
+    }
+
+    /// What Avi begins with Bob.
+    pub(crate) fn joint(&self) -> NewProposal {
+        let parties: Parties =
+            [(code("ISR"), [id("ISR:avi")].into()), (code("USA"), [id("USA:bob")].into())].into();
+        NewProposal { call: self.call, topic: Some(slug("navigation")), parties }
+    }
+
+    /// A joint proposal with every document uploaded and nothing signed.
+    pub(crate) async fn prepared(&self) -> ProposalId {
+        let proposal = self.client("ISR:avi").create_proposal(&self.joint()).await.unwrap().id;
+        self.upload_all(proposal).await;
+        proposal
+    }
+
+    /// Every required document, each restricted one by its party.
+    pub(crate) async fn upload_all(&self, proposal: ProposalId) {
+        let avi = self.client("ISR:avi");
+        avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
+        self.put("ISR:avi", proposal, "work-plan", &self.file("work-plan.pdf", &pdf("the work plan"))).await;
+        for member in ["ISR:avi", "USA:bob"] {
+            let name = format!("shareholders-{}.pdf", &member[..3]);
+            self.put(member, proposal, "shareholders", &self.file(&name, &pdf(member))).await;
+        }
+    }
+
+    pub(crate) async fn put(&self, member: &str, proposal: ProposalId, slot: &str, file: &Path) {
+        let client = self.client(member);
+        client.put_document(proposal, &self::slug(slot), file, None, quiet()).await.unwrap();
+    }
+
+    /// Signs what the member's client says is to be signed now.
+    pub(crate) async fn sign(&self, member: &str, proposal: ProposalId) {
+        let client: &Client = self.client(member);
+        let plan = client.plan_signature(proposal).await.unwrap();
+        client.sign(&plan).await.unwrap();
+    }
+
+    /// A joint proposal, handed in.
+    pub(crate) async fn submitted(&self) -> ProposalId {
+        let proposal = self.prepared().await;
+        self.sign("ISR:avi", proposal).await;
+        self.sign("USA:bob", proposal).await;
+        proposal
+    }
+
+    /// Past every deadline and grace period, by a millisecond.
+    pub(crate) fn pass_the_opening(&self) {
+        self.clock.set(self.deadline + GRACE + SignedDuration::from_millis(1));
+    }
+
+    pub(crate) async fn clear(&self, proposal: ProposalId, members: &[&str]) {
+        for member in members {
+            self.client(member).declare(proposal, None).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn assign(&self, pairs: &[(ProposalId, &str)], dry_run: bool) -> Assigned {
+        let pair = |(proposal, reviewer): &(ProposalId, &str)| Pair { proposal: *proposal, reviewer: id(reviewer) };
+        let body = Assign { assignments: pairs.iter().map(pair).collect(), dry_run };
+        self.client("USA:dana").api().assign(self.call, &body).await.unwrap()
+    }
+
+    /// A proposal that its panel can read: opened, declared upon, assigned to Carol and Maya, keys wrapped.
+    pub(crate) async fn under_review(&self) -> ProposalId {
+        let proposal = self.submitted().await;
+        self.pass_the_opening();
+        self.clear(proposal, &["USA:dana", "ISR:noa", "USA:frank", "ISR:eitan"]).await;
+        self.assign(&[(proposal, "USA:carol"), (proposal, "ISR:maya")], false).await;
+        self.clear(proposal, &["USA:carol", "ISR:maya"]).await;
+        self.prepare_panel().await;
+        proposal
+    }
+
+    /// Wraps what is to be wrapped, as an officer does.
+    pub(crate) async fn prepare_panel(&self) {
+        let prepared = self.client("USA:dana").prepare_panel(self.call).await.unwrap();
+        assert!(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "{prepared:?}");
+    }
+
+    /// Ends it; open requests finish first.
+    pub(crate) async fn stop(self) {
+        self.world.stop().await;
+    }
+}
+
+/// The call's text.
+pub(crate) fn text(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
+    let criterion = |name: &str, title: &str| {
+        json!({ "name": name, "title": title, "max": 5.0, "step": 0.5, "weight": 1, "threshold": 3.0 })
+    };
+    let slot = |name: &str, required: bool, media_type: &str, max_bytes: u64, audience: &str| {
+        json!({
+            "name": name, "title": name, "required": required, "media_types": [media_type], "max_bytes": max_bytes,
+            "audience": audience,
+        })
+    };
+    let text = json!({
+        "title": "Joint industrial research", "text": "One company from each nation proposes jointly.",
+        "topics": ["energy", "navigation"],
+        "criteria": [criterion("excellence", "Excellence"), criterion("impact", "Impact")],
+        "total_threshold": 6.0,
+        "slots": [
+            slot("work-plan", true, "application/pdf", 4_000_000, "panel"),
+            slot("annex", false, "application/octet-stream", ANNEX_LIMIT, "panel"),
+            slot("shareholders", true, "application/pdf", 1_000_000, "staff"),
+        ],
+        "eligible": ["ISR", "USA"],
+        "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
+        "funders": ["ISR", "USA"],
+        "schedule": {
+            "opens_at": opens_at, "deadline_at": deadline_at, "grace_seconds": GRACE.as_secs(),
+            "reviews_due_at": deadline_at + SignedDuration::from_hours(24 * 45),
+        },
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+pub(crate) fn summary(title: &str) -> Summary {
+    Summary {
+        title: title.to_owned(),
+        abstract_text: "Finding the way without satellites.".to_owned(),
+        team: vec![TeamMember { name: "Avi Levi".into(), organisation: "Kinneret Sensing".into(), role: None }],
+        budget: vec![BudgetLine { item: "Sensor heads".into(), party: None, amount: 640_000, currency: "USD".into() }],
+    }
+}
+
+/// A review with these scores.
+pub(crate) fn review(excellence: f64, impact: f64) -> ReviewBody {
+    let scores = [("excellence", excellence), ("impact", impact)].map(|(name, score)| (slug(name), score));
+    ReviewBody { scores: scores.into(), overall: "Sound.".into(), ..ReviewBody::default() }
+}
+
+/// Something that begins as a PDF does.
+pub(crate) fn pdf(content: &str) -> Vec<u8> {
+    format!("%PDF-1.7\n{content}\n{}", "filler ".repeat(2000)).into_bytes()
+}
+
+pub(crate) fn quiet() -> Arc<dyn Progress> {
+    Arc::new(NoProgress)
+}
+
+pub(crate) fn id(member: &str) -> MemberId {
+    member.parse().unwrap()
+}
+
+pub(crate) fn code(partner: &str) -> PartnerCode {
+    partner.parse().unwrap()
+}
+
+pub(crate) fn slug(name: &str) -> Slug {
+    name.parse().unwrap()
+}
