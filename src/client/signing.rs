@@ -15,7 +15,10 @@ use crate::{
     sealing::statement::{Manifest, ManifestDocument, Statement, sign_statement},
     wire::proposal::{Document, Place, Proposal, SignManifest, Vault},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// What a signature would say.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +60,10 @@ impl Client {
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
         let working = self.working_set(&proposal, &call, &vaults, &me).await?;
-        let versions = self.api().manifests(id).await?;
+        let mut versions = self.api().manifests(id).await?;
+        // What waits for a signature comes before what stands: its bytes may be yet to come, and then what is uploaded is
+        // still what stands.
+        versions.sort_by_key(|version| Reverse(version.version));
         for version in &versions {
             let awaited = proposal.pending.as_ref().filter(|pending| pending.version == version.version);
             if awaited.is_none() && !version.is_standing {
