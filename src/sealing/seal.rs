@@ -122,27 +122,11 @@ pub fn seal_to(
 pub fn open_with(
     identities: &[&dyn age::Identity],
     reader: impl Read,
-    mut writer: impl Write,
+    writer: impl Write,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Opened, SealError> {
     let mut digesting = Digesting::new(reader);
-    let mut input = BufReader::with_capacity(BUFFER, &mut digesting);
-    let header = read_header(&mut input)?;
-    let decryptor = age::Decryptor::new_buffered(header.as_slice().chain(input)).map_err(from_decrypt)?;
-    let mut plaintext = decryptor.decrypt(identities.iter().copied()).map_err(from_decrypt)?;
-    let mut piece = Zeroizing::new(vec![0; PIECE]);
-    let mut size = 0;
-    loop {
-        let len = read_some(&mut plaintext, &mut piece).map_err(from_payload)?;
-        if len == 0 {
-            break;
-        }
-        writer.write_all(&piece[..len])?;
-        size += len as u64;
-        progress(size);
-    }
-    writer.flush()?;
-    drop(plaintext);
+    let size = open_through(identities, &mut digesting, writer, progress)?;
     Ok(Opened { sealed: digesting.sealed(), size })
 }
 
@@ -162,10 +146,22 @@ pub fn open_to_file(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // INVARIANT: the plaintext bears its name only once it is complete; dropped before that, the file is gone.
     let mut partial = tempfile::Builder::new().prefix(".entente-").suffix(".part").tempfile_in(folder)?;
-    let opened = open_with(identities, reader, BufWriter::with_capacity(BUFFER, &mut partial), progress)?;
-    if let Some(wanted) = expected.filter(|wanted| **wanted != opened.sealed.sha256) {
-        return Err(SealError::Digest { wanted: *wanted, found: opened.sealed.sha256 });
+    let mut digesting = Digesting::new(reader);
+    let opened = open_through(identities, &mut digesting, BufWriter::with_capacity(BUFFER, &mut partial), progress);
+    let size = match opened {
+        Ok(size) => Some(size),
+        // Changed in its header, a file looks as if it were sealed to somebody else; its digest tells which it is.
+        Err(SealError::NoMatchingIdentity) if expected.is_some() => {
+            io::copy(&mut digesting, &mut io::sink())?;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let sealed = digesting.sealed();
+    if let Some(wanted) = expected.filter(|wanted| **wanted != sealed.sha256) {
+        return Err(SealError::Digest { wanted: *wanted, found: sealed.sha256 });
     }
+    let opened = Opened { sealed, size: size.ok_or(SealError::NoMatchingIdentity)? };
     partial.as_file().sync_all()?;
     match partial.persist_noclobber(path) {
         Ok(_) => Ok(opened),
@@ -233,6 +229,32 @@ fn parse_recipient(text: &str) -> Result<Box<dyn age::Recipient>, SealError> {
         }
         Err(_) => Err(SealError::MalformedRecipient(shown())),
     }
+}
+
+/// Opens what passes through `digesting`; the length of the plaintext.
+fn open_through(
+    identities: &[&dyn age::Identity],
+    digesting: &mut Digesting<impl Read>,
+    mut writer: impl Write,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, SealError> {
+    let mut input = BufReader::with_capacity(BUFFER, digesting);
+    let header = read_header(&mut input)?;
+    let decryptor = age::Decryptor::new_buffered(header.as_slice().chain(input)).map_err(from_decrypt)?;
+    let mut plaintext = decryptor.decrypt(identities.iter().copied()).map_err(from_decrypt)?;
+    let mut piece = Zeroizing::new(vec![0; PIECE]);
+    let mut size = 0;
+    loop {
+        let len = read_some(&mut plaintext, &mut piece).map_err(from_payload)?;
+        if len == 0 {
+            break;
+        }
+        writer.write_all(&piece[..len])?;
+        size += len as u64;
+        progress(size);
+    }
+    writer.flush()?;
+    Ok(size)
 }
 
 /// Reads until the header is complete and well formed, so that the library never sees an endless one.
@@ -475,6 +497,24 @@ mod tests {
         let signed = Sha256::of(b"what the party signed");
         let refused = open_to_file(&keyring.identities(), sealed.as_slice(), &path, Some(&signed), &mut |_| ());
         assert!(matches!(refused, Err(SealError::Digest { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn file_changed_in_its_header_is_told_from_one_for_somebody_else() {
+        let (keyring, recipients) = someone();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.pdf");
+        let sealed = seal_bytes(&recipients, &vec![1; 200_000]).unwrap();
+        let signed = Sha256::of(&sealed);
+        let mut flipped = sealed;
+        flipped[40] ^= 1;
+        let refused = open_to_file(&keyring.identities(), flipped.as_slice(), &path, Some(&signed), &mut |_| ());
+        assert!(matches!(refused, Err(SealError::Digest { .. })), "{refused:?}");
+        let others = seal_bytes(&someone().1, b"for somebody else").unwrap();
+        let signed = Sha256::of(&others);
+        let refused = open_to_file(&keyring.identities(), others.as_slice(), &path, Some(&signed), &mut |_| ());
+        assert!(matches!(refused, Err(SealError::NoMatchingIdentity)), "{refused:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
