@@ -51,7 +51,9 @@ impl Client {
 
     async fn reviewed(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<(Reviewed, Vec<InvalidReview>)> {
         let opened = self.open_reviews_of(proposal, call).await?;
-        let assigned = self.api().assignments(proposal.id).await?.into_iter().map(|line| line.reviewer).collect();
+        // Who found a conflict owes no review.
+        let lines = self.api().assignments(proposal.id).await?.into_iter().filter(|line| line.conflict != Some(true));
+        let assigned = lines.map(|line| line.reviewer).collect();
         assemble(proposal.id, &call.rules.criteria, &assigned, opened)
     }
 }
