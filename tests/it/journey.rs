@@ -1,6 +1,7 @@
 //! One call from draft to letter, as the members live it: what each act leaves in the log, what each role sees after it, and
 //! that asking again does nothing twice. The same on both engines.
 
+mod detours;
 mod sight;
 
 use crate::harness::{
@@ -34,6 +35,11 @@ struct Chronicle {
 }
 
 impl Chronicle {
+    /// Reads on from the log's present end.
+    async fn from_here(world: &TestWorld) -> Self {
+        Self { read: world.log().await.len() }
+    }
+
     /// Asserts which acts were recorded since, in order; `name ×n` stands for n in a row. Looks at sealed things are left out.
     async fn expect(&mut self, world: &TestWorld, expected: &[&str]) {
         let log = world.log().await;
@@ -96,7 +102,8 @@ async fn publication(world: TestWorld, log: &mut Chronicle) -> Stage {
     assert_eq!(avi.call(call.id).await.unwrap().text.title, "Joint industrial research");
     let minjun = world.client("KOR:minjun").api().call(call.id).await;
     assert_eq!(minjun.unwrap_err().slug(), Some("not-found"), "Korea takes no part");
-    let published = ["program.created", "call.drafted", "call.edited", "vault.created", "key.wrapped", "call.published"];
+    let published =
+        ["program.created", "call.drafted", "call.edited", "vault.created", "key.wrapped", "call.published"];
     log.expect(&world, &published).await;
     let stage = Stage::around(world, program, call.id, deadline);
     stage.grant().await;
@@ -130,7 +137,8 @@ async fn preparation(stage: &Stage, log: &mut Chronicle, all: &Onlookers) -> Pro
     stage.sign("USA:bob", proposal).await;
     log.expect(stage, &["manifest.signed ×2", "proposal.submitted"]).await;
     let officers: &[&str] = &["USA:dana", "ISR:noa", "USA:olivia"];
-    let expected = [(avi, "submitted swi pli - - 0"), (bob, "submitted swu plu - - 0"), (officers, "submitted - - - - -")];
+    let expected =
+        [(avi, "submitted swi pli - - 0"), (bob, "submitted swu plu - - 0"), (officers, "submitted - - - - -")];
     all.see(stage, proposal, &expected).await;
     proposal
 }
@@ -186,7 +194,8 @@ async fn hand_over(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal
     log.expect(stage, &handed).await;
     let (tamar, bob): (&[&str], &[&str]) = (&["ISR:tamar"], &["USA:bob"]);
     let officers: &[&str] = &["USA:dana", "ISR:noa", "USA:olivia"];
-    let handed = [(tamar, "submitted swi pli - - 0"), (bob, "submitted swu plu - - 0"), (officers, "submitted - - - - -")];
+    let handed =
+        [(tamar, "submitted swi pli - - 0"), (bob, "submitted swu plu - - 0"), (officers, "submitted - - - - -")];
     all.see(stage, proposal, &handed).await;
     let out = stage.plan.dir.join("shareholders-opened.pdf");
     let (own, opening) = (slug("shareholders"), Version::Standing);
@@ -199,7 +208,8 @@ async fn hand_over(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal
     };
     same_answer_twice(|| withdraw("withdraw")).await;
     stage.refuses_raw(422, "idempotency-key-reused", withdraw("reinstate")).await;
-    let withdrawn = [(tamar, "withdrawn swi pli - - 0"), (bob, "withdrawn swu plu - - 0"), (officers, "withdrawn - - - - -")];
+    let withdrawn =
+        [(tamar, "withdrawn swi pli - - 0"), (bob, "withdrawn swu plu - - 0"), (officers, "withdrawn - - - - -")];
     all.see(stage, proposal, &withdrawn).await;
     stage.client("ISR:tamar").api().reinstate_proposal(proposal).await.unwrap();
     // Asked once more, the old request has its old answer and no effect.
@@ -220,7 +230,11 @@ async fn commitment(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposa
     log.expect(stage, &["manifest.signed ×2"]).await;
     let committed = tamar.api().proposal(proposal).await.unwrap();
     let pending = committed.pending.unwrap();
-    assert_eq!((committed.version, pending.version), (Some(2), 3), "the second version stands until the third is whole");
+    assert_eq!(
+        (committed.version, pending.version),
+        (Some(2), 3),
+        "the second version stands until the third is whole"
+    );
     assert!(pending.awaiting_signatures.is_empty() && pending.awaiting_documents.len() == 1);
     let seen = stage.client("USA:dana").api().proposal(proposal).await.unwrap();
     assert_eq!((seen.version, seen.pending), (Some(2), None), "what is under way concerns the parties alone");
@@ -233,7 +247,9 @@ async fn commitment(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposa
     let raw = stage.raw(Some(stage.credential("ISR:tamar")));
     let again = upload(&raw, proposal, &record.idempotency_key, &bytes).send().await.unwrap();
     assert_eq!((again.status().as_u16(), &again.headers()["idempotent-replay"]), (201, &"true".parse().unwrap()));
-    stage.refuses_raw(422, "idempotency-key-reused", upload(&raw, proposal, &record.idempotency_key, &bytes[1..])).await;
+    stage
+        .refuses_raw(422, "idempotency-key-reused", upload(&raw, proposal, &record.idempotency_key, &bytes[1..]))
+        .await;
     log.expect(stage, &[]).await;
     let officers: &[&str] = &["USA:dana", "ISR:noa", "USA:olivia"];
     let expected: [(&[&str], &str); 3] = [
@@ -384,7 +400,10 @@ async fn log_is_whole_and_each_reads_their_part(stage: &Stage, proposal: Proposa
 
     for gone in ["ISR:avi", "USA:olivia", "ISR:yael", "USA:walt", "KOR:minjun"] {
         let read = entries(stage, gone).await;
-        assert!(read.iter().all(|entry| entry.proposal.is_none()), "{gone} reads of a proposal that is hidden from them");
+        assert!(
+            read.iter().all(|entry| entry.proposal.is_none()),
+            "{gone} reads of a proposal that is hidden from them"
+        );
         assert!(!read.is_empty());
     }
     let minjun = entries(stage, "KOR:minjun").await;
@@ -399,8 +418,10 @@ async fn log_is_whole_and_each_reads_their_part(stage: &Stage, proposal: Proposa
             .any(|begin| kind.starts_with(begin))
     };
     for (member, more) in [("ISR:tamar", true), ("USA:carol", false), ("USA:frank", false)] {
-        let read: BTreeSet<u64> = entries(stage, member).await.iter().filter(|entry| entry.proposal.is_some()).map(|e| e.seq).collect();
-        let wanted = of_proposal.iter().filter(|entry| entry.actor == Some(id(member)) || more && theirs(entry.kind.as_str()));
+        let read: BTreeSet<u64> =
+            entries(stage, member).await.iter().filter(|entry| entry.proposal.is_some()).map(|e| e.seq).collect();
+        let wanted =
+            of_proposal.iter().filter(|entry| entry.actor == Some(id(member)) || more && theirs(entry.kind.as_str()));
         assert_eq!(read, wanted.map(|entry| entry.seq).collect(), "{member}");
     }
 }

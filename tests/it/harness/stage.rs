@@ -150,8 +150,7 @@ impl Stage {
 
     /// What Avi begins with Bob.
     pub(crate) fn joint(&self) -> NewProposal {
-        let parties: Parties =
-            [(code("ISR"), [id("ISR:avi")].into()), (code("USA"), [id("USA:bob")].into())].into();
+        let parties: Parties = [(code("ISR"), [id("ISR:avi")].into()), (code("USA"), [id("USA:bob")].into())].into();
         NewProposal { call: self.call, topic: Some(slug("navigation")), parties }
     }
 
@@ -235,9 +234,7 @@ impl Stage {
 
 /// The call's text.
 pub(crate) fn text(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
-    let criterion = |name: &str, title: &str| {
-        json!({ "name": name, "title": title, "max": 5.0, "step": 0.5, "weight": 1, "threshold": 3.0 })
-    };
+    let criterion = |name: &str, title: &str| json!({ "name": name, "title": title, "max": 5.0, "step": 0.5, "weight": 1, "threshold": 3.0 });
     let slot = |name: &str, required: bool, media_type: &str, max_bytes: u64, audience: &str| {
         json!({
             "name": name, "title": name, "required": required, "media_types": [media_type], "max_bytes": max_bytes,

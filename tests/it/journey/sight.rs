@@ -43,7 +43,8 @@ impl Onlookers {
     pub(super) async fn see(&self, stage: &Stage, proposal: ProposalId, expected: &[(&[&str], &str)]) {
         let documents = documents(stage, proposal).await;
         for (member, connection) in &self.0 {
-            let wanted = expected.iter().find(|(members, _)| members.contains(member)).map_or("nothing", |(_, line)| line);
+            let wanted =
+                expected.iter().find(|(members, _)| members.contains(member)).map_or("nothing", |(_, line)| line);
             let found = sight(connection, stage, proposal, &documents).await;
             assert_eq!(found, wanted, "{member}");
         }
@@ -54,12 +55,14 @@ async fn sight(connection: &Raw, stage: &Stage, proposal: ProposalId, documents:
     let base = format!("/v1/proposals/{proposal}");
     let listed = get(connection, &format!("/v1/proposals?call={}", stage.call)).await;
     let row = get(connection, &base).await;
-    let in_list = listed.as_ref().is_ok_and(|list| {
-        list["items"].as_array().unwrap().iter().any(|item| item["id"] == proposal.to_string())
-    });
+    let in_list = listed
+        .as_ref()
+        .is_ok_and(|list| list["items"].as_array().unwrap().iter().any(|item| item["id"] == proposal.to_string()));
     let Ok(row) = row else {
         assert!(!in_list, "a list shows what cannot be looked at");
-        for rest in ["documents", "vaults", "manifests", "reviews", "decision", "letters", "assignments", "missing-keys"] {
+        for rest in
+            ["documents", "vaults", "manifests", "reviews", "decision", "letters", "assignments", "missing-keys"]
+        {
             assert_eq!(get(connection, &format!("{base}/{rest}")).await, Err(StatusCode::NOT_FOUND), "{rest}");
         }
         for (document, _) in documents {
@@ -98,7 +101,13 @@ async fn sight(connection: &Raw, stage: &Stage, proposal: ProposalId, documents:
     let letters = count(get(connection, &format!("{base}/letters")).await);
     let decision = get(connection, &format!("{base}/decision")).await.map_or_else(
         |_| "-".to_owned(),
-        |decision| format!("{}{}", decision["outcome"].as_str().unwrap(), if decision["final_at"].is_null() { "?" } else { "!" }),
+        |decision| {
+            format!(
+                "{}{}",
+                decision["outcome"].as_str().unwrap(),
+                if decision["final_at"].is_null() { "?" } else { "!" }
+            )
+        },
     );
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let (read, keys) = (or_dash(read), or_dash(keys.into_iter().collect()));

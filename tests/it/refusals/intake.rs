@@ -1,0 +1,106 @@
+//! What is not taken in: bodies too large, bytes that are not what was announced, files that are not sealed.
+
+use crate::harness::{
+    stage::{ANNEX_LIMIT, Stage},
+    world::Raw,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::{
+    domain::id::{ProposalId, Sha256},
+    sealing::{identity::new_identity, seal::seal_bytes},
+    wire::AGE_MEDIA_TYPE,
+};
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+
+const ANY: &str = "application/octet-stream";
+
+/// A document of this size to come, sealed to somebody.
+fn sealed(size: usize) -> Vec<u8> {
+    seal_bytes(&[new_identity().recipient().to_owned()], &vec![7; size]).unwrap()
+}
+
+/// An upload as it should be, under a key of its own.
+fn upload(raw: &Raw, proposal: ProposalId, slot: &str, key: &str, bytes: &[u8]) -> RequestBuilder {
+    announced(raw, proposal, slot, key, bytes).header("Content-Type", AGE_MEDIA_TYPE).header("Entente-Media-Type", ANY)
+}
+
+fn announced(raw: &Raw, proposal: ProposalId, slot: &str, key: &str, bytes: &[u8]) -> RequestBuilder {
+    let digest = BASE64_STANDARD.encode(Sha256::of(bytes).as_bytes());
+    raw.request(Method::PUT, &format!("/v1/proposals/{proposal}/documents/{slot}"))
+        .header("Idempotency-Key", key)
+        .header("Repr-Digest", format!("sha-256=:{digest}:"))
+        .body(bytes.to_vec())
+}
+
+#[tokio::test]
+async fn body_of_json_past_the_limit_is_refused() {
+    let stage = Stage::open().await;
+    let body = json!({ "name": "x".repeat(2 << 20), "lead": "USA", "partners": ["USA"] });
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let request = raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", "big").json(&body);
+    stage.refuses_raw(413, "too-large", request).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn document_that_does_not_fit_its_slot_is_refused() {
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let (large, small) = (sealed(usize::try_from(ANNEX_LIMIT).unwrap()), sealed(1000));
+    stage.refuses_raw(413, "too-large", upload(&raw, proposal, "annex", "a", &large)).await;
+    stage.refuses_raw(422, "unknown-slot", upload(&raw, proposal, "no-such-slot", "b", &small)).await;
+    let typed = |content_type: &str, media_type: &str| {
+        let request = announced(&raw, proposal, "annex", "c", &small);
+        request.header("Content-Type", content_type).header("Entente-Media-Type", media_type)
+    };
+    stage.refuses_raw(422, "slot-media-type", typed(AGE_MEDIA_TYPE, "application/pdf")).await;
+    stage.refuses_raw(415, "wrong-media-type", typed("application/pdf", ANY)).await;
+    let colleague = stage.raw(Some(stage.credential("ISR:tamar")));
+    stage.refuses_raw(404, "not-found", upload(&colleague, proposal, "annex", "d", &small)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_a_complete_age_file_of_the_announced_digest_are_refused() {
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let whole = sealed(1000);
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let request = upload(&raw, proposal, "annex", "digest", &whole).body(other);
+    stage.refuses_raw(422, "digest-mismatch", request).await;
+
+    let header = whole.windows(4).position(|window| window == b"\n---").unwrap() + 1;
+    let header = header + whole[header..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    // In the first line, in the last, before the payload, in its nonce, before its last tag.
+    for cut in [10, header - 5, header, header + 8, header + 16 + 15] {
+        stage.refuses_raw(422, "not-sealed", upload(&raw, proposal, "annex", "cut", &whole[..cut])).await;
+    }
+    stage.refuses_raw(422, "not-sealed", upload(&raw, proposal, "annex", "plain", b"%PDF-1.7 not sealed at all")).await;
+    let lines: Vec<String> = BASE64_STANDARD
+        .encode(&whole)
+        .as_bytes()
+        .chunks(64)
+        .map(|line| String::from_utf8(line.into()).unwrap())
+        .collect();
+    let armored =
+        format!("-----BEGIN AGE ENCRYPTED FILE-----\n{}\n-----END AGE ENCRYPTED FILE-----\n", lines.join("\n"));
+    stage.refuses_raw(422, "not-sealed", upload(&raw, proposal, "annex", "armor", armored.as_bytes())).await;
+
+    let taken = upload(&raw, proposal, "annex", "whole", &whole).send().await.unwrap();
+    assert_eq!(taken.status(), 201, "the same file whole and as it is");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn change_that_cannot_be_recognised_when_repeated_is_refused() {
+    let stage = Stage::open().await;
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let body = json!({ "name": "Another", "lead": "USA", "partners": ["USA"] });
+    let request = raw.request(Method::POST, "/v1/programs").json(&body);
+    stage.refuses_raw(400, "idempotency-key-required", request).await;
+    stage.stop().await;
+}

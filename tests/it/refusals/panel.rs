@@ -1,0 +1,196 @@
+//! What reviewers and deciders are refused: what they are in conflict with, what they have not declared upon, scores off the
+//! scale, versions that no longer stand, and two outcomes at once.
+
+use crate::harness::{
+    census::is_act,
+    stage::{Stage, code, id, pdf, quiet, review, slug},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::{
+    client::{ClientError, ExitClass, opening::Version},
+    domain::{
+        ambient::{SystemClock, SystemRng},
+        decision::Outcome,
+        entry::EntryKind,
+        id::{ProposalId, Sha256},
+        member::ConflictGround,
+        proposal::Status,
+    },
+    sealing::{
+        identity::new_identity,
+        seal::seal_bytes,
+        statement::{DecisionStatement, ReviewStatement, sign_statement},
+    },
+    storage::args,
+    wire::{
+        decision::SignDecision,
+        review::{Review, SubmitReview},
+    },
+};
+use reqwest::Method;
+
+/// A review of a version by somebody, well formed and signed, whether or not they may hand it in.
+async fn review_of(stage: &Stage, reviewer: &str, proposal: ProposalId, manifest: Sha256) -> SubmitReview {
+    let sealed = seal_bytes(&[new_identity().recipient().to_owned()], b"{}").unwrap();
+    let statement = ReviewStatement {
+        proposal,
+        manifest_sha256: manifest,
+        call_text_sha256: stage.client("USA:dana").api().call(stage.call).await.unwrap().body.text_sha256,
+        reviewer: id(reviewer),
+        revision: 1,
+        sha256: Sha256::of(&sealed),
+    };
+    let key = stage.client(reviewer).signing_key().unwrap();
+    SubmitReview { statement: sign_statement(&key, &statement).unwrap(), ciphertext: BASE64_STANDARD.encode(sealed) }
+}
+
+async fn hand_in(
+    stage: &Stage,
+    reviewer: &str,
+    proposal: ProposalId,
+    body: &SubmitReview,
+) -> Result<Review, ClientError> {
+    stage.client(reviewer).api().submit_review(proposal, body).await
+}
+
+async fn standing(stage: &Stage, proposal: ProposalId) -> Sha256 {
+    stage.client("USA:dana").api().proposal(proposal).await.unwrap().manifest_sha256.unwrap()
+}
+
+#[tokio::test]
+async fn review_in_conflict_is_refused_as_if_the_proposal_did_not_exist() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.assign(&[(proposal, "ISR:yael")], false).await;
+    let yael = stage.client("ISR:yael");
+    yael.declare(proposal, Some(ConflictGround::Financial)).await.unwrap();
+    let body = review_of(&stage, "ISR:yael", proposal, standing(&stage, proposal).await).await;
+    stage.refuses("not-found", hand_in(&stage, "ISR:yael", proposal, &body)).await;
+    stage.refuses("not-found", yael.submit_review(proposal, &review(3.0, 3.0))).await;
+    stage.refuses("not-found", yael.declare(proposal, None)).await;
+
+    // Byte for byte the answer about what never was.
+    let raw = stage.raw(Some(stage.credential("ISR:yael")));
+    let absent = ProposalId::new(&SystemClock, &SystemRng);
+    let mut answers = Vec::new();
+    for id in [proposal, absent] {
+        let path = format!("/v1/proposals/{id}/reviews");
+        let request = raw.request(Method::POST, &path).header("Idempotency-Key", "hidden").json(&body);
+        let response = request.send().await.unwrap();
+        let headers: Vec<_> = response.headers().keys().map(ToString::to_string).collect();
+        answers.push((response.status(), headers, response.text().await.unwrap()));
+    }
+    assert_eq!(answers[0], answers[1]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn reviewer_declares_before_reading_or_reviewing() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.assign(&[(proposal, "ISR:yael")], false).await;
+    let yael = stage.client("ISR:yael");
+    let body = review_of(&stage, "ISR:yael", proposal, standing(&stage, proposal).await).await;
+    stage.refuses("denied", hand_in(&stage, "ISR:yael", proposal, &body)).await;
+    stage.refuses("denied", yael.manifest(proposal, Version::Standing)).await;
+    stage.refuses("denied", yael.submit_review(proposal, &review(3.0, 3.0))).await;
+    stage.clear(proposal, &["ISR:yael"]).await;
+    hand_in(&stage, "ISR:yael", proposal, &body).await.unwrap();
+    stage.refuses("already-reviewed", hand_in(&stage, "ISR:yael", proposal, &body)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn score_off_the_scale_does_not_leave_the_reviewers_machine() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let carol = stage.client("USA:carol");
+    for wrong in [review(5.5, 4.0), review(4.0, 3.3), review(4.0, -1.0)] {
+        stage.declines(ExitClass::Usage, "is scored", carol.submit_review(proposal, &wrong)).await;
+    }
+    let mut partial = review(4.0, 4.0);
+    partial.scores.pop_last();
+    stage.declines(ExitClass::Usage, "impact", carol.submit_review(proposal, &partial)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn review_of_a_version_that_no_longer_stands_is_refused() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let first = standing(&stage, proposal).await;
+    stage.put("USA:bob", proposal, "work-plan", &stage.file("again.pdf", &pdf("again"))).await;
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana"]).await;
+    stage.assign(&[(proposal, "USA:carol")], false).await;
+    stage.clear(proposal, &["USA:carol"]).await;
+    stage.prepare_panel().await;
+    let old = review_of(&stage, "USA:carol", proposal, first).await;
+    stage.refuses("other-version", hand_in(&stage, "USA:carol", proposal, &old)).await;
+    // Nor can it be handed in for somebody else.
+    let others = review_of(&stage, "ISR:maya", proposal, standing(&stage, proposal).await).await;
+    stage.refuses("statement-invalid", hand_in(&stage, "USA:carol", proposal, &others)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_outcomes_decided_at_once_one_stands() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let manifest_sha256 = standing(&stage, proposal).await;
+    let decision = |member: &str, outcome| {
+        let partner = id(member).partner().clone();
+        let statement = DecisionStatement { proposal, manifest_sha256, outcome, partner };
+        let key = stage.client(member).signing_key().unwrap();
+        SignDecision { decision: sign_statement(&key, &statement).unwrap() }
+    };
+    let (fund, decline) = (decision("USA:frank", Outcome::Fund), decision("ISR:eitan", Outcome::Decline));
+    let (frank, eitan) = (stage.client("USA:frank").api(), stage.client("ISR:eitan").api());
+    let (one, other) =
+        tokio::join!(frank.sign_decision(proposal, &fund, None), eitan.sign_decision(proposal, &decline, None));
+    let (won, lost, winner) = match (one, other) {
+        (Ok(won), Err(lost)) => (won, lost, "USA:frank"),
+        (Err(lost), Ok(won)) => (won, lost, "ISR:eitan"),
+        both => panic!("one was to win: {both:?}"),
+    };
+    assert_eq!(lost.slug(), Some("decision-differs"));
+    assert_eq!((won.body.final_at, won.body.signatures.len()), (None, 1));
+    let mut tx = stage.server.exchange.db.read().await.unwrap();
+    for (table, count) in [
+        ("decisions", "SELECT COUNT(*) AS n FROM decisions"),
+        ("decision_signatures", "SELECT COUNT(*) AS n FROM decision_signatures"),
+    ] {
+        assert_eq!(tx.fetch_one(count, args![]).await.unwrap().count("n").unwrap(), 1, "{table}");
+    }
+    drop(tx);
+    let log = stage.log().await;
+    let signed: Vec<_> = log.iter().filter(|entry| is_act(entry) && entry.kind == EntryKind::DecisionSigned).collect();
+    assert_eq!(signed.iter().map(|entry| entry.actor.clone().unwrap()).collect::<Vec<_>>(), [id(winner)]);
+
+    // Who lost sees what is on the table and may join it; then nothing moves it any more.
+    let loser = if winner == "USA:frank" { "ISR:eitan" } else { "USA:frank" };
+    let joined = stage.client(loser).sign_decision(proposal, won.body.outcome).await.unwrap();
+    assert!(joined.final_at.is_some());
+    stage.refuses("decision-final", stage.client(winner).unsign_decision(proposal)).await;
+    stage.refuses("decision-final", stage.client("ISR:avi").api().withdraw_proposal(proposal)).await;
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn letter_waits_for_the_decision_to_be_final() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let dana = stage.client("USA:dana");
+    stage.declines(ExitClass::Usage, "not final", dana.send_letter(proposal, "Dear all")).await;
+    stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
+    stage.declines(ExitClass::Usage, "not final", dana.send_letter(proposal, "Dear all")).await;
+    let out = stage.plan.dir.join("never.pdf");
+    let (slot, party, carol) = (slug("shareholders"), code("ISR"), stage.client("USA:carol"));
+    let opening = carol.open_document(proposal, &slot, Some(&party), Version::Standing, &out, quiet());
+    stage.declines(ExitClass::Usage, "does not show", opening).await;
+    assert!(!out.exists());
+    stage.stop().await;
+}

@@ -1,0 +1,113 @@
+//! Who cannot be what: parties, officers and reviewers are different people; and calls are changed only by whoever has read
+//! them and is vouched for.
+
+use crate::harness::stage::{Stage, code, id, text};
+use entente::{
+    client::{ExitClass, proposals::NewProposal},
+    domain::{ambient::Clock, member::CallRole, proposal::Parties},
+    wire::proposal::AddMember,
+};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn hand_over_stays_within_the_party_and_leaves_somebody_in_it() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let avi = stage.client("ISR:avi");
+    for stranger in ["USA:frank", "KOR:minjun"] {
+        stage.declines(ExitClass::Usage, "another partner", avi.hand_over(proposal, &id(stranger))).await;
+        let body = AddMember { keys: BTreeMap::new() };
+        stage.refuses("denied", avi.api().add_member(proposal, &id(stranger), &body)).await;
+    }
+    stage.refuses("denied", avi.api().remove_member(proposal, &id("USA:bob"))).await;
+    stage.refuses("last-of-party", avi.api().remove_member(proposal, &id("ISR:avi"))).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn who_runs_or_judges_a_call_is_no_party_in_it() {
+    let stage = Stage::open().await;
+    let parties = |american: &str| -> Parties {
+        [(code("ISR"), [id("ISR:avi")].into()), (code("USA"), [id(american)].into())].into()
+    };
+    for member in ["USA:dana", "USA:carol", "USA:frank"] {
+        let new = NewProposal { parties: parties(member), ..stage.joint() };
+        stage.refuses("unsuitable", stage.client("ISR:avi").create_proposal(&new)).await;
+    }
+    let proposal = stage.prepared().await;
+    for member in ["USA:olivia", "USA:carol", "USA:frank", "USA:walt"] {
+        stage.refuses("denied", stage.client("USA:bob").add_member(proposal, &id(member))).await;
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn party_bears_no_role_in_its_call() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let dana = stage.client("USA:dana");
+    // What is being prepared is hidden from officers, so this cannot be refused without telling of it. The party finds out.
+    dana.grant_roles(stage.call, &id("USA:bob"), &[CallRole::Reviewer].into()).await.unwrap();
+    let plan = stage.client("ISR:avi").plan_signature(proposal).await.unwrap();
+    stage.refuses("unsuitable", stage.client("ISR:avi").sign(&plan)).await;
+    dana.grant_roles(stage.call, &id("USA:bob"), &[].into()).await.unwrap();
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    for role in [CallRole::Reviewer, CallRole::Officer, CallRole::Decider, CallRole::Observer] {
+        stage.refuses("unsuitable", dana.grant_roles(stage.call, &id("USA:bob"), &[role].into())).await;
+    }
+    stage.refuses("denied", dana.grant_roles(stage.call, &id("KOR:minjun"), &[CallRole::Reviewer].into())).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn call_is_changed_only_by_whoever_read_its_present_state() {
+    let stage = Stage::open().await;
+    let dana = stage.client("USA:dana");
+    let now = stage.clock.now();
+    let mut wanted = text(now, now + SignedDuration::from_hours(240));
+    let draft = dana.draft_call(stage.program, &wanted).await.unwrap();
+    wanted.title = "Another title".into();
+    dana.edit_call(draft.id, &wanted).await.unwrap();
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let edit = |key: &str| {
+        let path = format!("/v1/calls/{}", draft.id);
+        raw.request(Method::PUT, &path).header("Idempotency-Key", key).json(&json!({ "text": wanted }))
+    };
+    let publish = |key: &str| {
+        let path = format!("/v1/calls/{}/publish", draft.id);
+        raw.request(Method::POST, &path).header("Idempotency-Key", key).json(&json!({ "publication": "a.b.c" }))
+    };
+    stage.refuses_raw(428, "precondition-required", edit("1")).await;
+    stage.refuses_raw(428, "precondition-required", publish("2")).await;
+    let current = dana.api().call(draft.id).await.unwrap().etag.unwrap();
+    for stale in ["\"0\"", "\"1\"", "\"none\""].into_iter().filter(|tag| **tag != *current) {
+        stage.refuses_raw(412, "precondition-failed", edit("3").header("If-Match", stale)).await;
+        stage.refuses_raw(412, "precondition-failed", publish("4").header("If-Match", stale)).await;
+    }
+    stage.refuses_raw(400, "malformed", edit("5").header("If-Match", "W/\"1\"")).await;
+    // The present state alone does not make up for a publication that nobody signed.
+    stage.refuses_raw(422, "statement-invalid", publish("6").header("If-Match", current)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officer_whom_no_registrar_vouches_for_does_not_publish() {
+    let stage = Stage::open().await;
+    let (dana, opal) = (stage.client("USA:dana"), stage.client("USA:opal"));
+    let now = stage.clock.now();
+    let draft = dana.draft_call(stage.program, &text(now, now + SignedDuration::from_hours(240))).await.unwrap();
+    dana.grant_roles(draft.id, &id("USA:opal"), &[CallRole::Officer].into()).await.unwrap();
+    stage.refuses("denied", opal.publish_call(draft.id)).await;
+    stage.refuses("denied", opal.draft_call(stage.program, &text(now, stage.deadline))).await;
+    dana.publish_call(draft.id).await.unwrap();
+    let amended = dana.call(draft.id).await.unwrap().text.clone();
+    stage.refuses("denied", opal.amend_call(draft.id, &amended, "why not", false)).await;
+    let nobody = dana.grant_roles(draft.id, &id("USA:dana"), &[].into()).await;
+    assert!(nobody.is_ok(), "Opal is an officer too");
+    stage.refuses("unsuitable", opal.grant_roles(draft.id, &id("USA:opal"), &[].into())).await;
+    stage.stop().await;
+}
