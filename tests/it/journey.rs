@@ -58,14 +58,14 @@ impl Chronicle {
 
 #[tokio::test]
 async fn cycle_from_draft_to_letter_on_sqlite() {
-    journey(TestWorld::start(NATIONS, Store::Sqlite).await.unwrap()).await;
+    Box::pin(journey(TestWorld::start(NATIONS, Store::Sqlite).await.unwrap())).await;
 }
 
 #[tokio::test]
 async fn cycle_from_draft_to_letter_on_postgres() {
     // Without PostgreSQL the harness has said so, or failed if it is required.
     if let Some(world) = TestWorld::start(NATIONS, Store::Postgres).await {
-        journey(world).await;
+        Box::pin(journey(world)).await;
     }
 }
 

@@ -228,7 +228,7 @@ async fn misplaced_everywhere(stage: &Stage, proposal: ProposalId, answers: &mut
         requests.push(dana.request(Method::GET, &path));
     }
     for body in [
-        format!("{MISPLACED}"),
+        MISPLACED.to_owned(),
         format!("{{\"name\": \"{MISPLACED}"),
         json!({ "name": MISPLACED, "lead": MISPLACED, "partners": [] }).to_string(),
         json!({ "name": [MISPLACED], "lead": "USA", "partners": ["USA"] }).to_string(),

@@ -77,13 +77,20 @@ impl TestWorld {
 
 impl Stage {
     /// What must be refused by the exchange with this slug, and leave nothing.
-    pub(crate) async fn refuses<T>(&self, slug: &str, attempt: impl Future<Output = Result<T, ClientError>>) {
-        let before = self.census().await;
-        match attempt.await {
-            Ok(_) => panic!("`{slug}` was expected, and it succeeded"),
-            Err(error) => assert_eq!(error.slug(), Some(slug), "{error:?}"),
+    pub(crate) fn refuses<T>(
+        &self,
+        slug: &str,
+        attempt: impl Future<Output = Result<T, ClientError>>,
+    ) -> impl Future<Output = ()> {
+        let attempt = Box::pin(attempt);
+        async move {
+            let before = self.census().await;
+            match attempt.await {
+                Ok(_) => panic!("`{slug}` was expected, and it succeeded"),
+                Err(error) => assert_eq!(error.slug(), Some(slug), "{error:?}"),
+            }
+            assert_eq!(self.census().await, before, "`{slug}` left something behind");
         }
-        assert_eq!(self.census().await, before, "`{slug}` left something behind");
     }
 
     /// The same of a request put together by hand; also the status.
@@ -98,21 +105,24 @@ impl Stage {
     }
 
     /// What the member's own client must refuse to do, whatever the exchange says.
-    pub(crate) async fn declines<T>(
+    pub(crate) fn declines<T>(
         &self,
         class: ExitClass,
         saying: &str,
         attempt: impl Future<Output = Result<T, ClientError>>,
-    ) {
-        let before = self.census().await;
-        match attempt.await {
-            Ok(_) => panic!("the client was expected to refuse ({saying}), and did it"),
-            Err(error) => {
-                assert_eq!(error.class(), class, "{error:?}");
-                assert!(error.to_string().contains(saying), "{error}");
+    ) -> impl Future<Output = ()> {
+        let attempt = Box::pin(attempt);
+        async move {
+            let before = self.census().await;
+            match attempt.await {
+                Ok(_) => panic!("the client was expected to refuse ({saying}), and did it"),
+                Err(error) => {
+                    assert_eq!(error.class(), class, "{error:?}");
+                    assert!(error.to_string().contains(saying), "{error}");
+                }
             }
+            assert_eq!(self.census().await, before, "the client wrote something all the same");
         }
-        assert_eq!(self.census().await, before, "the client wrote something all the same");
     }
 }
 

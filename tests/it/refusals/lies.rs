@@ -142,7 +142,7 @@ async fn opens_nothing(stage: &Stage, proposal: ProposalId, saying: &str) {
     let folder = stage.plan.dir.join("opened");
     std::fs::create_dir_all(&folder).unwrap();
     let (dana, slot, out) = (stage.client("USA:dana"), slug("work-plan"), folder.join("work-plan.pdf"));
-    let opening = dana.open_document(proposal, &slot, None, Version::Standing, &out, quiet());
+    let opening = Box::pin(dana.open_document(proposal, &slot, None, Version::Standing, &out, quiet()));
     stage.declines(ExitClass::Unverified, saying, opening).await;
     assert_eq!(files(&folder), Vec::<PathBuf>::new(), "not even a part of it");
 }
