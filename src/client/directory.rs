@@ -252,7 +252,7 @@ pub(super) fn check_partner(pinned: Option<&Pinned>, code: &PartnerCode, offered
                 pinned.fingerprint
             ),
             format!(
-                "ask the officials of `{code}` whether they have a new card; only then accept it with `entente trust pin \
+                "ask the officials of `{code}` whether they have a new card; only then accept it with `entente trust fetch \
                  {code} --fingerprint {fingerprint}`"
             ),
         ));
@@ -296,7 +296,7 @@ fn not_pinned(code: &PartnerCode, offered: Option<Sha256>) -> ClientError {
         format!("the card of `{code}` has not been confirmed on this machine"),
         format!(
             "compare its fingerprint with the officials of `{code}` by a way that does not pass through the exchange, then \
-             `entente trust pin {code} --fingerprint {fingerprint}`"
+             `entente trust fetch {code} --fingerprint {fingerprint}`"
         ),
     )
 }

@@ -31,9 +31,9 @@ use zeroize::Zeroizing;
 /// How often a request is tried when the connection breaks.
 const TRIES: u32 = 3;
 /// The longest wait that a `Retry-After` can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How long an answer in JSON may take, and how long the next piece of a document.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// The longest answer in JSON that is taken, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 /// Files are read in pieces of this size.

@@ -95,7 +95,7 @@ impl Client {
             return Ok(false);
         }
         let plan = VaultPlan { kind: VaultKind::Deliberation, proposal: id, party: None, holders: Vec::new() };
-        let (vault, _) = self.new_vault(&call, plan).await?;
+        let (vault, _) = self.new_vault(&call, plan)?;
         match self.api().create_deliberation_vault(id, &vault).await {
             // Another officer was quicker.
             Err(error) if error.slug() == Some("exists") => Ok(false),
@@ -128,11 +128,7 @@ impl Client {
     }
 
     /// A vault made here, wrapped to its holders and to the call's vault.
-    pub(super) async fn new_vault(
-        &self,
-        call: &VerifiedCall,
-        plan: VaultPlan<'_>,
-    ) -> Result<(NewVault, Arc<VaultSecret>)> {
+    pub(super) fn new_vault(&self, call: &VerifiedCall, plan: VaultPlan<'_>) -> Result<(NewVault, Arc<VaultSecret>)> {
         let id = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
         let secret = Arc::new(VaultSecret::generate());
         let statement = VaultStatement {
@@ -146,7 +142,7 @@ impl Client {
         let to_call = WrapTarget::Vault(call.publication.vault);
         let mut keys = vec![self.wrap(id, &secret, to_call, &call.publication.recipient)?];
         for holder in plan.holders {
-            keys.extend(self.wrap_to_member(id, &secret, holder).await?);
+            keys.extend(self.wrap_to_member(id, &secret, holder)?);
         }
         let statement = sign_statement(&*self.signing_key()?, &statement)?;
         lock(&self.0.vaults).insert(id, secret.clone());
@@ -183,7 +179,7 @@ impl Client {
         } else {
             return Err(ClientError::usage(
                 format!("you hold no key to the {} vault of this proposal yet", vault.statement.kind),
-                "ask somebody who holds one (a call officer, or a member of your party) to run `entente keys wrap`",
+                "ask somebody who holds one (a call officer, or a member of your party) to run `entente key share`",
             ));
         };
         let secret = Arc::new(secret);
@@ -219,7 +215,7 @@ impl Client {
     }
 
     /// Wrapped keys for each recipient of a member that can be sealed to here; at least one.
-    pub(super) async fn wrap_to_member(
+    pub(super) fn wrap_to_member(
         &self,
         vault: VaultId,
         secret: &VaultSecret,
@@ -275,7 +271,7 @@ impl Client {
             self.check_not_of_party(&holder.card, proposal).await?;
         }
         let secret = self.open_vault(&vault, call).await?;
-        self.wrap_to_member(key.vault, &secret, &holder).await
+        self.wrap_to_member(key.vault, &secret, &holder)
     }
 
     async fn panel(&self, proposal: &Proposal) -> Result<Panel> {
