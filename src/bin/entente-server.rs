@@ -1,1 +1,172 @@
-fn main() {}
+//! The exchange's server, and what its operator does beside it. Everything happens in the library; here are arguments, signals
+//! and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+use clap::{Parser, Subcommand};
+use entente::{
+    domain::ambient::{Clock, SystemClock, SystemRng},
+    http::{
+        config::{Config, ConfigFault},
+        logging, openapi,
+        operator::{self, PartnerCommand},
+        problem,
+        serve::{self, StartError},
+    },
+};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Mutual-TLS exchange of end-to-end encrypted research proposals between nations
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Without a command it serves until SIGTERM or SIGINT. SIGHUP makes it read certificate, \
+    revocation lists, partners and policies anew.\n\nExamples:\n  entente-server --config /etc/entente/server.toml --check\n  \
+    entente-server --config /etc/entente/server.toml\n  entente-server --config server.toml --set api.listen=0.0.0.0:4433\n  \
+    entente-server --config server.toml partner show ISR"
+)]
+struct Arguments {
+    /// Configuration file, TOML
+    #[arg(long, value_name = "FILE", global = true, env = "ENTENTE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Only say whether the configuration is in order
+    #[arg(long)]
+    check: bool,
+    /// A setting that goes before file and environment, such as `api.listen=127.0.0.1:4433`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, global = true)]
+    settings: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Enrol and show partners
+    #[command(subcommand)]
+    Partner(PartnerCommand),
+    /// Print the API's description, OpenAPI 3.1
+    Openapi,
+    /// Print the catalogue of problems, Markdown
+    Problems,
+}
+
+fn main() -> ExitCode {
+    let Arguments { config, check, settings, command } = Arguments::parse();
+    let printed = match command {
+        Some(Command::Openapi) => Some(openapi::to_json()),
+        Some(Command::Problems) => Some(problem::catalogue()),
+        _ => None,
+    };
+    if let Some(text) = printed {
+        return exit(io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new(1, error)));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime.map_err(|error| Failure::new(1, error)).and_then(|runtime| {
+        let config = Config::load(config.as_deref(), std::env::vars(), &settings)
+            .map_err(|error| Failure(2, format!("{error}\n  {}", error.help())))?;
+        runtime.block_on(async {
+            match command {
+                Some(Command::Partner(command)) => partner(&config, command).await,
+                _ if check => self::check(&config).await,
+                _ => serve(config).await,
+            }
+        })
+    });
+    exit(done)
+}
+
+/// What went wrong, and the exit code for it.
+struct Failure(u8, String);
+
+impl Failure {
+    /// With every cause: this is for the operator of this machine.
+    fn new(code: u8, error: impl std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors quote their cause themselves.
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = error.source();
+        }
+        Self(code, message)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match &error {
+            StartError::Config(faults) => Self(2, format!("{error}:\n{}", told(faults))),
+            StartError::Policies(_) => Self::new(2, error),
+            _ => Self::new(1, error),
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    logging::init(&config.log).map_err(|error| Failure(1, error))?;
+    let stop = stop().map_err(|error| Failure::new(1, error))?;
+    let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
+    // One line for whoever started it on port 0; a closed standard output is no reason to stop.
+    let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
+    match running.ended().await.cut {
+        0 => Ok(()),
+        cut => Err(Failure(1, format!("{cut} connection(s) were cut before their request was answered"))),
+    }
+}
+
+async fn check(config: &Config) -> Result<(), Failure> {
+    let faults = config.validate(SystemClock.now());
+    if !faults.is_empty() {
+        return Err(StartError::Config(faults).into());
+    }
+    let engine = serve::load_policies(config.policies.folder.clone()).await.map_err(StartError::from)?;
+    let partners: Vec<_> = engine.partners().map(ToString::to_string).collect();
+    let line = format!("the configuration is in order; policies of {}", partners.join(", "));
+    writeln!(io::stdout(), "{line}").map_err(|error| Failure::new(1, error))
+}
+
+async fn partner(config: &Config, command: PartnerCommand) -> Result<(), Failure> {
+    let exchange = serve::open(config, Arc::new(SystemClock), Arc::new(SystemRng)).await?;
+    let done = operator::partner(&exchange, command, &mut io::stdout()).await;
+    exchange.db.close().await;
+    done.map_err(|error| Failure::new(1, error))
+}
+
+/// Completes on SIGTERM or SIGINT.
+fn stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn told(faults: &[ConfigFault]) -> String {
+    let lines: Vec<_> = faults.iter().map(|fault| format!("  {fault}\n    {}", fault.help)).collect();
+    lines.join("\n")
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write `key=value`")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn exit(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, message)) => {
+            let _ = writeln!(io::stderr(), "error: {message}");
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,20 +1,39 @@
-//! The edge: mutual TLS, limits, peers, and what the operator sees of a running server.
+//! The edge: mutual TLS, limits, peers, handlers, and what the operator sees of a running server.
 //!
 //! A request's way: [`listener`] accepts and shakes hands by [`tls`], which asks [`trust`] whose certificate it is;
 //! [`pace`] and `places` bound time and room; [`logging`] gives the request its id; then a handler finds its
-//! [`peer::Peer`]. Nothing here knows proposals, members' rights or the database: those are behind the handlers.
+//! [`peer::Peer`]. Nothing up to there knows proposals, members' rights or the database.
+//!
+//! [`api`] holds every route. A handler, one file a noun, reads what was asked (`principal`, `asked`, `list`), calls one function
+//! of `service` and answers; whatever goes wrong becomes a problem body in `problem`. [`serve`] puts it all together.
 
 pub mod admin;
 pub mod anchor;
+pub mod api;
+mod asked;
+mod calls;
 pub mod config;
 pub mod crl;
+mod decisions;
+mod directory;
+mod documents;
+mod entries;
+mod list;
 pub mod listener;
 pub mod logging;
 pub mod metrics;
+pub mod openapi;
+pub mod operator;
 pub mod pace;
 pub mod peer;
 mod places;
+mod principal;
+pub mod problem;
+mod programs;
+mod proposals;
 pub mod refusal;
+mod reviews;
+pub mod serve;
 pub mod tls;
 pub mod trust;
 pub mod watch;

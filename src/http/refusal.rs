@@ -3,14 +3,12 @@
 //! Texts here are read by strangers and by logs, so they name the rule that was broken and never what is in a
 //! certificate beyond a partner's code.
 
-use crate::domain::id::PartnerCode;
-use axum::{
-    Json,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+use crate::{
+    domain::id::PartnerCode,
+    wire::problem::{Kind, Problem},
 };
+use axum::response::{IntoResponse, Response};
 use rustls::{CertRevocationListError, CertificateError, Error as TlsError, OtherError};
-use serde_json::json;
 use std::sync::Arc;
 
 /// Why a client certificate is not accepted.
@@ -178,71 +176,27 @@ pub enum EdgeRefusal {
 }
 
 impl EdgeRefusal {
-    /// The last part of the problem's type.
+    /// Which problem of the catalogue it is.
     #[must_use]
-    pub fn slug(&self) -> &'static str {
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::CertificateRefused(_) => "certificate-refused",
-            Self::CertificateRequired => "certificate-required",
-            Self::Overloaded => "overloaded",
-            Self::BodyTooSlow => "body-too-slow",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// The HTTP status.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::CertificateRefused(_) | Self::CertificateRequired => StatusCode::UNAUTHORIZED,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// The same for every problem of this type.
-    #[must_use]
-    pub fn title(&self) -> &'static str {
-        match self {
-            Self::CertificateRefused(_) => "certificate no longer accepted",
-            Self::CertificateRequired => "client certificate required",
-            Self::Overloaded => "server overloaded",
-            Self::BodyTooSlow => "request body too slow",
-            Self::Internal => "internal error",
-        }
-    }
-
-    /// What the caller can do.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::CertificateRefused(refusal) => refusal.help(),
-            Self::CertificateRequired => "connect to the server's mutual-TLS address with a member certificate",
-            Self::Overloaded => "try again after the time in `Retry-After`, with the same `Idempotency-Key`",
-            Self::BodyTooSlow => "try again on a faster connection, with the same `Idempotency-Key`",
-            Self::Internal => {
-                "try again with the same `Idempotency-Key`; if it stays, give the operator the request id"
-            }
+            Self::CertificateRefused(Refusal::ClaimsOtherPartner { .. }) => Kind::CertificateClaimsOtherPartner,
+            Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
+            Self::Overloaded => Kind::Overloaded,
+            Self::BodyTooSlow => Kind::Timeout,
+            Self::Internal => Kind::Internal,
         }
     }
 }
 
 impl IntoResponse for EdgeRefusal {
     fn into_response(self) -> Response {
-        let body = Json(json!({
-            "type": format!("urn:entente:problem:{}", self.slug()),
-            "title": self.title(),
-            "status": self.status().as_u16(),
-            "detail": format!("{self}; {}", self.help()),
-        }));
-        let mut response = (self.status(), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self == Self::Overloaded {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        let mut problem = Problem::new(self.kind(), self.to_string());
+        if let Self::CertificateRefused(refusal) = &self {
+            // Closer to the case than what holds for every refused certificate.
+            refusal.help().clone_into(&mut problem.remedy);
         }
-        response
+        problem.into_response()
     }
 }
 
@@ -252,19 +206,18 @@ mod tests {
     use axum::body::to_bytes;
 
     #[tokio::test]
-    async fn refusal_is_a_problem_document() {
+    async fn refusal_is_a_problem_of_the_catalogue() {
         let response = EdgeRefusal::CertificateRefused(Refusal::Revoked).into_response();
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
-        let body: serde_json::Value =
-            serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
-        assert_eq!(body["type"], "urn:entente:problem:certificate-refused");
-        assert_eq!(body["status"], 401);
-        assert!(body["detail"].as_str().unwrap().starts_with("the certificate was revoked; ask your partner"));
+        let body: Problem = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
+        assert_eq!((body.slug(), body.status), ("certificate-refused", 401));
+        assert_eq!(body.detail, "the certificate was revoked");
+        assert_eq!(body.remedy, Refusal::Revoked.help());
     }
 
     #[test]
     fn overload_says_when_to_come_back() {
-        assert_eq!(EdgeRefusal::Overloaded.into_response().headers()["retry-after"], "2");
+        assert!(EdgeRefusal::Overloaded.into_response().headers().contains_key("retry-after"));
     }
 }

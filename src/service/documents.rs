@@ -145,13 +145,14 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     Ok(Page { items: rows.into_iter().map(answer).collect(), next: None })
 }
 
-/// Fetches a document's ciphertext. Leaves an entry: owners see who has downloaded what.
+/// Fetches a document's ciphertext, or the part of it that `wanted` chooses once the document is known. Leaves an entry: owners
+/// see who has downloaded what.
 pub async fn fetch(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
     document: DocumentId,
-    range: Option<Range<u64>>,
+    wanted: impl FnOnce(&Document) -> Result<Option<Range<u64>>>,
 ) -> Result<(Document, Reading)> {
     let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
     let proposal = act.proposal(id).await?;
@@ -172,9 +173,11 @@ pub async fn fetch(
         }
     }
     let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
-    act.log(EntryKind::DocumentFetched, Subject::proposal(&proposal), &payload).await?;
     let blob: BlobKey = row.blob.clone();
-    let document = act.finish_read(answer(row)).await?;
+    let document = answer(row);
+    let range = wanted(&document)?;
+    act.log(EntryKind::DocumentFetched, Subject::proposal(&proposal), &payload).await?;
+    act.finish_read(()).await?;
     Ok((document, exchange.blobs.read(&blob, range).await?))
 }
 

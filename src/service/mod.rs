@@ -104,6 +104,8 @@ pub enum ServiceError {
     TooLarge { limit: u64 },
     #[error("the bytes stopped coming before the end")]
     Interrupted,
+    #[error("the range begins past the end, {size} bytes")]
+    OutOfRange { size: u64 },
     #[error("no key card in force names this certificate")]
     NotAMember,
     #[error("send the `ETag` you read in `If-Match`")]

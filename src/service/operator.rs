@@ -8,7 +8,7 @@ use crate::{
     domain::{entry::EntryKind, id::PartnerCode},
     sealing::card::PartnerCard,
     storage::{
-        documents, entries,
+        documents, entries, idempotency,
         partners::{self, PartnerRow},
     },
 };
@@ -49,6 +49,17 @@ pub async fn trust_generation(exchange: &Exchange) -> Result<i64> {
     Ok(partners::generation(&mut exchange.db.read().await?).await?)
 }
 
+/// Forgets the answers to requests that nobody repeats any more. How many.
+pub async fn expire_answers(exchange: &Exchange) -> Result<u64> {
+    // A client that was cut off asks again within minutes; a week covers one that had to be mended first.
+    let week = SignedDuration::from_hours(7 * 24);
+    let older_than = exchange.clock.now().checked_sub(week).expect("the clock stands after 1970");
+    let mut tx = exchange.db.write().await?;
+    let expired = idempotency::expire(&mut tx, older_than).await?;
+    tx.commit().await?;
+    Ok(expired)
+}
+
 /// Removes ciphertext that no document refers to: what a stopped server left of unfinished uploads. How many files.
 pub async fn sweep(exchange: &Exchange) -> Result<u64> {
     // Longer than any upload may take; a blob on its way into a row is younger.
@@ -56,7 +67,10 @@ pub async fn sweep(exchange: &Exchange) -> Result<u64> {
     let older_than = exchange.clock.now().checked_sub(day).expect("the clock stands after 1970");
     let swept = exchange
         .blobs
-        .sweep(older_than, async |keys| documents::known_blobs(&mut *exchange.db.read().await?, keys).await)
+        .sweep(older_than, |keys| {
+            let db = exchange.db.clone();
+            async move { documents::known_blobs(&mut *db.read().await?, keys).await }
+        })
         .await?;
     Ok(swept.orphans + swept.partial)
 }

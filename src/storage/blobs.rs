@@ -19,7 +19,7 @@ use crate::domain::{ambient::Rng, id::Sha256};
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use futures_util::{
-    Stream, StreamExt as _, TryStreamExt as _,
+    Stream, StreamExt as _, TryStreamExt as _, future,
     stream::{self, BoxStream},
 };
 use jiff::Timestamp;
@@ -210,10 +210,11 @@ impl Blobs {
         let folder = self.folder.clone();
         let mut swept = Swept { orphans: 0, partial: blocking(move || sweep_partial(folder, older_than)).await? };
         let old = self.store.list(Some(&Path::from(FOLDER))).map_err(StoreError::from);
-        let old = old.try_filter_map(async |found| {
+        // No async closure: the compiler could not tell that a task may hold it.
+        let old = old.try_filter_map(|found| {
             let is_old = found.last_modified.timestamp_millis() < older_than.as_millisecond();
             let key = found.location.filename().and_then(|name| name.parse().ok());
-            Ok(key.filter(|_| is_old))
+            future::ready(Ok(key.filter(|_| is_old)))
         });
         let mut batches = pin!(old.try_chunks(SWEEP_BATCH));
         while let Some(batch) = batches.next().await {

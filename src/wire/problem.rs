@@ -63,6 +63,7 @@ catalogue! {
     WrongMediaType "wrong-media-type" 415 "the body is of another media type" => "send the media type named in the detail";
     PreconditionRequired "precondition-required" 428 "this change needs an `If-Match` header" => "read the resource first and send the `ETag` you got";
     PreconditionFailed "precondition-failed" 412 "the resource has changed since you read it" => "read it again, look at what changed, and repeat with the new `ETag`";
+    RangeNotSatisfiable "range-not-satisfiable" 416 "the range begins past the end" => "ask for a range within the size named in `Content-Range`";
     HeadersTooLarge "headers-too-large" 431 "the request headers are too large" => "send fewer or shorter headers";
     // sealing
     DigestMismatch "digest-mismatch" 422 "the bytes have another digest than announced" => "upload the file again; if it happens twice, seal it anew";

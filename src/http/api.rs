@@ -1,0 +1,124 @@
+//! Every route of the API, in one place: what is not here does not exist.
+//!
+//! The router and its description are made of the same list, so neither can know a route that the other does not.
+
+use super::{calls, decisions, directory, documents, entries, openapi, problem, programs, proposals, reviews};
+use crate::service::Exchange;
+use axum::{
+    Router,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// What handlers work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    exchange: Arc<Exchange>,
+    body_bytes: usize,
+}
+
+impl Api {
+    /// The API of an exchange. JSON bodies have at most `body_bytes`, unless they carry ciphertext.
+    #[must_use]
+    pub fn new(exchange: Arc<Exchange>, body_bytes: usize) -> Self {
+        Self { exchange, body_bytes }
+    }
+
+    /// Most bytes of a JSON body.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+}
+
+impl Deref for Api {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+/// The API's handlers. Requests bear a verified [`Peer`](super::peer::Peer); the listener sees to that.
+pub fn router(api: Api) -> Router {
+    let (router, _) = described().split_for_parts();
+    router.fallback(problem::no_route).method_not_allowed_fallback(problem::no_method).with_state(api)
+}
+
+/// Every route with its description.
+pub(super) fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(description))
+        .routes(routes!(directory::me))
+        .routes(routes!(directory::list_partners))
+        .routes(routes!(directory::show_partner))
+        .routes(routes!(directory::list_members))
+        .routes(routes!(directory::show_member))
+        .routes(routes!(directory::publish_key_card))
+        .routes(routes!(programs::list, programs::create))
+        .routes(routes!(programs::show))
+        .routes(routes!(calls::list, calls::draft))
+        .routes(routes!(calls::show, calls::edit))
+        .routes(routes!(calls::publish))
+        .routes(routes!(calls::amend))
+        .routes(routes!(calls::extend))
+        .routes(routes!(calls::cancel))
+        .routes(routes!(calls::roles))
+        .routes(routes!(calls::grant))
+        .routes(routes!(calls::progress))
+        .routes(routes!(calls::vault))
+        .routes(routes!(calls::assign))
+        .routes(routes!(proposals::list, proposals::create))
+        .routes(routes!(proposals::show))
+        .routes(routes!(proposals::withdraw))
+        .routes(routes!(proposals::reinstate))
+        .routes(routes!(proposals::add_member, proposals::remove_member))
+        .routes(routes!(proposals::list_vaults))
+        .routes(routes!(proposals::create_staff_vault))
+        .routes(routes!(proposals::create_deliberation_vault))
+        .routes(routes!(proposals::missing_keys))
+        .routes(routes!(proposals::add_keys))
+        .routes(routes!(proposals::list_manifests, proposals::sign_manifest))
+        .routes(routes!(documents::list))
+        .routes(routes!(documents::put, documents::remove))
+        .routes(routes!(documents::fetch))
+        .routes(routes!(reviews::declare))
+        .routes(routes!(reviews::lift))
+        .routes(routes!(reviews::assignments))
+        .routes(routes!(reviews::unassign))
+        .routes(routes!(reviews::list, reviews::submit))
+        .routes(routes!(reviews::fetch))
+        .routes(routes!(reviews::reopen))
+        .routes(routes!(decisions::show, decisions::sign, decisions::unsign))
+        .routes(routes!(decisions::list_letters, decisions::send_letter))
+        .routes(routes!(decisions::fetch_letter, decisions::withdraw_letter))
+        .routes(routes!(entries::list))
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "directory", responses((status = 200, body = serde_json::Value)))]
+async fn description() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(openapi::to_json);
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_under_its_own_operation() {
+        let description = openapi::openapi();
+        let mut names: Vec<_> =
+            openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
+        assert_eq!(names.len(), 57);
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 57);
+    }
+}

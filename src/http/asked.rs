@@ -1,0 +1,345 @@
+//! What a change is asked with: who asks, the key that makes a repetition recognisable, the state it was asked of, and a body
+//! within limits.
+//!
+//! Everything is looked at in one order, before anything is known of the thing the change is about: who, headers, media type,
+//! size, and only then the bytes. So a client that waits for `100 Continue` is refused before it sends, and a mistake in
+//! the request tells nothing of what exists.
+
+use super::{
+    api::Api,
+    pace::BodyTooSlow,
+    principal::{Caller, Holder},
+    problem::Fault,
+};
+use crate::{
+    domain::id::Sha256,
+    service::{Asked, Idempotency, Principal, ServiceError, directory},
+    wire::{call, decision, directory as bodies, problem::Kind, proposal, review},
+};
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderName, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::de::DeserializeOwned;
+
+/// Names a request, so that the same one sent again has no second effect.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A change with a JSON body.
+#[derive(Debug)]
+pub(super) struct Change<T> {
+    pub(super) asked: Asked,
+    pub(super) body: T,
+}
+
+/// A change that the address and the headers say in full.
+#[derive(Debug)]
+pub(super) struct Bare(pub(super) Asked);
+
+/// A change with a JSON body by somebody who may not be a member yet.
+#[derive(Debug)]
+pub(super) struct FirstChange<T> {
+    pub(super) peer: directory::Peer,
+    /// None while no key card names the certificate.
+    pub(super) asked: Option<Asked>,
+    pub(super) idempotency: Idempotency,
+    pub(super) body: T,
+}
+
+/// A JSON body that an operation takes.
+pub(super) trait Taken: DeserializeOwned {
+    /// The body may have this many bytes even where the operator allows fewer in general: it carries ciphertext.
+    const ROOM: usize = 0;
+}
+
+macro_rules! taken {
+    ($($room:expr => $($name:ty),*;)*) => {
+        $($(impl Taken for $name { const ROOM: usize = $room; })*)*
+    };
+}
+
+const MIB: usize = 1 << 20;
+
+taken! {
+    0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
+        call::GrantRoles, proposal::SignManifest, review::DeclareConflict, review::Assign, decision::SignDecision;
+    2 * MIB => review::SubmitReview, decision::SendLetter;
+    4 * MIB => call::PublishCall, proposal::CreateProposal, proposal::NewVault, proposal::AddKeys, proposal::AddMember;
+}
+
+impl<T: Taken> FromRequest<Api> for Change<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        let read = async {
+            let conditions = Conditions::read(&parts.headers)?;
+            let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            Ok::<_, Fault>((conditions.asked(principal, &parts, &bytes), body))
+        };
+        let (asked, body) = read.await.map_err(IntoResponse::into_response)?;
+        Ok(Self { asked, body })
+    }
+}
+
+impl<T: Taken> FromRequest<Api> for FirstChange<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Holder(peer) = Holder::from_request_parts(&mut parts, api).await?;
+        let read = async {
+            let principal = directory::identify(api, &peer).await?;
+            let conditions = Conditions::read(&parts.headers)?;
+            let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            let idempotency = conditions.idempotency(&parts, &bytes);
+            let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes));
+            Ok::<_, Fault>((asked, idempotency, body))
+        };
+        let (asked, idempotency, body) = read.await.map_err(IntoResponse::into_response)?;
+        Ok(Self { peer, asked, idempotency, body })
+    }
+}
+
+impl FromRequest<Api> for Bare {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        let read = async {
+            let conditions = Conditions::read(&parts.headers)?;
+            let body = bytes(&parts.headers, body, api.body_bytes()).await?;
+            if !body.is_empty() {
+                return Err(Fault::malformed("this operation takes no body"));
+            }
+            Ok(conditions.asked(principal, &parts, &body))
+        };
+        read.await.map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// The headers that every change has or may have.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    key: String,
+    if_match: Option<String>,
+}
+
+impl Conditions {
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Fault> {
+        let missing = || Fault::new(Kind::IdempotencyKeyRequired, "the header is missing");
+        let key = one(headers, &IDEMPOTENCY_KEY)?.ok_or_else(missing)?;
+        if !(1..=128).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let detail = "a key has 1 to 128 visible ASCII characters and no spaces";
+            return Err(Fault::new(Kind::IdempotencyKeyRequired, detail));
+        }
+        let if_match = one(headers, &header::IF_MATCH)?;
+        if let Some(tag) = if_match {
+            let inner = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            if inner.is_none_or(|inner| inner.contains('"')) {
+                return Err(Fault::malformed("`If-Match` takes one `ETag` as it was sent, with its double quotes"));
+            }
+        }
+        Ok(Self { key: key.to_owned(), if_match: if_match.map(ToOwned::to_owned) })
+    }
+
+    /// The request of this principal; `said` is its body, or whatever stands for it.
+    pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8]) -> Asked {
+        let idempotency = Some(self.idempotency(parts, said));
+        Asked { principal, idempotency, if_match: self.if_match }
+    }
+
+    /// What makes this request recognisable when it is sent again.
+    fn idempotency(&self, parts: &Parts, said: &[u8]) -> Idempotency {
+        let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
+        // No part can hold a line feed, so no two requests look alike.
+        let tag = self.if_match.as_deref().unwrap_or_default();
+        let request = format!("{}\n{address}\n{tag}\n{}", parts.method, Sha256::of(said));
+        Idempotency { key: self.key.clone(), request_sha256: Sha256::of(request.as_bytes()) }
+    }
+}
+
+/// The only value of a header, as visible ASCII.
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| values.next().is_none());
+    text.map(Some).ok_or_else(|| Fault::malformed(format!("`{name}` is to be sent once, in visible ASCII")))
+}
+
+/// Refuses a body that is not of this media type, or is packed.
+pub(super) fn check_media_type(headers: &HeaderMap, wanted: &str) -> Result<(), Fault> {
+    let wrong =
+        || Fault::new(Kind::WrongMediaType, format!("send `Content-Type: {wanted}` without `Content-Encoding`"));
+    let given = one(headers, &header::CONTENT_TYPE)?.ok_or_else(wrong)?;
+    let (essence, parameters) = given.split_once(';').unwrap_or((given, ""));
+    let parameters = parameters.trim();
+    let is_plain = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
+    let is_packed = headers.contains_key(header::CONTENT_ENCODING);
+    if essence.trim().eq_ignore_ascii_case(wanted) && is_plain && !is_packed { Ok(()) } else { Err(wrong()) }
+}
+
+/// What a reader of JSON or of a query found wrong, without repeating what was sent: texts may be titles or names.
+pub(super) fn without_values(message: &str) -> String {
+    let message = match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}…{}", &message[..first], &message[last + 1..]),
+        _ => message.to_owned(),
+    };
+    match message.rfind("` is not ") {
+        Some(end) => {
+            let start = message.find('`').unwrap_or(end);
+            format!("{}the value{}", &message[..start], &message[end + 1..])
+        }
+        None => message,
+    }
+}
+
+async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, limit: usize) -> Result<(Bytes, T), Fault> {
+    check_media_type(headers, "application/json")?;
+    let bytes = bytes(headers, body, limit).await?;
+    let body = serde_json::from_slice(&bytes)
+        .map_err(|error| Fault::malformed(format!("the body: {}", without_values(&error.to_string()))))?;
+    Ok((bytes, body))
+}
+
+async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
+    let too_large = || Fault::from(ServiceError::TooLarge { limit: limit as u64 });
+    let announced = one(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    to_bytes(body, limit).await.map_err(|error| {
+        // Of the errors here, those that are neither slowness nor a connection gone are the limit's.
+        if BodyTooSlow::caused(&error) || is_connection(&error) {
+            Fault::from(ServiceError::Interrupted)
+        } else {
+            too_large()
+        }
+    })
+}
+
+fn is_connection(error: &axum::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<hyper::Error>() || error.is::<std::io::Error>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn kind_of(fault: Fault) -> Kind {
+        match fault {
+            Fault::Request(kind, _) => kind,
+            Fault::Service(ServiceError::TooLarge { .. }) => Kind::TooLarge,
+            Fault::Service(ServiceError::Interrupted) => Kind::Timeout,
+            Fault::Service(other) => panic!("{other}"),
+        }
+    }
+
+    fn digest(method: &str, address: &str, if_match: Option<&str>, body: &[u8]) -> Sha256 {
+        let request = Request::builder().method(method).uri(address).body(()).unwrap();
+        let principal = Principal { member: "ISR:avi".parse().unwrap(), certificate: Sha256::of(b"") };
+        let conditions = Conditions { key: "k".into(), if_match: if_match.map(ToOwned::to_owned) };
+        conditions.asked(principal, &request.into_parts().0, body).idempotency.unwrap().request_sha256
+    }
+
+    #[test]
+    fn key_is_required_and_bounded() {
+        let read = |pairs| Conditions::read(&headers(pairs)).map_err(kind_of);
+        assert_eq!(read(&[]).unwrap_err(), Kind::IdempotencyKeyRequired);
+        for wrong in ["", "two words", &*"k".repeat(129).leak()] {
+            let wrong = Conditions::read(&headers(&[("idempotency-key", wrong.to_owned().leak())]));
+            assert_eq!(kind_of(wrong.unwrap_err()), Kind::IdempotencyKeyRequired);
+        }
+        assert_eq!(read(&[("idempotency-key", "a"), ("idempotency-key", "b")]).unwrap_err(), Kind::Malformed);
+        assert_eq!(read(&[("idempotency-key", "a")]).unwrap().key, "a");
+    }
+
+    #[test]
+    fn if_match_takes_one_quoted_tag() {
+        let read = |tag: &'static str| Conditions::read(&headers(&[("idempotency-key", "k"), ("if-match", tag)]));
+        assert_eq!(read("\"3.1\"").unwrap().if_match.as_deref(), Some("\"3.1\""));
+        for wrong in ["3", "*", "W/\"3\"", "\"3\", \"4\"", "\""] {
+            assert_eq!(kind_of(read(wrong).unwrap_err()), Kind::Malformed, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_request_makes_it_another_one() {
+        let base = digest("PUT", "/v1/calls/a?x=1", Some("\"1\""), b"{}");
+        assert_eq!(base, digest("PUT", "/v1/calls/a?x=1", Some("\"1\""), b"{}"));
+        for other in [
+            digest("POST", "/v1/calls/a?x=1", Some("\"1\""), b"{}"),
+            digest("PUT", "/v1/calls/b?x=1", Some("\"1\""), b"{}"),
+            digest("PUT", "/v1/calls/a?x=2", Some("\"1\""), b"{}"),
+            digest("PUT", "/v1/calls/a?x=1", Some("\"2\""), b"{}"),
+            digest("PUT", "/v1/calls/a?x=1", None, b"{}"),
+            digest("PUT", "/v1/calls/a?x=1", Some("\"1\""), b"{} "),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn only_the_named_media_type_unpacked_is_taken() {
+        let json = |pairs: &[(&'static str, &'static str)]| check_media_type(&headers(pairs), "application/json");
+        for fine in ["application/json", "Application/JSON", "application/json; charset=utf-8"] {
+            assert!(json(&[("content-type", fine)]).is_ok(), "{fine}");
+        }
+        for wrong in ["text/plain", "application/json; charset=latin1", "application/jsonx", ""] {
+            assert_eq!(kind_of(json(&[("content-type", wrong)]).unwrap_err()), Kind::WrongMediaType, "{wrong}");
+        }
+        assert!(json(&[]).is_err());
+        assert!(json(&[("content-type", "application/json"), ("content-encoding", "gzip")]).is_err());
+    }
+
+    #[tokio::test]
+    async fn body_past_the_limit_is_refused_announced_or_not() {
+        let announced = headers(&[("content-length", "9")]);
+        let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(kind_of(bytes(&announced, endless, 8).await.unwrap_err()), Kind::TooLarge);
+        assert_eq!(kind_of(bytes(&HeaderMap::new(), Body::from("123456789"), 8).await.unwrap_err()), Kind::TooLarge);
+        assert_eq!(bytes(&HeaderMap::new(), Body::from("12345678"), 8).await.unwrap().len(), 8);
+    }
+
+    #[tokio::test]
+    async fn body_that_stops_is_no_matter_of_size() {
+        for cause in [Box::new(BodyTooSlow) as axum::BoxError, Box::new(std::io::Error::other("gone"))] {
+            let body = Body::from_stream(futures_util::stream::iter([Err::<Bytes, _>(cause)]));
+            assert_eq!(kind_of(bytes(&HeaderMap::new(), body, 8).await.unwrap_err()), Kind::Timeout);
+        }
+    }
+
+    #[tokio::test]
+    async fn fault_in_a_body_is_told_without_what_was_sent() {
+        let typed = headers(&[("content-type", "application/json")]);
+        let tell =
+            async |body: &'static str| match json::<review::Pair>(&typed, Body::from(body), 1024).await.unwrap_err() {
+                Fault::Request(Kind::Malformed, detail) => detail,
+                other => panic!("{other:?}"),
+            };
+        let detail = tell(r#"{"proposal":"Quantum \" radar","reviewer":"ISR:avi"}"#).await;
+        assert!(detail.contains("is not an identifier such as `prop_") && !detail.contains("radar"), "{detail}");
+        let detail = tell(r#"{"proposal":{"t":1},"reviewer":7}"#).await;
+        assert!(detail.contains("expected a string"), "{detail}");
+        let detail = tell(r#""Quantum radar""#).await;
+        assert!(!detail.contains("radar"), "{detail}");
+        let detail = tell(r#"{"reviewers":1}"#).await;
+        assert!(detail.contains("unknown field `reviewers`"), "{detail}");
+    }
+}

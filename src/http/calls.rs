@@ -1,0 +1,109 @@
+//! Calls: draft, publish, amend, extend, cancel, roles, progress.
+
+use super::{
+    api::Api,
+    asked::Change,
+    list::{Ask, At, Calls},
+    principal::Caller,
+};
+use crate::{
+    service::{Answer, Result, calls, reviews, vaults},
+    wire::{
+        call::{Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder},
+        page::Page,
+        proposal::Vault,
+        review::{Assign, Assigned},
+    },
+};
+use axum::extract::State;
+
+/// The calls that you may know of.
+#[utoipa::path(get, path = "/v1/calls", tag = "calls", params(Calls), responses((status = 200, body = Page<Call>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Calls>) -> Result<Answer> {
+    Ok(Answer::json(200, &calls::list(&api, &caller, query.program, query.after()?, query.limit()?).await?))
+}
+
+/// Drafts a call; you become its first officer.
+#[utoipa::path(post, path = "/v1/calls", tag = "calls", request_body = DraftCall,
+    responses((status = 201, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn draft(State(api): State<Api>, change: Change<DraftCall>) -> Result<Answer> {
+    calls::draft(&api, &change.asked, &change.body).await
+}
+
+/// One call.
+#[utoipa::path(get, path = "/v1/calls/{call}", tag = "calls",
+    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    let (call, etag) = calls::show(&api, &caller, at.id("call")?).await?;
+    Ok(Answer::json(200, &call).with_etag(etag))
+}
+
+/// Replaces the text of a draft.
+#[utoipa::path(put, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
+    request_body = EditCall, responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn edit(State(api): State<Api>, at: At, change: Change<EditCall>) -> Result<Answer> {
+    calls::edit(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// Publishes a draft with the vault that proposals will be wrapped to.
+#[utoipa::path(post, path = "/v1/calls/{call}/publish", tag = "calls", params(("If-Match" = String, Header)),
+    request_body = PublishCall, responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn publish(State(api): State<Api>, at: At, change: Change<PublishCall>) -> Result<Answer> {
+    calls::publish(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// Amends a published call before its deadline. What changed decides what that does to proposals handed in.
+#[utoipa::path(post, path = "/v1/calls/{call}/amend", tag = "calls", params(("If-Match" = String, Header)),
+    request_body = PublishCall, responses((status = 200, body = Amended, headers(("ETag" = String)))))]
+pub(super) async fn amend(State(api): State<Api>, at: At, change: Change<PublishCall>) -> Result<Answer> {
+    calls::amend(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// Moves the deadline later, for everyone, one partner or one proposal.
+#[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
+    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn extend(State(api): State<Api>, at: At, change: Change<ExtendCall>) -> Result<Answer> {
+    calls::extend(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// Cancels a call.
+#[utoipa::path(post, path = "/v1/calls/{call}/cancel", tag = "calls", request_body = Reason,
+    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
+    calls::cancel(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// Who bears which role in the call.
+#[utoipa::path(get, path = "/v1/calls/{call}/roles", tag = "calls",
+    responses((status = 200, body = Page<RoleHolder>)))]
+pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &calls::roles(&api, &caller, at.id("call")?).await?))
+}
+
+/// Replaces a member's roles in the call; none takes them all away.
+#[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
+    responses((status = 200, body = RoleHolder)))]
+pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRoles>) -> Result<Answer> {
+    calls::grant(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
+}
+
+/// How the call stands, counted over what you may see.
+#[utoipa::path(get, path = "/v1/calls/{call}/progress", tag = "calls", responses((status = 200, body = Progress)))]
+pub(super) async fn progress(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &calls::progress(&api, &caller, at.id("call")?).await?))
+}
+
+/// The call vault, with your key to it; for officers.
+///
+/// Leaves an entry in the log.
+#[utoipa::path(get, path = "/v1/calls/{call}/vault", tag = "calls", responses((status = 200, body = Vault)))]
+pub(super) async fn vault(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::of_call(&api, &caller, at.id("call")?).await?))
+}
+
+/// Assigns reviewers to proposals of the call, all or none.
+#[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
+    responses((status = 200, body = Assigned)))]
+pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {
+    reviews::assign(&api, &change.asked, at.id("call")?, &change.body).await
+}

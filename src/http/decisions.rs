@@ -1,0 +1,71 @@
+//! Decisions that every funding partner signs, and sealed letters about them.
+
+use super::{
+    api::Api,
+    asked::{Bare, Change},
+    list::At,
+    principal::Caller,
+};
+use crate::{
+    service::{Answer, Result, decisions},
+    wire::{
+        decision::{Decision, Letter, SendLetter, SignDecision},
+        page::Page,
+    },
+};
+use axum::extract::State;
+
+/// The decision on the table; for the parties once it is final.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
+    responses((status = 200, body = Decision, headers(("ETag" = String)))))]
+pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    let (decision, etag) = decisions::show(&api, &caller, at.id("proposal")?).await?;
+    Ok(Answer::json(200, &decision).with_etag(etag))
+}
+
+/// Proposes a decision, or adds your partner's signature to the one on the table.
+///
+/// `If-Match` with `"none"` says that nothing is to be on the table yet.
+#[utoipa::path(put, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
+    params(("If-Match" = Option<String>, Header)), request_body = SignDecision,
+    responses((status = 200, body = Decision, headers(("ETag" = String)))))]
+pub(super) async fn sign(State(api): State<Api>, at: At, change: Change<SignDecision>) -> Result<Answer> {
+    decisions::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// Takes your partner's signature back, until the last funding partner has signed.
+#[utoipa::path(delete, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
+    params(("If-Match" = Option<String>, Header)), responses((status = 204)))]
+pub(super) async fn unsign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    decisions::unsign(&api, &asked, at.id("proposal")?).await
+}
+
+/// The letters that stand, without their ciphertext.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/letters", tag = "decisions",
+    responses((status = 200, body = Page<Letter>)))]
+pub(super) async fn list_letters(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Sends the parties a sealed letter about a final decision.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/letters", tag = "decisions", request_body = SendLetter,
+    responses((status = 201, body = Letter)))]
+pub(super) async fn send_letter(State(api): State<Api>, at: At, change: Change<SendLetter>) -> Result<Answer> {
+    decisions::send_letter(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// One sealed letter with its ciphertext.
+///
+/// Leaves an entry in the log.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/letters/{letter}", tag = "decisions",
+    responses((status = 200, body = Letter)))]
+pub(super) async fn fetch_letter(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &decisions::fetch_letter(&api, &caller, at.id("proposal")?, at.id("letter")?).await?))
+}
+
+/// Takes a letter back.
+#[utoipa::path(delete, path = "/v1/proposals/{proposal}/letters/{letter}", tag = "decisions",
+    responses((status = 204)))]
+pub(super) async fn withdraw_letter(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    decisions::withdraw_letter(&api, &asked, at.id("proposal")?, at.id("letter")?).await
+}

@@ -1,0 +1,64 @@
+//! Partners, members and key cards.
+
+use super::{
+    api::Api,
+    asked::FirstChange,
+    list::{Ask, At, Members},
+    principal::{Caller, Holder},
+};
+use crate::{
+    domain::id::MemberId,
+    service::{Answer, Result, directory},
+    wire::{
+        directory::{Me, Member, Partner, PublishKeyCard},
+        page::Page,
+    },
+};
+use axum::extract::State;
+
+/// Who the exchange takes you for. Answers any holder of an accepted certificate, a member or not.
+#[utoipa::path(get, path = "/v1/me", tag = "directory", responses((status = 200, body = Me)))]
+pub(super) async fn me(State(api): State<Api>, Holder(peer): Holder) -> Result<Answer> {
+    Ok(Answer::json(200, &directory::me(&api, &peer).await?))
+}
+
+/// Every partner, with the card that its members pin.
+#[utoipa::path(get, path = "/v1/partners", tag = "directory", responses((status = 200, body = Page<Partner>)))]
+pub(super) async fn list_partners(State(api): State<Api>, caller: Caller) -> Result<Answer> {
+    Ok(Answer::json(200, &directory::list_partners(&api, &caller).await?))
+}
+
+/// One partner.
+#[utoipa::path(get, path = "/v1/partners/{partner}", tag = "directory", responses((status = 200, body = Partner)))]
+pub(super) async fn show_partner(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &directory::show_partner(&api, &caller, &at.id("partner")?).await?))
+}
+
+/// Members, with the key cards that vouch for them.
+#[utoipa::path(get, path = "/v1/members", tag = "directory", params(Members),
+    responses((status = 200, body = Page<Member>)))]
+pub(super) async fn list_members(State(api): State<Api>, caller: Caller, Ask(query): Ask<Members>) -> Result<Answer> {
+    let after = query.after::<MemberId>()?.map(|member| member.to_string());
+    let page = directory::list_members(&api, &caller, query.partner.as_ref(), after, query.limit()?).await?;
+    Ok(Answer::json(200, &page))
+}
+
+/// One member.
+#[utoipa::path(get, path = "/v1/members/{member}", tag = "directory", responses((status = 200, body = Member)))]
+pub(super) async fn show_member(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &directory::show_member(&api, &caller, &at.id("member")?).await?))
+}
+
+/// Publishes a member's key card, signed by a registrar of the member's partner.
+///
+/// A registrar without a key card publishes its own first; nobody else does anything before theirs is published.
+#[utoipa::path(put, path = "/v1/members/{member}/key-card", tag = "directory", request_body = PublishKeyCard,
+    responses((status = 200, body = Member)))]
+pub(super) async fn publish_key_card(
+    State(api): State<Api>,
+    at: At,
+    change: FirstChange<PublishKeyCard>,
+) -> Result<Answer> {
+    let FirstChange { peer, asked, idempotency, body } = change;
+    directory::publish_key_card(&api, asked.as_ref(), &idempotency, &peer, &at.id("member")?, &body).await
+}

@@ -1,0 +1,263 @@
+//! Sealed documents on their way in and out, in constant memory.
+//!
+//! Bytes are announced before they come (length, digest, media type), so whoever may not send them is refused before the
+//! first. They leave as they came; a part of them can be asked for, so that a broken download goes on where it stopped.
+
+use super::{
+    api::Api,
+    asked::{Bare, Conditions, check_media_type, one},
+    list::At,
+    principal::Caller,
+    problem::Fault,
+};
+use crate::{
+    domain::id::Sha256,
+    service::{Answer, Asked, Result, ServiceError, documents},
+    wire::{AGE_MEDIA_TYPE, page::Page, problem::Kind, proposal::Document},
+};
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::{FromRequest, FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::TryStreamExt;
+use std::ops::Range;
+
+/// RFC 9530.
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// The media type of the plaintext, as the manifest will say.
+const PLAINTEXT_TYPE: HeaderName = HeaderName::from_static("entente-media-type");
+
+/// The documents that you may fetch: for the parties what is uploaded, for others what the standing version names.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/documents", tag = "documents",
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &documents::list(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Puts a sealed document into a slot: the raw bytes of an age file, sealed to the vault of the slot's audience.
+///
+/// With `Expect: 100-continue` a refusal comes before the bytes are sent.
+#[utoipa::path(put, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
+    params(
+        ("Content-Length" = u64, Header, description = "Size of the age file in bytes; a chunked body is refused."),
+        ("Repr-Digest" = String, Header, description = "`sha-256=:<base64>:` of the age file (RFC 9530)."),
+        ("Entente-Media-Type" = String, Header, description = "Media type of the plaintext, as the manifest will say."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/vnd.age"),
+    responses((status = 201, body = Document)))]
+pub(super) async fn put(State(api): State<Api>, at: At, sealed: Sealed) -> Result<Answer> {
+    let Sealed { asked, sha256, size, media_type, bytes } = sealed;
+    let announced =
+        documents::Announced { proposal: at.id("proposal")?, slot: at.id("slot")?, sha256, size, media_type };
+    documents::put(&api, &asked, &announced, bytes).await
+}
+
+/// Takes a document out of a slot. Versions handed in that name it keep it.
+#[utoipa::path(delete, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
+    responses((status = 204)))]
+pub(super) async fn remove(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    documents::remove(&api, &asked, at.id("proposal")?, &at.id("slot")?).await
+}
+
+/// The age file of a document, or the part of it that `Range` names.
+///
+/// Leaves an entry in the log. One range is served; several, or another unit than bytes, get the whole file.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/ciphertexts/{document}", tag = "documents",
+    params(
+        ("Range" = Option<String>, Header, description = "One range, such as `bytes=1048576-` (RFC 9110)."),
+        ("If-Range" = Option<String>, Header, description = "`ETag` of the part that you have."),
+    ),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/vnd.age", headers(
+            ("ETag" = String), ("Repr-Digest" = String), ("Accept-Ranges" = String))),
+        (status = 206, body = Vec<u8>, content_type = "application/vnd.age", headers(
+            ("ETag" = String), ("Repr-Digest" = String), ("Content-Range" = String))),
+        (status = 416),
+    ))]
+pub(super) async fn fetch(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    headers: HeaderMap,
+) -> Result<Response, ServiceError> {
+    let mut is_part = false;
+    let wanted = |document: &Document| part(&headers, document).inspect(|part| is_part = part.is_some());
+    let (document, reading) = documents::fetch(&api, &caller, at.id("proposal")?, at.id("document")?, wanted).await?;
+    let Range { start, end } = reading.range;
+    let text = |text: String| HeaderValue::try_from(text).expect("digests and numbers are visible characters");
+    let digest = BASE64_STANDARD.encode(document.sha256.as_bytes());
+    let mut answer = HeaderMap::new();
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(AGE_MEDIA_TYPE));
+    answer.insert(header::CONTENT_LENGTH, (end - start).into());
+    answer.insert(header::ETAG, text(etag(&document)));
+    answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    answer.insert(REPR_DIGEST, text(format!("sha-256=:{digest}:")));
+    if is_part {
+        answer.insert(header::CONTENT_RANGE, text(format!("bytes {start}-{}/{}", end - 1, reading.size)));
+    }
+    let status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let bytes = reading.bytes.inspect_err(|error| tracing::error!(%error, "a download broke off"));
+    Ok((status, answer, Body::from_stream(bytes)).into_response())
+}
+
+/// The bytes of a document and what their sender says about them.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    asked: Asked,
+    sha256: Sha256,
+    size: u64,
+    media_type: String,
+    bytes: BodyDataStream,
+}
+
+impl FromRequest<Api> for Sealed {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        let headers = &parts.headers;
+        let read = || {
+            let conditions = Conditions::read(headers)?;
+            check_media_type(headers, AGE_MEDIA_TYPE)?;
+            let size = length(headers)?;
+            let sha256 = digest(headers)?;
+            let media_type = plaintext_type(headers)?;
+            // The digest stands for the bytes, which a repetition may not even have to send.
+            let said = format!("{sha256}\n{size}\n{media_type}");
+            Ok::<_, Fault>((conditions.asked(principal, &parts, said.as_bytes()), sha256, size, media_type))
+        };
+        let (asked, sha256, size, media_type) = read().map_err(IntoResponse::into_response)?;
+        Ok(Self { asked, sha256, size, media_type, bytes: body.into_data_stream() })
+    }
+}
+
+fn length(headers: &HeaderMap) -> Result<u64, Fault> {
+    let given = one(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse().ok());
+    given.ok_or_else(|| Fault::new(Kind::LengthRequired, "the header is missing; a chunked body is not taken"))
+}
+
+fn digest(headers: &HeaderMap) -> Result<Sha256, Fault> {
+    let given = one(headers, &REPR_DIGEST)?.unwrap_or_default();
+    let named = given.split(',').find_map(|entry| entry.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
+    let bytes = named.and_then(|text| BASE64_STANDARD.decode(text).ok()).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(Sha256::from_bytes).ok_or_else(|| {
+        Fault::new(Kind::DigestRequired, "`Repr-Digest` has no member `sha-256` with the base64 of 32 bytes")
+    })
+}
+
+fn plaintext_type(headers: &HeaderMap) -> Result<String, Fault> {
+    let wrong = || {
+        Fault::malformed(format!("send `{PLAINTEXT_TYPE}`, the media type of the plaintext, such as `application/pdf`"))
+    };
+    let given = one(headers, &PLAINTEXT_TYPE)?.ok_or_else(wrong)?;
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+    };
+    let fits = given.len() <= 127 && given.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+    if fits { Ok(given.to_owned()) } else { Err(wrong()) }
+}
+
+fn etag(document: &Document) -> String {
+    format!("\"{}\"", document.sha256)
+}
+
+/// The part of a document that is asked for; the whole when none is, or not in a way that is served here.
+fn part(headers: &HeaderMap, document: &Document) -> Result<Option<Range<u64>>> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::IF_RANGE).is_some_and(|tag| tag != etag(document)) {
+        return Ok(None);
+    }
+    let spec = text(header::RANGE).and_then(|range| range.strip_prefix("bytes="));
+    let Some((first, last)) = spec.and_then(|spec| spec.trim().split_once('-')) else { return Ok(None) };
+    let size = document.size;
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let range = match (number(first), number(last)) {
+        (Some(first), None) if last.is_empty() => first..size,
+        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+        (None, Some(count)) if first.is_empty() => size - count.min(size)..size,
+        _ => return Ok(None),
+    };
+    if range.start < range.end { Ok(Some(range)) } else { Err(ServiceError::OutOfRange { size }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::try_from(*value).unwrap())).collect()
+    }
+
+    fn document() -> Document {
+        serde_json::from_value(serde_json::json!({
+            "id": "doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "slot": "plan", "vault": "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF",
+            "sha256": Sha256::of(b"x"), "size": 1000, "media_type": "application/pdf", "uploaded_by": "ISR:avi",
+            "uploaded_at": "2026-04-01T15:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    fn range(spec: &str) -> Result<Option<Range<u64>>> {
+        part(&headers(&[(header::RANGE, spec)]), &document())
+    }
+
+    #[test]
+    fn one_range_is_served_within_the_document() {
+        for (spec, wanted) in [
+            ("bytes=0-0", 0..1),
+            ("bytes=500-", 500..1000),
+            ("bytes=500-9999", 500..1000),
+            ("bytes=-300", 700..1000),
+            ("bytes=-5000", 0..1000),
+            ("bytes=0-18446744073709551615", 0..1000),
+        ] {
+            assert_eq!(range(spec).unwrap(), Some(wanted), "{spec}");
+        }
+    }
+
+    #[test]
+    fn range_that_is_none_of_ours_gets_the_whole() {
+        for spec in ["bytes=9-3", "bytes=0-1,5-6", "lines=0-1", "bytes=-", "bytes=a-b", "bytes=+1-2", ""] {
+            assert_eq!(range(spec).unwrap(), None, "{spec}");
+        }
+    }
+
+    #[test]
+    fn range_past_the_end_is_refused() {
+        for spec in ["bytes=1000-", "bytes=1000-2000", "bytes=-0"] {
+            assert!(matches!(range(spec), Err(ServiceError::OutOfRange { size: 1000 })), "{spec}");
+        }
+    }
+
+    #[test]
+    fn range_of_another_document_gets_the_whole() {
+        let of = |tag: &str| part(&headers(&[(header::RANGE, "bytes=5-"), (header::IF_RANGE, tag)]), &document());
+        assert_eq!(of("\"other\"").unwrap(), None);
+        assert_eq!(of(&etag(&document())).unwrap(), Some(5..1000));
+    }
+
+    #[test]
+    fn digest_is_found_among_others_and_must_be_whole() {
+        let whole = BASE64_STANDARD.encode(Sha256::of(b"x").as_bytes());
+        let of = |text: &str| digest(&headers(&[(REPR_DIGEST, text)])).ok();
+        assert_eq!(of(&format!("sha-256=:{whole}:")), Some(Sha256::of(b"x")));
+        assert_eq!(of(&format!("sha-512=:AAAA:, sha-256=:{whole}:")), Some(Sha256::of(b"x")));
+        for wrong in ["", "sha-256=", "sha-256=:AAAA:", &format!("sha-256={whole}"), &format!("sha-256=:{whole}")] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn media_type_of_the_plaintext_has_the_shape_of_one() {
+        let of = |text: &str| plaintext_type(&headers(&[(PLAINTEXT_TYPE, text)])).ok();
+        assert_eq!(of("application/pdf").as_deref(), Some("application/pdf"));
+        for wrong in ["", "pdf", "application/", "a b/c", "text/plain; charset=utf-8"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a read is asked with: identifiers in the path, filters, cursor and limit in the query.
+//!
+//! An identifier in a path that is none answers exactly as one that nothing bears. A filter that is none, or an unknown
+//! parameter, is a mistake worth telling: a list that ignores its filter would show too much.
+
+use super::{api::Api, problem::Fault};
+use crate::{
+    domain::id::{CallId, PartnerCode, ProgramId},
+    service::{Result, ServiceError},
+    wire::page::{DEFAULT_PAGE, MAX_PAGE, last_key},
+};
+use axum::{
+    extract::{FromRequestParts, Query, RawPathParams},
+    http::request::Parts,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::str::FromStr;
+use utoipa::IntoParams;
+
+/// The identifiers in the path, read when the handler asks for them: after the body was found to be in order.
+#[derive(Debug)]
+pub(super) struct At(Vec<(String, String)>);
+
+impl At {
+    /// The identifier at `{name}` of the route.
+    ///
+    /// # Errors
+    /// [`ServiceError::Hidden`] when the text is no such identifier.
+    pub(super) fn id<T: FromStr>(&self, name: &str) -> Result<T> {
+        // Escapes that are no UTF-8 leave no parameters at all, and name nothing either.
+        let found = self.0.iter().find(|(given, _)| given == name);
+        found.and_then(|(_, text)| text.parse().ok()).ok_or(ServiceError::Hidden)
+    }
+}
+
+impl FromRequestParts<Api> for At {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
+        let params = RawPathParams::from_request_parts(parts, api).await;
+        let pairs = |params: RawPathParams| {
+            params.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect::<Vec<_>>()
+        };
+        Ok(Self(params.map(|params| pairs(params)).unwrap_or_default()))
+    }
+}
+
+/// The query of a read. Unknown parameters are refused.
+#[derive(Debug)]
+pub(super) struct Ask<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Ask<T> {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Fault> {
+        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|error| {
+            Fault::malformed(format!("the query: {}", super::asked::without_values(&error.body_text())))
+        })?;
+        Ok(Self(query))
+    }
+}
+
+macro_rules! lists {
+    ($($(#[$meta:meta])* struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Deserialize, IntoParams)]
+        #[into_params(parameter_in = Query)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$field_meta])* pub(super) $field: Option<$kind>,)*
+            /// `next` of the page before.
+            pub(super) cursor: Option<String>,
+            /// Most items on the page; 50 when left out.
+            #[param(minimum = 1, maximum = 200)]
+            pub(super) limit: Option<u32>,
+        }
+
+        impl $name {
+            /// What the cursor stands for.
+            pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
+                after(self.cursor.as_deref())
+            }
+
+            /// How many items the page may have.
+            pub(super) fn limit(&self) -> Result<u32> {
+                limit(self.limit)
+            }
+        }
+    )*};
+}
+
+lists! {
+    /// A list without filters.
+    struct Everything {}
+
+    /// Members, of one partner or of all.
+    struct Members {
+        /// Members of this partner alone.
+        partner: PartnerCode,
+    }
+
+    /// Calls, under one program or under all.
+    struct Calls {
+        /// Calls under this program alone.
+        program: ProgramId,
+    }
+
+    /// Proposals, to one call or to all.
+    struct Proposals {
+        /// Proposals to this call alone.
+        call: CallId,
+    }
+}
+
+fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
+    let key = |cursor| last_key(cursor).and_then(|key| key.parse().ok()).ok_or(ServiceError::BadCursor);
+    cursor.map(key).transpose()
+}
+
+fn limit(given: Option<u32>) -> Result<u32> {
+    match given.unwrap_or(DEFAULT_PAGE) {
+        limit @ 1..=MAX_PAGE => Ok(limit),
+        other => Err(ServiceError::Malformed(format!("`limit` is 1 to {MAX_PAGE}, not {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::page::cursor;
+
+    #[test]
+    fn limit_has_bounds_and_a_default() {
+        assert_eq!(limit(None).unwrap(), 50);
+        assert_eq!(limit(Some(200)).unwrap(), 200);
+        for wrong in [0, 201] {
+            assert!(matches!(limit(Some(wrong)), Err(ServiceError::Malformed(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cursor_of_another_list_or_none_is_refused() {
+        let id = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+        assert_eq!(after::<CallId>(Some(&cursor(id))).unwrap(), Some(id.parse().unwrap()));
+        assert_eq!(after::<CallId>(None).unwrap(), None);
+        for wrong in ["!", "", &cursor("prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF"), &cursor("7")] {
+            assert!(matches!(after::<CallId>(Some(wrong)), Err(ServiceError::BadCursor)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn identifier_that_is_none_is_hidden() {
+        let at = At(vec![("call".into(), "call_nonsense".into())]);
+        assert!(matches!(at.id::<CallId>("call"), Err(ServiceError::Hidden)));
+        assert!(matches!(At(Vec::new()).id::<CallId>("call"), Err(ServiceError::Hidden)));
+    }
+}

@@ -1,0 +1,312 @@
+//! The API's description, OpenAPI 3.1, made from the code that answers.
+//!
+//! A handler states what is its own: summary, body and answer. What holds for all is added here by rule: identifiers in the
+//! path, the headers of a change, and every problem that can be met, so that no handler can forget it.
+
+use super::api;
+use crate::{
+    domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+    wire::{
+        PROBLEM_JSON,
+        problem::{Kind, Problem},
+    },
+};
+use std::collections::BTreeSet;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Components, Content, Header, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response,
+        ResponseBuilder,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
+        schema::{Schema, Type},
+        security::{SecurityRequirement, SecurityScheme},
+    },
+};
+
+const SCHEME: &str = "member_certificate";
+
+const DESCRIPTION: &str = "Nations that do not fully trust each other exchange sealed research proposals under joint calls.\n\n\
+Every request comes over mutual TLS 1.3 with a certificate under an enrolled partner's anchor, and but for `/v1/me` and this \
+description from a member whose key card is published. What you may not know of answers as what does not exist. Every change \
+takes an `Idempotency-Key`: the same request with the same key gets the same answer and has no second effect, for seven days. \
+Content is sealed with age on the members' own machines; the exchange stores ciphertext.\n\n\
+Refusals are problem bodies (RFC 9457); see `docs/problems.md`. Lists are `{items, next}`: pass `next` as `cursor`. Requests \
+with unknown members or parameters are refused; answers may grow.\n\n\
+Made by `entente-server openapi > docs/openapi.json`; do not edit.";
+
+/// The description.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let mut description = api::described().into_openapi();
+    description.info = InfoBuilder::new()
+        .title("Entente")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(utoipa::openapi::License::new("Apache-2.0")))
+        .build();
+    description.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
+    let components = description.components.get_or_insert_with(Components::new);
+    add_components(components);
+    for (path, item) in &mut description.paths.paths {
+        let operations = [
+            (HttpMethod::Get, &mut item.get),
+            (HttpMethod::Put, &mut item.put),
+            (HttpMethod::Post, &mut item.post),
+            (HttpMethod::Delete, &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                complete(path, &method, operation);
+            }
+        }
+    }
+    description
+}
+
+/// The description as it is served and kept in `docs/openapi.json`.
+#[must_use]
+pub fn to_json() -> String {
+    let mut text = serde_json::to_string_pretty(&openapi()).expect("a description has string keys");
+    text.push('\n');
+    text
+}
+
+/// Path, method and operation of everything described.
+#[cfg(test)]
+pub(super) fn operations(description: &OpenApi) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
+    description.paths.paths.iter().flat_map(|(path, item)| {
+        let operations = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
+        operations.into_iter().filter_map(move |(method, operation)| Some((path.as_str(), method, operation.as_ref()?)))
+    })
+}
+
+fn add_components(components: &mut Components) {
+    let scheme = SecurityScheme::MutualTls {
+        description: Some(
+            "A client certificate under the anchor of your partner, with the URI `urn:entente:member:<partner>:<handle>` \
+             or pinned by your key card."
+                .into(),
+        ),
+        deprecated: None,
+        extensions: None,
+    };
+    components.add_security_scheme(SCHEME, scheme);
+    let schemas = [
+        named::<CallId>(),
+        named::<DocumentId>(),
+        named::<MemberId>(),
+        named::<PartnerCode>(),
+        named::<Problem>(),
+        named::<ProgramId>(),
+        named::<ProposalId>(),
+        named::<ReviewId>(),
+        named::<Slug>(),
+        named::<VaultId>(),
+    ];
+    components.schemas.extend(schemas);
+    let statuses: BTreeSet<u16> = Kind::ALL.iter().map(|kind| kind.status()).collect();
+    for status in statuses {
+        let kinds = Kind::ALL.iter().filter(|kind| kind.status() == status);
+        let lines: Vec<_> = kinds.map(|kind| format!("`{}`: {}", kind.slug(), kind.title())).collect();
+        let mut response = problem_response(lines.join("; "));
+        if status == 503 {
+            response.headers.insert("Retry-After".into(), header("Seconds after which to try again.").into());
+        }
+        components.responses.insert(format!("Problem{status}"), response.into());
+    }
+    components.responses.insert("Problem".into(), problem_response("Any other problem.".into()).into());
+}
+
+fn named<T: ToSchema>() -> (String, RefOr<Schema>) {
+    (T::name().into_owned(), T::schema())
+}
+
+fn problem_response(description: String) -> Response {
+    let schema = Ref::from_schema_name("Problem");
+    ResponseBuilder::new().description(description).content(PROBLEM_JSON, Content::new(Some(schema))).build()
+}
+
+/// Adds to an operation what follows from its address, its method and what its handler stated.
+fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
+    let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+    let name = operation.operation_id.take().unwrap_or_default();
+    operation.operation_id = Some(format!("{tag}_{name}"));
+    let is_change = !matches!(method, HttpMethod::Get);
+    let takes_body = operation.request_body.is_some();
+    let parameters = operation.parameters.get_or_insert_default();
+    let if_match = parameters.iter_mut().find_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.name == "If-Match" => Some(parameter),
+        _ => None,
+    });
+    let if_match = if_match.map(|parameter| {
+        parameter.description = Some("`ETag` of the state that you read.".into());
+        matches!(parameter.required, Required::True)
+    });
+    let has_query = parameters.iter().any(|p| matches!(p, RefOr::T(p) if matches!(p.parameter_in, ParameterIn::Query)));
+    let has_length = parameters.iter().any(|p| matches!(p, RefOr::T(p) if p.name == "Content-Length"));
+    if is_change {
+        parameters.push(idempotency_key().into());
+    }
+    let in_path: Vec<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+    // A path parameter that the handler's signature gave away has no description; the one from here has.
+    parameters.retain(|p| !matches!(p, RefOr::T(p) if matches!(p.parameter_in, ParameterIn::Path)));
+    for name in in_path.iter().rev() {
+        parameters.insert(0, identifier(name).into());
+    }
+    let is_for_members = !matches!(path, "/v1/me" | "/openapi.json");
+    let statuses = [
+        (400, is_change || has_query),
+        (401, true),
+        (403, is_for_members),
+        (404, is_change || !in_path.is_empty()),
+        (408, is_change),
+        (409, is_change),
+        (411, has_length),
+        (412, if_match.is_some()),
+        (413, is_change),
+        (415, takes_body),
+        (422, is_change),
+        (428, if_match == Some(true)),
+        (500, true),
+        (503, true),
+        (507, is_change),
+    ];
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else { continue };
+        if status.starts_with('2') {
+            describe_success(status, response, is_change);
+        } else {
+            let content = problem_response(String::new()).content;
+            response.content.extend(content);
+            if response.description.is_empty() {
+                response.description = "Refused.".into();
+            }
+        }
+    }
+    for (status, _) in statuses.into_iter().filter(|(_, applies)| *applies) {
+        let reference = || Ref::from_response_name(format!("Problem{status}")).into();
+        responses.entry(status.to_string()).or_insert_with(reference);
+    }
+    responses.entry("default".into()).or_insert_with(|| Ref::from_response_name("Problem").into());
+}
+
+fn describe_success(status: &str, response: &mut Response, is_change: bool) {
+    response.description = match status {
+        "201" => "Made.",
+        "204" => "Done.",
+        "206" => "A part.",
+        _ => "Done, or found.",
+    }
+    .into();
+    if status == "201" {
+        response.headers.insert("Location".into(), header("Address of what was made.").into());
+    }
+    if is_change {
+        let replay = header("`true` when it is the answer that the same request got before.");
+        response.headers.insert("Idempotent-Replay".into(), replay.into());
+    }
+}
+
+fn header(description: &str) -> Header {
+    let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String));
+    header.description = Some(description.into());
+    header
+}
+
+fn idempotency_key() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(128))
+        .pattern(Some("^[!-~]{1,128}$"));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::True)
+        .description(Some("New and random for each change; the same again when the same request is repeated."))
+        .schema(Some(schema))
+        .build()
+}
+
+fn identifier(name: &str) -> Parameter {
+    let (schema, description) = match name {
+        "partner" => ("PartnerCode", "Code of a partner."),
+        "member" => ("MemberId", "A member, `<partner>:<handle>`."),
+        "program" => ("ProgramId", "A program."),
+        "call" => ("CallId", "A call."),
+        "proposal" => ("ProposalId", "A proposal."),
+        "vault" => ("VaultId", "A vault."),
+        "slot" => ("Slug", "Name of a slot of the call."),
+        "document" => ("DocumentId", "A document."),
+        "letter" => ("DocumentId", "A letter."),
+        "review" => ("ReviewId", "A review."),
+        other => panic!("the route parameter `{other}` has no description"),
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(Ref::from_schema_name(schema)))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{asked::IDEMPOTENCY_KEY, problem::IDEMPOTENT_REPLAY};
+    use serde_json::Value;
+
+    #[test]
+    fn every_change_takes_an_idempotency_key_and_names_its_problems() {
+        let description = serde_json::to_value(openapi()).unwrap();
+        assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+        for (path, item) in description["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+                let has_key = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
+                assert_eq!(has_key, method != "get", "{method} {path}");
+                assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
+                assert_eq!(operation["responses"]["401"]["$ref"], "#/components/responses/Problem401");
+                let names: BTreeSet<_> =
+                    parameters.iter().map(|p| (p["in"].to_string(), p["name"].to_string())).collect();
+                assert_eq!(names.len(), parameters.len(), "{method} {path} has a parameter twice");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn look(value: &Value, whole: &Value) {
+            match value {
+                Value::Object(members) => {
+                    if let Some(Value::String(reference)) = members.get("$ref") {
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(whole.pointer(pointer).is_some(), "{reference}");
+                    }
+                    members.values().for_each(|value| look(value, whole));
+                }
+                Value::Array(items) => items.iter().for_each(|value| look(value, whole)),
+                _ => {}
+            }
+        }
+        let description = serde_json::to_value(openapi()).unwrap();
+        look(&description, &description);
+    }
+
+    #[test]
+    fn kept_pages_are_what_the_code_makes() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        for (page, made) in [("openapi.json", to_json()), ("problems.md", crate::http::problem::catalogue())] {
+            let kept = std::fs::read_to_string(root.join(page)).unwrap_or_default();
+            assert!(kept == made, "run `entente-server {} > docs/{page}`", page.split('.').next().unwrap());
+        }
+    }
+
+    #[test]
+    fn header_names_are_those_the_code_reads() {
+        assert!(idempotency_key().name.eq_ignore_ascii_case(IDEMPOTENCY_KEY.as_str()));
+        assert!("Idempotent-Replay".eq_ignore_ascii_case(IDEMPOTENT_REPLAY.as_str()));
+    }
+}

@@ -1,0 +1,244 @@
+//! What the host's operator does from the command line, on the database itself: enrolling partners.
+//!
+//! An anchor that could not be honoured is refused here with the reason, since afterwards nobody would look again; nothing is
+//! stored then. A running server takes up a change within a second.
+
+use super::{
+    anchor::{Anchor, check_anchors},
+    trust::{PartnerTrust, Registry},
+};
+use crate::{
+    domain::id::{PartnerCode, Sha256},
+    sealing::{card::PartnerCard, jws, statement::StatementError},
+    service::{Exchange, ServiceError, operator},
+};
+use clap::{Args, Subcommand};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// `entente-server partner …`.
+#[derive(Debug, Subcommand)]
+pub enum PartnerCommand {
+    /// Enrol a partner, or replace what is enrolled of it
+    Add(Add),
+    /// Enrol a partner from the card that its officials sent
+    Card {
+        /// Partner card, JSON
+        file: PathBuf,
+    },
+    /// List the enrolled partners
+    List,
+    /// Show a partner, with the fingerprint that its officials confirm
+    Show {
+        /// Code of the partner
+        code: PartnerCode,
+    },
+}
+
+/// The parts of a partner card.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  entente-server --config server.toml partner add --code ISR --name Israel \\\n    --zone Asia/Jerusalem --anchor isr-ca.pem --registrar isr-registrar.pem"
+)]
+pub struct Add {
+    /// Two to eight capital letters or digits
+    #[arg(long)]
+    code: PartnerCode,
+    /// Name that people know the partner by
+    #[arg(long)]
+    name: String,
+    /// IANA time zone in which the partner reads deadlines
+    #[arg(long)]
+    zone: String,
+    /// PEM or DER file with CA certificates that issue its members' certificates
+    #[arg(long = "anchor", value_name = "FILE", required = true, num_args = 1..)]
+    anchors: Vec<PathBuf>,
+    /// Certificate (PEM or DER file) of a registrar, or the SHA-256 of its public key
+    #[arg(long = "registrar", value_name = "FILE|SHA256", required = true, num_args = 1..)]
+    registrars: Vec<String>,
+}
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    #[error("cannot read `{}`: {error}", .file.display())]
+    Read { file: PathBuf, error: io::Error },
+    /// One line a fault, with its help.
+    #[error("nothing was enrolled:\n{0}")]
+    Faults(String),
+    #[error("the card does not hold together: {0}")]
+    Card(#[from] StatementError),
+    #[error("`{}` is neither a certificate nor the SHA-256 of a public key", .0)]
+    Registrar(String),
+    #[error("no partner `{0}` is enrolled")]
+    Unknown(PartnerCode),
+    #[error(transparent)]
+    Exchange(#[from] ServiceError),
+    #[error("cannot write the answer: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Does what was asked and says what it did on `out`.
+pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut impl Write) -> Result<(), OperatorError> {
+    match command {
+        PartnerCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, out).await,
+        PartnerCommand::Card { file } => {
+            let card = PartnerCard::from_json(&read(&file)?)?;
+            let faults = card
+                .anchors
+                .iter()
+                .flat_map(|anchor| check_anchors(anchor.as_bytes(), exchange.clock.now()).err().unwrap_or_default());
+            refuse(
+                faults
+                    .enumerate()
+                    .map(|(at, (_, fault))| format!("anchor {} of the card {fault}: {}", at + 1, fault.help())),
+            )?;
+            enrol(exchange, card, out).await
+        }
+        PartnerCommand::List => list(exchange, out).await,
+        PartnerCommand::Show { code } => {
+            let card = find(exchange, &code).await?.ok_or(OperatorError::Unknown(code))?;
+            Ok(write!(out, "{}", described(&card)?)?)
+        }
+    }
+}
+
+fn card_of(exchange: &Exchange, parts: &Add) -> Result<PartnerCard, OperatorError> {
+    let (mut bundle, mut faults) = (Vec::new(), Vec::new());
+    for file in &parts.anchors {
+        match check_anchors(&read(file)?, exchange.clock.now()) {
+            Ok(anchors) => bundle.extend(anchors.iter().flat_map(|anchor| pem(&anchor.der))),
+            Err(found) => faults.extend(found.into_iter().map(|(place, fault)| {
+                format!("certificate {place} of `{}` {fault}: {}", file.display(), fault.help())
+            })),
+        }
+    }
+    refuse(faults)?;
+    let registrars: Result<BTreeSet<_>, _> = parts.registrars.iter().map(|text| registrar(text)).collect();
+    Ok(PartnerCard::new(parts.code.clone(), &parts.name, &parts.zone, &bundle, registrars?)?)
+}
+
+/// Stores a card whose anchors were found fit, unless a server could not honour it together with the others.
+async fn enrol(exchange: &Exchange, card: PartnerCard, out: &mut impl Write) -> Result<(), OperatorError> {
+    let cards = operator::partners(exchange).await?;
+    let before = cards.iter().find(|(code, _)| *code == card.code).map(|(_, card)| card.clone());
+    let others = cards.into_iter().map(|(_, card)| card).filter(|other| other.code != card.code);
+    let all: Result<Vec<_>, _> = others.chain([card.clone()]).map(|card| trust_of(&card)).collect();
+    let (_, faults) = Registry::build(1, all?);
+    let own = faults.iter().filter(|fault| fault.partner() == Some(&card.code));
+    refuse(own.map(|fault| format!("{fault}: {}", fault.help())))?;
+    match &before {
+        Some(before) if *before == card => {
+            writeln!(out, "`{}` is enrolled with this very card: nothing changed", card.code)?
+        }
+        Some(before) => {
+            operator::enrol(exchange, &card).await?;
+            writeln!(out, "`{}` was replaced:\n{}", card.code, changes(before, &card)?)?;
+        }
+        None => {
+            operator::enrol(exchange, &card).await?;
+            writeln!(out, "`{}` is enrolled", card.code)?;
+        }
+    }
+    write!(out, "{}", described(&card)?)?;
+    writeln!(
+        out,
+        "\nBefore anybody relies on it, have the partner's officials confirm the fingerprint by another channel."
+    )?;
+    Ok(())
+}
+
+async fn list(exchange: &Exchange, out: &mut impl Write) -> Result<(), OperatorError> {
+    let cards = operator::partners(exchange).await?;
+    if cards.is_empty() {
+        writeln!(out, "no partner is enrolled; see `entente-server partner add --help`")?;
+    }
+    for (code, card) in cards {
+        let host = if code == exchange.host { "host" } else { "" };
+        writeln!(out, "{:8} {host:4} {}  {} ({})", code.as_str(), card.fingerprint()?, card.name, card.zone)?;
+    }
+    Ok(())
+}
+
+async fn find(exchange: &Exchange, code: &PartnerCode) -> Result<Option<PartnerCard>, OperatorError> {
+    let cards = operator::partners(exchange).await?;
+    Ok(cards.into_iter().find(|(found, _)| found == code).map(|(_, card)| card))
+}
+
+/// The card in words, its fingerprint in groups that can be read out over the telephone.
+fn described(card: &PartnerCard) -> Result<String, OperatorError> {
+    let mut text = format!("code         {}\nname         {}\nzone         {}\n", card.code, card.name, card.zone);
+    for (subject, line) in anchors(card)? {
+        writeln!(text, "anchor       {subject}\n             {line}").expect("a string grows");
+    }
+    for registrar in &card.registrars {
+        writeln!(text, "registrar    {registrar}").expect("a string grows");
+    }
+    let digits = card.fingerprint()?.to_string();
+    let groups: Vec<_> = (0..digits.len()).step_by(4).map(|at| &digits[at..at + 4]).collect();
+    let (first, second) = groups.split_at(groups.len() / 2);
+    writeln!(text, "fingerprint  {}\n             {}", first.join(" "), second.join(" ")).expect("a string grows");
+    Ok(text)
+}
+
+fn changes(before: &PartnerCard, after: &PartnerCard) -> Result<String, OperatorError> {
+    let mut lines = Vec::new();
+    for (what, old, new) in [("name", &before.name, &after.name), ("zone", &before.zone, &after.zone)] {
+        if old != new {
+            lines.push(format!("  {what}: `{old}` is now `{new}`"));
+        }
+    }
+    let (old, new) = (anchors(before)?, anchors(after)?);
+    lines.extend(
+        old.iter().filter(|anchor| !new.contains(anchor)).map(|(name, key)| format!("  - anchor {name}, {key}")),
+    );
+    lines.extend(
+        new.iter().filter(|anchor| !old.contains(anchor)).map(|(name, key)| format!("  + anchor {name}, {key}")),
+    );
+    lines.extend(before.registrars.difference(&after.registrars).map(|key| format!("  - registrar {key}")));
+    lines.extend(after.registrars.difference(&before.registrars).map(|key| format!("  + registrar {key}")));
+    Ok(lines.join("\n"))
+}
+
+/// Subject, and key with end of validity, of each anchor.
+fn anchors(card: &PartnerCard) -> Result<Vec<(String, String)>, OperatorError> {
+    let ders = card.anchors_der()?;
+    let line = |der: Vec<u8>| match Anchor::read(der.into()) {
+        Ok(anchor) => (anchor.subject, format!("until {}, key {}", anchor.not_after, anchor.spki_sha256)),
+        Err(fault) => ("(unusable)".to_owned(), fault.to_string()),
+    };
+    Ok(ders.into_iter().map(line).collect())
+}
+
+fn trust_of(card: &PartnerCard) -> Result<PartnerTrust, OperatorError> {
+    let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
+    Ok(PartnerTrust { code: card.code.clone(), anchors, crls: Vec::new() })
+}
+
+fn registrar(text: &str) -> Result<Sha256, OperatorError> {
+    if let Ok(digest) = text.parse() {
+        return Ok(digest);
+    }
+    let bytes = read(Path::new(text))?;
+    let certificate = CertificateDer::from_pem_slice(&bytes).unwrap_or_else(|_| CertificateDer::from(bytes));
+    jws::spki_sha256(&certificate).map_err(|_| OperatorError::Registrar(text.to_owned()))
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(der)).into_bytes()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, OperatorError> {
+    std::fs::read(file).map_err(|error| OperatorError::Read { file: file.to_owned(), error })
+}
+
+fn refuse(faults: impl IntoIterator<Item = String>) -> Result<(), OperatorError> {
+    let lines: Vec<_> = faults.into_iter().map(|fault| format!("  {fault}")).collect();
+    if lines.is_empty() { Ok(()) } else { Err(OperatorError::Faults(lines.join("\n"))) }
+}

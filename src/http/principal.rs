@@ -1,0 +1,52 @@
+//! Who is asking: from the certificate that TLS verified to the member that a key card names for it.
+//!
+//! A certificate alone makes nobody a member. Nothing here is remembered between requests: a key card that was revoked a
+//! moment ago lets nobody in.
+
+use super::{api::Api, peer::Peer, problem::Fault};
+use crate::service::{Principal, ServiceError, directory};
+use axum::{
+    extract::FromRequestParts,
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
+use std::ops::Deref;
+
+/// The member who asks.
+#[derive(Debug)]
+pub(super) struct Caller(pub(super) Principal);
+
+/// The holder of a verified certificate, who may or may not be a member.
+#[derive(Debug)]
+pub(super) struct Holder(pub(super) directory::Peer);
+
+impl Deref for Caller {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Api> for Holder {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let peer = Peer::from_request_parts(parts, api).await.map_err(IntoResponse::into_response)?;
+        Ok(Self(directory::Peer {
+            partner: peer.partner.clone(),
+            certificate: peer.spki_sha256,
+            named: peer.san_member.clone(),
+        }))
+    }
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Holder(peer) = Holder::from_request_parts(parts, api).await?;
+        let found = directory::identify(api, &peer).await.and_then(|found| found.ok_or(ServiceError::NotAMember));
+        found.map(Self).map_err(|error| Fault::from(error).into_response())
+    }
+}

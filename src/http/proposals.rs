@@ -1,0 +1,122 @@
+//! Joint proposals, their members, vaults and manifests.
+
+use super::{
+    api::Api,
+    asked::{Bare, Change},
+    list::{Ask, At, Proposals},
+    principal::Caller,
+};
+use crate::{
+    service::{Answer, Result, manifests, proposals, vaults},
+    wire::{
+        page::Page,
+        proposal::{
+            AddKeys, AddMember, CreateProposal, MissingKey, NewVault, Proposal, SignManifest, SignedManifest, Vault,
+        },
+    },
+};
+use axum::extract::State;
+
+/// The proposals that you may know of.
+#[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
+    responses((status = 200, body = Page<Proposal>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Proposals>) -> Result<Answer> {
+    Ok(Answer::json(200, &proposals::list(&api, &caller, query.call, query.after()?, query.limit()?).await?))
+}
+
+/// Begins a joint proposal with its vaults.
+#[utoipa::path(post, path = "/v1/proposals", tag = "proposals", request_body = CreateProposal,
+    responses((status = 201, body = Proposal)))]
+pub(super) async fn create(State(api): State<Api>, change: Change<CreateProposal>) -> Result<Answer> {
+    proposals::create(&api, &change.asked, &change.body).await
+}
+
+/// One proposal.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}", tag = "proposals",
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &proposals::show(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Takes a proposal back.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/withdraw", tag = "proposals",
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn withdraw(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    proposals::withdraw(&api, &asked, at.id("proposal")?).await
+}
+
+/// Brings a withdrawn proposal back, until the deadline.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/reinstate", tag = "proposals",
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn reinstate(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    proposals::reinstate(&api, &asked, at.id("proposal")?).await
+}
+
+/// Adds a colleague to your own party, with keys to what the party holds.
+#[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals", request_body = AddMember,
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn add_member(State(api): State<Api>, at: At, change: Change<AddMember>) -> Result<Answer> {
+    proposals::add_member(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body).await
+}
+
+/// Takes a member out of your own party; the member's keys go too.
+#[utoipa::path(delete, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals",
+    responses((status = 204)))]
+pub(super) async fn remove_member(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    proposals::remove_member(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+}
+
+/// The vaults that you may know of, with the keys that you can use.
+///
+/// Handing out keys leaves an entry in the log.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/vaults", tag = "vaults",
+    responses((status = 200, body = Page<Vault>)))]
+pub(super) async fn list_vaults(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::of_proposal(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Adds the `staff` vault of your own party, for its restricted documents.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/vaults/staff", tag = "vaults", request_body = NewVault,
+    responses((status = 204)))]
+pub(super) async fn create_staff_vault(State(api): State<Api>, at: At, change: Change<NewVault>) -> Result<Answer> {
+    proposals::create_staff_vault(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// Makes the deliberation vault, to which the proposal's reviews will be sealed; for officers.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/vaults/deliberation", tag = "vaults", request_body = NewVault,
+    responses((status = 201, body = Vault)))]
+pub(super) async fn create_deliberation_vault(
+    State(api): State<Api>,
+    at: At,
+    change: Change<NewVault>,
+) -> Result<Answer> {
+    vaults::create_deliberation(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// Who may read what a vault protects but holds no key to it: what you, who hold one, are to wrap.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/missing-keys", tag = "vaults",
+    responses((status = 200, body = Page<MissingKey>)))]
+pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::missing(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Adds wrapped keys to a vault, all or none.
+#[utoipa::path(post, path = "/v1/vaults/{vault}/keys", tag = "vaults", request_body = AddKeys,
+    responses((status = 204)))]
+pub(super) async fn add_keys(State(api): State<Api>, at: At, change: Change<AddKeys>) -> Result<Answer> {
+    vaults::add_keys(&api, &change.asked, at.id("vault")?, &change.body).await
+}
+
+/// The versions handed in, with their signatures: all for the parties, the standing one for everybody else.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/manifests", tag = "proposals",
+    responses((status = 200, body = Page<SignedManifest>)))]
+pub(super) async fn list_manifests(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &manifests::list(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Signs a manifest for your party. With every party's signature the version is handed in.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/manifests", tag = "proposals", request_body = SignManifest,
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn sign_manifest(State(api): State<Api>, at: At, change: Change<SignManifest>) -> Result<Answer> {
+    manifests::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+}

@@ -1,0 +1,76 @@
+//! Declarations of interest, assignments and sealed reviews.
+
+use super::{
+    api::Api,
+    asked::{Bare, Change},
+    list::At,
+    principal::Caller,
+};
+use crate::{
+    service::{Answer, Result, reviews},
+    wire::{
+        call::Reason,
+        page::Page,
+        review::{Assignment, DeclareConflict, Review, SubmitReview},
+    },
+};
+use axum::extract::State;
+
+/// Declares whether you have a conflict of interest with the proposal.
+///
+/// With a conflict declared you lose every key to it, and after the answer you may no longer know of it.
+#[utoipa::path(put, path = "/v1/proposals/{proposal}/declaration", tag = "reviews", request_body = DeclareConflict,
+    responses((status = 204)))]
+pub(super) async fn declare(State(api): State<Api>, at: At, change: Change<DeclareConflict>) -> Result<Answer> {
+    reviews::declare(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// Takes a member's declaration of conflict off the record; the member declares anew. For officers.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/declarations/{member}/lift", tag = "reviews",
+    request_body = Reason, responses((status = 204)))]
+pub(super) async fn lift(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
+    reviews::lift(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body.reason).await
+}
+
+/// Who is assigned to review the proposal; for a reviewer the own assignment.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments", tag = "reviews",
+    responses((status = 200, body = Page<Assignment>)))]
+pub(super) async fn assignments(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::assignments(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Takes an assignment back; the reviewer's keys go too.
+#[utoipa::path(delete, path = "/v1/proposals/{proposal}/assignments/{member}", tag = "reviews",
+    responses((status = 204)))]
+pub(super) async fn unassign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    reviews::unassign(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+}
+
+/// The reviews of the proposal, without their ciphertext: all once yours is in, only yours before.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/reviews", tag = "reviews",
+    responses((status = 200, body = Page<Review>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::list(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Hands in a sealed review of the standing version.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/reviews", tag = "reviews", request_body = SubmitReview,
+    responses((status = 201, body = Review)))]
+pub(super) async fn submit(State(api): State<Api>, at: At, change: Change<SubmitReview>) -> Result<Answer> {
+    reviews::submit(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// One sealed review with its ciphertext.
+///
+/// Leaves an entry in the log.
+#[utoipa::path(get, path = "/v1/reviews/{review}", tag = "reviews", responses((status = 200, body = Review)))]
+pub(super) async fn fetch(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::fetch(&api, &caller, at.id("review")?).await?))
+}
+
+/// Reopens a review so that its reviewer can hand in a new revision. For officers.
+#[utoipa::path(post, path = "/v1/reviews/{review}/reopen", tag = "reviews", request_body = Reason,
+    responses((status = 204)))]
+pub(super) async fn reopen(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
+    reviews::reopen(&api, &change.asked, at.id("review")?, &change.body.reason).await
+}

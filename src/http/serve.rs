@@ -1,0 +1,303 @@
+//! Puts a server together, keeps it up to date while it runs, and takes it down without losing a request.
+//!
+//! Time and randomness come from the caller, so a test or a demonstration runs the very same server on a clock of its own.
+//! Nothing here decides who may do what.
+
+use super::{
+    admin::{self, AdminError, PartReady, Readiness},
+    api::{self, Api},
+    config::{Config, ConfigFault},
+    listener::{self, Drained},
+    logging::RequestIds,
+    metrics,
+    tls::{CertificateError, Tls},
+    trust::{PartnerTrust, Trust, TrustError},
+    watch::{self, Cause, Watch},
+};
+use crate::{
+    domain::ambient::{Clock, Rng},
+    policy::{Engine, PolicyError},
+    service::{Exchange, operator},
+    storage::{Blobs, Db, StoreError, migrate},
+};
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often the database is asked whether the operator changed a partner.
+const TRUST_POLL: Duration = Duration::from_secs(1);
+
+/// How often answers that nobody repeats any more are forgotten.
+const EXPIRY: Duration = Duration::from_hours(1);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration has {} fault(s)", .0.len())]
+    Config(Vec<ConfigFault>),
+    #[error("the database: {0}")]
+    Database(#[source] StoreError),
+    #[error("the folder of sealed documents: {0}")]
+    Blobs(#[source] StoreError),
+    #[error("the policies: {0}")]
+    Policies(#[from] PolicyError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("cannot listen on `{address}`: {error}")]
+    Bind { address: SocketAddr, error: io::Error },
+}
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API listens.
+    pub api_addr: SocketAddr,
+    /// Where health, readiness and metrics are.
+    pub admin_addr: SocketAddr,
+    /// What it serves.
+    pub exchange: Arc<Exchange>,
+    /// Trust and certificate in force.
+    pub tls: Arc<Tls>,
+    ending: JoinHandle<Drained>,
+}
+
+impl Running {
+    /// Waits until the server was told to stop and has.
+    pub async fn ended(self) -> Drained {
+        self.ending.await.expect("the server's own task does not panic")
+    }
+}
+
+/// Opens everything an operation needs, and brings the database to the schema of this program.
+pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Exchange>, StartError> {
+    let database = async {
+        let db = Db::open(config.database.url.reveal()).await?;
+        migrate::run(&db, clock.now()).await?;
+        Ok(db)
+    };
+    let (db, blobs, engine) = tokio::join!(
+        database,
+        Blobs::open(&config.blobs.folder, Arc::clone(&rng)),
+        load_policies(config.policies.folder.clone())
+    );
+    Ok(Arc::new(Exchange {
+        db: db.map_err(StartError::Database)?,
+        blobs: blobs.map_err(StartError::Blobs)?,
+        policies: ArcSwap::from_pointee(engine?),
+        clock,
+        rng,
+        host: config.host.clone(),
+        document_limit: config.limits.document_bytes,
+    }))
+}
+
+/// Starts a server; it answers from then on until `shutdown`, finishes the requests that are open, and ends.
+///
+/// # Errors
+/// When anything it needs is not in order. Nothing listens then.
+pub async fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Running, StartError> {
+    let began = Instant::now();
+    let faults = config.validate(clock.now());
+    if !faults.is_empty() {
+        return Err(StartError::Config(faults));
+    }
+    // Before the files are read, so that no change falls between.
+    let watch = Watch::new(watched(&config), watch::INTERVAL);
+    let metrics = recorder();
+    let exchange = open(&config, Arc::clone(&clock), Arc::clone(&rng)).await?;
+    let generation = operator::trust_generation(&exchange).await.unwrap_or_default();
+    let (trust, learnt) = {
+        let exchange = Arc::clone(&exchange);
+        let source = move || partners(Arc::clone(&exchange));
+        Trust::start(Arc::clone(&clock), config.trust.crl_folder.clone(), source).await?
+    };
+    if learnt.partners == 0 {
+        tracing::warn!("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`");
+    }
+    let tls = Tls::start(config.api.files(), trust)?;
+    let address = config.api.listen;
+    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Bind { address, error })?;
+    let api_addr = listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
+    let admin_listener = admin::bind(config.admin.listen).await?;
+    let address = config.admin.listen;
+    let admin_addr = admin_listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
+
+    let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let readiness = readiness(&exchange, &config.blobs.folder, &draining);
+    let limits = config.limits.clone();
+    until(&stopped, metrics::upkeep(metrics.clone()));
+    until(&stopped, housekeeping(Arc::clone(&exchange)));
+    let changes = Arc::new(Notify::new());
+    until(&stopped, watch_partners(Arc::clone(&exchange), generation, Arc::clone(&changes)));
+    until(&stopped, keep_current(watch, Arc::clone(&tls), Arc::clone(&exchange), config.policies.folder, changes));
+    let admin_stop = stopped.clone().cancelled_owned();
+    let admin =
+        tokio::spawn(admin::serve(admin_listener, admin::router(metrics, readiness), limits.clone(), admin_stop));
+
+    let order = async move {
+        shutdown.await;
+        tracing::info!("stopping: open requests finish first");
+        draining.cancel();
+    };
+    let router = api::router(Api::new(Arc::clone(&exchange), limits.body_bytes));
+    let served = listener::serve(listener, router, Arc::clone(&tls), limits, RequestIds::new(clock, rng), order);
+    let db = exchange.db.clone();
+    let ending = tokio::spawn(async move {
+        let drained = served.await;
+        stopped.cancel();
+        let _ = admin.await;
+        db.close().await;
+        tracing::info!(cut = drained.cut, "stopped");
+        drained
+    });
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(millis, partners = learnt.partners, api = %api_addr, admin = %admin_addr, "ready");
+    Ok(Running { api_addr, admin_addr, exchange, tls, ending })
+}
+
+/// Loads policies away from the threads that answer.
+pub async fn load_policies(folder: PathBuf) -> Result<Engine, PolicyError> {
+    tokio::task::spawn_blocking(move || Engine::load(&folder)).await.expect("loading policies does not panic")
+}
+
+/// Certificates and revocation lists; policies are reloaded on demand alone, since several files make one set.
+fn watched(config: &Config) -> Vec<PathBuf> {
+    let files = [&config.api.certificate, &config.api.private_key];
+    files.into_iter().chain(config.trust.crl_folder.as_ref()).cloned().collect()
+}
+
+/// The process has one recorder, however many servers it runs.
+fn recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| metrics::install().unwrap_or_else(|_| metrics::recorder().handle())).clone()
+}
+
+async fn partners(exchange: Arc<Exchange>) -> Result<Vec<PartnerTrust>, Box<dyn std::error::Error + Send + Sync>> {
+    let cards = operator::partners(&exchange).await?;
+    let trust = cards.into_iter().map(|(code, card)| {
+        let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
+        Ok(PartnerTrust { code, anchors, crls: Vec::new() })
+    });
+    trust.collect()
+}
+
+fn until(stopped: &CancellationToken, work: impl Future<Output: Send> + Send + 'static) {
+    let stopped = stopped.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            _ = work => {}
+        }
+    });
+}
+
+/// Sweeps what a stopped server left, then forgets old answers from time to time. A failure is said and tried again.
+async fn housekeeping(exchange: Arc<Exchange>) {
+    match operator::sweep(&exchange).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "unfinished uploads were swept away"),
+        Err(error) => tracing::warn!(%error, "unfinished uploads could not be swept away"),
+    }
+    let mut ticks = interval(EXPIRY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match operator::expire_answers(&exchange).await {
+            Ok(0) => {}
+            Ok(answers) => tracing::debug!(answers, "old answers were forgotten"),
+            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
+        }
+    }
+}
+
+/// Takes up changes of certificate, revocation lists, partners and, when told to, policies.
+async fn keep_current(watch: Watch, tls: Arc<Tls>, exchange: Arc<Exchange>, policies: PathBuf, changes: Arc<Notify>) {
+    let reload = move |cause| {
+        let (tls, exchange, policies) = (Arc::clone(&tls), Arc::clone(&exchange), policies.clone());
+        let reload = async move {
+            let policies_are_fine = cause != Cause::Signal || reload_policies(&exchange, &policies).await;
+            tls.reload().await.is_ok() && policies_are_fine
+        };
+        reload.boxed()
+    };
+    let changed = move || {
+        let changes = Arc::clone(&changes);
+        async move { changes.notified().await }.boxed()
+    };
+    match watch.run(reload, changed).await {}
+}
+
+/// Tells when the operator changed a partner in the database.
+async fn watch_partners(exchange: Arc<Exchange>, mut seen: i64, changes: Arc<Notify>) {
+    let mut ticks = interval(TRUST_POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match operator::trust_generation(&exchange).await {
+            Ok(now) if now != seen => {
+                seen = now;
+                changes.notify_one();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the partners could not be looked at"),
+        }
+    }
+}
+
+async fn reload_policies(exchange: &Exchange, folder: &Path) -> bool {
+    let loaded = load_policies(folder.to_owned()).await;
+    metrics::reload("policies", loaded.is_ok());
+    match loaded {
+        Ok(engine) => {
+            tracing::info!(partners = engine.partners().count(), "policies reloaded");
+            exchange.policies.store(Arc::new(engine));
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "the policies could not be reloaded; the old ones stay in force");
+            false
+        }
+    }
+}
+
+fn readiness(exchange: &Arc<Exchange>, blobs: &Path, draining: &CancellationToken) -> Readiness {
+    let (exchange, blobs, draining) = (Arc::clone(exchange), blobs.to_owned(), draining.clone());
+    Arc::new(move || {
+        let (exchange, blobs, draining) = (Arc::clone(&exchange), blobs.clone(), draining.clone());
+        Box::pin(async move {
+            let database = operator::trust_generation(&exchange).await.map(drop);
+            let folder = tokio::fs::metadata(&blobs).await.map(drop);
+            let policies = exchange.policies.load().partners().next().map(drop).ok_or("no partner has policies");
+            let server = if draining.is_cancelled() { Err("it is stopping") } else { Ok(()) };
+            vec![
+                PartReady::from_result("database", database),
+                PartReady::from_result("blobs", folder),
+                PartReady::from_result("policies", policies),
+                PartReady::from_result("server", server),
+            ]
+        })
+    })
+}
