@@ -3,6 +3,8 @@
 #![cfg(feature = "server")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "client")]
+mod api_smoke;
 mod architecture;
 mod blobs;
 mod harness;
