@@ -37,7 +37,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
-use std::{ffi::OsString, process::ExitCode};
+use std::process::ExitCode;
 
 /// The exit code of an interrupted command, as shells know it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -144,12 +144,6 @@ pub fn main() -> ExitCode {
     }
     CliError::failed("interrupted").help(context.interrupted.advice()).print(&context.out);
     ExitCode::from(INTERRUPTED)
-}
-
-/// Runs a command line given as words, `entente` first, and prints errors; the exit code.
-pub async fn run_words<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>, out: Out) -> Result<()> {
-    let cli = Cli::try_parse_from(words).map_err(|error| CliError::usage(error.render()))?;
-    run(cli.command, &Context::new(out, cli.global)).await
 }
 
 /// Runs one command.
