@@ -29,7 +29,7 @@ use crate::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// What was wrapped, and what was not and why.
 #[derive(Debug, Default)]
@@ -68,20 +68,17 @@ impl Client {
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
         let panel = if proposal.mine.is_party { Panel::default() } else { self.panel(&proposal).await? };
-        let mut keys: BTreeMap<VaultId, (Vec<MissingKey>, Vec<WrappedKeyIn>)> = BTreeMap::new();
         for key in missing {
-            match self.wrap_one(&key, &proposal, &call, &vaults, &panel).await {
-                Ok(found) => {
-                    let (asked, wrapped) = keys.entry(key.vault).or_default();
-                    asked.push(key);
-                    wrapped.extend(found);
-                }
+            let done = match self.wrap_one(&key, &proposal, &call, &vaults, &panel).await {
+                Ok(keys) => self.api().add_keys(key.vault, &AddKeys { keys }).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => wrapped.done.push(key),
+                Err(error @ ClientError::Transport { .. }) => return Err(error),
+                // One that cannot be wrapped is no reason to leave the others without.
                 Err(error) => wrapped.refused.push((key, error)),
             }
-        }
-        for (vault, (asked, keys)) in keys {
-            self.api().add_keys(vault, &AddKeys { keys }).await?;
-            wrapped.done.extend(asked);
         }
         Ok(wrapped)
     }
@@ -117,11 +114,9 @@ impl Client {
                     prepared.wrapped.done.extend(wrapped.done);
                     prepared.wrapped.refused.extend(wrapped.refused);
                 }
-                // A forgery is not passed over for the sake of the others.
-                Err(error @ (ClientError::Problem { .. } | ClientError::Local { .. } | ClientError::Usage { .. })) => {
-                    prepared.skipped.push((proposal.id, error));
-                }
-                Err(error) => return Err(error.about(proposal.id)),
+                Err(error @ ClientError::Transport { .. }) => return Err(error),
+                // Also what does not verify: one party must not be able to hold up all the others.
+                Err(error) => prepared.skipped.push((proposal.id, error)),
             }
         }
         Ok(prepared)
