@@ -128,6 +128,7 @@ pub fn main() -> ExitCode {
     };
     // The demo waits for the interruption itself: it is its ordinary end.
     let is_demo = matches!(cli.command, Command::Demo(_));
+    let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
     let done = runtime.block_on(async {
         if is_demo {
             return Some(run(cli.command, &context).await);
@@ -141,6 +142,9 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     if let Some(done) = done {
         return finish(done, &context);
+    }
+    if is_follower {
+        return ExitCode::SUCCESS;
     }
     CliError::failed("interrupted").help(context.interrupted.advice()).print(&context.out);
     ExitCode::from(INTERRUPTED)
