@@ -48,7 +48,7 @@ const INTERRUPTED: u8 = 130;
     name = "entente",
     version,
     arg_required_else_help = true,
-    max_term_width = 110,
+    max_term_width = 100,
     after_help = "Begin with `entente keys new --help` and `entente profile add --help`, or see it all with `entente demo`.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify, 5 not reached."
@@ -257,6 +257,19 @@ mod tests {
         assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
 
+    #[test]
+    fn examples_fit_the_help_so_that_they_can_be_copied() {
+        fn walk(command: &clap::Command, long: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = help.lines().filter(|line| line.starts_with("  ") && line.chars().count() > 100);
+            long.extend(lines.map(str::to_owned));
+            command.get_subcommands().for_each(|sub| walk(sub, long));
+        }
+        let mut long = Vec::new();
+        walk(&Cli::command(), &mut long);
+        assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+
     /// The words of an example, up to a pipe, a redirection or a remark two spaces away.
     fn words(example: &str) -> Vec<String> {
         let mut words = Vec::new();
@@ -283,8 +296,14 @@ mod tests {
         if !word.is_empty() {
             words.push(word);
         }
-        // Shortened in the help; any digest will do here.
+        // What stands for a value in the help: any value of the kind will do here.
         let digest = "0".repeat(64);
-        words.into_iter().filter(|word| word != "…").map(|word| word.replace("3f9a…", &digest)).collect()
+        let ulid = "01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+        let kinds = [("PROPOSAL", "prop"), ("CALL", "call"), ("PROGRAM", "prog"), ("REVIEW", "rev"), ("LETTER", "doc")];
+        let filled = |word: String| {
+            let named = kinds.iter().find(|(name, _)| word.strip_prefix('$') == Some(name));
+            named.map_or_else(|| word.replace("3f9a…", &digest), |(_, prefix)| format!("{prefix}_{ulid}"))
+        };
+        words.into_iter().map(filled).collect()
     }
 }

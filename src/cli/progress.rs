@@ -49,10 +49,8 @@ impl Meter {
     fn bar(&self, step: Step, total: u64) -> ProgressBar {
         let template = "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
         let style = ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("=> ");
-        let bar = ProgressBar::new(total).with_style(style);
-        bar.set_prefix(step.to_string());
-        bar.set_message(super::output::clean(&self.label));
-        bar
+        let label = super::output::clean(&self.label);
+        ProgressBar::new(total).with_style(style).with_prefix(step.to_string()).with_message(label)
     }
 }
 

@@ -28,10 +28,10 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Write a draft, kept sealed on this machine; what is given replaces what the draft says there
     #[command(after_help = "Examples:
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --score excellence=4.5 --score impact=4
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --comment impact='two markets, one product' --overall 'solid'
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file review.toml
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --discard
+  entente review draft $PROPOSAL --score excellence=4.5 --score impact=4
+  entente review draft $PROPOSAL --comment impact='two markets, one product' --overall 'solid'
+  entente review draft $PROPOSAL --file review.toml
+  entente review draft $PROPOSAL --discard
 
 review.toml (or the same as JSON):
   overall = \"…\"
@@ -44,15 +44,15 @@ review.toml (or the same as JSON):
     #[command(after_help = "Examples:\n  entente review drafts")]
     Drafts,
     /// Show your draft, or your review if it is in
-    #[command(after_help = "Examples:\n  entente review show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente review show $PROPOSAL")]
     Show {
         /// The proposal
         proposal: ProposalId,
     },
     /// Seal, sign and hand in your review: the draft, or a file
     #[command(after_help = "Examples:
-  entente review submit prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente review submit prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file review.json
+  entente review submit $PROPOSAL
+  entente review submit $PROPOSAL --file review.json
 
 It is bound to the very version you read. Afterwards only an officer can reopen it.")]
     Submit {
@@ -63,22 +63,22 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
         file: Option<PathBuf>,
     },
     /// List the reviews of a proposal, unopened
-    #[command(after_help = "Examples:\n  entente review list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente review list $PROPOSAL")]
     List {
         /// The proposal
         proposal: ProposalId,
     },
     /// Verify and open the reviews of a proposal that are open to you
     #[command(after_help = "Examples:
-  entente review open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente --json review open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF | jq '.items[].body.scores'")]
+  entente review open $PROPOSAL
+  entente --json review open $PROPOSAL | jq '.items[].body.scores'")]
     Open {
         /// The proposal
         proposal: ProposalId,
     },
     /// Reopen a review, as an officer, so that its reviewer can hand in a new revision
     #[command(after_help = "Examples:
-  entente review reopen rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'scored the wrong version'")]
+  entente review reopen $REVIEW --reason 'scored the wrong version'")]
     Reopen {
         /// The review
         review: ReviewId,
