@@ -139,6 +139,14 @@ async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> 
     if proposal.facts.assigned.contains(&pair.reviewer) {
         return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
     }
+    // Judged as if assigned already: some nations release to assigned reviewers only.
+    let mut then = proposal.facts.clone();
+    then.assigned.insert(pair.reviewer.clone());
+    if !act.exchange.policies.load().visible(&subject, Resource::Proposal(&then)) {
+        let fault =
+            "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
+        return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
+    }
     let now = act.now;
     reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, now).await?;
     act.log(EntryKind::ReviewerAssigned, Subject::proposal(&proposal), &json!({ "reviewer": pair.reviewer })).await?;

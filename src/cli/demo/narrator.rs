@@ -37,7 +37,7 @@ impl Narrator {
     pub fn deadline(&self, at: Timestamp, pki: &DevPki) {
         let local = pki.partners.values().map(|partner| {
             let zone = TimeZone::get(&partner.card.zone).unwrap_or(TimeZone::UTC);
-            format!("{} {}", partner.card.code, at.to_zoned(zone).strftime("%a %H:%M %Z"))
+            format!("{} {}", partner.card.code, at.to_zoned_datetime(zone).strftime("%a %H:%M %Z"))
         });
         let local = local.collect::<Vec<_>>().join(" · ");
         self.line(&format!("  {:<24} deadline {} ({local})", "", at.strftime("%Y-%m-%d %H:%M UTC")));
@@ -52,14 +52,22 @@ impl Narrator {
 
     /// A ranking, computed on the officer's machine.
     pub fn ranking(&self, call: &str, lines: &[Ranked], names: &[(&'static str, ProposalId)]) {
-        self.line(&format!("  USA:dana ranks the {call} on her own machine, from reviews that only she and the panel can open:"));
-        self.line(&format!("    {:<5} {:<14} {:>6} {:>7} {:>8}  below threshold", "rank", "proposal", "total", "spread", "reviews"));
+        self.line(&format!(
+            "  USA:dana ranks the {call} on her own machine, from reviews that only she and the panel can open:"
+        ));
+        self.line(&format!(
+            "    {:<5} {:<14} {:>6} {:>7} {:>8}  below threshold",
+            "rank", "proposal", "total", "spread", "reviews"
+        ));
         for ranked in lines {
             let rank = ranked.rank.map_or_else(|| "–".to_owned(), |rank| rank.to_string());
             let total = ranked.total.map_or_else(|| "–".to_owned(), |total| total.to_string());
             let below = ranked.below.iter().cloned().collect::<Vec<_>>().join(", ");
             let name = super::story::name_of(names, ranked.proposal);
-            self.line(&format!("    {rank:<5} {name:<14} {total:>6} {:>7} {:>8}  {below}", ranked.spread, ranked.reviews));
+            self.line(&format!(
+                "    {rank:<5} {name:<14} {total:>6} {:>7} {:>8}  {below}",
+                ranked.spread, ranked.reviews
+            ));
         }
     }
 }

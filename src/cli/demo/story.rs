@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     client::{
-        ClientError, Progress, proposals::{BudgetLine, NewProposal, Summary, TeamMember}, opening::Version,
+        ClientError, Progress,
+        opening::Version,
+        proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
     },
     domain::{
@@ -44,8 +46,6 @@ pub struct Documents {
 /// What came of it, for the closing table and the commands to try.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
-    pub bilateral: CallId,
-    pub multilateral: CallId,
     /// Name in the story and identifier.
     pub proposals: Vec<(&'static str, ProposalId)>,
 }
@@ -145,9 +145,17 @@ pub async fn play(
     world.client("ISR:avi").add_member(lodestone, &colleague).await?;
     narrator.act("ISR:avi", "hands over to a colleague, ISR:tamar, who can now open what ISR:avi can");
     refused(
-        world.client("USA:dana").open_document(
-            lodestone, &slug("work-plan"), None, Version::Standing, &world.plan.dir.join("early.pdf"), progress.clone(),
-        ).await,
+        world
+            .client("USA:dana")
+            .open_document(
+                lodestone,
+                &slug("work-plan"),
+                None,
+                Version::Standing,
+                &world.plan.dir.join("early.pdf"),
+                progress.clone(),
+            )
+            .await,
         "denied",
     )?;
     narrator.refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
@@ -163,7 +171,10 @@ pub async fn play(
         proposal: None,
     };
     world.client("USA:dana").api().extend_call(bilateral.id, &extension).await?;
-    narrator.act("USA:dana", "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed");
+    narrator.act(
+        "USA:dana",
+        "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed",
+    );
 
     set_clock(day(63));
     narrator.date(day(63), "The calls open: interests first, then content");
@@ -176,7 +187,11 @@ pub async fn play(
     expect(seen.iter().all(|proposal| proposal.id != lodestone), "a conflicted officer sees no row")?;
     let count: u32 = world.client("USA:olivia").api().call_progress(bilateral.id).await?.proposals.values().sum();
     expect(count == 1, "a conflicted officer gets no count")?;
-    narrator.refusal("USA:olivia", "looks at the call again", "one proposal is there; of Lodestone no row, no count, no key");
+    narrator.refusal(
+        "USA:olivia",
+        "looks at the call again",
+        "one proposal is there; of Lodestone no row, no count, no key",
+    );
     for proposal in [lodestone, furrow] {
         for officer in ["USA:dana", "ISR:noa"] {
             world.client(officer).declare(proposal, None).await?;
@@ -191,8 +206,16 @@ pub async fn play(
     }
     let pairs = [(lodestone, "USA:carol"), (lodestone, "ISR:yael"), (furrow, "USA:carol"), (furrow, "ISR:maya")];
     assign(world, bilateral.id, &pairs).await?;
-    assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry"), (second_life, "EU:luca")]).await?;
+    assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry")]).await?;
     narrator.act("USA:dana", "assigns reviewers, all lines or none");
+    let one = [Pair { proposal: second_life, reviewer: id("EU:luca") }];
+    let body_of = Assign { assignments: one.to_vec(), dry_run: false };
+    refused(dana.api().assign(multilateral.id, &body_of).await, "lines-refused")?;
+    narrator.refusal(
+        "USA:dana",
+        "assigns EU:luca to Second Life",
+        "Korea, an owner, releases to the panels of the funding nations and the lead only",
+    );
     refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "denied")?;
     narrator.refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
     world.client("ISR:yael").declare(lodestone, Some(ConflictGround::Collaboration)).await?;
@@ -206,7 +229,6 @@ pub async fn play(
         (furrow, "ISR:maya", [3.0, 2.5, 3.5]),
         (second_life, "KOR:minjun", [4.5, 4.5, 4.0]),
         (second_life, "GBR:harry", [4.0, 4.0, 4.5]),
-        (second_life, "EU:luca", [3.5, 4.5, 4.0]),
     ];
     for (proposal, reviewer, _) in reviewers {
         world.client(reviewer).declare(proposal, None).await?;
@@ -215,7 +237,8 @@ pub async fn play(
         let prepared = dana.prepare_panel(call).await?;
         expect(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "every reader gets a key")?;
     }
-    narrator.act("USA:dana", "wraps keys on her own machine for everybody whom policy admits; the server saw none of them");
+    narrator
+        .act("USA:dana", "wraps keys on her own machine for everybody whom policy admits; the server saw none of them");
 
     set_clock(day(80));
     narrator.date(day(80), "Reviews, each closed to the others until one's own is in");
@@ -225,12 +248,20 @@ pub async fn play(
     let off_scale = body([5.5, 4.0, 4.0]);
     let error = world.client("USA:carol").submit_review(lodestone, &off_scale).await;
     expect(error.is_err(), "a score off the scale is refused")?;
-    narrator.act("the panel", "hands in seven sealed reviews, each bound to the exact version that was read");
+    narrator.act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
     narrator.refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
-    let refused_slot = world.client("USA:carol").open_document(
-        lodestone, &slug("shareholders"), Some(&code("ISR")), Version::Standing, &world.plan.dir.join("no.pdf"), progress.clone(),
-    );
-    expect(refused_slot.await.is_err(), "a reviewer never opens a restricted slot")?;
+    let restricted = world
+        .client("USA:carol")
+        .open_document(
+            lodestone,
+            &slug("shareholders"),
+            Some(&code("ISR")),
+            Version::Standing,
+            &world.plan.dir.join("never.pdf"),
+            progress.clone(),
+        )
+        .await;
+    expect(restricted.is_err(), "a reviewer never opens a restricted slot")?;
     narrator.refusal("USA:carol", "asks for Israel's shareholder list", "restricted to officers of the two nations");
 
     set_clock(day(100));
@@ -252,8 +283,12 @@ pub async fn play(
         let name = name_of(&proposals, proposal);
         narrator.act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
     }
-    refused(world.client("ISR:eitan").sign_decision(furrow, Outcome::Fund).await, "decision-final")?;
-    narrator.refusal("ISR:eitan", "changes his mind about Furrow", "all funders have signed; the decision is final");
+    refused(world.client("ISR:eitan").unsign_decision(furrow).await, "decision-final")?;
+    narrator.refusal(
+        "ISR:eitan",
+        "wants his signature on Furrow back",
+        "all funders have signed; the decision is final",
+    );
     for (proposal, outcome, _) in decisions {
         let text = format!("Decision on your proposal: {outcome}. The panel's remarks follow in this letter.");
         dana.send_letter(proposal, &text).await?;
@@ -262,7 +297,7 @@ pub async fn play(
     let letter = world.client("ISR:tamar").read_letter(lodestone, letters[0].id).await?;
     narrator.act("USA:dana", "sends sealed letters to the parties");
     narrator.act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
-    Ok(Outcomes { bilateral: bilateral.id, multilateral: multilateral.id, proposals })
+    Ok(Outcomes { proposals })
 }
 
 async fn program(world: &World, name: &str, partners: &[&str]) -> Result<ProgramId, Error> {
@@ -322,7 +357,7 @@ async fn hand_in(
     }
     let handed_in = lead.api().proposal(proposal).await?;
     expect(handed_in.version == Some(1), "the proposal stands once every party has signed")?;
-    narrator.act(&offer.members.join(" and "), &format!("sign; {} is handed in", offer.name));
+    narrator.act("every party", &format!("signs the manifest; {} is handed in", offer.name));
     Ok(proposal)
 }
 

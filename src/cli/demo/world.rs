@@ -11,7 +11,10 @@ use crate::{
         id::{MemberId, PartnerCode},
         member::PartnerRole,
     },
-    http::{config::Config, serve::{self, Running}},
+    http::{
+        config::Config,
+        serve::{self, Running},
+    },
     sealing::identity::{NoPrompt, new_identity, write_identity_file},
     service::operator,
 };
@@ -132,7 +135,13 @@ impl World {
     }
 
     /// A client for a member with the certificate and key in the given files.
-    pub fn client_with(&self, home: PathBuf, member: &MemberId, certificate: PathBuf, key: PathBuf) -> Result<Client, Error> {
+    pub fn client_with(
+        &self,
+        home: PathBuf,
+        member: &MemberId,
+        certificate: PathBuf,
+        key: PathBuf,
+    ) -> Result<Client, Error> {
         let home = Home::locate(Some(&home))?;
         let identity = home.root().join("identity.txt");
         let profile = Profile {
@@ -165,12 +174,8 @@ impl World {
             valid_from: None,
             valid_until: far(self.clock.now()),
         };
-        let office = Cast {
-            member: "",
-            name: "Registrar",
-            organisation: nation.authority.1,
-            roles: &[PartnerRole::Registrar],
-        };
+        let office =
+            Cast { member: "", name: "Registrar", organisation: nation.authority.1, roles: &[PartnerRole::Registrar] };
         let (client, recipient) = self.settle(&registrar)?;
         let pin = self.pki.partners[&code].members[&registrar].spki;
         client.issue_key_card(&card(registrar.clone(), &office, recipient, pin)).await?;

@@ -1,42 +1,22 @@
-//! `entente demo`: an exchange of five nations on this machine, with a bilateral and a multilateral call from publication to
-//! letters, through the real server and the real client over real mutual TLS.
+//! The demonstration from start to end: an exchange of five nations on this machine, with a bilateral and a multilateral call
+//! from publication to letters, through the real server and the real client over real mutual TLS.
 
-mod cast;
-mod clock;
-mod narrator;
-mod sight;
-mod story;
-pub mod world;
-
+use super::{
+    Args, cast,
+    clock::StoryClock,
+    narrator::Narrator,
+    sight,
+    story::{self, Documents},
+    world::{Error, Plan, World},
+};
 use crate::domain::ambient::{Clock, SystemClock, SystemRng};
-use clock::StoryClock;
 use jiff::SignedDuration;
-use narrator::Narrator;
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use story::Documents;
-use world::{Error, Plan, World};
-
-/// Runs a whole cycle on this machine, then keeps serving.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Args {
-    /// End after the cycle instead of serving on.
-    #[arg(long)]
-    pub once: bool,
-    /// Folder for everything the demonstration makes; must be empty or absent [default: a temporary folder].
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Your own files in place of the samples: `work-plan.pdf`, `budget.docx`, `shareholders.pdf`, `dataset.*`.
-    #[arg(long, value_name = "DIR")]
-    pub documents: Option<PathBuf>,
-    /// Policies to decide by [default: the ones this program was built with].
-    #[arg(long, value_name = "DIR")]
-    pub policies: Option<PathBuf>,
-}
 
 /// The sample files, so that the program needs nothing but itself.
 const SAMPLES: &[(&str, &[u8])] = &[
@@ -61,7 +41,8 @@ const DATASET_BYTES: usize = 200 << 20;
 /// Plays the demonstration.
 pub async fn run(args: &Args) -> Result<(), Error> {
     let narrator = Narrator;
-    let temporary = args.data.is_none().then(|| tempfile::Builder::new().prefix("entente-demo-").tempdir()).transpose()?;
+    let temporary =
+        args.data.is_none().then(|| tempfile::Builder::new().prefix("entente-demo-").tempdir()).transpose()?;
     let dir = match (&args.data, &temporary) {
         (Some(dir), _) => dir.clone(),
         (None, Some(temporary)) => temporary.path().to_owned(),
@@ -75,7 +56,9 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let present = SystemClock.now();
     let clock = Arc::new(StoryClock::starting_at(present.checked_sub(SignedDuration::from_hours(24 * 110))?));
     let rng = Arc::new(SystemRng);
-    narrator.line("Entente demonstration: five nations, two calls, one exchange. Dates are played; everything else is real.");
+    narrator.line(
+        "Entente demonstration: five nations, two calls, one exchange. Dates are played; everything else is real.",
+    );
     let documents = samples(&dir, args.documents.as_deref(), &*rng)?;
     let plan = Plan {
         database_url: format!("sqlite://{}", dir.join("entente.db").display()),
@@ -96,8 +79,22 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let progress: Arc<dyn crate::client::Progress> = Arc::new(crate::client::NoProgress);
     let outcomes = story::play(&world, &documents, &|at| clock.jump_to(at), &narrator, &progress).await?;
     let members = [
-        "ISR:avi", "ISR:tamar", "USA:bob", "USA:kate", "USA:dana", "USA:olivia", "ISR:noa", "USA:carol", "ISR:yael", "ISR:maya",
-        "USA:frank", "KOR:jiwoo", "KOR:minjun", "GBR:harry", "EU:luca", "EU:sofia",
+        "ISR:avi",
+        "ISR:tamar",
+        "USA:bob",
+        "USA:kate",
+        "USA:dana",
+        "USA:olivia",
+        "ISR:noa",
+        "USA:carol",
+        "ISR:yael",
+        "ISR:maya",
+        "USA:frank",
+        "KOR:jiwoo",
+        "KOR:minjun",
+        "GBR:harry",
+        "EU:luca",
+        "EU:sofia",
     ];
     sight::table(&world, &members, &outcomes.proposals, &narrator).await?;
     clock.join_the_present();
@@ -121,7 +118,10 @@ fn hints(world: &World, outcomes: &story::Outcomes, narrator: &Narrator) {
     };
     let lodestone = outcomes.proposals[0].1;
     narrator.line("\nThe exchange keeps serving. Try it in another terminal, as a reviewer who may read:");
-    narrator.line(&format!("  {program} --home {} proposal open {lodestone} work-plan --output plan.pdf", home("USA:carol")));
+    narrator.line(&format!(
+        "  {program} --home {} proposal open {lodestone} work-plan --output plan.pdf",
+        home("USA:carol")
+    ));
     narrator.line("as the host's own officer with a conflict, for whom the same proposal does not exist:");
     narrator.line(&format!("  {program} --home {} proposal show {lodestone}", home("USA:olivia")));
     narrator.line("and as anybody, to see what the log tells them:");
