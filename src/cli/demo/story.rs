@@ -284,7 +284,11 @@ pub async fn play(
         narrator.act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
     }
     refused(world.client("ISR:eitan").unsign_decision(furrow).await, "decision-final")?;
-    narrator.refusal("ISR:eitan", "wants his signature on Furrow back", "all funders have signed; the decision is final");
+    narrator.refusal(
+        "ISR:eitan",
+        "wants his signature on Furrow back",
+        "all funders have signed; the decision is final",
+    );
     for (proposal, outcome, _) in decisions {
         let text = format!("Decision on your proposal: {outcome}. The panel's remarks follow in this letter.");
         dana.send_letter(proposal, &text).await?;
