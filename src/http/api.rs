@@ -2,11 +2,14 @@
 //!
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
-use super::{calls, decisions, directory, documents, entries, openapi, problem, programs, proposals, reviews};
+use super::{
+    calls, decisions, directory, documents, entries, linger::linger, openapi, problem, programs, proposals, reviews,
+};
 use crate::service::Exchange;
 use axum::{
     Router,
     http::header,
+    middleware,
     response::{IntoResponse, Response},
 };
 use std::{
@@ -47,7 +50,11 @@ impl Deref for Api {
 /// The API's handlers. Requests bear a verified [`Peer`](super::peer::Peer); the listener sees to that.
 pub fn router(api: Api) -> Router {
     let (router, _) = described().split_for_parts();
-    router.fallback(problem::no_route).method_not_allowed_fallback(problem::no_method).with_state(api)
+    router
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(middleware::map_request(linger))
+        .with_state(api)
 }
 
 /// Every route with its description.

@@ -39,10 +39,9 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Resu
 
 /// Puts a sealed document into a slot: the raw bytes of an age file, sealed to the vault of the slot's audience.
 ///
-/// With `Expect: 100-continue` a refusal comes before the bytes are sent.
+/// `Content-Length` is needed; a chunked body is refused. With `Expect: 100-continue` a refusal comes before the bytes are sent.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
     params(
-        ("Content-Length" = u64, Header, description = "Size of the age file in bytes; a chunked body is refused."),
         ("Repr-Digest" = String, Header, description = "`sha-256=:<base64>:` of the age file (RFC 9530)."),
         ("Entente-Media-Type" = String, Header, description = "Media type of the plaintext, as the manifest will say."),
     ),

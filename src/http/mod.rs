@@ -18,6 +18,7 @@ mod decisions;
 mod directory;
 mod documents;
 mod entries;
+mod linger;
 mod list;
 pub mod listener;
 pub mod logging;

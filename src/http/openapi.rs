@@ -7,7 +7,7 @@ use super::api;
 use crate::{
     domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
     wire::{
-        PROBLEM_JSON,
+        AGE_MEDIA_TYPE, PROBLEM_JSON,
         problem::{Kind, Problem},
     },
 };
@@ -18,7 +18,7 @@ use utoipa::{
         Components, Content, Header, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response,
         ResponseBuilder,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-        schema::{Schema, Type},
+        schema::{KnownFormat, Schema, SchemaFormat, Type},
         security::{SecurityRequirement, SecurityScheme},
     },
 };
@@ -143,7 +143,10 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
         matches!(parameter.required, Required::True)
     });
     let has_query = parameters.iter().any(|p| matches!(p, RefOr::T(p) if matches!(p.parameter_in, ParameterIn::Query)));
-    let has_length = parameters.iter().any(|p| matches!(p, RefOr::T(p) if p.name == "Content-Length"));
+    let has_bytes = operation.request_body.as_mut().is_some_and(|body| match body {
+        RefOr::T(body) => body.content.get_mut(AGE_MEDIA_TYPE).map(make_binary).is_some(),
+        RefOr::Ref(_) => false,
+    });
     if is_change {
         parameters.push(idempotency_key().into());
     }
@@ -161,7 +164,7 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
         (404, is_change || !in_path.is_empty()),
         (408, is_change),
         (409, is_change),
-        (411, has_length),
+        (411, has_bytes),
         (412, if_match.is_some()),
         (413, is_change),
         (415, takes_body),
@@ -174,6 +177,7 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else { continue };
+        response.content.get_mut(AGE_MEDIA_TYPE).map(make_binary);
         if status.starts_with('2') {
             describe_success(status, response, is_change);
         } else {
@@ -206,6 +210,12 @@ fn describe_success(status: &str, response: &mut Response, is_change: bool) {
         let replay = header("`true` when it is the answer that the same request got before.");
         response.headers.insert("Idempotent-Replay".into(), replay.into());
     }
+}
+
+fn make_binary(content: &mut RefOr<Content>) {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+    *content = Content::new(Some(schema)).into();
 }
 
 fn header(description: &str) -> Header {

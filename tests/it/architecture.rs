@@ -32,8 +32,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("age_core", &[]),
     ("axum", &["http"]),
     ("cedar_policy", &["policy"]),
-    // The server program names the module `http::config` in a group of imports.
-    ("config", &["http", "bin/entente-server"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("indicatif", &["cli"]),
@@ -168,8 +166,8 @@ fn words_mean_one_thing() {
 
 #[test]
 fn reader_of_sources_finds_imports_however_they_are_written() {
-    let text = "use crate::{\n    domain::{Refusal, id::X},\n    policy::Engine, wire,\n};\nfn f() { crate::storage::db(); }\n\
-                // crate::http in a comment\nuse sqlx::Row;\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n";
+    let text = "use crate::{\n    domain::{Refusal, id::X},\n    policy::Engine,\n};\nfn f() { crate::storage::db(); }\n\
+                // crate::http in a comment\nuse sqlx::Row;\n#[cfg(test)]\n#[path = \"t.rs\"]\nmod more;\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\nuse crate::wire;\n";
     let source = Source { name: "service/x".into(), whole: text.into() };
     let found: Vec<String> = source.imports().into_iter().collect();
     assert_eq!(found, ["domain", "policy", "storage", "wire"]);
@@ -203,25 +201,28 @@ impl Source {
         self.name == place || self.name.strip_prefix(place).is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// Its lines without comments, up to the module of tests at its end.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines: Vec<&str> = self.whole.lines().collect();
-        let end = (0..lines.len())
-            .find(|at| {
-                let is_test = lines[*at].trim().starts_with("#[cfg(") && lines[*at].contains("test");
-                let next = lines[at + 1..].iter().find(|line| !line.trim().starts_with("#["));
-                is_test
-                    && next.is_some_and(|line| {
-                        line.trim_start_matches("pub(crate) ").starts_with("mod ") && line.ends_with('{')
-                    })
-            })
-            .unwrap_or(lines.len());
-        let code = lines.into_iter().take(end).enumerate().filter(|(_, line)| !line.trim().starts_with("//"));
-        code.map(|(at, line)| (at + 1, line.split(" // ").next().unwrap()))
+    /// Its lines without comments and without what is compiled for tests alone.
+    fn lines(&self) -> Vec<(usize, &str)> {
+        let (mut code, mut lines) = (Vec::new(), self.whole.lines().enumerate());
+        while let Some((at, line)) = lines.next() {
+            let trimmed = line.trim_start();
+            if trimmed.starts_with("#[cfg(") && trimmed.contains("test") && !trimmed.contains("not(test") {
+                let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
+                let mut item =
+                    lines.by_ref().map(|(_, line)| line).skip_while(|line| line.trim_start().starts_with("#["));
+                let first = item.next().unwrap_or_default();
+                if !first.ends_with([';', ',', '}']) {
+                    item.find(|line| line.starts_with(&end));
+                }
+            } else if !trimmed.starts_with("//") {
+                code.push((at + 1, line.split(" // ").next().unwrap()));
+            }
+        }
+        code
     }
 
     fn code(&self) -> String {
-        self.lines().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+        self.lines().into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
     }
 
     /// The modules of the library that it names, by `crate::` or, in a binary, by `entente::`.
@@ -305,20 +306,12 @@ fn production() -> Vec<Source> {
             Some((folder, "mod")) => format!("{folder}/"),
             _ => format!("{name}/"),
         };
-        let mut for_tests = false;
         for (_, line) in source.lines() {
-            if line.starts_with("#[") {
-                for_tests |= line.starts_with("#[cfg(") && line.contains("test");
-                continue;
-            }
-            let visible = line.split_once("mod ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
-            if let Some(child) = visible.and_then(|(_, rest)| rest.strip_suffix(';'))
-                && !for_tests
-            {
+            let declared = line.split_once("mod ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
+            if let Some(child) = declared.and_then(|(_, rest)| rest.strip_suffix(';')) {
                 let beside = format!("{folder}{child}");
                 ways.push(if all.contains_key(&beside) { beside } else { format!("{folder}{child}/mod") });
             }
-            for_tests = false;
         }
         if name != "lib" {
             reached.insert(name);

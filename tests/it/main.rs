@@ -3,7 +3,12 @@
 #![cfg(feature = "server")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "client")]
+mod api_page;
+#[cfg(feature = "client")]
+mod api_smoke;
 mod architecture;
 mod blobs;
+mod generated;
 mod harness;
 mod store_facade;

@@ -1,3 +1,5 @@
 //! What tests are given to work with.
 
+#[cfg(feature = "client")]
+pub(crate) mod exchange;
 pub(crate) mod postgres;
