@@ -288,10 +288,7 @@ fn check_decision(
 /// The member that the certificate in a statement names, if it names one.
 fn named_in_certificate<T: Statement>(statement: &str) -> Result<Option<MemberId>> {
     let leaf = jws::verify(statement, T::TYP)?.leaf;
-    let certificate = match X509Certificate::from_der(&leaf) {
-        Ok((_, certificate)) => certificate,
-        Err(_) => return Ok(None),
-    };
+    let Ok((_, certificate)) = X509Certificate::from_der(&leaf) else { return Ok(None) };
     let names = certificate.subject_alternative_name().ok().flatten();
     Ok(names.and_then(|names| {
         names.value.general_names.iter().find_map(|name| match name {
