@@ -256,8 +256,12 @@ async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
     let amended = client.amend_call(args.call, &text, reason(&args.reason)?, args.dry_run).await?;
     let voided = amended.voided;
     context.out.answer(&amended, |screen| {
-        let done = if args.dry_run { "would publish" } else { "published" };
-        screen.line(&format!("{done} version {} of {}", amended.call.version, amended.call.id));
+        let Call { id, version, .. } = &amended.call;
+        if args.dry_run {
+            screen.line(&format!("would publish version {} of {id}", version + 1));
+        } else {
+            screen.line(&format!("published version {version} of {id}"));
+        }
         match amended.effect {
             AmendmentEffect::Keeps => screen.styled(&[(Style::Green, "proposals handed in stand as they are")]),
             AmendmentEffect::Resubmit => screen.styled(&[(

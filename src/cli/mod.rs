@@ -37,7 +37,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
-use std::{ffi::OsString, process::ExitCode};
+use std::process::ExitCode;
 
 /// The exit code of an interrupted command, as shells know it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -128,6 +128,7 @@ pub fn main() -> ExitCode {
     };
     // The demo waits for the interruption itself: it is its ordinary end.
     let is_demo = matches!(cli.command, Command::Demo(_));
+    let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
     let done = runtime.block_on(async {
         if is_demo {
             return Some(run(cli.command, &context).await);
@@ -142,14 +143,11 @@ pub fn main() -> ExitCode {
     if let Some(done) = done {
         return finish(done, &context);
     }
+    if is_follower {
+        return ExitCode::SUCCESS;
+    }
     CliError::failed("interrupted").help(context.interrupted.advice()).print(&context.out);
     ExitCode::from(INTERRUPTED)
-}
-
-/// Runs a command line given as words, `entente` first, and prints errors; the exit code.
-pub async fn run_words<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>, out: Out) -> Result<()> {
-    let cli = Cli::try_parse_from(words).map_err(|error| CliError::usage(error.render()))?;
-    run(cli.command, &Context::new(out, cli.global)).await
 }
 
 /// Runs one command.

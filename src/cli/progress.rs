@@ -63,8 +63,11 @@ impl Progress for Meter {
             return;
         }
         let mut shown = self.shown.lock().expect("showing progress does not panic");
-        let is_new = shown.step != Some(step);
-        if is_new {
+        // What is fetched is opened as it comes: two bars would say the same thing twice.
+        if step == Step::Opening && shown.step == Some(Step::Downloading) {
+            return;
+        }
+        if shown.step != Some(step) {
             if let Some(bar) = shown.bar.take() {
                 bar.finish_and_clear();
             }
@@ -125,6 +128,16 @@ mod tests {
             meter.update(Step::Uploading, done, 1000);
         }
         assert_eq!(stderr.text(), "uploading a.pdf: 10 % of 1000 B\nuploading a.pdf: 100 % of 1000 B\n");
+    }
+
+    #[test]
+    fn opening_alongside_a_download_is_not_shown_twice() {
+        let (out, _, stderr) = Out::captured(false);
+        let meter = Meter::new(&out, "a.pdf", &Arc::default());
+        meter.update(Step::Downloading, 600, 1000);
+        meter.update(Step::Opening, 500, 1000);
+        meter.update(Step::Downloading, 650, 1000);
+        assert_eq!(stderr.text(), "downloading a.pdf: 60 % of 1000 B\n");
     }
 
     #[test]

@@ -10,13 +10,14 @@ use super::{
 };
 use crate::{
     client::{
-        Client,
+        Client, ClientError,
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
     },
     domain::{
         id::{ProposalId, ReviewId, Slug},
         review::{Criterion, Points},
     },
+    wire::review::Review,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -139,12 +140,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             };
             let review = client.submit_review(proposal, &body).await?;
             context.out.answer(&review, |screen| {
-                screen.fields(&[
-                    ("review", review.id.to_string()),
-                    ("revision", review.revision.to_string()),
-                    ("of version", review.manifest_sha256.to_string()),
-                    ("handed in", zone.both(review.submitted_at.0)),
-                ]);
+                show_handed_in(screen, &review, &zone);
             })
         }
         Command::List { proposal } => {
@@ -202,8 +198,16 @@ async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zon
         return Err(CliError::failed(format!("you have neither a draft nor a review for {id}"))
             .help("write one with `entente review draft`"));
     };
-    let opened = client.open_review(review.id).await?;
-    context.out.answer(&opened_json(&opened), |screen| show_opened(screen, &opened, &criteria, zone))
+    match client.open_review(review.id).await {
+        Ok(opened) => context.out.answer(&opened_json(&opened), |screen| show_opened(screen, &opened, &criteria, zone)),
+        // Sealed to the panel: until an officer shares the key it is closed to its own author too.
+        Err(ClientError::Usage { help, .. } | ClientError::Local { help, .. }) => {
+            context.out.answer(&json!({ "review": review }), |screen| show_handed_in(screen, &review, zone))?;
+            context.out.note(&format!("sealed to the panel, and you hold no key yet: {help}"));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -> Result<()> {
@@ -242,6 +246,15 @@ async fn criteria(client: &Client, id: ProposalId) -> Result<Vec<Criterion>> {
 
 fn opened_json(opened: &OpenedReview) -> serde_json::Value {
     json!({ "review": opened.review, "body": opened.body })
+}
+
+fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
+    screen.fields(&[
+        ("review", review.id.to_string()),
+        ("revision", review.revision.to_string()),
+        ("of version", review.manifest_sha256.to_string()),
+        ("handed in", zone.both(review.submitted_at.0)),
+    ]);
 }
 
 fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: &[Criterion], zone: &Zone) {

@@ -51,6 +51,7 @@ const WRITERS: &[Action] = &[
     Action::GrantRole,
     Action::RevokeRole,
     Action::DeclareConflict,
+    Action::ReopenReview,
 ];
 
 const COLUMNS: &str =
