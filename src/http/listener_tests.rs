@@ -369,7 +369,7 @@ async fn slow_body_gets_408_and_untaken_answer_is_cut() {
     .await;
     let mut slow = world.connect(&held).await;
     let (status, text) = ask(&mut slow, "POST /stream HTTP/1.1\r\nhost: l\r\ncontent-length: 10\r\n\r\nabc").await;
-    assert!(status == 408 && text.contains("body-too-slow"), "{text}");
+    assert!(status == 408 && text.contains("urn:entente:problem:timeout"), "{text}");
     let stalled = World::with_limits(vec![ca.of("ISR")], brief).await;
     let mut waits = stalled.connect(&held).await;
     waits.write_all(WAIT.as_bytes()).await.unwrap();
