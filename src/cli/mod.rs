@@ -1,1 +1,292 @@
-//! (in preparation)
+//! The command line: nouns, then verbs. Reads arguments, calls the client, prints what came of it.
+//!
+//! Decides nothing about trust, policy or procedure: those answers come from [`client`](crate::client) and the exchange.
+//! Secrets are never arguments. Exit codes are those of [`Exit`](error::Exit); an interruption ends with 130.
+
+mod assignment;
+mod call;
+mod conflict;
+mod context;
+mod decision;
+pub mod demo;
+pub mod dev_pki;
+mod directory;
+pub mod error;
+mod key;
+mod key_card;
+mod keys;
+mod letter;
+mod log;
+mod member;
+pub mod output;
+mod pki;
+mod profile;
+mod program;
+mod progress;
+mod prompt;
+mod proposal;
+mod ranking;
+mod review;
+mod table;
+mod time;
+mod trust;
+
+pub use context::{Context, Global};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use error::{CliError, Result};
+use output::Out;
+use std::{ffi::OsString, process::ExitCode};
+
+/// The exit code of an interrupted command, as shells know it (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// Exchange research proposals between nations, sealed on the way and at rest
+#[derive(Debug, Parser)]
+#[command(
+    name = "entente",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 110,
+    after_help = "Begin with `entente keys new --help` and `entente profile add --help`, or see it all with `entente demo`.
+
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify, 5 not reached."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[command(subcommand)]
+    Keys(keys::Command),
+    #[command(subcommand)]
+    Profile(profile::Command),
+    #[command(subcommand)]
+    Trust(trust::Command),
+    /// Show whom the exchange takes you for
+    #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
+    Me,
+    #[command(subcommand)]
+    Partner(directory::PartnerCommand),
+    #[command(subcommand)]
+    Member(member::Command),
+    #[command(subcommand)]
+    KeyCard(key_card::Command),
+    #[command(subcommand)]
+    Program(program::Command),
+    #[command(subcommand)]
+    Call(call::Command),
+    #[command(subcommand)]
+    Proposal(proposal::Command),
+    #[command(subcommand)]
+    Conflict(conflict::Command),
+    #[command(subcommand)]
+    Assignment(assignment::Command),
+    #[command(subcommand)]
+    Key(key::Command),
+    #[command(subcommand)]
+    Review(review::Command),
+    /// Rank the proposals of a call from the opened reviews, on this machine
+    Ranking(ranking::RankingArgs),
+    #[command(subcommand)]
+    Decision(decision::Command),
+    #[command(subcommand)]
+    Letter(letter::Command),
+    /// Show what happened, as far as you may know
+    Log(log::LogArgs),
+    /// Run a whole cycle between five partners on this machine
+    Demo(demo::Args),
+    /// Make a development PKI
+    DevPki(pki::DevPkiArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  entente completions bash > ~/.local/share/bash-completion/completions/entente
+  entente completions zsh > ~/.zfunc/_entente
+  entente completions fish > ~/.config/fish/completions/entente.fish")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Runs the process's command line to its end.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let context = Context::new(Out::new(cli.global.json, cli.global.quiet), cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
+    };
+    // The demo waits for the interruption itself: it is its ordinary end.
+    let is_demo = matches!(cli.command, Command::Demo(_));
+    let done = runtime.block_on(async {
+        if is_demo {
+            return Some(run(cli.command, &context).await);
+        }
+        tokio::select! {
+            done = run(cli.command, &context) => Some(done),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    // A thread that waits for a passphrase or for the disk must not hold up the end.
+    runtime.shutdown_background();
+    if let Some(done) = done {
+        return finish(done, &context);
+    }
+    CliError::failed("interrupted").help(context.interrupted.advice()).print(&context.out);
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Runs a command line given as words, `entente` first, and prints errors; the exit code.
+pub async fn run_words<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>, out: Out) -> Result<()> {
+    let cli = Cli::try_parse_from(words).map_err(|error| CliError::usage(error.render()))?;
+    run(cli.command, &Context::new(out, cli.global)).await
+}
+
+/// Runs one command.
+pub async fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Keys(command) => keys::run(command, context),
+        Command::Profile(command) => profile::run(command, context),
+        Command::Trust(command) => trust::run(command, context).await,
+        Command::Me => directory::me(context).await,
+        Command::Partner(command) => directory::partner(command, context).await,
+        Command::Member(command) => member::run(command, context).await,
+        Command::KeyCard(command) => key_card::run(command, context).await,
+        Command::Program(command) => program::run(command, context).await,
+        Command::Call(command) => call::run(command, context).await,
+        Command::Proposal(command) => proposal::run(command, context).await,
+        Command::Conflict(command) => conflict::run(command, context).await,
+        Command::Assignment(command) => assignment::run(command, context).await,
+        Command::Key(command) => key::run(command, context).await,
+        Command::Review(command) => review::run(command, context).await,
+        Command::Ranking(args) => ranking::run(args, context).await,
+        Command::Decision(command) => decision::run(command, context).await,
+        Command::Letter(command) => letter::run(command, context).await,
+        Command::Log(args) => log::run(args, context).await,
+        Command::Demo(args) => demo(args, context).await,
+        Command::DevPki(args) => pki::run(args, context),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "entente", &mut script);
+            context.out.bytes(&script)
+        }
+    }
+}
+
+#[cfg(feature = "server")]
+async fn demo(args: demo::Args, _context: &Context) -> Result<()> {
+    demo::run(args).await
+}
+
+#[cfg(not(feature = "server"))]
+#[expect(clippy::unused_async, reason = "the build with a server waits for it")]
+async fn demo(_args: demo::Args, _context: &Context) -> Result<()> {
+    Err(CliError::failed("this build has no server in it").help("build with the default features to run the demo"))
+}
+
+fn finish(done: Result<()>, context: &Context) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.print(&context.out);
+            ExitCode::from(error.exit.code())
+        }
+    }
+}
+
+/// Help and version are answers; everything else clap says is a usage error, as JSON when that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|word| word == "--json");
+    if !error.use_stderr() || !json {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { error::Exit::Usage.code() } else { 0 });
+    }
+    let message = error.render().to_string();
+    let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let error = CliError::usage(message).help("see `--help`");
+    error.print(&Out::new(true, false));
+    ExitCode::from(error.exit.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn walk(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_subcommands().next().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{path} has no examples");
+                assert!(command.get_about().is_some(), "{path} does not say what it does");
+            }
+            command.get_subcommands().for_each(|sub| walk(sub, &path));
+        }
+        walk(&Cli::command(), "");
+    }
+
+    #[test]
+    fn examples_of_the_help_are_commands_that_parse() {
+        fn walk(command: &clap::Command, found: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let pieces: Vec<&str> = help.split("\\\n").map(str::trim_start).collect();
+            let help = pieces.join("");
+            found.extend(help.lines().map(str::trim).filter(|line| line.starts_with("entente ")).map(str::to_owned));
+            command.get_subcommands().for_each(|sub| walk(sub, found));
+        }
+        let mut found = Vec::new();
+        walk(&Cli::command(), &mut found);
+        assert!(found.len() > 60, "{} examples", found.len());
+        let faults = found.iter().filter_map(|example| Some((example, Cli::try_parse_from(words(example)).err()?)));
+        let faults: Vec<String> = faults.map(|(example, error)| format!("{example}\n{error}")).collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    /// The words of an example, up to a pipe, a redirection or a remark two spaces away.
+    fn words(example: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let (mut word, mut quoted, mut blanks) = (String::new(), false, 0);
+        for c in example.chars() {
+            match c {
+                '\'' => (quoted, blanks) = (!quoted, 0),
+                ' ' if !quoted => {
+                    blanks += 1;
+                    if !word.is_empty() {
+                        words.push(std::mem::take(&mut word));
+                    }
+                    if blanks == 3 {
+                        break;
+                    }
+                }
+                '|' | '>' if !quoted && word.is_empty() => break,
+                c => {
+                    blanks = 0;
+                    word.push(c);
+                }
+            }
+        }
+        if !word.is_empty() {
+            words.push(word);
+        }
+        // Shortened in the help; any digest will do here.
+        let digest = "0".repeat(64);
+        words.into_iter().filter(|word| word != "…").map(|word| word.replace("3f9a…", &digest)).collect()
+    }
+}

@@ -1,1 +1,199 @@
-//! (in preparation)
+//! The client that trusts nobody it need not: it verifies everything the exchange says before it shows it, seals to it or
+//! signs it.
+//!
+//! What it starts from is small: the partner cards that officials confirmed and this machine pinned. From them follow key
+//! cards, from key cards every signature. The exchange is believed about routing only: what exists, who is in what, what time
+//! it is there. Nothing here prints; the command line does.
+
+pub mod api;
+pub mod calls;
+pub mod decisions;
+pub mod directory;
+pub mod error;
+pub mod media;
+pub mod opening;
+pub mod profile;
+pub mod progress;
+pub mod proposals;
+pub mod ranking;
+pub mod records;
+pub mod reviews;
+pub mod signing;
+pub mod transport;
+pub mod uploads;
+pub mod vaults;
+pub mod verify;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::{ClientError, ExitClass, Result};
+pub use profile::{Home, Profile};
+pub use progress::{NoProgress, Progress, Step};
+
+use crate::{
+    domain::{
+        ambient::{Clock, Rng, SystemClock, SystemRng},
+        id::{MemberId, VaultId},
+    },
+    sealing::{
+        identity::{Keyring, Prompt},
+        jws::SigningKey,
+        vault::VaultSecret,
+    },
+};
+use api::Api;
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    sync::{Arc, Mutex, OnceLock},
+};
+use tokio::sync::OnceCell;
+use transport::Transport;
+use zeroize::Zeroizing;
+
+/// The time and randomness that the client works with.
+#[derive(Debug, Clone)]
+pub struct Ambient {
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+}
+
+impl Ambient {
+    /// The machine's own.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), rng: Arc::new(SystemRng) }
+    }
+}
+
+/// One member's way to one exchange. Cheap to clone; clones share what was verified so far.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    home: Home,
+    profile: Profile,
+    ambient: Ambient,
+    api: Api,
+    load_keyring: Box<dyn Fn() -> Result<Keyring> + Send + Sync>,
+    keyring: OnceCell<Arc<Keyring>>,
+    signing_key: OnceLock<Arc<SigningKey>>,
+    member: OnceCell<MemberId>,
+    directory: directory::Cache,
+    vaults: Mutex<HashMap<VaultId, Arc<VaultSecret>>>,
+}
+
+impl Client {
+    /// A client for a profile. Reads the certificate and its key now, identities only when something is to be opened:
+    /// `prompt` is asked for passphrases then, once.
+    pub fn new(home: Home, profile: Profile, prompt: impl Prompt, ambient: Ambient) -> Result<Self> {
+        let transport = Transport::new(&profile, ambient.clone())?;
+        let paths = profile.identities.clone();
+        let load_keyring = move || {
+            if paths.is_empty() {
+                return Err(ClientError::usage(
+                    "the profile names no identity, so nothing can be opened",
+                    "make one with `entente keys new` and add it to the profile",
+                ));
+            }
+            let mut keyring = Keyring::new();
+            for path in &paths {
+                keyring.add(Keyring::load(path, &prompt)?);
+            }
+            Ok(keyring)
+        };
+        Ok(Self(Arc::new(Inner {
+            home,
+            profile,
+            ambient,
+            api: Api::new(transport),
+            load_keyring: Box::new(load_keyring),
+            keyring: OnceCell::new(),
+            signing_key: OnceLock::new(),
+            member: OnceCell::new(),
+            directory: directory::Cache::default(),
+            vaults: Mutex::default(),
+        })))
+    }
+
+    /// The routes of the exchange, as they are: what they answer is not verified yet.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.0.api
+    }
+
+    /// The folder with profiles, pins and records.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.0.home
+    }
+
+    /// The profile in use.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.0.profile
+    }
+
+    /// The instant by this machine's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.ambient.clock.now()
+    }
+
+    /// Who the caller is: the member of the profile, or whom the exchange takes the certificate for.
+    pub async fn member_id(&self) -> Result<MemberId> {
+        let member = self.0.member.get_or_try_init(|| async {
+            if let Some(member) = &self.profile().member {
+                return Ok(member.clone());
+            }
+            self.api().me().await?.member.ok_or_else(|| {
+                ClientError::usage(
+                    "no key card is published for this certificate",
+                    "ask your partner's registrar to publish one; then `entente profile show` names you",
+                )
+            })
+        });
+        member.await.cloned()
+    }
+
+    /// The key that statements are signed with: that of the profile's certificate.
+    pub fn signing_key(&self) -> Result<Arc<SigningKey>> {
+        if let Some(key) = self.0.signing_key.get() {
+            return Ok(key.clone());
+        }
+        let profile = self.profile();
+        let read = |path: &std::path::Path| fs::read(path).map_err(|error| ClientError::io("read", path, &error));
+        let (key, certificate) = (Zeroizing::new(read(&profile.private_key)?), read(&profile.certificate)?);
+        let key = SigningKey::from_pem(&key, &certificate).map_err(|error| {
+            ClientError::local(error.to_string(), "check `certificate` and `private_key` of the profile")
+        })?;
+        Ok(self.0.signing_key.get_or_init(|| Arc::new(key)).clone())
+    }
+
+    /// The identities of the profile, loaded on first use.
+    pub async fn keyring(&self) -> Result<Arc<Keyring>> {
+        let client = self.clone();
+        let load = || blocking(move || (client.0.load_keyring)().map(Arc::new));
+        self.0.keyring.get_or_try_init(load).await.cloned()
+    }
+
+    fn ambient(&self) -> &Ambient {
+        &self.0.ambient
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("profile", &self.0.profile).finish_non_exhaustive()
+    }
+}
+
+/// Runs work that takes its time (cryptography, files, a person at a prompt) away from the network's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(ClientError::local(format!("a task ended early: {error}"), "try again")),
+    }
+}

@@ -11,6 +11,7 @@ pub mod member;
 pub mod proposal;
 pub mod refusal;
 pub mod review;
+pub mod vault;
 
 pub use refusal::Refusal;
 

@@ -392,5 +392,4 @@ fn instant(time: ASN1Time) -> Result<Timestamp, AnchorFault> {
 }
 
 #[cfg(test)]
-#[path = "anchor_tests.rs"]
 mod tests;

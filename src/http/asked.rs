@@ -44,6 +44,7 @@ pub(super) struct FirstChange<T> {
     pub(super) peer: directory::Peer,
     /// None while no key card names the certificate.
     pub(super) asked: Option<Asked>,
+    pub(super) idempotency: Idempotency,
     pub(super) body: T,
 }
 
@@ -94,10 +95,12 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
             let principal = directory::identify(api, &peer).await?;
             let conditions = Conditions::read(&parts.headers)?;
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
-            Ok::<_, Fault>((principal.map(|principal| conditions.asked(principal, &parts, &bytes)), body))
+            let idempotency = conditions.idempotency(&parts, &bytes);
+            let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes));
+            Ok::<_, Fault>((asked, idempotency, body))
         };
-        let (asked, body) = read.await.map_err(IntoResponse::into_response)?;
-        Ok(Self { peer, asked, body })
+        let (asked, idempotency, body) = read.await.map_err(IntoResponse::into_response)?;
+        Ok(Self { peer, asked, idempotency, body })
     }
 }
 
@@ -146,13 +149,17 @@ impl Conditions {
 
     /// The request of this principal; `said` is its body, or whatever stands for it.
     pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8]) -> Asked {
+        let idempotency = Some(self.idempotency(parts, said));
+        Asked { principal, idempotency, if_match: self.if_match }
+    }
+
+    /// What makes this request recognisable when it is sent again.
+    fn idempotency(&self, parts: &Parts, said: &[u8]) -> Idempotency {
         let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
         // No part can hold a line feed, so no two requests look alike.
-        let Self { key, if_match } = self;
-        let tag = if_match.as_deref().unwrap_or_default();
+        let tag = self.if_match.as_deref().unwrap_or_default();
         let request = format!("{}\n{address}\n{tag}\n{}", parts.method, Sha256::of(said));
-        let idempotency = Idempotency { key, request_sha256: Sha256::of(request.as_bytes()) };
-        Asked { principal, idempotency: Some(idempotency), if_match }
+        Idempotency { key: self.key.clone(), request_sha256: Sha256::of(request.as_bytes()) }
     }
 }
 

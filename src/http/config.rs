@@ -480,5 +480,4 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

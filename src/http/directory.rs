@@ -51,8 +51,7 @@ pub(super) async fn show_member(State(api): State<Api>, caller: Caller, at: At) 
 
 /// Publishes a member's key card, signed by a registrar of the member's partner.
 ///
-/// A registrar without a key card publishes its own first; nobody else does anything before theirs is published. That first card
-/// is not remembered under its `Idempotency-Key`, but sent again it is refused for its serial and changes nothing.
+/// A registrar without a key card publishes its own first; nobody else does anything before theirs is published.
 #[utoipa::path(put, path = "/v1/members/{member}/key-card", tag = "directory", request_body = PublishKeyCard,
     responses((status = 200, body = Member)))]
 pub(super) async fn publish_key_card(
@@ -60,6 +59,6 @@ pub(super) async fn publish_key_card(
     at: At,
     change: FirstChange<PublishKeyCard>,
 ) -> Result<Answer> {
-    let FirstChange { peer, asked, body } = change;
-    directory::publish_key_card(&api, asked.as_ref(), &peer, &at.id("member")?, &body).await
+    let FirstChange { peer, asked, idempotency, body } = change;
+    directory::publish_key_card(&api, asked.as_ref(), &idempotency, &peer, &at.id("member")?, &body).await
 }

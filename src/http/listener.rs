@@ -8,7 +8,7 @@ use super::{
     config::Limits,
     logging::{RequestIds, observe},
     metrics,
-    pace::{Overrun, Pace, PacedIo, RequestBody, ResponseBody},
+    pace::{Overrun, Pace, PacedIo, RequestBody, ResponseBody, linger},
     peer::Peer,
     places::Places,
     refusal::EdgeRefusal,
@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
@@ -182,15 +182,15 @@ impl Server {
         let pace = Pace::new(false, retire.child_token());
         let _place = self.handshakes.take(None, &pace)?;
         let (config, witness) = tls.for_handshake();
-        let shaking = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(tcp));
-        let stream = tokio::select! {
+        let shaking = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(tcp).into_fallible());
+        let shaken = tokio::select! {
             shaken = shaking => shaken,
             () = pace.retired().cancelled() => {
                 metrics::handshake("displaced");
                 return None;
             }
         };
-        let refused = match (stream, witness.judged()) {
+        let (reason, tcp) = match (shaken, witness.judged()) {
             (Ok(Ok(stream)), Some(Ok(identity))) => {
                 metrics::handshake("ok");
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
@@ -198,18 +198,26 @@ impl Server {
                 let peer = Peer::new(identity.clone(), intermediates, witness.generation(), address);
                 return Some((stream, peer));
             }
-            (_, Some(Err(refusal))) => {
+            (Ok(Err((_, tcp))), Some(Err(refusal))) => {
                 // The operator of the host can help the partner with this, so it is told in full.
                 tracing::info!(%address, reason = refusal.slug(), %refusal, "a certificate was refused");
-                refusal.slug()
+                (refusal.slug(), Some(tcp))
             }
-            (Err(_), _) => "timeout",
-            (Ok(Err(error)), _) => handshake_fault(&error),
+            (Ok(Err((error, tcp))), _) => (handshake_fault(&error), Some(tcp)),
+            (Err(_), _) => ("timeout", None),
             // INVARIANT: no connection without an identity that its own handshake proved.
-            (Ok(Ok(_)), None) => "no-certificate",
+            (Ok(Ok(_)), _) => ("no-certificate", None),
         };
-        tracing::debug!(%address, reason = refused, "a handshake failed");
-        metrics::handshake(refused);
+        tracing::debug!(%address, reason, "a handshake failed");
+        metrics::handshake(reason);
+        if let Some(mut tcp) = tcp {
+            // rustls has sent the alert that says why; let it arrive.
+            let _ = tcp.shutdown().await;
+            tokio::select! {
+                () = linger(&mut tcp) => {}
+                () = pace.retired().cancelled() => {}
+            }
+        }
         None
     }
 
@@ -372,5 +380,4 @@ fn handshake_fault(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 #[cfg(feature = "client")]
-#[path = "listener_tests.rs"]
 mod tests;

@@ -11,14 +11,14 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,8 @@ pub(super) struct Pace {
     /// When a piece of a body last moved, either way, or a request was opened.
     moved_at: AtomicU64,
     requests: AtomicU64,
+    /// HTTP/1: an answer went out before its request's body was read to the end.
+    body_left: AtomicBool,
     retire: CancellationToken,
 }
 
@@ -57,6 +59,7 @@ impl Pace {
             head_since: AtomicU64::new(0),
             moved_at: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            body_left: AtomicBool::new(false),
             retire,
         })
     }
@@ -129,16 +132,30 @@ impl Drop for OpenRequest {
     }
 }
 
-/// A stream that notes when bytes arrive.
+/// A stream that notes when bytes arrive, and closes so that the last answer is not lost.
 #[derive(Debug)]
 pub(super) struct PacedIo<T> {
     inner: T,
     pace: Arc<Pace>,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// For a client to notice that its answer has come and stop sending.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Reads and discards what still comes until the other side closes or `LINGER` is over.
+///
+/// A socket closed with bytes unread is reset, and a reset may overtake what was sent last: the alert that says why a
+/// certificate is refused, or the answer that says why an upload is.
+pub(super) async fn linger<T: AsyncRead + Unpin>(stream: &mut T) {
+    let mut sink = [0; 8192];
+    let discard = async { while let Ok(1..) = stream.read(&mut sink).await {} };
+    let _ = timeout(LINGER, discard).await;
 }
 
 impl<T> PacedIo<T> {
     pub(super) fn new(inner: T, pace: Arc<Pace>) -> Self {
-        Self { inner, pace }
+        Self { inner, pace, linger: None }
     }
 }
 
@@ -153,7 +170,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for PacedIo<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
@@ -163,7 +180,24 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            if !this.pace.body_left.load(Ordering::Acquire) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // The other half of `linger`, in the form hyper asks for.
+        let over = this.linger.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + LINGER)));
+        let mut sink = [0; 8192];
+        while over.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut sink);
+            match ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(
@@ -210,15 +244,25 @@ pub(super) struct RequestBody<B> {
     per_byte: Duration,
     longest_wait: Duration,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    ended: bool,
 }
 
-impl<B> RequestBody<B> {
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        if !self.ended && self.pace.watches_heads {
+            self.pace.body_left.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl<B: Body> RequestBody<B> {
     pub(super) fn new(inner: B, pace: Arc<Pace>, limits: &Limits) -> Self {
         let per_byte = match limits.upload_bytes_per_second {
             0 => Duration::from_secs(1),
             rate => Duration::from_nanos(1_000_000_000 / rate),
         };
-        Self { inner, pace, allowance: limits.idle, per_byte, longest_wait: limits.idle, waiting: None }
+        let ended = inner.is_end_stream();
+        Self { inner, pace, allowance: limits.idle, per_byte, longest_wait: limits.idle, waiting: None, ended }
     }
 }
 
@@ -246,6 +290,7 @@ where
                     this.pace.mark(&this.pace.moved_at);
                     metrics::received(bytes);
                 }
+                this.ended = frame.is_none() || this.inner.is_end_stream();
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => {

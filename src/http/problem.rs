@@ -141,6 +141,9 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::Hidden => return Problem::not_found(),
         ServiceError::Denied(_) => Kind::Denied,
         ServiceError::Refused(refusal) => refusal.into(),
+        ServiceError::Lines(faults) => {
+            return Problem { faults: faults.clone(), ..Problem::new(Kind::LinesRefused, error.to_string()) };
+        }
         ServiceError::Malformed(_) => Kind::Malformed,
         ServiceError::NotSealed(_) => Kind::NotSealed,
         ServiceError::NotAsAnnounced(_) => Kind::DigestMismatch,

@@ -533,5 +533,4 @@ pub(super) fn unix(now: Timestamp) -> UnixTime {
 
 #[cfg(test)]
 #[cfg(feature = "client")]
-#[path = "trust_tests.rs"]
 mod tests;

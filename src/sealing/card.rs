@@ -7,10 +7,10 @@
 use super::{
     canonical, jws, recipient,
     statement::{Signed, Statement, StatementError, invalid, verify_signed},
-    text::{self, words},
 };
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use crate::domain::member::PartnerRole;
+pub use crate::domain::vault::CardStatus;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -22,22 +22,11 @@ const MAX_REGISTRARS: usize = 16;
 const MAX_KEYS: usize = 16;
 const MAX_NAME: usize = 200;
 
-words! {
-    /// Whether a key card stands.
-    CardStatus as "a card status: `active` or `revoked`" {
-        /// The keys may be used.
-        Active = "active",
-        /// The keys must not be used any more.
-        Revoked = "revoked",
-    }
-}
-
 /// A partner as its officials state it. Pinned by [`PartnerCard::fingerprint`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartnerCard {
     /// The partner's code.
-    #[serde(with = "text")]
     pub code: PartnerCode,
     /// The name people know it by.
     pub name: String,
@@ -46,7 +35,6 @@ pub struct PartnerCard {
     /// Its trust anchors: CA certificates in PEM, each as [`normal_pem`] writes it.
     pub anchors: Vec<String>,
     /// SHA-256 of its registrars' `SubjectPublicKeyInfo`.
-    #[serde(with = "text::set")]
     pub registrars: BTreeSet<Sha256>,
 }
 
@@ -113,7 +101,6 @@ impl PartnerCard {
 #[serde(deny_unknown_fields)]
 pub struct KeyCard {
     /// Whose keys these are.
-    #[serde(with = "text")]
     pub member: MemberId,
     /// The person's or system's name.
     pub name: String,
@@ -124,7 +111,6 @@ pub struct KeyCard {
     /// age recipients; whatever is wrapped to the member is wrapped to each of them.
     pub recipients: Vec<String>,
     /// SHA-256 of the `SubjectPublicKeyInfo` of each key the member signs and connects with.
-    #[serde(with = "text::vec")]
     pub certificates: Vec<Sha256>,
     /// Grows with each card of the member, from 1.
     pub serial: u64,

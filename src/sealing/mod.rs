@@ -14,7 +14,6 @@ pub mod header;
 pub mod jws;
 pub mod recipient;
 pub mod statement;
-pub mod text;
 
 #[cfg(feature = "client")]
 pub mod identity;

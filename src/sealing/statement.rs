@@ -8,17 +8,18 @@ use super::{
     canonical::{self, CanonicalError, MAX_SAFE_INTEGER},
     jws::{self, JwsError, SigningKey},
     recipient::{self, RecipientError},
-    text::{self, words},
 };
-use crate::domain::decision::Outcome;
-use crate::domain::id::{CallId, IdError, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId};
+pub use crate::domain::vault::{VaultKind, WrapTarget};
+use crate::domain::{
+    decision::Outcome,
+    id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    str::FromStr,
 };
 
 const MAX_PARTIES: usize = 32;
@@ -138,43 +139,23 @@ pub fn verify_signed<T: Statement>(jws: &str) -> Result<Signed<T>, StatementErro
     Ok(Signed { statement, signer_spki: verified.spki_sha256, payload_sha256, jws: jws.to_owned() })
 }
 
-words! {
-    /// Who a vault's content is for.
-    VaultKind as "a vault kind: `call`, `panel`, `staff`, `parties` or `deliberation`" {
-        /// The opening key of a call, wrapped to its officers.
-        Call = "call",
-        /// A proposal's documents for its parties and the evaluators.
-        Panel = "panel",
-        /// A party's restricted documents: hidden from the counterpart and the evaluators.
-        Staff = "staff",
-        /// Letters to the parties; never for reviewers.
-        Parties = "parties",
-        /// Reviews and discussion of a proposal; never for its parties.
-        Deliberation = "deliberation",
-    }
-}
-
 /// The text of a call as published, and the vault that proposals are wrapped to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallPublication {
     /// The call.
-    #[serde(with = "text")]
     pub call: CallId,
     /// Version of the text, from 1.
     pub version: u32,
     /// The text itself: criteria, slots, deadlines, rules.
     pub text: Value,
     /// SHA-256 of the text's canonical JSON.
-    #[serde(with = "text")]
     pub text_sha256: Sha256,
     /// The call's opening vault.
-    #[serde(with = "text")]
     pub vault: VaultId,
     /// The vault's age recipient.
     pub recipient: String,
     /// The partner that hosts the call.
-    #[serde(with = "text")]
     pub host: PartnerCode,
 }
 
@@ -199,18 +180,16 @@ impl Statement for CallPublication {
 #[serde(deny_unknown_fields)]
 pub struct VaultStatement {
     /// The vault.
-    #[serde(with = "text")]
     pub vault: VaultId,
     /// Who its content is for.
     pub kind: VaultKind,
     /// The call it belongs to.
-    #[serde(with = "text")]
     pub call: CallId,
     /// The proposal it belongs to; every kind but `call` has one.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<ProposalId>,
     /// The party it belongs to; only `staff` has one.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<PartnerCode>,
     /// Its age recipient.
     pub recipient: String,
@@ -236,18 +215,15 @@ impl Statement for VaultStatement {
 #[serde(deny_unknown_fields)]
 pub struct ManifestDocument {
     /// The slot of the call it fills.
-    #[serde(with = "text")]
     pub slot: Slug,
     /// The party it belongs to, where each party hands in its own.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<PartnerCode>,
     /// The vault it is sealed to.
-    #[serde(with = "text")]
     pub vault: VaultId,
     /// That vault's age recipient.
     pub recipient: String,
     /// SHA-256 of the ciphertext.
-    #[serde(with = "text")]
     pub sha256: Sha256,
     /// Length of the ciphertext in bytes.
     pub size: u64,
@@ -260,18 +236,14 @@ pub struct ManifestDocument {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The call.
-    #[serde(with = "text")]
     pub call: CallId,
     /// The call text the parties saw.
-    #[serde(with = "text")]
     pub call_text_sha256: Sha256,
     /// The proposal.
-    #[serde(with = "text")]
     pub proposal: ProposalId,
     /// Version of the proposal, from 1.
     pub version: u32,
     /// The partners that own it jointly.
-    #[serde(with = "text::set")]
     pub parties: BTreeSet<PartnerCode>,
     /// Its documents, sorted by slot then party, each place once.
     pub documents: Vec<ManifestDocument>,
@@ -334,21 +306,16 @@ impl Statement for Manifest {
 #[serde(deny_unknown_fields)]
 pub struct ReviewStatement {
     /// The proposal.
-    #[serde(with = "text")]
     pub proposal: ProposalId,
     /// Digest of the manifest that was read.
-    #[serde(with = "text")]
     pub manifest_sha256: Sha256,
     /// The call text whose criteria were applied.
-    #[serde(with = "text")]
     pub call_text_sha256: Sha256,
     /// Who reviewed.
-    #[serde(with = "text")]
     pub reviewer: MemberId,
     /// Revision of the review, from 1.
     pub revision: u32,
     /// SHA-256 of the sealed review.
-    #[serde(with = "text")]
     pub sha256: Sha256,
 }
 
@@ -365,15 +332,12 @@ impl Statement for ReviewStatement {
 #[serde(deny_unknown_fields)]
 pub struct DecisionStatement {
     /// The proposal.
-    #[serde(with = "text")]
     pub proposal: ProposalId,
     /// Digest of the manifest decided upon.
-    #[serde(with = "text")]
     pub manifest_sha256: Sha256,
     /// What is decided.
     pub outcome: Outcome,
     /// The partner for which it is decided.
-    #[serde(with = "text")]
     pub partner: PartnerCode,
 }
 
@@ -390,13 +354,10 @@ impl Statement for DecisionStatement {
 #[serde(deny_unknown_fields)]
 pub struct LetterStatement {
     /// The proposal.
-    #[serde(with = "text")]
     pub proposal: ProposalId,
     /// Digest of the manifest it is about.
-    #[serde(with = "text")]
     pub manifest_sha256: Sha256,
     /// SHA-256 of the sealed letter.
-    #[serde(with = "text")]
     pub sha256: Sha256,
 }
 
@@ -408,47 +369,17 @@ impl Statement for LetterStatement {
     }
 }
 
-/// Whom a vault's identity is wrapped to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WrapTarget {
-    /// A member, by a recipient of their key card.
-    Member(MemberId),
-    /// Another vault.
-    Vault(VaultId),
-}
-
-impl fmt::Display for WrapTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Member(member) => member.fmt(f),
-            Self::Vault(vault) => vault.fmt(f),
-        }
-    }
-}
-
-impl FromStr for WrapTarget {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        // A partner code has capital letters only, so the two texts cannot meet.
-        if text.starts_with("vault_") { text.parse().map(Self::Vault) } else { text.parse().map(Self::Member) }
-    }
-}
-
 /// That somebody who holds a vault wrapped its identity to one more reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrapStatement {
     /// The vault whose identity is wrapped.
-    #[serde(with = "text")]
     pub vault: VaultId,
     /// Who can unwrap it now.
-    #[serde(with = "text")]
     pub to: WrapTarget,
     /// The age recipient it was wrapped to.
     pub recipient: String,
     /// SHA-256 of the wrapped key, an age file.
-    #[serde(with = "text")]
     pub sha256: Sha256,
 }
 

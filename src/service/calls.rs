@@ -246,6 +246,10 @@ pub async fn grant(
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
+    if gains && is_party_to_visible(&mut act, id, member).await? {
+        let fault = "is a party of a proposal under this call".to_owned();
+        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
+    }
     let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
     if loses_office && call.facts.officers.len() == 1 {
         let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
@@ -387,6 +391,25 @@ async fn verified_publication(
     let text = text.to_domain()?;
     text.validate(&call.program.row.partners)?;
     Ok((publication, text))
+}
+
+/// Whether a member is party to a proposal under the call that the caller may know of. What is still being prepared stays
+/// unknown here; signing refuses parties that bear a role.
+async fn is_party_to_visible(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<bool> {
+    let (mut after, mut known) = (None, BTreeMap::new());
+    loop {
+        let page = state::proposals_page(&mut act.tx, Some(id), after, page::MAX_PAGE, &mut known, act.now).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        after = Some(last.row.id);
+        let policies = act.exchange.policies.load();
+        let is_party = |proposal: &state::ProposalState| {
+            proposal.facts.party_members.contains(member)
+                && policies.visible(&act.me, Resource::Proposal(&proposal.facts))
+        };
+        if page.iter().any(is_party) {
+            return Ok(true);
+        }
+    }
 }
 
 async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {

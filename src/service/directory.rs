@@ -1,7 +1,7 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Asked, Exchange, Idempotency, Principal, Result, ServiceError,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         statement::verify_signed,
     },
     storage::{
-        StoreError, Tx, entries,
+        StoreError, Tx, entries, idempotency,
         members::{self, MemberRow},
         partners::{self, PartnerRow},
     },
@@ -118,11 +118,12 @@ pub async fn show_member(exchange: &Exchange, principal: &Principal, id: &Member
 pub async fn publish_key_card(
     exchange: &Exchange,
     asked: Option<&Asked>,
+    idempotency: &Idempotency,
     peer: &Peer,
     id: &MemberId,
     body: &PublishKeyCard,
 ) -> Result<Answer> {
-    let Some(asked) = asked else { return publish_first(exchange, peer, id, body).await };
+    let Some(asked) = asked else { return publish_first(exchange, idempotency, peer, id, body).await };
     let mut act = Act::begin(exchange, asked).await?;
     let permit = act.authorize(Action::PublishKeyCard, Resource::Partner(id.partner()))?;
     if let Some(answer) = act.replayed().await? {
@@ -140,7 +141,13 @@ pub async fn publish_key_card(
     act.finish(Answer::json(200, &member(row))).await
 }
 
-async fn publish_first(exchange: &Exchange, peer: &Peer, id: &MemberId, body: &PublishKeyCard) -> Result<Answer> {
+async fn publish_first(
+    exchange: &Exchange,
+    idempotency: &Idempotency,
+    peer: &Peer,
+    id: &MemberId,
+    body: &PublishKeyCard,
+) -> Result<Answer> {
     let mut tx = exchange.db.write().await?;
     let now = exchange.clock.now();
     let (card, row) = verified_card(&mut tx, id, body).await?;
@@ -166,8 +173,12 @@ async fn publish_first(exchange: &Exchange, peer: &Peer, id: &MemberId, body: &P
     let readers = kind.readers(false);
     let entry = super::unit::new_entry(exchange, kind, readers, Subject::default(), Some(id.clone()), now, &payload);
     entries::append(&mut tx, &entry).await?;
+    // From here on the caller is a member; the same request again finds its answer.
+    let answer = Answer::json(200, &member(row));
+    let recorded = answer.recorded(idempotency.request_sha256, now);
+    idempotency::record(&mut tx, id, &idempotency.key, &recorded).await?;
     tx.commit().await?;
-    Ok(Answer::json(200, &member(row)))
+    Ok(answer)
 }
 
 async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Result<(KeyCard, MemberRow)> {

@@ -15,6 +15,7 @@ use crate::{
         entry::EntryKind,
         id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug},
         proposal::{Listed, Status, check_document},
+        vault::VaultKind,
     },
     policy::{Action, Resource},
     sealing::header::HeaderCheck,
@@ -123,8 +124,11 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, slot: &S
     act.finish(Answer::done()).await
 }
 
-/// The documents of a proposal that the caller may fetch: for its parties the working set, for everybody else what the
-/// standing version names.
+/// The documents of a proposal: for its parties the working set, for everybody else those of the standing version that
+/// they may fetch.
+///
+/// Each party sees that the other's restricted documents are there, since the manifest that both sign names them by digest
+/// and size; fetching one is another matter.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Document>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -136,8 +140,8 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
         let manifest = manifests::standing(&mut view.tx, &proposal).await?;
         rows.retain(|row| manifest.as_ref().is_some_and(|manifest| manifests::names(manifest, row)));
+        rows.retain(|row| may_fetch(&view, &proposal, row));
     }
-    rows.retain(|row| may_fetch(&view, &proposal, row));
     Ok(Page { items: rows.into_iter().map(answer).collect(), next: None })
 }
 
@@ -192,7 +196,7 @@ async fn admit(act: &mut Act<'_>, announced: &Announced) -> Result<Place> {
     if announced.size > act.exchange.document_limit {
         return Err(ServiceError::TooLarge { limit: act.exchange.document_limit });
     }
-    let kind = if party.is_some() { "staff" } else { "panel" };
+    let kind = if party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
     let found = vaults::of_proposal(&mut act.tx, announced.proposal).await?;
     let vault = found.into_iter().find(|vault| vault.kind == kind && vault.party == party);
     let vault = vault.ok_or_else(|| Refusal::ManifestMismatch {

@@ -13,6 +13,7 @@ use crate::{
         entry::EntryKind,
         id::{ProposalId, Sha256},
         proposal::{Listed, Status, Version, check_documents},
+        vault::VaultKind,
     },
     policy::{Action, Permit, Resource},
     sealing::statement::{Manifest, Signed},
@@ -46,6 +47,12 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     let deadline_at = proposal.limits.deadline_at;
     if act.now > deadline_at {
         return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    }
+    let roles = &proposal.call.row.roles;
+    if let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) {
+        let fault =
+            "bears a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
+        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
     }
     let signed = act.signed::<Manifest>(&body.manifest).await?;
     check_fits(&mut act, &proposal, &signed.statement).await?;
@@ -208,7 +215,7 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     let vaults = vaults::of_proposal(&mut act.tx, proposal.row.id).await?;
     let held = documents::of_proposal(&mut act.tx, proposal.row.id).await?;
     for document in &manifest.documents {
-        let kind = if document.party.is_some() { "staff" } else { "panel" };
+        let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
         let vault = vaults.iter().find(|vault| vault.kind == kind && vault.party == document.party);
         if vault.is_none_or(|vault| vault.id != document.vault || vault.recipient != document.recipient) {
             return mismatch("a document names another vault than the one of its slot");

@@ -27,6 +27,7 @@ use crate::{
     policy::Engine,
     sealing::statement::StatementError,
     storage::{Blobs, Db, StoreError, idempotency::Recorded},
+    wire::problem::LineFault,
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -113,6 +114,8 @@ pub enum ServiceError {
     PreconditionFailed { current: String },
     #[error("the key was first used for another request")]
     IdempotencyKeyReused,
+    #[error("{} lines cannot be done", .0.len())]
+    Lines(Vec<LineFault>),
     #[error("the cursor is not one of ours")]
     BadCursor,
     #[error(transparent)]

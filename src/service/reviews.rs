@@ -12,6 +12,7 @@ use crate::{
         call::Phase,
         entry::EntryKind,
         id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
+        vault::VaultKind,
     },
     policy::{Action, Resource},
     sealing::statement::ReviewStatement,
@@ -21,8 +22,8 @@ use crate::{
     },
     wire::{
         page::Page,
-        problem::{Kind, Problem},
-        review::{Assign, Assigned, AssignedLine, Assignment, DeclareConflict, Pair, Review, SubmitReview},
+        problem::{Kind, LineFault, Problem},
+        review::{Assign, Assigned, Assignment, DeclareConflict, Pair, Review, SubmitReview},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -103,30 +104,26 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     if body.assignments.is_empty() || body.assignments.len() > MAX_LINES {
         return Err(ServiceError::Malformed(format!("1 to {MAX_LINES} assignments at a time")));
     }
-    let mut lines = Vec::with_capacity(body.assignments.len());
-    for pair in &body.assignments {
+    let mut faults = Vec::new();
+    for (line, pair) in (1..).zip(&body.assignments) {
         let problem = match assign_one(&mut act, call, pair).await {
-            Ok(()) => None,
-            Err(ServiceError::Hidden) => Some(Problem::not_found()),
-            Err(ServiceError::Denied(detail)) => Some(Problem::new(Kind::Denied, detail)),
-            Err(ServiceError::Refused(refusal)) => Some(Problem::from(&refusal)),
+            Ok(()) => continue,
+            Err(ServiceError::Hidden) => Problem::not_found(),
+            Err(ServiceError::Denied(detail)) => Problem::new(Kind::Denied, detail),
+            Err(ServiceError::Refused(refusal)) => Problem::from(&refusal),
             Err(error) => return Err(error),
         };
-        lines.push(AssignedLine {
-            proposal: pair.proposal,
-            reviewer: pair.reviewer.clone(),
-            accepted: problem.is_none(),
-            problem: problem.as_ref().map(|problem| problem.slug().to_owned()),
-            detail: problem.map(|problem| problem.detail),
-        });
+        faults.push(LineFault { line, problem: problem.slug().to_owned(), detail: problem.detail });
     }
-    let accepted = lines.iter().all(|line| line.accepted);
-    let answer = Assigned { dry_run: body.dry_run, accepted, lines };
-    if body.dry_run || !accepted {
+    let accepted = u32::try_from(body.assignments.len() - faults.len()).expect("at most 5000 lines");
+    if body.dry_run {
         // The unit of work is dropped: what the lines above wrote never was.
-        return Ok(Answer::json(if accepted || body.dry_run { 200 } else { 422 }, &answer));
+        return Ok(Answer::json(200, &Assigned { dry_run: true, accepted, faults }));
     }
-    act.finish(Answer::json(200, &answer)).await
+    if !faults.is_empty() {
+        return Err(ServiceError::Lines(faults));
+    }
+    act.finish(Answer::json(200, &Assigned { dry_run: false, accepted, faults })).await
 }
 
 async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> {
@@ -141,6 +138,13 @@ async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> 
     need_review(&proposal)?;
     if proposal.facts.assigned.contains(&pair.reviewer) {
         return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
+    }
+    // Judged as if assigned already: some nations release to assigned reviewers only.
+    let mut then = proposal.facts.clone();
+    then.assigned.insert(pair.reviewer.clone());
+    if !act.exchange.policies.load().visible(&subject, Resource::Proposal(&then)) {
+        let fault = "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
+        return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
     }
     let now = act.now;
     reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, now).await?;
@@ -220,7 +224,7 @@ pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &S
         let fault = format!("it must say this proposal, call text and reviewer, revision {revision}, and these bytes");
         return Err(Refusal::Statement { fault }.into());
     }
-    if !vault_store::of_proposal(&mut act.tx, id).await?.iter().any(|vault| vault.kind == "deliberation") {
+    if !vault_store::of_proposal(&mut act.tx, id).await?.iter().any(|vault| vault.kind == VaultKind::Deliberation) {
         let fault = "an officer has not made the deliberation vault yet".to_owned();
         return Err(Refusal::WrapRefused { fault }.into());
     }
@@ -303,7 +307,7 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &s
     act.log(EntryKind::ReviewReopened, Subject::proposal(&proposal), &payload).await?;
     // The others' reviews close again until the own one is back in.
     for vault in vault_store::of_proposal(&mut act.tx, row.proposal).await? {
-        if vault.kind == "deliberation" {
+        if vault.kind == VaultKind::Deliberation {
             let deliberation = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
             vaults::remove_keys(&mut act, &deliberation, Subject::proposal(&proposal), vault.id, &row.reviewer).await?;
         }

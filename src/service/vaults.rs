@@ -43,9 +43,11 @@ pub async fn of_proposal(exchange: &Exchange, principal: &Principal, id: Proposa
     for vault in vaults::of_proposal(&mut act.tx, id).await? {
         let reads = reads(&act.me, exchange, &vault, &proposal)?;
         // A reviewer seals to the deliberation vault long before holding a key to it.
-        let seals =
-            vault.kind == "deliberation" && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
-        if !reads && !seals {
+        let seals = vault.kind == VaultKind::Deliberation
+            && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
+        // Each party signs for the other's restricted documents too, so it sees where they are sealed to, and no key.
+        let signs = vault.kind == VaultKind::Staff && proposal.facts.party_members.contains(&act.me.id);
+        if !reads && !seals && !signs {
             continue;
         }
         let keys = if reads { usable_keys(&mut act, &vault, &proposal.call).await? } else { Vec::new() };
@@ -88,7 +90,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
             let now = view.now;
             let Some(facts) = super::state::member(exchange, &mut view.tx, &member, now).await? else { continue };
             if reads(&facts, exchange, &vault, &proposal)? && needs_own_key(&vault, &proposal, &member) {
-                items.push(MissingKey { vault: vault.id, kind: vault.kind.clone(), holder: member });
+                items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member });
             }
         }
     }
@@ -162,7 +164,7 @@ pub(super) async fn verified(
     }
     Ok(VaultRow {
         id: vault,
-        kind: kind.to_string(),
+        kind,
         call,
         proposal,
         party,
@@ -278,15 +280,16 @@ pub(super) async fn remove_all_keys(
 fn reads(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
     let policies = exchange.policies.load();
     let facts = &proposal.facts;
-    let outcome = match vault.kind.as_str() {
-        "panel" => policies.authorize(who, Action::Read, Resource::Proposal(facts)),
-        "parties" => policies.authorize(who, Action::ReadLetter, Resource::Proposal(facts)),
-        "deliberation" => policies.authorize(who, Action::ViewDeliberation, Resource::Proposal(facts)),
-        "staff" => {
+    let outcome = match vault.kind {
+        VaultKind::Panel => policies.authorize(who, Action::Read, Resource::Proposal(facts)),
+        VaultKind::Parties => policies.authorize(who, Action::ReadLetter, Resource::Proposal(facts)),
+        VaultKind::Deliberation => policies.authorize(who, Action::ViewDeliberation, Resource::Proposal(facts)),
+        VaultKind::Staff => {
             let owner = staff_owner(vault)?;
             policies.authorize(who, Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner })
         }
-        _ => return Err(StoreError::Corrupt { place: "kind".into(), expected: "a kind of vault".into() }.into()),
+        // A call's vault protects no content of its own, and no proposal has one.
+        VaultKind::Call => return Ok(false),
     };
     Ok(matches!(outcome, Outcome::Permitted(_)))
 }
@@ -298,7 +301,7 @@ fn may_wrap(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: 
 }
 
 fn wrap_action(vault: &VaultRow) -> Action {
-    if vault.kind == "deliberation" { Action::WrapDeliberation } else { Action::WrapKey }
+    if vault.kind == VaultKind::Deliberation { Action::WrapDeliberation } else { Action::WrapKey }
 }
 
 fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
@@ -318,7 +321,7 @@ fn candidates(proposal: &ProposalState) -> Vec<MemberId> {
 
 /// Officers open proposals through the call vault; everybody else needs a key of their own.
 fn needs_own_key(vault: &VaultRow, proposal: &ProposalState, member: &MemberId) -> bool {
-    vault.kind != "call" && !proposal.call.facts.officers.contains(member)
+    vault.kind != VaultKind::Call && !proposal.call.facts.officers.contains(member)
 }
 
 async fn usable_keys(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<Vec<WrappedKeyRow>> {

@@ -2,7 +2,10 @@
 
 use super::{Row, Sql, StoreError, Tx, WriteTx, args};
 use crate::{
-    domain::id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
+    domain::{
+        id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
+        vault::VaultKind,
+    },
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
@@ -11,8 +14,7 @@ use jiff::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultRow {
     pub id: VaultId,
-    /// `call`, `panel`, `staff`, `parties` or `deliberation`.
-    pub kind: String,
+    pub kind: VaultKind,
     pub call: CallId,
     pub proposal: Option<ProposalId>,
     pub party: Option<PartnerCode>,
@@ -103,7 +105,7 @@ pub async fn create(tx: &mut WriteTx, permit: &Permit, row: &VaultRow, now: Time
         args![
             row.id,
             place,
-            row.kind,
+            row.kind.as_str(),
             row.call,
             row.proposal,
             row.party,
@@ -155,7 +157,7 @@ fn covers(permit: &Permit, vault: &VaultRow) -> bool {
 fn read(row: &Row) -> Result<VaultRow, StoreError> {
     Ok(VaultRow {
         id: row.parse("vault_id")?,
-        kind: row.text("kind")?,
+        kind: row.parse("kind")?,
         call: row.parse("call_id")?,
         proposal: row.opt_parse("proposal_id")?,
         party: row.opt_parse("party")?,

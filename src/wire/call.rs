@@ -132,7 +132,7 @@ answer! {
     pub struct Call {
         pub id: CallId,
         pub program: ProgramId,
-        /// The partner whose officer signed the publication.
+        /// The partner that leads the program.
         pub lead: PartnerCode,
         pub phase: Phase,
         /// Counts up with each publication; 0 is a draft.

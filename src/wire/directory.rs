@@ -73,7 +73,7 @@ request! {
     pub struct CreateProgram {
         /// 1 to 200 bytes, seen by every participating partner.
         pub name: String,
-        /// The partner that leads it and whose officers sign its calls.
+        /// The partner that leads it.
         pub lead: PartnerCode,
         /// Participating partners; the lead is one of them.
         pub partners: BTreeSet<PartnerCode>,

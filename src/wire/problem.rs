@@ -109,6 +109,7 @@ catalogue! {
     NoDecision "no-decision" 409 "there is no decision" => "propose one with `entente decision sign`";
     DecisionOpen "decision-open" 409 "the decision is not final yet" => "get the missing signatures first";
     NotFunder "not-funder" 422 "your partner does not fund under this call" => "only deciders of the funding partners sign";
+    LinesRefused "lines-refused" 422 "some lines cannot be done, so none was" => "mend or leave out the lines named in `faults` and send the rest again";
     Exists "exists" 409 "it exists already" => "use the one that exists";
     // the exchange itself
     Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
@@ -129,6 +130,20 @@ pub struct Problem {
     pub detail: String,
     /// What to do next.
     pub remedy: String,
+    /// With `lines-refused`: what stood against which line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<LineFault>,
+}
+
+/// What stood against one line of a bulk request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct LineFault {
+    /// From 1.
+    pub line: u32,
+    /// Slug of the problem.
+    pub problem: String,
+    pub detail: String,
 }
 
 impl Problem {
@@ -141,6 +156,7 @@ impl Problem {
             status: kind.status(),
             detail: detail.into(),
             remedy: kind.remedy().to_owned(),
+            faults: Vec::new(),
         }
     }
 

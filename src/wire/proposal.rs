@@ -4,6 +4,7 @@ use super::{Time, answer, request};
 use crate::domain::{
     id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
     proposal::Status,
+    vault::VaultKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,8 +140,7 @@ answer! {
     /// A vault and who holds keys to it, as far as the caller may know.
     pub struct Vault {
         pub id: VaultId,
-        /// `call`, `panel`, `staff`, `parties` or `deliberation`.
-        pub kind: String,
+        pub kind: VaultKind,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub party: Option<PartnerCode>,
         pub recipient: String,
@@ -165,8 +165,7 @@ answer! {
     /// A member whom policy lets read what a vault protects, but who holds no key to it.
     pub struct MissingKey {
         pub vault: VaultId,
-        /// `panel`, `staff`, `parties` or `deliberation`.
-        pub kind: String,
+        pub kind: VaultKind,
         pub holder: MemberId,
     }
 }

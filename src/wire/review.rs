@@ -1,6 +1,6 @@
 //! Bodies about conflicts, assignments and sealed reviews.
 
-use super::{Time, answer, request};
+use super::{Time, answer, problem::LineFault, request};
 use crate::domain::{
     id::{MemberId, ProposalId, ReviewId, Sha256},
     member::ConflictGround,
@@ -39,24 +39,13 @@ request! {
 }
 
 answer! {
-    /// What a bulk assignment did or would do, line by line.
+    /// What a bulk assignment did, or found while trying.
     pub struct Assigned {
         pub dry_run: bool,
-        /// Whether every line can be done. When false nothing was done.
-        pub accepted: bool,
-        pub lines: Vec<AssignedLine>,
-    }
-
-    /// One line of a bulk assignment.
-    pub struct AssignedLine {
-        pub proposal: ProposalId,
-        pub reviewer: MemberId,
-        pub accepted: bool,
-        /// Slug of the problem that stands against it.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub problem: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub detail: Option<String>,
+        /// How many assignments were made, or could be.
+        pub accepted: u32,
+        /// With a dry run: what stands against which line. Without one, any fault refuses the whole as `lines-refused`.
+        pub faults: Vec<LineFault>,
     }
 
     /// Where a reviewer stands with a proposal.

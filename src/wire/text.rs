@@ -12,6 +12,7 @@ use crate::domain::{
     },
     member::{CallRole, ConflictGround, PartnerRole},
     proposal::Status,
+    vault::{CardStatus, VaultKind, WrapTarget},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -84,6 +85,9 @@ travels_as_text! {
     AmendmentEffect: "keeps",
     Status: "submitted",
     Outcome: "fund",
+    VaultKind: "panel",
+    CardStatus: "active",
+    WrapTarget: "ISR:avi.levi",
     EntryKind: "proposal.submitted",
 }
 

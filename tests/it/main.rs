@@ -4,7 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[cfg(feature = "client")]
+mod api_page;
+#[cfg(feature = "client")]
 mod api_smoke;
+mod architecture;
 mod blobs;
+mod generated;
 mod harness;
 mod store_facade;

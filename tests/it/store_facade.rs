@@ -430,10 +430,10 @@ async fn a_failing_migration_leaves_nothing(store: Store) {
 async fn entries_of_the_log_stay_as_they_are(store: Store) {
     migrate::run(&store.db, at(0)).await.unwrap();
     let mut tx = store.db.write().await.unwrap();
-    let insert = "INSERT INTO log_entries (position, recorded_at, entry) VALUES ($1, $2, $3)";
-    tx.execute(insert, args![0, at(1), b"entry".as_slice()]).await.unwrap();
+    let insert = "INSERT INTO log_entries (seq, at, kind, readers, payload, salt) VALUES (1, $1, 'k', 'r', '{}', $2)";
+    tx.execute(insert, args![at(1), b"salt".as_slice()]).await.unwrap();
     tx.commit().await.unwrap();
-    for change in ["UPDATE log_entries SET recorded_at = 5", "DELETE FROM log_entries"] {
+    for change in ["UPDATE log_entries SET at = 5", "DELETE FROM log_entries"] {
         assert_eq!(store.refusal(change, args![]).await, "log_entries_append_only");
     }
 }

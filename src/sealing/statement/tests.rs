@@ -7,6 +7,7 @@ use crate::sealing::{
     testing::{Change, Partner, signing_key},
 };
 use serde_json::json;
+use std::str::FromStr;
 
 const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";

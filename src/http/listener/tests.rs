@@ -369,7 +369,7 @@ async fn slow_body_gets_408_and_untaken_answer_is_cut() {
     .await;
     let mut slow = world.connect(&held).await;
     let (status, text) = ask(&mut slow, "POST /stream HTTP/1.1\r\nhost: l\r\ncontent-length: 10\r\n\r\nabc").await;
-    assert!(status == 408 && text.contains("urn:entente:problem:timeout"), "{text}");
+    assert!(status == 408 && text.contains("problem:timeout"), "{text}");
     let stalled = World::with_limits(vec![ca.of("ISR")], brief).await;
     let mut waits = stalled.connect(&held).await;
     waits.write_all(WAIT.as_bytes()).await.unwrap();
@@ -429,6 +429,27 @@ async fn oversize_header_and_body_are_refused() {
         |path: &str| format!("POST {path} HTTP/1.1\r\nhost: l\r\ncontent-length: 1001\r\n\r\n{}", "y".repeat(1001));
     assert_eq!(ask(&mut world.connect(&held).await, &body("/size")).await.0, 413);
     assert_eq!(ask(&mut world.connect(&held).await, &body("/stream")).await.0, 200, "documents stream");
+}
+
+#[tokio::test]
+async fn refusal_reaches_a_client_that_is_still_sending() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi");
+    let world = World::with_limits(vec![ca.of("ISR")], |limits| limits.body_bytes = 1000).await;
+    let mut stream = world.connect(&held).await;
+    let length = 20 << 20;
+    stream
+        .write_all(format!("POST /size HTTP/1.1\r\nhost: l\r\ncontent-length: {length}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    stream.write_all(&vec![7; length]).await.unwrap();
+    let text = String::from_utf8(closed(stream).await).unwrap();
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    let config = world.config(Some(&ca.member("KOR:min")), &[&TLS13], &[]);
+    let mut stranger = world.connect_by(config).await.unwrap();
+    stranger.write_all(WHO.as_bytes()).await.unwrap();
+    let error = stranger.read(&mut [0; 64]).await.unwrap_err();
+    assert!(error.to_string().contains("AccessDenied"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,155 @@
+//! `entente assignment`: who reviews what. Bulk assignments are all or nothing, with a dry run.
+
+mod file;
+
+use super::{
+    context::{Context, whole},
+    error::{CliError, Exit, Result, read_input},
+    table::Table,
+};
+use crate::{
+    client::Client,
+    domain::id::{CallId, MemberId, ProposalId},
+    wire::review::{Assign, Assigned, Assignment, Pair},
+};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Assign reviewers to proposals (officers)
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Assign reviewers to a proposal, all or none
+    #[command(after_help = "Examples:
+  entente assignment add prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace KOR:jiwoo
+  entente assignment add prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --dry-run
+
+Afterwards `entente key share` gives them the keys.")]
+    Add {
+        /// The proposal
+        proposal: ProposalId,
+        /// Reviewers of the call
+        #[arg(required = true)]
+        reviewer: Vec<MemberId>,
+        /// Only say what it would do
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Assign many at once from a CSV or JSON file, all or none
+    #[command(after_help = "Examples:
+  entente assignment load call_01J9ZQ4N6M8V7X5T3R2P1K0HGF assignments.csv --dry-run
+  entente assignment load call_01J9ZQ4N6M8V7X5T3R2P1K0HGF assignments.json
+
+CSV:   a header `proposal,reviewer` (or with `;`), then a line each
+JSON:  [{\"proposal\": \"prop_…\", \"reviewer\": \"GBR:grace\"}]")]
+    Load(Load),
+    /// List who is assigned and where they stand
+    #[command(after_help = "Examples:
+  entente assignment list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente assignment list --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    List(List),
+    /// Take an assignment back; the reviewer's keys go too
+    #[command(after_help = "Examples:\n  entente assignment remove prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace")]
+    Remove {
+        /// The proposal
+        proposal: ProposalId,
+        /// The reviewer
+        reviewer: MemberId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Load {
+    /// The call
+    call: CallId,
+    /// Its name ends in .csv or .json; `-` reads standard input
+    file: PathBuf,
+    /// Only say what it would do
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
+pub struct List {
+    /// The proposal
+    proposal: Option<ProposalId>,
+    /// Every proposal of this call that you may see
+    #[arg(long)]
+    call: Option<CallId>,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::Add { proposal, reviewer, dry_run } => {
+            let call = client.api().proposal(proposal).await?.call;
+            let assignments = reviewer.into_iter().map(|reviewer| Pair { proposal, reviewer }).collect();
+            assign(&client, context, call, Assign { assignments, dry_run }).await
+        }
+        Command::Load(Load { call, file, dry_run }) => {
+            let content = read_input(&file, 8 << 20)?;
+            let assignments = file::read(&content).map_err(|fault| {
+                CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
+            })?;
+            assign(&client, context, call, Assign { assignments, dry_run }).await
+        }
+        Command::List(List { proposal, call }) => list(&client, context, proposal, call).await,
+        Command::Remove { proposal, reviewer } => {
+            client.api().unassign(proposal, &reviewer).await?;
+            context.out.done(&format!("{reviewer} is not assigned to {proposal} any more"))
+        }
+    }
+}
+
+async fn assign(client: &Client, context: &Context, call: CallId, body: Assign) -> Result<()> {
+    let answer = client.api().assign(call, &body).await?;
+    let Assigned { dry_run, accepted, faults } = &answer;
+    context.out.answer(&answer, |screen| {
+        let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", if *dry_run { "POSSIBLE" } else { "ASSIGNED" }]);
+        for (at, Pair { proposal, reviewer }) in (1..).zip(&body.assignments) {
+            let fault = faults.iter().find(|fault| fault.line == at);
+            let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
+            table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
+        }
+        screen.table(&table, "no assignments");
+    })?;
+    if !faults.is_empty() {
+        let message = format!("{} of {} lines cannot be done", faults.len(), body.assignments.len());
+        let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
+        return Err(error.help("mend those lines: without a dry run it is all or nothing"));
+    }
+    if *dry_run {
+        context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));
+    } else {
+        context.out.note(&format!("give them the keys: entente key share --call {call}"));
+    }
+    Ok(())
+}
+
+async fn list(client: &Client, context: &Context, proposal: Option<ProposalId>, call: Option<CallId>) -> Result<()> {
+    let mut assignments: Vec<Assignment> = Vec::new();
+    if let Some(proposal) = proposal {
+        assignments = client.api().assignments(proposal).await?;
+    }
+    if let Some(call) = call {
+        for proposal in client.api().all_proposals(Some(call)).await? {
+            assignments.extend(client.api().assignments(proposal.id).await?);
+        }
+    }
+    let zone = context.zone()?;
+    context.out.answer(&whole(&assignments), |screen| {
+        let mut table = Table::new(["PROPOSAL", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]);
+        for line in &assignments {
+            let conflict = match line.conflict {
+                None => "not declared",
+                Some(true) => "CONFLICT",
+                Some(false) => "none",
+            };
+            let review = if line.has_reviewed { "in" } else { "missing" };
+            let at = zone.both(line.assigned_at.0);
+            table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, review]);
+        }
+        screen.table(&table, "nobody is assigned");
+    })
+}

@@ -1,0 +1,302 @@
+//! `entente call`: calls for proposals: draft, publish, amend, extend, cancel, roles and progress.
+
+mod file;
+mod show;
+
+pub(super) use file::value_of;
+
+use super::{
+    context::{Context, ListArgs, joined, reason, whole},
+    error::{CliError, Result},
+    key_card::instant_argument,
+    output::Style,
+    table::Table,
+};
+use crate::{
+    client::Client,
+    domain::{
+        call::{AmendmentEffect, Phase},
+        id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId},
+        member::CallRole,
+    },
+    wire::call::{Call, ExtendCall},
+};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// Run calls for proposals
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print a commented call file to fill in
+    #[command(after_help = "Examples:\n  entente call example > call.toml")]
+    Example,
+    /// Draft a call; you become its first officer
+    #[command(after_help = "Examples:
+  entente call example > call.toml
+  entente call draft --program prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml")]
+    Draft {
+        /// The program it runs under
+        #[arg(long)]
+        program: ProgramId,
+        /// The call, TOML or JSON; `-` is standard input
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Replace the text of a draft
+    #[command(after_help = "Examples:\n  entente call edit call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml")]
+    Edit {
+        /// The call
+        call: CallId,
+        /// The new text, TOML or JSON; `-` is standard input
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
+    #[command(after_help = "Examples:\n  entente call publish call_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+
+Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones
+when they are given the role).")]
+    Publish {
+        /// The call
+        call: CallId,
+    },
+    /// Amend a published call
+    #[command(after_help = "Examples:
+  entente call amend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml --reason 'typing error in section 2' --dry-run
+  entente call amend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml --reason 'typing error in section 2'
+
+A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again;
+clarifications, funders and the schedule leave it standing. `--dry-run` says which it is.")]
+    Amend(Amend),
+    /// Move the deadline later, for everybody, one partner or one proposal
+    #[command(after_help = "Examples:
+  entente call extend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
+  entente call extend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR")]
+    Extend(Extend),
+    /// Cancel a call for good
+    #[command(
+        after_help = "Examples:\n  entente call cancel call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'budget withdrawn'"
+    )]
+    Cancel {
+        /// The call
+        call: CallId,
+        /// Why; shown to every partner of the call
+        #[arg(long)]
+        reason: String,
+    },
+    /// List calls
+    #[command(after_help = "Examples:
+  entente call list
+  entente --json call list --all | jq -r '.items[] | select(.phase == \"open\") | .id'")]
+    List {
+        /// Under this program only
+        #[arg(long)]
+        program: Option<ProgramId>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Show a call, its publication verified: deadlines in UTC, your zone and each party's
+    #[command(after_help = "Examples:
+  entente call show call_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente call show call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --text")]
+    Show {
+        /// The call
+        call: CallId,
+        /// With the whole text
+        #[arg(long)]
+        text: bool,
+    },
+    /// Give and list roles in a call
+    #[command(subcommand)]
+    Role(RoleCommand),
+    /// Show how a call stands, counting what you may see
+    #[command(after_help = "Examples:\n  entente call progress call_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Progress {
+        /// The call
+        call: CallId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Amend {
+    /// The call
+    call: CallId,
+    /// The whole new text, TOML or JSON; `-` is standard input
+    #[arg(long)]
+    file: PathBuf,
+    /// Why; shown to every partner of the call
+    #[arg(long)]
+    reason: String,
+    /// Only say what it would do
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Extend {
+    /// The call
+    call: CallId,
+    /// The new deadline: RFC 3339 or `2026-04-01 17:00 Asia/Seoul`
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+    until: Timestamp,
+    /// Why; logged
+    #[arg(long)]
+    reason: String,
+    /// For proposals of this partner only
+    #[arg(long, conflicts_with = "proposal")]
+    partner: Option<PartnerCode>,
+    /// For this proposal only
+    #[arg(long)]
+    proposal: Option<ProposalId>,
+}
+
+/// Give and list roles in a call
+#[derive(Debug, Subcommand)]
+pub enum RoleCommand {
+    /// Set a member's roles; replaces those the member has
+    #[command(after_help = "Examples:
+  entente call role set call_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --role reviewer
+  entente call role set call_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:noa --role officer --role decider
+  entente call role set call_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --none")]
+    Set(RoleSet),
+    /// List who bears which role
+    #[command(after_help = "Examples:\n  entente call role list call_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    List {
+        /// The call
+        call: CallId,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("roles").required(true).args(["role", "none"]))]
+pub struct RoleSet {
+    /// The call
+    call: CallId,
+    /// The member
+    member: MemberId,
+    /// officer, reviewer, decider or observer; may stand several times
+    #[arg(long)]
+    role: Vec<CallRole>,
+    /// Take all roles away
+    #[arg(long)]
+    none: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    if let Command::Example = command {
+        return context.out.bytes(file::EXAMPLE.as_bytes());
+    }
+    let client = context.client()?;
+    match command {
+        Command::Example => Ok(()),
+        Command::Draft { program, file } => {
+            let call = client.draft_call(program, &file::read(&file)?).await?;
+            show::call(context, &call, false)?;
+            context
+                .out
+                .note(&format!("next: entente call role set {} MEMBER --role officer, then call publish", call.id));
+            Ok(())
+        }
+        Command::Edit { call, file } => {
+            let call = client.edit_call(call, &file::read(&file)?).await?;
+            show::call(context, &call, false)
+        }
+        Command::Publish { call } => {
+            let call = client.publish_call(call).await?;
+            show::call(context, &call, false)
+        }
+        Command::Amend(args) => amend(&args, &client, context).await,
+        Command::Extend(Extend { call, until, reason: why, partner, proposal }) => {
+            let body = ExtendCall { until: until.into(), reason: reason(&why)?.to_owned(), partner, proposal };
+            let call = client.api().extend_call(call, &body).await?;
+            show::call(context, &call, false)
+        }
+        Command::Cancel { call, reason: why } => {
+            let call = client.api().cancel_call(call, reason(&why)?).await?;
+            show::call(context, &call, false)
+        }
+        Command::List { program, list } => {
+            let calls = list.collect(async |paging| client.api().calls(program, &paging).await).await?;
+            show::list(context, &calls)?;
+            list.note_more(&context.out, &calls);
+            Ok(())
+        }
+        Command::Show { call, text } => show::call(context, &verified(&client, call).await?, text),
+        Command::Role(command) => role(command, &client, context).await,
+        Command::Progress { call } => {
+            let progress = client.api().call_progress(call).await?;
+            context.out.answer(&progress, |screen| {
+                let proposals = progress.proposals.iter().map(|(status, count)| format!("{count} {status}"));
+                let proposals: Vec<String> = proposals.collect();
+                screen.fields(&[
+                    ("phase", progress.phase.to_string()),
+                    ("proposals", if proposals.is_empty() { "none".to_owned() } else { proposals.join(", ") }),
+                    ("assignments", progress.assignments.to_string()),
+                    ("reviews", progress.reviews.to_string()),
+                    ("decided", progress.decided.to_string()),
+                ]);
+            })
+        }
+    }
+}
+
+/// A call: a draft as the exchange has it, anything published only once its publication verified.
+pub(super) async fn verified(client: &Client, id: CallId) -> Result<Call> {
+    let call = client.api().call(id).await?.body;
+    if call.phase == Phase::Draft {
+        return Ok(call);
+    }
+    Ok(client.call(id).await?.call.clone())
+}
+
+async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
+    let text = file::read(&args.file)?;
+    let amended = client.amend_call(args.call, &text, reason(&args.reason)?, args.dry_run).await?;
+    let voided = amended.voided;
+    context.out.answer(&amended, |screen| {
+        let done = if args.dry_run { "would publish" } else { "published" };
+        screen.line(&format!("{done} version {} of {}", amended.call.version, amended.call.id));
+        match amended.effect {
+            AmendmentEffect::Keeps => screen.styled(&[(Style::Green, "proposals handed in stand as they are")]),
+            AmendmentEffect::Resubmit => screen.styled(&[(
+                Style::Yellow,
+                &format!("proposals handed in are void until handed in again: {voided} that you may see"),
+            )]),
+        }
+    })?;
+    if args.dry_run {
+        context.out.note("dry run: nothing was done");
+    }
+    Ok(())
+}
+
+async fn role(command: RoleCommand, client: &Client, context: &Context) -> Result<()> {
+    match command {
+        RoleCommand::Set(RoleSet { call, member, role, none: _ }) => {
+            let roles: BTreeSet<CallRole> = role.into_iter().collect();
+            let holder = client.grant_roles(call, &member, &roles).await?;
+            context.out.answer(&holder, |screen| {
+                let roles = if holder.roles.is_empty() { "none".to_owned() } else { joined(&holder.roles) };
+                screen.fields(&[("member", holder.member.to_string()), ("roles", roles)]);
+            })
+        }
+        RoleCommand::List { call } => {
+            let holders = client.api().roles(call).await?;
+            context.out.answer(&whole(&holders), |screen| {
+                let mut table = Table::new(["MEMBER", "ROLES"]);
+                for holder in &holders {
+                    table.row([holder.member.to_string(), joined(&holder.roles)]);
+                }
+                screen.table(&table, "nobody bears a role");
+            })
+        }
+    }
+}
+
+impl From<crate::domain::Refusal> for CliError {
+    fn from(refusal: crate::domain::Refusal) -> Self {
+        crate::client::ClientError::from(refusal).into()
+    }
+}

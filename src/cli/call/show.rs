@@ -1,0 +1,112 @@
+//! How a call is shown: deadlines first, in UTC, in the reader's zone and in each party's.
+
+use crate::{
+    cli::{
+        context::{Context, joined},
+        error::Result,
+        output::Screen,
+        table::{Table, size},
+        time::{self, Zone},
+    },
+    domain::call::Audience,
+    wire::{
+        call::{Call, CallText},
+        page::Page,
+    },
+};
+
+/// Prints one call.
+///
+/// # Errors
+/// When standard output cannot be written, or the reader's zone is none.
+pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()> {
+    let (zone, now) = (context.zone()?, context.now());
+    let zones = context.zones_of(&call.text.eligible)?;
+    context.out.answer(call, |screen| {
+        let Call { text, .. } = call;
+        screen.fields(&[
+            ("call", call.id.to_string()),
+            ("title", text.title.clone()),
+            ("program", call.program.to_string()),
+            ("phase", call.phase.to_string()),
+            ("version", if call.version == 0 { "draft".to_owned() } else { call.version.to_string() }),
+            ("lead", call.lead.to_string()),
+            ("opens", zone.both(text.schedule.opens_at.0)),
+            ("deadline", zone.deadline(call.deadline_at.0, now, &zones)),
+            ("grace", time::span(text.schedule.grace_seconds.into())),
+            ("sealed until", zone.both(call.sealed_until.0)),
+            ("reviews due", zone.both(text.schedule.reviews_due_at.0)),
+            ("eligible", joined(&text.eligible)),
+            ("parties", parties(text)),
+            ("funders", joined(&text.funders)),
+            ("topics", joined(&text.topics)),
+            ("your roles", joined(&call.my_roles)),
+            ("text", call.text_sha256.to_string()),
+        ]);
+        criteria(screen, text);
+        slots(screen, text);
+        if with_text {
+            screen.heading("Text");
+            screen.paragraph(&text.text);
+        }
+    })
+}
+
+/// Prints calls, one a line.
+///
+/// # Errors
+/// When standard output cannot be written, or the reader's zone is none.
+pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
+    let (zone, now): (Zone, _) = (context.zone()?, context.now());
+    context.out.answer(calls, |screen| {
+        let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);
+        for call in &calls.items {
+            let (at, left) = (zone.both(call.deadline_at.0), time::left(call.deadline_at.0, now));
+            let roles = joined(&call.my_roles);
+            table.row([&*call.id.to_string(), &call.text.title, call.phase.as_str(), &at, &left, &roles]);
+        }
+        screen.table(&table, "no calls that you may see");
+    })
+}
+
+fn parties(text: &CallText) -> String {
+    let rule = &text.parties;
+    let count = if rule.at_least == rule.at_most {
+        rule.at_least.to_string()
+    } else {
+        format!("{} to {}", rule.at_least, rule.at_most)
+    };
+    let required = joined(&rule.required);
+    if required.is_empty() { count } else { format!("{count}, among them {required}") }
+}
+
+fn criteria(screen: &mut Screen, text: &CallText) {
+    screen.heading("Criteria");
+    let mut table = Table::new(["NAME", "TITLE", "MAX", "STEP", "WEIGHT", "THRESHOLD"]);
+    for criterion in &text.criteria {
+        let threshold = criterion.threshold.map(|n| n.to_string()).unwrap_or_default();
+        let numbers = [criterion.max.to_string(), criterion.step.to_string(), criterion.weight.to_string(), threshold];
+        table.row([criterion.name.to_string(), criterion.title.clone()].into_iter().chain(numbers));
+    }
+    screen.table(&table, "none");
+    if let Some(total) = text.total_threshold {
+        screen.line(&format!("least total: {total}"));
+    }
+}
+
+fn slots(screen: &mut Screen, text: &CallText) {
+    screen.heading("Documents");
+    // Slots as the rules see them: the summary is part of every call.
+    let Ok(rules) = text.to_domain() else { return screen.line("the text does not hold together") };
+    let mut table = Table::new(["SLOT", "TITLE", "REQUIRED", "FOR", "AT MOST", "MEDIA TYPES"]);
+    for slot in rules.all_slots() {
+        let required = if slot.required { "yes" } else { "no" };
+        let audience = match slot.audience {
+            Audience::Panel => "panel",
+            Audience::Staff => "staff only",
+        };
+        let bytes = size(slot.max_bytes);
+        table.row([slot.name.as_str(), &slot.title, required, audience, &bytes, &joined(&slot.media_types)]);
+    }
+    screen.table(&table, "none");
+}

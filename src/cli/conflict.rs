@@ -1,0 +1,69 @@
+//! `entente conflict`: declarations of interest. Whoever judges declares before anything opens.
+
+use super::{
+    context::{Context, reason},
+    error::Result,
+};
+use crate::domain::{
+    id::{MemberId, ProposalId},
+    member::ConflictGround,
+};
+use clap::{Args, Subcommand};
+
+/// Declare conflicts of interest, before anything opens
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Declare that you have a conflict of interest with a proposal, or that you have none
+    #[command(after_help = "Examples:
+  entente conflict declare prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --none
+  entente conflict declare prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --ground employment
+
+From a declared conflict on the proposal does not exist for you: no row, no count, no key. Only another officer of the
+call can lift it. The organisations concerned are in `entente proposal show`.")]
+    Declare(Declare),
+    /// Take a member's declared conflict off the record, as an officer; the member declares anew
+    #[command(after_help = "Examples:
+  entente conflict lift prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --reason 'mistook the company for its namesake'")]
+    Lift {
+        /// The proposal
+        proposal: ProposalId,
+        /// The member who declared it
+        member: MemberId,
+        /// Why; logged
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["none", "ground"]))]
+pub struct Declare {
+    /// The proposal
+    proposal: ProposalId,
+    /// You have no conflict
+    #[arg(long)]
+    none: bool,
+    /// You have one: employment, family, collaboration, financial, competition or other
+    #[arg(long)]
+    ground: Option<ConflictGround>,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::Declare(Declare { proposal, ground, none: _ }) => {
+            client.declare(proposal, ground).await?;
+            match ground {
+                None => context.out.done(&format!("declared that you have no conflict with {proposal}")),
+                Some(ground) => context
+                    .out
+                    .done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on")),
+            }
+        }
+        Command::Lift { proposal, member, reason: why } => {
+            client.api().lift_declaration(proposal, &member, reason(&why)?).await?;
+            context.out.done(&format!("the conflict of {member} is off the record; {member} declares anew"))
+        }
+    }
+}

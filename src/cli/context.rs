@@ -1,0 +1,204 @@
+//! What every command is given: where to print, which member to be, whose clock to trust.
+
+use super::{
+    error::{CliError, Result},
+    output::Out,
+    progress::{Interrupted, Meter},
+    prompt::Keyboard,
+    time::Zone,
+};
+use crate::{
+    client::{Ambient, Client, Home, Progress, api::Paging},
+    domain::id::PartnerCode,
+    wire::page::{MAX_PAGE, Page},
+};
+use clap::Args;
+use jiff::Timestamp;
+use std::{path::PathBuf, sync::Arc};
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// Act as the member of this profile
+    #[arg(long, global = true, env = "ENTENTE_PROFILE", value_name = "NAME", help_heading = "Global options")]
+    pub profile: Option<String>,
+    /// Folder with profiles, pinned partners and drafts [default: ~/.config/entente]
+    #[arg(long, global = true, env = "ENTENTE_HOME", value_name = "DIR", help_heading = "Global options")]
+    pub home: Option<PathBuf>,
+    /// Show times in this IANA zone besides UTC [default: the profile's, else your partner's]
+    #[arg(long, global = true, env = "ENTENTE_ZONE", value_name = "ZONE", help_heading = "Global options")]
+    pub zone: Option<String>,
+    /// File whose first line is the passphrase of your identity, for scripts
+    #[arg(long, global = true, env = "ENTENTE_PASSPHRASE_FILE", value_name = "FILE", help_heading = "Global options")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Print JSON: answers on standard output, problems and progress on standard error
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Print answers only: no notes, no progress
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+}
+
+/// What a command works with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub out: Out,
+    pub global: Global,
+    pub ambient: Ambient,
+    pub interrupted: Arc<Interrupted>,
+}
+
+impl Context {
+    /// The context of a command on this machine.
+    pub fn new(out: Out, global: Global) -> Self {
+        Self { out, global, ambient: Ambient::system(), interrupted: Arc::default() }
+    }
+
+    /// The member's folder.
+    pub fn home(&self) -> Result<Home> {
+        Ok(Home::locate(self.global.home.as_deref())?)
+    }
+
+    /// Whom to ask for passphrases.
+    pub fn keyboard(&self) -> Keyboard {
+        Keyboard::new(self.global.passphrase_file.clone())
+    }
+
+    /// The way to the exchange as the member of the chosen profile.
+    pub fn client(&self) -> Result<Client> {
+        let home = self.home()?;
+        let profile = home.profile(self.global.profile.as_deref())?;
+        Ok(Client::new(home, profile, self.keyboard(), self.ambient.clone())?)
+    }
+
+    /// The instant by this machine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.ambient.clock.now()
+    }
+
+    /// The reader's zone: what was asked for, the profile's, that of the reader's partner, else UTC.
+    pub fn zone(&self) -> Result<Zone> {
+        if let Some(name) = &self.global.zone {
+            return Zone::named(name);
+        }
+        let home = self.home()?;
+        let Ok(profile) = home.profile(self.global.profile.as_deref()) else { return Ok(Zone::utc()) };
+        if let Some(name) = &profile.zone {
+            return Zone::named(name);
+        }
+        let pinned = match &profile.member {
+            Some(member) => home.pinned(member.partner())?,
+            None => None,
+        };
+        pinned.map_or(Ok(Zone::utc()), |pinned| Zone::named(&pinned.card.zone))
+    }
+
+    /// The zones of partners, from their pinned cards; partners that are not pinned are left out.
+    pub fn zones_of<'a>(
+        &self,
+        partners: impl IntoIterator<Item = &'a PartnerCode>,
+    ) -> Result<Vec<(PartnerCode, String)>> {
+        let home = self.home()?;
+        let mut zones = Vec::new();
+        for partner in partners {
+            if let Some(pinned) = home.pinned(partner)? {
+                zones.push((partner.clone(), pinned.card.zone));
+            }
+        }
+        Ok(zones)
+    }
+
+    /// Shows the progress of a file.
+    pub fn meter(&self, label: impl Into<String>) -> Arc<dyn Progress> {
+        Arc::new(Meter::new(&self.out, label, &self.interrupted))
+    }
+}
+
+/// How much of a list to fetch.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Stop after this many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Fetch everything
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+    /// Go on after an earlier list, from its `next`
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+}
+
+impl ListArgs {
+    /// Fetches page after page until there is enough.
+    pub async fn collect<T>(&self, fetch: impl AsyncFn(Paging) -> crate::client::Result<Page<T>>) -> Result<Page<T>> {
+        let mut list = Page { items: Vec::new(), next: self.cursor.clone() };
+        loop {
+            let had = u32::try_from(list.items.len()).unwrap_or(u32::MAX);
+            let missing = if self.all { MAX_PAGE } else { self.limit.saturating_sub(had).min(MAX_PAGE) };
+            if missing == 0 {
+                return Ok(list);
+            }
+            let page = fetch(Paging { cursor: list.next.take(), limit: Some(missing) }).await?;
+            list.items.extend(page.items);
+            list.next = page.next;
+            if list.next.is_none() {
+                return Ok(list);
+            }
+        }
+    }
+
+    /// Says how to go on when there is more.
+    pub fn note_more<T>(&self, out: &Out, list: &Page<T>) {
+        if list.next.is_some() {
+            out.note(&format!("there is more; see it with `--all` or `--limit {}`", self.limit.saturating_mul(10)));
+        }
+    }
+}
+
+/// A whole list in the shape of a page.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Whole<'a, T> {
+    items: &'a [T],
+}
+
+/// A whole list in the shape of a page.
+pub(super) fn whole<T>(items: &[T]) -> Whole<'_, T> {
+    Whole { items }
+}
+
+/// Words of a set, for a cell or a field.
+pub(super) fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Text or a usage error: reasons are needed where they are asked for.
+pub(super) fn reason(text: &str) -> Result<&str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(CliError::usage("the reason is empty").help("say why; it is logged and shown to those concerned"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn fetch(list: &ListArgs) -> Page<u32> {
+        let pages = async |paging: Paging| {
+            let from: u32 = paging.cursor.map_or(0, |cursor| cursor.parse().unwrap());
+            let upto = (from + paging.limit.unwrap().min(3)).min(7);
+            Ok(Page { items: (from..upto).collect(), next: (upto < 7).then(|| upto.to_string()) })
+        };
+        list.collect(pages).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn list_is_fetched_page_after_page_up_to_the_limit() {
+        let some = ListArgs { limit: 5, all: false, cursor: None };
+        let list = fetch(&some).await;
+        assert_eq!((list.items, list.next.as_deref()), (vec![0, 1, 2, 3, 4], Some("5")));
+        let all = ListArgs { limit: 1, all: true, cursor: Some("2".into()) };
+        assert_eq!(fetch(&all).await, Page { items: vec![2, 3, 4, 5, 6], next: None });
+    }
+}

@@ -1,0 +1,82 @@
+//! `entente decision`: funding decisions, final once every funding partner has signed.
+
+use super::{
+    context::{Context, joined},
+    error::{CliError, Result},
+    output::{Screen, Style},
+    time::Zone,
+};
+use crate::{
+    domain::{decision::Outcome, id::ProposalId},
+    wire::decision::Decision,
+};
+use clap::Subcommand;
+
+/// Decide on proposals, one signature per funding partner
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign a decision on the version that stands: propose it, or add your partner's signature
+    #[command(after_help = "Examples:
+  entente decision sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF fund
+  entente decision sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF decline
+
+The first signature proposes the outcome; the others must say the same. With the last one it is final.")]
+    Sign {
+        /// The proposal
+        proposal: ProposalId,
+        /// fund, reserve or decline; the host learns it, the reasons stand in the sealed letter
+        outcome: Outcome,
+    },
+    /// Show the decision on the table, its signatures verified
+    #[command(after_help = "Examples:\n  entente decision show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Show {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Take your partner's signature back, as long as others are missing
+    #[command(after_help = "Examples:\n  entente decision unsign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Unsign {
+        /// The proposal
+        proposal: ProposalId,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let zone = context.zone()?;
+    match command {
+        Command::Sign { proposal, outcome } => {
+            let decision = client.sign_decision(proposal, outcome).await?;
+            context.out.answer(&decision, |screen| show(screen, &decision, &zone))
+        }
+        Command::Show { proposal } => {
+            let Some(decision) = client.decision(proposal).await? else {
+                return Err(CliError::failed(format!("there is no decision on {proposal}"))
+                    .help("deciders propose one with `entente decision sign`"));
+            };
+            context.out.answer(&decision, |screen| show(screen, &decision, &zone))
+        }
+        Command::Unsign { proposal } => {
+            client.unsign_decision(proposal).await?;
+            context.out.done(&format!("your partner's signature on the decision about {proposal} is taken back"))
+        }
+    }
+}
+
+fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
+    let signatures = decision.signatures.iter().map(|(partner, signature)| {
+        format!("{partner} by {} at {}", signature.member, zone.both(signature.signed_at.0))
+    });
+    screen.fields(&[
+        ("proposal", decision.proposal.to_string()),
+        ("outcome", decision.outcome.to_string()),
+        ("version", decision.manifest_sha256.to_string()),
+        ("signed", signatures.collect::<Vec<_>>().join("\n")),
+        ("missing", joined(&decision.missing)),
+    ]);
+    match decision.final_at {
+        Some(at) => screen.styled(&[(Style::Green, "final "), (Style::Plain, &format!("since {}", zone.both(at.0)))]),
+        None => screen.styled(&[(Style::Yellow, "not final: signatures are missing")]),
+    }
+}

@@ -1,0 +1,168 @@
+//! The demonstration from start to end: an exchange of five nations on this machine, with a bilateral and a multilateral call
+//! from publication to letters, through the real server and the real client over real mutual TLS.
+
+use super::{
+    Args, cast,
+    clock::StoryClock,
+    narrator::Narrator,
+    sight,
+    story::{self, Documents},
+    world::{Error, Plan, World},
+};
+use crate::domain::ambient::{Clock, SystemClock, SystemRng};
+use jiff::SignedDuration;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The sample files, so that the program needs nothing but itself.
+const SAMPLES: &[(&str, &[u8])] = &[
+    ("work-plan.pdf", include_bytes!("../../../examples/documents/work-plan.pdf")),
+    ("budget.docx", include_bytes!("../../../examples/documents/budget.docx")),
+    ("shareholders.pdf", include_bytes!("../../../examples/documents/shareholders.pdf")),
+];
+
+/// The shipped policies.
+const POLICIES: &[(&str, &str)] = &[
+    ("schema.cedarschema", include_str!("../../../policies/schema.cedarschema")),
+    ("guardrails.cedar", include_str!("../../../policies/guardrails.cedar")),
+    ("partners/USA.cedar", include_str!("../../../policies/partners/USA.cedar")),
+    ("partners/ISR.cedar", include_str!("../../../policies/partners/ISR.cedar")),
+    ("partners/KOR.cedar", include_str!("../../../policies/partners/KOR.cedar")),
+    ("partners/GBR.cedar", include_str!("../../../policies/partners/GBR.cedar")),
+    ("partners/EU.cedar", include_str!("../../../policies/partners/EU.cedar")),
+];
+
+const DATASET_BYTES: usize = 200 << 20;
+
+/// Plays the demonstration.
+pub async fn run(args: &Args) -> Result<(), Error> {
+    let narrator = Narrator;
+    let temporary =
+        args.data.is_none().then(|| tempfile::Builder::new().prefix("entente-demo-").tempdir()).transpose()?;
+    let dir = match (&args.data, &temporary) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        (None, None) => unreachable!("a temporary folder is made when none is named"),
+    };
+    fs::create_dir_all(&dir)?;
+    let dir = dir.canonicalize()?;
+    if fs::read_dir(&dir)?.next().is_some() {
+        return Err(format!("`{}` is not empty; choose another folder with `--data`", dir.display()).into());
+    }
+    let present = SystemClock.now();
+    let clock = Arc::new(StoryClock::starting_at(present.checked_sub(SignedDuration::from_hours(24 * 110))?));
+    let rng = Arc::new(SystemRng);
+    narrator.line(
+        "Entente demonstration: five nations, two calls, one exchange. Dates are played; everything else is real.",
+    );
+    let documents = samples(&dir, args.documents.as_deref(), &*rng)?;
+    let plan = Plan {
+        database_url: format!("sqlite://{}", dir.join("entente.db").display()),
+        policies: policies(&dir, args.policies.as_deref())?,
+        dir: dir.clone(),
+        host: "USA",
+        nations: cast::NATIONS,
+        settings: Vec::new(),
+    };
+    let world = World::start(plan, clock.clone(), rng).await?;
+    narrator.line(&format!(
+        "An exchange listens on {} (mutual TLS 1.3 only); {} members of {} partners have key cards.",
+        world.address(),
+        world.clients.len(),
+        world.pki.partners.len()
+    ));
+    narrator.line("The certificate authorities of Korea and the United Kingdom bear the same name; their members are not confused.");
+    let progress: Arc<dyn crate::client::Progress> = Arc::new(crate::client::NoProgress);
+    let outcomes = story::play(&world, &documents, &|at| clock.jump_to(at), &narrator, &progress).await?;
+    let members = [
+        "ISR:avi",
+        "ISR:tamar",
+        "USA:bob",
+        "USA:kate",
+        "USA:dana",
+        "USA:olivia",
+        "ISR:noa",
+        "USA:carol",
+        "ISR:yael",
+        "ISR:maya",
+        "USA:frank",
+        "KOR:jiwoo",
+        "KOR:minjun",
+        "GBR:harry",
+        "EU:luca",
+        "EU:sofia",
+    ];
+    sight::table(&world, &members, &outcomes.proposals, &narrator).await?;
+    clock.join_the_present();
+    if args.once {
+        narrator.line("\nThe cycle is complete.");
+        world.stop().await;
+        return Ok(());
+    }
+    hints(&world, &outcomes, &narrator);
+    tokio::signal::ctrl_c().await?;
+    narrator.line("\nStopping.");
+    world.stop().await;
+    Ok(())
+}
+
+fn hints(world: &World, outcomes: &story::Outcomes, narrator: &Narrator) {
+    let program = std::env::current_exe().map_or_else(|_| "entente".into(), |path| path.display().to_string());
+    let home = |member: &str| {
+        let member = member.parse().expect("members of the cast have good names");
+        world.home(&member).display().to_string()
+    };
+    let lodestone = outcomes.proposals[0].1;
+    narrator.line("\nThe exchange keeps serving. Try it in another terminal, as a reviewer who may read:");
+    narrator.line(&format!(
+        "  {program} --home {} proposal open {lodestone} work-plan --output plan.pdf",
+        home("USA:carol")
+    ));
+    narrator.line("as the host's own officer with a conflict, for whom the same proposal does not exist:");
+    narrator.line(&format!("  {program} --home {} proposal show {lodestone}", home("USA:olivia")));
+    narrator.line("and as anybody, to see what the log tells them:");
+    narrator.line(&format!("  {program} --home {} log", home("ISR:avi")));
+    narrator.line("Ctrl-C ends it.");
+}
+
+fn policies(dir: &Path, own: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(own) = own {
+        return Ok(own.canonicalize()?);
+    }
+    let folder = dir.join("policies");
+    fs::create_dir_all(folder.join("partners"))?;
+    for (name, text) in POLICIES {
+        fs::write(folder.join(name), text)?;
+    }
+    Ok(folder)
+}
+
+fn samples(dir: &Path, own: Option<&Path>, rng: &dyn crate::domain::ambient::Rng) -> Result<Documents, Error> {
+    let folder = dir.join("documents");
+    fs::create_dir_all(&folder)?;
+    for (name, bytes) in SAMPLES {
+        fs::write(folder.join(name), bytes)?;
+    }
+    let dataset = folder.join("dataset.bin");
+    let mut file = std::io::BufWriter::new(fs::File::create(&dataset)?);
+    let mut block = vec![0; 1 << 20];
+    for _ in 0..DATASET_BYTES / block.len() {
+        rng.fill(&mut block);
+        file.write_all(&block)?;
+    }
+    file.flush()?;
+    let samples = Documents {
+        work_plan: folder.join("work-plan.pdf"),
+        budget: folder.join("budget.docx"),
+        shareholders: folder.join("shareholders.pdf"),
+        dataset,
+    };
+    match own {
+        Some(own) => story::own_documents(own, samples),
+        None => Ok(samples),
+    }
+}

@@ -1,0 +1,463 @@
+//! What happens in the demonstration: a bilateral and a multilateral call, from publication to letters.
+//!
+//! Every act goes through the client library over mutual TLS, as the member it is told of. What somebody is refused is
+//! attempted for real, and the demonstration fails when it succeeds.
+
+use super::{
+    cast,
+    narrator::Narrator,
+    world::{Error, World},
+};
+use crate::{
+    client::{
+        ClientError, Progress,
+        opening::Version,
+        proposals::{BudgetLine, NewProposal, Summary, TeamMember},
+        reviews::ReviewBody,
+    },
+    domain::{
+        call::Phase,
+        decision::Outcome,
+        id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
+        member::{CallRole, ConflictGround},
+    },
+    wire::{
+        call::{Call, ExtendCall},
+        directory::CreateProgram,
+        review::{Assign, Pair},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The files that the parties hand in.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    pub work_plan: PathBuf,
+    pub budget: PathBuf,
+    pub shareholders: PathBuf,
+    pub dataset: PathBuf,
+}
+
+/// What came of it, for the closing table and the commands to try.
+#[derive(Debug, Clone)]
+pub struct Outcomes {
+    /// Name in the story and identifier.
+    pub proposals: Vec<(&'static str, ProposalId)>,
+}
+
+/// A proposal to hand in.
+struct Offer<'a> {
+    name: &'static str,
+    call: CallId,
+    topic: &'static str,
+    /// The lead first.
+    members: &'a [&'static str],
+    title: &'static str,
+    about: &'static str,
+    budget: &'a [(&'static str, u64)],
+    with_dataset: bool,
+}
+
+/// Plays both calls. `set_clock` moves the exchange's and the members' clock.
+pub async fn play(
+    world: &World,
+    documents: &Documents,
+    set_clock: &dyn Fn(Timestamp),
+    narrator: &Narrator,
+    progress: &Arc<dyn Progress>,
+) -> Result<Outcomes, Error> {
+    let start = world.clock.now();
+    let day = |days: i64| start.checked_add(SignedDuration::from_hours(24 * days)).expect("within the calendar");
+    narrator.date(start, "Two calls are published");
+    let bilateral_program = program(world, "Israel–United States industrial research", &["USA", "ISR"]).await?;
+    let five_program = program(world, "Five partners on energy", &["USA", "ISR", "KOR", "GBR", "EU"]).await?;
+    narrator.act("USA:dana", "sets up two programs, one of two nations and one of five");
+    let deadline = day(60);
+    let bilateral = publish(world, bilateral_program, &cast::bilateral(start, deadline), narrator).await?;
+    let multilateral = publish(world, five_program, &cast::multilateral(start, deadline), narrator).await?;
+    use CallRole::{Decider, Observer, Officer, Reviewer};
+    let panel = [
+        (bilateral.id, "USA:olivia", Officer),
+        (bilateral.id, "ISR:noa", Officer),
+        (bilateral.id, "USA:carol", Reviewer),
+        (bilateral.id, "ISR:yael", Reviewer),
+        (bilateral.id, "ISR:maya", Reviewer),
+        (bilateral.id, "USA:frank", Decider),
+        (bilateral.id, "ISR:eitan", Decider),
+        (multilateral.id, "USA:carol", Reviewer),
+        (multilateral.id, "KOR:minjun", Reviewer),
+        (multilateral.id, "GBR:harry", Reviewer),
+        (multilateral.id, "EU:luca", Reviewer),
+        (multilateral.id, "KOR:seoyeon", Decider),
+        (multilateral.id, "GBR:isla", Decider),
+        (multilateral.id, "EU:sofia", Observer),
+    ];
+    for (call, member, role) in panel {
+        world.client("USA:dana").grant_roles(call, &id(member), &BTreeSet::from([role])).await?;
+    }
+    narrator.act("USA:dana", "names officers, reviewers, deciders and an observer");
+
+    set_clock(day(40));
+    narrator.date(day(40), "Companies propose jointly");
+    let offers = [
+        Offer {
+            name: "Lodestone",
+            call: bilateral.id,
+            topic: "quantum-sensing",
+            members: &["ISR:avi", "USA:bob"],
+            title: "Lodestone: magnetic navigation without satellites",
+            about: "Diamond magnetometers on small aircraft, with a map-matching filter.",
+            budget: &[("Sensor heads", 640_000), ("Flight trials", 410_000)],
+            with_dataset: true,
+        },
+        Offer {
+            name: "Furrow",
+            call: bilateral.id,
+            topic: "navigation",
+            members: &["ISR:gal", "USA:kate"],
+            title: "Furrow: robots that find their row at night",
+            about: "Low-light navigation for field robots in orchards.",
+            budget: &[("Platforms", 380_000), ("Field season", 220_000)],
+            with_dataset: false,
+        },
+        Offer {
+            name: "Second Life",
+            call: multilateral.id,
+            topic: "battery-recycling",
+            members: &["KOR:jiwoo", "GBR:grace", "EU:emma"],
+            title: "Second Life: cells sorted and reused",
+            about: "Fast impedance sorting of used cells and direct cathode recycling.",
+            budget: &[("Sorting line", 900_000), ("Pilot plant", 1_200_000)],
+            with_dataset: false,
+        },
+    ];
+    let mut proposals = Vec::new();
+    for offer in &offers {
+        proposals.push((offer.name, hand_in(world, offer, documents, narrator, progress).await?));
+    }
+    let [lodestone, furrow, second_life] = [proposals[0].1, proposals[1].1, proposals[2].1];
+    let colleague = id("ISR:tamar");
+    world.client("ISR:avi").add_member(lodestone, &colleague).await?;
+    narrator.act("ISR:avi", "hands over to a colleague, ISR:tamar, who can now open what ISR:avi can");
+    refused(
+        world
+            .client("USA:dana")
+            .open_document(
+                lodestone,
+                &slug("work-plan"),
+                None,
+                Version::Standing,
+                &world.plan.dir.join("early.pdf"),
+                progress.clone(),
+            )
+            .await,
+        "denied",
+    )?;
+    narrator.refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
+
+    let late = deadline.checked_sub(SignedDuration::from_mins(5))?;
+    set_clock(late);
+    narrator.date(late, "Five minutes to the deadline");
+    let until = deadline.checked_add(SignedDuration::from_hours(24))?;
+    let extension = ExtendCall {
+        until: until.into(),
+        reason: "nationwide network outage at the partner".into(),
+        partner: Some("ISR".parse()?),
+        proposal: None,
+    };
+    world.client("USA:dana").api().extend_call(bilateral.id, &extension).await?;
+    narrator.act(
+        "USA:dana",
+        "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed",
+    );
+
+    set_clock(day(63));
+    narrator.date(day(63), "The calls open: interests first, then content");
+    let dana = world.client("USA:dana");
+    let open = dana.api().call(bilateral.id).await?.body;
+    expect(open.phase == Phase::Review, "the bilateral call is open")?;
+    world.client("USA:olivia").declare(lodestone, Some(ConflictGround::Employment)).await?;
+    narrator.act("USA:olivia", "officer of the host, used to work for a party of Lodestone and says so");
+    let seen = world.client("USA:olivia").api().all_proposals(Some(bilateral.id)).await?;
+    expect(seen.iter().all(|proposal| proposal.id != lodestone), "a conflicted officer sees no row")?;
+    let count: u32 = world.client("USA:olivia").api().call_progress(bilateral.id).await?.proposals.values().sum();
+    expect(count == 1, "a conflicted officer gets no count")?;
+    narrator.refusal(
+        "USA:olivia",
+        "looks at the call again",
+        "one proposal is there; of Lodestone no row, no count, no key",
+    );
+    for proposal in [lodestone, furrow] {
+        for officer in ["USA:dana", "ISR:noa"] {
+            world.client(officer).declare(proposal, None).await?;
+        }
+        for decider in ["USA:frank", "ISR:eitan"] {
+            world.client(decider).declare(proposal, None).await?;
+        }
+    }
+    world.client("USA:olivia").declare(furrow, None).await?;
+    for member in ["USA:dana", "KOR:seoyeon", "GBR:isla"] {
+        world.client(member).declare(second_life, None).await?;
+    }
+    let pairs = [(lodestone, "USA:carol"), (lodestone, "ISR:yael"), (furrow, "USA:carol"), (furrow, "ISR:maya")];
+    assign(world, bilateral.id, &pairs).await?;
+    assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry")]).await?;
+    narrator.act("USA:dana", "assigns reviewers, all lines or none");
+    let one = [Pair { proposal: second_life, reviewer: id("EU:luca") }];
+    let body_of = Assign { assignments: one.to_vec(), dry_run: false };
+    refused(dana.api().assign(multilateral.id, &body_of).await, "lines-refused")?;
+    narrator.refusal(
+        "USA:dana",
+        "assigns EU:luca to Second Life",
+        "Korea, an owner, releases to the panels of the funding nations and the lead only",
+    );
+    refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "denied")?;
+    narrator.refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
+    world.client("ISR:yael").declare(lodestone, Some(ConflictGround::Collaboration)).await?;
+    narrator.act("ISR:yael", "published with a party and says so: Lodestone is gone for her");
+    assign(world, bilateral.id, &[(lodestone, "ISR:maya")]).await?;
+    narrator.act("USA:dana", "assigns ISR:maya instead");
+    let reviewers = [
+        (lodestone, "USA:carol", [4.5, 4.0, 3.5]),
+        (lodestone, "ISR:maya", [4.0, 4.5, 4.0]),
+        (furrow, "USA:carol", [3.5, 3.0, 4.0]),
+        (furrow, "ISR:maya", [3.0, 2.5, 3.5]),
+        (second_life, "KOR:minjun", [4.5, 4.5, 4.0]),
+        (second_life, "GBR:harry", [4.0, 4.0, 4.5]),
+    ];
+    for (proposal, reviewer, _) in reviewers {
+        world.client(reviewer).declare(proposal, None).await?;
+    }
+    for call in [bilateral.id, multilateral.id] {
+        let prepared = dana.prepare_panel(call).await?;
+        expect(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "every reader gets a key")?;
+    }
+    narrator
+        .act("USA:dana", "wraps keys on her own machine for everybody whom policy admits; the server saw none of them");
+
+    set_clock(day(80));
+    narrator.date(day(80), "Reviews, each closed to the others until one's own is in");
+    for (proposal, reviewer, scores) in reviewers {
+        review(world, documents, proposal, reviewer, scores, progress).await?;
+    }
+    let off_scale = body([5.5, 4.0, 4.0]);
+    let error = world.client("USA:carol").submit_review(lodestone, &off_scale).await;
+    expect(error.is_err(), "a score off the scale is refused")?;
+    narrator.act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
+    narrator.refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
+    let restricted = world
+        .client("USA:carol")
+        .open_document(
+            lodestone,
+            &slug("shareholders"),
+            Some(&code("ISR")),
+            Version::Standing,
+            &world.plan.dir.join("never.pdf"),
+            progress.clone(),
+        )
+        .await;
+    expect(restricted.is_err(), "a reviewer never opens a restricted slot")?;
+    narrator.refusal("USA:carol", "asks for Israel's shareholder list", "restricted to officers of the two nations");
+
+    set_clock(day(100));
+    narrator.date(day(100), "Ranking and decision");
+    for (call, name) in [(bilateral.id, "bilateral call"), (multilateral.id, "five partners")] {
+        let ranking = dana.ranking(call).await?;
+        expect(ranking.invalid.is_empty(), "every review verifies")?;
+        narrator.ranking(name, &ranking.lines, &proposals);
+    }
+    let decisions: [(ProposalId, Outcome, &[&str]); 3] = [
+        (lodestone, Outcome::Fund, &["USA:frank", "ISR:eitan"]),
+        (furrow, Outcome::Decline, &["USA:frank", "ISR:eitan"]),
+        (second_life, Outcome::Fund, &["KOR:seoyeon", "GBR:isla"]),
+    ];
+    for (proposal, outcome, deciders) in decisions {
+        for decider in deciders {
+            world.client(decider).sign_decision(proposal, outcome).await?;
+        }
+        let name = name_of(&proposals, proposal);
+        narrator.act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
+    }
+    refused(world.client("ISR:eitan").unsign_decision(furrow).await, "decision-final")?;
+    narrator.refusal("ISR:eitan", "wants his signature on Furrow back", "all funders have signed; the decision is final");
+    for (proposal, outcome, _) in decisions {
+        let text = format!("Decision on your proposal: {outcome}. The panel's remarks follow in this letter.");
+        dana.send_letter(proposal, &text).await?;
+    }
+    let letters = world.client("ISR:tamar").api().letters(lodestone).await?;
+    let letter = world.client("ISR:tamar").read_letter(lodestone, letters[0].id).await?;
+    narrator.act("USA:dana", "sends sealed letters to the parties");
+    narrator.act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
+    Ok(Outcomes { proposals })
+}
+
+async fn program(world: &World, name: &str, partners: &[&str]) -> Result<ProgramId, Error> {
+    let partners: BTreeSet<PartnerCode> = partners.iter().map(|partner| code(partner)).collect();
+    let body = CreateProgram { name: name.to_owned(), lead: code("USA"), partners };
+    Ok(world.client("USA:dana").api().create_program(&body).await?.id)
+}
+
+async fn publish(
+    world: &World,
+    program: ProgramId,
+    text: &crate::wire::call::CallText,
+    narrator: &Narrator,
+) -> Result<Call, Error> {
+    let dana = world.client("USA:dana");
+    let draft = dana.draft_call(program, text).await?;
+    let call = dana.publish_call(draft.id).await?;
+    narrator.act("USA:dana", &format!("publishes “{}”", text.title));
+    narrator.deadline(call.deadline_at.0, &world.pki);
+    Ok(call)
+}
+
+async fn hand_in(
+    world: &World,
+    offer: &Offer<'_>,
+    documents: &Documents,
+    narrator: &Narrator,
+    progress: &Arc<dyn Progress>,
+) -> Result<ProposalId, Error> {
+    let lead = world.client(offer.members[0]);
+    let mut parties: BTreeMap<PartnerCode, BTreeSet<MemberId>> = BTreeMap::new();
+    for member in offer.members {
+        parties.entry(id(member).partner().clone()).or_default().insert(id(member));
+    }
+    let new = NewProposal { call: offer.call, topic: Some(slug(offer.topic)), parties };
+    let proposal = lead.create_proposal(&new).await?.id;
+    narrator.act(offer.members[0], &format!("begins {} with {}", offer.name, offer.members[1..].join(" and ")));
+    lead.put_summary(proposal, &summary(offer), progress.clone()).await?;
+    lead.put_document(proposal, &slug("work-plan"), &documents.work_plan, None, progress.clone()).await?;
+    lead.put_document(proposal, &slug("budget"), &documents.budget, None, progress.clone()).await?;
+    if offer.with_dataset {
+        lead.put_document(proposal, &slug("dataset"), &documents.dataset, None, progress.clone()).await?;
+        narrator.stored(&documents.dataset)?;
+    }
+    let call = lead.api().call(offer.call).await?.body;
+    if call.text.slots.iter().any(|slot| slot.name.as_str() == "shareholders") {
+        for member in offer.members {
+            let file = &documents.shareholders;
+            world.client(member).put_document(proposal, &slug("shareholders"), file, None, progress.clone()).await?;
+        }
+        narrator.act("each party", "adds its shareholder list, which the other cannot open");
+    }
+    for member in offer.members {
+        let client = world.client(member);
+        let plan = client.plan_signature(proposal).await?;
+        client.sign(&plan).await?;
+    }
+    let handed_in = lead.api().proposal(proposal).await?;
+    expect(handed_in.version == Some(1), "the proposal stands once every party has signed")?;
+    narrator.act("every party", &format!("signs the manifest; {} is handed in", offer.name));
+    Ok(proposal)
+}
+
+fn summary(offer: &Offer<'_>) -> Summary {
+    let team = offer.members.iter().map(|member| TeamMember {
+        name: (*member).to_owned(),
+        organisation: "party".to_owned(),
+        role: None,
+    });
+    let budget = offer.budget.iter().map(|(item, amount)| BudgetLine {
+        item: (*item).to_owned(),
+        party: None,
+        amount: *amount,
+        currency: "USD".to_owned(),
+    });
+    Summary {
+        title: offer.title.to_owned(),
+        abstract_text: offer.about.to_owned(),
+        team: team.collect(),
+        budget: budget.collect(),
+    }
+}
+
+async fn assign(world: &World, call: CallId, pairs: &[(ProposalId, &str)]) -> Result<(), Error> {
+    let assignments = pairs.iter().map(|(proposal, reviewer)| Pair { proposal: *proposal, reviewer: id(reviewer) });
+    let mut body = Assign { assignments: assignments.collect(), dry_run: true };
+    let tried = world.client("USA:dana").api().assign(call, &body).await?;
+    expect(tried.faults.is_empty(), "the dry run finds no fault")?;
+    body.dry_run = false;
+    world.client("USA:dana").api().assign(call, &body).await?;
+    Ok(())
+}
+
+async fn review(
+    world: &World,
+    documents: &Documents,
+    proposal: ProposalId,
+    reviewer: &str,
+    scores: [f64; 3],
+    progress: &Arc<dyn Progress>,
+) -> Result<(), Error> {
+    let client = world.client(reviewer);
+    let out = world.plan.dir.join("reading").join(format!("{}-{proposal}.pdf", reviewer.replace(':', ".")));
+    std::fs::create_dir_all(out.parent().expect("joined to a folder"))?;
+    client.open_document(proposal, &slug("work-plan"), None, Version::Standing, &out, progress.clone()).await?;
+    let same = std::fs::read(&out)? == std::fs::read(&documents.work_plan)?;
+    expect(same, "what is opened is what was handed in, byte for byte")?;
+    client.save_draft(proposal, &body(scores)).await?;
+    client.submit_review(proposal, &body(scores)).await?;
+    Ok(())
+}
+
+fn body(scores: [f64; 3]) -> ReviewBody {
+    let names = ["excellence", "impact", "implementation"];
+    ReviewBody {
+        scores: names.iter().zip(scores).map(|(name, score)| (slug(name), score)).collect(),
+        comments: names.iter().map(|name| (slug(name), "Sound and well argued.".to_owned())).collect(),
+        overall: "A proposal to be taken seriously.".to_owned(),
+        recommendation: None,
+    }
+}
+
+/// A step that must be refused with this slug; anything else ends the demonstration.
+fn refused<T>(result: Result<T, ClientError>, slug: &str) -> Result<(), Error> {
+    match result {
+        Err(error) if error.slug() == Some(slug) => Ok(()),
+        Err(error) => Err(format!("expected a refusal `{slug}`, got: {error}").into()),
+        Ok(_) => Err(format!("expected a refusal `{slug}`, but it succeeded").into()),
+    }
+}
+
+fn expect(holds: bool, what: &str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(format!("the demonstration expected that {what}, and it is not so").into()) }
+}
+
+pub(super) fn name_of(proposals: &[(&'static str, ProposalId)], id: ProposalId) -> &'static str {
+    proposals.iter().find(|(_, proposal)| *proposal == id).map_or("?", |(name, _)| name)
+}
+
+fn id(member: &str) -> MemberId {
+    member.parse().expect("members of the cast have good names")
+}
+
+fn code(partner: &str) -> PartnerCode {
+    partner.parse().expect("partners of the cast have good codes")
+}
+
+fn slug(name: &str) -> Slug {
+    name.parse().expect("names in the story are short names")
+}
+
+/// Where a user's own files stand in for the samples, by extension; the samples fill what is missing.
+pub fn own_documents(dir: &Path, mut samples: Documents) -> Result<Documents, Error> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let target = match stem.as_str() {
+            "work-plan" => &mut samples.work_plan,
+            "budget" => &mut samples.budget,
+            "shareholders" => &mut samples.shareholders,
+            "dataset" => &mut samples.dataset,
+            _ => continue,
+        };
+        *target = path;
+    }
+    Ok(samples)
+}

@@ -1,0 +1,249 @@
+//! An exchange with its nations and members on one machine: a development PKI, a server and a home for every member.
+//!
+//! Everything is made through what the product has: partners are enrolled by the operator's function, key cards are issued
+//! by registrars over mutual TLS, members act through the same client library as the command line.
+
+use crate::{
+    cli::dev_pki::{DevPki, PartnerSpec, Spec},
+    client::{Ambient, Client, Home, Profile, directory::NewKeyCard},
+    domain::{
+        ambient::{Clock, Rng},
+        id::{MemberId, PartnerCode},
+        member::PartnerRole,
+    },
+    http::{
+        config::Config,
+        serve::{self, Running},
+    },
+    sealing::identity::{NoPrompt, new_identity, write_identity_file},
+    service::operator,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::Notify;
+
+/// Any failure while the world is made; the demonstration ends with it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A member to come.
+#[derive(Debug, Clone)]
+pub struct Cast {
+    pub member: &'static str,
+    pub name: &'static str,
+    pub organisation: &'static str,
+    pub roles: &'static [PartnerRole],
+}
+
+/// A nation to come. Its registrar is added by itself.
+#[derive(Debug, Clone)]
+pub struct Nation {
+    pub code: &'static str,
+    pub name: &'static str,
+    pub zone: &'static str,
+    /// Common name and organisation of its authority.
+    pub authority: (&'static str, &'static str),
+    pub cast: &'static [Cast],
+}
+
+/// Where the world lives and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub dir: PathBuf,
+    /// `sqlite://…` or `postgres://…`.
+    pub database_url: String,
+    pub policies: PathBuf,
+    pub host: &'static str,
+    pub nations: &'static [Nation],
+    /// Settings of the server beyond the usual, as `key`, `value`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A running exchange and its members.
+#[derive(Debug)]
+pub struct World {
+    pub plan: Plan,
+    pub pki: DevPki,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub server: Running,
+    stop: Arc<Notify>,
+    pub clients: BTreeMap<MemberId, Client>,
+}
+
+impl World {
+    /// Makes the PKI, starts the server, enrols the partners and gives every member a home, an identity and a key card.
+    pub async fn start(plan: Plan, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Self, Error> {
+        let pki = DevPki::generate(&pki_spec(&plan, clock.now())?, &*rng)?;
+        let pki_dir = plan.dir.join("pki");
+        pki.write(&pki_dir)?;
+        let crls = plan.dir.join("crls");
+        fs::create_dir_all(&crls)?;
+        for (code, partner) in &pki.partners {
+            fs::write(crls.join(format!("{code}.pem")), &partner.crl)?;
+        }
+        let config = config(&plan)?;
+        // As the operator does with `entente-server partner add`, before anybody can connect.
+        let exchange = serve::open(&config, clock.clone(), rng.clone()).await?;
+        for partner in pki.partners.values() {
+            operator::enrol(&exchange, &partner.card).await?;
+        }
+        exchange.db.close().await;
+        let stop = Arc::new(Notify::new());
+        let order = stop.clone();
+        let server = serve::run(config, clock.clone(), rng.clone(), async move { order.notified().await }).await?;
+        let mut world = Self { plan, pki, clock, rng, server, stop, clients: BTreeMap::new() };
+        for nation in world.plan.nations {
+            world.admit(nation).await?;
+        }
+        Ok(world)
+    }
+
+    /// The member's client.
+    ///
+    /// # Panics
+    /// When the cast has no such member.
+    #[must_use]
+    pub fn client(&self, member: &str) -> &Client {
+        let id: MemberId = member.parse().expect("members of the cast have good names");
+        self.clients.get(&id).expect("the member is in the cast")
+    }
+
+    /// The address of the exchange.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.api_addr
+    }
+
+    /// Stops the server: open requests finish first.
+    pub async fn stop(self) {
+        // Kept until somebody waits for it, so the order cannot be missed.
+        self.stop.notify_one();
+        drop(self.clients);
+        self.server.ended().await;
+    }
+
+    /// The folder with a member's profile, identity and pins.
+    #[must_use]
+    pub fn home(&self, member: &MemberId) -> PathBuf {
+        self.plan.dir.join("homes").join(format!("{}.{}", member.partner(), member.handle()))
+    }
+
+    /// A client for a member with the certificate and key in the given files.
+    pub fn client_with(
+        &self,
+        home: PathBuf,
+        member: &MemberId,
+        certificate: PathBuf,
+        key: PathBuf,
+    ) -> Result<Client, Error> {
+        let home = Home::locate(Some(&home))?;
+        let identity = home.root().join("identity.txt");
+        let profile = Profile {
+            name: "default".into(),
+            server: format!("https://localhost:{}", self.address().port()),
+            server_ca: vec![self.plan.dir.join("pki/server/ca.crt")],
+            certificate,
+            private_key: key,
+            identities: vec![identity],
+            member: Some(member.clone()),
+            zone: None,
+        };
+        home.save_profile(&profile)?;
+        home.set_default_profile("default")?;
+        let ambient = Ambient { clock: self.clock.clone(), rng: self.rng.clone() };
+        Ok(Client::new(home, profile, NoPrompt, ambient)?)
+    }
+
+    /// Lets the registrar of a nation issue key cards, its own first.
+    async fn admit(&mut self, nation: &'static Nation) -> Result<(), Error> {
+        let code: PartnerCode = nation.code.parse()?;
+        let registrar = MemberId::new(code.clone(), "registrar")?;
+        let card = |member: MemberId, cast: &Cast, recipient: String, pin| NewKeyCard {
+            member,
+            name: cast.name.to_owned(),
+            organisation: cast.organisation.to_owned(),
+            roles: cast.roles.iter().copied().collect(),
+            recipients: vec![recipient],
+            certificates: vec![pin],
+            valid_from: None,
+            valid_until: far(self.clock.now()),
+        };
+        let office =
+            Cast { member: "", name: "Registrar", organisation: nation.authority.1, roles: &[PartnerRole::Registrar] };
+        let (client, recipient) = self.settle(&registrar)?;
+        let pin = self.pki.partners[&code].members[&registrar].spki;
+        client.issue_key_card(&card(registrar.clone(), &office, recipient, pin)).await?;
+        let mut settled = vec![(registrar, client.clone())];
+        for cast in nation.cast {
+            let member: MemberId = cast.member.parse()?;
+            let (own, recipient) = self.settle(&member)?;
+            let pin = self.pki.partners[&code].members[&member].spki;
+            client.issue_key_card(&card(member.clone(), cast, recipient, pin)).await?;
+            settled.push((member, own));
+        }
+        self.clients.extend(settled);
+        Ok(())
+    }
+
+    /// Makes a member's home: an identity, a profile, and pins of every nation's card as officials confirmed them.
+    fn settle(&self, member: &MemberId) -> Result<(Client, String), Error> {
+        let dir = self.home(member);
+        let home = Home::locate(Some(&dir))?;
+        fs::create_dir_all(home.root())?;
+        let identity = new_identity();
+        write_identity_file(&dir.join("identity.txt"), identity.file_text(self.clock.now()).expose().as_bytes())?;
+        for partner in self.pki.partners.values() {
+            home.pin_partner(&partner.card.canonical()?, &partner.card.fingerprint()?)?;
+        }
+        let folder = self.plan.dir.join("pki").join(member.partner().as_str());
+        let (certificate, key) =
+            (folder.join(format!("{}.crt", member.handle())), folder.join(format!("{}.key", member.handle())));
+        let client = self.client_with(dir, member, certificate, key)?;
+        Ok((client, identity.recipient().to_owned()))
+    }
+}
+
+/// Development certificates and cards last for years on either side of the story.
+fn far(now: Timestamp) -> Timestamp {
+    now.checked_add(SignedDuration::from_hours(24 * 365 * 3)).expect("a story is set within the calendar")
+}
+
+fn pki_spec(plan: &Plan, now: Timestamp) -> Result<Spec, Error> {
+    let partners = plan.nations.iter().map(|nation| {
+        let handles: Vec<&str> =
+            nation.cast.iter().map(|cast| cast.member.split_once(':').map_or(cast.member, |(_, h)| h)).collect();
+        PartnerSpec::new(nation.code, nation.name, nation.zone, nation.authority, "registrar", &handles)
+    });
+    Ok(Spec {
+        valid_from: now.checked_sub(SignedDuration::from_hours(24))?,
+        valid_until: far(now),
+        server_names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
+        partners: partners.collect::<Result<_, _>>()?,
+    })
+}
+
+fn config(plan: &Plan) -> Result<Config, Error> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let pki = plan.dir.join("pki/server");
+    let mut settings: Vec<(String, String)> = [
+        ("host", plan.host.to_owned()),
+        ("api.listen", "127.0.0.1:0".to_owned()),
+        ("api.certificate", text(&pki.join("server.crt"))),
+        ("api.private_key", text(&pki.join("server.key"))),
+        ("admin.listen", "127.0.0.1:0".to_owned()),
+        ("database.url", plan.database_url.clone()),
+        ("blobs.folder", text(&plan.dir.join("blobs"))),
+        ("policies.folder", text(&plan.policies)),
+        ("trust.crl_folder", text(&plan.dir.join("crls"))),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into();
+    settings.extend(plan.settings.iter().cloned());
+    Ok(Config::load(None, [], &settings)?)
+}

@@ -1,0 +1,108 @@
+//! `entente me` and `entente partner`: whom the exchange takes the caller for, and which partners there are.
+
+use super::{
+    context::{Context, joined, whole},
+    error::Result,
+    table::Table,
+    time,
+};
+use crate::{
+    client::profile::Pinned,
+    domain::id::PartnerCode,
+    wire::directory::{Me, Partner},
+};
+use clap::Subcommand;
+
+/// A clock that differs by more than this many seconds is worth a warning: deadlines are the exchange's.
+const CLOCK_TOLERANCE: i64 = 5;
+
+/// Look up partners
+#[derive(Debug, Subcommand)]
+pub enum PartnerCommand {
+    /// List the partners of the exchange, and which of them you have pinned
+    #[command(after_help = "Examples:\n  entente partner list")]
+    List,
+    /// Show a partner
+    #[command(
+        after_help = "Examples:\n  entente partner show ISR\n  entente --json partner show ISR | jq -r .card > isr-card.json"
+    )]
+    Show {
+        /// Its code
+        partner: PartnerCode,
+    },
+}
+
+/// Shows whom the exchange takes the caller for.
+pub(super) async fn me(context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let me = client.api().me().await?;
+    let zone = context.zone()?;
+    context.out.answer(&me, |screen| {
+        screen.fields(&[
+            ("member", me.member.as_ref().map_or("none: no key card is published".to_owned(), ToString::to_string)),
+            ("partner", me.partner.to_string()),
+            ("organisation", me.organisation.clone().unwrap_or_default()),
+            ("roles", joined(&me.roles)),
+            ("certificate", me.certificate.to_string()),
+            ("host", me.host.to_string()),
+            ("server time", zone.both(me.now.0)),
+        ]);
+    })?;
+    warn_about(context, &me);
+    Ok(())
+}
+
+fn warn_about(context: &Context, me: &Me) {
+    let apart = me.now.0.as_second() - context.now().as_second();
+    if apart.abs() > CLOCK_TOLERANCE {
+        let apart = time::span(apart.unsigned_abs());
+        context.out.warn(&format!("your clock and the server's are {apart} apart; deadlines go by the server's"));
+    }
+    if me.member.is_none() {
+        context.out.note("give your certificate and recipient to your partner's registrar: `entente key-card issue`");
+    }
+}
+
+/// Runs a `partner` command.
+pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
+    let (client, home) = (context.client()?, context.home()?);
+    match command {
+        PartnerCommand::List => {
+            let partners = client.api().partners().await?;
+            let mut table = Table::new(["PARTNER", "NAME", "ZONE", "HOST", "PINNED", "FINGERPRINT"]);
+            for partner in &partners {
+                let pin = pinned(home.pinned(&partner.code)?.as_ref(), partner);
+                let host = if partner.is_host { "yes" } else { "" };
+                let fingerprint = partner.card_sha256.to_string();
+                table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pin, &fingerprint]);
+            }
+            context.out.answer(&whole(&partners), |screen| screen.table(&table, "no partners"))
+        }
+        PartnerCommand::Show { partner } => {
+            let partner = client.api().partner(&partner).await?;
+            let pin = pinned(home.pinned(&partner.code)?.as_ref(), &partner);
+            context.out.answer(&partner, |screen| {
+                screen.fields(&[
+                    ("partner", partner.code.to_string()),
+                    ("name", partner.name.clone()),
+                    ("zone", partner.zone.clone()),
+                    ("host", if partner.is_host { "yes" } else { "no" }.to_owned()),
+                    ("fingerprint", partner.card_sha256.to_string()),
+                    ("pinned", pin.to_owned()),
+                ]);
+            })?;
+            if pin != "yes" {
+                context.out.note("confirm the fingerprint with the partner's officials, then `entente trust fetch`");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn pinned(pin: Option<&Pinned>, partner: &Partner) -> &'static str {
+    match pin {
+        Some(pin) if pin.fingerprint == partner.card_sha256 => "yes",
+        Some(_) => "DIFFERS",
+        None => "no",
+    }
+}

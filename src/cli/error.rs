@@ -1,0 +1,183 @@
+//! What a command answers when it cannot: one line that says why, one that says what to do, and an exit code.
+//!
+//! Scripts rely on the codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify,
+//! 5 the exchange was not reached. Never prints a secret: what it is given never holds one.
+
+use super::output::{Out, Style};
+use crate::{
+    client::{ClientError, ExitClass},
+    wire::problem::Problem,
+};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Ok = 0,
+    Failed = 1,
+    Usage = 2,
+    Refused = 3,
+    Unverified = 4,
+    Unreachable = 5,
+}
+
+impl Exit {
+    /// The process exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    fn slug(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Refused => "refused",
+            Self::Unverified => "unverified",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    pub exit: Exit,
+    pub message: String,
+    pub help: Option<String>,
+    /// What the exchange answered, if it was the exchange that said no.
+    pub problem: Option<Box<Problem>>,
+}
+
+/// What commands answer with.
+pub type Result<T, E = CliError> = std::result::Result<T, E>;
+
+impl CliError {
+    /// Something on this machine failed.
+    pub fn failed(message: impl ToString) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// The command was used wrongly.
+    pub fn usage(message: impl ToString) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Something did not verify.
+    pub fn unverified(message: impl ToString) -> Self {
+        Self::new(Exit::Unverified, message)
+    }
+
+    fn new(exit: Exit, message: impl ToString) -> Self {
+        Self { exit, message: message.to_string(), help: None, problem: None }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn help(mut self, help: impl ToString) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+
+    /// Prints the error on standard error: two lines for people, one JSON object for programs; nothing without a message.
+    pub fn print(&self, out: &Out) {
+        if self.message.is_empty() {
+            return;
+        }
+        if out.is_json() {
+            let body = match &self.problem {
+                Some(problem) => serde_json::to_value(problem).unwrap_or_default(),
+                None => serde_json::json!({
+                    "type": format!("urn:entente:cli:{}", self.exit.slug()),
+                    "title": self.exit.slug(),
+                    "detail": self.message,
+                    "remedy": self.help,
+                }),
+            };
+            return out.stderr_json(&body);
+        }
+        out.stderr_line(&[(Style::Red, "error: "), (Style::Plain, &self.message)]);
+        for fault in self.problem.iter().flat_map(|problem| &problem.faults) {
+            out.stderr_line(&[(Style::Plain, &format!("       line {}: {}", fault.line, fault.detail))]);
+        }
+        if let Some(help) = &self.help {
+            out.stderr_line(&[(Style::Dim, "help:  "), (Style::Plain, help)]);
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let exit = match error.class() {
+            ExitClass::Failure => Exit::Failed,
+            ExitClass::Usage => Exit::Usage,
+            ExitClass::Refused => Exit::Refused,
+            ExitClass::Unverified => Exit::Unverified,
+            ExitClass::Unreachable => Exit::Unreachable,
+        };
+        let problem = error.problem().cloned().map(Box::new);
+        Self { problem, help: Some(error.help().to_owned()), ..Self::new(exit, error) }
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<super::dev_pki::DevPkiError> for CliError {
+    fn from(error: super::dev_pki::DevPkiError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<crate::domain::id::IdError> for CliError {
+    fn from(error: crate::domain::id::IdError) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// Reads a whole file that a person named on the command line; `-` is standard input.
+pub fn read_input(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let cannot = |source: std::io::Error| {
+        CliError::failed(format!("cannot read `{}`: {source}", path.display()))
+            .help("check the name and its permissions")
+    };
+    let mut content = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit + 1).read_to_end(&mut content)
+    } else {
+        std::fs::File::open(path).map_err(cannot)?.take(limit + 1).read_to_end(&mut content)
+    };
+    read.map_err(cannot)?;
+    if content.len() as u64 > limit {
+        return Err(CliError::failed(format!("`{}` is longer than {limit} bytes", path.display())));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::problem::Kind;
+
+    #[test]
+    fn error_is_two_lines_for_people() {
+        let (out, _, stderr) = Out::captured(false);
+        CliError::failed("cannot read `a`").help("check the name").print(&out);
+        assert_eq!(stderr.text(), "error: cannot read `a`\nhelp:  check the name\n");
+    }
+
+    #[test]
+    fn error_is_the_problem_body_for_programs() {
+        let (out, _, stderr) = Out::captured(true);
+        let problem = Problem::new(Kind::Denied, "no".to_owned());
+        let error = CliError { problem: Some(Box::new(problem)), ..CliError::failed("no") };
+        error.print(&out);
+        let body: serde_json::Value = serde_json::from_str(&stderr.text()).unwrap();
+        assert_eq!(body["type"], "urn:entente:problem:denied");
+    }
+}

@@ -1,0 +1,135 @@
+//! `entente key-card`: what a partner's registrar does: vouch for members and their keys, and take that back.
+
+use super::{
+    context::{Context, joined},
+    error::{CliError, Result, read_input},
+    output::Screen,
+    time::instant,
+};
+use crate::{
+    client::directory::{NewKeyCard, certificate_pin},
+    domain::{
+        id::{MemberId, Sha256},
+        member::PartnerRole,
+    },
+    wire::directory::Member,
+};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// Vouch for members' keys (registrars)
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign and publish a member's key card; replaces an earlier one
+    #[command(after_help = "Examples:
+  entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' --recipient age1qyqszqgp \\
+      --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
+  entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' --role registrar \\
+      --recipient age1qyqszqgp --certificate registrar.crt --valid-until '2027-01-01 00:00 Asia/Jerusalem'
+
+The first card of a partner is its registrar's own. Look at the certificate and recipient in person before you sign:
+everybody else believes them because you did.")]
+    Issue(Box<Issue>),
+    /// Revoke a member's key card: nothing is sealed to the member any more, and it is let in nowhere
+    #[command(after_help = "Examples:
+  entente key-card revoke ISR:avi --keep-signatures     left the organisation; what was signed stays provable
+  entente key-card revoke ISR:avi                       the signing key was stolen")]
+    Revoke {
+        /// The member
+        member: MemberId,
+        /// What the member signed so far stays provable
+        #[arg(long)]
+        keep_signatures: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Issue {
+    /// The member, of your own partner
+    member: MemberId,
+    /// The person's or system's name
+    #[arg(long)]
+    name: String,
+    /// Its organisation; conflicts of interest are found by it, so write it always the same
+    #[arg(long)]
+    organisation: String,
+    /// Role in the partner itself: registrar, `policy_officer`, custodian or `program_officer`
+    #[arg(long)]
+    role: Vec<PartnerRole>,
+    /// age recipient; what is wrapped to the member is wrapped to each
+    #[arg(long, value_name = "AGE1…", required = true)]
+    recipient: Vec<String>,
+    /// Certificate, PEM, whose key the member connects and signs with
+    #[arg(long, value_name = "FILE", required = true)]
+    certificate: Vec<PathBuf>,
+    /// First instant of validity [default: now]
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+    valid_from: Option<Timestamp>,
+    /// First instant past validity: RFC 3339 or `2027-01-01 00:00 Asia/Seoul`
+    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+    valid_until: Timestamp,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::Issue(args) => {
+            let Issue { member, name, organisation, role, recipient, certificate, valid_from, valid_until } = *args;
+            let mut pins: Vec<Sha256> = Vec::new();
+            for file in &certificate {
+                let pem = read_input(file, 1 << 20)?;
+                if let Some(named) = super::profile::member_of(&pem)
+                    && named != member
+                {
+                    let message = format!("certificate `{}` names `{named}`, not `{member}`", file.display());
+                    return Err(
+                        CliError::usage(message).help("issue the card for the member that the certificate names")
+                    );
+                }
+                let pin = certificate_pin(&pem)?;
+                if !pins.contains(&pin) {
+                    pins.push(pin);
+                }
+            }
+            let card = NewKeyCard {
+                member,
+                name,
+                organisation,
+                roles: role.into_iter().collect(),
+                recipients: recipient,
+                certificates: pins,
+                valid_from,
+                valid_until,
+            };
+            let published = client.issue_key_card(&card).await?;
+            context.out.answer(&published, |screen| show(screen, &published))
+        }
+        Command::Revoke { member, keep_signatures } => {
+            let published = client.revoke_key_card(&member, keep_signatures).await?;
+            context.out.answer(&published, |screen| show(screen, &published))?;
+            context.out.note("keys wrapped to the member earlier stay where they are; revoke the certificate as well");
+            Ok(())
+        }
+    }
+}
+
+/// An instant as an argument.
+pub(super) fn instant_argument(text: &str) -> Result<Timestamp, String> {
+    instant(text).map_err(|error| match error.help {
+        Some(help) => format!("{}; {help}", error.message),
+        None => error.message,
+    })
+}
+
+fn show(screen: &mut Screen, member: &Member) {
+    screen.fields(&[
+        ("member", member.member.to_string()),
+        ("name", member.name.clone()),
+        ("organisation", member.organisation.clone()),
+        ("roles", joined(&member.roles)),
+        ("serial", member.serial.to_string()),
+        ("status", member.status.clone()),
+    ]);
+}

@@ -1,0 +1,106 @@
+//! `entente letter`: sealed letters from the call's officers to a proposal's parties.
+
+use super::{
+    context::{Context, whole},
+    error::{CliError, Result, read_input},
+    output::Screen,
+    table::Table,
+};
+use crate::{
+    client::decisions::OpenedLetter,
+    domain::id::{DocumentId, ProposalId},
+    wire::decision::Letter,
+};
+use clap::Subcommand;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Send and open sealed letters to a proposal's parties
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Seal a letter to the parties and send it (officers, once the decision is final)
+    #[command(after_help = "Examples:
+  entente letter send prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file award.txt
+  entente letter send prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file -           from standard input")]
+    Send {
+        /// The proposal
+        proposal: ProposalId,
+        /// The text, UTF-8; `-` is standard input
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// List the letters of a proposal
+    #[command(after_help = "Examples:\n  entente letter list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    List {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Verify and open a letter
+    #[command(after_help = "Examples:
+  entente letter open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF                 the latest
+  entente letter open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF > letter.txt")]
+    Open {
+        /// The proposal
+        proposal: ProposalId,
+        /// The letter [default: the latest]
+        letter: Option<DocumentId>,
+    },
+    /// Take a letter back (officers); who has opened it keeps what they read
+    #[command(after_help = "Examples:
+  entente letter withdraw prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Withdraw {
+        /// The proposal
+        proposal: ProposalId,
+        /// The letter
+        letter: DocumentId,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let zone = context.zone()?;
+    match command {
+        Command::Send { proposal, file } => {
+            let text = String::from_utf8(read_input(&file, 1 << 20)?)
+                .map_err(|_| CliError::usage(format!("`{}` is not UTF-8 text", file.display())))?;
+            let letter = client.send_letter(proposal, &text).await?;
+            context.out.answer(&letter, |screen| {
+                screen.fields(&[("letter", letter.id.to_string()), ("sent", zone.both(letter.sent_at.0))]);
+            })
+        }
+        Command::List { proposal } => {
+            let letters = client.api().letters(proposal).await?;
+            context.out.answer(&whole(&letters), |screen| {
+                let mut table = Table::new(["LETTER", "SENT BY", "SENT"]);
+                for letter in &letters {
+                    table.row([letter.id.to_string(), letter.sent_by.to_string(), zone.both(letter.sent_at.0)]);
+                }
+                screen.table(&table, "no letters");
+            })
+        }
+        Command::Open { proposal, letter } => {
+            let id = match letter {
+                Some(id) => id,
+                None => latest(&client.api().letters(proposal).await?, proposal)?,
+            };
+            let OpenedLetter { letter, text } = client.read_letter(proposal, id).await?;
+            let answer = json!({ "letter": letter, "text": &*text });
+            context.out.answer(&answer, |screen: &mut Screen| {
+                let from = format!("{} at {}, verified", letter.sent_by, zone.both(letter.sent_at.0));
+                screen.fields(&[("letter", letter.id.to_string()), ("from", from)]);
+                screen.gap();
+                screen.paragraph(&text);
+            })
+        }
+        Command::Withdraw { proposal, letter } => {
+            client.api().withdraw_letter(proposal, letter).await?;
+            context.out.done(&format!("{letter} is taken back"))
+        }
+    }
+}
+
+fn latest(letters: &[Letter], proposal: ProposalId) -> Result<DocumentId> {
+    let latest = letters.iter().max_by_key(|letter| letter.sent_at).map(|letter| letter.id);
+    latest.ok_or_else(|| CliError::failed(format!("there is no letter about {proposal}")))
+}

@@ -1,0 +1,102 @@
+//! `entente member`: members with the keys that their registrar vouched for, each verified before it is shown as such.
+
+use super::{
+    context::{Context, joined},
+    error::{CliError, Result},
+    output::Style,
+    table::Table,
+};
+use crate::{
+    client::directory::ListedMember,
+    domain::id::{MemberId, PartnerCode},
+};
+use clap::Subcommand;
+use serde_json::json;
+
+/// Look up members and their key cards
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List members, and whether each one's key card verifies
+    #[command(after_help = "Examples:
+  entente member list
+  entente member list --partner ISR
+  entente --json member list | jq -r '.items[] | select(.verified) | .member'")]
+    List {
+        /// Of this partner only
+        #[arg(long)]
+        partner: Option<PartnerCode>,
+    },
+    /// Show a member; fails with exit code 4 if the key card does not verify
+    #[command(after_help = "Examples:\n  entente member show ISR:avi")]
+    Show {
+        /// Its name
+        member: MemberId,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::List { partner } => {
+            let members = client.list_members(partner.as_ref()).await?;
+            let items: Vec<_> = members.iter().map(as_json).collect();
+            context.out.answer(&json!({ "items": items }), |screen| {
+                let mut table = Table::new(["MEMBER", "NAME", "ORGANISATION", "ROLES", "STATUS", "VERIFIED"]);
+                for ListedMember { member, verified } in &members {
+                    let verified = if verified.is_ok() { "yes" } else { "NO" };
+                    let roles = joined(&member.roles);
+                    let id = member.member.to_string();
+                    table.row([&*id, &member.name, &member.organisation, &roles, &member.status, verified]);
+                }
+                screen.table(&table, "no members");
+                for ListedMember { member, verified } in &members {
+                    if let Err(error) = verified {
+                        screen.styled(&[
+                            (Style::Yellow, &format!("{}: ", member.member)),
+                            (Style::Plain, &error.to_string()),
+                        ]);
+                    }
+                }
+            })
+        }
+        Command::Show { member } => {
+            let listed = client.api().member(&member).await?;
+            // Shown only once it is verified: a substituted key must not be copied from here.
+            let verified = client.member(&member).await;
+            let zone = context.zone()?;
+            let card = match &verified {
+                Ok(verified) => &verified.card,
+                Err(_) if listed.status == "revoked" => {
+                    return context.out.answer(&listed, |screen| {
+                        screen.fields(&[("member", member.to_string()), ("status", listed.status.clone())]);
+                    });
+                }
+                Err(_) => return Err(verified.err().map_or_else(|| CliError::failed("no key card"), CliError::from)),
+            };
+            context.out.answer(&listed, |screen| {
+                screen.fields(&[
+                    ("member", card.member.to_string()),
+                    ("name", card.name.clone()),
+                    ("organisation", card.organisation.clone()),
+                    ("roles", joined(&card.roles)),
+                    ("recipients", card.recipients.join("\n")),
+                    ("certificates", joined(&card.certificates).replace(' ', "\n")),
+                    ("serial", card.serial.to_string()),
+                    ("valid from", zone.both(card.valid_from)),
+                    ("valid until", zone.both(card.valid_until)),
+                    ("verified", format!("signed by a registrar of {}", card.member.partner())),
+                ]);
+            })
+        }
+    }
+}
+
+fn as_json(listed: &ListedMember) -> serde_json::Value {
+    let mut value = serde_json::to_value(&listed.member).unwrap_or_default();
+    value["verified"] = json!(listed.verified.is_ok());
+    if let Err(error) = &listed.verified {
+        value["fault"] = json!(error.to_string());
+    }
+    value
+}

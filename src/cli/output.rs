@@ -1,0 +1,330 @@
+//! What people and programs see: aligned text on standard output, or JSON with `--json`; notes on standard error.
+//!
+//! Decides about colours (a terminal, and no `NO_COLOR`) and escapes control characters and text-direction overrides in
+//! everything it prints for people, since titles and names are written by others. Answers go to standard output, all
+//! else to standard error, so that pipes carry answers only.
+
+use super::{
+    error::{CliError, Result},
+    table::{Table, padded},
+};
+use serde::Serialize;
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal, Write},
+    sync::{Arc, Mutex},
+};
+
+/// Where output goes and in what form. Clones write to the same place.
+#[derive(Clone)]
+pub struct Out {
+    json: bool,
+    quiet: bool,
+    stdout: Arc<Sink>,
+    stderr: Arc<Sink>,
+}
+
+struct Sink {
+    to: Mutex<Box<dyn Write + Send>>,
+    is_terminal: bool,
+    colours: bool,
+}
+
+/// How a piece of text is set off on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+}
+
+/// Text for people, line by line.
+#[derive(Debug, Default)]
+pub struct Screen {
+    text: String,
+    colours: bool,
+}
+
+impl Out {
+    /// The process's own standard output and error.
+    pub fn new(json: bool, quiet: bool) -> Self {
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let sink = |to: Box<dyn Write + Send>, is_terminal: bool| {
+            Arc::new(Sink { to: Mutex::new(to), is_terminal, colours: is_terminal && colours })
+        };
+        Self {
+            json,
+            quiet,
+            stdout: sink(Box::new(std::io::stdout()), std::io::stdout().is_terminal()),
+            stderr: sink(Box::new(std::io::stderr()), std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether programs read the answer.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether nothing but the answer is wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether a person sees standard error as it comes.
+    pub fn is_live(&self) -> bool {
+        self.stderr.is_terminal
+    }
+
+    /// Prints an answer: `value` as JSON, or what `show` puts on the screen.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn answer(&self, value: &impl Serialize, show: impl FnOnce(&mut Screen)) -> Result<()> {
+        if self.json {
+            return self.json(value);
+        }
+        let mut screen = Screen { text: String::new(), colours: self.stdout.colours };
+        show(&mut screen);
+        self.stdout.write(&screen.text)
+    }
+
+    /// Prints one JSON value on standard output, over several lines only on a terminal.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn json(&self, value: &impl Serialize) -> Result<()> {
+        let text =
+            if self.stdout.is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        let mut text = text.map_err(CliError::failed)?;
+        text.push('\n');
+        self.stdout.write(&text)
+    }
+
+    /// Prints bytes as they are on standard output.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut to = self.stdout.to.lock().expect("printing does not panic");
+        to.write_all(bytes).and_then(|()| to.flush()).map_err(broken)
+    }
+
+    /// Prints an act that was done: `done …` for people, `{"done": …}` for programs.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn done(&self, what: &str) -> Result<()> {
+        self.answer(&serde_json::json!({ "done": what }), |screen| {
+            screen.styled(&[(Style::Green, "done  "), (Style::Plain, what)]);
+        })
+    }
+
+    /// Tells people what goes on, on standard error; silent with `--quiet` and `--json`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            self.stderr_line(&[(Style::Dim, text)]);
+        }
+    }
+
+    /// Warns on standard error; with `--json` as a JSON line.
+    pub fn warn(&self, text: &str) {
+        if self.json {
+            self.stderr_json(&serde_json::json!({ "warning": text }));
+        } else {
+            self.stderr_line(&[(Style::Yellow, "warning: "), (Style::Plain, text)]);
+        }
+    }
+
+    pub(super) fn stderr_line(&self, parts: &[(Style, &str)]) {
+        let mut screen = Screen { text: String::new(), colours: self.stderr.colours };
+        screen.styled(parts);
+        // Nobody is left to tell when standard error is gone.
+        let _ = self.stderr.write(&screen.text);
+    }
+
+    pub(super) fn stderr_json(&self, value: &serde_json::Value) {
+        let _ = self.stderr.write(&format!("{value}\n"));
+    }
+}
+
+impl std::fmt::Debug for Out {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Out").field("json", &self.json).field("quiet", &self.quiet).finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    fn write(&self, text: &str) -> Result<()> {
+        let mut to = self.to.lock().expect("printing does not panic");
+        to.write_all(text.as_bytes()).and_then(|()| to.flush()).map_err(broken)
+    }
+}
+
+fn broken(error: std::io::Error) -> CliError {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // The reader, `head` say, has seen enough: nothing to complain about.
+        return CliError::failed("");
+    }
+    CliError::failed(format!("cannot write the answer: {error}"))
+}
+
+impl Screen {
+    /// One line of plain text.
+    pub fn line(&mut self, text: &str) {
+        self.styled(&[(Style::Plain, text)]);
+    }
+
+    /// An empty line.
+    pub fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A heading with an empty line before it, unless it comes first.
+    pub fn heading(&mut self, text: &str) {
+        if !self.text.is_empty() {
+            self.gap();
+        }
+        self.styled(&[(Style::Bold, text)]);
+    }
+
+    /// One line of differently set pieces.
+    pub fn styled(&mut self, parts: &[(Style, &str)]) {
+        for (style, text) in parts {
+            let text = clean(text);
+            self.piece(*style, &text);
+        }
+        self.text.push('\n');
+    }
+
+    /// Text of several lines, such as a call's, each kept as it is.
+    pub fn paragraph(&mut self, text: &str) {
+        text.lines().for_each(|line| self.line(line));
+    }
+
+    /// Names and values, one pair a line, values aligned. A value of several lines goes on under itself; an empty one
+    /// is left out.
+    pub fn fields(&mut self, fields: &[(&str, String)]) {
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+            for (at, line) in value.lines().enumerate() {
+                self.piece(Style::Dim, &padded(if at == 0 { name } else { "" }, width));
+                self.line(line);
+            }
+        }
+    }
+
+    /// A table; says `nothing` instead when it has no rows.
+    pub fn table(&mut self, table: &Table, nothing: &str) {
+        if table.is_empty() {
+            return self.styled(&[(Style::Dim, nothing)]);
+        }
+        for (at, line) in table.lines(clean).into_iter().enumerate() {
+            self.piece(if at == 0 { Style::Bold } else { Style::Plain }, &line);
+            self.text.push('\n');
+        }
+    }
+
+    fn piece(&mut self, style: Style, text: &str) {
+        let code = match style {
+            Style::Plain => None,
+            Style::Bold => Some(1),
+            Style::Dim => Some(2),
+            Style::Red => Some(31),
+            Style::Green => Some(32),
+            Style::Yellow => Some(33),
+        };
+        match code.filter(|_| self.colours) {
+            Some(code) => write!(self.text, "\x1b[{code}m{text}\x1b[0m").expect("writing to memory does not fail"),
+            None => self.text.push_str(text),
+        }
+    }
+}
+
+/// Escapes what could make a terminal do or hide something: control characters and text-direction overrides.
+pub(super) fn clean(text: &str) -> String {
+    let risky = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => cleaned.push(' '),
+            c if risky(c) => cleaned.extend(c.escape_unicode()),
+            c => cleaned.push(c),
+        }
+    }
+    cleaned
+}
+
+/// What was written, for tests.
+#[cfg(test)]
+#[derive(Debug, Clone, Default)]
+pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Captured {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Out {
+    /// Output that a test reads: what came on standard output and on standard error.
+    pub(super) fn captured(json: bool) -> (Self, Captured, Captured) {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let sink =
+            |to: &Captured| Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false });
+        (Self { json, quiet: false, stdout: sink(&stdout), stderr: sink(&stderr) }, stdout, stderr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_aligned_and_empty_ones_left_out() {
+        let mut screen = Screen::default();
+        let fields = [("id", "prop_1".into()), ("topic", String::new()), ("deadline", "one\ntwo".into())];
+        screen.fields(&fields);
+        assert_eq!(screen.text, "id        prop_1\ndeadline  one\n          two\n");
+    }
+
+    #[test]
+    fn text_of_others_cannot_steer_the_terminal() {
+        let mut screen = Screen::default();
+        screen.line("a\x1b[2Jb\u{202e}c");
+        assert_eq!(screen.text, "a\\u{1b}[2Jb\\u{202e}c\n");
+    }
+
+    #[test]
+    fn answer_is_one_line_of_json_when_piped() {
+        let (out, stdout, _) = Out::captured(true);
+        out.answer(&serde_json::json!({ "a": 1 }), |screen| screen.line("for people")).unwrap();
+        assert_eq!(stdout.text(), "{\"a\":1}\n");
+    }
+
+    #[test]
+    fn colours_stay_away_from_pipes() {
+        let (out, stdout, stderr) = Out::captured(false);
+        out.done("keys shared").unwrap();
+        out.warn("careful");
+        assert_eq!(stdout.text(), "done  keys shared\n");
+        assert_eq!(stderr.text(), "warning: careful\n");
+    }
+}

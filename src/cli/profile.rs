@@ -1,0 +1,224 @@
+//! `entente profile`: how to reach an exchange, and as whom. Holds paths of keys, never keys.
+
+use super::{
+    context::{Context, joined, whole},
+    error::{CliError, Result},
+    output::Screen,
+    table::Table,
+    time::Zone,
+};
+use crate::{
+    client::Profile,
+    domain::id::MemberId,
+    sealing::{identity::Keyring, jws::SigningKey},
+};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Say how to reach an exchange, and as whom
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add a profile, or replace the one of that name
+    #[command(after_help = "Examples:
+  entente profile add work --server https://exchange.example:8443 --server-ca server-ca.crt \\
+      --certificate avi.crt --private-key avi.key --identity ~/.config/entente/identity.age
+
+Several identities may be named, ssh private keys and plugin identities among them. `--zone` is kept in the profile.
+The member is read from the certificate's URI; name it with `--member` where the certificate has none.")]
+    Add(Add),
+    /// List profiles
+    #[command(after_help = "Examples:\n  entente profile list\n  entente --json profile list | jq -r '.items[].name'")]
+    List,
+    /// Show a profile
+    #[command(after_help = "Examples:\n  entente profile show\n  entente profile show work")]
+    Show {
+        /// Its name [default: the one in use]
+        name: Option<String>,
+    },
+    /// Choose the profile that is used when none is named
+    #[command(
+        after_help = "Examples:\n  entente profile use work\n  entente --profile work me      for one command only"
+    )]
+    Use {
+        /// Its name
+        name: String,
+    },
+    /// Remove a profile; nothing it points at
+    #[command(after_help = "Examples:\n  entente profile remove work")]
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    /// Its name
+    name: String,
+    /// Address of the exchange
+    #[arg(long, value_name = "URL")]
+    server: String,
+    /// Authority of the server's certificate, PEM; no other is believed
+    #[arg(long, value_name = "FILE", required = true)]
+    server_ca: Vec<PathBuf>,
+    /// Your certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// Its private key, PEM, readable by you alone
+    #[arg(long, value_name = "FILE")]
+    private_key: PathBuf,
+    /// Age identity, ssh private key or plugin identity; several are tried in turn
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+    /// Who you are, where the certificate does not say it
+    #[arg(long, value_name = "MEMBER")]
+    member: Option<MemberId>,
+}
+
+/// Runs the command.
+pub(super) fn run(command: Command, context: &Context) -> Result<()> {
+    let home = context.home()?;
+    match command {
+        Command::Add(args) => add(args, context),
+        Command::List => {
+            let chosen = home.default_profile()?;
+            let profiles = home.profiles()?;
+            let profiles = profiles.iter().map(|name| home.profile(Some(name))).collect::<Result<Vec<_>, _>>()?;
+            let items: Vec<Value> = profiles.iter().map(|profile| as_json(profile, chosen.as_deref())).collect();
+            context.out.answer(&whole(&items), |screen| {
+                let mut table = Table::new(["NAME", "USED", "MEMBER", "SERVER"]);
+                for profile in &profiles {
+                    let used = if chosen.as_ref() == Some(&profile.name) { "*" } else { "" };
+                    table.row([profile.name.as_str(), used, &shown_member(profile), &profile.server]);
+                }
+                screen.table(&table, "no profiles; make one with `entente profile add`");
+            })
+        }
+        Command::Show { name } => {
+            let profile = home.profile(name.as_deref().or(context.global.profile.as_deref()))?;
+            let answer = as_json(&profile, home.default_profile()?.as_deref());
+            context.out.answer(&answer, |screen| show(screen, &profile))
+        }
+        Command::Use { name } => {
+            home.set_default_profile(&name)?;
+            context.out.done(&format!("profile `{name}` is used from now on"))
+        }
+        Command::Remove { name } => {
+            home.remove_profile(&name)?;
+            context.out.done(&format!("profile `{name}` removed"))
+        }
+    }
+}
+
+fn add(args: Add, context: &Context) -> Result<()> {
+    if let Some(zone) = &context.global.zone {
+        Zone::named(zone)?;
+    }
+    let certificate = absolute(&args.certificate)?;
+    let private_key = absolute(&args.private_key)?;
+    let (pem, key) = (read(&certificate)?, Zeroizing::new(read(&private_key)?));
+    private_to_owner(&private_key)?;
+    SigningKey::from_pem(&key, &pem).map_err(|error| {
+        CliError::failed(error).help("check `--certificate` and `--private-key`: they must be a pair, in PEM")
+    })?;
+    let named = member_of(&pem);
+    if let (Some(given), Some(named)) = (&args.member, &named)
+        && given != named
+    {
+        return Err(CliError::usage(format!("the certificate is of `{named}`, not of `{given}`")));
+    }
+    let mut identities = Vec::new();
+    for file in &args.identity {
+        let file = absolute(file)?;
+        // A file that cannot be an identity is told now, not when the first proposal is to be opened.
+        Keyring::load(&file, &context.keyboard()).map_err(CliError::failed)?;
+        identities.push(file);
+    }
+    let profile = Profile {
+        name: args.name,
+        server: args.server,
+        server_ca: args.server_ca.iter().map(|file| absolute(file)).collect::<Result<_>>()?,
+        certificate,
+        private_key,
+        identities,
+        member: args.member.or(named),
+        zone: context.global.zone.clone(),
+    };
+    // Refuses an address or an authority that nothing could connect with.
+    crate::client::Client::new(context.home()?, profile.clone(), context.keyboard(), context.ambient.clone())?;
+    let home = context.home()?;
+    home.save_profile(&profile)?;
+    let answer = as_json(&profile, home.default_profile()?.as_deref());
+    context.out.answer(&answer, |screen| show(screen, &profile))?;
+    if profile.identities.is_empty() {
+        context
+            .out
+            .note("no identity: nothing can be opened; make one with `entente keys new` and add the profile again");
+    }
+    context.out.note("next: pin the partners you deal with, `entente trust add --help`");
+    Ok(())
+}
+
+/// The member that a certificate's URI names.
+pub(super) fn member_of(pem: &[u8]) -> Option<MemberId> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+    let der = CertificateDer::from_pem_slice(pem).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => MemberId::from_san_uri(uri).ok(),
+        _ => None,
+    })
+}
+
+fn show(screen: &mut Screen, profile: &Profile) {
+    let path = |path: &Path| path.display().to_string();
+    screen.fields(&[
+        ("profile", profile.name.clone()),
+        ("member", shown_member(profile)),
+        ("server", profile.server.clone()),
+        ("server ca", profile.server_ca.iter().map(|file| path(file)).collect::<Vec<_>>().join("\n")),
+        ("certificate", path(&profile.certificate)),
+        ("private key", path(&profile.private_key)),
+        ("identities", profile.identities.iter().map(|file| path(file)).collect::<Vec<_>>().join("\n")),
+        ("zone", profile.zone.clone().unwrap_or_default()),
+    ]);
+}
+
+fn shown_member(profile: &Profile) -> String {
+    joined(&profile.member)
+}
+
+fn as_json(profile: &Profile, chosen: Option<&str>) -> Value {
+    let mut value = serde_json::to_value(profile).unwrap_or_default();
+    value["name"] = json!(profile.name);
+    value["is_default"] = json!(chosen == Some(&profile.name));
+    value
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|error| {
+        CliError::failed(format!("cannot find `{}`: {error}", path.display()))
+            .help("check the path and its permissions")
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    super::error::read_input(path, 1 << 20)
+}
+
+fn private_to_owner(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let message = format!("private key `{}` can be read by others", path.display());
+            return Err(CliError::failed(message).help("run `chmod 600` on it"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `entente program`: the agreements and forums that calls run under.
+
+use super::{
+    context::{Context, ListArgs, joined},
+    error::Result,
+    output::Screen,
+    table::Table,
+    time::Zone,
+};
+use crate::{
+    domain::id::{PartnerCode, ProgramId},
+    wire::directory::{CreateProgram, Program},
+};
+use clap::{Args, Subcommand};
+use std::collections::BTreeSet;
+
+/// Set up and look at programs: the agreements or forums that calls run under
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a program (program officers of the host)
+    #[command(after_help = "Examples:
+  entente program create --name 'US-Israel Industrial R&D' --lead USA --partner USA --partner ISR")]
+    Create(Create),
+    /// List the programs you take part in
+    #[command(
+        after_help = "Examples:\n  entente program list\n  entente --json program list --all | jq -r '.items[].id'"
+    )]
+    List(ListArgs),
+    /// Show a program
+    #[command(after_help = "Examples:\n  entente program show prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Show {
+        /// Its identifier
+        program: ProgramId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// What people call it; seen by every participating partner
+    #[arg(long)]
+    name: String,
+    /// The partner that leads it and whose officers sign its calls
+    #[arg(long, value_name = "PARTNER")]
+    lead: PartnerCode,
+    /// A participating partner; the lead is one without being named
+    #[arg(long, value_name = "PARTNER", required = true)]
+    partner: Vec<PartnerCode>,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::Create(Create { name, lead, partner }) => {
+            let partners: BTreeSet<PartnerCode> = partner.into_iter().chain([lead.clone()]).collect();
+            let program = client.api().create_program(&CreateProgram { name, lead, partners }).await?;
+            let zone = context.zone()?;
+            context.out.answer(&program, |screen| show(screen, &program, &zone))
+        }
+        Command::List(list) => {
+            let programs = list.collect(async |paging| client.api().programs(&paging).await).await?;
+            context.out.answer(&programs, |screen| {
+                let mut table = Table::new(["PROGRAM", "NAME", "LEAD", "PARTNERS"]);
+                for program in &programs.items {
+                    let Program { id, name, lead, partners, .. } = program;
+                    table.row([id.to_string(), name.clone(), lead.to_string(), joined(partners)]);
+                }
+                screen.table(&table, "you take part in no program");
+            })?;
+            list.note_more(&context.out, &programs);
+            Ok(())
+        }
+        Command::Show { program } => {
+            let program = client.api().program(program).await?;
+            let zone = context.zone()?;
+            context.out.answer(&program, |screen| show(screen, &program, &zone))
+        }
+    }
+}
+
+fn show(screen: &mut Screen, program: &Program, zone: &Zone) {
+    screen.fields(&[
+        ("program", program.id.to_string()),
+        ("name", program.name.clone()),
+        ("lead", program.lead.to_string()),
+        ("partners", joined(&program.partners)),
+        ("created", format!("{} by {}", zone.both(program.created_at.0), program.created_by)),
+    ]);
+}

@@ -1,0 +1,117 @@
+//! Asks for passphrases: on the terminal without echo, or from a file that a script names. Never from an argument, never
+//! from the environment itself, never printed.
+
+use super::error::{CliError, Result};
+use crate::sealing::identity::{Prompt, SecretText};
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The environment variable that names a file with a passphrase.
+pub(super) const PASSPHRASE_FILE: &str = "ENTENTE_PASSPHRASE_FILE";
+
+/// The person at the terminal, or the passphrase file of a script.
+#[derive(Debug, Clone, Default)]
+pub struct Keyboard {
+    file: Option<PathBuf>,
+}
+
+impl Keyboard {
+    /// Reads passphrases from `file`, from the file that the environment names, or from the terminal.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        let named = || std::env::var_os(PASSPHRASE_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self { file: file.or_else(named) }
+    }
+
+    /// A passphrase to protect something new with; typed twice at a terminal.
+    ///
+    /// # Errors
+    /// When nobody can be asked, or the two differ.
+    pub fn new_passphrase(&self) -> Result<SecretText> {
+        if let Some(file) = &self.file {
+            return from_file(file);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(CliError::usage("there is no terminal to ask for a passphrase at")
+                .help("name a file with `--passphrase-file`, or make an unprotected key with `--plain`"));
+        }
+        let ask = |text: &str| rpassword::prompt_password(text).map(Zeroizing::new).map_err(CliError::failed);
+        let (first, again) = (ask("New passphrase: ")?, ask("Again: ")?);
+        if first.is_empty() || *first != *again {
+            return Err(CliError::usage("the passphrases are empty or differ").help("run the command again"));
+        }
+        Ok(String::clone(&first).into())
+    }
+}
+
+impl Prompt for Keyboard {
+    fn passphrase(&self, purpose: &str) -> Option<SecretText> {
+        if let Some(file) = &self.file {
+            return from_file(file).ok();
+        }
+        // Whether there is a terminal decides, not standard input: `entente proposal put P slot -` reads that.
+        rpassword::prompt_password(format!("Passphrase for {purpose}: ")).ok().map(Into::into)
+    }
+
+    fn message(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "{}", super::output::clean(text));
+    }
+
+    fn confirm(&self, text: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let no = no.unwrap_or("no");
+        let answer = self.line(&format!("{text} [{yes}/{no}]"))?;
+        if answer == yes { Some(true) } else { (answer == no).then_some(false) }
+    }
+
+    fn line(&self, purpose: &str) -> Option<String> {
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        let _ = write!(std::io::stderr(), "{}: ", super::output::clean(purpose));
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).ok()?;
+        Some(line.trim().to_owned())
+    }
+}
+
+/// The first line of a file that only its owner can read.
+fn from_file(path: &Path) -> Result<SecretText> {
+    let shown = path.display();
+    let cannot =
+        |error: std::io::Error| CliError::failed(format!("cannot read the passphrase file `{shown}`: {error}"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let mode = std::fs::metadata(path).map_err(cannot)?.mode();
+        if mode & 0o077 != 0 {
+            return Err(CliError::failed(format!("the passphrase file `{shown}` can be read by others"))
+                .help("run `chmod 600` on it"));
+        }
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(cannot)?);
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(CliError::failed(format!("the passphrase file `{shown}` has an empty first line")));
+    }
+    Ok(line.to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn passphrase_file_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passphrase");
+        std::fs::write(&path, "correct horse\nsecond line\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(from_file(&path).unwrap_err().message.contains("can be read by others"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(Keyboard::new(Some(path)).new_passphrase().unwrap().expose(), "correct horse");
+    }
+}

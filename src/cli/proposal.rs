@@ -1,0 +1,280 @@
+//! `entente proposal`: joint proposals from the first document to the signature of every party.
+
+mod documents;
+mod show;
+mod sign;
+
+use super::{
+    context::{Context, ListArgs},
+    error::{CliError, Result},
+};
+use crate::{
+    client::{opening::Version, proposals::NewProposal},
+    domain::{
+        id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
+        proposal::Parties,
+    },
+};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Prepare, submit, follow and open joint proposals
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Begin a joint proposal; you are a member of your party
+    #[command(after_help = "Examples:
+  entente proposal create --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --with USA:bob --topic sensing
+  entente proposal create --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --with USA:bob --with ISR:tamar")]
+    Create(Create),
+    /// Seal the summary (title, abstract, team, budget) and put it in, or show it
+    #[command(after_help = "Examples:
+  entente proposal summary prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file summary.json
+  entente proposal summary prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF                      shows it
+  entente proposal summary prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --version standing
+
+summary.json (or the same as TOML):
+  {\"title\": \"…\", \"abstract\": \"…\",
+   \"team\": [{\"name\": \"Avi Levi\", \"organisation\": \"Galil Optics\", \"role\": \"principal investigator\"}],
+   \"budget\": [{\"item\": \"personnel\", \"party\": \"ISR\", \"amount\": 250000, \"currency\": \"USD\"}]}")]
+    Summary {
+        /// The proposal
+        proposal: ProposalId,
+        /// The summary, JSON or TOML; `-` is standard input
+        #[arg(long)]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        version: VersionArg,
+    },
+    /// Seal a document on this machine and put it into a slot
+    #[command(after_help = "Examples:
+  entente proposal put prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF work-plan plan.pdf
+  entente proposal put prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF data measurements.bin --media-type application/octet-stream
+
+Interrupted? Run the same command again: the file is not sealed a second time.")]
+    Put {
+        /// The proposal
+        proposal: ProposalId,
+        /// The slot, as the call names it
+        slot: Slug,
+        /// The document
+        file: PathBuf,
+        /// What kind of file it is [default: from its name and first bytes]
+        #[arg(long, value_name = "TYPE")]
+        media_type: Option<String>,
+    },
+    /// Take a document out of its slot
+    #[command(after_help = "Examples:\n  entente proposal remove prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF data")]
+    Remove {
+        /// The proposal
+        proposal: ProposalId,
+        /// The slot
+        slot: Slug,
+    },
+    /// Send again what interrupted uploads left sealed on this machine
+    #[command(after_help = "Examples:
+  entente proposal resume              sends everything that is left
+  entente proposal resume --list
+  entente proposal resume --discard    forgets it")]
+    Resume(documents::Resume),
+    /// Show where a proposal stands and what is missing
+    #[command(
+        visible_alias = "show",
+        after_help = "Examples:
+  entente proposal status prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente proposal show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF"
+    )]
+    Status {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// List the proposals that you may see
+    #[command(after_help = "Examples:
+  entente proposal list
+  entente proposal list --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --all
+  entente proposal list --assigned                 what you have to review")]
+    List {
+        /// Of this call only
+        #[arg(long)]
+        call: Option<CallId>,
+        /// Those assigned to you only
+        #[arg(long)]
+        assigned: bool,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Sign the manifest of what is put in; with every party's signature it is submitted
+    #[command(after_help = "Examples:
+  entente proposal sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --dry-run     shows what would be signed
+  entente proposal sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Sign(sign::SignArgs),
+    /// Withdraw a proposal; until the deadline it can be reinstated
+    #[command(after_help = "Examples:\n  entente proposal withdraw prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Withdraw {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Take a withdrawal back
+    #[command(after_help = "Examples:\n  entente proposal reinstate prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Reinstate {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Add and remove colleagues of your own party
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Hand the proposal over: add a colleague of your own party and take yourself out
+    #[command(after_help = "Examples:\n  entente proposal hand-over prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:tamar")]
+    HandOver {
+        /// The proposal
+        proposal: ProposalId,
+        /// The colleague
+        member: MemberId,
+    },
+    /// Verify and open documents; nothing is shown before everything is verified
+    #[command(after_help = "Examples:
+  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --output case/            every document you may read
+  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF work-plan --output plan.pdf
+  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF shareholders --party ISR --output -
+  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF data --sealed --output data.age    the ciphertext, verified")]
+    Open(documents::Open),
+    /// Verify signatures and manifest of a version, and with --fetch the bytes too, without opening anything
+    #[command(after_help = "Examples:
+  entente proposal verify prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente proposal verify prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --fetch --version 2")]
+    Verify(documents::Verify),
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The call
+    #[arg(long)]
+    call: CallId,
+    /// A member of another party, or a further one of your own
+    #[arg(long, value_name = "MEMBER")]
+    with: Vec<MemberId>,
+    /// One of the call's topics
+    #[arg(long)]
+    topic: Option<Slug>,
+}
+
+/// Add and remove colleagues of your own party
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// Add a colleague of your own party, with the keys that your party holds
+    #[command(after_help = "Examples:\n  entente proposal member add prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:tamar")]
+    Add {
+        /// The proposal
+        proposal: ProposalId,
+        /// The colleague
+        member: MemberId,
+    },
+    /// Remove a member of your own party: no further access; what was downloaded stays with them
+    #[command(after_help = "Examples:\n  entente proposal member remove prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:avi")]
+    Remove {
+        /// The proposal
+        proposal: ProposalId,
+        /// The member
+        member: MemberId,
+    },
+}
+
+/// Which version of a proposal.
+#[derive(Debug, Clone, Args)]
+pub struct VersionArg {
+    /// newest, standing, working (uploaded, not signed) or a number
+    #[arg(long = "version", value_name = "VERSION", default_value = "newest", value_parser = version)]
+    version: Version,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::Create(args) => {
+            let me = client.member_id().await?;
+            let mut parties = Parties::new();
+            for member in args.with.into_iter().chain([me]) {
+                parties.entry(member.partner().clone()).or_default().insert(member);
+            }
+            let new = NewProposal { call: args.call, topic: args.topic, parties };
+            let proposal = client.create_proposal(&new).await?;
+            show::one(context, &client, &proposal).await?;
+            context.out.note(&format!("next: entente proposal summary {} --file summary.json", proposal.id));
+            Ok(())
+        }
+        Command::Summary { proposal, file, version } => {
+            documents::summary(context, &client, proposal, file.as_deref(), version.version).await
+        }
+        Command::Put { proposal, slot, file, media_type } => {
+            documents::put(context, &client, proposal, &slot, &file, media_type.as_deref()).await
+        }
+        Command::Remove { proposal, slot } => {
+            client.api().remove_document(proposal, &slot).await?;
+            context.out.done(&format!("slot `{slot}` of {proposal} is empty"))
+        }
+        Command::Resume(args) => documents::resume(context, &client, &args).await,
+        Command::Status { proposal } => {
+            let proposal = client.api().proposal(proposal).await?;
+            show::one(context, &client, &proposal).await
+        }
+        Command::List { call, assigned, list } => {
+            let mut page = list.collect(async |paging| client.api().proposals(call, &paging).await).await?;
+            page.items.retain(|proposal| !assigned || proposal.mine.is_assigned);
+            show::list(context, &page)?;
+            list.note_more(&context.out, &page);
+            Ok(())
+        }
+        Command::Sign(args) => sign::run(args, context, &client).await,
+        Command::Withdraw { proposal } => {
+            let proposal = client.api().withdraw_proposal(proposal).await?;
+            show::one(context, &client, &proposal).await
+        }
+        Command::Reinstate { proposal } => {
+            let proposal = client.api().reinstate_proposal(proposal).await?;
+            show::one(context, &client, &proposal).await
+        }
+        Command::Member(MemberCommand::Add { proposal, member }) => {
+            let proposal = client.add_member(proposal, &member).await?;
+            show::one(context, &client, &proposal).await
+        }
+        Command::Member(MemberCommand::Remove { proposal, member }) => {
+            client.api().remove_member(proposal, &member).await?;
+            context.out.done(&format!("{member} has no further access to {proposal}"))?;
+            context.out.note("what was downloaded before stays readable with the keys of that time");
+            Ok(())
+        }
+        Command::HandOver { proposal, member } => {
+            client.hand_over(proposal, &member).await?;
+            context.out.done(&format!("{proposal} is {member}'s now; you are out of it"))
+        }
+        Command::Open(args) => documents::open(context, &client, &args).await,
+        Command::Verify(args) => documents::verify(context, &client, &args).await,
+    }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "newest" => Ok(Version::Newest),
+        "standing" => Ok(Version::Standing),
+        "working" => Ok(Version::Working),
+        number => number
+            .parse()
+            .map(Version::Number)
+            .map_err(|_| "wanted `newest`, `standing`, `working` or a number".to_owned()),
+    }
+}
+
+/// A slot with its party, for people: `shareholders (ISR)`.
+fn place(slot: &Slug, party: Option<&PartnerCode>) -> String {
+    party.map_or_else(|| slot.to_string(), |party| format!("{slot} ({party})"))
+}
+
+/// A summary or another small file of people's as JSON or TOML.
+fn read_as<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T> {
+    let content = super::error::read_input(path, 1 << 20)?;
+    let read = super::call::value_of(&content)
+        .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
+    read.map_err(|fault| {
+        CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for what goes in")
+    })
+}

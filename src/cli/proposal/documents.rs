@@ -1,0 +1,379 @@
+//! Documents of a proposal: putting them in sealed, opening them once verified.
+
+use super::{VersionArg, place, read_as};
+use crate::{
+    cli::{
+        context::Context,
+        error::{CliError, Result},
+        output::{Screen, Style},
+        table::{Table, size},
+    },
+    client::{
+        Client, ClientError,
+        opening::{OpenedDocument, VerifiedManifest, Version},
+        proposals::Summary,
+        records::UploadRecord,
+    },
+    domain::{
+        call::SUMMARY_SLOT,
+        id::{PartnerCode, ProposalId, Slug},
+    },
+    wire::proposal::Document,
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct Open {
+    /// The proposal
+    proposal: ProposalId,
+    /// The slot [default: every document you may read]
+    slot: Option<Slug>,
+    /// Folder, new file, or `-` for standard output
+    #[arg(long, short, value_name = "PATH")]
+    output: PathBuf,
+    /// Whose, for a slot that each party has
+    #[arg(long)]
+    party: Option<PartnerCode>,
+    /// Leave it sealed: the ciphertext, verified
+    #[arg(long)]
+    sealed: bool,
+    #[command(flatten)]
+    version: VersionArg,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The proposal
+    proposal: ProposalId,
+    /// Fetch the ciphertexts and check their digests as well
+    #[arg(long)]
+    fetch: bool,
+    #[command(flatten)]
+    version: VersionArg,
+}
+
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Of this proposal only
+    proposal: Option<ProposalId>,
+    /// Only list them
+    #[arg(long)]
+    list: bool,
+    /// Forget them instead; the originals are yours and stay
+    #[arg(long, conflicts_with = "list")]
+    discard: bool,
+}
+
+/// A document to open.
+struct Target {
+    slot: Slug,
+    party: Option<PartnerCode>,
+    media_type: String,
+}
+
+/// Puts a document in.
+pub(super) async fn put(
+    context: &Context,
+    client: &Client,
+    proposal: ProposalId,
+    slot: &Slug,
+    file: &Path,
+    media_type: Option<&str>,
+) -> Result<()> {
+    let meter = context.meter(file.file_name().unwrap_or_default().to_string_lossy());
+    let document = client.put_document(proposal, slot, file, media_type, meter).await.map_err(interrupted)?;
+    stored(context, &document)
+}
+
+/// Puts the summary in, or shows it.
+pub(super) async fn summary(
+    context: &Context,
+    client: &Client,
+    proposal: ProposalId,
+    file: Option<&Path>,
+    version: Version,
+) -> Result<()> {
+    if let Some(file) = file {
+        let summary: Summary = read_as(file)?;
+        let document = client.put_summary(proposal, &summary, context.meter("summary")).await.map_err(interrupted)?;
+        return stored(context, &document);
+    }
+    let summary = client.read_summary(proposal, version).await?;
+    context.out.answer(&summary, |screen| show_summary(screen, &summary))
+}
+
+/// Sends again what interrupted uploads left.
+pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) -> Result<()> {
+    let mut records = client.interrupted_uploads()?;
+    records.retain(|record| args.proposal.is_none_or(|proposal| record.proposal == proposal));
+    if args.list {
+        return context.out.answer(&json!({ "items": records }), |screen| {
+            let mut table = Table::new(["PROPOSAL", "SLOT", "SIZE", "MEDIA TYPE"]);
+            for record in &records {
+                let slot = place(&record.slot, record.party.as_ref());
+                table.row([record.proposal.to_string(), slot, size(record.size), record.media_type.clone()]);
+            }
+            screen.table(&table, "no upload was interrupted");
+        });
+    }
+    if args.discard {
+        records.iter().try_for_each(|record| client.discard_upload(record))?;
+        return context.out.done(&format!("{} interrupted uploads forgotten", records.len()));
+    }
+    if records.is_empty() {
+        return context.out.done("no upload was interrupted");
+    }
+    for record in &records {
+        let UploadRecord { slot, party, .. } = record;
+        let meter = context.meter(place(slot, party.as_ref()));
+        stored(context, &client.resume_upload(record, meter).await.map_err(interrupted)?)?;
+    }
+    Ok(())
+}
+
+/// Opens one document or all.
+pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Result<()> {
+    let all = targets(client, args).await?;
+    let to_stdout = args.output.as_os_str() == "-";
+    if args.slot.is_none() {
+        if to_stdout {
+            return Err(
+                CliError::usage("several documents cannot go to standard output").help("name a slot or a folder")
+            );
+        }
+        return open_all(context, client, args, &all).await;
+    }
+    let target = only(&all, args)?;
+    if to_stdout {
+        // Opened into a private folder first: nothing of it is shown before the last byte is verified.
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("document");
+        open_one(context, client, args, target, &path).await?;
+        let mut file = tokio::fs::File::open(&path).await?.into_std().await;
+        return std::io::copy(&mut file, &mut std::io::stdout().lock())
+            .map(drop)
+            .map_err(|error| CliError::failed(format!("cannot write the document: {error}")));
+    }
+    let path = if args.output.is_dir() || ends_in_separator(&args.output) {
+        std::fs::create_dir_all(&args.output)?;
+        args.output.join(file_name(target, args.sealed))
+    } else {
+        args.output.clone()
+    };
+    let opened = open_one(context, client, args, target, &path).await?;
+    let answer = opened_json(&opened, &path);
+    context.out.answer(&answer, |screen| opened_table(screen, &[(opened, path)]))
+}
+
+/// Verifies a version.
+pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) -> Result<()> {
+    let verified = client.manifest(args.proposal, args.version.version).await?;
+    let folder = tempfile::tempdir()?;
+    if args.fetch {
+        for (at, document) in verified.manifest.documents.iter().enumerate() {
+            let (slot, party) = (&document.slot, document.party.as_ref());
+            let (path, meter) = (folder.path().join(at.to_string()), context.meter(place(slot, party)));
+            let fetched =
+                client.download_document(args.proposal, slot, party, args.version.version, &path, meter).await;
+            match fetched {
+                Ok(_) => std::fs::remove_file(&path)?,
+                // Another party's restricted document is not for everybody to fetch.
+                Err(error) if is_closed(&error) => {
+                    context.out.warn(&format!("{}: not fetched: {error}", place(slot, party)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    let VerifiedManifest { manifest, sha256, signed_by, is_standing, .. } = &verified;
+    let answer = json!({
+        "verified": true, "is_standing": is_standing, "manifest_sha256": sha256, "signed_by": signed_by,
+        "manifest": manifest, "ciphertexts_checked": args.fetch,
+    });
+    context.out.answer(&answer, |screen| {
+        let signers = signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
+        screen.fields(&[
+            ("proposal", manifest.proposal.to_string()),
+            ("version", manifest.version.to_string()),
+            ("manifest", sha256.to_string()),
+            ("call text", manifest.call_text_sha256.to_string()),
+            ("signed", signers.collect::<Vec<_>>().join("\n")),
+            ("stands", if *is_standing { "yes" } else { "no" }.to_owned()),
+        ]);
+        screen.heading("Documents");
+        let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "SHA-256 OF THE CIPHERTEXT"]);
+        for document in &manifest.documents {
+            let slot = place(&document.slot, document.party.as_ref());
+            table.row([slot, size(document.size), document.media_type.clone(), document.sha256.to_string()]);
+        }
+        screen.table(&table, "none");
+        screen.gap();
+        let what = if args.fetch { "signatures, manifest and bytes" } else { "signatures and manifest" };
+        screen.styled(&[(Style::Green, "verified  "), (Style::Plain, what)]);
+    })
+}
+
+async fn targets(client: &Client, args: &Open) -> Result<Vec<Target>> {
+    if args.version.version == Version::Working {
+        let documents = client.api().documents(args.proposal).await?;
+        let target = |Document { slot, party, media_type, .. }| Target { slot, party, media_type };
+        return Ok(documents.into_iter().map(target).collect());
+    }
+    let verified = client.manifest(args.proposal, args.version.version).await?;
+    let documents = verified.manifest.documents.into_iter();
+    Ok(documents
+        .map(|document| Target { slot: document.slot, party: document.party, media_type: document.media_type })
+        .collect())
+}
+
+/// The one document that the slot, and the party if one is named, mean.
+fn only<'a>(all: &'a [Target], args: &Open) -> Result<&'a Target> {
+    let wanted = |target: &&Target| {
+        args.slot.as_ref().is_none_or(|slot| target.slot == *slot)
+            && (args.party.is_none() || target.party == args.party)
+    };
+    let found: Vec<&Target> = all.iter().filter(wanted).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let held: Vec<String> = all.iter().map(|target| place(&target.slot, target.party.as_ref())).collect();
+            let error = CliError::failed("there is no such document in this version");
+            Err(error.help(format!("it has {}", held.join(", "))))
+        }
+        _ => Err(CliError::usage("each party has one in this slot").help("name whose with `--party`")),
+    }
+}
+
+async fn open_one(
+    context: &Context,
+    client: &Client,
+    args: &Open,
+    target: &Target,
+    path: &Path,
+) -> Result<OpenedDocument, ClientError> {
+    let Target { slot, party, .. } = target;
+    let (id, version, meter) = (args.proposal, args.version.version, context.meter(place(slot, party.as_ref())));
+    if args.sealed {
+        client.download_document(id, slot, party.as_ref(), version, path, meter).await
+    } else {
+        client.open_document(id, slot, party.as_ref(), version, path, meter).await
+    }
+}
+
+async fn open_all(context: &Context, client: &Client, args: &Open, all: &[Target]) -> Result<()> {
+    std::fs::create_dir_all(&args.output)?;
+    let (mut opened, mut closed) = (Vec::new(), Vec::new());
+    for target in all.iter().filter(|target| args.party.is_none() || target.party == args.party) {
+        let path = args.output.join(file_name(target, args.sealed));
+        match open_one(context, client, args, target, &path).await {
+            Ok(document) => opened.push((document, path)),
+            Err(error) if target.party.is_some() && is_closed(&error) => {
+                closed.push((place(&target.slot, target.party.as_ref()), error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let answer = json!({
+        "items": opened.iter().map(|(document, path)| opened_json(document, path)).collect::<Vec<_>>(),
+        "closed": closed.iter().map(|(slot, why)| json!({ "slot": slot, "why": why })).collect::<Vec<_>>(),
+    });
+    context.out.answer(&answer, |screen| {
+        opened_table(screen, &opened);
+        for (slot, why) in &closed {
+            screen.styled(&[(Style::Dim, &format!("{slot} is not for you: {why}"))]);
+        }
+    })
+}
+
+/// Whether a document is withheld from the reader, as other parties' restricted ones are, rather than damaged.
+fn is_closed(error: &ClientError) -> bool {
+    matches!(error, ClientError::Problem { .. } | ClientError::Local { .. } | ClientError::Usage { .. })
+}
+
+fn stored(context: &Context, document: &Document) -> Result<()> {
+    context.out.answer(document, |screen| {
+        screen.fields(&[
+            ("slot", place(&document.slot, document.party.as_ref())),
+            ("document", document.id.to_string()),
+            ("media type", document.media_type.clone()),
+            ("sealed size", size(document.size)),
+            ("sha-256", document.sha256.to_string()),
+        ]);
+    })
+}
+
+/// What to do after an interruption: sealing a large file twice is what people fear.
+fn interrupted(error: ClientError) -> CliError {
+    let is_broken = matches!(error, ClientError::Transport { .. });
+    let error = CliError::from(error);
+    if is_broken { error.help("run the same command again; sealing is not repeated") } else { error }
+}
+
+fn opened_json(opened: &OpenedDocument, path: &Path) -> Value {
+    json!({ "document": opened.document, "size": opened.size, "signed_by": opened.signed_by, "file": path })
+}
+
+fn opened_table(screen: &mut Screen, opened: &[(OpenedDocument, PathBuf)]) {
+    let mut table = Table::new(["SLOT", "SIZE", "SIGNED BY", "FILE"]);
+    for (document, path) in opened {
+        let slot = place(&document.document.slot, document.document.party.as_ref());
+        let signers: Vec<String> = document.signed_by.values().map(ToString::to_string).collect();
+        let signers = if signers.is_empty() { "nobody yet".to_owned() } else { signers.join(" ") };
+        table.row([slot, size(document.size), signers, path.display().to_string()]);
+    }
+    screen.table(&table, "nothing was opened");
+}
+
+fn show_summary(screen: &mut Screen, summary: &Summary) {
+    screen.heading(&summary.title);
+    screen.paragraph(&summary.abstract_text);
+    if !summary.team.is_empty() {
+        screen.heading("Team");
+        let mut table = Table::new(["NAME", "ORGANISATION", "ROLE"]);
+        for person in &summary.team {
+            let role = person.role.clone().unwrap_or_default();
+            table.row([person.name.clone(), person.organisation.clone(), role]);
+        }
+        screen.table(&table, "");
+    }
+    if !summary.budget.is_empty() {
+        screen.heading("Budget");
+        let mut table = Table::new(["ITEM", "PARTY", "AMOUNT", "CURRENCY"]);
+        for line in &summary.budget {
+            let party = line.party.as_ref().map(ToString::to_string).unwrap_or_default();
+            table.row([line.item.clone(), party, line.amount.to_string(), line.currency.clone()]);
+        }
+        screen.table(&table, "");
+    }
+}
+
+/// A name made of the slot, never of anything that another nation wrote.
+fn file_name(target: &Target, sealed: bool) -> String {
+    let party = target.party.as_ref().map(|party| format!("-{party}")).unwrap_or_default();
+    let kind = if target.slot.as_str() == SUMMARY_SLOT { "json" } else { extension(&target.media_type) };
+    format!("{}{party}.{kind}{}", target.slot, if sealed { ".age" } else { "" })
+}
+
+fn extension(media_type: &str) -> &'static str {
+    match media_type {
+        "application/pdf" => "pdf",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation" => "pptx",
+        "application/vnd.oasis.opendocument.text" => "odt",
+        "application/zip" => "zip",
+        "application/json" => "json",
+        "text/plain" => "txt",
+        "text/csv" => "csv",
+        "text/markdown" => "md",
+        "image/png" => "png",
+        "image/jpeg" => "jpg",
+        _ => "bin",
+    }
+}
+
+fn ends_in_separator(path: &Path) -> bool {
+    path.as_os_str().to_string_lossy().ends_with('/')
+}

@@ -1,0 +1,142 @@
+//! How a proposal is shown: its state, what is in its slots, and what is missing from whom.
+
+use super::place;
+use crate::{
+    cli::{
+        context::{Context, joined},
+        error::Result,
+        output::{Screen, Style},
+        table::{Table, size},
+        time::{self, Zone},
+    },
+    client::Client,
+    domain::{
+        call::{Audience, CallText},
+        id::{PartnerCode, Slug},
+        proposal::Status,
+    },
+    wire::{
+        page::Page,
+        proposal::{Document, Pending, Proposal},
+    },
+};
+use serde_json::json;
+
+/// Prints one proposal with its documents.
+///
+/// # Errors
+/// When the exchange cannot be asked, or standard output cannot be written.
+pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal) -> Result<()> {
+    let (zone, now) = (context.zone()?, context.now());
+    let zones = context.zones_of(proposal.parties.keys())?;
+    // Who may see the row but not read learns nothing about documents.
+    let documents = client.api().documents(proposal.id).await.ok();
+    let call = client.call(proposal.call).await?;
+    let mut answer = serde_json::to_value(proposal).unwrap_or_default();
+    answer["documents"] = json!(documents);
+    context.out.answer(&answer, |screen| {
+        screen.fields(&[
+            ("proposal", proposal.id.to_string()),
+            ("call", format!("{}  {}", proposal.call, call.text.title)),
+            ("status", proposal.status.to_string()),
+            ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
+            ("parties", parties(proposal)),
+            ("organisations", proposal.organisations.iter().cloned().collect::<Vec<_>>().join("\n")),
+            ("deadline", zone.deadline(proposal.deadline_at.0, now, &zones)),
+            ("bytes until", zone.both(proposal.grace_until.0)),
+            ("stands", proposal.version.map(|version| format!("version {version}")).unwrap_or_default()),
+            ("manifest", proposal.manifest_sha256.map(|sha256| sha256.to_string()).unwrap_or_default()),
+            ("you are", mine(proposal)),
+        ]);
+        if let Some(pending) = &proposal.pending {
+            waiting(screen, pending);
+        }
+        match &documents {
+            Some(documents) => slots(screen, proposal, documents, &call.rules, &zone),
+            None => screen.styled(&[(Style::Dim, "its documents are not for you, or not yet")]),
+        }
+    })
+}
+
+/// Prints proposals, one a line.
+///
+/// # Errors
+/// When standard output cannot be written, or the reader's zone is none.
+pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
+    let (zone, now) = (context.zone()?, context.now());
+    context.out.answer(page, |screen| {
+        let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "LEFT", "YOU"]);
+        for proposal in &page.items {
+            let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
+            let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
+            let version = proposal.version.map(|version| version.to_string()).unwrap_or_default();
+            let (at, left) = (zone.both(proposal.deadline_at.0), time::left(proposal.deadline_at.0, now));
+            table.row([id, status, joined(proposal.parties.keys()), topic, version, at, left, mine(proposal)]);
+        }
+        screen.table(&table, "no proposals that you may see");
+    })
+}
+
+fn parties(proposal: &Proposal) -> String {
+    let lines = proposal.parties.iter().map(|(partner, members)| format!("{partner}: {}", joined(members)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn mine(proposal: &Proposal) -> String {
+    let mine = &proposal.mine;
+    let parts = [
+        (mine.is_party, "party"),
+        (mine.is_assigned, "assigned"),
+        (mine.is_clear, "declared clear"),
+        (mine.has_reviewed, "reviewed"),
+    ];
+    parts.iter().filter(|(holds, _)| *holds).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+}
+
+fn waiting(screen: &mut Screen, pending: &Pending) {
+    screen.heading(&format!("Version {} waits", pending.version));
+    let documents = pending.awaiting_documents.iter().map(|missing| place(&missing.slot, missing.party.as_ref()));
+    screen.fields(&[
+        ("manifest", pending.manifest_sha256.to_string()),
+        ("signed by", joined(&pending.signed_by)),
+        ("signatures of", joined(&pending.awaiting_signatures)),
+        ("documents", documents.collect::<Vec<_>>().join("\n")),
+    ]);
+}
+
+fn slots(screen: &mut Screen, proposal: &Proposal, documents: &[Document], rules: &CallText, zone: &Zone) {
+    screen.heading("Documents");
+    let mut table = Table::new(["SLOT", "FOR", "SIZE", "MEDIA TYPE", "PUT IN BY", "AT"]);
+    for document in documents {
+        let audience = rules.slot(&document.slot).map_or("", |slot| slot.audience.as_str());
+        let slot = place(&document.slot, document.party.as_ref());
+        let bytes = size(document.size);
+        let (by, at) = (document.uploaded_by.to_string(), zone.both(document.uploaded_at.0));
+        table.row([&*slot, audience, &bytes, &document.media_type, &by, &at]);
+    }
+    screen.table(&table, "no documents that you may know of");
+    if proposal.mine.is_party && matches!(proposal.status, Status::Preparing | Status::Submitted) {
+        for missing in missing(proposal, documents, rules) {
+            screen.styled(&[(Style::Yellow, "missing: "), (Style::Plain, &missing)]);
+        }
+    }
+}
+
+/// Required slots that hold nothing; restricted ones are asked of each party.
+fn missing(proposal: &Proposal, documents: &[Document], rules: &CallText) -> Vec<String> {
+    let holds = |slot: &Slug, party: Option<&PartnerCode>| {
+        documents.iter().any(|document| document.slot == *slot && document.party.as_ref() == party)
+    };
+    let mut missing = Vec::new();
+    for slot in rules.all_slots().into_iter().filter(|slot| slot.required) {
+        match slot.audience {
+            Audience::Panel if !holds(&slot.name, None) => missing.push(slot.name.to_string()),
+            Audience::Panel => {}
+            Audience::Staff => {
+                let empty = proposal.parties.keys().filter(|party| !holds(&slot.name, Some(party)));
+                missing.extend(empty.map(|party| place(&slot.name, Some(party))));
+            }
+        }
+    }
+    missing
+}

@@ -1,0 +1,81 @@
+//! Signing a manifest: the member sees what it says before it is signed.
+
+use super::{place, show};
+use crate::{
+    cli::{
+        context::{Context, joined},
+        error::{CliError, Result},
+        output::{Screen, Style},
+        table::{Table, size},
+    },
+    client::{Client, signing::Signing},
+    domain::id::ProposalId,
+    sealing::identity::Prompt,
+};
+use clap::Args;
+use serde_json::json;
+use std::io::IsTerminal;
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The proposal
+    proposal: ProposalId,
+    /// Only show what would be signed
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask at a terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Shows what would be signed, asks at a terminal, signs.
+pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
+    let plan = client.plan_signature(args.proposal).await?;
+    if args.dry_run {
+        let documents: Vec<_> = plan
+            .documents
+            .iter()
+            .map(|line| json!({ "document": line.document, "uploaded_by": line.uploaded_by, "is_own": line.is_own }))
+            .collect();
+        let answer = json!({
+            "manifest": plan.manifest, "documents": documents, "is_countersignature": plan.is_countersignature(),
+        });
+        context.out.answer(&answer, |screen| show_plan(screen, &plan))?;
+        context.out.note("dry run: nothing was signed");
+        return Ok(());
+    }
+    if !context.out.is_json() && std::io::stdin().is_terminal() && !args.yes {
+        context.out.answer(&(), |screen| show_plan(screen, &plan))?;
+        if context.keyboard().confirm("Sign this", "y", Some("n")) != Some(true) {
+            return Err(CliError::failed("not signed").help("answer `y`, or leave the question out with `--yes`"));
+        }
+    }
+    let proposal = client.sign(&plan).await?;
+    show::one(context, client, &proposal).await
+}
+
+fn show_plan(screen: &mut Screen, plan: &Signing) {
+    let manifest = &plan.manifest;
+    screen.fields(&[
+        ("proposal", manifest.proposal.to_string()),
+        ("version", manifest.version.to_string()),
+        ("call text", manifest.call_text_sha256.to_string()),
+        ("parties", joined(&manifest.parties)),
+    ]);
+    screen.heading("Documents");
+    let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "PUT IN BY", "CHECKED HERE"]);
+    for line in &plan.documents {
+        let slot = place(&line.document.slot, line.document.party.as_ref());
+        let by = line.uploaded_by.as_ref().map(ToString::to_string).unwrap_or_default();
+        let checked = if line.is_own { "yes" } else { "no" };
+        table.row([&*slot, &size(line.document.size), &line.document.media_type, &by, checked]);
+    }
+    screen.table(&table, "none");
+    if plan.is_countersignature() {
+        screen.line("another party proposed this version; your signature says that your party agrees to all of it");
+    }
+    if plan.documents.iter().any(|line| !line.is_own) {
+        let advice = "documents that others put in were not opened on this machine; see `entente proposal open`";
+        screen.styled(&[(Style::Yellow, advice)]);
+    }
+}

@@ -1,0 +1,92 @@
+//! `entente ranking`: the ranking of a call, computed on the officer's machine from opened reviews. The exchange never
+//! sees a score.
+
+use super::{
+    context::{Context, joined},
+    error::{CliError, Result},
+    output::Style,
+    table::Table,
+};
+use crate::{
+    client::ranking::Ranking,
+    domain::{
+        id::CallId,
+        review::{Points, Ranked},
+    },
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  entente ranking call_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente --json ranking call_01J9ZQ4N6M8V7X5T3R2P1K0HGF | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
+
+Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the
+lowest's. A proposal below a threshold has no rank.")]
+pub struct RankingArgs {
+    /// The call
+    call: CallId,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let criteria = client.call(args.call).await?.rules.criteria.clone();
+    let ranking = client.ranking(args.call).await?;
+    let Ranking { lines, invalid, closed } = &ranking;
+    context.out.answer(&as_json(&ranking), |screen| {
+        let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
+        let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
+        let mut table = Table::new(heads.chain(["SPREAD", "REVIEWS", "MISSING", "BELOW"].map(str::to_owned)));
+        for line in lines {
+            let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
+            let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
+            let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
+            cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
+            let missing = joined(&line.missing);
+            cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, joined(&line.below)]);
+            table.row(cells);
+        }
+        screen.table(&table, "nothing to rank");
+        for (id, error) in closed {
+            screen.styled(&[(Style::Yellow, &format!("{id}: left out: {error}"))]);
+        }
+    })?;
+    match invalid.first() {
+        None => Ok(()),
+        Some(first) => Err(CliError::unverified(format!(
+            "{} reviews do not verify and count as missing; {} of {}: {}",
+            invalid.len(),
+            first.id,
+            first.reviewer,
+            first.fault
+        ))
+        .help(first.fault.help())),
+    }
+}
+
+fn as_json(ranking: &Ranking) -> Value {
+    let items: Vec<Value> = ranking.lines.iter().map(line).collect();
+    let invalid: Vec<Value> = ranking
+        .invalid
+        .iter()
+        .map(|review| {
+            let (id, proposal, reviewer) = (review.id, review.proposal, &review.reviewer);
+            json!({ "id": id, "proposal": proposal, "reviewer": reviewer, "fault": review.fault.to_string() })
+        })
+        .collect();
+    let closed = ranking.closed.iter().map(|(id, error)| json!({ "proposal": id, "fault": error.to_string() }));
+    json!({ "items": items, "invalid": invalid, "closed": closed.collect::<Vec<_>>() })
+}
+
+fn line(line: &Ranked) -> Value {
+    let averages: BTreeMap<String, f64> =
+        line.averages.iter().map(|(name, points)| (name.to_string(), points.to_number())).collect();
+    json!({
+        "proposal": line.proposal, "rank": line.rank, "total": line.total.map(Points::to_number),
+        "averages": averages, "spread": line.spread.to_number(), "below": line.below, "missing": line.missing,
+        "reviews": line.reviews,
+    })
+}

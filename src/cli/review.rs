@@ -1,0 +1,317 @@
+//! `entente review`: drafts kept sealed on this machine, reviews sealed to the panel, and what the others said.
+
+use super::{
+    call::value_of,
+    context::{Context, reason, whole},
+    error::{CliError, Result, read_input},
+    output::{Screen, Style},
+    table::Table,
+    time::Zone,
+};
+use crate::{
+    client::{
+        Client,
+        reviews::{OpenedReview, OpenedReviews, ReviewBody},
+    },
+    domain::{
+        id::{ProposalId, ReviewId, Slug},
+        review::{Criterion, Points},
+    },
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Write, submit and open reviews
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a draft, kept sealed on this machine; what is given replaces what the draft says there
+    #[command(after_help = "Examples:
+  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --score excellence=4.5 --score impact=4
+  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --comment impact='two markets, one product' --overall 'solid'
+  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file review.toml
+  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --discard
+
+review.toml (or the same as JSON):
+  overall = \"…\"
+  [scores]
+  excellence = 4.5
+  [comments]
+  excellence = \"…\"")]
+    Draft(Draft),
+    /// List the proposals for which there is a draft on this machine
+    #[command(after_help = "Examples:\n  entente review drafts")]
+    Drafts,
+    /// Show your draft, or your review if it is in
+    #[command(after_help = "Examples:\n  entente review show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    Show {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Seal, sign and hand in your review: the draft, or a file
+    #[command(after_help = "Examples:
+  entente review submit prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente review submit prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file review.json
+
+It is bound to the very version you read. Afterwards only an officer can reopen it.")]
+    Submit {
+        /// The proposal
+        proposal: ProposalId,
+        /// The review, JSON or TOML, instead of the draft
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// List the reviews of a proposal, unopened
+    #[command(after_help = "Examples:\n  entente review list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    List {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Verify and open the reviews of a proposal that are open to you
+    #[command(after_help = "Examples:
+  entente review open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+  entente --json review open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF | jq '.items[].body.scores'")]
+    Open {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Reopen a review, as an officer, so that its reviewer can hand in a new revision
+    #[command(after_help = "Examples:
+  entente review reopen rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'scored the wrong version'")]
+    Reopen {
+        /// The review
+        review: ReviewId,
+        /// Why; logged
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Draft {
+    /// The proposal
+    proposal: ProposalId,
+    /// A score; may stand several times
+    #[arg(long, value_name = "CRITERION=POINTS", value_parser = score)]
+    score: Vec<(Slug, f64)>,
+    /// A comment on a criterion; may stand several times
+    #[arg(long, value_name = "CRITERION=TEXT", value_parser = comment)]
+    comment: Vec<(Slug, String)>,
+    /// The overall comment
+    #[arg(long, value_name = "TEXT")]
+    overall: Option<String>,
+    /// What you recommend, in a word
+    #[arg(long, value_name = "TEXT")]
+    recommendation: Option<String>,
+    /// Read the draft from a file first, JSON or TOML; `-` is standard input
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Throw the draft away
+    #[arg(long, conflicts_with_all = ["score", "comment", "overall", "recommendation", "file"])]
+    discard: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let zone = context.zone()?;
+    match command {
+        Command::Draft(args) => draft(args, &client, context).await,
+        Command::Drafts => {
+            let drafts = client.drafts()?;
+            context.out.answer(&whole(&drafts), |screen| {
+                for id in &drafts {
+                    screen.line(&id.to_string());
+                }
+                if drafts.is_empty() {
+                    screen.styled(&[(Style::Dim, "no drafts")]);
+                }
+            })
+        }
+        Command::Show { proposal } => show_own(&client, context, proposal, &zone).await,
+        Command::Submit { proposal, file } => {
+            let body = match file {
+                Some(file) => read(&file)?,
+                None => client.draft(proposal).await?.ok_or_else(|| {
+                    CliError::failed(format!("there is no draft for {proposal}"))
+                        .help("write one with `entente review draft`, or name a file with `--file`")
+                })?,
+            };
+            let review = client.submit_review(proposal, &body).await?;
+            context.out.answer(&review, |screen| {
+                screen.fields(&[
+                    ("review", review.id.to_string()),
+                    ("revision", review.revision.to_string()),
+                    ("of version", review.manifest_sha256.to_string()),
+                    ("handed in", zone.both(review.submitted_at.0)),
+                ]);
+            })
+        }
+        Command::List { proposal } => {
+            let reviews = client.api().reviews(proposal).await?;
+            context.out.answer(&whole(&reviews), |screen| {
+                let mut table = Table::new(["REVIEW", "REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
+                for review in &reviews {
+                    let reopened = review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default();
+                    let (id, by) = (review.id.to_string(), review.reviewer.to_string());
+                    table.row([id, by, review.revision.to_string(), zone.both(review.submitted_at.0), reopened]);
+                }
+                screen.table(&table, "no reviews that you may see");
+            })
+        }
+        Command::Open { proposal } => open(&client, context, proposal, &zone).await,
+        Command::Reopen { review, reason: why } => {
+            client.api().reopen_review(review, reason(&why)?).await?;
+            context.out.done(&format!("{review} is reopened; its reviewer can hand in a new revision"))
+        }
+    }
+}
+
+async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {
+    let id = args.proposal;
+    if args.discard {
+        let done = if client.discard_draft(id)? { "thrown away" } else { "was none" };
+        return context.out.done(&format!("draft for {id}: {done}"));
+    }
+    let mut body = match &args.file {
+        Some(file) => read(file)?,
+        None => client.draft(id).await?.unwrap_or_default(),
+    };
+    body.scores.extend(args.score);
+    body.comments.extend(args.comment);
+    body.overall = args.overall.unwrap_or(body.overall);
+    body.recommendation = args.recommendation.or(body.recommendation);
+    client.save_draft(id, &body).await?;
+    let criteria = criteria(client, id).await?;
+    context.out.answer(&body, |screen| show(screen, &body, &criteria))?;
+    context.out.note("kept on this machine, sealed to you; hand it in with `entente review submit`");
+    Ok(())
+}
+
+async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -> Result<()> {
+    let criteria = criteria(client, id).await?;
+    if let Some(body) = client.draft(id).await? {
+        return context.out.answer(&json!({ "draft": body }), |screen| {
+            screen.styled(&[(Style::Yellow, "draft, not handed in")]);
+            show(screen, &body, &criteria);
+        });
+    }
+    let me = client.member_id().await?;
+    let mine = client.api().reviews(id).await?.into_iter().filter(|review| review.reviewer == me);
+    let Some(review) = mine.max_by_key(|review| review.revision) else {
+        return Err(CliError::failed(format!("you have neither a draft nor a review for {id}"))
+            .help("write one with `entente review draft`"));
+    };
+    let opened = client.open_review(review.id).await?;
+    context.out.answer(&opened_json(&opened), |screen| show_opened(screen, &opened, &criteria, zone))
+}
+
+async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -> Result<()> {
+    let OpenedReviews { reviews, invalid } = client.open_reviews(id).await?;
+    let criteria = criteria(client, id).await?;
+    let faults: Vec<_> = invalid
+        .iter()
+        .map(|review| json!({ "id": review.id, "reviewer": review.reviewer, "fault": review.fault.to_string() }))
+        .collect();
+    let items: Vec<_> = reviews.iter().map(opened_json).collect();
+    context.out.answer(&json!({ "items": items, "invalid": faults }), |screen| {
+        for review in &reviews {
+            show_opened(screen, review, &criteria, zone);
+        }
+        if reviews.is_empty() && invalid.is_empty() {
+            screen.styled(&[(Style::Dim, "no reviews that are open to you")]);
+        }
+    })?;
+    match invalid.first() {
+        None => Ok(()),
+        Some(first) => {
+            let (count, fault) = (invalid.len(), &first.fault);
+            Err(CliError::unverified(format!(
+                "{count} reviews do not verify; {} of {}: {fault}",
+                first.id, first.reviewer
+            ))
+            .help(fault.help()))
+        }
+    }
+}
+
+async fn criteria(client: &Client, id: ProposalId) -> Result<Vec<Criterion>> {
+    let call = client.api().proposal(id).await?.call;
+    Ok(client.call(call).await?.rules.criteria.clone())
+}
+
+fn opened_json(opened: &OpenedReview) -> serde_json::Value {
+    json!({ "review": opened.review, "body": opened.body })
+}
+
+fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: &[Criterion], zone: &Zone) {
+    let OpenedReview { review, body } = opened;
+    screen.heading(&format!("{} by {}, verified", review.id, review.reviewer));
+    let revision = format!("{}, handed in {}", review.revision, zone.both(review.submitted_at.0));
+    screen.fields(&[
+        ("revision", revision),
+        ("reopened", review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default()),
+    ]);
+    show(screen, body, criteria);
+}
+
+fn show(screen: &mut Screen, body: &ReviewBody, criteria: &[Criterion]) {
+    let mut table = Table::new(["CRITERION", "SCORE", "OF", "COMMENT"]);
+    for criterion in criteria {
+        let score = body.scores.get(&criterion.name).and_then(|score| Points::from_number(*score));
+        let score = score.map(|score| score.to_string()).unwrap_or_default();
+        let comment = body.comments.get(&criterion.name).map(|text| text.replace('\n', " ")).unwrap_or_default();
+        table.row([criterion.name.to_string(), score, criterion.max.to_string(), comment]);
+    }
+    screen.table(&table, "the call has no criteria");
+    screen.fields(&[
+        ("overall", body.overall.clone()),
+        ("recommendation", body.recommendation.clone().unwrap_or_default()),
+    ]);
+}
+
+fn read(file: &Path) -> Result<ReviewBody> {
+    let content = read_input(file, 1 << 20)?;
+    let body = value_of(&content).and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
+    body.map_err(|fault| {
+        CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente review draft --help`")
+    })
+}
+
+fn score(text: &str) -> Result<(Slug, f64), String> {
+    let (name, points) = pair(text, "excellence=4.5")?;
+    let points: f64 = points.trim().parse().map_err(|_| format!("`{points}` is not a number of points"))?;
+    if Points::from_number(points).is_none() {
+        return Err(format!("`{points}` is not a number of points"));
+    }
+    Ok((name, points))
+}
+
+fn comment(text: &str) -> Result<(Slug, String), String> {
+    let (name, comment) = pair(text, "impact='two markets'")?;
+    Ok((name, comment.to_owned()))
+}
+
+fn pair<'a>(text: &'a str, example: &str) -> Result<(Slug, &'a str), String> {
+    let (name, rest) =
+        text.split_once('=').ok_or_else(|| format!("wanted a criterion and `=`, such as `{example}`"))?;
+    Ok((name.trim().parse().map_err(|error: crate::domain::id::IdError| error.to_string())?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn score_is_a_criterion_and_a_number() {
+        assert_eq!(score("excellence=4.5").unwrap(), ("excellence".parse().unwrap(), 4.5));
+        for text in ["excellence", "excellence=", "excellence=four", "=4", "excellence=NaN", "excellence=-1"] {
+            assert!(score(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn comment_may_hold_an_equals_sign() {
+        assert_eq!(comment("impact=a=b").unwrap().1, "a=b");
+    }
+}

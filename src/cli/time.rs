@@ -1,0 +1,174 @@
+//! Instants as people read and write them: always in UTC and in the reader's own zone, deadlines with the time left.
+//!
+//! Reads RFC 3339 or a date, a time and an IANA zone; refuses a local time that does not exist or exists twice there,
+//! rather than choose a deadline silently.
+
+use super::error::{CliError, Result};
+use crate::domain::id::PartnerCode;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+/// The reader's zone.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    name: String,
+    zone: TimeZone,
+}
+
+impl Zone {
+    /// A zone by its IANA name.
+    ///
+    /// # Errors
+    /// When there is no such zone.
+    pub fn named(name: &str) -> Result<Self> {
+        let zone = TimeZone::get(name).map_err(|_| {
+            CliError::usage(format!("`{name}` is not an IANA time zone")).help("write it like `Asia/Seoul` or `UTC`")
+        })?;
+        Ok(Self { name: name.to_owned(), zone })
+    }
+
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self { name: "UTC".into(), zone: TimeZone::UTC }
+    }
+
+    /// An instant in UTC and in this zone on one line: `2026-04-01 15:00 UTC (18:00 Asia/Jerusalem)`.
+    pub fn both(&self, at: Timestamp) -> String {
+        let utc = in_zone(at, &TimeZone::UTC);
+        if self.is_utc(at) {
+            return format!("{utc} UTC");
+        }
+        let here = at.to_zoned_datetime(self.zone.clone());
+        let same_day = here.date() == at.to_zoned_datetime(TimeZone::UTC).date();
+        let here = if same_day { here.strftime("%H:%M").to_string() } else { in_zone(at, &self.zone) };
+        format!("{utc} UTC ({here} {})", self.name)
+    }
+
+    /// A deadline over several lines: UTC with the time left, the reader's zone, and each party's zone once.
+    pub fn deadline(&self, at: Timestamp, now: Timestamp, parties: &[(PartnerCode, String)]) -> String {
+        let mut lines = vec![format!("{} UTC, {}", in_zone(at, &TimeZone::UTC), left(at, now))];
+        if self.name != "UTC" {
+            lines.push(format!("{} {} (you)", with_offset(at, &self.zone), self.name));
+        }
+        for (partner, name) in parties.iter().filter(|(_, name)| *name != self.name && name != "UTC") {
+            if let Ok(zone) = TimeZone::get(name) {
+                lines.push(format!("{} {name} ({partner})", with_offset(at, &zone)));
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn is_utc(&self, at: Timestamp) -> bool {
+        self.zone.to_offset(at) == jiff::tz::Offset::UTC && self.name == "UTC"
+    }
+}
+
+/// How long until `at`, in the two largest units: `3 d 4 h left`, or how long ago it was.
+pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.as_second() - now.as_second();
+    let span = span(seconds.unsigned_abs());
+    if seconds >= 0 { format!("{span} left") } else { format!("{span} ago") }
+}
+
+/// A span of time in its two largest units.
+pub(super) fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Reads an instant: RFC 3339 (`2026-04-01T15:00:00Z`) or local (`2026-04-01 17:00 Asia/Seoul`).
+///
+/// # Errors
+/// When it is neither, or when the local time does not exist or exists twice in that zone.
+pub(super) fn instant(text: &str) -> Result<Timestamp> {
+    let text = text.trim();
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let shape = || {
+        CliError::usage(format!("`{text}` is not an instant"))
+            .help("write it like `2026-04-01T15:00:00Z` or `2026-04-01 17:00 Asia/Seoul`")
+    };
+    let (local, zone) = text.rsplit_once(' ').ok_or_else(shape)?;
+    let local: DateTime = local.trim().parse().map_err(|_| shape())?;
+    if !zone.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err(shape());
+    }
+    let zone = Zone::named(zone)?;
+    let ambiguous = zone.zone.to_ambiguous_timestamp(local);
+    if ambiguous.is_ambiguous() {
+        let fault = format!("clocks change in {} then: `{local}` is not one instant there", zone.name);
+        return Err(CliError::usage(fault).help("name another time, or write it in UTC with `Z`"));
+    }
+    ambiguous.unambiguous().map_err(|_| shape())
+}
+
+fn in_zone(at: Timestamp, zone: &TimeZone) -> String {
+    let zoned = at.to_zoned_datetime(zone.clone());
+    // Seconds are shown where there are any: a deadline of 17:00:30 must not look like 17:00.
+    let format = if zoned.second() == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" };
+    zoned.strftime(format).to_string()
+}
+
+fn with_offset(at: Timestamp, zone: &TimeZone) -> String {
+    format!("{} {}", in_zone(at, zone), at.to_zoned_datetime(zone.clone()).strftime("%:z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn deadline_is_shown_in_utc_for_the_reader_and_for_each_party() {
+        let zone = Zone::named("Asia/Jerusalem").unwrap();
+        let parties =
+            [("ISR".parse().unwrap(), "Asia/Jerusalem".to_owned()), ("KOR".parse().unwrap(), "Asia/Seoul".to_owned())];
+        let shown = zone.deadline(at("2026-04-01T15:00:00Z"), at("2026-03-29T10:30:00Z"), &parties);
+        assert_eq!(
+            shown,
+            "2026-04-01 15:00 UTC, 3 d 4 h left\n\
+             2026-04-01 18:00 +03:00 Asia/Jerusalem (you)\n\
+             2026-04-02 00:00 +09:00 Asia/Seoul (KOR)"
+        );
+    }
+
+    #[test]
+    fn instant_is_shown_in_both_zones_with_the_date_when_it_differs() {
+        let at = at("2026-04-01T15:00:00Z");
+        assert_eq!(Zone::named("Europe/London").unwrap().both(at), "2026-04-01 15:00 UTC (16:00 Europe/London)");
+        assert_eq!(Zone::named("Asia/Seoul").unwrap().both(at), "2026-04-01 15:00 UTC (2026-04-02 00:00 Asia/Seoul)");
+        assert_eq!(Zone::utc().both(at), "2026-04-01 15:00 UTC");
+    }
+
+    #[test]
+    fn time_left_names_its_two_largest_units() {
+        let now = at("2026-04-01T15:00:00Z");
+        assert_eq!(left(at("2026-04-01T15:00:09Z"), now), "9 s left");
+        assert_eq!(left(at("2026-04-01T14:30:00Z"), now), "30 min 0 s ago");
+        assert_eq!(left(at("2026-04-01T18:05:00Z"), now), "3 h 5 min left");
+    }
+
+    #[test]
+    fn instant_is_read_in_utc_or_in_a_named_zone() {
+        assert_eq!(instant("2026-04-01T15:00:00Z").unwrap(), at("2026-04-01T15:00:00Z"));
+        assert_eq!(instant("2026-04-01 17:00 Asia/Seoul").unwrap(), at("2026-04-01T08:00:00Z"));
+        for text in ["", "tomorrow", "2026-04-01", "2026-04-01 17:00", "2026-04-01 17:00 Mars/Olympus"] {
+            assert!(instant(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn local_time_that_does_not_exist_or_exists_twice_is_refused() {
+        for text in ["2026-03-29 01:30 Europe/London", "2026-10-25 01:30 Europe/London"] {
+            assert!(instant(text).unwrap_err().message.contains("clocks change"), "{text}");
+        }
+    }
+}

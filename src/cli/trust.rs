@@ -1,0 +1,118 @@
+//! `entente trust`: which partner cards this machine believes. A card is pinned only with the fingerprint that the
+//! partner's officials confirmed by a way that does not pass through the exchange.
+
+use super::{
+    context::{Context, joined, whole},
+    error::{CliError, Result, read_input},
+    output::Screen,
+    table::Table,
+};
+use crate::{
+    client::profile::Pinned,
+    domain::id::{PartnerCode, Sha256},
+};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Pin the cards of partners, the root of everything that is verified
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Pin a partner card from a file
+    #[command(after_help = "Examples:
+  entente trust add isr-card.json --fingerprint 3f9a…
+
+Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange.")]
+    Add {
+        /// The card, JSON
+        file: PathBuf,
+        /// SHA-256 that the partner's officials confirmed
+        #[arg(long, value_name = "SHA256")]
+        fingerprint: Sha256,
+    },
+    /// Fetch a partner card from the exchange and pin it if its fingerprint is the confirmed one
+    #[command(after_help = "Examples:\n  entente trust fetch ISR --fingerprint 3f9a…")]
+    Fetch {
+        /// The partner's code
+        partner: PartnerCode,
+        /// SHA-256 that the partner's officials confirmed
+        #[arg(long, value_name = "SHA256")]
+        fingerprint: Sha256,
+    },
+    /// List pinned partners
+    #[command(after_help = "Examples:\n  entente trust list")]
+    List,
+    /// Show a pinned card
+    #[command(after_help = "Examples:\n  entente trust show ISR")]
+    Show {
+        /// The partner's code
+        partner: PartnerCode,
+    },
+    /// Forget a pinned card: nothing of that partner verifies any more
+    #[command(after_help = "Examples:\n  entente trust remove ISR")]
+    Remove {
+        /// The partner's code
+        partner: PartnerCode,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let home = context.home()?;
+    match command {
+        Command::Add { file, fingerprint } => {
+            let pinned = home.pin_partner(&read_input(&file, 1 << 20)?, &fingerprint)?;
+            context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
+        }
+        Command::Fetch { partner, fingerprint } => {
+            let fetched = context.client()?.api().partner(&partner).await?;
+            let pinned = home.pin_partner(fetched.card.as_bytes(), &fingerprint)?;
+            if pinned.card.code != partner {
+                home.unpin_partner(&pinned.card.code)?;
+                return Err(CliError::unverified(format!(
+                    "the exchange answered with the card of `{}`",
+                    pinned.card.code
+                )));
+            }
+            context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
+        }
+        Command::List => {
+            let pins = home.pins()?;
+            let items: Vec<Value> = pins.iter().map(as_json).collect();
+            context.out.answer(&whole(&items), |screen| {
+                let mut table = Table::new(["PARTNER", "NAME", "ZONE", "FINGERPRINT"]);
+                for Pinned { card, fingerprint } in &pins {
+                    table.row([card.code.to_string(), card.name.clone(), card.zone.clone(), fingerprint.to_string()]);
+                }
+                screen.table(&table, "no partner is pinned; see `entente trust add --help`");
+            })
+        }
+        Command::Show { partner } => {
+            let pinned = home.pinned(&partner)?.ok_or_else(|| {
+                CliError::failed(format!("no card of `{partner}` is pinned")).help("see `entente trust add --help`")
+            })?;
+            context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
+        }
+        Command::Remove { partner } => {
+            if !home.unpin_partner(&partner)? {
+                return Err(CliError::failed(format!("no card of `{partner}` is pinned")));
+            }
+            context.out.done(&format!("card of `{partner}` forgotten"))
+        }
+    }
+}
+
+fn show(screen: &mut Screen, Pinned { card, fingerprint }: &Pinned) {
+    screen.fields(&[
+        ("partner", card.code.to_string()),
+        ("name", card.name.clone()),
+        ("zone", card.zone.clone()),
+        ("fingerprint", fingerprint.to_string()),
+        ("anchors", card.anchors.len().to_string()),
+        ("registrars", joined(&card.registrars).replace(' ', "\n")),
+    ]);
+}
+
+fn as_json(pinned: &Pinned) -> Value {
+    json!({ "fingerprint": pinned.fingerprint, "card": pinned.card })
+}

@@ -1,0 +1,383 @@
+//! The routes of the exchange, one method each, as they are. What they answer is the exchange's word, nothing more; whoever
+//! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
+
+use super::{
+    Result,
+    progress::Progress,
+    transport::{Tagged, Transport, Upload},
+};
+use crate::{
+    domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+    wire::{
+        call::{
+            Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress as CallProgress, PublishCall, Reason,
+            RoleHolder,
+        },
+        decision::{Decision, Letter, SendLetter, SignDecision},
+        directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard},
+        entry::Entry,
+        page::{MAX_PAGE, Page},
+        proposal::{
+            AddKeys, AddMember, CreateProposal, Document, MissingKey, NewVault, Proposal, SignManifest, SignedManifest,
+            Vault,
+        },
+        review::{Assign, Assigned, Assignment, DeclareConflict, Review, SubmitReview},
+    },
+};
+use bytes::Bytes;
+use http::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paging {
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+    pub limit: Option<u32>,
+}
+
+/// The routes.
+#[derive(Debug, Clone)]
+pub struct Api {
+    transport: Transport,
+}
+
+const NOTHING: Option<&()> = None;
+
+impl Api {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport }
+    }
+
+    /// The connection, for what no method here does.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    // the directory
+
+    /// Who the exchange takes the caller for.
+    pub async fn me(&self) -> Result<Me> {
+        self.read("/v1/me").await
+    }
+
+    pub async fn partners(&self) -> Result<Vec<Partner>> {
+        self.all("/v1/partners", &[]).await
+    }
+
+    pub async fn partner(&self, code: &PartnerCode) -> Result<Partner> {
+        self.read(&format!("/v1/partners/{code}")).await
+    }
+
+    pub async fn members(&self, partner: Option<&PartnerCode>, paging: &Paging) -> Result<Page<Member>> {
+        self.page("/v1/members", &[("partner", partner.map(ToString::to_string))], paging).await
+    }
+
+    /// Every member, of one partner or of all, page after page.
+    pub async fn all_members(&self, partner: Option<&PartnerCode>) -> Result<Vec<Member>> {
+        self.all("/v1/members", &[("partner", partner.map(ToString::to_string))]).await
+    }
+
+    pub async fn member(&self, id: &MemberId) -> Result<Member> {
+        self.read(&format!("/v1/members/{id}")).await
+    }
+
+    pub async fn publish_key_card(&self, id: &MemberId, body: &PublishKeyCard) -> Result<Member> {
+        self.write(Method::PUT, &format!("/v1/members/{id}/key-card"), body).await
+    }
+
+    // programs and calls
+
+    pub async fn programs(&self, paging: &Paging) -> Result<Page<Program>> {
+        self.page("/v1/programs", &[], paging).await
+    }
+
+    pub async fn create_program(&self, body: &CreateProgram) -> Result<Program> {
+        self.write(Method::POST, "/v1/programs", body).await
+    }
+
+    pub async fn program(&self, id: ProgramId) -> Result<Program> {
+        self.read(&format!("/v1/programs/{id}")).await
+    }
+
+    pub async fn calls(&self, program: Option<ProgramId>, paging: &Paging) -> Result<Page<Call>> {
+        self.page("/v1/calls", &[("program", program.map(|id| id.to_string()))], paging).await
+    }
+
+    pub async fn draft_call(&self, body: &DraftCall) -> Result<Tagged<Call>> {
+        self.transport.send(Method::POST, "/v1/calls", Some(body), None).await
+    }
+
+    pub async fn call(&self, id: CallId) -> Result<Tagged<Call>> {
+        self.transport.get(&format!("/v1/calls/{id}"), &[]).await
+    }
+
+    pub async fn edit_call(&self, id: CallId, etag: &str, body: &EditCall) -> Result<Tagged<Call>> {
+        self.transport.send(Method::PUT, &format!("/v1/calls/{id}"), Some(body), Some(etag)).await
+    }
+
+    pub async fn publish_call(&self, id: CallId, etag: &str, body: &PublishCall) -> Result<Tagged<Call>> {
+        self.transport.send(Method::POST, &format!("/v1/calls/{id}/publish"), Some(body), Some(etag)).await
+    }
+
+    pub async fn amend_call(&self, id: CallId, etag: &str, body: &PublishCall) -> Result<Tagged<Amended>> {
+        self.transport.send(Method::POST, &format!("/v1/calls/{id}/amend"), Some(body), Some(etag)).await
+    }
+
+    pub async fn extend_call(&self, id: CallId, body: &ExtendCall) -> Result<Call> {
+        self.write(Method::POST, &format!("/v1/calls/{id}/extend"), body).await
+    }
+
+    pub async fn cancel_call(&self, id: CallId, reason: &str) -> Result<Call> {
+        self.write(Method::POST, &format!("/v1/calls/{id}/cancel"), &because(reason)).await
+    }
+
+    pub async fn roles(&self, id: CallId) -> Result<Vec<RoleHolder>> {
+        self.all(&format!("/v1/calls/{id}/roles"), &[]).await
+    }
+
+    pub async fn grant_roles(&self, id: CallId, member: &MemberId, body: &GrantRoles) -> Result<RoleHolder> {
+        self.write(Method::PUT, &format!("/v1/calls/{id}/roles/{member}"), body).await
+    }
+
+    pub async fn call_progress(&self, id: CallId) -> Result<CallProgress> {
+        self.read(&format!("/v1/calls/{id}/progress")).await
+    }
+
+    pub async fn call_vault(&self, id: CallId) -> Result<Vault> {
+        self.read(&format!("/v1/calls/{id}/vault")).await
+    }
+
+    /// Assigns reviewers, all or none; what stood against which line is in the `faults` of the problem or the dry run.
+    pub async fn assign(&self, id: CallId, body: &Assign) -> Result<Assigned> {
+        self.write(Method::POST, &format!("/v1/calls/{id}/assignments"), body).await
+    }
+
+    // proposals
+
+    pub async fn proposals(&self, call: Option<CallId>, paging: &Paging) -> Result<Page<Proposal>> {
+        self.page("/v1/proposals", &[("call", call.map(|id| id.to_string()))], paging).await
+    }
+
+    /// Every proposal that the caller may know of, page after page.
+    pub async fn all_proposals(&self, call: Option<CallId>) -> Result<Vec<Proposal>> {
+        self.all("/v1/proposals", &[("call", call.map(|id| id.to_string()))]).await
+    }
+
+    pub async fn create_proposal(&self, body: &CreateProposal) -> Result<Proposal> {
+        self.write(Method::POST, "/v1/proposals", body).await
+    }
+
+    pub async fn proposal(&self, id: ProposalId) -> Result<Proposal> {
+        self.read(&of(id, "")).await
+    }
+
+    pub async fn withdraw_proposal(&self, id: ProposalId) -> Result<Proposal> {
+        self.act(Method::POST, &of(id, "/withdraw")).await
+    }
+
+    pub async fn reinstate_proposal(&self, id: ProposalId) -> Result<Proposal> {
+        self.act(Method::POST, &of(id, "/reinstate")).await
+    }
+
+    pub async fn add_member(&self, id: ProposalId, member: &MemberId, body: &AddMember) -> Result<Proposal> {
+        self.write(Method::PUT, &of(id, &format!("/members/{member}")), body).await
+    }
+
+    pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
+        self.done(Method::DELETE, &of(id, &format!("/members/{member}")), NOTHING).await
+    }
+
+    pub async fn vaults(&self, id: ProposalId) -> Result<Vec<Vault>> {
+        self.all(&of(id, "/vaults"), &[]).await
+    }
+
+    pub async fn create_staff_vault(&self, id: ProposalId, body: &NewVault) -> Result<()> {
+        self.done(Method::POST, &of(id, "/vaults/staff"), Some(body)).await
+    }
+
+    pub async fn create_deliberation_vault(&self, id: ProposalId, body: &NewVault) -> Result<()> {
+        self.done(Method::POST, &of(id, "/vaults/deliberation"), Some(body)).await
+    }
+
+    pub async fn missing_keys(&self, id: ProposalId) -> Result<Vec<MissingKey>> {
+        self.all(&of(id, "/missing-keys"), &[]).await
+    }
+
+    pub async fn add_keys(&self, vault: VaultId, body: &AddKeys) -> Result<()> {
+        self.done(Method::POST, &format!("/v1/vaults/{vault}/keys"), Some(body)).await
+    }
+
+    pub async fn documents(&self, id: ProposalId) -> Result<Vec<Document>> {
+        self.all(&of(id, "/documents"), &[]).await
+    }
+
+    /// Sends a sealed document.
+    pub async fn put_document(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        upload: &Upload<'_>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Document> {
+        self.transport.upload(&of(id, &format!("/documents/{slot}")), upload, progress).await
+    }
+
+    pub async fn remove_document(&self, id: ProposalId, slot: &Slug) -> Result<()> {
+        self.done(Method::DELETE, &of(id, &format!("/documents/{slot}")), NOTHING).await
+    }
+
+    /// Fetches a document's ciphertext, piece by piece.
+    pub async fn ciphertext<F>(&self, id: ProposalId, document: DocumentId, take: impl FnMut(Bytes) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        self.transport.download(&of(id, &format!("/ciphertexts/{document}")), take).await
+    }
+
+    pub async fn manifests(&self, id: ProposalId) -> Result<Vec<SignedManifest>> {
+        self.all(&of(id, "/manifests"), &[]).await
+    }
+
+    pub async fn sign_manifest(&self, id: ProposalId, body: &SignManifest) -> Result<Proposal> {
+        self.write(Method::POST, &of(id, "/manifests"), body).await
+    }
+
+    // review and decision
+
+    pub async fn declare(&self, id: ProposalId, body: &DeclareConflict) -> Result<()> {
+        self.done(Method::PUT, &of(id, "/declaration"), Some(body)).await
+    }
+
+    pub async fn lift_declaration(&self, id: ProposalId, member: &MemberId, reason: &str) -> Result<()> {
+        self.done(Method::POST, &of(id, &format!("/declarations/{member}/lift")), Some(&because(reason))).await
+    }
+
+    pub async fn assignments(&self, id: ProposalId) -> Result<Vec<Assignment>> {
+        self.all(&of(id, "/assignments"), &[]).await
+    }
+
+    pub async fn unassign(&self, id: ProposalId, reviewer: &MemberId) -> Result<()> {
+        self.done(Method::DELETE, &of(id, &format!("/assignments/{reviewer}")), NOTHING).await
+    }
+
+    pub async fn reviews(&self, id: ProposalId) -> Result<Vec<Review>> {
+        self.all(&of(id, "/reviews"), &[]).await
+    }
+
+    pub async fn submit_review(&self, id: ProposalId, body: &SubmitReview) -> Result<Review> {
+        self.write(Method::POST, &of(id, "/reviews"), body).await
+    }
+
+    pub async fn review(&self, id: ReviewId) -> Result<Review> {
+        self.read(&format!("/v1/reviews/{id}")).await
+    }
+
+    pub async fn reopen_review(&self, id: ReviewId, reason: &str) -> Result<()> {
+        self.done(Method::POST, &format!("/v1/reviews/{id}/reopen"), Some(&because(reason))).await
+    }
+
+    /// The decision on the table, if there is one for the caller.
+    pub async fn decision(&self, id: ProposalId) -> Result<Option<Tagged<Decision>>> {
+        self.transport.get_optional(&of(id, "/decision")).await
+    }
+
+    pub async fn sign_decision(
+        &self,
+        id: ProposalId,
+        body: &SignDecision,
+        etag: Option<&str>,
+    ) -> Result<Tagged<Decision>> {
+        self.transport.send(Method::PUT, &of(id, "/decision"), Some(body), etag).await
+    }
+
+    pub async fn unsign_decision(&self, id: ProposalId, etag: Option<&str>) -> Result<()> {
+        self.transport.send_only(Method::DELETE, &of(id, "/decision"), NOTHING, etag).await
+    }
+
+    pub async fn letters(&self, id: ProposalId) -> Result<Vec<Letter>> {
+        self.all(&of(id, "/letters"), &[]).await
+    }
+
+    pub async fn send_letter(&self, id: ProposalId, body: &SendLetter) -> Result<Letter> {
+        self.write(Method::POST, &of(id, "/letters"), body).await
+    }
+
+    pub async fn letter(&self, id: ProposalId, letter: DocumentId) -> Result<Letter> {
+        self.read(&of(id, &format!("/letters/{letter}"))).await
+    }
+
+    pub async fn withdraw_letter(&self, id: ProposalId, letter: DocumentId) -> Result<()> {
+        self.done(Method::DELETE, &of(id, &format!("/letters/{letter}")), NOTHING).await
+    }
+
+    // the log
+
+    pub async fn entries(&self, paging: &Paging) -> Result<Page<Entry>> {
+        self.page("/v1/entries", &[], paging).await
+    }
+
+    /// The description of the API.
+    pub async fn openapi(&self) -> Result<serde_json::Value> {
+        self.read("/openapi.json").await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.transport.get(path, &[]).await.map(|tagged| tagged.body)
+    }
+
+    async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T> {
+        self.transport.send(method, path, Some(body), None).await.map(|tagged| tagged.body)
+    }
+
+    async fn act<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T> {
+        self.transport.send(method, path, NOTHING, None).await.map(|tagged| tagged.body)
+    }
+
+    async fn done(&self, method: Method, path: &str, body: Option<&(impl Serialize + Sync)>) -> Result<()> {
+        self.transport.send_only(method, path, body, None).await
+    }
+
+    async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &[(&'static str, Option<String>)],
+        paging: &Paging,
+    ) -> Result<Page<T>> {
+        let limit = paging.limit.map(|limit| limit.to_string());
+        let turn = [("cursor", paging.cursor.clone()), ("limit", limit)];
+        let query = filter.iter().cloned().chain(turn).filter_map(|(name, value)| Some((name, value?)));
+        let query: Vec<(&str, String)> = query.collect();
+        self.transport.get(path, &query).await.map(|tagged| tagged.body)
+    }
+
+    async fn all<T: DeserializeOwned>(&self, path: &str, filter: &[(&'static str, Option<String>)]) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        // Lists of one proposal come whole and take no limit.
+        let limit = (!filter.is_empty()).then_some(MAX_PAGE);
+        let mut paging = Paging { cursor: None, limit };
+        loop {
+            let page = self.page(path, filter, &paging).await?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => paging.cursor = Some(next),
+                None => return Ok(items),
+            }
+        }
+    }
+}
+
+fn of(id: ProposalId, rest: &str) -> String {
+    format!("/v1/proposals/{id}{rest}")
+}
+
+fn because(reason: &str) -> Reason {
+    Reason { reason: reason.to_owned() }
+}

@@ -1,0 +1,289 @@
+//! Calls: drafting, publishing with a vault made here, and reading them only once their publication verified.
+
+use super::{Client, ClientError, Result, transport::Tagged, verify::invalid};
+use crate::{
+    domain::{
+        call::{self as rules, Phase},
+        id::{CallId, MemberId, ProgramId, Sha256, VaultId},
+        member::CallRole,
+        vault::VaultKind,
+    },
+    sealing::{
+        statement::{CallPublication, Signed, VaultStatement, sign_statement, verify_signed},
+        vault::VaultSecret,
+    },
+    wire::{
+        call::{Amended, Call, CallText, DraftCall, EditCall, GrantRoles, PublishCall, RoleHolder},
+        proposal::AddKeys,
+    },
+};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// A call whose publication verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedCall {
+    /// As the exchange states it; what the publication says too has been compared.
+    pub call: Call,
+    pub publication: CallPublication,
+    /// The text that was signed.
+    pub text: CallText,
+    /// The same, as the rules see it.
+    pub rules: rules::CallText,
+    pub signed_by: MemberId,
+}
+
+impl VerifiedCall {
+    /// Content opens after this instant: what the exchange says, but never before the signed schedule.
+    #[must_use]
+    pub fn sealed_until(&self) -> Timestamp {
+        self.rules.schedule.sealed_until(&[]).max(self.call.sealed_until.0)
+    }
+
+    /// Whether every deadline and grace period has passed at `now`.
+    #[must_use]
+    pub fn is_opened(&self, now: Timestamp) -> bool {
+        now > self.sealed_until()
+    }
+
+    /// Refuses what must wait for the opening.
+    pub fn require_opened(&self, now: Timestamp) -> Result<()> {
+        if self.is_opened(now) {
+            return Ok(());
+        }
+        Err(ClientError::usage(
+            format!(
+                "the call is sealed until {} by its signed schedule, and by this machine's clock it is {now:.0}",
+                self.sealed_until()
+            ),
+            "wait until then; if the clock of this machine is wrong, set it",
+        ))
+    }
+}
+
+impl Client {
+    /// Drafts a call.
+    pub async fn draft_call(&self, program: ProgramId, text: &CallText) -> Result<Call> {
+        text.to_domain()?;
+        let drafted = self.api().draft_call(&DraftCall { program, text: text.clone() }).await?.body;
+        self.home().see_draft(drafted.id, text.digest())?;
+        Ok(drafted)
+    }
+
+    /// Replaces the text of a draft.
+    pub async fn edit_call(&self, id: CallId, text: &CallText) -> Result<Call> {
+        text.to_domain()?;
+        let etag = tag(&self.api().call(id).await?)?;
+        let edited = self.api().edit_call(id, &etag, &EditCall { text: text.clone() }).await?.body;
+        self.home().see_draft(id, text.digest())?;
+        Ok(edited)
+    }
+
+    /// Publishes a draft: makes the call's vault here, wraps it to every officer and signs the text.
+    ///
+    /// A draft that this machine wrote is signed only if it is still that text.
+    pub async fn publish_call(&self, id: CallId) -> Result<Call> {
+        let drafted = self.api().call(id).await?;
+        let (etag, call) = (tag(&drafted)?, drafted.body);
+        if call.phase != Phase::Draft {
+            return Err(ClientError::usage("the call is published already", "change it with `entente call amend`"));
+        }
+        if self.home().drafted(id)?.is_some_and(|digest| digest != call.text.digest()) {
+            return Err(ClientError::unverified(
+                "the draft is not the text that this machine sent last",
+                "another officer may have edited it: look at it, send the text you mean with `entente call edit`, then publish",
+            ));
+        }
+        let me = self.member_id().await?;
+        if *me.partner() != call.lead {
+            return Err(ClientError::usage(
+                format!(
+                    "only an officer of the lead, `{}`, can sign the publication, or nobody would believe it",
+                    call.lead
+                ),
+                "ask one of them to publish",
+            ));
+        }
+        let vault = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
+        let secret = VaultSecret::generate();
+        let statement = VaultStatement {
+            vault,
+            kind: VaultKind::Call,
+            call: id,
+            proposal: None,
+            party: None,
+            recipient: secret.recipient().to_owned(),
+        };
+        let mut keys = Vec::new();
+        for officer in self.officers(id).await? {
+            keys.extend(self.wrap_to_member(vault, &secret, &*self.member(&officer).await?).await?);
+        }
+        let publication = self.publication(&call, 1, vault, secret.recipient(), &me)?;
+        let key = self.signing_key()?;
+        let body = PublishCall {
+            publication: sign_statement(&key, &publication)?,
+            vault: Some(sign_statement(&key, &statement)?),
+            keys,
+            reason: None,
+            dry_run: false,
+        };
+        let published = self.api().publish_call(id, &etag, &body).await?.body;
+        self.home().see_publication(&publication)?;
+        Ok(published)
+    }
+
+    /// Amends a published call, or says what that would do. Proposals that it voids must be handed in again.
+    pub async fn amend_call(&self, id: CallId, text: &CallText, reason: &str, dry_run: bool) -> Result<Amended> {
+        text.to_domain()?;
+        let present = self.api().call(id).await?;
+        let etag = tag(&present)?;
+        let call = self.verify_call(present.body).await?;
+        let me = self.member_id().await?;
+        let amended = Call { text: text.clone(), ..call.call.clone() };
+        let version = call.publication.version + 1;
+        let (vault, recipient) = (call.publication.vault, &call.publication.recipient);
+        let publication = self.publication(&amended, version, vault, recipient, &me)?;
+        let body = PublishCall {
+            publication: sign_statement(&*self.signing_key()?, &publication)?,
+            vault: None,
+            keys: Vec::new(),
+            reason: Some(reason.to_owned()),
+            dry_run,
+        };
+        let amended = self.api().amend_call(id, &etag, &body).await?.body;
+        if !dry_run {
+            self.home().see_publication(&publication)?;
+        }
+        Ok(amended)
+    }
+
+    /// Replaces a member's roles in a call. A new officer gets a key to the call's vault; repeating it mends one that is missing.
+    pub async fn grant_roles(&self, id: CallId, member: &MemberId, roles: &BTreeSet<CallRole>) -> Result<RoleHolder> {
+        let call = self.api().call(id).await?.body;
+        let becomes_officer = roles.contains(&CallRole::Officer) && call.publication.is_some();
+        if !becomes_officer {
+            return self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await;
+        }
+        // All that can fail is done before the exchange hears of it.
+        let (call, holder) = (self.verify_call(call).await?, self.member(member).await?);
+        let secret = self.call_vault(&call).await?;
+        let keys = self.wrap_to_member(call.publication.vault, &secret, &holder).await?;
+        let granted = self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await?;
+        self.api().add_keys(call.publication.vault, &AddKeys { keys }).await?;
+        Ok(granted)
+    }
+
+    /// A published call, verified.
+    pub async fn call(&self, id: CallId) -> Result<Arc<VerifiedCall>> {
+        let call = self.api().call(id).await?.body;
+        if call.id != id {
+            return Err(invalid("the exchange answered with another call"));
+        }
+        self.verify_call(call).await.map(Arc::new)
+    }
+
+    /// Verifies a published call: its text, its vault and that a member of its lead signed it.
+    pub async fn verify_call(&self, call: Call) -> Result<VerifiedCall> {
+        let Some(publication) = &call.publication else {
+            return Err(ClientError::usage(
+                format!("`{}` is not published yet", call.id),
+                "publish it with `entente call publish`",
+            ));
+        };
+        let signed: Signed<CallPublication> = verify_signed(publication)?;
+        let text = check_publication(&signed.statement, &call)?;
+        let signer = self.signer(&signed, &BTreeSet::from([call.lead.clone()])).await?;
+        self.home().see_publication(&signed.statement)?;
+        let rules = text.to_domain()?;
+        Ok(VerifiedCall { text, rules, signed_by: signer.card.member.clone(), publication: signed.statement, call })
+    }
+
+    /// The officers of a call.
+    pub(super) async fn officers(&self, id: CallId) -> Result<BTreeSet<MemberId>> {
+        let holders = self.api().roles(id).await?.into_iter();
+        Ok(holders.filter(|holder| holder.roles.contains(&CallRole::Officer)).map(|holder| holder.member).collect())
+    }
+
+    fn publication(
+        &self,
+        call: &Call,
+        version: u32,
+        vault: VaultId,
+        recipient: &str,
+        me: &MemberId,
+    ) -> Result<CallPublication> {
+        let text = serde_json::to_value(&call.text)
+            .map_err(|error| ClientError::usage(error.to_string(), "mend the text of the call"))?;
+        Ok(CallPublication {
+            call: call.id,
+            version,
+            text,
+            text_sha256: call.text.digest(),
+            vault,
+            recipient: recipient.to_owned(),
+            host: me.partner().clone(),
+        })
+    }
+}
+
+/// Compares what was signed with what the exchange states; gives the text that was signed.
+fn check_publication(publication: &CallPublication, call: &Call) -> Result<CallText> {
+    if publication.call != call.id || publication.version != call.version {
+        return Err(invalid("the publication is for another call or version"));
+    }
+    if publication.host != call.lead {
+        return Err(invalid(format!(
+            "the publication is signed for `{}`, but `{}` leads",
+            publication.host, call.lead
+        )));
+    }
+    if call.vault != Some(publication.vault) {
+        return Err(invalid("the exchange names another vault than the publication"));
+    }
+    let text: CallText = serde_json::from_value(publication.text.clone())
+        .map_err(|error| invalid(format!("the text of the call is not what this version understands: {error}")))?;
+    let digests: [Sha256; 3] = [text.digest(), call.text.digest(), call.text_sha256];
+    if digests.iter().any(|digest| *digest != publication.text_sha256) {
+        return Err(invalid("the text that the exchange shows is not the one that was signed"));
+    }
+    Ok(text)
+}
+
+fn tag(call: &Tagged<Call>) -> Result<String> {
+    call.etag.clone().ok_or_else(|| ClientError::Transport {
+        what: "the exchange sent no `ETag`".into(),
+        help: "check that client and exchange are of versions that go together".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{at, call};
+
+    #[test]
+    fn text_other_than_the_signed_is_refused() {
+        let call = call();
+        assert_eq!(check_publication(&call.publication, &call.call).unwrap(), call.text);
+        let mut other = call.call.clone();
+        other.text.criteria[0].max = 10.0;
+        assert_eq!(check_publication(&call.publication, &other).unwrap_err().class().code(), 4);
+        let other = Call { lead: "KOR".parse().unwrap(), ..call.call.clone() };
+        assert!(check_publication(&call.publication, &other).is_err());
+        let other = Call { vault: Some("vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap()), ..call.call.clone() };
+        assert!(check_publication(&call.publication, &other).is_err());
+        let other = Call { version: 2, ..call.call };
+        assert!(check_publication(&call.publication, &other).is_err());
+    }
+
+    #[test]
+    fn exchange_can_move_the_opening_later_but_not_earlier() {
+        let mut call = call();
+        assert_eq!(call.sealed_until(), at("2026-04-01T17:00:00Z"));
+        call.call.sealed_until = at("2026-03-01T00:00:00Z").into();
+        assert!(!call.is_opened(at("2026-04-01T17:00:00Z")), "the signed schedule holds");
+        call.call.sealed_until = at("2026-04-05T00:00:00Z").into();
+        assert!(!call.is_opened(at("2026-04-02T00:00:00Z")), "an extension holds too");
+        assert!(call.require_opened(at("2026-04-05T00:00:01Z")).is_ok());
+    }
+}

@@ -1,0 +1,151 @@
+//! Decisions and letters: signed for exactly the version that stands, shown only when every signature verified.
+
+use super::{
+    Client, ClientError, Result, blocking,
+    calls::VerifiedCall,
+    opening::Version,
+    verify::{VerifiedVault, invalid},
+};
+use crate::{
+    domain::{
+        decision::Outcome,
+        id::{DocumentId, ProposalId, Sha256},
+        vault::VaultKind,
+    },
+    sealing::{
+        seal::{open_bytes, seal_bytes},
+        statement::{DecisionStatement, LetterStatement, sign_statement},
+    },
+    wire::{
+        decision::{Decision, Letter, SendLetter, SignDecision},
+        proposal::Proposal,
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
+
+/// The longest letter, in bytes of plaintext.
+const MAX_LETTER: usize = 500_000;
+
+/// A letter that verified and opened.
+#[derive(Clone)]
+pub struct OpenedLetter {
+    pub letter: Letter,
+    pub text: Zeroizing<String>,
+}
+
+impl fmt::Debug for OpenedLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedLetter").field("letter", &self.letter.id).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Signs a decision on the version that stands, for one's own partner: proposes it, or joins the one on the table.
+    pub async fn sign_decision(&self, id: ProposalId, outcome: Outcome) -> Result<Decision> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let partner = self.member_id().await?.partner().clone();
+        if !call.rules.funders.contains(&partner) {
+            return Err(ClientError::usage(
+                format!("`{partner}` does not fund under this call"),
+                "only deciders of the funding partners sign",
+            ));
+        }
+        let vaults = self.api().vaults(id).await?;
+        let manifest = self.verified_manifest(&proposal, &call, &vaults, Version::Standing).await?;
+        let present = self.api().decision(id).await?;
+        if let Some(present) = &present {
+            self.verify_decision(&present.body, &call.rules.funders).await?;
+            if present.body.outcome != outcome {
+                return Err(ClientError::usage(
+                    format!("the decision on the table is `{}`", present.body.outcome),
+                    "sign that one, or agree with the others that it is taken back before another is proposed",
+                ));
+            }
+        }
+        let statement = DecisionStatement { proposal: id, manifest_sha256: manifest.sha256, outcome, partner };
+        let decision = sign_statement(&*self.signing_key()?, &statement)?;
+        let etag = present.and_then(|present| present.etag);
+        let signed = self.api().sign_decision(id, &SignDecision { decision }, etag.as_deref()).await?.body;
+        self.verify_decision(&signed, &call.rules.funders).await?;
+        Ok(signed)
+    }
+
+    /// Takes one's partner's signature back, until the last funder has signed.
+    pub async fn unsign_decision(&self, id: ProposalId) -> Result<()> {
+        let etag = self.api().decision(id).await?.and_then(|present| present.etag);
+        self.api().unsign_decision(id, etag.as_deref()).await
+    }
+
+    /// The decision on the table, if there is one for the caller, with every signature verified.
+    pub async fn decision(&self, id: ProposalId) -> Result<Option<Decision>> {
+        let Some(decision) = self.api().decision(id).await? else { return Ok(None) };
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        self.check_decision(&decision.body, &proposal, &call).await?;
+        Ok(Some(decision.body))
+    }
+
+    /// Seals a letter to the parties of a proposal whose decision is final, and sends it.
+    pub async fn send_letter(&self, id: ProposalId, text: &str) -> Result<Letter> {
+        if text.trim().is_empty() || text.len() > MAX_LETTER {
+            return Err(ClientError::usage("a letter has 1 to 500,000 bytes", "shorten it"));
+        }
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let decision = self.api().decision(id).await?.filter(|decision| decision.body.final_at.is_some());
+        let decision = decision.ok_or_else(|| {
+            ClientError::usage("the decision is not final yet", "letters go out once every funder has signed")
+        })?;
+        self.check_decision(&decision.body, &proposal, &call).await?;
+        let vault = self.letters_vault(&proposal, &call).await?;
+        let (recipient, text) = (vault.statement.recipient, Zeroizing::new(text.as_bytes().to_vec()));
+        let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
+        let manifest_sha256 = decision.body.manifest_sha256;
+        let statement = LetterStatement { proposal: id, manifest_sha256, sha256: Sha256::of(&sealed) };
+        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let letter = SendLetter { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
+        self.api().send_letter(id, &letter).await
+    }
+
+    /// A letter, verified and opened.
+    pub async fn read_letter(&self, id: ProposalId, letter: DocumentId) -> Result<OpenedLetter> {
+        let letter = self.api().letter(id, letter).await?;
+        if letter.proposal != id {
+            return Err(invalid("the exchange answered with a letter about another proposal"));
+        }
+        let sealed = letter.ciphertext.as_deref().and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let sealed = sealed.ok_or_else(|| invalid("the letter came without its content"))?;
+        let statement = self.verify_letter(&letter, &sealed).await?;
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let decision = self.decision(id).await?;
+        if decision.is_some_and(|decision| decision.manifest_sha256 != statement.manifest_sha256) {
+            return Err(invalid("the letter is about another version than the one that was decided on"));
+        }
+        let vault = self.letters_vault(&proposal, &call).await?;
+        let secret = self.open_vault(&vault, &call).await?;
+        let text = blocking(move || Ok(open_bytes(&[secret.identity()], &sealed, MAX_LETTER)?)).await?;
+        let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is no text", "ask its sender"))?;
+        Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter })
+    }
+
+    async fn letters_vault(&self, proposal: &Proposal, call: &Arc<VerifiedCall>) -> Result<VerifiedVault> {
+        let vaults = self.api().vaults(proposal.id).await?;
+        let vault = self.find_vault(&vaults, VaultKind::Parties, None, proposal, call).await?;
+        vault.ok_or_else(|| {
+            ClientError::usage("the vault for letters is not shown to you", "letters are for parties and officers")
+        })
+    }
+
+    /// Whether a decision's signatures are right, and about the version that stands.
+    async fn check_decision(&self, decision: &Decision, proposal: &Proposal, call: &VerifiedCall) -> Result<()> {
+        self.verify_decision(decision, &call.rules.funders).await?;
+        if decision.proposal != proposal.id || Some(decision.manifest_sha256) != proposal.manifest_sha256 {
+            return Err(invalid("the decision is about another proposal, or another version than the one that stands"));
+        }
+        Ok(())
+    }
+}

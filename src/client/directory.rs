@@ -1,0 +1,365 @@
+//! Who is who, verified: partner cards against the pins of this machine, key cards against partner cards.
+//!
+//! The exchange's word about a key is never enough. A partner that is not pinned, a card that differs from the pin, a key card
+//! that no registrar of the partner signed or that goes back on one seen before: each is refused with what to do about it.
+
+use super::{Client, ClientError, Home, Result, profile::Pinned};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode, Sha256},
+        member::PartnerRole,
+    },
+    sealing::{
+        card::{CardStatus, KeyCard, PartnerCard},
+        jws,
+        statement::{Signed, StatementError, sign_statement},
+    },
+    wire::directory::{Member, Partner, PublishKeyCard},
+};
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What was verified since the program started.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    partners: Mutex<HashMap<PartnerCode, Arc<PartnerCard>>>,
+    members: Mutex<HashMap<MemberId, Arc<VerifiedMember>>>,
+}
+
+/// A member whose key card verified to the pinned partner card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedMember {
+    pub card: KeyCard,
+}
+
+impl VerifiedMember {
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> &MemberId {
+        &self.card.member
+    }
+
+    /// The age recipients; whatever is wrapped to the member is wrapped to each of them.
+    #[must_use]
+    pub fn recipients(&self) -> &[String] {
+        &self.card.recipients
+    }
+}
+
+/// A partner as the exchange states it, next to what is pinned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedPartner {
+    pub partner: Partner,
+    /// The fingerprint pinned on this machine.
+    pub pinned: Option<Sha256>,
+    /// Whether it is pinned and the exchange holds that very card.
+    pub is_verified: bool,
+}
+
+/// A member as listed, and whether the key card verified.
+#[derive(Debug)]
+pub struct ListedMember {
+    pub member: Member,
+    pub verified: Result<Arc<VerifiedMember>>,
+}
+
+/// What a registrar states in a key card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKeyCard {
+    pub member: MemberId,
+    pub name: String,
+    pub organisation: String,
+    pub roles: BTreeSet<PartnerRole>,
+    pub recipients: Vec<String>,
+    /// The pins of the member's certificates, see [`certificate_pin`].
+    pub certificates: Vec<Sha256>,
+    /// Now, if not given.
+    pub valid_from: Option<Timestamp>,
+    pub valid_until: Timestamp,
+}
+
+/// The pin of the first certificate in a PEM: SHA-256 of its public key info.
+pub fn certificate_pin(pem: &[u8]) -> Result<Sha256> {
+    let help = "give a certificate in PEM";
+    let certificate = CertificateDer::from_pem_slice(pem).map_err(|_| ClientError::usage("no certificate", help))?;
+    jws::spki_sha256(&certificate).map_err(|error| ClientError::usage(error.to_string(), help))
+}
+
+impl Client {
+    /// Pins a partner card whose fingerprint the partner's officials confirmed.
+    pub fn pin_partner(&self, card: &[u8], expected: &Sha256) -> Result<Pinned> {
+        let pinned = self.home().pin_partner(card, expected)?;
+        let cache = &self.0.directory;
+        lock(&cache.partners).remove(&pinned.card.code);
+        lock(&cache.members).retain(|member, _| *member.partner() != pinned.card.code);
+        Ok(pinned)
+    }
+
+    /// The card of a partner as the exchange holds it, and its fingerprint. Not verified: compare it out of band, then pin it.
+    pub async fn offered_partner(&self, code: &PartnerCode) -> Result<Pinned> {
+        let offered = self.api().partner(code).await?;
+        let card = PartnerCard::from_json(offered.card.as_bytes())?;
+        Ok(Pinned { fingerprint: card.fingerprint()?, card })
+    }
+
+    /// Every partner, next to what is pinned.
+    pub async fn list_partners(&self) -> Result<Vec<ListedPartner>> {
+        let mut listed = Vec::new();
+        for partner in self.api().partners().await? {
+            let pinned = self.home().pinned(&partner.code)?;
+            let is_verified = check_partner(pinned.as_ref(), &partner.code, &partner).is_ok();
+            listed.push(ListedPartner { pinned: pinned.map(|pinned| pinned.fingerprint), is_verified, partner });
+        }
+        Ok(listed)
+    }
+
+    /// The pinned card of a partner, which must be the one that the exchange holds.
+    pub async fn partner(&self, code: &PartnerCode) -> Result<Arc<PartnerCard>> {
+        if let Some(card) = lock(&self.0.directory.partners).get(code) {
+            return Ok(card.clone());
+        }
+        let pinned = self.home().pinned(code)?;
+        let card = Arc::new(check_partner(pinned.as_ref(), code, &self.api().partner(code).await?)?);
+        lock(&self.0.directory.partners).insert(code.clone(), card.clone());
+        Ok(card)
+    }
+
+    /// A member whose key card is in force now: somebody to seal or wrap to.
+    pub async fn member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
+        let member = self.issued_member(id).await?;
+        member.card.check_usable(self.now()).map_err(|error| {
+            ClientError::unverified(error.to_string(), "ask the member's registrar for a key card that is in force")
+        })?;
+        Ok(member)
+    }
+
+    /// A member whose key card the partner issued, in force or not: somebody who may have signed something.
+    pub async fn issued_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
+        if let Some(member) = lock(&self.0.directory.members).get(id) {
+            return Ok(member.clone());
+        }
+        self.fetch_member(id).await
+    }
+
+    /// Members, each verified.
+    pub async fn list_members(&self, partner: Option<&PartnerCode>) -> Result<Vec<ListedMember>> {
+        let mut listed = Vec::new();
+        for member in self.api().all_members(partner).await? {
+            let verified = self.verify_listed(&member).await;
+            listed.push(ListedMember { member, verified });
+        }
+        Ok(listed)
+    }
+
+    /// Signs and publishes a key card, as a registrar; its serial is the next one.
+    pub async fn issue_key_card(&self, new: &NewKeyCard) -> Result<Member> {
+        let serial = self.next_serial(&new.member).await?;
+        let card = KeyCard {
+            member: new.member.clone(),
+            name: new.name.clone(),
+            organisation: new.organisation.clone(),
+            roles: new.roles.clone(),
+            recipients: new.recipients.clone(),
+            certificates: new.certificates.clone(),
+            serial,
+            valid_from: new.valid_from.unwrap_or_else(|| self.now()),
+            valid_until: new.valid_until,
+            status: CardStatus::Active,
+        };
+        self.publish_key_card(&card).await
+    }
+
+    /// Revokes a member's key card, as a registrar.
+    ///
+    /// With `keep_signatures` the card still names the member's certificates, so that what they signed stays provable: for
+    /// somebody who left. Without it nothing they signed is believed any more: for a key that was stolen.
+    pub async fn revoke_key_card(&self, member: &MemberId, keep_signatures: bool) -> Result<Member> {
+        let present = self.fetch_member(member).await?.card.clone();
+        let certificates = if keep_signatures { present.certificates.clone() } else { Vec::new() };
+        let (serial, status) = (self.next_serial(member).await?, CardStatus::Revoked);
+        self.publish_key_card(&KeyCard { recipients: Vec::new(), certificates, serial, status, ..present }).await
+    }
+
+    /// A member's key card as the exchange has it now, verified.
+    pub(super) async fn fetch_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
+        let offered = match self.api().member(id).await {
+            Err(error) if error.is_not_found() => {
+                let what = format!("no key card is published for `{id}`");
+                return Err(ClientError::usage(what, "check the name; the member's registrar publishes the card"));
+            }
+            offered => offered?,
+        };
+        if offered.member != *id {
+            return Err(substituted(id, &format!("the exchange answered with that of `{}`", offered.member)));
+        }
+        self.verify_listed(&offered).await
+    }
+
+    async fn verify_listed(&self, offered: &Member) -> Result<Arc<VerifiedMember>> {
+        let partner = self.partner(offered.member.partner()).await?;
+        let member = Arc::new(verify_member(self.home(), &partner, &offered.member, &offered.key_card)?);
+        lock(&self.0.directory.members).insert(offered.member.clone(), member.clone());
+        Ok(member)
+    }
+
+    async fn next_serial(&self, member: &MemberId) -> Result<u64> {
+        let present = match self.api().member(member).await {
+            Ok(present) => present.serial,
+            // The first card of a partner is its registrar's own, who is nobody here before it.
+            Err(error) if error.is_not_found() || error.slug() == Some("not-a-member") => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(present.max(self.home().seen_serial(member)?.unwrap_or(0)) + 1)
+    }
+
+    async fn publish_key_card(&self, card: &KeyCard) -> Result<Member> {
+        let key = self.signing_key()?;
+        let code = card.member.partner();
+        let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code, None)) };
+        if !pinned.card.registrars.contains(&key.spki_sha256()) {
+            return Err(ClientError::usage(
+                format!("the certificate of this profile is no registrar's of `{code}`"),
+                "take the registrar's profile; who the registrars are stands in the partner card",
+            ));
+        }
+        let malformed = |error: StatementError| ClientError::usage(error.to_string(), "mend the key card's content");
+        let key_card = sign_statement(&key, card).map_err(malformed)?;
+        let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;
+        verify_member(self.home(), &pinned.card, &card.member, &key_card)?;
+        lock(&self.0.directory.members).remove(&card.member);
+        Ok(member)
+    }
+}
+
+/// Holds a partner as the exchange states it against the pin.
+pub(super) fn check_partner(pinned: Option<&Pinned>, code: &PartnerCode, offered: &Partner) -> Result<PartnerCard> {
+    let card = PartnerCard::from_json(offered.card.as_bytes())?;
+    let fingerprint = card.fingerprint()?;
+    if offered.code != *code || card.code != *code {
+        let what = format!("the exchange answered with another partner's card than that of `{code}`");
+        return Err(ClientError::unverified(what, "tell the host's operator, and trust nothing of it meanwhile"));
+    }
+    let Some(pinned) = pinned else { return Err(not_pinned(code, Some(fingerprint))) };
+    if pinned.fingerprint != fingerprint {
+        return Err(ClientError::unverified(
+            format!(
+                "the exchange holds another card of `{code}` than the one that was confirmed: pinned `{}`, offered \
+                 `{fingerprint}`",
+                pinned.fingerprint
+            ),
+            format!(
+                "ask the officials of `{code}` whether they have a new card; only then accept it with `entente trust pin \
+                 {code} --fingerprint {fingerprint}`"
+            ),
+        ));
+    }
+    Ok(card)
+}
+
+/// Holds a key card against the partner card and against what was seen before.
+pub(super) fn verify_member(
+    home: &Home,
+    partner: &PartnerCard,
+    id: &MemberId,
+    key_card: &str,
+) -> Result<VerifiedMember> {
+    let signed: Signed<KeyCard> =
+        KeyCard::verify_issued(key_card, partner).map_err(|error| substituted(id, &error.to_string()))?;
+    if signed.statement.member != *id {
+        return Err(substituted(id, &format!("it is that of `{}`", signed.statement.member)));
+    }
+    home.see_card(&signed.statement, signed.payload_sha256)?;
+    Ok(VerifiedMember { card: signed.statement })
+}
+
+/// A lock whose holder panicked guards nothing but a cache.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn substituted(id: &MemberId, fault: &str) -> ClientError {
+    ClientError::unverified(
+        format!(
+            "the key card that the exchange shows for `{id}` is not their registrar's, so nothing is sealed to it: {fault}"
+        ),
+        format!("tell the registrar of `{}`: the exchange may have put another key in its place", id.partner()),
+    )
+}
+
+fn not_pinned(code: &PartnerCode, offered: Option<Sha256>) -> ClientError {
+    let fingerprint = offered.map_or_else(|| "FINGERPRINT".to_owned(), |offered| offered.to_string());
+    ClientError::unverified(
+        format!("the card of `{code}` has not been confirmed on this machine"),
+        format!(
+            "compare its fingerprint with the officials of `{code}` by a way that does not pass through the exchange, then \
+             `entente trust pin {code} --fingerprint {fingerprint}`"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::Nation;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(folder.path())).unwrap();
+        (folder, home)
+    }
+
+    fn offered(nation: &Nation) -> Partner {
+        Partner {
+            code: nation.code().clone(),
+            name: nation.card.name.clone(),
+            zone: nation.card.zone.clone(),
+            is_host: false,
+            card: String::from_utf8(nation.card.canonical().unwrap()).unwrap(),
+            card_sha256: nation.card.fingerprint().unwrap(),
+        }
+    }
+
+    #[test]
+    fn partner_card_other_than_the_pinned_is_refused_naming_both() {
+        let ((_folder, home), isr, other) = (home(), Nation::new("ISR"), Nation::new("ISR"));
+        let fingerprint = isr.card.fingerprint().unwrap();
+        let code = isr.code();
+        let unknown = check_partner(None, code, &offered(&isr)).unwrap_err();
+        assert!(unknown.help().contains(&fingerprint.to_string()), "{}", unknown.help());
+        home.pin_partner(&isr.card.canonical().unwrap(), &fingerprint).unwrap();
+        let pinned = home.pinned(code).unwrap();
+        assert_eq!(check_partner(pinned.as_ref(), code, &offered(&isr)).unwrap(), isr.card);
+        let refused = check_partner(pinned.as_ref(), code, &offered(&other)).unwrap_err();
+        let both = [fingerprint, other.card.fingerprint().unwrap()];
+        assert!(both.iter().all(|one| refused.to_string().contains(&one.to_string())), "{refused}");
+        assert_eq!(refused.class().code(), 4);
+    }
+
+    #[test]
+    fn card_with_another_fingerprint_than_confirmed_is_not_pinned() {
+        let ((_folder, home), isr) = (home(), Nation::new("ISR"));
+        let refused =
+            home.pin_partner(&isr.card.canonical().unwrap(), &Sha256::of(b"what officials said")).unwrap_err();
+        assert_eq!(refused.class().code(), 4);
+        assert!(home.pins().unwrap().is_empty());
+    }
+
+    #[test]
+    fn substituted_key_card_is_refused() {
+        let ((_folder, home), isr, impostor) = (home(), Nation::new("ISR"), Nation::new("ISR"));
+        let (avi, noa) = (isr.member("avi"), isr.member("noa"));
+        let id = &avi.card.member;
+        assert_eq!(verify_member(&home, &isr.card, id, &isr.issue(&avi.card)).unwrap().card, avi.card);
+        let forged = verify_member(&home, &isr.card, id, &impostor.issue(&avi.card)).unwrap_err();
+        assert!(forged.to_string().contains("is not their registrar's"), "{forged}");
+        let swapped = verify_member(&home, &isr.card, id, &isr.issue(&noa.card)).unwrap_err();
+        assert!(swapped.to_string().contains("it is that of `ISR:noa`"), "{swapped}");
+        let other_keys = KeyCard { recipients: noa.card.recipients, ..avi.card.clone() };
+        let replayed = verify_member(&home, &isr.card, id, &isr.issue(&other_keys)).unwrap_err();
+        assert!(replayed.to_string().contains("serial 1"), "{replayed}");
+    }
+}

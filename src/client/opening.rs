@@ -1,0 +1,472 @@
+//! Opening documents: call, manifest, signatures, vault and digest are verified before a byte is shown.
+//!
+//! A document appears under its name only when all of it has arrived, opened to its end and is the ciphertext that the parties
+//! signed. On any doubt there is no file at all.
+
+use super::{
+    Client, ClientError, Home, Result, blocking,
+    calls::VerifiedCall,
+    progress::{NoProgress, Progress, Step},
+    proposals::Summary,
+    uploads::MAX_SUMMARY,
+    verify::{VerifiedVault, invalid},
+};
+use crate::{
+    domain::{
+        call::SUMMARY_SLOT,
+        id::{DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
+        vault::VaultKind,
+    },
+    sealing::{
+        seal::{SealError, open_bytes, open_to_file},
+        statement::{Manifest, ManifestDocument},
+    },
+    wire::proposal::{Document, Proposal, SignedManifest, Vault},
+};
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::{Buf, Bytes};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read, Write},
+    path::Path,
+    sync::Arc,
+};
+use tokio::sync::mpsc;
+
+/// Which version of a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// For a party the version that waits for signatures or bytes, if there is one; else the one that stands.
+    #[default]
+    Newest,
+    /// The version that stands.
+    Standing,
+    /// That version, for its parties.
+    Number(u32),
+    /// For parties: what is uploaded, signed by nobody yet.
+    Working,
+}
+
+/// A version whose signatures and vaults verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedManifest {
+    pub manifest: Manifest,
+    pub sha256: Sha256,
+    pub signed_by: BTreeMap<PartnerCode, MemberId>,
+    pub is_standing: bool,
+    /// Whether it was made under the text of the call that is in force; otherwise an amendment let it stand.
+    pub is_current_text: bool,
+}
+
+/// A document that was fetched, and opened unless it was asked for as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenedDocument {
+    pub document: ManifestDocument,
+    /// Bytes written.
+    pub size: u64,
+    /// Empty for what nobody has signed yet.
+    pub signed_by: BTreeMap<PartnerCode, MemberId>,
+}
+
+/// A document found and verified as far as it can be before its bytes are here.
+struct Found {
+    proposal: Proposal,
+    call: Arc<VerifiedCall>,
+    vault: VerifiedVault,
+    id: DocumentId,
+    document: ManifestDocument,
+    signed_by: BTreeMap<PartnerCode, MemberId>,
+}
+
+impl Client {
+    /// A version of a proposal, verified.
+    pub async fn manifest(&self, id: ProposalId, version: Version) -> Result<VerifiedManifest> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let vaults = self.api().vaults(id).await?;
+        self.verified_manifest(&proposal, &call, &vaults, version).await
+    }
+
+    /// Opens a document into the new file `out`. Of a restricted slot the own party's is meant, unless one is named.
+    pub async fn open_document(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        party: Option<&PartnerCode>,
+        version: Version,
+        out: &Path,
+        progress: Arc<dyn Progress>,
+    ) -> Result<OpenedDocument> {
+        refuse_existing(out)?;
+        let found = self.find_document(id, slot, party, version).await?;
+        let secret = self.open_vault(&found.vault, &found.call).await?;
+        let (expected, total, out, heard) =
+            (found.document.sha256, found.document.size, out.to_owned(), progress.clone());
+        let size = self.fetch(&found, progress, move |pieces| {
+            let mut hear = |done| heard.update(Step::Opening, done, total);
+            Ok(open_to_file(&[secret.identity()], pieces, &out, Some(&expected), &mut hear)?.size)
+        });
+        let size = size.await?;
+        Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
+    }
+
+    /// Fetches a document's ciphertext as it is into the new file `out`, verified all the same. For opening with other tools.
+    pub async fn download_document(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        party: Option<&PartnerCode>,
+        version: Version,
+        out: &Path,
+        progress: Arc<dyn Progress>,
+    ) -> Result<OpenedDocument> {
+        refuse_existing(out)?;
+        let found = self.find_document(id, slot, party, version).await?;
+        let (expected, out) = (found.document.sha256, out.to_owned());
+        let size = self.fetch(&found, progress, move |pieces| save(pieces, &out, expected)).await?;
+        Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
+    }
+
+    /// The summary of a proposal, verified and opened.
+    pub async fn read_summary(&self, id: ProposalId, version: Version) -> Result<Summary> {
+        let slot = SUMMARY_SLOT.parse().expect("a short name");
+        let found = self.find_document(id, &slot, None, version).await?;
+        let secret = self.open_vault(&found.vault, &found.call).await?;
+        let expected = found.document.sha256;
+        let read = move |pieces: Pieces| {
+            let mut sealed = Vec::new();
+            pieces.take(2 * MAX_SUMMARY as u64).read_to_end(&mut sealed).map_err(SealError::Io)?;
+            if Sha256::of(&sealed) != expected {
+                return Err(SealError::Digest { wanted: expected, found: Sha256::of(&sealed) }.into());
+            }
+            let text = open_bytes(&[secret.identity()], &sealed, MAX_SUMMARY)?;
+            // What is wrong with it is not repeated: the message could hold a piece of it.
+            serde_json::from_slice(&text).map_err(|_| {
+                ClientError::local(
+                    "the summary is not in the form that summaries have",
+                    "open it as a document instead",
+                )
+            })
+        };
+        self.fetch(&found, Arc::new(NoProgress), read).await
+    }
+
+    /// A version of a proposal, verified: signatures of its parties, the call's text, the vaults that are shown.
+    pub(super) async fn verified_manifest(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        vaults: &[Vault],
+        version: Version,
+    ) -> Result<VerifiedManifest> {
+        let versions = self.api().manifests(proposal.id).await?;
+        let pending = proposal.pending.as_ref().map(|pending| pending.version);
+        let standing = || versions.iter().find(|version| version.is_standing);
+        let (chosen, help) = match version {
+            Version::Standing => (standing(), "it is submitted once every party has signed and every byte is there"),
+            Version::Newest => {
+                let pending = versions.iter().find(|version| Some(version.version) == pending);
+                (
+                    pending.or_else(standing),
+                    "no version is signed yet; what is only uploaded is opened with `--working`",
+                )
+            }
+            Version::Number(number) => {
+                (versions.iter().find(|version| version.version == number), "see `entente proposal show`")
+            }
+            Version::Working => (None, "what is only uploaded has no manifest"),
+        };
+        let Some(chosen) = chosen else {
+            return Err(ClientError::usage(format!("there is no such version of `{}`", proposal.id), help));
+        };
+        let (manifest, signed_by) = self.verify_signatures(chosen, proposal, call).await?;
+        check_text(self.home(), chosen, &manifest)?;
+        if chosen.is_standing {
+            check_standing(chosen, proposal, &manifest, &signed_by)?;
+            self.home().see_version(proposal.id, chosen.version, chosen.manifest_sha256)?;
+        }
+        self.check_vaults(&manifest, vaults, proposal, call).await?;
+        Ok(VerifiedManifest {
+            sha256: chosen.manifest_sha256,
+            is_standing: chosen.is_standing,
+            is_current_text: manifest.call_text_sha256 == call.publication.text_sha256,
+            manifest,
+            signed_by,
+        })
+    }
+
+    async fn find_document(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        party: Option<&PartnerCode>,
+        version: Version,
+    ) -> Result<Found> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let vaults = self.api().vaults(id).await?;
+        let me = self.member_id().await?;
+        let (candidates, signed_by) = if version == Version::Working {
+            (working(&self.api().documents(id).await?, &vaults), BTreeMap::new())
+        } else {
+            let verified = self.verified_manifest(&proposal, &call, &vaults, version).await?;
+            (verified.manifest.documents, verified.signed_by)
+        };
+        let document = choose(candidates, slot, party, me.partner())?;
+        let stored = self.api().documents(id).await?.into_iter().find(|stored| {
+            stored.slot == document.slot && stored.party == document.party && stored.sha256 == document.sha256
+        });
+        let stored = stored.ok_or_else(|| {
+            ClientError::usage(
+                format!("the exchange does not show the document of that version in slot `{slot}` to you"),
+                "its bytes may still be on their way, or a newer file has replaced it",
+            )
+        })?;
+        let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
+        let vault = self.find_vault(&vaults, kind, document.party.as_ref(), &proposal, &call).await?;
+        let vault = vault
+            .filter(|vault| vault.vault.id == document.vault && vault.statement.recipient == document.recipient)
+            .ok_or_else(|| invalid(format!("the vault of slot `{slot}` is not the one that was signed for")))?;
+        Ok(Found { proposal, call, vault, id: stored.id, document, signed_by })
+    }
+
+    /// Fetches the ciphertext while `work` reads it on another thread.
+    async fn fetch<T: Send + 'static>(
+        &self,
+        found: &Found,
+        progress: Arc<dyn Progress>,
+        work: impl FnOnce(Pieces) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = mpsc::channel(16);
+        let working = blocking(move || work(Pieces { receiver, piece: Bytes::new() }));
+        let (total, mut received, mut stopped) = (found.document.size, 0, false);
+        let fetching = async {
+            let stopped = &mut stopped;
+            let sender = sender;
+            let fetched = self.api().ciphertext(found.proposal.id, found.id, |piece| {
+                received += piece.len() as u64;
+                progress.update(Step::Downloading, received, total);
+                let sending = sender.send(piece);
+                async move { sending.await.map_err(|_| ClientError::local("stopped", "")) }
+            });
+            let fetched = fetched.await;
+            *stopped = sender.is_closed();
+            fetched
+        };
+        let (fetched, worked) = tokio::join!(fetching, working);
+        match (fetched, worked) {
+            // The reader gave up first, and knows why.
+            (Err(_), Err(error)) if stopped => Err(error),
+            (Err(error), _) => Err(error),
+            (Ok(()), worked) => worked,
+        }
+    }
+}
+
+/// A version bound to a text that this machine has seen must be bound to that very text.
+pub(super) fn check_text(home: &Home, version: &SignedManifest, manifest: &Manifest) -> Result<()> {
+    match home.seen_text(manifest.call, version.call_version)? {
+        Some(seen) if seen != manifest.call_text_sha256 => {
+            Err(invalid("the manifest was made for another text of the call than was published as that version"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What stands has the signature of every party, and is what the exchange says stands.
+fn check_standing(
+    version: &SignedManifest,
+    proposal: &Proposal,
+    manifest: &Manifest,
+    signed_by: &BTreeMap<PartnerCode, MemberId>,
+) -> Result<()> {
+    if let Some(missing) = manifest.parties.iter().find(|party| !signed_by.contains_key(party)) {
+        return Err(invalid(format!(
+            "version {} is shown as submitted, but `{missing}` has not signed it",
+            version.version
+        )));
+    }
+    if proposal.manifest_sha256 != Some(version.manifest_sha256) || proposal.version != Some(version.version) {
+        return Err(invalid("the exchange contradicts itself about which version stands"));
+    }
+    Ok(())
+}
+
+/// What is uploaded, in the form of a manifest.
+fn working(documents: &[Document], vaults: &[Vault]) -> Vec<ManifestDocument> {
+    let recipient = |document: &Document| vaults.iter().find(|vault| vault.id == document.vault);
+    documents
+        .iter()
+        .filter_map(|document| {
+            Some(ManifestDocument {
+                slot: document.slot.clone(),
+                party: document.party.clone(),
+                vault: document.vault,
+                recipient: recipient(document)?.recipient.clone(),
+                sha256: document.sha256,
+                size: document.size,
+                media_type: document.media_type.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The document in a slot: that of the named party, or of the own one, or the only one.
+fn choose(
+    documents: Vec<ManifestDocument>,
+    slot: &Slug,
+    party: Option<&PartnerCode>,
+    own: &PartnerCode,
+) -> Result<ManifestDocument> {
+    let mut there: Vec<ManifestDocument> = documents.into_iter().filter(|document| document.slot == *slot).collect();
+    let wanted = party.or(Some(own));
+    if let Some(at) = there.iter().position(|document| document.party.as_ref() == wanted) {
+        return Ok(there.swap_remove(at));
+    }
+    match there.len() {
+        1 if party.is_none() => Ok(there.swap_remove(0)),
+        0 => Err(ClientError::usage(format!("slot `{slot}` is empty in that version"), "see `entente proposal show`")),
+        _ => Err(ClientError::usage(
+            format!("slot `{slot}` holds no such document"),
+            "each party has its own there; name the party",
+        )),
+    }
+}
+
+/// Copies ciphertext into a new file that appears only when its digest is right.
+fn save(mut pieces: Pieces, path: &Path, expected: Sha256) -> Result<u64> {
+    let failed = |error: io::Error| ClientError::io("write", path, &error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut partial =
+        tempfile::Builder::new().prefix(".entente-").suffix(".part").tempfile_in(folder).map_err(failed)?;
+    let (mut digest, mut size) = (Context::new(&SHA256), 0);
+    while let Some(piece) = pieces.next() {
+        digest.update(&piece);
+        size += piece.len() as u64;
+        partial.write_all(&piece).map_err(failed)?;
+    }
+    let found = Sha256::from_bytes(digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"));
+    if found != expected {
+        return Err(SealError::Digest { wanted: expected, found }.into());
+    }
+    partial.as_file().sync_all().map_err(failed)?;
+    partial.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    Ok(size)
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(SealError::Exists(path.display().to_string()).into());
+    }
+    Ok(())
+}
+
+/// What comes from the network, as a reader for another thread. Ends when the sender does, whole or not.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Pieces {
+    fn next(&mut self) -> Option<Bytes> {
+        self.receiver.blocking_recv()
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.next() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let len = buffer.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut buffer[..len]);
+        Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{at, proposal};
+
+    fn document(slot: &str, party: Option<&str>) -> ManifestDocument {
+        ManifestDocument {
+            slot: slot.parse().unwrap(),
+            party: party.map(|party| party.parse().unwrap()),
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),
+            recipient: "age1".into(),
+            sha256: Sha256::of(slot.as_bytes()),
+            size: 1,
+            media_type: "application/pdf".into(),
+        }
+    }
+
+    #[test]
+    fn restricted_slot_means_the_own_party_unless_one_is_named() {
+        let documents =
+            || vec![document("owners", Some("ISR")), document("owners", Some("USA")), document("plan", None)];
+        let slug = |text: &str| text.parse::<Slug>().unwrap();
+        let code = |text: &str| text.parse::<PartnerCode>().unwrap();
+        let chosen = |slot, party: Option<&PartnerCode>, own| choose(documents(), &slug(slot), party, &code(own));
+        assert_eq!(chosen("owners", None, "USA").unwrap().party, Some(code("USA")));
+        assert_eq!(chosen("owners", Some(&code("ISR")), "USA").unwrap().party, Some(code("ISR")));
+        assert!(chosen("owners", None, "GBR").is_err(), "two, and neither is one's own");
+        assert_eq!(chosen("plan", None, "GBR").unwrap().party, None);
+        assert!(chosen("annex", None, "GBR").is_err());
+    }
+
+    #[test]
+    fn version_without_every_signature_does_not_stand() {
+        let mut proposal = proposal();
+        let sha256 = Sha256::of(b"manifest");
+        let manifest = Manifest {
+            call: proposal.call,
+            call_text_sha256: Sha256::of(b"text"),
+            proposal: proposal.id,
+            version: 1,
+            parties: proposal.parties.keys().cloned().collect(),
+            documents: vec![document("plan", None)],
+        };
+        let version = SignedManifest {
+            version: 1,
+            manifest_sha256: sha256,
+            call_version: 1,
+            signatures: BTreeMap::new(),
+            committed_at: Some(at("2026-03-05T00:00:00Z").into()),
+            complete_at: None,
+            is_standing: true,
+        };
+        (proposal.version, proposal.manifest_sha256) = (Some(1), Some(sha256));
+        let signed = |members: &[&str]| -> BTreeMap<PartnerCode, MemberId> {
+            let members = members.iter().map(|member| member.parse::<MemberId>().unwrap());
+            members.map(|member| (member.partner().clone(), member)).collect()
+        };
+        let both = signed(&["ISR:avi", "USA:dana"]);
+        assert!(check_standing(&version, &proposal, &manifest, &both).is_ok());
+        assert!(check_standing(&version, &proposal, &manifest, &signed(&["ISR:avi"])).is_err());
+        proposal.manifest_sha256 = Some(Sha256::of(b"another"));
+        assert!(check_standing(&version, &proposal, &manifest, &both).is_err());
+    }
+
+    #[test]
+    fn fetched_ciphertext_appears_only_with_the_signed_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.age");
+        let pieces = |content: &[&'static [u8]]| {
+            let (sender, receiver) = mpsc::channel(8);
+            content.iter().for_each(|piece| sender.try_send(Bytes::from_static(piece)).unwrap());
+            Pieces { receiver, piece: Bytes::new() }
+        };
+        assert!(save(pieces(&[b"sea", b"led!"]), &path, Sha256::of(b"sealed")).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(save(pieces(&[b"sea", b"led"]), &path, Sha256::of(b"sealed")).unwrap(), 6);
+        assert_eq!(fs::read(&path).unwrap(), b"sealed");
+        let mut text = String::new();
+        pieces(&[b"a", b"", b"bc"]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+    }
+}

@@ -1,0 +1,339 @@
+//! The member's folder: profiles, pinned partner cards and what was seen before.
+//!
+//! `profiles/<name>.toml` says how to reach an exchange as whom; `trust/<CODE>.json` holds the partner cards that officials
+//! confirmed; the other folders hold records (see [`records`](super::records)). One folder is for one exchange. Files are
+//! readable by their owner alone and appear whole or not at all. Secrets are never copied here: a profile names their paths.
+
+use super::error::{ClientError, Result};
+use crate::{
+    domain::id::{MemberId, PartnerCode, Sha256},
+    sealing::card::PartnerCard,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    env, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// The environment variable that names the member's folder.
+pub const HOME_VARIABLE: &str = "ENTENTE_HOME";
+
+/// The member's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// How to reach an exchange, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The name of its file.
+    #[serde(skip)]
+    pub name: String,
+    /// The address of the exchange, `https://host:port`.
+    pub server: String,
+    /// Certificates, PEM, that the server's certificate must chain to; the system's own are not consulted.
+    pub server_ca: Vec<PathBuf>,
+    /// The member's certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub private_key: PathBuf,
+    /// Files with age identities, ssh keys or plugin identities, in the order in which they are tried.
+    #[serde(default)]
+    pub identities: Vec<PathBuf>,
+    /// The member; without it the exchange is asked who the certificate belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
+    /// IANA time zone in which times are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// A partner card that officials confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    pub card: PartnerCard,
+    pub fingerprint: Sha256,
+}
+
+impl Home {
+    /// The folder that is named, or `$ENTENTE_HOME`, or `$XDG_CONFIG_HOME/entente`, or `~/.config/entente`. Makes nothing yet.
+    pub fn locate(named: Option<&Path>) -> Result<Self> {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let root = named
+            .map(Path::to_owned)
+            .or_else(|| variable(HOME_VARIABLE))
+            .or_else(|| variable("XDG_CONFIG_HOME").map(|base| base.join("entente")))
+            .or_else(|| variable("HOME").map(|base| base.join(".config").join("entente")));
+        root.map(|root| Self { root })
+            .ok_or_else(|| ClientError::usage("there is no home folder to keep profiles in", "set `ENTENTE_HOME`"))
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The names of the profiles.
+    pub fn profiles(&self) -> Result<Vec<String>> {
+        names(&self.root.join("profiles"), "toml")
+    }
+
+    /// The profile of that name; without one the default, or the only one there is.
+    pub fn profile(&self, name: Option<&str>) -> Result<Profile> {
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => self.chosen_profile()?,
+        };
+        let path = self.profile_path(&name)?;
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let help = "see `entente profile list`, or make it with `entente profile add`";
+                return Err(ClientError::usage(format!("there is no profile `{name}`"), help));
+            }
+            text => text.map_err(|error| ClientError::io("read", &path, &error))?,
+        };
+        let profile: Profile = toml::from_str(&text).map_err(|error| {
+            ClientError::local(
+                format!("`{}` is malformed: {error}", path.display()),
+                "mend the file or add the profile anew",
+            )
+        })?;
+        Ok(Profile { name, ..profile })
+    }
+
+    /// Writes a profile; the first one becomes the default.
+    pub fn save_profile(&self, profile: &Profile) -> Result<()> {
+        let text = toml::to_string_pretty(profile)
+            .map_err(|error| ClientError::local(error.to_string(), "choose paths that are text"))?;
+        self.write(&self.profile_path(&profile.name)?, text.as_bytes())?;
+        if self.default_profile()?.is_none() {
+            self.set_default_profile(&profile.name)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a profile; nothing it points at.
+    pub fn remove_profile(&self, name: &str) -> Result<()> {
+        let path = self.profile_path(name)?;
+        fs::remove_file(&path).map_err(|error| ClientError::io("remove", &path, &error))?;
+        if self.default_profile()?.as_deref() == Some(name) {
+            let marker = self.root.join("default-profile");
+            fs::remove_file(&marker).map_err(|error| ClientError::io("remove", &marker, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The profile that is taken when none is named.
+    pub fn default_profile(&self) -> Result<Option<String>> {
+        let text = self.read(&self.root.join("default-profile"))?;
+        Ok(text.map(|text| String::from_utf8_lossy(&text).trim().to_owned()))
+    }
+
+    /// Chooses the profile that is taken when none is named.
+    pub fn set_default_profile(&self, name: &str) -> Result<()> {
+        if !self.profile_path(name)?.exists() {
+            return Err(ClientError::usage(format!("there is no profile `{name}`"), "see `entente profile list`"));
+        }
+        self.write(&self.root.join("default-profile"), format!("{name}\n").as_bytes())
+    }
+
+    /// Pins a partner card whose fingerprint the partner's officials confirmed; replaces an earlier card of that partner.
+    pub fn pin_partner(&self, card: &[u8], expected: &Sha256) -> Result<Pinned> {
+        let card = PartnerCard::from_json(card)?;
+        let fingerprint = card.fingerprint()?;
+        if fingerprint != *expected {
+            return Err(ClientError::unverified(
+                format!("the card of `{}` has the fingerprint `{fingerprint}`, not `{expected}`", card.code),
+                "compare again with the partner's officials, by a way that does not pass through the exchange",
+            ));
+        }
+        self.write(&self.pin_path(&card.code), &card.canonical()?)?;
+        Ok(Pinned { card, fingerprint })
+    }
+
+    /// The pinned card of a partner.
+    pub fn pinned(&self, code: &PartnerCode) -> Result<Option<Pinned>> {
+        let Some(bytes) = self.read(&self.pin_path(code))? else { return Ok(None) };
+        let card = PartnerCard::from_json(&bytes).map_err(|error| self.damaged(&self.pin_path(code), &error))?;
+        if card.code != *code {
+            return Err(self.damaged(&self.pin_path(code), &"it is another partner's card"));
+        }
+        Ok(Some(Pinned { fingerprint: card.fingerprint()?, card }))
+    }
+
+    /// Every pinned card, by code.
+    pub fn pins(&self) -> Result<Vec<Pinned>> {
+        let mut pins = Vec::new();
+        for name in names(&self.root.join("trust"), "json")? {
+            if let Ok(code) = name.parse() {
+                pins.extend(self.pinned(&code)?);
+            }
+        }
+        Ok(pins)
+    }
+
+    /// Forgets the pinned card of a partner; whether there was one.
+    pub fn unpin_partner(&self, code: &PartnerCode) -> Result<bool> {
+        self.remove(&self.pin_path(code))
+    }
+
+    /// The content of a file of this folder, if it is there.
+    pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            content => content.map(Some).map_err(|error| ClientError::io("read", path, &error)),
+        }
+    }
+
+    /// Writes a file of this folder so that it is there whole or not at all.
+    pub(super) fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
+        let write = || -> io::Result<()> {
+            let folder = path.parent().expect("every file of ours stands in a folder of ours");
+            make_private(folder)?;
+            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+            file.write_all(content)?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|error| ClientError::io("write", path, &error))
+    }
+
+    /// Removes a file of this folder; whether there was one.
+    pub(super) fn remove(&self, path: &Path) -> Result<bool> {
+        match fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(ClientError::io("remove", path, &error)),
+        }
+    }
+
+    pub(super) fn damaged(&self, path: &Path, error: &dyn std::fmt::Display) -> ClientError {
+        let help = "somebody changed it; restore it from a copy, or remove it and confirm what it held anew";
+        ClientError::local(format!("`{}` is damaged: {error}", path.display()), help)
+    }
+
+    fn chosen_profile(&self) -> Result<String> {
+        if let Some(name) = self.default_profile()? {
+            return Ok(name);
+        }
+        match self.profiles()?.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(ClientError::usage("there is no profile yet", "make one with `entente profile add`")),
+            _ => Err(ClientError::usage("several profiles and no default", "name one with `--profile`, or choose one")),
+        }
+    }
+
+    fn profile_path(&self, name: &str) -> Result<PathBuf> {
+        let shaped = (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            && name.as_bytes()[0].is_ascii_alphanumeric();
+        if shaped {
+            Ok(self.root.join("profiles").join(format!("{name}.toml")))
+        } else {
+            Err(ClientError::usage(
+                format!("`{name}` is no name of a profile"),
+                "take letters, digits, `.`, `_` and `-`",
+            ))
+        }
+    }
+
+    fn pin_path(&self, code: &PartnerCode) -> PathBuf {
+        self.root.join("trust").join(format!("{code}.json"))
+    }
+}
+
+/// Makes a folder, and those above it that are missing, for its owner alone.
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// The names, without extension, of the files in a folder.
+pub(super) fn names(folder: &Path, extension: &str) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| ClientError::io("read", folder, &error))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| ClientError::io("read", folder, &error))?.path();
+        if path.extension().is_some_and(|found| found == extension)
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            names.push(stem.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str) -> Profile {
+        Profile {
+            name: name.into(),
+            server: "https://exchange.example:8443".into(),
+            server_ca: vec!["server-ca.pem".into()],
+            certificate: "avi.pem".into(),
+            private_key: "avi.key".into(),
+            identities: vec!["avi.age".into()],
+            member: Some("ISR:avi.levi".parse().unwrap()),
+            zone: Some("Asia/Jerusalem".into()),
+        }
+    }
+
+    #[test]
+    fn profile_reads_back_and_the_first_is_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(&folder.path().join("entente"))).unwrap();
+        assert_eq!(home.profile(None).unwrap_err().class().code(), 2);
+        home.save_profile(&profile("work")).unwrap();
+        home.save_profile(&profile("other")).unwrap();
+        assert_eq!(home.profiles().unwrap(), ["other", "work"]);
+        assert_eq!(home.profile(None).unwrap(), profile("work"));
+        home.set_default_profile("other").unwrap();
+        assert_eq!(home.profile(None).unwrap().name, "other");
+        home.remove_profile("other").unwrap();
+        assert_eq!(home.profile(None).unwrap().name, "work");
+        assert!(home.profile(Some("other")).is_err());
+    }
+
+    #[test]
+    fn files_and_folders_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(&folder.path().join("entente"))).unwrap();
+        home.save_profile(&profile("work")).unwrap();
+        let mode = |path: &str| fs::metadata(home.root().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(""), mode("profiles"), mode("profiles/work.toml")), (0o700, 0o700, 0o600));
+    }
+
+    #[test]
+    fn name_that_leaves_the_folder_is_refused() {
+        let home = Home::locate(Some(Path::new("/nowhere"))).unwrap();
+        for name in ["", "../x", "a/b", ".hidden"] {
+            assert_eq!(home.profile(Some(name)).unwrap_err().class().code(), 2, "{name}");
+        }
+    }
+
+    #[test]
+    fn unknown_key_in_a_profile_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(folder.path())).unwrap();
+        home.save_profile(&profile("work")).unwrap();
+        let path = folder.path().join("profiles/work.toml");
+        let text = fs::read_to_string(&path).unwrap() + "\nverify = false\n";
+        fs::write(&path, text).unwrap();
+        assert!(home.profile(None).unwrap_err().to_string().contains("verify"));
+    }
+}

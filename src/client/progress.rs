@@ -1,0 +1,41 @@
+//! How long work tells how far it is. Numbers only; whoever shows them knows what they are about.
+
+use std::fmt;
+
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Reading plaintext and sealing it; counted in plaintext bytes.
+    Sealing,
+    /// Sending ciphertext.
+    Uploading,
+    /// Receiving ciphertext.
+    Downloading,
+    /// Opening; counted in plaintext bytes.
+    Opening,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sealing => "sealing",
+            Self::Uploading => "uploading",
+            Self::Downloading => "downloading",
+            Self::Opening => "opening",
+        })
+    }
+}
+
+/// Hears how far long work is. Called from several threads, often; it must return quickly.
+pub trait Progress: Send + Sync {
+    /// `done` of `total` bytes of this step. `done` may go back when a broken connection is taken up again.
+    fn update(&self, step: Step, done: u64, total: u64);
+}
+
+/// Nobody listens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn update(&self, _step: Step, _done: u64, _total: u64) {}
+}

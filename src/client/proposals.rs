@@ -1,0 +1,133 @@
+//! Joint proposals: begun with vaults made here, handed over with keys wrapped anew.
+
+use super::{Client, ClientError, Result, directory::VerifiedMember, vaults::VaultPlan};
+use crate::{
+    domain::{
+        id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
+        proposal::Parties,
+        vault::VaultKind,
+    },
+    wire::proposal::{AddMember, CreateProposal, Proposal},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A proposal to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewProposal {
+    pub call: CallId,
+    /// One of the call's topics, if it has any.
+    pub topic: Option<Slug>,
+    /// The members of each party, oneself among them.
+    pub parties: Parties,
+}
+
+/// The sealed summary, the document that every proposal has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    pub title: String,
+    /// What it is about, in a few paragraphs.
+    #[serde(rename = "abstract")]
+    pub abstract_text: String,
+    #[serde(default)]
+    pub team: Vec<TeamMember>,
+    #[serde(default)]
+    pub budget: Vec<BudgetLine>,
+}
+
+/// Somebody who will work on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeamMember {
+    pub name: String,
+    pub organisation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// What something will cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetLine {
+    pub item: String,
+    /// Whose cost it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartnerCode>,
+    /// In whole units of the currency.
+    pub amount: u64,
+    /// Such as `EUR`.
+    pub currency: String,
+}
+
+impl Client {
+    /// Begins a joint proposal: makes its vaults here and wraps them to every party member and to the call's vault.
+    pub async fn create_proposal(&self, new: &NewProposal) -> Result<Proposal> {
+        let call = self.call(new.call).await?;
+        let me = self.member_id().await?;
+        call.rules.parties.check(&call.rules.eligible, &new.parties)?;
+        if !new.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
+            return Err(ClientError::usage(
+                format!("`{me}` is not among the members of its party"),
+                "name yourself among the members; whoever begins a proposal takes part in it",
+            ));
+        }
+        let mut members: Vec<Arc<VerifiedMember>> = Vec::new();
+        for member in new.parties.values().flatten() {
+            members.push(self.member(member).await?);
+        }
+        let id = ProposalId::new(&*self.ambient().clock, &*self.ambient().rng);
+        let all: Vec<&VerifiedMember> = members.iter().map(|member| &**member).collect();
+        let own: Vec<&VerifiedMember> =
+            all.iter().copied().filter(|member| member.id().partner() == me.partner()).collect();
+        let party = me.partner().clone();
+        let mut vaults = Vec::new();
+        for plan in [
+            VaultPlan { kind: VaultKind::Panel, proposal: id, party: None, holders: all.clone() },
+            VaultPlan { kind: VaultKind::Parties, proposal: id, party: None, holders: all },
+            VaultPlan { kind: VaultKind::Staff, proposal: id, party: Some(party), holders: own },
+        ] {
+            vaults.push(self.new_vault(&call, plan).await?.0);
+        }
+        let (topic, parties) = (new.topic.clone(), new.parties.clone());
+        self.api().create_proposal(&CreateProposal { id, call: new.call, topic, parties, vaults }).await
+    }
+
+    /// Adds a colleague to one's own party, with keys to all that the party holds.
+    pub async fn add_member(&self, id: ProposalId, member: &MemberId) -> Result<Proposal> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let me = self.member_id().await?;
+        if member.partner() != me.partner() {
+            return Err(ClientError::usage(
+                format!("`{member}` belongs to another partner than you"),
+                "each party names its own members; ask the counterpart",
+            ));
+        }
+        let colleague = self.member(member).await?;
+        let vaults = self.api().vaults(id).await?;
+        let mut keys = BTreeMap::new();
+        for (kind, party) in
+            [(VaultKind::Panel, None), (VaultKind::Parties, None), (VaultKind::Staff, Some(me.partner()))]
+        {
+            if let Some(vault) = self.find_vault(&vaults, kind, party, &proposal, &call).await? {
+                let secret = self.open_vault(&vault, &call).await?;
+                keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &colleague).await?);
+            }
+        }
+        self.api().add_member(id, member, &AddMember { keys }).await
+    }
+
+    /// Hands over: adds the colleague, then takes oneself out.
+    pub async fn hand_over(&self, id: ProposalId, to: &MemberId) -> Result<()> {
+        let me = self.member_id().await?;
+        if me == *to {
+            return Err(ClientError::usage("you cannot hand over to yourself", "name a colleague"));
+        }
+        let proposal = self.api().proposal(id).await?;
+        if !proposal.parties.values().any(|members| members.contains(to)) {
+            self.add_member(id, to).await?;
+        }
+        self.api().remove_member(id, &me).await
+    }
+}

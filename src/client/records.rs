@@ -1,0 +1,349 @@
+//! What this machine remembers of earlier work, so that the exchange cannot turn time back: the newest key card of each
+//! member, the publications of each call, the version of each proposal. And what it was in the middle of: sealed files that
+//! are not uploaded yet, drafts of reviews.
+//!
+//! Everything here is the member's own; nothing of it travels. Content stands here sealed only.
+
+use super::{
+    ClientError, Home, Result,
+    profile::{make_private, names},
+};
+use crate::{
+    domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    sealing::{card::KeyCard, statement::CallPublication},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What was sealed on this machine for a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRecord {
+    pub proposal: ProposalId,
+    pub slot: Slug,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartnerCode>,
+    pub vault: VaultId,
+    pub recipient: String,
+    /// Of the ciphertext.
+    pub sha256: Sha256,
+    /// Of the ciphertext, in bytes.
+    pub size: u64,
+    /// Of the plaintext.
+    pub media_type: String,
+    /// Sent with every try, so that the exchange takes the file once.
+    pub idempotency_key: String,
+    /// The file that was sealed; none for a summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The sealed file; none once the exchange has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<PathBuf>,
+    /// The document as the exchange knows it, once it has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentId>,
+}
+
+/// The file that was sealed, as it was then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub path: PathBuf,
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub modified: i128,
+}
+
+/// The newest key card of a member that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct SeenCard {
+    serial: u64,
+    sha256: Sha256,
+}
+
+/// The publications of a call that were seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct SeenCall {
+    /// Of the text that this machine drafted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drafted: Option<Sha256>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published: Option<SeenPublication>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SeenPublication {
+    lead: PartnerCode,
+    vault: VaultId,
+    recipient: String,
+    /// Digest of the text by version.
+    versions: BTreeMap<u32, Sha256>,
+}
+
+/// The version of a proposal that stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct SeenVersion {
+    version: u32,
+    sha256: Sha256,
+}
+
+impl Home {
+    /// The serial of the newest key card of a member that was seen here.
+    pub(super) fn seen_serial(&self, member: &MemberId) -> Result<Option<u64>> {
+        let seen: Option<SeenCard> = self.read_record(&self.card_path(member))?;
+        Ok(seen.map(|seen| seen.serial))
+    }
+
+    /// Refuses a key card that is older than one seen before, or another one of the same serial; remembers a newer one.
+    pub(super) fn see_card(&self, card: &KeyCard, sha256: Sha256) -> Result<()> {
+        let path = self.card_path(&card.member);
+        let now = SeenCard { serial: card.serial, sha256 };
+        match self.read_record::<SeenCard>(&path)? {
+            Some(seen) if seen == now => Ok(()),
+            Some(seen) if now.serial <= seen.serial => Err(ClientError::unverified(
+                format!(
+                    "the key card of `{}` has serial {}, but this machine has seen {} with other keys; the exchange \
+                     may be showing keys that were replaced",
+                    card.member, now.serial, seen.serial
+                ),
+                format!(
+                    "ask the member's registrar for the present serial; what was seen stands in `{}`",
+                    path.display()
+                ),
+            )),
+            _ => self.write_record(&path, &now),
+        }
+    }
+
+    /// Remembers the text that this machine drafted for a call.
+    pub(super) fn see_draft(&self, call: CallId, text_sha256: Sha256) -> Result<()> {
+        let path = self.call_path(call);
+        let seen: SeenCall = self.read_record(&path)?.unwrap_or_default();
+        self.write_record(&path, &SeenCall { drafted: Some(text_sha256), ..seen })
+    }
+
+    /// The digest of the text that this machine drafted last for a call.
+    pub(super) fn drafted(&self, call: CallId) -> Result<Option<Sha256>> {
+        Ok(self.read_record::<SeenCall>(&self.call_path(call))?.and_then(|seen| seen.drafted))
+    }
+
+    /// Refuses a publication that goes back on one seen before: an earlier version, another text of the same version, another
+    /// lead or another vault. Remembers it otherwise.
+    pub(super) fn see_publication(&self, publication: &CallPublication) -> Result<()> {
+        let path = self.call_path(publication.call);
+        let mut seen: SeenCall = self.read_record(&path)?.unwrap_or_default();
+        let refused = |fault: &str| {
+            let what = format!("the publication of `{}` {fault}", publication.call);
+            let help = format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display());
+            Err(ClientError::unverified(what, help))
+        };
+        let known = seen.published.get_or_insert_with(|| SeenPublication {
+            lead: publication.host.clone(),
+            vault: publication.vault,
+            recipient: publication.recipient.clone(),
+            versions: BTreeMap::new(),
+        });
+        if known.lead != publication.host {
+            return refused("is signed for another partner than before");
+        }
+        if known.vault != publication.vault || known.recipient != publication.recipient {
+            return refused("names another vault than before; whoever seals to it might seal to somebody else");
+        }
+        if known.versions.last_key_value().is_some_and(|(version, _)| publication.version < *version) {
+            return refused("is older than one that was seen here");
+        }
+        match known.versions.insert(publication.version, publication.text_sha256) {
+            Some(digest) if digest == publication.text_sha256 => Ok(()),
+            Some(_) => refused("has another text than before under the same version"),
+            None => self.write_record(&path, &seen),
+        }
+    }
+
+    /// The digest of the text of a version of a call that was seen here.
+    pub(super) fn seen_text(&self, call: CallId, version: u32) -> Result<Option<Sha256>> {
+        let seen: Option<SeenCall> = self.read_record(&self.call_path(call))?;
+        Ok(seen.and_then(|seen| seen.published).and_then(|published| published.versions.get(&version).copied()))
+    }
+
+    /// Refuses a standing version that is older than one that stood before; remembers it otherwise.
+    pub(super) fn see_version(&self, proposal: ProposalId, version: u32, sha256: Sha256) -> Result<()> {
+        let path = self.root().join("seen").join("proposals").join(format!("{proposal}.json"));
+        let now = SeenVersion { version, sha256 };
+        match self.read_record::<SeenVersion>(&path)? {
+            Some(seen) if seen == now => Ok(()),
+            Some(seen) if version <= seen.version => Err(ClientError::unverified(
+                format!(
+                    "version {version} of `{proposal}` is shown as the one that stands, but {} stood before",
+                    seen.version
+                ),
+                format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display()),
+            )),
+            _ => self.write_record(&path, &now),
+        }
+    }
+
+    /// The drafts of a profile, by proposal.
+    pub(super) fn drafts(&self, profile: &str) -> Result<Vec<ProposalId>> {
+        let found = names(&self.root().join("drafts").join(profile), "age")?;
+        Ok(found.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    pub(super) fn draft_path(&self, profile: &str, proposal: ProposalId) -> PathBuf {
+        self.root().join("drafts").join(profile).join(format!("{proposal}.age"))
+    }
+
+    /// What was sealed here last for a slot.
+    pub(super) fn upload(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> Result<Option<UploadRecord>> {
+        self.read_record(&self.upload_path(profile, proposal, slot))
+    }
+
+    /// Everything that was sealed here, uploaded or not.
+    pub(super) fn uploads(&self, profile: &str) -> Result<Vec<UploadRecord>> {
+        let folder = self.root().join("uploads").join(profile);
+        let mut records = Vec::new();
+        for name in names(&folder, "json")? {
+            records.extend(self.read_record::<UploadRecord>(&folder.join(format!("{name}.json")))?);
+        }
+        Ok(records)
+    }
+
+    pub(super) fn write_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
+        self.write_record(&self.upload_path(profile, record.proposal, &record.slot), record)
+    }
+
+    /// Forgets what was sealed for a slot, the sealed file included.
+    pub(super) fn forget_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
+        if let Some(sealed) = &record.sealed {
+            self.remove(sealed)?;
+        }
+        self.remove(&self.upload_path(profile, record.proposal, &record.slot)).map(drop)
+    }
+
+    /// The folder for the sealed files of a profile, made if need be.
+    pub(super) fn uploads_folder(&self, profile: &str) -> Result<PathBuf> {
+        let folder = self.root().join("uploads").join(profile);
+        make_private(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
+        Ok(folder)
+    }
+
+    fn upload_path(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> PathBuf {
+        self.root().join("uploads").join(profile).join(format!("{proposal}.{slot}.json"))
+    }
+
+    fn card_path(&self, member: &MemberId) -> PathBuf {
+        let folder = self.root().join("seen").join("members").join(member.partner().as_str());
+        folder.join(format!("{}.json", member.handle()))
+    }
+
+    fn call_path(&self, call: CallId) -> PathBuf {
+        self.root().join("seen").join("calls").join(format!("{call}.json"))
+    }
+
+    fn read_record<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
+        let Some(bytes) = self.read(path)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(path, &error))
+    }
+
+    fn write_record(&self, path: &Path, record: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_vec_pretty(record).expect("our records have string keys and whole numbers");
+        self.write(path, &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{Nation, at};
+    use serde_json::json;
+
+    const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+    const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(folder.path())).unwrap();
+        (folder, home)
+    }
+
+    fn publication(version: u32, title: &str) -> CallPublication {
+        let text = json!({ "title": title });
+        CallPublication {
+            call: CALL.parse().unwrap(),
+            version,
+            text_sha256: crate::sealing::canonical::digest(&text).unwrap(),
+            text,
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            recipient: "age1a".into(),
+            host: "USA".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn key_card_that_turns_time_back_is_refused() {
+        let (_folder, home) = home();
+        let avi = Nation::new("ISR").member("avi");
+        let (second, first) = (KeyCard { serial: 2, ..avi.card.clone() }, avi.card);
+        let digest = |text: &str| Sha256::of(text.as_bytes());
+        home.see_card(&first, digest("1")).unwrap();
+        home.see_card(&first, digest("1")).unwrap();
+        assert!(home.see_card(&first, digest("1 with other keys")).is_err());
+        home.see_card(&second, digest("2")).unwrap();
+        let refused = home.see_card(&first, digest("1")).unwrap_err();
+        assert_eq!(refused.class().code(), 4);
+        assert_eq!(home.seen_serial(&first.member).unwrap(), Some(2));
+        assert!(first.valid_until > at("2026-06-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn publication_that_turns_time_back_is_refused() {
+        let (_folder, home) = home();
+        home.see_draft(CALL.parse().unwrap(), Sha256::of(b"draft")).unwrap();
+        home.see_publication(&publication(1, "a")).unwrap();
+        assert!(home.see_publication(&publication(1, "b")).is_err(), "another text of the same version");
+        home.see_publication(&publication(2, "b")).unwrap();
+        assert!(home.see_publication(&publication(1, "a")).is_err(), "an older version");
+        let other = CallPublication { recipient: "age1b".into(), ..publication(3, "b") };
+        assert!(home.see_publication(&other).is_err(), "another vault");
+        assert_eq!(home.drafted(CALL.parse().unwrap()).unwrap(), Some(Sha256::of(b"draft")));
+        let seen = home.seen_text(CALL.parse().unwrap(), 1).unwrap();
+        assert_eq!(seen, Some(publication(1, "a").text_sha256));
+    }
+
+    #[test]
+    fn standing_version_that_turns_time_back_is_refused() {
+        let (_folder, home) = home();
+        let id = PROPOSAL.parse().unwrap();
+        home.see_version(id, 2, Sha256::of(b"2")).unwrap();
+        home.see_version(id, 2, Sha256::of(b"2")).unwrap();
+        assert!(home.see_version(id, 1, Sha256::of(b"1")).is_err());
+        assert!(home.see_version(id, 2, Sha256::of(b"other")).is_err());
+        home.see_version(id, 3, Sha256::of(b"3")).unwrap();
+    }
+
+    #[test]
+    fn upload_record_reads_back_until_it_is_forgotten() {
+        let (_folder, home) = home();
+        let sealed = home.uploads_folder("work").unwrap().join("x.age");
+        std::fs::write(&sealed, b"sealed").unwrap();
+        let record = UploadRecord {
+            proposal: PROPOSAL.parse().unwrap(),
+            slot: "plan".parse().unwrap(),
+            party: None,
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            recipient: "age1a".into(),
+            sha256: Sha256::of(b"sealed"),
+            size: 6,
+            media_type: "application/pdf".into(),
+            idempotency_key: "k".into(),
+            source: Some(Source { path: "plan.pdf".into(), size: 5, modified: 1 }),
+            sealed: Some(sealed.clone()),
+            document: None,
+        };
+        home.write_upload("work", &record).unwrap();
+        assert_eq!(home.uploads("work").unwrap(), std::slice::from_ref(&record));
+        assert_eq!(home.uploads("other").unwrap(), []);
+        home.forget_upload("work", &record).unwrap();
+        assert!(!sealed.exists() && home.uploads("work").unwrap().is_empty());
+    }
+}

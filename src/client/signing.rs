@@ -1,0 +1,323 @@
+//! Signing a version: what is uploaded, compared with what was sealed here, bound into one manifest that every party signs.
+//!
+//! A signature is given only to a manifest whose vaults verified, whose call text verified and whose documents are what the
+//! exchange holds, or what this machine sealed and will still send.
+
+use super::{
+    Client, ClientError, Result, calls::VerifiedCall, opening::check_text, records::UploadRecord, verify::invalid,
+};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
+        proposal::{Listed, check_documents},
+        vault::VaultKind,
+    },
+    sealing::statement::{Manifest, ManifestDocument, Statement, sign_statement},
+    wire::proposal::{Document, Place, Proposal, SignManifest, Vault},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a signature would say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signing {
+    pub manifest: Manifest,
+    pub documents: Vec<SigningDocument>,
+    /// The parties that have signed this version.
+    pub signed_by: BTreeSet<PartnerCode>,
+}
+
+/// A document of the manifest, and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SigningDocument {
+    pub document: ManifestDocument,
+    /// None while the exchange does not have it.
+    pub uploaded_by: Option<MemberId>,
+    /// Whether it was sealed on this machine. Any other is taken on the word of whoever uploaded it: open it before signing.
+    pub is_own: bool,
+}
+
+impl Signing {
+    /// Whether another party proposed this version.
+    #[must_use]
+    pub fn is_countersignature(&self) -> bool {
+        !self.signed_by.is_empty()
+    }
+}
+
+type WorkingSet = BTreeMap<(Slug, Option<PartnerCode>), SigningDocument>;
+
+impl Client {
+    /// What signing would sign now: the version that waits for this party if it still is what is uploaded, else the next one.
+    pub async fn plan_signature(&self, id: ProposalId) -> Result<Signing> {
+        let proposal = self.api().proposal(id).await?;
+        let me = self.member_id().await?;
+        if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
+            return Err(ClientError::usage("you are no party of this proposal", "only its parties sign it"));
+        }
+        let call = self.call(proposal.call).await?;
+        let vaults = self.api().vaults(id).await?;
+        let working = self.working_set(&proposal, &call, &vaults, &me).await?;
+        let versions = self.api().manifests(id).await?;
+        for version in &versions {
+            let awaited = proposal.pending.as_ref().filter(|pending| pending.version == version.version);
+            if awaited.is_none() && !version.is_standing {
+                continue;
+            }
+            let (manifest, signers) = self.verify_signatures(version, &proposal, &call).await?;
+            check_text(self.home(), version, &manifest)?;
+            let awaiting = awaited.map(|pending| pending.awaiting_documents.as_slice()).unwrap_or_default();
+            if manifest.call_text_sha256 != call.publication.text_sha256 || !agrees(&manifest, &working, awaiting) {
+                continue;
+            }
+            if signers.contains_key(me.partner()) {
+                return Err(ClientError::usage(
+                    format!("your party has signed version {}, and nothing has changed since", version.version),
+                    "nothing to do; `entente proposal show` tells what it waits for",
+                ));
+            }
+            self.check_vaults(&manifest, &vaults, &proposal, &call).await?;
+            let documents = manifest.documents.iter().map(|document| known(document, &working)).collect();
+            return Ok(Signing { documents, manifest, signed_by: signers.into_keys().collect() });
+        }
+        let next = versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
+        plan_version(&proposal, &call, next, working)
+    }
+
+    /// Signs what was planned.
+    pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
+        let manifest = sign_statement(&*self.signing_key()?, &plan.manifest)?;
+        let sha256 = plan.manifest.digest()?;
+        let signed = self.api().sign_manifest(plan.manifest.proposal, &SignManifest { manifest }).await?;
+        let is_held = signed.manifest_sha256 == Some(sha256)
+            || signed.pending.as_ref().is_some_and(|pending| pending.manifest_sha256 == sha256);
+        if is_held { Ok(signed) } else { Err(invalid("the exchange answered with another version than was signed")) }
+    }
+
+    /// Whether each document of a manifest names the vault of its kind, as far as the vaults are shown to the caller.
+    pub(super) async fn check_vaults(
+        &self,
+        manifest: &Manifest,
+        vaults: &[Vault],
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<()> {
+        let mut checked: BTreeSet<_> = BTreeSet::new();
+        for document in &manifest.documents {
+            let Some(vault) = vaults.iter().find(|vault| vault.id == document.vault) else { continue };
+            let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
+            if vault.kind != kind || vault.party != document.party || vault.recipient != document.recipient {
+                return Err(invalid(format!("slot `{}` is signed for another vault than is shown", document.slot)));
+            }
+            if checked.insert(vault.id) {
+                self.verify_vault(vault, proposal, call).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the next version would hold: what the exchange has, and over it what this machine sealed and has not sent.
+    async fn working_set(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        vaults: &[Vault],
+        me: &MemberId,
+    ) -> Result<WorkingSet> {
+        let mut working = WorkingSet::new();
+        for document in self.api().documents(proposal.id).await? {
+            let record = self.home().upload(&self.profile().name, proposal.id, &document.slot)?;
+            let is_own = is_own(record.as_ref(), &document, me)?;
+            let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
+            let vault = self.find_vault(vaults, kind, document.party.as_ref(), proposal, call).await?;
+            let vault = vault.filter(|vault| vault.vault.id == document.vault).ok_or_else(|| {
+                invalid(format!("the document in slot `{}` is not in the vault of its slot", document.slot))
+            })?;
+            let Document { slot, party, sha256, size, media_type, uploaded_by, .. } = document;
+            let place = (slot.clone(), party.clone());
+            let recipient = vault.statement.recipient;
+            let document = ManifestDocument { slot, party, vault: vault.vault.id, recipient, sha256, size, media_type };
+            working.insert(place, SigningDocument { document, uploaded_by: Some(uploaded_by), is_own });
+        }
+        for record in self.interrupted_uploads()?.into_iter().filter(|record| record.proposal == proposal.id) {
+            let UploadRecord { slot, party, vault, recipient, sha256, size, media_type, .. } = record;
+            if !vaults.iter().any(|shown| shown.id == vault && shown.recipient == recipient) {
+                let what = format!("what was sealed for slot `{slot}` is in a vault that the proposal does not have");
+                return Err(ClientError::local(what, "put the document again"));
+            }
+            let place = (slot.clone(), party.clone());
+            let document = ManifestDocument { slot, party, vault, recipient, sha256, size, media_type };
+            working.insert(place, SigningDocument { document, uploaded_by: None, is_own: true });
+        }
+        Ok(working)
+    }
+}
+
+fn plan_version(proposal: &Proposal, call: &VerifiedCall, version: u32, working: WorkingSet) -> Result<Signing> {
+    let listed: Vec<Listed> = working
+        .values()
+        .map(|SigningDocument { document, .. }| Listed {
+            slot: document.slot.clone(),
+            party: document.party.clone(),
+            size: document.size,
+            media_type: document.media_type.clone(),
+        })
+        .collect();
+    check_documents(&call.rules, &listed, &proposal.parties)?;
+    // The set is ordered by slot and party, as the manifest has to be.
+    let documents: Vec<SigningDocument> = working.into_values().collect();
+    let manifest = Manifest {
+        call: call.call.id,
+        call_text_sha256: call.publication.text_sha256,
+        proposal: proposal.id,
+        version,
+        parties: proposal.parties.keys().cloned().collect(),
+        documents: documents.iter().map(|document| document.document.clone()).collect(),
+    };
+    Ok(Signing { manifest: manifest.sorted(), documents, signed_by: BTreeSet::new() })
+}
+
+/// Whether a version says exactly what the next one would; places that still wait for their bytes may be empty.
+fn agrees(manifest: &Manifest, working: &WorkingSet, awaiting: &[Place]) -> bool {
+    let is_awaited = |document: &ManifestDocument| {
+        awaiting.iter().any(|place| place.slot == document.slot && place.party == document.party)
+    };
+    let held = |document: &ManifestDocument| match working.get(&(document.slot.clone(), document.party.clone())) {
+        Some(found) => found.document == *document || is_awaited(document) && !found.is_own,
+        None => is_awaited(document),
+    };
+    manifest.documents.iter().all(held)
+        && working.keys().all(|(slot, party)| manifest.document(slot, party.as_ref()).is_some())
+}
+
+fn known(document: &ManifestDocument, working: &WorkingSet) -> SigningDocument {
+    match working.get(&(document.slot.clone(), document.party.clone())) {
+        Some(found) if found.document == *document => found.clone(),
+        _ => SigningDocument { document: document.clone(), uploaded_by: None, is_own: false },
+    }
+}
+
+/// Whether a document was sealed here; an error when the exchange says it came from the caller but holds another file.
+fn is_own(record: Option<&UploadRecord>, document: &Document, me: &MemberId) -> Result<bool> {
+    let Some(record) = record.filter(|record| record.party == document.party) else { return Ok(false) };
+    let digests: [Sha256; 2] = [record.sha256, document.sha256];
+    if digests[0] == digests[1] {
+        return Ok(true);
+    }
+    if document.uploaded_by == *me && record.document == Some(document.id) {
+        return Err(ClientError::unverified(
+            format!("the exchange holds another file in slot `{}` than the one that was sealed here", document.slot),
+            "do not sign; put the document again, and tell the host's operator",
+        ));
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{at, call, proposal};
+
+    fn document(slot: &str, party: Option<&str>, content: &str) -> ManifestDocument {
+        let media_type = if party.is_some() { "text/csv" } else { "application/pdf" };
+        let summary = slot == "summary";
+        ManifestDocument {
+            slot: slot.parse().unwrap(),
+            party: party.map(|party| party.parse().unwrap()),
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),
+            recipient: "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa".into(),
+            sha256: Sha256::of(content.as_bytes()),
+            size: 500,
+            media_type: if summary { "application/vnd.entente.summary+json" } else { media_type }.into(),
+        }
+    }
+
+    fn working(documents: &[ManifestDocument]) -> WorkingSet {
+        let entry = |document: &ManifestDocument| {
+            let place = (document.slot.clone(), document.party.clone());
+            let uploaded_by = Some("USA:dana".parse().unwrap());
+            (place, SigningDocument { document: document.clone(), uploaded_by, is_own: false })
+        };
+        documents.iter().map(entry).collect()
+    }
+
+    fn complete() -> Vec<ManifestDocument> {
+        vec![
+            document("summary", None, "summary"),
+            document("plan", None, "plan"),
+            document("owners", Some("USA"), "usa"),
+            document("owners", Some("ISR"), "isr"),
+        ]
+    }
+
+    #[test]
+    fn next_version_names_everything_in_order() {
+        let plan = plan_version(&proposal(), &call(), 3, working(&complete())).unwrap();
+        let places: Vec<String> = plan
+            .manifest
+            .documents
+            .iter()
+            .map(|d| format!("{} {}", d.slot, d.party.as_ref().map_or("-", |party| party.as_str())))
+            .collect();
+        assert_eq!(places, ["owners ISR", "owners USA", "plan -", "summary -"]);
+        assert!(plan.manifest.validate().is_ok());
+        assert_eq!((plan.manifest.version, plan.is_countersignature()), (3, false));
+    }
+
+    #[test]
+    fn empty_required_slot_is_found_before_signing() {
+        let refused = plan_version(&proposal(), &call(), 1, working(&complete()[..3])).unwrap_err();
+        assert_eq!(refused.to_string(), "required slot `owners` of party `ISR` is empty");
+    }
+
+    #[test]
+    fn version_is_countersigned_only_if_it_is_what_is_uploaded() {
+        let (proposal, call) = (proposal(), call());
+        let manifest = plan_version(&proposal, &call, 1, working(&complete())).unwrap().manifest;
+        assert!(agrees(&manifest, &working(&complete()), &[]));
+        let mut replaced = complete();
+        replaced[1].sha256 = Sha256::of(b"another plan");
+        assert!(!agrees(&manifest, &working(&replaced), &[]));
+        let mut more = complete();
+        more.push(document("annex", None, "annex"));
+        assert!(!agrees(&manifest, &working(&more), &[]));
+        let fewer = working(&complete()[1..]);
+        assert!(!agrees(&manifest, &fewer, &[]));
+        let awaiting = [Place { slot: "summary".parse().unwrap(), party: None }];
+        assert!(agrees(&manifest, &fewer, &awaiting), "the bytes may follow");
+    }
+
+    #[test]
+    fn file_that_was_swapped_after_its_upload_is_noticed() {
+        let me: MemberId = "ISR:avi".parse().unwrap();
+        let stored = |content: &str, by: &MemberId| Document {
+            id: "doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            slot: "plan".parse().unwrap(),
+            party: None,
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),
+            sha256: Sha256::of(content.as_bytes()),
+            size: 500,
+            media_type: "application/pdf".into(),
+            uploaded_by: by.clone(),
+            uploaded_at: at("2026-03-05T00:00:00Z").into(),
+        };
+        let record = UploadRecord {
+            proposal: proposal().id,
+            slot: "plan".parse().unwrap(),
+            party: None,
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),
+            recipient: "age1".into(),
+            sha256: Sha256::of(b"mine"),
+            size: 500,
+            media_type: "application/pdf".into(),
+            idempotency_key: "k".into(),
+            source: None,
+            sealed: None,
+            document: Some("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap()),
+        };
+        assert!(is_own(Some(&record), &stored("mine", &me), &me).unwrap());
+        assert_eq!(is_own(Some(&record), &stored("swapped", &me), &me).unwrap_err().class().code(), 4);
+        let colleague = "ISR:noa".parse().unwrap();
+        assert!(!is_own(Some(&record), &stored("newer", &colleague), &me).unwrap());
+        assert!(!is_own(None, &stored("mine", &me), &me).unwrap());
+    }
+}

@@ -1,0 +1,431 @@
+//! Requests and answers over mutual TLS: TLS 1.3, the member's certificate, no roots but those the profile names.
+//!
+//! Every unsafe request bears a fresh idempotency key and is repeated with that same key when the connection breaks, so that
+//! nothing is done twice and nothing is left in doubt. A refusal is never repeated; `Retry-After` is honoured once.
+
+use super::{
+    Ambient, ClientError, Profile, Result,
+    progress::{Progress, Step},
+};
+use crate::{
+    domain::id::Sha256,
+    wire::{
+        AGE_MEDIA_TYPE, PROBLEM_JSON,
+        problem::{Kind, Problem},
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use reqwest::{Body, RequestBuilder, Response};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{error::Error as _, fmt::Write, fs, io, path::Path, sync::Arc, time::Duration};
+use tokio_util::io::ReaderStream;
+use zeroize::Zeroizing;
+
+/// How often a request is tried when the connection breaks.
+const TRIES: u32 = 3;
+/// The longest wait that a `Retry-After` can ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long an answer in JSON may take, and how long the next piece of a document.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest answer in JSON that is taken, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+/// Files are read in pieces of this size.
+const PIECE: usize = 256 << 10;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const MEDIA_TYPE: HeaderName = HeaderName::from_static("entente-media-type");
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The connection to one exchange as one member.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    http: reqwest::Client,
+    server: String,
+    ambient: Ambient,
+}
+
+/// An answer and the `ETag` it came with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tagged<T> {
+    pub body: T,
+    pub etag: Option<String>,
+}
+
+/// A sealed file to send, and what is announced of it.
+#[derive(Debug, Clone)]
+pub struct Upload<'a> {
+    pub file: &'a Path,
+    pub sha256: Sha256,
+    pub size: u64,
+    /// Of the plaintext.
+    pub media_type: &'a str,
+    /// Sent again with the same file after an interruption, so that the answer is the same.
+    pub idempotency_key: &'a str,
+}
+
+impl Transport {
+    /// Reads the certificates that the profile names; connects only when something is asked.
+    pub fn new(profile: &Profile, ambient: Ambient) -> Result<Self> {
+        let server = profile.server.trim_end_matches('/').to_owned();
+        let url = reqwest::Url::parse(&server).ok().filter(|url| url.scheme() == "https" && url.path() == "/");
+        if url.is_none() {
+            let help = "write it as `https://exchange.example:8443`";
+            return Err(ClientError::usage(format!("`{server}` is no address of an exchange"), help));
+        }
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(profile)?)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(20))
+            .tcp_keepalive(Duration::from_secs(30))
+            .user_agent(concat!("entente/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| ClientError::local(chain(&error), "check the profile"))?;
+        Ok(Self { http, server, ambient })
+    }
+
+    /// A fresh idempotency key.
+    #[must_use]
+    pub fn new_key(&self) -> String {
+        let mut bytes = [0; 16];
+        self.ambient.rng.fill(&mut bytes);
+        bytes.iter().fold(String::with_capacity(32), |mut key, byte| {
+            write!(key, "{byte:02x}").expect("a string takes all");
+            key
+        })
+    }
+
+    /// Reads.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<Tagged<T>> {
+        let answer = self.whole(|| Ok(self.request(Method::GET, path).query(query))).await?;
+        answer.read()
+    }
+
+    /// Reads something that may be absent, or not for the caller.
+    pub async fn get_optional<T: DeserializeOwned>(&self, path: &str) -> Result<Option<Tagged<T>>> {
+        match self.get(path, &[]).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Does something that has an answer.
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+        if_match: Option<&str>,
+    ) -> Result<Tagged<T>> {
+        self.act(method, path, body, if_match).await?.read()
+    }
+
+    /// Does something that has no answer but that it was done.
+    pub async fn send_only(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+        if_match: Option<&str>,
+    ) -> Result<()> {
+        self.act(method, path, body, if_match).await.map(drop)
+    }
+
+    /// Sends a sealed file.
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        upload: &Upload<'_>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<T> {
+        let build = || {
+            let file = fs::File::open(upload.file).map_err(|error| ClientError::io("open", upload.file, &error))?;
+            let (progress, size, mut done) = (progress.clone(), upload.size, 0);
+            let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE);
+            let pieces = pieces.inspect_ok(move |piece: &Bytes| {
+                done += piece.len() as u64;
+                progress.update(Step::Uploading, done, size);
+            });
+            let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(upload.sha256.as_bytes()));
+            let request = self.http.put(self.address(path)).header(header::CONTENT_TYPE, AGE_MEDIA_TYPE);
+            let request = request.header(header::CONTENT_LENGTH, upload.size).header(REPR_DIGEST, digest);
+            let request = request.header(MEDIA_TYPE, upload.media_type).header(IDEMPOTENCY_KEY, upload.idempotency_key);
+            Ok(request.body(Body::wrap_stream(pieces)))
+        };
+        self.whole(build).await?.read().map(|tagged| tagged.body)
+    }
+
+    /// Fetches bytes and hands each piece to `take`. When the connection breaks it is taken up where it stopped.
+    pub async fn download<F>(&self, path: &str, mut take: impl FnMut(Bytes) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let (mut received, mut broken) = (0_u64, 0);
+        loop {
+            let before = received;
+            let build = || {
+                let request = self.http.get(self.address(path)).header(header::ACCEPT, AGE_MEDIA_TYPE);
+                Ok(if received > 0 { request.header(header::RANGE, format!("bytes={received}-")) } else { request })
+            };
+            let mut response = self.answered(build).await?;
+            if received > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
+                return Err(ClientError::Transport {
+                    what: "the exchange does not go on where the download stopped".into(),
+                    help: "nothing was written; try again".into(),
+                });
+            }
+            let error = loop {
+                match tokio::time::timeout(PATIENCE, response.chunk()).await {
+                    Ok(Ok(Some(piece))) => {
+                        received += piece.len() as u64;
+                        take(piece).await?;
+                    }
+                    Ok(Ok(None)) => return Ok(()),
+                    Ok(Err(error)) => break self.failure(&error),
+                    Err(_) => break self.silence(),
+                }
+            };
+            // What got further was not in vain: only tries that bring nothing are counted.
+            broken = if received > before { 1 } else { broken + 1 };
+            if broken >= TRIES {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff(broken)).await;
+        }
+    }
+
+    async fn act(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+        if_match: Option<&str>,
+    ) -> Result<Whole> {
+        let key = self.new_key();
+        self.whole(|| {
+            let mut request = self.request(method.clone(), path).header(IDEMPOTENCY_KEY, &key);
+            if let Some(tag) = if_match {
+                request = request.header(header::IF_MATCH, tag);
+            }
+            Ok(match body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+        })
+        .await
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let accept = format!("application/json, {PROBLEM_JSON}");
+        self.http.request(method, self.address(path)).header(header::ACCEPT, accept).timeout(PATIENCE)
+    }
+
+    /// Tries until there is a whole answer.
+    async fn whole(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Whole> {
+        let mut broken = 0;
+        loop {
+            let response = self.answered(&build).await?;
+            let headers = response.headers().clone();
+            match body(response).await {
+                Ok(Some(body)) => return Ok(Whole { headers, body }),
+                Ok(None) => {
+                    let help = "tell the host's operator".into();
+                    return Err(ClientError::Transport { what: "the answer is longer than 64 MiB".into(), help });
+                }
+                Err(error) => {
+                    broken += 1;
+                    if broken >= TRIES {
+                        return Err(self.failure(&error));
+                    }
+                    tokio::time::sleep(backoff(broken)).await;
+                }
+            }
+        }
+    }
+
+    /// Tries until there is an answer, and makes an error of a refusal.
+    async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Response> {
+        let (mut broken, mut waited) = (0, false);
+        loop {
+            let error = match build()?.send().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) => {
+                    if let Some(wait) = retry_after(&response).filter(|_| !waited) {
+                        waited = true;
+                        tokio::time::sleep(wait).await;
+                        continue;
+                    }
+                    return Err(refusal(response).await);
+                }
+                Err(error) => error,
+            };
+            broken += 1;
+            if broken >= TRIES || tls_error(&error).is_some() || error.is_builder() {
+                return Err(self.failure(&error));
+            }
+            tokio::time::sleep(backoff(broken)).await;
+        }
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> ClientError {
+        match tls_error(error) {
+            Some(rustls::Error::AlertReceived(alert)) => {
+                let detail = format!("the exchange refused the certificate of the profile ({alert:?})");
+                let problem = Box::new(Problem::new(Kind::CertificateRefused, detail));
+                ClientError::Problem { problem, request_id: None }
+            }
+            Some(rustls::Error::InvalidCertificate(fault)) => ClientError::unverified(
+                format!(
+                    "the certificate of `{}` is not what the profile's `server_ca` vouches for: {fault}",
+                    self.server
+                ),
+                "check `server` and `server_ca` of the profile with the host's operator; nothing was sent",
+            ),
+            _ => ClientError::Transport {
+                what: format!("cannot reach `{}`: {}", self.server, chain(error)),
+                help: "check the address and the network, then try again; repeating is safe".into(),
+            },
+        }
+    }
+
+    fn silence(&self) -> ClientError {
+        ClientError::Transport {
+            what: format!("`{}` has stopped sending", self.server),
+            help: "try again; repeating is safe".into(),
+        }
+    }
+}
+
+/// An answer that has arrived as a whole.
+struct Whole {
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Whole {
+    fn read<T: DeserializeOwned>(self) -> Result<Tagged<T>> {
+        let etag = self.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let body = serde_json::from_slice(&self.body).map_err(|error| ClientError::Transport {
+            what: format!("the answer is not what this version of the client understands: {error}"),
+            help: "check that client and exchange are of versions that go together".into(),
+        })?;
+        Ok(Tagged { body, etag })
+    }
+}
+
+fn tls(profile: &Profile) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for path in &profile.server_ca {
+        for certificate in certificates(path)? {
+            let unusable =
+                |error| ClientError::local(format!("`{}`: {error}", path.display()), "give a CA certificate");
+            roots.add(certificate).map_err(unusable)?;
+        }
+    }
+    let key = fs::read(&profile.private_key).map(Zeroizing::new);
+    let key = key.map_err(|error| ClientError::io("read", &profile.private_key, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+        let what = format!("no usable private key in `{}`", profile.private_key.display());
+        ClientError::local(what, "give an unencrypted PKCS #8 or SEC 1 key in PEM")
+    })?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let config = config.expect("the provider has TLS 1.3").with_root_certificates(roots);
+    config.with_client_auth_cert(certificates(&profile.certificate)?, key).map_err(|error| {
+        ClientError::local(
+            format!("certificate and private key cannot be used: {error}"),
+            "check that they belong together",
+        )
+    })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = fs::read(path).map_err(|error| ClientError::io("read", path, &error))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
+        ClientError::local(format!("no certificate in `{}`", path.display()), "give certificates in PEM")
+    })
+}
+
+/// The body, unless it is too long.
+async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > MAX_ANSWER {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
+}
+
+async fn refusal(response: Response) -> ClientError {
+    let (status, is_problem) = (response.status(), is_problem(&response));
+    let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let body = body(response).await.ok().flatten().unwrap_or_default();
+    let problem = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem).unwrap_or_else(|| Problem {
+        kind: "about:blank".into(),
+        title: status.canonical_reason().unwrap_or("refused").to_lowercase(),
+        status: status.as_u16(),
+        detail: format!("something answered with status {} in another way than an exchange does", status.as_u16()),
+        remedy: "check `server` of the profile: there may be a proxy in between".into(),
+        faults: Vec::new(),
+    });
+    ClientError::Problem { problem: Box::new(problem), request_id }
+}
+
+fn is_problem(response: &Response) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type.is_some_and(|media_type| media_type.starts_with(PROBLEM_JSON))
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds)).filter(|wait| *wait <= LONGEST_WAIT)
+}
+
+fn backoff(tries: u32) -> Duration {
+    Duration::from_millis(250) * 3_u32.pow(tries.saturating_sub(1).min(4))
+}
+
+/// The TLS failure behind an error. It hides inside I/O errors, whose `source` skips what they hold.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        if let Some(held) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && let Some(found) = held.downcast_ref::<rustls::Error>()
+        {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost words, which say most; the outer ones repeat the address.
+fn chain(error: &reqwest::Error) -> String {
+    let mut last = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        last = error.to_string();
+        next = error.source();
+    }
+    last
+}

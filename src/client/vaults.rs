@@ -1,0 +1,453 @@
+//! Vaults on the member's machine: made, opened and wrapped to whoever may read, by this client's own judgement.
+//!
+//! Only a key holder can add a reader. The exchange asks for keys to be wrapped; this file wraps one only for a member whose
+//! key card verifies, who has the place that the vault's kind asks for, and not before the call's signed schedule and this
+//! machine's clock say that it is open.
+
+use super::{
+    Client, ClientError, Result, blocking,
+    calls::VerifiedCall,
+    directory::{VerifiedMember, lock},
+    verify::{VerifiedVault, check_wrap, invalid},
+};
+use crate::{
+    domain::{
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
+        member::CallRole,
+        proposal::Status,
+        vault::{VaultKind, WrapTarget},
+    },
+    sealing::{
+        seal::SealError,
+        statement::{VaultStatement, WrapStatement, sign_statement},
+        vault::{VaultError, VaultSecret},
+    },
+    wire::{
+        call::RoleHolder,
+        proposal::{AddKeys, MissingKey, NewVault, Proposal, Vault, WrappedKey, WrappedKeyIn},
+        review::Assignment,
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What was wrapped, and what was not and why.
+#[derive(Debug, Default)]
+pub struct Wrapped {
+    pub done: Vec<MissingKey>,
+    pub refused: Vec<(MissingKey, ClientError)>,
+}
+
+/// What was made ready for a panel.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Proposals that got their deliberation vault now.
+    pub vaults_made: Vec<ProposalId>,
+    pub wrapped: Wrapped,
+    /// Proposals that were left out, and why.
+    pub skipped: Vec<(ProposalId, ClientError)>,
+}
+
+/// A vault to make, and for whom.
+pub(super) struct VaultPlan<'a> {
+    pub(super) kind: VaultKind,
+    pub(super) proposal: ProposalId,
+    pub(super) party: Option<PartnerCode>,
+    pub(super) holders: Vec<&'a VerifiedMember>,
+}
+
+impl Client {
+    /// Wraps what others may read but hold no key to, as far as this client agrees.
+    pub async fn wrap_missing(&self, id: ProposalId) -> Result<Wrapped> {
+        let missing = self.api().missing_keys(id).await?;
+        let mut wrapped = Wrapped::default();
+        if missing.is_empty() {
+            return Ok(wrapped);
+        }
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let vaults = self.api().vaults(id).await?;
+        let panel = if proposal.mine.is_party { Panel::default() } else { self.panel(&proposal).await? };
+        let mut keys: BTreeMap<VaultId, (Vec<MissingKey>, Vec<WrappedKeyIn>)> = BTreeMap::new();
+        for key in missing {
+            match self.wrap_one(&key, &proposal, &call, &vaults, &panel).await {
+                Ok(found) => {
+                    let (asked, wrapped) = keys.entry(key.vault).or_default();
+                    asked.push(key);
+                    wrapped.extend(found);
+                }
+                Err(error) => wrapped.refused.push((key, error)),
+            }
+        }
+        for (vault, (asked, keys)) in keys {
+            self.api().add_keys(vault, &AddKeys { keys }).await?;
+            wrapped.done.extend(asked);
+        }
+        Ok(wrapped)
+    }
+
+    /// Makes the deliberation vault of a proposal, as an officer; false when it has one.
+    pub async fn make_deliberation_vault(&self, id: ProposalId) -> Result<bool> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        call.require_opened(self.now())?;
+        if self.api().vaults(id).await?.iter().any(|vault| vault.kind == VaultKind::Deliberation) {
+            return Ok(false);
+        }
+        let plan = VaultPlan { kind: VaultKind::Deliberation, proposal: id, party: None, holders: Vec::new() };
+        let (vault, _) = self.new_vault(&call, plan).await?;
+        match self.api().create_deliberation_vault(id, &vault).await {
+            // Another officer was quicker.
+            Err(error) if error.slug() == Some("exists") => Ok(false),
+            made => made.map(|()| true),
+        }
+    }
+
+    /// Makes every submitted proposal of a call ready for its panel: the deliberation vault, and keys for whoever may read by
+    /// now. What an officer does after the opening, after assigning, and whenever reviews have come in.
+    pub async fn prepare_panel(&self, call: CallId) -> Result<Prepared> {
+        let mut prepared = Prepared::default();
+        for proposal in self.api().all_proposals(Some(call)).await? {
+            if proposal.status != Status::Submitted {
+                continue;
+            }
+            match self.prepare_one(proposal.id).await {
+                Ok((made, wrapped)) => {
+                    prepared.vaults_made.extend(made.then_some(proposal.id));
+                    prepared.wrapped.done.extend(wrapped.done);
+                    prepared.wrapped.refused.extend(wrapped.refused);
+                }
+                // A forgery is not passed over for the sake of the others.
+                Err(error @ (ClientError::Problem { .. } | ClientError::Local { .. } | ClientError::Usage { .. })) => {
+                    prepared.skipped.push((proposal.id, error));
+                }
+                Err(error) => return Err(error.about(proposal.id)),
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// A vault made here, wrapped to its holders and to the call's vault.
+    pub(super) async fn new_vault(
+        &self,
+        call: &VerifiedCall,
+        plan: VaultPlan<'_>,
+    ) -> Result<(NewVault, Arc<VaultSecret>)> {
+        let id = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
+        let secret = Arc::new(VaultSecret::generate());
+        let statement = VaultStatement {
+            vault: id,
+            kind: plan.kind,
+            call: call.call.id,
+            proposal: Some(plan.proposal),
+            party: plan.party,
+            recipient: secret.recipient().to_owned(),
+        };
+        let to_call = WrapTarget::Vault(call.publication.vault);
+        let mut keys = vec![self.wrap(id, &secret, to_call, &call.publication.recipient)?];
+        for holder in plan.holders {
+            keys.extend(self.wrap_to_member(id, &secret, holder).await?);
+        }
+        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        lock(&self.0.vaults).insert(id, secret.clone());
+        Ok((NewVault { statement, keys }, secret))
+    }
+
+    /// The vault of a kind among those of a proposal, verified; none if there is none.
+    pub(super) async fn find_vault(
+        &self,
+        vaults: &[Vault],
+        kind: VaultKind,
+        party: Option<&PartnerCode>,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<Option<VerifiedVault>> {
+        match vaults.iter().find(|vault| vault.kind == kind && vault.party.as_ref() == party) {
+            Some(vault) => self.verify_vault(vault, proposal, call).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The identity of a vault, through the caller's own key or through the call's vault.
+    pub(super) async fn open_vault(&self, vault: &VerifiedVault, call: &VerifiedCall) -> Result<Arc<VaultSecret>> {
+        if let Some(secret) = lock(&self.0.vaults).get(&vault.vault.id) {
+            return Ok(secret.clone());
+        }
+        let me = self.member_id().await?.to_string();
+        let (own, through): (Vec<_>, Vec<_>) = vault.vault.keys.iter().cloned().partition(|key| key.holder == me);
+        let secret = if !own.is_empty() {
+            self.unwrap(own, vault.statement.clone()).await?
+        } else if through.iter().any(|key| key.holder == call.publication.vault.to_string()) {
+            let call_vault = self.call_vault(call).await?;
+            unwrap_with(&through, &vault.statement, &[call_vault.identity()])?
+        } else {
+            return Err(ClientError::usage(
+                format!("you hold no key to the {} vault of this proposal yet", vault.statement.kind),
+                "ask somebody who holds one (a call officer, or a member of your party) to run `entente keys wrap`",
+            ));
+        };
+        let secret = Arc::new(secret);
+        lock(&self.0.vaults).insert(vault.vault.id, secret.clone());
+        Ok(secret)
+    }
+
+    /// The identity of a call's vault, for its officers.
+    pub(super) async fn call_vault(&self, call: &VerifiedCall) -> Result<Arc<VaultSecret>> {
+        if let Some(secret) = lock(&self.0.vaults).get(&call.publication.vault) {
+            return Ok(secret.clone());
+        }
+        let vault = self.api().call_vault(call.call.id).await?;
+        let statement = VaultStatement {
+            vault: call.publication.vault,
+            kind: VaultKind::Call,
+            call: call.call.id,
+            proposal: None,
+            party: None,
+            recipient: call.publication.recipient.clone(),
+        };
+        let me = self.member_id().await?.to_string();
+        let own: Vec<WrappedKey> = vault.keys.into_iter().filter(|key| key.holder == me).collect();
+        if own.is_empty() {
+            return Err(ClientError::usage(
+                "you hold no key to the call's vault",
+                "ask another officer of the call to grant you the role again, which wraps it to you",
+            ));
+        }
+        let secret = Arc::new(self.unwrap(own, statement).await?);
+        lock(&self.0.vaults).insert(call.publication.vault, secret.clone());
+        Ok(secret)
+    }
+
+    /// Wrapped keys for each recipient of a member that can be sealed to here; at least one.
+    pub(super) async fn wrap_to_member(
+        &self,
+        vault: VaultId,
+        secret: &VaultSecret,
+        member: &VerifiedMember,
+    ) -> Result<Vec<WrappedKeyIn>> {
+        let (mut keys, mut failed) = (Vec::new(), None);
+        for recipient in member.recipients() {
+            match self.wrap(vault, secret, WrapTarget::Member(member.id().clone()), recipient) {
+                Ok(key) => keys.push(key),
+                // A plugin that only the holder has; another of their recipients will do.
+                Err(error @ ClientError::Local { .. }) => failed = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match failed {
+            Some(error) if keys.is_empty() => Err(error.about(format_args!("wrapping to `{}`", member.id()))),
+            _ => Ok(keys),
+        }
+    }
+
+    fn wrap(&self, vault: VaultId, secret: &VaultSecret, to: WrapTarget, recipient: &str) -> Result<WrappedKeyIn> {
+        let ciphertext = secret.wrap(recipient)?;
+        let statement = WrapStatement { vault, to, recipient: recipient.to_owned(), sha256: Sha256::of(&ciphertext) };
+        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        Ok(WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) })
+    }
+
+    async fn unwrap(&self, keys: Vec<WrappedKey>, statement: VaultStatement) -> Result<VaultSecret> {
+        let keyring = self.keyring().await?;
+        blocking(move || unwrap_with(&keys, &statement, &keyring.identities())).await
+    }
+
+    async fn prepare_one(&self, id: ProposalId) -> Result<(bool, Wrapped)> {
+        let made = self.make_deliberation_vault(id).await?;
+        Ok((made, self.wrap_missing(id).await?))
+    }
+
+    async fn wrap_one(
+        &self,
+        key: &MissingKey,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        vaults: &[Vault],
+        panel: &Panel,
+    ) -> Result<Vec<WrappedKeyIn>> {
+        let vault = vaults.iter().find(|vault| vault.id == key.vault);
+        let vault = vault.ok_or_else(|| invalid("the exchange asks for a key to a vault that it does not show"))?;
+        let vault = self.verify_vault(vault, proposal, call).await?;
+        may_hold(&vault.statement, &key.holder, proposal, panel)?;
+        let holder = self.member(&key.holder).await?;
+        if !is_party(proposal, &key.holder) {
+            call.require_opened(self.now())?;
+            self.check_not_of_party(&holder.card, proposal).await?;
+        }
+        let secret = self.open_vault(&vault, call).await?;
+        self.wrap_to_member(key.vault, &secret, &holder).await
+    }
+
+    async fn panel(&self, proposal: &Proposal) -> Result<Panel> {
+        let roles = self.api().roles(proposal.call).await?;
+        Ok(Panel { roles, assignments: self.api().assignments(proposal.id).await? })
+    }
+}
+
+/// Who judges a proposal, as the exchange states it.
+#[derive(Debug, Default)]
+struct Panel {
+    roles: Vec<RoleHolder>,
+    assignments: Vec<Assignment>,
+}
+
+/// Whether somebody has the place that a vault's kind asks for of its holders.
+fn may_hold(vault: &VaultStatement, holder: &MemberId, proposal: &Proposal, panel: &Panel) -> Result<()> {
+    let bears = |role| panel.roles.iter().any(|held| held.member == *holder && held.roles.contains(&role));
+    let is_panel = bears(CallRole::Officer) || bears(CallRole::Decider);
+    let assignment = panel.assignments.iter().find(|assignment| assignment.reviewer == *holder);
+    let is_clear = assignment.is_some_and(|assignment| assignment.conflict == Some(false));
+    let is_party = is_party(proposal, holder);
+    let may = match vault.kind {
+        VaultKind::Call => false,
+        VaultKind::Panel => is_party || is_panel || is_clear,
+        VaultKind::Parties => is_party || bears(CallRole::Officer),
+        VaultKind::Staff if is_party => vault.party.as_ref() == Some(holder.partner()),
+        VaultKind::Staff => is_panel && assignment.is_none() && !bears(CallRole::Reviewer),
+        VaultKind::Deliberation => {
+            !is_party && (is_panel || is_clear && assignment.is_some_and(|assignment| assignment.has_reviewed))
+        }
+    };
+    if may {
+        return Ok(());
+    }
+    Err(ClientError::unverified(
+        format!("the exchange asks to wrap the {} vault to `{holder}`, who has no place that it is for", vault.kind),
+        "nothing was wrapped; ask the call's officers why it asks for that",
+    ))
+}
+
+fn is_party(proposal: &Proposal, member: &MemberId) -> bool {
+    proposal.parties.get(member.partner()).is_some_and(|members| members.contains(member))
+}
+
+/// The vault's identity out of the first of `keys` that opens and holds it.
+fn unwrap_with(
+    keys: &[WrappedKey],
+    vault: &VaultStatement,
+    identities: &[&dyn crate::sealing::identity::Identity],
+) -> Result<VaultSecret> {
+    let mut last = None;
+    for key in keys {
+        let ciphertext = BASE64_STANDARD.decode(&key.ciphertext).map_err(|_| invalid("a wrapped key is no base64"))?;
+        check_wrap(key, vault, &ciphertext)?;
+        match VaultSecret::unwrap(&ciphertext, identities, &vault.recipient) {
+            Ok(secret) => return Ok(secret),
+            // One for another of the member's identities.
+            Err(VaultError::Seal(error @ SealError::NoMatchingIdentity)) => last = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last.unwrap_or(SealError::NoMatchingIdentity).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{Nation, at, proposal};
+    use crate::sealing::identity::{Keyring, NoPrompt};
+
+    fn statement(kind: VaultKind, party: Option<&str>) -> VaultStatement {
+        VaultStatement {
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),
+            kind,
+            call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            proposal: (kind != VaultKind::Call).then(|| proposal().id),
+            party: party.map(|party| party.parse().unwrap()),
+            recipient: VaultSecret::generate().recipient().to_owned(),
+        }
+    }
+
+    fn panel() -> Panel {
+        let assignment = |reviewer: &str, conflict, has_reviewed| Assignment {
+            proposal: proposal().id,
+            reviewer: reviewer.parse().unwrap(),
+            assigned_at: at("2026-04-02T00:00:00Z").into(),
+            conflict,
+            has_reviewed,
+        };
+        let role = |member: &str, role| RoleHolder { member: member.parse().unwrap(), roles: [role].into() };
+        Panel {
+            roles: vec![
+                role("USA:officer", CallRole::Officer),
+                role("ISR:decider", CallRole::Decider),
+                role("GBR:clear", CallRole::Reviewer),
+            ],
+            assignments: vec![
+                assignment("GBR:clear", Some(false), false),
+                assignment("GBR:done", Some(false), true),
+                assignment("GBR:silent", None, false),
+                assignment("GBR:partial", Some(true), false),
+            ],
+        }
+    }
+
+    #[test]
+    fn vault_is_wrapped_only_to_those_its_kind_is_for() {
+        let (proposal, panel) = (proposal(), panel());
+        let everybody = [
+            "ISR:avi",
+            "USA:dana",
+            "ISR:other",
+            "USA:officer",
+            "ISR:decider",
+            "GBR:clear",
+            "GBR:done",
+            "GBR:silent",
+            "GBR:partial",
+        ];
+        for (kind, party, wanted) in [
+            (VaultKind::Call, None, vec![]),
+            (
+                VaultKind::Panel,
+                None,
+                vec!["ISR:avi", "USA:dana", "USA:officer", "ISR:decider", "GBR:clear", "GBR:done"],
+            ),
+            (VaultKind::Parties, None, vec!["ISR:avi", "USA:dana", "USA:officer"]),
+            (VaultKind::Staff, Some("ISR"), vec!["ISR:avi", "USA:officer", "ISR:decider"]),
+            (VaultKind::Deliberation, None, vec!["USA:officer", "ISR:decider", "GBR:done"]),
+        ] {
+            let vault = statement(kind, party);
+            let may = |who: &&&str| may_hold(&vault, &who.parse().unwrap(), &proposal, &panel).is_ok();
+            assert_eq!(everybody.iter().filter(may).copied().collect::<Vec<_>>(), wanted, "{kind}");
+        }
+    }
+
+    #[test]
+    fn party_wraps_to_parties_only() {
+        // A party's client is not told who judges, so it wraps for nobody but the parties.
+        let vault = statement(VaultKind::Panel, None);
+        let refused = may_hold(&vault, &"GBR:clear".parse().unwrap(), &proposal(), &Panel::default()).unwrap_err();
+        assert_eq!(refused.class().code(), 4);
+    }
+
+    #[test]
+    fn wrapped_key_of_another_vault_or_file_is_refused() {
+        let (avi, secret) = (Nation::new("ISR").member("avi"), VaultSecret::generate());
+        let vault = VaultStatement { recipient: secret.recipient().to_owned(), ..statement(VaultKind::Panel, None) };
+        let ciphertext = secret.wrap(&avi.card.recipients[0]).unwrap();
+        let wrap = WrapStatement {
+            vault: vault.vault,
+            to: WrapTarget::Member(avi.card.member.clone()),
+            recipient: avi.card.recipients[0].clone(),
+            sha256: Sha256::of(&ciphertext),
+        };
+        let key = |wrap: &WrapStatement, ciphertext: &[u8]| WrappedKey {
+            id: "key_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            holder: avi.card.member.to_string(),
+            recipient: avi.card.recipients[0].clone(),
+            statement: sign_statement(&avi.key, wrap).unwrap(),
+            ciphertext: BASE64_STANDARD.encode(ciphertext),
+            wrapped_by: avi.card.member.clone(),
+        };
+        let keyring = Keyring::parse(avi.identity.secret().expose().as_bytes(), "avi", &NoPrompt).unwrap();
+        let unwrap = |key: WrappedKey| unwrap_with(&[key], &vault, &keyring.identities());
+        assert_eq!(unwrap(key(&wrap, &ciphertext)).unwrap().recipient(), vault.recipient);
+        let elsewhere = WrapStatement { vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGB".parse().unwrap(), ..wrap.clone() };
+        assert_eq!(unwrap(key(&elsewhere, &ciphertext)).unwrap_err().class().code(), 4);
+        let other = VaultSecret::generate().wrap(&avi.card.recipients[0]).unwrap();
+        assert_eq!(unwrap(key(&wrap, &other)).unwrap_err().class().code(), 4, "other bytes than signed");
+        let substituted = WrapStatement { sha256: Sha256::of(&other), ..wrap };
+        assert_eq!(unwrap(key(&substituted, &other)).unwrap_err().class().code(), 4, "the identity of another vault");
+    }
+}

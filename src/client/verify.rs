@@ -1,0 +1,306 @@
+//! Statements, verified to a person: the signature, the signer's key card, and that the signer is one who can say so.
+//!
+//! A certificate in a statement only hints at who signed; what counts is that the verified key card of that member pins the key.
+//! Old statements are believed by cards that have expired since: an expired key was not a stolen one. A card that was revoked
+//! for theft names no certificate, and nothing signed with it is believed.
+
+use super::{Client, ClientError, Result, calls::VerifiedCall, directory::VerifiedMember};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode, Sha256},
+        vault::{VaultKind, WrapTarget},
+    },
+    sealing::{
+        card::{KeyCard, check_signer},
+        jws,
+        statement::{
+            DecisionStatement, LetterStatement, Manifest, ReviewStatement, Signed, Statement, StatementError,
+            VaultStatement, WrapStatement, verify_signed,
+        },
+    },
+    wire::{
+        decision::{Decision, Letter, Signature},
+        proposal::{Proposal, SignedManifest, Vault, WrappedKey},
+        review::Review,
+    },
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use x509_parser::{
+    extensions::GeneralName,
+    prelude::{FromDer, X509Certificate},
+};
+
+/// A vault whose statement verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedVault {
+    pub vault: Vault,
+    pub statement: VaultStatement,
+    pub signed_by: MemberId,
+}
+
+impl Client {
+    /// Who signed: a member of one of `partners` whose verified key card pins the key.
+    pub(super) async fn signer<T: Statement>(
+        &self,
+        signed: &Signed<T>,
+        partners: &BTreeSet<PartnerCode>,
+    ) -> Result<Arc<VerifiedMember>> {
+        if let Some(hint) = named_in_certificate::<T>(&signed.jws)?.filter(|hint| partners.contains(hint.partner())) {
+            let member = self.issued_member(&hint).await?;
+            if member.card.pins(&signed.signer_spki) {
+                return Ok(member);
+            }
+            // Their keys may have changed since the card was read.
+            let member = self.fetch_member(&hint).await?;
+            if member.card.pins(&signed.signer_spki) {
+                return Ok(member);
+            }
+        }
+        // A partner whose authority cannot put names in certificates: whose card pins the key?
+        for partner in partners {
+            for listed in self.list_members(Some(partner)).await? {
+                if let Ok(member) = listed.verified
+                    && member.card.pins(&signed.signer_spki)
+                {
+                    return Ok(member);
+                }
+            }
+        }
+        let names: Vec<&str> = partners.iter().map(PartnerCode::as_str).collect();
+        Err(ClientError::unverified(
+            format!("a statement is signed by a key that no key card of {} names", names.join(", ")),
+            "do not go on; tell the call's officers",
+        ))
+    }
+
+    /// Checks that `member` signed.
+    pub(super) async fn check_signed_by<T: Statement>(&self, signed: &Signed<T>, member: &MemberId) -> Result<()> {
+        if check_signer(signed, &self.issued_member(member).await?.card).is_ok() {
+            return Ok(());
+        }
+        Ok(check_signer(signed, &self.fetch_member(member).await?.card)?)
+    }
+
+    /// A vault of a proposal: its statement, and that its maker is one who makes such vaults.
+    pub(super) async fn verify_vault(
+        &self,
+        vault: &Vault,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<VerifiedVault> {
+        let signed: Signed<VaultStatement> = verify_signed(&vault.statement)?;
+        check_vault(vault, &signed.statement, proposal, call).map_err(|error| error.about(vault.id))?;
+        let parties: BTreeSet<PartnerCode> = proposal.parties.keys().cloned().collect();
+        let makers = match (&signed.statement.kind, &signed.statement.party) {
+            (VaultKind::Staff, Some(party)) => BTreeSet::from([party.clone()]),
+            (VaultKind::Deliberation, _) => self.partners_of(call).await?,
+            _ => parties,
+        };
+        let maker = self.signer(&signed, &makers).await.map_err(|error| error.about(vault.id))?;
+        if signed.statement.kind == VaultKind::Deliberation {
+            self.check_not_of_party(&maker.card, proposal).await.map_err(|error| error.about(vault.id))?;
+        }
+        Ok(VerifiedVault { vault: vault.clone(), statement: signed.statement, signed_by: maker.card.member.clone() })
+    }
+
+    /// Refuses somebody who belongs to a party, or works where one of its members works.
+    pub(super) async fn check_not_of_party(&self, card: &KeyCard, proposal: &Proposal) -> Result<()> {
+        let refused = |fault: &str| {
+            let what = format!("`{}` {fault}", card.member);
+            Err(ClientError::unverified(what, "tell the call's officers; they can assign or appoint somebody else"))
+        };
+        for party_member in proposal.parties.values().flatten() {
+            if *party_member == card.member {
+                return refused("is a party of this proposal");
+            }
+            let other = self.issued_member(party_member).await?;
+            if other.card.organisation == card.organisation {
+                return refused("works at the same organisation as a party of this proposal");
+            }
+        }
+        Ok(())
+    }
+
+    /// A version's signatures: all over the same payload, each by a member of its party. Whether all parties signed, and
+    /// whether the vaults are right, is the caller's to ask.
+    pub(super) async fn verify_signatures(
+        &self,
+        version: &SignedManifest,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<(Manifest, BTreeMap<PartnerCode, MemberId>)> {
+        let (mut manifest, mut signers) = (None, BTreeMap::new());
+        for (party, jws) in &version.signatures {
+            let signed: Signed<Manifest> = verify_signed(jws)?;
+            check_manifest(&signed, version, proposal, call)?;
+            if !signed.statement.parties.contains(party) {
+                return Err(invalid(format!("`{party}` signed a manifest that it is no party of")));
+            }
+            let signer = self.signer(&signed, &BTreeSet::from([party.clone()])).await?;
+            signers.insert(party.clone(), signer.card.member.clone());
+            manifest = Some(signed.statement);
+        }
+        let unsigned = || invalid(format!("version {} of `{}` bears no signature", version.version, proposal.id));
+        Ok((manifest.ok_or_else(unsigned)?, signers))
+    }
+
+    /// A review's statement: by its reviewer, about this version, these criteria and these bytes.
+    pub(super) async fn verify_review(
+        &self,
+        review: &Review,
+        manifest_sha256: Sha256,
+        call: &VerifiedCall,
+        ciphertext: &[u8],
+    ) -> Result<()> {
+        let signed: Signed<ReviewStatement> = verify_signed(&review.statement)?;
+        check_review(&signed.statement, review, manifest_sha256, call, ciphertext)?;
+        self.check_signed_by(&signed, &review.reviewer).await
+    }
+
+    /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders.
+    pub(super) async fn verify_decision(&self, decision: &Decision, funders: &BTreeSet<PartnerCode>) -> Result<()> {
+        for (partner, Signature { member, jws, .. }) in &decision.signatures {
+            let signed: Signed<DecisionStatement> = verify_signed(jws)?;
+            check_decision(&signed.statement, decision, partner, member)?;
+            if !funders.contains(partner) {
+                return Err(invalid(format!("`{partner}` signed a decision, but does not fund under this call")));
+            }
+            self.check_signed_by(&signed, member).await?;
+        }
+        let missing = funders.iter().find(|funder| !decision.signatures.contains_key(funder));
+        match missing {
+            Some(missing) if decision.final_at.is_some() => {
+                Err(invalid(format!("the decision is shown as final, but `{missing}` has not signed it")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A letter's statement: by its sender, about this proposal and these bytes.
+    pub(super) async fn verify_letter(&self, letter: &Letter, ciphertext: &[u8]) -> Result<LetterStatement> {
+        let signed: Signed<LetterStatement> = verify_signed(&letter.statement)?;
+        if signed.statement.proposal != letter.proposal || signed.statement.sha256 != Sha256::of(ciphertext) {
+            return Err(invalid("the letter's statement is for another proposal or other bytes"));
+        }
+        self.check_signed_by(&signed, &letter.sent_by).await?;
+        Ok(signed.statement)
+    }
+
+    /// The partners whose members can be officers of a call: those of its program, and its lead.
+    async fn partners_of(&self, call: &VerifiedCall) -> Result<BTreeSet<PartnerCode>> {
+        let mut partners = match self.api().program(call.call.program).await {
+            Err(error) if error.is_not_found() => call.rules.eligible.union(&call.rules.funders).cloned().collect(),
+            program => program?.partners,
+        };
+        partners.insert(call.publication.host.clone());
+        Ok(partners)
+    }
+}
+
+/// A wrapped key's own statement: signed, and about this vault, this holder and these bytes.
+pub(super) fn check_wrap(key: &WrappedKey, vault: &VaultStatement, ciphertext: &[u8]) -> Result<()> {
+    let signed: Signed<WrapStatement> = verify_signed(&key.statement)?;
+    let holder: WrapTarget = key.holder.parse().map_err(|_| invalid("a wrapped key names no holder"))?;
+    let WrapStatement { vault: about, to, recipient, sha256 } = signed.statement;
+    let fits = about == vault.vault && to == holder && recipient == key.recipient && sha256 == Sha256::of(ciphertext);
+    if fits { Ok(()) } else { Err(invalid("the statement of a wrapped key is for another vault, holder or file")) }
+}
+
+fn check_vault(vault: &Vault, statement: &VaultStatement, proposal: &Proposal, call: &VerifiedCall) -> Result<()> {
+    let fits = statement.vault == vault.id
+        && statement.kind == vault.kind
+        && statement.party == vault.party
+        && statement.recipient == vault.recipient
+        && statement.proposal == Some(proposal.id)
+        && statement.call == call.call.id
+        && statement.party.as_ref().is_none_or(|party| proposal.parties.contains_key(party));
+    if fits { Ok(()) } else { Err(invalid("the vault's statement says something else than the exchange does")) }
+}
+
+fn check_manifest(
+    signed: &Signed<Manifest>,
+    version: &SignedManifest,
+    proposal: &Proposal,
+    call: &VerifiedCall,
+) -> Result<()> {
+    let manifest = &signed.statement;
+    if signed.payload_sha256 != version.manifest_sha256 || manifest.version != version.version {
+        return Err(invalid("the parties' signatures are not over one and the same manifest"));
+    }
+    if manifest.proposal != proposal.id || manifest.call != call.call.id {
+        return Err(invalid("the manifest is for another proposal or call"));
+    }
+    if !manifest.parties.iter().eq(proposal.parties.keys()) {
+        return Err(invalid("the manifest names other parties than the exchange does"));
+    }
+    // Signed under an earlier text, it stands if the amendment let it stand; that text is no longer shown.
+    if version.call_version == call.publication.version && manifest.call_text_sha256 != call.publication.text_sha256 {
+        return Err(invalid("the manifest was made for another text of the call"));
+    }
+    if version.call_version > call.publication.version {
+        return Err(invalid("the manifest was made for a text of the call that is not published"));
+    }
+    Ok(())
+}
+
+fn check_review(
+    statement: &ReviewStatement,
+    review: &Review,
+    manifest_sha256: Sha256,
+    call: &VerifiedCall,
+    ciphertext: &[u8],
+) -> Result<()> {
+    if statement.proposal != review.proposal
+        || statement.reviewer != review.reviewer
+        || statement.revision != review.revision
+    {
+        return Err(invalid("the review's statement is for another proposal, reviewer or revision"));
+    }
+    if statement.sha256 != Sha256::of(ciphertext) {
+        return Err(invalid("the review was signed for other bytes"));
+    }
+    if statement.manifest_sha256 != manifest_sha256 || review.manifest_sha256 != manifest_sha256 {
+        return Err(invalid("the review is of another version than the one that stands"));
+    }
+    if statement.call_text_sha256 != call.publication.text_sha256 {
+        return Err(invalid("the review was made for another text of the call"));
+    }
+    Ok(())
+}
+
+fn check_decision(
+    statement: &DecisionStatement,
+    decision: &Decision,
+    partner: &PartnerCode,
+    member: &MemberId,
+) -> Result<()> {
+    let fits = statement.proposal == decision.proposal
+        && statement.partner == *partner
+        && member.partner() == partner
+        && statement.outcome == decision.outcome
+        && statement.manifest_sha256 == decision.manifest_sha256;
+    if fits { Ok(()) } else { Err(invalid(format!("what `{partner}` signed is not the decision that is shown"))) }
+}
+
+/// The member that the certificate in a statement names, if it names one.
+fn named_in_certificate<T: Statement>(statement: &str) -> Result<Option<MemberId>> {
+    let leaf = jws::verify(statement, T::TYP)?.leaf;
+    let certificate = match X509Certificate::from_der(&leaf) {
+        Ok((_, certificate)) => certificate,
+        Err(_) => return Ok(None),
+    };
+    let names = certificate.subject_alternative_name().ok().flatten();
+    Ok(names.and_then(|names| {
+        names.value.general_names.iter().find_map(|name| match name {
+            GeneralName::URI(uri) => MemberId::from_san_uri(uri).ok(),
+            _ => None,
+        })
+    }))
+}
+
+pub(super) fn invalid(fault: impl Into<String>) -> ClientError {
+    StatementError::Invalid(fault.into()).into()
+}

@@ -1,0 +1,337 @@
+//! The rules of `ARCHITECTURE.md` that a compiler does not hold: which module may import which, which crate is used where,
+//! and what every source file looks like. Reads the sources as text; a rule is a row of a table here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What each module may import besides itself. A module that is not here may not exist.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("wire", &["domain"]),
+    ("policy", &["domain"]),
+    ("sealing", &["domain"]),
+    ("storage", &["domain", "policy"]),
+    ("service", &["domain", "wire", "policy", "sealing", "storage"]),
+    ("http", &["domain", "wire", "policy", "sealing", "storage", "service"]),
+    ("client", &["domain", "wire", "sealing"]),
+    ("cli", &["domain", "wire", "sealing", "client"]),
+    ("bin/entente-server", &["domain", "http", "policy", "sealing", "service", "storage", "wire"]),
+    ("bin/entente", &["cli"]),
+];
+
+/// Files that may import more, and why.
+const EXCEPTIONS: &[(&str, &[&str], &str)] =
+    &[("cli/demo", &["http", "policy", "service", "storage"], "the demo starts the server in its own process")];
+
+/// Crates that only these modules or files may name.
+const CRATES: &[(&str, &[&str])] = &[
+    ("age", &["sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
+    ("age_core", &[]),
+    ("axum", &["http"]),
+    ("cedar_policy", &["policy"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
+    ("indicatif", &["cli"]),
+    ("jsonwebtoken", &["sealing"]),
+    ("object_store", &["storage"]),
+    ("rcgen", &["cli"]),
+    ("reqwest", &["client"]),
+    ("rpassword", &["cli"]),
+    ("sqlx", &["storage"]),
+    ("tokio_rustls", &["http"]),
+    ("utoipa", &["http", "wire"]),
+];
+
+/// Words that mean something else here, and the word to use.
+const WORDS: &[(&str, &str)] = &[
+    ("tenant", "partner"),
+    ("user account", "member"),
+    ("user_id", "member"),
+    ("audit row", "entry"),
+    ("audit_log", "log"),
+    ("error response", "problem"),
+];
+
+/// The longest a source file may be: past this it holds two things.
+const MAX_LINES: usize = 600;
+
+#[test]
+fn imports_go_in_one_direction() {
+    let mut faults = Vec::new();
+    for source in production() {
+        let module = source.module();
+        let Some((_, allowed)) = IMPORTS.iter().find(|(name, _)| *name == module) else {
+            faults.push(format!("{}: module `{module}` is not in the table of imports", source.name));
+            continue;
+        };
+        let extra =
+            EXCEPTIONS.iter().filter(|(path, ..)| source.name.starts_with(path)).flat_map(|(_, extra, _)| *extra);
+        let allowed: BTreeSet<&str> = allowed.iter().chain(extra).copied().chain([module.as_str()]).collect();
+        for import in source.imports() {
+            if MODULES.contains(&import.as_str()) && !allowed.contains(import.as_str()) {
+                faults.push(format!("{}: `{module}` may not import `{import}`", source.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn each_library_has_its_place() {
+    let mut faults = Vec::new();
+    for source in production() {
+        for (name, places) in CRATES {
+            if source.names_crate(name) && !places.iter().any(|place| source.is_in(place)) {
+                faults.push(format!("{}: `{name}` is for {places:?} only", source.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn server_has_nothing_that_opens() {
+    let opening = fs::read_to_string(root().join("src/sealing/mod.rs")).unwrap();
+    for name in ["identity", "seal", "vault"] {
+        let gated = format!("#[cfg(feature = \"client\")]\npub mod {name};");
+        assert!(opening.contains(&gated), "`sealing::{name}` must exist with the feature `client` only");
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, server) = manifest.split_once("\nserver = [").unwrap();
+    let (server, _) = server.split_once(']').unwrap();
+    assert!(!server.contains("age"), "the feature `server` must not bring the age library");
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are_for() {
+    let mut faults = Vec::new();
+    for source in everything() {
+        let lines = source.whole.lines().count();
+        if lines > MAX_LINES {
+            faults.push(format!("{}: {lines} lines; past {MAX_LINES} it holds two things", source.name));
+        }
+        if !source.whole.starts_with("//! ") {
+            faults.push(format!("{}: begins without saying what it decides", source.name));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_is_unwrapped_unsafe_or_allowed_in_silence() {
+    let unwrap = concat!(".un", "wrap()");
+    let mut faults = Vec::new();
+    for source in production() {
+        for (number, line) in source.lines() {
+            for (sign, instead) in [
+                (unwrap, "`expect` that states the proof"),
+                ("unsafe ", "safe code"),
+                ("#[allow(", "`#[expect(…, reason = \"…\")]`"),
+                ("#![allow(", "`#![expect(…, reason = \"…\")]`"),
+                ("todo!(", "the thing itself"),
+                ("unimplemented!(", "the thing itself"),
+            ] {
+                if line.contains(sign) {
+                    faults.push(format!("{}:{number}: wanted {instead} instead of `{sign}`", source.name));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn words_mean_one_thing() {
+    let mut faults = Vec::new();
+    let mut texts: Vec<(String, String)> = everything().into_iter().map(|source| (source.name, source.whole)).collect();
+    for folder in ["policies", "migrations", "docs", "."] {
+        let deep = folder != ".";
+        texts.extend(files(&root().join(folder), &["md", "cedar", "sql"], deep).into_iter().map(|path| {
+            (path.strip_prefix(root()).unwrap().display().to_string(), fs::read_to_string(&path).unwrap())
+        }));
+    }
+    for (name, text) in texts {
+        let text = text.to_lowercase();
+        for (word, instead) in WORDS {
+            if text.contains(word) {
+                faults.push(format!("{name}: says `{word}`; here that is `{instead}`"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn reader_of_sources_finds_imports_however_they_are_written() {
+    let text = "use crate::{\n    domain::{Refusal, id::X},\n    policy::Engine,\n};\nfn f() { crate::storage::db(); }\n\
+                // crate::http in a comment\nuse sqlx::Row;\n#[cfg(test)]\n#[path = \"t.rs\"]\nmod more;\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\nuse crate::wire;\n";
+    let source = Source { name: "service/x".into(), whole: text.into() };
+    let found: Vec<String> = source.imports().into_iter().collect();
+    assert_eq!(found, ["domain", "policy", "storage", "wire"]);
+    assert!(source.names_crate("sqlx") && !source.names_crate("sql"));
+    assert!(!Source { name: "x".into(), whole: "use storage::x; // age::x\n\"message::\"".into() }.names_crate("age"));
+    let server = Source { name: "bin/entente-server".into(), whole: "use entente::{http, service::Exchange};".into() };
+    assert_eq!(server.imports().into_iter().collect::<Vec<_>>(), ["http", "service"]);
+}
+
+/// The names that are modules of the library.
+const MODULES: &[&str] =
+    &["domain", "wire", "policy", "sealing", "storage", "service", "http", "client", "cli", "console"];
+
+/// A source file: its path below `src/` without the extension, and its text.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    whole: String,
+}
+
+impl Source {
+    /// `bin/entente` is a module of its own, as is each folder; `lib` is none.
+    fn module(&self) -> String {
+        if self.name.starts_with("bin/") {
+            return self.name.clone();
+        }
+        self.name.split('/').next().unwrap().to_owned()
+    }
+
+    fn is_in(&self, place: &str) -> bool {
+        self.name == place || self.name.strip_prefix(place).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Its lines without comments and without what is compiled for tests alone.
+    fn lines(&self) -> Vec<(usize, &str)> {
+        let (mut code, mut lines) = (Vec::new(), self.whole.lines().enumerate());
+        while let Some((at, line)) = lines.next() {
+            let trimmed = line.trim_start();
+            if trimmed.starts_with("#[cfg(") && trimmed.contains("test") && !trimmed.contains("not(test") {
+                let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
+                let mut item =
+                    lines.by_ref().map(|(_, line)| line).skip_while(|line| line.trim_start().starts_with("#["));
+                let first = item.next().unwrap_or_default();
+                if !first.ends_with([';', ',', '}']) {
+                    item.find(|line| line.starts_with(&end));
+                }
+            } else if !trimmed.starts_with("//") {
+                code.push((at + 1, line.split(" // ").next().unwrap()));
+            }
+        }
+        code
+    }
+
+    fn code(&self) -> String {
+        self.lines().into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The modules of the library that it names, by `crate::` or, in a binary, by `entente::`.
+    fn imports(&self) -> BTreeSet<String> {
+        let code = self.code();
+        let mut found = BTreeSet::new();
+        for start in ["crate::", "entente::"] {
+            for (at, _) in code.match_indices(start) {
+                if !ends_a_path(&code[..at]) {
+                    names_at(&code[at + start.len()..], &mut found);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether it names the crate, as a path or in an import.
+    fn names_crate(&self, name: &str) -> bool {
+        let code = self.code();
+        code.match_indices(name).any(|(at, _)| {
+            let before = &code[..at];
+            let imported = before.ends_with("use ") && code[at + name.len()..].starts_with([';', ' ']);
+            !ends_a_path(before) && (code[at + name.len()..].starts_with("::") || imported)
+        })
+    }
+}
+
+/// Whether what follows is a part of a longer word or path.
+fn ends_a_path(before: &str) -> bool {
+    before.ends_with("::") || before.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '"')
+}
+
+/// The first names of what follows `crate::`: one, or those directly inside braces.
+fn names_at(rest: &str, found: &mut BTreeSet<String>) {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(group) = rest.strip_prefix('{') else {
+        found.insert(word(rest));
+        return;
+    };
+    let (mut depth, mut item) = (0_usize, String::new());
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' | ',' if depth == 0 => {
+                found.extend(Some(word(item.trim())).filter(|name| !name.is_empty()));
+                item.clear();
+                if c == '}' {
+                    return;
+                }
+            }
+            '}' => depth -= 1,
+            _ if depth == 0 => item.push(c),
+            _ => {}
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file under `src/`.
+fn everything() -> Vec<Source> {
+    let src = root().join("src");
+    let found = files(&src, &["rs"], true).into_iter().map(|path| {
+        let name = path.strip_prefix(&src).unwrap().with_extension("").display().to_string();
+        Source { name, whole: fs::read_to_string(&path).unwrap() }
+    });
+    found.collect()
+}
+
+/// The files that the library and the binaries are made of, without those for tests alone: what `mod` declarations reach.
+fn production() -> Vec<Source> {
+    let all: BTreeMap<String, Source> = everything().into_iter().map(|source| (source.name.clone(), source)).collect();
+    let mut reached: BTreeSet<String> = all.keys().filter(|name| name.starts_with("bin/")).cloned().collect();
+    let mut ways = vec!["lib".to_owned()];
+    while let Some(name) = ways.pop() {
+        let source = all.get(&name).unwrap_or_else(|| panic!("`{name}` is declared and not there"));
+        let folder = match name.rsplit_once('/') {
+            _ if name == "lib" => String::new(),
+            Some((folder, "mod")) => format!("{folder}/"),
+            _ => format!("{name}/"),
+        };
+        for (_, line) in source.lines() {
+            let declared = line.split_once("mod ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
+            if let Some(child) = declared.and_then(|(_, rest)| rest.strip_suffix(';')) {
+                let beside = format!("{folder}{child}");
+                ways.push(if all.contains_key(&beside) { beside } else { format!("{folder}{child}/mod") });
+            }
+        }
+        if name != "lib" {
+            reached.insert(name);
+        }
+    }
+    all.into_iter().filter(|(name, _)| reached.contains(name)).map(|(_, source)| source).collect()
+}
+
+fn files(folder: &Path, extensions: &[&str], deep: bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if deep {
+                found.extend(files(&path, extensions, deep));
+            }
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
