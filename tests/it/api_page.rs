@@ -61,7 +61,9 @@ fn page_hands_in_a_proposal_with_stock_tools_and_stops_at_a_card_that_is_not_pin
     let shell = |script: &str| {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(&work).env("EXCHANGE", &up.exchange).env("PKI", &up.pki);
-        shell.env("EXCHANGE_CA", format!("{}/server/ca.crt", up.pki)).env("DOCUMENTS", root().join("examples/documents"));
+        shell
+            .env("EXCHANGE_CA", format!("{}/server/ca.crt", up.pki))
+            .env("DOCUMENTS", root().join("examples/documents"));
         let output = shell.env("TMPDIR", &work).output().unwrap();
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         (output.status.success(), said)
