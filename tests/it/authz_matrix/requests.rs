@@ -147,7 +147,14 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/partners/{partner}"),
         get("/v1/members"),
         get("/v1/members/{member}").at("member", "ISR:avi"),
-        put("/v1/members/{member}/key-card").at("member", "USA:mia").json(json!({ "key_card": ids.published_card })),
+        put("/v1/members/{member}/key-card")
+            .note("of USA")
+            .at("member", "USA:mia")
+            .json(json!({ "key_card": ids.published_card })),
+        put("/v1/members/{member}/key-card")
+            .note("of ISR")
+            .at("member", "ISR:avi")
+            .json(json!({ "key_card": ids.published_card })),
         get("/v1/programs"),
         post("/v1/programs").json(json!({ "name": "", "lead": "USA", "partners": ["USA"] })),
         get("/v1/programs/{program}"),

@@ -13,7 +13,7 @@ use entente::{
         reviews::ReviewBody,
     },
     domain::{
-        ambient::{Clock, SystemRng},
+        ambient::{Clock, SystemClock, SystemRng},
         decision::Outcome,
         id::{CallId, DocumentId, MemberId, ProgramId, ProposalId, ReviewId, VaultId},
         member::{CallRole, ConflictGround, PartnerRole},
@@ -128,14 +128,17 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// The same but for everything that hangs on a proposal, which does not exist.
-    pub(super) fn without_proposals(&self, world: &TestWorld) -> Self {
-        let (clock, rng) = (&*world.clock, &SystemRng);
-        let document = || DocumentId::new(clock, rng);
+    /// Names of things that do not exist.
+    pub(super) fn made_up() -> Self {
+        let (clock, rng) = (&SystemClock, &SystemRng);
+        let (proposal, document) = (|| ProposalId::new(clock, rng), || DocumentId::new(clock, rng));
         let vault = || VaultId::new(clock, rng);
         Self {
-            open: ProposalId::new(clock, rng),
-            decided: ProposalId::new(clock, rng),
+            program: ProgramId::new(clock, rng),
+            call: CallId::new(clock, rng),
+            call_vault: vault(),
+            open: proposal(),
+            decided: proposal(),
             panel_document: document(),
             israel_restricted: document(),
             us_restricted: document(),
@@ -145,19 +148,20 @@ impl Ids {
             deliberation: vault(),
             review: ReviewId::new(clock, rng),
             letter: document(),
-            ..self.clone()
+            published_card: String::new(),
         }
     }
 
+    /// The same but for everything that hangs on a proposal, which does not exist.
+    pub(super) fn without_proposals(&self) -> Self {
+        let Self { program, call, call_vault, published_card, .. } = self.clone();
+        Self { program, call, call_vault, published_card, ..Self::made_up() }
+    }
+
     /// The same but for the program and the call, which do not exist.
-    pub(super) fn without_calls(&self, world: &TestWorld) -> Self {
-        let (clock, rng) = (&*world.clock, &SystemRng);
-        Self {
-            program: ProgramId::new(clock, rng),
-            call: CallId::new(clock, rng),
-            call_vault: VaultId::new(clock, rng),
-            ..self.clone()
-        }
+    pub(super) fn without_calls(&self) -> Self {
+        let Self { program, call, call_vault, .. } = Self::made_up();
+        Self { program, call, call_vault, ..self.clone() }
     }
 }
 
