@@ -8,6 +8,8 @@ mod api_page;
 #[cfg(feature = "client")]
 mod api_smoke;
 mod architecture;
+#[cfg(feature = "client")]
+mod authz_matrix;
 mod blobs;
 mod generated;
 mod harness;

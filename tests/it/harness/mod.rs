@@ -3,3 +3,5 @@
 #[cfg(feature = "client")]
 pub(crate) mod exchange;
 pub(crate) mod postgres;
+#[cfg(feature = "client")]
+pub(crate) mod world;
