@@ -9,6 +9,12 @@ mod api_page;
 mod api_smoke;
 mod architecture;
 mod blobs;
+#[cfg(feature = "client")]
+mod crash;
+#[cfg(feature = "client")]
+mod demo;
 mod generated;
 mod harness;
+#[cfg(feature = "client")]
+mod process;
 mod store_facade;
