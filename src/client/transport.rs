@@ -409,12 +409,11 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
-        if let Some(held) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(found) = held.downcast_ref::<rustls::Error>()
-        {
-            return Some(found);
-        }
-        next = error.source();
+        // One I/O error may hold another.
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
     None
 }

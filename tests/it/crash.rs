@@ -300,7 +300,7 @@ impl Death {
 
 /// What members did; reading leaves entries of its own, which no lane counts.
 fn acts(mut kinds: Kinds) -> Kinds {
-    kinds.retain(|kind, _| !kind.ends_with(".fetched"));
+    kinds.retain(|kind, times| *times > 0 && !kind.ends_with(".fetched"));
     kinds
 }
 
@@ -314,8 +314,11 @@ fn add(told: &mut Kinds, more: Kinds) {
 async fn set_up(site: &Site) -> Stage {
     let world = site.world(NATIONS).await;
     let dana = world.client("USA:dana");
-    let program =
-        CreateProgram { name: "Joint research".into(), lead: "USA".parse().unwrap(), partners: ["ISR", "USA"].map(|c| c.parse().unwrap()).into() };
+    let program = CreateProgram {
+        name: "Joint research".into(),
+        lead: "USA".parse().unwrap(),
+        partners: ["ISR", "USA"].map(|c| c.parse().unwrap()).into(),
+    };
     let program = dana.api().create_program(&program).await.unwrap().id;
     let text = call_text();
     let call = dana.draft_call(program, &text).await.unwrap();

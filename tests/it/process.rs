@@ -2,7 +2,7 @@
 
 use crate::harness::{
     exchange::{Answered, Ca, Nation as NewNation},
-    process::{PATIENCE, Server, Site, ended, entente, signal, until},
+    process::{PATIENCE, Server, Site, ended, entente, signal, tls, until},
 };
 use bytes::Bytes;
 use entente::{
@@ -16,7 +16,6 @@ use entente::{
         id::{ProposalId, Sha256},
         member::PartnerRole,
     },
-    http::tls::provider,
     wire::{call::CallText, directory::CreateProgram, proposal::Document},
 };
 use futures_util::stream;
@@ -107,7 +106,11 @@ async fn server_answers_its_operator_and_finishes_open_requests_when_told_to_sto
     );
     assert_eq!(server.admin("/healthz").await, (200, "ok\n".to_owned()));
     let (status, ready) = server.admin("/readyz").await;
-    assert_eq!((status, serde_json::from_str::<Value>(&ready).unwrap()["ready"].as_bool()), (200, Some(true)), "{ready}");
+    assert_eq!(
+        (status, serde_json::from_str::<Value>(&ready).unwrap()["ready"].as_bool()),
+        (200, Some(true)),
+        "{ready}"
+    );
 
     // A request of which only half has come.
     let dana = site.speaker("USA:dana");
@@ -155,7 +158,8 @@ async fn running_server_takes_up_a_new_certificate_when_told_and_by_itself() {
         let wanted = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
         assert_ne!(wanted, before);
         // Replaced as certificate tools do, each by a rename.
-        for (name, text) in [("server.crt", &*credential.certificate), ("server.key", credential.private_key.expose())] {
+        for (name, text) in [("server.crt", &*credential.certificate), ("server.key", credential.private_key.expose())]
+        {
             replace(&site.path(&format!("pki/server/{name}")), text);
         }
         if cause == "Signal" {
@@ -192,8 +196,14 @@ async fn revoked_member_is_refused_on_the_open_connection_and_on_new_ones() {
         (answer.status() != 200).then_some(answer)
     })
     .await;
-    assert_eq!(refusal.problem().await, (403, "certificate-refused".to_owned()));
-    assert!(site.speaker("USA:bob").http.get(&me).send().await.is_err(), "a new connection is refused in the handshake");
+    assert_eq!(refusal.problem().await, (401, "certificate-refused".to_owned()));
+    assert!(
+        site.speaker("USA:bob").http.get(&me).send().await.is_err(),
+        "a new connection is refused in the handshake"
+    );
+    let home = site.point_home("USA:bob", &server);
+    let (code, _, faults) = spoken(ended(entente(&["--json", "--home", home.to_str().unwrap(), "me"])).await);
+    assert_eq!((code, &problem(&faults)["type"]), (3, &json!("urn:entente:problem:certificate-refused")), "{faults}");
     dana.http.get(&me).send().await.unwrap().expect_status(200).await;
     site.speaker("ISR:avi").http.get(&me).send().await.unwrap().expect_status(200).await;
     assert!(server.stop().await.success());
@@ -379,7 +389,20 @@ fn problem(faults: &str) -> Value {
 
 fn add<'a>(code: &'a str, anchor: &'a Path, registrar: &'a str) -> [&'a str; 12] {
     let anchor = anchor.to_str().unwrap();
-    ["partner", "add", "--code", code, "--name", "Korea", "--zone", "Asia/Seoul", "--anchor", anchor, "--registrar", registrar]
+    [
+        "partner",
+        "add",
+        "--code",
+        code,
+        "--name",
+        "Korea",
+        "--zone",
+        "Asia/Seoul",
+        "--anchor",
+        anchor,
+        "--registrar",
+        registrar,
+    ]
 }
 
 /// A certificate that is fit to be an anchor, but for what `change` does to it; PEM.
@@ -422,15 +445,11 @@ fn replace(path: &Path, text: &str) {
 async fn served(site: &Site, server: &Server) -> Option<CertificateDer<'static>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&fs::read(site.path("pki/server/ca.crt")).unwrap()).unwrap()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = tls().with_root_certificates(roots).with_no_client_auth();
     let tcp = TcpStream::connect(server.api).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()?;
-    Some(tls.get_ref().1.peer_certificates()?.first()?.clone().into_owned())
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()?;
+    Some(stream.get_ref().1.peer_certificates()?.first()?.clone().into_owned())
 }
 
 /// The one sealed file in a member's home.

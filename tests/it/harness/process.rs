@@ -116,14 +116,17 @@ impl Site {
     }
 }
 
+/// TLS as the exchange wants it.
+pub(crate) fn tls() -> rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier> {
+    rustls::ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13]).unwrap()
+}
+
 /// A client that trusts this authority and shows this certificate.
 fn http(authority: &[u8], certificate: &[u8], key: &[u8]) -> reqwest::Client {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
     let certificate = CertificateDer::from_pem_slice(certificate).unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
+    let tls = tls()
         .with_root_certificates(roots)
         .with_client_auth_cert(vec![certificate], PrivateKeyDer::from_pem_slice(key).unwrap())
         .unwrap();
@@ -173,7 +176,10 @@ impl Server {
 
     /// What it answers on the admin listener: status and body.
     pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("http://{}{path}", self.admin)).await.unwrap();
+        // It is plain HTTP, but no client is made without TLS that could be used.
+        let tls = tls().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(PATIENCE).build().unwrap();
+        let answer = http.get(format!("http://{}{path}", self.admin)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 

@@ -16,7 +16,9 @@ use entente::{
     },
     sealing::{
         seal::seal_bytes,
-        statement::{Manifest, ManifestDocument, Statement, VaultKind, VaultStatement, WrapStatement, WrapTarget, sign_statement},
+        statement::{
+            Manifest, ManifestDocument, Statement, VaultKind, VaultStatement, WrapStatement, WrapTarget, sign_statement,
+        },
         vault::VaultSecret,
     },
     wire::{
