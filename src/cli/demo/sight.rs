@@ -7,7 +7,7 @@ use super::{
 use crate::{
     client::opening::Version,
     domain::id::{MemberId, ProposalId},
-    policy::{Action, Resource, Side, Standing},
+    policy::{Action, Reason, Resource, Side, Standing},
     service::state,
 };
 
@@ -63,8 +63,8 @@ async fn explained(world: &World, member: &MemberId, proposal: ProposalId) -> Re
     let proposal = state::proposal(&mut tx, proposal, now).await?.ok_or("the story made the proposal")?;
     let decision = exchange.policies.load().explain(&facts, Action::Read, Resource::Proposal(&proposal.facts));
     let reasons = decision.reasons();
-    let no_part = decision.standing == Standing::Hidden
-        && reasons.iter().all(|reason| reason.side == Side::Guardrails && reason.policy.is_none());
+    let outside = |reason: &Reason| reason.side == Side::Guardrails && reason.policy.is_none();
+    let no_part = decision.standing == Standing::Hidden && reasons.iter().next().is_some_and(outside);
     let why = if no_part { "takes no part in the call or in the proposal" } else { reasons.first() };
     Ok((decision.standing, why.to_owned()))
 }
