@@ -157,7 +157,12 @@ impl Client {
     pub async fn list_members(&self, partner: Option<&PartnerCode>) -> Result<Vec<ListedMember>> {
         let mut listed = Vec::new();
         for member in self.api().all_members(partner).await? {
-            let verified = self.verify_listed(&member).await;
+            let code = member.member.partner();
+            let verified = match self.home().pinned(code)? {
+                Some(_) => self.verify_listed(&member).await,
+                // Not asked for each of its members what card the exchange holds.
+                None => Err(not_pinned(code, None)),
+            };
             listed.push(ListedMember { member, verified });
         }
         Ok(listed)

@@ -460,7 +460,9 @@ mod tests {
         let path = folder.path().join("plan.age");
         let pieces = |content: &[&'static [u8]]| {
             let (sender, receiver) = mpsc::channel(8);
-            content.iter().for_each(|piece| sender.try_send(Bytes::from_static(piece)).unwrap());
+            for piece in content {
+                sender.try_send(Bytes::from_static(piece)).unwrap();
+            }
             Pieces { receiver, piece: Bytes::new() }
         };
         assert!(save(pieces(&[b"sea", b"led!"]), &path, Sha256::of(b"sealed")).is_err());

@@ -49,14 +49,15 @@ impl Client {
         partners: &BTreeSet<PartnerCode>,
     ) -> Result<Arc<VerifiedMember>> {
         if let Some(hint) = named_in_certificate::<T>(&signed.jws)?.filter(|hint| partners.contains(hint.partner())) {
-            let member = self.issued_member(&hint).await?;
-            if member.card.pins(&signed.signer_spki) {
-                return Ok(member);
-            }
-            // Their keys may have changed since the card was read.
-            let member = self.fetch_member(&hint).await?;
-            if member.card.pins(&signed.signer_spki) {
-                return Ok(member);
+            // The second time the card is read anew: their keys may have changed since it was read.
+            for read_anew in [false, true] {
+                let member = if read_anew { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
+                match member {
+                    Ok(member) if member.card.pins(&signed.signer_spki) => return Ok(member),
+                    // No such member: the name in the certificate may be any.
+                    Ok(_) | Err(ClientError::Usage { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         // A partner whose authority cannot put names in certificates: whose card pins the key?

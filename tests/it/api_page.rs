@@ -10,7 +10,7 @@ use std::{
 
 /// The topology of the script; stops when this process lets go of its standard input.
 struct Up {
-    _script: Child,
+    script: Child,
     exchange: String,
     pki: String,
 }
@@ -27,14 +27,14 @@ impl Up {
         assert_eq!(words.next(), Some("ready"), "{said}");
         let exchange = words.next().unwrap().to_owned();
         let pki = words.find_map(|word| word.strip_prefix("pki=")).unwrap().to_owned();
-        Self { _script: script, exchange, pki }
+        Self { script, exchange, pki }
     }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        drop(self._script.stdin.take());
-        let _ = self._script.wait();
+        drop(self.script.stdin.take());
+        let _ = self.script.wait();
     }
 }
 
@@ -61,7 +61,9 @@ fn page_hands_in_a_proposal_with_stock_tools_and_stops_at_a_card_that_is_not_pin
     let shell = |script: &str| {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(&work).env("EXCHANGE", &up.exchange).env("PKI", &up.pki);
-        shell.env("EXCHANGE_CA", format!("{}/server/ca.crt", up.pki)).env("DOCUMENTS", root().join("examples/documents"));
+        shell
+            .env("EXCHANGE_CA", format!("{}/server/ca.crt", up.pki))
+            .env("DOCUMENTS", root().join("examples/documents"));
         let output = shell.env("TMPDIR", &work).output().unwrap();
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         (output.status.success(), said)

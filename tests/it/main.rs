@@ -8,7 +8,15 @@ mod api_page;
 #[cfg(feature = "client")]
 mod api_smoke;
 mod architecture;
+#[cfg(feature = "client")]
+mod authz_matrix;
 mod blobs;
+#[cfg(feature = "client")]
+mod crash;
+#[cfg(feature = "client")]
+mod demo;
 mod generated;
 mod harness;
+#[cfg(feature = "client")]
+mod process;
 mod store_facade;

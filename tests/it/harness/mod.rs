@@ -3,3 +3,11 @@
 #[cfg(feature = "client")]
 pub(crate) mod exchange;
 pub(crate) mod postgres;
+#[cfg(feature = "client")]
+pub(crate) mod process;
+#[cfg(feature = "client")]
+pub(crate) mod process_acts;
+#[cfg(feature = "client")]
+pub(crate) mod process_records;
+#[cfg(feature = "client")]
+pub(crate) mod world;

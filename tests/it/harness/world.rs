@@ -1,0 +1,187 @@
+//! The demonstration's world for tests: the same server, PKI, members and client library, on a clock that stands still until
+//! the test moves it, on SQLite or PostgreSQL, in a folder that goes when the test ends.
+//!
+//! Must never do what a member could not: it hands out members' clients and certificates, and what is beneath for looking.
+
+use super::postgres::Database;
+use entente::{
+    cli::{
+        demo::world::{Nation, Plan, World},
+        dev_pki::Credential,
+    },
+    domain::ambient::{Clock, SystemClock, SystemRng},
+    http::tls::provider,
+};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Method, RequestBuilder};
+use rustls::{
+    AlertDescription,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Stands still until it is set.
+#[derive(Debug)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    /// A clock that shows the start of the minute, this many days ago. Clients judge the server's certificate by the
+    /// machine's own clock, so a story has to play in the three years around the present.
+    pub(crate) fn days_ago(days: i64) -> Arc<Self> {
+        let then = SystemClock.now().as_second() - days * 86_400;
+        Arc::new(Self(AtomicI64::new((then - then % 60) * 1000)))
+    }
+
+    pub(crate) fn set(&self, at: Timestamp) {
+        self.0.store(at.as_millisecond(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn advance(&self, by: SignedDuration) {
+        self.set(self.now().checked_add(by).unwrap());
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Where the exchange keeps what it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres,
+}
+
+/// A running exchange with its nations and members. The first nation hosts.
+pub(crate) struct TestWorld {
+    world: World,
+    pub(crate) clock: Arc<TestClock>,
+    // Fields are dropped in this order: the database only after the server has closed it.
+    _database: Option<Database>,
+    folder: TempDir,
+}
+
+impl Deref for TestWorld {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl TestWorld {
+    /// Starts with the shipped policies. `None` when there is no PostgreSQL on this machine and that is what was asked for.
+    pub(crate) async fn start(nations: &'static [Nation], store: Store) -> Option<Self> {
+        Self::start_with(nations, store, &[]).await
+    }
+
+    /// The same with more settings of the server, as `key`, `value`.
+    pub(crate) async fn start_with(
+        nations: &'static [Nation],
+        store: Store,
+        settings: &[(&str, &str)],
+    ) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().canonicalize().unwrap();
+        let (database, database_url) = match store {
+            Store::Sqlite => (None, format!("sqlite://{}", dir.join("entente.db").display())),
+            Store::Postgres => {
+                let database = Database::fresh().await?;
+                let url = database.url();
+                (Some(database), url)
+            }
+        };
+        let plan = Plan {
+            dir,
+            database_url,
+            policies: Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"),
+            host: nations[0].code,
+            nations,
+            settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        };
+        let clock = TestClock::days_ago(110);
+        let world = World::start(plan, clock.clone(), Arc::new(SystemRng)).await.unwrap();
+        Some(Self { world, clock, _database: database, folder })
+    }
+
+    /// A file with these bytes in the world's folder.
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.path().join("files").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The certificate of a member or a registrar.
+    pub(crate) fn credential(&self, member: &str) -> &Credential {
+        let member = member.parse::<entente::domain::id::MemberId>().unwrap();
+        &self.world.pki.partners[member.partner()].members[&member]
+    }
+
+    /// Raw HTTP under a certificate, or under none.
+    pub(crate) fn raw(&self, credential: Option<&Credential>) -> Raw {
+        let tls = self.tls(credential);
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+        Raw { http, base: format!("https://localhost:{}", self.world.address().port()) }
+    }
+
+    /// The TLS of a client that trusts the server and shows a certificate, or none.
+    pub(crate) fn tls(&self, credential: Option<&Credential>) -> rustls::ClientConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = self.world.pki.server_authority.certificate.as_bytes();
+        roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
+        let tls = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let Some(credential) = credential else { return tls.with_no_client_auth() };
+        let certificate = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(credential.private_key.expose().as_bytes()).unwrap();
+        tls.with_client_auth_cert(vec![certificate], key).unwrap()
+    }
+
+    /// The alert with which the server refuses a certificate, or `None` when it takes it.
+    pub(crate) async fn alert(&self, credential: Option<&Credential>) -> Option<AlertDescription> {
+        let tcp = TcpStream::connect(self.world.address()).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(self.tls(credential)));
+        // In TLS 1.3 the client is done before the server has looked at its certificate: what it says comes with the first read.
+        let mut tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        tls.write_all(b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let Err(error) = tls.read_u8().await else { return None };
+        match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
+            _ => panic!("neither an answer nor an alert: {error}"),
+        }
+    }
+
+    /// Stops the server; open requests finish first.
+    pub(crate) async fn stop(self) {
+        self.world.stop().await;
+    }
+}
+
+/// A client that knows nothing but HTTP.
+pub(crate) struct Raw {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Raw {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+}
