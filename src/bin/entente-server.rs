@@ -116,10 +116,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
     // One line for whoever started it on port 0; a closed standard output is no reason to stop.
     let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
-    match running.ended().await.cut {
-        0 => Ok(()),
-        cut => Err(Failure(1, format!("{cut} connection(s) were cut before their request was answered"))),
-    }
+    // Connections that had to be cut are the log's to tell: the order to stop was followed.
+    running.ended().await;
+    Ok(())
 }
 
 async fn check(config: &Config) -> Result<(), Failure> {

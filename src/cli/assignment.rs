@@ -20,8 +20,8 @@ use std::path::PathBuf;
 pub enum Command {
     /// Assign reviewers to a proposal, all or none
     #[command(after_help = "Examples:
-  entente assignment add prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace KOR:jiwoo
-  entente assignment add prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --dry-run
+  entente assignment add $PROPOSAL GBR:grace KOR:jiwoo
+  entente assignment add $PROPOSAL GBR:grace --dry-run
 
 Afterwards `entente key share` gives them the keys.")]
     Add {
@@ -36,19 +36,19 @@ Afterwards `entente key share` gives them the keys.")]
     },
     /// Assign many at once from a CSV or JSON file, all or none
     #[command(after_help = "Examples:
-  entente assignment load call_01J9ZQ4N6M8V7X5T3R2P1K0HGF assignments.csv --dry-run
-  entente assignment load call_01J9ZQ4N6M8V7X5T3R2P1K0HGF assignments.json
+  entente assignment load $CALL assignments.csv --dry-run
+  entente assignment load $CALL assignments.json
 
 CSV:   a header `proposal,reviewer` (or with `;`), then a line each
 JSON:  [{\"proposal\": \"prop_…\", \"reviewer\": \"GBR:grace\"}]")]
     Load(Load),
     /// List who is assigned and where they stand
     #[command(after_help = "Examples:
-  entente assignment list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente assignment list --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+  entente assignment list $PROPOSAL
+  entente assignment list --call $CALL")]
     List(List),
     /// Take an assignment back; the reviewer's keys go too
-    #[command(after_help = "Examples:\n  entente assignment remove prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace")]
+    #[command(after_help = "Examples:\n  entente assignment remove $PROPOSAL GBR:grace")]
     Remove {
         /// The proposal
         proposal: ProposalId,

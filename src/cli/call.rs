@@ -34,7 +34,7 @@ pub enum Command {
     /// Draft a call; you become its first officer
     #[command(after_help = "Examples:
   entente call example > call.toml
-  entente call draft --program prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml")]
+  entente call draft --program $PROGRAM --file call.toml")]
     Draft {
         /// The program it runs under
         #[arg(long)]
@@ -44,7 +44,7 @@ pub enum Command {
         file: PathBuf,
     },
     /// Replace the text of a draft
-    #[command(after_help = "Examples:\n  entente call edit call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml")]
+    #[command(after_help = "Examples:\n  entente call edit $CALL --file call.toml")]
     Edit {
         /// The call
         call: CallId,
@@ -53,7 +53,7 @@ pub enum Command {
         file: PathBuf,
     },
     /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
-    #[command(after_help = "Examples:\n  entente call publish call_01J9ZQ4N6M8V7X5T3R2P1K0HGF
+    #[command(after_help = "Examples:\n  entente call publish $CALL
 
 Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones
 when they are given the role).")]
@@ -63,21 +63,19 @@ when they are given the role).")]
     },
     /// Amend a published call
     #[command(after_help = "Examples:
-  entente call amend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml --reason 'typing error in section 2' --dry-run
-  entente call amend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file call.toml --reason 'typing error in section 2'
+  entente call amend $CALL --file call.toml --reason 'typing error in section 2' --dry-run
+  entente call amend $CALL --file call.toml --reason 'typing error in section 2'
 
 A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again;
 clarifications, funders and the schedule leave it standing. `--dry-run` says which it is.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal
     #[command(after_help = "Examples:
-  entente call extend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
-  entente call extend call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR")]
+  entente call extend $CALL --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
+  entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR")]
     Extend(Extend),
     /// Cancel a call for good
-    #[command(
-        after_help = "Examples:\n  entente call cancel call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'budget withdrawn'"
-    )]
+    #[command(after_help = "Examples:\n  entente call cancel $CALL --reason 'budget withdrawn'")]
     Cancel {
         /// The call
         call: CallId,
@@ -98,8 +96,8 @@ clarifications, funders and the schedule leave it standing. `--dry-run` says whi
     },
     /// Show a call, its publication verified: deadlines in UTC, your zone and each party's
     #[command(after_help = "Examples:
-  entente call show call_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente call show call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --text")]
+  entente call show $CALL
+  entente call show $CALL --text")]
     Show {
         /// The call
         call: CallId,
@@ -111,7 +109,7 @@ clarifications, funders and the schedule leave it standing. `--dry-run` says whi
     #[command(subcommand)]
     Role(RoleCommand),
     /// Show how a call stands, counting what you may see
-    #[command(after_help = "Examples:\n  entente call progress call_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente call progress $CALL")]
     Progress {
         /// The call
         call: CallId,
@@ -156,12 +154,12 @@ pub struct Extend {
 pub enum RoleCommand {
     /// Set a member's roles; replaces those the member has
     #[command(after_help = "Examples:
-  entente call role set call_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --role reviewer
-  entente call role set call_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:noa --role officer --role decider
-  entente call role set call_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --none")]
+  entente call role set $CALL GBR:grace --role reviewer
+  entente call role set $CALL ISR:noa --role officer --role decider
+  entente call role set $CALL GBR:grace --none")]
     Set(RoleSet),
     /// List who bears which role
-    #[command(after_help = "Examples:\n  entente call role list call_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente call role list $CALL")]
     List {
         /// The call
         call: CallId,
@@ -256,8 +254,12 @@ async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
     let amended = client.amend_call(args.call, &text, reason(&args.reason)?, args.dry_run).await?;
     let voided = amended.voided;
     context.out.answer(&amended, |screen| {
-        let done = if args.dry_run { "would publish" } else { "published" };
-        screen.line(&format!("{done} version {} of {}", amended.call.version, amended.call.id));
+        let Call { id, version, .. } = &amended.call;
+        if args.dry_run {
+            screen.line(&format!("would publish version {} of {id}", version + 1));
+        } else {
+            screen.line(&format!("published version {version} of {id}"));
+        }
         match amended.effect {
             AmendmentEffect::Keeps => screen.styled(&[(Style::Green, "proposals handed in stand as they are")]),
             AmendmentEffect::Resubmit => screen.styled(&[(

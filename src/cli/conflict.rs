@@ -15,15 +15,15 @@ use clap::{Args, Subcommand};
 pub enum Command {
     /// Declare that you have a conflict of interest with a proposal, or that you have none
     #[command(after_help = "Examples:
-  entente conflict declare prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --none
-  entente conflict declare prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --ground employment
+  entente conflict declare $PROPOSAL --none
+  entente conflict declare $PROPOSAL --ground employment
 
 From a declared conflict on the proposal does not exist for you: no row, no count, no key. Only another officer of the
 call can lift it. The organisations concerned are in `entente proposal show`.")]
     Declare(Declare),
     /// Take a member's declared conflict off the record, as an officer; the member declares anew
     #[command(after_help = "Examples:
-  entente conflict lift prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF GBR:grace --reason 'mistook the company for its namesake'")]
+  entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company for its namesake'")]
     Lift {
         /// The proposal
         proposal: ProposalId,

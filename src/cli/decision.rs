@@ -17,8 +17,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Sign a decision on the version that stands: propose it, or add your partner's signature
     #[command(after_help = "Examples:
-  entente decision sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF fund
-  entente decision sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF decline
+  entente decision sign $PROPOSAL fund
+  entente decision sign $PROPOSAL decline
 
 The first signature proposes the outcome; the others must say the same. With the last one it is final.")]
     Sign {
@@ -28,13 +28,13 @@ The first signature proposes the outcome; the others must say the same. With the
         outcome: Outcome,
     },
     /// Show the decision on the table, its signatures verified
-    #[command(after_help = "Examples:\n  entente decision show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente decision show $PROPOSAL")]
     Show {
         /// The proposal
         proposal: ProposalId,
     },
     /// Take your partner's signature back, as long as others are missing
-    #[command(after_help = "Examples:\n  entente decision unsign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente decision unsign $PROPOSAL")]
     Unsign {
         /// The proposal
         proposal: ProposalId,

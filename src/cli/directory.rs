@@ -2,15 +2,11 @@
 
 use super::{
     context::{Context, joined, whole},
-    error::Result,
+    error::{CliError, Result},
     table::Table,
     time,
 };
-use crate::{
-    client::profile::Pinned,
-    domain::id::PartnerCode,
-    wire::directory::{Me, Partner},
-};
+use crate::{client::directory::ListedPartner, domain::id::PartnerCode, wire::directory::Me};
 use clap::Subcommand;
 
 /// A clock that differs by more than this many seconds is worth a warning: deadlines are the exchange's.
@@ -65,23 +61,28 @@ fn warn_about(context: &Context, me: &Me) {
 
 /// Runs a `partner` command.
 pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
-    let (client, home) = (context.client()?, context.home()?);
+    let client = context.client()?;
     match command {
         PartnerCommand::List => {
-            let partners = client.api().partners().await?;
+            let listed = client.list_partners().await?;
             let mut table = Table::new(["PARTNER", "NAME", "ZONE", "HOST", "PINNED", "FINGERPRINT"]);
-            for partner in &partners {
-                let pin = pinned(home.pinned(&partner.code)?.as_ref(), partner);
+            for line in &listed {
+                let ListedPartner { partner, .. } = line;
                 let host = if partner.is_host { "yes" } else { "" };
                 let fingerprint = partner.card_sha256.to_string();
-                table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pin, &fingerprint]);
+                table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pinned(line), &fingerprint]);
             }
-            context.out.answer(&whole(&partners), |screen| screen.table(&table, "no partners"))
+            let items: Vec<_> = listed.iter().map(as_json).collect();
+            context.out.answer(&whole(&items), |screen| screen.table(&table, "no partners"))
         }
         PartnerCommand::Show { partner } => {
-            let partner = client.api().partner(&partner).await?;
-            let pin = pinned(home.pinned(&partner.code)?.as_ref(), &partner);
-            context.out.answer(&partner, |screen| {
+            let listed = client.list_partners().await?.into_iter().find(|line| line.partner.code == partner);
+            let line = listed.ok_or_else(|| {
+                CliError::failed(format!("`{partner}` is no partner of this exchange"))
+                    .help("see `entente partner list`")
+            })?;
+            let (partner, pin) = (&line.partner, pinned(&line));
+            context.out.answer(&as_json(&line), |screen| {
                 screen.fields(&[
                     ("partner", partner.code.to_string()),
                     ("name", partner.name.clone()),
@@ -99,10 +100,17 @@ pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Resul
     }
 }
 
-fn pinned(pin: Option<&Pinned>, partner: &Partner) -> &'static str {
-    match pin {
-        Some(pin) if pin.fingerprint == partner.card_sha256 => "yes",
-        Some(_) => "DIFFERS",
-        None => "no",
+fn pinned(line: &ListedPartner) -> &'static str {
+    match (&line.pinned, line.is_verified) {
+        (None, _) => "no",
+        (Some(_), true) => "yes",
+        (Some(_), false) => "DIFFERS",
     }
+}
+
+fn as_json(line: &ListedPartner) -> serde_json::Value {
+    let mut value = serde_json::to_value(&line.partner).unwrap_or_default();
+    value["pinned"] = serde_json::json!(line.pinned);
+    value["is_verified"] = serde_json::json!(line.is_verified);
+    value
 }

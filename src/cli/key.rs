@@ -27,14 +27,14 @@ use serde_json::{Value, json};
 pub enum Command {
     /// Wrap keys for everybody whom policy admits and who holds none yet
     #[command(after_help = "Examples:
-  entente key share prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente key share --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF      every submitted proposal, after the opening
+  entente key share $PROPOSAL
+  entente key share --call $CALL      every submitted proposal, after the opening
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults
 that reviews are sealed to.")]
     Share(Share),
     /// List who may read but holds no key yet
-    #[command(after_help = "Examples:\n  entente key missing prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente key missing $PROPOSAL")]
     Missing {
         /// The proposal
         proposal: ProposalId,

@@ -23,18 +23,19 @@ use std::path::PathBuf;
 pub enum Command {
     /// Sign and publish a member's key card; replaces an earlier one
     #[command(after_help = "Examples:
-  entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' --recipient age1qyqszqgp \\
-      --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
-  entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' --role registrar \\
-      --recipient age1qyqszqgp --certificate registrar.crt --valid-until '2027-01-01 00:00 Asia/Jerusalem'
+  entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' \\
+      --recipient age1qyqszqgp --certificate avi.crt --valid-until 2027-01-01T00:00:00Z
+  entente key-card issue ISR:registrar --name 'Registrar' --organisation 'Innovation Authority' \\
+      --role registrar --recipient age1qyqszqgp --certificate registrar.crt \\
+      --valid-until '2027-01-01 00:00 Asia/Jerusalem'
 
-The first card of a partner is its registrar's own. Look at the certificate and recipient in person before you sign:
-everybody else believes them because you did.")]
+The first card of a partner is its registrar's own. Look at the certificate and recipient in person
+before you sign: everybody else believes them because you did.")]
     Issue(Box<Issue>),
     /// Revoke a member's key card: nothing is sealed to the member any more, and it is let in nowhere
     #[command(after_help = "Examples:
-  entente key-card revoke ISR:avi --keep-signatures     left the organisation; what was signed stays provable
-  entente key-card revoke ISR:avi                       the signing key was stolen")]
+  entente key-card revoke ISR:avi --keep-signatures    left; what was signed stays provable
+  entente key-card revoke ISR:avi                      the signing key was stolen")]
     Revoke {
         /// The member
         member: MemberId,

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Make a new age identity
     #[command(after_help = "Examples:
-  entente keys new --passphrase                       asks for a passphrase, writes identity.age in the home folder
+  entente keys new --passphrase                  asks; writes identity.age in the home folder
   entente keys new --passphrase --output ~/me.age
-  entente keys new --plain --output ~/me.key          for machines; only its owner can read the file
+  entente keys new --plain --output ~/me.key     for machines; only its owner can read the file
   entente --passphrase-file ~/pass keys new --passphrase
 
-Ssh keys and plugin identities (YubiKey and others) need no making: name their files in `entente profile add --identity`.
-Give the public key (recipient) that is printed to your partner's registrar.")]
+Ssh keys and plugin identities (YubiKey and others) need no making: name their files in
+`entente profile add --identity`. Give the recipient that is printed to your partner's registrar.")]
     New(New),
     /// Show the public keys (recipients) of identity files
     #[command(after_help = "Examples:

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 pub enum Command {
     /// Seal a letter to the parties and send it (officers, once the decision is final)
     #[command(after_help = "Examples:
-  entente letter send prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file award.txt
-  entente letter send prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file -           from standard input")]
+  entente letter send $PROPOSAL --file award.txt
+  entente letter send $PROPOSAL --file -           from standard input")]
     Send {
         /// The proposal
         proposal: ProposalId,
@@ -30,15 +30,15 @@ pub enum Command {
         file: PathBuf,
     },
     /// List the letters of a proposal
-    #[command(after_help = "Examples:\n  entente letter list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente letter list $PROPOSAL")]
     List {
         /// The proposal
         proposal: ProposalId,
     },
     /// Verify and open a letter
     #[command(after_help = "Examples:
-  entente letter open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF                 the latest
-  entente letter open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF > letter.txt")]
+  entente letter open $PROPOSAL                 the latest
+  entente letter open $PROPOSAL $LETTER > letter.txt")]
     Open {
         /// The proposal
         proposal: ProposalId,
@@ -47,7 +47,7 @@ pub enum Command {
     },
     /// Take a letter back (officers); who has opened it keeps what they read
     #[command(after_help = "Examples:
-  entente letter withdraw prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+  entente letter withdraw $PROPOSAL $LETTER")]
     Withdraw {
         /// The proposal
         proposal: ProposalId,

@@ -41,6 +41,13 @@ pub struct LogArgs {
     interval: u64,
 }
 
+impl LogArgs {
+    /// Whether only an interruption ends it.
+    pub(super) fn is_endless(&self) -> bool {
+        self.follow
+    }
+}
+
 /// Where in the log a reader is: cursors are opaque, so the last page is read again and what was seen of it left out.
 #[derive(Debug, Default)]
 struct Reader {

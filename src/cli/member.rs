@@ -2,7 +2,7 @@
 
 use super::{
     context::{Context, joined},
-    error::{CliError, Result},
+    error::Result,
     output::Style,
     table::Table,
 };
@@ -61,19 +61,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             })
         }
         Command::Show { member } => {
-            let listed = client.api().member(&member).await?;
             // Shown only once it is verified: a substituted key must not be copied from here.
-            let verified = client.member(&member).await;
+            let verified = client.issued_member(&member).await?;
+            let listed = client.api().member(&member).await?;
             let zone = context.zone()?;
-            let card = match &verified {
-                Ok(verified) => &verified.card,
-                Err(_) if listed.status == "revoked" => {
-                    return context.out.answer(&listed, |screen| {
-                        screen.fields(&[("member", member.to_string()), ("status", listed.status.clone())]);
-                    });
-                }
-                Err(_) => return Err(verified.err().map_or_else(|| CliError::failed("no key card"), CliError::from)),
-            };
+            let card = &verified.card;
+            let state = card
+                .check_usable(client.now())
+                .map_or_else(|error| format!("NOT IN FORCE: {error}"), |()| "active".into());
             context.out.answer(&listed, |screen| {
                 screen.fields(&[
                     ("member", card.member.to_string()),
@@ -85,6 +80,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                     ("serial", card.serial.to_string()),
                     ("valid from", zone.both(card.valid_from)),
                     ("valid until", zone.both(card.valid_until)),
+                    ("status", state),
                     ("verified", format!("signed by a registrar of {}", card.member.partner())),
                 ]);
             })

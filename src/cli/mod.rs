@@ -37,7 +37,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
-use std::{ffi::OsString, process::ExitCode};
+use std::process::ExitCode;
 
 /// The exit code of an interrupted command, as shells know it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -48,7 +48,7 @@ const INTERRUPTED: u8 = 130;
     name = "entente",
     version,
     arg_required_else_help = true,
-    max_term_width = 110,
+    max_term_width = 100,
     after_help = "Begin with `entente keys new --help` and `entente profile add --help`, or see it all with `entente demo`.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify, 5 not reached."
@@ -128,6 +128,7 @@ pub fn main() -> ExitCode {
     };
     // The demo waits for the interruption itself: it is its ordinary end.
     let is_demo = matches!(cli.command, Command::Demo(_));
+    let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
     let done = runtime.block_on(async {
         if is_demo {
             return Some(run(cli.command, &context).await);
@@ -142,14 +143,11 @@ pub fn main() -> ExitCode {
     if let Some(done) = done {
         return finish(done, &context);
     }
+    if is_follower {
+        return ExitCode::SUCCESS;
+    }
     CliError::failed("interrupted").help(context.interrupted.advice()).print(&context.out);
     ExitCode::from(INTERRUPTED)
-}
-
-/// Runs a command line given as words, `entente` first, and prints errors; the exit code.
-pub async fn run_words<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>, out: Out) -> Result<()> {
-    let cli = Cli::try_parse_from(words).map_err(|error| CliError::usage(error.render()))?;
-    run(cli.command, &Context::new(out, cli.global)).await
 }
 
 /// Runs one command.
@@ -259,6 +257,19 @@ mod tests {
         assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
 
+    #[test]
+    fn examples_fit_the_help_so_that_they_can_be_copied() {
+        fn walk(command: &clap::Command, long: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = help.lines().filter(|line| line.starts_with("  ") && line.chars().count() > 100);
+            long.extend(lines.map(str::to_owned));
+            command.get_subcommands().for_each(|sub| walk(sub, long));
+        }
+        let mut long = Vec::new();
+        walk(&Cli::command(), &mut long);
+        assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+
     /// The words of an example, up to a pipe, a redirection or a remark two spaces away.
     fn words(example: &str) -> Vec<String> {
         let mut words = Vec::new();
@@ -285,8 +296,14 @@ mod tests {
         if !word.is_empty() {
             words.push(word);
         }
-        // Shortened in the help; any digest will do here.
+        // What stands for a value in the help: any value of the kind will do here.
         let digest = "0".repeat(64);
-        words.into_iter().filter(|word| word != "…").map(|word| word.replace("3f9a…", &digest)).collect()
+        let ulid = "01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+        let kinds = [("PROPOSAL", "prop"), ("CALL", "call"), ("PROGRAM", "prog"), ("REVIEW", "rev"), ("LETTER", "doc")];
+        let filled = |word: String| {
+            let named = kinds.iter().find(|(name, _)| word.strip_prefix('$') == Some(name));
+            named.map_or_else(|| word.replace("3f9a…", &digest), |(_, prefix)| format!("{prefix}_{ulid}"))
+        };
+        words.into_iter().map(filled).collect()
     }
 }

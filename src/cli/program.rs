@@ -27,7 +27,7 @@ pub enum Command {
     )]
     List(ListArgs),
     /// Show a program
-    #[command(after_help = "Examples:\n  entente program show prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente program show $PROGRAM")]
     Show {
         /// Its identifier
         program: ProgramId,

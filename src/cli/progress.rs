@@ -49,10 +49,8 @@ impl Meter {
     fn bar(&self, step: Step, total: u64) -> ProgressBar {
         let template = "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
         let style = ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("=> ");
-        let bar = ProgressBar::new(total).with_style(style);
-        bar.set_prefix(step.to_string());
-        bar.set_message(super::output::clean(&self.label));
-        bar
+        let label = super::output::clean(&self.label);
+        ProgressBar::new(total).with_style(style).with_prefix(step.to_string()).with_message(label)
     }
 }
 
@@ -63,8 +61,11 @@ impl Progress for Meter {
             return;
         }
         let mut shown = self.shown.lock().expect("showing progress does not panic");
-        let is_new = shown.step != Some(step);
-        if is_new {
+        // What is fetched is opened as it comes: two bars would say the same thing twice.
+        if step == Step::Opening && shown.step == Some(Step::Downloading) {
+            return;
+        }
+        if shown.step != Some(step) {
             if let Some(bar) = shown.bar.take() {
                 bar.finish_and_clear();
             }
@@ -125,6 +126,16 @@ mod tests {
             meter.update(Step::Uploading, done, 1000);
         }
         assert_eq!(stderr.text(), "uploading a.pdf: 10 % of 1000 B\nuploading a.pdf: 100 % of 1000 B\n");
+    }
+
+    #[test]
+    fn opening_alongside_a_download_is_not_shown_twice() {
+        let (out, _, stderr) = Out::captured(false);
+        let meter = Meter::new(&out, "a.pdf", &Arc::default());
+        meter.update(Step::Downloading, 600, 1000);
+        meter.update(Step::Opening, 500, 1000);
+        meter.update(Step::Downloading, 650, 1000);
+        assert_eq!(stderr.text(), "downloading a.pdf: 60 % of 1000 B\n");
     }
 
     #[test]

@@ -51,8 +51,8 @@ impl Prompt for Keyboard {
         if let Some(file) = &self.file {
             return from_file(file).ok();
         }
-        // Whether there is a terminal decides, not standard input: `entente proposal put P slot -` reads that.
-        rpassword::prompt_password(format!("Passphrase for {purpose}: ")).ok().map(Into::into)
+        // Whether there is a terminal decides, not standard input: `entente proposal summary --file -` reads that.
+        rpassword::prompt_password(format!("{}: ", capitalised(purpose))).ok().map(Into::into)
     }
 
     fn message(&self, text: &str) {
@@ -74,6 +74,13 @@ impl Prompt for Keyboard {
         std::io::stdin().lock().read_line(&mut line).ok()?;
         Some(line.trim().to_owned())
     }
+}
+
+/// A purpose as a line of its own begins.
+fn capitalised(purpose: &str) -> String {
+    let purpose = super::output::clean(purpose);
+    let mut letters = purpose.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The first line of a file that only its owner can read.

@@ -23,14 +23,14 @@ use std::path::PathBuf;
 pub enum Command {
     /// Begin a joint proposal; you are a member of your party
     #[command(after_help = "Examples:
-  entente proposal create --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --with USA:bob --topic sensing
-  entente proposal create --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --with USA:bob --with ISR:tamar")]
+  entente proposal create --call $CALL --with USA:bob --topic sensing
+  entente proposal create --call $CALL --with USA:bob --with ISR:tamar")]
     Create(Create),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:
-  entente proposal summary prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file summary.json
-  entente proposal summary prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF                      shows it
-  entente proposal summary prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --version standing
+  entente proposal summary $PROPOSAL --file summary.json
+  entente proposal summary $PROPOSAL                      shows it
+  entente proposal summary $PROPOSAL --version standing
 
 summary.json (or the same as TOML):
   {\"title\": \"…\", \"abstract\": \"…\",
@@ -47,8 +47,8 @@ summary.json (or the same as TOML):
     },
     /// Seal a document on this machine and put it into a slot
     #[command(after_help = "Examples:
-  entente proposal put prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF work-plan plan.pdf
-  entente proposal put prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF data measurements.bin --media-type application/octet-stream
+  entente proposal put $PROPOSAL work-plan plan.pdf
+  entente proposal put $PROPOSAL data measurements.bin --media-type application/octet-stream
 
 Interrupted? Run the same command again: the file is not sealed a second time.")]
     Put {
@@ -63,7 +63,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
         media_type: Option<String>,
     },
     /// Take a document out of its slot
-    #[command(after_help = "Examples:\n  entente proposal remove prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF data")]
+    #[command(after_help = "Examples:\n  entente proposal remove $PROPOSAL data")]
     Remove {
         /// The proposal
         proposal: ProposalId,
@@ -80,8 +80,8 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     #[command(
         visible_alias = "show",
         after_help = "Examples:
-  entente proposal status prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente proposal show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF"
+  entente proposal status $PROPOSAL
+  entente proposal show $PROPOSAL"
     )]
     Status {
         /// The proposal
@@ -90,7 +90,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     /// List the proposals that you may see
     #[command(after_help = "Examples:
   entente proposal list
-  entente proposal list --call call_01J9ZQ4N6M8V7X5T3R2P1K0HGF --all
+  entente proposal list --call $CALL --all
   entente proposal list --assigned                 what you have to review")]
     List {
         /// Of this call only
@@ -104,17 +104,17 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     },
     /// Sign the manifest of what is put in; with every party's signature it is submitted
     #[command(after_help = "Examples:
-  entente proposal sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --dry-run     shows what would be signed
-  entente proposal sign prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+  entente proposal sign $PROPOSAL --dry-run     shows what would be signed
+  entente proposal sign $PROPOSAL")]
     Sign(sign::SignArgs),
     /// Withdraw a proposal; until the deadline it can be reinstated
-    #[command(after_help = "Examples:\n  entente proposal withdraw prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente proposal withdraw $PROPOSAL")]
     Withdraw {
         /// The proposal
         proposal: ProposalId,
     },
     /// Take a withdrawal back
-    #[command(after_help = "Examples:\n  entente proposal reinstate prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente proposal reinstate $PROPOSAL")]
     Reinstate {
         /// The proposal
         proposal: ProposalId,
@@ -123,7 +123,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     #[command(subcommand)]
     Member(MemberCommand),
     /// Hand the proposal over: add a colleague of your own party and take yourself out
-    #[command(after_help = "Examples:\n  entente proposal hand-over prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:tamar")]
+    #[command(after_help = "Examples:\n  entente proposal hand-over $PROPOSAL ISR:tamar")]
     HandOver {
         /// The proposal
         proposal: ProposalId,
@@ -132,15 +132,15 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     },
     /// Verify and open documents; nothing is shown before everything is verified
     #[command(after_help = "Examples:
-  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --output case/            every document you may read
-  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF work-plan --output plan.pdf
-  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF shareholders --party ISR --output -
-  entente proposal open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF data --sealed --output data.age    the ciphertext, verified")]
+  entente proposal open $PROPOSAL --output case/            every document you may read
+  entente proposal open $PROPOSAL work-plan --output plan.pdf
+  entente proposal open $PROPOSAL shareholders --party ISR --output -
+  entente proposal open $PROPOSAL data --sealed --output data.age    the ciphertext, verified")]
     Open(documents::Open),
     /// Verify signatures and manifest of a version, and with --fetch the bytes too, without opening anything
     #[command(after_help = "Examples:
-  entente proposal verify prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente proposal verify prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --fetch --version 2")]
+  entente proposal verify $PROPOSAL
+  entente proposal verify $PROPOSAL --fetch --version 2")]
     Verify(documents::Verify),
 }
 
@@ -161,7 +161,7 @@ pub struct Create {
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
     /// Add a colleague of your own party, with the keys that your party holds
-    #[command(after_help = "Examples:\n  entente proposal member add prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:tamar")]
+    #[command(after_help = "Examples:\n  entente proposal member add $PROPOSAL ISR:tamar")]
     Add {
         /// The proposal
         proposal: ProposalId,
@@ -169,7 +169,7 @@ pub enum MemberCommand {
         member: MemberId,
     },
     /// Remove a member of your own party: no further access; what was downloaded stays with them
-    #[command(after_help = "Examples:\n  entente proposal member remove prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF ISR:avi")]
+    #[command(after_help = "Examples:\n  entente proposal member remove $PROPOSAL ISR:avi")]
     Remove {
         /// The proposal
         proposal: ProposalId,

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  entente ranking call_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente --json ranking call_01J9ZQ4N6M8V7X5T3R2P1K0HGF | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
+  entente ranking $CALL
+  entente --json ranking $CALL | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
 
 Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the
 lowest's. A proposal below a threshold has no rank.")]

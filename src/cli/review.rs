@@ -10,13 +10,14 @@ use super::{
 };
 use crate::{
     client::{
-        Client,
+        Client, ClientError,
         reviews::{OpenedReview, OpenedReviews, ReviewBody},
     },
     domain::{
         id::{ProposalId, ReviewId, Slug},
         review::{Criterion, Points},
     },
+    wire::review::Review,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -27,10 +28,10 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Write a draft, kept sealed on this machine; what is given replaces what the draft says there
     #[command(after_help = "Examples:
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --score excellence=4.5 --score impact=4
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --comment impact='two markets, one product' --overall 'solid'
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file review.toml
-  entente review draft prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --discard
+  entente review draft $PROPOSAL --score excellence=4.5 --score impact=4
+  entente review draft $PROPOSAL --comment impact='two markets, one product' --overall 'solid'
+  entente review draft $PROPOSAL --file review.toml
+  entente review draft $PROPOSAL --discard
 
 review.toml (or the same as JSON):
   overall = \"…\"
@@ -43,15 +44,15 @@ review.toml (or the same as JSON):
     #[command(after_help = "Examples:\n  entente review drafts")]
     Drafts,
     /// Show your draft, or your review if it is in
-    #[command(after_help = "Examples:\n  entente review show prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente review show $PROPOSAL")]
     Show {
         /// The proposal
         proposal: ProposalId,
     },
     /// Seal, sign and hand in your review: the draft, or a file
     #[command(after_help = "Examples:
-  entente review submit prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente review submit prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF --file review.json
+  entente review submit $PROPOSAL
+  entente review submit $PROPOSAL --file review.json
 
 It is bound to the very version you read. Afterwards only an officer can reopen it.")]
     Submit {
@@ -62,22 +63,22 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
         file: Option<PathBuf>,
     },
     /// List the reviews of a proposal, unopened
-    #[command(after_help = "Examples:\n  entente review list prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF")]
+    #[command(after_help = "Examples:\n  entente review list $PROPOSAL")]
     List {
         /// The proposal
         proposal: ProposalId,
     },
     /// Verify and open the reviews of a proposal that are open to you
     #[command(after_help = "Examples:
-  entente review open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF
-  entente --json review open prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF | jq '.items[].body.scores'")]
+  entente review open $PROPOSAL
+  entente --json review open $PROPOSAL | jq '.items[].body.scores'")]
     Open {
         /// The proposal
         proposal: ProposalId,
     },
     /// Reopen a review, as an officer, so that its reviewer can hand in a new revision
     #[command(after_help = "Examples:
-  entente review reopen rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF --reason 'scored the wrong version'")]
+  entente review reopen $REVIEW --reason 'scored the wrong version'")]
     Reopen {
         /// The review
         review: ReviewId,
@@ -139,12 +140,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             };
             let review = client.submit_review(proposal, &body).await?;
             context.out.answer(&review, |screen| {
-                screen.fields(&[
-                    ("review", review.id.to_string()),
-                    ("revision", review.revision.to_string()),
-                    ("of version", review.manifest_sha256.to_string()),
-                    ("handed in", zone.both(review.submitted_at.0)),
-                ]);
+                show_handed_in(screen, &review, &zone);
             })
         }
         Command::List { proposal } => {
@@ -202,8 +198,16 @@ async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zon
         return Err(CliError::failed(format!("you have neither a draft nor a review for {id}"))
             .help("write one with `entente review draft`"));
     };
-    let opened = client.open_review(review.id).await?;
-    context.out.answer(&opened_json(&opened), |screen| show_opened(screen, &opened, &criteria, zone))
+    match client.open_review(review.id).await {
+        Ok(opened) => context.out.answer(&opened_json(&opened), |screen| show_opened(screen, &opened, &criteria, zone)),
+        // Sealed to the panel: until an officer shares the key it is closed to its own author too.
+        Err(ClientError::Usage { help, .. } | ClientError::Local { help, .. }) => {
+            context.out.answer(&json!({ "review": review }), |screen| show_handed_in(screen, &review, zone))?;
+            context.out.note(&format!("sealed to the panel, and you hold no key yet: {help}"));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn open(client: &Client, context: &Context, id: ProposalId, zone: &Zone) -> Result<()> {
@@ -242,6 +246,15 @@ async fn criteria(client: &Client, id: ProposalId) -> Result<Vec<Criterion>> {
 
 fn opened_json(opened: &OpenedReview) -> serde_json::Value {
     json!({ "review": opened.review, "body": opened.body })
+}
+
+fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
+    screen.fields(&[
+        ("review", review.id.to_string()),
+        ("revision", review.revision.to_string()),
+        ("of version", review.manifest_sha256.to_string()),
+        ("handed in", zone.both(review.submitted_at.0)),
+    ]);
 }
 
 fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: &[Criterion], zone: &Zone) {

@@ -39,7 +39,8 @@ impl Zone {
         }
         let here = at.to_zoned_datetime(self.zone.clone());
         let same_day = here.date() == at.to_zoned_datetime(TimeZone::UTC).date();
-        let here = if same_day { here.strftime("%H:%M").to_string() } else { in_zone(at, &self.zone) };
+        let whole = in_zone(at, &self.zone);
+        let here = if same_day { whole.rsplit(' ').next().unwrap_or(&whole) } else { &whole };
         format!("{utc} UTC ({here} {})", self.name)
     }
 
@@ -146,6 +147,8 @@ mod tests {
         assert_eq!(Zone::named("Europe/London").unwrap().both(at), "2026-04-01 15:00 UTC (16:00 Europe/London)");
         assert_eq!(Zone::named("Asia/Seoul").unwrap().both(at), "2026-04-01 15:00 UTC (2026-04-02 00:00 Asia/Seoul)");
         assert_eq!(Zone::utc().both(at), "2026-04-01 15:00 UTC");
+        let odd = "2026-04-01T15:00:07Z".parse().unwrap();
+        assert_eq!(Zone::named("Europe/London").unwrap().both(odd), "2026-04-01 15:00:07 UTC (16:00:07 Europe/London)");
     }
 
     #[test]

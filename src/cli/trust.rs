@@ -65,15 +65,12 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
         Command::Fetch { partner, fingerprint } => {
-            let fetched = context.client()?.api().partner(&partner).await?;
-            let pinned = home.pin_partner(fetched.card.as_bytes(), &fingerprint)?;
-            if pinned.card.code != partner {
-                home.unpin_partner(&pinned.card.code)?;
-                return Err(CliError::unverified(format!(
-                    "the exchange answered with the card of `{}`",
-                    pinned.card.code
-                )));
+            let offered = context.client()?.offered_partner(&partner).await?.card;
+            if offered.code != partner {
+                return Err(CliError::unverified(format!("the exchange answered with the card of `{}`", offered.code)));
             }
+            let card = offered.canonical().map_err(CliError::unverified)?;
+            let pinned = home.pin_partner(&card, &fingerprint)?;
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
         Command::List => {

@@ -116,9 +116,10 @@ impl Client {
         };
         let mut keys = Vec::new();
         for officer in self.officers(id).await? {
-            keys.extend(self.wrap_to_member(vault, &secret, &*self.member(&officer).await?).await?);
+            let officer = self.member(&officer).await?;
+            keys.extend(self.wrap_to_member(vault, &secret, &officer)?);
         }
-        let publication = self.publication(&call, 1, vault, secret.recipient(), &me)?;
+        let publication = publication(&call, 1, vault, secret.recipient(), &me)?;
         let key = self.signing_key()?;
         let body = PublishCall {
             publication: sign_statement(&key, &publication)?,
@@ -142,7 +143,7 @@ impl Client {
         let amended = Call { text: text.clone(), ..call.call.clone() };
         let version = call.publication.version + 1;
         let (vault, recipient) = (call.publication.vault, &call.publication.recipient);
-        let publication = self.publication(&amended, version, vault, recipient, &me)?;
+        let publication = publication(&amended, version, vault, recipient, &me)?;
         let body = PublishCall {
             publication: sign_statement(&*self.signing_key()?, &publication)?,
             vault: None,
@@ -167,7 +168,7 @@ impl Client {
         // All that can fail is done before the exchange hears of it.
         let (call, holder) = (self.verify_call(call).await?, self.member(member).await?);
         let secret = self.call_vault(&call).await?;
-        let keys = self.wrap_to_member(call.publication.vault, &secret, &holder).await?;
+        let keys = self.wrap_to_member(call.publication.vault, &secret, &holder)?;
         let granted = self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await?;
         self.api().add_keys(call.publication.vault, &AddKeys { keys }).await?;
         Ok(granted)
@@ -203,27 +204,20 @@ impl Client {
         let holders = self.api().roles(id).await?.into_iter();
         Ok(holders.filter(|holder| holder.roles.contains(&CallRole::Officer)).map(|holder| holder.member).collect())
     }
+}
 
-    fn publication(
-        &self,
-        call: &Call,
-        version: u32,
-        vault: VaultId,
-        recipient: &str,
-        me: &MemberId,
-    ) -> Result<CallPublication> {
-        let text = serde_json::to_value(&call.text)
-            .map_err(|error| ClientError::usage(error.to_string(), "mend the text of the call"))?;
-        Ok(CallPublication {
-            call: call.id,
-            version,
-            text,
-            text_sha256: call.text.digest(),
-            vault,
-            recipient: recipient.to_owned(),
-            host: me.partner().clone(),
-        })
-    }
+fn publication(call: &Call, version: u32, vault: VaultId, recipient: &str, me: &MemberId) -> Result<CallPublication> {
+    let text = serde_json::to_value(&call.text)
+        .map_err(|error| ClientError::usage(error.to_string(), "mend the text of the call"))?;
+    Ok(CallPublication {
+        call: call.id,
+        version,
+        text,
+        text_sha256: call.text.digest(),
+        vault,
+        recipient: recipient.to_owned(),
+        host: me.partner().clone(),
+    })
 }
 
 /// Compares what was signed with what the exchange states; gives the text that was signed.

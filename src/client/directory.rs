@@ -16,7 +16,7 @@ use crate::{
     },
     wire::directory::{Member, Partner, PublishKeyCard},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,8 +27,12 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     partners: Mutex<HashMap<PartnerCode, Arc<PartnerCard>>>,
-    members: Mutex<HashMap<MemberId, Arc<VerifiedMember>>>,
+    /// With the instant at which the exchange was asked.
+    members: Mutex<HashMap<MemberId, (Arc<VerifiedMember>, Timestamp)>>,
 }
+
+/// How long a key card is sealed to without asking for a newer one.
+const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
 /// A member whose key card verified to the pinned partner card.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +134,11 @@ impl Client {
 
     /// A member whose key card is in force now: somebody to seal or wrap to.
     pub async fn member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
-        let member = self.issued_member(id).await?;
+        let known = lock(&self.0.directory.members).get(id).cloned();
+        let member = match known {
+            Some((member, at)) if self.now().duration_since(at).abs() <= FRESH => member,
+            _ => self.fetch_member(id).await?,
+        };
         member.card.check_usable(self.now()).map_err(|error| {
             ClientError::unverified(error.to_string(), "ask the member's registrar for a key card that is in force")
         })?;
@@ -139,7 +147,7 @@ impl Client {
 
     /// A member whose key card the partner issued, in force or not: somebody who may have signed something.
     pub async fn issued_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
-        if let Some(member) = lock(&self.0.directory.members).get(id) {
+        if let Some((member, _)) = lock(&self.0.directory.members).get(id) {
             return Ok(member.clone());
         }
         self.fetch_member(id).await
@@ -149,7 +157,12 @@ impl Client {
     pub async fn list_members(&self, partner: Option<&PartnerCode>) -> Result<Vec<ListedMember>> {
         let mut listed = Vec::new();
         for member in self.api().all_members(partner).await? {
-            let verified = self.verify_listed(&member).await;
+            let code = member.member.partner();
+            let verified = match self.home().pinned(code)? {
+                Some(_) => self.verify_listed(&member).await,
+                // Not asked for each of its members what card the exchange holds.
+                None => Err(not_pinned(code, None)),
+            };
             listed.push(ListedMember { member, verified });
         }
         Ok(listed)
@@ -202,7 +215,7 @@ impl Client {
     async fn verify_listed(&self, offered: &Member) -> Result<Arc<VerifiedMember>> {
         let partner = self.partner(offered.member.partner()).await?;
         let member = Arc::new(verify_member(self.home(), &partner, &offered.member, &offered.key_card)?);
-        lock(&self.0.directory.members).insert(offered.member.clone(), member.clone());
+        lock(&self.0.directory.members).insert(offered.member.clone(), (member.clone(), self.now()));
         Ok(member)
     }
 
@@ -252,7 +265,7 @@ pub(super) fn check_partner(pinned: Option<&Pinned>, code: &PartnerCode, offered
                 pinned.fingerprint
             ),
             format!(
-                "ask the officials of `{code}` whether they have a new card; only then accept it with `entente trust pin \
+                "ask the officials of `{code}` whether they have a new card; only then accept it with `entente trust fetch \
                  {code} --fingerprint {fingerprint}`"
             ),
         ));
@@ -296,7 +309,7 @@ fn not_pinned(code: &PartnerCode, offered: Option<Sha256>) -> ClientError {
         format!("the card of `{code}` has not been confirmed on this machine"),
         format!(
             "compare its fingerprint with the officials of `{code}` by a way that does not pass through the exchange, then \
-             `entente trust pin {code} --fingerprint {fingerprint}`"
+             `entente trust fetch {code} --fingerprint {fingerprint}`"
         ),
     )
 }

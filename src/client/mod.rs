@@ -10,6 +10,7 @@ pub mod calls;
 pub mod decisions;
 pub mod directory;
 pub mod error;
+mod files;
 pub mod media;
 pub mod opening;
 pub mod profile;
@@ -95,7 +96,7 @@ impl Client {
             if paths.is_empty() {
                 return Err(ClientError::usage(
                     "the profile names no identity, so nothing can be opened",
-                    "make one with `entente keys new` and add it to the profile",
+                    "make one with `entente keys new` and name it in the profile",
                 ));
             }
             let mut keyring = Keyring::new();
@@ -151,7 +152,7 @@ impl Client {
             self.api().me().await?.member.ok_or_else(|| {
                 ClientError::usage(
                     "no key card is published for this certificate",
-                    "ask your partner's registrar to publish one; then `entente profile show` names you",
+                    "ask your partner's registrar to publish one; then `entente me` names you",
                 )
             })
         });

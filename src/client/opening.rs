@@ -169,11 +169,11 @@ impl Client {
                 let pending = versions.iter().find(|version| Some(version.version) == pending);
                 (
                     pending.or_else(standing),
-                    "no version is signed yet; what is only uploaded is opened with `--working`",
+                    "no version is signed yet; what is only uploaded is opened with `--version working`",
                 )
             }
             Version::Number(number) => {
-                (versions.iter().find(|version| version.version == number), "see `entente proposal show`")
+                (versions.iter().find(|version| version.version == number), "see `entente proposal status`")
             }
             Version::Working => (None, "what is only uploaded has no manifest"),
         };
@@ -326,7 +326,9 @@ fn choose(
     }
     match there.len() {
         1 if party.is_none() => Ok(there.swap_remove(0)),
-        0 => Err(ClientError::usage(format!("slot `{slot}` is empty in that version"), "see `entente proposal show`")),
+        0 => {
+            Err(ClientError::usage(format!("slot `{slot}` is empty in that version"), "see `entente proposal status`"))
+        }
         _ => Err(ClientError::usage(
             format!("slot `{slot}` holds no such document"),
             "each party has its own there; name the party",
@@ -458,7 +460,9 @@ mod tests {
         let path = folder.path().join("plan.age");
         let pieces = |content: &[&'static [u8]]| {
             let (sender, receiver) = mpsc::channel(8);
-            content.iter().for_each(|piece| sender.try_send(Bytes::from_static(piece)).unwrap());
+            for piece in content {
+                sender.try_send(Bytes::from_static(piece)).unwrap();
+            }
             Pieces { receiver, piece: Bytes::new() }
         };
         assert!(save(pieces(&[b"sea", b"led!"]), &path, Sha256::of(b"sealed")).is_err());

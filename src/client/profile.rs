@@ -4,15 +4,14 @@
 //! confirmed; the other folders hold records (see [`records`](super::records)). One folder is for one exchange. Files are
 //! readable by their owner alone and appear whole or not at all. Secrets are never copied here: a profile names their paths.
 
-use super::error::{ClientError, Result};
+use super::{ClientError, Result, files};
 use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
     sealing::card::PartnerCard,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    env, fs,
-    io::{self, Write},
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -79,7 +78,7 @@ impl Home {
 
     /// The names of the profiles.
     pub fn profiles(&self) -> Result<Vec<String>> {
-        names(&self.root.join("profiles"), "toml")
+        files::names(&self.root.join("profiles"), "toml")
     }
 
     /// The profile of that name; without one the default, or the only one there is.
@@ -109,7 +108,7 @@ impl Home {
     pub fn save_profile(&self, profile: &Profile) -> Result<()> {
         let text = toml::to_string_pretty(profile)
             .map_err(|error| ClientError::local(error.to_string(), "choose paths that are text"))?;
-        self.write(&self.profile_path(&profile.name)?, text.as_bytes())?;
+        files::write(&self.profile_path(&profile.name)?, text.as_bytes())?;
         if self.default_profile()?.is_none() {
             self.set_default_profile(&profile.name)?;
         }
@@ -129,7 +128,7 @@ impl Home {
 
     /// The profile that is taken when none is named.
     pub fn default_profile(&self) -> Result<Option<String>> {
-        let text = self.read(&self.root.join("default-profile"))?;
+        let text = files::read(&self.root.join("default-profile"))?;
         Ok(text.map(|text| String::from_utf8_lossy(&text).trim().to_owned()))
     }
 
@@ -138,7 +137,7 @@ impl Home {
         if !self.profile_path(name)?.exists() {
             return Err(ClientError::usage(format!("there is no profile `{name}`"), "see `entente profile list`"));
         }
-        self.write(&self.root.join("default-profile"), format!("{name}\n").as_bytes())
+        files::write(&self.root.join("default-profile"), format!("{name}\n").as_bytes())
     }
 
     /// Pins a partner card whose fingerprint the partner's officials confirmed; replaces an earlier card of that partner.
@@ -151,16 +150,16 @@ impl Home {
                 "compare again with the partner's officials, by a way that does not pass through the exchange",
             ));
         }
-        self.write(&self.pin_path(&card.code), &card.canonical()?)?;
+        files::write(&self.pin_path(&card.code), &card.canonical()?)?;
         Ok(Pinned { card, fingerprint })
     }
 
     /// The pinned card of a partner.
     pub fn pinned(&self, code: &PartnerCode) -> Result<Option<Pinned>> {
-        let Some(bytes) = self.read(&self.pin_path(code))? else { return Ok(None) };
-        let card = PartnerCard::from_json(&bytes).map_err(|error| self.damaged(&self.pin_path(code), &error))?;
+        let Some(bytes) = files::read(&self.pin_path(code))? else { return Ok(None) };
+        let card = PartnerCard::from_json(&bytes).map_err(|error| files::damaged(&self.pin_path(code), &error))?;
         if card.code != *code {
-            return Err(self.damaged(&self.pin_path(code), &"it is another partner's card"));
+            return Err(files::damaged(&self.pin_path(code), &"it is another partner's card"));
         }
         Ok(Some(Pinned { fingerprint: card.fingerprint()?, card }))
     }
@@ -168,7 +167,7 @@ impl Home {
     /// Every pinned card, by code.
     pub fn pins(&self) -> Result<Vec<Pinned>> {
         let mut pins = Vec::new();
-        for name in names(&self.root.join("trust"), "json")? {
+        for name in files::names(&self.root.join("trust"), "json")? {
             if let Ok(code) = name.parse() {
                 pins.extend(self.pinned(&code)?);
             }
@@ -178,43 +177,7 @@ impl Home {
 
     /// Forgets the pinned card of a partner; whether there was one.
     pub fn unpin_partner(&self, code: &PartnerCode) -> Result<bool> {
-        self.remove(&self.pin_path(code))
-    }
-
-    /// The content of a file of this folder, if it is there.
-    pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            content => content.map(Some).map_err(|error| ClientError::io("read", path, &error)),
-        }
-    }
-
-    /// Writes a file of this folder so that it is there whole or not at all.
-    pub(super) fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
-        let write = || -> io::Result<()> {
-            let folder = path.parent().expect("every file of ours stands in a folder of ours");
-            make_private(folder)?;
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-            file.write_all(content)?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        write().map_err(|error| ClientError::io("write", path, &error))
-    }
-
-    /// Removes a file of this folder; whether there was one.
-    pub(super) fn remove(&self, path: &Path) -> Result<bool> {
-        match fs::remove_file(path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(ClientError::io("remove", path, &error)),
-        }
-    }
-
-    pub(super) fn damaged(&self, path: &Path, error: &dyn std::fmt::Display) -> ClientError {
-        let help = "somebody changed it; restore it from a copy, or remove it and confirm what it held anew";
-        ClientError::local(format!("`{}` is damaged: {error}", path.display()), help)
+        files::remove(&self.pin_path(code))
     }
 
     fn chosen_profile(&self) -> Result<String> {
@@ -245,34 +208,6 @@ impl Home {
     fn pin_path(&self, code: &PartnerCode) -> PathBuf {
         self.root.join("trust").join(format!("{code}.json"))
     }
-}
-
-/// Makes a folder, and those above it that are missing, for its owner alone.
-pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// The names, without extension, of the files in a folder.
-pub(super) fn names(folder: &Path, extension: &str) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| ClientError::io("read", folder, &error))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| ClientError::io("read", folder, &error))?.path();
-        if path.extension().is_some_and(|found| found == extension)
-            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
-        {
-            names.push(stem.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Client {
             VaultPlan { kind: VaultKind::Parties, proposal: id, party: None, holders: all },
             VaultPlan { kind: VaultKind::Staff, proposal: id, party: Some(party), holders: own },
         ] {
-            vaults.push(self.new_vault(&call, plan).await?.0);
+            vaults.push(self.new_vault(&call, plan)?.0);
         }
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
         self.api().create_proposal(&CreateProposal { id, call: new.call, topic, parties, vaults }).await
@@ -112,7 +112,7 @@ impl Client {
         {
             if let Some(vault) = self.find_vault(&vaults, kind, party, &proposal, &call).await? {
                 let secret = self.open_vault(&vault, &call).await?;
-                keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &colleague).await?);
+                keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &colleague)?);
             }
         }
         self.api().add_member(id, member, &AddMember { keys }).await

@@ -4,10 +4,7 @@
 //!
 //! Everything here is the member's own; nothing of it travels. Content stands here sealed only.
 
-use super::{
-    ClientError, Home, Result,
-    profile::{make_private, names},
-};
+use super::{ClientError, Home, Result, files};
 use crate::{
     domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
     sealing::{card::KeyCard, statement::CallPublication},
@@ -91,7 +88,7 @@ struct SeenVersion {
 impl Home {
     /// The serial of the newest key card of a member that was seen here.
     pub(super) fn seen_serial(&self, member: &MemberId) -> Result<Option<u64>> {
-        let seen: Option<SeenCard> = self.read_record(&self.card_path(member))?;
+        let seen: Option<SeenCard> = read_record(&self.card_path(member))?;
         Ok(seen.map(|seen| seen.serial))
     }
 
@@ -99,7 +96,7 @@ impl Home {
     pub(super) fn see_card(&self, card: &KeyCard, sha256: Sha256) -> Result<()> {
         let path = self.card_path(&card.member);
         let now = SeenCard { serial: card.serial, sha256 };
-        match self.read_record::<SeenCard>(&path)? {
+        match read_record::<SeenCard>(&path)? {
             Some(seen) if seen == now => Ok(()),
             Some(seen) if now.serial <= seen.serial => Err(ClientError::unverified(
                 format!(
@@ -112,27 +109,27 @@ impl Home {
                     path.display()
                 ),
             )),
-            _ => self.write_record(&path, &now),
+            _ => write_record(&path, &now),
         }
     }
 
     /// Remembers the text that this machine drafted for a call.
     pub(super) fn see_draft(&self, call: CallId, text_sha256: Sha256) -> Result<()> {
         let path = self.call_path(call);
-        let seen: SeenCall = self.read_record(&path)?.unwrap_or_default();
-        self.write_record(&path, &SeenCall { drafted: Some(text_sha256), ..seen })
+        let seen: SeenCall = read_record(&path)?.unwrap_or_default();
+        write_record(&path, &SeenCall { drafted: Some(text_sha256), ..seen })
     }
 
     /// The digest of the text that this machine drafted last for a call.
     pub(super) fn drafted(&self, call: CallId) -> Result<Option<Sha256>> {
-        Ok(self.read_record::<SeenCall>(&self.call_path(call))?.and_then(|seen| seen.drafted))
+        Ok(read_record::<SeenCall>(&self.call_path(call))?.and_then(|seen| seen.drafted))
     }
 
     /// Refuses a publication that goes back on one seen before: an earlier version, another text of the same version, another
     /// lead or another vault. Remembers it otherwise.
     pub(super) fn see_publication(&self, publication: &CallPublication) -> Result<()> {
         let path = self.call_path(publication.call);
-        let mut seen: SeenCall = self.read_record(&path)?.unwrap_or_default();
+        let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
         let refused = |fault: &str| {
             let what = format!("the publication of `{}` {fault}", publication.call);
             let help = format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display());
@@ -156,13 +153,13 @@ impl Home {
         match known.versions.insert(publication.version, publication.text_sha256) {
             Some(digest) if digest == publication.text_sha256 => Ok(()),
             Some(_) => refused("has another text than before under the same version"),
-            None => self.write_record(&path, &seen),
+            None => write_record(&path, &seen),
         }
     }
 
     /// The digest of the text of a version of a call that was seen here.
     pub(super) fn seen_text(&self, call: CallId, version: u32) -> Result<Option<Sha256>> {
-        let seen: Option<SeenCall> = self.read_record(&self.call_path(call))?;
+        let seen: Option<SeenCall> = read_record(&self.call_path(call))?;
         Ok(seen.and_then(|seen| seen.published).and_then(|published| published.versions.get(&version).copied()))
     }
 
@@ -170,7 +167,7 @@ impl Home {
     pub(super) fn see_version(&self, proposal: ProposalId, version: u32, sha256: Sha256) -> Result<()> {
         let path = self.root().join("seen").join("proposals").join(format!("{proposal}.json"));
         let now = SeenVersion { version, sha256 };
-        match self.read_record::<SeenVersion>(&path)? {
+        match read_record::<SeenVersion>(&path)? {
             Some(seen) if seen == now => Ok(()),
             Some(seen) if version <= seen.version => Err(ClientError::unverified(
                 format!(
@@ -179,13 +176,13 @@ impl Home {
                 ),
                 format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display()),
             )),
-            _ => self.write_record(&path, &now),
+            _ => write_record(&path, &now),
         }
     }
 
     /// The drafts of a profile, by proposal.
     pub(super) fn drafts(&self, profile: &str) -> Result<Vec<ProposalId>> {
-        let found = names(&self.root().join("drafts").join(profile), "age")?;
+        let found = files::names(&self.root().join("drafts").join(profile), "age")?;
         Ok(found.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
@@ -195,35 +192,35 @@ impl Home {
 
     /// What was sealed here last for a slot.
     pub(super) fn upload(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> Result<Option<UploadRecord>> {
-        self.read_record(&self.upload_path(profile, proposal, slot))
+        read_record(&self.upload_path(profile, proposal, slot))
     }
 
     /// Everything that was sealed here, uploaded or not.
     pub(super) fn uploads(&self, profile: &str) -> Result<Vec<UploadRecord>> {
         let folder = self.root().join("uploads").join(profile);
         let mut records = Vec::new();
-        for name in names(&folder, "json")? {
-            records.extend(self.read_record::<UploadRecord>(&folder.join(format!("{name}.json")))?);
+        for name in files::names(&folder, "json")? {
+            records.extend(read_record::<UploadRecord>(&folder.join(format!("{name}.json")))?);
         }
         Ok(records)
     }
 
     pub(super) fn write_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
-        self.write_record(&self.upload_path(profile, record.proposal, &record.slot), record)
+        write_record(&self.upload_path(profile, record.proposal, &record.slot), record)
     }
 
     /// Forgets what was sealed for a slot, the sealed file included.
     pub(super) fn forget_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
         if let Some(sealed) = &record.sealed {
-            self.remove(sealed)?;
+            files::remove(sealed)?;
         }
-        self.remove(&self.upload_path(profile, record.proposal, &record.slot)).map(drop)
+        files::remove(&self.upload_path(profile, record.proposal, &record.slot)).map(drop)
     }
 
     /// The folder for the sealed files of a profile, made if need be.
     pub(super) fn uploads_folder(&self, profile: &str) -> Result<PathBuf> {
         let folder = self.root().join("uploads").join(profile);
-        make_private(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
+        files::make_private(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
         Ok(folder)
     }
 
@@ -239,16 +236,16 @@ impl Home {
     fn call_path(&self, call: CallId) -> PathBuf {
         self.root().join("seen").join("calls").join(format!("{call}.json"))
     }
+}
 
-    fn read_record<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
-        let Some(bytes) = self.read(path)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(path, &error))
-    }
+fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = files::read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| files::damaged(path, &error))
+}
 
-    fn write_record(&self, path: &Path, record: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_vec_pretty(record).expect("our records have string keys and whole numbers");
-        self.write(path, &text)
-    }
+fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec_pretty(record).expect("our records have string keys and whole numbers");
+    files::write(path, &text)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::{
     Client, ClientError, Result, blocking,
     calls::VerifiedCall,
+    files,
     opening::{VerifiedManifest, Version},
     verify::invalid,
 };
@@ -121,13 +122,13 @@ impl Client {
         body.check_draft(&self.call(proposal.call).await?.rules.criteria)?;
         let (me, text) = (self.member(&self.member_id().await?).await?, to_json(body)?);
         let sealed = blocking(move || Ok(seal_bytes(me.recipients(), &text)?)).await?;
-        self.home().write(&self.home().draft_path(&self.profile().name, id), &sealed)
+        files::write(&self.home().draft_path(&self.profile().name, id), &sealed)
     }
 
     /// The draft for a proposal, if there is one.
     pub async fn draft(&self, id: ProposalId) -> Result<Option<ReviewBody>> {
         let path = self.home().draft_path(&self.profile().name, id);
-        let Some(sealed) = self.home().read(&path)? else { return Ok(None) };
+        let Some(sealed) = files::read(&path)? else { return Ok(None) };
         let keyring = self.keyring().await?;
         let text = blocking(move || Ok(open_bytes(&keyring.identities(), &sealed, MAX_REVIEW)?)).await?;
         from_json(&text).map(Some)
@@ -140,7 +141,7 @@ impl Client {
 
     /// Throws a draft away; whether there was one.
     pub fn discard_draft(&self, id: ProposalId) -> Result<bool> {
-        self.home().remove(&self.home().draft_path(&self.profile().name, id))
+        files::remove(&self.home().draft_path(&self.profile().name, id))
     }
 
     /// Seals a review to the deliberation vault, signs it for the version that stands, and hands it in. The draft goes.

@@ -78,7 +78,7 @@ impl Client {
             if signers.contains_key(me.partner()) {
                 return Err(ClientError::usage(
                     format!("your party has signed version {}, and nothing has changed since", version.version),
-                    "nothing to do; `entente proposal show` tells what it waits for",
+                    "nothing to do; `entente proposal status` tells what it waits for",
                 ));
             }
             self.check_vaults(&manifest, &vaults, &proposal, &call).await?;

@@ -31,9 +31,9 @@ use zeroize::Zeroizing;
 /// How often a request is tried when the connection breaks.
 const TRIES: u32 = 3;
 /// The longest wait that a `Retry-After` can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How long an answer in JSON may take, and how long the next piece of a document.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// The longest answer in JSON that is taken, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 /// Files are read in pieces of this size.
@@ -49,6 +49,8 @@ pub struct Transport {
     http: reqwest::Client,
     server: String,
     ambient: Ambient,
+    /// The wait before the second try; each further one is three times as long.
+    first_wait: Duration,
 }
 
 /// An answer and the `ETag` it came with.
@@ -88,7 +90,7 @@ impl Transport {
             .user_agent(concat!("entente/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::local(chain(&error), "check the profile"))?;
-        Ok(Self { http, server, ambient })
+        Ok(Self { http, server, ambient, first_wait: Duration::from_millis(250) })
     }
 
     /// A fresh idempotency key.
@@ -197,7 +199,7 @@ impl Transport {
             if broken >= TRIES {
                 return Err(error);
             }
-            tokio::time::sleep(backoff(broken)).await;
+            tokio::time::sleep(self.wait(broken)).await;
         }
     }
 
@@ -248,7 +250,7 @@ impl Transport {
                     if broken >= TRIES {
                         return Err(self.failure(&error));
                     }
-                    tokio::time::sleep(backoff(broken)).await;
+                    tokio::time::sleep(self.wait(broken)).await;
                 }
             }
         }
@@ -274,8 +276,12 @@ impl Transport {
             if broken >= TRIES || tls_error(&error).is_some() || error.is_builder() {
                 return Err(self.failure(&error));
             }
-            tokio::time::sleep(backoff(broken)).await;
+            tokio::time::sleep(self.wait(broken)).await;
         }
+    }
+
+    fn wait(&self, tries: u32) -> Duration {
+        self.first_wait * 3_u32.pow(tries.saturating_sub(1).min(4))
     }
 
     fn failure(&self, error: &reqwest::Error) -> ClientError {
@@ -398,23 +404,17 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds)).filter(|wait| *wait <= LONGEST_WAIT)
 }
 
-fn backoff(tries: u32) -> Duration {
-    Duration::from_millis(250) * 3_u32.pow(tries.saturating_sub(1).min(4))
-}
-
-/// The TLS failure behind an error. It hides inside I/O errors, whose `source` skips what they hold.
+/// The TLS failure behind an error. It hides inside I/O errors, one in another, whose `source` skips what they hold.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next = error.source();
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
-        if let Some(held) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(found) = held.downcast_ref::<rustls::Error>()
-        {
-            return Some(found);
-        }
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
     None
 }
@@ -429,3 +429,7 @@ fn chain(error: &reqwest::Error) -> String {
     }
     last
 }
+
+#[cfg(test)]
+#[cfg(feature = "server")]
+mod tests;

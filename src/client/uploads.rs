@@ -6,7 +6,7 @@
 use super::{
     Client, ClientError, Result, blocking,
     calls::VerifiedCall,
-    media,
+    files, media,
     progress::{Progress, Step},
     proposals::Summary,
     records::{Source, UploadRecord},
@@ -142,7 +142,7 @@ impl Client {
         }
         let done = UploadRecord { sealed: None, document: Some(document.id), ..record.clone() };
         self.home().write_upload(profile, &done)?;
-        self.home().remove(sealed)?;
+        files::remove(sealed)?;
         Ok(document)
     }
 
@@ -215,7 +215,7 @@ impl Client {
         }
         let holders = members.iter().map(|member| &**member).collect();
         let plan = VaultPlan { kind, proposal: proposal.id, party: Some(party.clone()), holders };
-        let (vault, _) = self.new_vault(call, plan).await?;
+        let (vault, _) = self.new_vault(call, plan)?;
         match self.api().create_staff_vault(proposal.id, &vault).await {
             // A colleague was quicker.
             Err(error) if error.slug() == Some("exists") => {}

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// What was wrapped, and what was not and why.
 #[derive(Debug, Default)]
@@ -68,20 +68,17 @@ impl Client {
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
         let panel = if proposal.mine.is_party { Panel::default() } else { self.panel(&proposal).await? };
-        let mut keys: BTreeMap<VaultId, (Vec<MissingKey>, Vec<WrappedKeyIn>)> = BTreeMap::new();
         for key in missing {
-            match self.wrap_one(&key, &proposal, &call, &vaults, &panel).await {
-                Ok(found) => {
-                    let (asked, wrapped) = keys.entry(key.vault).or_default();
-                    asked.push(key);
-                    wrapped.extend(found);
-                }
+            let done = match self.wrap_one(&key, &proposal, &call, &vaults, &panel).await {
+                Ok(keys) => self.api().add_keys(key.vault, &AddKeys { keys }).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => wrapped.done.push(key),
+                Err(error @ ClientError::Transport { .. }) => return Err(error),
+                // One that cannot be wrapped is no reason to leave the others without.
                 Err(error) => wrapped.refused.push((key, error)),
             }
-        }
-        for (vault, (asked, keys)) in keys {
-            self.api().add_keys(vault, &AddKeys { keys }).await?;
-            wrapped.done.extend(asked);
         }
         Ok(wrapped)
     }
@@ -95,7 +92,7 @@ impl Client {
             return Ok(false);
         }
         let plan = VaultPlan { kind: VaultKind::Deliberation, proposal: id, party: None, holders: Vec::new() };
-        let (vault, _) = self.new_vault(&call, plan).await?;
+        let (vault, _) = self.new_vault(&call, plan)?;
         match self.api().create_deliberation_vault(id, &vault).await {
             // Another officer was quicker.
             Err(error) if error.slug() == Some("exists") => Ok(false),
@@ -117,22 +114,16 @@ impl Client {
                     prepared.wrapped.done.extend(wrapped.done);
                     prepared.wrapped.refused.extend(wrapped.refused);
                 }
-                // A forgery is not passed over for the sake of the others.
-                Err(error @ (ClientError::Problem { .. } | ClientError::Local { .. } | ClientError::Usage { .. })) => {
-                    prepared.skipped.push((proposal.id, error));
-                }
-                Err(error) => return Err(error.about(proposal.id)),
+                Err(error @ ClientError::Transport { .. }) => return Err(error),
+                // Also what does not verify: one party must not be able to hold up all the others.
+                Err(error) => prepared.skipped.push((proposal.id, error)),
             }
         }
         Ok(prepared)
     }
 
     /// A vault made here, wrapped to its holders and to the call's vault.
-    pub(super) async fn new_vault(
-        &self,
-        call: &VerifiedCall,
-        plan: VaultPlan<'_>,
-    ) -> Result<(NewVault, Arc<VaultSecret>)> {
+    pub(super) fn new_vault(&self, call: &VerifiedCall, plan: VaultPlan<'_>) -> Result<(NewVault, Arc<VaultSecret>)> {
         let id = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
         let secret = Arc::new(VaultSecret::generate());
         let statement = VaultStatement {
@@ -146,7 +137,7 @@ impl Client {
         let to_call = WrapTarget::Vault(call.publication.vault);
         let mut keys = vec![self.wrap(id, &secret, to_call, &call.publication.recipient)?];
         for holder in plan.holders {
-            keys.extend(self.wrap_to_member(id, &secret, holder).await?);
+            keys.extend(self.wrap_to_member(id, &secret, holder)?);
         }
         let statement = sign_statement(&*self.signing_key()?, &statement)?;
         lock(&self.0.vaults).insert(id, secret.clone());
@@ -183,7 +174,7 @@ impl Client {
         } else {
             return Err(ClientError::usage(
                 format!("you hold no key to the {} vault of this proposal yet", vault.statement.kind),
-                "ask somebody who holds one (a call officer, or a member of your party) to run `entente keys wrap`",
+                "ask somebody who holds one (a call officer, or a member of your party) to run `entente key share`",
             ));
         };
         let secret = Arc::new(secret);
@@ -219,7 +210,7 @@ impl Client {
     }
 
     /// Wrapped keys for each recipient of a member that can be sealed to here; at least one.
-    pub(super) async fn wrap_to_member(
+    pub(super) fn wrap_to_member(
         &self,
         vault: VaultId,
         secret: &VaultSecret,
@@ -275,7 +266,7 @@ impl Client {
             self.check_not_of_party(&holder.card, proposal).await?;
         }
         let secret = self.open_vault(&vault, call).await?;
-        self.wrap_to_member(key.vault, &secret, &holder).await
+        self.wrap_to_member(key.vault, &secret, &holder)
     }
 
     async fn panel(&self, proposal: &Proposal) -> Result<Panel> {

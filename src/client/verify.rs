@@ -49,14 +49,15 @@ impl Client {
         partners: &BTreeSet<PartnerCode>,
     ) -> Result<Arc<VerifiedMember>> {
         if let Some(hint) = named_in_certificate::<T>(&signed.jws)?.filter(|hint| partners.contains(hint.partner())) {
-            let member = self.issued_member(&hint).await?;
-            if member.card.pins(&signed.signer_spki) {
-                return Ok(member);
-            }
-            // Their keys may have changed since the card was read.
-            let member = self.fetch_member(&hint).await?;
-            if member.card.pins(&signed.signer_spki) {
-                return Ok(member);
+            // The second time the card is read anew: their keys may have changed since it was read.
+            for read_anew in [false, true] {
+                let member = if read_anew { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
+                match member {
+                    Ok(member) if member.card.pins(&signed.signer_spki) => return Ok(member),
+                    // No such member: the name in the certificate may be any.
+                    Ok(_) | Err(ClientError::Usage { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         // A partner whose authority cannot put names in certificates: whose card pins the key?
@@ -288,10 +289,7 @@ fn check_decision(
 /// The member that the certificate in a statement names, if it names one.
 fn named_in_certificate<T: Statement>(statement: &str) -> Result<Option<MemberId>> {
     let leaf = jws::verify(statement, T::TYP)?.leaf;
-    let certificate = match X509Certificate::from_der(&leaf) {
-        Ok((_, certificate)) => certificate,
-        Err(_) => return Ok(None),
-    };
+    let Ok((_, certificate)) = X509Certificate::from_der(&leaf) else { return Ok(None) };
     let names = certificate.subject_alternative_name().ok().flatten();
     Ok(names.and_then(|names| {
         names.value.general_names.iter().find_map(|name| match name {

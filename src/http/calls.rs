@@ -102,8 +102,10 @@ pub(super) async fn vault(State(api): State<Api>, caller: Caller, at: At) -> Res
 }
 
 /// Assigns reviewers to proposals of the call, all or none.
+///
+/// When a line cannot be done nothing is, and 422 answers with what stands against each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
-    responses((status = 200, body = Assigned)))]
+    responses((status = 200, body = Assigned), (status = 422, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {
     reviews::assign(&api, &change.asked, at.id("call")?, &change.body).await
 }

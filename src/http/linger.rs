@@ -2,7 +2,8 @@
 //!
 //! Closing a connection on which bytes still arrive resets it, and the reset can overtake the answer: the client would see a
 //! broken pipe instead of the problem. So what is left of a body that nobody wants any more is taken for a moment and thrown
-//! away. A client that waits for `100 Continue` and has not been told to go on is left alone: reading would tell it to.
+//! away, and when that was all of it the connection serves the next request. A client that waits for `100 Continue` and has
+//! not been told to go on is left alone: reading would tell it to. The listener sees to connections that close all the same.
 
 use axum::{
     BoxError,

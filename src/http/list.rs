@@ -41,7 +41,7 @@ impl FromRequestParts<Api> for At {
         let pairs = |params: RawPathParams| {
             params.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect::<Vec<_>>()
         };
-        Ok(Self(params.map(|params| pairs(params)).unwrap_or_default()))
+        Ok(Self(params.map(pairs).unwrap_or_default()))
     }
 }
 

@@ -68,7 +68,7 @@ fn describe() {
     describe_counter!(ACCEPT_FAILURES, "Connections the system could not hand over");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of request bodies");
     describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes of response bodies");
-    describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
+    describe_counter!(RELOADS, "Reloads of `trust`, `certificate` or `policies`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
     describe_gauge!(TRUST_FAULTS, "Anchors and revocation lists that cannot be used; anything above 0 wants attention");

@@ -4,7 +4,7 @@
 //! stored then. A running server takes up a change within a second.
 
 use super::{
-    anchor::{Anchor, check_anchors},
+    anchor::{Anchor, check_anchor, check_anchors},
     trust::{PartnerTrust, Registry},
 };
 use crate::{
@@ -89,15 +89,9 @@ pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut imp
         PartnerCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, out).await,
         PartnerCommand::Card { file } => {
             let card = PartnerCard::from_json(&read(&file)?)?;
-            let faults = card
-                .anchors
-                .iter()
-                .flat_map(|anchor| check_anchors(anchor.as_bytes(), exchange.clock.now()).err().unwrap_or_default());
-            refuse(
-                faults
-                    .enumerate()
-                    .map(|(at, (_, fault))| format!("anchor {} of the card {fault}: {}", at + 1, fault.help())),
-            )?;
+            let checked = card.anchors.iter().map(|anchor| check_anchor(anchor.as_bytes(), exchange.clock.now()));
+            let faults = (1..).zip(checked).filter_map(|(place, checked)| Some((place, checked.err()?)));
+            refuse(faults.map(|(place, fault)| format!("anchor {place} of the card {fault}: {}", fault.help())))?;
             enrol(exchange, card, out).await
         }
         PartnerCommand::List => list(exchange, out).await,
@@ -134,7 +128,7 @@ async fn enrol(exchange: &Exchange, card: PartnerCard, out: &mut impl Write) -> 
     refuse(own.map(|fault| format!("{fault}: {}", fault.help())))?;
     match &before {
         Some(before) if *before == card => {
-            writeln!(out, "`{}` is enrolled with this very card: nothing changed", card.code)?
+            writeln!(out, "`{}` is enrolled with this very card: nothing changed", card.code)?;
         }
         Some(before) => {
             operator::enrol(exchange, &card).await?;
@@ -241,4 +235,138 @@ fn read(file: &Path) -> Result<Vec<u8>, OperatorError> {
 fn refuse(faults: impl IntoIterator<Item = String>) -> Result<(), OperatorError> {
     let lines: Vec<_> = faults.into_iter().map(|fault| format!("  {fault}")).collect();
     if lines.is_empty() { Ok(()) } else { Err(OperatorError::Faults(lines.join("\n"))) }
+}
+
+#[cfg(test)]
+#[cfg(feature = "client")]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::ambient::SystemRng,
+        http::{
+            config::Config,
+            serve,
+            test_pki::{Ca, Calendar, day},
+        },
+    };
+    use clap::Parser;
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: PartnerCommand,
+    }
+
+    struct Desk {
+        folder: TempDir,
+        exchange: Arc<Exchange>,
+    }
+
+    impl Desk {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let at = |name: &str| folder.path().join(name).display().to_string();
+            let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+            let settings = [
+                ("host", "USA".to_owned()),
+                ("api.listen", "127.0.0.1:0".into()),
+                ("api.certificate", at("none")),
+                ("api.private_key", at("none")),
+                ("database.url", format!("sqlite://{}", at("entente.db"))),
+                ("blobs.folder", at("blobs")),
+                ("policies.folder", policies.into()),
+            ];
+            let settings = settings.map(|(key, value)| (key.to_owned(), value));
+            let config = Config::load(None, [], &settings).unwrap();
+            let exchange = serve::open(&config, Calendar::at_day(0), Arc::new(SystemRng)).await.unwrap();
+            Self { folder, exchange }
+        }
+
+        fn put(&self, name: &str, bytes: &[u8]) -> String {
+            let path = self.folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path.display().to_string()
+        }
+
+        /// Runs a command; its output, or what was wrong.
+        async fn run(&self, words: &[&str]) -> Result<String, String> {
+            let line = Line::try_parse_from([&["partner"], words].concat()).map_err(|error| error.to_string())?;
+            let mut out = Vec::new();
+            partner(&self.exchange, line.command, &mut out).await.map_err(|error| error.to_string())?;
+            Ok(String::from_utf8(out).unwrap())
+        }
+
+        async fn add(&self, code: &str, name: &str, anchors: &[&str], registrar: &str) -> Result<String, String> {
+            let words = [&["add", "--code", code, "--name", name, "--zone", "UTC", "--anchor"], anchors].concat();
+            self.run(&[&words[..], &["--registrar", registrar]].concat()).await
+        }
+    }
+
+    const REGISTRAR: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[tokio::test]
+    async fn enrolled_partner_is_shown_with_its_fingerprint_and_a_change_is_told() {
+        let desk = Desk::new().await;
+        let (old, new) = (Ca::new("Root"), Ca::new("Root"));
+        let (old, new) = (desk.put("old.der", &old.der), desk.put("new.pem", &pem(&new.der)));
+        let told = desk.add("ISR", "Israel", &[&old], REGISTRAR).await.unwrap();
+        assert!(told.starts_with("`ISR` is enrolled\n"), "{told}");
+        let card = find(&desk.exchange, &"ISR".parse().unwrap()).await.unwrap().unwrap();
+        let fingerprint = card.fingerprint().unwrap().to_string();
+        let shown = desk.run(&["show", "ISR"]).await.unwrap();
+        let digits: String = shown.split("fingerprint").nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(digits, fingerprint);
+        assert!(desk.run(&["list"]).await.unwrap().contains(&fingerprint));
+
+        let same = desk.add("ISR", "Israel", &[&old], REGISTRAR).await.unwrap();
+        assert!(same.contains("nothing changed"), "{same}");
+        let certificate = desk.put("registrar.pem", Ca::new("x").member("ISR:registrar").pem.as_bytes());
+        let told = desk.add("ISR", "State of Israel", &[&new], &certificate).await.unwrap();
+        for line in ["name: `Israel` is now `State of Israel`", "- anchor", "+ anchor", "- registrar", "+ registrar"] {
+            assert!(told.contains(line), "{line} in {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unfit_anchor_is_refused_with_its_reason_and_nothing_is_stored() {
+        let desk = Desk::new().await;
+        let expired = Ca::with("Old", |params| params.not_after = day(-1));
+        let (expired, fit) = (desk.put("expired.pem", &pem(&expired.der)), desk.put("fit.der", &Ca::new("Fit").der));
+        let leaf = desk.put("leaf.der", &Ca::new("Root").member("KOR:kim").der);
+        let garbage = desk.put("garbage.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let error = desk.add("KOR", "Korea", &[&fit, &expired, &leaf, &garbage], REGISTRAR).await.unwrap_err();
+        for part in ["expired.pem` expired at", "leaf.der` is not a CA certificate", "garbage.pem` is malformed"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert!(!error.contains("fit.der"), "{error}");
+        assert!(desk.run(&["list"]).await.unwrap().contains("no partner is enrolled"));
+    }
+
+    #[tokio::test]
+    async fn key_that_vouches_for_another_partner_is_refused() {
+        let desk = Desk::new().await;
+        let anchor = desk.put("ca.der", &Ca::new("Root").der);
+        desk.add("ISR", "Israel", &[&anchor], REGISTRAR).await.unwrap();
+        let error = desk.add("KOR", "Korea", &[&anchor], REGISTRAR).await.unwrap_err();
+        assert!(error.contains("have an anchor with the same key"), "{error}");
+        assert_eq!(desk.run(&["show", "KOR"]).await.unwrap_err(), "no partner `KOR` is enrolled");
+    }
+
+    #[tokio::test]
+    async fn card_of_a_partner_is_enrolled_as_it_is() {
+        let desk = Desk::new().await;
+        let registrars = || [REGISTRAR.parse().unwrap()].into();
+        let ca = pem(&Ca::new("Root").der);
+        let card = PartnerCard::new("ISR".parse().unwrap(), "Israel", "Asia/Jerusalem", &ca, registrars()).unwrap();
+        let file = desk.put("card.json", &serde_json::to_vec_pretty(&card).unwrap());
+        desk.run(&["card", &file]).await.unwrap();
+        let found = find(&desk.exchange, &card.code).await.unwrap().unwrap();
+        assert_eq!(found.fingerprint().unwrap(), card.fingerprint().unwrap());
+        let expired = pem(&Ca::with("Old", |params| params.not_after = day(-1)).der);
+        let card = PartnerCard::new("KOR".parse().unwrap(), "Korea", "Asia/Seoul", &expired, registrars()).unwrap();
+        let file = desk.put("card.json", &card.canonical().unwrap());
+        assert!(desk.run(&["card", &file]).await.unwrap_err().contains("anchor 1 of the card expired at"));
+    }
 }

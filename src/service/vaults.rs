@@ -74,6 +74,7 @@ pub async fn of_call(exchange: &Exchange, principal: &Principal, id: CallId) -> 
 }
 
 /// Who may read what a vault of the proposal protects but holds no key to it: what the caller, who holds one, has to wrap.
+/// A party is asked for its parties only, or it would learn who reviews.
 pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<MissingKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -84,6 +85,9 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
         }
         let keys = vaults::keys(&mut view.tx, vault.id).await?;
         for member in candidates(&proposal) {
+            if !may_name(&view.me, &proposal, &member) {
+                continue;
+            }
             if keys.iter().any(|key| key.holder == member.to_string()) {
                 continue;
             }
@@ -209,7 +213,9 @@ pub(super) async fn add_key(
         }
         WrapTarget::Member(holder) => {
             let facts = holder_of(act, holder, &row.recipient).await?;
-            if !reads(&facts, act.exchange, vault, proposal)? {
+            // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
+            let may_hear_of = may_name(&act.me, proposal, holder);
+            if !may_hear_of || !reads(&facts, act.exchange, vault, proposal)? {
                 return Err(refused(&format!("policy does not let `{holder}` read what this vault protects")));
             }
         }
@@ -307,6 +313,12 @@ fn wrap_action(vault: &VaultRow) -> Action {
 fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
     let damaged = || StoreError::Corrupt { place: "party".into(), expected: "the party of a staff vault".into() };
     Ok(vault.party.as_ref().ok_or_else(damaged)?)
+}
+
+/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
+fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
+    let parties = &proposal.facts.party_members;
+    !parties.contains(&who.id) || parties.contains(member)
 }
 
 /// Everybody who could be permitted to read anything of a proposal.

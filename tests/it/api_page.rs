@@ -10,7 +10,7 @@ use std::{
 
 /// The topology of the script; stops when this process lets go of its standard input.
 struct Up {
-    _script: Child,
+    script: Child,
     exchange: String,
     pki: String,
 }
@@ -27,14 +27,14 @@ impl Up {
         assert_eq!(words.next(), Some("ready"), "{said}");
         let exchange = words.next().unwrap().to_owned();
         let pki = words.find_map(|word| word.strip_prefix("pki=")).unwrap().to_owned();
-        Self { _script: script, exchange, pki }
+        Self { script, exchange, pki }
     }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        drop(self._script.stdin.take());
-        let _ = self._script.wait();
+        drop(self.script.stdin.take());
+        let _ = self.script.wait();
     }
 }
 

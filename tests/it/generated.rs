@@ -46,6 +46,31 @@ fn problems_that_pages_name_are_in_the_catalogue() {
     }
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn commands_in_the_readme_are_commands() {
+    use clap::Parser as _;
+    let readme = fs::read_to_string(root().join("README.md")).unwrap().replace(" \\\n        ", " ");
+    let mut count = 0;
+    for line in readme.lines().filter(|line| line.starts_with("    entente ")) {
+        let mut line = line.split("    #").next().unwrap_or_default().to_owned();
+        let line = line.split_off(4).split("   ").next().unwrap().to_owned();
+        // Identifiers and digests are shortened for the eye.
+        let line = line.replace("_01…", "_01J9ZQ4N6M8V7X5T3R2P1K0HGF").replace("3f9a…", &"3f9a".repeat(16));
+        let quoted = |(at, part): (usize, &str)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        let words: Vec<String> = line.split('\'').enumerate().flat_map(quoted).filter(|word| word != ">").collect();
+        let end = if line.contains('>') { words.len() - 1 } else { words.len() };
+        if let Err(error) = entente::cli::Cli::try_parse_from(&words[..end]) {
+            panic!("`{line}`: {error}");
+        }
+        count += 1;
+    }
+    assert!(count > 20, "only {count} commands were found");
+}
+
 fn same(file: &str, generated: &str, command: &str) {
     let kept = fs::read_to_string(root().join(file)).unwrap_or_default();
     let line = kept.lines().zip(generated.lines()).position(|(kept, generated)| kept != generated);

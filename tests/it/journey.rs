@@ -269,12 +269,11 @@ async fn opening(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: 
     stage.clock.set(sealed_until + SignedDuration::from_millis(1));
     assert_eq!(dana.api().call(stage.call).await.unwrap().body.phase, Phase::Review);
     log.expect(stage, &[]).await;
-    let expected: [(&[&str], &str); 4] = [
+    let expected: [(&[&str], &str); 3] = [
         (&["ISR:tamar"], "submitted swxi pli - - 0"),
         (&["USA:bob"], "submitted swxu plu - - 0"),
-        // Officers may read letters, which reveal nothing of the proposal; its content waits for a declaration.
-        (&["USA:dana", "ISR:noa", "USA:olivia"], "submitted - l - - 0"),
-        (&["USA:frank", "ISR:eitan"], "submitted - - - - -"),
+        // Content, keys and letters wait for a declaration of interests.
+        (&["USA:dana", "ISR:noa", "USA:olivia", "USA:frank", "ISR:eitan"], "submitted - - - - -"),
     ];
     all.see(stage, proposal, &expected).await;
 }

@@ -8,13 +8,21 @@ mod api_page;
 #[cfg(feature = "client")]
 mod api_smoke;
 mod architecture;
+#[cfg(feature = "client")]
+mod authz_matrix;
 mod blobs;
+#[cfg(feature = "client")]
+mod crash;
+#[cfg(feature = "client")]
+mod demo;
 mod generated;
 mod harness;
 #[cfg(feature = "client")]
 mod journey;
 #[cfg(feature = "client")]
 mod plaintext;
+#[cfg(feature = "client")]
+mod process;
 #[cfg(feature = "client")]
 mod refusals;
 mod store_facade;

@@ -17,7 +17,7 @@ const fn officer(member: &'static str, name: &'static str, organisation: &'stati
 }
 
 /// Five nations. The authorities of Korea and the United Kingdom bear the same name, as it happens.
-pub const NATIONS: &[Nation] = &[
+pub(super) const NATIONS: &[Nation] = &[
     Nation {
         code: "USA",
         name: "United States",
@@ -83,12 +83,12 @@ pub const NATIONS: &[Nation] = &[
 ];
 
 /// Handles of the two proposals' documents in each call, so that the story reads well.
-pub const PDF: &str = "application/pdf";
-pub const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
-pub const DATA: &str = "application/octet-stream";
+pub(super) const PDF: &str = "application/pdf";
+pub(super) const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+pub(super) const DATA: &str = "application/octet-stream";
 
 /// A call of industry with industry, one party from each of two nations, with a restricted shareholder list.
-pub fn bilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
+pub(super) fn bilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     text(&json!({
         "title": "Israel–United States joint industrial research 2026",
         "text": "One company from each nation proposes jointly. Up to half of the joint budget is funded. The shareholder \
@@ -110,7 +110,7 @@ pub fn bilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
 }
 
 /// A call of five nations: any two or more together, one panel, each nation pays for its own.
-pub fn multilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
+pub(super) fn multilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     text(&json!({
         "title": "Five partners on energy storage and secure sensing 2026",
         "text": "Consortia of two to five parties from different partners. One international panel reviews; Korea, the \

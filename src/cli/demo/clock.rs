@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The machine's clock, set back by so many milliseconds.
 #[derive(Debug, Default)]
-pub struct StoryClock {
+pub(super) struct StoryClock {
     behind: AtomicI64,
 }
 
 impl StoryClock {
     /// A clock that now shows `at`, and goes on from there.
     #[must_use]
-    pub fn starting_at(at: Timestamp) -> Self {
+    pub(super) fn starting_at(at: Timestamp) -> Self {
         let clock = Self::default();
         clock.jump_to(at);
         clock
     }
 
     /// Sets the clock; time goes on from there.
-    pub fn jump_to(&self, at: Timestamp) {
+    pub(super) fn jump_to(&self, at: Timestamp) {
         self.behind.store(SystemClock.now().as_millisecond() - at.as_millisecond(), Ordering::SeqCst);
     }
 
     /// Goes on by the machine's own clock from here.
-    pub fn join_the_present(&self) {
+    pub(super) fn join_the_present(&self) {
         self.behind.store(0, Ordering::SeqCst);
     }
 }

@@ -4,8 +4,7 @@
 use super::{
     Args, cast,
     clock::StoryClock,
-    narrator::Narrator,
-    sight,
+    narrator, sight,
     story::{self, Documents},
     world::{Error, Plan, World},
 };
@@ -39,8 +38,7 @@ const POLICIES: &[(&str, &str)] = &[
 const DATASET_BYTES: usize = 200 << 20;
 
 /// Plays the demonstration.
-pub async fn run(args: &Args) -> Result<(), Error> {
-    let narrator = Narrator;
+pub(super) async fn run(args: &Args) -> Result<(), Error> {
     let temporary =
         args.data.is_none().then(|| tempfile::Builder::new().prefix("entente-demo-").tempdir()).transpose()?;
     let dir = match (&args.data, &temporary) {
@@ -56,7 +54,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let present = SystemClock.now();
     let clock = Arc::new(StoryClock::starting_at(present.checked_sub(SignedDuration::from_hours(24 * 110))?));
     let rng = Arc::new(SystemRng);
-    narrator.line(
+    narrator::line(
         "Entente demonstration: five nations, two calls, one exchange. Dates are played; everything else is real.",
     );
     let documents = samples(&dir, args.documents.as_deref(), &*rng)?;
@@ -69,15 +67,17 @@ pub async fn run(args: &Args) -> Result<(), Error> {
         settings: Vec::new(),
     };
     let world = World::start(plan, clock.clone(), rng).await?;
-    narrator.line(&format!(
+    narrator::line(&format!(
         "An exchange listens on {} (mutual TLS 1.3 only); {} members of {} partners have key cards.",
         world.address(),
         world.clients.len(),
         world.pki.partners.len()
     ));
-    narrator.line("The certificate authorities of Korea and the United Kingdom bear the same name; their members are not confused.");
+    narrator::line(
+        "The certificate authorities of Korea and the United Kingdom bear the same name; their members are not confused.",
+    );
     let progress: Arc<dyn crate::client::Progress> = Arc::new(crate::client::NoProgress);
-    let outcomes = story::play(&world, &documents, &|at| clock.jump_to(at), &narrator, &progress).await?;
+    let outcomes = story::play(&world, &documents, &|at| clock.jump_to(at), &progress).await?;
     let members = [
         "ISR:avi",
         "ISR:tamar",
@@ -96,37 +96,37 @@ pub async fn run(args: &Args) -> Result<(), Error> {
         "EU:luca",
         "EU:sofia",
     ];
-    sight::table(&world, &members, &outcomes.proposals, &narrator).await?;
+    sight::table(&world, &members, &outcomes.proposals).await?;
     clock.join_the_present();
     if args.once {
-        narrator.line("\nThe cycle is complete.");
+        narrator::line("\nThe cycle is complete.");
         world.stop().await;
         return Ok(());
     }
-    hints(&world, &outcomes, &narrator);
+    hints(&world, &outcomes);
     tokio::signal::ctrl_c().await?;
-    narrator.line("\nStopping.");
+    narrator::line("\nStopping.");
     world.stop().await;
     Ok(())
 }
 
-fn hints(world: &World, outcomes: &story::Outcomes, narrator: &Narrator) {
+fn hints(world: &World, outcomes: &story::Outcomes) {
     let program = std::env::current_exe().map_or_else(|_| "entente".into(), |path| path.display().to_string());
     let home = |member: &str| {
         let member = member.parse().expect("members of the cast have good names");
         world.home(&member).display().to_string()
     };
     let lodestone = outcomes.proposals[0].1;
-    narrator.line("\nThe exchange keeps serving. Try it in another terminal, as a reviewer who may read:");
-    narrator.line(&format!(
+    narrator::line("\nThe exchange keeps serving. Try it in another terminal, as a reviewer who may read:");
+    narrator::line(&format!(
         "  {program} --home {} proposal open {lodestone} work-plan --output plan.pdf",
         home("USA:carol")
     ));
-    narrator.line("as the host's own officer with a conflict, for whom the same proposal does not exist:");
-    narrator.line(&format!("  {program} --home {} proposal show {lodestone}", home("USA:olivia")));
-    narrator.line("and as anybody, to see what the log tells them:");
-    narrator.line(&format!("  {program} --home {} log", home("ISR:avi")));
-    narrator.line("Ctrl-C ends it.");
+    narrator::line("as the host's own officer with a conflict, for whom the same proposal does not exist:");
+    narrator::line(&format!("  {program} --home {} proposal show {lodestone}", home("USA:olivia")));
+    narrator::line("and as anybody, to see what the log tells them:");
+    narrator::line(&format!("  {program} --home {} log", home("ISR:avi")));
+    narrator::line("Ctrl-C ends it.");
 }
 
 fn policies(dir: &Path, own: Option<&Path>) -> Result<PathBuf, Error> {

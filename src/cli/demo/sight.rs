@@ -1,30 +1,31 @@
 //! Who could see what, and why: asked of the exchange over the API, explained by the same policies.
 
 use super::{
-    narrator::Narrator,
+    narrator,
     world::{Error, World},
 };
 use crate::{
     client::opening::Version,
     domain::id::{MemberId, ProposalId},
-    policy::{Action, Resource, Standing},
+    policy::{Action, Reason, Resource, Side, Standing},
     service::state,
 };
 
 /// Prints the table for the given members and proposals. Each cell is what the exchange really answers the member; the reason
 /// beneath is the policies' own, and the two must agree.
-pub async fn table(
+pub(super) async fn table(
     world: &World,
     members: &[&str],
     proposals: &[(&'static str, ProposalId)],
-    narrator: &Narrator,
 ) -> Result<(), Error> {
-    narrator.line("\nWho could see what");
-    let names: String = proposals.iter().map(|(name, _)| format!("{name:<14}")).collect();
-    narrator.line(&format!("  {:<14}{names}", ""));
+    narrator::line("\nWho could see what");
+    let heading = proposals.iter().map(|(name, _)| format!("{name:<14}")).collect::<Vec<_>>().concat();
+    narrator::line(&format!("  {:<14}{heading}", ""));
     let mut reasons = Vec::new();
     for member in members {
-        let mut line = format!("  {member:<14}");
+        let mut words = vec![format!("  {member:<14}")];
+        // Proposals under the same reason share a line.
+        let mut why_not: Vec<(String, Vec<&str>)> = Vec::new();
         for (name, proposal) in proposals {
             let (standing, why) = explained(world, &member.parse()?, *proposal).await?;
             let answered = answered(world, member, *proposal).await?;
@@ -36,16 +37,20 @@ pub async fn table(
                 Standing::Denied => "knows of it",
                 Standing::Hidden => "·",
             };
-            line.push_str(&format!("{word:<14}"));
+            words.push(format!("{word:<14}"));
             if standing != Standing::Permitted {
-                reasons.push(format!("  {member:<14}{name:<14}{why}"));
+                match why_not.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, names)) => names.push(name),
+                    None => why_not.push((why, vec![name])),
+                }
             }
         }
-        narrator.line(&line);
+        narrator::line(&words.concat());
+        reasons.extend(why_not.iter().map(|(why, names)| format!("  {member:<14}{}: {why}", names.join(", "))));
     }
-    narrator.line("\nWhy not");
+    narrator::line("\nWhy not");
     for reason in reasons {
-        narrator.line(&reason);
+        narrator::line(&reason);
     }
     Ok(())
 }
@@ -57,7 +62,11 @@ async fn explained(world: &World, member: &MemberId, proposal: ProposalId) -> Re
     let facts = state::member(exchange, &mut tx, member, now).await?.ok_or("a member of the cast has a key card")?;
     let proposal = state::proposal(&mut tx, proposal, now).await?.ok_or("the story made the proposal")?;
     let decision = exchange.policies.load().explain(&facts, Action::Read, Resource::Proposal(&proposal.facts));
-    Ok((decision.standing, decision.reasons().first().to_owned()))
+    let reasons = decision.reasons();
+    let outside = |reason: &Reason| reason.side == Side::Guardrails && reason.policy.is_none();
+    let no_part = decision.standing == Standing::Hidden && reasons.iter().next().is_some_and(outside);
+    let why = if no_part { "takes no part in the call or in the proposal" } else { reasons.first() };
+    Ok((decision.standing, why.to_owned()))
 }
 
 async fn answered(world: &World, member: &str, proposal: ProposalId) -> Result<Standing, Error> {

@@ -4,8 +4,7 @@
 //! attempted for real, and the demonstration fails when it succeeds.
 
 use super::{
-    cast,
-    narrator::Narrator,
+    cast, narrator,
     world::{Error, World},
 };
 use crate::{
@@ -19,7 +18,10 @@ use crate::{
         call::Phase,
         decision::Outcome,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
-        member::{CallRole, ConflictGround},
+        member::{
+            CallRole::{Decider, Observer, Officer, Reviewer},
+            ConflictGround,
+        },
     },
     wire::{
         call::{Call, ExtendCall},
@@ -36,7 +38,7 @@ use std::{
 
 /// The files that the parties hand in.
 #[derive(Debug, Clone)]
-pub struct Documents {
+pub(super) struct Documents {
     pub work_plan: PathBuf,
     pub budget: PathBuf,
     pub shareholders: PathBuf,
@@ -45,7 +47,7 @@ pub struct Documents {
 
 /// What came of it, for the closing table and the commands to try.
 #[derive(Debug, Clone)]
-pub struct Outcomes {
+pub(super) struct Outcomes {
     /// Name in the story and identifier.
     pub proposals: Vec<(&'static str, ProposalId)>,
 }
@@ -64,23 +66,21 @@ struct Offer<'a> {
 }
 
 /// Plays both calls. `set_clock` moves the exchange's and the members' clock.
-pub async fn play(
+pub(super) async fn play(
     world: &World,
     documents: &Documents,
     set_clock: &dyn Fn(Timestamp),
-    narrator: &Narrator,
     progress: &Arc<dyn Progress>,
 ) -> Result<Outcomes, Error> {
     let start = world.clock.now();
     let day = |days: i64| start.checked_add(SignedDuration::from_hours(24 * days)).expect("within the calendar");
-    narrator.date(start, "Two calls are published");
+    narrator::date(start, "Two calls are published");
     let bilateral_program = program(world, "Israel–United States industrial research", &["USA", "ISR"]).await?;
     let five_program = program(world, "Five partners on energy", &["USA", "ISR", "KOR", "GBR", "EU"]).await?;
-    narrator.act("USA:dana", "sets up two programs, one of two nations and one of five");
+    narrator::act("USA:dana", "sets up two programs, one of two nations and one of five");
     let deadline = day(60);
-    let bilateral = publish(world, bilateral_program, &cast::bilateral(start, deadline), narrator).await?;
-    let multilateral = publish(world, five_program, &cast::multilateral(start, deadline), narrator).await?;
-    use CallRole::{Decider, Observer, Officer, Reviewer};
+    let bilateral = publish(world, bilateral_program, &cast::bilateral(start, deadline)).await?;
+    let multilateral = publish(world, five_program, &cast::multilateral(start, deadline)).await?;
     let panel = [
         (bilateral.id, "USA:olivia", Officer),
         (bilateral.id, "ISR:noa", Officer),
@@ -100,10 +100,10 @@ pub async fn play(
     for (call, member, role) in panel {
         world.client("USA:dana").grant_roles(call, &id(member), &BTreeSet::from([role])).await?;
     }
-    narrator.act("USA:dana", "names officers, reviewers, deciders and an observer");
+    narrator::act("USA:dana", "names officers, reviewers, deciders and an observer");
 
     set_clock(day(40));
-    narrator.date(day(40), "Companies propose jointly");
+    narrator::date(day(40), "Companies propose jointly");
     let offers = [
         Offer {
             name: "Lodestone",
@@ -138,12 +138,12 @@ pub async fn play(
     ];
     let mut proposals = Vec::new();
     for offer in &offers {
-        proposals.push((offer.name, hand_in(world, offer, documents, narrator, progress).await?));
+        proposals.push((offer.name, hand_in(world, offer, documents, progress).await?));
     }
     let [lodestone, furrow, second_life] = [proposals[0].1, proposals[1].1, proposals[2].1];
     let colleague = id("ISR:tamar");
     world.client("ISR:avi").add_member(lodestone, &colleague).await?;
-    narrator.act("ISR:avi", "hands over to a colleague, ISR:tamar, who can now open what ISR:avi can");
+    narrator::act("ISR:avi", "hands over to a colleague, ISR:tamar, who can now open what ISR:avi can");
     refused(
         world
             .client("USA:dana")
@@ -158,11 +158,11 @@ pub async fn play(
             .await,
         "denied",
     )?;
-    narrator.refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
+    narrator::refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
 
     let late = deadline.checked_sub(SignedDuration::from_mins(5))?;
     set_clock(late);
-    narrator.date(late, "Five minutes to the deadline");
+    narrator::date(late, "Five minutes to the deadline");
     let until = deadline.checked_add(SignedDuration::from_hours(24))?;
     let extension = ExtendCall {
         until: until.into(),
@@ -171,23 +171,23 @@ pub async fn play(
         proposal: None,
     };
     world.client("USA:dana").api().extend_call(bilateral.id, &extension).await?;
-    narrator.act(
+    narrator::act(
         "USA:dana",
         "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed",
     );
 
     set_clock(day(63));
-    narrator.date(day(63), "The calls open: interests first, then content");
+    narrator::date(day(63), "The calls open: interests first, then content");
     let dana = world.client("USA:dana");
     let open = dana.api().call(bilateral.id).await?.body;
     expect(open.phase == Phase::Review, "the bilateral call is open")?;
     world.client("USA:olivia").declare(lodestone, Some(ConflictGround::Employment)).await?;
-    narrator.act("USA:olivia", "officer of the host, used to work for a party of Lodestone and says so");
+    narrator::act("USA:olivia", "officer of the host, used to work for a party of Lodestone and says so");
     let seen = world.client("USA:olivia").api().all_proposals(Some(bilateral.id)).await?;
     expect(seen.iter().all(|proposal| proposal.id != lodestone), "a conflicted officer sees no row")?;
     let count: u32 = world.client("USA:olivia").api().call_progress(bilateral.id).await?.proposals.values().sum();
     expect(count == 1, "a conflicted officer gets no count")?;
-    narrator.refusal(
+    narrator::refusal(
         "USA:olivia",
         "looks at the call again",
         "one proposal is there; of Lodestone no row, no count, no key",
@@ -207,21 +207,21 @@ pub async fn play(
     let pairs = [(lodestone, "USA:carol"), (lodestone, "ISR:yael"), (furrow, "USA:carol"), (furrow, "ISR:maya")];
     assign(world, bilateral.id, &pairs).await?;
     assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry")]).await?;
-    narrator.act("USA:dana", "assigns reviewers, all lines or none");
+    narrator::act("USA:dana", "assigns reviewers, all lines or none");
     let one = [Pair { proposal: second_life, reviewer: id("EU:luca") }];
     let body_of = Assign { assignments: one.to_vec(), dry_run: false };
     refused(dana.api().assign(multilateral.id, &body_of).await, "lines-refused")?;
-    narrator.refusal(
+    narrator::refusal(
         "USA:dana",
         "assigns EU:luca to Second Life",
         "Korea, an owner, releases to the panels of the funding nations and the lead only",
     );
     refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "denied")?;
-    narrator.refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
+    narrator::refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
     world.client("ISR:yael").declare(lodestone, Some(ConflictGround::Collaboration)).await?;
-    narrator.act("ISR:yael", "published with a party and says so: Lodestone is gone for her");
+    narrator::act("ISR:yael", "published with a party and says so: Lodestone is gone for her");
     assign(world, bilateral.id, &[(lodestone, "ISR:maya")]).await?;
-    narrator.act("USA:dana", "assigns ISR:maya instead");
+    narrator::act("USA:dana", "assigns ISR:maya instead");
     let reviewers = [
         (lodestone, "USA:carol", [4.5, 4.0, 3.5]),
         (lodestone, "ISR:maya", [4.0, 4.5, 4.0]),
@@ -237,19 +237,21 @@ pub async fn play(
         let prepared = dana.prepare_panel(call).await?;
         expect(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "every reader gets a key")?;
     }
-    narrator
-        .act("USA:dana", "wraps keys on her own machine for everybody whom policy admits; the server saw none of them");
+    narrator::act(
+        "USA:dana",
+        "wraps keys on her own machine for everybody whom policy admits; the server saw none of them",
+    );
 
     set_clock(day(80));
-    narrator.date(day(80), "Reviews, each closed to the others until one's own is in");
+    narrator::date(day(80), "Reviews, each closed to the others until one's own is in");
     for (proposal, reviewer, scores) in reviewers {
         review(world, documents, proposal, reviewer, scores, progress).await?;
     }
     let off_scale = body([5.5, 4.0, 4.0]);
     let error = world.client("USA:carol").submit_review(lodestone, &off_scale).await;
     expect(error.is_err(), "a score off the scale is refused")?;
-    narrator.act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
-    narrator.refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
+    narrator::act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
+    narrator::refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
     let restricted = world
         .client("USA:carol")
         .open_document(
@@ -262,14 +264,14 @@ pub async fn play(
         )
         .await;
     expect(restricted.is_err(), "a reviewer never opens a restricted slot")?;
-    narrator.refusal("USA:carol", "asks for Israel's shareholder list", "restricted to officers of the two nations");
+    narrator::refusal("USA:carol", "asks for Israel's shareholder list", "restricted to officers of the two nations");
 
     set_clock(day(100));
-    narrator.date(day(100), "Ranking and decision");
+    narrator::date(day(100), "Ranking and decision");
     for (call, name) in [(bilateral.id, "bilateral call"), (multilateral.id, "five partners")] {
         let ranking = dana.ranking(call).await?;
         expect(ranking.invalid.is_empty(), "every review verifies")?;
-        narrator.ranking(name, &ranking.lines, &proposals);
+        narrator::ranking(name, &ranking.lines, &proposals);
     }
     let decisions: [(ProposalId, Outcome, &[&str]); 3] = [
         (lodestone, Outcome::Fund, &["USA:frank", "ISR:eitan"]),
@@ -281,10 +283,10 @@ pub async fn play(
             world.client(decider).sign_decision(proposal, outcome).await?;
         }
         let name = name_of(&proposals, proposal);
-        narrator.act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
+        narrator::act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
     }
     refused(world.client("ISR:eitan").unsign_decision(furrow).await, "decision-final")?;
-    narrator.refusal(
+    narrator::refusal(
         "ISR:eitan",
         "wants his signature on Furrow back",
         "all funders have signed; the decision is final",
@@ -295,8 +297,8 @@ pub async fn play(
     }
     let letters = world.client("ISR:tamar").api().letters(lodestone).await?;
     let letter = world.client("ISR:tamar").read_letter(lodestone, letters[0].id).await?;
-    narrator.act("USA:dana", "sends sealed letters to the parties");
-    narrator.act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
+    narrator::act("USA:dana", "sends sealed letters to the parties");
+    narrator::act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
     Ok(Outcomes { proposals })
 }
 
@@ -306,17 +308,12 @@ async fn program(world: &World, name: &str, partners: &[&str]) -> Result<Program
     Ok(world.client("USA:dana").api().create_program(&body).await?.id)
 }
 
-async fn publish(
-    world: &World,
-    program: ProgramId,
-    text: &crate::wire::call::CallText,
-    narrator: &Narrator,
-) -> Result<Call, Error> {
+async fn publish(world: &World, program: ProgramId, text: &crate::wire::call::CallText) -> Result<Call, Error> {
     let dana = world.client("USA:dana");
     let draft = dana.draft_call(program, text).await?;
     let call = dana.publish_call(draft.id).await?;
-    narrator.act("USA:dana", &format!("publishes “{}”", text.title));
-    narrator.deadline(call.deadline_at.0, &world.pki);
+    narrator::act("USA:dana", &format!("publishes “{}”", text.title));
+    narrator::deadline(call.deadline_at.0, &world.pki);
     Ok(call)
 }
 
@@ -324,7 +321,6 @@ async fn hand_in(
     world: &World,
     offer: &Offer<'_>,
     documents: &Documents,
-    narrator: &Narrator,
     progress: &Arc<dyn Progress>,
 ) -> Result<ProposalId, Error> {
     let lead = world.client(offer.members[0]);
@@ -334,13 +330,13 @@ async fn hand_in(
     }
     let new = NewProposal { call: offer.call, topic: Some(slug(offer.topic)), parties };
     let proposal = lead.create_proposal(&new).await?.id;
-    narrator.act(offer.members[0], &format!("begins {} with {}", offer.name, offer.members[1..].join(" and ")));
+    narrator::act(offer.members[0], &format!("begins {} with {}", offer.name, offer.members[1..].join(" and ")));
     lead.put_summary(proposal, &summary(offer), progress.clone()).await?;
     lead.put_document(proposal, &slug("work-plan"), &documents.work_plan, None, progress.clone()).await?;
     lead.put_document(proposal, &slug("budget"), &documents.budget, None, progress.clone()).await?;
     if offer.with_dataset {
         lead.put_document(proposal, &slug("dataset"), &documents.dataset, None, progress.clone()).await?;
-        narrator.stored(&documents.dataset)?;
+        narrator::stored(&documents.dataset)?;
     }
     let call = lead.api().call(offer.call).await?.body;
     if call.text.slots.iter().any(|slot| slot.name.as_str() == "shareholders") {
@@ -348,7 +344,7 @@ async fn hand_in(
             let file = &documents.shareholders;
             world.client(member).put_document(proposal, &slug("shareholders"), file, None, progress.clone()).await?;
         }
-        narrator.act("each party", "adds its shareholder list, which the other cannot open");
+        narrator::act("each party", "adds its shareholder list, which the other cannot open");
     }
     for member in offer.members {
         let client = world.client(member);
@@ -357,7 +353,7 @@ async fn hand_in(
     }
     let handed_in = lead.api().proposal(proposal).await?;
     expect(handed_in.version == Some(1), "the proposal stands once every party has signed")?;
-    narrator.act("every party", &format!("signs the manifest; {} is handed in", offer.name));
+    narrator::act("every party", &format!("signs the manifest; {} is handed in", offer.name));
     Ok(proposal)
 }
 
@@ -450,7 +446,7 @@ fn slug(name: &str) -> Slug {
 }
 
 /// Where a user's own files stand in for the samples, by extension; the samples fill what is missing.
-pub fn own_documents(dir: &Path, mut samples: Documents) -> Result<Documents, Error> {
+pub(super) fn own_documents(dir: &Path, mut samples: Documents) -> Result<Documents, Error> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();

@@ -83,8 +83,12 @@ pub(super) async fn put(
     media_type: Option<&str>,
 ) -> Result<()> {
     let meter = context.meter(file.file_name().unwrap_or_default().to_string_lossy());
-    let document = client.put_document(proposal, slot, file, media_type, meter).await.map_err(interrupted)?;
-    stored(context, &document)
+    let earlier = client.interrupted_uploads()?;
+    let record = client.seal_document(proposal, slot, file, media_type, meter.clone()).await.map_err(interrupted)?;
+    if earlier.iter().any(|earlier| earlier.idempotency_key == record.idempotency_key) {
+        context.out.note("an interrupted upload is taken up again; the file is not sealed anew");
+    }
+    stored(context, &client.resume_upload(&record, meter).await.map_err(interrupted)?)
 }
 
 /// Puts the summary in, or shows it.

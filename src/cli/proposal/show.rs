@@ -9,7 +9,7 @@ use crate::{
         table::{Table, size},
         time::{self, Zone},
     },
-    client::Client,
+    client::{Client, ClientError},
     domain::{
         call::{Audience, CallText},
         id::{PartnerCode, Slug},
@@ -29,8 +29,12 @@ use serde_json::json;
 pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal) -> Result<()> {
     let (zone, now) = (context.zone()?, context.now());
     let zones = context.zones_of(proposal.parties.keys())?;
-    // Who may see the row but not read learns nothing about documents.
-    let documents = client.api().documents(proposal.id).await.ok();
+    let documents = match client.api().documents(proposal.id).await {
+        Ok(documents) => Some(documents),
+        // Who may see the row but not read learns nothing about documents.
+        Err(ClientError::Problem { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     let call = client.call(proposal.call).await?;
     let mut answer = serde_json::to_value(proposal).unwrap_or_default();
     answer["documents"] = json!(documents);
@@ -53,7 +57,7 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
         }
         match &documents {
             Some(documents) => slots(screen, proposal, documents, &call.rules, &zone),
-            None => screen.styled(&[(Style::Dim, "its documents are not for you, or not yet")]),
+            None => screen.styled(&[(Style::Dim, closed(proposal, call.call.sealed_until.0 >= now))]),
         }
     })
 }
@@ -75,6 +79,17 @@ pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
         }
         screen.table(&table, "no proposals that you may see");
     })
+}
+
+/// Why the documents are not shown, as far as the row tells it.
+fn closed(proposal: &Proposal, is_sealed: bool) -> &'static str {
+    if is_sealed {
+        "its documents stay sealed until every deadline and grace have passed"
+    } else if proposal.mine.is_clear {
+        "its documents are not for you"
+    } else {
+        "its documents are not open to you; if you judge it, begin with `entente conflict declare`"
+    }
 }
 
 fn parties(proposal: &Proposal) -> String {

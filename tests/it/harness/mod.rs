@@ -6,6 +6,12 @@ pub(crate) mod census;
 pub(crate) mod exchange;
 pub(crate) mod postgres;
 #[cfg(feature = "client")]
+pub(crate) mod process;
+#[cfg(feature = "client")]
+pub(crate) mod process_acts;
+#[cfg(feature = "client")]
+pub(crate) mod process_records;
+#[cfg(feature = "client")]
 pub(crate) mod stage;
 #[cfg(feature = "client")]
 pub(crate) mod world;

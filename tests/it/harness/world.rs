@@ -14,7 +14,10 @@ use entente::{
 };
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    AlertDescription,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
@@ -24,6 +27,10 @@ use std::{
     },
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// Stands still until it is set.
 #[derive(Debug)]
@@ -127,6 +134,13 @@ impl TestWorld {
 
     /// Raw HTTP under a certificate, or under none.
     pub(crate) fn raw(&self, credential: Option<&Credential>) -> Raw {
+        let tls = self.tls(credential);
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+        Raw { http, base: format!("https://localhost:{}", self.world.address().port()) }
+    }
+
+    /// The TLS of a client that trusts the server and shows a certificate, or none.
+    pub(crate) fn tls(&self, credential: Option<&Credential>) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         let ca = self.world.pki.server_authority.certificate.as_bytes();
         roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
@@ -134,16 +148,24 @@ impl TestWorld {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_root_certificates(roots);
-        let tls = match credential {
-            None => tls.with_no_client_auth(),
-            Some(credential) => {
-                let certificate = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
-                let key = PrivateKeyDer::from_pem_slice(credential.private_key.expose().as_bytes()).unwrap();
-                tls.with_client_auth_cert(vec![certificate], key).unwrap()
-            }
-        };
-        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
-        Raw { http, base: format!("https://localhost:{}", self.world.address().port()) }
+        let Some(credential) = credential else { return tls.with_no_client_auth() };
+        let certificate = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(credential.private_key.expose().as_bytes()).unwrap();
+        tls.with_client_auth_cert(vec![certificate], key).unwrap()
+    }
+
+    /// The alert with which the server refuses a certificate, or `None` when it takes it.
+    pub(crate) async fn alert(&self, credential: Option<&Credential>) -> Option<AlertDescription> {
+        let tcp = TcpStream::connect(self.world.address()).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(self.tls(credential)));
+        // In TLS 1.3 the client is done before the server has looked at its certificate: what it says comes with the first read.
+        let mut tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        tls.write_all(b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let Err(error) = tls.read_u8().await else { return None };
+        match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
+            _ => panic!("neither an answer nor an alert: {error}"),
+        }
     }
 
     /// Stops the server; open requests finish first.

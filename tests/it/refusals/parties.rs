@@ -33,7 +33,7 @@ async fn who_runs_or_judges_a_call_is_no_party_in_it() {
     let parties = |american: &str| -> Parties {
         [(code("ISR"), [id("ISR:avi")].into()), (code("USA"), [id(american)].into())].into()
     };
-    for member in ["USA:dana", "USA:carol", "USA:frank"] {
+    for member in ["USA:dana", "USA:carol", "USA:frank", "USA:walt"] {
         let new = NewProposal { parties: parties(member), ..stage.joint() };
         stage.refuses("unsuitable", stage.client("ISR:avi").create_proposal(&new)).await;
     }

@@ -1,0 +1,272 @@
+//! The transport against a server that does what a script says, over real mutual TLS on the loopback.
+
+use super::*;
+use crate::client::progress::NoProgress;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer, server::WebPkiClientVerifier};
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// What the server does with the connection whose turn it is.
+enum Turn {
+    /// Reads the request and says nothing.
+    Break,
+    /// Answers with these bytes and closes.
+    Answer(String),
+}
+
+struct Authority(Issuer<'static, KeyPair>, String);
+
+struct Bench {
+    folder: tempfile::TempDir,
+    profile: Profile,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self(Issuer::new(params, key), pem)
+    }
+
+    /// A certificate for a name, and its key, both PEM.
+    fn leaf(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// A server that takes its turns, one connection each, and a profile that reaches it. `clients` vouches for whom it lets in.
+async fn bench(turns: Vec<Turn>, server: &Authority, trusted: &Authority, clients: &Authority) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (certificate, private_key) = trusted.leaf("member");
+    let profile = Profile {
+        name: "test".into(),
+        server: format!("https://localhost:{}", listener.local_addr().unwrap().port()),
+        server_ca: vec![file("ca.pem", &trusted.1)],
+        certificate: file("me.pem", &certificate),
+        private_key: file("me.key", &private_key),
+        identities: Vec::new(),
+        member: None,
+        zone: None,
+    };
+    let acceptor = acceptor(server, clients);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let heard = seen.clone();
+    tokio::spawn(async move {
+        for turn in turns {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let request = read_request(&mut stream).await;
+            heard.lock().unwrap().push(request);
+            if let Turn::Answer(answer) = turn {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.ok();
+            }
+        }
+    });
+    Bench { folder, profile, seen }
+}
+
+fn acceptor(server: &Authority, clients: &Authority) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(clients.1.as_bytes()).unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+    let (certificate, key) = server.leaf("localhost");
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let config = config.unwrap().with_client_cert_verifier(verifier).with_single_cert(vec![certificate], key.into());
+    TlsAcceptor::from(Arc::new(config.unwrap()))
+}
+
+async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = field(head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            if body.len() >= length {
+                return text.into_owned();
+            }
+        }
+        match stream.read(&mut piece).await.unwrap() {
+            0 => return String::from_utf8_lossy(&bytes).into_owned(),
+            len => bytes.extend_from_slice(&piece[..len]),
+        }
+    }
+}
+
+fn field(head: &str, name: &str) -> Option<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+}
+
+fn answer(status: &str, fields: &str, body: &str) -> Turn {
+    let length = body.len();
+    Turn::Answer(format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{fields}\r\n{body}"))
+}
+
+async fn served(turns: Vec<Turn>) -> (Transport, Bench) {
+    let authority = Authority::new();
+    let bench = bench(turns, &authority, &authority, &authority).await;
+    (transport(&bench), bench)
+}
+
+fn transport(bench: &Bench) -> Transport {
+    Transport { first_wait: Duration::ZERO, ..Transport::new(&bench.profile, Ambient::system()).unwrap() }
+}
+
+async fn post(transport: &Transport) -> Result<Tagged<Value>> {
+    transport.send(Method::POST, "/v1/programs", Some(&json!({ "name": "x" })), None).await
+}
+
+#[tokio::test]
+async fn broken_request_is_repeated_with_the_same_key() {
+    let (transport, bench) = served(vec![Turn::Break, answer("201 Created", "etag: \"1\"\r\n", "{\"id\":1}")]).await;
+    let done = post(&transport).await.unwrap();
+    assert_eq!((done.body, done.etag.as_deref()), (json!({ "id": 1 }), Some("\"1\"")));
+    let seen = bench.seen.lock().unwrap().clone();
+    let keys: Vec<_> = seen.iter().map(|request| field(request, "idempotency-key").unwrap()).collect();
+    assert_eq!(keys.len(), 2);
+    assert!(keys[0] == keys[1] && keys[0].len() == 32, "{keys:?}");
+    assert!(seen[1].ends_with("{\"name\":\"x\"}"));
+}
+
+#[tokio::test]
+async fn answer_cut_short_is_asked_for_again() {
+    let cut = Turn::Answer("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"id\":".into());
+    let (transport, bench) = served(vec![cut, answer("200 OK", "", "{\"id\":1}")]).await;
+    assert_eq!(post(&transport).await.unwrap().body, json!({ "id": 1 }));
+    let seen = bench.seen.lock().unwrap().clone();
+    assert_eq!(field(&seen[0], "idempotency-key"), field(&seen[1], "idempotency-key"));
+}
+
+#[tokio::test]
+async fn third_break_is_the_last() {
+    let (transport, bench) = served(vec![Turn::Break, Turn::Break, Turn::Break, answer("200 OK", "", "{}")]).await;
+    assert_eq!(post(&transport).await.unwrap_err().class().code(), 5);
+    assert_eq!(bench.seen.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn refusal_is_a_problem_and_is_not_repeated() {
+    let problem = Problem::new(Kind::Denied, "guardrails: embargo");
+    let body = serde_json::to_string(&problem).unwrap();
+    let fields = "content-type: application/problem+json\r\nx-request-id: r7\r\n";
+    let (transport, bench) = served(vec![answer("403 Forbidden", fields, &body), answer("200 OK", "", "{}")]).await;
+    let refused = post(&transport).await.unwrap_err();
+    assert_eq!((refused.problem(), refused.class().code()), (Some(&problem), 3));
+    assert_eq!(refused.to_string(), "guardrails: embargo (request r7)");
+    assert_eq!(bench.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn busy_exchange_is_asked_once_more_after_the_time_it_names() {
+    let busy = || answer("503 Service Unavailable", "retry-after: 0\r\n", "");
+    let (transport, bench) = served(vec![busy(), answer("200 OK", "", "{}")]).await;
+    post(&transport).await.unwrap();
+    let seen = bench.seen.lock().unwrap().clone();
+    assert_eq!(field(&seen[0], "idempotency-key"), field(&seen[1], "idempotency-key"));
+    let (transport, _bench) = served(vec![busy(), busy(), answer("200 OK", "", "{}")]).await;
+    assert_eq!(post(&transport).await.unwrap_err().class().code(), 3);
+}
+
+#[tokio::test]
+async fn download_goes_on_where_it_stopped() {
+    let cut = Turn::Answer("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234".into());
+    let (transport, bench) = served(vec![cut, answer("206 Partial Content", "", "56789")]).await;
+    let got = Mutex::new(Vec::new());
+    let take = async |piece: Bytes| -> Result<()> {
+        got.lock().unwrap().extend_from_slice(&piece);
+        Ok(())
+    };
+    transport.download("/v1/x", take).await.unwrap();
+    assert_eq!(*got.lock().unwrap(), b"0123456789");
+    assert_eq!(field(&bench.seen.lock().unwrap()[1], "range").as_deref(), Some("bytes=5-"));
+}
+
+#[tokio::test]
+async fn upload_says_what_it_sends_and_begins_anew_when_broken() {
+    let (transport, bench) = served(vec![Turn::Break, answer("201 Created", "", "{}")]).await;
+    let file = bench.folder.path().join("plan.age");
+    fs::write(&file, "sealed").unwrap();
+    let (sha256, media_type) = (Sha256::of(b"sealed"), "application/pdf");
+    let upload = Upload { file: &file, sha256, size: 6, media_type, idempotency_key: "k1" };
+    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    transport.upload::<Value>("/v1/x", &upload, &progress).await.unwrap();
+    for request in bench.seen.lock().unwrap().iter() {
+        let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(sha256.as_bytes()));
+        for (name, value) in [
+            ("content-length", "6"),
+            ("content-type", "application/vnd.age"),
+            ("entente-media-type", "application/pdf"),
+            ("idempotency-key", "k1"),
+            ("repr-digest", digest.as_str()),
+        ] {
+            assert_eq!(field(request, name).as_deref(), Some(value), "{name}");
+        }
+        assert!(request.ends_with("\r\n\r\nsealed"), "{request}");
+    }
+    assert_eq!(bench.seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn server_that_the_profile_does_not_vouch_for_is_told_nothing() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let bench = bench(vec![answer("200 OK", "", "{}")], &theirs, &ours, &ours).await;
+    let refused = post(&transport(&bench)).await.unwrap_err();
+    assert_eq!(refused.class().code(), 4, "{refused}");
+    assert!(bench.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn certificate_that_the_exchange_refuses_is_a_refusal() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let turns = (0..3).map(|_| answer("200 OK", "", "{}")).collect();
+    let bench = bench(turns, &ours, &ours, &theirs).await;
+    let refused = post(&transport(&bench)).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("certificate-refused"), "{refused}");
+    assert_eq!(refused.class().code(), 3);
+}
+
+#[tokio::test]
+async fn silence_where_the_exchange_should_be_is_its_own_class() {
+    let (transport, bench) = served(Vec::new()).await;
+    drop(bench);
+    // The listener is gone with the script, so nobody answers.
+    assert_eq!(post(&transport).await.unwrap_err().class().code(), 5);
+}
+
+#[test]
+fn address_must_be_https_and_nothing_more() {
+    let profile = |server: &str| Profile {
+        name: "x".into(),
+        server: server.into(),
+        server_ca: Vec::new(),
+        certificate: "x".into(),
+        private_key: "x".into(),
+        identities: Vec::new(),
+        member: None,
+        zone: None,
+    };
+    for server in ["http://exchange.example", "exchange.example", "https://exchange.example/v1", ""] {
+        assert_eq!(Transport::new(&profile(server), Ambient::system()).unwrap_err().class().code(), 2, "{server}");
+    }
+}

@@ -1,0 +1,260 @@
+//! One request for every operation, and more where an operation decides by what it names.
+//!
+//! Each has the right shape and fails a rule or the check of a statement once authorization has let it through, or changes
+//! nothing when it succeeds; so everybody can ask everything of the same world.
+
+use super::setting::Ids;
+use crate::harness::{exchange::fresh_key, world::Raw};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::domain::id::Sha256;
+use jiff::Timestamp;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+/// A request that anybody can make.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    /// As the description of the API has it.
+    pub(super) template: &'static str,
+    /// What it names, where that matters.
+    note: &'static str,
+    places: Vec<(&'static str, String)>,
+    query: String,
+    body: Option<Value>,
+    if_match: bool,
+    key: Option<&'static str>,
+}
+
+impl Ask {
+    /// Its name in the table.
+    pub(super) fn name(&self) -> String {
+        let note = if self.note.is_empty() { String::new() } else { format!(" [{}]", self.note) };
+        format!("{} {}{note}", self.method, self.template)
+    }
+
+    /// What the table is sorted by.
+    pub(super) fn order(&self) -> (&'static str, String, &'static str) {
+        (self.template, self.method.to_string(), self.note)
+    }
+
+    /// Its address, with every place filled.
+    pub(super) fn path(&self) -> String {
+        let mut path = self.template.to_owned();
+        for (place, value) in &self.places {
+            path = path.replace(&format!("{{{place}}}"), value);
+        }
+        assert!(!path.contains('{'), "`{path}` has a place that nothing fills");
+        path + &self.query
+    }
+
+    /// Whether both ask for the same of the same thing.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.path() == other.path() && self.body == other.body
+    }
+
+    pub(super) fn of(&self, caller: &Raw) -> RequestBuilder {
+        let mut request = caller.request(self.method.clone(), &self.path());
+        if self.method != Method::GET {
+            request = request.header("Idempotency-Key", self.key.map_or_else(fresh_key, ToOwned::to_owned));
+        }
+        if self.if_match {
+            request = request.header("If-Match", "\"another\"");
+        }
+        match &self.body {
+            Some(body) => request.json(body),
+            None if self.is_upload() => {
+                let bytes = b"age-encryption.org/v1\nnever looked at";
+                let digest = BASE64_STANDARD.encode(Sha256::of(bytes).as_bytes());
+                request
+                    .header("Content-Type", "application/vnd.age")
+                    .header("Entente-Media-Type", "application/pdf")
+                    .header("Repr-Digest", format!("sha-256=:{digest}:"))
+                    .body(bytes.as_slice())
+            }
+            None => request,
+        }
+    }
+
+    fn is_upload(&self) -> bool {
+        self.method == Method::PUT && self.template.ends_with("/documents/{slot}")
+    }
+
+    fn note(mut self, note: &'static str) -> Self {
+        self.note = note;
+        self
+    }
+
+    fn at(mut self, place: &'static str, value: impl ToString) -> Self {
+        self.places.retain(|(other, _)| *other != place);
+        self.places.push((place, value.to_string()));
+        self
+    }
+
+    fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.query = format!("?{name}={}", value.to_string());
+        self
+    }
+
+    fn json(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Names a state that is not the present one.
+    fn stale(mut self) -> Self {
+        self.if_match = true;
+        self
+    }
+
+    /// Under a key that the caller used before for something else, so that it is refused after authorization.
+    fn under(mut self, key: &'static str) -> Self {
+        self.key = Some(key);
+        self
+    }
+}
+
+/// The key that every officer spends before the matrix is asked.
+pub(super) const SPENT: &str = "spent-before";
+
+/// Every request, sorted.
+pub(super) fn all(ids: &Ids) -> Vec<Ask> {
+    let ask = |method: Method, template: &'static str| {
+        let places = vec![
+            ("partner", "ISR".to_owned()),
+            ("program", ids.program.to_string()),
+            ("call", ids.call.to_string()),
+            ("proposal", ids.open.to_string()),
+            ("slot", "work-plan".to_owned()),
+            ("review", ids.review.to_string()),
+        ];
+        let (note, query) = ("", String::new());
+        Ask { method, template, note, places, query, body: None, if_match: false, key: None }
+    };
+    let get = |template| ask(Method::GET, template);
+    let put = |template| ask(Method::PUT, template);
+    let post = |template| ask(Method::POST, template);
+    let delete = |template| ask(Method::DELETE, template);
+    let reason = || json!({ "reason": "" });
+    let publication = || json!({ "publication": "no statement" });
+    let vault = || json!({ "statement": "no statement", "keys": [] });
+    let sealed = || json!({ "statement": "no statement", "ciphertext": "" });
+    let long_ago = Timestamp::UNIX_EPOCH;
+    let mut asks = vec![
+        get("/openapi.json"),
+        get("/v1/me"),
+        get("/v1/partners"),
+        get("/v1/partners/{partner}"),
+        get("/v1/members"),
+        get("/v1/members/{member}").at("member", "ISR:avi"),
+        put("/v1/members/{member}/key-card")
+            .note("of USA")
+            .at("member", "USA:mia")
+            .json(json!({ "key_card": ids.published_card })),
+        put("/v1/members/{member}/key-card")
+            .note("of ISR")
+            .at("member", "ISR:avi")
+            .json(json!({ "key_card": ids.published_card })),
+        get("/v1/programs"),
+        post("/v1/programs").json(json!({ "name": "", "lead": "USA", "partners": ["USA"] })),
+        get("/v1/programs/{program}"),
+        get("/v1/calls"),
+        get("/v1/calls").note("of a program").query("program", ids.program),
+        post("/v1/calls").json(json!({ "program": ids.program, "text": empty_text() })),
+        get("/v1/calls/{call}"),
+        put("/v1/calls/{call}").stale().json(json!({ "text": empty_text() })),
+        post("/v1/calls/{call}/publish").stale().json(publication()),
+        post("/v1/calls/{call}/amend").stale().json(publication()),
+        post("/v1/calls/{call}/extend").json(json!({ "until": long_ago, "reason": "" })),
+        post("/v1/calls/{call}/extend")
+            .note("a proposal")
+            .json(json!({ "until": long_ago, "reason": "", "proposal": ids.open })),
+        post("/v1/calls/{call}/cancel").json(reason()),
+        get("/v1/calls/{call}/roles"),
+        // A party of the proposal that nobody has a conflict with.
+        put("/v1/calls/{call}/roles/{member}")
+            .note("grant")
+            .at("member", "USA:kate")
+            .json(json!({ "roles": ["reviewer"] })),
+        put("/v1/calls/{call}/roles/{member}").note("revoke").at("member", "KOR:jiwoo").json(json!({ "roles": [] })),
+        get("/v1/calls/{call}/progress"),
+        get("/v1/calls/{call}/vault"),
+        post("/v1/calls/{call}/assignments").json(json!({ "assignments": [] })),
+        get("/v1/proposals"),
+        get("/v1/proposals").note("of a call").query("call", ids.call),
+        post("/v1/proposals").json(json!({ "id": ids.open, "call": ids.call, "parties": {}, "vaults": [] })),
+        get("/v1/proposals/{proposal}"),
+        // A decided one cannot be withdrawn any more.
+        post("/v1/proposals/{proposal}/withdraw").at("proposal", ids.decided),
+        post("/v1/proposals/{proposal}/reinstate"),
+        put("/v1/proposals/{proposal}/members/{member}")
+            .note("of ISR")
+            .at("member", "ISR:avi")
+            .json(json!({ "keys": {} })),
+        put("/v1/proposals/{proposal}/members/{member}")
+            .note("of USA")
+            .at("member", "USA:bob")
+            .json(json!({ "keys": {} })),
+        delete("/v1/proposals/{proposal}/members/{member}").note("of ISR").at("member", "ISR:avi"),
+        delete("/v1/proposals/{proposal}/members/{member}").note("of USA").at("member", "USA:bob"),
+        get("/v1/proposals/{proposal}/vaults"),
+        post("/v1/proposals/{proposal}/vaults/staff").json(vault()),
+        post("/v1/proposals/{proposal}/vaults/deliberation").json(vault()),
+        get("/v1/proposals/{proposal}/missing-keys"),
+        get("/v1/proposals/{proposal}/documents"),
+        put("/v1/proposals/{proposal}/documents/{slot}"),
+        delete("/v1/proposals/{proposal}/documents/{slot}"),
+        get("/v1/proposals/{proposal}/manifests"),
+        post("/v1/proposals/{proposal}/manifests").json(json!({ "manifest": "no statement" })),
+        put("/v1/proposals/{proposal}/declaration").note("conflict").json(json!({ "conflict": true })),
+        put("/v1/proposals/{proposal}/declaration")
+            .note("no conflict")
+            .json(json!({ "conflict": false, "ground": "employment" })),
+        post("/v1/proposals/{proposal}/declarations/{member}/lift").at("member", "ISR:yael").json(reason()),
+        get("/v1/proposals/{proposal}/assignments"),
+        delete("/v1/proposals/{proposal}/assignments/{member}").at("member", "ISR:gal"),
+        get("/v1/proposals/{proposal}/reviews"),
+        post("/v1/proposals/{proposal}/reviews").json(sealed()),
+        get("/v1/reviews/{review}"),
+        post("/v1/reviews/{review}/reopen").json(reason()),
+        get("/v1/proposals/{proposal}/decision").note("open"),
+        get("/v1/proposals/{proposal}/decision").note("final").at("proposal", ids.decided),
+        put("/v1/proposals/{proposal}/decision").json(json!({ "decision": "no statement" })),
+        delete("/v1/proposals/{proposal}/decision").stale(),
+        get("/v1/proposals/{proposal}/letters").at("proposal", ids.decided),
+        post("/v1/proposals/{proposal}/letters").json(sealed()),
+        get("/v1/proposals/{proposal}/letters/{letter}").at("proposal", ids.decided).at("letter", ids.letter),
+        delete("/v1/proposals/{proposal}/letters/{letter}")
+            .at("proposal", ids.decided)
+            .at("letter", ids.letter)
+            .under(SPENT),
+        get("/v1/entries"),
+    ];
+    let documents =
+        [("for the panel", ids.panel_document), ("of ISR", ids.israel_restricted), ("of USA", ids.us_restricted)];
+    for (note, document) in documents {
+        asks.push(get("/v1/proposals/{proposal}/ciphertexts/{document}").note(note).at("document", document));
+    }
+    let vaults = [
+        ("call", ids.call_vault),
+        ("panel", ids.panel),
+        ("staff of ISR", ids.israel_staff),
+        ("parties", ids.parties),
+        ("deliberation", ids.deliberation),
+    ];
+    for (note, vault) in vaults {
+        asks.push(post("/v1/vaults/{vault}/keys").note(note).at("vault", vault).json(json!({ "keys": [] })));
+    }
+    asks.sort_by_key(Ask::order);
+    asks
+}
+
+/// A call's text of the right shape that holds nothing together.
+fn empty_text() -> Value {
+    let then = Timestamp::UNIX_EPOCH;
+    json!({
+        "title": "", "text": "", "criteria": [], "slots": [], "eligible": [], "funders": [],
+        "parties": { "at_least": 1, "at_most": 1 },
+        "schedule": { "opens_at": then, "deadline_at": then, "grace_seconds": 0, "reviews_due_at": then },
+    })
+}

@@ -1,0 +1,393 @@
+//! The world that the matrix is asked of: one call of Israel and the United States under review, with everybody who can be
+//! somebody in it, and every kind of certificate that can be shown.
+
+use crate::harness::world::{Raw, Store, TestWorld};
+use entente::{
+    cli::{
+        demo::world::{Cast, Nation},
+        dev_pki::{Authority, Credential, DevPki, Leaf, PartnerSpec, Spec},
+    },
+    client::{
+        NoProgress,
+        proposals::{NewProposal, Summary},
+        reviews::ReviewBody,
+    },
+    domain::{
+        ambient::{Clock, SystemClock, SystemRng},
+        decision::Outcome,
+        id::{CallId, DocumentId, MemberId, ProgramId, ProposalId, ReviewId, VaultId},
+        member::{CallRole, ConflictGround, PartnerRole},
+        vault::VaultKind,
+    },
+    wire::{
+        call::CallText,
+        directory::CreateProgram,
+        review::{Assign, Pair},
+    },
+};
+use jiff::SignedDuration;
+use serde_json::json;
+use std::sync::Arc;
+
+const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
+
+/// Everybody works somewhere else, for colleagues of a party member are in conflict.
+const fn cast(member: &'static str) -> Cast {
+    Cast { member, name: "Somebody", organisation: member, roles: &[] }
+}
+
+const fn officer(member: &'static str) -> Cast {
+    Cast { roles: OFFICER, ..cast(member) }
+}
+
+/// The authorities of Israel and Korea bear the same name.
+const SHARED_NAME: (&str, &str) = ("National Research Root CA", "Ministry of Science");
+
+const NATIONS: &[Nation] = &[
+    Nation {
+        code: "USA",
+        name: "United States",
+        zone: "America/New_York",
+        authority: ("US Research Root CA", "Office of Cooperative Programs"),
+        cast: &[
+            officer("USA:dana"),
+            officer("USA:olivia"),
+            officer("USA:omar"),
+            cast("USA:bob"),
+            cast("USA:kate"),
+            cast("USA:carol"),
+            cast("USA:rhea"),
+            cast("USA:frank"),
+            cast("USA:fern"),
+            cast("USA:oscar"),
+            cast("USA:mia"),
+        ],
+    },
+    Nation {
+        code: "ISR",
+        name: "Israel",
+        zone: "Asia/Jerusalem",
+        authority: SHARED_NAME,
+        cast: &[
+            officer("ISR:noa"),
+            cast("ISR:avi"),
+            cast("ISR:gal"),
+            cast("ISR:tal"),
+            cast("ISR:maya"),
+            cast("ISR:yael"),
+            cast("ISR:eitan"),
+            cast("ISR:lior"),
+        ],
+    },
+    Nation {
+        code: "KOR",
+        name: "Republic of Korea",
+        zone: "Asia/Seoul",
+        authority: SHARED_NAME,
+        cast: &[cast("KOR:jiwoo")],
+    },
+];
+
+/// Who bears which role in the call.
+const PANEL: &[(&str, CallRole)] = &[
+    ("USA:olivia", CallRole::Officer),
+    ("USA:omar", CallRole::Officer),
+    ("ISR:noa", CallRole::Officer),
+    ("USA:carol", CallRole::Reviewer),
+    ("USA:rhea", CallRole::Reviewer),
+    ("ISR:tal", CallRole::Reviewer),
+    ("ISR:maya", CallRole::Reviewer),
+    ("ISR:yael", CallRole::Reviewer),
+    ("USA:frank", CallRole::Decider),
+    ("USA:fern", CallRole::Decider),
+    ("ISR:eitan", CallRole::Decider),
+    ("USA:oscar", CallRole::Observer),
+];
+
+/// What the requests name.
+#[derive(Debug, Clone)]
+pub(super) struct Ids {
+    pub(super) program: ProgramId,
+    pub(super) call: CallId,
+    pub(super) call_vault: VaultId,
+    /// Under review, its decision signed by one funder of two.
+    pub(super) open: ProposalId,
+    /// Decided by both funders, with a letter; the same parties and panel.
+    pub(super) decided: ProposalId,
+    pub(super) panel_document: DocumentId,
+    pub(super) israel_restricted: DocumentId,
+    pub(super) us_restricted: DocumentId,
+    pub(super) panel: VaultId,
+    pub(super) israel_staff: VaultId,
+    pub(super) parties: VaultId,
+    pub(super) deliberation: VaultId,
+    pub(super) review: ReviewId,
+    pub(super) letter: DocumentId,
+    /// The published key card of a member of the United States.
+    pub(super) published_card: String,
+}
+
+impl Ids {
+    /// Names of things that do not exist.
+    pub(super) fn made_up() -> Self {
+        let (clock, rng) = (&SystemClock, &SystemRng);
+        let (proposal, document) = (|| ProposalId::new(clock, rng), || DocumentId::new(clock, rng));
+        let vault = || VaultId::new(clock, rng);
+        Self {
+            program: ProgramId::new(clock, rng),
+            call: CallId::new(clock, rng),
+            call_vault: vault(),
+            open: proposal(),
+            decided: proposal(),
+            panel_document: document(),
+            israel_restricted: document(),
+            us_restricted: document(),
+            panel: vault(),
+            israel_staff: vault(),
+            parties: vault(),
+            deliberation: vault(),
+            review: ReviewId::new(clock, rng),
+            letter: document(),
+            published_card: String::new(),
+        }
+    }
+
+    /// The same but for everything that hangs on a proposal, which does not exist.
+    pub(super) fn without_proposals(&self) -> Self {
+        let Self { program, call, call_vault, published_card, .. } = self.clone();
+        Self { program, call, call_vault, published_card, ..Self::made_up() }
+    }
+
+    /// The same but for the program and the call, which do not exist.
+    pub(super) fn without_calls(&self) -> Self {
+        let Self { program, call, call_vault, .. } = Self::made_up();
+        Self { program, call, call_vault, ..self.clone() }
+    }
+}
+
+/// The world and what is in it.
+pub(super) struct Setting {
+    pub(super) world: TestWorld,
+    pub(super) ids: Ids,
+    /// A proposal that nobody has a conflict with.
+    pub(super) neutral: ProposalId,
+}
+
+impl Setting {
+    pub(super) async fn build() -> Self {
+        let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+        let start = world.clock.now();
+        let day = |days: i64| start + SignedDuration::from_hours(24 * days);
+        let dana = world.client("USA:dana");
+        let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
+        let program = CreateProgram { name: "Joint research".into(), lead: "USA".parse().unwrap(), partners };
+        let program = dana.api().create_program(&program).await.unwrap().id;
+        let text = text(&json!({
+            "opens_at": start, "deadline_at": day(60), "grace_seconds": 86_400, "reviews_due_at": day(100),
+        }));
+        let draft = dana.draft_call(program, &text).await.unwrap();
+        let call = dana.publish_call(draft.id).await.unwrap().id;
+        for (member, role) in PANEL {
+            dana.grant_roles(call, &id(member), &[*role].into()).await.unwrap();
+        }
+
+        world.clock.set(day(40));
+        let open = hand_in(&world, call, ["ISR:avi", "USA:bob"]).await;
+        let decided = hand_in(&world, call, ["ISR:avi", "USA:bob"]).await;
+        let neutral = hand_in(&world, call, ["ISR:gal", "USA:kate"]).await;
+
+        world.clock.set(day(63));
+        let pairs = [open, decided].into_iter().flat_map(|proposal| {
+            ["USA:carol", "ISR:tal", "ISR:maya", "ISR:yael"].map(|reviewer| Pair { proposal, reviewer: id(reviewer) })
+        });
+        let one_more = Pair { proposal: neutral, reviewer: id("USA:rhea") };
+        let assign = Assign { assignments: pairs.chain([one_more]).collect(), dry_run: false };
+        dana.api().assign(call, &assign).await.unwrap();
+        for proposal in [open, decided] {
+            for member in ["USA:olivia", "ISR:yael"] {
+                world.client(member).declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+            }
+            for member in ["USA:dana", "ISR:noa", "USA:carol", "ISR:tal", "USA:frank", "ISR:eitan"] {
+                world.client(member).declare(proposal, None).await.unwrap();
+            }
+        }
+        dana.declare(neutral, None).await.unwrap();
+        let prepared = dana.prepare_panel(call).await.unwrap();
+        assert!(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "{prepared:?}");
+
+        world.clock.set(day(80));
+        let review = world.client("ISR:tal").submit_review(open, &assessment()).await.unwrap().id;
+        world.client("ISR:eitan").sign_decision(open, Outcome::Fund).await.unwrap();
+        for decider in ["ISR:eitan", "USA:frank"] {
+            world.client(decider).sign_decision(decided, Outcome::Fund).await.unwrap();
+        }
+        let letter = dana.send_letter(decided, "It is funded.").await.unwrap().id;
+        world.client("ISR:registrar").revoke_key_card(&id("ISR:lior"), false).await.unwrap();
+
+        let documents = dana.api().documents(open).await.unwrap();
+        let document = |slot: &str, party: Option<&str>| {
+            let found = documents.iter().find(|document| {
+                document.slot.as_str() == slot && document.party.as_ref().map(|party| party.as_str()) == party
+            });
+            found.unwrap().id
+        };
+        let vaults = dana.api().vaults(open).await.unwrap();
+        let vault = |kind: VaultKind, party: Option<&str>| {
+            let found = vaults
+                .iter()
+                .find(|vault| vault.kind == kind && vault.party.as_ref().map(|party| party.as_str()) == party);
+            found.unwrap().id
+        };
+        let ids = Ids {
+            program,
+            call,
+            call_vault: dana.api().call_vault(call).await.unwrap().id,
+            open,
+            decided,
+            panel_document: document("work-plan", None),
+            israel_restricted: document("shareholders", Some("ISR")),
+            us_restricted: document("shareholders", Some("USA")),
+            panel: vault(VaultKind::Panel, None),
+            israel_staff: vault(VaultKind::Staff, Some("ISR")),
+            parties: vault(VaultKind::Parties, None),
+            deliberation: vault(VaultKind::Deliberation, None),
+            review,
+            letter,
+            published_card: dana.api().member(&id("USA:mia")).await.unwrap().key_card,
+        };
+        Self { world, ids, neutral }
+    }
+
+    /// The raw connection of a member.
+    pub(super) fn member(&self, member: &str) -> Raw {
+        self.world.raw(Some(self.world.credential(member)))
+    }
+
+    /// Everybody in the upper half of the matrix, with what they show: nobody of them is a member to the exchange.
+    pub(super) async fn strangers(&self) -> Vec<(&'static str, Option<Credential>)> {
+        let (world, rng) = (&self.world, &SystemRng);
+        let partner = |code: &str| &world.pki.partners[&code.parse().unwrap()].authority;
+        let (israel, korea, host) = (partner("ISR"), partner("KOR"), partner("USA"));
+        let avi = id("ISR:avi");
+        let genuine = |authority: &Authority, leaf: &Leaf| authority.issue(leaf, rng).unwrap();
+        let foreign = |name: (&str, &str)| {
+            let now = world.clock.now();
+            let partner = PartnerSpec::new("ISR", "Israel", "Asia/Jerusalem", name, "registrar", &["avi"]).unwrap();
+            let day = SignedDuration::from_hours(24);
+            let (valid_from, valid_until) = (now - day, now + day);
+            let spec =
+                Spec { valid_from, valid_until, server_names: vec!["localhost".into()], partners: vec![partner] };
+            let pki = DevPki::generate(&spec, rng).unwrap();
+            pki.partners[&"ISR".parse().unwrap()].members[&avi].clone()
+        };
+        let revoked = genuine(israel, &israel.member(&avi));
+        self.revoke(israel, &revoked).await;
+        vec![
+            ("none", None),
+            ("unknown-ca", Some(foreign(("Elsewhere Root CA", "Elsewhere")))),
+            ("forged-ca", Some(foreign(SHARED_NAME))),
+            ("namesake-ca", Some(genuine(korea, &korea.member(&avi)))),
+            ("wrong-partner", Some(genuine(host, &host.member(&avi)))),
+            ("revoked", Some(revoked)),
+            ("expired", Some(israel.expired(&avi, world.clock.now(), rng).unwrap())),
+            ("unnamed", Some(genuine(korea, &Leaf { uri: None, ..korea.member(&avi) }))),
+            ("no-card", Some(genuine(israel, &israel.member(&id("ISR:nobody"))))),
+            ("revoked-card", Some(world.credential("ISR:lior").clone())),
+        ]
+    }
+
+    /// Everybody in the lower half: column and member.
+    pub(super) fn members(&self) -> Vec<(&'static str, Raw)> {
+        MEMBERS.iter().map(|(column, member)| (*column, self.member(member))).collect()
+    }
+
+    /// Publishes a revocation list that names the certificate, and sees that it is in force.
+    async fn revoke(&self, authority: &Authority, credential: &Credential) {
+        let list = authority.crl(&[credential], 2).unwrap();
+        std::fs::write(self.world.plan.dir.join("crls/ISR.pem"), list).unwrap();
+        assert!(self.world.server.tls.reload().await.is_ok());
+    }
+}
+
+/// Columns of the lower half.
+pub(super) const MEMBERS: &[(&str, &str)] = &[
+    ("outsider", "KOR:jiwoo"),
+    ("member", "USA:mia"),
+    ("registrar", "USA:registrar"),
+    ("submitter", "ISR:avi"),
+    ("counterpart", "USA:bob"),
+    ("assigned", "USA:carol"),
+    ("reviewed", "ISR:tal"),
+    ("undeclared", "ISR:maya"),
+    ("unassigned", "USA:rhea"),
+    ("conflicted", "ISR:yael"),
+    ("officer", "USA:dana"),
+    ("partner-off.", "ISR:noa"),
+    ("undecl.-off.", "USA:omar"),
+    ("conflict-off.", "USA:olivia"),
+    ("decider", "USA:frank"),
+    ("undecl.-dec.", "USA:fern"),
+    ("observer", "USA:oscar"),
+];
+
+pub(super) fn id(member: &str) -> MemberId {
+    member.parse().unwrap()
+}
+
+/// Hands in a joint proposal with a restricted slot of each party.
+async fn hand_in(world: &TestWorld, call: CallId, members: [&str; 2]) -> ProposalId {
+    let lead = world.client(members[0]);
+    let parties = members.iter().map(|member| (id(member).partner().clone(), [id(member)].into())).collect();
+    let new = NewProposal { call, topic: Some("energy".parse().unwrap()), parties };
+    let proposal = lead.create_proposal(&new).await.unwrap().id;
+    let summary =
+        Summary { title: "Title".into(), abstract_text: "Abstract".into(), team: Vec::new(), budget: Vec::new() };
+    lead.put_summary(proposal, &summary, Arc::new(NoProgress)).await.unwrap();
+    let pdf = world.file("document.pdf", b"%PDF-1.7\nSmall.\n%%EOF\n");
+    let put = async |member: &str, slot: &str| {
+        let (client, slot) = (world.client(member), slot.parse().unwrap());
+        client.put_document(proposal, &slot, &pdf, None, Arc::new(NoProgress)).await.unwrap();
+    };
+    put(members[0], "work-plan").await;
+    for member in members {
+        put(member, "shareholders").await;
+    }
+    for member in members {
+        let client = world.client(member);
+        let plan = client.plan_signature(proposal).await.unwrap();
+        client.sign(&plan).await.unwrap();
+    }
+    assert_eq!(lead.api().proposal(proposal).await.unwrap().version, Some(1));
+    proposal
+}
+
+fn text(schedule: &serde_json::Value) -> CallText {
+    let slot = |name: &str, audience: &str| {
+        json!({
+            "name": name, "title": name, "required": true, "media_types": ["application/pdf"], "max_bytes": 1 << 20,
+            "audience": audience,
+        })
+    };
+    let text = json!({
+        "title": "Joint industrial research",
+        "text": "One company from each nation.",
+        "topics": ["energy"],
+        "criteria": [{ "name": "excellence", "title": "Excellence", "max": 5.0, "step": 0.5 }],
+        "slots": [slot("work-plan", "panel"), slot("shareholders", "staff")],
+        "eligible": ["ISR", "USA"],
+        "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
+        "funders": ["ISR", "USA"],
+        "schedule": schedule,
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+fn assessment() -> ReviewBody {
+    let excellence: entente::domain::id::Slug = "excellence".parse().unwrap();
+    ReviewBody {
+        scores: [(excellence.clone(), 4.0)].into(),
+        comments: [(excellence, "Sound.".to_owned())].into(),
+        overall: "Good.".to_owned(),
+        recommendation: None,
+    }
+}

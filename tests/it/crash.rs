@@ -1,0 +1,366 @@
+//! Whatever the instant at which the server is killed: what was acknowledged is there, what was asked again is done once, and
+//! nothing is half done.
+//!
+//! `ENTENTE_CRASH_SEED` repeats a run's choices, `ENTENTE_CRASH_ROUNDS` sets how often the server is killed (50). Only the
+//! server dies, by SIGKILL: the machine, its disk cache and PostgreSQL live on.
+
+use crate::harness::{
+    postgres::Database,
+    process::{Server, Site},
+    process_acts::{Done, Drafts, Effect, Lane, Numbers, Proposals, Request, Roles, Stage, send},
+    process_records::{Kinds, Records},
+};
+use entente::{
+    cli::demo::world::{Cast, Nation},
+    domain::{
+        ambient::{Clock, Rng, SystemClock, SystemRng},
+        member::PartnerRole,
+    },
+    wire::{call::CallText, directory::CreateProgram},
+};
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use serde_json::json;
+use std::{
+    env, fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const ROUNDS: u64 = 50;
+
+/// Earlier acts that are asked for again after each round.
+const SAMPLED: u64 = 8;
+
+const fn cast(member: &'static str, organisation: &'static str, roles: &'static [PartnerRole]) -> Cast {
+    Cast { member, name: member, organisation, roles }
+}
+
+const NATIONS: &[Nation] = &[
+    Nation {
+        code: "USA",
+        name: "United States",
+        zone: "America/New_York",
+        authority: ("US Research Root CA", "Office of Cooperative Programs"),
+        cast: &[
+            cast("USA:dana", "Office", &[PartnerRole::ProgramOfficer]),
+            cast("USA:bob", "Ridge", &[]),
+            cast("USA:kate", "Plains", &[]),
+            cast("USA:carol", "Chesapeake", &[]),
+        ],
+    },
+    Nation {
+        code: "ISR",
+        name: "Israel",
+        zone: "Asia/Jerusalem",
+        authority: ("Israel Innovation Root CA", "Directorate"),
+        cast: &[
+            cast("ISR:avi", "Kinneret", &[]),
+            cast("ISR:gal", "Negev", &[]),
+            cast("ISR:yael", "Carmel", &[]),
+            cast("ISR:maya", "Galilee", &[]),
+        ],
+    },
+];
+
+#[tokio::test]
+async fn killed_server_on_sqlite_keeps_what_it_acknowledged_and_does_nothing_twice() {
+    kill_again_and_again("SQLite", None).await;
+}
+
+#[tokio::test]
+async fn killed_server_on_postgresql_keeps_what_it_acknowledged_and_does_nothing_twice() {
+    let Some(database) = Database::fresh().await else { return };
+    kill_again_and_again("PostgreSQL", Some(database.url())).await;
+}
+
+/// A lane and what it has done.
+struct Worker {
+    lane: Lane,
+    numbers: Numbers,
+    done: Vec<Done>,
+    /// How many of them were done before this round.
+    earlier: usize,
+    /// The act whose answer was lost.
+    lost: Option<(Request, Effect)>,
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+struct Figures {
+    acknowledged: u64,
+    lost: u64,
+    /// Lost answers to what had been done.
+    lost_but_done: u64,
+    leftovers: u64,
+    starts: Vec<Duration>,
+}
+
+async fn kill_again_and_again(engine: &str, database_url: Option<String>) {
+    let began = Instant::now();
+    let seed = number("ENTENTE_CRASH_SEED").unwrap_or_else(fresh_seed);
+    let rounds = number("ENTENTE_CRASH_ROUNDS").unwrap_or(ROUNDS);
+    println!("{engine}: {rounds} rounds, ENTENTE_CRASH_SEED={seed}");
+    let mut numbers = Numbers::new(seed);
+    let site = Site::new(database_url);
+    let stage = Arc::new(set_up(&site).await);
+    let wal = site.path("entente.db-wal");
+    let lanes = [
+        Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
+        Lane::Proposals(Proposals::new(["USA:kate", "ISR:gal"])),
+        Lane::Proposals(Proposals::new(["USA:bob", "ISR:avi"])),
+        Lane::Roles(Roles::default()),
+        Lane::Drafts(Drafts::default()),
+    ];
+    let mut workers: Vec<Worker> = lanes
+        .into_iter()
+        .map(|lane| Worker { lane, numbers: Numbers::new(numbers.next()), done: Vec::new(), earlier: 0, lost: None })
+        .collect();
+    let mut server = site.serve().await;
+    let mut records = Records::open(&site).await;
+    let (mut told, answers) = (records.kinds().await, records.answers().await);
+    let mut figures = Figures::default();
+    for round in 1..=rounds {
+        let death = Arc::new(Death::new(server, &mut numbers, wal.exists().then_some(&wal)));
+        let work = join_all(workers.iter_mut().map(|worker| worker.work(&stage, &death)));
+        let (learnt, ()) = tokio::join!(work, death.come());
+        for kinds in learnt {
+            add(&mut told, kinds);
+        }
+        Death::buried(death).await;
+        server = site.serve().await;
+        figures.starts.push(server.started_in);
+        let base = server.base();
+        for worker in &mut workers {
+            worker.recover(&stage, &base, &mut told, &mut figures).await;
+        }
+        let all: Vec<&Done> = workers.iter().flat_map(|worker| &worker.done[..worker.earlier]).collect();
+        for _ in 0..SAMPLED.min(all.len() as u64) {
+            let at = usize::try_from(numbers.below(all.len() as u64)).unwrap();
+            ask_again(&stage, &base, all[at]).await;
+        }
+        let is_last = round == rounds;
+        for worker in &mut workers {
+            worker.lane.check(&stage, &base, is_last).await;
+            worker.earlier = worker.done.len();
+        }
+        figures.leftovers = records.check().await;
+        let count: usize = workers.iter().map(|worker| worker.done.len()).sum();
+        assert_eq!(records.answers().await - answers, i64::try_from(count).unwrap(), "kept answers, round {round}");
+        assert_eq!(acts(records.kinds().await), acts(told.clone()), "entries of the log, round {round}");
+    }
+    let mut again = 0;
+    for worker in &workers {
+        for done in &worker.done {
+            ask_again(&stage, &server.base(), done).await;
+            again += 1;
+        }
+    }
+    figures.acknowledged = again - figures.lost;
+    assert_eq!(acts(records.kinds().await), acts(told), "asking again did something");
+    assert!(server.stop().await.success());
+    assert!(figures.lost > 0, "no answer was ever lost: the server was killed while it had nothing to do");
+    figures.starts.sort();
+    println!(
+        "{engine}: killed {rounds} times in {:.1?}: {} acts acknowledged, {} answers lost ({} of them to acts that were \
+         done), {again} asked again, {} leftover files; ready again in {:.0?} (median), {:.0?} (longest)",
+        began.elapsed(),
+        figures.acknowledged,
+        figures.lost,
+        figures.lost_but_done,
+        figures.leftovers,
+        figures.starts[figures.starts.len() / 2],
+        figures.starts[figures.starts.len() - 1],
+    );
+}
+
+impl Worker {
+    /// Acts until the server is dead; the entries that the acts left.
+    async fn work(&mut self, stage: &Stage, death: &Arc<Death>) -> Kinds {
+        let mut told = Kinds::new();
+        while !death.has_come() {
+            let (request, effect) = self.lane.next(stage, &mut self.numbers);
+            let progress = {
+                let death = Arc::clone(death);
+                move || death.step()
+            };
+            match send(stage, &death.base, &request, &progress).await {
+                Ok((answer, _)) => {
+                    assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
+                    self.lane.learn(effect, &answer, &mut told);
+                    self.done.push(Done { request, answer });
+                }
+                Err(error) => {
+                    assert!(death.has_come(), "a living server gave no answer: {error:?}");
+                    self.lost = Some((request, effect));
+                }
+            }
+        }
+        told
+    }
+
+    /// Sends again what was lost, and then everything of this round.
+    async fn recover(&mut self, stage: &Stage, base: &str, told: &mut Kinds, figures: &mut Figures) {
+        if let Some((request, effect)) = self.lost.take() {
+            let (answer, is_repeated) = send(stage, base, &request, &|| ()).await.unwrap();
+            assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
+            self.lane.learn(effect, &answer, told);
+            self.done.push(Done { request, answer });
+            figures.lost += 1;
+            figures.lost_but_done += u64::from(is_repeated);
+        }
+        for done in &self.done[self.earlier..] {
+            ask_again(stage, base, done).await;
+        }
+    }
+}
+
+/// The same request under the same key: the same answer, said to be a repeated one.
+async fn ask_again(stage: &Stage, base: &str, done: &Done) {
+    let (answer, is_repeated) = send(stage, base, &done.request, &|| ()).await.unwrap();
+    let what = format!("{} {} under {}", done.request.method, done.request.path, done.request.key);
+    assert!(is_repeated, "{what} was not recognised: {}", answer.text());
+    assert_eq!(answer, done.answer, "{what}");
+}
+
+/// How the server of this round dies.
+struct Death {
+    server: Mutex<Server>,
+    base: String,
+    steps: AtomicU64,
+    /// The step of the members at which it is due.
+    due: u64,
+    /// From then on, how often the members' tasks get their turn before it comes.
+    turns: u64,
+    /// A file whose next change it awaits within those turns.
+    sign: Option<PathBuf>,
+    has_come: AtomicBool,
+}
+
+impl Death {
+    fn new(server: Server, numbers: &mut Numbers, wal: Option<&PathBuf>) -> Self {
+        let due = 1 + numbers.below(70);
+        let (turns, sign) = match numbers.below(3) {
+            // With the step itself: as a request goes out, in the middle of a body or as an answer comes.
+            0 => (0, None),
+            1 => (1 + numbers.below(400), None),
+            // In the middle of a unit of work, where the engine lets us see one.
+            _ => (5000, wal.cloned()),
+        };
+        let turns = if sign.is_none() { turns.min(400) } else { turns };
+        let base = server.base();
+        let (steps, has_come) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { server: Mutex::new(server), base, steps, due, turns, sign, has_come }
+    }
+
+    fn has_come(&self) -> bool {
+        self.has_come.load(Ordering::SeqCst)
+    }
+
+    /// A member has got one step further.
+    fn step(&self) {
+        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due && self.turns == 0 {
+            self.strike();
+        }
+    }
+
+    fn strike(&self) {
+        if !self.has_come.swap(true, Ordering::SeqCst) {
+            self.server.lock().unwrap().child.start_kill().unwrap();
+        }
+    }
+
+    /// Waits for its hour and strikes.
+    async fn come(&self) {
+        while self.steps.load(Ordering::SeqCst) < self.due {
+            tokio::task::yield_now().await;
+        }
+        let look = || self.sign.as_ref().and_then(|file| fs::metadata(file).ok()?.modified().ok());
+        let before = look();
+        for _ in 0..self.turns {
+            if self.sign.is_some() && look() != before {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.strike();
+    }
+
+    /// Waits until nothing of it is left.
+    async fn buried(death: Arc<Self>) {
+        let death = Arc::into_inner(death).expect("nobody acts any more");
+        let ended = death.server.into_inner().unwrap().ended().await;
+        assert!(!ended.success(), "it was to be killed");
+    }
+}
+
+/// What members did; reading leaves entries of its own, which no lane counts.
+fn acts(mut kinds: Kinds) -> Kinds {
+    kinds.retain(|kind, times| *times > 0 && !kind.ends_with(".fetched"));
+    kinds
+}
+
+fn add(told: &mut Kinds, more: Kinds) {
+    for (kind, times) in more {
+        *told.entry(kind).or_default() += times;
+    }
+}
+
+/// Nations, members and a call that stays open; the server that made them is stopped again.
+async fn set_up(site: &Site) -> Stage {
+    let world = site.world(NATIONS).await;
+    let dana = world.client("USA:dana");
+    let program = CreateProgram {
+        name: "Joint research".into(),
+        lead: "USA".parse().unwrap(),
+        partners: ["ISR", "USA"].map(|c| c.parse().unwrap()).into(),
+    };
+    let program = dana.api().create_program(&program).await.unwrap().id;
+    let text = call_text();
+    let call = dana.draft_call(program, &text).await.unwrap();
+    dana.publish_call(call.id).await.unwrap();
+    let publication = dana.call(call.id).await.unwrap().publication.clone();
+    world.stop().await;
+    let members = NATIONS.iter().flat_map(|nation| nation.cast).map(|cast| cast.member);
+    Stage {
+        speakers: members.map(|member| (member, site.speaker(member))).collect(),
+        program,
+        call: call.id,
+        call_text_sha256: publication.text_sha256,
+        call_vault: (publication.vault, publication.recipient),
+        text,
+    }
+}
+
+fn call_text() -> CallText {
+    let now = SystemClock.now();
+    let at = |hours: i64| now.checked_add(SignedDuration::from_hours(hours)).unwrap();
+    let slot = |name: &str, audience: &str| {
+        json!({ "name": name, "title": name, "required": false, "media_types": ["application/pdf"],
+                "max_bytes": 10 << 20, "audience": audience })
+    };
+    serde_json::from_value(json!({
+        "title": "Joint research", "text": "Whatever happens.", "topics": ["energy"],
+        "criteria": [{ "name": "excellence", "title": "Excellence", "max": 5.0, "step": 0.5, "weight": 1 }],
+        "slots": [slot("work-plan", "panel"), slot("shareholders", "staff")],
+        "eligible": ["ISR", "USA"],
+        "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
+        "funders": ["ISR", "USA"],
+        "schedule": { "opens_at": at(-1), "deadline_at": at(24), "grace_seconds": 86_400, "reviews_due_at": at(240) },
+    }))
+    .unwrap()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("`{variable}` is no number")))
+}
+
+fn fresh_seed() -> u64 {
+    let mut bytes = [0; 8];
+    SystemRng.fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
