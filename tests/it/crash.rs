@@ -28,7 +28,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 const ROUNDS: u64 = 50;
@@ -227,6 +227,22 @@ async fn ask_again(stage: &Stage, base: &str, done: &Done) {
     assert_eq!(answer, done.answer, "{what}");
 }
 
+/// At which instant, once the step is due.
+#[derive(Debug)]
+enum Hour {
+    /// With it: as a request goes out, in the middle of a body or as an answer comes.
+    WithTheStep,
+    /// When the members' tasks have had their turn so many times more.
+    Turns(u64),
+    /// When this file changes: in the middle of a unit of work, where the engine lets us see one.
+    Change(PathBuf),
+    /// When the server, by this file, has written so many times more, to whatever it writes to.
+    Writes(PathBuf, u64),
+}
+
+/// The longest wait for a sign that does not come.
+const TURNS: u64 = 20_000;
+
 /// How the server of this round dies.
 struct Death {
     server: Mutex<Server>,
@@ -234,27 +250,23 @@ struct Death {
     steps: AtomicU64,
     /// The step of the members at which it is due.
     due: u64,
-    /// From then on, how often the members' tasks get their turn before it comes.
-    turns: u64,
-    /// A file whose next change it awaits within those turns.
-    sign: Option<PathBuf>,
+    hour: Hour,
     has_come: AtomicBool,
 }
 
 impl Death {
     fn new(server: Server, numbers: &mut Numbers, wal: Option<&PathBuf>) -> Self {
         let due = 1 + numbers.below(70);
-        let (turns, sign) = match numbers.below(3) {
-            // With the step itself: as a request goes out, in the middle of a body or as an answer comes.
-            0 => (0, None),
-            1 => (1 + numbers.below(400), None),
-            // In the middle of a unit of work, where the engine lets us see one.
-            _ => (5000, wal.cloned()),
+        let pid = server.child.id().unwrap();
+        let hour = match (numbers.below(4), wal) {
+            (0, _) => Hour::WithTheStep,
+            (1, _) => Hour::Turns(1 + numbers.below(400)),
+            (2, Some(wal)) => Hour::Change(wal.clone()),
+            _ => Hour::Writes(PathBuf::from(format!("/proc/{pid}/io")), 1 + numbers.below(60)),
         };
-        let turns = if sign.is_none() { turns.min(400) } else { turns };
         let base = server.base();
         let (steps, has_come) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { server: Mutex::new(server), base, steps, due, turns, sign, has_come }
+        Self { server: Mutex::new(server), base, steps, due, hour, has_come }
     }
 
     fn has_come(&self) -> bool {
@@ -263,7 +275,7 @@ impl Death {
 
     /// A member has got one step further.
     fn step(&self) {
-        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due && self.turns == 0 {
+        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due && matches!(self.hour, Hour::WithTheStep) {
             self.strike();
         }
     }
@@ -279,10 +291,15 @@ impl Death {
         while self.steps.load(Ordering::SeqCst) < self.due {
             tokio::task::yield_now().await;
         }
-        let look = || self.sign.as_ref().and_then(|file| fs::metadata(file).ok()?.modified().ok());
-        let before = look();
-        for _ in 0..self.turns {
-            if self.sign.is_some() && look() != before {
+        let before = self.hour.hand();
+        let (turns, end) = match self.hour {
+            Hour::WithTheStep => (0, 0),
+            Hour::Turns(turns) => (turns, u128::MAX),
+            Hour::Change(_) => (TURNS, before + 1),
+            Hour::Writes(_, writes) => (TURNS, before + u128::from(writes)),
+        };
+        for _ in 0..turns {
+            if self.hour.hand() >= end {
                 break;
             }
             tokio::task::yield_now().await;
@@ -295,6 +312,24 @@ impl Death {
         let death = Arc::into_inner(death).expect("nobody acts any more");
         let ended = death.server.into_inner().unwrap().ended().await;
         assert!(!ended.success(), "it was to be killed");
+    }
+}
+
+impl Hour {
+    /// What only goes forward while the server works.
+    fn hand(&self) -> u128 {
+        match self {
+            Self::WithTheStep | Self::Turns(_) => 0,
+            Self::Change(file) => {
+                let changed = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+                changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos())
+            }
+            Self::Writes(file, _) => {
+                let text = fs::read_to_string(file).unwrap_or_default();
+                let calls = text.lines().find_map(|line| line.strip_prefix("syscw: ")?.parse().ok());
+                calls.unwrap_or_default()
+            }
+        }
     }
 }
 

@@ -404,7 +404,8 @@ impl Work {
 
     fn put(&self, who: &'static str, slot: &str, media_type: &str, numbers: &mut Numbers) -> (Request, Effect) {
         // Mostly a few pieces; now and then more than the exchange gathers before it writes.
-        let size = if numbers.below(12) == 0 { 3 << 20 } else { numbers.below(200 << 10) };
+        let is_large = slot != SUMMARY_SLOT && numbers.below(10) == 0;
+        let size = if is_large { 3 << 20 } else { numbers.below(200 << 10) };
         let fill = numbers.next().to_le_bytes();
         let plain: Vec<u8> = fill.iter().copied().cycle().take(usize::try_from(size).unwrap()).collect();
         let (party, vault) = match slot {
