@@ -18,18 +18,20 @@ use entente::{
     },
     wire::{call::CallText, directory::CreateProgram},
 };
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use jiff::SignedDuration;
 use serde_json::json;
 use std::{
     env, fs,
     path::PathBuf,
+    pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, UNIX_EPOCH},
 };
+use tokio_util::sync::CancellationToken;
 
 const ROUNDS: u64 = 50;
 
@@ -182,13 +184,24 @@ impl Worker {
     /// Acts until the server is dead; the entries that the acts left.
     async fn work(&mut self, stage: &Stage, death: &Arc<Death>) -> Kinds {
         let mut told = Kinds::new();
-        while !death.has_come() {
+        while !death.has_come() && !death.deaf.is_cancelled() {
             let (request, effect) = self.lane.next(stage, &mut self.numbers);
             let progress = {
                 let death = Arc::clone(death);
                 move || death.step()
             };
-            match send(stage, &death.base, &request, &progress).await {
+            let answered = {
+                let sending = pin!(send(stage, &death.base, &request, &progress));
+                match select(sending, pin!(death.deaf.cancelled())).await {
+                    Either::Left((answered, _)) => answered.map_err(Some),
+                    Either::Right(((), _unheard)) => {
+                        // The connection stays, so the server goes on; only nobody hears the answer.
+                        death.struck.cancelled().await;
+                        Err(None)
+                    }
+                }
+            };
+            match answered {
                 Ok((answer, _)) => {
                     assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
                     self.lane.learn(effect, &answer, &mut told);
@@ -251,7 +264,11 @@ struct Death {
     /// The step of the members at which it is due.
     due: u64,
     hour: Hour,
-    has_come: AtomicBool,
+    /// Whether the members stop listening when the step is due, so that answers are lost to acts that were done.
+    deafens: bool,
+    is_due: CancellationToken,
+    deaf: CancellationToken,
+    struck: CancellationToken,
 }
 
 impl Death {
@@ -264,32 +281,46 @@ impl Death {
             (2, Some(wal)) => Hour::Change(wal.clone()),
             _ => Hour::Writes(PathBuf::from(format!("/proc/{pid}/io")), 1 + numbers.below(60)),
         };
-        let base = server.base();
-        let (steps, has_come) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { server: Mutex::new(server), base, steps, due, hour, has_come }
+        Self {
+            base: server.base(),
+            server: Mutex::new(server),
+            steps: AtomicU64::new(0),
+            due,
+            deafens: numbers.below(2) == 0 && !matches!(hour, Hour::WithTheStep),
+            hour,
+            is_due: CancellationToken::new(),
+            deaf: CancellationToken::new(),
+            struck: CancellationToken::new(),
+        }
     }
 
     fn has_come(&self) -> bool {
-        self.has_come.load(Ordering::SeqCst)
+        self.struck.is_cancelled()
     }
 
     /// A member has got one step further.
     fn step(&self) {
-        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due && matches!(self.hour, Hour::WithTheStep) {
-            self.strike();
+        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due {
+            if matches!(self.hour, Hour::WithTheStep) {
+                self.strike();
+            }
+            self.is_due.cancel();
         }
     }
 
     fn strike(&self) {
-        if !self.has_come.swap(true, Ordering::SeqCst) {
-            self.server.lock().unwrap().child.start_kill().unwrap();
+        let mut server = self.server.lock().unwrap();
+        if !self.has_come() {
+            server.child.start_kill().unwrap();
+            self.struck.cancel();
         }
     }
 
     /// Waits for its hour and strikes.
     async fn come(&self) {
-        while self.steps.load(Ordering::SeqCst) < self.due {
-            tokio::task::yield_now().await;
+        self.is_due.cancelled().await;
+        if self.deafens {
+            self.deaf.cancel();
         }
         let before = self.hour.hand();
         let (turns, end) = match self.hour {
