@@ -277,9 +277,9 @@ impl Death {
         let pid = server.child.id().unwrap();
         let hour = match (numbers.below(4), wal) {
             (0, _) => Hour::WithTheStep,
-            (1, _) => Hour::Turns(1 + numbers.below(400)),
+            (1, _) => Hour::Turns(1 + numbers.below(2000)),
             (2, Some(wal)) => Hour::Change(wal.clone()),
-            _ => Hour::Writes(PathBuf::from(format!("/proc/{pid}/io")), 1 + numbers.below(60)),
+            _ => Hour::Writes(PathBuf::from(format!("/proc/{pid}/io")), 1 + numbers.below(240)),
         };
         Self {
             base: server.base(),
