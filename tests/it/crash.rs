@@ -18,18 +18,20 @@ use entente::{
     },
     wire::{call::CallText, directory::CreateProgram},
 };
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use jiff::SignedDuration;
 use serde_json::json;
 use std::{
     env, fs,
     path::PathBuf,
+    pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
+use tokio_util::sync::CancellationToken;
 
 const ROUNDS: u64 = 50;
 
@@ -182,13 +184,24 @@ impl Worker {
     /// Acts until the server is dead; the entries that the acts left.
     async fn work(&mut self, stage: &Stage, death: &Arc<Death>) -> Kinds {
         let mut told = Kinds::new();
-        while !death.has_come() {
+        while !death.has_come() && !death.deaf.is_cancelled() {
             let (request, effect) = self.lane.next(stage, &mut self.numbers);
             let progress = {
                 let death = Arc::clone(death);
                 move || death.step()
             };
-            match send(stage, &death.base, &request, &progress).await {
+            let answered = {
+                let sending = pin!(send(stage, &death.base, &request, &progress));
+                match select(sending, pin!(death.deaf.cancelled())).await {
+                    Either::Left((answered, _)) => answered.map_err(Some),
+                    Either::Right(((), _unheard)) => {
+                        // The connection stays, so the server goes on; only nobody hears the answer.
+                        death.struck.cancelled().await;
+                        Err(None)
+                    }
+                }
+            };
+            match answered {
                 Ok((answer, _)) => {
                     assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
                     self.lane.learn(effect, &answer, &mut told);
@@ -227,6 +240,22 @@ async fn ask_again(stage: &Stage, base: &str, done: &Done) {
     assert_eq!(answer, done.answer, "{what}");
 }
 
+/// At which instant, once the step is due.
+#[derive(Debug)]
+enum Hour {
+    /// With it: as a request goes out, in the middle of a body or as an answer comes.
+    WithTheStep,
+    /// When the members' tasks have had their turn so many times more.
+    Turns(u64),
+    /// When this file changes: in the middle of a unit of work, where the engine lets us see one.
+    Change(PathBuf),
+    /// When the server, by this file, has written so many times more, to whatever it writes to.
+    Writes(PathBuf, u64),
+}
+
+/// The longest wait for a sign that does not come.
+const TURNS: u64 = 20_000;
+
 /// How the server of this round dies.
 struct Death {
     server: Mutex<Server>,
@@ -234,55 +263,74 @@ struct Death {
     steps: AtomicU64,
     /// The step of the members at which it is due.
     due: u64,
-    /// From then on, how often the members' tasks get their turn before it comes.
-    turns: u64,
-    /// A file whose next change it awaits within those turns.
-    sign: Option<PathBuf>,
-    has_come: AtomicBool,
+    hour: Hour,
+    /// Whether the members stop listening when the step is due, so that answers are lost to acts that were done.
+    deafens: bool,
+    is_due: CancellationToken,
+    deaf: CancellationToken,
+    struck: CancellationToken,
 }
 
 impl Death {
     fn new(server: Server, numbers: &mut Numbers, wal: Option<&PathBuf>) -> Self {
         let due = 1 + numbers.below(70);
-        let (turns, sign) = match numbers.below(3) {
-            // With the step itself: as a request goes out, in the middle of a body or as an answer comes.
-            0 => (0, None),
-            1 => (1 + numbers.below(400), None),
-            // In the middle of a unit of work, where the engine lets us see one.
-            _ => (5000, wal.cloned()),
+        let pid = server.child.id().unwrap();
+        let hour = match (numbers.below(4), wal) {
+            (0, _) => Hour::WithTheStep,
+            (1, _) => Hour::Turns(1 + numbers.below(2000)),
+            (2, Some(wal)) => Hour::Change(wal.clone()),
+            _ => Hour::Writes(PathBuf::from(format!("/proc/{pid}/io")), 1 + numbers.below(240)),
         };
-        let turns = if sign.is_none() { turns.min(400) } else { turns };
-        let base = server.base();
-        let (steps, has_come) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { server: Mutex::new(server), base, steps, due, turns, sign, has_come }
+        Self {
+            base: server.base(),
+            server: Mutex::new(server),
+            steps: AtomicU64::new(0),
+            due,
+            deafens: numbers.below(2) == 0 && !matches!(hour, Hour::WithTheStep),
+            hour,
+            is_due: CancellationToken::new(),
+            deaf: CancellationToken::new(),
+            struck: CancellationToken::new(),
+        }
     }
 
     fn has_come(&self) -> bool {
-        self.has_come.load(Ordering::SeqCst)
+        self.struck.is_cancelled()
     }
 
     /// A member has got one step further.
     fn step(&self) {
-        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due && self.turns == 0 {
-            self.strike();
+        if self.steps.fetch_add(1, Ordering::SeqCst) + 1 >= self.due {
+            if matches!(self.hour, Hour::WithTheStep) {
+                self.strike();
+            }
+            self.is_due.cancel();
         }
     }
 
     fn strike(&self) {
-        if !self.has_come.swap(true, Ordering::SeqCst) {
-            self.server.lock().unwrap().child.start_kill().unwrap();
+        let mut server = self.server.lock().unwrap();
+        if !self.has_come() {
+            server.child.start_kill().unwrap();
+            self.struck.cancel();
         }
     }
 
     /// Waits for its hour and strikes.
     async fn come(&self) {
-        while self.steps.load(Ordering::SeqCst) < self.due {
-            tokio::task::yield_now().await;
+        self.is_due.cancelled().await;
+        if self.deafens {
+            self.deaf.cancel();
         }
-        let look = || self.sign.as_ref().and_then(|file| fs::metadata(file).ok()?.modified().ok());
-        let before = look();
-        for _ in 0..self.turns {
-            if self.sign.is_some() && look() != before {
+        let before = self.hour.hand();
+        let (turns, end) = match self.hour {
+            Hour::WithTheStep => (0, 0),
+            Hour::Turns(turns) => (turns, u128::MAX),
+            Hour::Change(_) => (TURNS, before + 1),
+            Hour::Writes(_, writes) => (TURNS, before + u128::from(writes)),
+        };
+        for _ in 0..turns {
+            if self.hour.hand() >= end {
                 break;
             }
             tokio::task::yield_now().await;
@@ -295,6 +343,24 @@ impl Death {
         let death = Arc::into_inner(death).expect("nobody acts any more");
         let ended = death.server.into_inner().unwrap().ended().await;
         assert!(!ended.success(), "it was to be killed");
+    }
+}
+
+impl Hour {
+    /// What only goes forward while the server works.
+    fn hand(&self) -> u128 {
+        match self {
+            Self::WithTheStep | Self::Turns(_) => 0,
+            Self::Change(file) => {
+                let changed = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+                changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos())
+            }
+            Self::Writes(file, _) => {
+                let text = fs::read_to_string(file).unwrap_or_default();
+                let calls = text.lines().find_map(|line| line.strip_prefix("syscw: ")?.parse().ok());
+                calls.unwrap_or_default()
+            }
+        }
     }
 }
 

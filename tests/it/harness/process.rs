@@ -30,7 +30,7 @@ use tokio::{
 };
 
 /// The longest that anything is waited for; what takes it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 const SERVER: &str = env!("CARGO_BIN_EXE_entente-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_entente");

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pieces in which documents are sent.
 const PIECE: usize = 32 << 10;
 
-/// SplitMix64: the same numbers from the same seed on every machine.
+/// `SplitMix64`: the same numbers from the same seed on every machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Numbers(u64);
 
@@ -231,7 +231,7 @@ impl Lane {
         match self {
             Self::Proposals(lane) => {
                 let earlier = lane.finished.iter().filter(|_| all);
-                for work in earlier.chain(&lane.work) {
+                for work in earlier.chain(lane.work.as_deref()) {
                     work.check(stage, base).await;
                 }
             }
@@ -267,7 +267,7 @@ async fn get<T: serde::de::DeserializeOwned>(stage: &Stage, base: &str, who: &st
 pub(crate) struct Proposals {
     /// The members; the first begins.
     pub(crate) pair: [&'static str; 2],
-    pub(crate) work: Option<Work>,
+    pub(crate) work: Option<Box<Work>>,
     pub(crate) finished: Vec<Work>,
 }
 
@@ -297,7 +297,7 @@ impl Proposals {
     fn next(&mut self, stage: &Stage, numbers: &mut Numbers) -> (Request, Effect) {
         // Long enough to have versions, short enough that there are many.
         if self.work.as_ref().is_some_and(|work| work.acts > 14) {
-            self.finished.extend(self.work.take());
+            self.finished.extend(self.work.take().map(|work| *work));
         }
         match &self.work {
             None => begin(stage, self.pair),
@@ -311,7 +311,7 @@ impl Proposals {
             tell("vault.created", 3);
             tell("key.wrapped", work.keys);
             assert_eq!(answer.json::<Proposal>().id, work.id);
-            self.work = Some(*work);
+            self.work = Some(work);
             return;
         }
         let work = self.work.as_mut().unwrap();
@@ -395,7 +395,7 @@ impl Work {
     }
 
     fn who(&self, numbers: &mut Numbers) -> &'static str {
-        *numbers.pick::<&'static str>(&self.pair)
+        numbers.pick::<&'static str>(&self.pair)
     }
 
     fn request(&self, who: &'static str, method: Method, what: &str) -> Request {
@@ -404,7 +404,8 @@ impl Work {
 
     fn put(&self, who: &'static str, slot: &str, media_type: &str, numbers: &mut Numbers) -> (Request, Effect) {
         // Mostly a few pieces; now and then more than the exchange gathers before it writes.
-        let size = if numbers.below(12) == 0 { 3 << 20 } else { numbers.below(200 << 10) };
+        let is_large = slot != SUMMARY_SLOT && numbers.below(10) == 0;
+        let size = if is_large { 3 << 20 } else { numbers.below(200 << 10) };
         let fill = numbers.next().to_le_bytes();
         let plain: Vec<u8> = fill.iter().copied().cycle().take(usize::try_from(size).unwrap()).collect();
         let (party, vault) = match slot {
