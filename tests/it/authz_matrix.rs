@@ -7,7 +7,10 @@ mod answers;
 mod requests;
 mod setting;
 
-use crate::harness::{exchange::fresh_key, world::Raw};
+use crate::harness::{
+    exchange::fresh_key,
+    world::{Raw, Store},
+};
 use answers::{Answer, Cell};
 use entente::{http::openapi, wire::problem::Kind};
 use requests::Ask;
@@ -17,10 +20,8 @@ use setting::{Ids, Setting};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
-
-const GOLDEN: &str = "tests/it/authz_matrix/golden.txt";
 
 const LEGEND: &str = "\
 Who may do what. Compared by the tests; written anew with ENTENTE_BLESS=1. Read a changed line before you accept it.
@@ -45,39 +46,22 @@ observer (USA).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_answers_everybody_as_the_matrix_says() {
     let setting = Setting::build().await;
-    let asks = requests::all(&setting.ids);
-    let before = state_of(&setting).await;
-    spend_keys(&setting).await;
-    let strangers = setting.strangers().await;
-    let mut alerts = String::from("Alerts:");
-    for (column, credential) in &strangers {
-        if let Some(alert) = setting.world.alert(credential.as_ref()).await {
-            write!(alerts, " {column} {alert:?}").unwrap();
-        }
-    }
-    let strangers: Vec<_> =
-        strangers.into_iter().map(|(column, credential)| (column, setting.world.raw(credential.as_ref()))).collect();
-    let certificates = Table::ask(&asks, &strangers).await;
-    let members = Table::ask(&asks, &setting.members()).await;
-    let after = state_of(&setting).await;
-    assert_eq!(before, after, "asking changed something");
-    let found = format!("{LEGEND}\n{alerts}\n\n{certificates}\n{members}");
+    let found = matrix(&setting).await;
     setting.world.stop().await;
-
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
     if std::env::var_os("ENTENTE_BLESS").is_some() {
-        std::fs::write(&path, &found).unwrap();
+        std::fs::write(golden(), &found).unwrap();
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    let mut difference = String::new();
-    for (number, pair) in (1..).zip(lines(&kept, &found)) {
-        if let (kept, found) = pair
-            && kept != found
-        {
-            writeln!(difference, "line {number}\n  kept  {kept}\n  found {found}").unwrap();
-        }
+    compare(&found);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_answers_everybody_as_the_matrix_says() {
+    let Some(setting) = Setting::build_on(Store::Postgres).await else { return };
+    let found = matrix(&setting).await;
+    setting.world.stop().await;
+    if std::env::var_os("ENTENTE_BLESS").is_none() {
+        compare(&found);
     }
-    assert!(difference.is_empty(), "the matrix changed; if it should, run with ENTENTE_BLESS=1\n{difference}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,6 +172,44 @@ fn every_operation_of_the_description_is_in_the_matrix() {
     let asked: BTreeSet<String> = asks.iter().map(|ask| format!("{} {}", ask.method, ask.template)).collect();
     assert_eq!(asked, described, "asked on the left, described on the right");
     assert!(described.len() >= 57);
+}
+
+/// The whole table, as it is kept.
+async fn matrix(setting: &Setting) -> String {
+    let asks = requests::all(&setting.ids);
+    let before = state_of(setting).await;
+    spend_keys(setting).await;
+    let strangers = setting.strangers().await;
+    let mut alerts = String::from("Alerts:");
+    for (column, credential) in &strangers {
+        if let Some(alert) = setting.world.alert(credential.as_ref()).await {
+            write!(alerts, " {column} {alert:?}").unwrap();
+        }
+    }
+    let strangers: Vec<_> =
+        strangers.into_iter().map(|(column, credential)| (column, setting.world.raw(credential.as_ref()))).collect();
+    let certificates = Table::ask(&asks, &strangers).await;
+    let members = Table::ask(&asks, &setting.members()).await;
+    let after = state_of(setting).await;
+    assert_eq!(before, after, "asking changed something");
+    format!("{LEGEND}\n{alerts}\n\n{certificates}\n{members}")
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/authz_matrix/golden.txt")
+}
+
+fn compare(found: &str) {
+    let kept = std::fs::read_to_string(golden()).unwrap_or_default();
+    let mut difference = String::new();
+    for (number, pair) in (1..).zip(lines(&kept, found)) {
+        if let (kept, found) = pair
+            && kept != found
+        {
+            writeln!(difference, "line {number}\n  kept  {kept}\n  found {found}").unwrap();
+        }
+    }
+    assert!(difference.is_empty(), "the matrix changed; if it should, run with ENTENTE_BLESS=1\n{difference}");
 }
 
 /// Rows by columns, and what permitted callers met.

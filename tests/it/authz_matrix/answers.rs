@@ -76,9 +76,10 @@ impl Answer {
             (403, "not-a-member") => Cell::NotAMember,
             (403, "denied") => Cell::Denied,
             (404, "not-found") => Cell::Hidden,
-            (401 | 403 | 404 | 405 | 406 | 408 | 411 | 415 | 500.., _) => panic!("{}", shown()),
-            // Refused before anybody was asked, so it shows nothing.
-            (400, "idempotency-key-required") => panic!("{}", shown()),
+            // The last: refused before anybody was asked, so it shows nothing.
+            (401 | 403 | 404 | 405 | 406 | 408 | 411 | 415 | 500.., _) | (400, "idempotency-key-required") => {
+                panic!("{}", shown())
+            }
             (400, "malformed") => {
                 let detail = problem.map(|problem| problem.detail).unwrap_or_default();
                 let is_shape =

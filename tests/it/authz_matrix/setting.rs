@@ -15,7 +15,7 @@ use entente::{
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         decision::Outcome,
-        id::{CallId, DocumentId, MemberId, ProgramId, ProposalId, ReviewId, VaultId},
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, VaultId},
         member::{CallRole, ConflictGround, PartnerRole},
         vault::VaultKind,
     },
@@ -175,7 +175,12 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) async fn build() -> Self {
-        let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+        Self::build_on(Store::Sqlite).await.unwrap()
+    }
+
+    /// The same on either engine; none when there is no PostgreSQL on this machine.
+    pub(super) async fn build_on(store: Store) -> Option<Self> {
+        let world = TestWorld::start(NATIONS, store).await?;
         let start = world.clock.now();
         let day = |days: i64| start + SignedDuration::from_hours(24 * days);
         let dana = world.client("USA:dana");
@@ -227,7 +232,7 @@ impl Setting {
         let documents = dana.api().documents(open).await.unwrap();
         let document = |slot: &str, party: Option<&str>| {
             let found = documents.iter().find(|document| {
-                document.slot.as_str() == slot && document.party.as_ref().map(|party| party.as_str()) == party
+                document.slot.as_str() == slot && document.party.as_ref().map(PartnerCode::as_str) == party
             });
             found.unwrap().id
         };
@@ -235,7 +240,7 @@ impl Setting {
         let vault = |kind: VaultKind, party: Option<&str>| {
             let found = vaults
                 .iter()
-                .find(|vault| vault.kind == kind && vault.party.as_ref().map(|party| party.as_str()) == party);
+                .find(|vault| vault.kind == kind && vault.party.as_ref().map(PartnerCode::as_str) == party);
             found.unwrap().id
         };
         let ids = Ids {
@@ -255,7 +260,7 @@ impl Setting {
             letter,
             published_card: dana.api().member(&id("USA:mia")).await.unwrap().key_card,
         };
-        Self { world, ids, neutral }
+        Some(Self { world, ids, neutral })
     }
 
     /// The raw connection of a member.

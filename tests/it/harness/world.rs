@@ -12,7 +12,7 @@ use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::tls::provider,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder};
 use rustls::{
     AlertDescription,
@@ -46,10 +46,6 @@ impl TestClock {
 
     pub(crate) fn set(&self, at: Timestamp) {
         self.0.store(at.as_millisecond(), Ordering::SeqCst);
-    }
-
-    pub(crate) fn advance(&self, by: SignedDuration) {
-        self.set(self.now().checked_add(by).unwrap());
     }
 }
 
