@@ -217,6 +217,11 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     if call.phase == Phase::Cancelled {
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
     }
+    let standing = standing(&mut act, id, &asked.principal.member).await?;
+    refuse_recused(&act, &standing)?;
+    if standing.is_decided {
+        return Err(Refusal::DecisionFinal.into());
+    }
     let reason = required_reason(Some(&body.reason))?;
     calls::cancel(&mut act.tx, &permit, id, act.now).await?;
     act.log(EntryKind::CallCancelled, Subject::call(&call), &json!({ "reason": reason })).await?;
@@ -246,9 +251,11 @@ pub async fn grant(
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
-    if gains && is_party_to_visible(&mut act, id, member).await? {
-        let fault = "is a party of a proposal under this call".to_owned();
-        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
+    let standing = standing(&mut act, id, member).await?;
+    refuse_recused(&act, &standing)?;
+    if gains && standing.is_party {
+        // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
+        return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
     }
     let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
     if loses_office && call.facts.officers.len() == 1 {
@@ -393,23 +400,40 @@ async fn verified_publication(
     Ok((publication, text))
 }
 
-/// Whether a member is party to a proposal under the call that the caller may know of. What is still being prepared stays
-/// unknown here; signing refuses parties that bear a role.
-async fn is_party_to_visible(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<bool> {
-    let (mut after, mut known) = (None, BTreeMap::new());
+/// What stands under a call, whether the caller may know of it or not: for rules that would be hollow if they looked at the
+/// visible part only. Nothing of it may be told apart in an answer.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The member in question is party to some proposal.
+    is_party: bool,
+    /// The caller has a declared conflict with some proposal.
+    is_recused: bool,
+    /// Every funder has signed some decision.
+    is_decided: bool,
+}
+
+async fn standing(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<Standing> {
+    let (mut after, mut known, mut standing) = (None, BTreeMap::new(), Standing::default());
     loop {
         let page = state::proposals_page(&mut act.tx, Some(id), after, page::MAX_PAGE, &mut known, act.now).await?;
-        let Some(last) = page.last() else { return Ok(false) };
+        let Some(last) = page.last() else { return Ok(standing) };
         after = Some(last.row.id);
-        let policies = act.exchange.policies.load();
-        let is_party = |proposal: &state::ProposalState| {
-            proposal.facts.party_members.contains(member)
-                && policies.visible(&act.me, Resource::Proposal(&proposal.facts))
-        };
-        if page.iter().any(is_party) {
-            return Ok(true);
+        for proposal in &page {
+            standing.is_party |= proposal.facts.party_members.contains(member);
+            standing.is_recused |= proposal.facts.conflicts.contains(&act.me.id);
+            standing.is_decided |= proposal.row.is_decided;
         }
     }
+}
+
+/// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
+/// they are recused from.
+fn refuse_recused(act: &Act<'_>, standing: &Standing) -> Result<()> {
+    if !standing.is_recused {
+        return Ok(());
+    }
+    let fault = "has declared a conflict under this call; another officer does this".to_owned();
+    Err(Refusal::Unsuitable { member: act.me.id.clone(), fault }.into())
 }
 
 async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {

@@ -27,6 +27,9 @@ use crate::{
 };
 use serde_json::json;
 
+/// How far a serial may jump: one at the end of the range would leave no room for a revocation.
+const MAX_SERIAL_STEP: u64 = 1_000_000;
+
 /// What the TLS layer proved about the caller.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -36,17 +39,13 @@ pub struct Peer {
     pub named: Option<MemberId>,
 }
 
-/// The member behind a certificate, if a key card in force names it: the certificate's own URI says who it is, and where a
-/// partner cannot issue such certificates, the key card pins the certificate. Either way the key card must be in force.
+/// The member behind a certificate: the one whose key card in force names it. A URI in the certificate must name the same one.
+///
+/// The URI alone is not enough: a replaced certificate, or one that an authority issued past its registrar, stays nobody's.
 pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Principal>> {
     let mut tx = exchange.db.read().await?;
     let pinned = members::by_certificate(&mut tx, &peer.partner, &peer.certificate).await?;
-    let member = match (&peer.named, pinned) {
-        // A certificate that names one member and is pinned by another's card is nobody's.
-        (Some(named), Some(pinned)) if *named != pinned => None,
-        (Some(named), _) => Some(named.clone()),
-        (None, pinned) => pinned,
-    };
+    let member = pinned.filter(|pinned| peer.named.as_ref().is_none_or(|named| named == pinned));
     let Some(member) = member else { return Ok(None) };
     let row = members::find(&mut tx, &member).await?.filter(|row| row.is_in_force(exchange.clock.now()));
     Ok(row.map(|row| Principal { member: row.member, certificate: peer.certificate }))
@@ -133,6 +132,10 @@ pub async fn publish_key_card(
     let present = members::find(&mut act.tx, id).await?.map_or(0, |row| row.serial);
     if row.serial <= present {
         return Err(Refusal::StaleKeyCard { given: row.serial, present }.into());
+    }
+    if row.serial - present > MAX_SERIAL_STEP {
+        let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
+        return Err(Refusal::Statement { fault }.into());
     }
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
         .await

@@ -1,7 +1,7 @@
 //! The log as a member may read it.
 
 use super::{
-    Exchange, Principal, Result,
+    Exchange, Principal, Result, ServiceError,
     state::{self, CallState, ProgramState, ProposalState},
     unit::View,
 };
@@ -32,6 +32,9 @@ struct Known {
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(exchange: &Exchange, principal: &Principal, mut after: u64, limit: u32) -> Result<Page<Entry>> {
+    if i64::try_from(after).is_err() {
+        return Err(ServiceError::BadCursor);
+    }
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());

@@ -401,6 +401,14 @@ async fn store_key(
     vault: &VaultRow,
     row: &WrappedKeyRow,
 ) -> Result<()> {
+    // INVARIANT: nobody replaces the key that somebody else wrapped for a holder, or one party could lock the other, and the
+    // panel, out of what was handed in.
+    let held = vaults::keys(&mut act.tx, vault.id).await?;
+    let me = &act.me.id;
+    let is_theirs = |key: &WrappedKeyRow| key.holder == row.holder && key.recipient == row.recipient;
+    if row.holder != me.to_string() && held.iter().any(|key| is_theirs(key) && key.wrapped_by != *me) {
+        return Err(refused(&format!("`{}` holds a key to this vault that somebody else wrapped", row.holder)));
+    }
     let now = act.now;
     vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
     let payload =

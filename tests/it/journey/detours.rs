@@ -63,8 +63,9 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     log.expect(&stage, &["conflict.declared", "key.removed"]).await;
     stage.refuses("not-found", maya.api().lift_declaration(proposal, &id("ISR:maya"), "I misread")).await;
     stage.refuses("denied", carol.api().lift_declaration(proposal, &id("ISR:maya"), "she misread")).await;
-    noa.api().lift_declaration(proposal, &id("ISR:maya"), "she misread the name").await.unwrap();
-    stage.refuses("no-conflict", noa.api().lift_declaration(proposal, &id("ISR:maya"), "once more")).await;
+    stage.refuses("denied", noa.api().lift_declaration(proposal, &id("ISR:maya"), "a compatriot")).await;
+    dana.api().lift_declaration(proposal, &id("ISR:maya"), "she misread the name").await.unwrap();
+    stage.refuses("no-conflict", dana.api().lift_declaration(proposal, &id("ISR:maya"), "once more")).await;
     log.expect(&stage, &["conflict.lifted"]).await;
     assert_eq!(maya.manifest(proposal, Version::Standing).await.unwrap_err().slug(), Some("denied"), "declare anew");
     maya.declare(proposal, None).await.unwrap();
