@@ -252,7 +252,9 @@ pub async fn grant(
         return Ok(answer);
     }
     let standing = standing(&mut act, id, member).await?;
-    refuse_recused(&act, &standing)?;
+    if body.roles != present {
+        refuse_recused(&act, &standing)?;
+    }
     if gains && standing.is_party {
         // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
         return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());

@@ -254,7 +254,11 @@ async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         StageError::Interrupted(_) => ServiceError::Interrupted,
         StageError::Store(error) => error.into(),
     })?;
-    check.finish(staged.size()).map_err(|error| ServiceError::NotSealed(error.to_string()))?;
+    if let Err(error) = check.finish(staged.size()) {
+        // Gone before the refusal is heard, not a moment later.
+        exchange.blobs.delete(staged.key()).await?;
+        return Err(ServiceError::NotSealed(error.to_string()));
+    }
     Ok(staged)
 }
 
