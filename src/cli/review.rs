@@ -177,8 +177,13 @@ async fn draft(args: Draft, client: &Client, context: &Context) -> Result<()> {
     body.comments.extend(args.comment);
     body.overall = args.overall.unwrap_or(body.overall);
     body.recommendation = args.recommendation.or(body.recommendation);
-    client.save_draft(id, &body).await?;
     let criteria = criteria(client, id).await?;
+    let unknown = |name: &&Slug| !criteria.iter().any(|criterion| criterion.name == **name);
+    if let Some(name) = body.scores.keys().chain(body.comments.keys()).find(unknown) {
+        let known = criteria.iter().map(|criterion| format!("`{}`", criterion.name)).collect::<Vec<_>>().join(", ");
+        return Err(CliError::usage(format!("the call has no criterion `{name}`")).help(format!("it has {known}")));
+    }
+    client.save_draft(id, &body).await?;
     context.out.answer(&body, |screen| show(screen, &body, &criteria))?;
     context.out.note("kept on this machine, sealed to you; hand it in with `entente review submit`");
     Ok(())
