@@ -13,7 +13,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 
 FROM debian:12-slim
 COPY --from=build /entente-server /usr/local/bin/entente-server
-COPY --from=build /src/policies /usr/share/entente/policies
 # The folder exists with its owner, so that a fresh volume mounted over it gets that owner.
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/entente
 USER 65532:65532

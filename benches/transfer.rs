@@ -9,7 +9,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::demo::world::{Cast, Nation, Plan, World},
+    cli::demo::world::{Cast, Nation, Plan, World, example_policies},
     client::proposals::NewProposal,
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
@@ -103,7 +103,7 @@ async fn prepare(dir: &Path) -> Target {
     let plan = Plan {
         dir: dir.to_owned(),
         database_url: format!("sqlite://{}", dir.join("entente.db").display()),
-        policies: Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"),
+        policies: example_policies(NATIONS),
         host: "USA",
         nations: NATIONS,
         settings: Vec::new(),
@@ -203,7 +203,6 @@ impl Server {
             set("api.private_key", &dir.join("pki/server/server.key")),
             format!("database.url=sqlite://{}", dir.join("entente.db").display()),
             set("blobs.folder", &dir.join("blobs")),
-            set("policies.folder", &Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")),
         ] {
             server.args(["--set", &setting]);
         }

@@ -2,7 +2,7 @@
 //!
 //! The tree shows the data's path; `ARCHITECTURE.md` tells the invariants. Import direction, held by a test:
 //! `domain ← {wire, policy, sealing, storage} ← service ← http ← bin/entente-server` and
-//! `{wire, sealing} ← client ← cli ← bin/entente`.
+//! `{wire, policy, sealing} ← client ← cli ← bin/entente`.
 
 #[cfg(feature = "client")]
 pub mod cli;
@@ -11,7 +11,6 @@ pub mod client;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod http;
-#[cfg(feature = "server")]
 pub mod policy;
 pub mod sealing;
 #[cfg(feature = "server")]

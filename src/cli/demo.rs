@@ -32,7 +32,7 @@ pub struct Args {
     /// Folder with your own files: `work-plan.pdf`, `budget.docx`, `shareholders.pdf`, `dataset.*`; samples fill the rest
     #[arg(long, value_name = "DIR")]
     pub documents: Option<PathBuf>,
-    /// Folder with the policies [default: the shipped ones]
+    /// Folder with the policies of each nation, `USA.cedar` and so on [default: those that come as examples]
     #[arg(long, value_name = "DIR")]
     pub policies: Option<PathBuf>,
 }

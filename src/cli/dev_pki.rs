@@ -89,11 +89,11 @@ impl Spec {
             ("EU", "European Union", "Europe/Brussels", ("EU Research Root CA", "European Commission")),
         ];
         let handles: [&[&str]; 5] = [
-            &["dana", "olivia", "bob", "carol", "frank"],
-            &["noa", "avi", "tamar", "yael"],
-            &["jiwoo", "minjun", "seoyeon"],
-            &["grace", "harry", "isla"],
-            &["emma", "luca", "sofia"],
+            &["drafter", "approver", "dana", "olivia", "bob", "carol", "frank"],
+            &["drafter", "approver", "noa", "avi", "tamar", "yael"],
+            &["drafter", "approver", "jiwoo", "minjun", "seoyeon"],
+            &["drafter", "approver", "grace", "harry", "isla"],
+            &["drafter", "approver", "emma", "luca", "sofia"],
         ];
         let partners = partners.into_iter().zip(handles);
         let partners = partners.map(|((code, name, zone, authority), handles)| {

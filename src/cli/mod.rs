@@ -20,6 +20,7 @@ mod log;
 mod member;
 pub mod output;
 mod pki;
+mod policy;
 mod profile;
 mod program;
 mod progress;
@@ -78,6 +79,8 @@ pub enum Command {
     Member(member::Command),
     #[command(subcommand)]
     KeyCard(key_card::Command),
+    #[command(subcommand)]
+    Policy(policy::Command),
     #[command(subcommand)]
     Program(program::Command),
     #[command(subcommand)]
@@ -160,6 +163,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Partner(command) => directory::partner(command, context).await,
         Command::Member(command) => member::run(command, context).await,
         Command::KeyCard(command) => key_card::run(command, context).await,
+        Command::Policy(command) => policy::run(command, context).await,
         Command::Program(command) => program::run(command, context).await,
         Command::Call(command) => call::run(command, context).await,
         Command::Proposal(command) => proposal::run(command, context).await,

@@ -7,7 +7,10 @@ use super::{
     transport::{Tagged, Transport, Upload},
 };
 use crate::{
-    domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+    domain::{
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+        policy::PolicyOwner,
+    },
     wire::{
         call::{
             Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress as CallProgress, PublishCall, Reason,
@@ -17,6 +20,7 @@ use crate::{
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard},
         entry::Entry,
         page::{MAX_PAGE, Page},
+        policy::{ApprovePolicy, PolicyVersion, ProposePolicy},
         proposal::{
             AddKeys, AddMember, CreateProposal, Document, MissingKey, NewVault, Proposal, SignManifest, SignedManifest,
             Vault,
@@ -86,6 +90,44 @@ impl Api {
 
     pub async fn publish_key_card(&self, id: &MemberId, body: &PublishKeyCard) -> Result<Member> {
         self.write(Method::PUT, &format!("/v1/members/{id}/key-card"), body).await
+    }
+
+    // policies
+
+    /// What is in force, without texts.
+    pub async fn policies(&self) -> Result<Vec<PolicyVersion>> {
+        self.all("/v1/policies", &[]).await
+    }
+
+    pub async fn policy(&self, owner: &PolicyOwner) -> Result<PolicyVersion> {
+        self.read(&format!("/v1/policies/{owner}")).await
+    }
+
+    /// Every version of an owner that the caller may know of, without texts.
+    pub async fn policy_versions(&self, owner: &PolicyOwner) -> Result<Vec<PolicyVersion>> {
+        self.all(&format!("/v1/policies/{owner}/versions"), &[]).await
+    }
+
+    pub async fn policy_version(&self, owner: &PolicyOwner, number: u32) -> Result<PolicyVersion> {
+        self.read(&format!("/v1/policies/{owner}/versions/{number}")).await
+    }
+
+    pub async fn propose_policy(&self, owner: &PolicyOwner, body: &ProposePolicy) -> Result<PolicyVersion> {
+        self.write(Method::POST, &format!("/v1/policies/{owner}/versions"), body).await
+    }
+
+    pub async fn approve_policy(
+        &self,
+        owner: &PolicyOwner,
+        number: u32,
+        body: &ApprovePolicy,
+    ) -> Result<PolicyVersion> {
+        self.write(Method::POST, &format!("/v1/policies/{owner}/versions/{number}/approve"), body).await
+    }
+
+    pub async fn withdraw_policy(&self, owner: &PolicyOwner, number: u32) -> Result<PolicyVersion> {
+        let path = format!("/v1/policies/{owner}/versions/{number}/withdraw");
+        self.transport.send(Method::POST, &path, NOTHING, None).await.map(|tagged| tagged.body)
     }
 
     // programs and calls

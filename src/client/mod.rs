@@ -13,6 +13,7 @@ pub mod error;
 mod files;
 pub mod media;
 pub mod opening;
+pub mod policies;
 pub mod profile;
 pub mod progress;
 pub mod proposals;

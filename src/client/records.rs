@@ -1,12 +1,15 @@
 //! What this machine remembers of earlier work, so that the exchange cannot turn time back: the newest key card of each
-//! member, the publications of each call, the version of each proposal. And what it was in the middle of: sealed files that
+//! member, the publications of each call, the version of each proposal and of each partner's policies. And what it was in the middle of: sealed files that
 //! are not uploaded yet, drafts of reviews.
 //!
 //! Everything here is the member's own; nothing of it travels. Content stands here sealed only.
 
 use super::{ClientError, Home, Result, files};
 use crate::{
-    domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    domain::{
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+        policy::PolicyOwner,
+    },
     sealing::{card::KeyCard, statement::CallPublication},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -110,6 +113,41 @@ impl Home {
                 ),
             )),
             _ => write_record(&path, &now),
+        }
+    }
+
+    /// Refuses a version of policies that is older than one seen in force, or another one of the same number.
+    pub(super) fn see_policy(&self, owner: &PolicyOwner, version: u32, sha256: Sha256) -> Result<()> {
+        let path = self.root().join("seen").join("policies").join(format!("{owner}.json"));
+        let now = SeenVersion { version, sha256 };
+        match read_record::<SeenVersion>(&path)? {
+            Some(seen) if seen == now => Ok(()),
+            // The program's own guardrails change with the program.
+            Some(seen) if seen.version == 0 => write_record(&path, &now),
+            Some(seen) if now.version <= seen.version => Err(ClientError::unverified(
+                format!(
+                    "version {version} of the policies of `{owner}` is shown as in force, but this machine has seen version {}",
+                    seen.version
+                ),
+                format!(
+                    "do not go on; ask the partner's policy officers. What was seen stands in `{}`",
+                    path.display()
+                ),
+            )),
+            _ => write_record(&path, &now),
+        }
+    }
+
+    /// The partner that hosts the exchange, as it was said first; refuses another.
+    pub(super) fn see_host(&self, host: PartnerCode) -> Result<PartnerCode> {
+        let path = self.root().join("seen").join("host.json");
+        match read_record::<PartnerCode>(&path)? {
+            Some(seen) if seen == host => Ok(host),
+            Some(seen) => Err(ClientError::unverified(
+                format!("the exchange says that `{host}` hosts it, and said `{seen}` before"),
+                format!("do not go on; ask `{seen}`. What was seen stands in `{}`", path.display()),
+            )),
+            None => write_record(&path, &host).map(|()| host),
         }
     }
 

@@ -10,6 +10,9 @@ worded! {
         PartnerEnrolled = "partner.enrolled",
         PartnerChanged = "partner.changed",
         KeyCardPublished = "key_card.published",
+        PolicyProposed = "policy.proposed",
+        PolicyApproved = "policy.approved",
+        PolicyWithdrawn = "policy.withdrawn",
         ProgramCreated = "program.created",
         CallDrafted = "call.drafted",
         CallEdited = "call.edited",
@@ -57,6 +60,8 @@ worded! {
     pub enum Readers: "a circle of readers, one of" {
         /// Every member.
         Members = "members",
+        /// The policy officers of the actor's partner.
+        PolicyOfficers = "policy_officers",
         /// Whoever may view the program.
         Program = "program",
         /// Whoever may view the call.
@@ -75,7 +80,10 @@ impl EntryKind {
     #[must_use]
     pub fn readers(self, on_proposal: bool) -> Readers {
         match self {
-            Self::PartnerEnrolled | Self::PartnerChanged | Self::KeyCardPublished => Readers::Members,
+            Self::PartnerEnrolled | Self::PartnerChanged | Self::KeyCardPublished | Self::PolicyApproved => {
+                Readers::Members
+            }
+            Self::PolicyProposed | Self::PolicyWithdrawn => Readers::PolicyOfficers,
             Self::ProgramCreated => Readers::Program,
             Self::CallPublished | Self::CallAmended | Self::CallExtended | Self::CallCancelled => Readers::Call,
             Self::CallDrafted | Self::CallEdited | Self::RoleGranted | Self::RoleRevoked => Readers::CallOfficers,

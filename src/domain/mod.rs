@@ -8,6 +8,7 @@ pub mod decision;
 pub mod entry;
 pub mod id;
 pub mod member;
+pub mod policy;
 pub mod proposal;
 pub mod refusal;
 pub mod review;

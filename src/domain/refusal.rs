@@ -91,4 +91,16 @@ pub enum Refusal {
     StaleKeyCard { given: u64, present: u64 },
     #[error("the wrapped key is not wanted: {fault}")]
     WrapRefused { fault: String },
+    #[error("version {version} waits for a second policy officer")]
+    PolicyWaiting { version: u32 },
+    #[error("version {given} was made from another state; {expected} is the next one")]
+    PolicyOutdated { given: u32, expected: u32 },
+    #[error("version {version} is {status}")]
+    PolicySettled { version: u32, status: &'static str },
+    #[error("`{member}` proposed it; it takes another policy officer of the same partner to approve")]
+    SecondOfficer { member: MemberId },
+    #[error("guardrails are announced three days ahead: it takes effect at {active_at}, the earliest is {earliest}")]
+    NoticeTooShort { active_at: Timestamp, earliest: Timestamp },
+    #[error("{fault}")]
+    PolicyInvalid { fault: String },
 }

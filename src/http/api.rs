@@ -3,7 +3,8 @@
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
 use super::{
-    calls, decisions, directory, documents, entries, linger::linger, openapi, problem, programs, proposals, reviews,
+    calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
+    reviews,
 };
 use crate::service::Exchange;
 use axum::{
@@ -67,6 +68,12 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(directory::list_members))
         .routes(routes!(directory::show_member))
         .routes(routes!(directory::publish_key_card))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::show))
+        .routes(routes!(policies::list_versions, policies::propose))
+        .routes(routes!(policies::show_version))
+        .routes(routes!(policies::approve))
+        .routes(routes!(policies::withdraw))
         .routes(routes!(programs::list, programs::create))
         .routes(routes!(programs::show))
         .routes(routes!(calls::list, calls::draft))
@@ -123,9 +130,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 57);
+        assert_eq!(names.len(), 64);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 57);
+        assert_eq!(names.len(), 64);
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::id::Sha256,
     service::{Asked, Idempotency, Principal, ServiceError, directory},
-    wire::{call, decision, directory as bodies, problem::Kind, proposal, review},
+    wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
 };
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -64,7 +64,8 @@ const MIB: usize = 1 << 20;
 
 taken! {
     0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
-        call::GrantRoles, proposal::SignManifest, review::DeclareConflict, review::Assign, decision::SignDecision;
+        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, review::DeclareConflict, review::Assign, decision::SignDecision;
+    MIB => policy::ProposePolicy;
     2 * MIB => review::SubmitReview, decision::SendLetter;
     4 * MIB => call::PublishCall, proposal::CreateProposal, proposal::NewVault, proposal::AddKeys, proposal::AddMember;
 }

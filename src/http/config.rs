@@ -30,7 +30,6 @@ pub struct Config {
     pub admin: Admin,
     pub database: Database,
     pub blobs: Blobs,
-    pub policies: Policies,
     #[serde(default)]
     pub trust: TrustFolders,
     #[serde(default)]
@@ -75,14 +74,6 @@ pub struct DatabaseUrl(String);
 #[serde(deny_unknown_fields)]
 pub struct Blobs {
     /// Folder for sealed documents; made on first start.
-    pub folder: PathBuf,
-}
-
-/// `[policies]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Policies {
-    /// Folder with the schema, the guardrails and each partner's policies.
     pub folder: PathBuf,
 }
 
@@ -261,15 +252,13 @@ impl Config {
         } else {
             faults.parent_exists("blobs.folder", &self.blobs.folder);
         }
-        faults.is_folder("policies.folder", &self.policies.folder);
         if let Some(folder) = &self.trust.crl_folder {
             faults.is_folder("trust.crl_folder", folder);
         }
     }
 
     fn resolve(&mut self, base: &Path) {
-        let paths =
-            [&mut self.api.certificate, &mut self.api.private_key, &mut self.blobs.folder, &mut self.policies.folder];
+        let paths = [&mut self.api.certificate, &mut self.api.private_key, &mut self.blobs.folder];
         for path in paths.into_iter().chain(self.trust.crl_folder.as_mut()) {
             *path = base.join(&*path);
         }

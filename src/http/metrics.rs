@@ -19,6 +19,7 @@ const CONNECTIONS_CUT: &str = "entente_connections_cut_total";
 const ACCEPT_FAILURES: &str = "entente_accept_failures_total";
 const BYTES_IN: &str = "entente_body_bytes_received_total";
 const BYTES_OUT: &str = "entente_body_bytes_sent_total";
+const POLICY_FAULTS: &str = "entente_policy_faults";
 const RELOADS: &str = "entente_reloads_total";
 const TRUST_GENERATION: &str = "entente_trust_generation";
 const TRUST_PARTNERS: &str = "entente_trust_partners";
@@ -68,7 +69,11 @@ fn describe() {
     describe_counter!(ACCEPT_FAILURES, "Connections the system could not hand over");
     describe_counter!(BYTES_IN, Unit::Bytes, "Bytes of request bodies");
     describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes of response bodies");
-    describe_counter!(RELOADS, "Reloads of `trust`, `certificate` or `policies`, by outcome `ok` or `failed`");
+    describe_gauge!(
+        POLICY_FAULTS,
+        "Versions of policies that should be in force and do not count; anything above 0 is an alarm"
+    );
+    describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
     describe_gauge!(TRUST_FAULTS, "Anchors and revocation lists that cannot be used; anything above 0 wants attention");
@@ -96,6 +101,10 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         gauge!(REQUESTS_OPEN).decrement(1.0);
     }
+}
+
+pub(super) fn policy_faults(count: usize) {
+    gauge!(POLICY_FAULTS).set(as_float(count as u64));
 }
 
 pub(super) fn refused(reason: &'static str) {

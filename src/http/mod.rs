@@ -28,6 +28,7 @@ pub mod operator;
 pub mod pace;
 pub mod peer;
 mod places;
+mod policies;
 mod principal;
 pub mod problem;
 mod programs;

@@ -5,7 +5,10 @@
 
 use super::api;
 use crate::{
-    domain::id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+    domain::{
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+        policy::PolicyOwner,
+    },
     wire::{
         AGE_MEDIA_TYPE, PROBLEM_JSON,
         problem::{Kind, Problem},
@@ -96,6 +99,7 @@ fn add_components(components: &mut Components) {
         named::<DocumentId>(),
         named::<MemberId>(),
         named::<PartnerCode>(),
+        named::<PolicyOwner>(),
         named::<Problem>(),
         named::<ProgramId>(),
         named::<ProposalId>(),
@@ -240,6 +244,16 @@ fn idempotency_key() -> Parameter {
 }
 
 fn identifier(name: &str) -> Parameter {
+    if name == "version" {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        return ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some("Number of a version."))
+            .schema(Some(number))
+            .build();
+    }
     let (schema, description) = match name {
         "partner" => ("PartnerCode", "Code of a partner."),
         "member" => ("MemberId", "A member, `<partner>:<handle>`."),
@@ -250,6 +264,7 @@ fn identifier(name: &str) -> Parameter {
         "slot" => ("Slug", "Name of a slot of the call."),
         "document" => ("DocumentId", "A document."),
         "letter" => ("DocumentId", "A letter."),
+        "owner" => ("PolicyOwner", "Whose policies: the code of a partner, or `guardrails`."),
         "review" => ("ReviewId", "A review."),
         other => panic!("the route parameter `{other}` has no description"),
     };

@@ -268,7 +268,6 @@ mod tests {
         async fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let at = |name: &str| folder.path().join(name).display().to_string();
-            let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
             let settings = [
                 ("host", "USA".to_owned()),
                 ("api.listen", "127.0.0.1:0".into()),
@@ -276,7 +275,6 @@ mod tests {
                 ("api.private_key", at("none")),
                 ("database.url", format!("sqlite://{}", at("entente.db"))),
                 ("blobs.folder", at("blobs")),
-                ("policies.folder", policies.into()),
             ];
             let settings = settings.map(|(key, value)| (key.to_owned(), value));
             let config = Config::load(None, [], &settings).unwrap();

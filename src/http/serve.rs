@@ -12,15 +12,13 @@ use super::{
     metrics,
     tls::{CertificateError, Tls},
     trust::{PartnerTrust, Trust, TrustError},
-    watch::{self, Cause, Watch},
+    watch::{self, Watch},
 };
 use crate::{
     domain::ambient::{Clock, Rng},
-    policy::{Engine, PolicyError},
-    service::{Exchange, operator},
+    service::{Exchange, operator, rules::Rules},
     storage::{Blobs, Db, StoreError, migrate},
 };
-use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
@@ -41,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 /// How often the database is asked whether the operator changed a partner.
 const TRUST_POLL: Duration = Duration::from_secs(1);
 
+/// How often the signatures of the policies in force are verified anew.
+const POLICY_CHECK: Duration = Duration::from_mins(1);
+
 /// How often answers that nobody repeats any more are forgotten.
 const EXPIRY: Duration = Duration::from_hours(1);
 
@@ -53,8 +54,6 @@ pub enum StartError {
     Database(#[source] StoreError),
     #[error("the folder of sealed documents: {0}")]
     Blobs(#[source] StoreError),
-    #[error("the policies: {0}")]
-    Policies(#[from] PolicyError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
@@ -93,15 +92,11 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         migrate::run(&db, clock.now()).await?;
         Ok(db)
     };
-    let (db, blobs, engine) = tokio::join!(
-        database,
-        Blobs::open(&config.blobs.folder, Arc::clone(&rng)),
-        load_policies(config.policies.folder.clone())
-    );
+    let (db, blobs) = tokio::join!(database, Blobs::open(&config.blobs.folder, Arc::clone(&rng)));
     Ok(Arc::new(Exchange {
         db: db.map_err(StartError::Database)?,
         blobs: blobs.map_err(StartError::Blobs)?,
-        policies: ArcSwap::from_pointee(engine?),
+        rules: Rules::default(),
         clock,
         rng,
         host: config.host.clone(),
@@ -151,8 +146,9 @@ pub async fn run(
     until(&stopped, metrics::upkeep(metrics.clone()));
     until(&stopped, housekeeping(Arc::clone(&exchange)));
     let changes = Arc::new(Notify::new());
+    until(&stopped, check_policies(Arc::clone(&exchange)));
     until(&stopped, watch_partners(Arc::clone(&exchange), generation, Arc::clone(&changes)));
-    until(&stopped, keep_current(watch, Arc::clone(&tls), Arc::clone(&exchange), config.policies.folder, changes));
+    until(&stopped, keep_current(watch, Arc::clone(&tls), changes));
     let admin_stop = stopped.clone().cancelled_owned();
     let admin =
         tokio::spawn(admin::serve(admin_listener, admin::router(metrics, readiness), limits.clone(), admin_stop));
@@ -178,12 +174,7 @@ pub async fn run(
     Ok(Running { api_addr, admin_addr, exchange, tls, ending })
 }
 
-/// Loads policies away from the threads that answer.
-pub async fn load_policies(folder: PathBuf) -> Result<Engine, PolicyError> {
-    tokio::task::spawn_blocking(move || Engine::load(&folder)).await.expect("loading policies does not panic")
-}
-
-/// Certificates and revocation lists; policies are reloaded on demand alone, since several files make one set.
+/// Certificates and revocation lists.
 fn watched(config: &Config) -> Vec<PathBuf> {
     let files = [&config.api.certificate, &config.api.private_key];
     files.into_iter().chain(config.trust.crl_folder.as_ref()).cloned().collect()
@@ -233,15 +224,11 @@ async fn housekeeping(exchange: Arc<Exchange>) {
     }
 }
 
-/// Takes up changes of certificate, revocation lists, partners and, when told to, policies.
-async fn keep_current(watch: Watch, tls: Arc<Tls>, exchange: Arc<Exchange>, policies: PathBuf, changes: Arc<Notify>) {
-    let reload = move |cause| {
-        let (tls, exchange, policies) = (Arc::clone(&tls), Arc::clone(&exchange), policies.clone());
-        let reload = async move {
-            let policies_are_fine = cause != Cause::Signal || reload_policies(&exchange, &policies).await;
-            tls.reload().await.is_ok() && policies_are_fine
-        };
-        reload.boxed()
+/// Takes up changes of certificate, revocation lists and partners.
+async fn keep_current(watch: Watch, tls: Arc<Tls>, changes: Arc<Notify>) {
+    let reload = move |_| {
+        let tls = Arc::clone(&tls);
+        async move { tls.reload().await.is_ok() }.boxed()
     };
     let changed = move || {
         let changes = Arc::clone(&changes);
@@ -267,18 +254,15 @@ async fn watch_partners(exchange: Arc<Exchange>, mut seen: i64, changes: Arc<Not
     }
 }
 
-async fn reload_policies(exchange: &Exchange, folder: &Path) -> bool {
-    let loaded = load_policies(folder.to_owned()).await;
-    metrics::reload("policies", loaded.is_ok());
-    match loaded {
-        Ok(engine) => {
-            tracing::info!(partners = engine.partners().count(), "policies reloaded");
-            exchange.policies.store(Arc::new(engine));
-            true
-        }
-        Err(error) => {
-            tracing::error!(%error, "the policies could not be reloaded; the old ones stay in force");
-            false
+/// Verifies the policies in force anew from time to time: somebody with the database in hand could have changed a text.
+async fn check_policies(exchange: Arc<Exchange>) {
+    let mut ticks = interval(POLICY_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match operator::check_policies(&exchange).await {
+            Ok(faults) => metrics::policy_faults(faults.len()),
+            Err(error) => tracing::warn!(%error, "the policies could not be looked at"),
         }
     }
 }
@@ -290,7 +274,7 @@ fn readiness(exchange: &Arc<Exchange>, blobs: &Path, draining: &CancellationToke
         Box::pin(async move {
             let database = operator::trust_generation(&exchange).await.map(drop);
             let folder = tokio::fs::metadata(&blobs).await.map(drop);
-            let policies = exchange.policies.load().partners().next().map(drop).ok_or("no partner has policies");
+            let policies = operator::guardrails_count(&exchange).await;
             let server = if draining.is_cancelled() { Err("it is stopping") } else { Ok(()) };
             vec![
                 PartReady::from_result("database", database),

@@ -88,10 +88,26 @@ actions! {
         ListPrograms,
         /// Create a program.
         CreateProgram,
+        /// Read the policies in force.
+        ReadPolicies,
     }
     Partner {
         /// Publish a key card of one of the partner's members.
         PublishKeyCard,
+        /// Read versions that the partner's policy officers proposed, scheduled or replaced.
+        ViewPolicyDrafts,
+        /// Propose a version of the partner's policies.
+        ProposePolicy,
+        /// Approve one.
+        ApprovePolicy,
+        /// Take one back before it takes effect.
+        WithdrawPolicy,
+        /// Propose guardrails; the partner is the host.
+        ProposeGuardrails,
+        /// Approve them.
+        ApproveGuardrails,
+        /// Take them back before they take effect.
+        WithdrawGuardrails,
     }
     Program {
         /// Know that the program exists, and its partners.

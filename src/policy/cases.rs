@@ -5,15 +5,18 @@
 //! policy that has conditions must be shown both ways.
 
 use super::{
-    Action, Decision, Engine, Standing, Step,
+    Action, Decision, Engine, GUARDRAILS, Guardrails, PartnerRules, PolicyError, Standing, Step,
     facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
-    source::{self, Sourced, Sources},
+    source::{self, Sourced},
 };
-use crate::domain::id::{MemberId, PartnerCode};
+use crate::domain::{
+    id::{MemberId, PartnerCode},
+    policy::PolicyOwner,
+};
 use cedar_policy::{Effect, Policy};
 use serde_json::{Map, Value};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     str::FromStr,
@@ -22,6 +25,45 @@ use std::{
 
 pub(super) fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+/// Policies of every owner, as they were read.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    pub(super) guardrails: Vec<Sourced>,
+    pub(super) partners: BTreeMap<PartnerCode, Vec<Sourced>>,
+}
+
+impl Sources {
+    /// The built-in guardrails and the policies under `policies/partners`.
+    pub(super) fn shipped() -> Self {
+        let guardrails = source::parse("guardrails", GUARDRAILS, &PolicyOwner::Guardrails).unwrap();
+        let mut sources = Self { guardrails, partners: BTreeMap::new() };
+        for entry in fs::read_dir(shipped().join("partners")).unwrap() {
+            let path = entry.unwrap().path();
+            let code = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            sources.replace(&code, Some(&fs::read_to_string(&path).unwrap())).unwrap();
+        }
+        sources
+    }
+
+    /// Puts another text in the place of an owner's, or takes a partner's away.
+    pub(super) fn replace(&mut self, owner: &str, text: Option<&str>) -> Result<(), PolicyError> {
+        let parsed: PolicyOwner = owner.parse().unwrap();
+        let policies = text.map(|text| source::parse(owner, text, &parsed)).transpose()?;
+        match (parsed, policies) {
+            (PolicyOwner::Guardrails, policies) => self.guardrails = policies.unwrap_or_default(),
+            (PolicyOwner::Partner(code), Some(policies)) => drop(self.partners.insert(code, policies)),
+            (PolicyOwner::Partner(code), None) => drop(self.partners.remove(&code)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        let rules =
+            |(code, policies): (&PartnerCode, &Vec<Sourced>)| Arc::new(PartnerRules::new(code.clone(), policies));
+        Engine::new(Arc::new(Guardrails::new(&self.guardrails)), self.partners.iter().map(rules))
+    }
 }
 
 /// The world that cases start from, with some facts replaced.
@@ -182,7 +224,7 @@ impl Case {
 
 #[test]
 fn every_case_is_decided_as_it_says_and_by_the_policies_it_names() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     for case in Case::all() {
         let decision = case.decide(&engine);
         assert_eq!(
@@ -208,12 +250,12 @@ fn every_case_is_decided_as_it_says_and_by_the_policies_it_names() {
 
 #[test]
 fn conditions_named_as_unmet_are_what_makes_the_difference() {
-    let sources = source::read(&shipped()).unwrap();
-    let engine = Engine::assemble(sources.clone());
+    let sources = Sources::shipped();
+    let engine = sources.engine();
     for case in Case::all() {
         let before = case.decide(&engine);
         for name in case.policies("unmet") {
-            let after = case.decide(&Engine::assemble(unconditional(&sources, &name)));
+            let after = case.decide(&unconditional(&sources, &name).engine());
             assert!(
                 turned(&before.steps, &after.steps),
                 "{}: the conditions of `{name}` make no difference",
@@ -225,7 +267,7 @@ fn conditions_named_as_unmet_are_what_makes_the_difference() {
 
 #[test]
 fn every_policy_is_shown_to_apply_and_to_hold_back() {
-    let sources = source::read(&shipped()).unwrap();
+    let sources = Sources::shipped();
     let named = |allow: bool, key: &str| -> BTreeSet<String> {
         Case::all().iter().filter(|case| case.allow == allow).flat_map(|case| case.policies(key)).collect()
     };

@@ -8,40 +8,59 @@ use super::{
     entities::{Names, World},
     facts::{MemberFacts, Resource},
     rules::{Asked, PartnerRules, Ruleset, without_policies},
-    source::{self, Sources},
+    source::{self, Sourced},
 };
-use crate::domain::id::PartnerCode;
+use crate::domain::{id::PartnerCode, policy::PolicyOwner};
 use cedar_policy::Authorizer;
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// The platform's policies, checked and ready to be asked.
+#[derive(Debug)]
+pub struct Guardrails(Ruleset);
+
+impl Guardrails {
+    /// Reads guardrails. `place` is what errors call the text.
+    ///
+    /// # Errors
+    /// As [`PartnerRules::parse`], and when a policy lets somebody at a proposal who bears no role.
+    pub fn parse(place: &str, text: &str) -> Result<Self, PolicyError> {
+        Ok(Self::new(&source::parse(place, text, &PolicyOwner::Guardrails)?))
+    }
+
+    /// Those that this version of the program comes with.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::parse("guardrails", source::GUARDRAILS).expect("a test reads the guardrails that are built in")
+    }
+
+    /// None at all, which permit nobody anything.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(&[])
+    }
+
+    pub(super) fn new(policies: &[Sourced]) -> Self {
+        Self(Ruleset::new(policies.iter()))
+    }
+}
 
 /// The policies of an exchange, ready to be asked.
 pub struct Engine {
     authorizer: Authorizer,
     names: Names,
-    guardrails: Ruleset,
-    partners: BTreeMap<PartnerCode, PartnerRules>,
+    guardrails: Arc<Guardrails>,
+    partners: BTreeMap<PartnerCode, Arc<PartnerRules>>,
 }
 
 impl Engine {
-    /// Loads the policies of a folder: `schema.cedarschema`, `guardrails.cedar` and `partners/<CODE>.cedar`.
-    ///
-    /// # Errors
-    /// When a file is missing, malformed, invalid under the schema, lacks an annotation or uses what no database could answer;
-    /// the error names file, line and remedy. Policies in use stay in use: the caller swaps engines only after a success.
-    pub fn load(dir: &Path) -> Result<Self, PolicyError> {
-        source::read(dir).map(Self::assemble)
-    }
-
-    pub(super) fn assemble(sources: Sources) -> Self {
+    /// Puts together what was read; of two sets of one partner the later one counts.
+    #[must_use]
+    pub fn new(guardrails: Arc<Guardrails>, partners: impl IntoIterator<Item = Arc<PartnerRules>>) -> Self {
         Self {
             authorizer: Authorizer::new(),
             names: Names::new(),
-            guardrails: Ruleset::new(sources.guardrails.iter()),
-            partners: sources
-                .partners
-                .into_iter()
-                .map(|(code, policies)| (code.clone(), PartnerRules::new(code, &policies)))
-                .collect(),
+            guardrails,
+            partners: partners.into_iter().map(|rules| (rules.code().clone(), rules)).collect(),
         }
     }
 
@@ -147,12 +166,12 @@ impl Engine {
             let rules = self.partners.get(code).and_then(|partner| partner.reader_of(principal));
             (Side::Reader(code.clone()), rules)
         });
-        std::iter::once((Side::Guardrails, Some(&self.guardrails))).chain(releases).chain(reader)
+        std::iter::once((Side::Guardrails, Some(&self.guardrails.0))).chain(releases).chain(reader)
     }
 
     #[cfg(test)]
     pub(super) fn guardrails(&self) -> &Ruleset {
-        &self.guardrails
+        &self.guardrails.0
     }
 }
 

@@ -5,8 +5,9 @@
 //! out of sets that no policy can ask about: a set is only ever asked whether it contains one value, or values written out in
 //! the policy, and no policy may write out a member.
 
+use super::{Action, ResourceKind};
 use cedar_policy::{
-    Policy,
+    ActionConstraint, Effect, Policy,
     pst::{BinaryOp, Clause, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var},
 };
 
@@ -58,6 +59,45 @@ pub(super) fn check(policy: &Policy) -> Result<(), Untranslatable> {
     body.clauses().iter().try_for_each(|clause| match clause {
         Clause::When(expr) | Clause::Unless(expr) => condition(expr),
     })
+}
+
+/// Checks that a guardrail only forbids, or lets the bearers of the platform's own roles in: a permit for what is done to a
+/// proposal asks first for a role that the caller bears there.
+pub(super) fn check_guardrail(policy: &Policy) -> Result<(), Untranslatable> {
+    let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
+    let body = pst.body();
+    let about_proposals = Action::ALL.iter().any(|action| {
+        action.kind() == ResourceKind::Proposal
+            && match policy.action_constraint() {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(only) => only.id().unescaped() == action.as_str(),
+                ActionConstraint::In(some) => some.iter().any(|one| one.id().unescaped() == action.as_str()),
+            }
+    });
+    let asks = |clause: &Clause| matches!(clause, Clause::When(expr) if asks_for_a_role(expr));
+    if policy.effect() == Effect::Forbid || !about_proposals || body.clauses().iter().any(asks) {
+        return Ok(());
+    }
+    Err(no(
+        "a guardrail lets members at proposals in whom no role is asked for".into(),
+        "say in `when` which role they bear, as in `resource.call.officers.contains(principal)`",
+    ))
+}
+
+/// Sets of members who are something on a proposal or its call.
+const ROLES: [&str; 6] = ["party_members", "assigned", "officers", "reviewers", "deciders", "observers"];
+
+/// Whether nobody satisfies the condition who bears none of the roles.
+fn asks_for_a_role(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryOp { op: BinaryOp::And, left, right } => asks_for_a_role(left) || asks_for_a_role(right),
+        Expr::BinaryOp { op: BinaryOp::Or, left, right } => asks_for_a_role(left) && asks_for_a_role(right),
+        Expr::BinaryOp { op: BinaryOp::Contains, left, right } => {
+            let is_role = matches!(&**left, Expr::GetAttr { attr, .. } if ROLES.contains(&attr.as_str()));
+            is_role && matches!(&**right, Expr::Var(Var::Principal))
+        }
+        _ => false,
+    }
 }
 
 /// Something that is true or false.

@@ -8,6 +8,9 @@
 //! A proposal is visible when the guardrails allow it, *and* every owning partner's release policies do, *and* the caller's
 //! own partner's reader policies do. Whatever cannot be decided, for whatever reason, is not permitted.
 //!
+//! Server and client decide with this same code: the server from what it stores, a client from the signed policies and statements
+//! that it verified itself.
+//!
 //! This module must never read storage, the clock or the network while it decides: all it knows are the [`facts`] it is given.
 
 mod action;
@@ -25,7 +28,8 @@ mod cases;
 mod tests;
 
 pub use action::{Action, Extra, ResourceKind};
-pub use engine::Engine;
+pub use engine::{Engine, Guardrails};
 pub use facts::Resource;
 pub use outcome::{Decision, Outcome, Permit, PolicyName, Reason, Reasons, ResourceId, Side, Standing, Step, Verdict};
-pub use source::PolicyError;
+pub use rules::PartnerRules;
+pub use source::{GUARDRAILS, PolicyError, SCHEMA};

@@ -6,9 +6,9 @@
 use super::{
     Action, PolicyName, Reason, Side, Verdict,
     facts::{MemberFacts, ProposalFacts},
-    source::{PartnerSide, Sourced},
+    source::{self, PartnerSide, PolicyError, Sourced},
 };
-use crate::domain::id::PartnerCode;
+use crate::domain::{id::PartnerCode, policy::PolicyOwner};
 use cedar_policy::{
     ActionConstraint, Authorizer, Decision, Entities, Policy, PolicyId, PolicySet, Request, ResourceConstraint, pst,
 };
@@ -95,15 +95,31 @@ pub(super) struct Asked<'a> {
     pub(super) entities: &'a Entities,
 }
 
-/// One partner's policies.
+/// One partner's policies, checked and ready to be asked.
 #[derive(Debug)]
-pub(super) struct PartnerRules {
+pub struct PartnerRules {
     code: PartnerCode,
     release: Ruleset,
     reader: Ruleset,
 }
 
 impl PartnerRules {
+    /// Reads a partner's policies. `place` is what errors call the text.
+    ///
+    /// # Errors
+    /// When a policy is malformed, invalid under the schema, lacks an annotation or uses what no database could answer, with the
+    /// line and the remedy.
+    pub fn parse(place: &str, code: &PartnerCode, text: &str) -> Result<Self, PolicyError> {
+        let policies = source::parse(place, text, &PolicyOwner::Partner(code.clone()))?;
+        Ok(Self::new(code.clone(), &policies))
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub fn code(&self) -> &PartnerCode {
+        &self.code
+    }
+
     pub(super) fn new(code: PartnerCode, policies: &[Sourced]) -> Self {
         let on = |side| Ruleset::new(policies.iter().filter(move |sourced| sourced.side == Some(side)));
         Self { code, release: on(PartnerSide::Release), reader: on(PartnerSide::Reader) }

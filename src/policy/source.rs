@@ -1,33 +1,44 @@
-//! From files to policies: reads the folder, and refuses whatever is not exactly what it should be, with file, line and what to do.
+//! From text to policies: reads one owner's text, and refuses whatever is not exactly what it should be, with line and what to do.
 //!
-//! A folder holds `schema.cedarschema`, `guardrails.cedar` and `partners/<CODE>.cedar`. Every policy bears `@id` and
-//! `@reason`, and a partner's policy `@side("release")` or `@side("reader")`. Nothing is skipped and nothing is repaired: an
-//! exchange that starts has understood every policy it was given.
+//! Every policy bears `@id` and `@reason`, and a partner's policy `@side("release")` or `@side("reader")`. Nothing is skipped and
+//! nothing is repaired: policies that were taken were understood in full. Client and server read with this same code, so what one
+//! refuses the other does too.
 
 use super::{Action, PolicyName, entities, lint};
-use crate::domain::id::{PartnerCode, Slug};
+use crate::domain::{
+    id::Slug,
+    policy::{MAX_POLICIES, MAX_POLICY_TEXT, PolicyOwner},
+};
 use cedar_policy::{ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt, fs,
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, LazyLock},
 };
 
-/// Why the policies of a folder cannot be used.
-#[derive(Debug, thiserror::Error)]
+/// What policies can speak of; belongs to this version of the program.
+pub const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
+
+/// The guardrails this version of the program comes with, in force until the host's policy officers put others in their place.
+pub const GUARDRAILS: &str = include_str!("../../policies/guardrails.cedar");
+
+static PARSED: LazyLock<Schema> =
+    LazyLock::new(|| parse_schema(SCHEMA).expect("a test reads the schema that is built in"));
+
+/// Why policies cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct PolicyError {
-    file: PathBuf,
+    place: String,
     line: Option<usize>,
     what: String,
     help: String,
 }
 
 impl PolicyError {
-    /// The file it is in.
+    /// The file or the owner whose text it is in.
     #[must_use]
-    pub fn file(&self) -> &Path {
-        &self.file
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The line on which the policy begins, counted from 1.
@@ -36,20 +47,26 @@ impl PolicyError {
         self.line
     }
 
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> &str {
         &self.help
     }
 
-    fn new(file: &Path, line: impl Into<Option<usize>>, what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: line.into(), what: what.into(), help: help.into() }
+    fn new(place: &str, line: impl Into<Option<usize>>, what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { place: place.to_owned(), line: line.into(), what: what.into(), help: help.into() }
     }
 }
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        f.write_str(&self.place)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
@@ -78,51 +95,12 @@ pub(super) struct Sourced {
     line: usize,
 }
 
-/// Everything a folder holds.
-#[derive(Debug, Clone)]
-pub(super) struct Sources {
-    pub(super) guardrails: Vec<Sourced>,
-    pub(super) partners: BTreeMap<PartnerCode, Vec<Sourced>>,
-}
-
-/// The name by which the platform's own policies are called.
-pub(super) const GUARDRAILS: &str = "guardrails";
-
-/// Reads and checks a folder.
-pub(super) fn read(dir: &Path) -> Result<Sources, PolicyError> {
-    let schema = read_schema(&dir.join("schema.cedarschema"))?;
-    let path = dir.join("guardrails.cedar");
-    let guardrails = parse(&path, &text(&path)?, GUARDRAILS, &schema)?;
-    let folder = dir.join("partners");
-    let unreadable = |error: std::io::Error| {
-        PolicyError::new(
-            &folder,
-            None,
-            format!("the folder cannot be read: {error}"),
-            "make it, with one file for each partner",
-        )
-    };
-    let mut partners = BTreeMap::new();
-    for entry in fs::read_dir(&folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_none_or(|extension| extension != "cedar") {
-            continue;
-        }
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let code: PartnerCode = stem.parse().map_err(|error| {
-            PolicyError::new(&path, None, format!("{error}"), "name the file after the partner, `ISR.cedar`")
-        })?;
-        partners.insert(code, parse(&path, &text(&path)?, stem, &schema)?);
-    }
-    Ok(Sources { guardrails, partners })
-}
-
 /// Reads a schema, and checks that it names exactly the actions and the shapes this build knows.
-fn read_schema(path: &Path) -> Result<Schema, PolicyError> {
+pub(super) fn parse_schema(text: &str) -> Result<Schema, PolicyError> {
     let help = "take the schema that belongs to this version of the program";
-    let fault = |what: String| PolicyError::new(path, None, what, help);
-    let (schema, mut warnings) = Schema::from_cedarschema_str(&text(path)?)
-        .map_err(|error| fault(format!("the schema is malformed: {error}")))?;
+    let fault = |what: String| PolicyError::new("schema", None, what, help);
+    let (schema, mut warnings) =
+        Schema::from_cedarschema_str(text).map_err(|error| fault(format!("the schema is malformed: {error}")))?;
     if let Some(warning) = warnings.next() {
         return Err(fault(format!("the schema is doubtful: {warning}")));
     }
@@ -138,16 +116,27 @@ fn read_schema(path: &Path) -> Result<Schema, PolicyError> {
     Ok(schema)
 }
 
-/// Reads all policies of one file. `owner` is `guardrails` or a partner's code.
-pub(super) fn parse(path: &Path, text: &str, owner: &str, schema: &Schema) -> Result<Vec<Sourced>, PolicyError> {
-    let file: Arc<str> = owner.into();
+/// Reads all policies of one owner. `place` is what errors call the text.
+pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<Sourced>, PolicyError> {
+    let is_platform = *owner == PolicyOwner::Guardrails;
+    let file: Arc<str> = owner.to_string().into();
+    if text.len() > MAX_POLICY_TEXT {
+        let what = format!("the text has {} bytes", text.len());
+        return Err(PolicyError::new(place, None, what, format!("keep it within {MAX_POLICY_TEXT}")));
+    }
+    let chunks = chunks(text);
+    if let Some((line, _)) = chunks.get(MAX_POLICIES) {
+        // Every list is filtered by all policies at once, and each costs every reader of the exchange.
+        let help = "say more with one policy: list topics or partners in `[…]`, and speak of roles instead of members";
+        return Err(PolicyError::new(place, *line, format!("there are more than {MAX_POLICIES} policies"), help));
+    }
     let mut found: Vec<Sourced> = Vec::new();
-    for (line, chunk) in chunks(text) {
-        let fault = |what: String, help: &str| PolicyError::new(path, line, what, help);
+    for (line, chunk) in chunks {
+        let fault = |what: String, help: &str| PolicyError::new(place, line, what, help);
         let policy = Policy::parse(None, chunk).map_err(|error| {
             fault(format!("the policy that begins here is malformed: {error}"), "correct it; policies end with `;`")
         })?;
-        let known: &[&str] = if owner == GUARDRAILS { &["id", "reason"] } else { &["id", "side", "reason"] };
+        let known: &[&str] = if is_platform { &["id", "reason"] } else { &["id", "side", "reason"] };
         if let Some((name, _)) = policy.annotations().find(|(name, _)| !known.contains(name)) {
             return Err(fault(
                 format!("`@{name}` is no annotation of such a policy"),
@@ -172,7 +161,7 @@ pub(super) fn parse(path: &Path, text: &str, owner: &str, schema: &Schema) -> Re
                 "say in `@reason(\"…\")` what people are told",
             ));
         }
-        let side = match (owner == GUARDRAILS, policy.annotation("side")) {
+        let side = match (is_platform, policy.annotation("side")) {
             (true, _) => None,
             (false, Some("release")) => Some(PartnerSide::Release),
             (false, Some("reader")) => Some(PartnerSide::Reader),
@@ -188,7 +177,10 @@ pub(super) fn parse(path: &Path, text: &str, owner: &str, schema: &Schema) -> Re
             }
         };
         lint::check(&policy).map_err(|refused| fault(format!("policy `{id}`: {}", refused.what), refused.help))?;
-        if side.is_some() {
+        if is_platform {
+            lint::check_guardrail(&policy)
+                .map_err(|refused| fault(format!("policy `{id}`: {}", refused.what), refused.help))?;
+        } else {
             asked_of_partners(&policy).map_err(|action| {
                 fault(
                     format!("policy `{id}` is about `{action}`, which no partner is asked for"),
@@ -204,23 +196,23 @@ pub(super) fn parse(path: &Path, text: &str, owner: &str, schema: &Schema) -> Re
             line,
         });
     }
-    validate(path, &found, schema)?;
+    validate(place, &found)?;
     Ok(found)
 }
 
-fn validate(path: &Path, found: &[Sourced], schema: &Schema) -> Result<(), PolicyError> {
+fn validate(place: &str, found: &[Sourced]) -> Result<(), PolicyError> {
     let set = PolicySet::from_policies(found.iter().map(|sourced| sourced.policy.clone()))
-        .map_err(|error| PolicyError::new(path, None, error.to_string(), "correct the file"))?;
+        .map_err(|error| PolicyError::new(place, None, error.to_string(), "correct the text"))?;
     let line = |id: &PolicyId| found.iter().find(|sourced| sourced.policy.id() == id).map(|sourced| sourced.line);
-    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    let result = Validator::new(PARSED.clone()).validate(&set, ValidationMode::Strict);
     if let Some(error) = result.validation_errors().next() {
         let help = "use the attributes and types of `schema.cedarschema`";
-        return Err(PolicyError::new(path, line(error.policy_id()), error.to_string(), help));
+        return Err(PolicyError::new(place, line(error.policy_id()), error.to_string(), help));
     }
     // A policy that can never apply, or that hides look-alike letters, is not what its author meant.
     if let Some(warning) = result.validation_warnings().next() {
         let help = "say what is meant so that the policy can apply, or remove it";
-        return Err(PolicyError::new(path, line(warning.policy_id()), warning.to_string(), help));
+        return Err(PolicyError::new(place, line(warning.policy_id()), warning.to_string(), help));
     }
     Ok(())
 }
@@ -269,15 +261,4 @@ pub(super) fn chunks(text: &str) -> Vec<(usize, &str)> {
     }
     found.extend(start.map(|(line, start)| (line, &text[start..])));
     found
-}
-
-fn text(path: &Path) -> Result<String, PolicyError> {
-    fs::read_to_string(path).map_err(|error| {
-        PolicyError::new(
-            path,
-            None,
-            format!("the file cannot be read: {error}"),
-            "check that it exists and is readable",
-        )
-    })
 }

@@ -1,14 +1,15 @@
 //! What must hold whatever policies are written: isolation, default deny, fail closed, and refusal of what is not understood.
 
 use super::{
-    Action, Engine, Outcome, PolicyError, Resource, ResourceId, Side, Standing,
-    cases::{World, members, shipped},
+    Action, Engine, Guardrails, Outcome, PartnerRules, PolicyError, Resource, ResourceId, SCHEMA, Side, Standing,
+    cases::{Sources, World, members},
     facts::{MemberFacts, ProposalFacts},
     source,
 };
+use crate::domain::policy::{MAX_POLICIES, MAX_POLICY_TEXT};
 use cedar_policy::{Effect, Policy, PolicyId};
 use serde_json::{Map, json};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 const OPEN_WIDE: &str = r#"
 @id("all-released") @side("release") @reason("everything") permit(principal, action, resource);
@@ -20,32 +21,17 @@ const SHUT_TIGHT: &str = r#"
 @id("none-read") @side("reader") @reason("nothing") forbid(principal, action, resource);
 "#;
 
-/// A copy of the shipped policies in which some files are replaced.
-fn folder(replaced: &[(&str, Option<&str>)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("partners")).unwrap();
-    for name in ["schema.cedarschema", "guardrails.cedar"] {
-        fs::copy(shipped().join(name), dir.path().join(name)).unwrap();
-    }
-    for entry in fs::read_dir(shipped().join("partners")).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), dir.path().join("partners").join(entry.file_name())).unwrap();
-    }
-    for (name, text) in replaced {
-        match text {
-            Some(text) => fs::write(dir.path().join(name), text).unwrap(),
-            None => fs::remove_file(dir.path().join(name)).unwrap(),
-        }
-    }
-    dir
-}
-
+/// The shipped policies with some texts replaced.
 fn engine_with(replaced: &[(&str, Option<&str>)]) -> Engine {
-    Engine::load(folder(replaced).path()).unwrap()
+    let mut sources = Sources::shipped();
+    for (owner, text) in replaced {
+        sources.replace(owner, *text).unwrap();
+    }
+    sources.engine()
 }
 
-fn refused(replaced: &[(&str, Option<&str>)]) -> PolicyError {
-    Engine::load(folder(replaced).path()).expect_err("the policies must be refused")
+fn refused(owner: &str, text: &str) -> PolicyError {
+    Sources::shipped().replace(owner, Some(text)).expect_err("the policies must be refused")
 }
 
 /// What every member of the world may do to a proposal, for every action.
@@ -70,23 +56,23 @@ fn answers(engine: &Engine, members: &[MemberFacts], proposal: &ProposalFacts) -
 
 #[test]
 fn one_partners_policies_change_nothing_for_others_members_and_proposals() {
-    let shipped = Engine::load(&shipped()).unwrap();
+    let shipped = Sources::shipped().engine();
     let world = World::new();
     let foreign: Vec<_> = world.members().into_iter().filter(|member| member.id.partner().as_str() != "KOR").collect();
     let proposal = world.proposal();
     assert!(!proposal.parties.contains(&"KOR".parse().unwrap()));
     let expected = answers(&shipped, &foreign, &proposal);
     for text in [OPEN_WIDE, SHUT_TIGHT] {
-        let engine = engine_with(&[("partners/KOR.cedar", Some(text))]);
+        let engine = engine_with(&[("KOR", Some(text))]);
         assert_eq!(answers(&engine, &foreign, &proposal), expected);
     }
-    let without = engine_with(&[("partners/KOR.cedar", None)]);
+    let without = engine_with(&[("KOR", None)]);
     assert_eq!(answers(&without, &foreign, &proposal), expected);
 }
 
 #[test]
 fn an_owners_policies_never_widen_what_the_co_owner_releases() {
-    let usa_shut = engine_with(&[("partners/USA.cedar", Some(SHUT_TIGHT)), ("partners/ISR.cedar", Some(OPEN_WIDE))]);
+    let usa_shut = engine_with(&[("USA", Some(SHUT_TIGHT)), ("ISR", Some(OPEN_WIDE))]);
     let world = World::new();
     for (who, action, standing) in answers(&usa_shut, &world.members(), &world.proposal()) {
         assert_eq!(standing, Standing::Hidden, "{who} {action}");
@@ -96,8 +82,7 @@ fn an_owners_policies_never_widen_what_the_co_owner_releases() {
 #[test]
 fn partners_that_permit_everything_do_not_widen_the_guardrails() {
     let codes = ["USA", "ISR", "KOR", "GBR", "EU", "FRA"];
-    let files: Vec<_> = codes.iter().map(|code| format!("partners/{code}.cedar")).collect();
-    let open: Vec<_> = files.iter().map(|file| (file.as_str(), Some(OPEN_WIDE))).collect();
+    let open = codes.map(|code| (code, Some(OPEN_WIDE)));
     let engine = engine_with(&open);
     let world =
         World::new().with("call", &json!({"opened": false})).with("proposal", &json!({"conflicts": ["USA:officer"]}));
@@ -114,7 +99,7 @@ fn partners_that_permit_everything_do_not_widen_the_guardrails() {
 
 #[test]
 fn a_conflict_hides_a_proposal_from_every_role_and_action() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let world = World::new();
     for principal in world.members() {
         let id = principal.id.to_string();
@@ -131,7 +116,7 @@ fn a_conflict_hides_a_proposal_from_every_role_and_action() {
 
 #[test]
 fn without_partner_policies_nothing_is_visible_even_to_the_parties() {
-    let engine = engine_with(&[("partners/USA.cedar", None)]);
+    let engine = engine_with(&[("USA", None)]);
     let world = World::new();
     for (who, action, standing) in answers(&engine, &world.members(), &world.proposal()) {
         assert_eq!(standing, Standing::Hidden, "{who} {action}");
@@ -156,10 +141,10 @@ fn a_policy_that_errs_permits_nothing_on_its_side() {
     let mut proposal = world.proposal();
     proposal.topic = None;
     let principal = world.member("USA:officer");
-    let sources = source::read(&shipped()).unwrap();
+    let sources = Sources::shipped();
     let standing =
         |engine: &Engine| engine.authorize(&principal, Action::Read, Resource::Proposal(&proposal)).standing();
-    assert_eq!(standing(&Engine::assemble(sources.clone())), Standing::Permitted);
+    assert_eq!(standing(&sources.engine()), Standing::Permitted);
     for side in ["guardrails", "ISR", "USA"] {
         let mut sources = sources.clone();
         let policies = match side {
@@ -170,7 +155,7 @@ fn a_policy_that_errs_permits_nothing_on_its_side() {
         planted.policy = erring.clone();
         planted.name.id = "erring".into();
         policies.push(planted);
-        let engine = Engine::assemble(sources);
+        let engine = sources.engine();
         let outcome = engine.authorize(&principal, Action::Read, Resource::Proposal(&proposal));
         let Outcome::Hidden(reasons) = outcome else { panic!("{side}: {outcome:?}") };
         let reason = reasons.iter().find(|reason| reason.policy.is_some()).unwrap();
@@ -182,7 +167,7 @@ fn a_policy_that_errs_permits_nothing_on_its_side() {
 
 #[test]
 fn a_proposal_without_parties_or_a_question_without_its_facts_is_not_permitted() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let world = World::new();
     let officer = world.member("USA:officer");
     let proposal = world.proposal();
@@ -203,7 +188,7 @@ fn a_proposal_without_parties_or_a_question_without_its_facts_is_not_permitted()
 
 #[test]
 fn a_permit_says_what_it_is_for() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let world = World::new();
     let (officer, reviewer, proposal) = (world.member("USA:officer"), world.member("GBR:reviewer"), world.proposal());
     let resource = Resource::ProposalMember { proposal: &proposal, subject: &reviewer };
@@ -218,7 +203,7 @@ fn a_permit_says_what_it_is_for() {
 
 #[test]
 fn every_action_is_permitted_to_somebody_by_the_guardrails() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     for action in Action::ALL {
         let permits = engine.guardrails().slice(*action).policies().filter(|policy| policy.effect() == Effect::Permit);
         assert!(permits.count() > 0, "no guardrail ever permits {action}");
@@ -226,8 +211,8 @@ fn every_action_is_permitted_to_somebody_by_the_guardrails() {
 }
 
 #[test]
-fn schema_that_differs_from_this_build_is_refused() {
-    let schema = fs::read_to_string(shipped().join("schema.cedarschema")).unwrap();
+fn schema_that_is_built_in_fits_and_one_that_differs_is_refused() {
+    source::parse_schema(SCHEMA).unwrap();
     for (from, to, word) in [
         ("ReadDirectory, ", "", "lacks the action `ReadDirectory`"),
         ("ReadDirectory, ", "ReadDirectory, Peek, ", "unknown action `Peek`"),
@@ -235,11 +220,59 @@ fn schema_that_differs_from_this_build_is_refused() {
         ("reviewed: Set<Member>,", "", "other shapes"),
         ("entity Exchange;", "entity Exchange", "malformed"),
     ] {
-        assert!(schema.contains(from));
-        let error = refused(&[("schema.cedarschema", Some(&schema.replacen(from, to, 1)))]);
+        assert!(SCHEMA.contains(from));
+        let error = source::parse_schema(&SCHEMA.replacen(from, to, 1)).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
-        assert!(error.file().ends_with("schema.cedarschema"));
     }
+}
+
+#[test]
+fn guardrails_only_forbid_or_let_roles_in() {
+    let policy = |effect: &str, scope: &str, when: &str| {
+        format!("@id(\"one\") @reason(\"because\") {effect}(principal, {scope}) {when};")
+    };
+    let all = "action, resource is Proposal";
+    let view = "action == Action::\"View\", resource";
+    for when in [
+        "",
+        "when { resource.decided }",
+        "when { principal.host }",
+        "when { principal.roles.contains(\"program_officer\") }",
+        "when { resource.call.officers.contains(principal) || resource.decided }",
+        "when { !resource.call.officers.contains(principal) }",
+        "when { resource.conflicts.contains(principal) }",
+        "unless { resource.call.officers.contains(principal) }",
+    ] {
+        for scope in [all, view] {
+            let error = refused("guardrails", &policy("permit", scope, when));
+            assert!(error.to_string().contains("no role is asked for"), "{when}: {error}");
+        }
+    }
+    for when in [
+        "when { resource.call.officers.contains(principal) }",
+        "when { principal.host && (resource.assigned.contains(principal) || resource.party_members.contains(principal)) }",
+    ] {
+        Guardrails::parse("guardrails", &policy("permit", view, when)).unwrap();
+    }
+    for text in [policy("forbid", all, ""), policy("permit", "action == Action::\"ReadDirectory\", resource", "")] {
+        Guardrails::parse("guardrails", &text).unwrap();
+    }
+}
+
+#[test]
+fn more_policies_than_lists_can_bear_are_refused_at_the_first_too_many() {
+    let many = |count: usize| {
+        let one =
+            |n| format!("@id(\"p{n}\") @side(\"reader\") @reason(\"because\")\npermit(principal, action, resource);\n");
+        (0..count).map(one).collect::<String>()
+    };
+    let code = "ISR".parse().unwrap();
+    PartnerRules::parse("ISR", &code, &many(MAX_POLICIES)).unwrap();
+    let error = refused("ISR", &many(MAX_POLICIES + 1));
+    assert_eq!(error.line(), Some(2 * MAX_POLICIES + 1));
+    assert!(error.to_string().contains("more than 100 policies"), "{error}");
+    let long = format!("// {}\n", "x".repeat(MAX_POLICY_TEXT));
+    assert!(refused("ISR", &long).to_string().contains("bytes"));
 }
 
 #[test]
@@ -272,20 +305,18 @@ fn what_is_not_understood_is_refused_with_file_line_and_remedy() {
         (policy(full, "permit(principal, action == Action::\"Assign\", resource);"), "no partner is asked for"),
         (policy(full, tail), "malformed"),
     ] {
-        let error = refused(&[("partners/ISR.cedar", Some(&text))]);
+        let error = refused("ISR", &text);
         assert!(error.to_string().contains(word), "wanted `{word}`: {error}");
         assert_eq!(error.line(), Some(5), "{error}");
-        assert!(error.file().ends_with("partners/ISR.cedar") && !error.help().is_empty());
+        assert!(error.place() == "ISR" && !error.help().is_empty());
     }
     let sided = format!("{full}\n{tail};");
-    assert!(refused(&[("guardrails.cedar", Some(&sided))]).to_string().contains("`@side` is no annotation"));
-    assert!(refused(&[("partners/isr.cedar", Some(good))]).to_string().contains("`isr` is not a partner code"));
-    assert!(Engine::load(Path::new("/nowhere")).is_err());
+    assert!(refused("guardrails", &sided).to_string().contains("`@side` is no annotation"));
 }
 
 #[test]
 fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let world = World::new();
     let mut proposal = world.proposal();
     let crowd: Vec<String> = (0..2000).map(|n| format!("KOR:reviewer{n}")).collect();
@@ -309,7 +340,7 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
 #[test]
 #[ignore = "measures, and so depends on the machine"]
 fn one_decision_costs_little() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let world = World::new();
     let (officer, proposal) = (world.member("USA:officer"), world.proposal());
     let rounds = 2000;

@@ -1,4 +1,4 @@
-//! What members sign: call publications, vaults, manifests, reviews, decisions, letters and wraps.
+//! What members sign: call publications, vaults, manifests, reviews, decisions, letters, wraps and policies.
 //!
 //! Each statement is a JWS whose payload has exactly one byte form; [`verify_signed`] proves the signature and that the
 //! statement is well formed in itself. Whether the signer is the member meant is [`check_signer`](super::card::check_signer)'s
@@ -13,6 +13,7 @@ pub use crate::domain::vault::{VaultKind, WrapTarget};
 use crate::domain::{
     decision::Outcome,
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    policy::PolicyOwner,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -392,6 +393,55 @@ impl Statement for WrapStatement {
             return Err(invalid("a vault cannot be wrapped to itself"));
         }
         Ok(())
+    }
+}
+
+/// One version of an owner's policies, proposed by a policy officer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyStatement {
+    /// Whose policies.
+    pub owner: PolicyOwner,
+    /// Version, from 1.
+    pub version: u32,
+    /// SHA-256 of the text.
+    pub text_sha256: Sha256,
+    /// When it takes effect, if approved by then.
+    pub active_at: Timestamp,
+    /// Digest of the statement of the approved version before; the versions of an owner form a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Sha256>,
+}
+
+impl Statement for PolicyStatement {
+    const TYP: &'static str = "entente-policy+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        check_version("version", self.version)?;
+        if self.active_at.subsec_nanosecond() % 1_000_000 != 0 {
+            return Err(invalid("`active_at` has at most milliseconds"));
+        }
+        Ok(())
+    }
+}
+
+/// That a second policy officer approves a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyApproval {
+    /// Whose policies.
+    pub owner: PolicyOwner,
+    /// Version.
+    pub version: u32,
+    /// Digest of the [`PolicyStatement`] that is approved.
+    pub policy_sha256: Sha256,
+}
+
+impl Statement for PolicyApproval {
+    const TYP: &'static str = "entente-policy-approval+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        check_version("version", self.version)
     }
 }
 

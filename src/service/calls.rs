@@ -448,9 +448,8 @@ async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffe
             state::proposals_page(&mut act.tx, Some(call.row.id), after, page::MAX_PAGE, &mut known, act.now).await?;
         let Some(last) = page.last() else { return Ok(voided) };
         after = Some(last.row.id);
-        let policies = act.exchange.policies.load();
         for proposal in page.iter().filter(|p| p.standing().is_some()) {
-            voided += u32::from(policies.visible(&act.me, Resource::Proposal(&proposal.facts)));
+            voided += u32::from(act.policies.visible(&act.me, Resource::Proposal(&proposal.facts)));
         }
     }
 }

@@ -165,8 +165,8 @@ async fn publish_first(
     }
     let registrar =
         crate::policy::facts::MemberFacts { roles: card.roles.clone(), ..super::state::member_facts(exchange, &row) };
-    let outcome =
-        exchange.policies.load().authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
+    let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
+    let outcome = policies.authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
     let permit = super::permitted(outcome)?;
     members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)
         .await

@@ -97,7 +97,13 @@ async fn may_read(view: &mut View<'_>, known: &mut Known, row: &EntryRow) -> Res
         known.programs.insert(id, program);
         return Ok(readable);
     }
-    Ok(row.readers == Readers::Members)
+    Ok(match (row.readers, &row.actor) {
+        (Readers::Members, _) => true,
+        (Readers::PolicyOfficers, Some(actor)) => {
+            view.may(Action::ViewPolicyDrafts, Resource::Partner(actor.partner()))
+        }
+        _ => false,
+    })
 }
 
 fn entry(row: EntryRow) -> Entry {

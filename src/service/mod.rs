@@ -11,9 +11,11 @@ pub mod documents;
 pub mod entries;
 pub mod manifests;
 pub mod operator;
+pub mod policies;
 pub mod programs;
 pub mod proposals;
 pub mod reviews;
+pub mod rules;
 pub mod state;
 pub mod unit;
 pub mod vaults;
@@ -24,12 +26,10 @@ use crate::{
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode, Sha256},
     },
-    policy::Engine,
     sealing::statement::StatementError,
     storage::{Blobs, Db, StoreError, idempotency::Recorded},
     wire::problem::LineFault,
 };
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -39,7 +39,8 @@ use std::sync::Arc;
 pub struct Exchange {
     pub db: Db,
     pub blobs: Blobs,
-    pub policies: ArcSwap<Engine>,
+    /// Which policies are in force.
+    pub rules: rules::Rules,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     /// The partner that hosts the exchange.

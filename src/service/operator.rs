@@ -1,11 +1,12 @@
 //! What the host's operator does on the machine itself: enrol partners. Each act is logged like any other.
 
 use super::{
-    Exchange, Result,
+    Exchange, Result, ServiceError,
+    rules::PolicyFault,
     unit::{Subject, new_entry},
 };
 use crate::{
-    domain::{entry::EntryKind, id::PartnerCode},
+    domain::{entry::EntryKind, id::PartnerCode, policy::PolicyOwner},
     sealing::card::PartnerCard,
     storage::{
         documents, entries, idempotency,
@@ -47,6 +48,25 @@ pub async fn partners(exchange: &Exchange) -> Result<Vec<(PartnerCode, PartnerCa
 /// Counts up with each change of a partner; running servers watch it.
 pub async fn trust_generation(exchange: &Exchange) -> Result<i64> {
     Ok(partners::generation(&mut exchange.db.read().await?).await?)
+}
+
+/// Reads and verifies the policies in force anew. Those that do not count are left out from here on, and told.
+pub async fn check_policies(exchange: &Exchange) -> Result<Vec<PolicyFault>> {
+    exchange.rules.forget();
+    let mut tx = exchange.db.read().await?;
+    exchange.rules.faults(&mut tx, &exchange.host, exchange.clock.now()).await
+}
+
+/// Whether the guardrails in force are those that were signed; without them nobody may do anything.
+pub async fn guardrails_count(exchange: &Exchange) -> Result<()> {
+    let mut tx = exchange.db.read().await?;
+    let faults = exchange.rules.faults(&mut tx, &exchange.host, exchange.clock.now()).await?;
+    match faults.into_iter().find(|fault| fault.owner == PolicyOwner::Guardrails) {
+        Some(fault) => {
+            Err(ServiceError::Malformed(format!("version {} of the guardrails: {}", fault.version, fault.what)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Forgets the answers to requests that nobody repeats any more. How many.

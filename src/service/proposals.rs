@@ -58,7 +58,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     }
     for member in parties.values().flatten() {
         let facts = act.member(member).await?;
-        let may_begin = exchange.policies.load().authorize(&facts, Action::CreateProposal, Resource::Call(&call.facts));
+        let may_begin = act.policies.authorize(&facts, Action::CreateProposal, Resource::Call(&call.facts));
         if may_begin.permit().is_none() {
             let fault = "cannot be a party of this call: its partner is not eligible, or it runs or judges the call";
             return Err(Refusal::Unsuitable { member: member.clone(), fault: fault.into() }.into());

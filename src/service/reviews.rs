@@ -142,7 +142,7 @@ async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> 
     // Judged as if assigned already: some nations release to assigned reviewers only.
     let mut then = proposal.facts.clone();
     then.assigned.insert(pair.reviewer.clone());
-    if !act.exchange.policies.load().visible(&subject, Resource::Proposal(&then)) {
+    if !act.policies.visible(&subject, Resource::Proposal(&then)) {
         let fault =
             "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
         return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());

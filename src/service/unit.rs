@@ -13,12 +13,13 @@ use crate::{
         entry::{EntryKind, Readers},
         id::{CallId, MemberId, ProgramId, ProposalId},
     },
-    policy::{Action, Permit, Resource, facts::MemberFacts},
+    policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
     sealing::statement::{Signed, Statement, verify_signed},
     storage::{ReadTx, WriteTx, entries, idempotency, members},
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +50,8 @@ pub struct View<'e> {
     pub tx: ReadTx,
     pub me: MemberFacts,
     pub now: Timestamp,
+    /// In force at that instant.
+    pub policies: Arc<Engine>,
 }
 
 /// Changes something as one principal.
@@ -58,6 +61,8 @@ pub struct Act<'e> {
     pub tx: WriteTx,
     pub me: MemberFacts,
     pub now: Timestamp,
+    /// In force at that instant.
+    pub policies: Arc<Engine>,
     asked: Asked,
 }
 
@@ -67,18 +72,19 @@ impl<'e> View<'e> {
         let now = exchange.clock.now();
         let mut tx = exchange.db.read().await?;
         let me = state::member(exchange, &mut tx, &principal.member, now).await?.ok_or(ServiceError::NotAMember)?;
-        Ok(Self { exchange, tx, me, now })
+        let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
+        Ok(Self { exchange, tx, me, now, policies })
     }
 
     /// Whether policy permits the action; hidden and denied are errors.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permitted(self.exchange.policies.load().authorize(&self.me, action, resource))
+        permitted(self.policies.authorize(&self.me, action, resource))
     }
 
     /// Whether the principal may know of the thing.
     #[must_use]
     pub fn sees(&self, resource: Resource<'_>) -> bool {
-        self.exchange.policies.load().visible(&self.me, resource)
+        self.policies.visible(&self.me, resource)
     }
 
     /// Whether policy permits the action, for what an answer includes or leaves out.
@@ -117,12 +123,13 @@ impl<'e> Act<'e> {
         let now = exchange.clock.now();
         let member = &asked.principal.member;
         let me = state::member(exchange, &mut tx, member, now).await?.ok_or(ServiceError::NotAMember)?;
-        Ok(Self { exchange, tx, me, now, asked: asked.clone() })
+        let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
+        Ok(Self { exchange, tx, me, now, policies, asked: asked.clone() })
     }
 
     /// A permit for the action; hidden and denied are errors.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permitted(self.exchange.policies.load().authorize(&self.me, action, resource))
+        permitted(self.policies.authorize(&self.me, action, resource))
     }
 
     /// A call, without asking whether the principal may know of it: [`Act::authorize`] does.

@@ -14,7 +14,7 @@ use crate::{
         entry::EntryKind,
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId, WrappedKeyId},
     },
-    policy::{Action, Outcome, Permit, Resource, facts::MemberFacts},
+    policy::{self, Action, Outcome, Permit, Resource, facts::MemberFacts},
     sealing::{
         header::HeaderCheck,
         statement::{VaultKind, VaultStatement, WrapStatement, WrapTarget},
@@ -41,7 +41,7 @@ pub async fn of_proposal(exchange: &Exchange, principal: &Principal, id: Proposa
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let mut items = Vec::new();
     for vault in vaults::of_proposal(&mut act.tx, id).await? {
-        let reads = reads(&act.me, exchange, &vault, &proposal)?;
+        let reads = reads(&act.me, &act.policies, &vault, &proposal)?;
         // A reviewer seals to the deliberation vault long before holding a key to it.
         let seals = vault.kind == VaultKind::Deliberation
             && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
@@ -80,7 +80,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
     let proposal = view.proposal(id).await?;
     let mut items = Vec::new();
     for vault in vaults::of_proposal(&mut view.tx, id).await? {
-        if !may_wrap(&view.me, exchange, &vault, &proposal)? {
+        if !may_wrap(&view.me, &view.policies, &vault, &proposal)? {
             continue;
         }
         let keys = vaults::keys(&mut view.tx, vault.id).await?;
@@ -93,7 +93,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
             }
             let now = view.now;
             let Some(facts) = super::state::member(exchange, &mut view.tx, &member, now).await? else { continue };
-            if reads(&facts, exchange, &vault, &proposal)? && needs_own_key(&vault, &proposal, &member) {
+            if reads(&facts, &view.policies, &vault, &proposal)? && needs_own_key(&vault, &proposal, &member) {
                 items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member });
             }
         }
@@ -130,7 +130,7 @@ pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &Ad
     if let Some(proposal) = vault.proposal {
         let proposal = act.proposal(proposal).await?;
         let permit = act.authorize(wrap_action(&vault), Resource::Proposal(&proposal.facts))?;
-        if !may_wrap(&act.me, exchange, &vault, &proposal)? {
+        if !may_wrap(&act.me, &act.policies, &vault, &proposal)? {
             return Err(ServiceError::Hidden);
         }
         if let Some(answer) = act.replayed().await? {
@@ -215,7 +215,7 @@ pub(super) async fn add_key(
             let facts = holder_of(act, holder, &row.recipient).await?;
             // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
             let may_hear_of = may_name(&act.me, proposal, holder);
-            if !may_hear_of || !reads(&facts, act.exchange, vault, proposal)? {
+            if !may_hear_of || !reads(&facts, &act.policies, vault, proposal)? {
                 return Err(refused(&format!("policy does not let `{holder}` read what this vault protects")));
             }
         }
@@ -236,7 +236,7 @@ pub(super) async fn add_call_key(
         return Err(refused("a call's vault is wrapped to members only"));
     };
     let facts = holder_of(act, holder, &row.recipient).await?;
-    let outcome = act.exchange.policies.load().authorize(&facts, Action::UseCallVault, Resource::Call(&call.facts));
+    let outcome = act.policies.authorize(&facts, Action::UseCallVault, Resource::Call(&call.facts));
     if !matches!(outcome, Outcome::Permitted(_)) {
         return Err(refused(&format!("`{holder}` is no officer of the call")));
     }
@@ -283,8 +283,7 @@ pub(super) async fn remove_all_keys(
 }
 
 /// The action that reading what the vault protects takes.
-fn reads(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
-    let policies = exchange.policies.load();
+fn reads(who: &MemberFacts, policies: &policy::Engine, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
     let facts = &proposal.facts;
     let outcome = match vault.kind {
         VaultKind::Panel => policies.authorize(who, Action::Read, Resource::Proposal(facts)),
@@ -301,9 +300,9 @@ fn reads(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &Pr
 }
 
 /// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
-fn may_wrap(who: &MemberFacts, exchange: &Exchange, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
-    let outcome = exchange.policies.load().authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
-    Ok(matches!(outcome, Outcome::Permitted(_)) && reads(who, exchange, vault, proposal)?)
+fn may_wrap(who: &MemberFacts, policies: &policy::Engine, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
+    let outcome = policies.authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
+    Ok(matches!(outcome, Outcome::Permitted(_)) && reads(who, policies, vault, proposal)?)
 }
 
 fn wrap_action(vault: &VaultRow) -> Action {

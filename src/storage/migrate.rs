@@ -33,7 +33,7 @@ macro_rules! migration {
 }
 
 /// Every step there is.
-pub const ALL: &[Migration] = &[migration!(1, "exchange", "0001_exchange")];
+pub const ALL: &[Migration] = &[migration!(1, "exchange", "0001_exchange"), migration!(2, "policies", "0002_policies")];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.
 ///

@@ -16,6 +16,7 @@ pub mod idempotency;
 pub mod members;
 pub mod migrate;
 pub mod partners;
+pub mod policies;
 pub mod programs;
 pub mod proposals;
 pub mod reviews;

@@ -73,6 +73,13 @@ catalogue! {
     StaleKeyCard "stale-key-card" 409 "a newer key card is already published" => "issue the card with a higher serial";
     WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
     NoKeyCard "no-key-card" 422 "a member has no key card in force" => "ask the member's registrar to publish one";
+    // policies
+    PolicyInvalid "policy-invalid" 422 "the policies cannot be taken" => "mend what the detail names; `entente policy check` runs the same checks on your machine";
+    PolicyWaiting "policy-waiting" 409 "a version waits for approval" => "approve or withdraw that one first: `entente policy list`";
+    PolicyOutdated "policy-outdated" 409 "another version came first" => "look at what is in force now and propose again";
+    PolicySettled "policy-settled" 409 "nothing can be changed about this version any more" => "propose a new version; `entente policy restore` brings an earlier text back";
+    SecondOfficer "second-officer" 409 "a second policy officer is needed" => "ask another policy officer of your partner to approve it";
+    NoticeTooShort "notice-too-short" 409 "guardrails are announced before they take effect" => "withdraw the version and propose it anew with a later time";
     // calls
     WrongPhase "wrong-phase" 409 "the call is in another phase" => "see the call's schedule for when this is possible";
     CallTextInvalid "call-text-invalid" 422 "the call's text does not hold together" => "mend what the detail names and send the text again";
@@ -215,6 +222,12 @@ impl From<&Refusal> for Kind {
             Refusal::Statement { .. } => Self::StatementInvalid,
             Refusal::StaleKeyCard { .. } => Self::StaleKeyCard,
             Refusal::WrapRefused { .. } => Self::WrapRefused,
+            Refusal::PolicyWaiting { .. } => Self::PolicyWaiting,
+            Refusal::PolicyOutdated { .. } => Self::PolicyOutdated,
+            Refusal::PolicySettled { .. } => Self::PolicySettled,
+            Refusal::SecondOfficer { .. } => Self::SecondOfficer,
+            Refusal::NoticeTooShort { .. } => Self::NoticeTooShort,
+            Refusal::PolicyInvalid { .. } => Self::PolicyInvalid,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::{
         WrappedKeyId,
     },
     member::{CallRole, ConflictGround, PartnerRole},
+    policy::{PolicyOwner, PolicyStatus},
     proposal::Status,
     vault::{CardStatus, VaultKind, WrapTarget},
 };
@@ -89,6 +90,8 @@ travels_as_text! {
     CardStatus: "active",
     WrapTarget: "ISR:avi.levi",
     EntryKind: "proposal.submitted",
+    PolicyOwner: "ISR",
+    PolicyStatus: "in_force",
 }
 
 travels_as_text!(schema Time: "2026-04-01T15:00:00Z");

@@ -63,7 +63,8 @@ fn page_hands_in_a_proposal_with_stock_tools_and_stops_at_a_card_that_is_not_pin
         shell.args(["-c", script]).current_dir(&work).env("EXCHANGE", &up.exchange).env("PKI", &up.pki);
         shell
             .env("EXCHANGE_CA", format!("{}/server/ca.crt", up.pki))
-            .env("DOCUMENTS", root().join("examples/documents"));
+            .env("DOCUMENTS", root().join("examples/documents"))
+            .env("POLICIES", root().join("policies/partners"));
         let output = shell.env("TMPDIR", &work).output().unwrap();
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         (output.status.success(), said)

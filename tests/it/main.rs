@@ -21,6 +21,7 @@ mod harness;
 mod journey;
 #[cfg(feature = "client")]
 mod plaintext;
+mod policies;
 #[cfg(feature = "client")]
 mod process;
 #[cfg(feature = "client")]

@@ -6,33 +6,20 @@ use super::{
     clock::StoryClock,
     narrator, sight,
     story::{self, Documents},
-    world::{Error, Plan, World},
+    world::{Error, Plan, World, example_policies},
 };
-use crate::domain::ambient::{Clock, SystemClock, SystemRng};
+use crate::domain::{
+    ambient::{Clock, SystemClock, SystemRng},
+    id::PartnerCode,
+};
 use jiff::SignedDuration;
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs, io::Write, path::Path, sync::Arc};
 
 /// The sample files, so that the program needs nothing but itself.
 const SAMPLES: &[(&str, &[u8])] = &[
     ("work-plan.pdf", include_bytes!("../../../examples/documents/work-plan.pdf")),
     ("budget.docx", include_bytes!("../../../examples/documents/budget.docx")),
     ("shareholders.pdf", include_bytes!("../../../examples/documents/shareholders.pdf")),
-];
-
-/// The shipped policies.
-const POLICIES: &[(&str, &str)] = &[
-    ("schema.cedarschema", include_str!("../../../policies/schema.cedarschema")),
-    ("guardrails.cedar", include_str!("../../../policies/guardrails.cedar")),
-    ("partners/USA.cedar", include_str!("../../../policies/partners/USA.cedar")),
-    ("partners/ISR.cedar", include_str!("../../../policies/partners/ISR.cedar")),
-    ("partners/KOR.cedar", include_str!("../../../policies/partners/KOR.cedar")),
-    ("partners/GBR.cedar", include_str!("../../../policies/partners/GBR.cedar")),
-    ("partners/EU.cedar", include_str!("../../../policies/partners/EU.cedar")),
 ];
 
 const DATASET_BYTES: usize = 200 << 20;
@@ -60,7 +47,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
     let documents = samples(&dir, args.documents.as_deref(), &*rng)?;
     let plan = Plan {
         database_url: format!("sqlite://{}", dir.join("entente.db").display()),
-        policies: policies(&dir, args.policies.as_deref())?,
+        policies: policies(args.policies.as_deref())?,
         dir: dir.clone(),
         host: "USA",
         nations: cast::NATIONS,
@@ -129,16 +116,18 @@ fn hints(world: &World, outcomes: &story::Outcomes) {
     narrator::line("Ctrl-C ends it.");
 }
 
-fn policies(dir: &Path, own: Option<&Path>) -> Result<PathBuf, Error> {
-    if let Some(own) = own {
-        return Ok(own.canonicalize()?);
+/// The policies of each nation: `CODE.cedar` in a folder of one's own, or the examples.
+fn policies(own: Option<&Path>) -> Result<BTreeMap<PartnerCode, String>, Error> {
+    let Some(own) = own else {
+        return Ok(example_policies(cast::NATIONS));
+    };
+    let mut policies = BTreeMap::new();
+    for nation in cast::NATIONS {
+        let file = own.join(format!("{}.cedar", nation.code));
+        let text = fs::read_to_string(&file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
+        policies.insert(nation.code.parse()?, text);
     }
-    let folder = dir.join("policies");
-    fs::create_dir_all(folder.join("partners"))?;
-    for (name, text) in POLICIES {
-        fs::write(folder.join(name), text)?;
-    }
-    Ok(folder)
+    Ok(policies)
 }
 
 fn samples(dir: &Path, own: Option<&Path>, rng: &dyn crate::domain::ambient::Rng) -> Result<Documents, Error> {

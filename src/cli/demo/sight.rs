@@ -59,9 +59,10 @@ async fn explained(world: &World, member: &MemberId, proposal: ProposalId) -> Re
     let exchange = &*world.server.exchange;
     let now = exchange.clock.now();
     let mut tx = exchange.db.read().await?;
+    let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
     let facts = state::member(exchange, &mut tx, member, now).await?.ok_or("a member of the cast has a key card")?;
     let proposal = state::proposal(&mut tx, proposal, now).await?.ok_or("the story made the proposal")?;
-    let decision = exchange.policies.load().explain(&facts, Action::Read, Resource::Proposal(&proposal.facts));
+    let decision = policies.explain(&facts, Action::Read, Resource::Proposal(&proposal.facts));
     let reasons = decision.reasons();
     let outside = |reason: &Reason| reason.side == Side::Guardrails && reason.policy.is_none();
     let no_part = decision.standing == Standing::Hidden && reasons.iter().next().is_some_and(outside);

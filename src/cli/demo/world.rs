@@ -10,6 +10,7 @@ use crate::{
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode},
         member::PartnerRole,
+        policy::PolicyOwner,
     },
     http::{
         config::Config,
@@ -40,7 +41,7 @@ pub struct Cast {
     pub roles: &'static [PartnerRole],
 }
 
-/// A nation to come. Its registrar is added by itself.
+/// A nation to come. Its registrar is added by itself, and two policy officers if it is to have policies.
 #[derive(Debug, Clone)]
 pub struct Nation {
     pub code: &'static str,
@@ -51,13 +52,37 @@ pub struct Nation {
     pub cast: &'static [Cast],
 }
 
+/// Handles and names of the two policy officers of each nation that has policies.
+pub const POLICY_OFFICERS: [(&str, &str); 2] =
+    [("drafter", "First policy officer"), ("approver", "Second policy officer")];
+
+/// The policies that come with the program as examples.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("USA", include_str!("../../../policies/partners/USA.cedar")),
+    ("ISR", include_str!("../../../policies/partners/ISR.cedar")),
+    ("KOR", include_str!("../../../policies/partners/KOR.cedar")),
+    ("GBR", include_str!("../../../policies/partners/GBR.cedar")),
+    ("EU", include_str!("../../../policies/partners/EU.cedar")),
+];
+
+/// The example policies of those nations for which there are any.
+#[must_use]
+pub fn example_policies(nations: &[Nation]) -> BTreeMap<PartnerCode, String> {
+    let of = |nation: &Nation| {
+        let (_, text) = EXAMPLES.iter().find(|(code, _)| *code == nation.code)?;
+        Some((nation.code.parse().ok()?, (*text).to_owned()))
+    };
+    nations.iter().filter_map(of).collect()
+}
+
 /// Where the world lives and how.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub dir: PathBuf,
     /// `sqlite://…` or `postgres://…`.
     pub database_url: String,
-    pub policies: PathBuf,
+    /// The policies that each partner's officers put in force, by the partner's code.
+    pub policies: BTreeMap<PartnerCode, String>,
     pub host: &'static str,
     pub nations: &'static [Nation],
     /// Settings of the server beyond the usual, as `key`, `value`.
@@ -100,6 +125,9 @@ impl World {
         let mut world = Self { plan, pki, clock, rng, server, stop, clients: BTreeMap::new() };
         for nation in world.plan.nations {
             world.admit(nation).await?;
+        }
+        for (code, text) in &world.plan.policies {
+            world.write_policies(code, text).await?;
         }
         Ok(world)
     }
@@ -180,14 +208,33 @@ impl World {
         let pin = self.pki.partners[&code].members[&registrar].spki;
         client.issue_key_card(&card(registrar.clone(), &office, recipient, pin)).await?;
         let mut settled = vec![(registrar, client.clone())];
+        let officers = POLICY_OFFICERS.map(|(handle, name)| {
+            let cast = Cast { member: "", name, organisation: "Policy Office", roles: &[PartnerRole::PolicyOfficer] };
+            MemberId::new(code.clone(), handle).map(|member| (member, cast))
+        });
+        let mut members: Vec<(MemberId, Cast)> = Vec::new();
+        if self.plan.policies.contains_key(&code) {
+            members.extend(officers.into_iter().collect::<Result<Vec<_>, _>>()?);
+        }
         for cast in nation.cast {
-            let member: MemberId = cast.member.parse()?;
+            members.push((cast.member.parse()?, cast.clone()));
+        }
+        for (member, cast) in members {
             let (own, recipient) = self.settle(&member)?;
             let pin = self.pki.partners[&code].members[&member].spki;
-            client.issue_key_card(&card(member.clone(), cast, recipient, pin)).await?;
+            client.issue_key_card(&card(member.clone(), &cast, recipient, pin)).await?;
             settled.push((member, own));
         }
         self.clients.extend(settled);
+        Ok(())
+    }
+
+    /// Puts a nation's policies in force, as its two policy officers do.
+    async fn write_policies(&self, code: &PartnerCode, text: &str) -> Result<(), Error> {
+        let owner = PolicyOwner::Partner(code.clone());
+        let [drafter, approver] = POLICY_OFFICERS.map(|(handle, _)| MemberId::new(code.clone(), handle));
+        let proposed = self.clients[&drafter?].propose_policy(&owner, code.as_str(), text, None).await?;
+        self.clients[&approver?].approve_policy(&proposed).await?;
         Ok(())
     }
 
@@ -216,8 +263,11 @@ fn far(now: Timestamp) -> Timestamp {
 
 fn pki_spec(plan: &Plan, now: Timestamp) -> Result<Spec, Error> {
     let partners = plan.nations.iter().map(|nation| {
-        let handles: Vec<&str> =
-            nation.cast.iter().map(|cast| cast.member.split_once(':').map_or(cast.member, |(_, h)| h)).collect();
+        let has_policies = plan.policies.keys().any(|code| code.as_str() == nation.code);
+        let officers = POLICY_OFFICERS.iter().filter(|_| has_policies).map(|(handle, _)| *handle);
+        let handles: Vec<&str> = officers
+            .chain(nation.cast.iter().map(|cast| cast.member.split_once(':').map_or(cast.member, |(_, h)| h)))
+            .collect();
         PartnerSpec::new(nation.code, nation.name, nation.zone, nation.authority, "registrar", &handles)
     });
     Ok(Spec {
@@ -239,7 +289,6 @@ fn config(plan: &Plan) -> Result<Config, Error> {
         ("admin.listen", "127.0.0.1:0".to_owned()),
         ("database.url", plan.database_url.clone()),
         ("blobs.folder", text(&plan.dir.join("blobs"))),
-        ("policies.folder", text(&plan.policies)),
         ("trust.crl_folder", text(&plan.dir.join("crls"))),
     ]
     .map(|(key, value)| (key.to_owned(), value))

@@ -3,7 +3,7 @@
 use super::*;
 
 const SMALL: &str = "host = 'USA'\n[api]\nlisten = '127.0.0.1:0'\ncertificate = 'c.pem'\nprivate_key = 'k.pem'\n\
-    [database]\nurl = 'sqlite://data/entente.db?mode=rwc'\n[blobs]\nfolder = 'blobs'\n[policies]\nfolder = '/policies'\n";
+    [database]\nurl = 'sqlite://data/entente.db?mode=rwc'\n[blobs]\nfolder = 'blobs'\n";
 
 fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
@@ -31,7 +31,6 @@ fn example_file_loads_and_shows_the_defaults() {
 fn relative_paths_start_at_the_file() {
     let config = load(SMALL, &[], &[]).unwrap();
     assert_eq!(config.api.certificate, Path::new("/base/c.pem"));
-    assert_eq!(config.policies.folder, Path::new("/policies"));
     let Some(DatabaseKind::Sqlite(path)) = config.database.url.kind() else { panic!("{:?}", config.database) };
     assert!(path.is_absolute() && path.ends_with("data/entente.db"), "{}", path.display());
     assert!(config.database.url.reveal().ends_with("data/entente.db?mode=rwc"));
@@ -98,7 +97,6 @@ fn validation_reports_every_fault_at_once() {
             "admin.listen",
             "database.url",
             "blobs.folder",
-            "policies.folder",
             "trust.crl_folder",
             "limits.connections",
             "limits.idle_seconds",
@@ -119,7 +117,7 @@ fn settings_that_work_have_no_fault_and_an_open_key_is_one() {
     std::fs::write(path("c.pem"), &server.pem).unwrap();
     std::fs::write(path("k.pem"), server.key.serialize_pem()).unwrap();
     std::fs::create_dir(path("data")).unwrap();
-    std::fs::write(path("server.toml"), SMALL.replace("/policies", "data")).unwrap();
+    std::fs::write(path("server.toml"), SMALL).unwrap();
     let config = Config::load(Some(&path("server.toml")), [], &[]).unwrap();
     let mode = |mode| std::fs::set_permissions(path("k.pem"), PermissionsExt::from_mode(mode)).unwrap();
     mode(0o600);

@@ -1,5 +1,5 @@
 # What the reader of docs/api.md finds: two partners with a registrar and members, a program, and a published call. Made with the
-# page's own functions, which come before this text. Wants $EXCHANGE, $EXCHANGE_CA and $PKI; ends with what the page wants.
+# page's own functions, which come before this text. Wants $EXCHANGE, $EXCHANGE_CA, $PKI and $POLICIES; ends with what the page wants.
 
 : > pins
 for code in USA ISR; do echo "$code $(sha256 "$PKI/$code/card.json")" >> pins; done
@@ -18,6 +18,25 @@ publish_key_card() { # publish_key_card MEMBER ORGANISATION ROLES
 
 publish_key_card USA:registrar 'Office of Cooperative Programs' '["registrar"]'
 publish_key_card ISR:registrar 'Innovation Authority' '["registrar"]'
+# Each nation's policies: proposed by one policy officer, approved by another.
+publish_policies() { # publish_policies CODE
+  publish_key_card "$1:drafter" 'Policy Office' '["policy_officer"]'
+  publish_key_card "$1:approver" 'Policy Office' '["policy_officer"]'
+  CERT=$PKI/$1/drafter.crt KEY=$PKI/$1/drafter.key
+  jq -cjnS --arg owner "$1" --arg text "$(sha256 "$POLICIES/$1.cedar")" \
+    '{owner: $owner, version: 1, text_sha256: $text, active_at: "2026-01-01T00:00:00Z"}' > policy.json
+  sign entente-policy+jws < policy.json > policy.jws
+  jq -n --rawfile text "$POLICIES/$1.cedar" --rawfile statement policy.jws '{text: $text, statement: $statement}' > body.json
+  api POST "/v1/policies/$1/versions" --json @body.json > answer.json
+  CERT=$PKI/$1/approver.crt KEY=$PKI/$1/approver.key
+  jq -cjnS --arg owner "$1" --arg policy "$(sha256 policy.json)" '{owner: $owner, version: 1, policy_sha256: $policy}' |
+    sign entente-policy-approval+jws > approval.jws
+  jq -n --rawfile approval approval.jws '{approval: $approval}' > body.json
+  api POST "/v1/policies/$1/versions/1/approve" --json @body.json > answer.json
+}
+publish_policies USA
+publish_policies ISR
+
 publish_key_card USA:dana 'Office of Cooperative Programs' '["program_officer"]'
 publish_key_card USA:carol 'Blue Mesa Instruments' '[]'
 publish_key_card ISR:avi 'Galil Optics' '[]'

@@ -122,6 +122,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     let ask = |method: Method, template: &'static str| {
         let places = vec![
             ("partner", "ISR".to_owned()),
+            ("owner", "ISR".to_owned()),
+            ("version", "1".to_owned()),
             ("program", ids.program.to_string()),
             ("call", ids.call.to_string()),
             ("proposal", ids.open.to_string()),
@@ -137,6 +139,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     let delete = |template| ask(Method::DELETE, template);
     let reason = || json!({ "reason": "" });
     let publication = || json!({ "publication": "no statement" });
+    let policy = || json!({ "text": "", "statement": "no statement" });
+    let approval = || json!({ "approval": "no statement" });
     let vault = || json!({ "statement": "no statement", "keys": [] });
     let sealed = || json!({ "statement": "no statement", "ciphertext": "" });
     let long_ago = Timestamp::UNIX_EPOCH;
@@ -155,6 +159,22 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .note("of ISR")
             .at("member", "ISR:avi")
             .json(json!({ "key_card": ids.published_card })),
+        get("/v1/policies"),
+        get("/v1/policies/{owner}").note("of ISR"),
+        get("/v1/policies/{owner}").note("guardrails").at("owner", "guardrails"),
+        get("/v1/policies/{owner}/versions"),
+        get("/v1/policies/{owner}/versions/{version}").note("in force"),
+        get("/v1/policies/{owner}/versions/{version}").note("withdrawn").at("version", 2),
+        post("/v1/policies/{owner}/versions").note("of ISR").json(policy()),
+        post("/v1/policies/{owner}/versions").note("guardrails").at("owner", "guardrails").json(policy()),
+        post("/v1/policies/{owner}/versions/{version}/approve").note("of ISR").json(approval()),
+        post("/v1/policies/{owner}/versions/{version}/approve")
+            .note("guardrails")
+            .at("owner", "guardrails")
+            .json(approval()),
+        // One that is in force cannot be withdrawn any more.
+        post("/v1/policies/{owner}/versions/{version}/withdraw").note("of ISR"),
+        post("/v1/policies/{owner}/versions/{version}/withdraw").note("guardrails").at("owner", "guardrails"),
         get("/v1/programs"),
         post("/v1/programs").json(json!({ "name": "", "lead": "USA", "partners": ["USA"] })),
         get("/v1/programs/{program}"),

@@ -182,6 +182,10 @@ impl Setting {
     pub(super) async fn build_on(store: Store) -> Option<Self> {
         let world = TestWorld::start(NATIONS, store).await?;
         let start = world.clock.now();
+        let drafter = world.client("ISR:drafter");
+        let israel = "ISR".parse().unwrap();
+        drafter.propose_policy(&israel, "ISR", "", None).await.unwrap();
+        drafter.api().withdraw_policy(&israel, 2).await.unwrap();
         let day = |days: i64| start + SignedDuration::from_hours(24 * days);
         let dana = world.client("USA:dana");
         let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
@@ -333,6 +337,8 @@ pub(super) const MEMBERS: &[(&str, &str)] = &[
     ("decider", "USA:frank"),
     ("undecl.-dec.", "USA:fern"),
     ("observer", "USA:oscar"),
+    ("policy-off.", "ISR:drafter"),
+    ("host-policy", "USA:drafter"),
 ];
 
 pub(super) fn id(member: &str) -> MemberId {

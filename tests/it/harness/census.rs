@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, path::Path};
 const TABLES: &[&str] = &[
     "partners",
     "members",
+    "policy_versions",
     "member_certificates",
     "member_recipients",
     "programs",

@@ -2,10 +2,12 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
+    cli::demo::world::{self as demo, example_policies},
     domain::{
         ambient::{SystemClock, SystemRng},
         id::{CallId, MemberId, ProposalId, Sha256, VaultId},
         member::PartnerRole,
+        policy::PolicyOwner,
     },
     http::{
         config::Config,
@@ -16,7 +18,10 @@ use entente::{
         card::{CardStatus, KeyCard, PartnerCard},
         identity::{NewIdentity, new_identity},
         jws::SigningKey,
-        statement::{VaultKind, VaultStatement, WrapStatement, WrapTarget, sign_statement},
+        statement::{
+            PolicyApproval, PolicyStatement, Statement, VaultKind, VaultStatement, WrapStatement, WrapTarget,
+            sign_statement,
+        },
         vault::VaultSecret,
     },
     service::operator,
@@ -29,12 +34,9 @@ use rcgen::{
 use reqwest::{Method, RequestBuilder, Response};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -174,13 +176,11 @@ impl Exchange {
         let server_ca = Ca::new("Server");
         let name = SanType::DnsName("localhost".try_into().unwrap());
         let (key, certificate) = server_ca.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
-        let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
         let text = format!(
             "host = \"{}\"\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"server.pem\"\nprivate_key = \"key.pem\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"sqlite://entente.db\"\n[blobs]\nfolder = \"blobs\"\n\
-             [policies]\nfolder = \"{}\"\n{settings}\n",
+             {settings}\n",
             nations[0].code,
-            policies.display()
         );
         for (file, text) in [("server.pem", &certificate), ("key.pem", &key), ("server.toml", &text)] {
             std::fs::write(folder.path().join(file), text).unwrap();
@@ -224,7 +224,38 @@ impl Exchange {
         config.with_client_auth_cert(vec![certificate], key).unwrap()
     }
 
-    /// Publishes the registrar's key card and then these members'.
+    /// Puts a nation's example policies in force, if there are any: two officers, vouched for like anybody.
+    async fn write_policies(&self, nation: &Nation) {
+        let policies = example_policies(&[demo::Nation {
+            code: nation.code,
+            name: nation.code,
+            zone: "UTC",
+            authority: ("", ""),
+            cast: &[],
+        }]);
+        let Some((code, text)) = policies.into_iter().next() else { return };
+        let registrar = self.connect(&nation.registrar);
+        let officers = ["drafter", "approver"].map(|handle| nation.ca.person(&format!("{code}:{handle}")));
+        for officer in &officers {
+            let card = json!({ "key_card": nation.vouch(officer, &[PartnerRole::PolicyOfficer], 1) });
+            let path = format!("/v1/members/{}/key-card", officer.member);
+            registrar.change(Method::PUT, &path, &card).await.expect_status(200).await;
+        }
+        let owner = PolicyOwner::Partner(code.clone());
+        let text_sha256 = Sha256::of(text.as_bytes());
+        let statement =
+            PolicyStatement { owner: owner.clone(), version: 1, text_sha256, active_at: now(), follows: None };
+        let policy_sha256 = statement.digest().unwrap();
+        let body = json!({ "text": text, "statement": sign_statement(&officers[0].signing, &statement).unwrap() });
+        let path = format!("/v1/policies/{code}/versions");
+        self.connect(&officers[0]).change(Method::POST, &path, &body).await.expect_status(201).await;
+        let approval = PolicyApproval { owner, version: 1, policy_sha256 };
+        let body = json!({ "approval": sign_statement(&officers[1].signing, &approval).unwrap() });
+        let path = format!("/v1/policies/{code}/versions/1/approve");
+        self.connect(&officers[1]).change(Method::POST, &path, &body).await.expect_status(200).await;
+    }
+
+    /// Publishes the registrar's key card and then these members', and puts the nation's policies in force.
     pub(crate) async fn publish(&self, nation: &Nation, members: &[(&Person, &[PartnerRole])]) {
         let registrar = self.connect(&nation.registrar);
         let own: (&Person, &[PartnerRole]) = (&nation.registrar, &[PartnerRole::Registrar]);
@@ -233,6 +264,7 @@ impl Exchange {
             let card = json!({ "key_card": nation.vouch(person, roles, 1) });
             registrar.change(Method::PUT, &path, &card).await.expect_status(200).await;
         }
+        self.write_policies(nation).await;
     }
 
     /// Stops it and waits until it has.

@@ -4,7 +4,7 @@
 //! waits for ever either.
 
 use entente::{
-    cli::demo::world::{Nation, Plan, World},
+    cli::demo::world::{Nation, Plan, World, example_policies},
     client::{Home, Profile},
     domain::{
         ambient::{SystemClock, SystemRng},
@@ -64,7 +64,7 @@ impl Site {
         let plan = Plan {
             dir: self.folder.path().to_owned(),
             database_url: self.database_url.clone(),
-            policies: Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"),
+            policies: example_policies(nations),
             host: nations[0].code,
             nations,
             settings: Vec::new(),
@@ -242,14 +242,13 @@ fn config(plan: &Plan) -> String {
     let path = |name: &str| plan.dir.join(name).display().to_string();
     format!(
         "host = \"{}\"\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"{}\"\nprivate_key = \"{}\"\n[admin]\n\
-         listen = \"127.0.0.1:0\"\n[database]\nurl = \"{}\"\n[blobs]\nfolder = \"{}\"\n[policies]\nfolder = \"{}\"\n\
+         listen = \"127.0.0.1:0\"\n[database]\nurl = \"{}\"\n[blobs]\nfolder = \"{}\"\n\
          [trust]\ncrl_folder = \"{}\"\n",
         plan.host,
         path("pki/server/server.crt"),
         path("pki/server/server.key"),
         plan.database_url,
         path("blobs"),
-        plan.policies.display(),
         path("crls"),
     )
 }

@@ -6,7 +6,7 @@
 use super::postgres::Database;
 use entente::{
     cli::{
-        demo::world::{Nation, Plan, World},
+        demo::world::{Nation, Plan, World, example_policies},
         dev_pki::Credential,
     },
     domain::ambient::{Clock, SystemClock, SystemRng},
@@ -20,7 +20,7 @@ use rustls::{
 };
 use std::{
     ops::Deref,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -104,7 +104,7 @@ impl TestWorld {
         let plan = Plan {
             dir,
             database_url,
-            policies: Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"),
+            policies: example_policies(nations),
             host: nations[0].code,
             nations,
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

@@ -1,0 +1,261 @@
+//! `entente policy`: a nation's policies: checked, proposed, approved by a second officer, shown with who signed them.
+
+use super::{
+    context::{Context, whole},
+    error::{CliError, Result, read_input},
+    key_card::instant_argument,
+    output::Screen,
+    table::Table,
+    time::Zone,
+};
+use crate::{
+    client::policies::check_text,
+    domain::policy::{MAX_POLICY_TEXT, PolicyOwner},
+    wire::policy::{PolicySignature, PolicyVersion},
+};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Write and look at the policies of partners and the platform's guardrails
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a text as the exchange would, without connecting
+    #[command(after_help = "Examples:
+  entente policy check ISR.cedar
+  entente policy check draft.cedar --owner ISR
+  entente policy check guardrails.cedar
+
+Says file and line of what cannot be taken and what to write instead; exit code 2.")]
+    Check(TextFile),
+    /// List what is in force, each verified
+    #[command(after_help = "Examples:
+  entente policy list
+  entente --json policy list | jq -r '.items[] | select(.verified | not) | .policy.owner'")]
+    List,
+    /// Show an owner's policies: those in force, or one version
+    #[command(after_help = "Examples:
+  entente policy show ISR
+  entente policy show guardrails
+  entente policy show ISR --version 3 --text > ISR.cedar")]
+    Show {
+        /// Code of a partner, or `guardrails`
+        owner: PolicyOwner,
+        /// This version [default: the one in force]
+        #[arg(long)]
+        version: Option<u32>,
+        /// The text alone, as it was signed
+        #[arg(long)]
+        text: bool,
+    },
+    /// List an owner's versions, as far as you may know of them
+    #[command(after_help = "Examples:\n  entente policy history ISR")]
+    History {
+        /// Code of a partner, or `guardrails`
+        owner: PolicyOwner,
+    },
+    /// Propose a text as the next version (policy officers)
+    #[command(after_help = "Examples:
+  entente policy propose ISR.cedar
+  entente policy propose draft.cedar --owner ISR --active-at '2026-04-01 00:00 Asia/Jerusalem'
+  entente policy propose guardrails.cedar --active-at 2026-04-05T00:00:00Z
+
+A second policy officer of your partner approves it; until then nothing changes. Guardrails are the
+host's and are announced three days ahead.")]
+    Propose {
+        #[command(flatten)]
+        file: TextFile,
+        /// When it takes effect [default: as soon as it is approved]
+        #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+        active_at: Option<Timestamp>,
+    },
+    /// Approve a version that another policy officer proposed
+    #[command(after_help = "Examples:
+  entente policy show ISR --version 3
+  entente policy approve ISR 3")]
+    Approve(Numbered),
+    /// Take a version back that has not taken effect (policy officers)
+    #[command(after_help = "Examples:\n  entente policy withdraw ISR 3")]
+    Withdraw(Numbered),
+    /// Propose the text of an earlier version as the next one (policy officers)
+    #[command(after_help = "Examples:\n  entente policy restore ISR 2")]
+    Restore {
+        #[command(flatten)]
+        version: Numbered,
+        /// When it takes effect [default: as soon as it is approved]
+        #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
+        active_at: Option<Timestamp>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct TextFile {
+    /// The text, Cedar; `-` is standard input
+    file: PathBuf,
+    /// Code of a partner, or `guardrails` [default: the file's name]
+    #[arg(long)]
+    owner: Option<PolicyOwner>,
+}
+
+#[derive(Debug, Args)]
+pub struct Numbered {
+    /// Code of a partner, or `guardrails`
+    owner: PolicyOwner,
+    /// Number of the version
+    version: u32,
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    if let Command::Check(file) = command {
+        return check(&file, context);
+    }
+    let (client, zone) = (context.client()?, context.zone()?);
+    match command {
+        Command::Check(_) => unreachable!("it was run above, without a client"),
+        Command::List => {
+            let listed = client.list_policies().await?;
+            let items: Vec<_> = listed
+                .iter()
+                .map(|one| {
+                    let fault = one.verified.as_ref().err().map(ToString::to_string);
+                    json!({ "policy": one.policy, "verified": fault.is_none(), "fault": fault })
+                })
+                .collect();
+            context.out.answer(&whole(&items), |screen| {
+                let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "SIGNED BY", "VERIFIED"]);
+                for one in &listed {
+                    let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
+                    let policy = &one.policy;
+                    let since = since(policy).map_or_else(|| "always".into(), |at| zone.both(at));
+                    table.row([policy.owner.to_string(), policy.version.to_string(), since, signers(policy), verified]);
+                }
+                screen.table(&table, "no policies are in force");
+            })?;
+            match listed.into_iter().find_map(|one| one.verified.err()) {
+                Some(error) => Err(error.into()),
+                None => Ok(()),
+            }
+        }
+        Command::Show { owner, version, text } => {
+            let policy = match version {
+                Some(number) => client.policy_version(&owner, number).await?,
+                None => client.policy(&owner).await?,
+            };
+            if text && !context.out.is_json() {
+                return context.out.bytes(policy.text.as_deref().unwrap_or_default().as_bytes());
+            }
+            context.out.answer(&policy, |screen| show(screen, &policy, &zone))
+        }
+        Command::History { owner } => {
+            let versions = client.api().policy_versions(&owner).await?;
+            context.out.answer(&whole(&versions), |screen| {
+                let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
+                for policy in &versions {
+                    let at = since(policy).or(policy.active_at.map(|at| at.0));
+                    let at = at.map_or_else(String::new, |at| zone.both(at));
+                    let digest = policy.text_sha256.to_string();
+                    let (version, status) = (policy.version.to_string(), policy.status.to_string());
+                    table.row([version, status, at, signers(policy), digest[..12].to_owned()]);
+                }
+                screen.table(&table, "no versions that you may know of");
+            })
+        }
+        Command::Propose { file, active_at } => {
+            let (owner, place, text) = read(&file)?;
+            let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
+            told(context, &proposed, &zone)
+        }
+        Command::Approve(Numbered { owner, version }) => {
+            let policy = client.policy_version(&owner, version).await?;
+            let approved = client.approve_policy(&policy).await?;
+            told(context, &approved, &zone)
+        }
+        Command::Withdraw(Numbered { owner, version }) => {
+            let withdrawn = client.api().withdraw_policy(&owner, version).await?;
+            told(context, &withdrawn, &zone)
+        }
+        Command::Restore { version: Numbered { owner, version }, active_at } => {
+            let earlier = client.policy_version(&owner, version).await?;
+            let text = earlier.text.as_deref().unwrap_or_default();
+            let proposed = client.propose_policy(&owner, &owner.to_string(), text, active_at).await?;
+            told(context, &proposed, &zone)
+        }
+    }
+}
+
+fn check(file: &TextFile, context: &Context) -> Result<()> {
+    let (owner, place, text) = read(file)?;
+    match check_text(&owner, &place, &text) {
+        Ok(()) => context.out.done(&format!("the policies of {owner} can be proposed")),
+        Err(error) => {
+            let place = error.line().map_or_else(|| place.clone(), |line| format!("{place}:{line}"));
+            Err(CliError::usage(format!("{place}: {}", error.what())).help(error.help()))
+        }
+    }
+}
+
+/// Owner, name and text of a file.
+fn read(file: &TextFile) -> Result<(PolicyOwner, String, String)> {
+    let place = file.file.display().to_string();
+    let text = String::from_utf8(read_input(&file.file, MAX_POLICY_TEXT as u64)?)
+        .map_err(|_| CliError::usage(format!("`{place}` is not UTF-8 text")))?;
+    let owner = file.owner.clone().or_else(|| owner_of(&file.file)).ok_or_else(|| {
+        CliError::usage(format!("whose policies `{place}` holds is not clear"))
+            .help("name the owner with `--owner`, or the file after it: `ISR.cedar`")
+    })?;
+    Ok((owner, place, text))
+}
+
+fn owner_of(file: &Path) -> Option<PolicyOwner> {
+    file.file_stem()?.to_str()?.parse().ok()
+}
+
+fn told(context: &Context, policy: &PolicyVersion, zone: &Zone) -> Result<()> {
+    context.out.answer(policy, |screen| fields(screen, policy, zone))
+}
+
+fn show(screen: &mut Screen, policy: &PolicyVersion, zone: &Zone) {
+    fields(screen, policy, zone);
+    screen.gap();
+    for line in policy.text.as_deref().unwrap_or_default().lines() {
+        screen.line(line);
+    }
+}
+
+fn fields(screen: &mut Screen, policy: &PolicyVersion, zone: &Zone) {
+    let signed = |signature: &PolicySignature| format!("{} at {}", signature.member, zone.both(signature.signed_at.0));
+    let mut fields = vec![
+        ("owner", policy.owner.to_string()),
+        ("version", policy.version.to_string()),
+        ("status", policy.status.to_string()),
+    ];
+    if let Some(at) = since(policy).or(policy.active_at.map(|at| at.0)) {
+        fields.push(("takes effect", zone.both(at)));
+    }
+    match (&policy.proposed, &policy.approved) {
+        (None, _) => fields.push(("signed", "by nobody: these come with the program".into())),
+        (Some(proposed), approved) => {
+            fields.push(("proposed by", signed(proposed)));
+            fields.push(("approved by", approved.as_ref().map_or_else(|| "nobody yet".into(), signed)));
+        }
+    }
+    if let (Some(member), Some(at)) = (&policy.withdrawn_by, policy.withdrawn_at) {
+        fields.push(("withdrawn by", format!("{member} at {}", zone.both(at.0))));
+    }
+    fields.push(("text", policy.text_sha256.to_string()));
+    screen.fields(&fields);
+}
+
+/// When an approved version takes effect.
+fn since(policy: &PolicyVersion) -> Option<Timestamp> {
+    let approved = policy.approved.as_ref()?;
+    policy.active_at.map(|at| at.0.max(approved.signed_at.0))
+}
+
+fn signers(policy: &PolicyVersion) -> String {
+    let signatures = policy.proposed.iter().chain(&policy.approved);
+    let members: Vec<_> = signatures.map(|signature| signature.member.to_string()).collect();
+    if members.is_empty() { "comes with the program".into() } else { members.join(", ") }
+}

@@ -1,0 +1,206 @@
+//! Policies, verified: two policy officers' signatures up to the pinned partner card, over the very text, and never going back.
+//!
+//! The exchange says which version is in force; that it is one that the partner's officers signed, and no older than what was seen
+//! here, this machine finds out itself. Texts are read with the code that the exchange decides with.
+
+use super::{Client, ClientError, Result, verify::invalid};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode, Sha256},
+        member::PartnerRole,
+        policy::{PolicyOwner, PolicyStatus},
+    },
+    policy::{GUARDRAILS, Guardrails, PartnerRules, PolicyError},
+    sealing::{
+        card::check_signer,
+        statement::{PolicyApproval, PolicyStatement, Signed, Statement, sign_statement, verify_signed},
+    },
+    wire::policy::{ApprovePolicy, PolicySignature, PolicyVersion, ProposePolicy},
+};
+use jiff::Timestamp;
+
+/// A version as it is listed, and whether it verified.
+#[derive(Debug)]
+pub struct ListedPolicy {
+    pub policy: PolicyVersion,
+    pub verified: Result<()>,
+}
+
+impl Client {
+    /// What is in force of every owner, each verified.
+    pub async fn list_policies(&self) -> Result<Vec<ListedPolicy>> {
+        let mut listed = Vec::new();
+        for policy in self.api().policies().await? {
+            let verified = self.check_in_force(&policy).await;
+            listed.push(ListedPolicy { policy, verified });
+        }
+        Ok(listed)
+    }
+
+    /// The version of an owner that is in force, with its text, verified.
+    pub async fn policy(&self, owner: &PolicyOwner) -> Result<PolicyVersion> {
+        let policy = match self.api().policy(owner).await {
+            Err(error) if error.is_not_found() => {
+                let what = format!("no policies of `{owner}` are in force");
+                return Err(ClientError::usage(what, "without any the partner releases nothing and reads nothing"));
+            }
+            policy => policy?,
+        };
+        if policy.owner != *owner || policy.text.is_none() {
+            return Err(invalid("the exchange answered with other policies than were asked for"));
+        }
+        self.check_in_force(&policy).await?;
+        Ok(policy)
+    }
+
+    /// Any version of an owner that the caller may know of, its signatures verified as far as it bears any.
+    pub async fn policy_version(&self, owner: &PolicyOwner, number: u32) -> Result<PolicyVersion> {
+        let policy = self.api().policy_version(owner, number).await?;
+        if policy.owner != *owner || policy.version != number || policy.text.is_none() {
+            return Err(invalid("the exchange answered with other policies than were asked for"));
+        }
+        self.check_version(&policy).await?;
+        Ok(policy)
+    }
+
+    /// Checks a text with the code that decides, then proposes it as the next version. It takes effect at `active_at`, or as soon
+    /// as it is approved.
+    pub async fn propose_policy(
+        &self,
+        owner: &PolicyOwner,
+        place: &str,
+        text: &str,
+        active_at: Option<Timestamp>,
+    ) -> Result<PolicyVersion> {
+        check_text(owner, place, text)
+            .map_err(|error| ClientError::usage(error.to_string(), "nothing was proposed"))?;
+        let versions = self.api().policy_versions(owner).await?;
+        let approved = |policy: &&PolicyVersion| policy.approved.is_some() && policy.status != PolicyStatus::Withdrawn;
+        let follows = match versions.iter().filter(approved).max_by_key(|policy| policy.version) {
+            Some(policy) => Some(self.check_version(policy).await?),
+            None => None,
+        };
+        let statement = PolicyStatement {
+            owner: owner.clone(),
+            version: versions.iter().map(|policy| policy.version).max().unwrap_or(0) + 1,
+            text_sha256: Sha256::of(text.as_bytes()),
+            active_at: in_milliseconds(active_at.unwrap_or_else(|| self.now())),
+            follows,
+        };
+        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        self.api().propose_policy(owner, &ProposePolicy { text: text.to_owned(), statement }).await
+    }
+
+    /// Approves a version that another policy officer proposed, after verifying who did and that its text can be used.
+    pub async fn approve_policy(&self, policy: &PolicyVersion) -> Result<PolicyVersion> {
+        let (owner, number) = (&policy.owner, policy.version);
+        let policy_sha256 = self.check_version(policy).await?;
+        let text = policy.text.as_deref().ok_or_else(|| invalid("the version came without its text"))?;
+        check_text(owner, &owner.to_string(), text).map_err(|error| {
+            ClientError::usage(error.to_string(), "nothing was approved; ask for a version that can be used")
+        })?;
+        let approval = PolicyApproval { owner: owner.clone(), version: number, policy_sha256 };
+        let approval = sign_statement(&*self.signing_key()?, &approval)?;
+        self.api().approve_policy(owner, number, &ApprovePolicy { approval }).await
+    }
+
+    /// A version that is in force: both signatures, and that it does not go back on one that was in force before.
+    async fn check_in_force(&self, policy: &PolicyVersion) -> Result<()> {
+        if policy.status != PolicyStatus::InForce {
+            return Err(invalid("the exchange shows a version as in force that is not"));
+        }
+        let statement = self.check_version(policy).await?;
+        if policy.version > 0 && policy.approved.is_none() {
+            return Err(invalid(format!(
+                "version {} of the policies of `{}` has one signature only",
+                policy.version, policy.owner
+            )));
+        }
+        self.home().see_policy(&policy.owner, policy.version, statement)
+    }
+
+    /// A version's statement, its text if it came with it, and the signatures it bears. The digest of the statement.
+    async fn check_version(&self, policy: &PolicyVersion) -> Result<Sha256> {
+        let PolicyVersion { owner, version, text_sha256, .. } = policy;
+        if policy.text.as_ref().is_some_and(|text| Sha256::of(text.as_bytes()) != *text_sha256) {
+            return Err(invalid(format!(
+                "the text of version {version} of the policies of `{owner}` is not the one that was signed"
+            )));
+        }
+        let built_in = Sha256::of(GUARDRAILS.as_bytes());
+        if *version == 0 && *owner == PolicyOwner::Guardrails && *text_sha256 == built_in {
+            return Ok(built_in);
+        }
+        let partner = self.policies_writer(owner).await?;
+        let Some(PolicySignature { member: proposer, statement, .. }) = &policy.proposed else {
+            return Err(invalid(format!("nobody signed version {version} of the policies of `{owner}`")));
+        };
+        let signed: Signed<PolicyStatement> = verify_signed(statement)?;
+        let says = &signed.statement;
+        if says.owner != *owner || says.version != *version || says.text_sha256 != *text_sha256 {
+            return Err(invalid(format!(
+                "what `{proposer}` signed is not version {version} of the policies of `{owner}`"
+            )));
+        }
+        if policy.active_at.is_none_or(|at| at.0 != says.active_at) {
+            return Err(invalid("the exchange shows another time than was signed for"));
+        }
+        self.check_policy_officer(&signed, proposer, &partner).await?;
+        if let Some(PolicySignature { member: approver, statement, .. }) = &policy.approved {
+            let approval: Signed<PolicyApproval> = verify_signed(statement)?;
+            let says = &approval.statement;
+            if says.owner != *owner || says.version != *version || says.policy_sha256 != signed.payload_sha256 {
+                return Err(invalid(format!(
+                    "what `{approver}` approved is not version {version} of the policies of `{owner}`"
+                )));
+            }
+            if approver == proposer || approval.signer_spki == signed.signer_spki {
+                return Err(invalid(format!(
+                    "`{proposer}` alone signed version {version} of the policies of `{owner}`"
+                )));
+            }
+            self.check_policy_officer(&approval, approver, &partner).await?;
+        }
+        Ok(signed.payload_sha256)
+    }
+
+    /// That a member signed whom their registrar vouches for as a policy officer of the partner.
+    async fn check_policy_officer<T: Statement>(
+        &self,
+        signed: &Signed<T>,
+        member: &MemberId,
+        partner: &PartnerCode,
+    ) -> Result<()> {
+        let mut card = self.issued_member(member).await?;
+        if check_signer(signed, &card.card).is_err() {
+            card = self.fetch_member(member).await?;
+            check_signer(signed, &card.card)?;
+        }
+        if member.partner() != partner || !card.card.roles.contains(&PartnerRole::PolicyOfficer) {
+            return Err(invalid(format!("`{member}` is no policy officer of `{partner}`")));
+        }
+        Ok(())
+    }
+
+    /// The partner whose policy officers write an owner's policies.
+    async fn policies_writer(&self, owner: &PolicyOwner) -> Result<PartnerCode> {
+        match owner {
+            PolicyOwner::Partner(code) => Ok(code.clone()),
+            // Which partner hosts is the exchange's word, so it is believed once.
+            PolicyOwner::Guardrails => self.home().see_host(self.api().me().await?.host),
+        }
+    }
+}
+
+/// Reads a text as the engine will.
+pub fn check_text(owner: &PolicyOwner, place: &str, text: &str) -> Result<(), PolicyError> {
+    match owner {
+        PolicyOwner::Guardrails => Guardrails::parse(place, text).map(drop),
+        PolicyOwner::Partner(code) => PartnerRules::parse(place, code, text).map(drop),
+    }
+}
+
+/// Instants are kept in milliseconds; what is signed must be what is kept.
+fn in_milliseconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}

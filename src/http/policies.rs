@@ -1,0 +1,71 @@
+//! Policies: what is in force, and the versions that policy officers propose, approve and take back.
+
+use super::{
+    api::Api,
+    asked::{Bare, Change},
+    list::{Ask, At, Everything},
+    principal::Caller,
+};
+use crate::{
+    service::{Answer, Result, policies},
+    wire::{
+        page::Page,
+        policy::{ApprovePolicy, PolicyVersion, ProposePolicy},
+    },
+};
+use axum::extract::State;
+
+/// The policies in force, without their texts: the guardrails, and each partner's that has any.
+#[utoipa::path(get, path = "/v1/policies", tag = "policies", responses((status = 200, body = Page<PolicyVersion>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Answer> {
+    Ok(Answer::json(200, &policies::list(&api, &caller).await?))
+}
+
+/// The version of an owner that is in force, with its text and both signatures.
+#[utoipa::path(get, path = "/v1/policies/{owner}", tag = "policies", responses((status = 200, body = PolicyVersion)))]
+pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &policies::show(&api, &caller, &at.id("owner")?).await?))
+}
+
+/// An owner's versions, without their texts. Its own policy officers see all; others what is in force, and of guardrails also what
+/// is announced and what was.
+#[utoipa::path(get, path = "/v1/policies/{owner}/versions", tag = "policies", params(Everything),
+    responses((status = 200, body = Page<PolicyVersion>)))]
+pub(super) async fn list_versions(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<Everything>,
+) -> Result<Answer> {
+    let (owner, after, limit) = (at.id("owner")?, query.after()?, query.limit()?);
+    Ok(Answer::json(200, &policies::list_versions(&api, &caller, &owner, after, limit).await?))
+}
+
+/// One version, with its text.
+#[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}", tag = "policies",
+    responses((status = 200, body = PolicyVersion)))]
+pub(super) async fn show_version(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    let (owner, version) = (at.id("owner")?, at.id("version")?);
+    Ok(Answer::json(200, &policies::show_version(&api, &caller, &owner, version).await?))
+}
+
+/// Proposes the next version, as a policy officer of the partner that writes these policies.
+#[utoipa::path(post, path = "/v1/policies/{owner}/versions", tag = "policies", request_body = ProposePolicy,
+    responses((status = 201, body = PolicyVersion)))]
+pub(super) async fn propose(State(api): State<Api>, at: At, change: Change<ProposePolicy>) -> Result<Answer> {
+    policies::propose(&api, &change.asked, &at.id("owner")?, &change.body).await
+}
+
+/// Approves a version that another policy officer of the same partner proposed.
+#[utoipa::path(post, path = "/v1/policies/{owner}/versions/{version}/approve", tag = "policies", request_body = ApprovePolicy,
+    responses((status = 200, body = PolicyVersion)))]
+pub(super) async fn approve(State(api): State<Api>, at: At, change: Change<ApprovePolicy>) -> Result<Answer> {
+    policies::approve(&api, &change.asked, &at.id("owner")?, at.id("version")?, &change.body).await
+}
+
+/// Takes a version back that has not taken effect.
+#[utoipa::path(post, path = "/v1/policies/{owner}/versions/{version}/withdraw", tag = "policies",
+    responses((status = 200, body = PolicyVersion)))]
+pub(super) async fn withdraw(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    policies::withdraw(&api, &asked, &at.id("owner")?, at.id("version")?).await
+}

@@ -1,0 +1,278 @@
+//! Policies: proposed by one policy officer, approved by a second, in force from a stated time, and never without both.
+//!
+//! The host's operator has no operation here: a partner's policies are its own officers' to write, the guardrails those of the
+//! host's policy officers. Everybody reads what is in force, since every client evaluates it too.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{PartnerCode, Sha256},
+        policy::{self as rules, PolicyOwner, PolicyStatus, PolicyVersion},
+    },
+    policy::{Action, GUARDRAILS, Guardrails, PartnerRules, Resource},
+    sealing::statement::{PolicyApproval, PolicyStatement},
+    storage::{
+        Tx, partners,
+        policies::{self, PolicyRow, approve_action, propose_action, withdraw_action},
+    },
+    wire::{
+        page::{self, Page},
+        policy::{self as wire, ApprovePolicy, PolicySignature, ProposePolicy},
+    },
+};
+use serde_json::json;
+
+/// What is in force, of every owner that has policies: the guardrails first. Without texts.
+pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Page<wire::PolicyVersion>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadPolicies, Resource::Exchange)?;
+    let mut owners = policies::owners(&mut view.tx).await?;
+    owners.retain(|owner| *owner != PolicyOwner::Guardrails);
+    owners.insert(0, PolicyOwner::Guardrails);
+    let mut items = Vec::with_capacity(owners.len());
+    for owner in owners {
+        items.extend(present(&mut view, &owner).await?.map(without_text));
+    }
+    Ok(Page { items, next: None })
+}
+
+/// The version of an owner that is in force, with its text.
+pub async fn show(exchange: &Exchange, principal: &Principal, owner: &PolicyOwner) -> Result<wire::PolicyVersion> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadPolicies, Resource::Exchange)?;
+    present(&mut view, owner).await?.ok_or(ServiceError::Hidden)
+}
+
+/// A page of an owner's versions that the caller may know of, lowest first. Without texts.
+pub async fn list_versions(
+    exchange: &Exchange,
+    principal: &Principal,
+    owner: &PolicyOwner,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Page<wire::PolicyVersion>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadPolicies, Resource::Exchange)?;
+    let history = policies::history(&mut view.tx, owner).await?;
+    let shown = |version: &&PolicyVersion| {
+        version.number > after.unwrap_or(0) && may_know(&view, owner, &history, version.number)
+    };
+    let mut numbers: Vec<u32> = history.iter().filter(shown).map(|version| version.number).collect();
+    let more = numbers.len() > limit as usize;
+    numbers.truncate(limit as usize);
+    let mut items = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+        items.push(without_text(describe(row, &history, view.now)?));
+    }
+    let next = items.last().filter(|_| more).map(|last| page::cursor(&last.version.to_string()));
+    Ok(Page { items, next })
+}
+
+/// One version, with its text.
+pub async fn show_version(
+    exchange: &Exchange,
+    principal: &Principal,
+    owner: &PolicyOwner,
+    number: u32,
+) -> Result<wire::PolicyVersion> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadPolicies, Resource::Exchange)?;
+    let history = policies::history(&mut view.tx, owner).await?;
+    if !may_know(&view, owner, &history, number) {
+        return Err(ServiceError::Hidden);
+    }
+    let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    describe(row, &history, view.now)
+}
+
+/// Proposes the next version of an owner's policies. What could not be asked of a database is refused here, not when somebody
+/// lists.
+pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, body: &ProposePolicy) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let partner = writer(&mut act.tx, exchange, owner).await?;
+    let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    check_text(owner, &body.text)?;
+    let signed = act.signed::<PolicyStatement>(&body.statement).await?;
+    let says = signed.statement;
+    if says.owner != *owner || says.text_sha256 != Sha256::of(body.text.as_bytes()) {
+        let fault = "it is for another owner or another text".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
+    let history = policies::history(&mut act.tx, owner).await?;
+    rules::check_proposal(&history, says.version, says.follows, says.active_at, act.now)?;
+    let row = PolicyRow {
+        owner: owner.clone(),
+        text: body.text.clone(),
+        statement: body.statement.clone(),
+        version: PolicyVersion {
+            number: says.version,
+            statement: signed.payload_sha256,
+            proposed_by: act.me.id.clone(),
+            active_at: says.active_at,
+            approved_at: None,
+            is_withdrawn: false,
+        },
+        proposed_at: act.now,
+        approval: None,
+        withdrawn: None,
+    };
+    policies::propose(&mut act.tx, &permit, &partner, &row).await?;
+    let payload = json!({ "owner": owner, "version": says.version, "text_sha256": says.text_sha256, "statement": body.statement });
+    act.log(EntryKind::PolicyProposed, Subject::default(), &payload).await?;
+    let history = policies::history(&mut act.tx, owner).await?;
+    let location = format!("/v1/policies/{owner}/versions/{}", says.version);
+    let answer = Answer::created(location, &describe(row, &history, act.now)?);
+    act.finish(answer).await
+}
+
+/// Approves a version that another policy officer proposed. It takes effect at the time that was signed for, or now if that
+/// has passed.
+pub async fn approve(
+    exchange: &Exchange,
+    asked: &Asked,
+    owner: &PolicyOwner,
+    number: u32,
+    body: &ApprovePolicy,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let partner = writer(&mut act.tx, exchange, owner).await?;
+    let permit = act.authorize(approve_action(owner), Resource::Partner(&partner))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    rules::check_approval(owner, &row.version, &act.me.id, act.now)?;
+    let says = act.signed::<PolicyApproval>(&body.approval).await?.statement;
+    if says.owner != *owner || says.version != number || says.policy_sha256 != row.version.statement {
+        let fault = "it approves another version than this one".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
+    // The program may have been replaced by one with another schema since it was proposed.
+    check_text(owner, &row.text)?;
+    let now = act.now;
+    policies::approve(&mut act.tx, &permit, &partner, owner, number, &body.approval, now).await?;
+    let history = policies::history(&mut act.tx, owner).await?;
+    let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    let payload = json!({
+        "owner": owner, "version": number, "text_sha256": Sha256::of(row.text.as_bytes()),
+        "effective_at": row.version.effective_at().map(crate::wire::Time),
+        "statement": row.statement, "approval": body.approval,
+    });
+    act.log(EntryKind::PolicyApproved, Subject::default(), &payload).await?;
+    let answer = Answer::json(200, &describe(row, &history, now)?);
+    act.finish(answer).await
+}
+
+/// Takes a version back that has not taken effect. What is in force stays so; a later version replaces it.
+pub async fn withdraw(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, number: u32) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let partner = writer(&mut act.tx, exchange, owner).await?;
+    let permit = act.authorize(withdraw_action(owner), Resource::Partner(&partner))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    rules::check_withdrawal(&row.version, act.now)?;
+    let now = act.now;
+    policies::withdraw(&mut act.tx, &permit, &partner, owner, number, now).await?;
+    let payload = json!({ "owner": owner, "version": number });
+    act.log(EntryKind::PolicyWithdrawn, Subject::default(), &payload).await?;
+    let history = policies::history(&mut act.tx, owner).await?;
+    let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    let answer = Answer::json(200, &describe(row, &history, now)?);
+    act.finish(answer).await
+}
+
+/// The partner whose policy officers write these policies, if it is enrolled.
+async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner) -> Result<PartnerCode> {
+    let partner = owner.written_by(&exchange.host);
+    let row = partners::find(tx, partner).await?.ok_or(ServiceError::Hidden)?;
+    Ok(row.partner)
+}
+
+/// Reads the text as the engine will.
+fn check_text(owner: &PolicyOwner, text: &str) -> Result<()> {
+    let place = owner.to_string();
+    let read = match owner {
+        PolicyOwner::Guardrails => Guardrails::parse(&place, text).map(drop),
+        PolicyOwner::Partner(code) => PartnerRules::parse(&place, code, text).map(drop),
+    };
+    read.map_err(|error| Refusal::PolicyInvalid { fault: error.to_string() }.into())
+}
+
+/// Whether the caller may know of a version: its writers of all, everybody of what is in force and of what was announced for all.
+fn may_know(view: &View<'_>, owner: &PolicyOwner, history: &[PolicyVersion], number: u32) -> bool {
+    let writer = owner.written_by(&view.exchange.host);
+    if view.may(Action::ViewPolicyDrafts, Resource::Partner(writer)) {
+        return true;
+    }
+    let is_announced_to_all = *owner == PolicyOwner::Guardrails;
+    rules::status(history, number, view.now).is_some_and(|status| match status {
+        PolicyStatus::InForce => true,
+        PolicyStatus::Scheduled | PolicyStatus::Superseded => is_announced_to_all,
+        PolicyStatus::Proposed | PolicyStatus::Withdrawn => false,
+    })
+}
+
+async fn present(view: &mut View<'_>, owner: &PolicyOwner) -> Result<Option<wire::PolicyVersion>> {
+    let history = policies::history(&mut view.tx, owner).await?;
+    let Some(version) = rules::in_force(&history, view.now) else {
+        return Ok((*owner == PolicyOwner::Guardrails).then(built_in));
+    };
+    let row = policies::find(&mut view.tx, owner, version.number).await?.ok_or(ServiceError::Hidden)?;
+    describe(row, &history, view.now).map(Some)
+}
+
+/// The guardrails that come with the program, while no others were put in their place.
+fn built_in() -> wire::PolicyVersion {
+    wire::PolicyVersion {
+        owner: PolicyOwner::Guardrails,
+        version: 0,
+        status: PolicyStatus::InForce,
+        text_sha256: Sha256::of(GUARDRAILS.as_bytes()),
+        text: Some(GUARDRAILS.to_owned()),
+        active_at: None,
+        proposed: None,
+        approved: None,
+        withdrawn_by: None,
+        withdrawn_at: None,
+    }
+}
+
+fn without_text(version: wire::PolicyVersion) -> wire::PolicyVersion {
+    wire::PolicyVersion { text: None, ..version }
+}
+
+fn describe(row: PolicyRow, history: &[PolicyVersion], now: jiff::Timestamp) -> Result<wire::PolicyVersion> {
+    let status = rules::status(history, row.version.number, now).ok_or(ServiceError::Hidden)?;
+    let (withdrawn_by, withdrawn_at) = row.withdrawn.unzip();
+    Ok(wire::PolicyVersion {
+        owner: row.owner,
+        version: row.version.number,
+        status,
+        text_sha256: Sha256::of(row.text.as_bytes()),
+        text: Some(row.text),
+        active_at: Some(row.version.active_at.into()),
+        proposed: Some(PolicySignature {
+            member: row.version.proposed_by,
+            statement: row.statement,
+            signed_at: row.proposed_at.into(),
+        }),
+        approved: row.approval.map(|approval| PolicySignature {
+            member: approval.by,
+            statement: approval.statement,
+            signed_at: approval.at.into(),
+        }),
+        withdrawn_by,
+        withdrawn_at: withdrawn_at.map(Into::into),
+    })
+}

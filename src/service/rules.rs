@@ -1,0 +1,179 @@
+//! Which policies are in force: the engine of an instant, made from the versions that policy officers signed.
+//!
+//! A version counts only while its text, its columns and both signatures agree. One that does not is left out, which permits
+//! less, never more: a partner without policies releases nothing and reads nothing, and without guardrails nobody does anything.
+//! What was read is kept until the database says that something changed or the next version's time has come.
+
+use super::{Result, ServiceError};
+use crate::{
+    domain::{
+        id::{PartnerCode, Sha256},
+        policy::{PolicyOwner, PolicyVersion, in_force, next_change},
+    },
+    policy::{Engine, GUARDRAILS, Guardrails, PartnerRules},
+    sealing::statement::{PolicyApproval, PolicyStatement, Signed, Statement, verify_signed},
+    storage::{
+        Tx, members,
+        policies::{self, PolicyRow},
+    },
+};
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The policies of an exchange, as far as they were read.
+#[derive(Debug, Default)]
+pub struct Rules {
+    loaded: ArcSwapOption<Loaded>,
+    /// What was parsed, by the digest of the text: a change of one owner does not cost reading all others anew.
+    partners: Mutex<HashMap<(PartnerCode, Sha256), Arc<PartnerRules>>>,
+    guardrails: Mutex<Option<(Sha256, Arc<Guardrails>)>>,
+}
+
+/// The policies from one instant on.
+#[derive(Debug)]
+struct Loaded {
+    generation: i64,
+    from: Timestamp,
+    /// When the next version takes effect, if one is scheduled.
+    until: Option<Timestamp>,
+    engine: Arc<Engine>,
+    faults: Vec<PolicyFault>,
+}
+
+/// A version that should be in force and does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFault {
+    pub owner: PolicyOwner,
+    pub version: u32,
+    pub what: String,
+}
+
+impl Rules {
+    /// The policies in force at `now`, as this snapshot of the database has them.
+    pub async fn at(&self, tx: &mut Tx, host: &PartnerCode, now: Timestamp) -> Result<Arc<Engine>> {
+        Ok(Arc::clone(&self.loaded(tx, host, now).await?.engine))
+    }
+
+    /// The versions that should be in force and do not count, of a kept reading or a new one.
+    pub async fn faults(&self, tx: &mut Tx, host: &PartnerCode, now: Timestamp) -> Result<Vec<PolicyFault>> {
+        Ok(self.loaded(tx, host, now).await?.faults.clone())
+    }
+
+    /// Reads and verifies everything anew at the next question.
+    pub fn forget(&self) {
+        self.loaded.store(None);
+    }
+
+    async fn loaded(&self, tx: &mut Tx, host: &PartnerCode, now: Timestamp) -> Result<Arc<Loaded>> {
+        let generation = policies::generation(tx).await?;
+        let fits = |loaded: &Arc<Loaded>| {
+            loaded.generation == generation && loaded.from <= now && loaded.until.is_none_or(|until| now < until)
+        };
+        if let Some(loaded) = self.loaded.load_full().filter(fits) {
+            return Ok(loaded);
+        }
+        let loaded = Arc::new(self.load(tx, host, generation, now).await?);
+        for fault in &loaded.faults {
+            tracing::error!(owner = %fault.owner, version = fault.version, what = %fault.what, "a version of policies does not count");
+        }
+        self.loaded.store(Some(Arc::clone(&loaded)));
+        Ok(loaded)
+    }
+
+    async fn load(&self, tx: &mut Tx, host: &PartnerCode, generation: i64, now: Timestamp) -> Result<Loaded> {
+        let (mut guardrails, mut partners, mut faults, mut until) = (None, Vec::new(), Vec::new(), None);
+        let mut guardrails_fault = false;
+        for owner in policies::owners(tx).await? {
+            let history = policies::history(tx, &owner).await?;
+            until = [until, next_change(&history, now)].into_iter().flatten().min();
+            let Some(version) = in_force(&history, now) else { continue };
+            let row = policies::find(tx, &owner, version.number).await?.ok_or(ServiceError::Hidden)?;
+            let read = match verify(tx, host, &row).await? {
+                Ok(()) => match &owner {
+                    PolicyOwner::Guardrails => self.read_guardrails(&row.text).map(|read| guardrails = Some(read)),
+                    PolicyOwner::Partner(code) => self.read_partner(code, &row.text).map(|read| partners.push(read)),
+                },
+                Err(what) => Err(what),
+            };
+            if let Err(what) = read {
+                guardrails_fault |= owner == PolicyOwner::Guardrails;
+                faults.push(PolicyFault { owner, version: version.number, what });
+            }
+        }
+        let guardrails = match guardrails {
+            Some(guardrails) => guardrails,
+            // INVARIANT: guardrails that do not count are not replaced by milder ones.
+            None if guardrails_fault => Arc::new(Guardrails::none()),
+            None => self.read_guardrails(GUARDRAILS).map_err(ServiceError::Malformed)?,
+        };
+        let engine = Arc::new(Engine::new(guardrails, partners));
+        Ok(Loaded { generation, from: now, until, engine, faults })
+    }
+
+    fn read_guardrails(&self, text: &str) -> Result<Arc<Guardrails>, String> {
+        let digest = Sha256::of(text.as_bytes());
+        let mut known = self.guardrails.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, read)) = known.as_ref().filter(|(known, _)| *known == digest) {
+            return Ok(Arc::clone(read));
+        }
+        let read = Arc::new(Guardrails::parse("guardrails", text).map_err(|error| error.to_string())?);
+        *known = Some((digest, Arc::clone(&read)));
+        Ok(read)
+    }
+
+    fn read_partner(&self, code: &PartnerCode, text: &str) -> Result<Arc<PartnerRules>, String> {
+        let key = (code.clone(), Sha256::of(text.as_bytes()));
+        let mut known = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = known.get(&key) {
+            return Ok(Arc::clone(read));
+        }
+        let read = Arc::new(PartnerRules::parse(code.as_str(), code, text).map_err(|error| error.to_string())?);
+        known.retain(|(other, _), _| other != code);
+        known.insert(key, Arc::clone(&read));
+        Ok(read)
+    }
+}
+
+/// Whether a version's columns are what two policy officers of the partner signed. The inner error says what is not.
+pub(super) async fn verify(tx: &mut Tx, host: &PartnerCode, row: &PolicyRow) -> Result<Result<(), String>> {
+    let partner = row.owner.written_by(host);
+    let PolicyVersion { number, statement, proposed_by, active_at, .. } = &row.version;
+    let Ok(proposal) = verify_signed::<PolicyStatement>(&row.statement) else {
+        return Ok(Err("its statement is not signed".to_owned()));
+    };
+    let says = &proposal.statement;
+    if says.owner != row.owner || says.version != *number || says.active_at != *active_at {
+        return Ok(Err("its statement is for another version or time".to_owned()));
+    }
+    if proposal.payload_sha256 != *statement || says.text_sha256 != Sha256::of(row.text.as_bytes()) {
+        return Ok(Err("its text is not the one that was signed".to_owned()));
+    }
+    let Some(second) = &row.approval else { return Ok(Err("nobody approved it".to_owned())) };
+    let Ok(approval) = verify_signed::<PolicyApproval>(&second.statement) else {
+        return Ok(Err("its approval is not signed".to_owned()));
+    };
+    let says = &approval.statement;
+    if says.owner != row.owner || says.version != *number || says.policy_sha256 != *statement {
+        return Ok(Err("its approval is for another version".to_owned()));
+    }
+    if second.by == *proposed_by || proposal.signer_spki == approval.signer_spki {
+        return Ok(Err("one policy officer signed twice".to_owned()));
+    }
+    if proposed_by.partner() != partner || second.by.partner() != partner {
+        return Ok(Err("it is signed by another partner's members".to_owned()));
+    }
+    let signed = is_signer(tx, &proposal, proposed_by).await? && is_signer(tx, &approval, &second.by).await?;
+    Ok(if signed { Ok(()) } else { Err("it is signed by keys that its officers' key cards do not name".to_owned()) })
+}
+
+async fn is_signer<T: Statement>(
+    tx: &mut Tx,
+    signed: &Signed<T>,
+    member: &crate::domain::id::MemberId,
+) -> Result<bool> {
+    Ok(members::has_certificate(tx, member, &signed.signer_spki).await?)
+}

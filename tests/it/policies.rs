@@ -1,0 +1,287 @@
+//! The life of policies: nothing changes without two officers of the nation, what is in force decides, and what the host changes
+//! behind everybody's back counts for nothing.
+
+use crate::harness::{
+    exchange::fresh_key,
+    stage::{NATIONS, Stage},
+    world::{Raw, Store, TestWorld},
+};
+use entente::{
+    client::{Client, api::Paging},
+    domain::{
+        ambient::Clock,
+        id::Sha256,
+        policy::{PolicyOwner, PolicyStatus},
+    },
+    policy::GUARDRAILS,
+    sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
+    service::operator,
+    storage::args,
+};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const SHUT: &str = r#"@id("nobody") @side("release") @reason("nothing is released")
+forbid(principal, action, resource is Proposal);"#;
+
+/// Everything released, everything read.
+const OPEN: &str = r#"@id("all-released") @side("release") @reason("everything")
+permit(principal, action, resource is Proposal);
+@id("all-read") @side("reader") @reason("everything")
+permit(principal, action, resource is Proposal);"#;
+
+fn owner(text: &str) -> PolicyOwner {
+    text.parse().unwrap()
+}
+
+fn paging() -> Paging {
+    Paging { cursor: None, limit: Some(200) }
+}
+
+async fn present(client: &Client, of: &str) -> u32 {
+    client.policy(&owner(of)).await.unwrap().version
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_decides_from_its_time_on_and_the_earlier_text_comes_back_as_a_new_one() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        let proposal = stage.submitted().await;
+        let (dana, drafter, approver) =
+            (stage.client("USA:dana"), stage.client("ISR:drafter"), stage.client("ISR:approver"));
+        assert!(dana.api().proposal(proposal).await.is_ok());
+
+        let later = stage.clock.now() + SignedDuration::from_hours(1);
+        let proposed = drafter.propose_policy(&owner("ISR"), "ISR", SHUT, Some(later)).await.unwrap();
+        assert_eq!((proposed.version, proposed.status), (2, PolicyStatus::Proposed));
+        assert!(dana.api().proposal(proposal).await.is_ok(), "one officer changes nothing");
+        let approved = approver.approve_policy(&proposed).await.unwrap();
+        assert_eq!(approved.status, PolicyStatus::Scheduled);
+        assert!(dana.api().proposal(proposal).await.is_ok(), "its time has not come");
+
+        stage.clock.set(later);
+        assert!(dana.api().proposal(proposal).await.unwrap_err().is_not_found());
+        assert!(stage.client("ISR:avi").api().proposal(proposal).await.is_err(), "not even the parties");
+        assert_eq!(present(dana, "ISR").await, 2);
+
+        let first = drafter.policy_version(&owner("ISR"), 1).await.unwrap();
+        assert_eq!(first.status, PolicyStatus::Superseded);
+        let again = approver.propose_policy(&owner("ISR"), "ISR", &first.text.unwrap(), None).await.unwrap();
+        assert_eq!(again.text_sha256, first.text_sha256);
+        drafter.approve_policy(&again).await.unwrap();
+        assert!(dana.api().proposal(proposal).await.is_ok());
+        assert_eq!(present(dana, "ISR").await, 3);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (drafter, approver) = (world.client("ISR:drafter"), world.client("ISR:approver"));
+    let isr = owner("ISR");
+
+    // The host's own officers, its registrar and another nation's officers are denied, whatever they sign.
+    for member in ["USA:drafter", "USA:dana", "USA:registrar", "ISR:noa", "ISR:registrar"] {
+        let refused = world.client(member).propose_policy(&isr, "ISR", OPEN, None).await.unwrap_err();
+        assert_eq!(refused.slug(), Some("denied"), "{member}");
+    }
+    let proposed = drafter.propose_policy(&isr, "ISR", OPEN, None).await.unwrap();
+    assert_eq!(drafter.approve_policy(&proposed).await.unwrap_err().slug(), Some("second-officer"));
+    assert_eq!(world.client("USA:approver").approve_policy(&proposed).await.unwrap_err().slug(), Some("denied"));
+    assert_eq!(present(approver, "ISR").await, 1);
+
+    // A second proposal waits for the first; others may not know of it.
+    let waiting = approver.propose_policy(&isr, "ISR", SHUT, None).await.unwrap_err();
+    assert_eq!(waiting.slug(), Some("policy-waiting"));
+    assert!(world.client("USA:drafter").policy_version(&isr, 2).await.unwrap_err().is_not_found());
+    assert_eq!(world.client("USA:drafter").api().policy_versions(&isr).await.unwrap().len(), 1);
+    assert_eq!(approver.api().policy_versions(&isr).await.unwrap().len(), 2);
+    for (member, knows) in [("ISR:approver", true), ("ISR:noa", false), ("USA:drafter", false)] {
+        let entries = world.client(member).api().entries(&paging()).await.unwrap().items;
+        let knows_now = entries.iter().any(|entry| {
+            entry.kind.as_str() == "policy.proposed" && entry.payload.contains(&proposed.text_sha256.to_string())
+        });
+        assert_eq!(knows_now, knows, "{member}");
+    }
+
+    // What was signed for something else approves nothing.
+    let key = approver.signing_key().unwrap();
+    let statement = &proposed.proposed.as_ref().unwrap().statement;
+    let policy_sha256 = verify_signed::<PolicyStatement>(statement).unwrap().payload_sha256;
+    let raw = world.raw(Some(world.credential("ISR:approver")));
+    for (of, version, digest) in
+        [("USA", 2, policy_sha256), ("ISR", 1, policy_sha256), ("ISR", 2, Sha256::of(b"another"))]
+    {
+        let approval = PolicyApproval { owner: owner(of), version, policy_sha256: digest };
+        let approval = sign_statement(&key, &approval).unwrap();
+        assert_eq!(approve(&raw, "ISR", 2, &approval).await, (422, "statement-invalid".into()));
+    }
+    // Signed by the first officer, handed in by the second.
+    let theirs = PolicyApproval { owner: isr.clone(), version: 2, policy_sha256 };
+    let theirs = sign_statement(&drafter.signing_key().unwrap(), &theirs).unwrap();
+    assert_eq!(approve(&raw, "ISR", 2, &theirs).await, (422, "statement-invalid".into()));
+
+    let withdrawn = drafter.api().withdraw_policy(&isr, 2).await.unwrap();
+    assert_eq!(withdrawn.status, PolicyStatus::Withdrawn);
+    assert_eq!(approver.approve_policy(&proposed).await.unwrap_err().slug(), Some("policy-settled"));
+    assert_eq!(drafter.api().withdraw_policy(&isr, 1).await.unwrap_err().slug(), Some("policy-settled"));
+    assert_eq!(present(approver, "ISR").await, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_database_could_answer_is_refused_at_the_door_with_its_line() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let raw = world.raw(Some(world.credential("ISR:drafter")));
+    let key = world.client("ISR:drafter").signing_key().unwrap();
+    let named = format!(
+        "{SHUT}\n\n@id(\"dana\") @side(\"release\") @reason(\"by name\")\n\
+        permit(principal, action, resource is Proposal) when {{ principal == Member::\"USA:dana\" }};"
+    );
+    let follows = verify_signed::<PolicyStatement>(
+        &world.client("ISR:drafter").policy(&owner("ISR")).await.unwrap().proposed.unwrap().statement,
+    );
+    let statement = |text: &str, version: u32, follows: Option<Sha256>| {
+        let text_sha256 = Sha256::of(text.as_bytes());
+        let active_at = world.clock.now();
+        let statement = PolicyStatement { owner: owner("ISR"), version, text_sha256, active_at, follows };
+        sign_statement(&key, &statement).unwrap()
+    };
+    let follows = Some(follows.unwrap().payload_sha256);
+    let (status, problem) = propose(&raw, "ISR", &named, &statement(&named, 2, follows)).await;
+    assert_eq!((status, problem["type"].as_str().unwrap()), (422, "urn:entente:problem:policy-invalid"));
+    assert!(problem["detail"].as_str().unwrap().starts_with("ISR:4: policy `dana`"), "{problem}");
+
+    // Another text than was signed; a version out of turn; one that follows another than the last.
+    let (_, problem) = propose(&raw, "ISR", OPEN, &statement(SHUT, 2, follows)).await;
+    assert_eq!(problem["type"], "urn:entente:problem:statement-invalid");
+    for (version, follows) in [(3, follows), (1, follows), (2, None), (2, Some(Sha256::of(b"another")))] {
+        let (status, problem) = propose(&raw, "ISR", OPEN, &statement(OPEN, version, follows)).await;
+        assert_eq!((status, problem["type"].as_str().unwrap()), (409, "urn:entente:problem:policy-outdated"));
+    }
+    assert_eq!(propose(&raw, "ISR", OPEN, &statement(OPEN, 2, follows)).await.0, 201);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guardrails_are_the_hosts_announced_to_everybody_and_never_let_a_stranger_in() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (drafter, approver, foreign) =
+        (world.client("USA:drafter"), world.client("USA:approver"), world.client("ISR:drafter"));
+    let guardrails = PolicyOwner::Guardrails;
+    assert_eq!(foreign.policy(&guardrails).await.unwrap().version, 0);
+    let stricter = format!(
+        "{GUARDRAILS}\n@id(\"quiet\") @reason(\"no programs are set up for now\")\n\
+         forbid(principal, action == Action::\"CreateProgram\", resource);\n"
+    );
+    assert_eq!(
+        foreign.propose_policy(&guardrails, "guardrails", &stricter, None).await.unwrap_err().slug(),
+        Some("denied")
+    );
+    let wider = format!(
+        "{GUARDRAILS}\n@id(\"host\") @reason(\"the host sees all\")\n\
+         permit(principal, action == Action::\"View\", resource) when {{ principal.host }};\n"
+    );
+    let refused = drafter.propose_policy(&guardrails, "guardrails", &wider, None).await.unwrap_err();
+    assert!(refused.to_string().contains("no role is asked for"), "{refused}");
+
+    let soon = drafter.propose_policy(&guardrails, "guardrails", &stricter, None).await.unwrap();
+    assert_eq!(approver.approve_policy(&soon).await.unwrap_err().slug(), Some("notice-too-short"));
+    drafter.api().withdraw_policy(&guardrails, 1).await.unwrap();
+    let at = world.clock.now() + SignedDuration::from_hours(73);
+    let announced = drafter.propose_policy(&guardrails, "guardrails", &stricter, Some(at)).await.unwrap();
+    approver.approve_policy(&announced).await.unwrap();
+    let seen = foreign.policy_version(&guardrails, 2).await.unwrap();
+    assert_eq!(seen.status, PolicyStatus::Scheduled, "every nation reads it before it takes effect");
+    Stage::program(&world).await;
+    world.clock.set(at);
+    let program = json!({ "name": "Late", "lead": "USA", "partners": ["USA"] });
+    let request = world.raw(Some(world.credential("USA:dana"))).request(Method::POST, "/v1/programs");
+    let response = request.header("Idempotency-Key", fresh_key()).json(&program).send().await.unwrap();
+    let problem: Value = response.json().await.unwrap();
+    assert!(problem["detail"].as_str().unwrap().contains("no programs are set up for now"), "{problem}");
+    assert_eq!(foreign.policy(&guardrails).await.unwrap().version, 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_changed_in_the_database_counts_for_nothing_and_is_noticed_by_client_and_server() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        let proposal = stage.submitted().await;
+        let exchange = &stage.server.exchange;
+        let (avi, dana) = (stage.client("ISR:avi"), stage.client("USA:dana"));
+        assert!(dana.policy(&owner("ISR")).await.is_ok() && avi.api().proposal(proposal).await.is_ok());
+        assert_eq!(operator::check_policies(exchange).await.unwrap(), []);
+
+        // The host's operator, with the database in hand and its triggers out of the way.
+        let mut tx = exchange.db.write().await.unwrap();
+        let trigger = match store {
+            Store::Sqlite => "DROP TRIGGER policy_texts_are_final",
+            Store::Postgres => "DROP TRIGGER policy_texts_are_final ON policy_versions",
+        };
+        let forbidden = tx.execute("UPDATE policy_versions SET text = $1 WHERE owner = 'ISR'", args![OPEN]).await;
+        assert_eq!(forbidden.unwrap_err().constraint(), Some("policy_versions_append_only"));
+        drop(tx);
+        let mut tx = exchange.db.write().await.unwrap();
+        tx.execute(trigger, args![]).await.unwrap();
+        tx.execute("UPDATE policy_versions SET text = $1 WHERE owner = 'ISR'", args![OPEN]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let noticed = dana.policy(&owner("ISR")).await.unwrap_err();
+        assert_eq!(noticed.class().code(), 4, "{noticed}");
+        let listed = dana.list_policies().await.unwrap();
+        let faults: Vec<_> =
+            listed.iter().filter(|one| one.verified.is_err()).map(|one| one.policy.owner.to_string()).collect();
+        assert_eq!(faults, ["ISR"]);
+        let faults = operator::check_policies(exchange).await.unwrap();
+        assert_eq!(faults.len(), 1);
+        assert_eq!((faults[0].owner.to_string(), faults[0].version), ("ISR".into(), 1));
+        assert!(faults[0].what.contains("not the one that was signed"));
+        assert!(avi.api().proposal(proposal).await.is_err(), "left out, it releases nothing");
+        assert!(dana.api().proposal(proposal).await.is_err());
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_nation_widens_nothing_that_another_released() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    // Walt observes; Israel does not release to observers. The United States opens everything it has a say in.
+    let walt = stage.client("USA:walt");
+    assert!(walt.api().proposal(proposal).await.unwrap_err().is_not_found());
+    let proposed = stage.client("USA:drafter").propose_policy(&owner("USA"), "USA", OPEN, None).await.unwrap();
+    stage.client("USA:approver").approve_policy(&proposed).await.unwrap();
+    assert!(walt.api().proposal(proposal).await.unwrap_err().is_not_found());
+    assert!(walt.api().all_proposals(None).await.unwrap().is_empty());
+    // And Korea, which has no part in it, changes nothing for anybody by opening or shutting all it has.
+    for text in [OPEN, SHUT] {
+        let proposed = stage.client("KOR:drafter").propose_policy(&owner("KOR"), "KOR", text, None).await.unwrap();
+        stage.client("KOR:approver").approve_policy(&proposed).await.unwrap();
+        assert!(stage.client("ISR:avi").api().proposal(proposal).await.is_ok());
+        assert!(stage.client("KOR:minjun").api().proposal(proposal).await.unwrap_err().is_not_found());
+    }
+    stage.stop().await;
+}
+
+async fn propose(raw: &Raw, of: &str, text: &str, statement: &str) -> (u16, Value) {
+    let request = raw.request(Method::POST, &format!("/v1/policies/{of}/versions"));
+    let body = json!({ "text": text, "statement": statement });
+    let response = request.header("Idempotency-Key", fresh_key()).json(&body).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn approve(raw: &Raw, of: &str, version: u32, approval: &str) -> (u16, String) {
+    let request = raw.request(Method::POST, &format!("/v1/policies/{of}/versions/{version}/approve"));
+    let response =
+        request.header("Idempotency-Key", fresh_key()).json(&json!({ "approval": approval })).send().await.unwrap();
+    let status = response.status().as_u16();
+    let problem: entente::wire::problem::Problem = response.json().await.unwrap();
+    (status, problem.slug().to_owned())
+}
