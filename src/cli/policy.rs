@@ -1,5 +1,7 @@
 //! `entente policy`: a nation's policies: checked, proposed, approved by a second officer, shown with who signed them.
 
+mod sight;
+
 use super::{
     context::{Context, whole},
     error::{CliError, Result, read_input},
@@ -10,7 +12,10 @@ use super::{
 };
 use crate::{
     client::policies::check_text,
-    domain::policy::{MAX_POLICY_TEXT, PolicyOwner},
+    domain::{
+        id::ProposalId,
+        policy::{MAX_POLICY_TEXT, PolicyOwner},
+    },
     wire::policy::{PolicySignature, PolicyVersion},
 };
 use clap::{Args, Subcommand};
@@ -87,6 +92,23 @@ host's and are announced three days ahead.")]
         #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
         active_at: Option<Timestamp>,
     },
+    /// Explain why a member may or may not see a proposal: which policies of which side, and what would change it
+    #[command(after_help = "Examples:
+  entente policy explain --proposal $PROPOSAL
+  entente policy explain --proposal $PROPOSAL --member ISR:yael --action view
+  entente policy explain --proposal $PROPOSAL --member USA:dana --action read-restricted --owner ISR
+
+Ask about yourself; as a policy officer about members of your nation, as far as they may know of the
+proposal, and about everybody on your nation's own proposals.")]
+    Explain(sight::Explain),
+    /// List everybody who may see a proposal of your nation's (policy officers)
+    #[command(
+        after_help = "Examples:\n  entente policy who $PROPOSAL\n  entente --json policy who $PROPOSAL | jq -r '.items[].member'"
+    )]
+    Who {
+        /// The proposal
+        proposal: ProposalId,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -108,12 +130,19 @@ pub struct Numbered {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    if let Command::Check(file) = command {
-        return check(&file, context);
+    match command {
+        Command::Check(file) => check(&file, context),
+        Command::Explain(args) => sight::explain(&args, context).await,
+        Command::Who { proposal } => sight::who(proposal, context).await,
+        command => versions(command, context).await,
     }
+}
+
+/// What concerns versions of policies.
+async fn versions(command: Command, context: &Context) -> Result<()> {
     let (client, zone) = (context.client()?, context.zone()?);
     match command {
-        Command::Check(_) => unreachable!("it was run above, without a client"),
+        Command::Check(_) | Command::Explain(_) | Command::Who { .. } => unreachable!("they concern no version"),
         Command::List => {
             let listed = client.list_policies().await?;
             let items: Vec<_> = listed

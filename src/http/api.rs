@@ -4,7 +4,7 @@
 
 use super::{
     calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    reviews,
+    reviews, sight,
 };
 use crate::service::Exchange;
 use axum::{
@@ -90,6 +90,8 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::list, proposals::create))
         .routes(routes!(proposals::show))
         .routes(routes!(proposals::withdraw))
+        .routes(routes!(sight::explain))
+        .routes(routes!(sight::readers))
         .routes(routes!(proposals::reinstate))
         .routes(routes!(proposals::add_member, proposals::remove_member))
         .routes(routes!(proposals::list_vaults))
@@ -130,9 +132,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 64);
+        assert_eq!(names.len(), 66);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 64);
+        assert_eq!(names.len(), 66);
     }
 }

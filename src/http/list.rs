@@ -5,7 +5,7 @@
 
 use super::{api::Api, problem::Fault};
 use crate::{
-    domain::id::{CallId, PartnerCode, ProgramId},
+    domain::id::{CallId, MemberId, PartnerCode, ProgramId},
     service::{Result, ServiceError},
     wire::page::{DEFAULT_PAGE, MAX_PAGE, last_key},
 };
@@ -110,6 +110,19 @@ lists! {
         /// Proposals to this call alone.
         call: CallId,
     }
+}
+
+/// What is asked to be explained.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhyQuery {
+    /// Whose sight; yours when left out.
+    pub(super) member: Option<MemberId>,
+    /// `View`, `Read` (when left out), `ReadStaff` or `ViewDeliberation`.
+    pub(super) action: Option<String>,
+    /// With `ReadStaff`: the party whose restricted slots are meant.
+    pub(super) owner: Option<PartnerCode>,
 }
 
 fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {

@@ -36,6 +36,7 @@ mod proposals;
 pub mod refusal;
 mod reviews;
 pub mod serve;
+mod sight;
 pub mod tls;
 pub mod trust;
 pub mod watch;

@@ -102,6 +102,8 @@ actions! {
         ApprovePolicy,
         /// Take one back before it takes effect.
         WithdrawPolicy,
+        /// Ask why a member of the partner may or may not do something on a proposal that the member may know of.
+        ExplainMembers,
         /// Propose guardrails; the partner is the host.
         ProposeGuardrails,
         /// Approve them.
@@ -200,6 +202,8 @@ actions! {
         ViewPartyLog,
         /// Read the entries that are for the officers.
         ViewOfficerLog,
+        /// Ask who may see the proposal, and why.
+        Explain,
     }
 }
 
@@ -208,7 +212,8 @@ impl Action {
     /// whose existence is no secret.
     #[must_use]
     pub fn view(self) -> Option<Self> {
-        self.kind().view()
+        // Who answers for an owner's policies asks about its proposals without bearing a part in them.
+        if self == Self::Explain { Some(self) } else { self.kind().view() }
     }
 
     /// Whether the owners and the reader's own partner are asked too, and not the guardrails alone. Reviews speak of what the

@@ -187,6 +187,6 @@ fn undecidable(action: Action, standing: Standing, why: &dyn fmt::Display) -> De
 
 fn broken(action: Action, why: &dyn fmt::Display) -> Step {
     let sentence = format!("it cannot be decided, so it is not permitted: {why}");
-    let reasons = vec![Reason { side: Side::Guardrails, policy: None, sentence: sentence.into() }];
+    let reasons = vec![Reason { side: Side::Guardrails, policy: None, sentence: sentence.into(), text: None }];
     Step { action, verdicts: vec![Verdict { side: Side::Guardrails, permitted: false, reasons }] }
 }

@@ -90,7 +90,10 @@ const ROLES: [&str; 6] = ["party_members", "assigned", "officers", "reviewers", 
 /// Whether nobody satisfies the condition who bears none of the roles.
 fn asks_for_a_role(expr: &Expr) -> bool {
     match expr {
-        Expr::BinaryOp { op: BinaryOp::And, left, right } => asks_for_a_role(left) || asks_for_a_role(right),
+        Expr::BinaryOp { op: BinaryOp::And, left, right } => {
+            let both = |one: &Expr, other: &Expr| bears_a_partner_role(one) && is_of_an_owner(other);
+            asks_for_a_role(left) || asks_for_a_role(right) || both(left, right) || both(right, left)
+        }
         Expr::BinaryOp { op: BinaryOp::Or, left, right } => asks_for_a_role(left) && asks_for_a_role(right),
         Expr::BinaryOp { op: BinaryOp::Contains, left, right } => {
             let is_role = matches!(&**left, Expr::GetAttr { attr, .. } if ROLES.contains(&attr.as_str()));
@@ -98,6 +101,20 @@ fn asks_for_a_role(expr: &Expr) -> bool {
         }
         _ => false,
     }
+}
+
+/// `principal.roles.contains("…")`: a role that a partner's registrar vouches for.
+fn bears_a_partner_role(expr: &Expr) -> bool {
+    let Expr::BinaryOp { op: BinaryOp::Contains, left, right } = expr else { return false };
+    matches!(&**left, Expr::GetAttr { expr, attr } if attr.as_str() == "roles" && matches!(**expr, Expr::Var(Var::Principal)))
+        && matches!(&**right, Expr::Literal(Literal::String(_)))
+}
+
+/// `resource.parties.contains(principal.partner)`.
+fn is_of_an_owner(expr: &Expr) -> bool {
+    let Expr::BinaryOp { op: BinaryOp::Contains, left, right } = expr else { return false };
+    matches!(&**left, Expr::GetAttr { attr, .. } if attr.as_str() == "parties")
+        && matches!(&**right, Expr::GetAttr { expr, attr } if attr.as_str() == "partner" && matches!(**expr, Expr::Var(Var::Principal)))
 }
 
 /// Something that is true or false.

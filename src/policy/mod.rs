@@ -14,6 +14,7 @@
 //! This module must never read storage, the clock or the network while it decides: all it knows are the [`facts`] it is given.
 
 mod action;
+mod change;
 mod engine;
 mod entities;
 pub mod facts;
@@ -28,6 +29,7 @@ mod cases;
 mod tests;
 
 pub use action::{Action, Extra, ResourceKind};
+pub use change::Change;
 pub use engine::{Engine, Guardrails};
 pub use facts::Resource;
 pub use outcome::{Decision, Outcome, Permit, PolicyName, Reason, Reasons, ResourceId, Side, Standing, Step, Verdict};

@@ -220,6 +220,8 @@ pub struct Reason {
     pub policy: Option<PolicyName>,
     /// The policy's own `@reason`, or what is missing.
     pub sentence: Arc<str>,
+    /// The policy as it was written.
+    pub text: Option<Arc<str>>,
 }
 
 impl fmt::Display for Reason {

@@ -18,7 +18,15 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Debug)]
 pub(super) struct Ruleset {
     by_action: Vec<PolicySet>,
-    words: HashMap<PolicyId, (PolicyName, Arc<str>)>,
+    words: HashMap<PolicyId, Words>,
+}
+
+/// What is told of a policy.
+#[derive(Debug, Clone)]
+struct Words {
+    name: PolicyName,
+    sentence: Arc<str>,
+    text: Arc<str>,
 }
 
 impl Ruleset {
@@ -33,7 +41,10 @@ impl Ruleset {
             })
             .collect();
         let words = policies
-            .map(|sourced| (sourced.policy.id().clone(), (sourced.name.clone(), sourced.sentence.clone())))
+            .map(|sourced| {
+                let Sourced { name, sentence, text, .. } = sourced.clone();
+                (sourced.policy.id().clone(), Words { name, sentence, text })
+            })
             .collect();
         Self { by_action, words }
     }
@@ -55,9 +66,10 @@ impl Ruleset {
             .errors()
             .map(|error| {
                 let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-                let policy = self.words.get(error.policy_id()).map(|(name, _)| name.clone());
+                let words = self.words.get(error.policy_id());
+                let (policy, text) = words.map(|words| (words.name.clone(), words.text.clone())).unzip();
                 let sentence = format!("a policy could not be evaluated, so nothing is permitted: {}", error.inner());
-                Reason { side: side.clone(), policy, sentence: sentence.into() }
+                Reason { side: side.clone(), policy, sentence: sentence.into(), text }
             })
             .collect();
         let permitted = response.decision() == Decision::Allow && reasons.is_empty();
@@ -65,10 +77,11 @@ impl Ruleset {
             let mut deciding: Vec<Reason> = diagnostics
                 .reason()
                 .filter_map(|id| self.words.get(id))
-                .map(|(name, sentence)| Reason {
+                .map(|words| Reason {
                     side: side.clone(),
-                    policy: Some(name.clone()),
-                    sentence: sentence.clone(),
+                    policy: Some(words.name.clone()),
+                    sentence: words.sentence.clone(),
+                    text: Some(words.text.clone()),
                 })
                 .collect();
             // Cedar tells them in no order; people and tests want one.
@@ -147,7 +160,7 @@ fn unpermitted(action: Action, side: Side) -> Reason {
         Side::Release(code) => format!("no policy of {code} releases this to the caller for {action}"),
         Side::Reader(code) => format!("no policy of {code} lets this member of its own have it for {action}"),
     };
-    Reason { side, policy: None, sentence: sentence.into() }
+    Reason { side, policy: None, sentence: sentence.into(), text: None }
 }
 
 /// Whether a policy's scope admits the action and the kind of thing the action is done on.

@@ -90,6 +90,8 @@ pub(super) struct Sourced {
     /// None in the guardrails.
     pub(super) side: Option<PartnerSide>,
     pub(super) sentence: Arc<str>,
+    /// As it was written.
+    pub(super) text: Arc<str>,
     pub(super) policy: Policy,
     /// Where it begins.
     line: usize,
@@ -192,6 +194,7 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
             name: PolicyName { file: file.clone(), id: id.into() },
             side,
             sentence: sentence.into(),
+            text: chunk.into(),
             policy: policy.new_id(PolicyId::new(id)),
             line,
         });

@@ -16,6 +16,7 @@ pub mod programs;
 pub mod proposals;
 pub mod reviews;
 pub mod rules;
+pub mod sight;
 pub mod state;
 pub mod unit;
 pub mod vaults;

@@ -12,6 +12,7 @@ pub mod policy;
 pub mod problem;
 pub mod proposal;
 pub mod review;
+pub mod sight;
 pub mod text;
 
 pub use text::Time;

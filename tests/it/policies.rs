@@ -3,7 +3,7 @@
 
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage},
+    stage::{NATIONS, Stage, id},
     world::{Raw, Store, TestWorld},
 };
 use entente::{
@@ -266,6 +266,64 @@ async fn one_nation_widens_nothing_that_another_released() {
         stage.client("KOR:approver").approve_policy(&proposed).await.unwrap();
         assert!(stage.client("ISR:avi").api().proposal(proposal).await.is_ok());
         assert!(stage.client("KOR:minjun").api().proposal(proposal).await.unwrap_err().is_not_found());
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_nation_asks_who_sees_and_why_about_its_own_and_learns_nothing_of_the_hidden() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana", "ISR:noa"]).await;
+    stage.assign(&[(proposal, "ISR:maya")], false).await;
+    let why = async |asker: &str, member: &str, action: &str| {
+        stage.client(asker).api().explanation(proposal, Some(&id(member)), action, None).await
+    };
+
+    // An owner's policy officer, who bears no part in the call, learns everybody who may know of it.
+    let readers = stage.client("ISR:drafter").api().readers(proposal).await.unwrap();
+    let names: Vec<String> = readers.iter().map(|reader| reader.member.to_string()).collect();
+    // Reviewers only when assigned, observers never: so Israel says.
+    let expected = ["ISR:avi", "ISR:eitan", "ISR:maya", "ISR:noa", "USA:bob", "USA:dana", "USA:frank", "USA:olivia"];
+    assert_eq!(names, expected);
+    for reader in &readers {
+        let (client, me) = (stage.client(&reader.member.to_string()), &reader.member);
+        assert!(client.api().proposal(proposal).await.is_ok(), "{me}");
+        let reads = client.api().manifests(proposal).await.is_ok();
+        assert_eq!(reads, reader.reads, "{me}: the list says what the exchange does");
+    }
+
+    // Why, with the policy's text and what would change it.
+    let found = why("ISR:drafter", "USA:carol", "View").await.unwrap();
+    assert_eq!(found.outcome, "hidden");
+    let sides: Vec<_> = found.steps[0].sides.iter().map(|side| (side.side.as_str(), side.owner.to_string())).collect();
+    assert_eq!(sides, [("release", "ISR".to_owned())], "of another nation's member only one's own say is told");
+    assert!(!found.steps[0].sides[0].permitted && found.would_permit.is_empty());
+    let own = why("ISR:drafter", "ISR:maya", "Read").await.unwrap();
+    assert_eq!(own.outcome, "denied");
+    assert_eq!(own.would_permit, [["the member declares to have no conflict of interest"]]);
+    let release = &own.steps[0].sides.iter().find(|side| side.side == "release" && side.permitted).unwrap();
+    assert_eq!((release.version, release.reasons[0].policy.as_deref()), (Some(1), Some("assigned-reviewers")));
+    assert!(release.reasons[0].text.as_ref().unwrap().contains("resource.assigned.contains(principal)"));
+    stage.clear(proposal, &["ISR:maya"]).await;
+    assert_eq!(why("ISR:maya", "ISR:maya", "Read").await.unwrap().outcome, "permitted");
+    assert!(stage.client("ISR:maya").api().manifests(proposal).await.is_ok());
+
+    // Korea has no part in it: not for itself, not for its own, not for others.
+    for (asker, member) in [
+        ("KOR:drafter", "KOR:minjun"),
+        ("KOR:drafter", "ISR:maya"),
+        ("KOR:minjun", "KOR:minjun"),
+        ("USA:walt", "USA:walt"),
+        ("USA:carol", "USA:carol"),
+        ("ISR:maya", "ISR:noa"),
+        ("USA:dana", "ISR:maya"),
+    ] {
+        assert!(why(asker, member, "View").await.unwrap_err().is_not_found(), "{asker} about {member}");
+    }
+    for asker in ["KOR:drafter", "ISR:maya", "USA:dana", "ISR:avi"] {
+        assert!(stage.client(asker).api().readers(proposal).await.unwrap_err().is_not_found(), "{asker}");
     }
     stage.stop().await;
 }

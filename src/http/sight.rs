@@ -1,0 +1,47 @@
+//! Who can see a proposal, and why.
+
+use super::{
+    api::Api,
+    list::{Ask, At, WhyQuery},
+    principal::Caller,
+};
+use crate::{
+    policy::Action,
+    service::{
+        Answer, Result, ServiceError,
+        sight::{self, Question},
+    },
+    wire::{
+        page::Page,
+        sight::{Explanation, Reader},
+    },
+};
+use axum::extract::State;
+
+/// Why a member may or may not do something on a proposal: the outcome, what each side said by which policies, and what would
+/// change it. Ask about yourself and, as a policy officer, about your nation's members and your nation's proposals.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/explanation", tag = "policies", params(WhyQuery),
+    responses((status = 200, body = Explanation)))]
+pub(super) async fn explain(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<WhyQuery>,
+) -> Result<Answer> {
+    let action = match query.action.as_deref() {
+        None => Action::Read,
+        Some(name) => *Action::ALL
+            .iter()
+            .find(|action| action.is_three_sided() && action.as_str() == name)
+            .ok_or_else(|| ServiceError::Malformed("`action` is View, Read, ReadStaff or ViewDeliberation".into()))?,
+    };
+    let question = Question { proposal: at.id("proposal")?, member: query.member, action, owner: query.owner };
+    Ok(Answer::json(200, &sight::explain(&api, &caller, &question).await?))
+}
+
+/// Everybody who may know of a proposal, for the policy officers of the nations that own it.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/readers", tag = "policies",
+    responses((status = 200, body = Page<Reader>)))]
+pub(super) async fn readers(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &sight::readers(&api, &caller, at.id("proposal")?).await?))
+}

@@ -1,0 +1,152 @@
+//! Who can see a proposal, and why: the decisions of the exchange, told to those who may ask.
+//!
+//! A partner asks about its own members and its own proposals. Policy officers of an owner learn who may see their nation's
+//! proposals, whoever it is; others learn why they themselves, or members of their own nation, may do what on a proposal that
+//! these may know of. Nobody learns here of anything that is hidden from the member in question and not their own nation's.
+
+use super::{Exchange, Principal, Result, ServiceError, state, state::ProposalState, unit::View};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode, ProposalId},
+        member::CallRole,
+        policy::{PolicyOwner, in_force},
+    },
+    policy::{Action, Decision, Resource, Side, Standing, facts::MemberFacts},
+    storage::policies,
+    wire::{
+        page::Page,
+        sight::{ExplainedReason, ExplainedSide, ExplainedStep, Explanation, Reader},
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is asked to be explained.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub proposal: ProposalId,
+    /// The caller, if nobody is named.
+    pub member: Option<MemberId>,
+    pub action: Action,
+    /// With [`Action::ReadStaff`]: whose restricted slots.
+    pub owner: Option<PartnerCode>,
+}
+
+/// How the exchange decides about a member and a proposal, by which policies, and what would change it.
+pub async fn explain(exchange: &Exchange, principal: &Principal, question: &Question) -> Result<Explanation> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = state::proposal(&mut view.tx, question.proposal, view.now).await?.ok_or(ServiceError::Hidden)?;
+    let subject = question.member.as_ref().unwrap_or(&view.me.id).clone();
+    let is_owners_officer = view.may(Action::Explain, Resource::Proposal(&proposal.facts));
+    let facts = state::member(exchange, &mut view.tx, &subject, view.now).await?.ok_or(ServiceError::Hidden)?;
+    if !is_owners_officer {
+        // Of others' proposals one learns only as much as the member in question may know of.
+        let is_own = subject == view.me.id || view.may(Action::ExplainMembers, Resource::Partner(subject.partner()));
+        if !is_own || !view.policies.visible(&facts, Resource::Proposal(&proposal.facts)) {
+            return Err(ServiceError::Hidden);
+        }
+    }
+    let resource = match (&question.owner, question.action) {
+        (Some(owner), Action::ReadStaff) if proposal.facts.parties.contains(owner) => {
+            Resource::StaffSlots { proposal: &proposal.facts, owner }
+        }
+        (None, action) if action.is_three_sided() && action != Action::ReadStaff => Resource::Proposal(&proposal.facts),
+        _ => return Err(ServiceError::Malformed("name the party with `ReadStaff`, and with no other action".into())),
+    };
+    let decision = view.policies.explain(&facts, question.action, resource);
+    // Why another nation's member is kept out may be a conflict or that nation's own reasons: one learns that, not why.
+    let is_others_secret = subject.partner() != view.me.id.partner() && decision.standing != Standing::Permitted;
+    let would_permit = if is_others_secret {
+        Vec::new()
+    } else {
+        view.policies.what_would_permit(&facts, question.action, &proposal.facts, question.owner.as_ref())
+    };
+    let own = is_others_secret.then(|| view.me.id.partner().clone());
+    let steps = steps(&mut view, &decision, own.as_ref()).await?;
+    Ok(Explanation {
+        member: subject,
+        proposal: question.proposal,
+        action: question.action.to_string(),
+        outcome: decision.standing.to_string(),
+        steps,
+        would_permit: would_permit
+            .into_iter()
+            .map(|changes| changes.iter().map(ToString::to_string).collect())
+            .collect(),
+    })
+}
+
+/// Everybody who may know of a proposal, for the policy officers of its owners.
+pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Reader>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+    view.authorize(Action::Explain, Resource::Proposal(&proposal.facts))?;
+    let mut items = Vec::new();
+    for (member, parts) in parts(&proposal) {
+        let Some(facts) = state::member(exchange, &mut view.tx, &member, view.now).await? else { continue };
+        if view.policies.visible(&facts, Resource::Proposal(&proposal.facts)) {
+            items.push(reader(&view, &facts, parts, &proposal));
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+/// Everybody who bears a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
+/// are read.
+fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<String>> {
+    let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
+    let in_call = roles.map(|role| (role.as_str(), proposal.call.row.holders(role)));
+    let of_proposal = [("party", proposal.facts.party_members.clone()), ("assigned", proposal.facts.assigned.clone())];
+    let mut parts: BTreeMap<MemberId, BTreeSet<String>> = BTreeMap::new();
+    for (part, members) in in_call.into_iter().chain(of_proposal) {
+        for member in members {
+            parts.entry(member).or_default().insert(part.to_owned());
+        }
+    }
+    parts
+}
+
+fn reader(view: &View<'_>, facts: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState) -> Reader {
+    let may = |action, resource: Resource<'_>| {
+        view.policies.authorize(facts, action, resource).standing() == Standing::Permitted
+    };
+    let whole = Resource::Proposal(&proposal.facts);
+    let restricted =
+        |owner: &&PartnerCode| may(Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner });
+    Reader {
+        member: facts.id.clone(),
+        parts,
+        reads: may(Action::Read, whole),
+        reads_restricted_of: proposal.facts.parties.iter().filter(restricted).cloned().collect(),
+        reads_reviews: may(Action::ViewDeliberation, whole),
+    }
+}
+
+/// The steps as they are told; `own` leaves only the sides of that partner.
+async fn steps(view: &mut View<'_>, decision: &Decision, own: Option<&PartnerCode>) -> Result<Vec<ExplainedStep>> {
+    let mut steps = Vec::with_capacity(decision.steps.len());
+    for step in &decision.steps {
+        let mut sides = Vec::with_capacity(step.verdicts.len());
+        for verdict in &step.verdicts {
+            let (side, owner) = match &verdict.side {
+                Side::Guardrails => ("guardrails", PolicyOwner::Guardrails),
+                Side::Release(code) => ("release", PolicyOwner::Partner(code.clone())),
+                Side::Reader(code) => ("reader", PolicyOwner::Partner(code.clone())),
+            };
+            if own.is_some_and(|own| owner != PolicyOwner::Partner(own.clone())) {
+                continue;
+            }
+            let history = policies::history(&mut view.tx, &owner).await?;
+            let version = in_force(&history, view.now).map(|version| version.number);
+            let version = version.or((owner == PolicyOwner::Guardrails).then_some(0));
+            let reasons = verdict.reasons.iter().map(|reason| ExplainedReason {
+                policy: reason.policy.as_ref().map(|policy| policy.id.to_string()),
+                reason: reason.sentence.to_string(),
+                text: reason.text.as_ref().map(ToString::to_string),
+            });
+            let (permitted, reasons) = (verdict.permitted, reasons.collect());
+            sides.push(ExplainedSide { side: side.to_owned(), owner, version, permitted, reasons });
+        }
+        steps.push(ExplainedStep { action: step.action.to_string(), sides });
+    }
+    Ok(steps)
+}
