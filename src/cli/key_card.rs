@@ -4,6 +4,7 @@ use super::{
     context::{Context, joined},
     error::{CliError, Result, read_input},
     output::Screen,
+    prompt::Consent,
     time::instant,
 };
 use crate::{
@@ -39,7 +40,7 @@ before you sign: everybody else believes them because you did.")]
 
 Distrust reaches back: everybody's client refuses whatever the member ever signed. Vaults that the member made stay
 closed, with the proposals in them, and versions, reviews and decisions that need the member's signature do not
-verify. Choose it only if somebody else may have signed with the key.")]
+verify. Choose it only if somebody else may have signed with the key. Asks first, unless a script says `--yes`.")]
     Revoke(Revoke),
 }
 
@@ -81,6 +82,8 @@ pub struct Revoke {
     /// Somebody else may have signed with the key: nothing that it ever signed is believed any more
     #[arg(long)]
     distrust_signatures: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Runs the command.
@@ -118,7 +121,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let published = client.issue_key_card(&card).await?;
             context.out.answer(&published, |screen| show(screen, &published))
         }
-        Command::Revoke(Revoke { member, keep_signatures, distrust_signatures: _ }) => {
+        Command::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, consent }) => {
+            let consequence = if keep_signatures {
+                "the member is let in nowhere and nothing is sealed to the member, unless you issue another card"
+            } else {
+                "whatever the member signed is believed no more, and vaults that the member made can be opened by nobody, \
+                 with the proposals in them"
+            };
+            context.keyboard().consent(consent, &format!("revoking the key card of {member}"), consequence).await?;
             let published = client.revoke_key_card(&member, keep_signatures).await?;
             context.out.answer(&published, |screen| show(screen, &published))?;
             context.out.note("keys wrapped to the member earlier stay where they are; revoke the certificate as well");

@@ -10,7 +10,6 @@ use crate::{
     },
     client::{Client, signing::Signing},
     domain::id::ProposalId,
-    sealing::identity::Prompt,
 };
 use clap::Args;
 use serde_json::json;
@@ -46,7 +45,7 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
     }
     if !context.out.is_json() && std::io::stdin().is_terminal() && !args.yes {
         context.out.answer(&(), |screen| show_plan(screen, &plan))?;
-        if context.keyboard().confirm("Sign this", "y", Some("n")) != Some(true) {
+        if context.keyboard().asked("Sign this [y/n]").await.as_deref() != Some("y") {
             return Err(CliError::failed("not signed").help("answer `y`, or leave the question out with `--yes`"));
         }
     }
