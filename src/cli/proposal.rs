@@ -106,8 +106,11 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     },
     /// Sign the manifest of what is put in; with every party's signature it is submitted
     #[command(after_help = "Examples:
-  entente proposal sign $PROPOSAL --dry-run     shows what would be signed
-  entente proposal sign $PROPOSAL")]
+  entente proposal sign $PROPOSAL --dry-run        shows what would be signed
+  entente proposal sign $PROPOSAL
+  entente proposal sign $PROPOSAL --new-version    although another version waits for you
+
+Where a version waits for your party, exactly that one is signed, or nothing if something else was put in since.")]
     Sign(sign::SignArgs),
     /// Withdraw a proposal; until the deadline it can be reinstated
     #[command(after_help = "Examples:

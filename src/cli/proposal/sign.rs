@@ -25,11 +25,18 @@ pub struct SignArgs {
     /// Do not ask at a terminal
     #[arg(long, short)]
     yes: bool,
+    /// Propose a new version if something else is put in than the version that waits for your party says
+    #[arg(long)]
+    new_version: bool,
 }
 
 /// Shows what would be signed, asks at a terminal, signs.
 pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
-    let plan = client.plan_signature(args.proposal).await?;
+    let plan = if args.new_version {
+        client.plan_new_version(args.proposal).await?
+    } else {
+        client.plan_signature(args.proposal).await?
+    };
     if args.dry_run {
         let documents: Vec<_> = plan
             .documents
