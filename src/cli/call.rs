@@ -56,7 +56,7 @@ pub enum Command {
     /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
     #[command(after_help = "Examples:\n  entente call publish $CALL
 
-Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones
+Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones \
 when they are given the role).")]
     Publish {
         /// The call
@@ -67,7 +67,7 @@ when they are given the role).")]
   entente call amend $CALL --file call.toml --reason 'typing error in section 2' --dry-run
   entente call amend $CALL --file call.toml --reason 'typing error in section 2'
 
-A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again;
+A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again; \
 clarifications, funders and the schedule leave it standing. `--dry-run` says which it is.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal

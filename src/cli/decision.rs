@@ -21,7 +21,7 @@ pub enum Command {
   entente decision sign $PROPOSAL fund
   entente decision sign $PROPOSAL decline
 
-The first signature proposes the outcome; the others must say the same. The last one makes it final for good, so it asks
+The first signature proposes the outcome; the others must say the same. The last one makes it final for good, so it asks \
 first, unless a script says `--yes`.")]
     Sign {
         /// The proposal

@@ -30,7 +30,7 @@ pub enum Command {
       --role registrar --recipient age1qyqszqgp --certificate registrar.crt \\
       --valid-until '2027-01-01 00:00 Asia/Jerusalem'
 
-The first card of a partner is its registrar's own. Look at the certificate and recipient in person
+The first card of a partner is its registrar's own. Look at the certificate and recipient in person \
 before you sign: everybody else believes them because you did.")]
     Issue(Box<Issue>),
     /// Revoke a member's key card: nothing is sealed to the member any more, and it is let in nowhere
@@ -38,8 +38,8 @@ before you sign: everybody else believes them because you did.")]
   entente key-card revoke ISR:avi --keep-signatures        somebody left
   entente key-card revoke ISR:avi --distrust-signatures    the signing key was stolen
 
-Distrust reaches back: everybody's client refuses whatever the member ever signed. Vaults that the member made stay
-closed, with the proposals in them, and versions, reviews and decisions that need the member's signature do not
+Distrust reaches back: everybody's client refuses whatever the member ever signed. Vaults that the member made stay \
+closed, with the proposals in them, and versions, reviews and decisions that need the member's signature do not \
 verify. Choose it only if somebody else may have signed with the key. Asks first, unless a script says `--yes`.")]
     Revoke(Revoke),
 }

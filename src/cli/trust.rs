@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     client::profile::Pinned,
-    domain::id::{IdError, PartnerCode, Sha256},
+    domain::id::{PartnerCode, Sha256},
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   entente trust add isr-card.json --fingerprint 3f9a…
 
-Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange.
+Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange. \
 Colons and capitals in it do not matter, nor do blanks if it stands in quotation marks.")]
     Add {
         /// The card, JSON
@@ -104,9 +104,11 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 /// A fingerprint as people write it down: grouped by blanks, colons or hyphens, in small letters or capitals.
-fn fingerprint_argument(text: &str) -> Result<Sha256, IdError> {
+fn fingerprint_argument(text: &str) -> Result<Sha256, &'static str> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-')).collect();
-    digits.to_ascii_lowercase().parse()
+    let wrong =
+        "a fingerprint has 64 hexadecimal digits; colons, capitals and, in quotation marks, blanks do not matter";
+    digits.to_ascii_lowercase().parse().map_err(|_| wrong)
 }
 
 fn show(screen: &mut Screen, Pinned { card, fingerprint }: &Pinned) {
