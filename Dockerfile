@@ -3,7 +3,10 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+# Not `rust-toolchain.toml`: the image is the toolchain, and rustup would fetch one with the tools of development.
+COPY Cargo.toml Cargo.lock ./
+# Not built here, but cargo wants every target that `Cargo.toml` names.
+COPY benches benches
 COPY src src
 COPY migrations migrations
 COPY policies policies

@@ -1,15 +1,18 @@
-# Commands of everyday work; `just` alone lists them.
+# Commands of everyday work; `just` alone lists them. `pip install rust-just` or `cargo install just` brings it.
+
+# Words with blanks in them stay words.
+set positional-arguments
 
 _default:
     @just --list
 
 # A whole cycle of two calls with five partners, then a running exchange to try by hand
 demo *ARGS:
-    cargo run --release -- demo {{ ARGS }}
+    cargo run --release -- demo "$@"
 
 # All tests; PostgreSQL is used where it is installed
 test *ARGS:
-    cargo test {{ ARGS }}
+    cargo test "$@"
 
 # Everything that must hold before a change lands
 ci:
@@ -17,7 +20,7 @@ ci:
 
 # PostgreSQL, exchange and development PKI on this machine, without containers
 up-local *ARGS:
-    scripts/up-local {{ ARGS }}
+    scripts/up-local "$@"
 
 # The same in containers
 up: certs
@@ -27,8 +30,9 @@ up: certs
 certs:
     test -d certs-dev/out || cargo run --quiet -- dev-pki certs-dev/out
 
-# What is generated from the code
+# What is generated from the code; built first, so that a build that fails leaves the pages as they are
 generate:
+    cargo build --quiet --bin entente-server
     cargo run --quiet --bin entente-server -- openapi > docs/openapi.json
     cargo run --quiet --bin entente-server -- problems > docs/problems.md
 

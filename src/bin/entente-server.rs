@@ -125,7 +125,10 @@ fn check(config: &Config) -> Result<(), Failure> {
     if !faults.is_empty() {
         return Err(StartError::Config(faults).into());
     }
-    writeln!(io::stdout(), "the configuration is in order").map_err(|error| Failure::new(1, error))
+    let missing = config.missing_folders();
+    let folders = missing.iter().map(|path| format!("`{}` is not there and will be made on start", path.display()));
+    let said: Vec<_> = ["the configuration is in order".to_owned()].into_iter().chain(folders).collect();
+    writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::new(1, error))
 }
 
 async fn partner(config: &Config, command: PartnerCommand) -> Result<(), Failure> {

@@ -39,8 +39,9 @@ Afterwards `entente key share` gives them the keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-CSV:   a header `proposal,reviewer` (or with `;`), then a line each
-JSON:  [{\"proposal\": \"prop_…\", \"reviewer\": \"GBR:grace\"}]")]
+The file is either of these:
+  CSV   a header `proposal,reviewer` (or with `;`), then a line each
+  JSON  [{\"proposal\": \"prop_…\", \"reviewer\": \"GBR:grace\"}]")]
     Load(Load),
     /// List who is assigned and where they stand
     #[command(after_help = "Examples:

@@ -10,6 +10,7 @@ use super::{
     error::{CliError, Result},
     key_card::instant_argument,
     output::Style,
+    prompt::Consent,
     table::Table,
 };
 use crate::{
@@ -55,7 +56,7 @@ pub enum Command {
     /// Publish a draft: make its opening key, sign its text, let everybody concerned see it
     #[command(after_help = "Examples:\n  entente call publish $CALL
 
-Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones
+Give the other officers their role first: the opening key is wrapped to the officers of that moment (and to later ones \
 when they are given the role).")]
     Publish {
         /// The call
@@ -66,7 +67,7 @@ when they are given the role).")]
   entente call amend $CALL --file call.toml --reason 'typing error in section 2' --dry-run
   entente call amend $CALL --file call.toml --reason 'typing error in section 2'
 
-A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again;
+A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again; \
 clarifications, funders and the schedule leave it standing. `--dry-run` says which it is.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal
@@ -75,13 +76,19 @@ clarifications, funders and the schedule leave it standing. `--dry-run` says whi
   entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR")]
     Extend(Extend),
     /// Cancel a call for good
-    #[command(after_help = "Examples:\n  entente call cancel $CALL --reason 'budget withdrawn'")]
+    #[command(after_help = "Examples:
+  entente call cancel $CALL --reason 'budget withdrawn'
+  entente call cancel $CALL --reason 'budget withdrawn' --yes    in a script
+
+Asks first: a cancelled call cannot be brought back.")]
     Cancel {
         /// The call
         call: CallId,
         /// Why; shown to every partner of the call
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// List calls
     #[command(after_help = "Examples:
@@ -211,8 +218,11 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let call = client.api().extend_call(call, &body).await?;
             show::call(context, &call, false)
         }
-        Command::Cancel { call, reason: why } => {
-            let call = client.api().cancel_call(call, reason(&why)?).await?;
+        Command::Cancel { call, reason: why, consent } => {
+            let why = reason(&why)?;
+            let consequence = "nobody can bring the call back, and its proposals go no further";
+            context.keyboard().consent(consent, &format!("cancelling {call}"), consequence).await?;
+            let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, false)
         }
         Command::List { program, list } => {

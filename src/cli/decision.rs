@@ -4,6 +4,7 @@ use super::{
     context::{Context, joined},
     error::{CliError, Result},
     output::{Screen, Style},
+    prompt::Consent,
     time::Zone,
 };
 use crate::{
@@ -20,12 +21,15 @@ pub enum Command {
   entente decision sign $PROPOSAL fund
   entente decision sign $PROPOSAL decline
 
-The first signature proposes the outcome; the others must say the same. With the last one it is final.")]
+The first signature proposes the outcome; the others must say the same. The last one makes it final for good, so it asks \
+first, unless a script says `--yes`.")]
     Sign {
         /// The proposal
         proposal: ProposalId,
         /// fund, reserve or decline; the host learns it, the reasons stand in the sealed letter
         outcome: Outcome,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Show the decision on the table, its signatures verified
     #[command(after_help = "Examples:\n  entente decision show $PROPOSAL")]
@@ -46,8 +50,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
     match command {
-        Command::Sign { proposal, outcome } => {
-            let decision = client.sign_decision(proposal, outcome).await?;
+        Command::Sign { proposal, outcome, consent } => {
+            let plan = client.plan_decision(proposal, outcome).await?;
+            if plan.is_last() {
+                let act = format!("signing last for `{outcome}` on {proposal}");
+                let consequence = "the decision is final then, and nobody can take a signature back";
+                context.keyboard().consent(consent, &act, consequence).await?;
+            }
+            let decision = client.decide(&plan).await?;
             context.out.answer(&decision, |screen| show(screen, &decision, &zone))
         }
         Command::Show { proposal } => {

@@ -1,6 +1,8 @@
 //! `entente demo`: a whole cycle between five partners on this machine. Needs a build with the server in it.
 
 #[cfg(feature = "server")]
+mod afterwards;
+#[cfg(feature = "server")]
 mod cast;
 #[cfg(feature = "server")]
 mod clock;

@@ -30,7 +30,7 @@ pub enum Command {
   entente key share $PROPOSAL
   entente key share --call $CALL      every submitted proposal, after the opening
 
-Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults
+Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \
 that reviews are sealed to.")]
     Share(Share),
     /// List who may read but holds no key yet

@@ -4,6 +4,7 @@ use super::{
     context::{Context, joined},
     error::{CliError, Result, read_input},
     output::Screen,
+    prompt::Consent,
     time::instant,
 };
 use crate::{
@@ -29,20 +30,18 @@ pub enum Command {
       --role registrar --recipient age1qyqszqgp --certificate registrar.crt \\
       --valid-until '2027-01-01 00:00 Asia/Jerusalem'
 
-The first card of a partner is its registrar's own. Look at the certificate and recipient in person
+The first card of a partner is its registrar's own. Look at the certificate and recipient in person \
 before you sign: everybody else believes them because you did.")]
     Issue(Box<Issue>),
     /// Revoke a member's key card: nothing is sealed to the member any more, and it is let in nowhere
     #[command(after_help = "Examples:
-  entente key-card revoke ISR:avi --keep-signatures    left; what was signed stays provable
-  entente key-card revoke ISR:avi                      the signing key was stolen")]
-    Revoke {
-        /// The member
-        member: MemberId,
-        /// What the member signed so far stays provable
-        #[arg(long)]
-        keep_signatures: bool,
-    },
+  entente key-card revoke ISR:avi --keep-signatures        somebody left
+  entente key-card revoke ISR:avi --distrust-signatures    the signing key was stolen
+
+Distrust reaches back: everybody's client refuses whatever the member ever signed. Vaults that the member made stay \
+closed, with the proposals in them, and versions, reviews and decisions that need the member's signature do not \
+verify. Choose it only if somebody else may have signed with the key. Asks first, unless a script says `--yes`.")]
+    Revoke(Revoke),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +69,21 @@ pub struct Issue {
     /// First instant past validity: RFC 3339 or `2027-01-01 00:00 Asia/Seoul`
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
     valid_until: Timestamp,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("signatures").required(true).args(["keep_signatures", "distrust_signatures"]))]
+pub struct Revoke {
+    /// The member
+    member: MemberId,
+    /// The member left or lost the key: what was signed so far stays provable
+    #[arg(long)]
+    keep_signatures: bool,
+    /// Somebody else may have signed with the key: nothing that it ever signed is believed any more
+    #[arg(long)]
+    distrust_signatures: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Runs the command.
@@ -107,7 +121,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let published = client.issue_key_card(&card).await?;
             context.out.answer(&published, |screen| show(screen, &published))
         }
-        Command::Revoke { member, keep_signatures } => {
+        Command::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, consent }) => {
+            let consequence = if keep_signatures {
+                "the member is let in nowhere and nothing is sealed to the member, unless you issue another card"
+            } else {
+                "whatever the member signed is believed no more, and vaults that the member made can be opened by nobody, \
+                 with the proposals in them"
+            };
+            context.keyboard().consent(consent, &format!("revoking the key card of {member}"), consequence).await?;
             let published = client.revoke_key_card(&member, keep_signatures).await?;
             context.out.answer(&published, |screen| show(screen, &published))?;
             context.out.note("keys wrapped to the member earlier stay where they are; revoke the certificate as well");
@@ -133,4 +154,23 @@ fn show(screen: &mut Screen, member: &Member) {
         ("serial", member.serial.to_string()),
         ("status", member.status.clone()),
     ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::Cli;
+    use clap::{Parser, error::ErrorKind};
+
+    fn parsed(flags: &[&str]) -> Result<(), ErrorKind> {
+        let words = ["entente", "key-card", "revoke", "ISR:avi"];
+        Cli::try_parse_from(words.iter().chain(flags)).map(drop).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn revocation_says_what_becomes_of_the_signatures() {
+        assert_eq!(parsed(&[]), Err(ErrorKind::MissingRequiredArgument));
+        let (keep, distrust) = ("--keep-signatures", "--distrust-signatures");
+        assert_eq!(parsed(&[keep, distrust]), Err(ErrorKind::ArgumentConflict));
+        assert_eq!((parsed(&[keep]), parsed(&[distrust])), (Ok(()), Ok(())));
+    }
 }

@@ -22,7 +22,7 @@ pub enum Command {
   entente keys new --plain --output ~/me.key     for machines; only its owner can read the file
   entente --passphrase-file ~/pass keys new --passphrase
 
-Ssh keys and plugin identities (YubiKey and others) need no making: name their files in
+Ssh keys and plugin identities (YubiKey and others) need no making: name their files in \
 `entente profile add --identity`. Give the recipient that is printed to your partner's registrar.")]
     New(New),
     /// Show the public keys (recipients) of identity files

@@ -4,6 +4,7 @@ use super::{
     context::{Context, whole},
     error::{CliError, Result, read_input},
     output::Screen,
+    prompt::Consent,
     table::Table,
 };
 use crate::{
@@ -21,13 +22,17 @@ pub enum Command {
     /// Seal a letter to the parties and send it (officers, once the decision is final)
     #[command(after_help = "Examples:
   entente letter send $PROPOSAL --file award.txt
-  entente letter send $PROPOSAL --file -           from standard input")]
+  entente letter send $PROPOSAL --file - --yes      from standard input, in a script
+
+Asks first: the parties can open a letter as soon as it is sent.")]
     Send {
         /// The proposal
         proposal: ProposalId,
         /// The text, UTF-8; `-` is standard input
         #[arg(long)]
         file: PathBuf,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// List the letters of a proposal
     #[command(after_help = "Examples:\n  entente letter list $PROPOSAL")]
@@ -61,9 +66,11 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
     match command {
-        Command::Send { proposal, file } => {
+        Command::Send { proposal, file, consent } => {
             let text = String::from_utf8(read_input(&file, 1 << 20)?)
                 .map_err(|_| CliError::usage(format!("`{}` is not UTF-8 text", file.display())))?;
+            let consequence = "every party can open it at once; taken back later, it stays read";
+            context.keyboard().consent(consent, &format!("sending a letter about {proposal}"), consequence).await?;
             let letter = client.send_letter(proposal, &text).await?;
             context.out.answer(&letter, |screen| {
                 screen.fields(&[("letter", letter.id.to_string()), ("sent", zone.both(letter.sent_at.0))]);

@@ -9,23 +9,33 @@ use super::{
 };
 use crate::{
     client::api::Paging,
+    domain::entry::EntryKind,
     wire::{
         entry::Entry,
         page::{MAX_PAGE, Page},
     },
 };
 use clap::Args;
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   entente log                        the latest 50 entries that you may read
   entente log --all
   entente log --follow               the latest, then new ones as they come
-  entente --json log --follow --limit 0 | jq -c 'select(.kind == \"proposal.submitted\")'
+  entente log --kind key-card        what registrars did: key_card.published
+  entente log --kind proposal.submitted --kind decision
+  entente --json log --follow --limit 0 --kind proposal | jq -r .proposal
 
 Numbers count over the whole exchange: a gap is something that you may not know of, nothing more.")]
 pub struct LogArgs {
+    /// Only entries of this kind, such as `proposal.submitted`, or of all that begin so, such as `proposal`; may stand
+    /// several times
+    #[arg(long, value_name = "KIND", value_parser = kind_argument)]
+    kind: Vec<Kinds>,
     /// Show this many of the latest entries
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -48,6 +58,20 @@ impl LogArgs {
     }
 }
 
+/// The kinds that one word of the command line names.
+#[derive(Debug, Clone)]
+struct Kinds(Vec<EntryKind>);
+
+/// A kind or a family of kinds; words are joined as one likes, `key-card` or `key_card`.
+fn kind_argument(text: &str) -> Result<Kinds, String> {
+    let kinds = EntryKind::named(&text.replace('-', "_"));
+    if kinds.is_empty() {
+        let families: Vec<&str> = EntryKind::families().into_iter().collect();
+        return Err(format!("give one as the log shows it, or what it begins with: {}", families.join(", ")));
+    }
+    Ok(Kinds(kinds))
+}
+
 /// Where in the log a reader is: cursors are opaque, so the last page is read again and what was seen of it left out.
 #[derive(Debug, Default)]
 struct Reader {
@@ -59,7 +83,9 @@ struct Reader {
 pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
-    let fetch = async |paging: Paging| client.api().entries(&paging).await;
+    let kinds: BTreeSet<EntryKind> = args.kind.iter().flat_map(|kinds| kinds.0.iter().copied()).collect();
+    let kinds: Vec<EntryKind> = kinds.into_iter().collect();
+    let fetch = async |paging: Paging| client.api().entries(&kinds, &paging).await;
     let mut reader = Reader::default();
     let keep = if args.all { usize::MAX } else { args.limit };
     let latest = reader.rest(&fetch, keep).await?;
@@ -148,6 +174,13 @@ mod tests {
         let seen = |entries: Vec<Entry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
         assert_eq!(seen(reader.rest(&fetch, 3).await.unwrap()), [2, 3, 4]);
         assert!(reader.rest(&fetch, 3).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn kind_is_a_word_of_the_log_or_what_it_begins_with() {
+        assert_eq!(kind_argument("key-card").unwrap().0, [EntryKind::KeyCardPublished]);
+        assert_eq!(kind_argument("decision.final").unwrap().0, [EntryKind::DecisionFinal]);
+        assert!(kind_argument("dec").unwrap_err().contains("decision, document"));
     }
 
     #[test]

@@ -214,16 +214,42 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(if error.use_stderr() { error::Exit::Usage.code() } else { 0 });
     }
-    let message = error.render().to_string();
-    let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let error = CliError::usage(message).help("see `--help`");
+    let error = CliError::usage(first_paragraph(&error.render().to_string())).help("see `--help`");
     error.print(&Out::new(true, false));
     ExitCode::from(error.exit.code())
+}
+
+/// What clap says went wrong, on one line: what is missing stands on lines of its own.
+fn first_paragraph(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usage_error_for_programs_names_what_is_missing() {
+        let error = Cli::try_parse_from(["entente", "proposal", "put"]).unwrap_err().render().to_string();
+        let told = first_paragraph(&error);
+        assert_eq!(told, "the following required arguments were not provided: <PROPOSAL> <SLOT> <FILE>");
+    }
+
+    #[test]
+    fn prose_of_the_help_is_wrapped_by_the_terminal() {
+        fn walk(command: &clap::Command, broken: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = help.lines().collect();
+            let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+            let pairs = lines.windows(2).filter(|pair| is_prose(pair[0]) && is_prose(pair[1]));
+            broken.extend(pairs.map(|pair| pair.join("\n")));
+            command.get_subcommands().for_each(|sub| walk(sub, broken));
+        }
+        let mut broken = Vec::new();
+        walk(&Cli::command(), &mut broken);
+        assert!(broken.is_empty(), "{}", broken.join("\n\n"));
+    }
 
     #[test]
     fn command_tree_is_sound() {

@@ -25,7 +25,7 @@ pub enum Command {
   entente profile add work --server https://exchange.example:8443 --server-ca server-ca.crt \\
       --certificate avi.crt --private-key avi.key --identity ~/.config/entente/identity.age
 
-Several identities may be named, ssh private keys and plugin identities among them. `--zone` is kept in the profile.
+Several identities may be named, ssh private keys and plugin identities among them. `--zone` is kept in the profile. \
 The member is read from the certificate's URI; name it with `--member` where the certificate has none.")]
     Add(Add),
     /// List profiles

@@ -1,8 +1,12 @@
-//! Asks for passphrases: on the terminal without echo, or from a file that a script names. Never from an argument, never
-//! from the environment itself, never printed.
+//! Asks the person at the terminal: for passphrases without echo, or from a file that a script names (never from an argument,
+//! never from the environment itself, never printed), and for a yes before what nobody can take back.
+//!
+//! An act that cannot be undone happens only after that yes, or because a script said `--yes`. Where nobody can be asked
+//! and nothing was said, it does not happen.
 
 use super::error::{CliError, Result};
 use crate::sealing::identity::{Prompt, SecretText};
+use clap::Args;
 use std::{
     io::{BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -11,6 +15,14 @@ use zeroize::Zeroizing;
 
 /// The environment variable that names a file with a passphrase.
 pub(super) const PASSPHRASE_FILE: &str = "ENTENTE_PASSPHRASE_FILE";
+
+/// The way past the question, for scripts.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Consent {
+    /// Do what cannot be undone without being asked, for scripts
+    #[arg(long, short)]
+    yes: bool,
+}
 
 /// The person at the terminal, or the passphrase file of a script.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +56,36 @@ impl Keyboard {
         }
         Ok(String::clone(&first).into())
     }
+
+    /// Asks before something that cannot be undone. `act` begins a sentence (`cancelling call_01…`), `consequence` ends it.
+    ///
+    /// # Errors
+    /// A usage error when nobody can be asked and the question was not left out; a failure when the answer is not `yes`.
+    pub(super) async fn consent(&self, given: Consent, act: &str, consequence: &str) -> Result<()> {
+        if given.yes {
+            return Ok(());
+        }
+        if !is_attended() {
+            return Err(CliError::usage(format!("{act} cannot be undone, and there is no terminal to ask at"))
+                .help("add `--yes` if it is meant"));
+        }
+        self.message(&format!("{} cannot be undone: {consequence}.", capitalised(act)));
+        match self.asked("Type `yes` to go on").await.as_deref() {
+            Some("yes") => Ok(()),
+            _ => Err(CliError::failed("not confirmed, so nothing was done").help("answer `yes` to go on")),
+        }
+    }
+
+    /// A line from the person at the terminal. Waits on a thread of its own, so that an interruption is heard meanwhile.
+    pub(super) async fn asked(&self, question: &str) -> Option<String> {
+        let (keyboard, question) = (self.clone(), question.to_owned());
+        tokio::task::spawn_blocking(move || keyboard.line(&question)).await.ok().flatten()
+    }
+}
+
+/// Whether somebody reads what is asked and can answer.
+fn is_attended() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 impl Prompt for Keyboard {

@@ -7,10 +7,12 @@ mod sign;
 use super::{
     context::{Context, ListArgs},
     error::{CliError, Result},
+    prompt::Consent,
 };
 use crate::{
-    client::{opening::Version, proposals::NewProposal},
+    client::{Client, opening::Version, proposals::NewProposal},
     domain::{
+        call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
         proposal::Parties,
     },
@@ -104,14 +106,23 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     },
     /// Sign the manifest of what is put in; with every party's signature it is submitted
     #[command(after_help = "Examples:
-  entente proposal sign $PROPOSAL --dry-run     shows what would be signed
-  entente proposal sign $PROPOSAL")]
+  entente proposal sign $PROPOSAL --dry-run        shows what would be signed
+  entente proposal sign $PROPOSAL
+  entente proposal sign $PROPOSAL --new-version    although another version waits for you
+
+Where a version waits for your party, exactly that one is signed, or nothing if something else was put in since.")]
     Sign(sign::SignArgs),
     /// Withdraw a proposal; until the deadline it can be reinstated
-    #[command(after_help = "Examples:\n  entente proposal withdraw $PROPOSAL")]
+    #[command(after_help = "Examples:
+  entente proposal withdraw $PROPOSAL
+  entente proposal withdraw $PROPOSAL --yes    in a script
+
+Past the deadline it cannot be reinstated, so it asks first.")]
     Withdraw {
         /// The proposal
         proposal: ProposalId,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Take a withdrawal back
     #[command(after_help = "Examples:\n  entente proposal reinstate $PROPOSAL")]
@@ -225,10 +236,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             Ok(())
         }
         Command::Sign(args) => sign::run(args, context, &client).await,
-        Command::Withdraw { proposal } => {
-            let proposal = client.api().withdraw_proposal(proposal).await?;
-            show::one(context, &client, &proposal).await
-        }
+        Command::Withdraw { proposal, consent } => withdraw(proposal, consent, context, &client).await,
         Command::Reinstate { proposal } => {
             let proposal = client.api().reinstate_proposal(proposal).await?;
             show::one(context, &client, &proposal).await
@@ -250,6 +258,20 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Open(args) => documents::open(context, &client, &args).await,
         Command::Verify(args) => documents::verify(context, &client, &args).await,
     }
+}
+
+/// Withdraws; asks first once it could not be reinstated.
+async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &Client) -> Result<()> {
+    let proposal = client.api().proposal(id).await?;
+    let deadline_at = proposal.deadline_at.0;
+    // The exchange's clock decides: where this machine's is behind, the call's phase still tells.
+    let phase = client.api().call(proposal.call).await?.body.phase;
+    if context.now() > deadline_at || !matches!(phase, Phase::Announced | Phase::Open) {
+        let consequence = format!("the deadline was {}, so it cannot be reinstated", context.zone()?.both(deadline_at));
+        context.keyboard().consent(consent, &format!("withdrawing {id}"), &consequence).await?;
+    }
+    let proposal = client.api().withdraw_proposal(id).await?;
+    show::one(context, client, &proposal).await
 }
 
 fn version(text: &str) -> Result<Version, String> {

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
   entente ranking $CALL
   entente --json ranking $CALL | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
 
-Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the
+Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
 lowest's. A proposal below a threshold has no rank.")]
 pub struct RankingArgs {
     /// The call

@@ -22,21 +22,25 @@ pub enum Command {
     #[command(after_help = "Examples:
   entente trust add isr-card.json --fingerprint 3f9a…
 
-Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange.")]
+Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange. \
+Colons and capitals in it do not matter, nor do blanks if it stands in quotation marks.")]
     Add {
         /// The card, JSON
         file: PathBuf,
         /// SHA-256 that the partner's officials confirmed
-        #[arg(long, value_name = "SHA256")]
+        #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
         fingerprint: Sha256,
     },
     /// Fetch a partner card from the exchange and pin it if its fingerprint is the confirmed one
-    #[command(after_help = "Examples:\n  entente trust fetch ISR --fingerprint 3f9a…")]
+    #[command(after_help = "Examples:
+  entente trust fetch ISR --fingerprint 3f9a…
+
+Colons and capitals in the fingerprint do not matter, nor do blanks if it stands in quotation marks.")]
     Fetch {
         /// The partner's code
         partner: PartnerCode,
         /// SHA-256 that the partner's officials confirmed
-        #[arg(long, value_name = "SHA256")]
+        #[arg(long, value_name = "SHA256", value_parser = fingerprint_argument)]
         fingerprint: Sha256,
     },
     /// List pinned partners
@@ -99,6 +103,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
+/// A fingerprint as people write it down: grouped by blanks, colons or hyphens, in small letters or capitals.
+fn fingerprint_argument(text: &str) -> Result<Sha256, &'static str> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-')).collect();
+    let wrong =
+        "a fingerprint has 64 hexadecimal digits; colons, capitals and, in quotation marks, blanks do not matter";
+    digits.to_ascii_lowercase().parse().map_err(|_| wrong)
+}
+
 fn show(screen: &mut Screen, Pinned { card, fingerprint }: &Pinned) {
     screen.fields(&[
         ("partner", card.code.to_string()),
@@ -112,4 +124,26 @@ fn show(screen: &mut Screen, Pinned { card, fingerprint }: &Pinned) {
 
 fn as_json(pinned: &Pinned) -> Value {
     json!({ "fingerprint": pinned.fingerprint, "card": pinned.card })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprint_is_taken_as_people_write_it_down() {
+        let digest = Sha256::of(b"card");
+        let plain = digest.to_string();
+        let pairs: Vec<&str> = plain.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap()).collect();
+        let colons = pairs.join(":").to_uppercase();
+        let groups: Vec<String> = pairs.chunks(4).map(<[_]>::concat).collect();
+        for written in [&plain, &colons, &groups.join(" "), &format!("  {}\n", groups.join("-"))] {
+            assert_eq!(fingerprint_argument(written).as_ref(), Ok(&digest), "{written}");
+        }
+        for wrong in
+            [&plain[1..], &plain.replace(&plain[..1], "g"), &format!("{plain}0"), "", &plain.replace(&plain[..1], ".")]
+        {
+            assert!(fingerprint_argument(wrong).is_err(), "{wrong}");
+        }
+    }
 }

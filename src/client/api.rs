@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
+        entry::EntryKind,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
         policy::PolicyOwner,
     },
@@ -381,8 +382,10 @@ impl Api {
 
     // the log
 
-    pub async fn entries(&self, paging: &Paging) -> Result<Page<Entry>> {
-        self.page("/v1/entries", &[], paging).await
+    /// Entries of the log; of these kinds alone, unless there are none.
+    pub async fn entries(&self, kinds: &[EntryKind], paging: &Paging) -> Result<Page<Entry>> {
+        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        self.page("/v1/entries", &[("kind", Some(words.join(",")).filter(|words| !words.is_empty()))], paging).await
     }
 
     /// The description of the API.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         decision::Outcome,
-        id::{DocumentId, ProposalId, Sha256},
+        id::{DocumentId, PartnerCode, ProposalId, Sha256},
         vault::VaultKind,
     },
     sealing::{
@@ -22,11 +22,31 @@ use crate::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 /// The longest letter, in bytes of plaintext.
 const MAX_LETTER: usize = 500_000;
+
+/// The tag of a proposal without a decision, as the API documents it.
+const NOTHING_ON_THE_TABLE: &str = "\"none\"";
+
+/// A signature on a decision, about to be given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionPlan {
+    statement: DecisionStatement,
+    funders: BTreeSet<PartnerCode>,
+    etag: Option<String>,
+    is_last: bool,
+}
+
+impl DecisionPlan {
+    /// Whether every other funder has signed, so that this signature makes the decision final.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.is_last
+    }
+}
 
 /// A letter that verified and opened.
 #[derive(Clone)]
@@ -44,10 +64,16 @@ impl fmt::Debug for OpenedLetter {
 impl Client {
     /// Signs a decision on the version that stands, for one's own partner: proposes it, or joins the one on the table.
     pub async fn sign_decision(&self, id: ProposalId, outcome: Outcome) -> Result<Decision> {
+        self.decide(&self.plan_decision(id, outcome).await?).await
+    }
+
+    /// What a signature on this outcome would say now, and whether it would be the last one.
+    pub async fn plan_decision(&self, id: ProposalId, outcome: Outcome) -> Result<DecisionPlan> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let partner = self.member_id().await?.partner().clone();
-        if !call.rules.funders.contains(&partner) {
+        let funders = call.rules.funders.clone();
+        if !funders.contains(&partner) {
             return Err(ClientError::usage(
                 format!("`{partner}` does not fund under this call"),
                 "only deciders of the funding partners sign",
@@ -56,20 +82,32 @@ impl Client {
         let vaults = self.api().vaults(id).await?;
         let manifest = self.verified_manifest(&proposal, &call, &vaults, Version::Standing).await?;
         let present = self.api().decision(id).await?;
+        let mut missing = funders.clone();
         if let Some(present) = &present {
-            self.verify_decision(&present.body, &call.rules.funders).await?;
+            self.verify_decision(&present.body, &funders).await?;
             if present.body.outcome != outcome {
                 return Err(ClientError::usage(
                     format!("the decision on the table is `{}`", present.body.outcome),
                     "sign that one, or agree with the others that it is taken back before another is proposed",
                 ));
             }
+            missing.retain(|funder| !present.body.signatures.contains_key(funder));
         }
+        let is_last = missing.iter().eq([&partner]);
+        let etag = match present {
+            Some(present) => present.etag,
+            None => Some(NOTHING_ON_THE_TABLE.to_owned()),
+        };
         let statement = DecisionStatement { proposal: id, manifest_sha256: manifest.sha256, outcome, partner };
-        let decision = sign_statement(&*self.signing_key()?, &statement)?;
-        let etag = present.and_then(|present| present.etag);
-        let signed = self.api().sign_decision(id, &SignDecision { decision }, etag.as_deref()).await?.body;
-        self.verify_decision(&signed, &call.rules.funders).await?;
+        Ok(DecisionPlan { statement, funders, etag, is_last })
+    }
+
+    /// Signs what was planned, if the table is still as it was then: nobody signs last without having been told so.
+    pub async fn decide(&self, plan: &DecisionPlan) -> Result<Decision> {
+        let decision = sign_statement(&*self.signing_key()?, &plan.statement)?;
+        let body = SignDecision { decision };
+        let signed = self.api().sign_decision(plan.statement.proposal, &body, plan.etag.as_deref()).await?.body;
+        self.verify_decision(&signed, &plan.funders).await?;
         Ok(signed)
     }
 

@@ -50,8 +50,21 @@ impl Signing {
 type WorkingSet = BTreeMap<(Slug, Option<PartnerCode>), SigningDocument>;
 
 impl Client {
-    /// What signing would sign now: the version that waits for this party if it still is what is uploaded, else the next one.
+    /// What signing would sign now: the version that waits for this party, exactly as it is, or the next one when none waits.
+    ///
+    /// # Errors
+    /// Among others when a version waits but something else is put in by now: signing that would be another proposal than
+    /// the counterpart signed.
     pub async fn plan_signature(&self, id: ProposalId) -> Result<Signing> {
+        self.plan(id, false).await
+    }
+
+    /// The same, but where something else is put in than the version that waits for this party says, the next version.
+    pub async fn plan_new_version(&self, id: ProposalId) -> Result<Signing> {
+        self.plan(id, true).await
+    }
+
+    async fn plan(&self, id: ProposalId, may_replace: bool) -> Result<Signing> {
         let proposal = self.api().proposal(id).await?;
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
@@ -64,6 +77,7 @@ impl Client {
         // What waits for a signature comes before what stands: its bytes may be yet to come, and then what is uploaded is
         // still what stands.
         versions.sort_by_key(|version| Reverse(version.version));
+        let next = versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
         for version in &versions {
             let awaited = proposal.pending.as_ref().filter(|pending| pending.version == version.version);
             if awaited.is_none() && !version.is_standing {
@@ -72,7 +86,12 @@ impl Client {
             let (manifest, signers) = self.verify_signatures(version, &proposal, &call).await?;
             check_text(self.home(), version, &manifest)?;
             let awaiting = awaited.map(|pending| pending.awaiting_documents.as_slice()).unwrap_or_default();
-            if manifest.call_text_sha256 != call.publication.text_sha256 || !agrees(&manifest, &working, awaiting) {
+            let is_current = manifest.call_text_sha256 == call.publication.text_sha256;
+            let changes = changes(&manifest, &working, awaiting);
+            if !is_current || !changes.is_empty() {
+                if awaited.is_some() && !signers.contains_key(me.partner()) && !may_replace {
+                    return Err(superseded(version.version, next, is_current, &changes));
+                }
                 continue;
             }
             if signers.contains_key(me.partner()) {
@@ -85,7 +104,6 @@ impl Client {
             let documents = manifest.documents.iter().map(|document| known(document, &working)).collect();
             return Ok(Signing { documents, manifest, signed_by: signers.into_keys().collect() });
         }
-        let next = versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
         plan_version(&proposal, &call, next, working)
     }
 
@@ -182,17 +200,50 @@ fn plan_version(proposal: &Proposal, call: &VerifiedCall, version: u32, working:
     Ok(Signing { manifest: manifest.sorted(), documents, signed_by: BTreeSet::new() })
 }
 
-/// Whether a version says exactly what the next one would; places that still wait for their bytes may be empty.
-fn agrees(manifest: &Manifest, working: &WorkingSet, awaiting: &[Place]) -> bool {
+/// What is put in now and not what a version says, in words, by slot; places that still wait for their bytes may be empty.
+/// Nothing when the version says exactly what the next one would.
+fn changes(manifest: &Manifest, working: &WorkingSet, awaiting: &[Place]) -> Vec<String> {
     let is_awaited = |document: &ManifestDocument| {
         awaiting.iter().any(|place| place.slot == document.slot && place.party == document.party)
     };
-    let held = |document: &ManifestDocument| match working.get(&(document.slot.clone(), document.party.clone())) {
-        Some(found) => found.document == *document || is_awaited(document) && !found.is_own,
-        None => is_awaited(document),
+    let mut changes = Vec::new();
+    for document in &manifest.documents {
+        let place = named(&document.slot, document.party.as_ref());
+        match working.get(&(document.slot.clone(), document.party.clone())) {
+            Some(found) if found.document == *document || is_awaited(document) && !found.is_own => {}
+            Some(found) => changes.push(format!("{place} was replaced {}", by(found))),
+            None if is_awaited(document) => {}
+            None => changes.push(format!("{place} was taken out")),
+        }
+    }
+    for ((slot, party), found) in working {
+        if manifest.document(slot, party.as_ref()).is_none() {
+            changes.push(format!("{} was added {}", named(slot, party.as_ref()), by(found)));
+        }
+    }
+    changes
+}
+
+fn named(slot: &Slug, party: Option<&PartnerCode>) -> String {
+    party.map_or_else(|| format!("`{slot}`"), |party| format!("`{slot}` of `{party}`"))
+}
+
+fn by(document: &SigningDocument) -> String {
+    document.uploaded_by.as_ref().map_or_else(|| "on this machine".to_owned(), |member| format!("by `{member}`"))
+}
+
+/// A version waits for the caller's party, and what would be signed now is something else.
+fn superseded(version: u32, next: u32, is_current: bool, changes: &[String]) -> ClientError {
+    let what = if is_current {
+        format!("version {version} waits for your party, but something else is put in now: {}", changes.join(", "))
+    } else {
+        format!("version {version} waits for your party, but is for a text of the call that was amended since")
     };
-    manifest.documents.iter().all(held)
-        && working.keys().all(|(slot, party)| manifest.document(slot, party.as_ref()).is_some())
+    let help = format!(
+        "compare `--version {version}` and `--version working` of `entente proposal open`, agree with the counterpart, then \
+         propose version {next} with `entente proposal sign --new-version`"
+    );
+    ClientError::usage(what, help)
 }
 
 fn known(document: &ManifestDocument, working: &WorkingSet) -> SigningDocument {
@@ -279,17 +330,21 @@ mod tests {
     fn version_is_countersigned_only_if_it_is_what_is_uploaded() {
         let (proposal, call) = (proposal(), call());
         let manifest = plan_version(&proposal, &call, 1, working(&complete())).unwrap().manifest;
-        assert!(agrees(&manifest, &working(&complete()), &[]));
+        let changed = |documents: &[ManifestDocument]| changes(&manifest, &working(documents), &[]);
+        assert!(changed(&complete()).is_empty());
         let mut replaced = complete();
         replaced[1].sha256 = Sha256::of(b"another plan");
-        assert!(!agrees(&manifest, &working(&replaced), &[]));
+        assert_eq!(changed(&replaced), ["`plan` was replaced by `USA:dana`"]);
         let mut more = complete();
         more.push(document("annex", None, "annex"));
-        assert!(!agrees(&manifest, &working(&more), &[]));
+        assert_eq!(changed(&more), ["`annex` was added by `USA:dana`"]);
+        let mut without = complete();
+        without.remove(2);
+        assert_eq!(changed(&without), ["`owners` of `USA` was taken out"]);
         let fewer = working(&complete()[1..]);
-        assert!(!agrees(&manifest, &fewer, &[]));
+        assert_eq!(changes(&manifest, &fewer, &[]), ["`summary` was taken out"]);
         let awaiting = [Place { slot: "summary".parse().unwrap(), party: None }];
-        assert!(agrees(&manifest, &fewer, &awaiting), "the bytes may follow");
+        assert!(changes(&manifest, &fewer, &awaiting).is_empty(), "the bytes may follow");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use reqwest::{Body, RequestBuilder, Response};
 use rustls::{
-    ClientConfig, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -286,15 +286,16 @@ impl Transport {
 
     fn failure(&self, error: &reqwest::Error) -> ClientError {
         match tls_error(error) {
-            Some(rustls::Error::AlertReceived(alert)) => {
+            Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
                 let detail = format!("the exchange refused the certificate of the profile ({alert:?})");
                 let problem = Box::new(Problem::new(Kind::CertificateRefused, detail));
                 ClientError::Problem { problem, request_id: None }
             }
             Some(rustls::Error::InvalidCertificate(fault)) => ClientError::unverified(
                 format!(
-                    "the certificate of `{}` is not what the profile's `server_ca` vouches for: {fault}",
-                    self.server
+                    "the certificate of `{}` is not what the profile's `server_ca` vouches for: {}",
+                    self.server,
+                    told(fault)
                 ),
                 "check `server` and `server_ca` of the profile with the host's operator; nothing was sent",
             ),
@@ -417,6 +418,34 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
         };
     }
     None
+}
+
+/// Whether the other side's alert says that it does not take the profile's certificate. Other alerts come of a server that
+/// speaks another TLS, and say nothing about anybody's certificate.
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    // A certificate whose signature does not verify is answered with `DecryptError`.
+    let signs =
+        [Alert::NoCertificate, Alert::CertificateRequired, Alert::UnknownCA, Alert::AccessDenied, Alert::DecryptError];
+    let faults = [
+        Alert::BadCertificate,
+        Alert::UnsupportedCertificate,
+        Alert::CertificateRevoked,
+        Alert::CertificateExpired,
+        Alert::CertificateUnknown,
+    ];
+    signs.contains(&alert) || faults.contains(&alert)
+}
+
+/// What is wrong with a server's certificate, in words where there are better ones.
+fn told(fault: &CertificateError) -> String {
+    match fault {
+        // An authority of the same name but with another key shows as a bad signature.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no CA in it issued the certificate".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// The innermost words, which say most; the outer ones repeat the address.

@@ -3,6 +3,7 @@
 //! There is no other audit trail: whatever changed anything is one of these.
 
 use super::worded;
+use std::collections::BTreeSet;
 
 worded! {
     /// What an entry records.
@@ -76,6 +77,20 @@ worded! {
 }
 
 impl EntryKind {
+    /// The kinds that a word names: one kind (`proposal.submitted`), or all that begin with it up to a dot (`proposal`).
+    #[must_use]
+    pub fn named(word: &str) -> Vec<Self> {
+        let begins =
+            |kind: &Self| kind.as_str().strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        Self::ALL.iter().copied().filter(begins).collect()
+    }
+
+    /// Every word that [`EntryKind::named`] understands beside the kinds themselves.
+    #[must_use]
+    pub fn families() -> BTreeSet<&'static str> {
+        Self::ALL.iter().filter_map(|kind| kind.as_str().split_once('.')).map(|(family, _)| family).collect()
+    }
+
     /// The circle that may read entries of this kind. `on_proposal` tells the two uses of vault and key entries apart.
     #[must_use]
     pub fn readers(self, on_proposal: bool) -> Readers {
@@ -122,5 +137,22 @@ impl EntryKind {
             | Self::DecisionUnsigned
             | Self::DecisionWithdrawn => Readers::Officers,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn word_names_one_kind_or_a_family() {
+        assert_eq!(EntryKind::named("proposal.submitted"), [EntryKind::ProposalSubmitted]);
+        assert_eq!(EntryKind::named("key_card"), [EntryKind::KeyCardPublished]);
+        let keys = [EntryKind::KeyWrapped, EntryKind::KeyRemoved, EntryKind::KeyFetched];
+        assert_eq!(EntryKind::named("key"), keys, "a family ends at its dot");
+        for nothing in ["", "prop", "proposal.", "proposal.submitted.again", "Proposal"] {
+            assert!(EntryKind::named(nothing).is_empty(), "{nothing}");
+        }
+        assert!(EntryKind::families().iter().all(|family| !EntryKind::named(family).is_empty()));
     }
 }

@@ -212,6 +212,24 @@ impl Config {
         faults.0
     }
 
+    /// The folders for data that are not there yet and will be made, outer ones first.
+    #[must_use]
+    pub fn missing_folders(&self) -> Vec<PathBuf> {
+        let database = match self.database.url.kind() {
+            Some(DatabaseKind::Sqlite(path)) => Some(folder_of(&path).to_owned()),
+            _ => None,
+        };
+        let blobs = &self.blobs.folder;
+        let mut missing: Vec<PathBuf> = database
+            .into_iter()
+            .chain([folder_of(blobs).to_owned(), blobs.clone()])
+            .filter(|path| !path.exists())
+            .collect();
+        missing.sort();
+        missing.dedup();
+        missing
+    }
+
     fn validate_listeners(&self, now: Timestamp, faults: &mut Faults) {
         if let Err(error) = ServerCertificate::read(&self.api.files(), now) {
             faults.add(error.key(), error.to_string(), error.help());
@@ -239,7 +257,7 @@ impl Config {
         match self.database.url.kind() {
             Some(DatabaseKind::Sqlite(path)) if path.as_os_str().is_empty() || path.starts_with(":memory:") => faults
                 .add("database.url", "names no file, and nothing would be kept", "use `sqlite://FOLDER/entente.db`"),
-            Some(DatabaseKind::Sqlite(path)) => faults.parent_exists("database.url", &path),
+            Some(DatabaseKind::Sqlite(path)) => faults.can_be_made("database.url", folder_of(&path)),
             Some(DatabaseKind::Postgres) => {}
             None => faults.add(
                 "database.url",
@@ -250,7 +268,7 @@ impl Config {
         if self.blobs.folder.exists() {
             faults.is_folder("blobs.folder", &self.blobs.folder);
         } else {
-            faults.parent_exists("blobs.folder", &self.blobs.folder);
+            faults.can_be_made("blobs.folder", folder_of(&self.blobs.folder));
         }
         if let Some(folder) = &self.trust.crl_folder {
             faults.is_folder("trust.crl_folder", folder);
@@ -435,12 +453,15 @@ impl Faults {
         }
     }
 
-    fn parent_exists(&mut self, key: &'static str, path: &Path) {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !parent.is_dir() {
-            self.add(key, format!("`{}` is no folder", parent.display()), "make the folder or correct the path");
-        }
+    /// A folder that is missing is made on the first start, but not the path to it: that is more likely a slip.
+    fn can_be_made(&mut self, key: &'static str, folder: &Path) {
+        self.is_folder(key, if folder.exists() { folder } else { folder_of(folder) });
     }
+}
+
+/// The folder that a path is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(unix)]

@@ -93,6 +93,12 @@ lists! {
     /// A list without filters.
     struct Everything {}
 
+    /// Entries of the log, of some kinds or of all.
+    struct Entries {
+        /// Entries of these kinds alone, separated by commas: `proposal.submitted`, or `proposal` for all that begin so.
+        kind: String,
+    }
+
     /// Members, of one partner or of all.
     struct Members {
         /// Members of this partner alone.

@@ -22,7 +22,7 @@ use crate::{
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
-    io,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -50,6 +50,8 @@ const EXPIRY: Duration = Duration::from_hours(1);
 pub enum StartError {
     #[error("the configuration has {} fault(s)", .0.len())]
     Config(Vec<ConfigFault>),
+    #[error("the folder `{}` cannot be made: {error}", .folder.display())]
+    Folder { folder: PathBuf, error: io::Error },
     #[error("the database: {0}")]
     Database(#[source] StoreError),
     #[error("the folder of sealed documents: {0}")]
@@ -87,6 +89,7 @@ impl Running {
 
 /// Opens everything an operation needs, and brings the database to the schema of this program.
 pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Exchange>, StartError> {
+    make_folders(config)?;
     let database = async {
         let db = Db::open(config.database.url.reveal()).await?;
         migrate::run(&db, clock.now()).await?;
@@ -102,6 +105,18 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         host: config.host.clone(),
         document_limit: config.limits.document_bytes,
     }))
+}
+
+/// Makes the folders for data on the first start, for the server's account alone.
+fn make_folders(config: &Config) -> Result<(), StartError> {
+    for folder in config.missing_folders() {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&folder).map_err(|error| StartError::Folder { folder: folder.clone(), error })?;
+    }
+    Ok(())
 }
 
 /// Starts a server; it answers from then on until `shutdown`, finishes the requests that are open, and ends.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{
-        entry::Readers,
+        entry::{EntryKind, Readers},
         id::{CallId, ProgramId, ProposalId},
     },
     policy::{Action, Resource},
@@ -28,10 +28,16 @@ struct Known {
     proposals: HashMap<ProposalId, Option<ProposalState>>,
 }
 
-/// A page of the entries that the caller may read, oldest first.
+/// A page of the entries that the caller may read, oldest first; of these kinds alone, unless there are none.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
-pub async fn list(exchange: &Exchange, principal: &Principal, mut after: u64, limit: u32) -> Result<Page<Entry>> {
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    kinds: &[EntryKind],
+    mut after: u64,
+    limit: u32,
+) -> Result<Page<Entry>> {
     if i64::try_from(after).is_err() {
         return Err(ServiceError::BadCursor);
     }
@@ -39,7 +45,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, mut after: u64, li
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());
     loop {
-        let rows = entries::page(&mut view.tx, after, page::MAX_PAGE).await?;
+        let rows = entries::page(&mut view.tx, after, kinds, page::MAX_PAGE).await?;
         let is_last = rows.len() < page::MAX_PAGE as usize;
         for row in rows {
             after = row.seq;

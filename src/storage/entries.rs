@@ -43,11 +43,13 @@ pub async fn append(tx: &mut WriteTx, row: &EntryRow) -> Result<u64, StoreError>
     tx.fetch_one(sql, args).await?.count("seq")
 }
 
-/// Entries after `after`, oldest first.
-pub async fn page(tx: &mut Tx, after: u64, limit: u32) -> Result<Vec<EntryRow>, StoreError> {
+/// Entries after `after`, oldest first; of these kinds alone, unless there are none.
+pub async fn page(tx: &mut Tx, after: u64, kinds: &[EntryKind], limit: u32) -> Result<Vec<EntryRow>, StoreError> {
+    // One text for any number of kinds and for both engines: a kind is among them if taking it out changes the list.
     let sql = "SELECT seq, at, kind, readers, actor, program_id, call_id, proposal_id, payload, salt FROM log_entries \
-               WHERE seq > $1 ORDER BY seq LIMIT $2";
-    tx.fetch_all(sql, args![after, limit]).await?.iter().map(read).collect()
+               WHERE seq > $1 AND ($2 = '' OR REPLACE($2, ' ' || kind || ' ', '') <> $2) ORDER BY seq LIMIT $3";
+    let listed: String = kinds.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
+    tx.fetch_all(sql, args![after, listed, limit]).await?.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<EntryRow, StoreError> {

@@ -16,7 +16,7 @@ use entente::{
         ambient::Clock,
         call::{AmendmentEffect, Phase},
         decision::Outcome,
-        entry::Readers,
+        entry::{EntryKind, Readers},
         id::{ProposalId, Sha256},
         member::ConflictGround,
         proposal::Status,
@@ -86,6 +86,7 @@ async fn journey(world: TestWorld) {
     decision(&stage, &mut log, &all, proposal).await;
     letters(&stage, &mut log, &all, proposal).await;
     log_is_whole_and_each_reads_their_part(&stage, proposal).await;
+    filter_of_the_log_leaves_out_other_kinds_and_nothing_else(&stage).await;
     stage.stop().await;
 }
 
@@ -430,11 +431,31 @@ async fn log_is_whole_and_each_reads_their_part(stage: &Stage, proposal: Proposa
     }
 }
 
+async fn filter_of_the_log_leaves_out_other_kinds_and_nothing_else(stage: &Stage) {
+    let keys = EntryKind::named("key");
+    for member in ["USA:dana", "ISR:tamar", "USA:olivia", "KOR:minjun"] {
+        let all = entries(stage, member).await;
+        for kinds in [&[EntryKind::KeyCardPublished][..], &keys, &[EntryKind::CallExtended, EntryKind::LetterSent]] {
+            let wanted: Vec<Entry> = all.iter().filter(|entry| kinds.contains(&entry.kind)).cloned().collect();
+            assert_eq!(entries_of(stage, member, kinds).await, wanted, "{member} {kinds:?}");
+        }
+    }
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let answer = raw.request(Method::GET, "/v1/entries?kind=secrets").send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+}
+
 /// Everything that a member reads of the log, page after page.
 async fn entries(stage: &Stage, member: &str) -> Vec<Entry> {
-    let (mut all, mut paging) = (Vec::new(), Paging { cursor: None, limit: Some(50) });
+    entries_of(stage, member, &[]).await
+}
+
+/// The same of some kinds.
+async fn entries_of(stage: &Stage, member: &str, kinds: &[EntryKind]) -> Vec<Entry> {
+    let (mut all, mut paging) =
+        (Vec::new(), Paging { cursor: None, limit: Some(if kinds.is_empty() { 50 } else { 2 }) });
     loop {
-        let page = stage.client(member).api().entries(&paging).await.unwrap();
+        let page = stage.client(member).api().entries(kinds, &paging).await.unwrap();
         all.extend(page.items);
         match page.next {
             Some(next) => paging.cursor = Some(next),

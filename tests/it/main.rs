@@ -12,6 +12,8 @@ mod architecture;
 mod authz_matrix;
 mod blobs;
 #[cfg(feature = "client")]
+mod consent;
+#[cfg(feature = "client")]
 mod crash;
 #[cfg(feature = "client")]
 mod demo;

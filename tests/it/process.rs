@@ -72,6 +72,18 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     assert_eq!(code, 0);
     assert!(said.starts_with("the configuration is in order"), "{said}");
 
+    // A first start: the folder for data is told of, and made by the start alone.
+    let (data, place) = (site.path("data"), site.path("data/blobs"));
+    let setting = format!("blobs.folder={}", place.display());
+    let (code, said, faults) = spoken(site.operate(&["--set", &setting, "--check"]).await);
+    assert!(
+        code == 0 && said.contains(&format!("`{}` is not there and will be made", data.display())),
+        "{said}{faults}"
+    );
+    assert!(!data.exists());
+    assert_eq!(spoken(site.operate(&["--set", &setting, "partner", "list"]).await).0, 0);
+    assert!(place.is_dir());
+
     let fine = fs::read_to_string(site.config()).unwrap();
     fs::write(site.config(), format!("{fine}[limits]\nrequest = 5\n")).unwrap();
     for words in [&["--check"][..], &[]] {

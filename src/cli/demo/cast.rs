@@ -109,6 +109,25 @@ pub(super) fn bilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText
     }))
 }
 
+/// A small call of industry with industry that is still open when the story ends.
+pub(super) fn second_cut_off(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
+    text(&json!({
+        "title": "Israel–United States joint industrial research, second cut-off",
+        "text": "One company from each nation proposes jointly. Up to half of the joint budget is funded.",
+        "topics": ["energy", "navigation", "quantum-sensing"],
+        "criteria": criteria(),
+        "total_threshold": 10.0,
+        "slots": [
+            slot("work-plan", "Work plan", true, &[PDF], 50 << 20, "panel"),
+            slot("budget", "Joint budget", true, &[DOCX, PDF], 50 << 20, "panel"),
+        ],
+        "eligible": ["ISR", "USA"],
+        "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
+        "funders": ["ISR", "USA"],
+        "schedule": schedule(opens_at, deadline_at),
+    }))
+}
+
 /// A call of five nations: any two or more together, one panel, each nation pays for its own.
 pub(super) fn multilateral(opens_at: Timestamp, deadline_at: Timestamp) -> CallText {
     text(&json!({

@@ -2,7 +2,7 @@
 //! from publication to letters, through the real server and the real client over real mutual TLS.
 
 use super::{
-    Args, cast,
+    Args, afterwards, cast,
     clock::StoryClock,
     narrator, sight,
     story::{self, Documents},
@@ -90,30 +90,12 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         world.stop().await;
         return Ok(());
     }
-    hints(&world, &outcomes);
+    let call = afterwards::open_call(&world, &outcomes).await?;
+    afterwards::commands(&world, &outcomes, call.id, &documents)?;
     tokio::signal::ctrl_c().await?;
     narrator::line("\nStopping.");
     world.stop().await;
     Ok(())
-}
-
-fn hints(world: &World, outcomes: &story::Outcomes) {
-    let program = std::env::current_exe().map_or_else(|_| "entente".into(), |path| path.display().to_string());
-    let home = |member: &str| {
-        let member = member.parse().expect("members of the cast have good names");
-        world.home(&member).display().to_string()
-    };
-    let lodestone = outcomes.proposals[0].1;
-    narrator::line("\nThe exchange keeps serving. Try it in another terminal, as a reviewer who may read:");
-    narrator::line(&format!(
-        "  {program} --home {} proposal open {lodestone} work-plan --output plan.pdf",
-        home("USA:carol")
-    ));
-    narrator::line("as the host's own officer with a conflict, for whom the same proposal does not exist:");
-    narrator::line(&format!("  {program} --home {} proposal show {lodestone}", home("USA:olivia")));
-    narrator::line("and as anybody, to see what the log tells them:");
-    narrator::line(&format!("  {program} --home {} log", home("ISR:avi")));
-    narrator::line("Ctrl-C ends it.");
 }
 
 /// The policies of each nation: `CODE.cedar` in a folder of one's own, or the examples.

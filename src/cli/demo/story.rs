@@ -50,6 +50,8 @@ pub(super) struct Documents {
 pub(super) struct Outcomes {
     /// Name in the story and identifier.
     pub proposals: Vec<(&'static str, ProposalId)>,
+    /// The program of the bilateral call.
+    pub bilateral_program: ProgramId,
 }
 
 /// A proposal to hand in.
@@ -143,7 +145,7 @@ pub(super) async fn play(
     let [lodestone, furrow, second_life] = [proposals[0].1, proposals[1].1, proposals[2].1];
     let colleague = id("ISR:tamar");
     world.client("ISR:avi").add_member(lodestone, &colleague).await?;
-    narrator::act("ISR:avi", "hands over to a colleague, ISR:tamar, who can now open what ISR:avi can");
+    narrator::act("ISR:avi", "adds a colleague, ISR:tamar, who can now open what ISR:avi can");
     refused(
         world
             .client("USA:dana")
@@ -299,7 +301,7 @@ pub(super) async fn play(
     let letter = world.client("ISR:tamar").read_letter(lodestone, letters[0].id).await?;
     narrator::act("USA:dana", "sends sealed letters to the parties");
     narrator::act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
-    Ok(Outcomes { proposals })
+    Ok(Outcomes { proposals, bilateral_program })
 }
 
 async fn program(world: &World, name: &str, partners: &[&str]) -> Result<ProgramId, Error> {
@@ -308,7 +310,12 @@ async fn program(world: &World, name: &str, partners: &[&str]) -> Result<Program
     Ok(world.client("USA:dana").api().create_program(&body).await?.id)
 }
 
-async fn publish(world: &World, program: ProgramId, text: &crate::wire::call::CallText) -> Result<Call, Error> {
+/// Drafts and publishes a call.
+pub(super) async fn publish(
+    world: &World,
+    program: ProgramId,
+    text: &crate::wire::call::CallText,
+) -> Result<Call, Error> {
     let dana = world.client("USA:dana");
     let draft = dana.draft_call(program, text).await?;
     let call = dana.publish_call(draft.id).await?;

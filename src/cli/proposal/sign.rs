@@ -10,7 +10,6 @@ use crate::{
     },
     client::{Client, signing::Signing},
     domain::id::ProposalId,
-    sealing::identity::Prompt,
 };
 use clap::Args;
 use serde_json::json;
@@ -26,11 +25,18 @@ pub struct SignArgs {
     /// Do not ask at a terminal
     #[arg(long, short)]
     yes: bool,
+    /// Propose a new version if something else is put in than the version that waits for your party says
+    #[arg(long)]
+    new_version: bool,
 }
 
 /// Shows what would be signed, asks at a terminal, signs.
 pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
-    let plan = client.plan_signature(args.proposal).await?;
+    let plan = if args.new_version {
+        client.plan_new_version(args.proposal).await?
+    } else {
+        client.plan_signature(args.proposal).await?
+    };
     if args.dry_run {
         let documents: Vec<_> = plan
             .documents
@@ -46,7 +52,7 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
     }
     if !context.out.is_json() && std::io::stdin().is_terminal() && !args.yes {
         context.out.answer(&(), |screen| show_plan(screen, &plan))?;
-        if context.keyboard().confirm("Sign this", "y", Some("n")) != Some(true) {
+        if context.keyboard().asked("Sign this [y/n]").await.as_deref() != Some("y") {
             return Err(CliError::failed("not signed").help("answer `y`, or leave the question out with `--yes`"));
         }
     }

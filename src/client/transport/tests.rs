@@ -236,6 +236,32 @@ async fn server_that_the_profile_does_not_vouch_for_is_told_nothing() {
     assert!(bench.seen.lock().unwrap().is_empty());
 }
 
+#[test]
+fn fault_of_the_servers_certificate_is_told_in_words() {
+    for fault in [CertificateError::UnknownIssuer, CertificateError::BadSignature] {
+        assert_eq!(told(&fault), "no CA in it issued the certificate");
+    }
+    assert!(told(&CertificateError::Expired).to_lowercase().contains("expired"));
+}
+
+#[tokio::test]
+async fn server_that_speaks_another_tls_is_not_one_that_refuses_the_certificate() {
+    let ours = Authority::new();
+    let bench = bench(Vec::new(), &ours, &ours, &ours).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        // A fatal alert, `protocol_version`: what a server of TLS 1.2 says.
+        stream.write_all(&[0x15, 3, 3, 0, 2, 2, 70]).await.unwrap();
+        stream.shutdown().await.ok();
+    });
+    let transport = Transport::new(&Profile { server, ..bench.profile.clone() }, Ambient::system()).unwrap();
+    let unreached = post(&transport).await.unwrap_err();
+    assert_eq!((unreached.class().code(), unreached.slug()), (5, None), "{unreached}");
+}
+
 #[tokio::test]
 async fn certificate_that_the_exchange_refuses_is_a_refusal() {
     let (ours, theirs) = (Authority::new(), Authority::new());

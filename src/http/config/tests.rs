@@ -85,7 +85,7 @@ fn database_password_is_never_shown() {
 
 #[test]
 fn validation_reports_every_fault_at_once() {
-    let text = SMALL.replace("sqlite://", "mysql://")
+    let text = SMALL.replace("sqlite://", "mysql://").replace("'blobs'", "'/nowhere/at/all'")
         + "[admin]\nlisten = '0.0.0.0:9080'\n[limits]\nconnections = 0\nheader_bytes = 100\nidle_seconds = 0\n\
            [trust]\ncrl_folder = 'crls'\n";
     let faults = load(&text, &[], &[]).unwrap().validate(Timestamp::UNIX_EPOCH);
@@ -116,9 +116,9 @@ fn settings_that_work_have_no_fault_and_an_open_key_is_one() {
     let server = Ca::new("Server CA").server();
     std::fs::write(path("c.pem"), &server.pem).unwrap();
     std::fs::write(path("k.pem"), server.key.serialize_pem()).unwrap();
-    std::fs::create_dir(path("data")).unwrap();
-    std::fs::write(path("server.toml"), SMALL).unwrap();
+    std::fs::write(path("server.toml"), SMALL.replace("'blobs'", "'data/blobs'")).unwrap();
     let config = Config::load(Some(&path("server.toml")), [], &[]).unwrap();
+    assert_eq!(config.missing_folders(), [path("data"), path("data/blobs")], "a first start makes them");
     let mode = |mode| std::fs::set_permissions(path("k.pem"), PermissionsExt::from_mode(mode)).unwrap();
     mode(0o600);
     assert_eq!(config.validate(instant_of_day(1)), []);

@@ -1,10 +1,11 @@
 //! Who cannot be what: parties, officers and reviewers are different people; and calls are changed only by whoever has read
 //! them and is vouched for.
 
-use crate::harness::stage::{Stage, code, id, text};
+use crate::harness::stage::{Stage, code, id, pdf, text};
 use entente::{
     client::{ExitClass, proposals::NewProposal},
     domain::{ambient::Clock, member::CallRole, proposal::Parties},
+    sealing::statement::Statement,
     wire::proposal::AddMember,
 };
 use jiff::SignedDuration;
@@ -57,6 +58,32 @@ async fn party_bears_no_role_in_its_call() {
         stage.refuses("unsuitable", dana.grant_roles(stage.call, &id("USA:bob"), &[role].into())).await;
     }
     stage.refuses("denied", dana.grant_roles(stage.call, &id("KOR:minjun"), &[CallRole::Reviewer].into())).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn counterpart_signs_the_version_that_waits_or_learns_what_was_changed_since() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    stage.sign("ISR:avi", proposal).await;
+    let bob = stage.client("USA:bob");
+    let pending = bob.api().proposal(proposal).await.unwrap().pending.unwrap();
+    let plan = bob.plan_new_version(proposal).await.unwrap();
+    assert_eq!(plan.manifest.digest().unwrap(), pending.manifest_sha256, "nothing has changed: that one and no other");
+
+    stage.put("ISR:avi", proposal, "work-plan", &stage.file("other.pdf", &pdf("another work plan"))).await;
+    stage.put("USA:bob", proposal, "annex", &stage.file("annex.bin", b"more")).await;
+    let told = "version 1 waits for your party, but something else is put in now: \
+                `work-plan` was replaced by `ISR:avi`, `annex` was added by `USA:bob`";
+    stage.declines(ExitClass::Usage, told, bob.plan_signature(proposal)).await;
+    let plan = bob.plan_new_version(proposal).await.unwrap();
+    assert_eq!((plan.manifest.version, plan.is_countersignature()), (2, false));
+    bob.sign(&plan).await.unwrap();
+    // Whoever proposed the version before is in the same place now.
+    let waits = stage.client("ISR:avi").plan_signature(proposal).await.unwrap();
+    assert_eq!((waits.manifest.version, waits.is_countersignature()), (2, true));
+    stage.sign("ISR:avi", proposal).await;
+    assert_eq!(bob.api().proposal(proposal).await.unwrap().version, Some(2));
     stage.stop().await;
 }
 

@@ -1,0 +1,87 @@
+//! What is left when the story ends: a call that stays open, and commands for another terminal.
+//!
+//! Every command works as it is printed, in this order, in any POSIX shell; a test runs them. Those under a line with
+//! “refused” are refused.
+
+use super::{
+    cast, narrator,
+    story::{self, Documents, Outcomes},
+    world::{Error, World},
+};
+use crate::{domain::id::CallId, wire::call::Call};
+use jiff::SignedDuration;
+use std::path::Path;
+
+/// Officers publish a third call, now, that stays open for a month.
+pub(super) async fn open_call(world: &World, outcomes: &Outcomes) -> Result<Call, Error> {
+    let now = world.clock.now();
+    narrator::date(now, "A third call stays open, for you to hand in to");
+    let deadline_at = now.checked_add(SignedDuration::from_hours(24 * 30))?;
+    story::publish(world, outcomes.bilateral_program, &cast::second_cut_off(now, deadline_at)).await
+}
+
+/// Prints what to try.
+pub(super) fn commands(world: &World, outcomes: &Outcomes, call: CallId, documents: &Documents) -> Result<(), Error> {
+    let program = std::env::current_exe().unwrap_or_else(|_| "entente".into());
+    let homes = world.plan.dir.join("homes");
+    let summary = world.plan.dir.join("documents/summary.json");
+    std::fs::write(&summary, SUMMARY)?;
+    let (program, homes, summary) = (quoted(&program), quoted(&homes), quoted(&summary));
+    let (plan, budget) = (quoted(&documents.work_plan), quoted(&documents.budget));
+    let lodestone = outcomes.proposals[0].1;
+    narrator::line(&format!(
+        "
+The exchange keeps serving. Try it in another terminal; first a short way to be one member or another:
+  as() {{ who=$1; shift; {program} --home {homes}/$who \"$@\"; }}
+as a reviewer who may read:
+  as USA.carol proposal open {lodestone} work-plan --output plan.pdf
+as the host's own officer with a conflict, for whom the same proposal does not exist (refused):
+  as USA.olivia proposal show {lodestone}
+as anybody, to see what the log tells them:
+  as ISR.avi log --limit 10
+
+Hand in a joint proposal yourself, as a company of each nation:
+  id=$(as ISR.gal --json proposal create --call {call} --with USA:kate --topic navigation | grep -o 'prop_[0-9A-Z]*' | head -1)
+  as ISR.gal proposal summary $id --file {summary}
+  as ISR.gal proposal put $id work-plan {plan}
+  as ISR.gal proposal put $id budget {budget}
+  as ISR.gal proposal sign $id --yes
+  as USA.kate proposal sign $id --yes
+  as ISR.gal proposal status $id
+as the officer who runs the call, before its deadline (refused):
+  as USA.dana proposal open $id work-plan --output early.pdf
+and as a stranger to it, for whom it does not exist (refused):
+  as KOR.jiwoo proposal show $id
+
+Ctrl-C ends it."
+    ));
+    Ok(())
+}
+
+/// A path as one word of a POSIX shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+const SUMMARY: &str = r#"{
+  "title": "Orchard lanterns: robots that see in the dark",
+  "abstract": "Cheap active lighting for field robots, and the navigation that goes with it.",
+  "team": [{ "name": "Gal Shaked", "organisation": "Negev Robotics", "role": "principal investigator" }],
+  "budget": [{ "item": "Field season", "party": "ISR", "amount": 240000, "currency": "USD" }]
+}
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_stays_one_word_of_the_shell() {
+        let quoted = |text: &str| super::quoted(Path::new(text));
+        assert_eq!(quoted("/tmp/entente-demo-x/plan.pdf"), "/tmp/entente-demo-x/plan.pdf");
+        assert_eq!(quoted("/tmp/my $demo"), "'/tmp/my $demo'");
+        assert_eq!(quoted("/tmp/dana's"), r"'/tmp/dana'\''s'");
+    }
+}

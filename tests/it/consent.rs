@@ -1,0 +1,131 @@
+//! Acts that cannot be undone, by the program itself: refused where nobody can be asked, done after a yes and not after a no.
+
+use crate::harness::{
+    process::{PATIENCE, ended, entente},
+    stage::{Stage, id},
+};
+use entente::domain::{call::Phase, decision::Outcome, id::ProposalId, proposal::Status};
+use std::process::{Output, Stdio};
+use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+
+/// The words of a command for a member, each without blanks.
+fn words(stage: &Stage, member: &str, line: &str) -> Vec<String> {
+    let home = stage.home(&id(member)).display().to_string();
+    ["--home", &home].into_iter().chain(line.split(' ')).map(str::to_owned).collect()
+}
+
+/// Runs a command as a script does: exit code and what it said on standard error.
+async fn scripted(stage: &Stage, member: &str, line: &str) -> (i32, String) {
+    let words = words(stage, member, line);
+    let Output { status, stderr, .. } = ended(entente(&words.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// Runs a command at a terminal of its own, where somebody types `answer`: exit code and everything on the screen.
+async fn typed(stage: &Stage, member: &str, line: &str, answer: &str) -> (i32, String) {
+    let words = words(stage, member, line).join(" ");
+    let mut command = Command::new("script");
+    let shown = format!("{} {words}", env!("CARGO_BIN_EXE_entente"));
+    command.args(["--quiet", "--return", "--command", &shown, "/dev/null"]).env_clear().env("TERM", "dumb");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("`script` of util-linux makes the terminal");
+    let mut keyboard = child.stdin.take().unwrap();
+    keyboard.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+    let Output { status, stdout, .. } = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    drop(keyboard);
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+}
+
+/// The act is refused in a script that does not say yes, asked about at a terminal, and left after a no.
+async fn holds_back(stage: &Stage, member: &str, line: &str, consequence: &str) {
+    let (code, said) = scripted(stage, member, line).await;
+    assert_eq!(code, 2, "{line}: {said}");
+    assert!(said.contains("cannot be undone") && said.contains("`--yes`"), "{line}: {said}");
+    let (code, screen) = typed(stage, member, line, "no").await;
+    assert_eq!(code, 1, "{line}: {screen}");
+    assert!(screen.contains(consequence) && screen.contains("nothing was done"), "{line}: {screen}");
+}
+
+async fn status(stage: &Stage, proposal: ProposalId) -> Status {
+    stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status
+}
+
+#[tokio::test]
+async fn call_is_cancelled_only_by_somebody_who_means_it() {
+    let stage = Stage::open().await;
+    let line = format!("call cancel {} --reason budget", stage.call);
+    holds_back(&stage, "USA:dana", &line, "nobody can bring the call back").await;
+    let phase = async || stage.client("USA:dana").api().call(stage.call).await.unwrap().body.phase;
+    assert_eq!(phase().await, Phase::Open);
+    let (code, screen) = typed(&stage, "USA:dana", &line, "yes").await;
+    assert_eq!((code, phase().await), (0, Phase::Cancelled), "{screen}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn key_card_is_revoked_only_by_somebody_who_means_it() {
+    let stage = Stage::open().await;
+    let card = async || stage.client("USA:dana").api().member(&id("ISR:maya")).await.unwrap().status;
+    holds_back(&stage, "ISR:registrar", "key-card revoke ISR:maya --keep-signatures", "let in nowhere").await;
+    let line = "key-card revoke ISR:maya --distrust-signatures";
+    holds_back(&stage, "ISR:registrar", line, "can be opened by nobody").await;
+    assert_eq!(card().await, "active");
+    let (code, said) = scripted(&stage, "ISR:registrar", &format!("{line} --yes")).await;
+    assert_eq!((code, card().await.as_str()), (0, "revoked"), "{said}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn withdrawal_is_asked_about_once_it_cannot_be_taken_back() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    // This machine's clock is far past the deadline of a call that the exchange still has open: the later of the two counts.
+    let line = format!("proposal withdraw {proposal}");
+    holds_back(&stage, "ISR:avi", &line, "it cannot be reinstated").await;
+    stage.pass_the_opening();
+    holds_back(&stage, "ISR:avi", &line, "it cannot be reinstated").await;
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    let (code, said) = scripted(&stage, "ISR:avi", &format!("{line} --yes")).await;
+    assert_eq!((code, status(&stage, proposal).await), (0, Status::Withdrawn), "{said}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn last_signature_on_a_decision_and_letters_are_asked_about_and_the_first_is_not() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let line = format!("decision sign {proposal} fund");
+    let (code, said) = scripted(&stage, "USA:frank", &line).await;
+    assert_eq!(code, 0, "the first signature can be taken back: {said}");
+    holds_back(&stage, "ISR:eitan", &line, "nobody can take a signature back").await;
+    let decision = async || stage.client("USA:dana").decision(proposal).await.unwrap().unwrap();
+    assert_eq!(decision().await.final_at, None);
+    let (code, screen) = typed(&stage, "ISR:eitan", &line, "yes").await;
+    assert_eq!(code, 0, "{screen}");
+    let decision = decision().await;
+    assert!(decision.final_at.is_some() && decision.outcome == Outcome::Fund);
+
+    let letter = stage.file("letter.txt", b"You are funded.");
+    let line = format!("letter send {proposal} --file {}", letter.display());
+    holds_back(&stage, "USA:dana", &line, "every party can open it at once").await;
+    assert!(stage.client("USA:dana").api().letters(proposal).await.unwrap().is_empty());
+    let (code, said) = scripted(&stage, "USA:dana", &format!("{line} --yes")).await;
+    assert_eq!((code, stage.client("USA:dana").api().letters(proposal).await.unwrap().len()), (0, 1), "{said}");
+    stage.stop().await;
+}
+
+/// A signature that another made the last one in the meantime is not given unasked.
+#[tokio::test]
+async fn signature_planned_as_the_first_is_not_given_as_the_last() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (frank, eitan) = (stage.client("USA:frank"), stage.client("ISR:eitan"));
+    let plan = frank.plan_decision(proposal, Outcome::Fund).await.unwrap();
+    assert!(!plan.is_last());
+    eitan.sign_decision(proposal, Outcome::Fund).await.unwrap();
+    stage.refuses("precondition-failed", frank.decide(&plan)).await;
+    let plan = frank.plan_decision(proposal, Outcome::Fund).await.unwrap();
+    assert!(plan.is_last());
+    assert!(frank.decide(&plan).await.unwrap().final_at.is_some());
+    stage.stop().await;
+}
