@@ -34,7 +34,8 @@ impl Printed {
         let mut script = "set -eu\n".to_owned();
         for (command, is_refused) in &self.commands {
             let check = if *is_refused { "&& exit 90 || [ $? -eq 3 ]" } else { "" };
-            script.push_str(&format!("echo {}\n{command} {check}\n", if *is_refused { "refused" } else { "done" }));
+            let word = if *is_refused { "refused" } else { "done" };
+            script.extend(["echo ", word, "\n", command, " ", check, "\n"]);
         }
         script
     }

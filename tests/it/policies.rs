@@ -10,6 +10,7 @@ use entente::{
     client::{Client, api::Paging},
     domain::{
         ambient::Clock,
+        entry::EntryKind,
         id::Sha256,
         policy::{PolicyOwner, PolicyStatus},
     },
@@ -100,10 +101,9 @@ async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
     assert_eq!(world.client("USA:drafter").api().policy_versions(&isr).await.unwrap().len(), 1);
     assert_eq!(approver.api().policy_versions(&isr).await.unwrap().len(), 2);
     for (member, knows) in [("ISR:approver", true), ("ISR:noa", false), ("USA:drafter", false)] {
-        let entries = world.client(member).api().entries(&paging()).await.unwrap().items;
-        let knows_now = entries.iter().any(|entry| {
-            entry.kind.as_str() == "policy.proposed" && entry.payload.contains(&proposed.text_sha256.to_string())
-        });
+        let kinds = [EntryKind::PolicyProposed];
+        let entries = world.client(member).api().entries(&kinds, &paging()).await.unwrap().items;
+        let knows_now = entries.iter().any(|entry| entry.payload.contains(&proposed.text_sha256.to_string()));
         assert_eq!(knows_now, knows, "{member}");
     }
 
