@@ -60,6 +60,8 @@ pub(super) async fn amend(State(api): State<Api>, at: At, change: Change<Publish
 }
 
 /// Moves the deadline later, for everyone, one partner or one proposal.
+///
+/// For one proposal the officer declares first to be free of conflict with it.
 #[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn extend(State(api): State<Api>, at: At, change: Change<ExtendCall>) -> Result<Answer> {
@@ -81,6 +83,8 @@ pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Res
 }
 
 /// Replaces a member's roles in the call; none takes them all away.
+///
+/// Once a nation has an officer in the call, its own officers name its deciders and take its officers and deciders out again.
 #[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
     responses((status = 200, body = RoleHolder)))]
 pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRoles>) -> Result<Answer> {
@@ -103,7 +107,8 @@ pub(super) async fn vault(State(api): State<Api>, caller: Caller, at: At) -> Res
 
 /// Assigns reviewers to proposals of the call, all or none.
 ///
-/// When a line cannot be done nothing is, and 422 answers with what stands against each line.
+/// The officer declares first to be free of conflict with each. When a line cannot be done nothing is, and 422 answers with what
+/// stands against each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
     responses((status = 200, body = Assigned), (status = 422, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {
