@@ -264,6 +264,9 @@ pub async fn grant(
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
     }
+    if !body.roles.is_superset(&present) {
+        vaults::remove_lost_keys(&mut act, permit, id, member).await?;
+    }
     act.finish(answer).await
 }
 

@@ -88,7 +88,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     stage.client("ISR:tamar").grant_roles(stage.call, &id("ISR:noa"), &[].into()).await.unwrap();
     log.expect(&stage, &["call.role_revoked", "key.removed"]).await;
     dana.grant_roles(stage.call, &id("USA:frank"), &[].into()).await.unwrap();
-    log.expect(&stage, &["call.role_revoked"]).await;
+    log.expect(&stage, &["call.role_revoked", "key.removed ×2"]).await;
     assert_eq!(stage.client("USA:frank").api().vaults(proposal).await.unwrap_err().slug(), Some("not-found"));
     dana.grant_roles(stage.call, &id("USA:frank"), &[CallRole::Observer].into()).await.unwrap();
     assert_eq!(stage.client("USA:frank").api().vaults(proposal).await.unwrap_err().slug(), Some("not-found"));
