@@ -7,7 +7,7 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, calls, reviews, vaults},
+    service::{Answer, Result, calls, reviews, roles, vaults},
     wire::{
         call::{Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder},
         page::Page,
@@ -79,7 +79,7 @@ pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason
 #[utoipa::path(get, path = "/v1/calls/{call}/roles", tag = "calls",
     responses((status = 200, body = Page<RoleHolder>)))]
 pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &calls::roles(&api, &caller, at.id("call")?).await?))
+    Ok(Answer::json(200, &roles::list(&api, &caller, at.id("call")?).await?))
 }
 
 /// Replaces a member's roles in the call; none takes them all away.
@@ -88,7 +88,7 @@ pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Res
 #[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
     responses((status = 200, body = RoleHolder)))]
 pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRoles>) -> Result<Answer> {
-    calls::grant(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
+    roles::set(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
 }
 
 /// How the call stands, counted over what you may see.
