@@ -23,7 +23,8 @@ pub enum Command {
   entente assignment add $PROPOSAL GBR:grace KOR:jiwoo
   entente assignment add $PROPOSAL GBR:grace --dry-run
 
-Afterwards `entente key share` gives them the keys.")]
+First declare that you have no conflict: `entente conflict declare $PROPOSAL --none`. Afterwards `entente key share` gives
+the reviewers their keys.")]
     Add {
         /// The proposal
         proposal: ProposalId,

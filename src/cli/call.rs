@@ -73,7 +73,9 @@ clarifications, funders and the schedule leave it standing. `--dry-run` says whi
     /// Move the deadline later, for everybody, one partner or one proposal
     #[command(after_help = "Examples:
   entente call extend $CALL --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
-  entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR")]
+  entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR
+
+For one proposal (`--proposal`) first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
     Extend(Extend),
     /// Cancel a call for good
     #[command(after_help = "Examples:
@@ -163,7 +165,9 @@ pub enum RoleCommand {
     #[command(after_help = "Examples:
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role officer --role decider
-  entente call role set $CALL GBR:grace --none")]
+  entente call role set $CALL GBR:grace --none
+
+Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]
     Set(RoleSet),
     /// List who bears which role
     #[command(after_help = "Examples:\n  entente call role list $CALL")]

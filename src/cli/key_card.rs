@@ -30,6 +30,9 @@ pub enum Command {
       --role registrar --recipient age1qyqszqgp --certificate registrar.crt \\
       --valid-until '2027-01-01 00:00 Asia/Jerusalem'
 
+To renew a certificate, issue a card with the new one: what the old one signed stays provable. \
+If a key may be stolen, revoke first, then issue.
+
 The first card of a partner is its registrar's own. Look at the certificate and recipient in person \
 before you sign: everybody else believes them because you did.")]
     Issue(Box<Issue>),

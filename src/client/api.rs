@@ -18,7 +18,7 @@ use crate::{
             RoleHolder,
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
-        directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard},
+        directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
         entry::Entry,
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, ProposePolicy},
@@ -88,6 +88,11 @@ impl Api {
 
     pub async fn member(&self, id: &MemberId) -> Result<Member> {
         self.read(&format!("/v1/members/{id}")).await
+    }
+
+    /// Every key card of a member, the newest first, page after page.
+    pub async fn key_cards(&self, id: &MemberId) -> Result<Vec<PublishedKeyCard>> {
+        self.all(&format!("/v1/members/{id}/key-cards"), &[]).await
     }
 
     pub async fn publish_key_card(&self, id: &MemberId, body: &PublishKeyCard) -> Result<Member> {

@@ -3,7 +3,7 @@
 //! The exchange's word about a key is never enough. A partner that is not pinned, a card that differs from the pin, a key card
 //! that no registrar of the partner signed or that goes back on one seen before: each is refused with what to do about it.
 
-use super::{Client, ClientError, Home, Result, profile::Pinned};
+use super::{Client, ClientError, Home, Result, lineage::EarlierCard, profile::Pinned};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -29,6 +29,8 @@ pub(super) struct Cache {
     partners: Mutex<HashMap<PartnerCode, Arc<PartnerCard>>>,
     /// With the instant at which the exchange was asked.
     members: Mutex<HashMap<MemberId, (Arc<VerifiedMember>, Timestamp)>>,
+    /// With the serial of the newest card, which the chain is of.
+    pub(super) lineages: Mutex<HashMap<MemberId, (u64, Arc<Vec<EarlierCard>>)>>,
 }
 
 /// How long a key card is sealed to without asking for a newer one.
@@ -100,6 +102,7 @@ impl Client {
         let cache = &self.0.directory;
         lock(&cache.partners).remove(&pinned.card.code);
         lock(&cache.members).retain(|member, _| *member.partner() != pinned.card.code);
+        lock(&cache.lineages).retain(|member, _| *member.partner() != pinned.card.code);
         Ok(pinned)
     }
 

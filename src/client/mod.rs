@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod directory;
 pub mod error;
 mod files;
+mod lineage;
 pub mod media;
 pub mod opening;
 pub mod policies;

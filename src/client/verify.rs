@@ -1,8 +1,8 @@
 //! Statements, verified to a person: the signature, the signer's key card, and that the signer is one who can say so.
 //!
-//! A certificate in a statement only hints at who signed; what counts is that the verified key card of that member pins the key.
-//! Old statements are believed by cards that have expired since: an expired key was not a stolen one. A card that was revoked
-//! for theft names no certificate, and nothing signed with it is believed.
+//! A certificate in a statement only hints at who signed; what counts is that the verified key card of that member pins the key,
+//! or that one did which it replaced (`lineage`). Old statements are believed by cards that have expired since: an expired key was
+//! not a stolen one. A card that was revoked for theft names no certificate, and nothing signed before it is believed.
 
 use super::{Client, ClientError, Result, calls::VerifiedCall, directory::VerifiedMember};
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
         review::Review,
     },
 };
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -54,20 +55,29 @@ impl Client {
                 let member = if read_anew { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
                 match member {
                     Ok(member) if member.card.pins(&signed.signer_spki) => return Ok(member),
+                    Ok(member) if read_anew && self.signed_earlier(&member, &signed.signer_spki, None).await? => {
+                        return Ok(member);
+                    }
                     // No such member: the name in the certificate may be any.
                     Ok(_) | Err(ClientError::Usage { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
-        // A partner whose authority cannot put names in certificates: whose card pins the key?
+        // A partner whose authority cannot put names in certificates: whose card pins the key, or else did?
+        let mut others = Vec::new();
         for partner in partners {
-            for listed in self.list_members(Some(partner)).await? {
-                if let Ok(member) = listed.verified
-                    && member.card.pins(&signed.signer_spki)
-                {
+            for member in self.list_members(Some(partner)).await?.into_iter().filter_map(|listed| listed.verified.ok())
+            {
+                if member.card.pins(&signed.signer_spki) {
                     return Ok(member);
                 }
+                others.push(member);
+            }
+        }
+        for member in others {
+            if self.signed_earlier(&member, &signed.signer_spki, None).await? {
+                return Ok(member);
             }
         }
         let names: Vec<&str> = partners.iter().map(PartnerCode::as_str).collect();
@@ -77,12 +87,21 @@ impl Client {
         ))
     }
 
-    /// Checks that `member` signed.
-    pub(super) async fn check_signed_by<T: Statement>(&self, signed: &Signed<T>, member: &MemberId) -> Result<()> {
+    /// Checks that `member` signed what the exchange recorded at that instant.
+    pub(super) async fn check_signed_by<T: Statement>(
+        &self,
+        signed: &Signed<T>,
+        member: &MemberId,
+        recorded_at: Timestamp,
+    ) -> Result<()> {
         if check_signer(signed, &self.issued_member(member).await?.card).is_ok() {
             return Ok(());
         }
-        Ok(check_signer(signed, &self.fetch_member(member).await?.card)?)
+        let member = self.fetch_member(member).await?;
+        match check_signer(signed, &member.card) {
+            Err(_) if self.signed_earlier(&member, &signed.signer_spki, Some(recorded_at)).await? => Ok(()),
+            checked => Ok(checked?),
+        }
     }
 
     /// A vault of a proposal: its statement, and that its maker is one who makes such vaults.
@@ -158,18 +177,18 @@ impl Client {
     ) -> Result<()> {
         let signed: Signed<ReviewStatement> = verify_signed(&review.statement)?;
         check_review(&signed.statement, review, manifest_sha256, call, ciphertext)?;
-        self.check_signed_by(&signed, &review.reviewer).await
+        self.check_signed_by(&signed, &review.reviewer, review.submitted_at.0).await
     }
 
     /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders.
     pub(super) async fn verify_decision(&self, decision: &Decision, funders: &BTreeSet<PartnerCode>) -> Result<()> {
-        for (partner, Signature { member, jws, .. }) in &decision.signatures {
+        for (partner, Signature { member, jws, signed_at }) in &decision.signatures {
             let signed: Signed<DecisionStatement> = verify_signed(jws)?;
             check_decision(&signed.statement, decision, partner, member)?;
             if !funders.contains(partner) {
                 return Err(invalid(format!("`{partner}` signed a decision, but does not fund under this call")));
             }
-            self.check_signed_by(&signed, member).await?;
+            self.check_signed_by(&signed, member, signed_at.0).await?;
         }
         let missing = funders.iter().find(|funder| !decision.signatures.contains_key(funder));
         match missing {
@@ -186,7 +205,7 @@ impl Client {
         if signed.statement.proposal != letter.proposal || signed.statement.sha256 != Sha256::of(ciphertext) {
             return Err(invalid("the letter's statement is for another proposal or other bytes"));
         }
-        self.check_signed_by(&signed, &letter.sent_by).await?;
+        self.check_signed_by(&signed, &letter.sent_by, letter.sent_at.0).await?;
         Ok(signed.statement)
     }
 

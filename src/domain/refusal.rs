@@ -4,7 +4,7 @@
 
 use super::{
     call::Phase,
-    id::{MemberId, PartnerCode, Sha256, Slug},
+    id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
 };
 use jiff::Timestamp;
 
@@ -57,8 +57,8 @@ pub enum Refusal {
     Unsuitable { member: MemberId, fault: String },
     #[error("`{member}` has no key card in force")]
     NoKeyCard { member: MemberId },
-    #[error("`{member}` has not declared whether a conflict of interest exists")]
-    NotDeclared { member: MemberId },
+    #[error("`{member}` has not declared yet whether a conflict of interest with `{proposal}` exists")]
+    NotDeclared { member: MemberId, proposal: ProposalId },
     #[error("a declaration of `{member}` for this proposal already stands")]
     AlreadyDeclared { member: MemberId },
     #[error("no conflict of `{member}` is on record for this proposal")]

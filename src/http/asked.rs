@@ -207,20 +207,35 @@ async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, limit: usize
     Ok((bytes, body))
 }
 
-async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
+pub(super) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
     let too_large = || Fault::from(ServiceError::TooLarge { limit: limit as u64 });
     let announced = one(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     to_bytes(body, limit).await.map_err(|error| {
-        // Of the errors here, those that are neither slowness nor a connection gone are the limit's.
-        if BodyTooSlow::caused(&error) || is_connection(&error) {
+        // Of the errors here, those that are neither garbage, slowness nor a connection gone are the limit's.
+        if is_garbled(&error) {
+            Fault::malformed("the body is not in the chunks that its header announces")
+        } else if BodyTooSlow::caused(&error) || is_connection(&error) {
             Fault::from(ServiceError::Interrupted)
         } else {
             too_large()
         }
     })
+}
+
+/// Whether what came is no piece of a body: the size of a chunk that is no number, or no line end after it.
+fn is_garbled(error: &axum::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn is_connection(error: &axum::Error) -> bool {

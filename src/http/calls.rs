@@ -7,7 +7,7 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, calls, reviews, vaults},
+    service::{Answer, Result, calls, reviews, roles, vaults},
     wire::{
         call::{Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder},
         page::Page,
@@ -60,6 +60,8 @@ pub(super) async fn amend(State(api): State<Api>, at: At, change: Change<Publish
 }
 
 /// Moves the deadline later, for everyone, one partner or one proposal.
+///
+/// For one proposal the officer declares first to be free of conflict with it.
 #[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn extend(State(api): State<Api>, at: At, change: Change<ExtendCall>) -> Result<Answer> {
@@ -77,14 +79,16 @@ pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason
 #[utoipa::path(get, path = "/v1/calls/{call}/roles", tag = "calls",
     responses((status = 200, body = Page<RoleHolder>)))]
 pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &calls::roles(&api, &caller, at.id("call")?).await?))
+    Ok(Answer::json(200, &roles::list(&api, &caller, at.id("call")?).await?))
 }
 
 /// Replaces a member's roles in the call; none takes them all away.
+///
+/// Once a nation has an officer in the call, its own officers name its deciders and take its officers and deciders out again.
 #[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
     responses((status = 200, body = RoleHolder)))]
 pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRoles>) -> Result<Answer> {
-    calls::grant(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
+    roles::set(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
 }
 
 /// How the call stands, counted over what you may see.
@@ -103,7 +107,8 @@ pub(super) async fn vault(State(api): State<Api>, caller: Caller, at: At) -> Res
 
 /// Assigns reviewers to proposals of the call, all or none.
 ///
-/// When a line cannot be done nothing is, and 422 answers with what stands against each line.
+/// The officer declares first to be free of conflict with each. When a line cannot be done nothing is, and 422 answers with what
+/// stands against each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
     responses((status = 200, body = Assigned), (status = 422, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {

@@ -3,14 +3,14 @@
 use super::{
     api::Api,
     asked::FirstChange,
-    list::{Ask, At, Members},
+    list::{Ask, At, Everything, Members},
     principal::{Caller, Holder},
 };
 use crate::{
     domain::id::MemberId,
     service::{Answer, Result, directory},
     wire::{
-        directory::{Me, Member, Partner, PublishKeyCard},
+        directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
         page::Page,
     },
 };
@@ -47,6 +47,21 @@ pub(super) async fn list_members(State(api): State<Api>, caller: Caller, Ask(que
 #[utoipa::path(get, path = "/v1/members/{member}", tag = "directory", responses((status = 200, body = Member)))]
 pub(super) async fn show_member(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
     Ok(Answer::json(200, &directory::show_member(&api, &caller, &at.id("member")?).await?))
+}
+
+/// Every key card that the member has had, the newest first.
+///
+/// Serials without a gap let clients follow the cards back from the newest, and so believe what was signed under a replaced one.
+#[utoipa::path(get, path = "/v1/members/{member}/key-cards", tag = "directory", params(Everything),
+    responses((status = 200, body = Page<PublishedKeyCard>)))]
+pub(super) async fn list_key_cards(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<Everything>,
+) -> Result<Answer> {
+    let (member, below) = (at.id("member")?, query.after::<u64>()?);
+    Ok(Answer::json(200, &directory::list_key_cards(&api, &caller, &member, below, query.limit()?).await?))
 }
 
 /// Publishes a member's key card, signed by a registrar of the member's partner.

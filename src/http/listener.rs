@@ -75,7 +75,8 @@ pub async fn serve(
     ids: RequestIds,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let gate = Gate { tls: Arc::clone(&tls), places: Arc::new(Semaphore::new(limits.requests)) };
+    let places = Arc::new(Semaphore::new(limits.requests));
+    let gate = Gate { tls: Arc::clone(&tls), places, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
@@ -230,12 +231,13 @@ impl Server {
             let (server, pace) = (Arc::clone(self), Arc::clone(&pace));
             service_fn(move |request| Arc::clone(&server).answer(request, peer.clone(), Arc::clone(&pace)))
         };
-        let header_bytes = self.limits.header_bytes as usize;
+        // hyper refuses a header over its limit without a word, so the gate's own limit is the lower one where there is a gate.
+        let header_bytes = self.limits.header_bytes.saturating_mul(if self.tls.is_some() { 2 } else { 1 });
         let ended = match protocol {
             Protocol::Http1 => {
                 let mut http = http1::Builder::new();
                 // Time is kept by `Pace`, which can tell a slow header from an idle connection.
-                http.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(header_bytes);
+                http.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(header_bytes as usize);
                 drive(http.serve_connection(io, service), &pace, &self.limits).await
             }
             Protocol::Http2 => {
@@ -244,7 +246,7 @@ impl Server {
                     .max_concurrent_streams(CONCURRENT_STREAMS)
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(CONNECTION_WINDOW)
-                    .max_header_list_size(self.limits.header_bytes)
+                    .max_header_list_size(header_bytes)
                     .keep_alive_interval(PING_EVERY)
                     .keep_alive_timeout(self.limits.idle);
                 drive(http.serve_connection(io, service), &pace, &self.limits).await
@@ -332,6 +334,7 @@ async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limit
 struct Gate {
     tls: Arc<Tls>,
     places: Arc<Semaphore>,
+    header_bytes: u32,
 }
 
 /// Lets a request through while its certificate holds and there is a place for it.
@@ -354,6 +357,10 @@ async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> 
         }
         return response;
     }
+    if header_bytes(&request) > gate.header_bytes as usize {
+        metrics::refused("headers");
+        return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
+    }
     let Ok(_place) = gate.places.try_acquire() else {
         metrics::refused("overloaded");
         return EdgeRefusal::Overloaded.into_response();
@@ -362,6 +369,12 @@ async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> 
     let hsts = HeaderValue::from_static("max-age=63072000");
     response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
     response
+}
+
+/// The header as HTTP/1.1 writes it, in bytes, but for the method and what stands between the parts of the first line.
+fn header_bytes(request: &Request) -> usize {
+    let address = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() + address
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {

@@ -167,6 +167,8 @@ pub enum EdgeRefusal {
     /// A route that needs a peer was reached without one: the listener is not the mutual-TLS one.
     #[error("this needs a client certificate")]
     CertificateRequired,
+    #[error("the request header has more than {limit} bytes")]
+    HeadersTooLarge { limit: u32 },
     #[error("the server answers as many requests as it can")]
     Overloaded,
     #[error("the request body arrived too slowly")]
@@ -182,6 +184,7 @@ impl EdgeRefusal {
         match self {
             Self::CertificateRefused(Refusal::ClaimsOtherPartner { .. }) => Kind::CertificateClaimsOtherPartner,
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
+            Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded => Kind::Overloaded,
             Self::BodyTooSlow => Kind::Timeout,
             Self::Internal => Kind::Internal,

@@ -39,7 +39,7 @@ pub(super) async fn assignments(State(api): State<Api>, caller: Caller, at: At) 
     Ok(Answer::json(200, &reviews::assignments(&api, &caller, at.id("proposal")?).await?))
 }
 
-/// Takes an assignment back; the reviewer's keys go too.
+/// Takes an assignment back; the reviewer's keys go too. For officers who have declared to be free of conflict.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/assignments/{member}", tag = "reviews",
     responses((status = 204)))]
 pub(super) async fn unassign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
@@ -68,7 +68,7 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller, at: At) -> Res
     Ok(Answer::json(200, &reviews::fetch(&api, &caller, at.id("review")?).await?))
 }
 
-/// Reopens a review so that its reviewer can hand in a new revision. For officers.
+/// Reopens a review so that its reviewer can hand in a new revision. For officers who have declared to be free of conflict.
 #[utoipa::path(post, path = "/v1/reviews/{review}/reopen", tag = "reviews", request_body = Reason,
     responses((status = 204)))]
 pub(super) async fn reopen(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {

@@ -53,6 +53,8 @@ pub enum Extra {
     Owner,
     /// `context.subject`: the member that something is done to.
     Subject,
+    /// `context.subject` and `context.role`: the member, and the role in the call that they gain or lose.
+    Role,
 }
 
 macro_rules! actions {
@@ -132,7 +134,7 @@ actions! {
         CancelCall,
         /// Give the subject a role in the call.
         GrantRole,
-        /// Take a role in the call from somebody.
+        /// Take a role in the call from the subject.
         RevokeRole,
         /// See who bears which role.
         ViewRoles,
@@ -228,9 +230,8 @@ impl Action {
     pub fn extra(self) -> Extra {
         match self {
             Self::ReadStaff => Extra::Owner,
-            Self::GrantRole | Self::AddMember | Self::RemoveMember | Self::Assign | Self::LiftConflict => {
-                Extra::Subject
-            }
+            Self::GrantRole | Self::RevokeRole => Extra::Role,
+            Self::AddMember | Self::RemoveMember | Self::Assign | Self::LiftConflict => Extra::Subject,
             _ => Extra::None,
         }
     }

@@ -149,7 +149,9 @@ impl World {
             (super::ResourceKind::Partner, _, Some(partner)) => Resource::Partner(partner),
             (super::ResourceKind::Partner, ..) => panic!("`{action}` needs a `partner`"),
             (super::ResourceKind::Program, ..) => Resource::Program(&program),
-            (super::ResourceKind::Call, Some(subject), _) => Resource::CallMember { call: &call, subject },
+            (super::ResourceKind::Call, Some(subject), _) => {
+                Resource::CallRole { call: &call, subject, role: parse(&extra["role"]) }
+            }
             (super::ResourceKind::Call, ..) => Resource::Call(&call),
             (super::ResourceKind::Proposal, Some(subject), _) => {
                 Resource::ProposalMember { proposal: &proposal, subject }
@@ -189,7 +191,7 @@ impl Case {
                 for facts in json(&path).as_array().unwrap() {
                     let facts = facts.as_object().unwrap().clone();
                     for key in facts.keys() {
-                        let known = "name reason principal action program call proposal owner subject partner outcome deciding unmet";
+                        let known = "name reason principal action program call proposal owner subject role partner outcome deciding unmet";
                         assert!(known.split(' ').any(|name| name == key), "{}: unknown key `{key}`", path.display());
                     }
                     assert!(!text(&facts["reason"]).is_empty(), "a case names its reason");

@@ -10,6 +10,7 @@ use super::{
 use crate::domain::{
     call::Phase,
     id::{MemberId, PartnerCode},
+    member::CallRole,
     proposal::Status,
 };
 use cedar_policy::{
@@ -36,6 +37,7 @@ pub(super) struct World {
     resource: EntityUid,
     subject: Option<EntityUid>,
     owner: Option<EntityUid>,
+    role: Option<CallRole>,
     entities: Entities,
 }
 
@@ -78,7 +80,7 @@ impl Names {
                 entities.push(self.program(program)?);
                 uid(&self.program, &program.id.to_string())
             }
-            Resource::Call(call) | Resource::CallMember { call, .. } => {
+            Resource::Call(call) | Resource::CallRole { call, .. } => {
                 entities.push(self.program(&call.program)?);
                 entities.push(self.call(call, &who)?);
                 uid(&self.call, &call.id.to_string())
@@ -100,20 +102,26 @@ impl Names {
             resource: resource_uid,
             subject: subject.map(|subject| uid(&self.member, &subject.id.to_string())),
             owner: resource.owner().map(|owner| uid(&self.partner, owner.as_str())),
+            role: resource.role(),
             entities: Entities::from_entities(entities, None)?,
         })
     }
 
     /// The request for one action in a world. Against a schema it is checked too; decisions go without, since [`probe`] did so.
     pub(super) fn request(&self, world: &World, action: Action, schema: Option<&Schema>) -> Result<Request, Failure> {
-        let pair = |name: &str, value: &Option<EntityUid>| {
-            let value = value.clone().ok_or_else(|| format!("`{action}` needs `context.{name}`"))?;
-            Ok::<_, Failure>(Context::from_pairs([(name.to_owned(), Value::new_entity_uid(value))])?)
+        let missing = |name: &str| format!("`{action}` needs `context.{name}`");
+        let named = |name: &str, value: &Option<EntityUid>| {
+            let value = value.clone().ok_or_else(|| missing(name))?;
+            Ok::<_, Failure>((name.to_owned(), Value::new_entity_uid(value)))
         };
         let context = match action.extra() {
             Extra::None => Context::empty(),
-            Extra::Owner => pair("owner", &world.owner)?,
-            Extra::Subject => pair("subject", &world.subject)?,
+            Extra::Owner => Context::from_pairs([named("owner", &world.owner)?])?,
+            Extra::Subject => Context::from_pairs([named("subject", &world.subject)?])?,
+            Extra::Role => {
+                let role = ("role".to_owned(), word(world.role.ok_or_else(|| missing("role"))?.as_str()));
+                Context::from_pairs([named("subject", &world.subject)?, role])?
+            }
         };
         let (principal, resource) = (world.principal.clone(), world.resource.clone());
         Ok(Request::new(principal, self.actions[action.index()].clone(), resource, context, schema)?)
@@ -157,6 +165,7 @@ impl Names {
                 ("eligible", self.partners(&call.eligible)),
                 ("funders", self.partners(&call.funders)),
                 ("officers", self.members(&call.officers, who)),
+                ("officer_partners", self.partners(&call.officers.iter().map(|id| id.partner().clone()).collect())),
                 ("reviewers", self.members(&call.reviewers, who)),
                 ("deciders", self.members(&call.deciders, who)),
                 ("observers", self.members(&call.observers, who)),
@@ -256,7 +265,7 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
             (ResourceKind::Exchange, _) => Resource::Exchange,
             (ResourceKind::Partner, _) => Resource::Partner(&one),
             (ResourceKind::Program, _) => Resource::Program(&call.program),
-            (ResourceKind::Call, _) => Resource::CallMember { call: &call, subject: &subject },
+            (ResourceKind::Call, _) => Resource::CallRole { call: &call, subject: &subject, role: CallRole::Decider },
             (ResourceKind::Proposal, Extra::Owner) => Resource::StaffSlots { proposal: &proposal, owner: &one },
             (ResourceKind::Proposal, _) => Resource::ProposalMember { proposal: &proposal, subject: &subject },
         };

@@ -6,7 +6,7 @@ use super::{Action, Extra, ResourceId, ResourceKind};
 use crate::domain::{
     call::Phase,
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
-    member::PartnerRole,
+    member::{CallRole, PartnerRole},
     proposal::Status,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -83,10 +83,11 @@ pub enum Resource<'a> {
     Partner(&'a PartnerCode),
     Program(&'a ProgramFacts),
     Call(&'a CallFacts),
-    /// A call and the member to be given a role in it.
-    CallMember {
+    /// A call and the member who is to gain or lose a role in it.
+    CallRole {
         call: &'a CallFacts,
         subject: &'a MemberFacts,
+        role: CallRole,
     },
     Proposal(&'a ProposalFacts),
     /// The restricted slots of the party `owner`.
@@ -109,7 +110,7 @@ impl<'a> Resource<'a> {
             Self::Exchange => ResourceKind::Exchange,
             Self::Partner(_) => ResourceKind::Partner,
             Self::Program(_) => ResourceKind::Program,
-            Self::Call(_) | Self::CallMember { .. } => ResourceKind::Call,
+            Self::Call(_) | Self::CallRole { .. } => ResourceKind::Call,
             Self::Proposal(_) | Self::StaffSlots { .. } | Self::ProposalMember { .. } => ResourceKind::Proposal,
         }
     }
@@ -121,7 +122,7 @@ impl<'a> Resource<'a> {
             Self::Exchange => ResourceId::Exchange,
             Self::Partner(code) => ResourceId::Partner(code.clone()),
             Self::Program(program) => ResourceId::Program(program.id),
-            Self::Call(call) | Self::CallMember { call, .. } => ResourceId::Call(call.id),
+            Self::Call(call) | Self::CallRole { call, .. } => ResourceId::Call(call.id),
             Self::Proposal(proposal) | Self::StaffSlots { proposal, .. } | Self::ProposalMember { proposal, .. } => {
                 ResourceId::Proposal(proposal.id)
             }
@@ -132,7 +133,7 @@ impl<'a> Resource<'a> {
     #[must_use]
     pub fn subject(self) -> Option<&'a MemberFacts> {
         match self {
-            Self::CallMember { subject, .. } | Self::ProposalMember { subject, .. } => Some(subject),
+            Self::CallRole { subject, .. } | Self::ProposalMember { subject, .. } => Some(subject),
             _ => None,
         }
     }
@@ -142,6 +143,14 @@ impl<'a> Resource<'a> {
     pub fn owner(self) -> Option<&'a PartnerCode> {
         match self {
             Self::StaffSlots { owner, .. } => Some(owner),
+            _ => None,
+        }
+    }
+
+    /// The role that is gained or lost.
+    pub(super) fn role(self) -> Option<CallRole> {
+        match self {
+            Self::CallRole { role, .. } => Some(role),
             _ => None,
         }
     }
@@ -156,6 +165,19 @@ impl<'a> Resource<'a> {
         }
     }
 
+    /// The same of another proposal, where it is of one.
+    pub(super) fn of<'b>(self, other: &'b ProposalFacts) -> Resource<'b>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Proposal(_) => Resource::Proposal(other),
+            Self::StaffSlots { owner, .. } => Resource::StaffSlots { proposal: other, owner },
+            Self::ProposalMember { subject, .. } => Resource::ProposalMember { proposal: other, subject },
+            rest => rest,
+        }
+    }
+
     /// Whether `action` can be asked for it: the right kind, with what the action has to be told. More than needed does no harm.
     pub(super) fn fits(self, action: Action) -> bool {
         self.kind() == action.kind()
@@ -163,6 +185,7 @@ impl<'a> Resource<'a> {
                 Extra::None => true,
                 Extra::Owner => self.owner().is_some(),
                 Extra::Subject => self.subject().is_some(),
+                Extra::Role => self.subject().is_some() && self.role().is_some(),
             }
     }
 }

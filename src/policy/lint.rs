@@ -19,12 +19,13 @@ pub(super) struct Untranslatable {
 }
 
 /// Attributes that are sets; a set can be asked for members, not compared.
-const SETS: [&str; 15] = [
+const SETS: [&str; 16] = [
     "roles",
     "partners",
     "eligible",
     "funders",
     "officers",
+    "officer_partners",
     "reviewers",
     "deciders",
     "observers",

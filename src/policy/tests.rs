@@ -187,6 +187,75 @@ fn a_proposal_without_parties_or_a_question_without_its_facts_is_not_permitted()
 }
 
 #[test]
+fn who_lacks_nothing_but_a_declaration_is_told_so() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let world = World::new();
+    let undeclared = world.clone().with("proposal", &json!({"declared_clear": []}));
+    let awaits = |world: &World, who: &str, action: Action| {
+        let (proposal, subject, owner) = (world.proposal(), world.member("GBR:reviewer"), "ISR".parse().unwrap());
+        let resource = match action.extra() {
+            super::Extra::Owner => Resource::StaffSlots { proposal: &proposal, owner: &owner },
+            _ => Resource::ProposalMember { proposal: &proposal, subject: &subject },
+        };
+        engine.awaits_declaration(&world.member(who), action, resource).is_some()
+    };
+    for action in
+        [Action::Read, Action::ReadStaff, Action::Assign, Action::Unassign, Action::ReopenReview, Action::WrapKey]
+    {
+        assert!(awaits(&undeclared, "USA:officer", action), "{action}");
+    }
+    assert!(awaits(&undeclared, "USA:reviewer", Action::Review) && awaits(&undeclared, "ISR:decider", Action::Decide));
+
+    assert!(!awaits(&world, "USA:officer", Action::Read), "it is permitted");
+    assert!(!awaits(&undeclared, "KOR:decider", Action::Decide), "Korea does not fund, whatever is declared");
+    assert!(!awaits(&undeclared, "KOR:observer", Action::Read), "who may not declare is not told to");
+    let sealed = undeclared.clone().with("call", &json!({"opened": false, "phase": "open"}));
+    assert!(!awaits(&sealed, "USA:officer", Action::Read), "the embargo stands in the way as well");
+    assert!(awaits(&sealed, "USA:officer", Action::ExtendProposal), "this is possible before the opening");
+    let conflicted = undeclared.with("proposal", &json!({"conflicts": ["USA:officer"]}));
+    assert!(!awaits(&conflicted, "USA:officer", Action::Read), "what is hidden is not spoken of");
+}
+
+#[test]
+fn declaration_that_the_guardrails_do_not_ask_for_is_not_asked_for() {
+    // The same question under other policies gets another answer: nothing about declarations is written into the program.
+    let text = fs::read_to_string(shipped().join("guardrails.cedar")).unwrap();
+    let free = text.replace(
+        "resource.call.officers.contains(principal) && resource.declared_clear.contains(principal)",
+        "resource.call.officers.contains(principal)",
+    );
+    assert_ne!(text, free);
+    let engine = engine_with(&[("guardrails.cedar", Some(&free))]);
+    let world = World::new().with("proposal", &json!({"declared_clear": []}));
+    let (officer, proposal) = (world.member("USA:officer"), world.proposal());
+    for action in [Action::Unassign, Action::ReopenReview, Action::SendLetter] {
+        assert_eq!(engine.awaits_declaration(&officer, action, Resource::Proposal(&proposal)), None, "{action}");
+        assert_eq!(engine.authorize(&officer, action, Resource::Proposal(&proposal)).standing(), Standing::Permitted);
+    }
+}
+
+#[test]
+fn wherever_an_officer_may_give_more_time_they_may_declare() {
+    let engine = Engine::load(&shipped()).unwrap();
+    let mut possible = 0;
+    for (opened, phase) in [(false, "open"), (false, "grace"), (true, "review")] {
+        for status in ["preparing", "committed", "submitted", "withdrawn", "lapsed"] {
+            let world = World::new()
+                .with("call", &json!({"opened": opened, "phase": phase}))
+                .with("proposal", &json!({"status": status}));
+            let (officer, declared) = (world.member("USA:officer"), world.proposal());
+            let undeclared = ProposalFacts { declared_clear: BTreeSet::new(), ..declared.clone() };
+            let standing = |action, facts| engine.authorize(&officer, action, Resource::Proposal(facts)).standing();
+            if standing(Action::ExtendProposal, &declared) == Standing::Permitted {
+                possible += 1;
+                assert_eq!(standing(Action::DeclareClear, &undeclared), Standing::Permitted, "{phase} {status}");
+            }
+        }
+    }
+    assert_eq!(possible, 9, "committed, submitted and withdrawn, in each phase");
+}
+
+#[test]
 fn a_permit_says_what_it_is_for() {
     let engine = Sources::shipped().engine();
     let world = World::new();

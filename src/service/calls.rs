@@ -1,4 +1,4 @@
-//! Calls: draft, publish, amend, extend, cancel, and who bears which role.
+//! Calls: draft, publish, amend, extend and cancel.
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
@@ -12,7 +12,6 @@ use crate::{
         call::{self as rules, AmendmentEffect, Extension, ExtensionScope, Phase},
         entry::EntryKind,
         id::{CallId, MemberId, ProgramId},
-        member::CallRole,
     },
     policy::{Action, Resource},
     sealing::statement::{CallPublication, VaultKind},
@@ -21,10 +20,7 @@ use crate::{
         vaults as vault_store,
     },
     wire::{
-        call::{
-            Amended, Call, CallText, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason,
-            RoleHolder,
-        },
+        call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, Progress, PublishCall, Reason},
         page::{self, Page},
     },
 };
@@ -228,61 +224,6 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     finish(act, id).await
 }
 
-/// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
-pub async fn grant(
-    exchange: &Exchange,
-    asked: &Asked,
-    id: CallId,
-    member: &MemberId,
-    body: &GrantRoles,
-) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
-    let call = act.call(id).await?;
-    let present = call.row.roles.get(member).cloned().unwrap_or_default();
-    let gains = body.roles.difference(&present).next().is_some();
-    let permit = if gains {
-        // Whether the caller may know of the call comes before what is known of the member.
-        act.authorize(Action::ViewCall, Resource::Call(&call.facts))?;
-        let subject = act.member(member).await?;
-        act.authorize(Action::GrantRole, Resource::CallMember { call: &call.facts, subject: &subject })?
-    } else {
-        act.authorize(Action::RevokeRole, Resource::Call(&call.facts))?
-    };
-    if let Some(answer) = act.replayed().await? {
-        return Ok(answer);
-    }
-    let standing = standing(&mut act, id, member).await?;
-    if body.roles != present {
-        refuse_recused(&act, &standing)?;
-    }
-    if gains && standing.is_party {
-        // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
-        return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
-    }
-    let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
-    if loses_office && call.facts.officers.len() == 1 {
-        let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
-        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
-    }
-    calls::set_roles(&mut act.tx, &permit, id, member, &body.roles, act.now).await?;
-    let kind = if gains { EntryKind::RoleGranted } else { EntryKind::RoleRevoked };
-    let payload = json!({ "member": member, "roles": body.roles });
-    act.log(kind, Subject::call(&call), &payload).await?;
-    if let Some(vault) = call.row.vault.filter(|_| loses_office) {
-        vaults::remove_keys(&mut act, &permit, Subject::call(&call), vault, member).await?;
-    }
-    act.finish(Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() })).await
-}
-
-/// Who bears which role.
-pub async fn roles(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<RoleHolder>> {
-    let mut view = View::open(exchange, principal).await?;
-    let call = view.call(id).await?;
-    view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
-    let items = call.row.roles.into_iter().map(|(member, roles)| RoleHolder { member, roles }).collect();
-    Ok(Page { items, next: None })
-}
-
 /// A page of the calls that the caller may know of.
 pub async fn list(
     exchange: &Exchange,
@@ -405,16 +346,16 @@ async fn verified_publication(
 /// What stands under a call, whether the caller may know of it or not: for rules that would be hollow if they looked at the
 /// visible part only. Nothing of it may be told apart in an answer.
 #[derive(Debug, Default)]
-struct Standing {
+pub(super) struct Standing {
     /// The member in question is party to some proposal.
-    is_party: bool,
+    pub(super) is_party: bool,
     /// The caller has a declared conflict with some proposal.
     is_recused: bool,
     /// Every funder has signed some decision.
     is_decided: bool,
 }
 
-async fn standing(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<Standing> {
+pub(super) async fn standing(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<Standing> {
     let (mut after, mut known, mut standing) = (None, BTreeMap::new(), Standing::default());
     loop {
         let page = state::proposals_page(&mut act.tx, Some(id), after, page::MAX_PAGE, &mut known, act.now).await?;
@@ -430,7 +371,7 @@ async fn standing(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<St
 
 /// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
 /// they are recused from.
-fn refuse_recused(act: &Act<'_>, standing: &Standing) -> Result<()> {
+pub(super) fn refuse_recused(act: &Act<'_>, standing: &Standing) -> Result<()> {
     if !standing.is_recused {
         return Ok(());
     }

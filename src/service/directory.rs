@@ -21,7 +21,7 @@ use crate::{
         partners::{self, PartnerRow},
     },
     wire::{
-        directory::{Me, Member, Partner, PublishKeyCard},
+        directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
         page::{self, Page},
     },
 };
@@ -108,6 +108,29 @@ pub async fn show_member(exchange: &Exchange, principal: &Principal, id: &Member
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     members::find(&mut view.tx, id).await?.map(member).ok_or(ServiceError::Hidden)
+}
+
+/// A page of every key card that a member has had, the newest first: so that what was signed under an earlier one can be checked.
+pub async fn list_key_cards(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: &MemberId,
+    below: Option<u64>,
+    limit: u32,
+) -> Result<Page<PublishedKeyCard>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    members::find(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    let mut rows = members::key_cards(&mut view.tx, id, below, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| page::cursor(&row.serial.to_string()));
+    let items = rows.into_iter().map(|row| PublishedKeyCard {
+        serial: row.serial,
+        key_card: row.key_card,
+        published_at: row.published_at.into(),
+    });
+    Ok(Page { items: items.collect(), next })
 }
 
 /// Publishes a key card that a registrar of the member's partner signed.

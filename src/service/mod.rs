@@ -17,6 +17,7 @@ pub mod proposals;
 pub mod reviews;
 pub mod rules;
 pub mod sight;
+pub mod roles;
 pub mod state;
 pub mod unit;
 pub mod vaults;

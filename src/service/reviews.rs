@@ -253,9 +253,13 @@ pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &S
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Review>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
-    let sees_all = view.may(Action::ViewDeliberation, Resource::Proposal(&proposal.facts));
-    if !sees_all {
-        view.authorize(Action::Review, Resource::Proposal(&proposal.facts))?;
+    let deliberation = view.authorize(Action::ViewDeliberation, Resource::Proposal(&proposal.facts));
+    let sees_all = deliberation.is_ok();
+    if let (Err(of_all), Err(of_own)) =
+        (deliberation, view.authorize(Action::Review, Resource::Proposal(&proposal.facts)))
+    {
+        // Of two reasons the one that the caller can do something about.
+        return Err(if matches!(of_all, ServiceError::Refused(_)) { of_all } else { of_own });
     }
     let rows = reviews::of_proposal(&mut view.tx, id).await?;
     let mine = view.me.id.clone();
@@ -275,7 +279,7 @@ pub async fn fetch(exchange: &Exchange, principal: &Principal, id: ReviewId) -> 
     {
         // Whether somebody else has reviewed is not for whoever may not see the deliberation.
         return Err(match error {
-            ServiceError::Denied(_) => ServiceError::Hidden,
+            ServiceError::Denied(_) | ServiceError::Refused(Refusal::NotDeclared { .. }) => ServiceError::Hidden,
             other => other,
         });
     }

@@ -69,6 +69,13 @@ pub async fn member(exchange: &Exchange, tx: &mut Tx, id: &MemberId, now: Timest
     Ok(row.map(|row| member_facts(exchange, &row)))
 }
 
+/// What is known of a member without a key card in force: the name, and so the partner.
+#[must_use]
+pub fn bare_member(exchange: &Exchange, id: &MemberId) -> MemberFacts {
+    let host = *id.partner() == exchange.host;
+    MemberFacts { id: id.clone(), organisation: String::new(), roles: BTreeSet::new(), host }
+}
+
 /// A member's facts from its key card.
 #[must_use]
 pub fn member_facts(exchange: &Exchange, row: &MemberRow) -> MemberFacts {

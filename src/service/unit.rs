@@ -13,7 +13,7 @@ use crate::{
         entry::{EntryKind, Readers},
         id::{CallId, MemberId, ProgramId, ProposalId},
     },
-    policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
+    policy::{Action, Engine, Outcome, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{Signed, Statement, verify_signed},
     storage::{ReadTx, WriteTx, entries, idempotency, members},
 };
@@ -78,7 +78,7 @@ impl<'e> View<'e> {
 
     /// Whether policy permits the action; hidden and denied are errors.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permitted(self.policies.authorize(&self.me, action, resource))
+        permit(&self.policies, &self.me, action, resource)
     }
 
     /// Whether the principal may know of the thing.
@@ -90,7 +90,7 @@ impl<'e> View<'e> {
     /// Whether policy permits the action, for what an answer includes or leaves out.
     #[must_use]
     pub fn may(&self, action: Action, resource: Resource<'_>) -> bool {
-        self.authorize(action, resource).is_ok()
+        self.policies.explain(&self.me, action, resource).standing == Standing::Permitted
     }
 
     /// A program that the principal may know of.
@@ -129,7 +129,7 @@ impl<'e> Act<'e> {
 
     /// A permit for the action; hidden and denied are errors.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permitted(self.policies.authorize(&self.me, action, resource))
+        permit(&self.policies, &self.me, action, resource)
     }
 
     /// A call, without asking whether the principal may know of it: [`Act::authorize`] does.
@@ -221,6 +221,17 @@ impl<'e> Act<'e> {
         self.tx.commit().await?;
         Ok(found)
     }
+}
+
+/// The permit, or why there is none: what a declaration of interests would change is said as that.
+fn permit(policies: &Engine, me: &MemberFacts, action: Action, resource: Resource<'_>) -> Result<Permit> {
+    let outcome = policies.authorize(me, action, resource);
+    if matches!(outcome, Outcome::Denied(_))
+        && let Some(proposal) = policies.awaits_declaration(me, action, resource)
+    {
+        return Err(Refusal::NotDeclared { member: me.id.clone(), proposal }.into());
+    }
+    permitted(outcome)
 }
 
 /// An entry with its canonical payload and a fresh salt.

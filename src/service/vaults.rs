@@ -5,7 +5,7 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
-    state::{CallState, ProposalState},
+    state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -278,6 +278,26 @@ pub(super) async fn remove_all_keys(
 ) -> Result<()> {
     for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
         remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
+    }
+    Ok(())
+}
+
+/// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read.
+pub(super) async fn remove_lost_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    call: CallId,
+    holder: &MemberId,
+) -> Result<()> {
+    let who = state::member(act.exchange, &mut act.tx, holder, act.now).await?;
+    for vault in vaults::held_under(&mut act.tx, call, holder).await? {
+        // The key to the call's own vault goes with the officer's role.
+        let Some(proposal) = vault.proposal else { continue };
+        let proposal = act.proposal(proposal).await?;
+        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, act.exchange, &vault, &proposal))?;
+        if !may_read {
+            remove_keys(act, permit, Subject::proposal(&proposal), vault.id, holder).await?;
+        }
     }
     Ok(())
 }

@@ -82,10 +82,39 @@ pub async fn has_certificate(tx: &mut Tx, member: &MemberId, spki: &Sha256) -> R
     Ok(tx.fetch_optional(sql, args![member.partner(), spki, member]).await?.is_some())
 }
 
-/// Publishes a key card in place of the former one.
+/// A key card as it was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyCardRow {
+    pub serial: u64,
+    /// The compact JWS.
+    pub key_card: String,
+    pub published_at: Timestamp,
+}
+
+/// A page of a member's key cards, the newest first.
+pub async fn key_cards(
+    tx: &mut Tx,
+    member: &MemberId,
+    below: Option<u64>,
+    limit: u32,
+) -> Result<Vec<KeyCardRow>, StoreError> {
+    let sql = "SELECT serial, key_card, published_at FROM key_cards WHERE member = $1 AND serial < $2 \
+               ORDER BY serial DESC LIMIT $3";
+    let below = below.unwrap_or(u64::MAX).min(i64::MAX.unsigned_abs());
+    let rows = tx.fetch_all(sql, args![member, below, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            let (serial, key_card) = (row.count("serial")?, row.text("key_card")?);
+            Ok(KeyCardRow { serial, key_card, published_at: row.time("published_at")? })
+        })
+        .collect()
+}
+
+/// Publishes a key card in place of the former one, which is kept.
 ///
 /// # Errors
-/// The constraint `member_certificates_pkey` when another member's card names one of the certificates.
+/// The constraint `member_certificates_pkey` when another member's card names one of the certificates, `key_cards_pkey` when
+/// the member had a card of this serial.
 pub async fn publish(
     tx: &mut WriteTx,
     permit: &Permit,
@@ -118,6 +147,8 @@ pub async fn publish(
         ],
     )
     .await?;
+    let sql = "INSERT INTO key_cards (member, serial, key_card, published_at) VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, args![row.member, row.serial, row.key_card, now]).await?;
     tx.execute("DELETE FROM member_certificates WHERE member = $1", args![row.member]).await?;
     tx.execute("DELETE FROM member_recipients WHERE member = $1", args![row.member]).await?;
     if row.is_active {

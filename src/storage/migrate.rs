@@ -33,7 +33,11 @@ macro_rules! migration {
 }
 
 /// Every step there is.
-pub const ALL: &[Migration] = &[migration!(1, "exchange", "0001_exchange"), migration!(2, "policies", "0002_policies")];
+pub const ALL: &[Migration] = &[
+    migration!(1, "exchange", "0001_exchange"),
+    migration!(2, "policies", "0002_policies"),
+    migration!(3, "key_cards", "0003_key_cards"),
+];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.
 ///

@@ -89,6 +89,15 @@ pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, Sto
         .collect()
 }
 
+/// The vaults under a call, those of its proposals included, to which somebody holds a key.
+pub async fn held_under(tx: &mut Tx, call: CallId, holder: &MemberId) -> Result<Vec<VaultRow>, StoreError> {
+    let sql = Sql::built(format!(
+        "{COLUMNS} WHERE call_id = $1 AND EXISTS (SELECT 1 FROM wrapped_keys WHERE wrapped_keys.vault_id = vaults.vault_id \
+         AND wrapped_keys.holder = $2) ORDER BY vault_id"
+    ));
+    tx.fetch_all(sql, args![call, holder]).await?.iter().map(read).collect()
+}
+
 /// Makes a vault.
 ///
 /// # Errors

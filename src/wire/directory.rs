@@ -34,6 +34,14 @@ answer! {
         pub status: String,
     }
 
+    /// A key card that is or was in force, for checking what was signed under it.
+    pub struct PublishedKeyCard {
+        pub serial: u64,
+        /// Compact JWS.
+        pub key_card: String,
+        pub published_at: Time,
+    }
+
     /// Who the server takes the caller for.
     pub struct Me {
         pub partner: PartnerCode,

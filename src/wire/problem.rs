@@ -103,7 +103,7 @@ catalogue! {
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
     Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
-    NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare first: `entente conflict declare PROPOSAL --none` or `--ground …`";
+    NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare your interests first: `entente conflict declare PROPOSAL --none`, or with `--ground` if there is a conflict (`PUT /v1/proposals/{proposal}/declaration`)";
     AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "to change it, ask a call officer who is not in conflict themselves";
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
     AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";

@@ -27,8 +27,9 @@ const LEGEND: &str = "\
 Who may do what. Compared by the tests; written anew with ENTENTE_BLESS=1. Read a changed line before you accept it.
 
 A call of Israel and the United States is under review; both own the proposal, both fund. Words: `refused-tls` (no connection),
-`not-a-member` (no key card in force names the certificate), `denied` (may know of it, may not do this), `hidden` (answered as
-what does not exist), `permitted` (authorization let it through; `then` is what it met after that).
+`not-a-member` (no key card in force names the certificate), `denied` (may know of it, may not do this), `undeclared` (the same,
+and a declaration to be free of conflict is all that is missing), `hidden` (answered as what does not exist), `permitted`
+(authorization let it through; `then` is what it met after that).
 
 Certificates: none · unknown-ca (of nobody enrolled) · forged-ca (of nobody enrolled, with the name of Israel's authority) ·
 namesake-ca (Korea's authority, which bears the name of Israel's, for a member of Israel) · wrong-partner (the United States'

@@ -29,3 +29,4 @@ mod process;
 #[cfg(feature = "client")]
 mod refusals;
 mod store_facade;
+mod store_nouns;

@@ -6,6 +6,7 @@ use entente::{
     storage::{
         Arg, Db, Sql, StoreError, args,
         idempotency::{self, Recorded},
+        members,
         migrate::{self, Migration},
     },
 };
@@ -14,21 +15,21 @@ use jiff::Timestamp;
 use std::pin::pin;
 
 /// A database of one's own, on either engine.
-struct Store {
+pub(crate) struct Store {
     url: String,
-    db: Db,
+    pub(crate) db: Db,
     _folder: Option<tempfile::TempDir>,
     _database: Option<postgres::Database>,
 }
 
 impl Store {
-    async fn sqlite() -> Option<Self> {
+    pub(crate) async fn sqlite() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/exchange.db", folder.path().display());
         Some(Self { db: Db::open(&url).await.unwrap(), url, _folder: Some(folder), _database: None })
     }
 
-    async fn postgres() -> Option<Self> {
+    pub(crate) async fn postgres() -> Option<Self> {
         let database = postgres::Database::fresh().await?;
         let url = database.url();
         Some(Self { db: Db::open(&url).await.unwrap(), url, _folder: None, _database: Some(database) })
@@ -80,7 +81,7 @@ const THINGS: Migration = Migration {
              CREATE UNIQUE INDEX parts_name_key ON parts (name) WHERE open = TRUE;",
 };
 
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
@@ -104,6 +105,7 @@ macro_rules! on_both_engines {
         }
     };
 }
+pub(crate) use on_both_engines;
 
 on_both_engines! {
     what_is_dropped_leaves_nothing,
@@ -123,6 +125,7 @@ on_both_engines! {
     constraints_have_the_same_names,
     a_refused_statement_can_be_followed_by_another_unit_of_work,
     migrations_run_once,
+    key_cards_from_before_they_were_kept_are_kept,
     two_servers_that_start_at_once_migrate_once,
     a_changed_migration_is_refused,
     a_newer_schema_is_refused,
@@ -388,6 +391,28 @@ async fn migrations_run_once(store: Store) {
         tx.fetch_all("SELECT version, applied_at FROM schema_migrations ORDER BY version", args![]).await.unwrap();
     assert_eq!(rows.len(), migrate::ALL.len());
     assert!(rows.iter().all(|row| row.time("applied_at").unwrap() == at(1)));
+}
+
+async fn key_cards_from_before_they_were_kept_are_kept(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..2], at(0)).await.unwrap();
+    let mut tx = store.db.write().await.unwrap();
+    let partner = "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) \
+                   VALUES ('ISR', 'Israel', 'UTC', '{}', '', 1, 1)";
+    tx.execute(partner, args![]).await.unwrap();
+    let member = "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, \
+                  valid_until, published_at) VALUES ('ISR:avi', 'ISR', 'Avi', 'Optics', '', 'a.b.c', 4, 'active', 1, 9, $1)";
+    tx.execute(member, args![at(7)]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    migrate::run(&store.db, at(8)).await.unwrap();
+    let mut tx = store.db.read().await.unwrap();
+    let kept = members::key_cards(&mut tx, &"ISR:avi".parse().unwrap(), None, 10).await.unwrap();
+    let card = members::KeyCardRow { serial: 4, key_card: "a.b.c".into(), published_at: at(7) };
+    assert_eq!(kept, [card]);
+    drop(tx);
+    for change in ["UPDATE key_cards SET serial = 5", "DELETE FROM key_cards"] {
+        assert_eq!(store.refusal(change, args![]).await, "key_cards_append_only");
+    }
 }
 
 async fn two_servers_that_start_at_once_migrate_once(store: Store) {

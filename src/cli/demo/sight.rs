@@ -75,7 +75,7 @@ async fn answered(world: &World, member: &str, proposal: ProposalId) -> Result<S
     match client.api().proposal(proposal).await {
         Ok(_) => match client.manifest(proposal, Version::Standing).await {
             Ok(_) => Ok(Standing::Permitted),
-            Err(error) if error.slug() == Some("denied") => Ok(Standing::Denied),
+            Err(error) if matches!(error.slug(), Some("denied" | "not-declared")) => Ok(Standing::Denied),
             Err(error) => Err(error.into()),
         },
         Err(error) if error.is_not_found() => Ok(Standing::Hidden),

@@ -100,9 +100,11 @@ pub(super) async fn play(
         (multilateral.id, "EU:sofia", Observer),
     ];
     for (call, member, role) in panel {
-        world.client("USA:dana").grant_roles(call, &id(member), &BTreeSet::from([role])).await?;
+        // A nation with an officer in the call names its deciders itself.
+        let officer = if member == "ISR:eitan" { "ISR:noa" } else { "USA:dana" };
+        world.client(officer).grant_roles(call, &id(member), &BTreeSet::from([role])).await?;
     }
-    narrator::act("USA:dana", "names officers, reviewers, deciders and an observer");
+    narrator::act("USA:dana", "names officers, reviewers, deciders and an observer; ISR:noa the decider of Israel");
 
     set_clock(day(40));
     narrator::date(day(40), "Companies propose jointly");
@@ -218,7 +220,7 @@ pub(super) async fn play(
         "assigns EU:luca to Second Life",
         "Korea, an owner, releases to the panels of the funding nations and the lead only",
     );
-    refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "denied")?;
+    refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "not-declared")?;
     narrator::refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
     world.client("ISR:yael").declare(lodestone, Some(ConflictGround::Collaboration)).await?;
     narrator::act("ISR:yael", "published with a party and says so: Lodestone is gone for her");

@@ -14,6 +14,7 @@ use crate::{
 };
 use axum::{
     body::Bytes,
+    http::HeaderMap,
     routing::{get, post},
 };
 use futures_util::{FutureExt, future::Shared};
@@ -162,6 +163,12 @@ fn router(go_on: Arc<Notify>, waiting: Arc<Notify>) -> Router {
     Router::new()
         .route("/who", get(|peer: Peer| async move { peer.partner.to_string() }))
         .route("/wait", get(wait))
+        .route(
+            "/body",
+            post(|headers: HeaderMap, body: Body| async move {
+                crate::http::asked::bytes(&headers, body, 1000).await.map(|bytes| bytes.len().to_string())
+            }),
+        )
         .route("/size", post(|body: Bytes| async move { body.len().to_string() }))
         .route(
             "/stream",
@@ -424,11 +431,32 @@ async fn oversize_header_and_body_are_refused() {
     })
     .await;
     let header = format!("GET /who HTTP/1.1\r\nhost: l\r\nx: {}\r\n\r\n", "y".repeat(9000));
-    assert_eq!(ask(&mut world.connect(&held).await, &header).await.0, 431);
+    let (status, text) = ask(&mut world.connect(&held).await, &header).await;
+    assert_eq!(status, 431);
+    assert!(text.contains("urn:entente:problem:headers-too-large") && text.contains("8192 bytes"), "{text}");
+    // At the limit it is let through.
+    let header = format!("GET /who HTTP/1.1\r\nhost: l\r\nx: {}\r\n\r\n", "y".repeat(8192 - 9 - 5 - 4));
+    assert_eq!(ask(&mut world.connect(&held).await, &header).await.0, 200);
+    assert_eq!(ask(&mut world.connect(&held).await, &header.replace("x: ", "x: y")).await.0, 431);
     let body =
         |path: &str| format!("POST {path} HTTP/1.1\r\nhost: l\r\ncontent-length: 1001\r\n\r\n{}", "y".repeat(1001));
     assert_eq!(ask(&mut world.connect(&held).await, &body("/size")).await.0, 413);
     assert_eq!(ask(&mut world.connect(&held).await, &body("/stream")).await.0, 200, "documents stream");
+}
+
+#[tokio::test]
+async fn body_that_is_not_in_chunks_is_told_so() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi");
+    let world = World::with_limits(vec![ca.of("ISR")], |_| {}).await;
+    let head = "POST /body HTTP/1.1\r\nhost: l\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunks = |body: &str| format!("{head}{body}");
+    assert_eq!(ask(&mut world.connect(&held).await, &chunks("3\r\nabc\r\n0\r\n\r\n")).await.0, 200);
+    for garbled in ["xyz\r\nabc\r\n0\r\n\r\n", "3\r\nabcdef\r\n0\r\n\r\n"] {
+        let (status, text) = ask(&mut world.connect(&held).await, &chunks(garbled)).await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains("urn:entente:problem:malformed") && text.contains("x-request-id: "), "{text}");
+    }
 }
 
 #[tokio::test]

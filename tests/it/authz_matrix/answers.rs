@@ -1,4 +1,4 @@
-//! What came back, and which of five words says it.
+//! What came back, and which of six words says it.
 
 use super::requests::Ask;
 use crate::harness::world::Raw;
@@ -20,6 +20,7 @@ pub(super) enum Cell {
     RefusedTls,
     NotAMember,
     Denied,
+    Undeclared,
     Hidden,
     Permitted,
 }
@@ -30,6 +31,7 @@ impl fmt::Display for Cell {
             Self::RefusedTls => "refused-tls",
             Self::NotAMember => "not-a-member",
             Self::Denied => "denied",
+            Self::Undeclared => "undeclared",
             Self::Hidden => "hidden",
             Self::Permitted => "permitted",
         })
@@ -75,6 +77,7 @@ impl Answer {
         match (self.status, slug) {
             (403, "not-a-member") => Cell::NotAMember,
             (403, "denied") => Cell::Denied,
+            (403, "not-declared") => Cell::Undeclared,
             (404, "not-found") => Cell::Hidden,
             // The last: refused before anybody was asked, so it shows nothing.
             (401 | 403 | 404 | 405 | 406 | 408 | 411 | 415 | 500.., _) | (400, "idempotency-key-required") => {

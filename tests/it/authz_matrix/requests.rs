@@ -151,6 +151,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/partners/{partner}"),
         get("/v1/members"),
         get("/v1/members/{member}").at("member", "ISR:avi"),
+        get("/v1/members/{member}/key-cards").at("member", "ISR:avi"),
         put("/v1/members/{member}/key-card")
             .note("of USA")
             .at("member", "USA:mia")

@@ -197,7 +197,9 @@ impl Setting {
         let draft = dana.draft_call(program, &text).await.unwrap();
         let call = dana.publish_call(draft.id).await.unwrap().id;
         for (member, role) in PANEL {
-            dana.grant_roles(call, &id(member), &[*role].into()).await.unwrap();
+            // Each nation's officer names its deciders.
+            let officer = if *member == "ISR:eitan" { "ISR:noa" } else { "USA:dana" };
+            world.client(officer).grant_roles(call, &id(member), &[*role].into()).await.unwrap();
         }
 
         world.clock.set(day(40));
@@ -211,16 +213,18 @@ impl Setting {
         });
         let one_more = Pair { proposal: neutral, reviewer: id("USA:rhea") };
         let assign = Assign { assignments: pairs.chain([one_more]).collect(), dry_run: false };
+        for proposal in [open, decided, neutral] {
+            dana.declare(proposal, None).await.unwrap();
+        }
         dana.api().assign(call, &assign).await.unwrap();
         for proposal in [open, decided] {
             for member in ["USA:olivia", "ISR:yael"] {
                 world.client(member).declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
             }
-            for member in ["USA:dana", "ISR:noa", "USA:carol", "ISR:tal", "USA:frank", "ISR:eitan"] {
+            for member in ["ISR:noa", "USA:carol", "ISR:tal", "USA:frank", "ISR:eitan"] {
                 world.client(member).declare(proposal, None).await.unwrap();
             }
         }
-        dana.declare(neutral, None).await.unwrap();
         let prepared = dana.prepare_panel(call).await.unwrap();
         assert!(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "{prepared:?}");
 

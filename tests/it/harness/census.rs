@@ -17,6 +17,7 @@ const TABLES: &[&str] = &[
     "policy_versions",
     "member_certificates",
     "member_recipients",
+    "key_cards",
     "programs",
     "program_partners",
     "calls",

@@ -204,8 +204,10 @@ impl Lane {
         match (self, effect) {
             (Self::Proposals(lane), effect) => lane.learn(effect, answer, &mut tell),
             (Self::Roles(lane), Effect::Granted { member, roles, gains }) => {
-                tell(if gains { "call.role_granted" } else { "call.role_revoked" }, 1);
-                lane.held.insert(member, roles);
+                // What changes nothing leaves no entry.
+                if lane.held.insert(member, roles.clone()).unwrap_or_default() != roles {
+                    tell(if gains { "call.role_granted" } else { "call.role_revoked" }, 1);
+                }
             }
             (Self::Drafts(lane), effect @ (Effect::Drafted(_) | Effect::Edited(_))) => {
                 let call: Call = answer.json();

@@ -144,7 +144,9 @@ impl Stage {
         ];
         for (member, role) in roles {
             let roles = BTreeSet::from([role]);
-            self.client("USA:dana").grant_roles(self.call, &id(member), &roles).await.unwrap();
+            // Each nation's officer names its deciders.
+            let officer = if member == "ISR:eitan" { "ISR:noa" } else { "USA:dana" };
+            self.client(officer).grant_roles(self.call, &id(member), &roles).await.unwrap();
         }
     }
 

@@ -26,8 +26,10 @@ async fn document_comes_out_again_one_proposal_gets_more_time_and_the_call_is_ca
     let until = stage.deadline + SignedDuration::from_hours(2);
     let extension =
         ExtendCall { until: until.into(), reason: "a reason".into(), partner: None, proposal: Some(proposal) };
+    stage.refuses("not-declared", dana.api().extend_call(stage.call, &extension)).await;
+    dana.declare(proposal, None).await.unwrap();
     dana.api().extend_call(stage.call, &extension).await.unwrap();
-    log.expect(&stage, &["proposal.extended"]).await;
+    log.expect(&stage, &["conflict.denied", "proposal.extended"]).await;
     assert_eq!(bob.api().proposal(proposal).await.unwrap().deadline_at.0, until);
     let call = stage.client("USA:carol").api().call(stage.call).await.unwrap().body;
     assert_eq!(call.deadline_at.0, stage.deadline, "the others' deadline stays");
@@ -67,7 +69,11 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     dana.api().lift_declaration(proposal, &id("ISR:maya"), "she misread the name").await.unwrap();
     stage.refuses("no-conflict", dana.api().lift_declaration(proposal, &id("ISR:maya"), "once more")).await;
     log.expect(&stage, &["conflict.lifted"]).await;
-    assert_eq!(maya.manifest(proposal, Version::Standing).await.unwrap_err().slug(), Some("denied"), "declare anew");
+    assert_eq!(
+        maya.manifest(proposal, Version::Standing).await.unwrap_err().slug(),
+        Some("not-declared"),
+        "declare anew"
+    );
     maya.declare(proposal, None).await.unwrap();
     stage.prepare_panel().await;
     log.expect(&stage, &["conflict.denied", "key.wrapped"]).await;
@@ -75,10 +81,14 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     // An officer with a conflict: another lifts it, never they themselves.
     noa.declare(proposal, Some(ConflictGround::Other)).await.unwrap();
     stage.refuses("not-found", noa.api().lift_declaration(proposal, &id("ISR:noa"), "it is nothing")).await;
-    dana.grant_roles(stage.call, &id("ISR:noa"), &[].into()).await.unwrap();
-    log.expect(&stage, &["conflict.declared", "call.role_revoked", "key.removed"]).await;
+    // She leaves the call by the hand of her own nation, which therefore gets another officer first.
+    stage.refuses("denied", dana.grant_roles(stage.call, &id("ISR:noa"), &[].into())).await;
+    dana.grant_roles(stage.call, &id("ISR:tamar"), &[CallRole::Officer].into()).await.unwrap();
+    log.expect(&stage, &["conflict.declared", "call.role_granted", "key.wrapped"]).await;
+    stage.client("ISR:tamar").grant_roles(stage.call, &id("ISR:noa"), &[].into()).await.unwrap();
+    log.expect(&stage, &["call.role_revoked", "key.removed"]).await;
     dana.grant_roles(stage.call, &id("USA:frank"), &[].into()).await.unwrap();
-    log.expect(&stage, &["call.role_revoked"]).await;
+    log.expect(&stage, &["call.role_revoked", "key.removed ×2"]).await;
     assert_eq!(stage.client("USA:frank").api().vaults(proposal).await.unwrap_err().slug(), Some("not-found"));
     dana.grant_roles(stage.call, &id("USA:frank"), &[CallRole::Observer].into()).await.unwrap();
     assert_eq!(stage.client("USA:frank").api().vaults(proposal).await.unwrap_err().slug(), Some("not-found"));

@@ -2,7 +2,7 @@
 
 use crate::harness::{
     census::files,
-    stage::{Stage, code, id, pdf, quiet, slug},
+    stage::{Stage, code, id, pdf, quiet, review, slug},
 };
 use entente::{
     client::{ExitClass, opening::Version},
@@ -238,5 +238,55 @@ async fn exchange_cannot_have_a_key_wrapped_to_somebody_without_a_place() {
     assert!(!prepared.refused.is_empty() && prepared.done.is_empty(), "{prepared:?}");
     assert!(prepared.refused.iter().all(|(_, error)| error.class() == ExitClass::Unverified), "{prepared:?}");
     assert_eq!(stage.census().await, before);
+    stage.stop().await;
+}
+
+/// The card of a member with another certificate in place of the one they sign with.
+async fn renew(stage: &Stage, member: &str, certificate: Sha256) {
+    let (member, registrar) = (id(member), format!("{}:registrar", &member[..3]));
+    let present = stage.client("USA:dana").issued_member(&member).await.unwrap().card.clone();
+    let new = entente::client::directory::NewKeyCard {
+        member,
+        name: present.name,
+        organisation: present.organisation,
+        roles: present.roles,
+        recipients: present.recipients,
+        certificates: vec![certificate],
+        valid_from: None,
+        valid_until: present.valid_until,
+    };
+    stage.client(&registrar).issue_key_card(&new).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_signed_stays_provable_after_a_renewal_and_not_after_a_theft() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    for reviewer in ["USA:carol", "ISR:maya"] {
+        stage.client(reviewer).submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+    }
+    stage.clock.set(stage.clock.now() + SignedDuration::from_secs(1));
+    for member in ["ISR:avi", "USA:carol"] {
+        renew(&stage, member, Sha256::of(b"the next key")).await;
+    }
+    // Each time by a machine that has seen nothing since it was started.
+    let (home, files) = (stage.home(&id("USA:dana")), stage.plan.dir.join("pki/USA"));
+    let dana =
+        || stage.client_with(home.clone(), &id("USA:dana"), files.join("dana.crt"), files.join("dana.key")).unwrap();
+    dana().read_summary(proposal, Version::Standing).await.unwrap();
+    assert_eq!(dana().open_reviews(proposal).await.unwrap().reviews.len(), 2);
+
+    // Said to have been handed in when the card had been replaced already.
+    let late = stage.clock.now() + SignedDuration::from_hours(1);
+    tamper(&stage, "UPDATE reviews SET submitted_at = $1 WHERE reviewer = 'USA:carol'", args![late]).await;
+    let opened = dana().open_reviews(proposal).await.unwrap();
+    assert_eq!(opened.reviews.len(), 1, "hers is by no card that was in force then");
+
+    for (member, registrar) in [("ISR:avi", "ISR:registrar"), ("ISR:maya", "ISR:registrar")] {
+        stage.client(registrar).revoke_key_card(&id(member), false).await.unwrap();
+    }
+    stage.declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, Version::Standing)).await;
+    renew(&stage, "ISR:avi", Sha256::of(b"the key after the theft")).await;
+    stage.declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, Version::Standing)).await;
     stage.stop().await;
 }

@@ -13,7 +13,7 @@ use entente::{
         decision::Outcome,
         entry::EntryKind,
         id::{ProposalId, Sha256},
-        member::ConflictGround,
+        member::{CallRole, ConflictGround},
         proposal::Status,
     },
     sealing::{
@@ -24,10 +24,11 @@ use entente::{
     storage::args,
     wire::{
         decision::SignDecision,
-        review::{Review, SubmitReview},
+        review::{Assign, Pair, Review, SubmitReview},
     },
 };
 use reqwest::Method;
+use std::collections::BTreeSet;
 
 /// A review of a version by somebody, well formed and signed, whether or not they may hand it in.
 async fn review_of(stage: &Stage, reviewer: &str, proposal: ProposalId, manifest: Sha256) -> SubmitReview {
@@ -91,9 +92,9 @@ async fn reviewer_declares_before_reading_or_reviewing() {
     stage.assign(&[(proposal, "ISR:yael")], false).await;
     let yael = stage.client("ISR:yael");
     let body = review_of(&stage, "ISR:yael", proposal, standing(&stage, proposal).await).await;
-    stage.refuses("denied", hand_in(&stage, "ISR:yael", proposal, &body)).await;
-    stage.refuses("denied", yael.manifest(proposal, Version::Standing)).await;
-    stage.refuses("denied", yael.submit_review(proposal, &review(3.0, 3.0))).await;
+    stage.refuses("not-declared", hand_in(&stage, "ISR:yael", proposal, &body)).await;
+    stage.refuses("not-declared", yael.manifest(proposal, Version::Standing)).await;
+    stage.refuses("not-declared", yael.submit_review(proposal, &review(3.0, 3.0))).await;
     stage.clear(proposal, &["ISR:yael"]).await;
     hand_in(&stage, "ISR:yael", proposal, &body).await.unwrap();
     stage.refuses("already-reviewed", hand_in(&stage, "ISR:yael", proposal, &body)).await;
@@ -192,5 +193,52 @@ async fn letter_waits_for_the_decision_to_be_final() {
     let opening = carol.open_document(proposal, &slot, Some(&party), Version::Standing, &out, quiet());
     stage.declines(ExitClass::Usage, "does not show", opening).await;
     assert!(!out.exists());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officer_declares_before_assigning_reopening_or_giving_more_time() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (olivia, carol) = (stage.client("USA:olivia"), stage.client("USA:carol"));
+    let review = carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
+    let pair = || Assign { assignments: vec![Pair { proposal, reviewer: id("ISR:yael") }], dry_run: false };
+    stage.refuses("lines-refused", olivia.api().assign(stage.call, &pair())).await;
+    let tried = olivia.api().assign(stage.call, &Assign { dry_run: true, ..pair() }).await.unwrap();
+    assert_eq!(tried.faults[0].problem, "not-declared");
+    stage.refuses("not-declared", olivia.api().unassign(proposal, &id("ISR:maya"))).await;
+    let refused = olivia.api().unassign(proposal, &id("ISR:maya")).await.unwrap_err().problem().unwrap().clone();
+    assert!(refused.remedy.contains("`entente conflict declare PROPOSAL --none`"), "{}", refused.remedy);
+    assert!(refused.remedy.contains("`PUT /v1/proposals/{proposal}/declaration`"), "{}", refused.remedy);
+    stage.refuses("not-declared", olivia.api().reopen_review(review, "once more")).await;
+
+    stage.clear(proposal, &["USA:olivia"]).await;
+    olivia.api().assign(stage.call, &pair()).await.unwrap();
+    olivia.api().unassign(proposal, &id("ISR:maya")).await.unwrap();
+    olivia.api().reopen_review(review, "once more").await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nation_with_an_officer_names_and_recalls_its_deciders_itself() {
+    let stage = Stage::open().await;
+    let (dana, noa) = (stage.client("USA:dana"), stage.client("ISR:noa"));
+    let decides = |roles: &[CallRole]| roles.iter().copied().collect::<BTreeSet<_>>();
+    let tamar = id("ISR:tamar");
+    stage.refuses("denied", dana.grant_roles(stage.call, &tamar, &decides(&[CallRole::Decider]))).await;
+    // Nor in company of a role that is hers to give, nor by taking away what Israel gave.
+    let both = decides(&[CallRole::Decider, CallRole::Observer]);
+    stage.refuses("denied", dana.grant_roles(stage.call, &tamar, &both)).await;
+    for member in ["ISR:eitan", "ISR:noa"] {
+        stage.refuses("denied", dana.grant_roles(stage.call, &id(member), &[].into())).await;
+        let other = decides(&[CallRole::Observer]);
+        stage.refuses("denied", dana.grant_roles(stage.call, &id(member), &other)).await;
+    }
+    noa.grant_roles(stage.call, &tamar, &decides(&[CallRole::Decider])).await.unwrap();
+    noa.grant_roles(stage.call, &id("ISR:eitan"), &[].into()).await.unwrap();
+    let holders = dana.api().roles(stage.call).await.unwrap();
+    let deciders = holders.iter().filter(|holder| holder.roles.contains(&CallRole::Decider));
+    let deciders: Vec<_> = deciders.map(|holder| holder.member.to_string()).collect();
+    assert_eq!(deciders, ["ISR:tamar", "USA:frank"]);
     stage.stop().await;
 }

@@ -89,6 +89,7 @@ async fn extend(
 async fn deadline_only_moves_later_and_not_after_the_opening() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
+    stage.clear(proposal, &["USA:dana"]).await;
     let hour = SignedDuration::from_hours(1);
     let earlier = stage.deadline - hour;
     for (partner, only) in [(None, None), (Some(code("ISR")), None), (None, Some(proposal))] {

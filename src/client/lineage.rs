@@ -1,0 +1,192 @@
+//! The key cards that a member had before the present one, as far as they still speak for what was signed under them.
+//!
+//! A registrar who renews a certificate does not take back what the old one signed; one who revokes a card without naming a
+//! certificate does. So the exchange keeps every card, and the chain from the present card down is followed link by link: each
+//! serial is the next lower one and each card is the registrar's. The host can hide the past, which makes signatures
+//! unprovable, but cannot leave out the one card that took earlier keys back, nor put in a card. Nothing is ever sealed to a card
+//! found here, and what this machine has seen as the newest stays so.
+
+use super::{
+    Client, Result,
+    directory::{VerifiedMember, lock},
+};
+use crate::{
+    domain::id::Sha256,
+    sealing::card::{CardStatus, KeyCard, PartnerCard},
+    wire::directory::PublishedKeyCard,
+};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// An earlier card, and the time in which it was the newest, by the exchange's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EarlierCard {
+    card: KeyCard,
+    published_at: Timestamp,
+    replaced_at: Timestamp,
+}
+
+impl EarlierCard {
+    /// Whether the card speaks for a signature by this key, recorded at this instant if that is known.
+    fn vouches(&self, key: &Sha256, recorded_at: Option<Timestamp>) -> bool {
+        self.card.status == CardStatus::Active
+            && self.card.pins(key)
+            && recorded_at.is_none_or(|at| {
+                let in_force = self.published_at <= at && at <= self.replaced_at;
+                in_force && self.card.check_usable(at).is_ok()
+            })
+    }
+}
+
+impl Client {
+    /// Whether an earlier card of the member speaks for a signature by this key.
+    pub(super) async fn signed_earlier(
+        &self,
+        member: &VerifiedMember,
+        key: &Sha256,
+        recorded_at: Option<Timestamp>,
+    ) -> Result<bool> {
+        Ok(self.lineage(&member.card).await?.iter().any(|earlier| earlier.vouches(key, recorded_at)))
+    }
+
+    async fn lineage(&self, newest: &KeyCard) -> Result<Arc<Vec<EarlierCard>>> {
+        if newest.serial == 1 || takes_back(newest) {
+            return Ok(Arc::default());
+        }
+        let known = lock(&self.0.directory.lineages).get(&newest.member).cloned();
+        if let Some((serial, lineage)) = known
+            && serial == newest.serial
+        {
+            return Ok(lineage);
+        }
+        let partner = self.partner(newest.member.partner()).await?;
+        let published = match self.api().key_cards(&newest.member).await {
+            // An exchange of before the cards were kept.
+            Err(error) if error.is_not_found() => Vec::new(),
+            published => published?,
+        };
+        let lineage = Arc::new(follow(newest, &published, &partner));
+        lock(&self.0.directory.lineages).insert(newest.member.clone(), (newest.serial, lineage.clone()));
+        Ok(lineage)
+    }
+}
+
+/// The cards below the newest, as far as the chain holds. `published` begins with the newest.
+fn follow(newest: &KeyCard, published: &[PublishedKeyCard], partner: &PartnerCard) -> Vec<EarlierCard> {
+    let (mut chain, mut later) = (Vec::new(), newest.clone());
+    let Some((first, rest)) = published.split_first() else { return chain };
+    let is_newest = |card: &KeyCard| card == newest;
+    if !KeyCard::verify_issued(&first.key_card, partner).is_ok_and(|signed| is_newest(&signed.statement)) {
+        return chain;
+    }
+    let mut replaced_at = first.published_at.0;
+    for offered in rest {
+        // INVARIANT: stop at the first card that is missing or not the registrar's. Beyond it may lie the one that took keys back.
+        let Ok(signed) = KeyCard::verify_issued(&offered.key_card, partner) else { break };
+        let card = signed.statement;
+        if card.member != later.member || card.serial + 1 != later.serial || takes_back(&later) {
+            break;
+        }
+        later = card.clone();
+        let published_at = offered.published_at.0;
+        chain.push(EarlierCard { card, published_at, replaced_at });
+        replaced_at = published_at;
+    }
+    chain
+}
+
+/// Whether the card takes back whatever was signed under those before it: a key was stolen.
+fn takes_back(card: &KeyCard) -> bool {
+    card.status == CardStatus::Revoked && card.certificates.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{Nation, at};
+
+    /// The cards of one member, the first with serial 1; published a month apart, shown the newest first.
+    fn shown(nation: &Nation, cards: &[KeyCard]) -> Vec<PublishedKeyCard> {
+        let month = |serial: u64| at(&format!("2026-{serial:02}-01T00:00:00Z"));
+        let publish = |card: &KeyCard| PublishedKeyCard {
+            serial: card.serial,
+            key_card: nation.issue(card),
+            published_at: month(card.serial).into(),
+        };
+        cards.iter().rev().map(publish).collect()
+    }
+
+    fn key(n: u64) -> Sha256 {
+        Sha256::of(&n.to_be_bytes())
+    }
+
+    /// A card of its serial's own key.
+    fn renewed(nation: &Nation, serial: u64) -> KeyCard {
+        KeyCard { serial, certificates: vec![key(serial)], ..nation.member("avi").card }
+    }
+
+    fn revoked(nation: &Nation, serial: u64, certificates: Vec<Sha256>) -> KeyCard {
+        let recipients = Vec::new();
+        KeyCard { status: CardStatus::Revoked, recipients, certificates, ..renewed(nation, serial) }
+    }
+
+    fn speaks_for(chain: &[EarlierCard], n: u64, recorded_at: Option<&str>) -> bool {
+        chain.iter().any(|earlier| earlier.vouches(&key(n), recorded_at.map(at)))
+    }
+
+    #[test]
+    fn replaced_cards_speak_for_what_was_signed_while_they_were_the_newest() {
+        let isr = Nation::new("ISR");
+        let cards = [1, 2, 3].map(|serial| renewed(&isr, serial));
+        let chain = follow(&cards[2], &shown(&isr, &cards), &isr.card);
+        assert!(speaks_for(&chain, 1, None) && speaks_for(&chain, 2, None));
+        assert!(!speaks_for(&chain, 9, None), "no card names this key");
+        assert!(speaks_for(&chain, 1, Some("2026-01-20T00:00:00Z")));
+        assert!(speaks_for(&chain, 2, Some("2026-02-20T00:00:00Z")));
+        assert!(!speaks_for(&chain, 1, Some("2026-02-20T00:00:00Z")), "replaced by then");
+        assert!(!speaks_for(&chain, 2, Some("2026-01-20T00:00:00Z")), "not published yet");
+        let until = KeyCard { valid_until: at("2026-01-10T00:00:00Z"), ..cards[0].clone() };
+        let cards = [until, cards[1].clone()];
+        let chain = follow(&cards[1], &shown(&isr, &cards), &isr.card);
+        assert!(!speaks_for(&chain, 1, Some("2026-01-20T00:00:00Z")), "expired by then");
+    }
+
+    #[test]
+    fn revocation_without_certificates_takes_back_all_before_it() {
+        let isr = Nation::new("ISR");
+        let cards = [renewed(&isr, 1), revoked(&isr, 2, Vec::new()), renewed(&isr, 3), renewed(&isr, 4)];
+        let chain = follow(&cards[3], &shown(&isr, &cards), &isr.card);
+        assert!(speaks_for(&chain, 3, None) && !speaks_for(&chain, 1, None));
+        let kept = [renewed(&isr, 1), renewed(&isr, 2), revoked(&isr, 3, vec![key(2)]), renewed(&isr, 4)];
+        let chain = follow(&kept[3], &shown(&isr, &kept), &isr.card);
+        assert!(speaks_for(&chain, 1, None) && speaks_for(&chain, 2, None), "who left keeps what they signed");
+        assert!(!speaks_for(&chain, 2, Some("2026-03-20T00:00:00Z")), "but signs no more");
+    }
+
+    #[test]
+    fn host_that_leaves_out_the_revocation_proves_nothing() {
+        let isr = Nation::new("ISR");
+        let cards = [renewed(&isr, 1), revoked(&isr, 2, Vec::new()), renewed(&isr, 3)];
+        let mut offered = shown(&isr, &cards);
+        offered.remove(1);
+        assert!(follow(&cards[2], &offered, &isr.card).is_empty());
+        // Nor with a card of its own making in the place, nor that of somebody else.
+        for forged in
+            [Nation::new("ISR").issue(&renewed(&isr, 2)), isr.issue(&KeyCard { serial: 2, ..isr.member("noa").card })]
+        {
+            let mut offered = shown(&isr, &cards);
+            offered[1].key_card = forged;
+            assert!(follow(&cards[2], &offered, &isr.card).is_empty());
+        }
+    }
+
+    #[test]
+    fn chain_begins_with_the_card_that_is_the_newest() {
+        let isr = Nation::new("ISR");
+        let cards = [1, 2, 3].map(|serial| renewed(&isr, serial));
+        let other = KeyCard { name: "Somebody else".into(), ..cards[2].clone() };
+        assert!(follow(&other, &shown(&isr, &cards), &isr.card).is_empty());
+        assert!(follow(&cards[2], &shown(&isr, &cards[..2]), &isr.card).is_empty());
+        assert!(follow(&cards[2], &[], &isr.card).is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! Who bears which role in a call, and what goes with a role that is taken away.
+//!
+//! Each role that a member gains or loses is asked of policy by itself: a nation has more say about some than about others.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result,
+    calls::{refuse_recused, standing},
+    state::{self, CallState},
+    unit::{Act, Subject, View},
+    vaults,
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{CallId, MemberId},
+        member::CallRole,
+    },
+    policy::{Action, Permit, Resource},
+    storage::calls,
+    wire::{
+        call::{GrantRoles, RoleHolder},
+        page::Page,
+    },
+};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
+pub async fn set(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: CallId,
+    member: &MemberId,
+    body: &GrantRoles,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let present = call.row.roles.get(member).cloned().unwrap_or_default();
+    let gains = body.roles.difference(&present).next().is_some();
+    let permits = role_permits(&mut act, &call, member, &present, &body.roles).await?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
+    let Some(permit) = permits.last() else { return act.finish(answer).await };
+    let standing = standing(&mut act, id, member).await?;
+    refuse_recused(&act, &standing)?;
+    if gains && standing.is_party {
+        // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
+        return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
+    }
+    let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
+    if loses_office && call.facts.officers.len() == 1 {
+        let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
+        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
+    }
+    calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, act.now).await?;
+    let kind = if gains { EntryKind::RoleGranted } else { EntryKind::RoleRevoked };
+    let payload = json!({ "member": member, "roles": body.roles });
+    act.log(kind, Subject::call(&call), &payload).await?;
+    if let Some(vault) = call.row.vault.filter(|_| loses_office) {
+        vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
+    }
+    if !body.roles.is_superset(&present) {
+        vaults::remove_lost_keys(&mut act, permit, id, member).await?;
+    }
+    act.finish(answer).await
+}
+
+/// A permit for each role that the member gains, then for each that they lose; none when nothing changes.
+async fn role_permits(
+    act: &mut Act<'_>,
+    call: &CallState,
+    member: &MemberId,
+    present: &BTreeSet<CallRole>,
+    wanted: &BTreeSet<CallRole>,
+) -> Result<Vec<Permit>> {
+    // Whether the caller may know of the call comes before what is known of the member.
+    act.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let in_force = state::member(act.exchange, &mut act.tx, member, act.now).await?;
+    let mut permits = Vec::new();
+    for role in wanted.difference(present).copied() {
+        let subject = in_force.as_ref().ok_or_else(|| Refusal::NoKeyCard { member: member.clone() })?;
+        permits.push(act.authorize(Action::GrantRole, Resource::CallRole { call: &call.facts, subject, role })?);
+    }
+    // Who has left, and has no key card in force any more, loses a role all the same.
+    let subject = in_force.unwrap_or_else(|| state::bare_member(act.exchange, member));
+    for role in present.difference(wanted).copied() {
+        let resource = Resource::CallRole { call: &call.facts, subject: &subject, role };
+        permits.push(act.authorize(Action::RevokeRole, resource)?);
+    }
+    Ok(permits)
+}
+
+/// Who bears which role.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<RoleHolder>> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = view.call(id).await?;
+    view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let items = call.row.roles.into_iter().map(|(member, roles)| RoleHolder { member, roles }).collect();
+    Ok(Page { items, next: None })
+}

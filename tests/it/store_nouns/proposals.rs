@@ -1,0 +1,426 @@
+//! What hangs on a proposal, and the log: the same contract.
+
+use super::{Office, create, id, is, parties, vault_row, with_call, with_people, with_proposal};
+use crate::store_facade::{Store, at, on_both_engines};
+use entente::{
+    domain::{
+        decision::Outcome,
+        entry::{EntryKind, Readers},
+        id::{MemberId, ProposalId, Sha256, Slug},
+        member::ConflictGround,
+        proposal::Version,
+        vault::VaultKind,
+    },
+    policy::Action,
+    storage::{
+        args,
+        decisions::{self, DecisionRow, LetterRow},
+        documents::{self, DocumentRow},
+        entries::{self, EntryRow},
+        idempotency::{self, Recorded},
+        proposals::{self, SignatureRow},
+        reviews::{self, ReviewRow},
+        vaults::{self, WrappedKeyRow},
+    },
+};
+
+on_both_engines! {
+    proposal_reads_back_with_its_parties,
+    proposals_come_page_by_page_in_order,
+    version_is_signed_once_by_each_party,
+    vault_is_one_of_its_kind_and_place,
+    wrapped_key_is_replaced_for_the_same_holder_and_recipient,
+    document_leaves_the_working_set_and_stays_known,
+    declaration_and_assignment_read_back,
+    review_counts_until_it_is_reopened,
+    decision_is_signed_and_leaves_the_table,
+    letter_reads_back_until_it_is_taken_back,
+    entries_count_up_without_gaps_and_page_in_order,
+    answer_is_remembered_once_and_expires,
+    what_refers_to_nothing_is_refused,
+}
+
+async fn proposal_reads_back_with_its_parties(store: Store) {
+    let office = with_proposal(&store).await;
+    let id = office.proposal.id;
+    let find = async || seen!(store, tx => proposals::find(&mut tx, id)).unwrap();
+    let found = find().await;
+    assert_eq!((found.call, found.created_by.clone(), found.created_at), (office.call.id, is("ISR:avi"), at(5)));
+    assert_eq!((found.topic.clone(), found.parties.clone()), (Some(is::<Slug>("energy")), parties()));
+    assert_eq!(found.organisations, ["Office of ISR:avi", "Office of USA:bob"].map(String::from).into());
+    assert!(!found.is_withdrawn && !found.is_decided && found.versions.is_empty());
+
+    let eitan: MemberId = is("ISR:eitan");
+    let permit = office.on_member("ISR:avi", Action::AddMember, "ISR:noa-2", &office.proposal);
+    let nobody: MemberId = is("ISR:noa-2");
+    assert_eq!(refused!(store, tx => proposals::add_member(&mut tx, &permit, id, &nobody, at(6))), "foreign_key");
+    done!(store, tx => proposals::add_member(&mut tx, &permit, id, &eitan, at(6)));
+    let twice = refused!(store, tx => proposals::add_member(&mut tx, &permit, id, &eitan, at(6)));
+    assert_eq!(twice, "proposal_members_pkey");
+    assert!(find().await.parties[&is("ISR")].contains(&eitan));
+    let permit = office.on_member("ISR:avi", Action::RemoveMember, "ISR:eitan", &office.proposal);
+    done!(store, tx => proposals::remove_member(&mut tx, &permit, id, &eitan));
+    assert_eq!(find().await.parties, parties());
+
+    let (withdraw, reinstate) =
+        [Action::Withdraw, Action::Reinstate].map(|action| office.on_proposal("ISR:avi", action)).into();
+    done!(store, tx => proposals::set_withdrawn(&mut tx, &withdraw, id, Some(at(7))));
+    assert!(find().await.is_withdrawn);
+    done!(store, tx => proposals::set_withdrawn(&mut tx, &reinstate, id, None));
+    assert!(!find().await.is_withdrawn);
+}
+
+async fn proposals_come_page_by_page_in_order(store: Store) {
+    let office = with_call(&store).await;
+    for letter in ['D', 'B', 'A', 'C'] {
+        create(&store, &office, id("prop", letter)).await;
+    }
+    let [a, b, c, d] = ['A', 'B', 'C', 'D'].map(|letter| id::<ProposalId>("prop", letter));
+    let page = async |call, after, limit| {
+        let rows = seen!(store, tx => proposals::page(&mut tx, call, after, limit));
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, None, 3).await, [a, b, c]);
+    assert_eq!(page(Some(office.call.id), Some(c), 3).await, [d]);
+    assert_eq!(page(Some(id("call", 'Z')), None, 3).await, []);
+    let permit = office.on_call("ISR:avi", Action::CreateProposal);
+    let again = refused!(store, tx => proposals::create(&mut tx, &permit, a, office.call.id, None, &parties(), at(5)));
+    assert_eq!(again, "proposals_pkey");
+}
+
+fn version(number: u32) -> Version {
+    let manifest = Sha256::of(&number.to_be_bytes());
+    Version { number, manifest, call_version: 1, committed_at: None, complete_at: None }
+}
+
+async fn version_is_signed_once_by_each_party(store: Store) {
+    let office = with_proposal(&store).await;
+    let id = office.proposal.id;
+    let (avi, bob) = (office.on_proposal("ISR:avi", Action::Sign), office.on_proposal("USA:bob", Action::Sign));
+    for number in [2, 1] {
+        done!(store, tx => proposals::add_version(&mut tx, &avi, id, &version(number), "{}", at(6)));
+    }
+    let twice = refused!(store, tx => proposals::add_version(&mut tx, &avi, id, &version(1), "{}", at(6)));
+    assert_eq!(twice, "manifests_pkey");
+    done!(store, tx => proposals::sign(&mut tx, &bob, id, 1, "bob", at(7)));
+    done!(store, tx => proposals::sign(&mut tx, &avi, id, 1, "avi", at(8)));
+    let twice = refused!(store, tx => proposals::sign(&mut tx, &avi, id, 1, "again", at(9)));
+    assert_eq!(twice, "manifest_signatures_pkey");
+    assert_eq!(refused!(store, tx => proposals::sign(&mut tx, &avi, id, 3, "of none", at(9))), "foreign_key");
+    let signatures = [("ISR", "ISR:avi", "avi"), ("USA", "USA:bob", "bob")]
+        .map(|(partner, member, jws)| SignatureRow { partner: is(partner), member: is(member), jws: jws.to_owned() });
+    assert_eq!(seen!(store, tx => proposals::signatures(&mut tx, id, 1)), signatures);
+    assert_eq!(seen!(store, tx => proposals::manifest_body(&mut tx, id, 2)).as_deref(), Some("{}"));
+
+    done!(store, tx => proposals::advance(&mut tx, &avi, id, 1, at(8), None));
+    done!(store, tx => proposals::advance(&mut tx, &avi, id, 1, at(20), Some(at(21))));
+    done!(store, tx => proposals::advance(&mut tx, &avi, id, 1, at(30), Some(at(31))));
+    let first = Version { committed_at: Some(at(8)), complete_at: Some(at(21)), ..version(1) };
+    let found = seen!(store, tx => proposals::find(&mut tx, id)).unwrap();
+    assert_eq!(found.versions, [first, version(2)], "by number, and what happened first stays");
+}
+
+async fn vault_is_one_of_its_kind_and_place(store: Store) {
+    let office = with_proposal(&store).await;
+    let permit = office.on_proposal("ISR:avi", Action::Upload);
+    let panel = vault_row(&office, 'B', VaultKind::Panel);
+    let staff = vault_row(&office, 'A', VaultKind::Staff);
+    for row in [&panel, &staff] {
+        done!(store, tx => vaults::create(&mut tx, &permit, row, at(6)));
+    }
+    assert_eq!(seen!(store, tx => vaults::find(&mut tx, staff.id)), Some(staff.clone()));
+    let of = seen!(store, tx => vaults::of_proposal(&mut tx, office.proposal.id));
+    assert_eq!(of, [staff.clone(), panel.clone()], "by identifier");
+    let second = vault_row(&office, 'C', VaultKind::Panel);
+    assert_eq!(refused!(store, tx => vaults::create(&mut tx, &permit, &second, at(7))), "vaults_place_key");
+    let mut of_others = vault_row(&office, 'C', VaultKind::Staff);
+    of_others.party = Some(is("USA"));
+    done!(store, tx => vaults::create(&mut tx, &permit, &of_others, at(7)));
+    let again = vaults::VaultRow { kind: VaultKind::Parties, ..panel };
+    assert_eq!(refused!(store, tx => vaults::create(&mut tx, &permit, &again, at(7))), "vaults_pkey");
+}
+
+fn wrapped(letter: char, vault: char, holder: &str, recipient: &str) -> WrappedKeyRow {
+    WrappedKeyRow {
+        id: id("key", letter),
+        vault: id("vault", vault),
+        holder: holder.to_owned(),
+        recipient: recipient.to_owned(),
+        statement: format!("statement {letter}"),
+        ciphertext: vec![0, 255, letter as u8],
+        wrapped_by: is("ISR:avi"),
+    }
+}
+
+async fn wrapped_key_is_replaced_for_the_same_holder_and_recipient(store: Store) {
+    let office = with_proposal(&store).await;
+    let permit = office.on_proposal("ISR:avi", Action::WrapKey);
+    let (panel, staff) = (vault_row(&office, 'A', VaultKind::Panel), vault_row(&office, 'B', VaultKind::Staff));
+    for row in [&panel, &staff] {
+        done!(store, tx => vaults::create(&mut tx, &permit, row, at(6)));
+    }
+    let add = async |key: WrappedKeyRow| {
+        let vault = if key.vault == panel.id { &panel } else { &staff };
+        done!(store, tx => vaults::add_key(&mut tx, &permit, vault, &key, at(7)));
+    };
+    add(wrapped('B', 'A', "USA:frank", "age1a")).await;
+    add(wrapped('A', 'A', "USA:frank", "age1b")).await;
+    add(wrapped('C', 'A', "ISR:eitan", "age1a")).await;
+    add(wrapped('D', 'B', "USA:frank", "age1a")).await;
+    let replacing = wrapped('E', 'A', "USA:frank", "age1a");
+    add(replacing.clone()).await;
+    let keys = seen!(store, tx => vaults::keys(&mut tx, panel.id));
+    assert_eq!(keys, [wrapped('A', 'A', "USA:frank", "age1b"), wrapped('C', 'A', "ISR:eitan", "age1a"), replacing]);
+
+    let (call, frank) = (office.call.id, is::<MemberId>("USA:frank"));
+    assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [panel.clone(), staff.clone()]);
+    assert_eq!(done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)), 2);
+    assert_eq!(done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)), 0);
+    assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [staff]);
+    assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, id("call", 'Z'), &frank)), []);
+    assert_eq!(seen!(store, tx => vaults::keys(&mut tx, panel.id)).len(), 1, "of others nothing is removed");
+}
+
+fn document(letter: char, slot: &str, party: Option<&str>) -> DocumentRow {
+    DocumentRow {
+        id: id("doc", letter),
+        proposal: id("prop", 'A'),
+        slot: is(slot),
+        party: party.map(is),
+        vault: id("vault", 'A'),
+        sha256: Sha256::of(&[letter as u8]),
+        size: 5 << 30,
+        media_type: "application/pdf".into(),
+        blob: is(&Sha256::of(&[letter as u8]).to_string()[..32]),
+        uploaded_by: is("ISR:avi"),
+        uploaded_at: at(8),
+        is_current: true,
+    }
+}
+
+async fn document_leaves_the_working_set_and_stays_known(store: Store) {
+    let office = with_proposal(&store).await;
+    let permit = office.on_proposal("ISR:avi", Action::Upload);
+    let vault = vault_row(&office, 'A', VaultKind::Panel);
+    done!(store, tx => vaults::create(&mut tx, &permit, &vault, at(6)));
+    let put = async |row: &DocumentRow| done!(store, tx => documents::put(&mut tx, &permit, row));
+    let current = async || {
+        let all = seen!(store, tx => documents::of_proposal(&mut tx, office.proposal.id));
+        all.into_iter().map(|row| (row.id, row.is_current)).collect::<Vec<_>>()
+    };
+    let [a, b, c, d] = [('A', None), ('B', None), ('C', Some("ISR")), ('D', Some("USA"))]
+        .map(|(letter, party)| document(letter, if party.is_some() { "owners" } else { "plan" }, party));
+    for row in [&a, &b, &c, &d] {
+        put(row).await;
+    }
+    assert_eq!(current().await, [(a.id, false), (b.id, true), (c.id, true), (d.id, true)]);
+    let found = seen!(store, tx => documents::of_proposal(&mut tx, office.proposal.id));
+    assert_eq!(found[1], b, "it reads back whole");
+    let remove = async |slot: &str, party: Option<&str>| {
+        let (slot, party) = (is(slot), party.map(is));
+        let proposal = office.proposal.id;
+        done!(store, tx => documents::remove(&mut tx, &permit, proposal, &slot, party.as_ref(), at(9)))
+    };
+    assert_eq!((remove("owners", Some("ISR")).await, remove("owners", Some("ISR")).await), (1, 0));
+    assert_eq!(remove("owners", None).await, 0, "the restricted slots are others");
+    assert_eq!(current().await, [(a.id, false), (b.id, true), (c.id, false), (d.id, true)]);
+    let stranger = document('E', "plan", None);
+    let known = seen!(store, tx => documents::known_blobs(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
+    assert_eq!(known, [a.blob.clone()].into());
+    let again = DocumentRow { blob: a.blob, ..stranger };
+    assert_eq!(refused!(store, tx => documents::put(&mut tx, &permit, &again)), "documents_blob_key_key");
+}
+
+async fn declaration_and_assignment_read_back(store: Store) {
+    let office = with_proposal(&store).await;
+    let proposal = office.proposal.id;
+    let (maya, noa) = (is::<MemberId>("ISR:maya"), is::<MemberId>("ISR:noa"));
+    let find = async || seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap();
+    for member in ["ISR:maya", "ISR:noa"] {
+        let permit = office.on_proposal(member, Action::DeclareClear);
+        done!(store, tx => reviews::declare(&mut tx, &permit, proposal, None, at(6)));
+    }
+    let permit = office.on_proposal("ISR:maya", Action::DeclareConflict);
+    done!(store, tx => reviews::declare(&mut tx, &permit, proposal, Some(ConflictGround::Family), at(7)));
+    assert_eq!((find().await.conflicts, find().await.clear), ([maya.clone()].into(), [noa].into()));
+    let permit = office.on_member("USA:dana", Action::LiftConflict, "ISR:maya", &office.proposal);
+    done!(store, tx => reviews::lift(&mut tx, &permit, proposal, &maya));
+    assert!(find().await.conflicts.is_empty() && !find().await.clear.contains(&maya));
+
+    let permit = office.on_member("USA:dana", Action::Assign, "ISR:maya", &office.proposal);
+    done!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, at(8)));
+    assert_eq!(refused!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, at(9))), "assignments_pkey");
+    let assigned = seen!(store, tx => reviews::assignments(&mut tx, proposal));
+    assert_eq!(assigned.iter().map(|row| (&row.reviewer, row.assigned_at)).collect::<Vec<_>>(), [(&maya, at(8))]);
+    assert_eq!(find().await.assigned, [maya.clone()].into());
+    let permit = office.on_proposal("USA:dana", Action::Unassign);
+    done!(store, tx => reviews::unassign(&mut tx, &permit, proposal, &maya));
+    assert!(find().await.assigned.is_empty());
+}
+
+async fn review_counts_until_it_is_reopened(store: Store) {
+    let office = with_proposal(&store).await;
+    let proposal = office.proposal.id;
+    let row = |letter: char, revision: u32| ReviewRow {
+        id: id("rev", letter),
+        proposal,
+        reviewer: is("ISR:maya"),
+        revision,
+        manifest: Sha256::of(b"manifest"),
+        statement: "a.b.c".into(),
+        ciphertext: vec![0, 255, letter as u8],
+        submitted_at: at(9),
+        reopened_at: None,
+    };
+    let (permit, reopening) =
+        (office.on_proposal("ISR:maya", Action::Review), office.on_proposal("USA:dana", Action::ReopenReview));
+    let reviewed = async || !seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().reviewed.is_empty();
+    let (first, second) = (row('B', 1), row('A', 2));
+    done!(store, tx => reviews::submit(&mut tx, &permit, &first));
+    assert!(reviewed().await);
+    let twice = refused!(store, tx => reviews::submit(&mut tx, &permit, &row('C', 1)));
+    assert_eq!(twice, "reviews_proposal_id_reviewer_revision_key");
+    done!(store, tx => reviews::reopen(&mut tx, &reopening, &first, at(10)));
+    assert!(!reviewed().await, "the latest is open again");
+    done!(store, tx => reviews::submit(&mut tx, &permit, &second));
+    assert!(reviewed().await);
+    let reopened = ReviewRow { reopened_at: Some(at(10)), ..first };
+    assert_eq!(seen!(store, tx => reviews::of_proposal(&mut tx, proposal)), [reopened, second.clone()], "by revision");
+    assert_eq!(seen!(store, tx => reviews::find(&mut tx, second.id)), Some(second));
+    assert_eq!(seen!(store, tx => reviews::find(&mut tx, id("rev", 'Z'))), None);
+}
+
+async fn decision_is_signed_and_leaves_the_table(store: Store) {
+    let office = with_proposal(&store).await;
+    let proposal = office.proposal.id;
+    let row = |letter: char, revision: u32| DecisionRow {
+        id: id("dec", letter),
+        proposal,
+        revision,
+        outcome: Outcome::Fund,
+        manifest: Sha256::of(b"manifest"),
+        final_at: None,
+        signatures: [].into(),
+    };
+    let current = async || seen!(store, tx => decisions::current(&mut tx, proposal));
+    let next = async || seen!(store, tx => decisions::next_revision(&mut tx, proposal));
+    let (eitan, frank) =
+        (office.on_proposal("ISR:eitan", Action::Decide), office.on_proposal("USA:frank", Action::Decide));
+    let taking_back = office.on_proposal("ISR:eitan", Action::WithdrawDecision);
+    assert_eq!((current().await, next().await), (None, 1));
+    let first = row('A', 1);
+    done!(store, tx => decisions::propose(&mut tx, &eitan, &first, at(9)));
+    done!(store, tx => decisions::sign(&mut tx, &eitan, &first, "eitan", false, at(9)));
+    let twice = refused!(store, tx => decisions::sign(&mut tx, &eitan, &first, "again", false, at(9)));
+    assert_eq!(twice, "decision_signatures_pkey");
+    done!(store, tx => decisions::unsign(&mut tx, &taking_back, &first, &is("ISR"), at(10)));
+    assert_eq!((current().await, next().await), (None, 2), "no signature is left, so no decision is");
+    let taken = refused!(store, tx => decisions::propose(&mut tx, &eitan, &row('B', 1), at(11)));
+    assert_eq!(taken, "decisions_proposal_id_revision_key");
+
+    let second = row('B', 2);
+    done!(store, tx => decisions::propose(&mut tx, &eitan, &second, at(11)));
+    done!(store, tx => decisions::sign(&mut tx, &eitan, &second, "eitan", false, at(11)));
+    assert!(!seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().is_decided);
+    done!(store, tx => decisions::sign(&mut tx, &frank, &second, "frank", true, at(12)));
+    let found = current().await.unwrap();
+    assert_eq!((found.id, found.outcome, found.final_at), (second.id, Outcome::Fund, Some(at(12))));
+    let signed: Vec<_> = found.signatures.values().map(|row| (row.member.to_string(), row.jws.clone())).collect();
+    assert_eq!(signed, [("ISR:eitan".to_owned(), "eitan".to_owned()), ("USA:frank".to_owned(), "frank".to_owned())]);
+    assert!(seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().is_decided);
+}
+
+async fn letter_reads_back_until_it_is_taken_back(store: Store) {
+    let office = with_proposal(&store).await;
+    let proposal = office.proposal.id;
+    let row = |letter: char| LetterRow {
+        id: id("doc", letter),
+        proposal,
+        sent_by: is("USA:dana"),
+        sent_at: at(9),
+        statement: "a.b.c".into(),
+        ciphertext: vec![0, 255, letter as u8],
+        is_withdrawn: false,
+    };
+    let sending = office.on_proposal("USA:dana", Action::SendLetter);
+    for letter in ['B', 'A'] {
+        done!(store, tx => decisions::send_letter(&mut tx, &sending, &row(letter)));
+    }
+    assert_eq!(refused!(store, tx => decisions::send_letter(&mut tx, &sending, &row('A'))), "letters_pkey");
+    let taking_back = office.on_proposal("USA:dana", Action::WithdrawLetter);
+    done!(store, tx => decisions::withdraw_letter(&mut tx, &taking_back, &row('A'), at(10)));
+    let withdrawn = LetterRow { is_withdrawn: true, ..row('A') };
+    assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal)), [withdrawn, row('B')]);
+}
+
+fn entry(office: &Office, payload: &str) -> EntryRow {
+    EntryRow {
+        seq: 99,
+        at: at(7),
+        kind: EntryKind::RoleGranted,
+        readers: Readers::Members,
+        actor: Some(is("USA:dana")),
+        program: None,
+        call: Some(office.call.id),
+        proposal: None,
+        payload: payload.to_owned(),
+        salt: vec![0, 255, 7],
+    }
+}
+
+async fn entries_count_up_without_gaps_and_page_in_order(store: Store) {
+    let office = with_people(&store).await;
+    for n in 1..=3 {
+        assert_eq!(done!(store, tx => entries::append(&mut tx, &entry(&office, &format!("{n}")))), n);
+    }
+    // What was given up leaves no gap.
+    let mut tx = store.db.write().await.unwrap();
+    assert_eq!(entries::append(&mut tx, &entry(&office, "given up")).await.unwrap(), 4);
+    drop(tx);
+    assert_eq!(done!(store, tx => entries::append(&mut tx, &entry(&office, "4"))), 4);
+    let page = async |after, limit| seen!(store, tx => entries::page(&mut tx, after, limit));
+    assert_eq!(page(0, 2).await, [1, 2].map(|seq| EntryRow { seq, ..entry(&office, &seq.to_string()) }));
+    assert_eq!(page(2, 9).await, [3, 4].map(|seq| EntryRow { seq, ..entry(&office, &seq.to_string()) }));
+    assert_eq!(page(4, 9).await, []);
+    for change in ["UPDATE log_entries SET payload = '' WHERE seq = 1", "DELETE FROM log_entries WHERE seq = 1"] {
+        assert_eq!(refused!(store, tx => tx.execute(change, args![])), "log_entries_append_only");
+    }
+}
+
+async fn answer_is_remembered_once_and_expires(store: Store) {
+    with_people(&store).await;
+    let (avi, bob) = (is::<MemberId>("ISR:avi"), is::<MemberId>("USA:bob"));
+    let answer = |second| Recorded {
+        request_sha256: Sha256::of(b"request"),
+        status: 201,
+        content_type: Some("application/json".into()),
+        body: vec![0, 255],
+        etag: None,
+        location: Some("/v1/calls/c".into()),
+        created_at: at(second),
+    };
+    done!(store, tx => idempotency::record(&mut tx, &avi, "k", &answer(5)));
+    done!(store, tx => idempotency::record(&mut tx, &bob, "k", &answer(9)));
+    let twice = refused!(store, tx => idempotency::record(&mut tx, &avi, "k", &answer(6)));
+    assert_eq!(twice, "idempotency_keys_pkey");
+    assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &avi, "k")), Some(answer(5)));
+    assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &avi, "K")), None);
+    assert_eq!(done!(store, tx => idempotency::expire(&mut tx, at(9))), 1);
+    assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &avi, "k")), None);
+    assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &bob, "k")), Some(answer(9)), "given at that instant");
+}
+
+async fn what_refers_to_nothing_is_refused(store: Store) {
+    let office = with_call(&store).await;
+    // The call is there, the proposal is not.
+    let upload = office.on_proposal("ISR:avi", Action::Upload);
+    let vault = vault_row(&office, 'A', VaultKind::Panel);
+    assert_eq!(refused!(store, tx => vaults::create(&mut tx, &upload, &vault, at(6))), "foreign_key");
+    let row = document('A', "plan", None);
+    assert_eq!(refused!(store, tx => documents::put(&mut tx, &upload, &row)), "foreign_key");
+    let (proposal, sign) = (office.proposal.id, office.on_proposal("ISR:avi", Action::Sign));
+    let of_none = refused!(store, tx => proposals::add_version(&mut tx, &sign, proposal, &version(1), "{}", at(6)));
+    assert_eq!(of_none, "foreign_key");
+    let clear = office.on_proposal("ISR:maya", Action::DeclareClear);
+    assert_eq!(refused!(store, tx => reviews::declare(&mut tx, &clear, proposal, None, at(6))), "foreign_key");
+}
