@@ -3,7 +3,7 @@
 //! The exchange's word about a key is never enough. A partner that is not pinned, a card that differs from the pin, a key card
 //! that no registrar of the partner signed or that goes back on one seen before: each is refused with what to do about it.
 
-use super::{Client, ClientError, Home, Result, lineage::EarlierCard, profile::Pinned};
+use super::{Client, ClientError, Home, Result, lineage::Lineage, profile::Pinned};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -29,8 +29,7 @@ pub(super) struct Cache {
     partners: Mutex<HashMap<PartnerCode, Arc<PartnerCard>>>,
     /// With the instant at which the exchange was asked.
     members: Mutex<HashMap<MemberId, (Arc<VerifiedMember>, Timestamp)>>,
-    /// With the serial of the newest card, which the chain is of.
-    pub(super) lineages: Mutex<HashMap<MemberId, (u64, Arc<Vec<EarlierCard>>)>>,
+    pub(super) lineages: Mutex<HashMap<MemberId, Lineage>>,
 }
 
 /// How long a key card is sealed to without asking for a newer one.

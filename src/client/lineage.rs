@@ -18,6 +18,9 @@ use crate::{
 use jiff::Timestamp;
 use std::sync::Arc;
 
+/// The serial of a member's newest card, and the cards below it that still speak.
+pub(super) type Lineage = (u64, Arc<Vec<EarlierCard>>);
+
 /// An earlier card, and the time in which it was the newest, by the exchange's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EarlierCard {

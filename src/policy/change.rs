@@ -7,7 +7,12 @@ use super::{
     Action, Engine, Standing,
     facts::{MemberFacts, ProposalFacts, Resource},
 };
-use crate::domain::{call::Phase, id::PartnerCode, member::CallRole, proposal::Status};
+use crate::domain::{
+    call::Phase,
+    id::{PartnerCode, ProposalId},
+    member::CallRole,
+    proposal::Status,
+};
 use std::{fmt, sync::Arc};
 
 /// Something that can happen to a proposal, its call or the member's part in them.
@@ -118,6 +123,26 @@ impl fmt::Display for Change {
 const MOST: usize = 3;
 
 impl Engine {
+    /// The proposal on which `principal` need only declare to be free of conflict for a denied action to be permitted.
+    ///
+    /// Found by deciding again as if they had declared, so it is true of whatever policies are loaded: none when something
+    /// else stands in the way as well, when they may not declare, or when they may not even know of the proposal.
+    #[must_use]
+    pub fn awaits_declaration(
+        &self,
+        principal: &MemberFacts,
+        action: Action,
+        resource: Resource<'_>,
+    ) -> Option<ProposalId> {
+        let proposal = resource.proposal()?;
+        let standing = |action, resource| self.explain(principal, action, resource).standing;
+        let declared = Change::DeclareClear.applied(principal, proposal)?;
+        let awaits = standing(action, resource) == Standing::Denied
+            && standing(action, resource.of(&declared)) == Standing::Permitted
+            && standing(Action::DeclareClear, Resource::Proposal(proposal)) == Standing::Permitted;
+        awaits.then_some(proposal.id)
+    }
+
     /// The smallest sets of changes, each of which alone would let the member do the action on the proposal; empty when it is
     /// permitted already, or when no such set of three changes or fewer would.
     pub fn what_would_permit(

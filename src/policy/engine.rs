@@ -10,10 +10,7 @@ use super::{
     rules::{Asked, PartnerRules, Ruleset, without_policies},
     source::{self, Sourced},
 };
-use crate::domain::{
-    id::{PartnerCode, ProposalId},
-    policy::PolicyOwner,
-};
+use crate::domain::{id::PartnerCode, policy::PolicyOwner};
 use cedar_policy::Authorizer;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -92,28 +89,6 @@ impl Engine {
             Standing::Denied => Outcome::Denied(decision.reasons()),
             Standing::Hidden => Outcome::Hidden(decision.reasons()),
         }
-    }
-
-    /// The proposal on which `principal` need only declare to be free of conflict for a denied action to be permitted.
-    ///
-    /// Found by deciding again as if they had declared, so it is true of whatever policies are loaded: none when something
-    /// else stands in the way as well, when they may not declare, or when they may not even know of the proposal.
-    #[must_use]
-    pub fn awaits_declaration(
-        &self,
-        principal: &MemberFacts,
-        action: Action,
-        resource: Resource<'_>,
-    ) -> Option<ProposalId> {
-        let proposal = resource.proposal()?;
-        let standing = |action, resource| self.explain(principal, action, resource).standing;
-        let mut declared = proposal.clone();
-        let is_undeclared = declared.declared_clear.insert(principal.id.clone());
-        let awaits = is_undeclared
-            && standing(action, resource) == Standing::Denied
-            && standing(action, resource.of(&declared)) == Standing::Permitted
-            && standing(Action::DeclareClear, Resource::Proposal(proposal)) == Standing::Permitted;
-        awaits.then_some(proposal.id)
     }
 
     /// Whether `principal` may know that `resource` exists: the filter of every list and count.

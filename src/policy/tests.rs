@@ -188,7 +188,7 @@ fn a_proposal_without_parties_or_a_question_without_its_facts_is_not_permitted()
 
 #[test]
 fn who_lacks_nothing_but_a_declaration_is_told_so() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let world = World::new();
     let undeclared = world.clone().with("proposal", &json!({"declared_clear": []}));
     let awaits = |world: &World, who: &str, action: Action| {
@@ -219,13 +219,13 @@ fn who_lacks_nothing_but_a_declaration_is_told_so() {
 #[test]
 fn declaration_that_the_guardrails_do_not_ask_for_is_not_asked_for() {
     // The same question under other policies gets another answer: nothing about declarations is written into the program.
-    let text = fs::read_to_string(shipped().join("guardrails.cedar")).unwrap();
+    let text = source::GUARDRAILS;
     let free = text.replace(
         "resource.call.officers.contains(principal) && resource.declared_clear.contains(principal)",
         "resource.call.officers.contains(principal)",
     );
     assert_ne!(text, free);
-    let engine = engine_with(&[("guardrails.cedar", Some(&free))]);
+    let engine = engine_with(&[("guardrails", Some(&free))]);
     let world = World::new().with("proposal", &json!({"declared_clear": []}));
     let (officer, proposal) = (world.member("USA:officer"), world.proposal());
     for action in [Action::Unassign, Action::ReopenReview, Action::SendLetter] {
@@ -236,7 +236,7 @@ fn declaration_that_the_guardrails_do_not_ask_for_is_not_asked_for() {
 
 #[test]
 fn wherever_an_officer_may_give_more_time_they_may_declare() {
-    let engine = Engine::load(&shipped()).unwrap();
+    let engine = Sources::shipped().engine();
     let mut possible = 0;
     for (opened, phase) in [(false, "open"), (false, "grace"), (true, "review")] {
         for status in ["preparing", "committed", "submitted", "withdrawn", "lapsed"] {

@@ -294,7 +294,7 @@ pub(super) async fn remove_lost_keys(
         // The key to the call's own vault goes with the officer's role.
         let Some(proposal) = vault.proposal else { continue };
         let proposal = act.proposal(proposal).await?;
-        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, act.exchange, &vault, &proposal))?;
+        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, &act.policies, &vault, &proposal))?;
         if !may_read {
             remove_keys(act, permit, Subject::proposal(&proposal), vault.id, holder).await?;
         }

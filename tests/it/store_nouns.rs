@@ -13,7 +13,7 @@ use entente::{
         vault::VaultKind,
     },
     policy::{
-        Action, Engine, Permit, Resource,
+        Action, Engine, Guardrails, PartnerRules, Permit, Resource,
         facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
     },
     storage::{
@@ -87,8 +87,13 @@ struct Office {
 
 impl Office {
     fn new() -> Self {
-        let engine = Engine::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap();
         let two = [is::<PartnerCode>("ISR"), is("USA")];
+        let rules = two.each_ref().map(|code| {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/partners/{code}.cedar"));
+            let text = std::fs::read_to_string(file).unwrap();
+            Arc::new(PartnerRules::parse(code.as_str(), code, &text).unwrap())
+        });
+        let engine = Engine::new(Arc::new(Guardrails::built_in()), rules);
         let program = ProgramFacts { id: id("prog", 'A'), lead: is("USA"), partners: two.clone().into() };
         let call = CallFacts {
             id: id("call", 'A'),
