@@ -14,8 +14,9 @@ use crate::{
     domain::{
         call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
-        proposal::Parties,
+        proposal::{Parties, Relation, Sort, Status},
     },
+    wire::proposal::Filter,
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -93,14 +94,18 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
     #[command(after_help = "Examples:
   entente proposal list
   entente proposal list --call $CALL --all
-  entente proposal list --assigned                 what you have to review")]
+  entente proposal list --assigned                 what you have to review
+  entente proposal list --status submitted --topic robotics --party ISR --sort -created
+  entente proposal list --call $CALL --count       how many there are")]
     List {
-        /// Of this call only
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// `created`, the oldest first, or `-created`
+        #[arg(long, default_value = "created", allow_hyphen_values = true)]
+        sort: Sort,
+        /// Only say how many there are
         #[arg(long)]
-        call: Option<CallId>,
-        /// Those assigned to you only
-        #[arg(long)]
-        assigned: bool,
+        count: bool,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -168,6 +173,40 @@ pub struct Create {
     topic: Option<Slug>,
 }
 
+/// Which proposals.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Of this call only
+    #[arg(long)]
+    call: Option<CallId>,
+    /// Of calls in this phase only, such as `review`
+    #[arg(long)]
+    phase: Option<Phase>,
+    /// On this topic only
+    #[arg(long)]
+    topic: Option<Slug>,
+    /// With a party of this partner only
+    #[arg(long, value_name = "PARTNER")]
+    party: Option<PartnerCode>,
+    /// In this status only, such as `submitted`
+    #[arg(long)]
+    status: Option<Status>,
+    /// Those assigned to you only
+    #[arg(long, conflicts_with = "mine")]
+    assigned: bool,
+    /// Those you are a party member of only
+    #[arg(long)]
+    mine: bool,
+}
+
+impl From<FilterArgs> for Filter {
+    fn from(args: FilterArgs) -> Self {
+        let FilterArgs { call, phase, topic, party, status, assigned, mine } = args;
+        let party_member = mine.then_some(Relation::Party);
+        Self { call, phase, topic, party, status, mine: assigned.then_some(Relation::Assigned).or(party_member) }
+    }
+}
+
 /// Add and remove colleagues of your own party
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
@@ -228,9 +267,13 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let proposal = client.api().proposal(proposal).await?;
             show::one(context, &client, &proposal).await
         }
-        Command::List { call, assigned, list } => {
-            let mut page = list.collect(async |paging| client.api().proposals(call, &paging).await).await?;
-            page.items.retain(|proposal| !assigned || proposal.mine.is_assigned);
+        Command::List { filter, count: true, .. } => {
+            let count = client.api().count_proposals(&filter.into()).await?;
+            context.out.answer(&count, |screen| screen.line(&count.proposals.to_string()))
+        }
+        Command::List { filter, sort, list, .. } => {
+            let filter = filter.into();
+            let page = list.collect(async |paging| client.api().proposals(&filter, sort, &paging).await).await?;
             show::list(context, &page)?;
             list.note_more(&context.out, &page);
             Ok(())

@@ -11,6 +11,7 @@ use crate::{
         entry::EntryKind,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
         policy::PolicyOwner,
+        proposal::Sort,
     },
     wire::{
         call::{
@@ -23,8 +24,8 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, ProposePolicy},
         proposal::{
-            AddKeys, AddMember, CreateProposal, Document, MissingKey, NewVault, Proposal, SignManifest, SignedManifest,
-            Vault,
+            AddKeys, AddMember, Count, CreateProposal, Document, Filter, MissingKey, NewVault, Proposal, SignManifest,
+            SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, DeclareConflict, Review, SubmitReview},
         sight::{Explanation, Reader},
@@ -229,8 +230,16 @@ impl Api {
 
     // proposals
 
-    pub async fn proposals(&self, call: Option<CallId>, paging: &Paging) -> Result<Page<Proposal>> {
-        self.page("/v1/proposals", &[("call", call.map(|id| id.to_string()))], paging).await
+    pub async fn proposals(&self, filter: &Filter, sort: Sort, paging: &Paging) -> Result<Page<Proposal>> {
+        let mut query = filter.query().to_vec();
+        query.push(("sort", Some(sort.to_string())));
+        self.page("/v1/proposals", &query, paging).await
+    }
+
+    /// How many proposals there are that the member may see.
+    pub async fn count_proposals(&self, filter: &Filter) -> Result<Count> {
+        let query: Vec<_> = filter.query().into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.transport.get("/v1/proposals/count", &query).await.map(|tagged| tagged.body)
     }
 
     /// Every proposal that the caller may know of, page after page.

@@ -28,6 +28,26 @@ worded! {
     }
 }
 
+worded! {
+    /// What a member has to do with a proposal.
+    pub enum Relation: "a relation, one of" {
+        /// A member of a party.
+        Party = "party",
+        /// To review it.
+        Assigned = "assigned",
+    }
+}
+
+worded! {
+    /// The order of a list of proposals; of those begun in one millisecond, by identifier.
+    pub enum Sort: "an order, one of" {
+        /// The oldest first.
+        Created = "created",
+        /// The newest first.
+        Newest = "-created",
+    }
+}
+
 /// The members of each party; the parties are its keys.
 pub type Parties = BTreeMap<PartnerCode, BTreeSet<MemberId>>;
 

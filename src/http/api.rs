@@ -89,6 +89,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(calls::vault))
         .routes(routes!(calls::assign))
         .routes(routes!(proposals::list, proposals::create))
+        .routes(routes!(proposals::count))
         .routes(routes!(proposals::show))
         .routes(routes!(proposals::withdraw))
         .routes(routes!(sight::explain))

@@ -5,9 +5,17 @@
 
 use super::{api::Api, problem::Fault};
 use crate::{
-    domain::id::{CallId, MemberId, PartnerCode, ProgramId},
+    domain::{
+        call::Phase,
+        id::{CallId, MemberId, PartnerCode, ProgramId, Slug},
+        proposal::{Relation, Sort, Status},
+    },
     service::{Result, ServiceError},
-    wire::page::{DEFAULT_PAGE, MAX_PAGE, last_key},
+    storage::visible::Cut,
+    wire::{
+        page::{DEFAULT_PAGE, MAX_PAGE, last_key},
+        proposal::Filter,
+    },
 };
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams},
@@ -111,10 +119,67 @@ lists! {
         program: ProgramId,
     }
 
-    /// Proposals, to one call or to all.
+    /// Proposals, narrowed by whatever is given.
     struct Proposals {
         /// Proposals to this call alone.
         call: CallId,
+        /// To calls in this phase alone.
+        phase: Phase,
+        /// On this topic alone.
+        topic: Slug,
+        /// With a party of this partner alone.
+        party: PartnerCode,
+        /// In this status alone.
+        status: Status,
+        /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+        mine: Relation,
+        /// `created`, the oldest first, or `-created`; `created` when left out.
+        sort: Sort,
+    }
+}
+
+impl Proposals {
+    /// Which proposals are meant.
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            call: self.call,
+            phase: self.phase,
+            topic: self.topic.clone(),
+            party: self.party.clone(),
+            status: self.status,
+            mine: self.mine,
+        }
+    }
+
+    /// Which part of the list is.
+    pub(super) fn cut(&self) -> Result<Cut> {
+        Ok(Cut { sort: self.sort.unwrap_or(Sort::Created), after: self.after()?, limit: self.limit()? })
+    }
+}
+
+/// What to count: the filters of [`Proposals`].
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Counted {
+    /// Proposals to this call alone.
+    call: Option<CallId>,
+    /// To calls in this phase alone.
+    phase: Option<Phase>,
+    /// On this topic alone.
+    topic: Option<Slug>,
+    /// With a party of this partner alone.
+    party: Option<PartnerCode>,
+    /// In this status alone.
+    status: Option<Status>,
+    /// Those you are a member of a `party` of, or that are `assigned` to you, alone.
+    mine: Option<Relation>,
+}
+
+impl From<Counted> for Filter {
+    fn from(asked: Counted) -> Self {
+        let Counted { call, phase, topic, party, status, mine } = asked;
+        Self { call, phase, topic, party, status, mine }
     }
 }
 

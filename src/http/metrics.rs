@@ -4,6 +4,7 @@
 //! address is never a label.
 
 use super::trust::Registry;
+use crate::service::lists::DIFFERENCES;
 use jiff::Timestamp;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -72,6 +73,10 @@ fn describe() {
     describe_gauge!(
         POLICY_FAULTS,
         "Versions of policies that should be in force and do not count; anything above 0 is an alarm"
+    );
+    describe_counter!(
+        DIFFERENCES,
+        "Proposals that a list held and the policies hid; each was withheld, and anything above 0 wants attention"
     );
     describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");

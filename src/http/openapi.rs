@@ -8,6 +8,7 @@ use crate::{
     domain::{
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
         policy::PolicyOwner,
+        proposal::{Relation, Sort},
     },
     wire::{
         AGE_MEDIA_TYPE, PROBLEM_JSON,
@@ -103,8 +104,10 @@ fn add_components(components: &mut Components) {
         named::<Problem>(),
         named::<ProgramId>(),
         named::<ProposalId>(),
+        named::<Relation>(),
         named::<ReviewId>(),
         named::<Slug>(),
+        named::<Sort>(),
         named::<VaultId>(),
     ];
     components.schemas.extend(schemas);

@@ -158,7 +158,9 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::Store(StoreError::Unavailable(_)) => Kind::Unavailable,
         ServiceError::Store(StoreError::Full(_)) => Kind::StorageFull,
         // What broke inside is the log's to know.
-        ServiceError::Store(_) => return Problem::new(Kind::Internal, "the log knows it by the `X-Request-Id`"),
+        ServiceError::Policies(_) | ServiceError::Store(_) => {
+            return Problem::new(Kind::Internal, "the log knows it by the `X-Request-Id`");
+        }
     };
     Problem::new(kind, error.to_string())
 }

@@ -3,7 +3,7 @@
 use super::{
     api::Api,
     asked::{Bare, Change},
-    list::{Ask, At, Proposals},
+    list::{Ask, At, Counted, Proposals},
     principal::Caller,
 };
 use crate::{
@@ -11,7 +11,8 @@ use crate::{
     wire::{
         page::Page,
         proposal::{
-            AddKeys, AddMember, CreateProposal, MissingKey, NewVault, Proposal, SignManifest, SignedManifest, Vault,
+            AddKeys, AddMember, Count, CreateProposal, MissingKey, NewVault, Proposal, SignManifest, SignedManifest,
+            Vault,
         },
     },
 };
@@ -21,7 +22,14 @@ use axum::extract::State;
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
     responses((status = 200, body = Page<Proposal>)))]
 pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Proposals>) -> Result<Answer> {
-    Ok(Answer::json(200, &proposals::list(&api, &caller, query.call, query.after()?, query.limit()?).await?))
+    Ok(Answer::json(200, &proposals::list(&api, &caller, &query.filter(), query.cut()?).await?))
+}
+
+/// How many proposals there are that you may know of.
+#[utoipa::path(get, path = "/v1/proposals/count", tag = "proposals", params(Counted),
+    responses((status = 200, body = Count)))]
+pub(super) async fn count(State(api): State<Api>, caller: Caller, Ask(query): Ask<Counted>) -> Result<Answer> {
+    Ok(Answer::json(200, &proposals::count(&api, &caller, &query.into()).await?))
 }
 
 /// Begins a joint proposal with its vaults.

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     domain::ambient::{Clock, Rng},
-    service::{Exchange, operator, rules::Rules},
-    storage::{Blobs, Db, StoreError, migrate},
+    service::{Exchange, operator, rules::Rules, state::KnownCalls},
+    storage::{Blobs, Db, StoreError, migrate, visible},
 };
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -93,6 +93,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
     let database = async {
         let db = Db::open(config.database.url.reveal()).await?;
         migrate::run(&db, clock.now()).await?;
+        visible::fold_organisations(&db).await?;
         Ok(db)
     };
     let (db, blobs) = tokio::join!(database, Blobs::open(&config.blobs.folder, Arc::clone(&rng)));
@@ -102,6 +103,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         rules: Rules::default(),
         clock,
         rng,
+        calls: KnownCalls::default(),
         host: config.host.clone(),
         document_limit: config.limits.document_bytes,
     }))

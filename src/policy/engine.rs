@@ -7,6 +7,7 @@ use super::{
     Action, Decision, Extra, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
     entities::{Names, World},
     facts::{MemberFacts, Resource},
+    residual::Made,
     rules::{Asked, PartnerRules, Ruleset, without_policies},
     source::{self, Sourced},
 };
@@ -50,6 +51,7 @@ pub struct Engine {
     names: Names,
     guardrails: Arc<Guardrails>,
     partners: BTreeMap<PartnerCode, Arc<PartnerRules>>,
+    made: Made,
 }
 
 impl Engine {
@@ -61,6 +63,7 @@ impl Engine {
             names: Names::new(),
             guardrails,
             partners: partners.into_iter().map(|rules| (rules.code().clone(), rules)).collect(),
+            made: Made::default(),
         }
     }
 
@@ -169,9 +172,26 @@ impl Engine {
         std::iter::once((Side::Guardrails, Some(&self.guardrails.0))).chain(releases).chain(reader)
     }
 
-    #[cfg(test)]
     pub(super) fn guardrails(&self) -> &Ruleset {
         &self.guardrails.0
+    }
+
+    /// Every partner's release side, for a proposal whose owners are not known yet.
+    pub(super) fn releases(&self) -> impl Iterator<Item = (&PartnerCode, &Ruleset)> {
+        self.partners.iter().map(|(code, rules)| (code, rules.release()))
+    }
+
+    /// The reader side that is asked about the member.
+    pub(super) fn reader(&self, principal: &MemberFacts) -> Option<&Ruleset> {
+        self.partners.get(principal.id.partner()).and_then(|partner| partner.reader_of(principal))
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(super) fn made(&self) -> &Made {
+        &self.made
     }
 }
 

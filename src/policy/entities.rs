@@ -5,7 +5,7 @@
 
 use super::{
     Action, Extra, ResourceKind,
-    facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
+    facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource, folded},
 };
 use crate::domain::{
     call::Phase,
@@ -125,6 +125,16 @@ impl Names {
         };
         let (principal, resource) = (world.principal.clone(), world.resource.clone());
         Ok(Request::new(principal, self.actions[action.index()].clone(), resource, context, schema)?)
+    }
+
+    /// Who asks and for what, when the resource is still open.
+    pub(super) fn asking(
+        &self,
+        principal: &MemberFacts,
+        action: Action,
+    ) -> Result<(EntityUid, EntityUid, Entity), Failure> {
+        let who = uid(&self.member, &principal.id.to_string());
+        Ok((who, self.actions[action.index()].clone(), self.member(principal)?))
     }
 
     fn member(&self, member: &MemberFacts) -> Result<Entity, Failure> {
@@ -291,8 +301,4 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 
 fn word(text: &str) -> Value {
     Value::new_string(text.to_owned())
-}
-
-fn folded(organisation: &str) -> String {
-    organisation.trim().to_lowercase()
 }

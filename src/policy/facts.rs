@@ -23,6 +23,12 @@ pub struct MemberFacts {
     pub host: bool,
 }
 
+/// An organisation as policies compare it.
+#[must_use]
+pub fn folded(organisation: &str) -> String {
+    organisation.trim().to_lowercase()
+}
+
 /// A program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramFacts {

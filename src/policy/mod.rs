@@ -20,6 +20,8 @@ mod entities;
 pub mod facts;
 mod lint;
 mod outcome;
+pub mod predicate;
+mod residual;
 mod rules;
 mod source;
 
@@ -33,5 +35,7 @@ pub use change::Change;
 pub use engine::{Engine, Guardrails};
 pub use facts::Resource;
 pub use outcome::{Decision, Outcome, Permit, PolicyName, Reason, Reasons, ResourceId, Side, Standing, Step, Verdict};
+pub use predicate::Predicate;
+pub use residual::Untranslatable;
 pub use rules::PartnerRules;
 pub use source::{GUARDRAILS, PolicyError, SCHEMA};

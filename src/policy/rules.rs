@@ -94,7 +94,7 @@ impl Ruleset {
         Verdict { side, permitted, reasons }
     }
 
-    #[cfg(test)]
+    /// The policies that apply to an action.
     pub(super) fn slice(&self, action: Action) -> &PolicySet {
         &self.by_action[action.index()]
     }
@@ -136,6 +136,11 @@ impl PartnerRules {
     pub(super) fn new(code: PartnerCode, policies: &[Sourced]) -> Self {
         let on = |side| Ruleset::new(policies.iter().filter(move |sourced| sourced.side == Some(side)));
         Self { code, release: on(PartnerSide::Release), reader: on(PartnerSide::Reader) }
+    }
+
+    /// Who may have the partner's proposals, for whoever then asks whether the partner owns the one in question.
+    pub(super) fn release(&self) -> &Ruleset {
+        &self.release
     }
 
     /// Who may have the proposal, if the partner owns it.

@@ -25,6 +25,11 @@ pub const GUARDRAILS: &str = include_str!("../../policies/guardrails.cedar");
 static PARSED: LazyLock<Schema> =
     LazyLock::new(|| parse_schema(SCHEMA).expect("a test reads the schema that is built in"));
 
+/// The schema, read.
+pub(super) fn schema() -> &'static Schema {
+    &PARSED
+}
+
 /// Why policies cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct PolicyError {

@@ -1,7 +1,7 @@
 //! Calls: draft, publish, amend, extend and cancel.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, lists,
     state::{self, CallState},
     unit::{Act, Subject, View},
     vaults,
@@ -12,16 +12,23 @@ use crate::{
         call::{self as rules, AmendmentEffect, Extension, ExtensionScope, Phase},
         entry::EntryKind,
         id::{CallId, MemberId, ProgramId},
+        proposal::Status,
     },
-    policy::{Action, Resource},
+    policy::{
+        Action, Predicate, Resource,
+        predicate::{Atom, Row},
+    },
     sealing::statement::{CallPublication, VaultKind},
     storage::{
         calls::{self, NewText},
+        proposals::{self, StandingUnder},
         vaults as vault_store,
+        visible::{self, Question},
     },
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, Progress, PublishCall, Reason},
         page::{self, Page},
+        proposal::Filter,
     },
 };
 use serde_json::json;
@@ -213,7 +220,7 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     if call.phase == Phase::Cancelled {
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
     }
-    let standing = standing(&mut act, id, &asked.principal.member).await?;
+    let standing = proposals::standing_under(&mut act.tx, id, &act.me.id, &act.me.id).await?;
     refuse_recused(&act, &standing)?;
     if standing.is_decided {
         return Err(Refusal::DecisionFinal.into());
@@ -268,18 +275,18 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
     view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
     let mut progress =
         Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
-    let (mut after, mut known) = (None, BTreeMap::new());
-    loop {
-        let page = state::proposals_page(&mut view.tx, Some(id), after, page::MAX_PAGE, &mut known, view.now).await?;
-        let Some(last) = page.last() else { return Ok(progress) };
-        after = Some(last.row.id);
-        for proposal in page.iter().filter(|proposal| view.sees(Resource::Proposal(&proposal.facts))) {
-            *progress.proposals.entry(proposal.status.to_string()).or_default() += 1;
-            progress.assignments += u32::try_from(proposal.row.assigned.len()).unwrap_or(u32::MAX);
-            progress.reviews += u32::try_from(proposal.row.reviewed.len()).unwrap_or(u32::MAX);
-            progress.decided += u32::from(proposal.row.is_decided);
+    let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    for status in Status::ALL {
+        let filter = Filter { call: Some(id), status: Some(*status), ..Filter::default() };
+        let totals = view.proposal_totals(&filter).await?;
+        if totals.proposals > 0 {
+            progress.proposals.insert(status.to_string(), small(totals.proposals));
         }
+        progress.assignments += small(totals.assignments);
+        progress.reviews += small(totals.reviews);
+        progress.decided += small(totals.decided);
     }
+    Ok(progress)
 }
 
 /// The call as it travels.
@@ -343,35 +350,9 @@ async fn verified_publication(
     Ok((publication, text))
 }
 
-/// What stands under a call, whether the caller may know of it or not: for rules that would be hollow if they looked at the
-/// visible part only. Nothing of it may be told apart in an answer.
-#[derive(Debug, Default)]
-pub(super) struct Standing {
-    /// The member in question is party to some proposal.
-    pub(super) is_party: bool,
-    /// The caller has a declared conflict with some proposal.
-    is_recused: bool,
-    /// Every funder has signed some decision.
-    is_decided: bool,
-}
-
-pub(super) async fn standing(act: &mut Act<'_>, id: CallId, member: &MemberId) -> Result<Standing> {
-    let (mut after, mut known, mut standing) = (None, BTreeMap::new(), Standing::default());
-    loop {
-        let page = state::proposals_page(&mut act.tx, Some(id), after, page::MAX_PAGE, &mut known, act.now).await?;
-        let Some(last) = page.last() else { return Ok(standing) };
-        after = Some(last.row.id);
-        for proposal in &page {
-            standing.is_party |= proposal.facts.party_members.contains(member);
-            standing.is_recused |= proposal.facts.conflicts.contains(&act.me.id);
-            standing.is_decided |= proposal.row.is_decided;
-        }
-    }
-}
-
 /// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
 /// they are recused from.
-pub(super) fn refuse_recused(act: &Act<'_>, standing: &Standing) -> Result<()> {
+pub(super) fn refuse_recused(act: &Act<'_>, standing: &StandingUnder) -> Result<()> {
     if !standing.is_recused {
         return Ok(());
     }
@@ -383,16 +364,11 @@ async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffe
     if effect == AmendmentEffect::Keeps {
         return Ok(0);
     }
-    let (mut after, mut known, mut voided) = (None, BTreeMap::new(), 0);
-    loop {
-        let page =
-            state::proposals_page(&mut act.tx, Some(call.row.id), after, page::MAX_PAGE, &mut known, act.now).await?;
-        let Some(last) = page.last() else { return Ok(voided) };
-        after = Some(last.row.id);
-        for proposal in page.iter().filter(|p| p.standing().is_some()) {
-            voided += u32::from(act.policies.visible(&act.me, Resource::Proposal(&proposal.facts)));
-        }
-    }
+    let filter = Filter { call: Some(call.row.id), ..Filter::default() };
+    let standing = Predicate::from(Atom::Row(Row::CompleteSince(call.row.baseline.max(1))));
+    let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, standing, act.now).await?;
+    let totals = visible::totals(&mut act.tx, &Question::new(&act.me.id, asked.classes)).await?;
+    Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }
 
 async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {

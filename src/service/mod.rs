@@ -9,6 +9,7 @@ pub mod decisions;
 pub mod directory;
 pub mod documents;
 pub mod entries;
+pub mod lists;
 pub mod manifests;
 pub mod operator;
 pub mod policies;
@@ -45,6 +46,8 @@ pub struct Exchange {
     pub rules: rules::Rules,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
+    /// Calls as they were last read.
+    pub calls: state::KnownCalls,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
     /// Largest ciphertext that any slot takes here, in bytes.
@@ -121,6 +124,9 @@ pub enum ServiceError {
     Lines(Vec<LineFault>),
     #[error("the cursor is not one of ours")]
     BadCursor,
+    /// The policies cannot be asked as a whole, though each could be when it was loaded.
+    #[error("{0}")]
+    Policies(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
-    state::{self, ProposalState},
+    state::ProposalState,
     unit::{Act, Subject, View},
     vaults,
 };
@@ -11,19 +11,19 @@ use crate::{
         Refusal,
         call::Phase,
         entry::EntryKind,
-        id::{CallId, MemberId, ProposalId},
+        id::{MemberId, ProposalId},
         proposal::{Parties, Status},
     },
     policy::{Action, Resource},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
-    storage::{Tx, documents, proposals, vaults as vault_store},
+    storage::{Tx, documents, proposals, vaults as vault_store, visible::Cut},
     wire::{
         page::{self, Page},
-        proposal::{AddMember, CreateProposal, Mine, Pending, Place, Proposal},
+        proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal},
     },
 };
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -> Result<Answer> {
@@ -222,32 +222,20 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
 }
 
 /// A page of the proposals that the caller may know of.
-pub async fn list(
-    exchange: &Exchange,
-    principal: &Principal,
-    call: Option<CallId>,
-    mut after: Option<ProposalId>,
-    limit: u32,
-) -> Result<Page<Proposal>> {
+pub async fn list(exchange: &Exchange, principal: &Principal, filter: &Filter, cut: Cut) -> Result<Page<Proposal>> {
     let mut view = View::open(exchange, principal).await?;
-    let (mut items, mut known): (Vec<Proposal>, _) = (Vec::new(), BTreeMap::new());
-    loop {
-        let page = state::proposals_page(&mut view.tx, call, after, page::MAX_PAGE, &mut known, view.now).await?;
-        let is_last = page.len() < page::MAX_PAGE as usize;
-        for proposal in page {
-            after = Some(proposal.row.id);
-            if !view.sees(Resource::Proposal(&proposal.facts)) {
-                continue;
-            }
-            if items.len() == limit as usize {
-                return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
-            }
-            items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);
-        }
-        if is_last {
-            return Ok(Page { items, next: None });
-        }
+    let (found, next) = view.proposals(filter, cut).await?;
+    let mut items = Vec::with_capacity(found.len());
+    for proposal in found {
+        items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);
     }
+    Ok(Page { items, next: next.map(|key| page::cursor(&key.to_string())) })
+}
+
+/// How many proposals there are that the caller may know of.
+pub async fn count(exchange: &Exchange, principal: &Principal, filter: &Filter) -> Result<Count> {
+    let mut view = View::open(exchange, principal).await?;
+    Ok(Count { proposals: view.count_proposals(filter).await? })
 }
 
 /// One proposal.

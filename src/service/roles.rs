@@ -4,7 +4,7 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result,
-    calls::{refuse_recused, standing},
+    calls::refuse_recused,
     state::{self, CallState},
     unit::{Act, Subject, View},
     vaults,
@@ -17,7 +17,7 @@ use crate::{
         member::CallRole,
     },
     policy::{Action, Permit, Resource},
-    storage::calls,
+    storage::{calls, proposals},
     wire::{
         call::{GrantRoles, RoleHolder},
         page::Page,
@@ -44,7 +44,7 @@ pub async fn set(
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
     let Some(permit) = permits.last() else { return act.finish(answer).await };
-    let standing = standing(&mut act, id, member).await?;
+    let standing = proposals::standing_under(&mut act.tx, id, member, &act.me.id).await?;
     refuse_recused(&act, &standing)?;
     if gains && standing.is_party {
         // The reason stays unsaid: it would tell of a proposal that the officer may not know of.

@@ -22,8 +22,8 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A program and its facts.
@@ -136,36 +136,51 @@ pub fn call_state(
     CallState { row, program, wire_text, text, phase, facts }
 }
 
+/// Calls as they were read, each at one revision. All that is known of a call changes with its revision or with the time; a
+/// program never changes.
+#[derive(Debug, Default)]
+pub struct KnownCalls(Mutex<HashMap<CallId, (u64, Arc<CallState>)>>);
+
+/// How many calls are remembered before all are forgotten.
+const REMEMBERED: usize = 2048;
+
+/// These calls, at these revisions, read from the same snapshot.
+pub async fn calls(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    wanted: &[(CallId, u64)],
+    now: Timestamp,
+) -> Result<BTreeMap<CallId, Arc<CallState>>> {
+    let known: Vec<Option<Arc<CallState>>> = {
+        let all = exchange.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |(id, revision)| all.get(id).filter(|(known, _)| known == revision).map(|(_, call)| call.clone());
+        wanted.iter().map(|(id, revision)| at((id, revision))).collect()
+    };
+    let mut found = BTreeMap::new();
+    for ((id, revision), known) in wanted.iter().zip(known) {
+        let call = match known {
+            Some(known) if known.text.schedule.phase(&known.row.acts(), now) == known.phase => known,
+            Some(known) => {
+                let CallState { row, program, wire_text, text, .. } = (*known).clone();
+                Arc::new(call_state(row, program, wire_text, text, now))
+            }
+            None => Arc::new(call(tx, *id, now).await?.ok_or(ServiceError::Hidden)?),
+        };
+        let mut all = exchange.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED && !all.contains_key(id) {
+            all.clear();
+        }
+        all.insert(*id, (*revision, call.clone()));
+        found.insert(*id, call);
+    }
+    Ok(found)
+}
+
 /// A proposal.
 pub async fn proposal(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<Option<ProposalState>> {
     let Some(row) = proposals::find(tx, id).await? else { return Ok(None) };
     let call = call(tx, row.call, now).await?.ok_or(ServiceError::Hidden)?;
     Ok(Some(proposal_state(row, Arc::new(call), now)))
-}
-
-/// A page of proposals, each call loaded once.
-pub async fn proposals_page(
-    tx: &mut Tx,
-    of: Option<CallId>,
-    after: Option<ProposalId>,
-    limit: u32,
-    known: &mut BTreeMap<CallId, Arc<CallState>>,
-    now: Timestamp,
-) -> Result<Vec<ProposalState>> {
-    let rows = proposals::page(tx, of, after, limit).await?;
-    let mut states = Vec::with_capacity(rows.len());
-    for row in rows {
-        let call = match known.get(&row.call) {
-            Some(call) => call.clone(),
-            None => {
-                let loaded = Arc::new(call(tx, row.call, now).await?.ok_or(ServiceError::Hidden)?);
-                known.insert(row.call, loaded.clone());
-                loaded
-            }
-        };
-        states.push(proposal_state(row, call, now));
-    }
-    Ok(states)
 }
 
 /// A proposal's limits, status and facts.

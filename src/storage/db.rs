@@ -49,10 +49,36 @@ pub struct Dialect {
     lock: Option<&'static str>,
     /// Run before the texts of a migration, which may take longer than a request may.
     pub(super) before_migration: &'static str,
+    /// The function that tells where a text stands in another, 0 for nowhere.
+    pub(super) position: &'static str,
+    /// The aggregate that puts texts together.
+    pub(super) joined: &'static str,
+    pub(super) like: Like,
 }
 
-static SQLITE: Dialect =
-    Dialect { begin_read: "BEGIN DEFERRED", begin_write: "BEGIN IMMEDIATE", lock: None, before_migration: "SELECT 1" };
+/// How a pattern is matched with regard to letter case.
+#[derive(Debug)]
+pub(super) struct Like {
+    pub(super) operator: &'static str,
+    /// What follows the pattern.
+    pub(super) suffix: &'static str,
+    /// What stands for any number of any characters.
+    pub(super) anything: char,
+    /// Characters with a meaning, and what goes before and after one that has none.
+    pub(super) special: &'static [char],
+    pub(super) escape: (&'static str, &'static str),
+}
+
+static SQLITE: Dialect = Dialect {
+    begin_read: "BEGIN DEFERRED",
+    begin_write: "BEGIN IMMEDIATE",
+    lock: None,
+    before_migration: "SELECT 1",
+    position: "instr",
+    joined: "group_concat",
+    // LIKE of SQLite disregards letter case.
+    like: Like { operator: "GLOB", suffix: "", anything: '*', special: &['*', '?', '['], escape: ("[", "]") },
+};
 
 static POSTGRES: Dialect = Dialect {
     begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -61,6 +87,15 @@ static POSTGRES: Dialect = Dialect {
     // "entente" in ASCII.
     lock: Some("SELECT pg_advisory_xact_lock(28550418844775525)"),
     before_migration: "SET LOCAL statement_timeout = 0",
+    position: "strpos",
+    joined: "string_agg",
+    like: Like {
+        operator: "LIKE",
+        suffix: r" ESCAPE '\'",
+        anything: '%',
+        special: &['%', '_', '\\'],
+        escape: (r"\", ""),
+    },
 };
 
 /// The database. Cheap to clone; all clones share the connections.
@@ -190,29 +225,37 @@ enum TxOf {
 impl Tx {
     /// Runs a statement; the number of rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, StoreError> {
-        let Sql(sql) = sql.into();
+        let Sql { text: sql, is_kept: kept } = sql.into();
         check_arguments(sql.as_str(), &args);
         Ok(match &mut self.0 {
-            TxOf::Sqlite(tx) => {
-                sqlx::query_with(sql, sqlite_arguments(args)?).execute(&mut **tx).await?.rows_affected()
-            }
-            TxOf::Postgres(tx) => {
-                sqlx::query_with(sql, postgres_arguments(args)?).execute(&mut **tx).await?.rows_affected()
-            }
+            TxOf::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
+                .persistent(kept)
+                .execute(&mut **tx)
+                .await?
+                .rows_affected(),
+            TxOf::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
+                .persistent(kept)
+                .execute(&mut **tx)
+                .await?
+                .rows_affected(),
         })
     }
 
     /// Runs a query (or `INSERT … RETURNING`); its first row, if any.
     pub async fn fetch_optional(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Option<Row>, StoreError> {
-        let Sql(sql) = sql.into();
+        let Sql { text: sql, is_kept: kept } = sql.into();
         check_arguments(sql.as_str(), &args);
         Ok(match &mut self.0 {
-            TxOf::Sqlite(tx) => {
-                sqlx::query_with(sql, sqlite_arguments(args)?).fetch_optional(&mut **tx).await?.map(Row::Sqlite)
-            }
-            TxOf::Postgres(tx) => {
-                sqlx::query_with(sql, postgres_arguments(args)?).fetch_optional(&mut **tx).await?.map(Row::Postgres)
-            }
+            TxOf::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
+                .persistent(kept)
+                .fetch_optional(&mut **tx)
+                .await?
+                .map(Row::Sqlite),
+            TxOf::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
+                .persistent(kept)
+                .fetch_optional(&mut **tx)
+                .await?
+                .map(Row::Postgres),
         })
     }
 
@@ -224,15 +267,16 @@ impl Tx {
 
     /// Runs a query; all its rows. Anything that can grow is asked for in pages.
     pub async fn fetch_all(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        let Sql(sql) = sql.into();
+        let Sql { text: sql, is_kept: kept } = sql.into();
         check_arguments(sql.as_str(), &args);
         Ok(match &mut self.0 {
             TxOf::Sqlite(tx) => {
-                let rows = sqlx::query_with(sql, sqlite_arguments(args)?).fetch_all(&mut **tx).await?;
+                let rows = sqlx::query_with(sql, sqlite_arguments(args)?).persistent(kept).fetch_all(&mut **tx).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             TxOf::Postgres(tx) => {
-                let rows = sqlx::query_with(sql, postgres_arguments(args)?).fetch_all(&mut **tx).await?;
+                let rows =
+                    sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept).fetch_all(&mut **tx).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })

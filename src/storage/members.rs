@@ -6,7 +6,7 @@ use crate::{
         id::{MemberId, PartnerCode, Sha256},
         member::PartnerRole,
     },
-    policy::{Action, Permit},
+    policy::{Action, Permit, facts::folded},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -128,10 +128,11 @@ pub async fn publish(
     let status = if row.is_active { "active" } else { "revoked" };
     tx.execute(
         "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, \
-         valid_until, published_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         valid_until, published_at, organisation_folded) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (member) DO UPDATE SET name = excluded.name, organisation = excluded.organisation, \
          roles = excluded.roles, key_card = excluded.key_card, serial = excluded.serial, status = excluded.status, \
-         valid_from = excluded.valid_from, valid_until = excluded.valid_until, published_at = excluded.published_at",
+         valid_from = excluded.valid_from, valid_until = excluded.valid_until, published_at = excluded.published_at, \
+         organisation_folded = excluded.organisation_folded",
         args![
             row.member,
             row.member.partner(),
@@ -143,7 +144,8 @@ pub async fn publish(
             status,
             row.valid_from,
             row.valid_until,
-            now
+            now,
+            folded(&row.organisation)
         ],
     )
     .await?;

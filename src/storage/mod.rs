@@ -23,6 +23,7 @@ pub mod reviews;
 pub mod row;
 pub mod statement;
 pub mod vaults;
+pub mod visible;
 
 pub use blobs::{BlobKey, Blobs, Expected, Reading, StageError, Staged};
 pub use db::{Db, ReadTx, Tx, WriteTx};

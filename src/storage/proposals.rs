@@ -1,6 +1,6 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, visible};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -50,25 +50,49 @@ pub async fn find(tx: &mut Tx, id: ProposalId) -> Result<Option<ProposalRow>, St
     Ok(load(tx, rows).await?.pop())
 }
 
-/// The proposals after `after`, of one call or of all, in order.
-pub async fn page(
-    tx: &mut Tx,
-    call: Option<CallId>,
-    after: Option<ProposalId>,
-    limit: u32,
-) -> Result<Vec<ProposalRow>, StoreError> {
-    let after = after.map(|id| id.to_string()).unwrap_or_default();
-    let rows = match call {
-        Some(call) => {
-            let sql = format!("{COLUMNS} WHERE call_id = $1 AND proposal_id > $2 ORDER BY proposal_id LIMIT $3");
-            tx.fetch_all(Sql::built(sql), args![call, after, limit]).await?
-        }
-        None => {
-            let sql = format!("{COLUMNS} WHERE proposal_id > $1 ORDER BY proposal_id LIMIT $2");
-            tx.fetch_all(Sql::built(sql), args![after, limit]).await?
-        }
-    };
+/// These proposals, in order of their identifiers.
+pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marks = (1..=ids.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("{COLUMNS} WHERE proposal_id IN ({marks})");
+    let rows = tx.fetch_all(Sql::built(sql), ids.iter().map(super::Arg::text).collect()).await?;
     load(tx, rows).await
+}
+
+/// What stands under a call, whether anybody may know of it or not: for rules that would be hollow if they looked at the visible
+/// part only. Nothing of it may be told apart in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandingUnder {
+    /// The member is party to some proposal.
+    pub is_party: bool,
+    /// The one who asks has a declared conflict with some proposal.
+    pub is_recused: bool,
+    /// Every funder has signed some decision.
+    pub is_decided: bool,
+}
+
+/// What stands under a call with regard to a member and to the one who asks.
+pub async fn standing_under(
+    tx: &mut Tx,
+    call: CallId,
+    member: &MemberId,
+    me: &MemberId,
+) -> Result<StandingUnder, StoreError> {
+    let sql = "SELECT \
+         EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                 WHERE s.member = $2 AND p.call_id = $1) AS is_party, \
+         EXISTS (SELECT 1 FROM declarations s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                 WHERE s.member = $3 AND s.conflict AND p.call_id = $1) AS is_recused, \
+         EXISTS (SELECT 1 FROM decisions s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                 WHERE s.final_at IS NOT NULL AND p.call_id = $1) AS is_decided";
+    let row = tx.fetch_one(sql, args![call, member, me]).await?;
+    Ok(StandingUnder {
+        is_party: row.bool("is_party")?,
+        is_recused: row.bool("is_recused")?,
+        is_decided: row.bool("is_decided")?,
+    })
 }
 
 /// Begins a proposal.
@@ -82,11 +106,14 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::CreateProposal], call));
+    let key = visible::parties_key(parties.keys());
     tx.execute(
-        "INSERT INTO proposals (proposal_id, call_id, topic, created_by, created_at) VALUES ($1, $2, $3, $4, $5)",
-        args![id, call, topic, permit.principal(), now],
+        "INSERT INTO proposals (proposal_id, call_id, topic, created_by, created_at, parties_key) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, call, topic, permit.principal(), now, key],
     )
     .await?;
+    visible::tally(tx, call, &key).await?;
     for member in parties.values().flatten() {
         insert_member(tx, id, member, now).await?;
     }
@@ -204,7 +231,7 @@ pub async fn advance(
         args![id, version, committed_at, complete_at],
     )
     .await?;
-    Ok(())
+    visible::note_versions(tx, id).await
 }
 
 const COLUMNS: &str = "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at FROM proposals";

@@ -13,7 +13,11 @@ use std::fmt::Display;
 
 /// The text of a statement: a constant, or one that was put together.
 #[derive(Debug, Clone)]
-pub struct Sql(pub(super) SqlStr);
+pub struct Sql {
+    pub(super) text: SqlStr,
+    /// Whether connections keep it prepared.
+    pub(super) is_kept: bool,
+}
 
 impl Sql {
     /// A statement put together at run time, such as a page whose condition follows from a policy.
@@ -21,13 +25,20 @@ impl Sql {
     /// INVARIANT: its pieces are constants of this program and `$n` placeholders; values travel as arguments only.
     #[must_use]
     pub fn built(text: String) -> Self {
-        Self(sqlx::AssertSqlSafe(text).into_sql_str())
+        Self { text: sqlx::AssertSqlSafe(text).into_sql_str(), is_kept: true }
+    }
+
+    /// The same for a statement that will hardly come again: it takes no place among those kept prepared, and PostgreSQL plans it
+    /// for its values instead of for any.
+    #[must_use]
+    pub fn once(text: String) -> Self {
+        Self { is_kept: false, ..Self::built(text) }
     }
 }
 
 impl From<&'static str> for Sql {
     fn from(text: &'static str) -> Self {
-        Self(text.into_sql_str())
+        Self { text: text.into_sql_str(), is_kept: true }
     }
 }
 

@@ -2,11 +2,41 @@
 
 use super::{Time, answer, request};
 use crate::domain::{
+    call::Phase,
     id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
-    proposal::Status,
+    proposal::{Relation, Status},
     vault::VaultKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What a list of proposals is narrowed to; what is left out narrows nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    pub call: Option<CallId>,
+    /// Of the call.
+    pub phase: Option<Phase>,
+    pub topic: Option<Slug>,
+    /// Of this partner among others.
+    pub party: Option<PartnerCode>,
+    pub status: Option<Status>,
+    /// What the caller has to do with it.
+    pub mine: Option<Relation>,
+}
+
+impl Filter {
+    /// The parameters of the query.
+    #[must_use]
+    pub fn query(&self) -> [(&'static str, Option<String>); 6] {
+        [
+            ("call", self.call.map(|call| call.to_string())),
+            ("phase", self.phase.map(|phase| phase.to_string())),
+            ("topic", self.topic.as_ref().map(ToString::to_string)),
+            ("party", self.party.as_ref().map(ToString::to_string)),
+            ("status", self.status.map(|status| status.to_string())),
+            ("mine", self.mine.map(|mine| mine.to_string())),
+        ]
+    }
+}
 
 request! {
     /// Begins a joint proposal. The caller's client made its vaults and wrapped them beforehand.
@@ -80,6 +110,11 @@ answer! {
         pub created_at: Time,
         /// What the caller has to do with it.
         pub mine: Mine,
+    }
+
+    /// How many proposals a list has in all.
+    pub struct Count {
+        pub proposals: u64,
     }
 
     /// The caller's own relation to a proposal.

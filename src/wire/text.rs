@@ -12,7 +12,7 @@ use crate::domain::{
     },
     member::{CallRole, ConflictGround, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
-    proposal::Status,
+    proposal::{Relation, Sort, Status},
     vault::{CardStatus, VaultKind, WrapTarget},
 };
 use jiff::Timestamp;
@@ -85,6 +85,8 @@ travels_as_text! {
     Audience: "panel",
     AmendmentEffect: "keeps",
     Status: "submitted",
+    Relation: "assigned",
+    Sort: "-created",
     Outcome: "fund",
     VaultKind: "panel",
     CardStatus: "active",

@@ -87,6 +87,7 @@ async fn journey(world: TestWorld) {
     letters(&stage, &mut log, &all, proposal).await;
     log_is_whole_and_each_reads_their_part(&stage, proposal).await;
     filter_of_the_log_leaves_out_other_kinds_and_nothing_else(&stage).await;
+    crate::lists::acts_kept_what_lists_go_by(&stage.server.exchange.db).await;
     stage.stop().await;
 }
 

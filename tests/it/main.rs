@@ -21,6 +21,7 @@ mod generated;
 mod harness;
 #[cfg(feature = "client")]
 mod journey;
+mod lists;
 #[cfg(feature = "client")]
 mod plaintext;
 mod policies;

@@ -203,6 +203,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/calls/{call}/assignments").json(json!({ "assignments": [] })),
         get("/v1/proposals"),
         get("/v1/proposals").note("of a call").query("call", ids.call),
+        get("/v1/proposals/count"),
         post("/v1/proposals").json(json!({ "id": ids.open, "call": ids.call, "parties": {}, "vaults": [] })),
         get("/v1/proposals/{proposal}"),
         // A decided one cannot be withdrawn any more.

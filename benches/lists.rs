@@ -1,0 +1,307 @@
+//! Lists of proposals beside SQL that somebody wrote by hand for the same reader: a page of 50 and the count, on SQLite and,
+//! where it is installed, PostgreSQL. Figures are medians and ratios; absolute times say more about the machine.
+//!
+//! `cargo bench --bench lists` makes 1,000,000 proposals of 15 partners and 2,000 members under 40 calls, which takes minutes;
+//! `cargo bench --bench lists -- --rows 100000` fewer, to see that a page does not cost more as the table grows. The readers: a
+//! reviewer of 30 calls who may see the 10 proposals assigned to them, a reviewer of all calls for whom two nations release
+//! what they own together (one proposal in 400), a decider in half of the calls, and an officer of all.
+//!
+//! *select* is finding the 50; *page* is all that is done before the answer is written: the
+//! member is looked up, the 50 are found and loaded, and the policies are asked about each once more,
+//! beside the hand-written statement with the same loading and no policies at all.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
+
+#[path = "../tests/it/harness/many.rs"]
+#[expect(dead_code, reason = "made for tests, which use all of it")]
+mod many;
+#[path = "../tests/it/harness/postgres.rs"]
+mod postgres;
+
+use entente::{
+    domain::{
+        ambient::SystemRng,
+        id::{CallId, MemberId, PartnerCode},
+        proposal::Sort,
+    },
+    policy::{Engine, Guardrails, PartnerRules},
+    service::{
+        Exchange, lists,
+        rules::Rules,
+        state::{self, KnownCalls},
+        unit::View,
+    },
+    storage::{
+        self, Blobs, Db, Sql, args, migrate,
+        visible::{self, Cut, Question},
+    },
+    wire::proposal::Filter,
+};
+use jiff::{SignedDuration, Timestamp};
+use many::{Call, Chance, Proposal, Rows, Still, id, index, text};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const PARTNERS: [&str; 15] =
+    ["USA", "ISR", "KOR", "GBR", "EU", "CAN", "AUS", "NZL", "JPN", "FRA", "DEU", "NOR", "SWE", "NLD", "ITA"];
+const MEMBERS: usize = 2_000;
+const CALLS: u64 = 40;
+const TOPICS: [&str; 8] = ["ai", "robotics", "energy", "space", "sensors", "materials", "ocean", "health"];
+/// These release to any panel member; the others to assigned reviewers, officers and deciders.
+const OPEN: [&str; 2] = ["GBR", "NLD"];
+const LIMIT: u32 = 50;
+
+fn main() {
+    let given: Vec<String> = env::args().collect();
+    if given.iter().any(|argument| argument == "--test") {
+        return;
+    }
+    let rows =
+        given.iter().position(|argument| argument == "--rows").map_or(1_000_000, |at| given[at + 1].parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::Builder::new().prefix("entente-bench-").tempdir().unwrap();
+        measure("SQLite", &format!("sqlite://{}/lists.db", folder.path().display()), folder.path(), rows).await;
+        match postgres::Database::fresh().await {
+            Some(database) => measure("PostgreSQL", &database.url(), folder.path(), rows).await,
+            None => println!("PostgreSQL is not installed here"),
+        }
+    });
+}
+
+fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn member(partner: usize, number: usize) -> MemberId {
+    format!("{}:m{number}", PARTNERS[partner]).parse().unwrap()
+}
+
+/// Somebody who looks, and the statement that an expert would write for them. `$1` is the member, `$2` the limit.
+struct Reader {
+    name: &'static str,
+    member: MemberId,
+    from: String,
+}
+
+/// What holds for everybody: nobody sees what they have a conflict with or what colleagues take part in.
+const CLEAR: &str = "NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id AND d.member = $1 AND d.conflict) \
+    AND NOT EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member \
+    WHERE s.proposal_id = p.proposal_id AND m.organisation_folded = (SELECT organisation_folded FROM members WHERE member = $1))";
+const STANDS: &str = "p.withdrawn_at IS NULL AND p.complete_under >= 1";
+
+fn readers() -> Vec<Reader> {
+    let calls = |role: &str| {
+        format!("p.call_id IN (SELECT r.call_id FROM call_roles r WHERE r.member = $1 AND r.role = '{role}')")
+    };
+    vec![
+        Reader {
+            name: "narrow reviewer",
+            member: member(2, 0),
+            from: format!(
+                "assignments a JOIN proposals p ON p.proposal_id = a.proposal_id WHERE a.reviewer = $1 AND {STANDS} AND {CLEAR}"
+            ),
+        },
+        Reader {
+            name: "1 in 400",
+            member: member(5, 0),
+            from: format!(
+                "proposals p WHERE {} AND p.parties_key = ' GBR NLD ' AND {STANDS} AND {CLEAR}",
+                calls("reviewer")
+            ),
+        },
+        Reader {
+            name: "broad decider",
+            member: member(6, 0),
+            from: format!("proposals p WHERE {} AND {STANDS} AND {CLEAR}", calls("decider")),
+        },
+        Reader {
+            name: "officer",
+            member: member(0, 0),
+            from: format!(
+                "proposals p WHERE {} AND (p.withdrawn_at IS NOT NULL OR p.complete_under >= 1) AND {CLEAR}",
+                calls("officer")
+            ),
+        },
+    ]
+}
+
+async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
+    let began = Instant::now();
+    let exchange = build(url, folder, rows).await;
+    let policies = policies();
+    println!("\n{name}, {rows} proposals (made in {:.0} s)", began.elapsed().as_secs_f64());
+    println!(
+        "{:<16} {:>8}  {:>26}  {:>26}  {:>30}",
+        "reader", "visible", "select ms (by hand, ratio)", "page ms (by hand, ratio)", "count ms (by hand, ratio)"
+    );
+    for reader in readers() {
+        let me = {
+            let mut tx = exchange.db.read().await.unwrap();
+            state::member(&exchange, &mut tx, &reader.member, now()).await.unwrap().unwrap()
+        };
+        // As an operation opens it: the member is looked up each time.
+        let view = async || {
+            let mut tx = exchange.db.read().await.unwrap();
+            let me = state::member(&exchange, &mut tx, &reader.member, now()).await.unwrap().unwrap();
+            View { exchange: &exchange, tx, me, now: now(), policies: policies.clone() }
+        };
+        let (filter, cut) = (Filter::default(), Cut { sort: Sort::Created, after: None, limit: LIMIT });
+        let page = format!(
+            "SELECT p.proposal_id, p.created_at FROM {} ORDER BY p.created_at, p.proposal_id LIMIT $2",
+            reader.from
+        );
+        let by_hand = async || {
+            let mut tx = exchange.db.read().await.unwrap();
+            let found = tx.fetch_all(Sql::built(page.clone()), args![reader.member, LIMIT + 1]).await.unwrap();
+            found.iter().take(LIMIT as usize).map(|row| row.parse("proposal_id").unwrap()).collect::<Vec<_>>()
+        };
+        let ours = async || {
+            let mut tx = exchange.db.read().await.unwrap();
+            let asked = lists::ask(&exchange, &policies, &mut tx, &me, &filter, true.into(), now()).await.unwrap();
+            let question = Question::new(&me.id, asked.classes);
+            let cut = Cut { limit: LIMIT + 1, ..cut };
+            let found = visible::page(&mut tx, &question, cut).await.unwrap();
+            found.iter().take(LIMIT as usize).map(|key| key.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ours().await, by_hand().await, "{}", reader.name);
+        let select = [median(100, &ours).await, median(100, &by_hand).await];
+        let page = [
+            median(100, &async || view().await.proposals(&filter, cut).await.unwrap().0.len()).await,
+            median(100, &async || {
+                let ids = by_hand().await;
+                let mut tx = exchange.db.read().await.unwrap();
+                state::member(&exchange, &mut tx, &reader.member, now()).await.unwrap().unwrap();
+                storage::proposals::some(&mut tx, &ids).await.unwrap().len()
+            })
+            .await,
+        ];
+        let counted = view().await.count_proposals(&filter).await.unwrap();
+        let sql = format!("SELECT COUNT(*) AS n FROM {}", reader.from);
+        let count_by_hand = async || {
+            let mut tx = exchange.db.read().await.unwrap();
+            tx.fetch_one(Sql::built(sql.clone()), args![reader.member]).await.unwrap().count("n").unwrap()
+        };
+        assert_eq!(counted, count_by_hand().await, "{}", reader.name);
+        let count = [
+            median(5, &async || view().await.count_proposals(&filter).await.unwrap()).await,
+            median(5, &count_by_hand).await,
+        ];
+        let pair = |[ours, theirs]: [Duration; 2]| {
+            let (ours, theirs) = (ours.as_secs_f64() * 1e3, theirs.as_secs_f64() * 1e3);
+            format!("{ours:.2} ({theirs:.2}, {:.2} ×)", ours / theirs)
+        };
+        println!("{:<16} {counted:>8}  {:>26}  {:>26}  {:>30}", reader.name, pair(select), pair(page), pair(count));
+    }
+}
+
+async fn median<T>(rounds: usize, what: &impl AsyncFn() -> T) -> Duration {
+    let mut took = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let began = Instant::now();
+        std::hint::black_box(what().await);
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took[rounds / 2]
+}
+
+/// The exchange over a database full of proposals, under policies like those that are shipped.
+async fn build(url: &str, folder: &Path, proposals: u64) -> Exchange {
+    let db = Db::open(url).await.unwrap();
+    migrate::run(&db, now()).await.unwrap();
+    let mut chance = Chance::new(1);
+    let mut rows = Rows::new();
+    let partners: Vec<PartnerCode> = PARTNERS.iter().map(|code| code.parse().unwrap()).collect();
+    let everybody: BTreeSet<PartnerCode> = partners.iter().cloned().collect();
+    partners.iter().for_each(|partner| rows.partner(partner));
+    for number in 0..MEMBERS {
+        let (partner, own) = (number % PARTNERS.len(), number / PARTNERS.len());
+        // The readers have employers of their own, as officials do.
+        let organisation = if own == 0 { format!("Office {partner}") } else { format!("Institute {}", number % 400) };
+        rows.member(&member(partner, own), &organisation, "");
+    }
+    let program = id("prog", 1);
+    rows.program(program, &partners[0], &everybody, &member(0, 0));
+    let calls: Vec<CallId> = (1..=CALLS).map(|number| id("call", number)).collect();
+    for (number, call) in calls.iter().enumerate() {
+        let (opens_at, deadline_at) = (now() - SignedDuration::from_hours(900), now() - SignedDuration::from_hours(90));
+        let text = text(&everybody, &BTreeSet::from([partners[0].clone()]), opens_at, deadline_at, 0);
+        rows.call(&Call { id: *call, program, text, version: 1, baseline: 1, is_cancelled: false, by: &member(0, 0) });
+        rows.role(*call, &member(0, 0), "officer");
+        rows.role(*call, &member(5, 0), "reviewer");
+        if number % 2 == 0 {
+            rows.role(*call, &member(6, 0), "decider");
+        }
+        if number >= 10 {
+            rows.role(*call, &member(2, 0), "reviewer");
+        }
+    }
+    rows.write(&db).await;
+    let each = proposals / 10;
+    for number in 0..proposals {
+        let call = chance.below(calls.len());
+        let (mut left, mut right) = (chance.below(15), chance.below(14));
+        right += usize::from(right >= left);
+        let open = |partner: usize| OPEN.contains(&PARTNERS[partner]);
+        if open(left) && open(right) && call >= 10 {
+            (left, right) = (0, 1);
+        }
+        let of = |partner: usize, chance: &mut Chance| member(partner, 1 + chance.below(MEMBERS / PARTNERS.len() - 1));
+        let members = [of(left, &mut chance), of(right, &mut chance)];
+        let id = id("prop", number);
+        let created_at =
+            now() - SignedDuration::from_hours(800) + SignedDuration::from_millis(i64::try_from(number * 700).unwrap());
+        let is_withdrawn = chance.percent(3);
+        let topic = Some(*chance.pick(&TOPICS));
+        rows.proposal(&Proposal { id, call: calls[call], topic, members: &members, created_at, is_withdrawn });
+        if chance.percent(90) {
+            rows.version(id, 1, 1, "{}", true, true);
+        }
+        if number % each == each / 2 {
+            rows.assignment(id, &member(2, 0));
+        }
+        for _ in 0..2 {
+            rows.assignment(id, &of(chance.below(15), &mut chance));
+        }
+        if number % 50 == 0 {
+            rows.declaration(id, &member(chance.below(7), 0), true);
+        }
+        if number % 5_000 == 4_999 {
+            rows.write(&db).await;
+        }
+    }
+    rows.write(&db).await;
+    index(&db).await;
+    let mut tx = db.write().await.unwrap();
+    tx.execute("ANALYZE", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let rng = Arc::new(SystemRng);
+    Exchange {
+        blobs: Blobs::open(&folder.join("blobs"), rng.clone()).await.unwrap(),
+        rules: Rules::default(),
+        db,
+        clock: Arc::new(Still(now())),
+        rng,
+        calls: KnownCalls::default(),
+        host: partners[0].clone(),
+        document_limit: 0,
+    }
+}
+
+/// Each partner with the policies of Israel (assigned reviewers alone) or of the United Kingdom (the panel).
+fn policies() -> Arc<Engine> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/partners");
+    let partners = PARTNERS.map(|code| {
+        let of = if OPEN.contains(&code) { "GBR" } else { "ISR" };
+        let text = fs::read_to_string(shipped.join(format!("{of}.cedar"))).unwrap();
+        let text = text.replace(&format!("\"{of}\""), &format!("\"{code}\""));
+        Arc::new(PartnerRules::parse(code, &code.parse().unwrap(), &text).unwrap())
+    });
+    Arc::new(Engine::new(Arc::new(Guardrails::built_in()), partners))
+}

@@ -1,0 +1,101 @@
+//! What is left of a condition, construct by construct; that it says what Cedar says is proved by `tests/it/lists.rs`.
+
+use super::{
+    super::{
+        Guardrails, SCHEMA,
+        cases::{Sources, World},
+    },
+    *,
+};
+/// An engine whose guardrails hide what does not satisfy a condition.
+fn engine(condition: &str) -> Engine {
+    let text = format!(
+        "@id(\"one\") @reason(\"officers\") permit(principal, action == Action::\"View\", resource) \
+         when {{ resource.call.officers.contains(principal) }}; \
+         @id(\"two\") @reason(\"not\") forbid(principal, action == Action::\"View\", resource) unless {{ {condition} }};"
+    );
+    Engine::new(Arc::new(Guardrails::parse("guardrails", &text).unwrap()), [])
+}
+
+/// What is left of a condition in the guardrails for the Korean reviewer, were they an officer.
+fn left_of(condition: &str) -> Predicate {
+    let engine = engine(condition);
+    let asked = Residual::new(&engine, &World::new().member("KOR:reviewer"), Action::View).unwrap();
+    let left = asked.of(engine.guardrails()).unwrap();
+    left.replaced(&mut |atom| (*atom == Atom::Mine(Members::Officers)).then_some(true.into()))
+}
+
+#[test]
+fn every_attribute_that_a_proposal_leads_to_has_a_place() {
+    let (mut kind, mut named) = ("", BTreeSet::new());
+    for line in SCHEMA.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("entity ") {
+            kind = rest.split([' ', ';']).next().unwrap();
+        } else if let Some((name, _)) = line.split_once(": ").filter(|_| !line.starts_with("//"))
+            && ["Proposal", "Call", "Program"].contains(&kind)
+        {
+            named.insert((kind, name.trim_end_matches('?')));
+        } else if line.starts_with("action ") {
+            break;
+        }
+    }
+    assert_eq!(named, ATTRIBUTES.iter().map(|(kind, name, _)| (*kind, *name)).collect());
+}
+
+#[test]
+fn every_construct_that_a_policy_may_use_is_translated() {
+    for condition in [
+        r#"resource has topic && ["ai", "space"].contains(resource.topic)"#,
+        r#"resource.party_members.contains(principal) || !(resource.status == "submitted")"#,
+        r#"[Partner::"USA", Partner::"GBR"].containsAll(resource.parties)"#,
+        r#"resource.parties.containsAll([Partner::"USA", Partner::"GBR"])"#,
+        r#"resource.parties.containsAny([Partner::"USA"]) && !principal.roles.contains("registrar")"#,
+        r#"[Partner::"USA"].containsAny(resource.call.funders)"#,
+        r#"if resource.decided then resource.call.phase like "re*" else resource.call.funders.contains(principal.partner)"#,
+        r"principal is Member && resource is Proposal && resource.call.opened",
+        r"resource.call.program.lead != principal.partner",
+        r"resource.parties.contains(resource.call.program.lead)",
+        r"resource.call.opened == resource.decided",
+        r#"(resource.status == "lapsed") != resource.call.draft"#,
+        r"resource has topic && resource.topic != resource.status",
+        r"resource has topic && resource.organisations.contains(resource.topic)",
+        r"resource has status && resource.call has program",
+        r"[true, false].contains(resource.decided)",
+        r"resource.call == resource.call && resource.status == resource.status && resource.decided",
+    ] {
+        left_of(condition);
+    }
+    for (condition, left) in [
+        ("principal.host", false.into()),
+        (r#"principal.partner == Partner::"KOR""#, true.into()),
+        ("resource.assigned.contains(principal)", Atom::Mine(Members::Assigned).into()),
+        (
+            r#"!resource.parties.contains(Partner::"ISR")"#,
+            Predicate::IsNot(Atom::Contains(Set::Parties, Value::Written("ISR".into()))),
+        ),
+        (
+            r#"resource has topic && resource.topic like "n*""#,
+            Predicate::All(vec![
+                Atom::HasTopic.into(),
+                Atom::Like(Text::Topic, vec![Piece::Letter('n'), Piece::Anything]).into(),
+            ]),
+        ),
+    ] {
+        assert_eq!(left_of(condition), left, "{condition}");
+    }
+}
+
+#[test]
+fn predicate_is_that_of_the_member_who_asks_now() {
+    let engine = Sources::shipped().engine();
+    let world = World::new();
+    let reviewer = world.member("KOR:reviewer");
+    let before = engine.predicate(&reviewer, Action::View).unwrap();
+    assert!(Arc::ptr_eq(&before, &engine.predicate(&reviewer, Action::View).unwrap()), "it is made once");
+    let moved = MemberFacts { organisation: "Elsewhere".into(), ..reviewer.clone() };
+    assert_ne!(before, engine.predicate(&moved, Action::View).unwrap(), "what is known of the member counts");
+    let stranger = world.member("FRA:visitor");
+    assert_eq!(*engine.predicate(&stranger, Action::View).unwrap(), Predicate::Const(false), "no policies, no rows");
+    assert!(engine.predicate(&reviewer, Action::Assign).is_err());
+    assert!(engine.predicate(&reviewer, Action::ViewCall).is_err());
+}

@@ -1,0 +1,273 @@
+//! Which proposals a member may know of, by the very policies that decide on one: asked of the database as one condition.
+//!
+//! The condition is what the policies leave open once the member is known, and the caller's filters. Calls are few and change
+//! seldom, so what is asked of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
+//! call; what remains speaks of the proposal's own rows. Every proposal that comes back is put to the policies once more before
+//! it is shown: should the two ever differ, the row is withheld and the difference counted.
+
+use super::{
+    Exchange, Result, ServiceError,
+    state::{self, CallState, ProposalState},
+    unit::View,
+};
+use crate::{
+    domain::{
+        call::ExtensionScope,
+        id::{CallId, MemberId},
+        member::CallRole,
+        proposal::{Relation, Status},
+    },
+    policy::{
+        Action, Engine, Predicate, Resource,
+        facts::MemberFacts,
+        predicate::{Atom, Flag, Members, Piece, Row, Set, Text, Value},
+    },
+    storage::{
+        Tx, proposals,
+        visible::{self, Class, Cut, Key, Question, Reach, Totals},
+    },
+    wire::proposal::Filter,
+};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Rows that the database gave and the policies do not: an alarm, for the two are to be one.
+pub const DIFFERENCES: &str = "entente_list_differences_total";
+
+/// What a list is narrowed to, as a condition.
+fn narrowed(filter: &Filter) -> Predicate {
+    let equals = |text, value: String| Predicate::from(Atom::Equals(text, value));
+    let mine = |relation| match relation {
+        Relation::Party => Members::PartyMembers,
+        Relation::Assigned => Members::Assigned,
+    };
+    // The call is not among them: it is the only one that is asked about.
+    let parts = [
+        filter.phase.map(|phase| equals(Text::Phase, phase.to_string())),
+        filter.topic.as_ref().map(|topic| equals(Text::Topic, topic.to_string())),
+        filter.party.as_ref().map(|code| Atom::Contains(Set::Parties, Value::Written(code.to_string())).into()),
+        filter.status.map(|status| equals(Text::Status, status.to_string())),
+        filter.mine.map(|relation| Atom::Mine(mine(relation)).into()),
+    ];
+    Predicate::all(parts.into_iter().flatten())
+}
+
+/// The condition for one member at one instant, with the calls it is asked of.
+#[derive(Debug)]
+pub struct Asked {
+    pub classes: Vec<Class>,
+    pub calls: BTreeMap<CallId, Arc<CallState>>,
+}
+
+impl View<'_> {
+    /// The proposals of one part of the list, in its order, and the key of the last one if there are more.
+    pub async fn proposals(&mut self, filter: &Filter, cut: Cut) -> Result<(Vec<ProposalState>, Option<Key>)> {
+        let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        let question = Question::new(&self.me.id, asked.classes);
+        let mut keys = visible::page(&mut self.tx, &question, Cut { limit: cut.limit + 1, ..cut }).await?;
+        let has_more = keys.len() > cut.limit as usize;
+        keys.truncate(cut.limit as usize);
+        let next = keys.last().copied().filter(|_| has_more);
+        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let rows = proposals::some(&mut self.tx, &ids).await?;
+        let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
+        let mut states = Vec::with_capacity(ids.len());
+        for row in ids.iter().filter_map(|id| found.remove(id)) {
+            let Some(call) = asked.calls.get(&row.call) else { return Err(ServiceError::Hidden) };
+            let state = state::proposal_state(row, call.clone(), self.now);
+            if self.sees(Resource::Proposal(&state.facts)) {
+                states.push(state);
+            } else {
+                // INVARIANT: who reads the log learns that it happened, and to nobody's proposal in particular.
+                metrics::counter!(DIFFERENCES).increment(1);
+                tracing::error!("a list held a proposal that the policies hide; it was withheld");
+            }
+        }
+        Ok((states, next))
+    }
+
+    /// How many proposals there are in the list.
+    pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
+        let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        Ok(visible::count(&mut self.tx, &Question::new(&self.me.id, asked.classes)).await?)
+    }
+
+    /// What there is to the proposals in the list.
+    pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
+        let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        Ok(visible::totals(&mut self.tx, &Question::new(&self.me.id, asked.classes)).await?)
+    }
+}
+
+/// What to ask the database for the proposals that a member may know of and that satisfy one condition more.
+///
+/// INVARIANT: a unit of work asks before it writes, for what is read of calls is remembered beyond it.
+pub async fn ask(
+    exchange: &Exchange,
+    policies: &Engine,
+    tx: &mut Tx,
+    me: &MemberFacts,
+    filter: &Filter,
+    also: Predicate,
+    now: Timestamp,
+) -> Result<Asked> {
+    let visible = policies.predicate(me, Action::View);
+    let visible = visible.map_err(|error| ServiceError::Policies(error.to_string()))?;
+    let condition = Predicate::all([(*visible).clone(), narrowed(filter), also]);
+    let own = visible::own_sets(&condition);
+    let reach = match filter.call {
+        Some(call) => Reach::One(call),
+        None => reach(&condition),
+    };
+    let found = visible::calls(tx, &me.id, &own, reach).await?;
+    let calls = state::calls(exchange, tx, &found, now).await?;
+    let classes = classes(&condition, &calls, &me.id, now);
+    Ok(Asked { classes, calls })
+}
+
+/// Which calls need be asked about at all.
+fn reach(condition: &Predicate) -> Reach {
+    let could_hold = |roles: bool, own: bool| {
+        condition.could_hold(&mut |atom| match atom {
+            Atom::Mine(members) if members.is_of_call() => (!roles).then_some(false),
+            Atom::Mine(_) => (!own).then_some(false),
+            _ => None,
+        })
+    };
+    if could_hold(false, false) { Reach::All } else { Reach::Own { roles: could_hold(true, false) } }
+}
+
+/// Settles what is asked of calls, and puts those together of which the same is left.
+fn classes(
+    condition: &Predicate,
+    calls: &BTreeMap<CallId, Arc<CallState>>,
+    me: &MemberId,
+    now: Timestamp,
+) -> Vec<Class> {
+    let mut atoms: Vec<&Atom> = Vec::new();
+    condition.each_atom(&mut |atom, _| {
+        if !atoms.contains(&atom) {
+            atoms.push(atom);
+        }
+    });
+    let mut alike: HashMap<Vec<Option<Predicate>>, Vec<CallId>> = HashMap::new();
+    for (id, call) in calls {
+        let known = atoms.iter().map(|atom| under(call, me, now, atom)).collect();
+        alike.entry(known).or_default().push(*id);
+    }
+    let mut classes: Vec<Class> = Vec::new();
+    for (known, calls) in alike {
+        let holds = condition
+            .replaced(&mut |atom| atoms.iter().position(|of| *of == atom).and_then(|place| known[place].clone()));
+        match classes.iter_mut().find(|class| class.holds == holds) {
+            Some(class) => class.calls.extend(calls),
+            None if holds == Predicate::Const(false) => {}
+            None => classes.push(Class { calls, holds }),
+        }
+    }
+    classes
+}
+
+/// What an atom comes down to for the proposals under a call, if the call has anything to say to it.
+fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option<Predicate> {
+    let facts = &call.facts;
+    let partners = |set: Set| -> Option<BTreeSet<String>> {
+        let codes = match set {
+            Set::Participants => {
+                return Some(
+                    facts.program.partners.iter().chain([&facts.program.lead]).map(ToString::to_string).collect(),
+                );
+            }
+            Set::Eligible => &facts.eligible,
+            Set::Funders => &facts.funders,
+            Set::Parties | Set::Organisations => return None,
+        };
+        Some(codes.iter().map(ToString::to_string).collect())
+    };
+    let holds = |members| match members {
+        Members::Officers => Some(CallRole::Officer),
+        Members::Reviewers => Some(CallRole::Reviewer),
+        Members::Deciders => Some(CallRole::Decider),
+        Members::Observers => Some(CallRole::Observer),
+        _ => None,
+    };
+    // Each value that a text of the call or a status can have, with when it has it.
+    let values = |text: Text| -> Option<Vec<(String, Predicate)>> {
+        match text {
+            Text::Phase => Some(vec![(facts.phase.to_string(), true.into())]),
+            Text::Lead => Some(vec![(facts.program.lead.to_string(), true.into())]),
+            Text::Status => {
+                Some(Status::ALL.iter().map(|status| (status.to_string(), has_status(call, *status, now))).collect())
+            }
+            Text::Topic => None,
+        }
+    };
+    let some_value = |text: Text, fits: &mut dyn FnMut(&str) -> Predicate| -> Option<Predicate> {
+        let each = values(text)?;
+        Some(Predicate::any(
+            each.into_iter().map(|(value, when)| Predicate::all([when, fits(&value)])).collect::<Vec<_>>(),
+        ))
+    };
+    match atom {
+        Atom::Flag(Flag::Draft) => Some(facts.draft.into()),
+        Atom::Flag(Flag::Opened) => Some(facts.opened.into()),
+        Atom::Mine(members) => holds(*members).map(|role| call.row.bears(me, role).into()),
+        Atom::Equals(text, wanted) => some_value(*text, &mut |value| (value == wanted).into()),
+        Atom::Like(text, pattern) => some_value(*text, &mut |value| Piece::fit(pattern, value).into()),
+        Atom::Same(left, right) => {
+            let (known, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
+            some_value(*known, &mut |value| {
+                let equals = Atom::Equals(*other, value.to_owned());
+                under(call, me, now, &equals).unwrap_or_else(|| equals.into())
+            })
+        }
+        Atom::Contains(set, Value::Written(value)) => partners(*set).map(|codes| codes.contains(value).into()),
+        Atom::Contains(set, Value::Of(text)) => match partners(*set) {
+            Some(codes) => {
+                let each = codes.into_iter().map(|code| {
+                    let equals = Atom::Equals(*text, code);
+                    under(call, me, now, &equals).unwrap_or_else(|| equals.into())
+                });
+                Some(Predicate::any(each.collect::<Vec<_>>()))
+            }
+            None => some_value(*text, &mut |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
+        },
+        Atom::Within(set, values) => partners(*set).map(|codes| codes.is_subset(values).into()),
+        Atom::Flag(Flag::Decided) | Atom::HasTopic | Atom::Row(_) => None,
+    }
+}
+
+/// When a proposal under the call has the status at `now`: [`crate::domain::proposal::Versions::status`], asked the other way round.
+fn has_status(call: &CallState, status: Status, now: Timestamp) -> Predicate {
+    let schedule = &call.text.schedule;
+    // Whether `now` is no later than a limit that the deadlines of the call, of a party or of the proposal lead to.
+    let in_time = |limit: &dyn Fn(Timestamp) -> Timestamp| {
+        let everyones = schedule.deadline_for(&call.row.extensions, None);
+        let more = call.row.extensions.iter().filter(|extension| now <= limit(extension.until));
+        let more = more.map(|extension| match &extension.scope {
+            ExtensionScope::Everyone => Predicate::Const(true),
+            ExtensionScope::Partner(code) => Atom::Contains(Set::Parties, Value::Written(code.to_string())).into(),
+            ExtensionScope::Proposal(id) => Atom::Row(Row::OneOf(BTreeSet::from([*id]))).into(),
+        });
+        Predicate::any(std::iter::once((now <= limit(everyones)).into()).chain(more).collect::<Vec<_>>())
+    };
+    // No text before the first is published has proposals, and 0 stands for no version.
+    let baseline = call.row.baseline.max(1);
+    let withdrawn = Predicate::from(Atom::Row(Row::Withdrawn));
+    let complete = Predicate::from(Atom::Row(Row::CompleteSince(baseline)));
+    let committed = Predicate::from(Atom::Row(Row::CommittedSince(baseline)));
+    let in_grace = Predicate::all([committed, in_time(&|deadline| schedule.grace_end(deadline))]);
+    let in_time = in_time(&|deadline| deadline);
+    match status {
+        Status::Withdrawn => withdrawn,
+        Status::Submitted => Predicate::all([withdrawn.negated(), complete]),
+        Status::Committed => Predicate::all([withdrawn.negated(), complete.negated(), in_grace]),
+        Status::Preparing => Predicate::all([withdrawn.negated(), complete.negated(), in_grace.negated(), in_time]),
+        Status::Lapsed => {
+            Predicate::all([withdrawn.negated(), complete.negated(), in_grace.negated(), in_time.negated()])
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What each thing a predicate speaks of is in the tables: the one mapping, for both engines.
+//!
+//! Every condition made here is true or false and never NULL, so that it may stand under a NOT. Values are arguments; a text
+//! put together here holds constants of this program and placeholders alone.
+
+use super::super::{Arg, StoreError, ToArg, db::Dialect};
+use crate::{
+    domain::id::MemberId,
+    policy::predicate::{Atom, Flag, Members, Piece, Predicate, Row, Set, Text, Value},
+};
+use std::collections::HashMap;
+
+/// A statement in the making: its text, and each value once.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    dialect: &'static Dialect,
+    me: &'a MemberId,
+    args: Vec<Arg>,
+    marks: HashMap<String, usize>,
+}
+
+/// More parts than this are put in brackets by halves, for SQLite bounds how deep an expression may be.
+const SHALLOW: usize = 40;
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(dialect: &'static Dialect, me: &'a MemberId) -> Self {
+        Self { dialect, me, args: Vec::new(), marks: HashMap::new() }
+    }
+
+    pub(super) fn args(self) -> Vec<Arg> {
+        self.args
+    }
+
+    /// A placeholder for the value.
+    pub(super) fn mark(&mut self, value: &(impl ToArg + ?Sized)) -> String {
+        let arg = value.to_arg();
+        let next = self.args.len() + 1;
+        let number = *self.marks.entry(format!("{arg:?}")).or_insert(next);
+        if number == next {
+            self.args.push(arg);
+        }
+        format!("${number}")
+    }
+
+    /// Placeholders for the values, with commas.
+    pub(super) fn marks<T: ToArg>(&mut self, values: impl IntoIterator<Item = T>) -> String {
+        values.into_iter().map(|value| self.mark(&value)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The one who asks.
+    pub(super) fn me(&mut self) -> String {
+        let me = self.me;
+        self.mark(me)
+    }
+
+    /// The condition on the row `p` of `proposals`.
+    pub(super) fn condition(&mut self, predicate: &Predicate) -> Result<String, StoreError> {
+        Ok(match predicate {
+            Predicate::Const(value) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
+            Predicate::Is(atom) => self.atom(atom)?,
+            Predicate::IsNot(atom) => format!("NOT ({})", self.atom(atom)?),
+            Predicate::All(parts) => balanced(&self.conditions(parts)?, " AND "),
+            Predicate::Any(parts) => balanced(&self.conditions(parts)?, " OR "),
+        })
+    }
+
+    fn conditions(&mut self, parts: &[Predicate]) -> Result<Vec<String>, StoreError> {
+        // What the row itself says comes first, for PostgreSQL asks in the order of cost alone.
+        let mut parts: Vec<&Predicate> = parts.iter().collect();
+        parts.sort_by_key(|part| cost(part));
+        parts.into_iter().map(|part| self.condition(part)).collect()
+    }
+
+    fn atom(&mut self, atom: &Atom) -> Result<String, StoreError> {
+        Ok(match atom {
+            Atom::HasTopic => "p.topic IS NOT NULL".to_owned(),
+            Atom::Equals(Text::Topic, value) => format!("COALESCE(p.topic = {}, FALSE)", self.mark(value)),
+            Atom::Like(Text::Topic, pattern) => {
+                let (operator, suffix) = (self.dialect.like.operator, self.dialect.like.suffix);
+                let pattern = self.pattern(pattern);
+                format!("COALESCE(p.topic {operator} {}{suffix}, FALSE)", self.mark(&pattern))
+            }
+            Atom::Contains(Set::Parties, Value::Written(code)) => self.is_party(code),
+            Atom::Contains(Set::Organisations, Value::Written(name)) => {
+                let name = self.mark(name);
+                self.works_at(&format!("m.organisation_folded = {name}"))
+            }
+            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => {
+                self.works_at("m.organisation_folded = p.topic")
+            }
+            Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
+            Atom::Within(Set::Parties, codes) => {
+                let codes = self.marks(codes);
+                format!(
+                    "NOT EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
+                     AND s.partner NOT IN ({codes}))"
+                )
+            }
+            Atom::Within(Set::Organisations, names) if names.is_empty() => format!("NOT {}", self.works_at("TRUE")),
+            Atom::Within(Set::Organisations, names) => {
+                let names = self.marks(names);
+                format!("NOT {}", self.works_at(&format!("m.organisation_folded NOT IN ({names})")))
+            }
+            Atom::Mine(members) => {
+                let rows = self.mine(*members).ok_or_else(|| unmapped(atom))?;
+                format!("EXISTS (SELECT 1 FROM {rows} AND s.proposal_id = p.proposal_id)")
+            }
+            Atom::Flag(Flag::Decided) => "EXISTS (SELECT 1 FROM decisions d WHERE d.proposal_id = p.proposal_id \
+                                          AND d.final_at IS NOT NULL)"
+                .to_owned(),
+            Atom::Row(Row::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
+            Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.mark(version)),
+            Atom::Row(Row::CompleteSince(version)) => format!("p.complete_under >= {}", self.mark(version)),
+            Atom::Row(Row::OneOf(ids)) if ids.is_empty() => "FALSE".to_owned(),
+            Atom::Row(Row::OneOf(ids)) => format!("p.proposal_id IN ({})", self.marks(ids)),
+            // The call is known before its proposals are asked for.
+            Atom::Flag(_)
+            | Atom::Equals(..)
+            | Atom::Same(..)
+            | Atom::Like(..)
+            | Atom::Contains(..)
+            | Atom::Within(..) => {
+                return Err(unmapped(atom));
+            }
+        })
+    }
+
+    /// The rows `s` that make the one who asks a member of the set; to be followed by more conditions.
+    pub(super) fn mine(&mut self, members: Members) -> Option<String> {
+        let me = self.me();
+        Some(match members {
+            Members::PartyMembers => format!("proposal_members s WHERE s.member = {me}"),
+            Members::Assigned => format!("assignments s WHERE s.reviewer = {me}"),
+            Members::Conflicts => format!("declarations s WHERE s.member = {me} AND s.conflict"),
+            Members::DeclaredClear => format!("declarations s WHERE s.member = {me} AND NOT s.conflict"),
+            Members::Reviewed => format!(
+                "reviews s WHERE s.reviewer = {me} AND s.reopened_at IS NULL AND s.revision = \
+                 (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer)"
+            ),
+            Members::Officers | Members::Reviewers | Members::Deciders | Members::Observers => return None,
+        })
+    }
+
+    fn is_party(&mut self, code: &str) -> String {
+        let position = self.dialect.position;
+        format!("{position}(p.parties_key, {}) > 0", self.mark(&format!(" {code} ")))
+    }
+
+    fn works_at(&mut self, which: &str) -> String {
+        format!(
+            "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member \
+             WHERE s.proposal_id = p.proposal_id AND m.organisation_folded <> '' AND {which})"
+        )
+    }
+
+    fn pattern(&self, pieces: &[Piece]) -> String {
+        let like = &self.dialect.like;
+        let mut pattern = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Anything => pattern.push(like.anything),
+                Piece::Letter(letter) if like.special.contains(letter) => {
+                    pattern.push_str(like.escape.0);
+                    pattern.push(*letter);
+                    pattern.push_str(like.escape.1);
+                }
+                Piece::Letter(letter) => pattern.push(*letter),
+            }
+        }
+        pattern
+    }
+}
+
+/// Parts in brackets, by halves where they are many.
+pub(super) fn balanced(parts: &[String], between: &str) -> String {
+    if parts.len() <= SHALLOW {
+        return format!("({})", parts.join(between));
+    }
+    let (left, right) = parts.split_at(parts.len() / 2);
+    format!("({}{between}{})", balanced(left, between), balanced(right, between))
+}
+
+/// How many other rows it takes to tell.
+fn cost(predicate: &Predicate) -> usize {
+    let mut cost = 0;
+    predicate.each_atom(&mut |atom, _| {
+        cost += match atom {
+            Atom::Mine(_) | Atom::Flag(_) => 1,
+            Atom::Contains(Set::Organisations, _) | Atom::Within(..) => 4,
+            _ => 0,
+        };
+    });
+    cost
+}
+
+fn unmapped(atom: &Atom) -> StoreError {
+    StoreError::Statement(format!("no column says `{atom:?}`").into())
+}

@@ -1,0 +1,357 @@
+//! A list is what is left when each proposal is decided on by itself: on both engines, in random worlds under random policies.
+//!
+//! `ENTENTE_LISTS_SEED` repeats a run, `ENTENTE_LISTS_WORLDS` makes it longer. Each answer of the database is held against
+//! Cedar's own decision, and a condition that was tampered with must be found out.
+
+mod policies;
+mod world;
+
+use crate::harness::many::Chance;
+use entente::{
+    domain::{
+        id::ProposalId,
+        proposal::{Relation, Sort, Status},
+    },
+    policy::{
+        Action, Predicate, Resource,
+        facts::MemberFacts,
+        predicate::{Atom, Flag, Members, Piece, Row, Set},
+    },
+    service::{lists, state, unit::View},
+    storage::{
+        self, Tx, args,
+        proposals::ProposalRow,
+        visible::{self, Class, Cut, Key, Question},
+    },
+    wire::proposal::Filter,
+};
+use std::{collections::BTreeMap, env, sync::Arc, time::Instant};
+use world::{Ground, World};
+
+/// A change to the condition, and whether it applies to an atom.
+type Mutation = (&'static str, fn(&Atom) -> Option<Predicate>);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_holds_what_the_policies_let_one_know_of_and_nothing_else() {
+    let (seed, worlds) = (number("ENTENTE_LISTS_SEED", 20_260_301), number("ENTENTE_LISTS_WORLDS", 8));
+    println!("ENTENTE_LISTS_SEED={seed} ENTENTE_LISTS_WORLDS={worlds}");
+    let (began, mut tally) = (Instant::now(), Tally::default());
+    for seed in (seed..).take(usize::try_from(worlds).unwrap()) {
+        let mut chance = Chance::new(seed);
+        let world = World::new(&mut chance);
+        let grounds = world.grounds().await;
+        let truth = Truth::of(&grounds[0], &world).await;
+        tally.decisions += truth.visible.iter().map(Vec::len).sum::<usize>();
+        tally.visible += truth.visible.iter().flatten().filter(|visible| **visible).count();
+        for ground in &grounds {
+            compare(ground, &world, &truth, &mut chance, &mut tally, seed).await;
+        }
+    }
+    println!("{tally:?} in {:.1} s", began.elapsed().as_secs_f64());
+    assert!(tally.decisions >= 25_000 * usize::try_from(worlds).unwrap(), "{tally:?}");
+    assert!(tally.visible * 50 > tally.decisions, "almost nothing was visible, so this proves little: {tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_that_was_tampered_with_is_found_out() {
+    let seed = number("ENTENTE_LISTS_SEED", 20_260_301);
+    println!("ENTENTE_LISTS_SEED={seed}");
+    let mut missed: Vec<&str> = MUTATIONS.iter().map(|(name, _)| *name).chain(STRUCTURAL).collect();
+    // Each is found in some world; one that survives all of them would survive for good.
+    for seed in seed..seed + 12 {
+        let mut chance = Chance::new(seed);
+        let world = World::new(&mut chance);
+        let ground = &world.grounds().await[0];
+        let truth = Truth::of(ground, &world).await;
+        for (place, me) in truth.members.iter().enumerate() {
+            let mut tx = ground.exchange.db.read().await.unwrap();
+            let asked =
+                lists::ask(&ground.exchange, &world.engine, &mut tx, me, &Filter::default(), true.into(), world::now())
+                    .await
+                    .unwrap();
+            let wanted = truth.list(place, |_| true);
+            let mut survivors = Vec::new();
+            for name in missed {
+                let classes =
+                    asked.classes.iter().map(|class| Class { holds: mutated(name, &class.holds), ..class.clone() });
+                let question = Question::new(&me.id, classes.collect());
+                if all(&mut tx, &question, Sort::Created, 200).await == wanted {
+                    survivors.push(name);
+                }
+            }
+            missed = survivors;
+        }
+        if missed.is_empty() {
+            return;
+        }
+    }
+    panic!("nobody noticed: {missed:?}");
+}
+
+const MUTATIONS: &[Mutation] = &[
+    ("assigned is party member", |atom| match atom {
+        Atom::Mine(Members::Assigned) => Some(Atom::Mine(Members::PartyMembers).into()),
+        _ => None,
+    }),
+    ("no conflict", |atom| matches!(atom, Atom::Mine(Members::Conflicts)).then_some(false.into())),
+    ("clear is conflict", |atom| match atom {
+        Atom::Mine(Members::DeclaredClear) => Some(Atom::Mine(Members::Conflicts).into()),
+        _ => None,
+    }),
+    ("nobody has reviewed", |atom| matches!(atom, Atom::Mine(Members::Reviewed)).then_some(false.into())),
+    ("letter case disregarded", |atom| match atom {
+        Atom::Like(text, pattern) => {
+            let lower = |piece: &Piece| match piece {
+                Piece::Letter(letter) => Piece::Letter(letter.to_ascii_lowercase()),
+                Piece::Anything => Piece::Anything,
+            };
+            Some(Atom::Like(*text, pattern.iter().map(lower).collect()).into())
+        }
+        _ => None,
+    }),
+    ("underscore is a wildcard", |atom| match atom {
+        Atom::Like(text, pattern) => {
+            let wild = |piece: &Piece| if *piece == Piece::Letter('_') { Piece::Anything } else { *piece };
+            Some(Atom::Like(*text, pattern.iter().map(wild).collect()).into())
+        }
+        _ => None,
+    }),
+    ("every topic is given", |atom| matches!(atom, Atom::HasTopic).then_some(true.into())),
+    ("owners do not matter", |atom| matches!(atom, Atom::Contains(Set::Parties, _)).then_some(false.into())),
+    ("all owners are fine", |atom| matches!(atom, Atom::Within(Set::Parties, _)).then_some(true.into())),
+    ("colleagues do not matter", |atom| matches!(atom, Atom::Contains(Set::Organisations, _)).then_some(false.into())),
+    ("nothing is withdrawn", |atom| matches!(atom, Atom::Row(Row::Withdrawn)).then_some(false.into())),
+    ("any version counts", |atom| match atom {
+        Atom::Row(Row::CompleteSince(_)) => Some(Atom::Row(Row::CompleteSince(1)).into()),
+        _ => None,
+    }),
+    ("signed is complete", |atom| match atom {
+        Atom::Row(Row::CompleteSince(version)) => Some(Atom::Row(Row::CommittedSince(*version)).into()),
+        _ => None,
+    }),
+    ("nobody got more time", |atom| matches!(atom, Atom::Row(Row::OneOf(_))).then_some(false.into())),
+    ("nothing is decided", |atom| matches!(atom, Atom::Flag(Flag::Decided)).then_some(false.into())),
+];
+
+const STRUCTURAL: [&str; 3] = ["negations are lost", "all is any", "forbids are lost"];
+
+fn mutated(name: &str, holds: &Predicate) -> Predicate {
+    if let Some((_, atom)) = MUTATIONS.iter().find(|(known, _)| *known == name) {
+        return holds.replaced(&mut |known| atom(known));
+    }
+    let parts = |parts: &[Predicate]| parts.iter().map(|part| mutated(name, part)).collect::<Vec<_>>();
+    match (holds, name) {
+        (Predicate::IsNot(atom), "negations are lost") => atom.clone().into(),
+        (Predicate::IsNot(_), "forbids are lost") => true.into(),
+        (Predicate::All(all), "all is any") => Predicate::any(parts(all)),
+        (Predicate::All(all), _) => Predicate::all(parts(all)),
+        (Predicate::Any(any), _) => Predicate::any(parts(any)),
+        _ => holds.clone(),
+    }
+}
+
+/// Asserts that what lists are planned by, as acts wrote it, is what follows from the rows.
+#[cfg(feature = "client")]
+pub(crate) async fn acts_kept_what_lists_go_by(db: &storage::Db) {
+    let kept = async || {
+        let (mut tx, mut kept) = (db.read().await.unwrap(), Vec::new());
+        let sql =
+            "SELECT proposal_id, parties_key, committed_under, complete_under FROM proposals ORDER BY proposal_id";
+        for row in tx.fetch_all(sql, args![]).await.unwrap() {
+            let (id, key) = (row.text("proposal_id").unwrap(), row.text("parties_key").unwrap());
+            let under = (row.int("committed_under").unwrap(), row.int("complete_under").unwrap());
+            kept.push(format!("{id} `{key}` {under:?}"));
+        }
+        let sql = "SELECT call_id, parties_key, proposals FROM proposal_tallies ORDER BY call_id, parties_key";
+        for row in tx.fetch_all(sql, args![]).await.unwrap() {
+            let (call, key) = (row.text("call_id").unwrap(), row.text("parties_key").unwrap());
+            kept.push(format!("{call} `{key}` {}", row.int("proposals").unwrap()));
+        }
+        for row in tx.fetch_all("SELECT organisation_folded AS o FROM members ORDER BY member", args![]).await.unwrap()
+        {
+            kept.push(row.text("o").unwrap());
+        }
+        kept
+    };
+    let before = kept().await;
+    visible::reindex(db).await.unwrap();
+    assert_eq!(before, kept().await, "as acts wrote it on the left, made anew on the right");
+    assert!(before.iter().any(|line| line.contains("(1, 1)") || line.contains("(2, 2)")), "nothing was handed in");
+}
+
+/// What was compared.
+#[derive(Debug, Default)]
+struct Tally {
+    decisions: usize,
+    visible: usize,
+    lists: usize,
+    pages: usize,
+    counts: usize,
+}
+
+/// Cedar's own decision about every proposal for every member.
+struct Truth {
+    members: Vec<MemberFacts>,
+    /// In the order of creation.
+    proposals: Vec<state::ProposalState>,
+    /// By member, then by proposal.
+    visible: Vec<Vec<bool>>,
+}
+
+impl Truth {
+    async fn of(ground: &Ground, world: &World) -> Self {
+        let (exchange, now) = (&ground.exchange, world::now());
+        let mut tx = exchange.db.read().await.unwrap();
+        let mut calls = BTreeMap::new();
+        for call in &world.calls {
+            calls.insert(*call, Arc::new(state::call(&mut tx, *call, now).await.unwrap().unwrap()));
+        }
+        let ids = tx.fetch_all("SELECT proposal_id FROM proposals", args![]).await.unwrap();
+        let ids: Vec<ProposalId> = ids.iter().map(|row| row.parse("proposal_id").unwrap()).collect();
+        let rows = storage::proposals::some(&mut tx, &ids).await.unwrap();
+        let state = |row: ProposalRow| state::proposal_state(row.clone(), calls[&row.call].clone(), now);
+        let mut proposals: Vec<_> = rows.into_iter().map(state).collect();
+        proposals.sort_by_key(key);
+        let mut members = Vec::new();
+        for id in &world.members {
+            members.push(state::member(exchange, &mut tx, id, now).await.unwrap().unwrap());
+        }
+        let decide = |me: &MemberFacts| -> Vec<bool> {
+            proposals.iter().map(|proposal| world.engine.visible(me, Resource::Proposal(&proposal.facts))).collect()
+        };
+        // Unoptimised, deciding is what takes the time.
+        let (left, right) = members.split_at(members.len() / 2);
+        let visible = std::thread::scope(|scope| {
+            let right = scope.spawn(|| right.iter().map(decide).collect::<Vec<_>>());
+            let mut visible: Vec<_> = left.iter().map(decide).collect();
+            visible.extend(right.join().unwrap());
+            visible
+        });
+        Self { members, proposals, visible }
+    }
+
+    /// What the member's list is to be.
+    fn list(&self, member: usize, fits: impl Fn(&state::ProposalState) -> bool) -> Vec<Key> {
+        let all = self.proposals.iter().zip(&self.visible[member]);
+        all.filter(|(proposal, visible)| **visible && fits(proposal)).map(|(proposal, _)| key(proposal)).collect()
+    }
+}
+
+fn key(proposal: &state::ProposalState) -> Key {
+    Key { created_at: proposal.row.created_at, id: proposal.row.id }
+}
+
+async fn compare(ground: &Ground, world: &World, truth: &Truth, chance: &mut Chance, tally: &mut Tally, seed: u64) {
+    for (place, me) in truth.members.iter().enumerate() {
+        for filter in [Filter::default(), filter(chance, world)] {
+            let mut wanted = truth.list(place, |proposal| fits(&filter, proposal, me));
+            let few = *chance.pick(&[0, 0, 20, 1000]);
+            let context = format!("{} of seed {seed} for {} with {filter:?}, few {few}", ground.name, me.id);
+            let mut tx = ground.exchange.db.read().await.unwrap();
+            let asked = lists::ask(&ground.exchange, &world.engine, &mut tx, me, &filter, true.into(), world::now())
+                .await
+                .unwrap();
+            let question = Question { few, ..Question::new(&me.id, asked.classes) };
+            assert_eq!(visible::count(&mut tx, &question).await.unwrap(), wanted.len() as u64, "count: {context}");
+            let sort = *chance.pick(&[Sort::Created, Sort::Newest]);
+            if sort == Sort::Newest {
+                wanted.reverse();
+            }
+            let size = *chance.pick(&[3, 7, 50, 51, 199]);
+            // Small pages of long lists add nothing but time.
+            let size = size.max(u32::try_from(wanted.len() / 6).unwrap());
+            let found = all(&mut tx, &question, sort, size).await;
+            if found != wanted {
+                report(truth, world, me, &found, &wanted);
+                panic!("{context}");
+            }
+            tally.lists += 1;
+            tally.counts += 1;
+            tally.pages += 1 + wanted.len() / size as usize;
+        }
+        if chance.percent(15) {
+            served(ground, world, truth, place, chance).await;
+        }
+    }
+}
+
+/// The same through what serves members: each row is decided on again, and the database and Cedar never differ.
+async fn served(ground: &Ground, world: &World, truth: &Truth, place: usize, chance: &mut Chance) {
+    let (exchange, filter) = (&ground.exchange, Filter::default());
+    let (tx, me, policies) = (exchange.db.read().await.unwrap(), truth.members[place].clone(), world.engine.clone());
+    let mut view = View { exchange, tx, me, now: world::now(), policies };
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let cut = Cut { sort: Sort::Created, after, limit: *chance.pick(&[33, 200]) };
+        let (page, next) = view.proposals(&filter, cut).await.unwrap();
+        found.extend(page.iter().map(key));
+        // What a cursor carries reads back as the same place.
+        after = next.map(|next| next.to_string().parse().unwrap());
+        if after.is_none() {
+            break;
+        }
+    }
+    let wanted = truth.list(place, |_| true);
+    assert_eq!(found, wanted);
+    assert_eq!(view.count_proposals(&filter).await.unwrap(), wanted.len() as u64);
+}
+
+/// The whole list, page by page.
+async fn all(tx: &mut Tx, question: &Question<'_>, sort: Sort, limit: u32) -> Vec<Key> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = visible::page(tx, question, Cut { sort, after, limit }).await.unwrap();
+        assert!(page.len() <= limit as usize);
+        let is_last = page.len() < limit as usize;
+        after = page.last().copied();
+        found.extend(page);
+        if is_last {
+            return found;
+        }
+    }
+}
+
+fn filter(chance: &mut Chance, world: &World) -> Filter {
+    let mut filter = Filter::default();
+    for _ in 0..=chance.below(2) {
+        match chance.below(6) {
+            0 => filter.call = Some(*chance.pick(&world.calls)),
+            1 => filter.phase = Some(*chance.pick(entente::domain::call::Phase::ALL)),
+            2 => filter.topic = Some(world::topic(chance)),
+            3 => filter.party = Some(chance.pick(&world::PARTNERS).parse().unwrap()),
+            4 => filter.status = Some(*chance.pick(Status::ALL)),
+            _ => filter.mine = Some(*chance.pick(Relation::ALL)),
+        }
+    }
+    filter
+}
+
+fn fits(filter: &Filter, proposal: &state::ProposalState, me: &MemberFacts) -> bool {
+    let facts = &proposal.facts;
+    filter.call.is_none_or(|call| call == proposal.row.call)
+        && filter.phase.is_none_or(|phase| phase == facts.call.phase)
+        && filter.topic.as_ref().is_none_or(|topic| facts.topic.as_ref() == Some(topic))
+        && filter.party.as_ref().is_none_or(|party| facts.parties.contains(party))
+        && filter.status.is_none_or(|status| status == facts.status)
+        && filter.mine.is_none_or(|mine| match mine {
+            Relation::Party => facts.party_members.contains(&me.id),
+            Relation::Assigned => facts.assigned.contains(&me.id),
+        })
+}
+
+fn report(truth: &Truth, world: &World, me: &MemberFacts, found: &[Key], wanted: &[Key]) {
+    for proposal in &truth.proposals {
+        let (is, should) = (found.contains(&key(proposal)), wanted.contains(&key(proposal)));
+        if is != should {
+            let decision = world.engine.explain(me, Action::View, Resource::Proposal(&proposal.facts));
+            eprintln!("listed {is}, wanted {should}: {:?}\n{:?}\n{decision:?}", proposal.facts, proposal.row.versions);
+            eprintln!("{:?}", world.engine.predicate(me, Action::View));
+            return;
+        }
+    }
+    eprintln!("the same proposals in another order or number: {found:?} and not {wanted:?}");
+}
+
+fn number(name: &str, usual: u64) -> u64 {
+    env::var(name).map_or(usual, |text| text.parse().unwrap())
+}
