@@ -219,7 +219,9 @@ async fn build(url: &str, folder: &Path, proposals: u64) -> Exchange {
     let mut rows = Rows::new();
     let partners: Vec<PartnerCode> = PARTNERS.iter().map(|code| code.parse().unwrap()).collect();
     let everybody: BTreeSet<PartnerCode> = partners.iter().cloned().collect();
-    partners.iter().for_each(|partner| rows.partner(partner));
+    for partner in &partners {
+        rows.partner(partner);
+    }
     for number in 0..MEMBERS {
         let (partner, own) = (number % PARTNERS.len(), number / PARTNERS.len());
         // The readers have employers of their own, as officials do.
@@ -266,8 +268,9 @@ async fn build(url: &str, folder: &Path, proposals: u64) -> Exchange {
         if number % each == each / 2 {
             rows.assignment(id, &member(2, 0));
         }
-        for _ in 0..2 {
-            rows.assignment(id, &of(chance.below(15), &mut chance));
+        let reviewers: BTreeSet<MemberId> = (0..2).map(|_| of(chance.below(15), &mut chance)).collect();
+        for reviewer in &reviewers {
+            rows.assignment(id, reviewer);
         }
         if number % 50 == 0 {
             rows.declaration(id, &member(chance.below(7), 0), true);

@@ -130,6 +130,16 @@ impl Out {
         }
     }
 
+    /// Shows people something to look at before they go on, on standard error; silent with `--quiet` and `--json`.
+    pub fn aside(&self, show: impl FnOnce(&mut Screen)) {
+        if !self.quiet && !self.json {
+            let mut screen = Screen { text: String::new(), colours: self.stderr.colours };
+            show(&mut screen);
+            // Nobody is left to tell when standard error is gone.
+            let _ = self.stderr.write(&screen.text);
+        }
+    }
+
     /// Warns on standard error; with `--json` as a JSON line.
     pub fn warn(&self, text: &str) {
         if self.json {

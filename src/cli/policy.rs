@@ -1,5 +1,6 @@
 //! `entente policy`: a nation's policies: checked, proposed, approved by a second officer, shown with who signed them.
 
+mod preview;
 mod sight;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     error::{CliError, Result, read_input},
     key_card::instant_argument,
     output::Screen,
+    prompt::Consent,
     table::Table,
     time::Zone,
 };
@@ -66,7 +68,7 @@ Says file and line of what cannot be taken and what to write instead; exit code 
   entente policy propose draft.cedar --owner ISR --active-at '2026-04-01 00:00 Asia/Jerusalem'
   entente policy propose guardrails.cedar --active-at 2026-04-05T00:00:00Z
 
-A second policy officer of your partner approves it; until then nothing changes. Guardrails are the
+A second policy officer of your partner approves it; until then nothing changes. Guardrails are the \
 host's and are announced three days ahead.")]
     Propose {
         #[command(flatten)]
@@ -75,11 +77,30 @@ host's and are announced three days ahead.")]
         #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
         active_at: Option<Timestamp>,
     },
-    /// Approve a version that another policy officer proposed
+    /// Show what a version would change: who gains and who loses sight of which proposals (policy officers)
+    #[command(after_help = "Examples:
+  entente policy preview ISR 3
+  entente policy preview ISR 3 --all
+  entente --json policy preview ISR 3 | jq .summary")]
+    Preview {
+        #[command(flatten)]
+        version: Numbered,
+        /// Every change, however many
+        #[arg(long)]
+        all: bool,
+    },
+    /// Approve a version that another policy officer proposed, after a look at what it would change
     #[command(after_help = "Examples:
   entente policy show ISR --version 3
-  entente policy approve ISR 3")]
-    Approve(Numbered),
+  entente policy preview ISR 3
+  entente policy approve ISR 3
+  entente policy approve ISR 3 --yes        in a script")]
+    Approve {
+        #[command(flatten)]
+        version: Numbered,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Take a version back that has not taken effect (policy officers)
     #[command(after_help = "Examples:\n  entente policy withdraw ISR 3")]
     Withdraw(Numbered),
@@ -98,7 +119,7 @@ host's and are announced three days ahead.")]
   entente policy explain --proposal $PROPOSAL --member ISR:yael --action view
   entente policy explain --proposal $PROPOSAL --member USA:dana --action read-restricted --owner ISR
 
-Ask about yourself; as a policy officer about members of your nation, as far as they may know of the
+Ask about yourself; as a policy officer about members of your nation, as far as they may know of the \
 proposal, and about everybody on your nation's own proposals.")]
     Explain(sight::Explain),
     /// List everybody who may see a proposal of your nation's (policy officers)
@@ -134,6 +155,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Check(file) => check(&file, context),
         Command::Explain(args) => sight::explain(&args, context).await,
         Command::Who { proposal } => sight::who(proposal, context).await,
+        Command::Preview { version: Numbered { owner, version }, all } => {
+            preview::preview(&owner, version, all, context).await
+        }
         command => versions(command, context).await,
     }
 }
@@ -142,7 +166,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 async fn versions(command: Command, context: &Context) -> Result<()> {
     let (client, zone) = (context.client()?, context.zone()?);
     match command {
-        Command::Check(_) | Command::Explain(_) | Command::Who { .. } => unreachable!("they concern no version"),
+        Command::Check(_) | Command::Explain(_) | Command::Who { .. } | Command::Preview { .. } => {
+            unreachable!("they were run by themselves")
+        }
         Command::List => {
             let listed = client.list_policies().await?;
             let items: Vec<_> = listed
@@ -196,9 +222,12 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
             let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
             told(context, &proposed, &zone)
         }
-        Command::Approve(Numbered { owner, version }) => {
+        Command::Approve { version: Numbered { owner, version }, consent } => {
             let policy = client.policy_version(&owner, version).await?;
-            let approved = client.approve_policy(&policy).await?;
+            let preview = preview::before_approval(&client, &owner, version, context).await?;
+            let act = format!("approving version {version} of {owner}");
+            context.keyboard().consent(consent, &act, "what somebody reads because of it stays read").await?;
+            let approved = client.approve_policy(&policy, &preview).await?;
             told(context, &approved, &zone)
         }
         Command::Withdraw(Numbered { owner, version }) => {

@@ -22,7 +22,7 @@ use crate::{
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
         entry::Entry,
         page::{MAX_PAGE, Page},
-        policy::{ApprovePolicy, PolicyVersion, ProposePolicy},
+        policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
             AddKeys, AddMember, Count, CreateProposal, Document, Filter, MissingKey, NewVault, Proposal, SignManifest,
             SignedManifest, Vault,
@@ -118,6 +118,13 @@ impl Api {
 
     pub async fn policy_version(&self, owner: &PolicyOwner, number: u32) -> Result<PolicyVersion> {
         self.read(&format!("/v1/policies/{owner}/versions/{number}")).await
+    }
+
+    /// What a version would change, one question's worth from `cursor` on.
+    pub async fn preview(&self, owner: &PolicyOwner, number: u32, cursor: Option<String>) -> Result<Preview> {
+        let query: Vec<_> = cursor.into_iter().map(|cursor| ("cursor", cursor)).collect();
+        let path = format!("/v1/policies/{owner}/versions/{number}/preview");
+        self.transport.get(&path, &query).await.map(|tagged| tagged.body)
     }
 
     pub async fn propose_policy(&self, owner: &PolicyOwner, body: &ProposePolicy) -> Result<PolicyVersion> {

@@ -12,12 +12,18 @@ use crate::{
     },
     policy::{GUARDRAILS, Guardrails, PartnerRules, PolicyError},
     sealing::{
+        canonical,
         card::check_signer,
-        statement::{PolicyApproval, PolicyStatement, Signed, Statement, sign_statement, verify_signed},
+        statement::{
+            PolicyApproval, PolicyStatement, Signed, Statement, StatementError, sign_statement, verify_signed,
+        },
     },
-    wire::policy::{ApprovePolicy, PolicySignature, PolicyVersion, ProposePolicy},
+    wire::policy::{
+        ApprovePolicy, PolicySignature, PolicyVersion, Preview, PreviewSummary, PreviewedChange, ProposePolicy, Tally,
+    },
 };
 use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A version as it is listed, and whether it verified.
 #[derive(Debug)]
@@ -91,17 +97,42 @@ impl Client {
         self.api().propose_policy(owner, &ProposePolicy { text: text.to_owned(), statement }).await
     }
 
-    /// Approves a version that another policy officer proposed, after verifying who did and that its text can be used.
-    pub async fn approve_policy(&self, policy: &PolicyVersion) -> Result<PolicyVersion> {
+    /// What a version would change, and the sum of it.
+    pub async fn preview_policy(&self, policy: &PolicyVersion) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
+        let policy_sha256 = self.check_version(policy).await?;
+        let (mut changes, mut considered, mut cursor) = (Vec::new(), 0, None);
+        loop {
+            let Preview { considered: more, items, next } =
+                self.api().preview(&policy.owner, policy.version, cursor).await?;
+            changes.extend(items);
+            considered += u64::from(more);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let summary = summary(policy, policy_sha256, considered, &changes, in_milliseconds(self.now()));
+        Ok((changes, summary))
+    }
+
+    /// Approves a version that another policy officer proposed, after verifying who did and that its text can be used. Signs for
+    /// the summary of what it would change.
+    pub async fn approve_policy(&self, policy: &PolicyVersion, told: &PreviewSummary) -> Result<PolicyVersion> {
         let (owner, number) = (&policy.owner, policy.version);
         let policy_sha256 = self.check_version(policy).await?;
         let text = policy.text.as_deref().ok_or_else(|| invalid("the version came without its text"))?;
         check_text(owner, &owner.to_string(), text).map_err(|error| {
             ClientError::usage(error.to_string(), "nothing was approved; ask for a version that can be used")
         })?;
-        let approval = PolicyApproval { owner: owner.clone(), version: number, policy_sha256 };
+        if told.policy_sha256 != policy_sha256 {
+            return Err(ClientError::usage("the preview is of another version", "look at this version first"));
+        }
+        let preview = canonical::to_vec(told).map_err(StatementError::from)?;
+        let preview = String::from_utf8(preview).map_err(|_| invalid("canonical JSON is text"))?;
+        let preview_sha256 = Some(Sha256::of(preview.as_bytes()));
+        let approval = PolicyApproval { owner: owner.clone(), version: number, policy_sha256, preview_sha256 };
         let approval = sign_statement(&*self.signing_key()?, &approval)?;
-        self.api().approve_policy(owner, number, &ApprovePolicy { approval }).await
+        self.api().approve_policy(owner, number, &ApprovePolicy { approval, preview: Some(preview) }).await
     }
 
     /// A version that is in force: both signatures, and that it does not go back on one that was in force before.
@@ -154,6 +185,9 @@ impl Client {
                     "what `{approver}` approved is not version {version} of the policies of `{owner}`"
                 )));
             }
+            if policy.preview.as_ref().map(|preview| Sha256::of(preview.as_bytes())) != says.preview_sha256 {
+                return Err(invalid(format!("the preview that is shown is not the one that `{approver}` signed for")));
+            }
             if approver == proposer || approval.signer_spki == signed.signer_spki {
                 return Err(invalid(format!(
                     "`{proposer}` alone signed version {version} of the policies of `{owner}`"
@@ -189,6 +223,52 @@ impl Client {
             // Which partner hosts is the exchange's word, so it is believed once.
             PolicyOwner::Guardrails => self.home().see_host(self.api().me().await?.host),
         }
+    }
+}
+
+fn summary(
+    policy: &PolicyVersion,
+    policy_sha256: Sha256,
+    considered: u64,
+    changes: &[PreviewedChange],
+    now: Timestamp,
+) -> PreviewSummary {
+    let tallies = |gains: bool| {
+        let mut of: BTreeMap<PartnerCode, (BTreeSet<&MemberId>, Tally)> = BTreeMap::new();
+        for change in changes.iter().filter(|change| change.gains == gains) {
+            let nothing = || (BTreeSet::new(), Tally { members: 0, sights: 0, readings: 0 });
+            let (members, tally) = of.entry(change.member.partner().clone()).or_insert_with(nothing);
+            members.insert(&change.member);
+            tally.members = members.len() as u64;
+            if change.action == "View" {
+                tally.sights += 1;
+            } else {
+                tally.readings += 1;
+            }
+        }
+        of.into_iter().map(|(code, (_, tally))| (code, tally)).collect()
+    };
+    let admitted: BTreeSet<_> = changes
+        .iter()
+        .filter(|change| change.admits_nation)
+        .map(|change| (change.member.partner().clone(), change.proposal))
+        .collect();
+    let mut admits = BTreeMap::new();
+    for (code, _) in admitted {
+        *admits.entry(code).or_default() += 1;
+    }
+    let count = |which: fn(&PreviewedChange) -> bool| changes.iter().filter(|change| which(change)).count() as u64;
+    PreviewSummary {
+        owner: policy.owner.clone(),
+        version: policy.version,
+        policy_sha256,
+        made_at: now.into(),
+        considered,
+        gains: tallies(true),
+        losses: tallies(false),
+        admits,
+        keys_needed: count(|change| change.needs_key),
+        fetched_before: count(|change| change.has_fetched),
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(policies::show))
         .routes(routes!(policies::list_versions, policies::propose))
         .routes(routes!(policies::show_version))
+        .routes(routes!(policies::preview))
         .routes(routes!(policies::approve))
         .routes(routes!(policies::withdraw))
         .routes(routes!(programs::list, programs::create))
@@ -134,9 +135,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 67);
+        assert_eq!(names.len(), 68);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 67);
+        assert_eq!(names.len(), 68);
     }
 }

@@ -196,6 +196,22 @@ pub(super) struct WhyQuery {
     pub(super) owner: Option<PartnerCode>,
 }
 
+/// Where a look that goes on and on is to go on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Further {
+    /// `next` of the answer before.
+    pub(super) cursor: Option<String>,
+}
+
+impl Further {
+    /// What the cursor stands for.
+    pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
+        after(self.cursor.as_deref())
+    }
+}
+
 fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
     let key = |cursor| last_key(cursor).and_then(|key| key.parse().ok()).ok_or(ServiceError::BadCursor);
     cursor.map(key).transpose()

@@ -3,14 +3,14 @@
 use super::{
     api::Api,
     asked::{Bare, Change},
-    list::{Ask, At, Everything},
+    list::{Ask, At, Everything, Further},
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, policies},
+    service::{Answer, Result, policies, preview},
     wire::{
         page::Page,
-        policy::{ApprovePolicy, PolicyVersion, ProposePolicy},
+        policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
     },
 };
 use axum::extract::State;
@@ -47,6 +47,20 @@ pub(super) async fn list_versions(
 pub(super) async fn show_version(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
     let (owner, version) = (at.id("owner")?, at.id("version")?);
     Ok(Answer::json(200, &policies::show_version(&api, &caller, &owner, version).await?))
+}
+
+/// What a version would change: who gains and who loses sight of which proposals, what they have fetched, which keys they would
+/// need. For the policy officers who write it; looks at up to 1,000 proposals and says where to go on.
+#[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}/preview", tag = "policies", params(Further),
+    responses((status = 200, body = Preview)))]
+pub(super) async fn preview(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<Further>,
+) -> Result<Answer> {
+    let (owner, version, after) = (at.id("owner")?, at.id("version")?, query.after()?);
+    Ok(Answer::json(200, &preview::preview(&api, &caller, &owner, version, after).await?))
 }
 
 /// Proposes the next version, as a policy officer of the partner that writes these policies.

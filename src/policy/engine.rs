@@ -67,6 +67,18 @@ impl Engine {
         }
     }
 
+    /// The same with other guardrails.
+    #[must_use]
+    pub fn with_guardrails(&self, guardrails: Arc<Guardrails>) -> Self {
+        Self::new(guardrails, self.partners.values().cloned())
+    }
+
+    /// The same with other policies of one partner.
+    #[must_use]
+    pub fn with_partner(&self, rules: Arc<PartnerRules>) -> Self {
+        Self::new(Arc::clone(&self.guardrails), self.partners.values().cloned().chain([rules]))
+    }
+
     /// The partners whose policies are loaded; every other partner releases nothing and reads nothing.
     pub fn partners(&self) -> impl Iterator<Item = &PartnerCode> {
         self.partners.keys()

@@ -18,6 +18,7 @@ mod change;
 mod engine;
 mod entities;
 pub mod facts;
+mod holds;
 mod lint;
 mod outcome;
 pub mod predicate;

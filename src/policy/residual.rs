@@ -28,9 +28,12 @@ use std::{
 #[error("the policies cannot be put as a predicate: {0}")]
 pub struct Untranslatable(String);
 
+/// For whom and for what a predicate was made, and the facts it was made of.
+type Kept = HashMap<(MemberId, Action), (MemberFacts, Arc<Predicate>)>;
+
 /// Predicates already made. They belong to one engine, and so to one version of the policies.
 #[derive(Debug, Default)]
-pub(super) struct Made(Mutex<HashMap<(MemberId, Action), (MemberFacts, Arc<Predicate>)>>);
+pub(super) struct Made(Mutex<Kept>);
 
 /// How many members' predicates are remembered before all are forgotten.
 const REMEMBERED: usize = 4096;

@@ -435,6 +435,9 @@ pub struct PolicyApproval {
     pub version: u32,
     /// Digest of the [`PolicyStatement`] that is approved.
     pub policy_sha256: Sha256,
+    /// Digest of the canonical JSON of what the approving officer was told that the version would change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_sha256: Option<Sha256>,
 }
 
 impl Statement for PolicyApproval {

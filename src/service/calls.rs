@@ -221,7 +221,7 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
     }
     let standing = proposals::standing_under(&mut act.tx, id, &act.me.id, &act.me.id).await?;
-    refuse_recused(&act, &standing)?;
+    refuse_recused(&act, standing)?;
     if standing.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
@@ -352,7 +352,7 @@ async fn verified_publication(
 
 /// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
 /// they are recused from.
-pub(super) fn refuse_recused(act: &Act<'_>, standing: &StandingUnder) -> Result<()> {
+pub(super) fn refuse_recused(act: &Act<'_>, standing: StandingUnder) -> Result<()> {
     if !standing.is_recused {
         return Ok(());
     }

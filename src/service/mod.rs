@@ -13,6 +13,7 @@ pub mod lists;
 pub mod manifests;
 pub mod operator;
 pub mod policies;
+pub mod preview;
 pub mod programs;
 pub mod proposals;
 pub mod reviews;

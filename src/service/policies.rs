@@ -12,13 +12,13 @@ use crate::{
         Refusal,
         entry::EntryKind,
         id::{PartnerCode, Sha256},
-        policy::{self as rules, PolicyOwner, PolicyStatus, PolicyVersion},
+        policy::{self as rules, MAX_POLICY_TEXT, PolicyOwner, PolicyStatus, PolicyVersion},
     },
     policy::{Action, GUARDRAILS, Guardrails, PartnerRules, Resource},
     sealing::statement::{PolicyApproval, PolicyStatement},
     storage::{
         Tx, partners,
-        policies::{self, PolicyRow, approve_action, propose_action, withdraw_action},
+        policies::{self, ApprovalRow, PolicyRow, approve_action, propose_action, withdraw_action},
     },
     wire::{
         page::{self, Page},
@@ -156,10 +156,17 @@ pub async fn approve(
         let fault = "it approves another version than this one".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
+    let told = body.preview.as_ref().map(|preview| Sha256::of(preview.as_bytes()));
+    if told != says.preview_sha256 || body.preview.as_ref().is_some_and(|preview| preview.len() > MAX_POLICY_TEXT) {
+        let fault = "the preview that came with it is not the one it names, or longer than 64 KiB".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
     // The program may have been replaced by one with another schema since it was proposed.
     check_text(owner, &row.text)?;
     let now = act.now;
-    policies::approve(&mut act.tx, &permit, &partner, owner, number, &body.approval, now).await?;
+    let (by, preview) = (act.me.id.clone(), body.preview.clone());
+    let approval = ApprovalRow { statement: body.approval.clone(), by, at: now, preview };
+    policies::approve(&mut act.tx, &permit, &partner, owner, number, &approval).await?;
     let history = policies::history(&mut act.tx, owner).await?;
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
     let payload = json!({
@@ -200,7 +207,7 @@ async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner) -> Result
 }
 
 /// Reads the text as the engine will.
-fn check_text(owner: &PolicyOwner, text: &str) -> Result<()> {
+pub(super) fn check_text(owner: &PolicyOwner, text: &str) -> Result<()> {
     let place = owner.to_string();
     let read = match owner {
         PolicyOwner::Guardrails => Guardrails::parse(&place, text).map(drop),
@@ -243,6 +250,7 @@ fn built_in() -> wire::PolicyVersion {
         active_at: None,
         proposed: None,
         approved: None,
+        preview: None,
         withdrawn_by: None,
         withdrawn_at: None,
     }
@@ -267,6 +275,7 @@ fn describe(row: PolicyRow, history: &[PolicyVersion], now: jiff::Timestamp) -> 
             statement: row.statement,
             signed_at: row.proposed_at.into(),
         }),
+        preview: row.approval.as_ref().and_then(|approval| approval.preview.clone()),
         approved: row.approval.map(|approval| PolicySignature {
             member: approval.by,
             statement: approval.statement,

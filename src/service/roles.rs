@@ -45,7 +45,7 @@ pub async fn set(
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
     let Some(permit) = permits.last() else { return act.finish(answer).await };
     let standing = proposals::standing_under(&mut act.tx, id, member, &act.me.id).await?;
-    refuse_recused(&act, &standing)?;
+    refuse_recused(&act, standing)?;
     if gains && standing.is_party {
         // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
         return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());

@@ -92,7 +92,7 @@ pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId)
 
 /// Everybody who bears a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
 /// are read.
-fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<String>> {
+pub(super) fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<String>> {
     let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
     let in_call = roles.map(|role| (role.as_str(), proposal.call.row.holders(role)));
     let of_proposal = [("party", proposal.facts.party_members.clone()), ("assigned", proposal.facts.assigned.clone())];

@@ -52,6 +52,13 @@ pub async fn page(tx: &mut Tx, after: u64, kinds: &[EntryKind], limit: u32) -> R
     tx.fetch_all(sql, args![after, listed, limit]).await?.iter().map(read).collect()
 }
 
+/// Whether a member has fetched a document of a proposal.
+pub async fn has_fetched(tx: &mut Tx, proposal: ProposalId, member: &MemberId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM log_entries WHERE proposal_id = $1 AND kind = $2 AND actor = $3 LIMIT 1";
+    let args = args![proposal, EntryKind::DocumentFetched.as_str(), member];
+    Ok(tx.fetch_optional(sql, args).await?.is_some())
+}
+
 fn read(row: &Row) -> Result<EntryRow, StoreError> {
     Ok(EntryRow {
         seq: row.count("seq")?,

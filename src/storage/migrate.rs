@@ -38,6 +38,7 @@ pub const ALL: &[Migration] = &[
     migration!(2, "policies", "0002_policies"),
     migration!(3, "key_cards", "0003_key_cards"),
     migration!(4, "lists", "0004_lists"),
+    migration!(5, "previews", "0005_previews"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

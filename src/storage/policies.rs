@@ -30,10 +30,12 @@ pub struct ApprovalRow {
     pub statement: String,
     pub by: MemberId,
     pub at: Timestamp,
+    /// What they were told that it would change, canonical JSON.
+    pub preview: Option<String>,
 }
 
 const COLUMNS: &str = "SELECT owner, version, text, statement, statement_sha256, active_at, proposed_by, proposed_at, approval, \
-                       approved_by, approved_at, withdrawn_by, withdrawn_at FROM policy_versions";
+                       approved_by, approved_at, withdrawn_by, withdrawn_at, preview FROM policy_versions";
 
 /// Counts up whenever what is in force may change.
 pub async fn generation(tx: &mut Tx) -> Result<i64, StoreError> {
@@ -95,13 +97,13 @@ pub async fn approve(
     partner: &PartnerCode,
     owner: &PolicyOwner,
     number: u32,
-    approval: &str,
-    now: Timestamp,
+    approval: &ApprovalRow,
 ) -> Result<(), StoreError> {
-    assert!(permit.covers_partner(&[approve_action(owner)], partner));
+    assert!(permit.covers_partner(&[approve_action(owner)], partner) && approval.by == *permit.principal());
     tx.execute(
-        "UPDATE policy_versions SET approval = $3, approved_by = $4, approved_at = $5 WHERE owner = $1 AND version = $2",
-        args![owner.to_string(), number, approval, permit.principal(), now],
+        "UPDATE policy_versions SET approval = $3, approved_by = $4, approved_at = $5, preview = $6 \
+         WHERE owner = $1 AND version = $2",
+        args![owner.to_string(), number, approval.statement, approval.by, approval.at, approval.preview],
     )
     .await?;
     changed(tx).await
@@ -161,7 +163,9 @@ fn version(row: &Row) -> Result<PolicyVersion, StoreError> {
 
 fn read(row: &Row) -> Result<PolicyRow, StoreError> {
     let approval = match (row.opt_text("approval")?, row.opt_parse("approved_by")?, row.opt_time("approved_at")?) {
-        (Some(statement), Some(by), Some(at)) => Some(ApprovalRow { statement, by, at }),
+        (Some(statement), Some(by), Some(at)) => {
+            Some(ApprovalRow { statement, by, at, preview: row.opt_text("preview")? })
+        }
         _ => None,
     };
     Ok(PolicyRow {

@@ -50,6 +50,14 @@ pub async fn find(tx: &mut Tx, id: ProposalId) -> Result<Option<ProposalRow>, St
     Ok(load(tx, rows).await?.pop())
 }
 
+/// The proposals of every call after `after`, in order of their identifiers.
+pub async fn after(tx: &mut Tx, after: Option<ProposalId>, limit: u32) -> Result<Vec<ProposalRow>, StoreError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let sql = format!("{COLUMNS} WHERE proposal_id > $1 ORDER BY proposal_id LIMIT $2");
+    let rows = tx.fetch_all(Sql::built(sql), args![after, limit]).await?;
+    load(tx, rows).await
+}
+
 /// These proposals, in order of their identifiers.
 pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
     if ids.is_empty() {

@@ -2,9 +2,10 @@
 
 use super::{Time, answer, request};
 use crate::domain::{
-    id::{MemberId, Sha256},
+    id::{MemberId, PartnerCode, ProposalId, Sha256},
     policy::{PolicyOwner, PolicyStatus},
 };
+use std::collections::BTreeMap;
 
 answer! {
     /// A version of an owner's policies. Clients verify both signatures and the digest before they believe any of it.
@@ -26,10 +27,69 @@ answer! {
         pub proposed: Option<PolicySignature>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub approved: Option<PolicySignature>,
+        /// What the approving officer was told that it would change: a `PreviewSummary` in canonical JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub preview: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub withdrawn_by: Option<MemberId>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub withdrawn_at: Option<Time>,
+    }
+
+    /// What a version would change, as far as this question looked.
+    pub struct Preview {
+        /// Proposals looked at.
+        pub considered: u32,
+        pub items: Vec<PreviewedChange>,
+        /// Pass it as `cursor` to look on; none when all were looked at.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub next: Option<String>,
+    }
+
+    /// Something that one member could do and then could not, or the other way round.
+    pub struct PreviewedChange {
+        pub proposal: ProposalId,
+        pub member: MemberId,
+        /// `View` or `Read`.
+        pub action: String,
+        /// Whether they could do it then and cannot now; else they lose it.
+        pub gains: bool,
+        /// Whether nobody of the member's nation could know of this proposal of the owner's before.
+        pub admits_nation: bool,
+        /// Loses `Read`, and has fetched a document of the proposal already.
+        pub has_fetched: bool,
+        /// Gains `Read`, and a key would have to be wrapped to them.
+        pub needs_key: bool,
+    }
+
+    /// What a version would change, in sum: what a policy officer reads before approving, and signs for.
+    pub struct PreviewSummary {
+        pub owner: PolicyOwner,
+        pub version: u32,
+        /// Digest of the statement that proposed it.
+        pub policy_sha256: Sha256,
+        pub made_at: Time,
+        /// Proposals looked at.
+        pub considered: u64,
+        /// By the nation of those who gain.
+        pub gains: BTreeMap<PartnerCode, Tally>,
+        /// By the nation of those who lose.
+        pub losses: BTreeMap<PartnerCode, Tally>,
+        /// Nations that would know of proposals of the owner's that nobody of theirs could know of, and of how many.
+        pub admits: BTreeMap<PartnerCode, u64>,
+        /// Keys that would have to be wrapped.
+        pub keys_needed: u64,
+        /// Members and proposals where content was fetched before it is lost: what was read stays read.
+        pub fetched_before: u64,
+    }
+
+    /// How much changes for a nation.
+    pub struct Tally {
+        pub members: u64,
+        /// Members and proposals that change from hidden to known, or the other way round.
+        pub sights: u64,
+        /// The same for content.
+        pub readings: u64,
     }
 
     /// A policy officer's signature.
@@ -54,5 +114,8 @@ request! {
     pub struct ApprovePolicy {
         /// Compact JWS of type `entente-policy-approval+jws`.
         pub approval: String,
+        /// The [`PreviewSummary`] whose digest the approval names, in canonical JSON; at most 64 KiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub preview: Option<String>,
     }
 }

@@ -7,7 +7,7 @@ use crate::harness::{
     world::{Raw, Store, TestWorld},
 };
 use entente::{
-    client::{Client, api::Paging},
+    client::{Client, ClientError, api::Paging, opening::Version},
     domain::{
         ambient::Clock,
         entry::EntryKind,
@@ -18,10 +18,12 @@ use entente::{
     sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     service::operator,
     storage::args,
+    wire::policy::PolicyVersion,
 };
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const SHUT: &str = r#"@id("nobody") @side("release") @reason("nothing is released")
 forbid(principal, action, resource is Proposal);"#;
@@ -34,6 +36,12 @@ permit(principal, action, resource is Proposal);"#;
 
 fn owner(text: &str) -> PolicyOwner {
     text.parse().unwrap()
+}
+
+/// Looks at what it would change and approves, as the command line does.
+async fn approved(client: &Client, policy: &PolicyVersion) -> Result<PolicyVersion, ClientError> {
+    let (_, told) = client.preview_policy(policy).await?;
+    client.approve_policy(policy, &told).await
 }
 
 fn paging() -> Paging {
@@ -58,8 +66,8 @@ async fn a_version_decides_from_its_time_on_and_the_earlier_text_comes_back_as_a
         let proposed = drafter.propose_policy(&owner("ISR"), "ISR", SHUT, Some(later)).await.unwrap();
         assert_eq!((proposed.version, proposed.status), (2, PolicyStatus::Proposed));
         assert!(dana.api().proposal(proposal).await.is_ok(), "one officer changes nothing");
-        let approved = approver.approve_policy(&proposed).await.unwrap();
-        assert_eq!(approved.status, PolicyStatus::Scheduled);
+        let second = approved(approver, &proposed).await.unwrap();
+        assert_eq!(second.status, PolicyStatus::Scheduled);
         assert!(dana.api().proposal(proposal).await.is_ok(), "its time has not come");
 
         stage.clock.set(later);
@@ -71,7 +79,7 @@ async fn a_version_decides_from_its_time_on_and_the_earlier_text_comes_back_as_a
         assert_eq!(first.status, PolicyStatus::Superseded);
         let again = approver.propose_policy(&owner("ISR"), "ISR", &first.text.unwrap(), None).await.unwrap();
         assert_eq!(again.text_sha256, first.text_sha256);
-        drafter.approve_policy(&again).await.unwrap();
+        approved(drafter, &again).await.unwrap();
         assert!(dana.api().proposal(proposal).await.is_ok());
         assert_eq!(present(dana, "ISR").await, 3);
         stage.stop().await;
@@ -90,8 +98,8 @@ async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
         assert_eq!(refused.slug(), Some("denied"), "{member}");
     }
     let proposed = drafter.propose_policy(&isr, "ISR", OPEN, None).await.unwrap();
-    assert_eq!(drafter.approve_policy(&proposed).await.unwrap_err().slug(), Some("second-officer"));
-    assert_eq!(world.client("USA:approver").approve_policy(&proposed).await.unwrap_err().slug(), Some("denied"));
+    assert_eq!(approved(drafter, &proposed).await.unwrap_err().slug(), Some("second-officer"));
+    assert_eq!(approved(world.client("USA:approver"), &proposed).await.unwrap_err().slug(), Some("denied"));
     assert_eq!(present(approver, "ISR").await, 1);
 
     // A second proposal waits for the first; others may not know of it.
@@ -115,18 +123,18 @@ async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
     for (of, version, digest) in
         [("USA", 2, policy_sha256), ("ISR", 1, policy_sha256), ("ISR", 2, Sha256::of(b"another"))]
     {
-        let approval = PolicyApproval { owner: owner(of), version, policy_sha256: digest };
+        let approval = PolicyApproval { owner: owner(of), version, policy_sha256: digest, preview_sha256: None };
         let approval = sign_statement(&key, &approval).unwrap();
         assert_eq!(approve(&raw, "ISR", 2, &approval).await, (422, "statement-invalid".into()));
     }
     // Signed by the first officer, handed in by the second.
-    let theirs = PolicyApproval { owner: isr.clone(), version: 2, policy_sha256 };
+    let theirs = PolicyApproval { owner: isr.clone(), version: 2, policy_sha256, preview_sha256: None };
     let theirs = sign_statement(&drafter.signing_key().unwrap(), &theirs).unwrap();
     assert_eq!(approve(&raw, "ISR", 2, &theirs).await, (422, "statement-invalid".into()));
 
     let withdrawn = drafter.api().withdraw_policy(&isr, 2).await.unwrap();
     assert_eq!(withdrawn.status, PolicyStatus::Withdrawn);
-    assert_eq!(approver.approve_policy(&proposed).await.unwrap_err().slug(), Some("policy-settled"));
+    assert_eq!(approved(approver, &proposed).await.unwrap_err().slug(), Some("policy-settled"));
     assert_eq!(drafter.api().withdraw_policy(&isr, 1).await.unwrap_err().slug(), Some("policy-settled"));
     assert_eq!(present(approver, "ISR").await, 1);
     world.stop().await;
@@ -189,11 +197,11 @@ async fn guardrails_are_the_hosts_announced_to_everybody_and_never_let_a_strange
     assert!(refused.to_string().contains("no role is asked for"), "{refused}");
 
     let soon = drafter.propose_policy(&guardrails, "guardrails", &stricter, None).await.unwrap();
-    assert_eq!(approver.approve_policy(&soon).await.unwrap_err().slug(), Some("notice-too-short"));
+    assert_eq!(approved(approver, &soon).await.unwrap_err().slug(), Some("notice-too-short"));
     drafter.api().withdraw_policy(&guardrails, 1).await.unwrap();
     let at = world.clock.now() + SignedDuration::from_hours(73);
     let announced = drafter.propose_policy(&guardrails, "guardrails", &stricter, Some(at)).await.unwrap();
-    approver.approve_policy(&announced).await.unwrap();
+    approved(approver, &announced).await.unwrap();
     let seen = foreign.policy_version(&guardrails, 2).await.unwrap();
     assert_eq!(seen.status, PolicyStatus::Scheduled, "every nation reads it before it takes effect");
     Stage::program(&world).await;
@@ -257,13 +265,13 @@ async fn one_nation_widens_nothing_that_another_released() {
     let walt = stage.client("USA:walt");
     assert!(walt.api().proposal(proposal).await.unwrap_err().is_not_found());
     let proposed = stage.client("USA:drafter").propose_policy(&owner("USA"), "USA", OPEN, None).await.unwrap();
-    stage.client("USA:approver").approve_policy(&proposed).await.unwrap();
+    approved(stage.client("USA:approver"), &proposed).await.unwrap();
     assert!(walt.api().proposal(proposal).await.unwrap_err().is_not_found());
     assert!(walt.api().all_proposals(None).await.unwrap().is_empty());
     // And Korea, which has no part in it, changes nothing for anybody by opening or shutting all it has.
     for text in [OPEN, SHUT] {
         let proposed = stage.client("KOR:drafter").propose_policy(&owner("KOR"), "KOR", text, None).await.unwrap();
-        stage.client("KOR:approver").approve_policy(&proposed).await.unwrap();
+        approved(stage.client("KOR:approver"), &proposed).await.unwrap();
         assert!(stage.client("ISR:avi").api().proposal(proposal).await.is_ok());
         assert!(stage.client("KOR:minjun").api().proposal(proposal).await.unwrap_err().is_not_found());
     }
@@ -325,6 +333,109 @@ async fn each_nation_asks_who_sees_and_why_about_its_own_and_learns_nothing_of_t
     for asker in ["KOR:drafter", "ISR:maya", "USA:dana", "ISR:avi"] {
         assert!(stage.client(asker).api().readers(proposal).await.unwrap_err().is_not_found(), "{asker}");
     }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preview_says_who_gains_and_loses_and_the_exchange_does_so_once_it_is_approved() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
+    stage.client("USA:carol").read_summary(proposal, Version::Standing).await.unwrap();
+    let everybody = ["USA:dana", "USA:carol", "ISR:maya", "ISR:yael", "USA:walt", "USA:frank", "ISR:avi", "KOR:minjun"];
+    let seen = async || {
+        let mut seen = BTreeMap::new();
+        for member in everybody {
+            let api = stage.client(member).api();
+            seen.insert(member, (api.proposal(proposal).await.is_ok(), api.manifests(proposal).await.is_ok()));
+        }
+        seen
+    };
+    let before = seen().await;
+
+    // Israel releases to its own reviewers alone, assigned or not; the counterpart's reviewer loses what she has fetched.
+    let current = drafter.policy(&owner("ISR")).await.unwrap().text.unwrap();
+    let text = current.replace(
+        "when { resource.assigned.contains(principal) };",
+        "when { resource.call.reviewers.contains(principal) && principal.partner == Partner::\"ISR\" };",
+    );
+    assert_ne!(text, current);
+    let proposed = drafter.propose_policy(&owner("ISR"), "ISR", &text, None).await.unwrap();
+    let (changes, told) = approver.preview_policy(&proposed).await.unwrap();
+    let found: Vec<_> = changes
+        .iter()
+        .map(|c| (c.member.to_string(), c.action.as_str(), c.gains, c.has_fetched, c.needs_key, c.admits_nation))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("ISR:yael".to_owned(), "View", true, false, false, false),
+            ("USA:carol".to_owned(), "View", false, false, false, false),
+            ("USA:carol".to_owned(), "Read", false, true, false, false),
+        ]
+    );
+    assert_eq!((told.considered, told.fetched_before, told.keys_needed), (1, 1, 0));
+    assert_eq!(told.gains[&"ISR".parse().unwrap()].sights, 1);
+    assert_eq!(told.losses[&"USA".parse().unwrap()].readings, 1);
+    assert_eq!(seen().await, before, "looking changes nothing");
+
+    approver.approve_policy(&proposed, &told).await.unwrap();
+    let after = seen().await;
+    for member in everybody {
+        let change = |action: &str| {
+            changes.iter().find(|c| c.member.to_string() == member && c.action == action).map(|c| c.gains)
+        };
+        assert_eq!(after[member].0, change("View").unwrap_or(before[member].0), "{member} sees");
+        assert_eq!(after[member].1, change("Read").unwrap_or(before[member].1), "{member} reads");
+    }
+    let kept = approver.policy(&owner("ISR")).await.unwrap();
+    assert!(kept.preview.unwrap().contains("\"fetched_before\":1"), "the summary stays with the approval");
+
+    // Only its writers look; and what was signed for is what is shown.
+    for member in ["USA:drafter", "USA:dana", "ISR:noa", "ISR:avi"] {
+        let refused = stage.client(member).api().preview(&owner("ISR"), 2, None).await.unwrap_err();
+        assert_eq!(refused.slug(), Some("denied"), "{member}");
+    }
+    let again = drafter.propose_policy(&owner("ISR"), "ISR", &current, None).await.unwrap();
+    assert!(approver.approve_policy(&again, &told).await.is_err(), "a preview of another version is none");
+    let exchange = &stage.server.exchange;
+    let mut tx = exchange.db.write().await.unwrap();
+    tx.execute("UPDATE policy_versions SET preview = '{}' WHERE owner = 'ISR' AND version = 2", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(approver.policy(&owner("ISR")).await.unwrap_err().class().code(), 4);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn widening_names_each_newly_admitted_nation() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    // Walt observes for the United States, whose officers see it anyway; nobody is newly admitted by letting observers in.
+    let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
+    let current = drafter.policy(&owner("ISR")).await.unwrap().text.unwrap();
+    let observers = format!(
+        "{current}\n@id(\"observers\") @side(\"release\") @reason(\"observers know of it\")\n\
+         permit(principal, action == Action::\"View\", resource) when {{ resource.call.observers.contains(principal) }};\n"
+    );
+    let proposed = drafter.propose_policy(&owner("ISR"), "ISR", &observers, None).await.unwrap();
+    let (changes, told) = approver.preview_policy(&proposed).await.unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!((changes[0].member.to_string(), changes[0].proposal), ("USA:walt".into(), proposal));
+    assert!(told.admits.is_empty());
+    drafter.api().withdraw_policy(&owner("ISR"), 2).await.unwrap();
+
+    // From a text that shows it to Israel alone, the present one admits the United States.
+    let alone = format!(
+        "{current}\n@id(\"alone\") @side(\"release\") @reason(\"nobody else for now\")\n\
+         forbid(principal, action, resource is Proposal) unless {{ principal.partner == Partner::\"ISR\" }};\n"
+    );
+    let shut = drafter.propose_policy(&owner("ISR"), "ISR", &alone, None).await.unwrap();
+    approved(approver, &shut).await.unwrap();
+    let reopened = drafter.propose_policy(&owner("ISR"), "ISR", &current, None).await.unwrap();
+    let (_, told) = approver.preview_policy(&reopened).await.unwrap();
+    let admits: Vec<_> = told.admits.iter().map(|(code, proposals)| (code.to_string(), *proposals)).collect();
+    assert_eq!(admits, [("USA".to_owned(), 1)]);
     stage.stop().await;
 }
 

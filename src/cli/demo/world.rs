@@ -234,7 +234,9 @@ impl World {
         let owner = PolicyOwner::Partner(code.clone());
         let [drafter, approver] = POLICY_OFFICERS.map(|(handle, _)| MemberId::new(code.clone(), handle));
         let proposed = self.clients[&drafter?].propose_policy(&owner, code.as_str(), text, None).await?;
-        self.clients[&approver?].approve_policy(&proposed).await?;
+        let approver = &self.clients[&approver?];
+        let (_, told) = approver.preview_policy(&proposed).await?;
+        approver.approve_policy(&proposed, &told).await?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::{
     },
     *,
 };
+
 /// An engine whose guardrails hide what does not satisfy a condition.
 fn engine(condition: &str) -> Engine {
     let text = format!(

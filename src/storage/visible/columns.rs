@@ -83,11 +83,9 @@ impl<'a> Writer<'a> {
             Atom::Contains(Set::Parties, Value::Written(code)) => self.is_party(code),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
                 let name = self.mark(name);
-                self.works_at(&format!("m.organisation_folded = {name}"))
+                works_at(&format!("m.organisation_folded = {name}"))
             }
-            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => {
-                self.works_at("m.organisation_folded = p.topic")
-            }
+            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => works_at("m.organisation_folded = p.topic"),
             Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
             Atom::Within(Set::Parties, codes) => {
                 let codes = self.marks(codes);
@@ -96,10 +94,10 @@ impl<'a> Writer<'a> {
                      AND s.partner NOT IN ({codes}))"
                 )
             }
-            Atom::Within(Set::Organisations, names) if names.is_empty() => format!("NOT {}", self.works_at("TRUE")),
+            Atom::Within(Set::Organisations, names) if names.is_empty() => format!("NOT {}", works_at("TRUE")),
             Atom::Within(Set::Organisations, names) => {
                 let names = self.marks(names);
-                format!("NOT {}", self.works_at(&format!("m.organisation_folded NOT IN ({names})")))
+                format!("NOT {}", works_at(&format!("m.organisation_folded NOT IN ({names})")))
             }
             Atom::Mine(members) => {
                 let rows = self.mine(*members).ok_or_else(|| unmapped(atom))?;
@@ -146,13 +144,6 @@ impl<'a> Writer<'a> {
         format!("{position}(p.parties_key, {}) > 0", self.mark(&format!(" {code} ")))
     }
 
-    fn works_at(&mut self, which: &str) -> String {
-        format!(
-            "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member \
-             WHERE s.proposal_id = p.proposal_id AND m.organisation_folded <> '' AND {which})"
-        )
-    }
-
     fn pattern(&self, pieces: &[Piece]) -> String {
         let like = &self.dialect.like;
         let mut pattern = String::new();
@@ -195,4 +186,12 @@ fn cost(predicate: &Predicate) -> usize {
 
 fn unmapped(atom: &Atom) -> StoreError {
     StoreError::Statement(format!("no column says `{atom:?}`").into())
+}
+
+/// That some party member works at an organisation of this kind.
+fn works_at(which: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member \
+         WHERE s.proposal_id = p.proposal_id AND m.organisation_folded <> '' AND {which})"
+    )
 }

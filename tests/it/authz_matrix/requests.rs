@@ -166,6 +166,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/policies/{owner}/versions"),
         get("/v1/policies/{owner}/versions/{version}").note("in force"),
         get("/v1/policies/{owner}/versions/{version}").note("withdrawn").at("version", 2),
+        get("/v1/policies/{owner}/versions/{version}/preview").note("of ISR"),
+        get("/v1/policies/{owner}/versions/{version}/preview").note("of ISR, withdrawn").at("version", 2),
         post("/v1/policies/{owner}/versions").note("of ISR").json(policy()),
         post("/v1/policies/{owner}/versions").note("guardrails").at("owner", "guardrails").json(policy()),
         post("/v1/policies/{owner}/versions/{version}/approve").note("of ISR").json(approval()),

@@ -249,7 +249,7 @@ impl Exchange {
         let body = json!({ "text": text, "statement": sign_statement(&officers[0].signing, &statement).unwrap() });
         let path = format!("/v1/policies/{code}/versions");
         self.connect(&officers[0]).change(Method::POST, &path, &body).await.expect_status(201).await;
-        let approval = PolicyApproval { owner, version: 1, policy_sha256 };
+        let approval = PolicyApproval { owner, version: 1, policy_sha256, preview_sha256: None };
         let body = json!({ "approval": sign_statement(&officers[1].signing, &approval).unwrap() });
         let path = format!("/v1/policies/{code}/versions/1/approve");
         self.connect(&officers[1]).change(Method::POST, &path, &body).await.expect_status(200).await;

@@ -144,21 +144,9 @@ fn on_topic(chance: &mut Chance) -> String {
 
 /// Patterns with what a database would take for a wildcard, and with letters of the other case.
 fn pattern(chance: &mut Chance) -> &'static str {
-    *chance.pick(&[
-        "nuclear-*",
-        "AI",
-        "a_i",
-        "a_*",
-        "a?i",
-        "a%",
-        "[a]i",
-        "*",
-        "a*i",
-        "*-*",
-        "NUCLEAR*",
-        "a\\\\i",
-        "nuclear",
-    ])
+    let patterns =
+        ["nuclear-*", "AI", "a_i", "a_*", "a?i", "a%", "[a]i", "*", "a*i", "*-*", "NUCLEAR*", "a\\\\i", "nuclear"];
+    chance.pick::<&str>(&patterns)
 }
 
 /// A condition of up to this depth.

@@ -8,7 +8,7 @@ use entente::{
         entry::{EntryKind, Readers},
         id::{MemberId, ProposalId, Sha256, Slug},
         member::ConflictGround,
-        proposal::Version,
+        proposal::{Sort, Version},
         vault::VaultKind,
     },
     policy::Action,
@@ -21,6 +21,7 @@ use entente::{
         proposals::{self, SignatureRow},
         reviews::{self, ReviewRow},
         vaults::{self, WrappedKeyRow},
+        visible::{self, Class, Cut, Key, Question},
     },
 };
 
@@ -76,13 +77,23 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
         create(&store, &office, id("prop", letter)).await;
     }
     let [a, b, c, d] = ['A', 'B', 'C', 'D'].map(|letter| id::<ProposalId>("prop", letter));
-    let page = async |call, after, limit| {
-        let rows = seen!(store, tx => proposals::page(&mut tx, call, after, limit));
-        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    let avi: MemberId = is("ISR:avi");
+    let all = |call| Question::new(&avi, vec![Class { calls: vec![call], holds: true.into() }]);
+    let page = async |call, sort, after: Option<ProposalId>, limit| {
+        let after = after.map(|id| Key { created_at: at(5), id });
+        let keys = seen!(store, tx => visible::page(&mut tx, &all(call), Cut { sort, after, limit }));
+        keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
     };
-    assert_eq!(page(None, None, 3).await, [a, b, c]);
-    assert_eq!(page(Some(office.call.id), Some(c), 3).await, [d]);
-    assert_eq!(page(Some(id("call", 'Z')), None, 3).await, []);
+    let call = office.call.id;
+    assert_eq!(page(call, Sort::Created, None, 3).await, [a, b, c]);
+    assert_eq!(page(call, Sort::Created, Some(c), 3).await, [d]);
+    assert_eq!(page(call, Sort::Newest, Some(c), 3).await, [b, a]);
+    assert_eq!(page(id("call", 'Z'), Sort::Created, None, 3).await, []);
+    assert_eq!(seen!(store, tx => visible::count(&mut tx, &all(call))), 4);
+    assert_eq!(
+        seen!(store, tx => proposals::some(&mut tx, &[d, a])).iter().map(|row| row.id).collect::<Vec<_>>(),
+        [a, d]
+    );
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
     let again = refused!(store, tx => proposals::create(&mut tx, &permit, a, office.call.id, None, &parties(), at(5)));
     assert_eq!(again, "proposals_pkey");

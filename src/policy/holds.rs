@@ -1,0 +1,128 @@
+//! A predicate asked of one proposal in memory: the same condition that lists put to the database.
+//!
+//! A preview asks it millions of times, once for each member and proposal, where deciding anew would take minutes. It never
+//! decides what anybody gets to see.
+
+use super::{
+    facts::{ProposalFacts, folded},
+    predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
+};
+use crate::domain::id::{MemberId, PartnerCode, Slug};
+use std::collections::BTreeSet;
+
+impl Predicate {
+    /// Whether it is true of the proposal, asked by `me`. What only rows can tell counts as not known, and so as no.
+    #[must_use]
+    pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts) -> bool {
+        self.value(&mut |atom| holds(atom, me, proposal)) == Some(true)
+    }
+}
+
+fn holds(atom: &Atom, me: &MemberId, proposal: &ProposalFacts) -> Option<bool> {
+    let call = &proposal.call;
+    Some(match atom {
+        Atom::Flag(Flag::Draft) => call.draft,
+        Atom::Flag(Flag::Opened) => call.opened,
+        Atom::Flag(Flag::Decided) => proposal.decided,
+        Atom::HasTopic => proposal.topic.is_some(),
+        Atom::Equals(text, value) => read(*text, proposal).is_some_and(|found| found == value),
+        Atom::Same(one, other) => {
+            read(*one, proposal).zip(read(*other, proposal)).is_some_and(|(one, other)| one == other)
+        }
+        Atom::Like(text, pattern) => read(*text, proposal).is_some_and(|found| Piece::fit(pattern, found)),
+        Atom::Contains(set, Value::Written(value)) => contains(*set, value, proposal),
+        Atom::Contains(set, Value::Of(text)) => {
+            read(*text, proposal).is_some_and(|value| contains(*set, value, proposal))
+        }
+        Atom::Within(set, values) => within(*set, values, proposal),
+        Atom::Mine(members) => mine(*members, proposal).contains(me),
+        Atom::Row(_) => return None,
+    })
+}
+
+fn read(text: Text, proposal: &ProposalFacts) -> Option<&str> {
+    match text {
+        Text::Phase => Some(proposal.call.phase.as_str()),
+        Text::Lead => Some(proposal.call.program.lead.as_str()),
+        Text::Status => Some(proposal.status.as_str()),
+        Text::Topic => proposal.topic.as_ref().map(Slug::as_str),
+    }
+}
+
+fn contains(set: Set, value: &str, proposal: &ProposalFacts) -> bool {
+    let among = |codes: &BTreeSet<PartnerCode>| codes.iter().any(|code| code.as_str() == value);
+    let program = &proposal.call.program;
+    match set {
+        Set::Participants => program.lead.as_str() == value || among(&program.partners),
+        Set::Eligible => among(&proposal.call.eligible),
+        Set::Funders => among(&proposal.call.funders),
+        Set::Parties => among(&proposal.parties),
+        Set::Organisations => proposal.organisations.iter().any(|name| folded(name) == value),
+    }
+}
+
+fn within(set: Set, values: &BTreeSet<String>, proposal: &ProposalFacts) -> bool {
+    let among = |codes: &BTreeSet<PartnerCode>| codes.iter().all(|code| values.contains(code.as_str()));
+    let program = &proposal.call.program;
+    match set {
+        Set::Participants => values.contains(program.lead.as_str()) && among(&program.partners),
+        Set::Eligible => among(&proposal.call.eligible),
+        Set::Funders => among(&proposal.call.funders),
+        Set::Parties => among(&proposal.parties),
+        Set::Organisations => proposal
+            .organisations
+            .iter()
+            .map(|name| folded(name))
+            .filter(|name| !name.is_empty())
+            .all(|name| values.contains(&name)),
+    }
+}
+
+fn mine(members: Members, proposal: &ProposalFacts) -> &BTreeSet<MemberId> {
+    match members {
+        Members::Officers => &proposal.call.officers,
+        Members::Reviewers => &proposal.call.reviewers,
+        Members::Deciders => &proposal.call.deciders,
+        Members::Observers => &proposal.call.observers,
+        Members::PartyMembers => &proposal.party_members,
+        Members::Conflicts => &proposal.conflicts,
+        Members::Assigned => &proposal.assigned,
+        Members::DeclaredClear => &proposal.declared_clear,
+        Members::Reviewed => &proposal.reviewed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::{
+        Action, Resource, Standing,
+        cases::{Sources, World},
+    };
+    use serde_json::json;
+
+    #[test]
+    fn predicate_holds_of_what_the_engine_permits() {
+        let engine = Sources::shipped().engine();
+        let worlds = [
+            World::new(),
+            World::new().with("proposal", &json!({"topic": "nuclear-fusion", "assigned": [], "decided": true})),
+            World::new().with("proposal", &json!({"topic": null, "conflicts": ["ISR:officer"], "declared_clear": []})),
+            World::new().with("call", &json!({"opened": false, "phase": "open"})),
+            World::new().with("proposal", &json!({"status": "withdrawn", "parties": ["KOR", "GBR"]})),
+        ];
+        let mut permitted = 0;
+        for world in worlds {
+            let proposal = world.proposal();
+            for member in world.members() {
+                for action in [Action::View, Action::Read, Action::ViewDeliberation] {
+                    let standing = engine.authorize(&member, action, Resource::Proposal(&proposal)).standing();
+                    let expected = standing == Standing::Permitted;
+                    let predicate = engine.predicate(&member, action).unwrap();
+                    assert_eq!(predicate.holds(&member.id, &proposal), expected, "{} {action}", member.id);
+                    permitted += u32::from(expected);
+                }
+            }
+        }
+        assert!(permitted > 20, "{permitted}");
+    }
+}
