@@ -2,11 +2,11 @@
 //!
 //! # Order of events
 //!
-//! Bytes stream into a temporary file beside their final place while no transaction is open. When the last one has
+//! Bytes stream into a partial file beside their final place while no transaction is open. When the last one has
 //! arrived and digest and size are right, the file is flushed, given its final name and the folder flushed: only then
 //! does [`Blobs::stage`] return. The unit of work that follows stores the key; there is nothing left to do after its
 //! commit. So whenever the machine stops, a row never refers to bytes that are not on the disk, and what can be left
-//! over is a temporary file or a blob without a row. [`Blobs::sweep`] removes both, asking the database what it knows.
+//! over is a partial file or a blob without a row. [`Blobs::sweep`] removes both, asking the database what it knows.
 //! Deletion goes the other way round: the row first, then the blob.
 //!
 //! A [`Staged`] blob removes itself unless it is kept, so a refused request leaves nothing. Keep it right *before* the
@@ -14,24 +14,24 @@
 //!
 //! Knows nothing of what the bytes mean; the caller looks at each piece as it arrives and may refuse.
 
-use super::error::{Cause, StoreError};
+use super::{
+    error::{Cause, StoreError},
+    intake::{self, PARTIAL, Received},
+};
 use crate::domain::{ambient::Rng, id::Sha256};
-use aws_lc_rs::digest;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{
     Stream, StreamExt as _, TryStreamExt as _, future,
     stream::{self, BoxStream},
 };
 use jiff::Timestamp;
 use object_store::{
-    GetOptions, GetRange, GetResultPayload, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutPayload,
-    local::LocalFileSystem, path::Path,
+    GetOptions, GetRange, GetResultPayload, ObjectStore as _, ObjectStoreExt as _, local::LocalFileSystem, path::Path,
 };
 use std::{
     collections::HashSet,
     fmt, fs,
     io::{Read as _, Seek as _, SeekFrom},
-    mem,
     ops::Range,
     path::PathBuf,
     pin::pin,
@@ -39,10 +39,7 @@ use std::{
     sync::Arc,
     time::SystemTime,
 };
-use tokio::task::{JoinHandle, spawn_blocking};
-
-/// What is gathered before it is hashed and written; one more is gathered meanwhile, so an upload holds two of them.
-const WRITE_CHUNK: usize = 2 << 20;
+use tokio::task::spawn_blocking;
 
 /// What is read at a time; the next is read while one is sent.
 const READ_CHUNK: u64 = 512 << 10;
@@ -147,21 +144,15 @@ impl Blobs {
         inspect: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Staged, StageError<E>> {
         let key = BlobKey::random(&*self.rng);
-        let mut upload = self.store.put_multipart(&key.path()).await.map_err(StoreError::from)?;
-        // Dropping `upload`, as a cancelled request does, removes its file as well, only a moment later.
-        match receive(&mut *upload, bytes, limit, expected, inspect).await {
-            Ok((sha256, size)) => {
-                let staged = Staged { key, sha256, size, unkept: Some(self.store.clone()) };
-                upload.complete().await.map_err(StoreError::from)?;
-                Ok(staged)
-            }
-            Err(error) => {
-                if let Err(error) = upload.abort().await {
-                    tracing::warn!(%error, "a temporary file of a refused upload remains until the next sweep");
-                }
-                Err(error)
-            }
-        }
+        let place = self.store.path_to_filesystem(&key.path()).map_err(StoreError::from)?;
+        let Received { sha256, size, partial } = intake::receive(place, bytes, limit, expected, inspect).await?;
+        let staged = Staged { key, sha256, size, unkept: Some(self.store.clone()) };
+        // Handed over and back, so that a request cancelled meanwhile leaves nothing either.
+        let staged = blocking(move || {
+            partial.publish()?;
+            Ok(staged)
+        });
+        Ok(staged.await?)
     }
 
     /// Reads a blob, or the part of it in `range` (the end may lie past the blob's).
@@ -196,7 +187,7 @@ impl Blobs {
         }
     }
 
-    /// Removes what a stopped server left: temporary files, and blobs that `known`, asked for some hundreds at a time,
+    /// Removes what a stopped server left: partial files, and blobs that `known`, asked for some hundreds at a time,
     /// does not return. Nothing younger than `older_than` is touched: it may be on its way into a row, here or on
     /// another server, so leave more than the longest upload takes.
     pub async fn sweep<F>(
@@ -309,95 +300,6 @@ impl fmt::Debug for Reading {
     }
 }
 
-async fn receive<E, X: Into<Cause>>(
-    upload: &mut dyn MultipartUpload,
-    bytes: impl Stream<Item = Result<Bytes, X>>,
-    limit: u64,
-    expected: Expected,
-    mut inspect: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(Sha256, u64), StageError<E>> {
-    let limit = expected.size.map_or(limit, |size| size.min(limit));
-    let too_large = || match expected.size {
-        Some(size) if size == limit => StageError::NotAsAnnounced { what: "size" },
-        _ => StageError::TooLarge { limit },
-    };
-    let mut writer = Writer { upload, hash: Hashing::Idle(digest::Context::new(&digest::SHA256)) };
-    // Copied into one buffer: a sender of single bytes would otherwise make us hold millions of pieces.
-    let mut gathered = BytesMut::new();
-    let mut size = 0_u64;
-    let mut bytes = pin!(bytes);
-    while let Some(piece) = bytes.next().await {
-        let mut piece = piece.map_err(|error| StageError::Interrupted(error.into()))?;
-        size += piece.len() as u64;
-        if size > limit {
-            return Err(too_large());
-        }
-        inspect(&piece).map_err(StageError::Refused)?;
-        while !piece.is_empty() {
-            let part = piece.split_to(piece.len().min(WRITE_CHUNK - gathered.len()));
-            gathered.extend_from_slice(&part);
-            if gathered.len() == WRITE_CHUNK {
-                writer.write(mem::replace(&mut gathered, BytesMut::with_capacity(WRITE_CHUNK)).freeze()).await?;
-            }
-        }
-    }
-    if expected.size.is_some_and(|expected| expected != size) {
-        return Err(StageError::NotAsAnnounced { what: "size" });
-    }
-    writer.write(gathered.freeze()).await?;
-    let sha256 = writer.finish().await?;
-    if expected.sha256.is_some_and(|expected| expected != sha256) {
-        return Err(StageError::NotAsAnnounced { what: "digest" });
-    }
-    Ok((sha256, size))
-}
-
-/// Hashes and writes one chunk while the caller gathers the next.
-struct Writer<'a> {
-    upload: &'a mut dyn MultipartUpload,
-    hash: Hashing,
-}
-
-enum Hashing {
-    Idle(digest::Context),
-    Busy(JoinHandle<Result<digest::Context, StoreError>>),
-    Failed,
-}
-
-impl Writer<'_> {
-    async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
-        let mut context = self.idle().await?;
-        if chunk.is_empty() {
-            self.hash = Hashing::Idle(context);
-            return Ok(());
-        }
-        let write = self.upload.put_part(PutPayload::from(chunk.clone()));
-        self.hash = Hashing::Busy(tokio::spawn(async move {
-            let hashing = blocking(move || {
-                context.update(&chunk);
-                Ok(context)
-            });
-            let (written, context) = tokio::join!(write, hashing);
-            written?;
-            context
-        }));
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<Sha256, StoreError> {
-        let digest = self.idle().await?.finish();
-        Ok(Sha256::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes")))
-    }
-
-    async fn idle(&mut self) -> Result<digest::Context, StoreError> {
-        match mem::replace(&mut self.hash, Hashing::Failed) {
-            Hashing::Idle(context) => Ok(context),
-            Hashing::Busy(task) => task.await.map_err(|error| StoreError::Io(error.into()))?,
-            Hashing::Failed => Err(StoreError::Io("an earlier part could not be written".into())),
-        }
-    }
-}
-
 fn read_file(mut file: fs::File, range: Range<u64>, key: BlobKey) -> BoxStream<'static, Result<Bytes, StoreError>> {
     let first = spawn_blocking(move || {
         file.seek(SeekFrom::Start(range.start))?;
@@ -429,7 +331,7 @@ fn read_chunk(mut file: fs::File, left: u64, key: &BlobKey) -> Result<Chunk, Sto
     Ok(Chunk { bytes: bytes.into(), file, left: left - wanted, key: key.clone() })
 }
 
-/// Removes temporary files, which the object store marks with `#` and hides from its listings.
+/// Removes partial files, which are marked so that the object store hides them from its listings.
 fn sweep_partial(folder: PathBuf, older_than: Timestamp) -> Result<u64, StoreError> {
     let mut removed = 0;
     let Some(folders) = absent(fs::read_dir(folder.join(FOLDER)))? else { return Ok(0) };
@@ -437,7 +339,7 @@ fn sweep_partial(folder: PathBuf, older_than: Timestamp) -> Result<u64, StoreErr
         let Some(files) = absent(fs::read_dir(shard?.path()))? else { continue };
         for file in files {
             let file = file?;
-            let is_partial = file.file_name().as_encoded_bytes().contains(&b'#');
+            let is_partial = file.file_name().as_encoded_bytes().contains(&PARTIAL);
             if is_partial
                 && let Some(metadata) = absent(file.metadata())?
                 && is_before(metadata.modified()?, older_than)
@@ -462,7 +364,7 @@ fn absent<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     spawn_blocking(work).await.map_err(|error| StoreError::Io(error.into()))?

@@ -13,6 +13,7 @@ pub mod documents;
 pub mod entries;
 pub mod error;
 pub mod idempotency;
+mod intake;
 pub mod members;
 pub mod migrate;
 pub mod partners;

@@ -70,7 +70,7 @@ async fn get(blobs: &Blobs, key: &BlobKey) -> Vec<u8> {
 async fn bytes_come_back_whole_whatever_their_number() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = open(folder.path()).await;
-    for size in [0, 1, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 5 * MIB + 3] {
+    for size in [0, 1, MIB / 2 - 1, MIB / 2, MIB / 2 + 1, 2 * MIB, 5 * MIB + 3] {
         for piece in [1000, 3 * MIB] {
             let content = content(size);
             let digest = Sha256::of(&content);
@@ -85,6 +85,34 @@ async fn bytes_come_back_whole_whatever_their_number() {
             assert_eq!((staged.sha256(), staged.size(), seen), (digest, size as u64, size));
             assert!(get(&blobs, &staged.keep()).await == content, "{size} bytes in pieces of {piece}");
         }
+    }
+}
+
+/// Enough for the disk to be told several times to take what came, while more comes.
+#[tokio::test]
+async fn bytes_that_are_flushed_on_the_way_come_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path()).await;
+    let content = content(MIB + 1);
+    let whole = content.repeat(100);
+    let bytes = stream::iter((0..100).map(|_| Piece::Ok(Bytes::copy_from_slice(&content))));
+    let expected = Expected { sha256: Some(Sha256::of(&whole)), size: Some(whole.len() as u64) };
+    let staged = blobs.stage(bytes, NO_LIMIT, expected, anything).await.unwrap();
+    assert!(get(&blobs, &staged.keep()).await == whole);
+    assert_eq!(files(folder.path()).len(), 1, "the partial file has become the blob");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uploads_that_begin_together_in_a_new_folder_all_succeed() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path()).await;
+    let puts = (0..40).map(|_| {
+        let blobs = blobs.clone();
+        tokio::spawn(async move { put(&blobs, b"abc").await })
+    });
+    let keys = futures_util::future::join_all(puts.collect::<Vec<_>>()).await;
+    for key in keys {
+        assert_eq!(get(&blobs, &key.unwrap()).await, b"abc");
     }
 }
 
