@@ -23,7 +23,7 @@ pub enum Command {
   entente assignment add $PROPOSAL GBR:grace KOR:jiwoo
   entente assignment add $PROPOSAL GBR:grace --dry-run
 
-First declare that you have no conflict: `entente conflict declare $PROPOSAL --none`. Afterwards `entente key share` gives
+First declare that you have no conflict: `entente conflict declare $PROPOSAL --none`. Afterwards `entente key share` gives \
 the reviewers their keys.")]
     Add {
         /// The proposal

@@ -56,6 +56,7 @@ fn contains(set: Set, value: &str, proposal: &ProposalFacts) -> bool {
         Set::Participants => program.lead.as_str() == value || among(&program.partners),
         Set::Eligible => among(&proposal.call.eligible),
         Set::Funders => among(&proposal.call.funders),
+        Set::OfficerPartners => proposal.call.officers.iter().any(|id| id.partner().as_str() == value),
         Set::Parties => among(&proposal.parties),
         Set::Organisations => proposal.organisations.iter().any(|name| folded(name) == value),
     }
@@ -68,6 +69,7 @@ fn within(set: Set, values: &BTreeSet<String>, proposal: &ProposalFacts) -> bool
         Set::Participants => values.contains(program.lead.as_str()) && among(&program.partners),
         Set::Eligible => among(&proposal.call.eligible),
         Set::Funders => among(&proposal.call.funders),
+        Set::OfficerPartners => proposal.call.officers.iter().all(|id| values.contains(id.partner().as_str())),
         Set::Parties => among(&proposal.parties),
         Set::Organisations => proposal
             .organisations

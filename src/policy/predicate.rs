@@ -63,6 +63,8 @@ pub enum Set {
     /// Those whose members may be parties under the call.
     Eligible,
     Funders,
+    /// Those that an officer of the call is of.
+    OfficerPartners,
     Parties,
     /// Where the party members work, folded.
     Organisations,

@@ -314,6 +314,7 @@ const ATTRIBUTES: &[(&str, &str, Place)] = &[
     ("Call", "opened", Place::Flag(Flag::Opened)),
     ("Call", "eligible", Place::Set(Set::Eligible)),
     ("Call", "funders", Place::Set(Set::Funders)),
+    ("Call", "officer_partners", Place::Set(Set::OfficerPartners)),
     ("Call", "officers", Place::Members(Members::Officers)),
     ("Call", "reviewers", Place::Members(Members::Reviewers)),
     ("Call", "deciders", Place::Members(Members::Deciders)),

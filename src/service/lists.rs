@@ -181,6 +181,7 @@ fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option
                     facts.program.partners.iter().chain([&facts.program.lead]).map(ToString::to_string).collect(),
                 );
             }
+            Set::OfficerPartners => return Some(facts.officers.iter().map(|id| id.partner().to_string()).collect()),
             Set::Eligible => &facts.eligible,
             Set::Funders => &facts.funders,
             Set::Parties | Set::Organisations => return None,
