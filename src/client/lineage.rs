@@ -11,7 +11,7 @@ use super::{
     directory::{VerifiedMember, lock},
 };
 use crate::{
-    domain::id::Sha256,
+    domain::{id::Sha256, member::PartnerRole},
     sealing::card::{CardStatus, KeyCard, PartnerCard},
     wire::directory::PublishedKeyCard,
 };
@@ -52,8 +52,24 @@ impl Client {
         Ok(self.lineage(&member.card).await?.iter().any(|earlier| earlier.vouches(key, recorded_at)))
     }
 
+    /// Whether the present or an earlier card vouches for a signer in a role of the partner, which others may bear by now.
+    pub(super) async fn signed_as(
+        &self,
+        member: &VerifiedMember,
+        key: &Sha256,
+        role: PartnerRole,
+        recorded_at: Timestamp,
+    ) -> Result<bool> {
+        let bears = |card: &KeyCard| card.roles.contains(&role);
+        if member.card.pins(key) && bears(&member.card) {
+            return Ok(true);
+        }
+        let earlier = self.lineage(&member.card).await?;
+        Ok(earlier.iter().any(|earlier| bears(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
+    }
+
     async fn lineage(&self, newest: &KeyCard) -> Result<Arc<Vec<EarlierCard>>> {
-        if newest.serial == 1 || takes_back(newest) {
+        if newest.serial == 1 || newest.takes_back() {
             return Ok(Arc::default());
         }
         let known = lock(&self.0.directory.lineages).get(&newest.member).cloned();
@@ -87,7 +103,7 @@ fn follow(newest: &KeyCard, published: &[PublishedKeyCard], partner: &PartnerCar
         // INVARIANT: stop at the first card that is missing or not the registrar's. Beyond it may lie the one that took keys back.
         let Ok(signed) = KeyCard::verify_issued(&offered.key_card, partner) else { break };
         let card = signed.statement;
-        if card.member != later.member || card.serial + 1 != later.serial || takes_back(&later) {
+        if card.member != later.member || card.serial + 1 != later.serial || later.takes_back() {
             break;
         }
         later = card.clone();
@@ -96,11 +112,6 @@ fn follow(newest: &KeyCard, published: &[PublishedKeyCard], partner: &PartnerCar
         replaced_at = published_at;
     }
     chain
-}
-
-/// Whether the card takes back whatever was signed under those before it: a key was stolen.
-fn takes_back(card: &KeyCard) -> bool {
-    card.status == CardStatus::Revoked && card.certificates.is_empty()
 }
 
 #[cfg(test)]

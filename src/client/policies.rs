@@ -13,7 +13,6 @@ use crate::{
     policy::{GUARDRAILS, Guardrails, PartnerRules, PolicyError},
     sealing::{
         canonical,
-        card::check_signer,
         statement::{
             PolicyApproval, PolicyStatement, Signed, Statement, StatementError, sign_statement, verify_signed,
         },
@@ -163,10 +162,11 @@ impl Client {
             return Ok(built_in);
         }
         let partner = self.policies_writer(owner).await?;
-        let Some(PolicySignature { member: proposer, statement, .. }) = &policy.proposed else {
+        let Some(proposed) = &policy.proposed else {
             return Err(invalid(format!("nobody signed version {version} of the policies of `{owner}`")));
         };
-        let signed: Signed<PolicyStatement> = verify_signed(statement)?;
+        let proposer = &proposed.member;
+        let signed: Signed<PolicyStatement> = verify_signed(&proposed.statement)?;
         let says = &signed.statement;
         if says.owner != *owner || says.version != *version || says.text_sha256 != *text_sha256 {
             return Err(invalid(format!(
@@ -176,9 +176,10 @@ impl Client {
         if policy.active_at.is_none_or(|at| at.0 != says.active_at) {
             return Err(invalid("the exchange shows another time than was signed for"));
         }
-        self.check_policy_officer(&signed, proposer, &partner).await?;
-        if let Some(PolicySignature { member: approver, statement, .. }) = &policy.approved {
-            let approval: Signed<PolicyApproval> = verify_signed(statement)?;
+        self.check_policy_officer(&signed, proposed, &partner).await?;
+        if let Some(approved) = &policy.approved {
+            let approver = &approved.member;
+            let approval: Signed<PolicyApproval> = verify_signed(&approved.statement)?;
             let says = &approval.statement;
             if says.owner != *owner || says.version != *version || says.policy_sha256 != signed.payload_sha256 {
                 return Err(invalid(format!(
@@ -193,27 +194,30 @@ impl Client {
                     "`{proposer}` alone signed version {version} of the policies of `{owner}`"
                 )));
             }
-            self.check_policy_officer(&approval, approver, &partner).await?;
+            self.check_policy_officer(&approval, approved, &partner).await?;
         }
         Ok(signed.payload_sha256)
     }
 
-    /// That a member signed whom their registrar vouches for as a policy officer of the partner.
+    /// That a member signed whom their registrar vouched for as a policy officer of the partner when they did.
     async fn check_policy_officer<T: Statement>(
         &self,
         signed: &Signed<T>,
-        member: &MemberId,
+        signature: &PolicySignature,
         partner: &PartnerCode,
     ) -> Result<()> {
-        let mut card = self.issued_member(member).await?;
-        if check_signer(signed, &card.card).is_err() {
-            card = self.fetch_member(member).await?;
-            check_signer(signed, &card.card)?;
+        let PolicySignature { member, signed_at, .. } = signature;
+        if member.partner() == partner {
+            let (key, role) = (&signed.signer_spki, PartnerRole::PolicyOfficer);
+            for read_anew in [false, true] {
+                let card =
+                    if read_anew { self.fetch_member(member).await? } else { self.issued_member(member).await? };
+                if self.signed_as(&card, key, role, signed_at.0).await? {
+                    return Ok(());
+                }
+            }
         }
-        if member.partner() != partner || !card.card.roles.contains(&PartnerRole::PolicyOfficer) {
-            return Err(invalid(format!("`{member}` is no policy officer of `{partner}`")));
-        }
-        Ok(())
+        Err(invalid(format!("`{member}` signed, but was no policy officer of `{partner}` with that key")))
     }
 
     /// The partner whose policy officers write an owner's policies.

@@ -186,6 +186,12 @@ impl KeyCard {
         }
     }
 
+    /// Whether the card takes back whatever was signed under those before it: a key was stolen.
+    #[must_use]
+    pub fn takes_back(&self) -> bool {
+        self.status == CardStatus::Revoked && self.certificates.is_empty()
+    }
+
     /// Whether the card pins the key with this digest.
     pub fn pins(&self, spki: &Sha256) -> bool {
         self.certificates.contains(spki)

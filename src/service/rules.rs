@@ -7,13 +7,17 @@
 use super::{Result, ServiceError};
 use crate::{
     domain::{
-        id::{PartnerCode, Sha256},
+        id::{MemberId, PartnerCode, Sha256},
+        member::PartnerRole,
         policy::{PolicyOwner, PolicyVersion, in_force, next_change},
     },
     policy::{Engine, GUARDRAILS, Guardrails, PartnerRules},
-    sealing::statement::{PolicyApproval, PolicyStatement, Signed, Statement, verify_signed},
+    sealing::{
+        card::{KeyCard, PartnerCard},
+        statement::{PolicyApproval, PolicyStatement, Signed, Statement, verify_signed},
+    },
     storage::{
-        Tx, members,
+        Tx, members, partners,
         policies::{self, PolicyRow},
     },
 };
@@ -167,13 +171,26 @@ pub(super) async fn verify(tx: &mut Tx, host: &PartnerCode, row: &PolicyRow) -> 
         return Ok(Err("it is signed by another partner's members".to_owned()));
     }
     let signed = is_signer(tx, &proposal, proposed_by).await? && is_signer(tx, &approval, &second.by).await?;
-    Ok(if signed { Ok(()) } else { Err("it is signed by keys that its officers' key cards do not name".to_owned()) })
+    let fault = "it is signed by keys that no key card of a policy officer names";
+    Ok(if signed { Ok(()) } else { Err(fault.to_owned()) })
 }
 
-async fn is_signer<T: Statement>(
-    tx: &mut Tx,
-    signed: &Signed<T>,
-    member: &crate::domain::id::MemberId,
-) -> Result<bool> {
-    Ok(members::has_certificate(tx, member, &signed.signer_spki).await?)
+/// The most key cards of a member that are looked through.
+const CARDS: u32 = 200;
+
+/// Whether the registrar vouched for the signer as a policy officer, in the present key card or an earlier one that nothing took back:
+/// who leaves the office, or renews a certificate, leaves the policies in force that they signed.
+async fn is_signer<T: Statement>(tx: &mut Tx, signed: &Signed<T>, member: &MemberId) -> Result<bool> {
+    let Some(partner) = partners::find(tx, member.partner()).await? else { return Ok(false) };
+    let Ok(partner) = PartnerCard::from_json(partner.card.as_bytes()) else { return Ok(false) };
+    for row in members::key_cards(tx, member, None, CARDS).await? {
+        let Ok(card) = KeyCard::verify_issued(&row.key_card, &partner).map(|signed| signed.statement) else { break };
+        if card.member != *member || card.takes_back() {
+            break;
+        }
+        if card.pins(&signed.signer_spki) && card.roles.contains(&PartnerRole::PolicyOfficer) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

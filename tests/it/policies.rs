@@ -257,6 +257,22 @@ async fn a_text_changed_in_the_database_counts_for_nothing_and_is_noticed_by_cli
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn officers_who_leave_leave_their_policies_in_force_and_stolen_keys_do_not() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (registrar, exchange) = (world.client("ISR:registrar"), &world.server.exchange);
+    let isr = owner("ISR");
+    registrar.revoke_key_card(&id("ISR:drafter"), true).await.unwrap();
+    assert_eq!(operator::check_policies(exchange).await.unwrap(), []);
+    assert!(world.client("USA:dana").policy(&isr).await.is_ok(), "read anew by somebody who knew no card yet");
+    registrar.revoke_key_card(&id("ISR:approver"), false).await.unwrap();
+    let faults = operator::check_policies(exchange).await.unwrap();
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].what.contains("no key card of a policy officer"), "{faults:?}");
+    assert_eq!(world.client("USA:olivia").policy(&isr).await.unwrap_err().class().code(), 4);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_nation_widens_nothing_that_another_released() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
