@@ -115,8 +115,9 @@ impl Client {
             recipient: secret.recipient().to_owned(),
         };
         let mut keys = Vec::new();
-        for officer in self.officers(id).await? {
-            let officer = self.member(&officer).await?;
+        let facts = self.call_facts(&call, &call.text.to_domain()?, &self.api().roles(id).await?).await?;
+        for officer in &facts.officers {
+            let officer = self.admit_officer(officer, &facts).await?;
             keys.extend(self.wrap_to_member(vault, &secret, &officer)?);
         }
         let publication = publication(&call, 1, vault, secret.recipient(), &me)?;
@@ -166,7 +167,10 @@ impl Client {
             return self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await;
         }
         // All that can fail is done before the exchange hears of it.
-        let (call, holder) = (self.verify_call(call).await?, self.member(member).await?);
+        let call = self.verify_call(call).await?;
+        let mut facts = self.call_facts(&call.call, &call.rules, &self.api().roles(id).await?).await?;
+        facts.officers.insert(member.clone());
+        let holder = self.admit_officer(member, &facts).await?;
         let secret = self.call_vault(&call).await?;
         let keys = self.wrap_to_member(call.publication.vault, &secret, &holder)?;
         let granted = self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await?;
@@ -197,12 +201,6 @@ impl Client {
         self.home().see_publication(&signed.statement)?;
         let rules = text.to_domain()?;
         Ok(VerifiedCall { text, rules, signed_by: signer.card.member.clone(), publication: signed.statement, call })
-    }
-
-    /// The officers of a call.
-    pub(super) async fn officers(&self, id: CallId) -> Result<BTreeSet<MemberId>> {
-        let holders = self.api().roles(id).await?.into_iter();
-        Ok(holders.filter(|holder| holder.roles.contains(&CallRole::Officer)).map(|holder| holder.member).collect())
     }
 }
 

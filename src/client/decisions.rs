@@ -179,7 +179,12 @@ impl Client {
     }
 
     /// Whether a decision's signatures are right, and about the version that stands.
-    async fn check_decision(&self, decision: &Decision, proposal: &Proposal, call: &VerifiedCall) -> Result<()> {
+    pub(super) async fn check_decision(
+        &self,
+        decision: &Decision,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<()> {
         self.verify_decision(decision, &call.rules.funders).await?;
         if decision.proposal != proposal.id || Some(decision.manifest_sha256) != proposal.manifest_sha256 {
             return Err(invalid("the decision is about another proposal, or another version than the one that stands"));

@@ -32,8 +32,8 @@ pub(super) struct Cache {
     pub(super) lineages: Mutex<HashMap<MemberId, Lineage>>,
 }
 
-/// How long a key card is sealed to without asking for a newer one.
-const FRESH: SignedDuration = SignedDuration::from_secs(60);
+/// How long a key card is sealed to, or policies are asked, without asking the exchange for newer ones.
+pub(super) const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
 /// A member whose key card verified to the pinned partner card.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,9 @@ pub mod api;
 pub mod calls;
 pub mod decisions;
 pub mod directory;
+mod enforce;
 pub mod error;
+mod facts;
 mod files;
 mod lineage;
 pub mod media;
@@ -85,6 +87,7 @@ struct Inner {
     signing_key: OnceLock<Arc<SigningKey>>,
     member: OnceCell<MemberId>,
     directory: directory::Cache,
+    policies: enforce::Cache,
     vaults: Mutex<HashMap<VaultId, Arc<VaultSecret>>>,
 }
 
@@ -117,6 +120,7 @@ impl Client {
             signing_key: OnceLock::new(),
             member: OnceCell::new(),
             directory: directory::Cache::default(),
+            policies: enforce::Cache::default(),
             vaults: Mutex::default(),
         })))
     }

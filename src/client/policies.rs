@@ -44,18 +44,23 @@ impl Client {
 
     /// The version of an owner that is in force, with its text, verified.
     pub async fn policy(&self, owner: &PolicyOwner) -> Result<PolicyVersion> {
+        self.policy_in_force(owner).await?.ok_or_else(|| {
+            let what = format!("no policies of `{owner}` are in force");
+            ClientError::usage(what, "without any the partner releases nothing and reads nothing")
+        })
+    }
+
+    /// The same; none for an owner that has no policies.
+    pub(super) async fn policy_in_force(&self, owner: &PolicyOwner) -> Result<Option<PolicyVersion>> {
         let policy = match self.api().policy(owner).await {
-            Err(error) if error.is_not_found() => {
-                let what = format!("no policies of `{owner}` are in force");
-                return Err(ClientError::usage(what, "without any the partner releases nothing and reads nothing"));
-            }
+            Err(error) if error.is_not_found() => return Ok(None),
             policy => policy?,
         };
         if policy.owner != *owner || policy.text.is_none() {
             return Err(invalid("the exchange answered with other policies than were asked for"));
         }
         self.check_in_force(&policy).await?;
-        Ok(policy)
+        Ok(Some(policy))
     }
 
     /// Any version of an owner that the caller may know of, its signatures verified as far as it bears any.
@@ -224,8 +229,7 @@ impl Client {
     async fn policies_writer(&self, owner: &PolicyOwner) -> Result<PartnerCode> {
         match owner {
             PolicyOwner::Partner(code) => Ok(code.clone()),
-            // Which partner hosts is the exchange's word, so it is believed once.
-            PolicyOwner::Guardrails => self.home().see_host(self.api().me().await?.host),
+            PolicyOwner::Guardrails => self.host().await,
         }
     }
 }

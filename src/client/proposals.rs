@@ -1,16 +1,21 @@
 //! Joint proposals: begun with vaults made here, handed over with keys wrapped anew.
 
-use super::{Client, ClientError, Result, directory::VerifiedMember, vaults::VaultPlan};
+use super::{
+    Client, ClientError, Result,
+    facts::{Told, Verified, proposal_facts},
+    vaults::VaultPlan,
+};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
-        proposal::Parties,
+        proposal::{Parties, Status},
         vault::VaultKind,
     },
     wire::proposal::{AddMember, CreateProposal, Proposal},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::OnceCell;
 
 /// A proposal to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,22 +77,27 @@ impl Client {
                 "name yourself among the members; whoever begins a proposal takes part in it",
             ));
         }
-        let mut members: Vec<Arc<VerifiedMember>> = Vec::new();
-        for member in new.parties.values().flatten() {
-            members.push(self.member(member).await?);
-        }
         let id = ProposalId::new(&*self.ambient().clock, &*self.ambient().rng);
-        let all: Vec<&VerifiedMember> = members.iter().map(|member| &**member).collect();
-        let own: Vec<&VerifiedMember> =
-            all.iter().copied().filter(|member| member.id().partner() == me.partner()).collect();
-        let party = me.partner().clone();
+        let members: BTreeSet<MemberId> = new.parties.values().flatten().cloned().collect();
+        let verified = Verified {
+            call: self.call_facts(&call.call, &call.rules, &[]).await?,
+            owners: new.parties.keys().cloned().collect(),
+            organisations: self.organisations(&members).await?,
+            decided: false,
+        };
+        let told = Told { topic: new.topic.clone(), party_members: members, assignments: Vec::new() };
+        let facts = proposal_facts(id, Status::Preparing, verified, told);
         let mut vaults = Vec::new();
-        for plan in [
-            VaultPlan { kind: VaultKind::Panel, proposal: id, party: None, holders: all.clone() },
-            VaultPlan { kind: VaultKind::Parties, proposal: id, party: None, holders: all },
-            VaultPlan { kind: VaultKind::Staff, proposal: id, party: Some(party), holders: own },
-        ] {
-            vaults.push(self.new_vault(&call, plan)?.0);
+        for (kind, party) in
+            [(VaultKind::Panel, None), (VaultKind::Parties, None), (VaultKind::Staff, Some(me.partner().clone()))]
+        {
+            let mut holders = Vec::new();
+            for member in &facts.party_members {
+                if party.as_ref().is_none_or(|party| member.partner() == party) {
+                    holders.push(self.admit(member, kind, party.as_ref(), &facts).await?);
+                }
+            }
+            vaults.push(self.new_vault(&call, VaultPlan { kind, proposal: id, party, holders })?.0);
         }
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
         self.api().create_proposal(&CreateProposal { id, call: new.call, topic, parties, vaults }).await
@@ -106,11 +116,20 @@ impl Client {
         }
         let colleague = self.member(member).await?;
         let vaults = self.api().vaults(id).await?;
+        // As if they had joined; found out only if there is something to wrap.
+        let facts = OnceCell::new();
+        let joined = || async {
+            let mut facts = self.proposal_facts(&proposal, &call, &vaults).await?;
+            facts.party_members.insert(member.clone());
+            facts.organisations.insert(colleague.card.organisation.clone());
+            Ok::<_, ClientError>(facts)
+        };
         let mut keys = BTreeMap::new();
         for (kind, party) in
             [(VaultKind::Panel, None), (VaultKind::Parties, None), (VaultKind::Staff, Some(me.partner()))]
         {
             if let Some(vault) = self.find_vault(&vaults, kind, party, &proposal, &call).await? {
+                let colleague = self.admit(member, kind, party, facts.get_or_try_init(joined).await?).await?;
                 let secret = self.open_vault(&vault, &call).await?;
                 keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &colleague)?);
             }

@@ -254,7 +254,7 @@ impl Client {
 }
 
 /// The newest review of each reviewer, unless it was reopened.
-fn in_force(reviews: Vec<Review>) -> Vec<Review> {
+pub(super) fn in_force(reviews: Vec<Review>) -> Vec<Review> {
     let mut newest: BTreeMap<MemberId, Review> = BTreeMap::new();
     for review in reviews {
         let is_newer = newest.get(&review.reviewer).is_none_or(|known| known.revision < review.revision);

@@ -209,11 +209,11 @@ impl Client {
             let what = format!("`{}` has no panel vault", proposal.id);
             return Err(ClientError::unverified(what, "tell the host's operator; begin the proposal anew"));
         };
-        let mut members = Vec::new();
+        let facts = self.proposal_facts(proposal, call, &vaults).await?;
+        let mut holders = Vec::new();
         for member in &proposal.parties[party] {
-            members.push(self.member(member).await?);
+            holders.push(self.admit(member, kind, Some(party), &facts).await?);
         }
-        let holders = members.iter().map(|member| &**member).collect();
         let plan = VaultPlan { kind, proposal: proposal.id, party: Some(party.clone()), holders };
         let (vault, _) = self.new_vault(call, plan)?;
         match self.api().create_staff_vault(proposal.id, &vault).await {

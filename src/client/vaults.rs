@@ -1,35 +1,33 @@
 //! Vaults on the member's machine: made, opened and wrapped to whoever may read, by this client's own judgement.
 //!
 //! Only a key holder can add a reader. The exchange asks for keys to be wrapped; this file wraps one only for a member whose
-//! key card verifies, who has the place that the vault's kind asks for, and not before the call's signed schedule and this
-//! machine's clock say that it is open.
+//! key card verifies, whom the policies in force let read what the vault protects (`enforce`), and not before the call's signed
+//! schedule and this machine's clock say that it is open.
 
 use super::{
     Client, ClientError, Result, blocking,
     calls::VerifiedCall,
-    directory::{VerifiedMember, lock},
+    directory::lock,
+    enforce::Admitted,
     verify::{VerifiedVault, check_wrap, invalid},
 };
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
-        member::CallRole,
         proposal::Status,
         vault::{VaultKind, WrapTarget},
     },
+    policy::facts::ProposalFacts,
     sealing::{
         seal::SealError,
         statement::{VaultStatement, WrapStatement, sign_statement},
         vault::{VaultError, VaultSecret},
     },
-    wire::{
-        call::RoleHolder,
-        proposal::{AddKeys, MissingKey, NewVault, Proposal, Vault, WrappedKey, WrappedKeyIn},
-        review::Assignment,
-    },
+    wire::proposal::{AddKeys, MissingKey, NewVault, Proposal, Vault, WrappedKey, WrappedKeyIn},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// What was wrapped, and what was not and why.
 #[derive(Debug, Default)]
@@ -49,11 +47,11 @@ pub struct Prepared {
 }
 
 /// A vault to make, and for whom.
-pub(super) struct VaultPlan<'a> {
+pub(super) struct VaultPlan {
     pub(super) kind: VaultKind,
     pub(super) proposal: ProposalId,
     pub(super) party: Option<PartnerCode>,
-    pub(super) holders: Vec<&'a VerifiedMember>,
+    pub(super) holders: Vec<Admitted>,
 }
 
 impl Client {
@@ -67,9 +65,10 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
-        let panel = if proposal.mine.is_party { Panel::default() } else { self.panel(&proposal).await? };
+        // Found out with the first key that they are needed for; what cannot be found out stands in the way of each.
+        let facts = OnceCell::new();
         for key in missing {
-            let done = match self.wrap_one(&key, &proposal, &call, &vaults, &panel).await {
+            let done = match self.wrap_one(&key, &proposal, &call, &vaults, &facts).await {
                 Ok(keys) => self.api().add_keys(key.vault, &AddKeys { keys }).await,
                 Err(error) => Err(error),
             };
@@ -123,7 +122,7 @@ impl Client {
     }
 
     /// A vault made here, wrapped to its holders and to the call's vault.
-    pub(super) fn new_vault(&self, call: &VerifiedCall, plan: VaultPlan<'_>) -> Result<(NewVault, Arc<VaultSecret>)> {
+    pub(super) fn new_vault(&self, call: &VerifiedCall, plan: VaultPlan) -> Result<(NewVault, Arc<VaultSecret>)> {
         let id = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
         let secret = Arc::new(VaultSecret::generate());
         let statement = VaultStatement {
@@ -134,9 +133,11 @@ impl Client {
             party: plan.party,
             recipient: secret.recipient().to_owned(),
         };
+        // To the call's vault without asking anybody's policies: the signed call names it, everything sealed is wrapped to it, and who
+        // may hold its own key is asked where that is wrapped.
         let to_call = WrapTarget::Vault(call.publication.vault);
         let mut keys = vec![self.wrap(id, &secret, to_call, &call.publication.recipient)?];
-        for holder in plan.holders {
+        for holder in &plan.holders {
             keys.extend(self.wrap_to_member(id, &secret, holder)?);
         }
         let statement = sign_statement(&*self.signing_key()?, &statement)?;
@@ -214,9 +215,9 @@ impl Client {
         &self,
         vault: VaultId,
         secret: &VaultSecret,
-        member: &VerifiedMember,
+        holder: &Admitted,
     ) -> Result<Vec<WrappedKeyIn>> {
-        let (mut keys, mut failed) = (Vec::new(), None);
+        let (mut keys, mut failed, member) = (Vec::new(), None, holder.member());
         for recipient in member.recipients() {
             match self.wrap(vault, secret, WrapTarget::Member(member.id().clone()), recipient) {
                 Ok(key) => keys.push(key),
@@ -254,58 +255,31 @@ impl Client {
         proposal: &Proposal,
         call: &VerifiedCall,
         vaults: &[Vault],
-        panel: &Panel,
+        facts: &OnceCell<ProposalFacts>,
     ) -> Result<Vec<WrappedKeyIn>> {
         let vault = vaults.iter().find(|vault| vault.id == key.vault);
         let vault = vault.ok_or_else(|| invalid("the exchange asks for a key to a vault that it does not show"))?;
         let vault = self.verify_vault(vault, proposal, call).await?;
-        may_hold(&vault.statement, &key.holder, proposal, panel)?;
+        let VaultStatement { kind, party, .. } = &vault.statement;
         let holder = self.member(&key.holder).await?;
-        if !is_party(proposal, &key.holder) {
+        if !proposal.mine.is_party {
+            // Whoever judges passes nothing on before the opening, not to a party either.
             call.require_opened(self.now())?;
+        }
+        if !is_party(proposal, &key.holder) {
             self.check_not_of_party(&holder.card, proposal).await?;
         }
+        let facts = facts.get_or_try_init(|| self.proposal_facts(proposal, call, vaults)).await?;
+        let holder = if *kind == VaultKind::Deliberation {
+            let reviewed = self.reviewers(proposal).await?;
+            let facts = ProposalFacts { reviewed, ..facts.clone() };
+            self.admit(&key.holder, *kind, party.as_ref(), &facts).await?
+        } else {
+            self.admit(&key.holder, *kind, party.as_ref(), facts).await?
+        };
         let secret = self.open_vault(&vault, call).await?;
         self.wrap_to_member(key.vault, &secret, &holder)
     }
-
-    async fn panel(&self, proposal: &Proposal) -> Result<Panel> {
-        let roles = self.api().roles(proposal.call).await?;
-        Ok(Panel { roles, assignments: self.api().assignments(proposal.id).await? })
-    }
-}
-
-/// Who judges a proposal, as the exchange states it.
-#[derive(Debug, Default)]
-struct Panel {
-    roles: Vec<RoleHolder>,
-    assignments: Vec<Assignment>,
-}
-
-/// Whether somebody has the place that a vault's kind asks for of its holders.
-fn may_hold(vault: &VaultStatement, holder: &MemberId, proposal: &Proposal, panel: &Panel) -> Result<()> {
-    let bears = |role| panel.roles.iter().any(|held| held.member == *holder && held.roles.contains(&role));
-    let is_panel = bears(CallRole::Officer) || bears(CallRole::Decider);
-    let assignment = panel.assignments.iter().find(|assignment| assignment.reviewer == *holder);
-    let is_clear = assignment.is_some_and(|assignment| assignment.conflict == Some(false));
-    let is_party = is_party(proposal, holder);
-    let may = match vault.kind {
-        VaultKind::Call => false,
-        VaultKind::Panel => is_party || is_panel || is_clear,
-        VaultKind::Parties => is_party || bears(CallRole::Officer),
-        VaultKind::Staff if is_party => vault.party.as_ref() == Some(holder.partner()),
-        VaultKind::Staff => is_panel && assignment.is_none() && !bears(CallRole::Reviewer),
-        VaultKind::Deliberation => {
-            !is_party && (is_panel || is_clear && assignment.is_some_and(|assignment| assignment.has_reviewed))
-        }
-    };
-    if may {
-        return Ok(());
-    }
-    Err(ClientError::unverified(
-        format!("the exchange asks to wrap the {} vault to `{holder}`, who has no place that it is for", vault.kind),
-        "nothing was wrapped; ask the call's officers why it asks for that",
-    ))
 }
 
 fn is_party(proposal: &Proposal, member: &MemberId) -> bool {
@@ -335,7 +309,7 @@ fn unwrap_with(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::testing::{Nation, at, proposal};
+    use crate::client::testing::{Nation, proposal};
     use crate::sealing::identity::{Keyring, NoPrompt};
 
     fn statement(kind: VaultKind, party: Option<&str>) -> VaultStatement {
@@ -347,69 +321,6 @@ mod tests {
             party: party.map(|party| party.parse().unwrap()),
             recipient: VaultSecret::generate().recipient().to_owned(),
         }
-    }
-
-    fn panel() -> Panel {
-        let assignment = |reviewer: &str, conflict, has_reviewed| Assignment {
-            proposal: proposal().id,
-            reviewer: reviewer.parse().unwrap(),
-            assigned_at: at("2026-04-02T00:00:00Z").into(),
-            conflict,
-            has_reviewed,
-        };
-        let role = |member: &str, role| RoleHolder { member: member.parse().unwrap(), roles: [role].into() };
-        Panel {
-            roles: vec![
-                role("USA:officer", CallRole::Officer),
-                role("ISR:decider", CallRole::Decider),
-                role("GBR:clear", CallRole::Reviewer),
-            ],
-            assignments: vec![
-                assignment("GBR:clear", Some(false), false),
-                assignment("GBR:done", Some(false), true),
-                assignment("GBR:silent", None, false),
-                assignment("GBR:partial", Some(true), false),
-            ],
-        }
-    }
-
-    #[test]
-    fn vault_is_wrapped_only_to_those_its_kind_is_for() {
-        let (proposal, panel) = (proposal(), panel());
-        let everybody = [
-            "ISR:avi",
-            "USA:dana",
-            "ISR:other",
-            "USA:officer",
-            "ISR:decider",
-            "GBR:clear",
-            "GBR:done",
-            "GBR:silent",
-            "GBR:partial",
-        ];
-        for (kind, party, wanted) in [
-            (VaultKind::Call, None, vec![]),
-            (
-                VaultKind::Panel,
-                None,
-                vec!["ISR:avi", "USA:dana", "USA:officer", "ISR:decider", "GBR:clear", "GBR:done"],
-            ),
-            (VaultKind::Parties, None, vec!["ISR:avi", "USA:dana", "USA:officer"]),
-            (VaultKind::Staff, Some("ISR"), vec!["ISR:avi", "USA:officer", "ISR:decider"]),
-            (VaultKind::Deliberation, None, vec!["USA:officer", "ISR:decider", "GBR:done"]),
-        ] {
-            let vault = statement(kind, party);
-            let may = |who: &&&str| may_hold(&vault, &who.parse().unwrap(), &proposal, &panel).is_ok();
-            assert_eq!(everybody.iter().filter(may).copied().collect::<Vec<_>>(), wanted, "{kind}");
-        }
-    }
-
-    #[test]
-    fn party_wraps_to_parties_only() {
-        // A party's client is not told who judges, so it wraps for nobody but the parties.
-        let vault = statement(VaultKind::Panel, None);
-        let refused = may_hold(&vault, &"GBR:clear".parse().unwrap(), &proposal(), &Panel::default()).unwrap_err();
-        assert_eq!(refused.class().code(), 4);
     }
 
     #[test]

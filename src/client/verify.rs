@@ -211,12 +211,7 @@ impl Client {
 
     /// The partners whose members can be officers of a call: those of its program, and its lead.
     async fn partners_of(&self, call: &VerifiedCall) -> Result<BTreeSet<PartnerCode>> {
-        let mut partners = match self.api().program(call.call.program).await {
-            Err(error) if error.is_not_found() => call.rules.eligible.union(&call.rules.funders).cloned().collect(),
-            program => program?.partners,
-        };
-        partners.insert(call.publication.host.clone());
-        Ok(partners)
+        Ok(self.told_program(&call.call, &call.rules).await?.partners)
     }
 }
 

@@ -7,3 +7,4 @@ mod lies;
 mod panel;
 mod parties;
 mod times;
+mod wraps;
