@@ -79,15 +79,18 @@ impl Client {
         party: Option<&PartnerCode>,
         facts: &ProposalFacts,
     ) -> Result<Admitted> {
-        let unfit = || invalid(format!("no `{kind}` vault of a proposal is for readers"));
         let (action, resource) = match (kind, party) {
             (VaultKind::Panel, _) => (Action::Read, Resource::Proposal(facts)),
             (VaultKind::Parties, _) => (Action::ReadLetter, Resource::Proposal(facts)),
             (VaultKind::Deliberation, _) => (Action::ViewDeliberation, Resource::Proposal(facts)),
             (VaultKind::Staff, Some(owner)) => (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner }),
-            (VaultKind::Staff, None) | (VaultKind::Call, _) => return Err(unfit()),
+            (VaultKind::Staff, None) | (VaultKind::Call, _) => {
+                return Err(invalid(format!("a `{kind}` vault of a proposal is for nobody to read")));
+            }
         };
-        self.ask_policies(reader, kind, &facts.parties, action, resource).await
+        let mut partners = facts.parties.clone();
+        partners.insert(reader.partner().clone());
+        self.ask_policies(reader, kind, &partners, action, resource).await
     }
 
     /// Whether the guardrails in force let a member hold the key of a call's vault.
@@ -106,7 +109,7 @@ impl Client {
         &self,
         reader: &MemberId,
         kind: VaultKind,
-        owners: &BTreeSet<PartnerCode>,
+        partners: &BTreeSet<PartnerCode>,
         action: Action,
         resource: Resource<'_>,
     ) -> Result<Admitted> {
@@ -116,14 +119,12 @@ impl Client {
         }
         let host = self.host().await?;
         let principal = member_facts(&member, &host);
-        let mut partners = owners.clone();
-        partners.insert(reader.partner().clone());
-        let policies = self.policies_of(&partners, false).await?;
+        let policies = self.policies_of(partners, false).await?;
         if policies.engine.explain(&principal, action, resource).standing == Standing::Permitted {
             return Ok(Admitted(member));
         }
         // What was read a moment ago may have been replaced by what permits it.
-        let policies = self.policies_of(&partners, true).await?;
+        let policies = self.policies_of(partners, true).await?;
         let decision = policies.engine.explain(&principal, action, resource);
         if decision.standing == Standing::Permitted {
             return Ok(Admitted(member));

@@ -37,7 +37,8 @@ async fn israel_adds(stage: &Stage, policy: &str) {
     let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
     let text = format!("{}\n{policy}", drafter.policy(&israel).await.unwrap().text.unwrap());
     let proposed = drafter.propose_policy(&israel, "ISR", &text, None).await.unwrap();
-    approver.approve_policy(&proposed).await.unwrap();
+    let (_, told) = approver.preview_policy(&proposed).await.unwrap();
+    approver.approve_policy(&proposed, &told).await.unwrap();
 }
 
 /// Takes out of the way what keeps the database from being changed.
@@ -96,7 +97,7 @@ async fn nothing_is_wrapped_by_policies_that_the_host_signed_for_a_nation() {
     let forged = PolicyStatement { owner: israel.clone(), version: 2, text_sha256, active_at, follows: None };
     let forged = sign_statement(&key_of(&stage, first), &forged).unwrap();
     let policy_sha256 = verify_signed::<PolicyStatement>(&forged).unwrap().payload_sha256;
-    let approval = PolicyApproval { owner: israel, version: 2, policy_sha256 };
+    let approval = PolicyApproval { owner: israel, version: 2, policy_sha256, preview_sha256: None };
     let approval = sign_statement(&key_of(&stage, second), &approval).unwrap();
     for (signer, officer) in [(first, "ISR:drafter"), (second, "ISR:approver")] {
         let sql = "INSERT INTO member_certificates (partner, spki, member) VALUES ('ISR', $1, $2)";
