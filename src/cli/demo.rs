@@ -11,6 +11,8 @@ mod cycle;
 #[cfg(feature = "server")]
 mod narrator;
 #[cfg(feature = "server")]
+mod policies;
+#[cfg(feature = "server")]
 mod sight;
 #[cfg(feature = "server")]
 mod story;

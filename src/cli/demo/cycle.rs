@@ -4,7 +4,7 @@
 use super::{
     Args, afterwards, cast,
     clock::StoryClock,
-    narrator, sight,
+    narrator, policies, sight,
     story::{self, Documents},
     world::{Error, Plan, World, example_policies},
 };
@@ -84,6 +84,10 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         "EU:sofia",
     ];
     sight::table(&world, &members, &outcomes.proposals).await?;
+    if args.policies.is_none() {
+        let (name, lodestone) = outcomes.proposals[0];
+        policies::change(&world, lodestone, name, "USA:carol").await?;
+    }
     clock.join_the_present();
     if args.once {
         narrator::line("\nThe cycle is complete.");
