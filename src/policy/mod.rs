@@ -19,11 +19,14 @@ mod engine;
 mod entities;
 pub mod facts;
 mod lint;
+mod meaning;
 mod outcome;
 pub mod predicate;
 mod residual;
 mod rules;
 mod source;
+pub mod trial;
+mod vocabulary;
 
 #[cfg(test)]
 mod cases;
