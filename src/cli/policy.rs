@@ -1,7 +1,10 @@
-//! `entente policy`: a nation's policies: checked, proposed, approved by a second officer, shown with who signed them.
+//! `entente policy`: a nation's policies: written from recipes, checked, tried, proposed, approved by a second officer, shown with
+//! who signed them.
 
+mod cookbook;
 mod preview;
 mod sight;
+mod trial;
 
 use super::{
     context::{Context, whole},
@@ -18,6 +21,7 @@ use crate::{
         id::ProposalId,
         policy::{MAX_POLICY_TEXT, PolicyOwner},
     },
+    policy::{PolicyError, trial::WORLD},
     wire::policy::{PolicySignature, PolicyVersion},
 };
 use clap::{Args, Subcommand};
@@ -36,6 +40,38 @@ pub enum Command {
 
 Says file and line of what cannot be taken and what to write instead; exit code 2.")]
     Check(TextFile),
+    /// Try a text against cases, with the code the exchange decides with, without connecting
+    #[command(after_help = "Examples:
+  entente policy test ISR.cedar --cases cases.json
+  entente policy test ISR.cedar --cases cases/ --with USA.cedar --with KOR.cedar --everybody
+  entente policy test draft.cedar --owner ISR --cases cases.json --guardrails guardrails.cedar
+  entente --json policy test ISR.cedar --cases cases/ | jq -r '.items[] | select(.passed | not) | .name'
+
+Nations whose policies are not given are not asked, unless everybody is. Exit code 1 when a case
+fails, 2 when the text or the cases cannot be taken. docs/policies.md says what a case can hold.")]
+    Test(trial::TestArgs),
+    /// Print a policy text to begin with: the starter, and recipes beneath it
+    #[command(after_help = "Examples:
+  entente policy example --list
+  entente policy example > ISR.cedar
+  entente policy example topic assigned-reviewers > ISR.cedar
+  entente policy example topic assigned-reviewers --cases > cases.json
+
+The recipes are those of docs/policies.md; put your own nation's code in the place of theirs.")]
+    Example {
+        /// Recipes to put beneath the starter
+        #[arg(value_name = "RECIPE")]
+        recipes: Vec<String>,
+        /// Print the cases that show them instead
+        #[arg(long, conflicts_with = "list")]
+        cases: bool,
+        /// List the recipes
+        #[arg(long, conflicts_with = "recipes")]
+        list: bool,
+    },
+    /// Print the world that cases start from
+    #[command(after_help = "Examples:\n  entente policy world > world.json")]
+    World,
     /// List what is in force, each verified
     #[command(after_help = "Examples:
   entente policy list
@@ -153,6 +189,9 @@ pub struct Numbered {
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Check(file) => check(&file, context),
+        Command::Test(args) => trial::run(&args, context),
+        Command::Example { recipes, cases, list } => example(&recipes, cases, list, context),
+        Command::World => context.out.bytes(WORLD.as_bytes()),
         Command::Explain(args) => sight::explain(&args, context).await,
         Command::Who { proposal } => sight::who(proposal, context).await,
         Command::Preview { version: Numbered { owner, version }, all } => {
@@ -166,9 +205,13 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 async fn versions(command: Command, context: &Context) -> Result<()> {
     let (client, zone) = (context.client()?, context.zone()?);
     match command {
-        Command::Check(_) | Command::Explain(_) | Command::Who { .. } | Command::Preview { .. } => {
-            unreachable!("they were run by themselves")
-        }
+        Command::Check(_)
+        | Command::Test(_)
+        | Command::Example { .. }
+        | Command::World
+        | Command::Explain(_)
+        | Command::Who { .. }
+        | Command::Preview { .. } => unreachable!("they were run by themselves"),
         Command::List => {
             let listed = client.list_policies().await?;
             let items: Vec<_> = listed
@@ -247,11 +290,33 @@ fn check(file: &TextFile, context: &Context) -> Result<()> {
     let (owner, place, text) = read(file)?;
     match check_text(&owner, &place, &text) {
         Ok(()) => context.out.done(&format!("the policies of {owner} can be proposed")),
-        Err(error) => {
-            let place = error.line().map_or_else(|| place.clone(), |line| format!("{place}:{line}"));
-            Err(CliError::usage(format!("{place}: {}", error.what())).help(error.help()))
-        }
+        Err(error) => Err(refused(error)),
     }
+}
+
+/// A text that cannot be taken: file, line, what is wrong, what to do.
+fn refused(error: PolicyError) -> CliError {
+    let place = error.line().map_or_else(|| error.place().to_owned(), |line| format!("{}:{line}", error.place()));
+    CliError::usage(format!("{place}: {}", error.what())).help(error.help())
+}
+
+fn example(names: &[String], cases: bool, list: bool, context: &Context) -> Result<()> {
+    if !list {
+        let text = if cases { cookbook::cases(names)? } else { cookbook::text(names)? };
+        return context.out.bytes(text.as_bytes());
+    }
+    let recipes = cookbook::recipes();
+    let items: Vec<_> = recipes
+        .iter()
+        .map(|recipe| json!({ "name": recipe.name, "title": recipe.title, "owner": recipe.owner.as_str() }))
+        .collect();
+    context.out.answer(&whole(&items), |screen| {
+        let mut table = Table::new(["RECIPE", "WHAT IT DOES", "WRITTEN FOR"]);
+        for recipe in &recipes {
+            table.row([recipe.name.to_owned(), recipe.title.to_owned(), recipe.owner.to_string()]);
+        }
+        screen.table(&table, "no recipes");
+    })
 }
 
 /// Owner, name and text of a file.

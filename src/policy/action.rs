@@ -33,6 +33,12 @@ impl ResourceKind {
         }
     }
 
+    /// The kind whose entity type bears this name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let kinds = [Self::Exchange, Self::Partner, Self::Program, Self::Call, Self::Proposal];
+        kinds.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The action that tells whether a thing of this kind may be known of.
     pub(super) fn view(self) -> Option<Action> {
         match self {

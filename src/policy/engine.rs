@@ -116,6 +116,18 @@ impl Engine {
 
     /// Decides as [`Engine::authorize`] does, and tells what every side said and by which policies. This is the same code.
     pub fn explain(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> Decision {
+        self.explain_among(principal, action, resource, &|_| true)
+    }
+
+    /// Decides as if only these sides had a say.
+    // INVARIANT: for trials alone, which permit nothing: whatever makes a permit asks every side.
+    pub(super) fn explain_among(
+        &self,
+        principal: &MemberFacts,
+        action: Action,
+        resource: Resource<'_>,
+        is_asked: &dyn Fn(&Side) -> bool,
+    ) -> Decision {
         let refusal = if action.view().is_some() { Standing::Hidden } else { Standing::Denied };
         if !resource.fits(action) {
             return undecidable(action, refusal, &"the action cannot be asked of such a resource");
@@ -126,13 +138,13 @@ impl Engine {
         };
         let mut steps = Vec::with_capacity(2);
         if let Some(view) = action.view() {
-            steps.push(self.step(principal, view, resource, &world));
+            steps.push(self.step(principal, view, resource, &world, is_asked));
             if !steps[0].permitted() {
                 return Decision { standing: Standing::Hidden, steps };
             }
         }
         if action.view() != Some(action) {
-            let step = self.step(principal, action, resource, &world);
+            let step = self.step(principal, action, resource, &world, is_asked);
             let permitted = step.permitted();
             steps.push(step);
             if !permitted {
@@ -142,12 +154,20 @@ impl Engine {
         Decision { standing: Standing::Permitted, steps }
     }
 
-    fn step(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>, world: &World) -> Step {
+    fn step(
+        &self,
+        principal: &MemberFacts,
+        action: Action,
+        resource: Resource<'_>,
+        world: &World,
+        is_asked: &dyn Fn(&Side) -> bool,
+    ) -> Step {
         let Some(asked) = self.ask(action, world) else {
             return broken(action, &"the request cannot be put into words");
         };
         let verdicts = self
             .sides(principal, action, resource)
+            .filter(|(side, _)| is_asked(side))
             .map(|(side, rules)| match rules {
                 Some(rules) => rules.judge(&asked, side),
                 None => without_policies(action, side),

@@ -5,7 +5,7 @@
 //! out of sets that no policy can ask about: a set is only ever asked whether it contains one value, or values written out in
 //! the policy, and no policy may write out a member.
 
-use super::{Action, ResourceKind};
+use super::{Action, ResourceKind, meaning};
 use cedar_policy::{
     ActionConstraint, Effect, Policy,
     pst::{BinaryOp, Clause, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var},
@@ -13,9 +13,15 @@ use cedar_policy::{
 
 /// Says what is wrong with a policy and what to do instead.
 #[derive(Debug)]
-pub(super) struct Untranslatable {
+pub(super) struct Refused {
     pub(super) what: String,
-    pub(super) help: &'static str,
+    pub(super) help: String,
+}
+
+impl Refused {
+    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: help.into() }
+    }
 }
 
 /// Attributes that are sets; a set can be asked for members, not compared.
@@ -41,14 +47,17 @@ const SETS: [&str; 16] = [
 const HELP: &str =
     "use == != < <= && || ! contains containsAny containsAll has like is if, on attributes and written-out values";
 
+const ASK_SETS: &str =
+    "ask whether it holds something: `resource.parties.contains(Partner::\"ISR\")`, or containsAny, or containsAll";
+
 /// Checks scope and conditions of one policy.
-pub(super) fn check(policy: &Policy) -> Result<(), Untranslatable> {
+pub(super) fn check(policy: &Policy) -> Result<(), Refused> {
     let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
     let body = pst.body();
     if !matches!(body.principal, PrincipalConstraint::Any | PrincipalConstraint::Is(_)) {
         return Err(no(
             "the scope names a principal".into(),
-            "write `principal` alone and say in `when` which members are meant",
+            "write `principal` alone and say in `when` who is meant, as in `principal.partner == Partner::\"ISR\"`",
         ));
     }
     if !matches!(body.resource, ResourceConstraint::Any | ResourceConstraint::Is(_)) {
@@ -64,7 +73,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Untranslatable> {
 
 /// Checks that a guardrail only forbids, or lets the bearers of the platform's own roles in: a permit for what is done to a
 /// proposal asks first for a role that the caller bears there.
-pub(super) fn check_guardrail(policy: &Policy) -> Result<(), Untranslatable> {
+pub(super) fn check_guardrail(policy: &Policy) -> Result<(), Refused> {
     let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
     let body = pst.body();
     let about_proposals = Action::ALL.iter().any(|action| {
@@ -119,7 +128,7 @@ fn is_of_an_owner(expr: &Expr) -> bool {
 }
 
 /// Something that is true or false.
-fn condition(expr: &Expr) -> Result<(), Untranslatable> {
+fn condition(expr: &Expr) -> Result<(), Refused> {
     match expr {
         Expr::Literal(Literal::Bool(_)) => Ok(()),
         Expr::UnaryOp { op: UnaryOp::Not, expr } => condition(expr),
@@ -137,7 +146,8 @@ fn condition(expr: &Expr) -> Result<(), Untranslatable> {
             if set(left)? || set(right)? {
                 Ok(())
             } else {
-                Err(no("two sets of the resource are held against each other".into(), "write one of the two sets out"))
+                let help = "write one of the two sets out: `resource.parties.containsAny([Partner::\"ISR\"])`";
+                Err(no("two sets of the resource are held against each other".into(), help))
             }
         }
         Expr::IfThenElse { cond, then_expr, else_expr } => {
@@ -147,29 +157,28 @@ fn condition(expr: &Expr) -> Result<(), Untranslatable> {
             path(expr).map(|_| ())
         }
         Expr::GetAttr { .. } => scalar(expr),
-        Expr::BinaryOp { op, .. } => Err(no(format!("`{op}` has no place in a policy"), HELP)),
-        Expr::UnaryOp { op, .. } => Err(no(format!("`{op}` has no place in a policy"), HELP)),
+        Expr::Is { in_expr: Some(_), .. } => Err(inside()),
+        Expr::BinaryOp { op, .. } => Err(binary(*op)),
+        Expr::UnaryOp { op, .. } => Err(unary(*op)),
         _ => Err(no("an expression has no place in a policy".into(), HELP)),
     }
 }
 
 /// A single value: a literal, or an attribute that is no set.
-fn scalar(expr: &Expr) -> Result<(), Untranslatable> {
+fn scalar(expr: &Expr) -> Result<(), Refused> {
     match expr {
         Expr::Literal(literal) => written_out(literal),
         Expr::Var(_) | Expr::GetAttr { .. } => match path(expr)? {
-            Some(attr) if SETS.contains(&attr) => {
-                Err(no(format!("the set `{attr}` is compared"), "ask a set with contains, containsAny or containsAll"))
-            }
+            Some(attr) if SETS.contains(&attr) => Err(no(format!("the set `{attr}` is compared"), ASK_SETS)),
             _ => Ok(()),
         },
-        Expr::Set(_) => Err(no("a set is compared".into(), "ask a set with contains, containsAny or containsAll")),
+        Expr::Set(_) => Err(no("a set is compared".into(), ASK_SETS)),
         _ => condition(expr),
     }
 }
 
 /// A set: written out, or an attribute. True when its members are known before the resource is.
-fn set(expr: &Expr) -> Result<bool, Untranslatable> {
+fn set(expr: &Expr) -> Result<bool, Refused> {
     match expr {
         Expr::Set(members) => {
             for member in members {
@@ -192,7 +201,7 @@ fn set(expr: &Expr) -> Result<bool, Untranslatable> {
 }
 
 /// A variable or a chain of attributes; its last attribute, if any.
-fn path(expr: &Expr) -> Result<Option<&str>, Untranslatable> {
+fn path(expr: &Expr) -> Result<Option<&str>, Refused> {
     match expr {
         Expr::Var(Var::Principal | Var::Resource | Var::Context) => Ok(None),
         Expr::GetAttr { expr, attr } => path(expr).map(|_| Some(attr.as_str())),
@@ -203,10 +212,18 @@ fn path(expr: &Expr) -> Result<Option<&str>, Untranslatable> {
     }
 }
 
-fn written_out(literal: &Literal) -> Result<(), Untranslatable> {
+fn written_out(literal: &Literal) -> Result<(), Refused> {
     match literal {
         Literal::Bool(_) | Literal::Long(_) | Literal::String(_) => Ok(()),
-        Literal::EntityUID(uid) if uid.ty.to_string() == "Partner" => Ok(()),
+        Literal::EntityUID(uid) if uid.ty.to_string() == "Partner" => meaning::partner(&uid.eid),
+        Literal::EntityUID(uid)
+            if ResourceKind::of(&uid.ty.to_string()).is_none() && uid.ty.to_string() != "Member" =>
+        {
+            Err(no(
+                format!("`{uid}` is of no known kind"),
+                "write partners as `Partner::\"ISR\"`; nothing else can be named",
+            ))
+        }
         Literal::EntityUID(uid) => Err(no(
             format!("`{uid}` is named"),
             "name partners only; what holds for one member or one proposal is no policy but a role, an assignment or a conflict",
@@ -215,15 +232,54 @@ fn written_out(literal: &Literal) -> Result<(), Untranslatable> {
     }
 }
 
-fn no(what: String, help: &'static str) -> Untranslatable {
-    Untranslatable { what, help }
+fn binary(op: BinaryOp) -> Refused {
+    match op {
+        BinaryOp::In => inside(),
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => calculates(&op.to_string()),
+        BinaryOp::GetTag | BinaryOp::HasTag => {
+            no("nothing here has tags".into(), "ask an attribute instead, such as `resource.topic`")
+        }
+        BinaryOp::Offset | BinaryOp::DurationSince => timeless(&op.to_string()),
+        _ => no(format!("`{op}` has no place in a policy"), HELP),
+    }
+}
+
+fn unary(op: UnaryOp) -> Refused {
+    match op {
+        UnaryOp::Neg => calculates("-"),
+        UnaryOp::IsEmpty => no(
+            "`isEmpty` cannot be asked of a set".into(),
+            "ask whether the set contains somebody, as in `resource.assigned.contains(principal)`",
+        ),
+        UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::ToDate | UnaryOp::ToTime => timeless(&op.to_string()),
+        _ => no(format!("`{op}` has no place in a policy"), HELP),
+    }
+}
+
+fn inside() -> Refused {
+    let help = "compare with `==`, or ask a list: `[Partner::\"GBR\", Partner::\"CAN\"].contains(principal.partner)`";
+    no("nothing here is inside another thing, so `in` is asked in vain".into(), help)
+}
+
+fn calculates(op: &str) -> Refused {
+    no(format!("a policy cannot calculate with `{op}`"), "hold an attribute against a value that is written out")
+}
+
+fn timeless(function: &str) -> Refused {
+    let help =
+        "ask `resource.call.opened` or `resource.call.phase`, or let a version take effect later with `--active-at`";
+    no(format!("a policy knows no clock, so `{function}` has no place in it"), help)
+}
+
+fn no(what: String, help: &str) -> Refused {
+    Refused::new(what, help)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check_condition(condition: &str) -> Result<(), Untranslatable> {
+    fn check_condition(condition: &str) -> Result<(), Refused> {
         check(&Policy::parse(None, format!("permit(principal, action, resource) when {{ {condition} }};")).unwrap())
     }
 
@@ -250,9 +306,14 @@ mod tests {
             ("resource.officers == resource.reviewers", "compared"),
             (r#"resource.parties == [Partner::"USA"]"#, "compared"),
             ("resource.parties.containsAny(resource.call.funders)", "against each other"),
-            ("resource.conflicts.isEmpty()", "has no place"),
-            (r#"resource.hasTag("x")"#, "has no place"),
-            ("resource.count + 1 > 2", "has no place"),
+            ("resource.conflicts.isEmpty()", "`isEmpty` cannot be asked"),
+            (r#"resource.hasTag("x")"#, "has tags"),
+            ("resource.count + 1 > 2", "cannot calculate with `+`"),
+            ("resource.count < -resource.other", "cannot calculate with `-`"),
+            (r#"datetime("2027-01-01") < context.now"#, "no clock, so `datetime`"),
+            (r#"principal.partner == Partner::"Israel""#, "no partner's code"),
+            (r#"principal.partner == Nation::"ISR""#, "no known kind"),
+            (r#"principal is Member in Partner::"ISR""#, "`in`"),
             (r#"ip("10.0.0.1").isLoopback()"#, "has no place"),
             ("[principal.partner].contains(resource.call.program.lead)", "more than literals"),
         ] {

@@ -20,11 +20,14 @@ mod entities;
 pub mod facts;
 mod holds;
 mod lint;
+mod meaning;
 mod outcome;
 pub mod predicate;
 mod residual;
 mod rules;
 mod source;
+pub mod trial;
+mod vocabulary;
 
 #[cfg(test)]
 mod cases;

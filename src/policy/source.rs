@@ -4,12 +4,15 @@
 //! nothing is repaired: policies that were taken were understood in full. Client and server read with this same code, so what one
 //! refuses the other does too.
 
-use super::{Action, PolicyName, entities, lint};
+use super::{Action, PolicyName, entities, lint, meaning};
 use crate::domain::{
     id::Slug,
     policy::{MAX_POLICIES, MAX_POLICY_TEXT, PolicyOwner},
 };
-use cedar_policy::{ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning,
+    Validator,
+};
 use std::{
     collections::BTreeSet,
     fmt,
@@ -183,17 +186,19 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
                 ));
             }
         };
-        lint::check(&policy).map_err(|refused| fault(format!("policy `{id}`: {}", refused.what), refused.help))?;
-        if is_platform {
-            lint::check_guardrail(&policy)
-                .map_err(|refused| fault(format!("policy `{id}`: {}", refused.what), refused.help))?;
-        } else {
+        let refused = |refused: lint::Refused| fault(format!("policy `{id}`: {}", refused.what), &refused.help);
+        if !is_platform {
             asked_of_partners(&policy).map_err(|action| {
                 fault(
                     format!("policy `{id}` is about `{action}`, which no partner is asked for"),
                     "partners are asked for View, Read, ReadStaff and ViewDeliberation; the rest is for the guardrails",
                 )
             })?;
+        }
+        lint::check(&policy).map_err(refused)?;
+        meaning::check(&policy).map_err(refused)?;
+        if is_platform {
+            lint::check_guardrail(&policy).map_err(refused)?;
         }
         found.push(Sourced {
             name: PolicyName { file: file.clone(), id: id.into() },
@@ -213,14 +218,30 @@ fn validate(place: &str, found: &[Sourced]) -> Result<(), PolicyError> {
         .map_err(|error| PolicyError::new(place, None, error.to_string(), "correct the text"))?;
     let line = |id: &PolicyId| found.iter().find(|sourced| sourced.policy.id() == id).map(|sourced| sourced.line);
     let result = Validator::new(PARSED.clone()).validate(&set, ValidationMode::Strict);
+    let id = |id: &PolicyId| found.iter().find(|one| one.policy.id() == id).map_or("", |one| &*one.name.id);
     if let Some(error) = result.validation_errors().next() {
-        let help = "use the attributes and types of `schema.cedarschema`";
-        return Err(PolicyError::new(place, line(error.policy_id()), error.to_string(), help));
+        let policy = id(error.policy_id());
+        let (what, help) = match error {
+            ValidationError::UnsafeOptionalAttributeAccess(error) => {
+                let attr = error.to_string().split('`').nth(3).unwrap_or_default().to_owned();
+                let what = format!("policy `{policy}`: not every proposal has a `{attr}`");
+                (what, format!("ask first whether it has one: `resource has {attr} && resource.{attr} == …`"))
+            }
+            _ => (error.to_string(), "use the attributes and types of `schema.cedarschema`".to_owned()),
+        };
+        return Err(PolicyError::new(place, line(error.policy_id()), what, help));
     }
     // A policy that can never apply, or that hides look-alike letters, is not what its author meant.
     if let Some(warning) = result.validation_warnings().next() {
-        let help = "say what is meant so that the policy can apply, or remove it";
-        return Err(PolicyError::new(place, line(warning.policy_id()), warning.to_string(), help));
+        let policy = id(warning.policy_id());
+        let (what, help) = match warning {
+            ValidationWarning::ImpossiblePolicy(_) => (
+                format!("policy `{policy}` can never apply"),
+                "what it asks for contradicts itself: say what is meant, or remove it",
+            ),
+            _ => (warning.to_string(), "say what is meant so that the policy can apply, or remove it"),
+        };
+        return Err(PolicyError::new(place, line(warning.policy_id()), what, help));
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use super::{
     Action, Engine, Guardrails, Outcome, PartnerRules, PolicyError, Resource, ResourceId, SCHEMA, Side, Standing,
-    cases::{Sources, World, members},
+    cases::{Sources, World, explain, members},
     facts::{MemberFacts, ProposalFacts},
     source,
 };
 use crate::domain::policy::{MAX_POLICIES, MAX_POLICY_TEXT};
 use cedar_policy::{Effect, Policy, PolicyId};
-use serde_json::{Map, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 const OPEN_WIDE: &str = r#"
@@ -121,7 +121,7 @@ fn without_partner_policies_nothing_is_visible_even_to_the_parties() {
     for (who, action, standing) in answers(&engine, &world.members(), &world.proposal()) {
         assert_eq!(standing, Standing::Hidden, "{who} {action}");
     }
-    let decision = world.explain(&engine, "ISR:company", Action::View, &Map::new());
+    let decision = explain(&world, &engine, "ISR:company", Action::View);
     let refusing: Vec<_> = decision.steps[0].verdicts.iter().filter(|verdict| !verdict.permitted).collect();
     assert_eq!(refusing.len(), 1);
     assert_eq!(refusing[0].side, Side::Release("USA".parse().unwrap()));
@@ -148,8 +148,8 @@ fn a_policy_that_errs_permits_nothing_on_its_side() {
     for side in ["guardrails", "ISR", "USA"] {
         let mut sources = sources.clone();
         let policies = match side {
-            "guardrails" => &mut sources.guardrails,
-            code => sources.partners.get_mut(&code.parse().unwrap()).unwrap(),
+            "guardrails" => sources.guardrails(),
+            code => sources.partners().get_mut(&code.parse().unwrap()).unwrap(),
         };
         let mut planted = policies[0].clone();
         planted.policy = erring.clone();
@@ -367,9 +367,9 @@ fn what_is_not_understood_is_refused_with_file_line_and_remedy() {
         (policy(&format!("{full} @note(\"x\")"), &format!("{tail};")), "`@note` is no annotation"),
         (policy(full, &format!("{tail} when {{ resource.title == \"x\" }};")), "title"),
         (policy(full, &format!("{tail} when {{ resource.topic == \"x\" }};")), "topic"),
-        (policy(full, &format!("{tail} when {{ false }};")), "impossible"),
+        (policy(full, &format!("{tail} when {{ false }};")), "can never apply"),
         (policy(full, &format!("{tail} when {{ principal == Member::\"USA:dana\" }};")), "is named"),
-        (policy(full, &format!("{tail} when {{ resource.conflicts.isEmpty() }};")), "no place"),
+        (policy(full, &format!("{tail} when {{ resource.conflicts.isEmpty() }};")), "cannot be asked"),
         (policy(full, "permit(principal == ?principal, action, resource);"), "malformed"),
         (policy(full, "permit(principal, action == Action::\"Assign\", resource);"), "no partner is asked for"),
         (policy(full, tail), "malformed"),

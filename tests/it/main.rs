@@ -26,6 +26,8 @@ mod lists;
 mod plaintext;
 mod policies;
 #[cfg(feature = "client")]
+mod policy_trial;
+#[cfg(feature = "client")]
 mod process;
 #[cfg(feature = "client")]
 mod refusals;

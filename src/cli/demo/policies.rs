@@ -34,13 +34,16 @@ permit(principal, action, resource is Proposal);
 /// Israel closes decided proposals to reviewers; `proposal` is one of Israel and the United States that `reviewer` has read.
 pub(super) async fn change(world: &World, proposal: ProposalId, name: &str, reviewer: &str) -> Result<(), Error> {
     narrator::date(world.clock.now(), "Israel changes whom it releases to, once the decision is final");
-    let [israel, united_states] = ["ISR", "USA"].map(|code| code.parse::<PolicyOwner>());
+    let [israel, united_states] = ["ISR", "USA"].map(str::parse::<PolicyOwner>);
     let (israel, united_states) = (israel?, united_states?);
     let drafter = world.client("ISR:drafter");
     let before = text(&drafter.policy(&israel).await?)?;
     let proposed = drafter.propose_policy(&israel, "ISR.cedar", &format!("{before}{CLOSED}"), None).await?;
     let version = proposed.version;
-    narrator::act("ISR:drafter", &format!("proposes version {version} of Israel's policies: reviewers stop reading decided proposals"));
+    narrator::act(
+        "ISR:drafter",
+        &format!("proposes version {version} of Israel's policies: reviewers stop reading decided proposals"),
+    );
     if !reads(world.client(reviewer), proposal).await? {
         return Err(format!("{reviewer} cannot read {name} before anything is approved").into());
     }
@@ -63,11 +66,15 @@ pub(super) async fn change(world: &World, proposal: ProposalId, name: &str, revi
     let member: MemberId = reviewer.parse()?;
     let found = world.client(reviewer).api().explanation(proposal, Some(&member), "Read", None).await?;
     let sides = found.steps.iter().flat_map(|step| &step.sides);
-    let refusing = sides.filter(|side| !side.permitted).flat_map(|side| side.reasons.iter().map(move |reason| (side, reason)));
+    let refusing =
+        sides.filter(|side| !side.permitted).flat_map(|side| side.reasons.iter().map(move |reason| (side, reason)));
     for (side, reason) in refusing {
         let policy = reason.policy.as_deref().unwrap_or("no policy");
         let version = side.version.unwrap_or_default();
-        let why = format!("{}: {} ({policy}, {} of {}, version {version})", found.outcome, reason.reason, side.side, side.owner);
+        let why = format!(
+            "{}: {} ({policy}, {} of {}, version {version})",
+            found.outcome, reason.reason, side.side, side.owner
+        );
         narrator::refusal(reviewer, &format!("opens {name} again, and asks why not"), &why);
     }
 
@@ -84,7 +91,10 @@ pub(super) async fn change(world: &World, proposal: ProposalId, name: &str, revi
     );
     replace(drafter, approver, &united_states, &own).await?;
     replace(world.client("ISR:drafter"), world.client("ISR:approver"), &israel, &before).await?;
-    narrator::act("both nations", "put their earlier texts in force again, each as a new version that two officers signed");
+    narrator::act(
+        "both nations",
+        "put their earlier texts in force again, each as a new version that two officers signed",
+    );
     Ok(())
 }
 

@@ -1,0 +1,242 @@
+//! The small world that cases are tried in: a few members, one program, one call, one proposal, read from JSON.
+//!
+//! Everything is parsed into the facts that the exchange decides on, with the same types; what does not fit them is refused by
+//! name. Knows nothing of policies.
+
+use super::{MAX_TEXT, TrialError};
+use crate::{
+    domain::{
+        id::{MemberId, PartnerCode},
+        member::{CallRole, PartnerRole},
+    },
+    policy::{
+        Action, Extra, ResourceKind,
+        facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
+    },
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    str::FromStr,
+    sync::Arc,
+};
+
+/// The world that this version of the program comes with, as JSON.
+pub const WORLD: &str = include_str!("../../../policies/cases/world.json");
+
+/// What cases start from.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// As it was read, so that a case can replace single facts.
+    told: Map<String, Value>,
+    members: BTreeMap<MemberId, MemberFacts>,
+    proposal: ProposalFacts,
+}
+
+/// What is asked of a world: the action, and what has to be told with it.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) action: Action,
+    pub(super) subject: Option<MemberFacts>,
+    /// The party whose restricted slots are meant, or the partner something is done to.
+    pub(super) partner: Option<PartnerCode>,
+    /// The role in the call that the subject gains or loses.
+    pub(super) role: Option<CallRole>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWorld {
+    members: BTreeMap<String, RawMember>,
+    program: RawProgram,
+    call: RawCall,
+    proposal: RawProposal,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMember {
+    organisation: String,
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    host: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProgram {
+    id: String,
+    lead: String,
+    partners: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCall {
+    id: String,
+    draft: bool,
+    phase: String,
+    opened: bool,
+    eligible: Vec<String>,
+    funders: Vec<String>,
+    officers: Vec<String>,
+    reviewers: Vec<String>,
+    deciders: Vec<String>,
+    observers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProposal {
+    id: String,
+    parties: Vec<String>,
+    party_members: Vec<String>,
+    organisations: Vec<String>,
+    topic: Option<String>,
+    status: String,
+    conflicts: Vec<String>,
+    assigned: Vec<String>,
+    declared_clear: Vec<String>,
+    reviewed: Vec<String>,
+    decided: bool,
+}
+
+impl World {
+    /// The world that the program comes with.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::parse("world.json", WORLD).expect("a test reads the world that is built in")
+    }
+
+    /// Reads a world. `place` is what errors call the text.
+    pub fn parse(place: &str, text: &str) -> Result<Self, TrialError> {
+        let fault = |what: String| {
+            TrialError::new(place, None, what, "compare it with a world that holds: `entente policy world`")
+        };
+        if text.len() > MAX_TEXT {
+            return Err(fault(format!("the world is longer than {MAX_TEXT} bytes")));
+        }
+        let told = serde_json::from_str(text).map_err(|error| fault(format!("the world is malformed: {error}")))?;
+        Self::told(told).map_err(fault)
+    }
+
+    /// The same world with facts of `program`, `call` or `proposal` replaced.
+    pub(in crate::policy) fn with(&self, part: &str, facts: &Map<String, Value>) -> Result<Self, String> {
+        let mut told = self.told.clone();
+        let known = told.get_mut(part).and_then(Value::as_object_mut).ok_or_else(|| format!("no `{part}`"))?;
+        for (name, value) in facts {
+            if !known.contains_key(name) && name != "topic" {
+                let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                return Err(format!("`{part}` has no fact `{name}`, but {}", names.join(", ")));
+            }
+            known.insert(name.clone(), value.clone());
+        }
+        Self::told(told)
+    }
+
+    /// The members, by name.
+    #[cfg(test)]
+    pub(in crate::policy) fn members(&self) -> impl Iterator<Item = &MemberFacts> {
+        self.members.values()
+    }
+
+    /// One member.
+    pub(in crate::policy) fn member(&self, id: &str) -> Result<&MemberFacts, String> {
+        let id: MemberId = parse("a member", id)?;
+        self.members.get(&id).ok_or_else(|| {
+            let names: Vec<String> = self.members.keys().map(ToString::to_string).collect();
+            format!("no member `{id}` in the world, but {}", names.join(", "))
+        })
+    }
+
+    /// The one proposal.
+    pub(in crate::policy) fn proposal(&self) -> &ProposalFacts {
+        &self.proposal
+    }
+
+    /// The thing that a question is about.
+    pub(super) fn resource<'a>(&'a self, question: &'a Question) -> Result<Resource<'a>, String> {
+        let (proposal, call) = (&self.proposal, &*self.proposal.call);
+        let Question { action, subject, partner, role } = question;
+        if matches!(action.extra(), Extra::Subject | Extra::Role) && subject.is_none() {
+            return Err(format!("`{action}` is done to somebody: name the member as `subject`"));
+        }
+        if action.extra() == Extra::Owner && partner.is_none() {
+            return Err(format!("`{action}` is about one party's restricted slots: name the party as `owner`"));
+        }
+        Ok(match (action.kind(), subject, partner) {
+            (ResourceKind::Exchange, ..) => Resource::Exchange,
+            (ResourceKind::Partner, _, Some(partner)) => Resource::Partner(partner),
+            (ResourceKind::Partner, ..) => {
+                return Err(format!("`{action}` is done to a partner: name its code as `partner`"));
+            }
+            (ResourceKind::Program, ..) => Resource::Program(&call.program),
+            (ResourceKind::Call, Some(subject), _) => {
+                let role = role.ok_or_else(|| format!("`{action}` is about a role in the call: name it as `role`"))?;
+                Resource::CallRole { call, subject, role }
+            }
+            (ResourceKind::Call, ..) => Resource::Call(call),
+            (ResourceKind::Proposal, Some(subject), _) => Resource::ProposalMember { proposal, subject },
+            (ResourceKind::Proposal, _, Some(owner)) => Resource::StaffSlots { proposal, owner },
+            (ResourceKind::Proposal, ..) => Resource::Proposal(proposal),
+        })
+    }
+
+    fn told(told: Map<String, Value>) -> Result<Self, String> {
+        let raw: RawWorld =
+            serde_json::from_value(Value::Object(told.clone())).map_err(|error| format!("in the world: {error}"))?;
+        let mut members = BTreeMap::new();
+        for (id, raw) in raw.members {
+            let id: MemberId = parse("members", &id)?;
+            let roles: BTreeSet<PartnerRole> = set(&format!("roles of `{id}`"), &raw.roles)?;
+            let facts = MemberFacts { id: id.clone(), organisation: raw.organisation, roles, host: raw.host };
+            members.insert(id, facts);
+        }
+        let program = ProgramFacts {
+            id: parse("program.id", &raw.program.id)?,
+            lead: parse("program.lead", &raw.program.lead)?,
+            partners: set("program.partners", &raw.program.partners)?,
+        };
+        let call = CallFacts {
+            id: parse("call.id", &raw.call.id)?,
+            program: Arc::new(program),
+            draft: raw.call.draft,
+            phase: parse("call.phase", &raw.call.phase)?,
+            opened: raw.call.opened,
+            eligible: set("call.eligible", &raw.call.eligible)?,
+            funders: set("call.funders", &raw.call.funders)?,
+            officers: set("call.officers", &raw.call.officers)?,
+            reviewers: set("call.reviewers", &raw.call.reviewers)?,
+            deciders: set("call.deciders", &raw.call.deciders)?,
+            observers: set("call.observers", &raw.call.observers)?,
+        };
+        let raw = raw.proposal;
+        let proposal = ProposalFacts {
+            id: parse("proposal.id", &raw.id)?,
+            call: Arc::new(call),
+            parties: set("proposal.parties", &raw.parties)?,
+            party_members: set("proposal.party_members", &raw.party_members)?,
+            organisations: raw.organisations.into_iter().collect(),
+            topic: raw.topic.map(|topic| parse("proposal.topic", &topic)).transpose()?,
+            status: parse("proposal.status", &raw.status)?,
+            conflicts: set("proposal.conflicts", &raw.conflicts)?,
+            assigned: set("proposal.assigned", &raw.assigned)?,
+            declared_clear: set("proposal.declared_clear", &raw.declared_clear)?,
+            reviewed: set("proposal.reviewed", &raw.reviewed)?,
+            decided: raw.decided,
+        };
+        Ok(Self { told, members, proposal })
+    }
+}
+
+/// One value, or which fact it is that does not fit.
+pub(super) fn parse<T: FromStr<Err: Display>>(fact: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{fact}: {error}"))
+}
+
+fn set<T: FromStr<Err: Display> + Ord>(fact: &str, texts: &[String]) -> Result<BTreeSet<T>, String> {
+    texts.iter().map(|text| parse(fact, text)).collect()
+}
