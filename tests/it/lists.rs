@@ -99,16 +99,6 @@ const MUTATIONS: &[Mutation] = &[
         _ => None,
     }),
     ("nobody has reviewed", |atom| matches!(atom, Atom::Mine(Members::Reviewed)).then_some(false.into())),
-    ("letter case disregarded", |atom| match atom {
-        Atom::Like(text, pattern) => {
-            let lower = |piece: &Piece| match piece {
-                Piece::Letter(letter) => Piece::Letter(letter.to_ascii_lowercase()),
-                Piece::Anything => Piece::Anything,
-            };
-            Some(Atom::Like(*text, pattern.iter().map(lower).collect()).into())
-        }
-        _ => None,
-    }),
     ("underscore is a wildcard", |atom| match atom {
         Atom::Like(text, pattern) => {
             let wild = |piece: &Piece| if *piece == Piece::Letter('_') { Piece::Anything } else { *piece };
