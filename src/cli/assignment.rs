@@ -10,7 +10,7 @@ use super::{
 use crate::{
     client::Client,
     domain::id::{CallId, MemberId, ProposalId},
-    wire::review::{Assign, Assigned, Assignment, Pair},
+    wire::review::{Assigned, Assignment},
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -86,15 +86,15 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Add { proposal, reviewer, dry_run } => {
             let call = client.api().proposal(proposal).await?.call;
-            let assignments = reviewer.into_iter().map(|reviewer| Pair { proposal, reviewer }).collect();
-            assign(&client, context, call, Assign { assignments, dry_run }).await
+            let pairs = reviewer.into_iter().map(|reviewer| (proposal, reviewer)).collect();
+            assign(&client, context, call, pairs, dry_run).await
         }
         Command::Load(Load { call, file, dry_run }) => {
             let content = read_input(&file, 8 << 20)?;
-            let assignments = file::read(&content).map_err(|fault| {
+            let pairs = file::read(&content).map_err(|fault| {
                 CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
             })?;
-            assign(&client, context, call, Assign { assignments, dry_run }).await
+            assign(&client, context, call, pairs, dry_run).await
         }
         Command::List(List { proposal, call }) => list(&client, context, proposal, call).await,
         Command::Remove { proposal, reviewer } => {
@@ -104,12 +104,18 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
-async fn assign(client: &Client, context: &Context, call: CallId, body: Assign) -> Result<()> {
-    let answer = client.api().assign(call, &body).await?;
+async fn assign(
+    client: &Client,
+    context: &Context,
+    call: CallId,
+    pairs: Vec<(ProposalId, MemberId)>,
+    dry_run: bool,
+) -> Result<()> {
+    let answer = client.assign(call, &pairs, dry_run).await?;
     let Assigned { dry_run, accepted, faults } = &answer;
     context.out.answer(&answer, |screen| {
         let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", if *dry_run { "POSSIBLE" } else { "ASSIGNED" }]);
-        for (at, Pair { proposal, reviewer }) in (1..).zip(&body.assignments) {
+        for (at, (proposal, reviewer)) in (1..).zip(&pairs) {
             let fault = faults.iter().find(|fault| fault.line == at);
             let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
             table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
@@ -117,7 +123,7 @@ async fn assign(client: &Client, context: &Context, call: CallId, body: Assign) 
         screen.table(&table, "no assignments");
     })?;
     if !faults.is_empty() {
-        let message = format!("{} of {} lines cannot be done", faults.len(), body.assignments.len());
+        let message = format!("{} of {} lines cannot be done", faults.len(), pairs.len());
         let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
         return Err(error.help("mend those lines: without a dry run it is all or nothing"));
     }

@@ -62,7 +62,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             }
         }
         Command::Lift { proposal, member, reason: why } => {
-            client.api().lift_declaration(proposal, &member, reason(&why)?).await?;
+            client.lift_conflict(proposal, &member, reason(&why)?).await?;
             context.out.done(&format!("the conflict of {member} is off the record; {member} declares anew"))
         }
     }

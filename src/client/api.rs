@@ -16,7 +16,7 @@ use crate::{
     wire::{
         call::{
             Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress as CallProgress, PublishCall, Reason,
-            RoleHolder,
+            RoleHolder, StatedRoles,
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
@@ -27,7 +27,7 @@ use crate::{
             AddKeys, AddMember, Count, CreateProposal, Document, Filter, MissingKey, NewVault, Proposal, SignManifest,
             SignedManifest, Vault,
         },
-        review::{Assign, Assigned, Assignment, DeclareConflict, Review, SubmitReview},
+        review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
         sight::{Explanation, Reader},
     },
 };
@@ -218,6 +218,10 @@ impl Api {
         self.all(&format!("/v1/calls/{id}/roles"), &[]).await
     }
 
+    pub async fn role_statements(&self, id: CallId) -> Result<Vec<StatedRoles>> {
+        self.all(&format!("/v1/calls/{id}/role-statements"), &[]).await
+    }
+
     pub async fn grant_roles(&self, id: CallId, member: &MemberId, body: &GrantRoles) -> Result<RoleHolder> {
         self.write(Method::PUT, &format!("/v1/calls/{id}/roles/{member}"), body).await
     }
@@ -339,8 +343,12 @@ impl Api {
         self.done(Method::PUT, &of(id, "/declaration"), Some(body)).await
     }
 
-    pub async fn lift_declaration(&self, id: ProposalId, member: &MemberId, reason: &str) -> Result<()> {
-        self.done(Method::POST, &of(id, &format!("/declarations/{member}/lift")), Some(&because(reason))).await
+    pub async fn lift_declaration(&self, id: ProposalId, member: &MemberId, body: &LiftConflict) -> Result<()> {
+        self.done(Method::POST, &of(id, &format!("/declarations/{member}/lift")), Some(body)).await
+    }
+
+    pub async fn declarations(&self, id: ProposalId) -> Result<Vec<Declaration>> {
+        self.all(&of(id, "/declarations"), &[]).await
     }
 
     pub async fn assignments(&self, id: ProposalId) -> Result<Vec<Assignment>> {

@@ -1,6 +1,6 @@
 //! Calls: drafting, publishing with a vault made here, and reading them only once their publication verified.
 
-use super::{Client, ClientError, Result, transport::Tagged, verify::invalid};
+use super::{Client, ClientError, Result, facts::call_facts, parts::Roles, transport::Tagged, verify::invalid};
 use crate::{
     domain::{
         call::{self as rules, Phase},
@@ -115,7 +115,10 @@ impl Client {
             recipient: secret.recipient().to_owned(),
         };
         let mut keys = Vec::new();
-        let facts = self.call_facts(&call, &call.text.to_domain()?, &self.api().roles(id).await?).await?;
+        let holders = self.api().roles(id).await?;
+        let by_member = holders.into_iter().map(|holder| (holder.member, holder.roles)).collect();
+        let roles = Roles::told(by_member, self.api().program(call.program).await?.partners);
+        let facts = call_facts(&call, &call.text.to_domain()?, &roles, self.now());
         for officer in &facts.officers {
             let officer = self.admit_officer(officer, &facts).await?;
             keys.extend(self.wrap_to_member(vault, &secret, &officer)?);
@@ -125,6 +128,7 @@ impl Client {
         let body = PublishCall {
             publication: sign_statement(&key, &publication)?,
             vault: Some(sign_statement(&key, &statement)?),
+            roll: Some(self.roll(id, &roles)?),
             keys,
             reason: None,
             dry_run: false,
@@ -148,6 +152,7 @@ impl Client {
         let body = PublishCall {
             publication: sign_statement(&*self.signing_key()?, &publication)?,
             vault: None,
+            roll: None,
             keys: Vec::new(),
             reason: Some(reason.to_owned()),
             dry_run,
@@ -162,18 +167,21 @@ impl Client {
     /// Replaces a member's roles in a call. A new officer gets a key to the call's vault; repeating it mends one that is missing.
     pub async fn grant_roles(&self, id: CallId, member: &MemberId, roles: &BTreeSet<CallRole>) -> Result<RoleHolder> {
         let call = self.api().call(id).await?.body;
-        let becomes_officer = roles.contains(&CallRole::Officer) && call.publication.is_some();
-        if !becomes_officer {
-            return self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await;
+        if call.publication.is_none() {
+            return self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone(), statement: None }).await;
+        }
+        let call = self.verify_call(call).await?;
+        let change = self.role_change(&call, member, roles).await?;
+        if !roles.contains(&CallRole::Officer) {
+            return self.api().grant_roles(id, member, &change).await;
         }
         // All that can fail is done before the exchange hears of it.
-        let call = self.verify_call(call).await?;
-        let mut facts = self.call_facts(&call.call, &call.rules, &self.api().roles(id).await?).await?;
+        let mut facts = self.call_facts(&call).await?;
         facts.officers.insert(member.clone());
         let holder = self.admit_officer(member, &facts).await?;
         let secret = self.call_vault(&call).await?;
         let keys = self.wrap_to_member(call.publication.vault, &secret, &holder)?;
-        let granted = self.api().grant_roles(id, member, &GrantRoles { roles: roles.clone() }).await?;
+        let granted = self.api().grant_roles(id, member, &change).await?;
         self.api().add_keys(call.publication.vault, &AddKeys { keys }).await?;
         Ok(granted)
     }

@@ -225,13 +225,13 @@ fn refusal(
 mod tests {
     use super::*;
     use crate::{
-        client::facts::tests::{OPEN, OPENED, assignments, engine, facts, roles},
+        client::facts::tests::{OPEN, OPENED, engine, facts, panel},
         domain::call::Phase,
     };
 
     #[test]
     fn refusal_names_the_version_that_says_no_and_whom_to_tell() {
-        let facts = facts(Phase::Review, OPENED, &roles(), assignments());
+        let facts = facts(Phase::Review, OPENED, panel());
         let (reader, host): (MemberId, PartnerCode) = ("GBR:done".parse().unwrap(), "USA".parse().unwrap());
         let member = MemberFacts { id: reader.clone(), organisation: String::new(), roles: [].into(), host: false };
         let versions = |owners: &[&str]| owners.iter().map(|owner| (owner.parse().unwrap(), 3)).collect();

@@ -1,10 +1,15 @@
 //! Calls and proposals as policies see them, on the member's machine: what it verified itself, and what it was told.
 //!
 //! This is the one place that tells the two apart: [`Verified`] facts follow from signatures, key cards and clocks; [`Told`] ones
-//! nobody signs yet. With those the host can still lie about who does what in a call; it cannot lie about what the nations
-//! permit to whoever does it.
+//! nobody signs yet.
 
-use super::{Client, ClientError, Result, calls::VerifiedCall, opening::Version, reviews::in_force};
+use super::{
+    Client, ClientError, Result,
+    calls::VerifiedCall,
+    opening::Version,
+    parts::{Interests, Roles},
+    reviews::in_force,
+};
 use crate::{
     domain::{
         call::{self as rules, Phase},
@@ -15,19 +20,25 @@ use crate::{
     policy::facts::{CallFacts, ProgramFacts, ProposalFacts},
     sealing::statement::{ReviewStatement, Signed, verify_signed},
     wire::{
-        call::{Call, RoleHolder},
+        call::Call,
         proposal::{Proposal, Vault},
-        review::Assignment,
     },
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What this machine verified of a proposal, or knows itself.
 pub(super) struct Verified {
-    /// The call's eligible partners, funders and schedule as signed, opened by this machine's clock *and* the exchange's word.
-    /// The roles in it are told.
+    /// The call's eligible partners, funders, schedule, program and roles as signed, opened by this machine's clock *and* the
+    /// exchange's word.
     pub(super) call: CallFacts,
+    /// Who is assigned, as officers of the call signed it.
+    pub(super) assigned: BTreeSet<MemberId>,
+    /// Who is clear and who has a conflict, as they signed it themselves.
+    pub(super) interests: Interests,
     /// The owners. All of them signed what is handed in; before that, and for a party's own hand-over, they are as shown.
     pub(super) owners: BTreeSet<PartnerCode>,
     /// Where the party members work, by their key cards.
@@ -36,28 +47,39 @@ pub(super) struct Verified {
     pub(super) decided: bool,
 }
 
-/// What is the exchange's word alone, since nobody signs it yet: of the call its roles and the program's partners, and this.
+/// What is the exchange's word alone, since nobody signs it yet.
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) topic: Option<Slug>,
     pub(super) party_members: BTreeSet<MemberId>,
-    /// Who is assigned, with a conflict or clear, and whose review is in.
-    pub(super) assignments: Vec<Assignment>,
+    /// Whose review is in. Where it matters, the reviews themselves are verified.
+    pub(super) reviewed: BTreeSet<MemberId>,
 }
 
 impl Client {
-    /// A call as policies see it, with the roles that the exchange states.
-    pub(super) async fn call_facts(
-        &self,
-        call: &Call,
-        text: &rules::CallText,
-        roles: &[RoleHolder],
-    ) -> Result<CallFacts> {
-        let program = self.told_program(call, text).await?;
-        Ok(call_facts(call, text, program, roles, self.now()))
+    /// A published call as policies see it, with the roles that were signed.
+    pub(super) async fn call_facts(&self, call: &VerifiedCall) -> Result<CallFacts> {
+        let roles = self.verified_roles(call).await?;
+        Ok(call_facts(&call.call, &call.rules, &roles, self.now()))
     }
 
-    /// A proposal as policies see it: by whoever judges it, with the roles and assignments that the exchange states and only if
+    /// A published call as policies see it on the machine of a party, who does not hear who judges.
+    pub(super) async fn party_call_facts(&self, call: &VerifiedCall) -> Result<CallFacts> {
+        let roles = self.told_roles(call).await?;
+        Ok(call_facts(&call.call, &call.rules, &roles, self.now()))
+    }
+
+    /// Nobody's roles, and the partners of the program as the exchange states them; its lead is the one that signed the call.
+    pub(super) async fn told_roles(&self, call: &VerifiedCall) -> Result<Roles> {
+        let mut partners = match self.api().program(call.call.program).await {
+            Err(error) if error.is_not_found() => call.rules.eligible.union(&call.rules.funders).cloned().collect(),
+            program => program?.partners,
+        };
+        partners.insert(call.call.lead.clone());
+        Ok(Roles::told(BTreeMap::new(), partners))
+    }
+
+    /// A proposal as policies see it: by whoever judges it, with roles, assignments and declarations as they were signed and only if
     /// the parties signed that it is handed in; by a party without, since a party does not hear who judges.
     pub(super) async fn proposal_facts(
         &self,
@@ -65,11 +87,13 @@ impl Client {
         call: &VerifiedCall,
         vaults: &[Vault],
     ) -> Result<ProposalFacts> {
-        let (mut roles, mut assignments) = (Vec::new(), Vec::new());
+        let (mut assignments, mut interests) = (Vec::new(), Interests::default());
+        let roles =
+            if proposal.mine.is_party { self.told_roles(call).await? } else { self.verified_roles(call).await? };
         if !proposal.mine.is_party {
             self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
-            roles = self.api().roles(proposal.call).await?;
-            assignments = self.api().assignments(proposal.id).await?;
+            assignments = self.verified_assignments(proposal.id, proposal.call, &roles).await?;
+            interests = self.interests(proposal.id, &roles).await?;
         }
         let decided = match self.api().decision(proposal.id).await? {
             Some(decision) if decision.body.final_at.is_some() => {
@@ -80,12 +104,15 @@ impl Client {
         };
         let party_members: BTreeSet<MemberId> = proposal.parties.values().flatten().cloned().collect();
         let verified = Verified {
-            call: self.call_facts(&call.call, &call.rules, &roles).await?,
+            call: call_facts(&call.call, &call.rules, &roles, self.now()),
+            assigned: assignments.iter().map(|line| line.reviewer.clone()).collect(),
+            interests,
             owners: proposal.parties.keys().cloned().collect(),
             organisations: self.organisations(&party_members).await?,
             decided,
         };
-        let told = Told { topic: proposal.topic.clone(), party_members, assignments };
+        let reviewed = assignments.into_iter().filter(|line| line.has_reviewed).map(|line| line.reviewer).collect();
+        let told = Told { topic: proposal.topic.clone(), party_members, reviewed };
         Ok(proposal_facts(proposal.id, proposal.status, verified, told))
     }
 
@@ -119,65 +146,38 @@ impl Client {
         }
         Ok(reviewers)
     }
-
-    /// A program as the exchange states it; its lead is the one that signed the call.
-    pub(super) async fn told_program(&self, call: &Call, text: &rules::CallText) -> Result<ProgramFacts> {
-        let mut partners = match self.api().program(call.program).await {
-            Err(error) if error.is_not_found() => text.eligible.union(&text.funders).cloned().collect(),
-            program => program?.partners,
-        };
-        partners.insert(call.lead.clone());
-        Ok(ProgramFacts { id: call.program, lead: call.lead.clone(), partners })
-    }
 }
 
-fn call_facts(
-    call: &Call,
-    text: &rules::CallText,
-    program: ProgramFacts,
-    roles: &[RoleHolder],
-    now: Timestamp,
-) -> CallFacts {
+pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now: Timestamp) -> CallFacts {
     let sealed_until = text.schedule.sealed_until(&[]).max(call.sealed_until.0);
     let opened = call.phase == Phase::Review && now > sealed_until;
-    let bearing = |role: CallRole| -> BTreeSet<MemberId> {
-        let bearers = roles.iter().filter(|holder| holder.roles.contains(&role));
-        bearers.map(|holder| holder.member.clone()).collect()
-    };
     CallFacts {
         id: call.id,
-        program: Arc::new(program),
+        program: Arc::new(ProgramFacts { id: call.program, lead: call.lead.clone(), partners: roles.partners.clone() }),
         draft: call.publication.is_none(),
         phase: if call.phase == Phase::Review && !opened { Phase::Grace } else { call.phase },
         opened,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
-        officers: bearing(CallRole::Officer),
-        reviewers: bearing(CallRole::Reviewer),
-        deciders: bearing(CallRole::Decider),
-        observers: bearing(CallRole::Observer),
+        officers: roles.bearing(CallRole::Officer),
+        reviewers: roles.bearing(CallRole::Reviewer),
+        deciders: roles.bearing(CallRole::Decider),
+        observers: roles.bearing(CallRole::Observer),
     }
 }
 
 /// The facts of a decision, from what was verified and what was told.
 pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified, told: Told) -> ProposalFacts {
-    let Verified { call, owners, organisations, decided } = verified;
-    let who = |wanted: fn(&Assignment) -> bool| -> BTreeSet<MemberId> {
-        told.assignments.iter().filter(|line| wanted(line)).map(|line| line.reviewer.clone()).collect()
-    };
-    let (assigned, conflicts) = (who(|_| true), who(|line| line.conflict == Some(true)));
-    let mut declared_clear = who(|line| line.conflict == Some(false));
-    // Nobody is shown the declarations of officers and deciders: that a key is asked for one is the exchange's word for it.
-    declared_clear.extend(call.officers.union(&call.deciders).filter(|member| !assigned.contains(member)).cloned());
+    let Verified { call, owners, assigned, interests, organisations, decided } = verified;
     ProposalFacts {
         id,
         parties: owners,
         organisations,
-        topic: told.topic.clone(),
+        topic: told.topic,
         status,
-        conflicts,
-        declared_clear,
-        reviewed: who(|line| line.has_reviewed),
+        conflicts: interests.conflicts,
+        declared_clear: interests.clear,
+        reviewed: told.reviewed,
         decided,
         assigned,
         party_members: told.party_members,
@@ -202,45 +202,53 @@ permit(principal, action, resource is Proposal);"#;
         Engine::new(Arc::new(Guardrails::built_in()), nations.iter().map(rules))
     }
 
-    pub(crate) fn roles() -> Vec<RoleHolder> {
-        let role = |member: &str, role| RoleHolder { member: member.parse().unwrap(), roles: [role].into() };
-        vec![
-            role("USA:officer", CallRole::Officer),
-            role("ISR:decider", CallRole::Decider),
-            role("GBR:clear", CallRole::Reviewer),
-            role("GBR:watching", CallRole::Observer),
-        ]
+    fn members(handles: &[&str]) -> BTreeSet<MemberId> {
+        handles.iter().map(|handle| handle.parse().unwrap()).collect()
     }
 
-    pub(crate) fn assignments() -> Vec<Assignment> {
-        let assignment = |reviewer: &str, conflict, has_reviewed| Assignment {
-            proposal: proposal().id,
-            reviewer: reviewer.parse().unwrap(),
-            assigned_at: at("2026-04-02T00:00:00Z").into(),
-            conflict,
-            has_reviewed,
-        };
-        vec![
-            assignment("GBR:clear", Some(false), false),
-            assignment("GBR:done", Some(false), true),
-            assignment("GBR:silent", None, false),
-            assignment("GBR:partial", Some(true), false),
-        ]
+    /// Who judges: roles, assignments and declarations; or nobody.
+    #[derive(Default)]
+    pub(crate) struct Panel {
+        roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
+        assigned: BTreeSet<MemberId>,
+        interests: Interests,
+        reviewed: BTreeSet<MemberId>,
     }
 
-    pub(crate) fn facts(phase: Phase, now: &str, roles: &[RoleHolder], assignments: Vec<Assignment>) -> ProposalFacts {
+    pub(crate) fn panel() -> Panel {
+        let role = |member: &str, role| (member.parse().unwrap(), BTreeSet::from([role]));
+        Panel {
+            roles: BTreeMap::from([
+                role("USA:officer", CallRole::Officer),
+                role("ISR:decider", CallRole::Decider),
+                role("GBR:clear", CallRole::Reviewer),
+                role("GBR:watching", CallRole::Observer),
+            ]),
+            assigned: members(&["GBR:clear", "GBR:done", "GBR:silent", "GBR:partial"]),
+            interests: Interests {
+                clear: members(&["USA:officer", "ISR:decider", "GBR:clear", "GBR:done"]),
+                conflicts: members(&["GBR:partial"]),
+            },
+            reviewed: members(&["GBR:done"]),
+        }
+    }
+
+    pub(crate) fn facts(phase: Phase, now: &str, panel: Panel) -> ProposalFacts {
         let (signed, proposal) = (call(), proposal());
         let stated = Call { phase, ..signed.call };
         let partners = ["ISR", "USA", "GBR"].map(|code| code.parse().unwrap()).into();
-        let program = ProgramFacts { id: stated.program, lead: stated.lead.clone(), partners };
+        let roles = Roles::told(panel.roles, partners);
         let verified = Verified {
-            call: call_facts(&stated, &signed.rules, program, roles, at(now)),
+            call: call_facts(&stated, &signed.rules, &roles, at(now)),
+            assigned: panel.assigned,
+            interests: panel.interests,
             owners: proposal.parties.keys().cloned().collect(),
             organisations: ["Kinneret Sensing".to_owned()].into(),
             decided: false,
         };
         let party_members = proposal.parties.values().flatten().cloned().collect();
-        proposal_facts(proposal.id, Status::Submitted, verified, Told { topic: None, party_members, assignments })
+        let told = Told { topic: None, party_members, reviewed: panel.reviewed };
+        proposal_facts(proposal.id, Status::Submitted, verified, told)
     }
 
     pub(crate) const OPENED: &str = "2026-04-03T00:00:00Z";
@@ -269,7 +277,7 @@ permit(principal, action, resource is Proposal);"#;
     #[test]
     fn each_vault_is_read_only_by_those_it_is_for() {
         let engine = engine(&["ISR", "USA", "GBR"]);
-        let facts = facts(Phase::Review, OPENED, &roles(), assignments());
+        let facts = facts(Phase::Review, OPENED, panel());
         let owner = "ISR".parse().unwrap();
         let (whole, staff) = (Resource::Proposal(&facts), Resource::StaffSlots { proposal: &facts, owner: &owner });
         for (action, resource, wanted) in [
@@ -287,7 +295,7 @@ permit(principal, action, resource is Proposal);"#;
     #[test]
     fn party_wraps_to_parties_only() {
         // A party's client is not told who judges.
-        let facts = facts(Phase::Open, "2026-03-10T00:00:00Z", &[], Vec::new());
+        let facts = facts(Phase::Open, "2026-03-10T00:00:00Z", Panel::default());
         let engine = engine(&["ISR", "USA", "GBR"]);
         let may = who_may(&engine, Action::Read, Resource::Proposal(&facts), "Elsewhere");
         assert_eq!(may, ["ISR:avi", "USA:dana"]);
@@ -300,7 +308,7 @@ permit(principal, action, resource is Proposal);"#;
         for (phase, now) in
             [(Phase::Review, "2026-04-01T17:00:00Z"), (Phase::Grace, OPENED), (Phase::Cancelled, OPENED)]
         {
-            let facts = facts(phase, now, &roles(), assignments());
+            let facts = facts(phase, now, panel());
             assert!(!facts.call.opened && facts.call.phase != Phase::Review, "{phase}");
             assert_eq!(who_may(&engine, Action::Read, Resource::Proposal(&facts), "Elsewhere"), parties, "{phase}");
         }

@@ -16,6 +16,7 @@ mod files;
 mod lineage;
 pub mod media;
 pub mod opening;
+mod parts;
 pub mod policies;
 pub mod profile;
 pub mod progress;

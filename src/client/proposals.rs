@@ -3,6 +3,7 @@
 use super::{
     Client, ClientError, Result,
     facts::{Told, Verified, proposal_facts},
+    parts::Interests,
     vaults::VaultPlan,
 };
 use crate::{
@@ -80,12 +81,14 @@ impl Client {
         let id = ProposalId::new(&*self.ambient().clock, &*self.ambient().rng);
         let members: BTreeSet<MemberId> = new.parties.values().flatten().cloned().collect();
         let verified = Verified {
-            call: self.call_facts(&call.call, &call.rules, &[]).await?,
+            call: self.party_call_facts(&call).await?,
+            assigned: BTreeSet::new(),
+            interests: Interests::default(),
             owners: new.parties.keys().cloned().collect(),
             organisations: self.organisations(&members).await?,
             decided: false,
         };
-        let told = Told { topic: new.topic.clone(), party_members: members, assignments: Vec::new() };
+        let told = Told { topic: new.topic.clone(), party_members: members, reviewed: BTreeSet::new() };
         let facts = proposal_facts(id, Status::Preparing, verified, told);
         let mut vaults = Vec::new();
         for (kind, party) in

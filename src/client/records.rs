@@ -70,6 +70,9 @@ struct SeenCall {
     drafted: Option<Sha256>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     published: Option<SeenPublication>,
+    /// The last statement about roles that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    roles: Option<SeenVersion>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +196,30 @@ impl Home {
             Some(_) => refused("has another text than before under the same version"),
             None => write_record(&path, &seen),
         }
+    }
+
+    /// Refuses less stated about a call's roles than was seen before, or something else. Remembers it otherwise.
+    pub(super) fn see_roles(&self, call: CallId, statements: u32, last: Option<Sha256>) -> Result<()> {
+        let path = self.call_path(call);
+        let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
+        let now = last.map(|last| SeenVersion { version: statements, sha256: last });
+        let goes_back = match (seen.roles, now) {
+            (Some(before), Some(now)) => {
+                now.version < before.version || (now.version == before.version && now != before)
+            }
+            (before, None) => before.is_some(),
+            (None, Some(_)) => false,
+        };
+        if goes_back {
+            let what = format!("statements about the roles in `{call}` that were seen here are gone, or others now");
+            let help = format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display());
+            return Err(ClientError::unverified(what, help));
+        }
+        if seen.roles == now {
+            return Ok(());
+        }
+        seen.roles = now;
+        write_record(&path, &seen)
     }
 
     /// The digest of the text of a version of a call that was seen here.

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     domain::{
         id::{MemberId, ProposalId, ReviewId, Sha256, Slug},
-        member::ConflictGround,
         review::{Criterion, Points, ScoreFault, check_scores},
         vault::VaultKind,
     },
@@ -22,7 +21,7 @@ use crate::{
     },
     wire::{
         proposal::Proposal,
-        review::{DeclareConflict, Review, SubmitReview},
+        review::{Review, SubmitReview},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -111,11 +110,6 @@ impl ReviewBody {
 }
 
 impl Client {
-    /// Declares a conflict of interest of that ground, or that there is none.
-    pub async fn declare(&self, id: ProposalId, ground: Option<ConflictGround>) -> Result<()> {
-        self.api().declare(id, &DeclareConflict { conflict: ground.is_some(), ground }).await
-    }
-
     /// Keeps a draft on this machine, sealed to oneself. Scores may be missing, those there must be on their scales.
     pub async fn save_draft(&self, id: ProposalId, body: &ReviewBody) -> Result<()> {
         let proposal = self.api().proposal(id).await?;

@@ -31,6 +31,18 @@ worded! {
 }
 
 worded! {
+    /// What is on the record about a member's interest in a proposal.
+    pub enum Declared: "a declaration, one of" {
+        /// The member has no conflict.
+        Clear = "clear",
+        /// The member has one.
+        Conflict = "conflict",
+        /// A conflict was taken off the record; the member declares anew.
+        Lifted = "lifted",
+    }
+}
+
+worded! {
     /// Why a member cannot judge a proposal. A closed list: free text here would be content the host can read.
     pub enum ConflictGround: "a ground of conflict, one of" {
         /// Employed by, or recently employed by, one of the parties.

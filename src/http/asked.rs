@@ -64,9 +64,11 @@ const MIB: usize = 1 << 20;
 
 taken! {
     0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
-        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, review::DeclareConflict, review::Assign, decision::SignDecision;
+        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, review::DeclareConflict, review::LiftConflict, decision::SignDecision;
     MIB => policy::ProposePolicy;
     2 * MIB => review::SubmitReview, decision::SendLetter;
+    // 5000 signed lines.
+    16 * MIB => review::Assign;
     4 * MIB => call::PublishCall, proposal::CreateProposal, proposal::NewVault, proposal::AddKeys, proposal::AddMember;
 }
 

@@ -9,7 +9,10 @@ use super::{
 use crate::{
     service::{Answer, Result, calls, reviews, roles, vaults},
     wire::{
-        call::{Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder},
+        call::{
+            Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder,
+            StatedRoles,
+        },
         page::Page,
         proposal::Vault,
         review::{Assign, Assigned},
@@ -82,8 +85,16 @@ pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Res
     Ok(Answer::json(200, &roles::list(&api, &caller, at.id("call")?).await?))
 }
 
+/// What was signed about the roles since the call was published, in its order: the roll, then each change. For officers.
+#[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls",
+    responses((status = 200, body = Page<StatedRoles>)))]
+pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &roles::statements(&api, &caller, at.id("call")?).await?))
+}
+
 /// Replaces a member's roles in the call; none takes them all away.
 ///
+/// Once the call is published, the change is signed, as the next after those of `role-statements`.
 /// Once a nation has an officer in the call, its own officers name its deciders and take its officers and deciders out again.
 #[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
     responses((status = 200, body = RoleHolder)))]

@@ -11,7 +11,7 @@ use crate::{
     wire::{
         call::Reason,
         page::Page,
-        review::{Assignment, DeclareConflict, Review, SubmitReview},
+        review::{Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
     },
 };
 use axum::extract::State;
@@ -27,9 +27,16 @@ pub(super) async fn declare(State(api): State<Api>, at: At, change: Change<Decla
 
 /// Takes a member's declaration of conflict off the record; the member declares anew. For officers.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/declarations/{member}/lift", tag = "reviews",
-    request_body = Reason, responses((status = 204)))]
-pub(super) async fn lift(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
-    reviews::lift(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body.reason).await
+    request_body = LiftConflict, responses((status = 204)))]
+pub(super) async fn lift(State(api): State<Api>, at: At, change: Change<LiftConflict>) -> Result<Answer> {
+    reviews::lift(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body).await
+}
+
+/// What was stated about interests in the proposal, each member's in its order; for those who are no officers about themselves.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/declarations", tag = "reviews",
+    responses((status = 200, body = Page<Declaration>)))]
+pub(super) async fn declarations(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::declarations(&api, &caller, at.id("proposal")?).await?))
 }
 
 /// Who is assigned to review the proposal; for a reviewer the own assignment.

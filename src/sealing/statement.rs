@@ -4,6 +4,7 @@
 //! statement is well formed in itself. Whether the signer is the member meant is [`check_signer`](super::card::check_signer)'s
 //! question, and whether that member may say so is policy's.
 
+pub use self::part::{AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement};
 use super::{
     canonical::{self, CanonicalError, MAX_SAFE_INTEGER},
     jws::{self, JwsError, SigningKey},
@@ -22,6 +23,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
+
+mod part;
 
 const MAX_PARTIES: usize = 32;
 const MAX_DOCUMENTS: usize = 1024;

@@ -18,10 +18,11 @@ use crate::{
         Action, Predicate, Resource,
         predicate::{Atom, Row},
     },
-    sealing::statement::{CallPublication, VaultKind},
+    sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
         calls::{self, NewText},
         proposals::{self, StandingUnder},
+        stated::NewStated,
         vaults as vault_store,
         visible::{self, Question},
     },
@@ -92,8 +93,11 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     if vault.id != publication.vault || vault.recipient != publication.recipient {
         return Err(statement("the publication names another vault than the one sent with it"));
     }
+    let roll = verified_roll(&mut act, &call, body.roll.as_deref()).await?;
     let new_text = NewText { json: &call.row.text_json, sha256: call.row.text_sha256 };
     calls::publish(&mut act.tx, &permit, id, 1, 1, new_text, &body.publication, Some(vault.id), act.now).await?;
+    let stated = NewStated { number: 1, statement: &roll.jws, sha256: roll.payload_sha256 };
+    calls::open_roll(&mut act.tx, &permit, id, stated, act.now).await?;
     vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
     for key in &body.keys {
         vaults::add_call_key(&mut act, &permit, &call, &vault, key).await?;
@@ -348,6 +352,19 @@ async fn verified_publication(
     let text = text.to_domain()?;
     text.validate(&call.program.row.partners)?;
     Ok((publication, text))
+}
+
+/// The statement of who bears which role, with which begins what clients verify of roles.
+async fn verified_roll(act: &mut Act<'_>, call: &CallState, jws: Option<&str>) -> Result<Signed<RollStatement>> {
+    let jws = jws.ok_or_else(|| statement("the roll of those who bear a role is missing"))?;
+    let signed = act.signed::<RollStatement>(jws).await?;
+    if signed.statement.call != call.row.id || signed.statement.partners != call.program.row.partners {
+        return Err(statement("the roll is of another call, or names other partners than its program has"));
+    }
+    if signed.statement.roles != call.row.roles {
+        return Err(statement("the roles have changed since the roll was made; read them and sign again"));
+    }
+    Ok(signed)
 }
 
 /// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what

@@ -12,18 +12,22 @@ use crate::{
         call::Phase,
         entry::EntryKind,
         id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
+        member::Declared,
         vault::VaultKind,
     },
     policy::{Action, Resource},
-    sealing::statement::ReviewStatement,
+    sealing::statement::{AssignmentStatement, DeclarationStatement, ReviewStatement, Signed},
     storage::{
         reviews::{self, ReviewRow},
+        stated::NewStated,
         vaults as vault_store,
     },
     wire::{
         page::Page,
         problem::{Kind, LineFault, Problem},
-        review::{Assign, Assigned, Assignment, DeclareConflict, Pair, Review, SubmitReview},
+        review::{
+            Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair, Review, SubmitReview,
+        },
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -51,10 +55,14 @@ pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &
     if !body.conflict && proposal.facts.declared_clear.contains(&me) {
         return Err(Refusal::AlreadyDeclared { member: me }.into());
     }
-    let now = act.now;
-    reviews::declare(&mut act.tx, &permit, id, body.ground, now).await?;
+    let (now, declared) = (act.now, if body.conflict { Declared::Conflict } else { Declared::Clear });
+    let signed = signed_declaration(&mut act, id, &me, declared, &body.statement).await?;
+    if signed.statement.ground != body.ground {
+        return Err(Refusal::Statement { fault: "it names another ground than the declaration".into() }.into());
+    }
+    reviews::declare(&mut act.tx, &permit, id, body.ground, stated(&signed), now).await?;
     let subject = Subject::proposal(&proposal);
-    let payload = json!({ "member": me, "ground": body.ground });
+    let payload = json!({ "member": me, "ground": body.ground, "statement": signed.jws });
     if body.conflict {
         act.log(EntryKind::ConflictDeclared, subject, &payload).await?;
         vaults::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
@@ -70,7 +78,7 @@ pub async fn lift(
     asked: &Asked,
     id: ProposalId,
     member: &MemberId,
-    reason: &str,
+    body: &LiftConflict,
 ) -> Result<Answer> {
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
@@ -81,14 +89,64 @@ pub async fn lift(
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
-    let reason = needed(reason)?;
+    let reason = needed(&body.reason)?;
     if !proposal.facts.conflicts.contains(member) {
         return Err(Refusal::NoConflict { member: member.clone() }.into());
     }
-    reviews::lift(&mut act.tx, &permit, id, member).await?;
-    let payload = json!({ "member": member, "reason": reason });
+    let signed = signed_declaration(&mut act, id, member, Declared::Lifted, &body.statement).await?;
+    let now = act.now;
+    reviews::lift(&mut act.tx, &permit, id, member, stated(&signed), now).await?;
+    let payload = json!({ "member": member, "reason": reason, "statement": signed.jws });
     act.log(EntryKind::ConflictLifted, Subject::proposal(&proposal), &payload).await?;
     act.finish(Answer::done()).await
+}
+
+/// A statement about a member's interest, which is the next one in its chain.
+async fn signed_declaration(
+    act: &mut Act<'_>,
+    proposal: ProposalId,
+    member: &MemberId,
+    declared: Declared,
+    statement: &str,
+) -> Result<Signed<DeclarationStatement>> {
+    let signed = act.signed::<DeclarationStatement>(statement).await?;
+    let before = reviews::declarations(&mut act.tx, proposal, Some(member)).await?;
+    let said = &signed.statement;
+    if said.proposal != proposal || said.member != *member || said.declared != declared {
+        let fault = format!("it must say this proposal, `{member}` and `{declared}`");
+        return Err(Refusal::Statement { fault }.into());
+    }
+    let last = before.last().map(|(_, last)| last.sha256);
+    if said.number as usize != before.len() + 1 || said.previous != last {
+        let fault =
+            format!("the next statement about `{member}` is number {} and names the one before", before.len() + 1);
+        return Err(Refusal::Statement { fault }.into());
+    }
+    Ok(signed)
+}
+
+fn stated(signed: &Signed<DeclarationStatement>) -> NewStated<'_> {
+    NewStated { number: signed.statement.number, statement: &signed.jws, sha256: signed.payload_sha256 }
+}
+
+/// What was stated about interests in a proposal: for officers about everybody, for others about themselves.
+pub async fn declarations(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Declaration>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
+    if !sees_all {
+        view.authorize(Action::DeclareConflict, Resource::Proposal(&proposal.facts))?;
+    }
+    let me = view.me.id.clone();
+    let rows = reviews::declarations(&mut view.tx, id, (!sees_all).then_some(&me)).await?;
+    let items = rows.into_iter().map(|(member, stated)| Declaration {
+        member,
+        number: stated.number,
+        statement: stated.statement,
+        stated_by: stated.by,
+        stated_at: stated.at.into(),
+    });
+    Ok(Page { items: items.collect(), next: None })
 }
 
 /// Assigns reviewers to proposals of a call: every line or none.
@@ -106,7 +164,7 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     }
     let mut faults = Vec::new();
     for (line, pair) in (1..).zip(&body.assignments) {
-        let problem = match assign_one(&mut act, call, pair).await {
+        let problem = match assign_one(&mut act, call, pair, body.dry_run).await {
             Ok(()) => continue,
             Err(ServiceError::Hidden) => Problem::not_found(),
             Err(ServiceError::Denied(detail)) => Problem::new(Kind::Denied, detail),
@@ -126,7 +184,7 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     act.finish(Answer::json(200, &Assigned { dry_run: false, accepted, faults })).await
 }
 
-async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> {
+async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair, is_dry_run: bool) -> Result<()> {
     let proposal = act.proposal(pair.proposal).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     if proposal.row.call != call {
@@ -147,10 +205,22 @@ async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair) -> Result<()> 
             "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
         return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
     }
-    let now = act.now;
-    reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, now).await?;
-    act.log(EntryKind::ReviewerAssigned, Subject::proposal(&proposal), &json!({ "reviewer": pair.reviewer })).await?;
+    let (now, statement) = (act.now, if is_dry_run { "" } else { signed_assignment(act, call, pair).await? });
+    reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, statement, now).await?;
+    let payload = json!({ "reviewer": pair.reviewer, "statement": statement });
+    act.log(EntryKind::ReviewerAssigned, Subject::proposal(&proposal), &payload).await?;
     Ok(())
+}
+
+async fn signed_assignment<'p>(act: &mut Act<'_>, call: CallId, pair: &'p Pair) -> Result<&'p str> {
+    let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
+    let statement = pair.statement.as_deref();
+    let statement = statement.ok_or_else(|| refuse("each line needs a statement of type `entente-assignment+jws`"))?;
+    let said = act.signed::<AssignmentStatement>(statement).await?.statement;
+    if said.call != call || said.proposal != pair.proposal || said.reviewer != pair.reviewer {
+        return Err(refuse("it must say this call, proposal and reviewer"));
+    }
+    Ok(statement)
 }
 
 /// Takes an assignment back; the reviewer's keys go too.
@@ -190,6 +260,8 @@ pub async fn assignments(exchange: &Exchange, principal: &Principal, id: Proposa
         conflict: declared(&proposal, &row.reviewer),
         has_reviewed: proposal.facts.reviewed.contains(&row.reviewer),
         assigned_at: row.assigned_at.into(),
+        assigned_by: row.assigned_by,
+        statement: row.statement,
         reviewer: row.reviewer,
     });
     Ok(Page { items: items.collect(), next: None })

@@ -3,7 +3,7 @@
 //! Each role that a member gains or loses is asked of policy by itself: a nation has more say about some than about others.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result,
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
     state::{self, CallState},
     unit::{Act, Subject, View},
@@ -17,9 +17,10 @@ use crate::{
         member::CallRole,
     },
     policy::{Action, Permit, Resource},
-    storage::{calls, proposals},
+    sealing::statement::{RoleStatement, Signed},
+    storage::{calls, proposals, stated::NewStated},
     wire::{
-        call::{GrantRoles, RoleHolder},
+        call::{GrantRoles, RoleHolder, StatedRoles},
         page::Page,
     },
 };
@@ -55,9 +56,16 @@ pub async fn set(
         let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
         return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
     }
-    calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, act.now).await?;
+    let change = signed_change(&mut act, &call, member, body).await?;
+    let stated = change.as_ref().map(|signed| NewStated {
+        number: signed.statement.number,
+        statement: &signed.jws,
+        sha256: signed.payload_sha256,
+    });
+    calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, stated, act.now).await?;
     let kind = if gains { EntryKind::RoleGranted } else { EntryKind::RoleRevoked };
-    let payload = json!({ "member": member, "roles": body.roles });
+    let statement = change.as_ref().map(|signed| &signed.jws);
+    let payload = json!({ "member": member, "roles": body.roles, "statement": statement });
     act.log(kind, Subject::call(&call), &payload).await?;
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
@@ -66,6 +74,48 @@ pub async fn set(
         vaults::remove_lost_keys(&mut act, permit, id, member).await?;
     }
     act.finish(answer).await
+}
+
+/// The statement that a change in a published call comes with. What is changed in a draft is signed with its publication.
+async fn signed_change(
+    act: &mut Act<'_>,
+    call: &CallState,
+    member: &MemberId,
+    body: &GrantRoles,
+) -> Result<Option<Signed<RoleStatement>>> {
+    let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
+    let statement = match (&body.statement, &call.row.publication) {
+        (Some(statement), Some(_)) => statement,
+        (None, None) => return Ok(None),
+        (None, Some(_)) => {
+            return Err(refuse("roles of a published call change by a statement of type `entente-role+jws`"));
+        }
+        (Some(_), None) => return Err(refuse("roles of a draft are signed with its publication, not by themselves")),
+    };
+    let signed = act.signed::<RoleStatement>(statement).await?;
+    let before = calls::role_statements(&mut act.tx, call.row.id).await?;
+    let RoleStatement { call: of, number, previous, member: whose, roles } = &signed.statement;
+    if *of != call.row.id || whose != member || *roles != body.roles {
+        return Err(refuse("it must say this call, this member and these roles"));
+    }
+    if *number as usize != before.len() + 1 || Some(*previous) != before.last().map(|last| last.sha256) {
+        return Err(refuse("the roles have changed since it was made; read the changes and sign the next one"));
+    }
+    Ok(Some(signed))
+}
+
+/// What was signed about the roles since the call was published, in its order; the first is the roll.
+pub async fn statements(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<StatedRoles>> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = view.call(id).await?;
+    view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let items = calls::role_statements(&mut view.tx, id).await?.into_iter().map(|stated| StatedRoles {
+        number: stated.number,
+        statement: stated.statement,
+        stated_by: stated.by,
+        stated_at: stated.at.into(),
+    });
+    Ok(Page { items: items.collect(), next: None })
 }
 
 /// A permit for each role that the member gains, then for each that they lose; none when nothing changes.

@@ -1,6 +1,9 @@
 //! Calls: their texts, the roles members bear in them, and the deadlines that were moved.
 
-use super::{Row, StoreError, Tx, WriteTx, args};
+use super::{
+    Row, StoreError, Tx, WriteTx, args,
+    stated::{NewStated, Stated},
+};
 use crate::{
     domain::{
         call::{CallActs, Extension, ExtensionScope},
@@ -231,6 +234,7 @@ pub async fn set_roles(
     id: CallId,
     member: &MemberId,
     roles: &BTreeSet<CallRole>,
+    change: Option<NewStated<'_>>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let covers = |permit: &Permit| {
@@ -242,7 +246,45 @@ pub async fn set_roles(
     for role in roles {
         insert_role(tx, id, member, *role, permit.principal(), now).await?;
     }
+    if let Some(change) = change {
+        keep_role_statement(tx, id, permit.principal(), change, now).await?;
+    }
     touch(tx, id).await
+}
+
+/// Keeps the roll that a call is published with.
+pub async fn open_roll(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    roll: NewStated<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::PublishCall], id));
+    keep_role_statement(tx, id, permit.principal(), roll, now).await
+}
+
+async fn keep_role_statement(
+    tx: &mut WriteTx,
+    id: CallId,
+    by: &MemberId,
+    stated: NewStated<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO role_statements (call_id, number, statement, statement_sha256, stated_by, stated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, stated.number, stated.statement, stated.sha256, by, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What was signed about the roles in a call since it was published, in its order; the first is the roll.
+pub async fn role_statements(tx: &mut Tx, id: CallId) -> Result<Vec<Stated>, StoreError> {
+    let sql = "SELECT number, statement, statement_sha256, stated_by, stated_at FROM role_statements \
+               WHERE call_id = $1 ORDER BY number";
+    tx.fetch_all(sql, args![id]).await?.iter().map(Stated::read).collect()
 }
 
 async fn insert_role(

@@ -22,6 +22,7 @@ pub mod programs;
 pub mod proposals;
 pub mod reviews;
 pub mod row;
+pub mod stated;
 pub mod statement;
 pub mod vaults;
 pub mod visible;

@@ -1,6 +1,9 @@
 //! Declarations of interest, assignments and sealed reviews.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{
+    Row, Sql, StoreError, Tx, WriteTx, args,
+    stated::{NewStated, Stated},
+};
 use crate::{
     domain::{
         id::{MemberId, ProposalId, ReviewId, Sha256},
@@ -28,7 +31,10 @@ pub struct ReviewRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignmentRow {
     pub reviewer: MemberId,
+    pub assigned_by: MemberId,
     pub assigned_at: Timestamp,
+    /// Compact JWS; none of what was assigned before statements were asked for.
+    pub statement: Option<String>,
 }
 
 /// Records what a member declared about a proposal. A conflict replaces an earlier all-clear.
@@ -37,6 +43,7 @@ pub async fn declare(
     permit: &Permit,
     proposal: ProposalId,
     ground: Option<ConflictGround>,
+    statement: NewStated<'_>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let action = if ground.is_some() { Action::DeclareConflict } else { Action::DeclareClear };
@@ -48,7 +55,37 @@ pub async fn declare(
         args![proposal, permit.principal(), ground.is_some(), ground.map(ConflictGround::as_str), now],
     )
     .await?;
+    keep_declaration(tx, proposal, permit.principal(), permit.principal(), statement, now).await
+}
+
+async fn keep_declaration(
+    tx: &mut WriteTx,
+    proposal: ProposalId,
+    member: &MemberId,
+    by: &MemberId,
+    statement: NewStated<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO declaration_statements (proposal_id, member, number, statement, statement_sha256, stated_by, stated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        args![proposal, member, statement.number, statement.statement, statement.sha256, by, now],
+    )
+    .await?;
     Ok(())
+}
+
+/// What was stated about everybody's interest in a proposal, or one member's, in its order.
+pub async fn declarations(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    member: Option<&MemberId>,
+) -> Result<Vec<(MemberId, Stated)>, StoreError> {
+    let sql = "SELECT member, number, statement, statement_sha256, stated_by, stated_at FROM declaration_statements \
+               WHERE proposal_id = $1 AND ($2 = '' OR member = $2) ORDER BY member, number";
+    let member = member.map(ToString::to_string).unwrap_or_default();
+    let rows = tx.fetch_all(sql, args![proposal, member]).await?;
+    rows.iter().map(|row| Ok((row.parse("member")?, Stated::read(row)?))).collect()
 }
 
 /// Takes a declaration off the record, so that the member has to declare again.
@@ -57,20 +94,28 @@ pub async fn lift(
     permit: &Permit,
     proposal: ProposalId,
     member: &MemberId,
+    statement: NewStated<'_>,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::LiftConflict], proposal) && permit.subject() == Some(member));
     let sql = "DELETE FROM declarations WHERE proposal_id = $1 AND member = $2";
     tx.execute(sql, args![proposal, member]).await?;
-    Ok(())
+    keep_declaration(tx, proposal, member, permit.principal(), statement, now).await
 }
 
 /// The assignments of a proposal, by reviewer.
 pub async fn assignments(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<AssignmentRow>, StoreError> {
-    let sql = "SELECT reviewer, assigned_at FROM assignments WHERE proposal_id = $1 ORDER BY reviewer";
+    let sql = "SELECT reviewer, assigned_by, assigned_at, statement FROM assignments WHERE proposal_id = $1 ORDER BY reviewer";
     let rows = tx.fetch_all(sql, args![proposal]).await?;
-    rows.iter()
-        .map(|row| Ok(AssignmentRow { reviewer: row.parse("reviewer")?, assigned_at: row.time("assigned_at")? }))
-        .collect()
+    let read = |row: &Row| {
+        Ok(AssignmentRow {
+            reviewer: row.parse("reviewer")?,
+            assigned_by: row.parse("assigned_by")?,
+            assigned_at: row.time("assigned_at")?,
+            statement: row.opt_text("statement")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Assigns the permit's subject to a proposal.
@@ -79,11 +124,12 @@ pub async fn assign(
     permit: &Permit,
     proposal: ProposalId,
     reviewer: &MemberId,
+    statement: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Assign], proposal) && permit.subject() == Some(reviewer));
-    let sql = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at) VALUES ($1, $2, $3, $4)";
-    tx.execute(sql, args![proposal, reviewer, permit.principal(), now]).await?;
+    let sql = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at, statement) VALUES ($1, $2, $3, $4, $5)";
+    tx.execute(sql, args![proposal, reviewer, permit.principal(), now, statement]).await?;
     Ok(())
 }
 

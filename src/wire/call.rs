@@ -91,6 +91,9 @@ request! {
         /// Compact JWS of type `entente-vault+jws` for the call vault; with the first publication only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub vault: Option<String>,
+        /// Compact JWS of type `entente-roll+jws` that says who bears which role; with the first publication only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub roll: Option<String>,
         /// The call vault's identity, wrapped to each officer; with the first publication only.
         #[serde(default)]
         pub keys: Vec<super::proposal::WrappedKeyIn>,
@@ -120,6 +123,9 @@ request! {
     /// Grants roles in a call; replaces the member's roles there. Empty takes them all away.
     pub struct GrantRoles {
         pub roles: BTreeSet<CallRole>,
+        /// Compact JWS of type `entente-role+jws`, once the call is published: the next number, what came before and these roles.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub statement: Option<String>,
     }
 }
 
@@ -164,6 +170,16 @@ answer! {
     pub struct RoleHolder {
         pub member: MemberId,
         pub roles: BTreeSet<CallRole>,
+    }
+
+    /// What was signed about the roles in a published call.
+    pub struct StatedRoles {
+        /// Which statement about them, from 1.
+        pub number: u32,
+        /// Compact JWS: the first of type `entente-roll+jws`, each later one of type `entente-role+jws`.
+        pub statement: String,
+        pub stated_by: MemberId,
+        pub stated_at: Time,
     }
 
     /// How a call stands, counting only what the caller may see.

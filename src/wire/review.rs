@@ -13,6 +13,15 @@ request! {
         /// With a conflict only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub ground: Option<ConflictGround>,
+        /// Compact JWS of type `entente-declaration+jws` that says the same: the next number, and what came before.
+        pub statement: String,
+    }
+
+    /// Takes a conflict off the record.
+    pub struct LiftConflict {
+        pub reason: String,
+        /// Compact JWS of type `entente-declaration+jws` that declares it `lifted`.
+        pub statement: String,
     }
 
     /// Assigns reviewers, all or none.
@@ -27,6 +36,9 @@ request! {
     pub struct Pair {
         pub proposal: ProposalId,
         pub reviewer: MemberId,
+        /// Compact JWS of type `entente-assignment+jws`; a dry run does without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub statement: Option<String>,
     }
 
     /// Hands in a sealed review.
@@ -53,10 +65,25 @@ answer! {
         pub proposal: ProposalId,
         pub reviewer: MemberId,
         pub assigned_at: Time,
+        pub assigned_by: MemberId,
+        /// Compact JWS of type `entente-assignment+jws`; left out where the assignment is older than such statements.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub statement: Option<String>,
         /// None until declared.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub conflict: Option<bool>,
         pub has_reviewed: bool,
+    }
+
+    /// What was stated about a member's interest in a proposal.
+    pub struct Declaration {
+        pub member: MemberId,
+        /// Which statement about this member, from 1.
+        pub number: u32,
+        /// Compact JWS of type `entente-declaration+jws`.
+        pub statement: String,
+        pub stated_by: MemberId,
+        pub stated_at: Time,
     }
 
     /// A sealed review.

@@ -6,11 +6,11 @@ use entente::{
     domain::{
         ambient::{SystemClock, SystemRng},
         id::{CallId, ProposalId, Sha256},
-        member::PartnerRole,
+        member::{CallRole, PartnerRole},
     },
     sealing::{
         seal::seal_bytes,
-        statement::{CallPublication, VaultKind, WrapTarget, sign_statement},
+        statement::{CallPublication, RollStatement, VaultKind, WrapTarget, sign_statement},
     },
     wire::call::CallText,
 };
@@ -66,9 +66,15 @@ impl Stage {
             recipient: call_vault.secret.recipient().to_owned(),
             host: "USA".parse().unwrap(),
         };
+        let roll = RollStatement {
+            call: id,
+            partners: ["ISR", "USA"].map(|code| code.parse().unwrap()).into(),
+            roles: [(self.dana.member.clone(), [CallRole::Officer].into())].into(),
+        };
         let body = json!({
             "publication": sign_statement(&self.dana.signing, &publication).unwrap(),
             "vault": call_vault.statement,
+            "roll": sign_statement(&self.dana.signing, &roll).unwrap(),
             "keys": [self.dana.wrap_to_self(&call_vault)],
         });
         let path = format!("/v1/calls/{id}");

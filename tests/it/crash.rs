@@ -16,6 +16,7 @@ use entente::{
         ambient::{Clock, Rng, SystemClock, SystemRng},
         member::PartnerRole,
     },
+    sealing::statement,
     wire::{call::CallText, directory::CreateProgram},
 };
 use futures_util::future::{Either, join_all, select};
@@ -115,7 +116,7 @@ async fn kill_again_and_again(engine: &str, database_url: Option<String>) {
         Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
         Lane::Proposals(Proposals::new(["USA:kate", "ISR:gal"])),
         Lane::Proposals(Proposals::new(["USA:bob", "ISR:avi"])),
-        Lane::Roles(Roles::default()),
+        Lane::Roles(Roles::new(stage.roll)),
         Lane::Drafts(Drafts::default()),
     ];
     let mut workers: Vec<Worker> = lanes
@@ -390,6 +391,7 @@ async fn set_up(site: &Site) -> Stage {
     let call = dana.draft_call(program, &text).await.unwrap();
     dana.publish_call(call.id).await.unwrap();
     let publication = dana.call(call.id).await.unwrap().publication.clone();
+    let roll = dana.api().role_statements(call.id).await.unwrap().remove(0).statement;
     world.stop().await;
     let members = NATIONS.iter().flat_map(|nation| nation.cast).map(|cast| cast.member);
     Stage {
@@ -397,6 +399,7 @@ async fn set_up(site: &Site) -> Stage {
         program,
         call: call.id,
         call_text_sha256: publication.text_sha256,
+        roll: statement::verify_signed::<statement::RollStatement>(&roll).unwrap().payload_sha256,
         call_vault: (publication.vault, publication.recipient),
         text,
     }

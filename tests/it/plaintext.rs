@@ -247,7 +247,12 @@ async fn misplaced_everywhere(stage: &Stage, proposal: ProposalId, answers: &mut
         (&bob, Method::POST, of("manifests"), json!({ "manifest": MISPLACED })),
         (&bob, Method::POST, of("manifests"), json!({ "manifest": 7, "title": MISPLACED })),
         (&carol, Method::POST, of("reviews"), json!({ "statement": jws, "ciphertext": MISPLACED })),
-        (&carol, Method::PUT, of("declaration"), json!({ "conflict": true, "ground": MISPLACED })),
+        (
+            &carol,
+            Method::PUT,
+            of("declaration"),
+            json!({ "conflict": true, "ground": MISPLACED, "statement": MISPLACED }),
+        ),
         (&dana, Method::POST, of("letters"), json!({ "statement": jws, "ciphertext": MISPLACED })),
         (&dana, Method::POST, of("letters"), json!({ "text": MISPLACED })),
         (&dana, Method::PUT, of("decision"), json!({ "decision": jws })),

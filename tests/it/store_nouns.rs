@@ -22,6 +22,7 @@ use entente::{
         migrate,
         partners::{self, PartnerRow},
         programs::{self, ProgramRow},
+        stated::NewStated,
         vaults::VaultRow,
     },
 };
@@ -363,13 +364,17 @@ async fn call_goes_from_draft_to_cancelled(store: Store) {
     assert_eq!(seen!(store, tx => calls::ids(&mut tx, Some(id("prog", 'Z')), None, 9)), []);
 }
 
+fn stated(number: u32, payload: &[u8]) -> NewStated<'static> {
+    NewStated { number, statement: "a statement", sha256: Sha256::of(payload) }
+}
+
 async fn call_keeps_roles_and_extensions(store: Store) {
     let office = with_proposal(&store).await;
     let call = office.call.id;
     let maya: MemberId = is("ISR:maya");
     let roles = [CallRole::Reviewer, CallRole::Observer];
     let permits = roles.map(|role| office.on_role("USA:dana", Action::GrantRole, "ISR:maya", role));
-    done!(store, tx => calls::set_roles(&mut tx, &permits, call, &maya, &roles.into(), at(6)));
+    done!(store, tx => calls::set_roles(&mut tx, &permits, call, &maya, &roles.into(), Some(stated(1, b"one")), at(6)));
     let scopes = [
         (ExtensionScope::Proposal(office.proposal.id), office.on_proposal("USA:dana", Action::ExtendProposal)),
         (ExtensionScope::Everyone, office.on_call("USA:dana", Action::ExtendCall)),
@@ -386,6 +391,9 @@ async fn call_keeps_roles_and_extensions(store: Store) {
     assert_eq!(found.holders(CallRole::Officer), ["USA:dana"].map(is).into(), "who drafted it");
     assert_eq!(found.extensions, expected, "in the order in which they were made");
     let permits = roles.map(|role| office.on_role("USA:dana", Action::RevokeRole, "ISR:maya", role));
-    done!(store, tx => calls::set_roles(&mut tx, &permits, call, &maya, &[].into(), at(8)));
+    done!(store, tx => calls::set_roles(&mut tx, &permits, call, &maya, &[].into(), Some(stated(2, b"two")), at(8)));
     assert!(!seen!(store, tx => calls::find(&mut tx, call)).unwrap().roles.contains_key(&maya));
+    let kept = seen!(store, tx => calls::role_statements(&mut tx, call));
+    let kept: Vec<_> = kept.iter().map(|stated| (stated.number, stated.sha256, stated.at)).collect();
+    assert_eq!(kept, [(1, Sha256::of(b"one"), at(6)), (2, Sha256::of(b"two"), at(8))]);
 }

@@ -1,13 +1,19 @@
 //! Assignments in a file: JSON, or CSV of two columns with a header. Refuses what it does not understand, with the line.
 
-use crate::wire::review::Pair;
+use crate::{
+    domain::id::{MemberId, ProposalId},
+    wire::review::Pair,
+};
 use serde_json::Value;
+
+/// A proposal and who is to review it.
+type Line = (ProposalId, MemberId);
 
 /// Reads assignments from the content of a file; JSON is told by its first character.
 ///
 /// # Errors
 /// What is wrong, and in which line.
-pub(super) fn read(content: &[u8]) -> Result<Vec<Pair>, String> {
+pub(super) fn read(content: &[u8]) -> Result<Vec<Line>, String> {
     let text = str::from_utf8(content).map_err(|_| "it is not UTF-8 text".to_owned())?;
     // Spreadsheets begin their files with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -19,7 +25,7 @@ pub(super) fn read(content: &[u8]) -> Result<Vec<Pair>, String> {
 }
 
 /// A list of pairs, or an object with such a list under `assignments` or `items`.
-fn json(text: &str) -> Result<Vec<Pair>, String> {
+fn json(text: &str) -> Result<Vec<Line>, String> {
     let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     for name in ["assignments", "items"] {
         if let Some(list) = value.get_mut(name) {
@@ -27,14 +33,14 @@ fn json(text: &str) -> Result<Vec<Pair>, String> {
         }
     }
     let Value::Array(items) = value else { return Err("wanted a list of assignments".into()) };
-    let pairs = items
-        .into_iter()
-        .enumerate()
-        .map(|(at, item)| serde_json::from_value(item).map_err(|error| format!("assignment {}: {error}", at + 1)));
+    let pairs = items.into_iter().enumerate().map(|(at, item)| {
+        let pair: Pair = serde_json::from_value(item).map_err(|error| format!("assignment {}: {error}", at + 1))?;
+        Ok((pair.proposal, pair.reviewer))
+    });
     pairs.collect()
 }
 
-fn csv(text: &str) -> Result<Vec<Pair>, String> {
+fn csv(text: &str) -> Result<Vec<Line>, String> {
     let mut lines =
         text.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.trim().is_empty());
     let (number, header) = lines.next().ok_or("it is empty")?;
@@ -51,7 +57,7 @@ fn csv(text: &str) -> Result<Vec<Pair>, String> {
             return Err(format!("line {number}: {} columns, the header has {}", fields.len(), header.len()));
         }
         let at = |error: crate::domain::id::IdError| format!("line {number}: {error}");
-        Ok(Pair { proposal: fields[proposal].parse().map_err(at)?, reviewer: fields[reviewer].parse().map_err(at)? })
+        Ok((fields[proposal].parse().map_err(at)?, fields[reviewer].parse().map_err(at)?))
     });
     pairs.collect()
 }
@@ -79,7 +85,7 @@ mod tests {
 
     fn pairs(text: &str) -> Result<Vec<String>, String> {
         let pairs = read(text.as_bytes())?;
-        Ok(pairs.iter().map(|pair| format!("{} {}", pair.proposal, pair.reviewer)).collect())
+        Ok(pairs.iter().map(|(proposal, reviewer)| format!("{proposal} {reviewer}")).collect())
     }
 
     #[test]

@@ -26,7 +26,6 @@ use crate::{
     wire::{
         call::{Call, ExtendCall},
         directory::CreateProgram,
-        review::{Assign, Pair},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -212,9 +211,7 @@ pub(super) async fn play(
     assign(world, bilateral.id, &pairs).await?;
     assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry")]).await?;
     narrator::act("USA:dana", "assigns reviewers, all lines or none");
-    let one = [Pair { proposal: second_life, reviewer: id("EU:luca") }];
-    let body_of = Assign { assignments: one.to_vec(), dry_run: false };
-    refused(dana.api().assign(multilateral.id, &body_of).await, "lines-refused")?;
+    refused(dana.assign(multilateral.id, &[(second_life, id("EU:luca"))], false).await, "lines-refused")?;
     narrator::refusal(
         "USA:dana",
         "assigns EU:luca to Second Life",
@@ -387,12 +384,10 @@ fn summary(offer: &Offer<'_>) -> Summary {
 }
 
 async fn assign(world: &World, call: CallId, pairs: &[(ProposalId, &str)]) -> Result<(), Error> {
-    let assignments = pairs.iter().map(|(proposal, reviewer)| Pair { proposal: *proposal, reviewer: id(reviewer) });
-    let mut body = Assign { assignments: assignments.collect(), dry_run: true };
-    let tried = world.client("USA:dana").api().assign(call, &body).await?;
+    let pairs: Vec<_> = pairs.iter().map(|(proposal, reviewer)| (*proposal, id(reviewer))).collect();
+    let tried = world.client("USA:dana").assign(call, &pairs, true).await?;
     expect(tried.faults.is_empty(), "the dry run finds no fault")?;
-    body.dry_run = false;
-    world.client("USA:dana").api().assign(call, &body).await?;
+    world.client("USA:dana").assign(call, &pairs, false).await?;
     Ok(())
 }
 

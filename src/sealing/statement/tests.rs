@@ -1,6 +1,7 @@
 //! The rules within each statement, and that one statement has one byte form.
 
 use super::*;
+use crate::domain::member::{CallRole, ConflictGround, Declared};
 use crate::sealing::{
     identity::new_identity,
     jws::sign,
@@ -84,6 +85,22 @@ fn every_statement_reads_back_as_it_was_signed() {
         party: Some(id("ISR")),
         recipient: recipient.clone(),
     });
+    let roles = BTreeMap::from([(id("USA:dana"), [CallRole::Officer].into())]);
+    round(&RollStatement { call: id(CALL), partners: [id("ISR"), id("USA")].into(), roles });
+    round(&RoleStatement {
+        call: id(CALL),
+        number: 2,
+        previous: digest,
+        member: id("GBR:jo"),
+        roles: [CallRole::Reviewer].into(),
+    });
+    round(&AssignmentStatement { call: id(CALL), proposal, reviewer: id("GBR:jo") });
+    for (number, declared, ground) in
+        [(1, Declared::Clear, None), (2, Declared::Conflict, Some(ConflictGround::Family)), (3, Declared::Lifted, None)]
+    {
+        let previous = (number > 1).then_some(digest);
+        round(&DeclarationStatement { proposal, member: id("GBR:jo"), number, previous, declared, ground });
+    }
     round(&manifest());
     round(&ReviewStatement {
         proposal,

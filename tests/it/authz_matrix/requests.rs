@@ -234,11 +234,15 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         delete("/v1/proposals/{proposal}/documents/{slot}"),
         get("/v1/proposals/{proposal}/manifests"),
         post("/v1/proposals/{proposal}/manifests").json(json!({ "manifest": "no statement" })),
-        put("/v1/proposals/{proposal}/declaration").note("conflict").json(json!({ "conflict": true })),
+        put("/v1/proposals/{proposal}/declaration")
+            .note("conflict")
+            .json(json!({ "conflict": true, "statement": "none" })),
         put("/v1/proposals/{proposal}/declaration")
             .note("no conflict")
-            .json(json!({ "conflict": false, "ground": "employment" })),
-        post("/v1/proposals/{proposal}/declarations/{member}/lift").at("member", "ISR:yael").json(reason()),
+            .json(json!({ "conflict": false, "ground": "employment", "statement": "none" })),
+        post("/v1/proposals/{proposal}/declarations/{member}/lift")
+            .at("member", "ISR:yael")
+            .json(json!({ "reason": " ", "statement": "none" })),
         get("/v1/proposals/{proposal}/assignments"),
         delete("/v1/proposals/{proposal}/assignments/{member}").at("member", "ISR:gal"),
         get("/v1/proposals/{proposal}/reviews"),

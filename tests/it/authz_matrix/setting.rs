@@ -19,11 +19,7 @@ use entente::{
         member::{CallRole, ConflictGround, PartnerRole},
         vault::VaultKind,
     },
-    wire::{
-        call::CallText,
-        directory::CreateProgram,
-        review::{Assign, Pair},
-    },
+    wire::{call::CallText, directory::CreateProgram},
 };
 use jiff::SignedDuration;
 use serde_json::json;
@@ -209,14 +205,13 @@ impl Setting {
 
         world.clock.set(day(63));
         let pairs = [open, decided].into_iter().flat_map(|proposal| {
-            ["USA:carol", "ISR:tal", "ISR:maya", "ISR:yael"].map(|reviewer| Pair { proposal, reviewer: id(reviewer) })
+            ["USA:carol", "ISR:tal", "ISR:maya", "ISR:yael"].map(|reviewer| (proposal, id(reviewer)))
         });
-        let one_more = Pair { proposal: neutral, reviewer: id("USA:rhea") };
-        let assign = Assign { assignments: pairs.chain([one_more]).collect(), dry_run: false };
+        let pairs: Vec<_> = pairs.chain([(neutral, id("USA:rhea"))]).collect();
         for proposal in [open, decided, neutral] {
             dana.declare(proposal, None).await.unwrap();
         }
-        dana.api().assign(call, &assign).await.unwrap();
+        dana.assign(call, &pairs, false).await.unwrap();
         for proposal in [open, decided] {
             for member in ["USA:olivia", "ISR:yael"] {
                 world.client(member).declare(proposal, Some(ConflictGround::Employment)).await.unwrap();

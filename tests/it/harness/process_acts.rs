@@ -17,7 +17,8 @@ use entente::{
     sealing::{
         seal::seal_bytes,
         statement::{
-            Manifest, ManifestDocument, Statement, VaultKind, VaultStatement, WrapStatement, WrapTarget, sign_statement,
+            Manifest, ManifestDocument, RoleStatement, Statement, VaultKind, VaultStatement, WrapStatement, WrapTarget,
+            sign_statement,
         },
         vault::VaultSecret,
     },
@@ -69,6 +70,8 @@ pub(crate) struct Stage {
     pub(crate) program: ProgramId,
     pub(crate) call: CallId,
     pub(crate) call_text_sha256: Sha256,
+    /// Digest of the roll that the call was published with.
+    pub(crate) roll: Sha256,
     pub(crate) call_vault: (VaultId, String),
     /// The text that drafts begin with.
     pub(crate) text: CallText,
@@ -118,7 +121,7 @@ pub(crate) enum Effect {
     Signed { partner: PartnerCode, version: u32, jws: String, is_last: bool },
     Withdrawn,
     Reinstated,
-    Granted { member: &'static str, roles: BTreeSet<CallRole>, gains: bool },
+    Granted { member: &'static str, roles: BTreeSet<CallRole>, gains: bool, statement: (u32, Sha256) },
     Drafted(Sha256),
     Edited(Sha256),
 }
@@ -203,9 +206,10 @@ impl Lane {
         let mut tell = |kind: &str, times: u64| *told.entry(kind.to_owned()).or_default() += times;
         match (self, effect) {
             (Self::Proposals(lane), effect) => lane.learn(effect, answer, &mut tell),
-            (Self::Roles(lane), Effect::Granted { member, roles, gains }) => {
-                // What changes nothing leaves no entry.
+            (Self::Roles(lane), Effect::Granted { member, roles, gains, statement }) => {
+                // What changes nothing leaves no entry, and its statement is not kept.
                 if lane.held.insert(member, roles.clone()).unwrap_or_default() != roles {
+                    lane.last = statement;
                     tell(if gains { "call.role_granted" } else { "call.role_revoked" }, 1);
                 }
             }
@@ -539,12 +543,17 @@ fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
 }
 
 /// An officer who cannot make up her mind about the panel.
-#[derive(Default)]
 pub(crate) struct Roles {
     held: BTreeMap<&'static str, BTreeSet<CallRole>>,
+    /// Number and digest of the last statement about roles.
+    last: (u32, Sha256),
 }
 
 impl Roles {
+    pub(crate) fn new(roll: Sha256) -> Self {
+        Self { held: BTreeMap::new(), last: (1, roll) }
+    }
+
     fn next(&self, stage: &Stage, numbers: &mut Numbers) -> (Request, Effect) {
         let member = *numbers.pick(&["USA:carol", "ISR:yael", "ISR:maya"]);
         let all = [CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
@@ -553,8 +562,13 @@ impl Roles {
             all.into_iter().enumerate().filter(|(at, _)| chosen & (1 << at) != 0).map(|(_, role)| role).collect();
         let gains = self.held.get(member).map_or(!roles.is_empty(), |held| roles.difference(held).next().is_some());
         let path = format!("/v1/calls/{}/roles/{member}", stage.call);
-        let body = json(&GrantRoles { roles: roles.clone() });
-        (request("USA:dana", Method::PUT, path, Some(body)), Effect::Granted { member, roles, gains })
+        let (number, previous) = (self.last.0 + 1, self.last.1);
+        let said =
+            RoleStatement { call: stage.call, number, previous, member: member.parse().unwrap(), roles: roles.clone() };
+        let statement = Some(sign_statement(&stage.speakers["USA:dana"].signing, &said).unwrap());
+        let body = json(&GrantRoles { roles: roles.clone(), statement });
+        let statement = (number, said.digest().unwrap());
+        (request("USA:dana", Method::PUT, path, Some(body)), Effect::Granted { member, roles, gains, statement })
     }
 }
 

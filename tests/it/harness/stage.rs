@@ -17,11 +17,7 @@ use entente::{
         member::{CallRole, PartnerRole},
         proposal::Parties,
     },
-    wire::{
-        call::CallText,
-        directory::CreateProgram,
-        review::{Assign, Assigned, Pair},
-    },
+    wire::{call::CallText, directory::CreateProgram, review::Assigned},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -206,9 +202,8 @@ impl Stage {
     }
 
     pub(crate) async fn assign(&self, pairs: &[(ProposalId, &str)], dry_run: bool) -> Assigned {
-        let pair = |(proposal, reviewer): &(ProposalId, &str)| Pair { proposal: *proposal, reviewer: id(reviewer) };
-        let body = Assign { assignments: pairs.iter().map(pair).collect(), dry_run };
-        self.client("USA:dana").api().assign(self.call, &body).await.unwrap()
+        let pairs: Vec<_> = pairs.iter().map(|(proposal, reviewer)| (*proposal, id(reviewer))).collect();
+        self.client("USA:dana").assign(self.call, &pairs, dry_run).await.unwrap()
     }
 
     /// A proposal that its panel can read: opened, declared upon, assigned to Carol and Maya, keys wrapped.

@@ -63,11 +63,11 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
 
     maya.declare(proposal, Some(ConflictGround::Family)).await.unwrap();
     log.expect(&stage, &["conflict.declared", "key.removed"]).await;
-    stage.refuses("not-found", maya.api().lift_declaration(proposal, &id("ISR:maya"), "I misread")).await;
-    stage.refuses("denied", carol.api().lift_declaration(proposal, &id("ISR:maya"), "she misread")).await;
-    stage.refuses("denied", noa.api().lift_declaration(proposal, &id("ISR:maya"), "a compatriot")).await;
-    dana.api().lift_declaration(proposal, &id("ISR:maya"), "she misread the name").await.unwrap();
-    stage.refuses("no-conflict", dana.api().lift_declaration(proposal, &id("ISR:maya"), "once more")).await;
+    stage.refuses("not-found", maya.lift_conflict(proposal, &id("ISR:maya"), "I misread")).await;
+    stage.refuses("denied", carol.lift_conflict(proposal, &id("ISR:maya"), "she misread")).await;
+    stage.refuses("denied", noa.lift_conflict(proposal, &id("ISR:maya"), "a compatriot")).await;
+    dana.lift_conflict(proposal, &id("ISR:maya"), "she misread the name").await.unwrap();
+    stage.refuses("no-conflict", dana.lift_conflict(proposal, &id("ISR:maya"), "once more")).await;
     log.expect(&stage, &["conflict.lifted"]).await;
     assert_eq!(
         maya.manifest(proposal, Version::Standing).await.unwrap_err().slug(),
@@ -80,7 +80,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
 
     // An officer with a conflict: another lifts it, never they themselves.
     noa.declare(proposal, Some(ConflictGround::Other)).await.unwrap();
-    stage.refuses("not-found", noa.api().lift_declaration(proposal, &id("ISR:noa"), "it is nothing")).await;
+    stage.refuses("not-found", noa.lift_conflict(proposal, &id("ISR:noa"), "it is nothing")).await;
     // She leaves the call by the hand of her own nation, which therefore gets another officer first.
     stage.refuses("denied", dana.grant_roles(stage.call, &id("ISR:noa"), &[].into())).await;
     dana.grant_roles(stage.call, &id("ISR:tamar"), &[CallRole::Officer].into()).await.unwrap();

@@ -24,7 +24,7 @@ use entente::{
     storage::args,
     wire::{
         decision::SignDecision,
-        review::{Assign, Pair, Review, SubmitReview},
+        review::{Review, SubmitReview},
     },
 };
 use reqwest::Method;
@@ -202,9 +202,9 @@ async fn officer_declares_before_assigning_reopening_or_giving_more_time() {
     let proposal = stage.under_review().await;
     let (olivia, carol) = (stage.client("USA:olivia"), stage.client("USA:carol"));
     let review = carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
-    let pair = || Assign { assignments: vec![Pair { proposal, reviewer: id("ISR:yael") }], dry_run: false };
-    stage.refuses("lines-refused", olivia.api().assign(stage.call, &pair())).await;
-    let tried = olivia.api().assign(stage.call, &Assign { dry_run: true, ..pair() }).await.unwrap();
+    let pair = [(proposal, id("ISR:yael"))];
+    stage.refuses("lines-refused", olivia.assign(stage.call, &pair, false)).await;
+    let tried = olivia.assign(stage.call, &pair, true).await.unwrap();
     assert_eq!(tried.faults[0].problem, "not-declared");
     stage.refuses("not-declared", olivia.api().unassign(proposal, &id("ISR:maya"))).await;
     let refused = olivia.api().unassign(proposal, &id("ISR:maya")).await.unwrap_err().problem().unwrap().clone();
@@ -213,7 +213,7 @@ async fn officer_declares_before_assigning_reopening_or_giving_more_time() {
     stage.refuses("not-declared", olivia.api().reopen_review(review, "once more")).await;
 
     stage.clear(proposal, &["USA:olivia"]).await;
-    olivia.api().assign(stage.call, &pair()).await.unwrap();
+    olivia.assign(stage.call, &pair, false).await.unwrap();
     olivia.api().unassign(proposal, &id("ISR:maya")).await.unwrap();
     olivia.api().reopen_review(review, "once more").await.unwrap();
     stage.stop().await;

@@ -1,6 +1,6 @@
 //! What hangs on a proposal, and the log: the same contract.
 
-use super::{Office, create, id, is, parties, vault_row, with_call, with_people, with_proposal};
+use super::{Office, create, id, is, parties, stated, vault_row, with_call, with_people, with_proposal};
 use crate::store_facade::{Store, at, on_both_engines};
 use entente::{
     domain::{
@@ -249,18 +249,27 @@ async fn declaration_and_assignment_read_back(store: Store) {
     let find = async || seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap();
     for member in ["ISR:maya", "ISR:noa"] {
         let permit = office.on_proposal(member, Action::DeclareClear);
-        done!(store, tx => reviews::declare(&mut tx, &permit, proposal, None, at(6)));
+        done!(store, tx => reviews::declare(&mut tx, &permit, proposal, None, stated(1, member.as_bytes()), at(6)));
     }
     let permit = office.on_proposal("ISR:maya", Action::DeclareConflict);
-    done!(store, tx => reviews::declare(&mut tx, &permit, proposal, Some(ConflictGround::Family), at(7)));
+    done!(store, tx => reviews::declare(&mut tx, &permit, proposal, Some(ConflictGround::Family), stated(2, b"two"), at(7)));
     assert_eq!((find().await.conflicts, find().await.clear), ([maya.clone()].into(), [noa].into()));
     let permit = office.on_member("USA:dana", Action::LiftConflict, "ISR:maya", &office.proposal);
-    done!(store, tx => reviews::lift(&mut tx, &permit, proposal, &maya));
+    done!(store, tx => reviews::lift(&mut tx, &permit, proposal, &maya, stated(3, b"three"), at(7)));
     assert!(find().await.conflicts.is_empty() && !find().await.clear.contains(&maya));
 
+    let of_maya = seen!(store, tx => reviews::declarations(&mut tx, proposal, Some(&maya)));
+    let of_maya: Vec<_> = of_maya.iter().map(|(who, stated)| (who, stated.number, stated.by.to_string())).collect();
+    let by = |number, by: &str| (&maya, number, by.to_owned());
+    assert_eq!(of_maya, [by(1, "ISR:maya"), by(2, "ISR:maya"), by(3, "USA:dana")]);
+    assert_eq!(seen!(store, tx => reviews::declarations(&mut tx, proposal, None)).len(), 4, "and Noa's");
+
     let permit = office.on_member("USA:dana", Action::Assign, "ISR:maya", &office.proposal);
-    done!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, at(8)));
-    assert_eq!(refused!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, at(9))), "assignments_pkey");
+    done!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, "a statement", at(8)));
+    assert_eq!(
+        refused!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, "a statement", at(9))),
+        "assignments_pkey"
+    );
     let assigned = seen!(store, tx => reviews::assignments(&mut tx, proposal));
     assert_eq!(assigned.iter().map(|row| (&row.reviewer, row.assigned_at)).collect::<Vec<_>>(), [(&maya, at(8))]);
     assert_eq!(find().await.assigned, [maya.clone()].into());
@@ -433,5 +442,8 @@ async fn what_refers_to_nothing_is_refused(store: Store) {
     let of_none = refused!(store, tx => proposals::add_version(&mut tx, &sign, proposal, &version(1), "{}", at(6)));
     assert_eq!(of_none, "foreign_key");
     let clear = office.on_proposal("ISR:maya", Action::DeclareClear);
-    assert_eq!(refused!(store, tx => reviews::declare(&mut tx, &clear, proposal, None, at(6))), "foreign_key");
+    assert_eq!(
+        refused!(store, tx => reviews::declare(&mut tx, &clear, proposal, None, stated(1, b"one"), at(6))),
+        "foreign_key"
+    );
 }

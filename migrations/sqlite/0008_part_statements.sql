@@ -1,0 +1,24 @@
+-- Who takes which part, as it was signed: clients that wrap keys go by these. What stood before this migration is not signed, and
+-- counts at the exchange alone.
+CREATE TABLE role_statements (
+    call_id          TEXT NOT NULL REFERENCES calls (call_id),
+    number           INTEGER NOT NULL,
+    statement        TEXT NOT NULL,
+    statement_sha256 TEXT NOT NULL,
+    stated_by        TEXT NOT NULL REFERENCES members (member),
+    stated_at        INTEGER NOT NULL,
+    PRIMARY KEY (call_id, number)
+) STRICT;
+
+ALTER TABLE assignments ADD COLUMN statement TEXT;
+
+CREATE TABLE declaration_statements (
+    proposal_id      TEXT NOT NULL REFERENCES proposals (proposal_id),
+    member           TEXT NOT NULL REFERENCES members (member),
+    number           INTEGER NOT NULL,
+    statement        TEXT NOT NULL,
+    statement_sha256 TEXT NOT NULL,
+    stated_by        TEXT NOT NULL REFERENCES members (member),
+    stated_at        INTEGER NOT NULL,
+    PRIMARY KEY (proposal_id, member, number)
+) STRICT;

@@ -1,0 +1,304 @@
+//! Who takes which part in a call, as those who may say so signed it: roles, assignments and declarations of interest.
+//!
+//! The exchange can hold back what was stated last. It can make nothing up, and leave nothing out in the middle: roles go on from
+//! the roll that a call is published with, and each statement names the one before.
+
+use super::{Client, ClientError, Result, calls::VerifiedCall, verify::invalid};
+use crate::{
+    domain::{
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
+        member::{CallRole, ConflictGround, Declared},
+    },
+    sealing::statement::{
+        AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement, Signed, Statement, sign_statement,
+        verify_signed,
+    },
+    wire::{
+        call::GrantRoles,
+        review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair},
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who bears which role in a call, by the roll that it was published with and what was signed since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Roles {
+    pub(super) by_member: BTreeMap<MemberId, BTreeSet<CallRole>>,
+    /// Who was an officer and is none any more.
+    former_officers: BTreeSet<MemberId>,
+    /// The partners of the call's program.
+    pub(super) partners: BTreeSet<PartnerCode>,
+    /// How much was stated about roles so far, and the digest of the last of it.
+    statements: u32,
+    last: Option<Sha256>,
+}
+
+/// What members declared about their interest in a proposal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Interests {
+    pub(super) clear: BTreeSet<MemberId>,
+    pub(super) conflicts: BTreeSet<MemberId>,
+}
+
+impl Roles {
+    /// Roles of a draft, as the exchange states them; publishing it signs them.
+    pub(super) fn told(by_member: BTreeMap<MemberId, BTreeSet<CallRole>>, partners: BTreeSet<PartnerCode>) -> Self {
+        Self { by_member, partners, ..Self::default() }
+    }
+
+    pub(super) fn bearing(&self, role: CallRole) -> BTreeSet<MemberId> {
+        let bearers = self.by_member.iter().filter(|(_, roles)| roles.contains(&role));
+        bearers.map(|(member, _)| member.clone()).collect()
+    }
+
+    fn is_officer(&self, member: &MemberId) -> bool {
+        self.by_member.get(member).is_some_and(|roles| roles.contains(&CallRole::Officer))
+    }
+
+    /// Whether the member is an officer of the call, or was one.
+    fn was_officer(&self, member: &MemberId) -> bool {
+        self.is_officer(member) || self.former_officers.contains(member)
+    }
+
+    fn take(&mut self, change: &RoleStatement) {
+        let was_officer = self.is_officer(&change.member);
+        match change.roles.is_empty() {
+            true => self.by_member.remove(&change.member),
+            false => self.by_member.insert(change.member.clone(), change.roles.clone()),
+        };
+        if self.is_officer(&change.member) {
+            self.former_officers.remove(&change.member);
+        } else if was_officer {
+            self.former_officers.insert(change.member.clone());
+        }
+    }
+}
+
+impl Client {
+    /// The roles in a published call: those of the roll that a member of its lead signed, and each change since, signed by an
+    /// officer of that time.
+    pub(super) async fn verified_roles(&self, call: &VerifiedCall) -> Result<Roles> {
+        let id = call.call.id;
+        let mut stated = self.api().role_statements(id).await?.into_iter();
+        let Some(first) = stated.next() else {
+            return Err(invalid(format!("nobody signed who bears which role in `{id}`")));
+        };
+        let roll: Signed<RollStatement> = verify_signed(&first.statement)?;
+        if roll.statement.call != id || *first.stated_by.partner() != call.publication.host {
+            return Err(invalid(format!("the roll of `{id}` is of another call, or none of its lead's")));
+        }
+        self.check_signed_by(&roll, &first.stated_by, first.stated_at.0).await?;
+        let mut roles = Roles {
+            by_member: roll.statement.roles,
+            partners: roll.statement.partners,
+            statements: 1,
+            last: Some(roll.payload_sha256),
+            former_officers: BTreeSet::new(),
+        };
+        for change in stated {
+            let signed: Signed<RoleStatement> = verify_signed(&change.statement)?;
+            let (said, number) = (&signed.statement, roles.statements + 1);
+            if said.call != id || said.number != number || Some(said.previous) != roles.last {
+                return Err(invalid(format!(
+                    "statement {number} about the roles in `{id}` does not follow from the one before"
+                )));
+            }
+            if !roles.is_officer(&change.stated_by) {
+                let by = &change.stated_by;
+                return Err(invalid(format!("`{by}` changed roles in `{id}` without being an officer of it")));
+            }
+            self.check_signed_by(&signed, &change.stated_by, change.stated_at.0).await?;
+            (roles.statements, roles.last) = (number, Some(signed.payload_sha256));
+            roles.take(said);
+        }
+        self.home().see_roles(id, roles.statements, roles.last)?;
+        Ok(roles)
+    }
+
+    /// The change of a member's roles as it is sent: signed, once the call is published.
+    pub(super) async fn role_change(
+        &self,
+        call: &VerifiedCall,
+        member: &MemberId,
+        roles: &BTreeSet<CallRole>,
+    ) -> Result<GrantRoles> {
+        let before = self.verified_roles(call).await?;
+        let Some(previous) = before.last else { return Err(invalid("the call has no roll")) };
+        let statement = RoleStatement {
+            call: call.call.id,
+            number: before.statements + 1,
+            previous,
+            member: member.clone(),
+            roles: roles.clone(),
+        };
+        Ok(GrantRoles { roles: roles.clone(), statement: Some(self.stated(&statement)?) })
+    }
+
+    /// The roll that a call is published with.
+    pub(super) fn roll(&self, call: CallId, roles: &Roles) -> Result<String> {
+        self.stated(&RollStatement { call, partners: roles.partners.clone(), roles: roles.by_member.clone() })
+    }
+
+    /// Assigns reviewers, all or none; or says what stands against it.
+    pub async fn assign(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
+        let mut assignments = Vec::with_capacity(pairs.len());
+        for (proposal, reviewer) in pairs {
+            let said = AssignmentStatement { call, proposal: *proposal, reviewer: reviewer.clone() };
+            let statement = if dry_run { None } else { Some(self.stated(&said)?) };
+            assignments.push(Pair { proposal: *proposal, reviewer: reviewer.clone(), statement });
+        }
+        self.api().assign(call, &Assign { assignments, dry_run }).await
+    }
+
+    /// The assignments that an officer of the call signed. What does not verify is no assignment.
+    pub(super) async fn verified_assignments(
+        &self,
+        id: ProposalId,
+        call: CallId,
+        roles: &Roles,
+    ) -> Result<Vec<Assignment>> {
+        let mut verified = Vec::new();
+        for assignment in self.api().assignments(id).await? {
+            let statement = assignment.statement.as_deref().unwrap_or_default();
+            let Ok(signed) = verify_signed::<AssignmentStatement>(statement) else { continue };
+            let fits =
+                signed.statement == AssignmentStatement { call, proposal: id, reviewer: assignment.reviewer.clone() };
+            if fits
+                && roles.was_officer(&assignment.assigned_by)
+                && self.is_signed_by(&signed, &assignment.assigned_by, assignment.assigned_at.0).await?
+            {
+                verified.push(assignment);
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Declares a conflict of interest of that ground, or that there is none.
+    pub async fn declare(&self, id: ProposalId, ground: Option<ConflictGround>) -> Result<()> {
+        let me = self.member_id().await?;
+        let declared = if ground.is_some() { Declared::Conflict } else { Declared::Clear };
+        let statement = self.declaration(id, &me, declared, ground).await?;
+        self.api().declare(id, &DeclareConflict { conflict: ground.is_some(), ground, statement }).await
+    }
+
+    /// Takes a conflict off the record, so that the member declares anew.
+    pub async fn lift_conflict(&self, id: ProposalId, member: &MemberId, reason: &str) -> Result<()> {
+        let statement = self.declaration(id, member, Declared::Lifted, None).await?;
+        self.api().lift_declaration(id, member, &LiftConflict { reason: reason.to_owned(), statement }).await
+    }
+
+    /// The next statement about a member's interest.
+    async fn declaration(
+        &self,
+        proposal: ProposalId,
+        member: &MemberId,
+        declared: Declared,
+        ground: Option<ConflictGround>,
+    ) -> Result<String> {
+        let lines = self.api().declarations(proposal).await?;
+        let before = lines.iter().filter(|line| line.member == *member).max_by_key(|line| line.number);
+        let previous = match before {
+            Some(before) => Some(verify_signed::<DeclarationStatement>(&before.statement)?.payload_sha256),
+            None => None,
+        };
+        let number = before.map_or(1, |before| before.number + 1);
+        self.stated(&DeclarationStatement { proposal, member: member.clone(), number, previous, declared, ground })
+    }
+
+    /// What members declared, each by themselves. Whose statements do not verify has declared nothing.
+    pub(super) async fn interests(&self, id: ProposalId, roles: &Roles) -> Result<Interests> {
+        let mut by_member: BTreeMap<MemberId, Vec<Declaration>> = BTreeMap::new();
+        for line in self.api().declarations(id).await? {
+            by_member.entry(line.member.clone()).or_default().push(line);
+        }
+        let mut interests = Interests::default();
+        for (member, lines) in by_member {
+            match self.declared(id, &member, &lines, roles).await? {
+                Some(Declared::Clear) => interests.clear.insert(member),
+                Some(Declared::Conflict) => interests.conflicts.insert(member),
+                Some(Declared::Lifted) | None => continue,
+            };
+        }
+        Ok(interests)
+    }
+
+    /// What holds of a member's interest by a whole chain of statements; nothing if it is not whole.
+    async fn declared(
+        &self,
+        id: ProposalId,
+        member: &MemberId,
+        lines: &[Declaration],
+        roles: &Roles,
+    ) -> Result<Option<Declared>> {
+        let (mut previous, mut holds) = (None, None);
+        for (number, line) in (1..).zip(lines) {
+            let Ok(signed) = verify_signed::<DeclarationStatement>(&line.statement) else { return Ok(None) };
+            let DeclarationStatement { proposal, member: whose, number: said, previous: follows, declared, .. } =
+                &signed.statement;
+            if (*proposal, whose, *said, *follows) != (id, member, number, previous) {
+                return Ok(None);
+            }
+            let may_say = match declared {
+                // From a conflict there is no way back but that somebody else lifts it.
+                Declared::Clear => line.stated_by == *member && holds != Some(Declared::Conflict),
+                Declared::Conflict => line.stated_by == *member,
+                Declared::Lifted => {
+                    let by = &line.stated_by;
+                    by.partner() != member.partner() && roles.was_officer(by) && holds == Some(Declared::Conflict)
+                }
+            };
+            if !may_say || !self.is_signed_by(&signed, &line.stated_by, line.stated_at.0).await? {
+                return Ok(None);
+            }
+            (previous, holds) = (Some(signed.payload_sha256), Some(*declared));
+        }
+        Ok(holds)
+    }
+
+    fn stated<T: Statement>(&self, statement: &T) -> Result<String> {
+        Ok(sign_statement(&*self.signing_key()?, statement)?)
+    }
+
+    async fn is_signed_by<T: Statement>(
+        &self,
+        signed: &Signed<T>,
+        member: &MemberId,
+        at: jiff::Timestamp,
+    ) -> Result<bool> {
+        match self.check_signed_by(signed, member, at).await {
+            Ok(()) => Ok(true),
+            Err(ClientError::Unverified { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_an_officer_stays_one_for_what_was_signed_then() {
+        let (avi, dana): (MemberId, MemberId) = ("ISR:avi".parse().unwrap(), "USA:dana".parse().unwrap());
+        let mut roles = Roles::default();
+        let mut take = |member: &MemberId, given: &[CallRole]| {
+            roles.take(&RoleStatement {
+                call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+                number: 2,
+                previous: Sha256::of(b"before"),
+                member: member.clone(),
+                roles: given.iter().copied().collect(),
+            });
+            roles.clone()
+        };
+        assert!(take(&avi, &[CallRole::Officer]).is_officer(&avi));
+        let after = take(&avi, &[CallRole::Reviewer]);
+        assert!(!after.is_officer(&avi) && after.was_officer(&avi));
+        assert_eq!(after.bearing(CallRole::Reviewer), BTreeSet::from([avi.clone()]));
+        let after = take(&avi, &[]);
+        assert!(after.was_officer(&avi) && after.by_member.is_empty());
+        let after = take(&dana, &[CallRole::Observer]);
+        assert!(!after.was_officer(&dana));
+        assert!(take(&avi, &[CallRole::Officer]).former_officers.is_empty());
+    }
+}
