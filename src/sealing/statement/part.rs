@@ -116,9 +116,6 @@ impl Statement for DeclarationStatement {
         if self.ground.is_some() != (self.declared == Declared::Conflict) {
             return Err(invalid("a conflict has a ground, and nothing else does"));
         }
-        if self.declared == Declared::Lifted && self.number == 1 {
-            return Err(invalid("what was never declared cannot be lifted"));
-        }
         Ok(())
     }
 }

@@ -194,6 +194,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .json(json!({ "until": long_ago, "reason": "", "proposal": ids.open })),
         post("/v1/calls/{call}/cancel").json(reason()),
         get("/v1/calls/{call}/roles"),
+        get("/v1/calls/{call}/role-statements"),
         // A party of the proposal that nobody has a conflict with.
         put("/v1/calls/{call}/roles/{member}")
             .note("grant")
@@ -243,6 +244,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/proposals/{proposal}/declarations/{member}/lift")
             .at("member", "ISR:yael")
             .json(json!({ "reason": " ", "statement": "none" })),
+        get("/v1/proposals/{proposal}/declarations"),
         get("/v1/proposals/{proposal}/assignments"),
         delete("/v1/proposals/{proposal}/assignments/{member}").at("member", "ISR:gal"),
         get("/v1/proposals/{proposal}/reviews"),
