@@ -24,7 +24,7 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, Document, Filter, MissingKey, NewVault, Proposal, SignManifest,
+            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LostKey, MissingKey, NewVault, Proposal, SignManifest,
             SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, DeclareConflict, Review, SubmitReview},
@@ -296,6 +296,14 @@ impl Api {
 
     pub async fn add_keys(&self, vault: VaultId, body: &AddKeys) -> Result<()> {
         self.done(Method::POST, &format!("/v1/vaults/{vault}/keys"), Some(body)).await
+    }
+
+    pub async fn lost_keys(&self, id: ProposalId) -> Result<Vec<LostKey>> {
+        self.all(&of(id, "/lost-keys"), &[]).await
+    }
+
+    pub async fn remove_key(&self, vault: VaultId, holder: &MemberId) -> Result<()> {
+        self.done(Method::DELETE, &format!("/v1/vaults/{vault}/keys/{holder}"), NOTHING).await
     }
 
     pub async fn documents(&self, id: ProposalId) -> Result<Vec<Document>> {

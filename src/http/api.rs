@@ -102,6 +102,8 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::create_deliberation_vault))
         .routes(routes!(proposals::missing_keys))
         .routes(routes!(proposals::add_keys))
+        .routes(routes!(proposals::lost_keys))
+        .routes(routes!(proposals::remove_key))
         .routes(routes!(proposals::list_manifests, proposals::sign_manifest))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put, documents::remove))
@@ -135,9 +137,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 69);
+        assert_eq!(names.len(), 71);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 69);
+        assert_eq!(names.len(), 71);
     }
 }

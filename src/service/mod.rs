@@ -10,6 +10,7 @@ pub mod directory;
 pub mod documents;
 pub mod entries;
 pub mod lists;
+pub mod lost_keys;
 pub mod manifests;
 pub mod operator;
 pub mod policies;

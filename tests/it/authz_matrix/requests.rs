@@ -229,6 +229,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/proposals/{proposal}/vaults/staff").json(vault()),
         post("/v1/proposals/{proposal}/vaults/deliberation").json(vault()),
         get("/v1/proposals/{proposal}/missing-keys"),
+        get("/v1/proposals/{proposal}/lost-keys"),
         get("/v1/proposals/{proposal}/documents"),
         put("/v1/proposals/{proposal}/documents/{slot}"),
         delete("/v1/proposals/{proposal}/documents/{slot}"),
@@ -272,6 +273,10 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     ];
     for (note, vault) in vaults {
         asks.push(post("/v1/vaults/{vault}/keys").note(note).at("vault", vault).json(json!({ "keys": [] })));
+        // Holders who may still read.
+        let holder = if ["call", "deliberation"].contains(&note) { "USA:dana" } else { "ISR:avi" };
+        let remove = delete("/v1/vaults/{vault}/keys/{member}").note(note).at("vault", vault);
+        asks.push(remove.at("member", holder));
     }
     asks.sort_by_key(Ask::order);
     asks
