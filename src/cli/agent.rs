@@ -79,8 +79,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     state(context, "started", None)?;
     let mut failures = 0_u32;
     loop {
+        let mut broken = None;
         let round = {
-            let mut broken = None;
             let mut report = |event: &Event| {
                 if let Err(error) = line(context, event) {
                     // Acts that nobody is told of are not gone on with.
@@ -90,19 +90,18 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             };
             let is_stopped = || stop.is_set();
             let mut round = pin!(agent.round(&is_stopped, &mut report));
-            let done = tokio::select! {
+            tokio::select! {
                 done = &mut round => done,
                 () = &mut told, if !stop.is_set() => {
                     stop.0.store(true, Ordering::Relaxed);
                     tell_manager("STOPPING=1");
                     round.await
                 }
-            };
-            match broken {
-                Some(error) => return Err(error),
-                None => done,
             }
         };
+        if let Some(error) = broken {
+            return Err(error);
+        }
         if once {
             return finished(round?);
         }

@@ -163,6 +163,14 @@ impl Api {
         self.transport.get(&path, &query).await.map(|tagged| tagged.body)
     }
 
+    /// Fetches the visibility manifest of a partner, piece by piece.
+    pub async fn visibility<F>(&self, partner: &PartnerCode, take: impl FnMut(Bytes) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        self.transport.download(&format!("/v1/partners/{partner}/visibility"), take).await
+    }
+
     /// Everybody who may know of a proposal. The exchange's word.
     pub async fn readers(&self, proposal: ProposalId) -> Result<Vec<Reader>> {
         self.all(&format!("/v1/proposals/{proposal}/readers"), &[]).await

@@ -29,6 +29,7 @@ pub mod transport;
 pub mod uploads;
 pub mod vaults;
 pub mod verify;
+pub mod visibility;
 
 #[cfg(test)]
 mod testing;

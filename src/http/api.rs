@@ -4,7 +4,7 @@
 
 use super::{
     calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    reviews, sight,
+    reviews, sight, visibility,
 };
 use crate::service::Exchange;
 use axum::{
@@ -95,6 +95,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::withdraw))
         .routes(routes!(sight::explain))
         .routes(routes!(sight::readers))
+        .routes(routes!(visibility::manifest))
         .routes(routes!(proposals::reinstate))
         .routes(routes!(proposals::add_member, proposals::remove_member))
         .routes(routes!(proposals::list_vaults))
@@ -137,9 +138,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 71);
+        assert_eq!(names.len(), 72);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 71);
+        assert_eq!(names.len(), 72);
     }
 }

@@ -76,6 +76,7 @@ async fn assigned_reviewers_get_their_keys_with_nobody_at_the_keyboard() {
         entry.kind == EntryKind::DocumentFetched && entry.actor == Some(id("USA:dana"))
     });
     assert!(!fetched, "no document is fetched");
+    drop(agent);
     stage.stop().await;
 }
 
@@ -103,6 +104,7 @@ forbid(principal, action == Action::"Read", resource) when { principal.organisat
     assert_eq!((tally.not_done, told), (1, Vec::new()), "tried again");
     assert!(stage.log().await.len() > before);
     assert_eq!(stage.client("USA:dana").api().missing_keys(proposal).await.unwrap().len(), 1);
+    drop(agent);
     stage.stop().await;
 }
 
@@ -125,6 +127,7 @@ async fn key_goes_with_the_permission_and_comes_back_with_it() {
     stage.israel_writes(&text).await;
     let (tally, told) = round(&mut agent).await;
     assert_eq!((tally.wrapped, holders(&told, Act::Wrapped).len()), (2, 2));
+    drop(agent);
     stage.stop().await;
 }
 
@@ -144,6 +147,7 @@ async fn agents_and_people_get_on_with_each_other() {
     let ((first, _), (second, _), (third, _)) = tokio::join!(round(&mut one), round(&mut twin), round(&mut other));
     assert_eq!([first, second, third].map(|tally| tally.not_done), [0, 0, 0]);
     assert_eq!([first, second, third].iter().map(|tally| tally.removed).sum::<usize>(), 2, "each key goes once");
+    drop((one, twin, other));
     stage.stop().await;
 }
 
@@ -165,6 +169,7 @@ async fn round_that_does_not_reach_the_exchange_is_made_up_for_by_the_next() {
     stage.israel_adds(NO_REVIEWERS).await;
     let stopped = agent.round(&|| true, &mut |event| panic!("{event:?}")).await.unwrap();
     assert_eq!(stopped, Tally::default());
+    drop(agent);
     stage.stop().await;
 }
 

@@ -35,3 +35,5 @@ mod process;
 mod refusals;
 mod store_facade;
 mod store_nouns;
+#[cfg(feature = "client")]
+mod visibility;
