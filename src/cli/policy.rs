@@ -170,7 +170,7 @@ proposal, and about everybody on your nation's own proposals.")]
     /// Fetch the signed list of all that your members see and of who sees what is yours (policy officers)
     #[command(after_help = "Examples:
   entente policy visibility --out today.jsonl
-  entente --quiet policy visibility --out \"$HOME/visibility/$(date -I).jsonl\"
+  entente --quiet policy visibility --out visibility/2026-04-01.jsonl
   jq -r 'select(.line == \"proposal\") | .proposal' today.jsonl
 
 It is verified before it is kept, as it came. Proposals with which you are in conflict yourself are not in it.")]

@@ -3,7 +3,7 @@
 
 use crate::harness::{
     process::{PATIENCE, Site, ended, entente, signal},
-    stage::{NATIONS, Stage, id, text},
+    stage::{NATIONS, Stage, id, slug, text},
 };
 use entente::{
     client::{
@@ -220,7 +220,7 @@ async fn process_passes_keys_on_goes_through_an_outage_and_stops_when_told() {
     let party = |members: &[&str]| members.iter().map(|member| id(member)).collect();
     let parties =
         [("ISR".parse().unwrap(), party(&["ISR:avi", "ISR:tamar"])), ("USA".parse().unwrap(), party(&["USA:bob"]))];
-    let proposal = avi.create_proposal(&NewProposal { call, topic: None, parties: parties.into() }).await.unwrap().id;
+    let proposal = avi.create_proposal(&NewProposal { call, topic: Some(slug("navigation")), parties: parties.into() }).await.unwrap().id;
     let mut tx = world.server.exchange.db.write().await.unwrap();
     let lost = tx.execute("DELETE FROM wrapped_keys WHERE holder = 'ISR:tamar'", args![]).await.unwrap();
     assert!(lost > 0);

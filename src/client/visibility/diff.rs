@@ -7,7 +7,7 @@ use super::Manifest;
 use crate::{
     domain::{
         call::Phase,
-        id::{MemberId, PartnerCode, ProposalId},
+        id::{CallId, MemberId, ProposalId},
         policy::PolicyOwner,
         proposal::Status,
     },
@@ -97,7 +97,8 @@ fn abilities(manifest: &Manifest) -> BTreeMap<(ProposalId, MemberId), BTreeSet<S
 }
 
 fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> Vec<Cause> {
-    let (then, now) = (Told::of(old, id, member), Told::of(new, id, member));
+    let call = [old, new].iter().find_map(|manifest| manifest.proposals.get(&id)).map(|proposal| proposal.call);
+    let (then, now) = (Told::of(old, id, call, member), Told::of(new, id, call, member));
     let mut causes = BTreeSet::new();
 
     let mut asked = BTreeSet::from([PolicyOwner::Guardrails, PolicyOwner::Partner(member.partner().clone())]);
@@ -122,16 +123,17 @@ fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> 
         causes.insert(Cause::Membership { from: from.map(|card| card.1), to: to.map(|card| card.1) });
     }
 
-    if let (Some(from), Some(to)) = (then.roles(), now.roles())
-        && from != to
-    {
-        causes.insert(Cause::Role { from, to });
-    }
-    if let (Some(from), Some(to)) = (then.parts(), now.parts()) {
-        let assigned = |parts: &BTreeSet<String>| parts.contains("assigned");
-        if assigned(&from) != assigned(&to) {
-            causes.insert(Cause::Assignment { assigned: assigned(&to) });
+    let (from, to) = if let (Some(mut from), Some(mut to)) = (then.parts(), now.parts()) {
+        let (was, assigned) = (from.remove("assigned"), to.remove("assigned"));
+        if was != assigned {
+            causes.insert(Cause::Assignment { assigned });
         }
+        (from, to)
+    } else {
+        (then.roles_in_call(), now.roles_in_call())
+    };
+    if from != to {
+        causes.insert(Cause::Role { from, to });
     }
     if let (Some(from), Some(to)) = (then.sight, now.sight) {
         if from.conflict != to.conflict {
@@ -175,24 +177,21 @@ fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> 
 /// What one manifest tells of a member and a proposal.
 struct Told<'a> {
     manifest: &'a Manifest,
+    call: Option<CallId>,
     member: &'a MemberId,
     proposal: Option<&'a SeenProposal>,
     sight: Option<&'a Sight>,
 }
 
 impl<'a> Told<'a> {
-    fn of(manifest: &'a Manifest, id: ProposalId, member: &'a MemberId) -> Self {
+    fn of(manifest: &'a Manifest, id: ProposalId, call: Option<CallId>, member: &'a MemberId) -> Self {
         let proposal = manifest.proposals.get(&id);
         let sight = proposal.and_then(|proposal| proposal.sight.iter().find(|sight| sight.member == *member));
-        Self { manifest, member, proposal, sight }
+        Self { manifest, call, member, proposal, sight }
     }
 
     fn is_ours(&self) -> bool {
-        self.partner() == &self.manifest.head.partner
-    }
-
-    fn partner(&self) -> &PartnerCode {
-        self.member.partner()
+        *self.member.partner() == self.manifest.head.partner
     }
 
     /// What the member is, the assignment included; none if it is not told.
@@ -205,21 +204,93 @@ impl<'a> Told<'a> {
         is_told.then(BTreeSet::new)
     }
 
-    /// The parts that are no assignment.
-    fn roles(&self) -> Option<BTreeSet<String>> {
-        let mut roles = self.parts().or_else(|| self.roles_in_call())?;
-        roles.remove("assigned");
-        Some(roles)
-    }
-
-    fn roles_in_call(&self) -> Option<BTreeSet<String>> {
-        // Without the proposal the call is not known; and whether they are a party is not told of the call.
-        let proposal = self.proposal?;
-        let roles = self.manifest.calls.get(&proposal.call)?.roles.get(self.member)?;
-        Some(roles.iter().map(ToString::to_string).collect())
+    /// The roles of one of the partner's own members, which are told whether they see the proposal or not; of others none are.
+    fn roles_in_call(&self) -> BTreeSet<String> {
+        let call = self.call.and_then(|call| self.manifest.calls.get(&call));
+        let roles = call.and_then(|call| call.roles.get(self.member));
+        roles.into_iter().flatten().map(ToString::to_string).collect()
     }
 
     fn phase(&self) -> Option<Phase> {
-        self.proposal.map(|proposal| proposal.phase)
+        let of_call = || self.call.and_then(|call| self.manifest.calls.get(&call)).map(|call| call.phase);
+        self.proposal.map(|proposal| proposal.phase).or_else(of_call)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::visibility::{Head, Line};
+    use serde_json::{Value, json};
+
+    const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+    const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+
+    /// What Korea is told: of a proposal of Israel's, one of its reviewers reads it.
+    fn told(versions: &[(&str, u32)], reviewer: bool, phase: &str, proposal: Option<Value>) -> Manifest {
+        let policies: Vec<Value> =
+            versions.iter().map(|(owner, version)| json!({ "owner": owner, "version": version })).collect();
+        let head: Head = serde_json::from_value(json!({
+            "host": "USA", "partner": "KOR", "by": "KOR:seo", "at": "2026-04-01T00:00:00Z", "seq": 7,
+            "policies": policies,
+        }))
+        .unwrap();
+        let mut manifest = Manifest::new(head);
+        let roles = if reviewer { json!({ "KOR:minjun": ["reviewer"] }) } else { json!({}) };
+        let call = json!({ "line": "call", "call": CALL, "phase": phase, "roles": roles });
+        for line in [Some(call), proposal].into_iter().flatten() {
+            match serde_json::from_value(line).unwrap() {
+                Line::Call(call) => drop(manifest.calls.insert(call.call, call)),
+                Line::Proposal(proposal) => drop(manifest.proposals.insert(proposal.proposal, proposal)),
+                other => panic!("{other:?}"),
+            }
+        }
+        manifest
+    }
+
+    fn seen(reads: bool, parts: &[&str], labels: &[&str]) -> Option<Value> {
+        let mut proposal = json!({
+            "line": "proposal", "proposal": PROPOSAL, "call": CALL, "owners": ["ISR"], "is_own": false,
+            "status": "submitted", "phase": "review", "decided": false,
+            "sight": [{ "member": "KOR:minjun", "parts": parts, "sees": true, "reads": reads, "reads_reviews": false,
+                        "conflict": false, "reviewed": false, "by": [] }],
+        });
+        if !labels.is_empty() {
+            proposal["labels"] = json!(labels);
+        }
+        Some(proposal)
+    }
+
+    fn causes_of(old: &Manifest, new: &Manifest) -> Vec<Cause> {
+        let changes = compare(old, new);
+        assert!(!changes.is_empty() && changes.iter().all(|change| change.causes == changes[0].causes), "{changes:?}");
+        changes[0].causes.clone()
+    }
+
+    #[test]
+    fn causes_are_what_both_tell_and_what_differs() {
+        let (assigned, reviewer) = (&["assigned", "reviewer"][..], &["reviewer"][..]);
+        let versions = &[("ISR", 1), ("KOR", 1), ("USA", 1)][..];
+        let old = told(versions, true, "review", seen(true, assigned, &[]));
+        assert!(compare(&old, &old).is_empty());
+
+        let policy = |owner: &str, to| Cause::Policy { owner: owner.parse().unwrap(), from: Some(1), to };
+        let others = told(&[("ISR", 2), ("KOR", 1), ("USA", 9)], true, "review", seen(false, assigned, &[]));
+        assert_eq!(causes_of(&old, &others), [policy("ISR", Some(2))], "of the United States nobody is asked");
+        let gone = told(&[("ISR", 1), ("USA", 1)], true, "review", None);
+        assert_eq!(causes_of(&old, &gone), [policy("KOR", None)]);
+
+        let unassigned = told(versions, true, "review", seen(false, reviewer, &[]));
+        assert_eq!(causes_of(&old, &unassigned), [Cause::Assignment { assigned: false }]);
+        let labelled = told(versions, true, "review", seen(false, assigned, &["ISR"]));
+        let label = Cause::Label { from: BTreeSet::new(), to: ["ISR".to_owned()].into() };
+        assert_eq!(causes_of(&old, &labelled), [label]);
+
+        // What is hidden altogether: roles and phase are told of the call.
+        let role = Cause::Role { from: ["reviewer".to_owned()].into(), to: BTreeSet::new() };
+        assert_eq!(causes_of(&old, &told(versions, false, "review", None)), [role]);
+        let phase = Cause::Phase { from: Phase::Review, to: Phase::Cancelled };
+        assert_eq!(causes_of(&old, &told(versions, true, "cancelled", None)), [phase]);
+        assert_eq!(causes_of(&old, &told(versions, true, "review", None)), [Cause::NotTold]);
     }
 }
