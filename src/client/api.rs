@@ -24,8 +24,8 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LostKey, MissingKey, NewVault, Proposal, SignManifest,
-            SignedManifest, Vault,
+            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LostKey, MissingKey, NewVault, Proposal,
+            SignManifest, SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, DeclareConflict, Review, SubmitReview},
         sight::{Explanation, Reader},

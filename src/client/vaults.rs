@@ -71,12 +71,7 @@ impl Client {
     }
 
     /// Wraps these keys, as far as this client agrees. What was done before an error is in `wrapped`.
-    pub(super) async fn wrap_for(
-        &self,
-        id: ProposalId,
-        missing: Vec<MissingKey>,
-        wrapped: &mut Wrapped,
-    ) -> Result<()> {
+    pub(super) async fn wrap_for(&self, id: ProposalId, missing: Vec<MissingKey>, wrapped: &mut Wrapped) -> Result<()> {
         if missing.is_empty() {
             return Ok(());
         }

@@ -134,7 +134,8 @@ impl Client {
     fn check_server(&self, leaf: &[u8], intermediates: &[String], at: Timestamp) -> Result<()> {
         let help = "check `server` and `server_ca` of the profile with the host's operator";
         let not_theirs = |why: String| {
-            let what = format!("the manifest is not signed by the exchange of the profile `{}`: {why}", self.profile().name);
+            let what =
+                format!("the manifest is not signed by the exchange of the profile `{}`: {why}", self.profile().name);
             ClientError::unverified(what, help)
         };
         let intermediates: Vec<CertificateDer<'static>> = intermediates

@@ -11,8 +11,8 @@ use crate::{
     wire::{
         page::Page,
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, LostKey, MissingKey, NewVault, Proposal, SignManifest, SignedManifest,
-            Vault,
+            AddKeys, AddMember, Count, CreateProposal, LostKey, MissingKey, NewVault, Proposal, SignManifest,
+            SignedManifest, Vault,
         },
     },
 };

@@ -18,14 +18,10 @@ use crate::{
         policy::{PolicyOwner, in_force},
     },
     policy::{
-        Action, Resource, Standing,
+        Action, Resource, Side, Standing,
         facts::{MemberFacts, folded},
     },
-    sealing::{
-        jws::SigningKey,
-        statement::sign_statement,
-        visibility::VisibilityStatement,
-    },
+    sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
     storage::{calls, entries, members, partners, policies, proposals},
     wire::{
         page::MAX_PAGE,
@@ -87,12 +83,7 @@ impl Signer {
 pub type Pieces = mpsc::Sender<Result<Bytes, ServiceError>>;
 
 /// Writes the manifest of a partner. Nothing is written before it is known that the caller may have it and that it can be signed.
-pub async fn write(
-    exchange: &Exchange,
-    principal: &Principal,
-    partner: &PartnerCode,
-    pieces: &Pieces,
-) -> Result<()> {
+pub async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, pieces: &Pieces) -> Result<()> {
     let _turn = exchange.signer.turns.acquire().await.map_err(|_| ServiceError::Interrupted)?;
     let mut view = View::open(exchange, principal).await?;
     partners::find(&mut view.tx, partner).await?.ok_or(ServiceError::Hidden)?;
@@ -131,8 +122,7 @@ pub async fn write(
         lines: lines.count,
         sha256: lines.digest(),
     };
-    let statement =
-        sign_statement(&key, &statement).map_err(|error| ServiceError::CannotSign(error.to_string()))?;
+    let statement = sign_statement(&key, &statement).map_err(|error| ServiceError::CannotSign(error.to_string()))?;
     lines.end(&Line::Signature(SignatureLine { statement, intermediates })).await
 }
 
@@ -239,20 +229,24 @@ impl Manifest<'_> {
 
     fn sight(&self, who: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState, is_ours: bool) -> Sight {
         let (facts, policies) = (&proposal.facts, &self.view.policies);
-        let may = |action, resource: Resource<'_>| {
-            policies.explain(who, action, resource).standing == Standing::Permitted
-        };
+        let may =
+            |action, resource: Resource<'_>| policies.explain(who, action, resource).standing == Standing::Permitted;
         let whole = Resource::Proposal(facts);
         let on_read = policies.explain(who, Action::Read, whole);
         let reads = on_read.standing == Standing::Permitted;
         let decision = if reads { on_read } else { policies.explain(who, Action::View, whole) };
         let verdicts = decision.steps.iter().flat_map(|step| &step.verdicts);
         let decisive = verdicts.filter(|verdict| verdict.permitted == (decision.standing == Standing::Permitted));
-        let reasons = decisive.flat_map(|verdict| &verdict.reasons);
-        let by = reasons.filter_map(|reason| Some(reason.policy.as_ref()?.id.to_string())).collect();
-        let restricted = |owner: &&PartnerCode| {
-            may(Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner })
-        };
+        let by = decisive.flat_map(|verdict| {
+            let owner = match &verdict.side {
+                Side::Guardrails => PolicyOwner::Guardrails,
+                Side::Release(code) | Side::Reader(code) => PolicyOwner::Partner(code.clone()),
+            };
+            let policies = verdict.reasons.iter().filter_map(|reason| reason.policy.as_ref());
+            policies.map(move |policy| format!("{owner}/{}", policy.id))
+        });
+        let by = by.collect();
+        let restricted = |owner: &&PartnerCode| may(Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner });
         let declared = || match (facts.conflicts.contains(&who.id), facts.declared_clear.contains(&who.id)) {
             (true, _) => Some(true),
             (false, true) => Some(false),

@@ -72,9 +72,11 @@ async fn assigned_reviewers_get_their_keys_with_nobody_at_the_keyboard() {
     let before = stage.log().await.len();
     assert_eq!(round(&mut agent).await, (Tally::default(), Vec::new()));
     assert_eq!(stage.log().await.len(), before);
-    let fetched = stage.log().await.iter().any(|entry| {
-        entry.kind == EntryKind::DocumentFetched && entry.actor == Some(id("USA:dana"))
-    });
+    let fetched = stage
+        .log()
+        .await
+        .iter()
+        .any(|entry| entry.kind == EntryKind::DocumentFetched && entry.actor == Some(id("USA:dana")));
     assert!(!fetched, "no document is fetched");
     drop(agent);
     stage.stop().await;
@@ -212,7 +214,8 @@ async fn process_passes_keys_on_goes_through_an_outage_and_stops_when_told() {
     let world = site.world(NATIONS).await;
     let (dana, avi) = (world.client("USA:dana"), world.client("ISR:avi"));
     let partners = ["ISR", "USA"].map(|code| code.parse().unwrap());
-    let program = CreateProgram { name: "Joint research".into(), lead: "USA".parse().unwrap(), partners: partners.into() };
+    let program =
+        CreateProgram { name: "Joint research".into(), lead: "USA".parse().unwrap(), partners: partners.into() };
     let program = dana.api().create_program(&program).await.unwrap().id;
     let now = SystemClock.now();
     let draft = dana.draft_call(program, &text(now, now + SignedDuration::from_hours(24))).await.unwrap();
@@ -220,7 +223,11 @@ async fn process_passes_keys_on_goes_through_an_outage_and_stops_when_told() {
     let party = |members: &[&str]| members.iter().map(|member| id(member)).collect();
     let parties =
         [("ISR".parse().unwrap(), party(&["ISR:avi", "ISR:tamar"])), ("USA".parse().unwrap(), party(&["USA:bob"]))];
-    let proposal = avi.create_proposal(&NewProposal { call, topic: Some(slug("navigation")), parties: parties.into() }).await.unwrap().id;
+    let proposal = avi
+        .create_proposal(&NewProposal { call, topic: Some(slug("navigation")), parties: parties.into() })
+        .await
+        .unwrap()
+        .id;
     let mut tx = world.server.exchange.db.write().await.unwrap();
     let lost = tx.execute("DELETE FROM wrapped_keys WHERE holder = 'ISR:tamar'", args![]).await.unwrap();
     assert!(lost > 0);

@@ -30,7 +30,8 @@ fn told(old: &Manifest, new: &Manifest) -> (Vec<String>, Vec<Cause>) {
     let changes = compare(old, new);
     let causes = changes.first().map(|change| change.causes.clone()).unwrap_or_default();
     assert!(changes.iter().all(|change| change.causes == causes), "{changes:?}");
-    let line = |Change { member, what, gains, .. }: &Change| format!("{}{member} {what}", if *gains { '+' } else { '-' });
+    let line =
+        |Change { member, what, gains, .. }: &Change| format!("{}{member} {what}", if *gains { '+' } else { '-' });
     (changes.iter().map(line).collect(), causes)
 }
 

@@ -72,7 +72,9 @@ pub(super) fn diff(args: &Diff, context: &Context) -> Result<()> {
     let changes = compare(&old, &new);
     if old.head.by != new.head.by {
         let (then, now) = (&old.head.by, &new.head.by);
-        context.out.note(&format!("`{then}` asked then and `{now}` now: what one of them is in conflict with is missing in theirs"));
+        context.out.note(&format!(
+            "`{then}` asked then and `{now}` now: what one of them is in conflict with is missing in theirs"
+        ));
     }
     let answer = json!({ "old": old.head, "new": new.head, "items": changes });
     context.out.answer(&answer, |screen| show(screen, &changes))

@@ -5,11 +5,7 @@ use super::lies::{key_of, tamper};
 use crate::harness::stage::{Stage, id, review};
 use entente::{
     client::{ExitClass, vaults::Wrapped},
-    domain::{
-        id::Sha256,
-        policy::PolicyOwner,
-        vault::VaultKind,
-    },
+    domain::{id::Sha256, policy::PolicyOwner, vault::VaultKind},
     sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     storage::args,
 };
