@@ -158,9 +158,11 @@ async fn round_that_does_not_reach_the_exchange_is_made_up_for_by_the_next() {
     let stage = Stage::open().await;
     stage.awaiting_keys().await;
     let away = Mutex::new(true);
-    let connect = || match *away.lock().unwrap() {
-        true => Err(ClientError::Transport { what: "the exchange was not reached".into(), help: String::new() }),
-        false => Ok(stage.again("USA:dana")),
+    let connect = || {
+        if *away.lock().unwrap() {
+            return Err(ClientError::Transport { what: "the exchange was not reached".into(), help: String::new() });
+        }
+        Ok(stage.again("USA:dana"))
     };
     let mut agent = Agent::new(connect, None);
     let failed = agent.round(&|| false, &mut |event| panic!("{event:?}")).await.unwrap_err();

@@ -72,7 +72,8 @@ async fn policies_of_a_nation_reach_its_own_members_and_its_own_proposals_alone(
                     let proposal = &chance.pick(&facts.proposals).facts;
                     let is_own = *member.id.partner() == partner || proposal.parties.contains(&partner);
                     for action in [Action::View, Action::Read, Action::ViewDeliberation] {
-                        let decide = |engine: &Engine| engine.explain(member, action, Resource::Proposal(proposal)).standing;
+                        let decide =
+                            |engine: &Engine| engine.explain(member, action, Resource::Proposal(proposal)).standing;
                         let (before, after) = (decide(&world.engine), decide(&changed));
                         let context = format!("seed {seed}: `{code}` and {action} of {} by {}", proposal.id, member.id);
                         assert!(is_own || before == after, "{context}: {before:?} became {after:?}");
@@ -84,7 +85,10 @@ async fn policies_of_a_nation_reach_its_own_members_and_its_own_proposals_alone(
         }
     }
     println!("{decisions} decisions, {own_changed} changed for the nation's own");
-    assert!(own_changed * 100 > decisions, "almost nothing changed, so this proves little: {own_changed} of {decisions}");
+    assert!(
+        own_changed * 100 > decisions,
+        "almost nothing changed, so this proves little: {own_changed} of {decisions}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

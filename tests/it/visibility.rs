@@ -141,7 +141,7 @@ async fn manifest_that_was_changed_or_signed_by_somebody_else_is_refused() {
     };
     let lines: Vec<&str> = text.lines().collect();
     let (last, body) = lines.split_last().unwrap();
-    let joined = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let joined = |lines: &[&str]| lines.iter().flat_map(|line| [*line, "\n"]).collect::<String>();
     refused(&text.replacen("\"reads\":true", "\"reads\":false", 1), "it was changed since");
     refused(&text.replacen("ISR:maya", "ISR:mayo", 1), "it was changed since");
     let without: Vec<&str> = lines.iter().copied().filter(|line| !line.contains("\"line\":\"proposal\"")).collect();

@@ -248,7 +248,7 @@ mod tests {
         manifest
     }
 
-    fn seen(reads: bool, parts: &[&str], labels: &[&str]) -> Option<Value> {
+    fn seen(reads: bool, parts: &[&str], labels: &[&str]) -> Value {
         let mut proposal = json!({
             "line": "proposal", "proposal": PROPOSAL, "call": CALL, "owners": ["ISR"], "is_own": false,
             "status": "submitted", "phase": "review", "decided": false,
@@ -258,7 +258,7 @@ mod tests {
         if !labels.is_empty() {
             proposal["labels"] = json!(labels);
         }
-        Some(proposal)
+        proposal
     }
 
     fn causes_of(old: &Manifest, new: &Manifest) -> Vec<Cause> {
@@ -271,18 +271,18 @@ mod tests {
     fn causes_are_what_both_tell_and_what_differs() {
         let (assigned, reviewer) = (&["assigned", "reviewer"][..], &["reviewer"][..]);
         let versions = &[("ISR", 1), ("KOR", 1), ("USA", 1)][..];
-        let old = told(versions, true, "review", seen(true, assigned, &[]));
+        let old = told(versions, true, "review", Some(seen(true, assigned, &[])));
         assert!(compare(&old, &old).is_empty());
 
         let policy = |owner: &str, to| Cause::Policy { owner: owner.parse().unwrap(), from: Some(1), to };
-        let others = told(&[("ISR", 2), ("KOR", 1), ("USA", 9)], true, "review", seen(false, assigned, &[]));
+        let others = told(&[("ISR", 2), ("KOR", 1), ("USA", 9)], true, "review", Some(seen(false, assigned, &[])));
         assert_eq!(causes_of(&old, &others), [policy("ISR", Some(2))], "of the United States nobody is asked");
         let gone = told(&[("ISR", 1), ("USA", 1)], true, "review", None);
         assert_eq!(causes_of(&old, &gone), [policy("KOR", None)]);
 
-        let unassigned = told(versions, true, "review", seen(false, reviewer, &[]));
+        let unassigned = told(versions, true, "review", Some(seen(false, reviewer, &[])));
         assert_eq!(causes_of(&old, &unassigned), [Cause::Assignment { assigned: false }]);
-        let labelled = told(versions, true, "review", seen(false, assigned, &["ISR"]));
+        let labelled = told(versions, true, "review", Some(seen(false, assigned, &["ISR"])));
         let label = Cause::Label { from: BTreeSet::new(), to: ["ISR".to_owned()].into() };
         assert_eq!(causes_of(&old, &labelled), [label]);
 

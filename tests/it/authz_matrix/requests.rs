@@ -275,7 +275,11 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     for (note, vault) in vaults {
         asks.push(post("/v1/vaults/{vault}/keys").note(note).at("vault", vault).json(json!({ "keys": [] })));
         // Holders who may still read.
-        let holder = if ["call", "deliberation"].contains(&note) { "USA:dana" } else { "ISR:avi" };
+        let holder = match note {
+            "call" => "USA:dana",
+            "deliberation" => "USA:frank",
+            _ => "ISR:avi",
+        };
         let remove = delete("/v1/vaults/{vault}/keys/{member}").note(note).at("vault", vault);
         asks.push(remove.at("member", holder));
     }
