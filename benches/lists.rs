@@ -30,6 +30,7 @@ use entente::{
         rules::Rules,
         state::{self, KnownCalls},
         unit::View,
+        visibility::Signer,
     },
     storage::{
         self, Blobs, Db, Sql, args, migrate,
@@ -292,6 +293,7 @@ async fn build(url: &str, folder: &Path, proposals: u64) -> Exchange {
         clock: Arc::new(Still(now())),
         rng,
         calls: KnownCalls::default(),
+        signer: Signer::new("".into(), "".into()),
         host: partners[0].clone(),
         document_limit: 0,
     }

@@ -3,6 +3,7 @@
 //! Decides nothing about trust, policy or procedure: those answers come from [`client`](crate::client) and the exchange.
 //! Secrets are never arguments. Exit codes are those of [`Exit`](error::Exit); an interruption ends with 130.
 
+mod agent;
 mod assignment;
 mod call;
 mod conflict;
@@ -94,6 +95,8 @@ pub enum Command {
     #[command(subcommand)]
     Key(key::Command),
     #[command(subcommand)]
+    Agent(agent::Command),
+    #[command(subcommand)]
     Review(review::Command),
     /// Rank the proposals of a call from the opened reviews, on this machine
     Ranking(ranking::RankingArgs),
@@ -129,11 +132,11 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(CliError::failed(format!("cannot start: {error}"))), &context),
     };
-    // The demo waits for the interruption itself: it is its ordinary end.
-    let is_demo = matches!(cli.command, Command::Demo(_));
+    // The demo and the agent wait for the interruption themselves: it is their ordinary end.
+    let ends_itself = matches!(cli.command, Command::Demo(_) | Command::Agent(_));
     let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
     let done = runtime.block_on(async {
-        if is_demo {
+        if ends_itself {
             return Some(run(cli.command, &context).await);
         }
         tokio::select! {
@@ -170,6 +173,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Conflict(command) => conflict::run(command, context).await,
         Command::Assignment(command) => assignment::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
+        Command::Agent(command) => agent::run(command, context).await,
         Command::Review(command) => review::run(command, context).await,
         Command::Ranking(args) => ranking::run(args, context).await,
         Command::Decision(command) => decision::run(command, context).await,

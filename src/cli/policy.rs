@@ -5,6 +5,7 @@ mod cookbook;
 mod preview;
 mod sight;
 mod trial;
+mod visibility;
 
 use super::{
     context::{Context, whole},
@@ -167,6 +168,22 @@ proposal, and about everybody on your nation's own proposals.")]
         /// The proposal
         proposal: ProposalId,
     },
+    /// Fetch the signed list of all that your members see and of who sees what is yours (policy officers)
+    #[command(after_help = "Examples:
+  entente policy visibility --out today.jsonl
+  entente --quiet policy visibility --out visibility/2026-04-01.jsonl
+  jq -r 'select(.line == \"proposal\") | .proposal' today.jsonl
+
+It is verified before it is kept, as it came. Proposals with which you are in conflict yourself are not in it.")]
+    Visibility(visibility::Visibility),
+    /// Compare two of these lists: who gained and who lost sight of what, and what changed that decides on it
+    #[command(after_help = "Examples:
+  entente policy diff yesterday.jsonl today.jsonl
+  entente --json policy diff yesterday.jsonl today.jsonl | jq '.items[] | select(.gains)'
+
+Both are verified; nothing is sent. With several causes, each changed and any of them may have decided: \
+`entente policy explain` tells.")]
+    Diff(visibility::Diff),
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +212,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::World => context.out.bytes(WORLD.as_bytes()),
         Command::Explain(args) => sight::explain(&args, context).await,
         Command::Who { proposal } => sight::who(proposal, context).await,
+        Command::Visibility(args) => visibility::fetch(&args, context).await,
+        Command::Diff(args) => visibility::diff(&args, context),
         Command::Preview { version: Numbered { owner, version }, all } => {
             preview::preview(&owner, version, all, context).await
         }
@@ -212,6 +231,8 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
         | Command::World
         | Command::Explain(_)
         | Command::Who { .. }
+        | Command::Visibility(_)
+        | Command::Diff(_)
         | Command::Preview { .. } => unreachable!("they were run by themselves"),
         Command::List => {
             let listed = client.list_policies().await?;

@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 /// The environment variable that names a file with a passphrase.
 pub(super) const PASSPHRASE_FILE: &str = "ENTENTE_PASSPHRASE_FILE";
 
+/// The environment variable in which systemd names the folder with a service's credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
 /// The way past the question, for scripts.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Consent {
@@ -127,6 +130,10 @@ fn capitalised(purpose: &str) -> String {
 
 /// The first line of a file that only its owner can read.
 fn from_file(path: &Path) -> Result<SecretText> {
+    first_line(path, std::env::var_os(CREDENTIALS).as_deref().map(Path::new))
+}
+
+fn first_line(path: &Path, credentials: Option<&Path>) -> Result<SecretText> {
     let shown = path.display();
     let cannot =
         |error: std::io::Error| CliError::failed(format!("cannot read the passphrase file `{shown}`: {error}"));
@@ -134,7 +141,10 @@ fn from_file(path: &Path) -> Result<SecretText> {
     {
         use std::os::unix::fs::MetadataExt;
         let mode = std::fs::metadata(path).map_err(cannot)?.mode();
-        if mode & 0o077 != 0 {
+        // systemd lets a service read its credentials by an access list, whose mask is shown as the bits of the group.
+        let is_credential = credentials.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(folder));
+        let of_others = if is_credential { 0o037 } else { 0o077 };
+        if mode & of_others != 0 {
             return Err(CliError::failed(format!("the passphrase file `{shown}` can be read by others"))
                 .help("run `chmod 600` on it"));
         }
@@ -162,5 +172,23 @@ mod tests {
         assert!(from_file(&path).unwrap_err().message.contains("can be read by others"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(Keyboard::new(Some(path)).new_passphrase().unwrap().expose(), "correct horse");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn credential_of_a_service_shows_the_mask_of_its_access_list() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passphrase");
+        std::fs::write(&path, "correct horse\n").unwrap();
+        let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        set(0o440);
+        assert_eq!(first_line(&path, Some(dir.path())).unwrap().expose(), "correct horse");
+        let elsewhere = dir.path().join("elsewhere");
+        for folder in [None, Some(elsewhere.as_path())] {
+            assert!(first_line(&path, folder).unwrap_err().message.contains("can be read by others"));
+        }
+        set(0o444);
+        assert!(first_line(&path, Some(dir.path())).is_err());
     }
 }

@@ -24,8 +24,8 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, Document, Filter, MissingKey, NewVault, Proposal, SignManifest,
-            SignedManifest, Vault,
+            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LostKey, MissingKey, NewVault, Proposal,
+            SignManifest, SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
         sight::{Explanation, Reader},
@@ -161,6 +161,14 @@ impl Api {
         let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let path = format!("/v1/proposals/{proposal}/explanation");
         self.transport.get(&path, &query).await.map(|tagged| tagged.body)
+    }
+
+    /// Fetches the visibility manifest of a partner, piece by piece.
+    pub async fn visibility<F>(&self, partner: &PartnerCode, take: impl FnMut(Bytes) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        self.transport.download(&format!("/v1/partners/{partner}/visibility"), take).await
     }
 
     /// Everybody who may know of a proposal. The exchange's word.
@@ -300,6 +308,14 @@ impl Api {
 
     pub async fn add_keys(&self, vault: VaultId, body: &AddKeys) -> Result<()> {
         self.done(Method::POST, &format!("/v1/vaults/{vault}/keys"), Some(body)).await
+    }
+
+    pub async fn lost_keys(&self, id: ProposalId) -> Result<Vec<LostKey>> {
+        self.all(&of(id, "/lost-keys"), &[]).await
+    }
+
+    pub async fn remove_key(&self, vault: VaultId, holder: &MemberId) -> Result<()> {
+        self.done(Method::DELETE, &format!("/v1/vaults/{vault}/keys/{holder}"), NOTHING).await
     }
 
     pub async fn documents(&self, id: ProposalId) -> Result<Vec<Document>> {

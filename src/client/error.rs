@@ -116,6 +116,12 @@ impl ClientError {
         self.problem().map(Problem::slug)
     }
 
+    /// Whether the same may well succeed a little later: the exchange was not reached, or has trouble of its own.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Transport { .. }) || self.problem().is_some_and(|problem| problem.status >= 500)
+    }
+
     /// Whether the exchange said that there is no such thing, or none the caller may know of.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

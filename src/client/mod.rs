@@ -5,6 +5,7 @@
 //! cards, from key cards every signature. The exchange is believed about routing only: what exists, who is in what, what time
 //! it is there. Nothing here prints; the command line does.
 
+pub mod agent;
 pub mod api;
 pub mod calls;
 pub mod decisions;
@@ -29,6 +30,7 @@ pub mod transport;
 pub mod uploads;
 pub mod vaults;
 pub mod verify;
+pub mod visibility;
 
 #[cfg(test)]
 mod testing;

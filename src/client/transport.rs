@@ -331,7 +331,8 @@ impl Whole {
     }
 }
 
-fn tls(profile: &Profile) -> Result<ClientConfig> {
+/// The authorities that may vouch for the exchange.
+pub(super) fn roots(profile: &Profile) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for path in &profile.server_ca {
         for certificate in certificates(path)? {
@@ -340,6 +341,11 @@ fn tls(profile: &Profile) -> Result<ClientConfig> {
             roots.add(certificate).map_err(unusable)?;
         }
     }
+    Ok(roots)
+}
+
+fn tls(profile: &Profile) -> Result<ClientConfig> {
+    let roots = roots(profile)?;
     let key = fs::read(&profile.private_key).map(Zeroizing::new);
     let key = key.map_err(|error| ClientError::io("read", &profile.private_key, &error))?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {

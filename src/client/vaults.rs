@@ -23,7 +23,7 @@ use crate::{
         statement::{VaultStatement, WrapStatement, sign_statement},
         vault::{VaultError, VaultSecret},
     },
-    wire::proposal::{AddKeys, MissingKey, NewVault, Proposal, Vault, WrappedKey, WrappedKeyIn},
+    wire::proposal::{AddKeys, LostKey, MissingKey, NewVault, Proposal, Vault, WrappedKey, WrappedKeyIn},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::sync::Arc;
@@ -34,6 +34,13 @@ use tokio::sync::OnceCell;
 pub struct Wrapped {
     pub done: Vec<MissingKey>,
     pub refused: Vec<(MissingKey, ClientError)>,
+}
+
+/// Which keys were removed and why, and which were not and why.
+#[derive(Debug, Default)]
+pub struct Removed {
+    pub done: Vec<(LostKey, ClientError)>,
+    pub kept: Vec<(LostKey, ClientError)>,
 }
 
 /// What was made ready for a panel.
@@ -59,8 +66,14 @@ impl Client {
     pub async fn wrap_missing(&self, id: ProposalId) -> Result<Wrapped> {
         let missing = self.api().missing_keys(id).await?;
         let mut wrapped = Wrapped::default();
+        self.wrap_for(id, missing, &mut wrapped).await?;
+        Ok(wrapped)
+    }
+
+    /// Wraps these keys, as far as this client agrees. What was done before an error is in `wrapped`.
+    pub(super) async fn wrap_for(&self, id: ProposalId, missing: Vec<MissingKey>, wrapped: &mut Wrapped) -> Result<()> {
         if missing.is_empty() {
-            return Ok(wrapped);
+            return Ok(());
         }
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
@@ -74,12 +87,49 @@ impl Client {
             };
             match done {
                 Ok(()) => wrapped.done.push(key),
-                Err(error @ ClientError::Transport { .. }) => return Err(error),
+                Err(error) if error.is_passing() => return Err(error),
                 // One that cannot be wrapped is no reason to leave the others without.
                 Err(error) => wrapped.refused.push((key, error)),
             }
         }
-        Ok(wrapped)
+        Ok(())
+    }
+
+    /// Removes these keys, whose holders policy does not admit any more: those of whom this client says the same. What was done
+    /// before an error is in `removed`.
+    pub(super) async fn remove_lost(&self, id: ProposalId, lost: Vec<LostKey>, removed: &mut Removed) -> Result<()> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let vaults = self.api().vaults(id).await?;
+        let facts = OnceCell::new();
+        for key in lost {
+            let judged = self.admit_to(key.vault, &key.holder, &proposal, &call, &vaults, &facts).await;
+            let why = match judged {
+                Ok(_) => {
+                    let kept = invalid("the exchange has this key removed, but the policies in force admit its holder");
+                    removed.kept.push((key, kept));
+                    continue;
+                }
+                Err(error) if error.is_passing() => return Err(error),
+                Err(why @ (ClientError::Unverified { .. } | ClientError::Problem { .. })) => why,
+                // No judgement on the holder.
+                Err(error) => {
+                    removed.kept.push((key, error));
+                    continue;
+                }
+            };
+            match self.api().remove_key(key.vault, &key.holder).await {
+                Ok(()) => removed.done.push((key, why)),
+                Err(error) if error.is_passing() => return Err(error),
+                // Somebody else removed it.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => removed.kept.push((key, error)),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the deliberation vault of a proposal, as an officer; false when it has one.
@@ -257,28 +307,42 @@ impl Client {
         vaults: &[Vault],
         facts: &OnceCell<ProposalFacts>,
     ) -> Result<Vec<WrappedKeyIn>> {
-        let vault = vaults.iter().find(|vault| vault.id == key.vault);
-        let vault = vault.ok_or_else(|| invalid("the exchange asks for a key to a vault that it does not show"))?;
-        let vault = self.verify_vault(vault, proposal, call).await?;
-        let VaultStatement { kind, party, .. } = &vault.statement;
-        let holder = self.member(&key.holder).await?;
         if !proposal.mine.is_party {
             // Whoever judges passes nothing on before the opening, not to a party either.
             call.require_opened(self.now())?;
         }
-        if !is_party(proposal, &key.holder) {
+        let (vault, holder) = self.admit_to(key.vault, &key.holder, proposal, call, vaults, facts).await?;
+        let secret = self.open_vault(&vault, call).await?;
+        self.wrap_to_member(key.vault, &secret, &holder)
+    }
+
+    /// The vault, verified, and its reader, if the policies in force admit them to it.
+    async fn admit_to(
+        &self,
+        vault: VaultId,
+        reader: &MemberId,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        vaults: &[Vault],
+        facts: &OnceCell<ProposalFacts>,
+    ) -> Result<(VerifiedVault, Admitted)> {
+        let vault = vaults.iter().find(|shown| shown.id == vault);
+        let vault = vault.ok_or_else(|| invalid("the exchange asks for a key to a vault that it does not show"))?;
+        let vault = self.verify_vault(vault, proposal, call).await?;
+        let VaultStatement { kind, party, .. } = &vault.statement;
+        let holder = self.member(reader).await?;
+        if !is_party(proposal, reader) {
             self.check_not_of_party(&holder.card, proposal).await?;
         }
         let facts = facts.get_or_try_init(|| self.proposal_facts(proposal, call, vaults)).await?;
         let holder = if *kind == VaultKind::Deliberation {
             let reviewed = self.reviewers(proposal).await?;
             let facts = ProposalFacts { reviewed, ..facts.clone() };
-            self.admit(&key.holder, *kind, party.as_ref(), &facts).await?
+            self.admit(reader, *kind, party.as_ref(), &facts).await?
         } else {
-            self.admit(&key.holder, *kind, party.as_ref(), facts).await?
+            self.admit(reader, *kind, party.as_ref(), facts).await?
         };
-        let secret = self.open_vault(&vault, call).await?;
-        self.wrap_to_member(key.vault, &secret, &holder)
+        Ok((vault, holder))
     }
 }
 

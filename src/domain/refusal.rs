@@ -89,6 +89,8 @@ pub enum Refusal {
     Statement { fault: String },
     #[error("key card serial {given} is not above the present {present}")]
     StaleKeyCard { given: u64, present: u64 },
+    #[error("policy still lets `{holder}` read what this vault protects")]
+    StillAdmitted { holder: MemberId },
     #[error("the wrapped key is not wanted: {fault}")]
     WrapRefused { fault: String },
     #[error("version {version} waits for a second policy officer")]

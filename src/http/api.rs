@@ -4,7 +4,7 @@
 
 use super::{
     calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    reviews, sight,
+    reviews, sight, visibility,
 };
 use crate::service::Exchange;
 use axum::{
@@ -96,6 +96,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::withdraw))
         .routes(routes!(sight::explain))
         .routes(routes!(sight::readers))
+        .routes(routes!(visibility::manifest))
         .routes(routes!(proposals::reinstate))
         .routes(routes!(proposals::add_member, proposals::remove_member))
         .routes(routes!(proposals::list_vaults))
@@ -103,6 +104,8 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::create_deliberation_vault))
         .routes(routes!(proposals::missing_keys))
         .routes(routes!(proposals::add_keys))
+        .routes(routes!(proposals::lost_keys))
+        .routes(routes!(proposals::remove_key))
         .routes(routes!(proposals::list_manifests, proposals::sign_manifest))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put, documents::remove))
@@ -137,9 +140,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 71);
+        assert_eq!(names.len(), 74);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 71);
+        assert_eq!(names.len(), 74);
     }
 }

@@ -39,6 +39,7 @@ pub mod serve;
 mod sight;
 pub mod tls;
 pub mod trust;
+mod visibility;
 pub mod watch;
 
 #[cfg(test)]

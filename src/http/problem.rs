@@ -61,6 +61,9 @@ impl IntoResponse for ServiceError {
         if let Self::Store(error) = &self {
             tell_log(error);
         }
+        if let Self::CannotSign(cause) = &self {
+            tracing::error!(cause, "the exchange cannot sign");
+        }
         let mut response = problem_of(&self).into_response();
         let header = match &self {
             Self::PreconditionFailed { current } => HeaderValue::try_from(current).ok().map(|tag| (header::ETAG, tag)),
@@ -158,7 +161,7 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::Store(StoreError::Unavailable(_)) => Kind::Unavailable,
         ServiceError::Store(StoreError::Full(_)) => Kind::StorageFull,
         // What broke inside is the log's to know.
-        ServiceError::Policies(_) | ServiceError::Store(_) => {
+        ServiceError::Policies(_) | ServiceError::CannotSign(_) | ServiceError::Store(_) => {
             return Problem::new(Kind::Internal, "the log knows it by the `X-Request-Id`");
         }
     };

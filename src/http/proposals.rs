@@ -7,12 +7,12 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, manifests, proposals, vaults},
+    service::{Answer, Result, lost_keys as lost, manifests, proposals, vaults},
     wire::{
         page::Page,
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, MissingKey, NewVault, Proposal, SignManifest, SignedManifest,
-            Vault,
+            AddKeys, AddMember, Count, CreateProposal, LostKey, MissingKey, NewVault, Proposal, SignManifest,
+            SignedManifest, Vault,
         },
     },
 };
@@ -113,6 +113,20 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At)
     responses((status = 204)))]
 pub(super) async fn add_keys(State(api): State<Api>, at: At, change: Change<AddKeys>) -> Result<Answer> {
     vaults::add_keys(&api, &change.asked, at.id("vault")?, &change.body).await
+}
+
+/// Who holds a key to a vault of the proposal that policy does not let them use any more: what you, who could wrap it, are to
+/// remove.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/lost-keys", tag = "vaults",
+    responses((status = 200, body = Page<LostKey>)))]
+pub(super) async fn lost_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &lost::list(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Removes a member's keys to a vault, if policy does not let the member use them any more.
+#[utoipa::path(delete, path = "/v1/vaults/{vault}/keys/{member}", tag = "vaults", responses((status = 204)))]
+pub(super) async fn remove_key(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    lost::remove(&api, &asked, at.id("vault")?, &at.id("member")?).await
 }
 
 /// The versions handed in, with their signatures: all for the parties, the standing one for everybody else.

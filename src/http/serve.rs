@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::ambient::{Clock, Rng},
-    service::{Exchange, operator, rules::Rules, state::KnownCalls},
+    service::{Exchange, operator, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, StoreError, migrate, visible},
 };
 use futures_util::FutureExt;
@@ -105,6 +105,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         rng,
         calls: KnownCalls::default(),
         host: config.host.clone(),
+        signer: Signer::new(config.api.certificate.clone(), config.api.private_key.clone()),
         document_limit: config.limits.document_bytes,
     }))
 }

@@ -14,6 +14,7 @@ pub mod header;
 pub mod jws;
 pub mod recipient;
 pub mod statement;
+pub mod visibility;
 
 #[cfg(feature = "client")]
 pub mod identity;

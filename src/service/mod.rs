@@ -10,6 +10,7 @@ pub mod directory;
 pub mod documents;
 pub mod entries;
 pub mod lists;
+pub mod lost_keys;
 pub mod manifests;
 pub mod operator;
 pub mod policies;
@@ -23,6 +24,7 @@ pub mod sight;
 pub mod state;
 pub mod unit;
 pub mod vaults;
+pub mod visibility;
 
 use crate::{
     domain::{
@@ -51,6 +53,8 @@ pub struct Exchange {
     pub calls: state::KnownCalls,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
+    /// What the exchange signs with.
+    pub signer: visibility::Signer,
     /// Largest ciphertext that any slot takes here, in bytes.
     pub document_limit: u64,
 }
@@ -128,6 +132,9 @@ pub enum ServiceError {
     /// The policies cannot be asked as a whole, though each could be when it was loaded.
     #[error("{0}")]
     Policies(String),
+    /// The exchange's own key cannot sign.
+    #[error("the exchange cannot sign this: {0}")]
+    CannotSign(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

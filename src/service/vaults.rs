@@ -303,7 +303,12 @@ pub(super) async fn remove_lost_keys(
 }
 
 /// The action that reading what the vault protects takes.
-fn reads(who: &MemberFacts, policies: &policy::Engine, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
+pub(super) fn reads(
+    who: &MemberFacts,
+    policies: &policy::Engine,
+    vault: &VaultRow,
+    proposal: &ProposalState,
+) -> Result<bool> {
     let facts = &proposal.facts;
     let outcome = match vault.kind {
         VaultKind::Panel => policies.authorize(who, Action::Read, Resource::Proposal(facts)),
@@ -320,12 +325,17 @@ fn reads(who: &MemberFacts, policies: &policy::Engine, vault: &VaultRow, proposa
 }
 
 /// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
-fn may_wrap(who: &MemberFacts, policies: &policy::Engine, vault: &VaultRow, proposal: &ProposalState) -> Result<bool> {
+pub(super) fn may_wrap(
+    who: &MemberFacts,
+    policies: &policy::Engine,
+    vault: &VaultRow,
+    proposal: &ProposalState,
+) -> Result<bool> {
     let outcome = policies.authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
     Ok(matches!(outcome, Outcome::Permitted(_)) && reads(who, policies, vault, proposal)?)
 }
 
-fn wrap_action(vault: &VaultRow) -> Action {
+pub(super) fn wrap_action(vault: &VaultRow) -> Action {
     if vault.kind == VaultKind::Deliberation { Action::WrapDeliberation } else { Action::WrapKey }
 }
 
@@ -335,7 +345,7 @@ fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
 }
 
 /// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
-fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
+pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
     let parties = &proposal.facts.party_members;
     !parties.contains(&who.id) || parties.contains(member)
 }

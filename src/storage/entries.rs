@@ -43,6 +43,11 @@ pub async fn append(tx: &mut WriteTx, row: &EntryRow) -> Result<u64, StoreError>
     tx.fetch_one(sql, args).await?.count("seq")
 }
 
+/// The number of the last entry; 0 when there is none.
+pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
+    tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
+}
+
 /// Entries after `after`, oldest first; of these kinds alone, unless there are none.
 pub async fn page(tx: &mut Tx, after: u64, kinds: &[EntryKind], limit: u32) -> Result<Vec<EntryRow>, StoreError> {
     // One text for any number of kinds and for both engines: a kind is among them if taking it out changes the list.

@@ -14,6 +14,7 @@ pub mod proposal;
 pub mod review;
 pub mod sight;
 pub mod text;
+pub mod visibility;
 
 pub use text::Time;
 

@@ -72,6 +72,7 @@ catalogue! {
     StatementInvalid "statement-invalid" 422 "the signed statement is not acceptable" => "sign the statement anew with a key that your key card names";
     StaleKeyCard "stale-key-card" 409 "a newer key card is already published" => "issue the card with a higher serial";
     WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
+    StillAdmitted "still-admitted" 409 "the holder may still read" => "a key is removed only from whom policy refuses: change the policy, the role or the assignment first; to take a colleague out of a party, use `entente proposal member remove`";
     NoKeyCard "no-key-card" 422 "a member has no key card in force" => "ask the member's registrar to publish one";
     // policies
     PolicyInvalid "policy-invalid" 422 "the policies cannot be taken" => "mend what the detail names; `entente policy check` runs the same checks on your machine";
@@ -221,6 +222,7 @@ impl From<&Refusal> for Kind {
             Refusal::Exists { .. } => Self::Exists,
             Refusal::Statement { .. } => Self::StatementInvalid,
             Refusal::StaleKeyCard { .. } => Self::StaleKeyCard,
+            Refusal::StillAdmitted { .. } => Self::StillAdmitted,
             Refusal::WrapRefused { .. } => Self::WrapRefused,
             Refusal::PolicyWaiting { .. } => Self::PolicyWaiting,
             Refusal::PolicyOutdated { .. } => Self::PolicyOutdated,

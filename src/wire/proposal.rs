@@ -203,4 +203,11 @@ answer! {
         pub kind: VaultKind,
         pub holder: MemberId,
     }
+
+    /// A member who holds a key to a vault, and whom policy does not let read what it protects any more.
+    pub struct LostKey {
+        pub vault: VaultId,
+        pub kind: VaultKind,
+        pub holder: MemberId,
+    }
 }

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[cfg(feature = "client")]
+mod agent;
+#[cfg(feature = "client")]
 mod api_page;
 #[cfg(feature = "client")]
 mod api_smoke;
@@ -33,3 +35,5 @@ mod process;
 mod refusals;
 mod store_facade;
 mod store_nouns;
+#[cfg(feature = "client")]
+mod visibility;

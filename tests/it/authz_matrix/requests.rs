@@ -149,6 +149,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/me"),
         get("/v1/partners"),
         get("/v1/partners/{partner}"),
+        get("/v1/partners/{partner}/visibility").note("of ISR"),
         get("/v1/members"),
         get("/v1/members/{member}").at("member", "ISR:avi"),
         get("/v1/members/{member}/key-cards").at("member", "ISR:avi"),
@@ -230,6 +231,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/proposals/{proposal}/vaults/staff").json(vault()),
         post("/v1/proposals/{proposal}/vaults/deliberation").json(vault()),
         get("/v1/proposals/{proposal}/missing-keys"),
+        get("/v1/proposals/{proposal}/lost-keys"),
         get("/v1/proposals/{proposal}/documents"),
         put("/v1/proposals/{proposal}/documents/{slot}"),
         delete("/v1/proposals/{proposal}/documents/{slot}"),
@@ -278,6 +280,14 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
     ];
     for (note, vault) in vaults {
         asks.push(post("/v1/vaults/{vault}/keys").note(note).at("vault", vault).json(json!({ "keys": [] })));
+        // Holders who may still read.
+        let holder = match note {
+            "call" => "USA:dana",
+            "deliberation" => "USA:frank",
+            _ => "ISR:avi",
+        };
+        let remove = delete("/v1/vaults/{vault}/keys/{member}").note(note).at("vault", vault);
+        asks.push(remove.at("member", holder));
     }
     asks.sort_by_key(Ask::order);
     asks

@@ -15,6 +15,7 @@ use entente::{
         ambient::Clock,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
         member::{CallRole, PartnerRole},
+        policy::PolicyOwner,
         proposal::Parties,
     },
     wire::{call::CallText, directory::CreateProgram, review::Assigned},
@@ -221,6 +222,38 @@ impl Stage {
     pub(crate) async fn prepare_panel(&self) {
         let prepared = self.client("USA:dana").prepare_panel(self.call).await.unwrap();
         assert!(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "{prepared:?}");
+    }
+
+    /// Submitted and opened, two reviewers assigned and clear, nothing wrapped yet.
+    pub(crate) async fn awaiting_keys(&self) -> ProposalId {
+        let proposal = self.submitted().await;
+        self.pass_the_opening();
+        self.clear(proposal, &["USA:dana"]).await;
+        self.assign(&[(proposal, "USA:carol"), (proposal, "ISR:maya")], false).await;
+        self.clear(proposal, &["USA:carol", "ISR:maya"]).await;
+        proposal
+    }
+
+    /// A machine of the member's that has remembered what it saw, and holds nothing in mind.
+    pub(crate) fn again(&self, member: &str) -> Client {
+        let (member, files) = (id(member), self.plan.dir.join("pki").join(&member[..3]));
+        let file = |kind: &str| files.join(format!("{}.{kind}", member.handle()));
+        self.client_with(self.home(&member), &member, file("crt"), file("key")).unwrap()
+    }
+
+    /// Israel's policy officers put one more policy in force.
+    pub(crate) async fn israel_adds(&self, policy: &str) {
+        let text = self.client("ISR:drafter").policy(&"ISR".parse().unwrap()).await.unwrap().text.unwrap();
+        self.israel_writes(&format!("{text}\n{policy}")).await;
+    }
+
+    /// Israel's policy officers put a text in force.
+    pub(crate) async fn israel_writes(&self, text: &str) {
+        let israel: PolicyOwner = "ISR".parse().unwrap();
+        let (drafter, approver) = (self.client("ISR:drafter"), self.client("ISR:approver"));
+        let proposed = drafter.propose_policy(&israel, "ISR", text, None).await.unwrap();
+        let (_, told) = approver.preview_policy(&proposed).await.unwrap();
+        approver.approve_policy(&proposed, &told).await.unwrap();
     }
 
     /// Ends it; open requests finish first.

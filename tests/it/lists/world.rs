@@ -13,7 +13,7 @@ use entente::{
     },
     policy::Engine,
     sealing::statement::Manifest,
-    service::{Exchange, rules::Rules, state::KnownCalls},
+    service::{Exchange, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, migrate},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -152,6 +152,7 @@ impl World {
             clock: Arc::new(Still(now())),
             rng,
             calls: KnownCalls::default(),
+            signer: Signer::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,
         };

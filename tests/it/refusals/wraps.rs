@@ -4,42 +4,11 @@
 use super::lies::{key_of, tamper};
 use crate::harness::stage::{Stage, id, review};
 use entente::{
-    client::{Client, ExitClass, vaults::Wrapped},
-    domain::{
-        id::{ProposalId, Sha256},
-        policy::PolicyOwner,
-        vault::VaultKind,
-    },
+    client::{ExitClass, vaults::Wrapped},
+    domain::{id::Sha256, policy::PolicyOwner, vault::VaultKind},
     sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     storage::args,
 };
-
-/// A machine of the member's that has remembered what it saw, and holds nothing in mind.
-fn again(stage: &Stage, member: &str) -> Client {
-    let (member, files) = (id(member), stage.plan.dir.join("pki").join(&member[..3]));
-    let file = |kind: &str| files.join(format!("{}.{kind}", member.handle()));
-    stage.client_with(stage.home(&member), &member, file("crt"), file("key")).unwrap()
-}
-
-/// Submitted and opened, two reviewers assigned and clear, nothing wrapped yet.
-async fn awaiting_keys(stage: &Stage) -> ProposalId {
-    let proposal = stage.submitted().await;
-    stage.pass_the_opening();
-    stage.clear(proposal, &["USA:dana"]).await;
-    stage.assign(&[(proposal, "USA:carol"), (proposal, "ISR:maya")], false).await;
-    stage.clear(proposal, &["USA:carol", "ISR:maya"]).await;
-    proposal
-}
-
-/// Israel's policy officers put one more policy in force.
-async fn israel_adds(stage: &Stage, policy: &str) {
-    let israel: PolicyOwner = "ISR".parse().unwrap();
-    let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
-    let text = format!("{}\n{policy}", drafter.policy(&israel).await.unwrap().text.unwrap());
-    let proposed = drafter.propose_policy(&israel, "ISR", &text, None).await.unwrap();
-    let (_, told) = approver.preview_policy(&proposed).await.unwrap();
-    approver.approve_policy(&proposed, &told).await.unwrap();
-}
 
 /// Takes out of the way what keeps the database from being changed.
 async fn unguard(stage: &Stage, sql: &'static str) {
@@ -64,9 +33,9 @@ forbid(principal, action == Action::"Read", resource) when { resource.assigned.c
 #[tokio::test]
 async fn nothing_is_wrapped_by_policies_that_were_rolled_back() {
     let stage = Stage::open().await;
-    let proposal = awaiting_keys(&stage).await;
-    israel_adds(&stage, NO_REVIEWERS).await;
-    assert_eq!(again(&stage, "USA:dana").policy(&"ISR".parse().unwrap()).await.unwrap().version, 2);
+    let proposal = stage.awaiting_keys().await;
+    stage.israel_adds(NO_REVIEWERS).await;
+    assert_eq!(stage.again("USA:dana").policy(&"ISR".parse().unwrap()).await.unwrap().version, 2);
     assert!(stage.client("USA:dana").api().missing_keys(proposal).await.unwrap().is_empty());
 
     unguard(&stage, "DROP TRIGGER policy_versions_are_kept").await;
@@ -74,7 +43,7 @@ async fn nothing_is_wrapped_by_policies_that_were_rolled_back() {
     tamper(&stage, "UPDATE policy_generation SET generation = generation + 1", args![]).await;
     assert_eq!(stage.client("USA:dana").api().missing_keys(proposal).await.unwrap().len(), 2, "so it asks");
     let before = stage.census().await;
-    let wrapped = again(&stage, "USA:dana").wrap_missing(proposal).await.unwrap();
+    let wrapped = stage.again("USA:dana").wrap_missing(proposal).await.unwrap();
     let (done, refused) = sorted(&wrapped, "this machine has seen version 2");
     assert_eq!((done, refused.len()), (Vec::new(), 2));
     assert_eq!(stage.census().await, before);
@@ -84,10 +53,10 @@ async fn nothing_is_wrapped_by_policies_that_were_rolled_back() {
 #[tokio::test]
 async fn nothing_is_wrapped_by_policies_that_the_host_signed_for_a_nation() {
     let stage = Stage::open().await;
-    let proposal = awaiting_keys(&stage).await;
+    let proposal = stage.awaiting_keys().await;
     let israel: PolicyOwner = "ISR".parse().unwrap();
     let released = stage.client("ISR:drafter").policy(&israel).await.unwrap().text.unwrap();
-    israel_adds(&stage, NO_REVIEWERS).await;
+    stage.israel_adds(NO_REVIEWERS).await;
     let genuine = stage.client("ISR:drafter").policy(&israel).await.unwrap();
 
     // Israel's earlier text as its second version, by keys that the database says are those of its policy officers.
@@ -110,7 +79,7 @@ async fn nothing_is_wrapped_by_policies_that_the_host_signed_for_a_nation() {
     tamper(&stage, "UPDATE policy_generation SET generation = generation + 1", args![]).await;
     // The server notices too, and then nothing of Israel's is to be seen; what it serves convinces no client.
     stage.refuses("not-found", stage.client("USA:dana").api().missing_keys(proposal)).await;
-    let asks = again(&stage, "USA:dana");
+    let asks = stage.again("USA:dana");
     stage.declines(ExitClass::Unverified, "was no policy officer of `ISR` with that key", asks.policy(&israel)).await;
     stage.stop().await;
 }
@@ -118,14 +87,14 @@ async fn nothing_is_wrapped_by_policies_that_the_host_signed_for_a_nation() {
 #[tokio::test]
 async fn policies_are_asked_of_the_key_card_and_not_of_what_the_exchange_says_of_a_member() {
     let stage = Stage::open().await;
-    let proposal = awaiting_keys(&stage).await;
+    let proposal = stage.awaiting_keys().await;
     let not_them = r#"@id("not-galilee") @side("release") @reason("not to Galilee University")
 forbid(principal, action == Action::"Read", resource) when { principal.organisation == "galilee university" };"#;
-    israel_adds(&stage, not_them).await;
+    stage.israel_adds(not_them).await;
     tamper(&stage, "UPDATE members SET organisation = 'Elsewhere' WHERE member = 'ISR:maya'", args![]).await;
     let asked = stage.client("USA:dana").api().missing_keys(proposal).await.unwrap();
     assert!(asked.iter().any(|key| key.holder == id("ISR:maya")), "{asked:?}");
-    let wrapped = again(&stage, "USA:dana").wrap_missing(proposal).await.unwrap();
+    let wrapped = stage.again("USA:dana").wrap_missing(proposal).await.unwrap();
     let (done, refused) = sorted(&wrapped, "version 2 of the policies of `ISR` does not permit");
     assert_eq!((done, refused), (vec!["USA:carol".to_owned()], vec!["ISR:maya".to_owned()]));
     let (_, error) = &wrapped.refused[0];
@@ -144,7 +113,7 @@ async fn reviewer_whose_review_is_made_up_gets_no_key_to_the_others() {
                    submitted_at) SELECT 'rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF', proposal_id, 'ISR:maya', revision, \
                    manifest_sha256, statement, ciphertext, submitted_at FROM reviews";
     tamper(&stage, made_up, args![]).await;
-    let wrapped = again(&stage, "USA:dana").wrap_missing(proposal).await.unwrap();
+    let wrapped = stage.again("USA:dana").wrap_missing(proposal).await.unwrap();
     let (done, refused) = sorted(&wrapped, "no guardrail permits ViewDeliberation");
     assert_eq!((done, refused), (vec!["USA:carol".to_owned()], vec!["ISR:maya".to_owned()]));
     assert_eq!(wrapped.done[0].kind, VaultKind::Deliberation);
@@ -158,8 +127,8 @@ async fn party_hands_nothing_to_a_colleague_whom_an_owner_does_not_admit() {
     let officer = id("ISR:approver");
     let apart = r#"@id("apart") @side("reader") @reason("who writes policies reads no proposals")
 forbid(principal, action == Action::"Read", resource) when { principal.roles.contains("policy_officer") };"#;
-    israel_adds(&stage, apart).await;
-    let avi = again(&stage, "ISR:avi");
+    stage.israel_adds(apart).await;
+    let avi = stage.again("ISR:avi");
     stage.declines(ExitClass::Unverified, "`ISR/apart`", avi.add_member(proposal, &officer)).await;
     let mut joint = stage.joint();
     joint.parties.get_mut(officer.partner()).unwrap().insert(officer.clone());

@@ -1,0 +1,235 @@
+//! `entente agent run`: the key agent as a process: a round, a pause, the next round, until it is told to stop. One line for each
+//! act on standard output, one JSON object with `--json`.
+
+use super::{
+    context::Context,
+    error::{CliError, Exit, Result},
+};
+use crate::{
+    client::{
+        ClientError,
+        agent::{Act, Agent, Event, Tally, pause},
+    },
+    domain::id::CallId,
+};
+use clap::{Args, Subcommand};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+/// Pass keys on without anybody at the keyboard
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Wrap keys for whom policy admits and remove those of whom it does not, again and again
+    #[command(after_help = "Examples:
+  entente agent run
+  entente agent run --call $CALL --every 30s
+  entente --json agent run --once                                     for cron
+  entente --passphrase-file \"$CREDENTIALS_DIRECTORY/passphrase\" agent run
+
+It acts as the member of the profile and does what `entente key share` does, whenever somebody lacks a key, and never reads \
+a document. It goes on while the exchange is away, and stops at SIGTERM or SIGINT once the proposal at hand is done. With \
+`--once`, the exit code says whether everything could be done. docs/agent.md says how to set it up and what it risks.")]
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Only the proposals of this call
+    #[arg(long)]
+    call: Option<CallId>,
+    /// Look this often, such as `30s` or `5m`
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval_argument)]
+    every: Duration,
+    /// Look once and end
+    #[arg(long, conflicts_with = "every")]
+    once: bool,
+}
+
+/// Set by a signal, looked at between two proposals.
+#[derive(Debug, Default)]
+struct Stop(AtomicBool);
+
+impl Stop {
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the command.
+pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+    let Command::Run(Run { call, every, once }) = command;
+    let connect = || {
+        context.client().map_err(|error| {
+            let help = error.help.unwrap_or_default();
+            ClientError::local(error.message, help)
+        })
+    };
+    // What is wrong with the set-up is said with its own exit code.
+    context.client()?;
+    let mut agent = Agent::new(connect, call);
+    agent.check().await?;
+    let stop = Stop::default();
+    let mut told = pin!(stop_signal()?);
+    tell_manager("READY=1");
+    state(context, "started", None)?;
+    let mut failures = 0_u32;
+    loop {
+        let mut broken = None;
+        let round = {
+            let mut report = |event: &Event| {
+                if let Err(error) = line(context, event) {
+                    // Acts that nobody is told of are not gone on with.
+                    stop.0.store(true, Ordering::Relaxed);
+                    broken = Some(error);
+                }
+            };
+            let is_stopped = || stop.is_set();
+            let mut round = pin!(agent.round(&is_stopped, &mut report));
+            tokio::select! {
+                done = &mut round => done,
+                () = &mut told, if !stop.is_set() => {
+                    stop.0.store(true, Ordering::Relaxed);
+                    tell_manager("STOPPING=1");
+                    round.await
+                }
+            }
+        };
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        if once {
+            return finished(round?);
+        }
+        match &round {
+            Ok(_) if failures > 0 => state(context, "resumed", None)?,
+            Err(error) if failures == 0 => state(context, "interrupted", Some(error))?,
+            _ => {}
+        }
+        failures = if round.is_ok() { 0 } else { failures.saturating_add(1) };
+        let wait = pause(every, failures, &*context.ambient.rng);
+        if !stop.is_set() {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => continue,
+                () = &mut told => tell_manager("STOPPING=1"),
+            }
+        }
+        return state(context, "stopped", None);
+    }
+}
+
+/// Exit code 3 if something was left to do, as a script wants to know.
+fn finished(Tally { wrapped, removed, not_done }: Tally) -> Result<()> {
+    if not_done == 0 {
+        return Ok(());
+    }
+    let message = format!("{not_done} things could not be done; {wrapped} keys were wrapped, {removed} removed");
+    Err(CliError { exit: Exit::Refused, ..CliError::failed(message) }.help("the lines above say why"))
+}
+
+/// One act on one line.
+fn line(context: &Context, event: &Event) -> Result<()> {
+    let mut value = serde_json::to_value(event).map_err(CliError::failed)?;
+    if let Value::Object(fields) = &mut value {
+        fields.insert("at".to_owned(), json!(context.now()));
+    }
+    context.out.answer(&value, |screen| {
+        let Event { act, proposal, key, reason, help } = event;
+        let mut text = format!("{} {} proposal={proposal}", context.now(), act.as_str());
+        if let Some(key) = key {
+            text = format!("{text} vault={} kind={} holder={}", key.vault, key.kind, key.holder);
+        }
+        if let Some(reason) = reason {
+            text = format!("{text} reason={reason:?}");
+        }
+        if let Some(help) = help.as_ref().filter(|_| *act != Act::Removed) {
+            text = format!("{text} help={help:?}");
+        }
+        screen.line(&text);
+    })
+}
+
+/// How the agent itself is.
+fn state(context: &Context, what: &str, why: Option<&ClientError>) -> Result<()> {
+    let mut value = json!({ "at": context.now(), "agent": what });
+    if let (Value::Object(fields), Some(why)) = (&mut value, why) {
+        fields.insert("reason".to_owned(), json!(why.to_string()));
+        fields.insert("help".to_owned(), json!(why.help()));
+    }
+    context.out.answer(&value, |screen| {
+        let why = why.map(|why| format!(" reason={:?} help={:?}", why.to_string(), why.help()));
+        screen.line(&format!("{} agent {what}{}", context.now(), why.unwrap_or_default()));
+    })
+}
+
+fn interval_argument(text: &str) -> Result<Duration, String> {
+    let wanted: SignedDuration = text.parse().map_err(|_| "write a time such as `30s` or `5m`".to_owned())?;
+    let wanted = Duration::try_from(wanted).unwrap_or_default();
+    if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&wanted) {
+        Ok(wanted)
+    } else {
+        Err("give one from a second to an hour".to_owned())
+    }
+}
+
+/// Completes on SIGTERM or SIGINT.
+#[cfg(unix)]
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere signals have to be asked for")]
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// Tells systemd, if it started this and wants to hear (`Type=notify`). That it cannot be told is no reason to stop.
+fn tell_manager(state: &str) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::{
+            linux::net::SocketAddrExt,
+            unix::{
+                ffi::OsStrExt,
+                net::{SocketAddr, UnixDatagram},
+            },
+        };
+        let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
+        let address = match place.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name),
+            None => SocketAddr::from_pathname(&place),
+        };
+        let told = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+        drop(told);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = state;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interval_is_a_time_within_bounds() {
+        assert_eq!(interval_argument("30s").unwrap(), Duration::from_secs(30));
+        assert_eq!(interval_argument("5m").unwrap(), Duration::from_mins(5));
+        for wrong in ["0s", "2h", "-1m", "soon", "5"] {
+            assert!(interval_argument(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `entente policy visibility` and `diff`: what a nation's members see and who sees what is its own, as the exchange signed it, and
+//! what changed between two days.
+
+use super::super::{
+    context::Context,
+    error::{CliError, Result},
+    output::Screen,
+    table::Table,
+};
+use crate::{
+    client::visibility::{Cause, Change, Manifest, compare},
+    domain::{id::PartnerCode, proposal::Status},
+};
+use clap::Args;
+use serde_json::json;
+use std::{collections::BTreeSet, path::PathBuf};
+
+#[derive(Debug, Args)]
+pub struct Visibility {
+    /// Where to keep it
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Of this partner [default: your own, and no other answers]
+    #[arg(long, value_name = "PARTNER")]
+    partner: Option<PartnerCode>,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The earlier manifest
+    old: PathBuf,
+    /// The later one
+    new: PathBuf,
+}
+
+/// Fetches, verifies and keeps a manifest.
+pub(super) async fn fetch(args: &Visibility, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let partner = match &args.partner {
+        Some(partner) => partner.clone(),
+        None => client.member_id().await?.partner().clone(),
+    };
+    let Manifest { head, proposals, members, .. } = client.fetch_visibility(&partner, &args.out).await?;
+    let (own, others) = proposals.values().partition::<Vec<_>, _>(|proposal| proposal.is_own);
+    let answer = json!({
+        "file": args.out, "partner": head.partner, "at": head.at, "seq": head.seq, "own_proposals": own.len(),
+        "other_proposals": others.len(), "members": members.len(),
+    });
+    context.out.answer(&answer, |screen| {
+        let zone = context.zone();
+        let at = zone.map_or_else(|_| head.at.0.to_string(), |zone| zone.both(head.at.0));
+        screen.fields(&[
+            ("file", args.out.display().to_string()),
+            ("partner", head.partner.to_string()),
+            ("at", format!("{at}, entry {} of the log", head.seq)),
+            ("own proposals", format!("{}, with everybody who sees them", own.len())),
+            ("of others", format!("{}, with your members who see them", others.len())),
+        ]);
+    })
+}
+
+/// Compares two manifests, both verified.
+pub(super) fn diff(args: &Diff, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let (old, new) = (client.read_visibility(&args.old)?, client.read_visibility(&args.new)?);
+    if old.head.partner != new.head.partner || old.head.host != new.head.host {
+        return Err(CliError::usage("the two manifests are of different partners or exchanges"));
+    }
+    if old.head.at.0 > new.head.at.0 {
+        return Err(CliError::usage("the second manifest is older than the first").help("name the older one first"));
+    }
+    let changes = compare(&old, &new);
+    if old.head.by != new.head.by {
+        let (then, now) = (&old.head.by, &new.head.by);
+        context.out.note(&format!(
+            "`{then}` asked then and `{now}` now: what one of them is in conflict with is missing in theirs"
+        ));
+    }
+    let answer = json!({ "old": old.head, "new": new.head, "items": changes });
+    context.out.answer(&answer, |screen| show(screen, &changes))
+}
+
+fn show(screen: &mut Screen, changes: &[Change]) {
+    let mut table = Table::new(["PROPOSAL", "MEMBER", "WHAT", "NOW", "BECAUSE"]);
+    for Change { proposal, member, what, gains, causes } in changes {
+        let causes: Vec<String> = causes.iter().map(told).collect();
+        let now = if *gains { "gained" } else { "lost" };
+        table.row([&proposal.to_string(), &member.to_string(), what, now, &causes.join("; ")]);
+    }
+    screen.table(&table, "nobody gained or lost sight of anything");
+}
+
+/// A cause as people read it.
+fn told(cause: &Cause) -> String {
+    let number = |number: &Option<u64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
+    let list = |words: &BTreeSet<String>| {
+        if words.is_empty() { "none".to_owned() } else { words.iter().cloned().collect::<Vec<_>>().join(", ") }
+    };
+    match cause {
+        Cause::Policy { owner, from, to } => {
+            let (from, to) = (number(&from.map(u64::from)), number(&to.map(u64::from)));
+            format!("policy: version of `{owner}` {from} -> {to}")
+        }
+        Cause::Membership { from, to } => format!("membership: key card {} -> {}", number(from), number(to)),
+        Cause::Role { from, to } => format!("membership: {} -> {}", list(from), list(to)),
+        Cause::Assignment { assigned: true } => "assignment: assigned".to_owned(),
+        Cause::Assignment { assigned: false } => "assignment: taken back".to_owned(),
+        Cause::Declaration { conflict: Some(true) } => "conflict: declared".to_owned(),
+        Cause::Declaration { conflict: Some(false) } => "conflict: declared to have none".to_owned(),
+        Cause::Declaration { conflict: None } => "conflict: declaration gone".to_owned(),
+        Cause::Review { is_in: true } => "review: handed in".to_owned(),
+        Cause::Review { is_in: false } => "review: reopened".to_owned(),
+        Cause::Label { from, to } => format!("label: {} -> {}", list(from), list(to)),
+        Cause::Phase { from, to } => format!("phase: {from} -> {to}"),
+        Cause::Status { from, to } => {
+            let word = |status: &Option<Status>| status.map_or_else(|| "not shown".to_owned(), |it| it.to_string());
+            format!("status: {} -> {}", word(from), word(to))
+        }
+        Cause::Decision { decided: true } => "decision: final".to_owned(),
+        Cause::Decision { decided: false } => "decision: open again".to_owned(),
+        Cause::NotTold => "nothing that you are told of, such as another nation's declaration".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cause_names_whose_policies_changed() {
+        let cause = Cause::Policy { owner: "ISR".parse().unwrap(), from: Some(1), to: Some(2) };
+        assert_eq!(told(&cause), "policy: version of `ISR` 1 -> 2");
+    }
+}

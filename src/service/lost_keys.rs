@@ -1,0 +1,99 @@
+//! Keys that outlived the permission to use them: who holds one and may not read any more, and their removal.
+//!
+//! Whoever may pass a key to a vault on may take one away, but only from a holder whom policy refuses at that moment. So nobody
+//! locks out the counterpart, the panel or a colleague: what takes a key is the policy, the role or the key card, never whoever asks.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    state::{self, ProposalState},
+    unit::{Act, Subject, View},
+    vaults::{may_name, may_wrap, reads, remove_keys, wrap_action},
+};
+use crate::{
+    domain::{
+        Refusal,
+        id::{MemberId, ProposalId, VaultId},
+    },
+    policy::{Action, Engine, Outcome, Resource, facts::MemberFacts},
+    storage::vaults::{self, VaultRow, WrappedKeyRow},
+    wire::{page::Page, proposal::LostKey},
+};
+use std::collections::BTreeSet;
+
+/// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
+/// it. A party is told of its parties only.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<LostKey>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let mut items = Vec::new();
+    for vault in vaults::of_proposal(&mut view.tx, id).await? {
+        if !may_wrap(&view.me, &view.policies, &vault, &proposal)? {
+            continue;
+        }
+        for holder in member_holders(&vaults::keys(&mut view.tx, vault.id).await?) {
+            if !may_name(&view.me, &proposal, &holder) {
+                continue;
+            }
+            let who = state::member(exchange, &mut view.tx, &holder, view.now).await?;
+            if !still_reads(who.as_ref(), &view.policies, &vault, &proposal)? {
+                items.push(LostKey { vault: vault.id, kind: vault.kind, holder });
+            }
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+/// Removes the keys to a vault that a member holds, who must not be permitted to use them any more.
+pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &MemberId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    let (permit, subject, proposal) = if let Some(proposal) = vault.proposal {
+        let proposal = act.proposal(proposal).await?;
+        let permit = act.authorize(wrap_action(&vault), Resource::Proposal(&proposal.facts))?;
+        if !may_wrap(&act.me, &act.policies, &vault, &proposal)? {
+            return Err(ServiceError::Hidden);
+        }
+        (permit, Subject::proposal(&proposal), Some(proposal))
+    } else {
+        let call = act.call(vault.call).await?;
+        (act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?, Subject::call(&call), None)
+    };
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let holds = member_holders(&vaults::keys(&mut act.tx, id).await?).contains(holder);
+    // Of whom a party may not hear, it may not hear that they hold a key either.
+    let may_hear_of = proposal.as_ref().is_none_or(|proposal| may_name(&act.me, proposal, holder));
+    if !holds || !may_hear_of {
+        return Err(ServiceError::Hidden);
+    }
+    let who = state::member(exchange, &mut act.tx, holder, act.now).await?;
+    let is_admitted = match &proposal {
+        Some(proposal) => still_reads(who.as_ref(), &act.policies, &vault, proposal)?,
+        None => {
+            let call = act.call(vault.call).await?;
+            let may = |who| act.policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts));
+            who.as_ref().is_some_and(|who| matches!(may(who), Outcome::Permitted(_)))
+        }
+    };
+    // INVARIANT: nobody takes a key from whom policy still lets read.
+    if is_admitted {
+        return Err(Refusal::StillAdmitted { holder: holder.clone() }.into());
+    }
+    remove_keys(&mut act, &permit, subject, id, holder).await?;
+    act.finish(Answer::done()).await
+}
+
+fn still_reads(
+    who: Option<&MemberFacts>,
+    policies: &Engine,
+    vault: &VaultRow,
+    proposal: &ProposalState,
+) -> Result<bool> {
+    who.map_or(Ok(false), |who| reads(who, policies, vault, proposal))
+}
+
+/// The members among the holders; the other kind is the call's vault.
+fn member_holders(keys: &[WrappedKeyRow]) -> BTreeSet<MemberId> {
+    keys.iter().filter_map(|key| key.holder.parse().ok()).collect()
+}

@@ -1,0 +1,377 @@
+//! The visibility manifest of a partner: everything that its members can see, and everything of its own that others can see, at
+//! one instant, signed by the exchange.
+//!
+//! It tells a policy officer what [`sight`](super::sight) would tell them, proposal by proposal, and nothing of proposals with which
+//! they are in conflict themselves. One snapshot; lines go out as they are made, and the signature over them comes last, so memory
+//! does not grow with what there is to tell.
+
+use super::{
+    Exchange, Principal, Result, ServiceError,
+    sight::parts,
+    state::{self, CallState, ProposalState},
+    unit::View,
+};
+use crate::{
+    domain::{
+        id::{CallId, MemberId, PartnerCode, Sha256},
+        member::CallRole,
+        policy::{PolicyOwner, in_force},
+    },
+    policy::{
+        Action, Resource, Side, Standing,
+        facts::{MemberFacts, folded},
+    },
+    sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
+    storage::{calls, entries, members, partners, policies, proposals},
+    wire::{
+        page::MAX_PAGE,
+        visibility::{CallRoles, Head, KnownMember, Line, SeenProposal, Sight, SignatureLine, VersionInForce},
+    },
+};
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{Semaphore, mpsc};
+use zeroize::Zeroizing;
+
+/// Lines are handed over in pieces of about this many bytes.
+const PIECE: usize = 64 << 10;
+/// How long the caller may leave a piece untaken: a snapshot is open until the last one.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many manifests are made at a time; each holds a snapshot.
+const AT_A_TIME: usize = 2;
+
+/// The exchange's own certificate and key: those of its listener, read whenever something is to be signed, so that a renewed one
+/// counts at once.
+#[derive(Debug)]
+pub struct Signer {
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    turns: Semaphore,
+}
+
+impl Signer {
+    /// One with these files, both PEM.
+    #[must_use]
+    pub fn new(certificate: PathBuf, private_key: PathBuf) -> Self {
+        Self { certificate, private_key, turns: Semaphore::new(AT_A_TIME) }
+    }
+
+    /// The key, and the certificates that follow its own.
+    async fn read(&self) -> Result<(SigningKey, Vec<String>)> {
+        let cannot = |cause: String| ServiceError::CannotSign(cause);
+        let read = async |path: &PathBuf| {
+            tokio::fs::read(path).await.map_err(|error| cannot(format!("`{}`: {error}", path.display())))
+        };
+        let (certificate, key) = (read(&self.certificate).await?, Zeroizing::new(read(&self.private_key).await?));
+        let chain: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|error| cannot(error.to_string()))?;
+        let key = SigningKey::from_pem(&key, &certificate).map_err(|error| cannot(error.to_string()))?;
+        Ok((key, chain.iter().skip(1).map(|certificate| BASE64_STANDARD.encode(certificate)).collect()))
+    }
+}
+
+/// The way on which the pieces of a manifest leave.
+pub type Pieces = mpsc::Sender<Result<Bytes, ServiceError>>;
+
+/// Writes the manifest of a partner. Nothing is written before it is known that the caller may have it and that it can be signed.
+pub async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, pieces: &Pieces) -> Result<()> {
+    let _turn = exchange.signer.turns.acquire().await.map_err(|_| ServiceError::Interrupted)?;
+    let mut view = View::open(exchange, principal).await?;
+    partners::find(&mut view.tx, partner).await?.ok_or(ServiceError::Hidden)?;
+    view.authorize(Action::ExplainMembers, Resource::Partner(partner))?;
+    let (key, intermediates) = exchange.signer.read().await?;
+    let seq = entries::last(&mut view.tx).await?;
+    let head = Head {
+        host: exchange.host.clone(),
+        partner: partner.clone(),
+        by: view.me.id.clone(),
+        at: view.now.into(),
+        seq,
+        policies: versions(&mut view).await?,
+    };
+    let mut made = Manifest {
+        partner,
+        lines: Lines { pieces, buffer: Vec::with_capacity(PIECE), digest: Context::new(&SHA256), count: 0 },
+        known: BTreeMap::new(),
+        calls: BTreeMap::new(),
+        view,
+    };
+    made.lines.add(&Line::Head(head)).await?;
+    made.write_calls().await?;
+    made.write_proposals().await?;
+    made.write_members().await?;
+    let Manifest { lines, view, .. } = made;
+    let (now, by) = (view.now, view.me.id.clone());
+    // The snapshot is closed before the last piece has been taken.
+    drop(view);
+    let statement = VisibilityStatement {
+        host: exchange.host.clone(),
+        partner: partner.clone(),
+        by,
+        at: now,
+        seq,
+        lines: lines.count,
+        sha256: lines.digest(),
+    };
+    let statement = sign_statement(&key, &statement).map_err(|error| ServiceError::CannotSign(error.to_string()))?;
+    lines.end(&Line::Signature(SignatureLine { statement, intermediates })).await
+}
+
+/// A manifest that is being written.
+struct Manifest<'a> {
+    partner: &'a PartnerCode,
+    lines: Lines<'a>,
+    view: View<'a>,
+    /// Who was looked up; none without a key card in force.
+    known: BTreeMap<MemberId, Option<Arc<MemberFacts>>>,
+    calls: BTreeMap<CallId, Arc<CallState>>,
+}
+
+impl Manifest<'_> {
+    async fn write_calls(&mut self) -> Result<()> {
+        let mut after = None;
+        loop {
+            let ids = calls::ids(&mut self.view.tx, None, after, MAX_PAGE).await?;
+            for id in &ids {
+                let call = self.call(*id).await?;
+                let mut roles: BTreeMap<MemberId, BTreeSet<CallRole>> = BTreeMap::new();
+                for role in [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer] {
+                    for member in call.row.holders(role).into_iter().filter(|id| id.partner() == self.partner) {
+                        roles.entry(member).or_default().insert(role);
+                    }
+                }
+                let mut told = BTreeMap::new();
+                for (member, roles) in roles {
+                    let Some(facts) = self.member(&member).await? else { continue };
+                    if self.view.policies.visible(&facts, Resource::Call(&call.facts)) {
+                        told.insert(member, roles);
+                    }
+                }
+                if !told.is_empty() {
+                    let line = CallRoles { call: *id, phase: call.phase, roles: told };
+                    self.lines.add(&Line::Call(line)).await?;
+                }
+            }
+            match ids.last() {
+                Some(last) if ids.len() == MAX_PAGE as usize => after = Some(*last),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn write_proposals(&mut self) -> Result<()> {
+        let mut after = None;
+        loop {
+            let rows = proposals::after(&mut self.view.tx, after, MAX_PAGE).await?;
+            let is_last = rows.len() < MAX_PAGE as usize;
+            for row in rows {
+                after = Some(row.id);
+                let call = self.call(row.call).await?;
+                let proposal = state::proposal_state(row, call, self.view.now);
+                if let Some(line) = self.proposal(&proposal).await? {
+                    self.lines.add(&Line::Proposal(line)).await?;
+                }
+                // Decisions are work: others are let on between two proposals.
+                tokio::task::yield_now().await;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What there is to tell of a proposal.
+    async fn proposal(&mut self, proposal: &ProposalState) -> Result<Option<SeenProposal>> {
+        let (facts, me) = (&proposal.facts, &self.view.me);
+        // Recusal reaches who asks as well, whatever their office.
+        let organisation = folded(&me.organisation);
+        let works_there = !organisation.is_empty() && facts.organisations.iter().any(|at| folded(at) == organisation);
+        if facts.conflicts.contains(&me.id) || works_there && !facts.party_members.contains(&me.id) {
+            return Ok(None);
+        }
+        let is_own = facts.parties.contains(self.partner) && self.view.may(Action::Explain, Resource::Proposal(facts));
+        let mut sight = Vec::new();
+        for (member, parts) in parts(proposal) {
+            let is_ours = member.partner() == self.partner;
+            if !is_ours && !is_own {
+                continue;
+            }
+            let Some(who) = self.member(&member).await? else { continue };
+            let found = self.sight(&who, parts, proposal, is_ours);
+            if found.sees || is_ours && is_own {
+                sight.push(found);
+            }
+        }
+        if sight.is_empty() && !is_own {
+            return Ok(None);
+        }
+        Ok(Some(SeenProposal {
+            proposal: facts.id,
+            call: facts.call.id,
+            owners: facts.parties.clone(),
+            is_own,
+            status: proposal.status,
+            phase: facts.call.phase,
+            decided: facts.decided,
+            labels: None,
+            sight,
+        }))
+    }
+
+    fn sight(&self, who: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState, is_ours: bool) -> Sight {
+        let (facts, policies) = (&proposal.facts, &self.view.policies);
+        let may =
+            |action, resource: Resource<'_>| policies.explain(who, action, resource).standing == Standing::Permitted;
+        let whole = Resource::Proposal(facts);
+        let on_read = policies.explain(who, Action::Read, whole);
+        let reads = on_read.standing == Standing::Permitted;
+        let decision = if reads { on_read } else { policies.explain(who, Action::View, whole) };
+        let verdicts = decision.steps.iter().flat_map(|step| &step.verdicts);
+        let decisive = verdicts.filter(|verdict| verdict.permitted == (decision.standing == Standing::Permitted));
+        let by = decisive.flat_map(|verdict| {
+            let owner = match &verdict.side {
+                Side::Guardrails => PolicyOwner::Guardrails,
+                Side::Release(code) | Side::Reader(code) => PolicyOwner::Partner(code.clone()),
+            };
+            let policies = verdict.reasons.iter().filter_map(|reason| reason.policy.as_ref());
+            policies.map(move |policy| format!("{owner}/{}", policy.id))
+        });
+        let by = by.collect();
+        let restricted = |owner: &&PartnerCode| may(Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner });
+        let declared = || match (facts.conflicts.contains(&who.id), facts.declared_clear.contains(&who.id)) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        };
+        Sight {
+            member: who.id.clone(),
+            parts,
+            sees: decision.standing == Standing::Permitted,
+            reads,
+            reads_restricted_of: facts.parties.iter().filter(restricted).cloned().collect(),
+            reads_reviews: may(Action::ViewDeliberation, whole),
+            conflict: is_ours.then(declared).flatten(),
+            reviewed: is_ours.then(|| facts.reviewed.contains(&who.id)),
+            by,
+        }
+    }
+
+    /// Every member of the partner with a key card in force, and who was named.
+    async fn write_members(&mut self) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let rows = members::page(&mut self.view.tx, Some(self.partner), after.as_deref(), MAX_PAGE).await?;
+            let is_last = rows.len() < MAX_PAGE as usize;
+            for row in rows {
+                after = Some(row.member.to_string());
+                self.known.remove(&row.member);
+                if row.is_in_force(self.view.now) {
+                    self.lines.add(&Line::Member(known(row))).await?;
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        for (member, facts) in std::mem::take(&mut self.known) {
+            let Some(row) = members::find(&mut self.view.tx, &member).await? else { continue };
+            if facts.is_some() {
+                self.lines.add(&Line::Member(known(row))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn member(&mut self, id: &MemberId) -> Result<Option<Arc<MemberFacts>>> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(known.clone());
+        }
+        let found = state::member(self.view.exchange, &mut self.view.tx, id, self.view.now).await?.map(Arc::new);
+        self.known.insert(id.clone(), found.clone());
+        Ok(found)
+    }
+
+    async fn call(&mut self, id: CallId) -> Result<Arc<CallState>> {
+        if let Some(call) = self.calls.get(&id) {
+            return Ok(Arc::clone(call));
+        }
+        let call = state::call(&mut self.view.tx, id, self.view.now).await?.ok_or(ServiceError::Hidden)?;
+        Ok(Arc::clone(self.calls.entry(id).or_insert(Arc::new(call))))
+    }
+}
+
+/// Lines on their way out.
+struct Lines<'a> {
+    pieces: &'a Pieces,
+    buffer: Vec<u8>,
+    digest: Context,
+    count: u64,
+}
+
+impl Lines<'_> {
+    async fn add(&mut self, line: &Line) -> Result<()> {
+        let start = self.buffer.len();
+        self.put(line);
+        self.digest.update(&self.buffer[start..]);
+        self.count += 1;
+        if self.buffer.len() >= PIECE { self.hand_over().await } else { Ok(()) }
+    }
+
+    fn digest(&self) -> Sha256 {
+        let digest = self.digest.clone().finish();
+        Sha256::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    async fn end(mut self, line: &Line) -> Result<()> {
+        self.put(line);
+        self.hand_over().await
+    }
+
+    fn put(&mut self, line: &Line) {
+        serde_json::to_writer(&mut self.buffer, line).expect("our lines have string keys, and a vector takes all");
+        self.buffer.push(b'\n');
+    }
+
+    async fn hand_over(&mut self) -> Result<()> {
+        let piece = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
+        match tokio::time::timeout(PATIENCE, self.pieces.send(Ok(piece))).await {
+            Ok(Ok(())) => Ok(()),
+            // Nobody is there, or nobody takes it.
+            Ok(Err(_)) | Err(_) => Err(ServiceError::Interrupted),
+        }
+    }
+}
+
+/// Every owner's version in force.
+async fn versions(view: &mut View<'_>) -> Result<Vec<VersionInForce>> {
+    let mut owners: BTreeSet<PolicyOwner> = policies::owners(&mut view.tx).await?.into_iter().collect();
+    owners.insert(PolicyOwner::Guardrails);
+    let mut versions = Vec::with_capacity(owners.len());
+    for owner in owners {
+        let history = policies::history(&mut view.tx, &owner).await?;
+        let version = in_force(&history, view.now).map(|version| version.number);
+        if let Some(version) = version.or((owner == PolicyOwner::Guardrails).then_some(0)) {
+            versions.push(VersionInForce { owner, version });
+        }
+    }
+    Ok(versions)
+}
+
+fn known(row: members::MemberRow) -> KnownMember {
+    KnownMember {
+        member: row.member,
+        key_card_sha256: Sha256::of(row.key_card.as_bytes()),
+        serial: row.serial,
+        organisation: row.organisation,
+        roles: row.roles,
+    }
+}
