@@ -39,6 +39,7 @@ pub const ALL: &[Migration] = &[
     migration!(3, "key_cards", "0003_key_cards"),
     migration!(4, "lists", "0004_lists"),
     migration!(5, "previews", "0005_previews"),
+    migration!(6, "labels", "0006_labels"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.
