@@ -9,6 +9,7 @@ use crate::{
     domain::{
         call::{self as rules, Phase},
         id::{MemberId, PartnerCode, ProposalId, Slug},
+        label::Label,
         member::CallRole,
         proposal::Status,
     },
@@ -34,6 +35,9 @@ pub(super) struct Verified {
     pub(super) organisations: BTreeSet<String>,
     /// Whether every funder signed the decision. That a decision is kept from this machine it cannot notice.
     pub(super) decided: bool,
+    /// What all owners signed about the release of the version that stands; before one stands, for a party's own hand-over, as
+    /// shown.
+    pub(super) label: Option<Label>,
 }
 
 /// What is the exchange's word alone, since nobody signs it yet: of the call its roles and the program's partners, and this.
@@ -66,8 +70,12 @@ impl Client {
         vaults: &[Vault],
     ) -> Result<ProposalFacts> {
         let (mut roles, mut assignments) = (Vec::new(), Vec::new());
+        let mut label = proposal.label.clone();
+        if !proposal.mine.is_party || proposal.version.is_some() {
+            let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
+            label = self.label_in_force(proposal, &standing).await?.label;
+        }
         if !proposal.mine.is_party {
-            self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
             roles = self.api().roles(proposal.call).await?;
             assignments = self.api().assignments(proposal.id).await?;
         }
@@ -84,6 +92,7 @@ impl Client {
             owners: proposal.parties.keys().cloned().collect(),
             organisations: self.organisations(&party_members).await?,
             decided,
+            label,
         };
         let told = Told { topic: proposal.topic.clone(), party_members, assignments };
         Ok(proposal_facts(proposal.id, proposal.status, verified, told))
@@ -161,7 +170,7 @@ fn call_facts(
 
 /// The facts of a decision, from what was verified and what was told.
 pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified, told: Told) -> ProposalFacts {
-    let Verified { call, owners, organisations, decided } = verified;
+    let Verified { call, owners, organisations, decided, label } = verified;
     let who = |wanted: fn(&Assignment) -> bool| -> BTreeSet<MemberId> {
         told.assignments.iter().filter(|line| wanted(line)).map(|line| line.reviewer.clone()).collect()
     };
@@ -179,6 +188,7 @@ pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified,
         declared_clear,
         reviewed: who(|line| line.has_reviewed),
         decided,
+        label,
         assigned,
         party_members: told.party_members,
         call: Arc::new(call),
@@ -238,6 +248,7 @@ permit(principal, action, resource is Proposal);"#;
             owners: proposal.parties.keys().cloned().collect(),
             organisations: ["Kinneret Sensing".to_owned()].into(),
             decided: false,
+            label: None,
         };
         let party_members = proposal.parties.values().flatten().cloned().collect();
         proposal_facts(proposal.id, Status::Submitted, verified, Told { topic: None, party_members, assignments })

@@ -103,6 +103,8 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::missing_keys))
         .routes(routes!(proposals::add_keys))
         .routes(routes!(proposals::list_manifests, proposals::sign_manifest))
+        .routes(routes!(proposals::list_labels, proposals::sign_label))
+        .routes(routes!(proposals::preview_label))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put, documents::remove))
         .routes(routes!(documents::fetch))
@@ -135,7 +137,7 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 69);
+        assert_eq!(names.len(), 72);
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 69);

@@ -43,6 +43,7 @@ fn manifest() -> Manifest {
             document("budget", Some("ISR"), &recipient),
             document("summary", None, &recipient),
         ],
+        label: None,
     }
 }
 
