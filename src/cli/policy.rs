@@ -45,9 +45,10 @@ Says file and line of what cannot be taken and what to write instead; exit code 
   entente policy test ISR.cedar --cases cases.json
   entente policy test ISR.cedar --cases cases/ --with USA.cedar --with KOR.cedar --everybody
   entente policy test draft.cedar --owner ISR --cases cases.json --guardrails guardrails.cedar
-  entente --json policy test ISR.cedar --cases cases/ | jq -r '.items[] | select(.passed | not) | .name'
+  entente --json policy test ISR.cedar --cases cases/ | \\
+    jq -r '.items[] | select(.passed | not) | .name'
 
-Nations whose policies are not given are not asked, unless everybody is. Exit code 1 when a case
+Nations whose policies are not given are not asked, unless everybody is. Exit code 1 when a case \
 fails, 2 when the text or the cases cannot be taken. docs/policies.md says what a case can hold.")]
     Test(trial::TestArgs),
     /// Print a policy text to begin with: the starter, and recipes beneath it

@@ -13,7 +13,7 @@ use entente::{
         proposal::{Relation, Sort, Status},
     },
     policy::{
-        Action, Predicate, Resource,
+        Action, Engine, Predicate, Resource,
         facts::MemberFacts,
         predicate::{Atom, Flag, Members, Piece, Row, Set},
     },
@@ -50,6 +50,41 @@ async fn a_list_holds_what_the_policies_let_one_know_of_and_nothing_else() {
     println!("{tally:?} in {:.1} s", began.elapsed().as_secs_f64());
     assert!(tally.decisions >= 25_000 * usize::try_from(worlds).unwrap(), "{tally:?}");
     assert!(tally.visible * 50 > tally.decisions, "almost nothing was visible, so this proves little: {tally:?}");
+}
+
+/// Whatever a nation writes changes no decision about a proposal that it does not own, for a member who is not its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_of_a_nation_reach_its_own_members_and_its_own_proposals_alone() {
+    let seed = number("ENTENTE_LISTS_SEED", 20_260_301);
+    println!("ENTENTE_LISTS_SEED={seed}");
+    let (mut decisions, mut own_changed) = (0, 0);
+    for seed in seed..seed + 4 {
+        let mut chance = Chance::new(seed);
+        let world = World::new(&mut chance);
+        let ground = world.on_sqlite().await;
+        let facts = Facts::of(&ground, &world).await;
+        for code in world::PARTNERS {
+            let partner = code.parse().unwrap();
+            let Ok(rules) = policies::rules(&mut chance, code) else { continue };
+            let changed = world.engine.with_partner(Arc::new(rules));
+            for member in &facts.members {
+                for _ in 0..40 {
+                    let proposal = &chance.pick(&facts.proposals).facts;
+                    let is_own = *member.id.partner() == partner || proposal.parties.contains(&partner);
+                    for action in [Action::View, Action::Read, Action::ViewDeliberation] {
+                        let decide = |engine: &Engine| engine.explain(member, action, Resource::Proposal(proposal)).standing;
+                        let (before, after) = (decide(&world.engine), decide(&changed));
+                        let context = format!("seed {seed}: `{code}` and {action} of {} by {}", proposal.id, member.id);
+                        assert!(is_own || before == after, "{context}: {before:?} became {after:?}");
+                        own_changed += usize::from(before != after);
+                        decisions += 2;
+                    }
+                }
+            }
+        }
+    }
+    println!("{decisions} decisions, {own_changed} changed for the nation's own");
+    assert!(own_changed * 100 > decisions, "almost nothing changed, so this proves little: {own_changed} of {decisions}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,6 +220,13 @@ struct Tally {
     counts: usize,
 }
 
+/// Everybody and everything of a world.
+struct Facts {
+    members: Vec<MemberFacts>,
+    /// In the order of creation.
+    proposals: Vec<state::ProposalState>,
+}
+
 /// Cedar's own decision about every proposal for every member.
 struct Truth {
     members: Vec<MemberFacts>,
@@ -194,7 +236,7 @@ struct Truth {
     visible: Vec<Vec<bool>>,
 }
 
-impl Truth {
+impl Facts {
     async fn of(ground: &Ground, world: &World) -> Self {
         let (exchange, now) = (&ground.exchange, world::now());
         let mut tx = exchange.db.read().await.unwrap();
@@ -212,6 +254,13 @@ impl Truth {
         for id in &world.members {
             members.push(state::member(exchange, &mut tx, id, now).await.unwrap().unwrap());
         }
+        Self { members, proposals }
+    }
+}
+
+impl Truth {
+    async fn of(ground: &Ground, world: &World) -> Self {
+        let Facts { members, proposals } = Facts::of(ground, world).await;
         let decide = |me: &MemberFacts| -> Vec<bool> {
             proposals.iter().map(|proposal| world.engine.visible(me, Resource::Proposal(&proposal.facts))).collect()
         };

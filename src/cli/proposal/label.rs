@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A label, as far as it is said.
 #[derive(Debug, Clone, Args)]
-pub struct LabelArgs {
+pub(super) struct LabelArgs {
     /// Nations beside the owners that it is releasable to; `""` for the owners alone
     #[arg(long, value_name = "PARTNERS", value_delimiter = ',')]
     rel_to: Option<Vec<String>>,

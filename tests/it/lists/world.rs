@@ -125,11 +125,15 @@ impl World {
         Self { rows, engine, members, calls }
     }
 
-    /// The world on each engine that there is.
-    pub(super) async fn grounds(&self) -> Vec<Ground> {
+    pub(super) async fn on_sqlite(&self) -> Ground {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/lists.db", folder.path().display());
-        let mut grounds = vec![self.ground("SQLite", &url, folder, None).await];
+        self.ground("SQLite", &url, folder, None).await
+    }
+
+    /// The world on each engine that there is.
+    pub(super) async fn grounds(&self) -> Vec<Ground> {
+        let mut grounds = vec![self.on_sqlite().await];
         if let Some(database) = Database::fresh().await {
             let url = database.url();
             grounds.push(self.ground("PostgreSQL", &url, tempfile::tempdir().unwrap(), Some(database)).await);
