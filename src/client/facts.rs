@@ -35,8 +35,8 @@ pub(super) struct Verified {
     pub(super) organisations: BTreeSet<String>,
     /// Whether every funder signed the decision. That a decision is kept from this machine it cannot notice.
     pub(super) decided: bool,
-    /// What all owners signed about the release of the version that stands; before one stands, for a party's own hand-over, as
-    /// shown.
+    /// What all owners signed about the release of the version that stands. For a party's own hand-over it is as shown: that
+    /// wraps to owners alone, who are in every label.
     pub(super) label: Option<Label>,
 }
 
@@ -71,11 +71,9 @@ impl Client {
     ) -> Result<ProposalFacts> {
         let (mut roles, mut assignments) = (Vec::new(), Vec::new());
         let mut label = proposal.label.clone();
-        if !proposal.mine.is_party || proposal.version.is_some() {
+        if !proposal.mine.is_party {
             let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
             label = self.label_in_force(proposal, &standing).await?.label;
-        }
-        if !proposal.mine.is_party {
             roles = self.api().roles(proposal.call).await?;
             assignments = self.api().assignments(proposal.id).await?;
         }

@@ -255,9 +255,10 @@ async fn new_version_keeps_the_label_unless_it_says_otherwise() {
     stage.client("ISR:avi").sign(&plan).await.unwrap();
     assert_eq!(stage.client("USA:bob").api().proposal(proposal).await.unwrap().label, label(&[], &["propin"]));
     // Bob wants another: that is another version, which he is told.
-    let another = stage.client("USA:bob").plan_labelled(proposal, false, &to(&["KOR"], &[]));
+    let wanted = to(&["KOR"], &[]);
+    let another = stage.client("USA:bob").plan_labelled(proposal, false, &wanted);
     stage.declines(ExitClass::Usage, "the label is to be", another).await;
-    let plan = stage.client("USA:bob").plan_labelled(proposal, true, &to(&["KOR"], &[])).await.unwrap();
+    let plan = stage.client("USA:bob").plan_labelled(proposal, true, &wanted).await.unwrap();
     stage.client("USA:bob").sign(&plan).await.unwrap();
     stage.sign("ISR:avi", proposal).await;
     let shown = stage.client("USA:bob").api().proposal(proposal).await.unwrap();
