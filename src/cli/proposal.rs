@@ -115,7 +115,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
   entente proposal sign $PROPOSAL --dry-run        shows what would be signed
   entente proposal sign $PROPOSAL
   entente proposal sign $PROPOSAL --new-version    although another version waits for you
-  entente proposal sign $PROPOSAL --rel-to GBR,KOR --caveat no-contractors    releasable to these and the owners alone
+  entente proposal sign $PROPOSAL --rel-to GBR,KOR --caveat propin    with a label
 
 Where a version waits for your party, exactly that one is signed, or nothing if something else was put in since.")]
     Sign(sign::SignArgs),

@@ -124,6 +124,7 @@ mod tests {
             World::new().with("proposal", &json!({"topic": null, "conflicts": ["ISR:officer"], "declared_clear": []})),
             World::new().with("call", &json!({"opened": false, "phase": "open"})),
             World::new().with("proposal", &json!({"status": "withdrawn", "parties": ["KOR", "GBR"]})),
+            World::new().with("proposal", &json!({"releasable_to": ["KOR"], "caveats": ["propin"]})),
         ];
         let mut permitted = 0;
         for world in worlds {
