@@ -1,6 +1,7 @@
 //! `entente proposal`: joint proposals from the first document to the signature of every party.
 
 mod documents;
+mod label;
 mod show;
 mod sign;
 
@@ -114,9 +115,20 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
   entente proposal sign $PROPOSAL --dry-run        shows what would be signed
   entente proposal sign $PROPOSAL
   entente proposal sign $PROPOSAL --new-version    although another version waits for you
+  entente proposal sign $PROPOSAL --rel-to GBR,KOR --caveat propin    with a label
 
 Where a version waits for your party, exactly that one is signed, or nothing if something else was put in since.")]
     Sign(sign::SignArgs),
+    /// Show whom a proposal is releasable to, or relabel what stands; every party has to sign
+    #[command(after_help = "Examples:
+  entente proposal label $PROPOSAL                               the label in force, verified
+  entente proposal label $PROPOSAL --rel-to GBR,KOR --dry-run    who would gain and lose sight
+  entente proposal label $PROPOSAL --rel-to GBR --caveat no-contractors
+  entente proposal label $PROPOSAL --sign                        what another party proposed
+  entente proposal label $PROPOSAL --none --yes                  in a script
+
+The owners are always in the label. With the last party's signature the keys of those whom it leaves out are removed.")]
+    Label(label::Relabel),
     /// Withdraw a proposal; until the deadline it can be reinstated
     #[command(after_help = "Examples:
   entente proposal withdraw $PROPOSAL
@@ -279,6 +291,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             Ok(())
         }
         Command::Sign(args) => sign::run(args, context, &client).await,
+        Command::Label(args) => label::run(args, context, &client).await,
         Command::Withdraw { proposal, consent } => withdraw(proposal, consent, context, &client).await,
         Command::Reinstate { proposal } => {
             let proposal = client.api().reinstate_proposal(proposal).await?;

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         entry::EntryKind,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+        label::Label,
         policy::PolicyOwner,
         proposal::Sort,
     },
@@ -24,8 +25,8 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LostKey, MissingKey, NewVault, Proposal,
-            SignManifest, SignedManifest, Vault,
+            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LabelPreview, LostKey, MissingKey, NewVault,
+            Proposal, SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
         sight::{Explanation, Reader},
@@ -351,6 +352,26 @@ impl Api {
 
     pub async fn sign_manifest(&self, id: ProposalId, body: &SignManifest) -> Result<Proposal> {
         self.write(Method::POST, &of(id, "/manifests"), body).await
+    }
+
+    pub async fn labels(&self, id: ProposalId) -> Result<Vec<SignedLabel>> {
+        self.all(&of(id, "/labels"), &[]).await
+    }
+
+    pub async fn sign_label(&self, id: ProposalId, body: &SignLabel) -> Result<Proposal> {
+        self.write(Method::POST, &of(id, "/labels"), body).await
+    }
+
+    pub async fn preview_label(&self, id: ProposalId, label: Option<&Label>) -> Result<LabelPreview> {
+        let listed = |words: Vec<String>| words.join(",");
+        let query = label.map(|label| {
+            [
+                ("releasable_to", listed(label.releasable_to.iter().map(ToString::to_string).collect())),
+                ("caveats", listed(label.caveats.iter().map(ToString::to_string).collect())),
+            ]
+        });
+        let query: Vec<_> = query.into_iter().flatten().collect();
+        self.transport.get(&of(id, "/labels/preview"), &query).await.map(|tagged| tagged.body)
     }
 
     // review and decision

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
+        label::Label,
         policy::PolicyOwner,
         vault::VaultKind,
     },
@@ -88,6 +89,9 @@ impl Client {
                 return Err(invalid(format!("a `{kind}` vault of a proposal is for nobody to read")));
             }
         };
+        if let Some(label) = facts.label.as_ref().filter(|label| !label.admits(reader.partner())) {
+            return Err(outside(label, reader, kind));
+        }
         let mut partners = facts.parties.clone();
         partners.insert(reader.partner().clone());
         self.ask_policies(reader, kind, &partners, action, resource).await
@@ -192,6 +196,14 @@ fn member_facts(member: &VerifiedMember, host: &PartnerCode) -> MemberFacts {
         roles: member.card.roles.clone(),
         host: member.id().partner() == host,
     }
+}
+
+/// The owners say no, whatever the policies in force would permit.
+fn outside(label: &Label, reader: &MemberId, kind: VaultKind) -> ClientError {
+    ClientError::unverified(
+        format!("the owners signed `{label}`, which does not let the {kind} vault be wrapped to `{reader}`"),
+        "nothing was wrapped to them; only the parties can relabel the proposal, with `entente proposal label`",
+    )
 }
 
 /// Who says no, by which version, and whom to tell.

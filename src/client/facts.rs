@@ -14,6 +14,7 @@ use crate::{
     domain::{
         call::{self as rules, Phase},
         id::{MemberId, PartnerCode, ProposalId, Slug},
+        label::Label,
         member::CallRole,
         proposal::Status,
     },
@@ -45,6 +46,9 @@ pub(super) struct Verified {
     pub(super) organisations: BTreeSet<String>,
     /// Whether every funder signed the decision. That a decision is kept from this machine it cannot notice.
     pub(super) decided: bool,
+    /// What all owners signed about the release of the version that stands. For a party's own hand-over it is as shown: that
+    /// wraps to owners alone, who are in every label.
+    pub(super) label: Option<Label>,
 }
 
 /// What is the exchange's word alone, since nobody signs it yet.
@@ -87,11 +91,13 @@ impl Client {
         call: &VerifiedCall,
         vaults: &[Vault],
     ) -> Result<ProposalFacts> {
+        let mut label = proposal.label.clone();
         let (mut assignments, mut interests) = (Vec::new(), Interests::default());
         let roles =
             if proposal.mine.is_party { self.told_roles(call).await? } else { self.verified_roles(call).await? };
         if !proposal.mine.is_party {
-            self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
+            let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
+            label = self.label_in_force(proposal, &standing).await?.label;
             assignments = self.verified_assignments(proposal.id, proposal.call, &roles).await?;
             interests = self.interests(proposal.id, &roles).await?;
         }
@@ -110,6 +116,7 @@ impl Client {
             owners: proposal.parties.keys().cloned().collect(),
             organisations: self.organisations(&party_members).await?,
             decided,
+            label,
         };
         let reviewed = assignments.into_iter().filter(|line| line.has_reviewed).map(|line| line.reviewer).collect();
         let told = Told { topic: proposal.topic.clone(), party_members, reviewed };
@@ -168,7 +175,7 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
 
 /// The facts of a decision, from what was verified and what was told.
 pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified, told: Told) -> ProposalFacts {
-    let Verified { call, owners, assigned, interests, organisations, decided } = verified;
+    let Verified { call, owners, assigned, interests, organisations, decided, label } = verified;
     ProposalFacts {
         id,
         parties: owners,
@@ -179,6 +186,7 @@ pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified,
         declared_clear: interests.clear,
         reviewed: told.reviewed,
         decided,
+        label,
         assigned,
         party_members: told.party_members,
         call: Arc::new(call),
@@ -245,6 +253,7 @@ permit(principal, action, resource is Proposal);"#;
             owners: proposal.parties.keys().cloned().collect(),
             organisations: ["Kinneret Sensing".to_owned()].into(),
             decided: false,
+            label: None,
         };
         let party_members = proposal.parties.values().flatten().cloned().collect();
         let told = Told { topic: None, party_members, reviewed: panel.reviewed };

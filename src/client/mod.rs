@@ -14,6 +14,7 @@ mod enforce;
 pub mod error;
 mod facts;
 mod files;
+pub mod labels;
 mod lineage;
 pub mod media;
 pub mod opening;

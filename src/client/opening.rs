@@ -432,6 +432,7 @@ mod tests {
             version: 1,
             parties: proposal.parties.keys().cloned().collect(),
             documents: vec![document("plan", None)],
+            label: None,
         };
         let version = SignedManifest {
             version: 1,

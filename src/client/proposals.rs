@@ -87,6 +87,7 @@ impl Client {
             owners: new.parties.keys().cloned().collect(),
             organisations: self.organisations(&members).await?,
             decided: false,
+            label: None,
         };
         let told = Told { topic: new.topic.clone(), party_members: members, reviewed: BTreeSet::new() };
         let facts = proposal_facts(id, Status::Preparing, verified, told);

@@ -91,6 +91,15 @@ struct SeenVersion {
     sha256: Sha256,
 }
 
+/// The label of a version that was in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct SeenLabel {
+    manifest: Sha256,
+    number: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256>,
+}
+
 impl Home {
     /// The serial of the newest key card of a member that was seen here.
     pub(super) fn seen_serial(&self, member: &MemberId) -> Result<Option<u64>> {
@@ -245,6 +254,26 @@ impl Home {
         }
     }
 
+    /// Refuses a label of a version that was replaced before; remembers it otherwise. Number 0 is the manifest's own.
+    pub(super) fn see_label(
+        &self,
+        proposal: ProposalId,
+        manifest: Sha256,
+        number: u32,
+        sha256: Option<Sha256>,
+    ) -> Result<()> {
+        let path = self.root().join("seen").join("labels").join(format!("{proposal}.json"));
+        let now = SeenLabel { manifest, number, sha256 };
+        match read_record::<SeenLabel>(&path)? {
+            Some(seen) if seen == now => Ok(()),
+            Some(seen) if seen.manifest == manifest && number <= seen.number => Err(ClientError::unverified(
+                format!("label {number} of `{proposal}` is shown as the one in force, but {} was before", seen.number),
+                format!("do not go on; ask the parties. What was seen stands in `{}`", path.display()),
+            )),
+            _ => write_record(&path, &now),
+        }
+    }
+
     /// The drafts of a profile, by proposal.
     pub(super) fn drafts(&self, profile: &str) -> Result<Vec<ProposalId>> {
         let found = files::names(&self.root().join("drafts").join(profile), "age")?;
@@ -381,6 +410,18 @@ mod tests {
         assert!(home.see_version(id, 1, Sha256::of(b"1")).is_err());
         assert!(home.see_version(id, 2, Sha256::of(b"other")).is_err());
         home.see_version(id, 3, Sha256::of(b"3")).unwrap();
+    }
+
+    #[test]
+    fn label_that_was_replaced_does_not_come_back() {
+        let (_folder, home) = home();
+        let (id, one, two) = (PROPOSAL.parse().unwrap(), Sha256::of(b"one"), Sha256::of(b"two"));
+        home.see_label(id, one, 0, None).unwrap();
+        home.see_label(id, one, 2, Some(Sha256::of(b"2"))).unwrap();
+        home.see_label(id, one, 2, Some(Sha256::of(b"2"))).unwrap();
+        assert!(home.see_label(id, one, 0, None).is_err());
+        assert!(home.see_label(id, one, 2, Some(Sha256::of(b"other"))).is_err());
+        home.see_label(id, two, 0, None).unwrap();
     }
 
     #[test]

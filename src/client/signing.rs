@@ -4,11 +4,17 @@
 //! exchange holds, or what this machine sealed and will still send.
 
 use super::{
-    Client, ClientError, Result, calls::VerifiedCall, opening::check_text, records::UploadRecord, verify::invalid,
+    Client, ClientError, Result,
+    calls::VerifiedCall,
+    labels::LabelChoice,
+    opening::{Version, check_text},
+    records::UploadRecord,
+    verify::invalid,
 };
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
+        label::Label,
         proposal::{Listed, check_documents},
         vault::VaultKind,
     },
@@ -56,15 +62,16 @@ impl Client {
     /// Among others when a version waits but something else is put in by now: signing that would be another proposal than
     /// the counterpart signed.
     pub async fn plan_signature(&self, id: ProposalId) -> Result<Signing> {
-        self.plan(id, false).await
+        self.plan_labelled(id, false, &LabelChoice::Keep).await
     }
 
     /// The same, but where something else is put in than the version that waits for this party says, the next version.
     pub async fn plan_new_version(&self, id: ProposalId) -> Result<Signing> {
-        self.plan(id, true).await
+        self.plan_labelled(id, true, &LabelChoice::Keep).await
     }
 
-    async fn plan(&self, id: ProposalId, may_replace: bool) -> Result<Signing> {
+    /// The same with a label: one that the version which waits does not bear makes it another version.
+    pub async fn plan_labelled(&self, id: ProposalId, may_replace: bool, choice: &LabelChoice) -> Result<Signing> {
         let proposal = self.api().proposal(id).await?;
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
@@ -87,7 +94,11 @@ impl Client {
             check_text(self.home(), version, &manifest)?;
             let awaiting = awaited.map(|pending| pending.awaiting_documents.as_slice()).unwrap_or_default();
             let is_current = manifest.call_text_sha256 == call.publication.text_sha256;
-            let changes = changes(&manifest, &working, awaiting);
+            let mut changes = changes(&manifest, &working, awaiting);
+            let label = choice.of(&manifest.parties, manifest.label.as_ref());
+            if label != manifest.label {
+                changes.push(format!("the label is to be {}", worded(label.as_ref())));
+            }
             if !is_current || !changes.is_empty() {
                 if awaited.is_some() && !signers.contains_key(me.partner()) && !may_replace {
                     return Err(superseded(version.version, next, is_current, &changes));
@@ -101,10 +112,40 @@ impl Client {
                 ));
             }
             self.check_vaults(&manifest, &vaults, &proposal, &call).await?;
+            if let Some(label) = &manifest.label {
+                self.check_label(label, &manifest.parties, &call).await?;
+            }
             let documents = manifest.documents.iter().map(|document| known(document, &working)).collect();
             return Ok(Signing { documents, manifest, signed_by: signers.into_keys().collect() });
         }
-        plan_version(&proposal, &call, next, working)
+        let present = self.label_to_keep(&proposal, &call, &vaults, choice).await?;
+        let owners: BTreeSet<PartnerCode> = proposal.parties.keys().cloned().collect();
+        let label = choice.of(&owners, present.as_ref());
+        if let Some(label) = &label {
+            self.check_label(label, &owners, &call).await?;
+        }
+        plan_version(&proposal, &call, next, working, label)
+    }
+
+    /// What a new version bears if nothing else is said: the label of the version that waits, or the one in force.
+    async fn label_to_keep(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        vaults: &[Vault],
+        choice: &LabelChoice,
+    ) -> Result<Option<Label>> {
+        if *choice != LabelChoice::Keep {
+            return Ok(None);
+        }
+        if proposal.pending.is_some() {
+            return Ok(self.verified_manifest(proposal, call, vaults, Version::Newest).await?.manifest.label);
+        }
+        if proposal.version.is_none() {
+            return Ok(None);
+        }
+        let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
+        Ok(self.label_in_force(proposal, &standing).await?.label)
     }
 
     /// Signs what was planned.
@@ -176,7 +217,13 @@ impl Client {
     }
 }
 
-fn plan_version(proposal: &Proposal, call: &VerifiedCall, version: u32, working: WorkingSet) -> Result<Signing> {
+fn plan_version(
+    proposal: &Proposal,
+    call: &VerifiedCall,
+    version: u32,
+    working: WorkingSet,
+    label: Option<Label>,
+) -> Result<Signing> {
     let listed: Vec<Listed> = working
         .values()
         .map(|SigningDocument { document, .. }| Listed {
@@ -196,6 +243,7 @@ fn plan_version(proposal: &Proposal, call: &VerifiedCall, version: u32, working:
         version,
         parties: proposal.parties.keys().cloned().collect(),
         documents: documents.iter().map(|document| document.document.clone()).collect(),
+        label,
     };
     Ok(Signing { manifest: manifest.sorted(), documents, signed_by: BTreeSet::new() })
 }
@@ -222,6 +270,11 @@ fn changes(manifest: &Manifest, working: &WorkingSet, awaiting: &[Place]) -> Vec
         }
     }
     changes
+}
+
+/// A label as people read it.
+fn worded(label: Option<&Label>) -> String {
+    label.map_or_else(|| "none".to_owned(), |label| format!("`{label}`"))
 }
 
 fn named(slot: &Slug, party: Option<&PartnerCode>) -> String {
@@ -308,7 +361,7 @@ mod tests {
 
     #[test]
     fn next_version_names_everything_in_order() {
-        let plan = plan_version(&proposal(), &call(), 3, working(&complete())).unwrap();
+        let plan = plan_version(&proposal(), &call(), 3, working(&complete()), None).unwrap();
         let places: Vec<String> = plan
             .manifest
             .documents
@@ -322,14 +375,14 @@ mod tests {
 
     #[test]
     fn empty_required_slot_is_found_before_signing() {
-        let refused = plan_version(&proposal(), &call(), 1, working(&complete()[..3])).unwrap_err();
+        let refused = plan_version(&proposal(), &call(), 1, working(&complete()[..3]), None).unwrap_err();
         assert_eq!(refused.to_string(), "required slot `owners` of party `ISR` is empty");
     }
 
     #[test]
     fn version_is_countersigned_only_if_it_is_what_is_uploaded() {
         let (proposal, call) = (proposal(), call());
-        let manifest = plan_version(&proposal, &call, 1, working(&complete())).unwrap().manifest;
+        let manifest = plan_version(&proposal, &call, 1, working(&complete()), None).unwrap().manifest;
         let changed = |documents: &[ManifestDocument]| changes(&manifest, &working(documents), &[]);
         assert!(changed(&complete()).is_empty());
         let mut replaced = complete();

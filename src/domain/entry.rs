@@ -31,6 +31,8 @@ worded! {
         DocumentRemoved = "document.removed",
         ManifestSigned = "manifest.signed",
         ProposalSubmitted = "proposal.submitted",
+        LabelSigned = "label.signed",
+        LabelInForce = "label.in_force",
         ProposalWithdrawn = "proposal.withdrawn",
         ProposalReinstated = "proposal.reinstated",
         VaultCreated = "vault.created",
@@ -111,6 +113,8 @@ impl EntryKind {
             | Self::DocumentRemoved
             | Self::ManifestSigned
             | Self::ProposalSubmitted
+            | Self::LabelSigned
+            | Self::LabelInForce
             | Self::ProposalWithdrawn
             | Self::ProposalReinstated
             | Self::LetterSent

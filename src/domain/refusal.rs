@@ -41,6 +41,10 @@ pub enum Refusal {
     TooLarge { slot: Slug, limit: u64, size: u64 },
     #[error("the manifest does not fit the proposal: {fault}")]
     ManifestMismatch { fault: String },
+    #[error("the label does not fit: {fault}")]
+    Label { fault: String },
+    #[error("label {expected} is the next one of this proposal, the statement says {given}")]
+    LabelTaken { expected: u32, given: u32 },
     #[error("required slot `{slot}`{} is empty", party.as_ref().map(|p| format!(" of party `{p}`")).unwrap_or_default())]
     SlotEmpty { slot: Slug, party: Option<PartnerCode> },
     #[error("manifest `{manifest}` already bears the signature of party `{partner}`")]

@@ -107,6 +107,8 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::lost_keys))
         .routes(routes!(proposals::remove_key))
         .routes(routes!(proposals::list_manifests, proposals::sign_manifest))
+        .routes(routes!(proposals::list_labels, proposals::sign_label))
+        .routes(routes!(proposals::preview_label))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put, documents::remove))
         .routes(routes!(documents::fetch))
@@ -140,9 +142,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 74);
+        assert_eq!(names.len(), 77);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 74);
+        assert_eq!(names.len(), 77);
     }
 }

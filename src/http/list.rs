@@ -22,7 +22,7 @@ use axum::{
     http::request::Parts,
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::str::FromStr;
+use std::{collections::BTreeSet, fmt::Display, str::FromStr};
 use utoipa::IntoParams;
 
 /// The identifiers in the path, read when the handler asks for them: after the body was found to be in order.
@@ -194,6 +194,34 @@ pub(super) struct WhyQuery {
     pub(super) action: Option<String>,
     /// With `ReadStaff`: the party whose restricted slots are meant.
     pub(super) owner: Option<PartnerCode>,
+}
+
+/// A label as it would be.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LabelQuery {
+    /// Partners beside the owners, with commas; empty for the owners alone. Left out: no label.
+    releasable_to: Option<String>,
+    /// Caveats, with commas; only with `releasable_to`.
+    caveats: Option<String>,
+}
+
+impl LabelQuery {
+    /// Nations beside the owners, and caveats; none for no label.
+    pub(super) fn label(&self) -> Result<Option<(BTreeSet<PartnerCode>, BTreeSet<Slug>)>> {
+        match (&self.releasable_to, &self.caveats) {
+            (None, Some(_)) => Err(ServiceError::Malformed("`caveats` goes with `releasable_to`".into())),
+            (None, None) => Ok(None),
+            (Some(codes), caveats) => Ok(Some((among(codes)?, among(caveats.as_deref().unwrap_or_default())?))),
+        }
+    }
+}
+
+/// What stands between commas.
+fn among<T: FromStr<Err: Display> + Ord>(text: &str) -> Result<BTreeSet<T>> {
+    let words = text.split(',').filter(|word| !word.is_empty());
+    words.map(|word| word.parse().map_err(|error| ServiceError::Malformed(format!("{error}")))).collect()
 }
 
 /// Where a look that goes on and on is to go on.

@@ -3,16 +3,16 @@
 use super::{
     api::Api,
     asked::{Bare, Change},
-    list::{Ask, At, Counted, Proposals},
+    list::{Ask, At, Counted, LabelQuery, Proposals},
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, lost_keys as lost, manifests, proposals, vaults},
+    service::{Answer, Result, labels, lost_keys as lost, manifests, proposals, vaults},
     wire::{
         page::Page,
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, LostKey, MissingKey, NewVault, Proposal, SignManifest,
-            SignedManifest, Vault,
+            AddKeys, AddMember, Count, CreateProposal, LabelPreview, LostKey, MissingKey, NewVault, Proposal,
+            SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
         },
     },
 };
@@ -141,4 +141,35 @@ pub(super) async fn list_manifests(State(api): State<Api>, caller: Caller, at: A
     responses((status = 200, body = Proposal)))]
 pub(super) async fn sign_manifest(State(api): State<Api>, at: At, change: Change<SignManifest>) -> Result<Answer> {
     manifests::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// The relabellings that the parties signed, with their signatures: all for the parties, the one in force for everybody else.
+///
+/// Without one the label is that of the manifest.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/labels", tag = "proposals",
+    responses((status = 200, body = Page<SignedLabel>)))]
+pub(super) async fn list_labels(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &labels::list(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Signs a relabelling of the version that stands for your party. With every party's signature it is in force, and the wrapped
+/// keys of those whom it takes the content from are gone.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/labels", tag = "proposals", request_body = SignLabel,
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn sign_label(State(api): State<Api>, at: At, change: Change<SignLabel>) -> Result<Answer> {
+    labels::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// What another label would change now: who would gain and who would lose sight, what they have fetched, which keys would go. By
+/// nation for parties, by member for the policy officers of the nations that own the proposal.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/labels/preview", tag = "proposals", params(LabelQuery),
+    responses((status = 200, body = LabelPreview)))]
+pub(super) async fn preview_label(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<LabelQuery>,
+) -> Result<Answer> {
+    let wanted = query.label()?;
+    Ok(Answer::json(200, &labels::preview(&api, &caller, at.id("proposal")?, wanted.as_ref()).await?))
 }

@@ -38,11 +38,13 @@ pub enum Change {
     BecomeOfficer,
     /// Every funder has signed a decision.
     Decide,
+    /// The owners release it to the member's nation as well, by its label.
+    Relabel,
 }
 
 impl Change {
     /// Every change, in the order in which they are tried.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::DeclareClear,
         Self::Assign,
         Self::Review,
@@ -53,6 +55,7 @@ impl Change {
         Self::BecomeDecider,
         Self::BecomeOfficer,
         Self::Decide,
+        Self::Relabel,
     ];
 
     /// What happens, in words.
@@ -69,6 +72,7 @@ impl Change {
             Self::BecomeDecider => "an officer makes the member a decider of the call",
             Self::BecomeOfficer => "an officer makes the member an officer of the call",
             Self::Decide => "every funder signs a decision",
+            Self::Relabel => "every owner signs a label that releases the proposal to the member's nation",
         }
     }
 
@@ -108,6 +112,9 @@ impl Change {
             Self::BecomeDecider => grant(&mut then, CallRole::Decider),
             Self::BecomeOfficer => grant(&mut then, CallRole::Officer),
             Self::Decide => !std::mem::replace(&mut then.decided, true),
+            Self::Relabel => {
+                then.label.as_mut().is_some_and(|label| label.releasable_to.insert(member.id.partner().clone()))
+            }
         };
         changed.then_some(then)
     }
@@ -205,6 +212,12 @@ mod tests {
     }
 
     #[test]
+    fn nation_outside_the_label_is_told_that_the_owners_can_relabel() {
+        let world = World::new().with("proposal", &json!({"releasable_to": ["GBR"]}));
+        assert_eq!(found("KOR:reviewer", Action::Read, &world), [[Change::Relabel]]);
+    }
+
+    #[test]
     fn what_is_permitted_needs_nothing_and_a_nation_without_part_cannot_be_helped() {
         let world = World::new();
         assert!(found("ISR:company", Action::Read, &world).is_empty());
@@ -217,6 +230,7 @@ mod tests {
         let worlds = [
             World::new(),
             World::new().with("call", &json!({"opened": false, "phase": "open"})),
+            World::new().with("proposal", &json!({"releasable_to": ["GBR"], "assigned": []})),
             World::new()
                 .with("proposal", &json!({"conflicts": ["KOR:reviewer"], "assigned": [], "declared_clear": []})),
         ];

@@ -10,6 +10,7 @@ use super::{
 use crate::domain::{
     call::Phase,
     id::{MemberId, PartnerCode},
+    label::Label,
     member::CallRole,
     proposal::Status,
 };
@@ -186,6 +187,9 @@ impl Names {
     fn proposal(&self, proposal: &ProposalFacts, who: &Who<'_>) -> Result<Entity, Failure> {
         let organisations = proposal.organisations.iter().map(|name| folded(name)).filter(|name| !name.is_empty());
         let topic = proposal.topic.as_ref().map(|topic| ("topic", word(topic.as_str())));
+        let label = proposal.label.as_ref();
+        let releasable_to = label.into_iter().flat_map(|label| &label.releasable_to);
+        let caveats = label.into_iter().flat_map(|label| &label.caveats);
         entity(
             &self.proposal,
             &proposal.id.to_string(),
@@ -200,6 +204,9 @@ impl Names {
                 ("declared_clear", self.members(&proposal.declared_clear, who)),
                 ("reviewed", self.members(&proposal.reviewed, who)),
                 ("decided", Value::new_bool(proposal.decided)),
+                ("labelled", Value::new_bool(proposal.label.is_some())),
+                ("releasable_to", Value::new_set(releasable_to.map(|code| self.partner_value(code)))),
+                ("caveats", Value::new_set(caveats.map(|name| word(name.as_str())))),
             ]
             .into_iter()
             .chain(topic),
@@ -269,6 +276,10 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
         declared_clear: members.clone(),
         reviewed: members,
         decided: true,
+        label: Some(Label {
+            releasable_to: BTreeSet::from([one.clone()]),
+            caveats: BTreeSet::from(["caveat".parse()?]),
+        }),
     };
     for action in Action::ALL {
         let resource = match (action.kind(), action.extra()) {

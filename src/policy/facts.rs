@@ -6,6 +6,7 @@ use super::{Action, Extra, ResourceId, ResourceKind};
 use crate::domain::{
     call::Phase,
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
+    label::Label,
     member::{CallRole, PartnerRole},
     proposal::Status,
 };
@@ -78,6 +79,8 @@ pub struct ProposalFacts {
     pub reviewed: BTreeSet<MemberId>,
     /// Whether every funder has signed a decision.
     pub decided: bool,
+    /// Whom it is releasable to, if a label says so.
+    pub label: Option<Label>,
 }
 
 /// What an action is asked for.

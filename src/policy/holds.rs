@@ -7,7 +7,10 @@ use super::{
     facts::{ProposalFacts, folded},
     predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
 };
-use crate::domain::id::{MemberId, PartnerCode, Slug};
+use crate::domain::{
+    id::{MemberId, PartnerCode, Slug},
+    label::Label,
+};
 use std::collections::BTreeSet;
 
 impl Predicate {
@@ -24,6 +27,7 @@ fn holds(atom: &Atom, me: &MemberId, proposal: &ProposalFacts) -> Option<bool> {
         Atom::Flag(Flag::Draft) => call.draft,
         Atom::Flag(Flag::Opened) => call.opened,
         Atom::Flag(Flag::Decided) => proposal.decided,
+        Atom::Flag(Flag::Labelled) => proposal.label.is_some(),
         Atom::HasTopic => proposal.topic.is_some(),
         Atom::Equals(text, value) => read(*text, proposal).is_some_and(|found| found == value),
         Atom::Same(one, other) => {
@@ -59,6 +63,10 @@ fn contains(set: Set, value: &str, proposal: &ProposalFacts) -> bool {
         Set::OfficerPartners => proposal.call.officers.iter().any(|id| id.partner().as_str() == value),
         Set::Parties => among(&proposal.parties),
         Set::Organisations => proposal.organisations.iter().any(|name| folded(name) == value),
+        Set::ReleasableTo => proposal.label.as_ref().is_some_and(|label| among(&label.releasable_to)),
+        Set::Caveats => {
+            proposal.label.as_ref().is_some_and(|label| label.caveats.iter().any(|caveat| caveat.as_str() == value))
+        }
     }
 }
 
@@ -77,6 +85,11 @@ fn within(set: Set, values: &BTreeSet<String>, proposal: &ProposalFacts) -> bool
             .map(|name| folded(name))
             .filter(|name| !name.is_empty())
             .all(|name| values.contains(&name)),
+        Set::ReleasableTo => proposal.label.as_ref().is_none_or(|label| among(&label.releasable_to)),
+        Set::Caveats => {
+            let all = |label: &Label| label.caveats.iter().all(|caveat| values.contains(caveat.as_str()));
+            proposal.label.as_ref().is_none_or(all)
+        }
     }
 }
 
@@ -111,6 +124,7 @@ mod tests {
             World::new().with("proposal", &json!({"topic": null, "conflicts": ["ISR:officer"], "declared_clear": []})),
             World::new().with("call", &json!({"opened": false, "phase": "open"})),
             World::new().with("proposal", &json!({"status": "withdrawn", "parties": ["KOR", "GBR"]})),
+            World::new().with("proposal", &json!({"releasable_to": ["KOR"], "caveats": ["propin"]})),
         ];
         let mut permitted = 0;
         for world in worlds {

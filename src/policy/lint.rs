@@ -25,7 +25,7 @@ impl Refused {
 }
 
 /// Attributes that are sets; a set can be asked for members, not compared.
-const SETS: [&str; 16] = [
+const SETS: [&str; 18] = [
     "roles",
     "partners",
     "eligible",
@@ -42,6 +42,8 @@ const SETS: [&str; 16] = [
     "assigned",
     "declared_clear",
     "reviewed",
+    "releasable_to",
+    "caveats",
 ];
 
 const HELP: &str =

@@ -208,6 +208,9 @@ fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), Refused> {
         Some("topic") if text.parse::<Slug>().is_err() => {
             unlike("topics are short names of `a-z 0-9 -`, as the call has them".into())
         }
+        Some("caveats") if text.parse::<Slug>().is_err() => {
+            unlike("caveats are short names of `a-z 0-9 -`, as in \"no-contractors\"".into())
+        }
         Some("organisation" | "organisations") if *text != text.trim().to_lowercase() => {
             unlike(format!("organisations are compared in lower case: \"{}\"", text.trim().to_lowercase()))
         }

@@ -41,6 +41,8 @@ pub enum Flag {
     Opened,
     /// Every funder has signed a decision.
     Decided,
+    /// A label restricts the proposal.
+    Labelled,
 }
 
 /// A single text.
@@ -55,7 +57,7 @@ pub enum Text {
     Topic,
 }
 
-/// A set of partner codes, or of organisations.
+/// A set of partner codes, of organisations or of caveats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Set {
     /// The partners of the call's program.
@@ -68,6 +70,10 @@ pub enum Set {
     Parties,
     /// Where the party members work, folded.
     Organisations,
+    /// Those that the label names; none without a label.
+    ReleasableTo,
+    /// The label's.
+    Caveats,
 }
 
 /// A set of members.

@@ -1,4 +1,4 @@
-//! What members sign: call publications, vaults, manifests, reviews, decisions, letters, wraps and policies.
+//! What members sign: call publications, vaults, manifests, labels, reviews, decisions, letters, wraps and policies.
 //!
 //! Each statement is a JWS whose payload has exactly one byte form; [`verify_signed`] proves the signature and that the
 //! statement is well formed in itself. Whether the signer is the member meant is [`check_signer`](super::card::check_signer)'s
@@ -14,6 +14,7 @@ pub use crate::domain::vault::{VaultKind, WrapTarget};
 use crate::domain::{
     decision::Outcome,
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    label::Label,
     policy::PolicyOwner,
 };
 use jiff::Timestamp;
@@ -251,6 +252,9 @@ pub struct Manifest {
     pub parties: BTreeSet<PartnerCode>,
     /// Its documents, sorted by slot then party, each place once.
     pub documents: Vec<ManifestDocument>,
+    /// Whom it is releasable to; without, no label restricts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
 }
 
 impl Manifest {
@@ -283,6 +287,9 @@ impl Statement for Manifest {
                 return Err(invalid("documents must be sorted by slot then party, each place once"));
             }
         }
+        if let Some(label) = &self.label {
+            label.check(&self.parties).map_err(invalid)?;
+        }
         let mut vaults = BTreeMap::new();
         for document in &self.documents {
             recipient::check(&document.recipient)?;
@@ -300,6 +307,41 @@ impl Statement for Manifest {
             if *vaults.entry(&document.vault).or_insert(&document.recipient) != &document.recipient {
                 return Err(invalid(format_args!("`{}` is given two recipients", document.vault)));
             }
+        }
+        Ok(())
+    }
+}
+
+/// What the parties release a version to from now on, in the place of what was signed with it or since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelStatement {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// Digest of the manifest of the version that stands.
+    pub manifest_sha256: Sha256,
+    /// Counts the relabellings of the proposal, from 1.
+    pub number: u32,
+    /// Digest of the label statement that is in force for this version; none if it is the manifest's own label that is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Sha256>,
+    /// The label; none: from now on no label restricts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// When the party that proposed it says it was made.
+    pub stated_at: Timestamp,
+}
+
+impl Statement for LabelStatement {
+    const TYP: &'static str = "entente-label+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        check_version("number", self.number)?;
+        if let Some(label) = &self.label {
+            label.check(&BTreeSet::new()).map_err(invalid)?;
+        }
+        if self.stated_at.subsec_nanosecond() % 1_000_000 != 0 {
+            return Err(invalid("`stated_at` has at most milliseconds"));
         }
         Ok(())
     }

@@ -184,7 +184,7 @@ fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option
             Set::OfficerPartners => return Some(facts.officers.iter().map(|id| id.partner().to_string()).collect()),
             Set::Eligible => &facts.eligible,
             Set::Funders => &facts.funders,
-            Set::Parties | Set::Organisations => return None,
+            Set::Parties | Set::Organisations | Set::ReleasableTo | Set::Caveats => return None,
         };
         Some(codes.iter().map(ToString::to_string).collect())
     };
@@ -237,7 +237,7 @@ fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option
             None => some_value(*text, &mut |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
         },
         Atom::Within(set, values) => partners(*set).map(|codes| codes.is_subset(values).into()),
-        Atom::Flag(Flag::Decided) | Atom::HasTopic | Atom::Row(_) => None,
+        Atom::Flag(Flag::Decided | Flag::Labelled) | Atom::HasTopic | Atom::Row(_) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result,
+    Answer, Asked, Exchange, Principal, Result, labels,
     proposals::describe,
     state::ProposalState,
     unit::{Act, Subject, View},
@@ -81,6 +81,7 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     if signatures.len() == proposal.row.parties.len() {
         proposals::advance(&mut act.tx, &permit, id, version.number, now, None).await?;
         let proposal = act.proposal(id).await?;
+        labels::follow_versions(&mut act, &permit, &proposal).await?;
         complete_if_all_here(&mut act, &permit, &proposal).await?;
     }
     let proposal = act.proposal(id).await?;
@@ -161,7 +162,8 @@ pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, pro
     proposals::advance(&mut act.tx, permit, id, version.number, committed_at, Some(now)).await?;
     let payload = json!({ "version": version.number, "manifest_sha256": version.manifest });
     act.log(EntryKind::ProposalSubmitted, Subject::proposal(proposal), &payload).await?;
-    Ok(())
+    let proposal = act.proposal(id).await?;
+    labels::follow_versions(act, permit, &proposal).await
 }
 
 async fn add_version(
@@ -200,6 +202,9 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     }
     if manifest.parties != proposal.facts.parties {
         return mismatch("it names other parties");
+    }
+    if let Some(label) = &manifest.label {
+        labels::check_place(act, proposal, label).await?;
     }
     let listed: Vec<Listed> = manifest
         .documents

@@ -9,6 +9,7 @@ pub mod decisions;
 pub mod directory;
 pub mod documents;
 pub mod entries;
+pub mod labels;
 pub mod lists;
 pub mod lost_keys;
 pub mod manifests;

@@ -261,6 +261,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         grace_until: proposal.limits.grace_until.into(),
         version: standing.map(|version| version.number),
         manifest_sha256: standing.map(|version| version.manifest),
+        label: proposal.row.label.clone(),
         pending,
         created_at: proposal.row.created_at.into(),
         mine: Mine {

@@ -18,7 +18,7 @@ use crate::{
     },
     policy::{Action, Permit, Resource},
     sealing::statement::{RoleStatement, Signed},
-    storage::{calls, proposals, stated::NewStated},
+    storage::{calls, labels, proposals, stated::NewStated},
     wire::{
         call::{GrantRoles, RoleHolder, StatedRoles},
         page::Page,
@@ -47,7 +47,10 @@ pub async fn set(
     let Some(permit) = permits.last() else { return act.finish(answer).await };
     let standing = proposals::standing_under(&mut act.tx, id, member, &act.me.id).await?;
     refuse_recused(&act, standing)?;
-    if gains && standing.is_party {
+    let gains_office = !present.contains(&CallRole::Officer) && body.roles.contains(&CallRole::Officer);
+    // An officer holds the key to the call's vault, and with it to every proposal under the call.
+    let is_outside = gains_office && labels::leave_out(&mut act.tx, id, member.partner()).await?;
+    if gains && standing.is_party || is_outside {
         // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
         return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
     }

@@ -206,6 +206,7 @@ pub fn proposal_state(row: ProposalRow, call: Arc<CallState>, now: Timestamp) ->
         declared_clear: row.clear.clone(),
         reviewed: row.reviewed.clone(),
         decided: row.is_decided,
+        label: row.label.clone(),
     };
     ProposalState { row, call, limits, status, versions, facts }
 }

@@ -222,7 +222,7 @@ impl Manifest<'_> {
             status: proposal.status,
             phase: facts.call.phase,
             decided: facts.decided,
-            labels: None,
+            labels: facts.label.as_ref().map(|label| [label.to_string()].into()),
             sight,
         }))
     }

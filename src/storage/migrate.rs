@@ -40,6 +40,7 @@ pub const ALL: &[Migration] = &[
     migration!(4, "lists", "0004_lists"),
     migration!(5, "previews", "0005_previews"),
     migration!(6, "part_statements", "0006_part_statements"),
+    migration!(7, "labels", "0007_labels"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

@@ -14,6 +14,7 @@ pub mod entries;
 pub mod error;
 pub mod idempotency;
 mod intake;
+pub mod labels;
 pub mod members;
 pub mod migrate;
 pub mod partners;

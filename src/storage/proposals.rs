@@ -4,6 +4,7 @@ use super::{Row, Sql, StoreError, Tx, WriteTx, args, visible};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
+        label::Label,
         proposal::{Parties, Version},
     },
     policy::{Action, Permit},
@@ -33,6 +34,8 @@ pub struct ProposalRow {
     pub reviewed: BTreeSet<MemberId>,
     /// Whether every funder has signed a decision.
     pub is_decided: bool,
+    /// The label in force.
+    pub label: Option<Label>,
 }
 
 /// A signature under a version.
@@ -242,7 +245,8 @@ pub async fn advance(
     visible::note_versions(tx, id).await
 }
 
-const COLUMNS: &str = "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at FROM proposals";
+const COLUMNS: &str =
+    "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
 
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
@@ -270,6 +274,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
             assigned: BTreeSet::new(),
             reviewed: BTreeSet::new(),
             is_decided: false,
+            label: label(&row.text("releasable_key")?)?,
         };
         found.insert(id, proposal);
     }
@@ -315,6 +320,13 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
             of(&mut found, &row)?.reviewed.insert(row.parse("reviewer")?);
         }
     }
+    if found.values().any(|proposal| proposal.label.is_some()) {
+        for row in tx.fetch_all(set("t.caveat", "label_caveats t"), ids.clone()).await? {
+            if let Some(label) = &mut of(&mut found, &row)?.label {
+                label.caveats.insert(row.parse("caveat")?);
+            }
+        }
+    }
     for row in tx.fetch_all(set("t.final_at", "decisions t"), ids).await? {
         if row.opt_time("final_at")?.is_some() {
             of(&mut found, &row)?.is_decided = true;
@@ -324,6 +336,14 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
         proposal.versions.sort_by_key(|version| version.number);
     }
     Ok(found.into_values().collect())
+}
+
+/// The label whose nations a column holds as one text; its caveats are rows.
+fn label(key: &str) -> Result<Option<Label>, StoreError> {
+    let codes: Result<BTreeSet<PartnerCode>, _> =
+        key.split(' ').filter(|code| !code.is_empty()).map(str::parse).collect();
+    let releasable_to = codes.map_err(|_| StoreError::corrupt("releasable_key", "partner codes"))?;
+    Ok((!releasable_to.is_empty()).then(|| Label { releasable_to, caveats: BTreeSet::new() }))
 }
 
 fn of<'a>(found: &'a mut BTreeMap<ProposalId, ProposalRow>, row: &Row) -> Result<&'a mut ProposalRow, StoreError> {

@@ -41,6 +41,7 @@ const WRITERS: &[Action] = &[
     Action::PublishCall,
     Action::UseCallVault,
     Action::CreateProposal,
+    Action::Sign,
     Action::AddMember,
     Action::RemoveMember,
     Action::Upload,

@@ -98,6 +98,8 @@ catalogue! {
     UnknownSlot "unknown-slot" 422 "the call has no such slot" => "choose one of the slots in the call's text";
     SlotMediaType "slot-media-type" 422 "the slot takes another kind of file" => "convert the file to what the slot takes";
     ManifestMismatch "manifest-mismatch" 422 "the manifest does not fit the proposal" => "let `entente proposal sign` make it anew from what is uploaded";
+    LabelRefused "label-refused" 422 "the releasability label cannot be put on this proposal" => "name partners of this exchange, the owners and the nations whose officers open the call among them";
+    LabelTaken "label-taken" 409 "another label came first" => "look at the label and its history with `entente proposal label` and sign the next one";
     SlotEmpty "slot-empty" 422 "a required slot is empty" => "put a document into it, then sign again";
     AlreadySigned "already-signed" 409 "your party has signed this manifest" => "nothing to do; see the receipt with `entente proposal show`";
     VersionTaken "version-taken" 409 "another version came first" => "read the proposal again and sign the next version";
@@ -198,6 +200,8 @@ impl From<&Refusal> for Kind {
             Refusal::MediaType { .. } => Self::SlotMediaType,
             Refusal::TooLarge { .. } => Self::TooLarge,
             Refusal::ManifestMismatch { .. } => Self::ManifestMismatch,
+            Refusal::Label { .. } => Self::LabelRefused,
+            Refusal::LabelTaken { .. } => Self::LabelTaken,
             Refusal::SlotEmpty { .. } => Self::SlotEmpty,
             Refusal::AlreadySigned { .. } => Self::AlreadySigned,
             Refusal::VersionTaken { .. } => Self::VersionTaken,

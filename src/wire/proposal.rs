@@ -1,9 +1,14 @@
 //! Bodies about proposals, their documents, vaults and wrapped keys.
 
-use super::{Time, answer, request};
+use super::{
+    Time, answer,
+    policy::{PreviewedChange, Tally},
+    request,
+};
 use crate::domain::{
     call::Phase,
     id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId, WrappedKeyId},
+    label::Label,
     proposal::{Relation, Status},
     vault::VaultKind,
 };
@@ -82,6 +87,12 @@ request! {
         /// Compact JWS of type `entente-manifest+jws`.
         pub manifest: String,
     }
+
+    /// Proposes a relabelling or adds the caller's signature to the one that waits for it.
+    pub struct SignLabel {
+        /// Compact JWS of type `entente-label+jws`.
+        pub statement: String,
+    }
 }
 
 answer! {
@@ -104,6 +115,9 @@ answer! {
         pub version: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub manifest_sha256: Option<Sha256>,
+        /// Whom it is releasable to, if a label says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub label: Option<Label>,
         /// The version that waits for signatures or bytes.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pending: Option<Pending>,
@@ -170,6 +184,49 @@ answer! {
         pub complete_at: Option<Time>,
         /// Whether it is the version that stands.
         pub is_standing: bool,
+    }
+
+    /// A relabelling with the signatures under it. All signatures carry the same payload.
+    pub struct SignedLabel {
+        pub number: u32,
+        /// Digest of the statement.
+        pub label_sha256: Sha256,
+        /// The version that it is about.
+        pub manifest_sha256: Sha256,
+        /// None: no label from then on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub label: Option<Label>,
+        /// Compact JWS by party.
+        pub signatures: BTreeMap<PartnerCode, String>,
+        pub stated_at: Time,
+        /// When the last party had signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub in_force_at: Option<Time>,
+        /// Whether it is what holds for the version that stands.
+        pub is_in_force: bool,
+    }
+
+    /// What another label would change now.
+    pub struct LabelPreview {
+        /// In force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub label: Option<Label>,
+        /// As it would be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub then: Option<Label>,
+        /// By the nation of those who gain.
+        pub gains: BTreeMap<PartnerCode, Tally>,
+        /// By the nation of those who lose.
+        pub losses: BTreeMap<PartnerCode, Tally>,
+        /// Members who would need a key.
+        pub keys_needed: u64,
+        /// Wrapped keys that would be removed, by the nation of their holders.
+        pub keys_removed: BTreeMap<PartnerCode, u64>,
+        /// Members who lose content that they have fetched already: what was read stays read.
+        pub fetched_before: u64,
+        /// Each change by member; for policy officers of an owner, since parties do not hear who judges them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub items: Vec<PreviewedChange>,
     }
 
     /// A vault and who holds keys to it, as far as the caller may know.

@@ -1,4 +1,5 @@
-//! How identifiers, words and instants travel: as JSON strings, read back through the same `FromStr` as everywhere else.
+//! How identifiers, words and instants travel: as JSON strings, read back through the same `FromStr` as everywhere else. A label is
+//! an object of two sets.
 //!
 //! The implementations stand here, not in `domain`, which knows nothing of JSON.
 
@@ -10,6 +11,7 @@ use crate::domain::{
         CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
         WrappedKeyId,
     },
+    label::Label,
     member::{CallRole, ConflictGround, Declared, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
     proposal::{Relation, Sort, Status},
@@ -17,6 +19,7 @@ use crate::domain::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::collections::BTreeSet;
 
 /// An instant, RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,3 +101,47 @@ travels_as_text! {
 }
 
 travels_as_text!(schema Time: "2026-04-01T15:00:00Z");
+
+/// A label as it is signed and as it travels.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct LabelForm {
+    /// The nations that it is releasable to, the owners among them.
+    releasable_to: BTreeSet<PartnerCode>,
+    /// What policies may ask for beside that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    caveats: BTreeSet<Slug>,
+}
+
+impl Serialize for Label {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { releasable_to, caveats } = self.clone();
+        LabelForm { releasable_to, caveats }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let LabelForm { releasable_to, caveats } = LabelForm::deserialize(deserializer)?;
+        Ok(Self { releasable_to, caveats })
+    }
+}
+
+#[cfg(feature = "server")]
+impl utoipa::PartialSchema for Label {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        LabelForm::schema()
+    }
+}
+
+#[cfg(feature = "server")]
+impl utoipa::ToSchema for Label {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Label".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        LabelForm::schemas(schemas);
+    }
+}

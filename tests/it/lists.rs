@@ -149,6 +149,9 @@ const MUTATIONS: &[Mutation] = &[
     ("owners do not matter", |atom| matches!(atom, Atom::Contains(Set::Parties, _)).then_some(false.into())),
     ("all owners are fine", |atom| matches!(atom, Atom::Within(Set::Parties, _)).then_some(true.into())),
     ("colleagues do not matter", |atom| matches!(atom, Atom::Contains(Set::Organisations, _)).then_some(false.into())),
+    ("nothing is labelled", |atom| matches!(atom, Atom::Flag(Flag::Labelled)).then_some(false.into())),
+    ("every label is for all", |atom| matches!(atom, Atom::Contains(Set::ReleasableTo, _)).then_some(true.into())),
+    ("no label has a caveat", |atom| matches!(atom, Atom::Contains(Set::Caveats, _)).then_some(false.into())),
     ("nothing is withdrawn", |atom| matches!(atom, Atom::Row(Row::Withdrawn)).then_some(false.into())),
     ("any version counts", |atom| match atom {
         Atom::Row(Row::CompleteSince(_)) => Some(Atom::Row(Row::CompleteSince(1)).into()),
@@ -184,12 +187,13 @@ fn mutated(name: &str, holds: &Predicate) -> Predicate {
 pub(crate) async fn acts_kept_what_lists_go_by(db: &storage::Db) {
     let kept = async || {
         let (mut tx, mut kept) = (db.read().await.unwrap(), Vec::new());
-        let sql =
-            "SELECT proposal_id, parties_key, committed_under, complete_under FROM proposals ORDER BY proposal_id";
+        let sql = "SELECT proposal_id, parties_key, releasable_key, committed_under, complete_under FROM proposals \
+             ORDER BY proposal_id";
         for row in tx.fetch_all(sql, args![]).await.unwrap() {
             let (id, key) = (row.text("proposal_id").unwrap(), row.text("parties_key").unwrap());
             let under = (row.int("committed_under").unwrap(), row.int("complete_under").unwrap());
-            kept.push(format!("{id} `{key}` {under:?}"));
+            let releasable = row.text("releasable_key").unwrap();
+            kept.push(format!("{id} `{key}` `{releasable}` {under:?}"));
         }
         let sql = "SELECT call_id, parties_key, proposals FROM proposal_tallies ORDER BY call_id, parties_key";
         for row in tx.fetch_all(sql, args![]).await.unwrap() {

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod intake;
+mod labels;
 mod lies;
 mod panel;
 mod parties;

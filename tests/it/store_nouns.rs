@@ -122,6 +122,7 @@ impl Office {
             declared_clear: ["ISR:noa", "USA:dana", "ISR:maya", "ISR:eitan", "USA:frank"].map(is).into(),
             reviewed: [].into(),
             decided: false,
+            label: None,
         };
         Self { engine, program, call, proposal }
     }

@@ -123,13 +123,14 @@ mod tests {
     use clap::Parser as _;
     use std::collections::BTreeSet;
 
-    const WANTED: [&str; 12] = [
+    const WANTED: [&str; 13] = [
         "starter",
         "named-nations",
         "five-eyes",
         "embargo",
         "embargo-phase",
         "topic",
+        "marking",
         "assigned-reviewers",
         "only-after-opening",
         "never-organisation",

@@ -203,6 +203,7 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) ->
             ("version", manifest.version.to_string()),
             ("manifest", sha256.to_string()),
             ("call text", manifest.call_text_sha256.to_string()),
+            ("label", manifest.label.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("signed", signers.collect::<Vec<_>>().join("\n")),
             ("stands", if *is_standing { "yes" } else { "no" }.to_owned()),
         ]);

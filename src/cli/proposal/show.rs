@@ -1,6 +1,6 @@
 //! How a proposal is shown: its state, what is in its slots, and what is missing from whom.
 
-use super::place;
+use super::{label::worded, place};
 use crate::{
     cli::{
         context::{Context, joined},
@@ -50,6 +50,7 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
             ("bytes until", zone.both(proposal.grace_until.0)),
             ("stands", proposal.version.map(|version| format!("version {version}")).unwrap_or_default()),
             ("manifest", proposal.manifest_sha256.map(|sha256| sha256.to_string()).unwrap_or_default()),
+            ("label", worded(proposal.label.as_ref())),
             ("you are", mine(proposal)),
         ]);
         if let Some(pending) = &proposal.pending {

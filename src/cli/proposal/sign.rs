@@ -1,6 +1,9 @@
 //! Signing a manifest: the member sees what it says before it is signed.
 
-use super::{place, show};
+use super::{
+    label::{LabelArgs, worded},
+    place, show,
+};
 use crate::{
     cli::{
         context::{Context, joined},
@@ -28,15 +31,17 @@ pub struct SignArgs {
     /// Propose a new version if something else is put in than the version that waits for your party says
     #[arg(long)]
     new_version: bool,
+    #[command(flatten)]
+    label: LabelArgs,
+    /// Without a label, although the version before has one
+    #[arg(long, conflicts_with = "rel_to")]
+    no_label: bool,
 }
 
 /// Shows what would be signed, asks at a terminal, signs.
 pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> Result<()> {
-    let plan = if args.new_version {
-        client.plan_new_version(args.proposal).await?
-    } else {
-        client.plan_signature(args.proposal).await?
-    };
+    let choice = args.label.choice(args.no_label)?;
+    let plan = client.plan_labelled(args.proposal, args.new_version, &choice).await?;
     if args.dry_run {
         let documents: Vec<_> = plan
             .documents
@@ -67,6 +72,7 @@ fn show_plan(screen: &mut Screen, plan: &Signing) {
         ("version", manifest.version.to_string()),
         ("call text", manifest.call_text_sha256.to_string()),
         ("parties", joined(&manifest.parties)),
+        ("label", worded(manifest.label.as_ref())),
     ]);
     screen.heading("Documents");
     let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "PUT IN BY", "CHECKED HERE"]);

@@ -6,7 +6,8 @@
 use super::{MAX_TEXT, TrialError};
 use crate::{
     domain::{
-        id::{MemberId, PartnerCode},
+        id::{MemberId, PartnerCode, Slug},
+        label::Label,
         member::{CallRole, PartnerRole},
     },
     policy::{
@@ -45,6 +46,9 @@ pub(super) struct Question {
     /// The role in the call that the subject gains or loses.
     pub(super) role: Option<CallRole>,
 }
+
+/// Facts of a proposal that a world may leave out.
+const OPTIONAL: [&str; 3] = ["topic", "releasable_to", "caveats"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +106,11 @@ struct RawProposal {
     declared_clear: Vec<String>,
     reviewed: Vec<String>,
     decided: bool,
+    /// The nations of its label beside the owners; without, it has no label.
+    #[serde(default)]
+    releasable_to: Option<Vec<String>>,
+    #[serde(default)]
+    caveats: Vec<String>,
 }
 
 impl World {
@@ -128,7 +137,7 @@ impl World {
         let mut told = self.told.clone();
         let known = told.get_mut(part).and_then(Value::as_object_mut).ok_or_else(|| format!("no `{part}`"))?;
         for (name, value) in facts {
-            if !known.contains_key(name) && name != "topic" {
+            if !known.contains_key(name) && !OPTIONAL.contains(&name.as_str()) {
                 let names: Vec<&str> = known.keys().map(String::as_str).collect();
                 return Err(format!("`{part}` has no fact `{name}`, but {}", names.join(", ")));
             }
@@ -227,7 +236,20 @@ impl World {
             declared_clear: set("proposal.declared_clear", &raw.declared_clear)?,
             reviewed: set("proposal.reviewed", &raw.reviewed)?,
             decided: raw.decided,
+            label: None,
         };
+        let label = raw.releasable_to.map(|codes| {
+            let others: BTreeSet<PartnerCode> = set("proposal.releasable_to", &codes)?;
+            let caveats: BTreeSet<Slug> = set("proposal.caveats", &raw.caveats)?;
+            Ok::<_, String>(Label::of(&proposal.parties, others, caveats))
+        });
+        let label = label.transpose()?;
+        if label.is_none() && !raw.caveats.is_empty() {
+            return Err(
+                "in the world: caveats stand on a label; give `releasable_to` too, `[]` for the owners alone".into()
+            );
+        }
+        let proposal = ProposalFacts { label, ..proposal };
         Ok(Self { told, members, proposal })
     }
 }

@@ -44,6 +44,7 @@ fn manifest() -> Manifest {
             document("budget", Some("ISR"), &recipient),
             document("summary", None, &recipient),
         ],
+        label: None,
     }
 }
 
@@ -263,4 +264,38 @@ fn vault_is_not_wrapped_to_itself() {
         sha256: Sha256::of(b"x"),
     };
     assert!(refusal(&wrap).contains("wrapped to itself"));
+}
+
+#[test]
+fn manifest_without_a_label_keeps_its_form_and_one_with_a_label_names_its_owners() {
+    let bare = manifest();
+    assert!(!serde_json::to_string(&bare).unwrap().contains("label"));
+    let labelled = |others: &[&str], owners: &[&str]| {
+        let owners: BTreeSet<PartnerCode> = owners.iter().map(|code| id(code)).collect();
+        let label = Label::of(&owners, others.iter().map(|code| id(code)), [id("propin")]);
+        Manifest { label: Some(label), ..bare.clone() }
+    };
+    let key = signing_key(&rcgen::PKCS_ED25519);
+    let fine = labelled(&["GBR"], &["ISR", "USA"]);
+    let signed = sign_statement(&key, &fine).unwrap();
+    assert_eq!(verify_signed::<Manifest>(&signed).unwrap().statement, fine);
+    assert_ne!(fine.digest().unwrap(), bare.digest().unwrap());
+    assert!(refusal(&labelled(&["GBR"], &["ISR"])).contains("leaves `USA` out"));
+}
+
+#[test]
+fn malformed_label_statements_are_refused() {
+    let fine = LabelStatement {
+        proposal: id(PROPOSAL),
+        manifest_sha256: Sha256::of(b"manifest"),
+        number: 1,
+        replaces: None,
+        label: None,
+        stated_at: "2026-04-01T15:00:00.123Z".parse().unwrap(),
+    };
+    let key = signing_key(&rcgen::PKCS_ED25519);
+    assert!(verify_signed::<LabelStatement>(&sign_statement(&key, &fine).unwrap()).is_ok());
+    assert!(refusal(&LabelStatement { number: 0, ..fine.clone() }).contains("begins at 1"));
+    let finer = "2026-04-01T15:00:00.123456Z".parse().unwrap();
+    assert!(refusal(&LabelStatement { stated_at: finer, ..fine }).contains("milliseconds"));
 }

@@ -80,7 +80,12 @@ impl<'a> Writer<'a> {
                 let pattern = self.pattern(pattern);
                 format!("COALESCE(p.topic {operator} {}{suffix}, FALSE)", self.mark(&pattern))
             }
-            Atom::Contains(Set::Parties, Value::Written(code)) => self.is_party(code),
+            Atom::Contains(Set::Parties, Value::Written(code)) => self.is_among("parties_key", code),
+            Atom::Contains(Set::ReleasableTo, Value::Written(code)) => self.is_among("releasable_key", code),
+            Atom::Contains(Set::Caveats, Value::Written(name)) => {
+                has_caveat(&format!("s.caveat = {}", self.mark(name)))
+            }
+            Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
                 let name = self.mark(name);
                 works_at(&format!("m.organisation_folded = {name}"))
@@ -94,6 +99,19 @@ impl<'a> Writer<'a> {
                      AND s.partner NOT IN ({codes}))"
                 )
             }
+            Atom::Within(Set::ReleasableTo, codes) if codes.is_empty() => "p.releasable_key = ''".to_owned(),
+            Atom::Within(Set::ReleasableTo, codes) => {
+                let codes = self.marks(codes);
+                format!(
+                    "NOT EXISTS (SELECT 1 FROM label_partners s WHERE s.proposal_id = p.proposal_id \
+                     AND s.partner NOT IN ({codes}))"
+                )
+            }
+            Atom::Within(Set::Caveats, names) if names.is_empty() => format!("NOT {}", has_caveat("TRUE")),
+            Atom::Within(Set::Caveats, names) => {
+                let names = self.marks(names);
+                format!("NOT {}", has_caveat(&format!("s.caveat NOT IN ({names})")))
+            }
             Atom::Within(Set::Organisations, names) if names.is_empty() => format!("NOT {}", works_at("TRUE")),
             Atom::Within(Set::Organisations, names) => {
                 let names = self.marks(names);
@@ -106,6 +124,7 @@ impl<'a> Writer<'a> {
             Atom::Flag(Flag::Decided) => "EXISTS (SELECT 1 FROM decisions d WHERE d.proposal_id = p.proposal_id \
                                           AND d.final_at IS NOT NULL)"
                 .to_owned(),
+            Atom::Flag(Flag::Labelled) => "p.releasable_key <> ''".to_owned(),
             Atom::Row(Row::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
             Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.mark(version)),
             Atom::Row(Row::CompleteSince(version)) => format!("p.complete_under >= {}", self.mark(version)),
@@ -139,9 +158,10 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn is_party(&mut self, code: &str) -> String {
+    /// Being one of the partners that a column holds as one text.
+    fn is_among(&mut self, column: &'static str, code: &str) -> String {
         let position = self.dialect.position;
-        format!("{position}(p.parties_key, {}) > 0", self.mark(&format!(" {code} ")))
+        format!("{position}(p.{column}, {}) > 0", self.mark(&format!(" {code} ")))
     }
 
     fn pattern(&self, pieces: &[Piece]) -> String {
@@ -176,7 +196,8 @@ fn cost(predicate: &Predicate) -> usize {
     let mut cost = 0;
     predicate.each_atom(&mut |atom, _| {
         cost += match atom {
-            Atom::Mine(_) | Atom::Flag(_) => 1,
+            Atom::Flag(Flag::Labelled) => 0,
+            Atom::Mine(_) | Atom::Flag(_) | Atom::Contains(Set::Caveats, _) => 1,
             Atom::Contains(Set::Organisations, _) | Atom::Within(..) => 4,
             _ => 0,
         };
@@ -186,6 +207,11 @@ fn cost(predicate: &Predicate) -> usize {
 
 fn unmapped(atom: &Atom) -> StoreError {
     StoreError::Statement(format!("no column says `{atom:?}`").into())
+}
+
+/// That the label has a caveat of this kind.
+fn has_caveat(which: &str) -> String {
+    format!("EXISTS (SELECT 1 FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND {which})")
 }
 
 /// That some party member works at an organisation of this kind.

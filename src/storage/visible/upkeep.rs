@@ -63,8 +63,13 @@ pub async fn reindex(db: &Db) -> Result<(), StoreError> {
         "UPDATE proposals SET parties_key = COALESCE((SELECT ' ' || {joined}(s.partner, ' ' ORDER BY s.partner) || ' ' FROM \
          (SELECT DISTINCT m.partner FROM proposal_members m WHERE m.proposal_id = proposals.proposal_id) s), '')"
     );
+    let releasable = format!(
+        "UPDATE proposals SET releasable_key = COALESCE((SELECT ' ' || {joined}(s.partner, ' ' ORDER BY s.partner) || ' ' FROM \
+         label_partners s WHERE s.proposal_id = proposals.proposal_id), '')"
+    );
     for sql in [
         Sql::built(key),
+        Sql::built(releasable),
         VERSIONS.into(),
         "DELETE FROM proposal_tallies".into(),
         "INSERT INTO proposal_tallies (call_id, parties_key, proposals) \

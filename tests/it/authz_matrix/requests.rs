@@ -237,6 +237,9 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         delete("/v1/proposals/{proposal}/documents/{slot}"),
         get("/v1/proposals/{proposal}/manifests"),
         post("/v1/proposals/{proposal}/manifests").json(json!({ "manifest": "no statement" })),
+        get("/v1/proposals/{proposal}/labels"),
+        post("/v1/proposals/{proposal}/labels").json(json!({ "statement": "no statement" })),
+        get("/v1/proposals/{proposal}/labels/preview").query("releasable_to", ""),
         put("/v1/proposals/{proposal}/declaration")
             .note("conflict")
             .json(json!({ "conflict": true, "statement": "none" })),

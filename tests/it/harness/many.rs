@@ -111,6 +111,8 @@ const TABLES: &[(&str, &[&str])] = &[
         "manifests",
         &["proposal_id", "version", "call_version", "sha256", "body", "created_at", "committed_at", "complete_at"],
     ),
+    ("label_partners", &["proposal_id", "partner"]),
+    ("label_caveats", &["proposal_id", "caveat"]),
     ("declarations", &["proposal_id", "member", "conflict", "ground", "declared_at"]),
     ("assignments", &["proposal_id", "reviewer", "assigned_by", "assigned_at"]),
     (
@@ -250,6 +252,21 @@ impl Rows {
         let (committed, complete) = (committed.then_some(1_i64), complete.then_some(1_i64));
         let sha256 = Sha256::of(format!("{id} {number}").as_bytes());
         self.add("manifests", args![id, number, under, sha256, body, 0_i64, committed, complete]);
+    }
+
+    /// A label in force.
+    pub(crate) fn label<'a>(
+        &mut self,
+        id: ProposalId,
+        nations: impl IntoIterator<Item = &'a PartnerCode>,
+        caveats: &BTreeSet<&str>,
+    ) {
+        for partner in nations {
+            self.add("label_partners", args![id, partner]);
+        }
+        for caveat in caveats {
+            self.add("label_caveats", args![id, caveat]);
+        }
     }
 
     pub(crate) fn declaration(&mut self, id: ProposalId, member: &MemberId, conflict: bool) {

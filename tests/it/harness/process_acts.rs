@@ -449,6 +449,7 @@ impl Work {
             version,
             parties: self.pair.iter().map(|member| partner(member)).collect(),
             documents: self.documents.values().cloned().collect(),
+            label: None,
         }
         .sorted()
     }

@@ -1,6 +1,6 @@
 //! Random policies: recipes that nations write, and conditions of every construct that a policy may use.
 
-use super::world::{PARTNERS, TOPICS};
+use super::world::{CAVEATS, PARTNERS, TOPICS};
 use crate::harness::many::Chance;
 use entente::{
     domain::id::PartnerCode,
@@ -79,7 +79,7 @@ const ANY_ROLE: &str = "(resource.call.officers.contains(principal) || resource.
 /// What a nation would write: a permit, a forbid with its exception, or both.
 fn recipe(chance: &mut Chance) -> (Option<String>, Option<(String, Option<String>)>) {
     let panel = || Some(ANY_ROLE.to_owned());
-    match chance.below(17) {
+    match chance.below(19) {
         // Released to named nations, to five of them, to whoever funds or leads.
         0 => (Some(format!("{} && {ANY_ROLE}", nations(chance, 3))), None),
         1 => (
@@ -118,8 +118,11 @@ fn recipe(chance: &mut Chance) -> (Option<String>, Option<(String, Option<String
         // By where it stands.
         12 => (panel(), Some((r#"resource.status == "preparing" || resource.status == "committed""#.into(), None))),
         13 => (Some(r#"resource.status == "preparing" || resource.status == "lapsed""#.into()), None),
-        14 => (Some("true".into()), Some((condition(chance, 1), None))),
-        15 => (Some(condition(chance, 2)), None),
+        // By marking.
+        14 => (panel(), Some((on_caveat(chance), Some(nations(chance, 2))))),
+        15 => (Some("resource.releasable_to.contains(principal.partner)".into()), None),
+        16 => (Some("true".into()), Some((condition(chance, 1), None))),
+        17 => (Some(condition(chance, 2)), None),
         _ => (Some(condition(chance, 3)), Some((condition(chance, 2), Some(condition(chance, 1))))),
     }
 }
@@ -146,6 +149,18 @@ fn on_topic(chance: &mut Chance) -> String {
             pattern(chance)
         ),
         _ => format!("!(resource has topic && resource.topic == \"{topic}\")"),
+    }
+}
+
+fn on_caveat(chance: &mut Chance) -> String {
+    let (one, other) = (*chance.pick(&CAVEATS), *chance.pick(&CAVEATS));
+    match chance.below(6) {
+        0 => format!("(resource.labelled && !resource.caveats.contains(\"{one}\"))"),
+        1 => format!("resource.caveats.containsAny([\"{one}\", \"{other}\"])"),
+        2 => format!("[\"{one}\", \"{other}\"].containsAll(resource.caveats)"),
+        3 => "(resource has topic && resource.caveats.contains(resource.topic))".into(),
+        4 => "resource.caveats.contains(resource.call.phase)".into(),
+        _ => format!("resource.caveats.contains(\"{one}\")"),
     }
 }
 
@@ -185,7 +200,7 @@ fn atom(chance: &mut Chance) -> String {
     ]);
     let status = *chance.pick(&["preparing", "committed", "submitted", "withdrawn", "lapsed"]);
     let partners = *chance.pick(&["parties", "call.eligible", "call.funders", "call.program.partners"]);
-    match chance.below(24) {
+    match chance.below(28) {
         0..=4 => format!("resource.{members}.contains(principal)"),
         5 => format!("resource.{partners}.contains(principal.partner)"),
         6 => format!("resource.{partners}.contains(Partner::\"{partner}\")"),
@@ -213,7 +228,19 @@ fn atom(chance: &mut Chance) -> String {
                 "(resource has topic && resource.organisations.contains(resource.topic))",
             ])
             .to_string(),
-        22 => chance
+        22 => format!(
+            "resource.releasable_to.{}",
+            chance.pick(&["contains(principal.partner)", "contains(resource.call.program.lead)"])
+        ),
+        23 => match chance.below(4) {
+            0 => format!("resource.releasable_to.contains(Partner::\"{partner}\")"),
+            1 => format!("resource.releasable_to.containsAll({})", set(chance, 2)),
+            2 => format!("{}.containsAll(resource.releasable_to)", set(chance, 6)),
+            _ => "(resource.labelled == resource.decided)".into(),
+        },
+        24 => on_caveat(chance),
+        25 => on_caveat(chance),
+        26 => chance
             .pick(&["principal.host", "principal.roles.contains(\"registrar\")", "!resource.call.draft"])
             .to_string(),
         _ => "(resource has topic && resource.topic == resource.status)".into(),

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 pub(super) const PARTNERS: [&str; 7] = ["USA", "ISR", "KOR", "GBR", "EU", "US", "FRA"];
 pub(super) const TOPICS: [&str; 6] = ["ai", "a-i", "nuclear-a", "nuclear", "quantum-sensing", "x"];
+/// One of them is a topic as well.
+pub(super) const CAVEATS: [&str; 4] = ["no-contractors", "propin", "ai", "x"];
 const ORGANISATIONS: [&str; 8] = ["Acme", " acme ", "ÉLAN Vital", "élan vital", "Institute", "Bureau", "x", ""];
 const MEMBERS: usize = 4;
 const PROPOSALS: u64 = 1_000;
@@ -190,9 +192,16 @@ fn proposal(
             version: u32::try_from(version).unwrap(),
             parties: parties.clone(),
             documents: Vec::new(),
+            label: None,
         };
         let body = serde_json::to_string(&manifest).unwrap();
         rows.version(proposal, version, under, &body, committed, committed && chance.percent(75));
+    }
+    if chance.percent(25) {
+        let everybody: Vec<PartnerCode> = PARTNERS.iter().map(|code| code.parse().unwrap()).collect();
+        let (others, caveats) = (chance.below(7), chance.below(3));
+        let others = chance.some(&everybody, others);
+        rows.label(proposal, parties.union(&others), &chance.some(&CAVEATS, caveats));
     }
     for member in members {
         if chance.percent(12) {

@@ -1,0 +1,182 @@
+//! `entente proposal label`: whom a proposal is releasable to, and what another label would change before anybody signs it.
+
+use super::show;
+use crate::{
+    cli::{
+        context::{Context, joined},
+        error::Result,
+        output::{Screen, Style},
+        prompt::Consent,
+        table::Table,
+    },
+    client::{
+        Client,
+        labels::{LabelChoice, Relabelling},
+    },
+    domain::{
+        id::{PartnerCode, ProposalId, Slug},
+        label::Label,
+    },
+    wire::{
+        policy::Tally,
+        proposal::{LabelPreview, SignedLabel},
+    },
+};
+use clap::Args;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A label, as far as it is said.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LabelArgs {
+    /// Nations beside the owners that it is releasable to; `""` for the owners alone
+    #[arg(long, value_name = "PARTNERS", value_delimiter = ',')]
+    rel_to: Option<Vec<String>>,
+    /// A short name that policies ask for, such as `no-contractors`
+    #[arg(long, value_name = "NAME", requires = "rel_to")]
+    caveat: Vec<Slug>,
+}
+
+impl LabelArgs {
+    /// What they ask for.
+    ///
+    /// # Errors
+    /// When a nation is written as no code is.
+    pub(super) fn choice(&self, remove: bool) -> Result<LabelChoice> {
+        let Some(codes) = &self.rel_to else {
+            return Ok(if remove { LabelChoice::Remove } else { LabelChoice::Keep });
+        };
+        let codes = codes.iter().filter(|code| !code.is_empty()).map(|code| code.parse::<PartnerCode>());
+        let others: std::result::Result<BTreeSet<_>, _> = codes.collect();
+        let others = others.map_err(|error| crate::cli::error::CliError::usage(format!("`--rel-to`: {error}")))?;
+        Ok(LabelChoice::Put { others, caveats: self.caveat.iter().cloned().collect() })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Relabel {
+    /// The proposal
+    proposal: ProposalId,
+    #[command(flatten)]
+    label: LabelArgs,
+    /// Take the label away
+    #[arg(long, conflicts_with = "rel_to")]
+    none: bool,
+    /// Sign the relabelling that another party proposed
+    #[arg(long, conflicts_with_all = ["rel_to", "none"])]
+    sign: bool,
+    /// Only show what it would change
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Shows the label, or changes it.
+pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Result<()> {
+    let choice = args.label.choice(args.none)?;
+    if choice == LabelChoice::Keep && !args.sign {
+        return history(args.proposal, context, client).await;
+    }
+    let plan = client.plan_label(args.proposal, &choice).await?;
+    let preview = client.api().preview_label(args.proposal, plan.statement.label.as_ref()).await?;
+    if args.dry_run {
+        let answer = json!({ "statement": plan.statement, "signed_by": plan.signed_by, "preview": preview });
+        context.out.answer(&answer, |screen| show_plan(screen, &plan, &preview))?;
+        context.out.note("dry run: nothing was signed");
+        return Ok(());
+    }
+    context.out.aside(|screen| show_plan(screen, &plan, &preview));
+    let act = format!("relabelling {} as {}", args.proposal, worded(plan.statement.label.as_ref()));
+    let consequence = "who gains sight keeps what they read, and keys that are removed must be wrapped anew";
+    context.keyboard().consent(args.consent, &act, consequence).await?;
+    let proposal = client.sign_label(&plan).await?;
+    if proposal.label != plan.statement.label {
+        let rest = proposal.parties.keys().filter(|party| !plan.signed_by.contains(party));
+        context
+            .out
+            .note(&format!("in force once all of {} have signed: `entente proposal label --sign`", joined(rest)));
+    }
+    show::one(context, client, &proposal).await
+}
+
+async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<()> {
+    let verified = client.label(id).await?;
+    let made = client.api().labels(id).await?;
+    let answer = json!({
+        "label": verified.label, "number": verified.number, "signed_by": verified.signed_by, "relabellings": made,
+    });
+    let zone = context.zone()?;
+    context.out.answer(&answer, |screen| {
+        let signers = verified.signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
+        screen.fields(&[
+            ("label", worded(verified.label.as_ref())),
+            ("signed", signers.collect::<Vec<_>>().join("\n")),
+            ("with", if verified.number == 0 { "the manifest".into() } else { format!("label {}", verified.number) }),
+        ]);
+        if made.is_empty() {
+            return;
+        }
+        screen.heading("Signed since");
+        let mut table = Table::new(["NUMBER", "LABEL", "SIGNED BY", "IN FORCE FROM"]);
+        for SignedLabel { number, label, signatures, in_force_at, .. } in &made {
+            let from = in_force_at.map_or_else(|| "waits".to_owned(), |at| zone.both(at.0));
+            table.row([number.to_string(), worded(label.as_ref()), joined(signatures.keys()), from]);
+        }
+        screen.table(&table, "");
+    })
+}
+
+/// A label for people.
+pub(super) fn worded(label: Option<&Label>) -> String {
+    label.map_or_else(|| "no label".to_owned(), ToString::to_string)
+}
+
+fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
+    screen.fields(&[
+        ("proposal", plan.statement.proposal.to_string()),
+        ("label now", worded(plan.present.as_ref())),
+        ("then", worded(plan.statement.label.as_ref())),
+        ("signed by", joined(&plan.signed_by)),
+    ]);
+    screen.heading("What it would change now");
+    let nations: BTreeSet<&PartnerCode> =
+        preview.gains.keys().chain(preview.losses.keys()).chain(preview.keys_removed.keys()).collect();
+    let mut table =
+        Table::new(["NATION", "KNOW OF IT", "READ IT", "NO LONGER KNOW OF IT", "NO LONGER READ IT", "KEYS REMOVED"]);
+    for nation in nations {
+        let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
+            let tally = tallies.get(nation);
+            [tally.map_or(0, |tally| tally.sights), tally.map_or(0, |tally| tally.readings)].map(|n| n.to_string())
+        };
+        let ([know, read], [unknown, unread]) = (of(&preview.gains), of(&preview.losses));
+        let keys = preview.keys_removed.get(nation).copied().unwrap_or_default().to_string();
+        table.row([nation.to_string(), know, read, unknown, unread, keys]);
+    }
+    screen.table(&table, "nobody gains or loses sight of it");
+    if preview.keys_needed > 0 {
+        screen.line(&format!("{} members would need a key before they can read", preview.keys_needed));
+    }
+    if preview.fetched_before > 0 {
+        let line = format!(
+            "{} of those who lose it have fetched content already: what was read stays read",
+            preview.fetched_before
+        );
+        screen.styled(&[(Style::Yellow, &line)]);
+    }
+    if !preview.items.is_empty() {
+        let mut table = Table::new(["MEMBER", "CHANGE", "NOTE"]);
+        for change in &preview.items {
+            let what = if change.action == "View" { "sight" } else { "content" };
+            let note = match (change.needs_key, change.has_fetched) {
+                (true, _) => "needs a key",
+                (_, true) => "has fetched it",
+                _ => "",
+            };
+            let word = if change.gains { "gains" } else { "loses" };
+            table.row([change.member.to_string(), format!("{word} {what}"), note.to_owned()]);
+        }
+        screen.gap();
+        screen.table(&table, "");
+    }
+}

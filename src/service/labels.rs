@@ -1,0 +1,348 @@
+//! Releasability labels: signed with a version by all its parties, or by all of them again for the version that stands.
+//!
+//! A label narrows whatever policies permit. When one takes effect, the keys of those whom it takes the content from go in the
+//! same unit of work.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    proposals::describe,
+    sight::parts,
+    state::{self, ProposalState},
+    unit::{Act, Subject, View},
+    vaults::{self, reads},
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{MemberId, PartnerCode, ProposalId, Sha256},
+        label::Label,
+        proposal::Status,
+        vault::VaultKind,
+    },
+    policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
+    sealing::statement::{LabelStatement, Signed},
+    storage::{
+        StoreError, Tx, entries,
+        labels::{self, LabelRow},
+        partners, vaults as vault_store,
+        vaults::VaultRow,
+    },
+    wire::{
+        page::Page,
+        policy::{PreviewedChange, Tally},
+        proposal::{LabelPreview, SignLabel, SignedLabel},
+    },
+};
+use jiff::Timestamp;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Proposes a relabelling of the version that stands, or adds the caller's party's signature to the one that waits. The last
+/// signature puts it in force.
+pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignLabel) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let signed = act.signed::<LabelStatement>(&body.statement).await?;
+    let made = labels::statements(&mut act.tx, id).await?;
+    let partner = act.me.id.partner().clone();
+    let (known, newest) =
+        (made.iter().find(|row| row.sha256 == signed.payload_sha256), made.last().map_or(0, |row| row.number));
+    if let Some(known) = known {
+        let signatures = labels::signatures(&mut act.tx, id, known.number).await?;
+        if signatures.iter().any(|signature| signature.partner == partner) {
+            return Err(Refusal::AlreadySigned { manifest: known.sha256, partner }.into());
+        }
+    }
+    let expected = known.filter(|known| known.number == newest).map_or(newest + 1, |known| known.number);
+    if signed.statement.number != expected {
+        return Err(Refusal::LabelTaken { expected, given: signed.statement.number }.into());
+    }
+    check_fits(&mut act, &proposal, &made, &signed.statement).await?;
+    let now = act.now;
+    if known.is_none() {
+        labels::add(&mut act.tx, &permit, id, &row(&signed)?, now).await?;
+    }
+    labels::sign(&mut act.tx, &permit, id, expected, &body.statement, now).await?;
+    let payload = json!({
+        "number": expected, "label_sha256": signed.payload_sha256, "manifest_sha256": signed.statement.manifest_sha256,
+        "partner": partner, "statement": body.statement,
+    });
+    act.log(EntryKind::LabelSigned, Subject::proposal(&proposal), &payload).await?;
+    let signatures = labels::signatures(&mut act.tx, id, expected).await?;
+    if signatures.len() == proposal.row.parties.len() {
+        labels::complete(&mut act.tx, &permit, id, expected, now).await?;
+        let label = signed.statement.label.as_ref();
+        take_effect(&mut act, &permit, &proposal, label, signed.statement.manifest_sha256, Some(expected)).await?;
+    }
+    let proposal = act.proposal(id).await?;
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    act.finish(answer).await
+}
+
+/// The relabellings of a proposal: all for its parties, what is in force for whoever may read it.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SignedLabel>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
+    let is_party = proposal.facts.party_members.contains(&view.me.id);
+    let made = labels::statements(&mut view.tx, id).await?;
+    let standing = proposal.standing().and_then(|version| in_force(&made, version.manifest)).map(|row| row.number);
+    let mut items = Vec::new();
+    for row in &made {
+        let is_in_force = standing == Some(row.number);
+        if !is_party && !is_in_force {
+            continue;
+        }
+        let statement = statement(row)?;
+        let signatures = labels::signatures(&mut view.tx, id, row.number).await?;
+        items.push(SignedLabel {
+            number: row.number,
+            label_sha256: row.sha256,
+            manifest_sha256: row.manifest,
+            label: statement.label,
+            signatures: signatures.into_iter().map(|signature| (signature.partner, signature.jws)).collect(),
+            stated_at: statement.stated_at.into(),
+            in_force_at: row.in_force_at.map(Into::into),
+            is_in_force,
+        });
+    }
+    Ok(Page { items, next: None })
+}
+
+/// What is asked of each member before and after.
+const ACTIONS: [Action; 2] = [Action::View, Action::Read];
+
+/// What another label would change, by deciding about everybody who bears a part with that label in the place of the present one.
+/// Parties are told of nations alone, the policy officers of an owner of members.
+pub async fn preview(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    wanted: Option<&(BTreeSet<PartnerCode>, BTreeSet<crate::domain::id::Slug>)>,
+) -> Result<LabelPreview> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+    let names = view.may(Action::Explain, Resource::Proposal(&proposal.facts));
+    if !names {
+        view.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
+    }
+    let owners = &proposal.facts.parties;
+    let label = wanted.map(|(others, caveats)| Label::of(owners, others.iter().cloned(), caveats.iter().cloned()));
+    if let Some(label) = &label {
+        label.check(owners)?;
+        check_place_in(&mut view.tx, &proposal, label).await?;
+    }
+    let then = with_label(&proposal, label.as_ref());
+    let (now, policies) = (view.now, view.policies.clone());
+    let mut items = Vec::new();
+    for member in parts(&proposal).into_keys() {
+        let Some(facts) = state::member(exchange, &mut view.tx, &member, now).await? else { continue };
+        let may = |action, of: &ProposalState| {
+            policies.authorize(&facts, action, Resource::Proposal(&of.facts)).permit().is_some()
+        };
+        for action in ACTIONS {
+            let (before, after) = (may(action, &proposal), may(action, &then));
+            if before == after {
+                continue;
+            }
+            let reads = action == Action::Read;
+            items.push(PreviewedChange {
+                proposal: id,
+                action: action.to_string(),
+                gains: after,
+                admits_nation: false,
+                has_fetched: reads && before && entries::has_fetched(&mut view.tx, id, &member).await?,
+                needs_key: reads && after && !holds_panel_key(&mut view.tx, id, &member).await?,
+                member: member.clone(),
+            });
+        }
+    }
+    let mut keys_removed = BTreeMap::new();
+    for (_, holder, count) in losing(exchange, &mut view.tx, &policies, now, &proposal, &then).await? {
+        *keys_removed.entry(holder.partner().clone()).or_default() += count;
+    }
+    let count = |which: fn(&PreviewedChange) -> bool| items.iter().filter(|change| which(change)).count() as u64;
+    Ok(LabelPreview {
+        gains: tallies(&items, true),
+        losses: tallies(&items, false),
+        keys_needed: count(|change| change.needs_key),
+        fetched_before: count(|change| change.has_fetched),
+        keys_removed,
+        label: proposal.row.label.clone(),
+        then: label,
+        items: if names { items } else { Vec::new() },
+    })
+}
+
+/// Whether a label can be put on a proposal.
+pub(super) async fn check_place(act: &mut Act<'_>, proposal: &ProposalState, label: &Label) -> Result<()> {
+    check_place_in(&mut act.tx, proposal, label).await
+}
+
+/// Puts in force what the newest version that stands says, or what its parties signed for it since. Before any stands, what
+/// the newest one says that all have signed.
+pub(super) async fn follow_versions(act: &mut Act<'_>, permit: &Permit, proposal: &ProposalState) -> Result<()> {
+    let signed = proposal.row.versions.iter().filter(|version| version.committed_at.is_some());
+    let Some(version) = signed.max_by_key(|version| (version.complete_at.is_some(), version.number)).cloned() else {
+        return Ok(());
+    };
+    let made = labels::statements(&mut act.tx, proposal.row.id).await?;
+    let (label, number) = match in_force(&made, version.manifest) {
+        Some(row) => (statement(row)?.label, Some(row.number)),
+        None => (manifests::of_version(&mut act.tx, proposal.row.id, version.number).await?.label, None),
+    };
+    if label == proposal.row.label {
+        return Ok(());
+    }
+    take_effect(act, permit, proposal, label.as_ref(), version.manifest, number).await
+}
+
+async fn take_effect(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    label: Option<&Label>,
+    manifest: Sha256,
+    number: Option<u32>,
+) -> Result<()> {
+    let id = proposal.row.id;
+    labels::put(&mut act.tx, permit, id, label).await?;
+    let payload = json!({ "number": number, "manifest_sha256": manifest, "label": label });
+    act.log(EntryKind::LabelInForce, Subject::proposal(proposal), &payload).await?;
+    let then = act.proposal(id).await?;
+    let (exchange, policies, now) = (act.exchange, act.policies.clone(), act.now);
+    for (vault, holder, _) in losing(exchange, &mut act.tx, &policies, now, proposal, &then).await? {
+        vaults::remove_keys(act, permit, Subject::proposal(&then), vault.id, &holder).await?;
+    }
+    Ok(())
+}
+
+/// The holders of keys whom a label takes away what their keys open, and how many keys: everybody outside it, and whoever the
+/// policies let read with the label before and not with this one.
+async fn losing(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    policies: &Engine,
+    now: Timestamp,
+    before: &ProposalState,
+    after: &ProposalState,
+) -> Result<Vec<(VaultRow, MemberId, u64)>> {
+    let (mut found, mut known) = (Vec::new(), BTreeMap::<MemberId, Option<MemberFacts>>::new());
+    for vault in vault_store::of_proposal(tx, before.row.id).await? {
+        let mut holders = BTreeMap::<MemberId, u64>::new();
+        for key in vault_store::keys(tx, vault.id).await? {
+            // The call's vault holds one too.
+            if let Ok(holder) = key.holder.parse() {
+                *holders.entry(holder).or_default() += 1;
+            }
+        }
+        for (holder, count) in holders {
+            let is_outside = after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
+            if !known.contains_key(&holder) {
+                known.insert(holder.clone(), state::member(exchange, tx, &holder, now).await?);
+            }
+            let loses = match known.get(&holder).and_then(Option::as_ref) {
+                Some(facts) => reads(facts, policies, &vault, before)? && !reads(facts, policies, &vault, after)?,
+                None => false,
+            };
+            if is_outside || loses {
+                found.push((vault.clone(), holder, count));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The proposal as it would be with this label.
+fn with_label(proposal: &ProposalState, label: Option<&Label>) -> ProposalState {
+    let mut then = proposal.clone();
+    then.facts.label = label.cloned();
+    then.row.label = label.cloned();
+    then
+}
+
+/// The relabelling that holds for the version with this manifest; none: what the manifest itself says.
+fn in_force(made: &[LabelRow], manifest: Sha256) -> Option<&LabelRow> {
+    made.iter().filter(|row| row.manifest == manifest && row.in_force_at.is_some()).max_by_key(|row| row.number)
+}
+
+async fn check_fits(
+    act: &mut Act<'_>,
+    proposal: &ProposalState,
+    made: &[LabelRow],
+    statement: &LabelStatement,
+) -> Result<()> {
+    let fault = |fault: &str| Err(Refusal::Label { fault: fault.to_owned() }.into());
+    if statement.proposal != proposal.row.id {
+        return fault("it is for another proposal");
+    }
+    let standing = proposal.standing().filter(|_| proposal.status == Status::Submitted).ok_or_else(|| {
+        let needed = "a submitted proposal; before that the label is signed with the manifest";
+        Refusal::WrongStatus { status: proposal.status.to_string(), needed }
+    })?;
+    if statement.manifest_sha256 != standing.manifest {
+        return fault("it is for another version than the one that stands; read the proposal again");
+    }
+    if statement.replaces != in_force(made, standing.manifest).map(|row| row.sha256) {
+        return fault("it replaces another label than the one in force; read the labels again");
+    }
+    if statement.label == proposal.row.label {
+        return fault("it says what the label in force says, so there is nothing to sign");
+    }
+    match &statement.label {
+        Some(label) => {
+            label.check(&proposal.facts.parties)?;
+            check_place(act, proposal, label).await
+        }
+        None => Ok(()),
+    }
+}
+
+async fn check_place_in(tx: &mut Tx, proposal: &ProposalState, label: &Label) -> Result<()> {
+    let known = partners::all(tx).await?.into_iter().map(|row| row.partner).collect();
+    let openers = proposal.call.facts.officers.iter().map(|officer| officer.partner().clone()).collect();
+    Ok(label.check_place(&known, &openers)?)
+}
+
+async fn holds_panel_key(tx: &mut Tx, id: ProposalId, member: &MemberId) -> Result<bool> {
+    let holder = member.to_string();
+    for vault in vault_store::of_proposal(tx, id).await?.iter().filter(|vault| vault.kind == VaultKind::Panel) {
+        return Ok(vault_store::keys(tx, vault.id).await?.iter().any(|key| key.holder == holder));
+    }
+    Ok(false)
+}
+
+fn tallies(changes: &[PreviewedChange], gains: bool) -> BTreeMap<PartnerCode, Tally> {
+    let mut of: BTreeMap<PartnerCode, (BTreeSet<&MemberId>, Tally)> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.gains == gains) {
+        let nothing = || (BTreeSet::new(), Tally { members: 0, sights: 0, readings: 0 });
+        let (members, tally) = of.entry(change.member.partner().clone()).or_insert_with(nothing);
+        members.insert(&change.member);
+        tally.members = members.len() as u64;
+        let sees = change.action == Action::View.as_str();
+        *(if sees { &mut tally.sights } else { &mut tally.readings }) += 1;
+    }
+    of.into_iter().map(|(code, (_, tally))| (code, tally)).collect()
+}
+
+fn row(signed: &Signed<LabelStatement>) -> Result<LabelRow> {
+    let body = crate::sealing::canonical::to_vec(&signed.statement)
+        .map_err(crate::sealing::statement::StatementError::from)?;
+    Ok(LabelRow {
+        number: signed.statement.number,
+        manifest: signed.statement.manifest_sha256,
+        sha256: signed.payload_sha256,
+        body: String::from_utf8(body).expect("canonical JSON is UTF-8"),
+        in_force_at: None,
+    })
+}
+
+fn statement(row: &LabelRow) -> Result<LabelStatement> {
+    let damaged = || StoreError::Corrupt { place: "body".into(), expected: "a label statement".into() };
+    Ok(serde_json::from_str(&row.body).map_err(|_| damaged())?)
+}

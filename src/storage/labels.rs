@@ -1,0 +1,135 @@
+//! Labels: the one in force for each proposal, and the relabellings that its parties sign.
+
+use super::{StoreError, Tx, WriteTx, args, proposals::SignatureRow, visible::parties_key};
+use crate::{
+    domain::{
+        id::{CallId, PartnerCode, ProposalId, Sha256},
+        label::Label,
+    },
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+
+/// A relabelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelRow {
+    pub number: u32,
+    /// The manifest of the version that it is about.
+    pub manifest: Sha256,
+    pub sha256: Sha256,
+    /// Its statement in canonical JSON.
+    pub body: String,
+    /// When every party had signed, if all have.
+    pub in_force_at: Option<Timestamp>,
+}
+
+/// Under which a label takes effect: with a signature, or with the last document of a version.
+const WRITERS: &[Action] = &[Action::Sign, Action::Upload];
+
+/// The relabellings of a proposal, in order.
+pub async fn statements(tx: &mut Tx, id: ProposalId) -> Result<Vec<LabelRow>, StoreError> {
+    let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements WHERE proposal_id = $1 \
+               ORDER BY number";
+    let rows = tx.fetch_all(sql, args![id]).await?;
+    rows.iter()
+        .map(|row| {
+            let number = u32::try_from(row.int("number")?);
+            Ok(LabelRow {
+                number: number.map_err(|_| StoreError::corrupt("number", "a small number"))?,
+                manifest: row.parse("manifest_sha256")?,
+                sha256: row.parse("sha256")?,
+                body: row.text("body")?,
+                in_force_at: row.opt_time("in_force_at")?,
+            })
+        })
+        .collect()
+}
+
+/// The signatures under a relabelling, by partner.
+pub async fn signatures(tx: &mut Tx, id: ProposalId, number: u32) -> Result<Vec<SignatureRow>, StoreError> {
+    let sql =
+        "SELECT partner, member, jws FROM label_signatures WHERE proposal_id = $1 AND number = $2 ORDER BY partner";
+    let rows = tx.fetch_all(sql, args![id, number]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SignatureRow { partner: row.parse("partner")?, member: row.parse("member")?, jws: row.text("jws")? })
+        })
+        .collect()
+}
+
+/// Whether some proposal under a call bears a label that leaves a partner out, whether anybody may know of it or not.
+pub async fn leave_out(tx: &mut Tx, call: CallId, partner: &PartnerCode) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM proposals p WHERE p.call_id = $1 AND p.releasable_key <> '' \
+               AND NOT EXISTS (SELECT 1 FROM label_partners s WHERE s.proposal_id = p.proposal_id AND s.partner = $2)) \
+               AS is_left_out";
+    tx.fetch_one(sql, args![call, partner]).await?.bool("is_left_out")
+}
+
+/// Proposes a relabelling.
+pub async fn add(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    row: &LabelRow,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Sign], id));
+    tx.execute(
+        "INSERT INTO label_statements (proposal_id, number, manifest_sha256, sha256, body, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, row.number, row.manifest, row.sha256, row.body, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Adds the principal's signature under a relabelling.
+pub async fn sign(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    number: u32,
+    jws: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Sign], id));
+    let member = permit.principal();
+    tx.execute(
+        "INSERT INTO label_signatures (proposal_id, number, partner, member, jws, signed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![id, number, member.partner(), member, jws, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes that every party has signed a relabelling.
+pub async fn complete(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: ProposalId,
+    number: u32,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::Sign], id));
+    let sql = "UPDATE label_statements SET in_force_at = $3 WHERE proposal_id = $1 AND number = $2";
+    tx.execute(sql, args![id, number, now]).await?;
+    Ok(())
+}
+
+/// Puts a label in force, or takes away the one that is.
+pub async fn put(tx: &mut WriteTx, permit: &Permit, id: ProposalId, label: Option<&Label>) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(WRITERS, id));
+    tx.execute("DELETE FROM label_partners WHERE proposal_id = $1", args![id]).await?;
+    tx.execute("DELETE FROM label_caveats WHERE proposal_id = $1", args![id]).await?;
+    for partner in label.into_iter().flat_map(|label| &label.releasable_to) {
+        let sql = "INSERT INTO label_partners (proposal_id, partner) VALUES ($1, $2)";
+        tx.execute(sql, args![id, partner]).await?;
+    }
+    for caveat in label.into_iter().flat_map(|label| &label.caveats) {
+        tx.execute("INSERT INTO label_caveats (proposal_id, caveat) VALUES ($1, $2)", args![id, caveat]).await?;
+    }
+    let key = label.map(|label| parties_key(&label.releasable_to)).unwrap_or_default();
+    tx.execute("UPDATE proposals SET releasable_key = $2 WHERE proposal_id = $1", args![id, key]).await?;
+    Ok(())
+}
