@@ -3,7 +3,9 @@
 //! The exchange says which label is in force; that all owners signed it, for this very version, this machine finds out itself. That
 //! a newer one is kept from a machine that never saw it, it cannot notice.
 
-use super::{Client, ClientError, Result, calls::VerifiedCall, opening::Version, opening::VerifiedManifest, verify::invalid};
+use super::{
+    Client, ClientError, Result, calls::VerifiedCall, opening::VerifiedManifest, opening::Version, verify::invalid,
+};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},

@@ -213,9 +213,7 @@ impl LabelQuery {
         match (&self.releasable_to, &self.caveats) {
             (None, Some(_)) => Err(ServiceError::Malformed("`caveats` goes with `releasable_to`".into())),
             (None, None) => Ok(None),
-            (Some(codes), caveats) => {
-                Ok(Some((among(codes)?, among(caveats.as_deref().unwrap_or_default())?)))
-            }
+            (Some(codes), caveats) => Ok(Some((among(codes)?, among(caveats.as_deref().unwrap_or_default())?))),
         }
     }
 }

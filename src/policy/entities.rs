@@ -276,7 +276,10 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
         declared_clear: members.clone(),
         reviewed: members,
         decided: true,
-        label: Some(Label { releasable_to: BTreeSet::from([one.clone()]), caveats: BTreeSet::from(["caveat".parse()?]) }),
+        label: Some(Label {
+            releasable_to: BTreeSet::from([one.clone()]),
+            caveats: BTreeSet::from(["caveat".parse()?]),
+        }),
     };
     for action in Action::ALL {
         let resource = match (action.kind(), action.extra()) {

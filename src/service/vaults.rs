@@ -215,9 +215,13 @@ pub(super) async fn add_key(
             let facts = holder_of(act, holder, &row.recipient).await?;
             // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
             let may_hear_of = may_name(&act.me, proposal, holder);
-            if let Some(label) = proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(holder.partner())) {
+            if let Some(label) =
+                proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(holder.partner()))
+            {
                 // Whatever the policies in force say: no key is wrapped past the label that the owners signed.
-                return Err(refused(&format!("the proposal is `{label}`, so `{holder}` gets no key; its parties can relabel it")));
+                return Err(refused(&format!(
+                    "the proposal is `{label}`, so `{holder}` gets no key; its parties can relabel it"
+                )));
             }
             if !may_hear_of || !reads(&facts, &act.policies, vault, proposal)? {
                 return Err(refused(&format!("policy does not let `{holder}` read what this vault protects")));

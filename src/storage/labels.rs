@@ -118,12 +118,7 @@ pub async fn complete(
 }
 
 /// Puts a label in force, or takes away the one that is.
-pub async fn put(
-    tx: &mut WriteTx,
-    permit: &Permit,
-    id: ProposalId,
-    label: Option<&Label>,
-) -> Result<(), StoreError> {
+pub async fn put(tx: &mut WriteTx, permit: &Permit, id: ProposalId, label: Option<&Label>) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(WRITERS, id));
     tx.execute("DELETE FROM label_partners WHERE proposal_id = $1", args![id]).await?;
     tx.execute("DELETE FROM label_caveats WHERE proposal_id = $1", args![id]).await?;

@@ -245,7 +245,8 @@ pub async fn advance(
     visible::note_versions(tx, id).await
 }
 
-const COLUMNS: &str = "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
+const COLUMNS: &str =
+    "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
 
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
@@ -339,7 +340,8 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
 
 /// The label whose nations a column holds as one text; its caveats are rows.
 fn label(key: &str) -> Result<Option<Label>, StoreError> {
-    let codes: Result<BTreeSet<PartnerCode>, _> = key.split(' ').filter(|code| !code.is_empty()).map(str::parse).collect();
+    let codes: Result<BTreeSet<PartnerCode>, _> =
+        key.split(' ').filter(|code| !code.is_empty()).map(str::parse).collect();
     let releasable_to = codes.map_err(|_| StoreError::corrupt("releasable_key", "partner codes"))?;
     Ok((!releasable_to.is_empty()).then(|| Label { releasable_to, caveats: BTreeSet::new() }))
 }

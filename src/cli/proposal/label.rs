@@ -93,7 +93,9 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
     let proposal = client.sign_label(&plan).await?;
     if proposal.label != plan.statement.label {
         let rest = proposal.parties.keys().filter(|party| !plan.signed_by.contains(party));
-        context.out.note(&format!("in force once all of {} have signed: `entente proposal label --sign`", joined(rest)));
+        context
+            .out
+            .note(&format!("in force once all of {} have signed: `entente proposal label --sign`", joined(rest)));
     }
     show::one(context, client, &proposal).await
 }
@@ -140,7 +142,8 @@ fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
     screen.heading("What it would change now");
     let nations: BTreeSet<&PartnerCode> =
         preview.gains.keys().chain(preview.losses.keys()).chain(preview.keys_removed.keys()).collect();
-    let mut table = Table::new(["NATION", "KNOW OF IT", "READ IT", "NO LONGER KNOW OF IT", "NO LONGER READ IT", "KEYS REMOVED"]);
+    let mut table =
+        Table::new(["NATION", "KNOW OF IT", "READ IT", "NO LONGER KNOW OF IT", "NO LONGER READ IT", "KEYS REMOVED"]);
     for nation in nations {
         let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
             let tally = tallies.get(nation);

@@ -245,7 +245,9 @@ impl World {
         });
         let label = label.transpose()?;
         if label.is_none() && !raw.caveats.is_empty() {
-            return Err("in the world: caveats stand on a label; give `releasable_to` too, `[]` for the owners alone".into());
+            return Err(
+                "in the world: caveats stand on a label; give `releasable_to` too, `[]` for the owners alone".into()
+            );
         }
         let proposal = ProposalFacts { label, ..proposal };
         Ok(Self { told, members, proposal })

@@ -82,7 +82,9 @@ impl<'a> Writer<'a> {
             }
             Atom::Contains(Set::Parties, Value::Written(code)) => self.is_among("parties_key", code),
             Atom::Contains(Set::ReleasableTo, Value::Written(code)) => self.is_among("releasable_key", code),
-            Atom::Contains(Set::Caveats, Value::Written(name)) => has_caveat(&format!("s.caveat = {}", self.mark(name))),
+            Atom::Contains(Set::Caveats, Value::Written(name)) => {
+                has_caveat(&format!("s.caveat = {}", self.mark(name)))
+            }
             Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
                 let name = self.mark(name);

@@ -228,7 +228,10 @@ fn atom(chance: &mut Chance) -> String {
                 "(resource has topic && resource.organisations.contains(resource.topic))",
             ])
             .to_string(),
-        22 => format!("resource.releasable_to.{}", chance.pick(&["contains(principal.partner)", "contains(resource.call.program.lead)"])),
+        22 => format!(
+            "resource.releasable_to.{}",
+            chance.pick(&["contains(principal.partner)", "contains(resource.call.program.lead)"])
+        ),
         23 => match chance.below(4) {
             0 => format!("resource.releasable_to.contains(Partner::\"{partner}\")"),
             1 => format!("resource.releasable_to.containsAll({})", set(chance, 2)),

@@ -6,6 +6,7 @@ use crate::harness::{
     stage::{NATIONS, Stage, code, id, slug, text},
     world::{Store, TestWorld},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::{Client, ExitClass, labels::LabelChoice},
     domain::{
@@ -28,7 +29,6 @@ use entente::{
         proposal::{AddKeys, Filter, SignLabel, WrappedKeyIn},
     },
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
@@ -263,7 +263,11 @@ async fn new_version_keeps_the_label_unless_it_says_otherwise() {
     stage.sign("ISR:avi", proposal).await;
     let shown = stage.client("USA:bob").api().proposal(proposal).await.unwrap();
     assert_eq!((shown.version, shown.label), (Some(3), label(&["KOR"], &[])));
-    assert_eq!(stage.client("USA:bob").label(proposal).await.unwrap().number, 0, "the relabelling was of a version before");
+    assert_eq!(
+        stage.client("USA:bob").label(proposal).await.unwrap().number,
+        0,
+        "the relabelling was of a version before"
+    );
     stage.stop().await;
 }
 
