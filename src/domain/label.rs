@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn label_is_bounded() {
         let owners = codes(&["ISR", "USA"]);
-        let many = (0..MAX_CAVEATS + 1).map(|n| format!("c{n}").parse().unwrap());
+        let many = (0..=MAX_CAVEATS).map(|n| format!("c{n}").parse().unwrap());
         assert!(Label::of(&owners, [], many).check(&owners).is_err());
         let many = (10..10 + MAX_RELEASABLE).map(|n| format!("N{n}").parse().unwrap());
         assert!(Label::of(&owners, many, []).check(&owners).is_err());

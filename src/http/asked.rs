@@ -64,7 +64,8 @@ const MIB: usize = 1 << 20;
 
 taken! {
     0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
-        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel, review::DeclareConflict, review::LiftConflict, decision::SignDecision;
+        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel, review::DeclareConflict,
+        review::LiftConflict, decision::SignDecision;
     MIB => policy::ProposePolicy;
     2 * MIB => review::SubmitReview, decision::SendLetter;
     // 5000 signed lines.

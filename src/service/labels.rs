@@ -5,6 +5,7 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    preview::holds_key,
     proposals::describe,
     sight::parts,
     state::{self, ProposalState},
@@ -15,10 +16,9 @@ use crate::{
     domain::{
         Refusal,
         entry::EntryKind,
-        id::{MemberId, PartnerCode, ProposalId, Sha256},
+        id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
         label::Label,
         proposal::Status,
-        vault::VaultKind,
     },
     policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
     sealing::statement::{LabelStatement, Signed},
@@ -123,7 +123,7 @@ pub async fn preview(
     exchange: &Exchange,
     principal: &Principal,
     id: ProposalId,
-    wanted: Option<&(BTreeSet<PartnerCode>, BTreeSet<crate::domain::id::Slug>)>,
+    wanted: Option<&(BTreeSet<PartnerCode>, BTreeSet<Slug>)>,
 ) -> Result<LabelPreview> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
@@ -157,7 +157,7 @@ pub async fn preview(
                 gains: after,
                 admits_nation: false,
                 has_fetched: reads && before && entries::has_fetched(&mut view.tx, id, &member).await?,
-                needs_key: reads && after && !holds_panel_key(&mut view.tx, id, &member).await?,
+                needs_key: reads && after && !holds_key(&mut view.tx, id, &member).await?,
                 member: member.clone(),
             });
         }
@@ -307,14 +307,6 @@ async fn check_place_in(tx: &mut Tx, proposal: &ProposalState, label: &Label) ->
     let known = partners::all(tx).await?.into_iter().map(|row| row.partner).collect();
     let openers = proposal.call.facts.officers.iter().map(|officer| officer.partner().clone()).collect();
     Ok(label.check_place(&known, &openers)?)
-}
-
-async fn holds_panel_key(tx: &mut Tx, id: ProposalId, member: &MemberId) -> Result<bool> {
-    let holder = member.to_string();
-    for vault in vault_store::of_proposal(tx, id).await?.iter().filter(|vault| vault.kind == VaultKind::Panel) {
-        return Ok(vault_store::keys(tx, vault.id).await?.iter().any(|key| key.holder == holder));
-    }
-    Ok(false)
 }
 
 fn tallies(changes: &[PreviewedChange], gains: bool) -> BTreeMap<PartnerCode, Tally> {

@@ -19,7 +19,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{Action, Engine, Guardrails, PartnerRules, Predicate, Resource, facts::MemberFacts},
-    storage::{entries, members, partners, policies, proposals, vaults},
+    storage::{Tx, entries, members, partners, policies, proposals, vaults},
     wire::{
         page,
         policy::{Preview, PreviewedChange},
@@ -160,7 +160,7 @@ async fn compare(
     }
     for (member, action, gains) in changes {
         let reads = action == Action::Read;
-        let needs_key = reads && gains && !holds_key(view, proposal, &member).await?;
+        let needs_key = reads && gains && !holds_key(&mut view.tx, proposal.row.id, &member).await?;
         let has_fetched = reads && !gains && entries::has_fetched(&mut view.tx, proposal.row.id, &member).await?;
         items.push(PreviewedChange {
             proposal: proposal.row.id,
@@ -176,11 +176,11 @@ async fn compare(
 }
 
 /// Whether a key to what the panel reads is wrapped to the member already.
-async fn holds_key(view: &mut View<'_>, proposal: &ProposalState, member: &MemberId) -> Result<bool> {
+pub(super) async fn holds_key(tx: &mut Tx, proposal: ProposalId, member: &MemberId) -> Result<bool> {
     let holder = member.to_string();
-    for vault in vaults::of_proposal(&mut view.tx, proposal.row.id).await? {
+    for vault in vaults::of_proposal(tx, proposal).await? {
         if vault.kind == VaultKind::Panel {
-            let keys = vaults::keys(&mut view.tx, vault.id).await?;
+            let keys = vaults::keys(tx, vault.id).await?;
             return Ok(keys.iter().any(|key| key.holder == holder));
         }
     }

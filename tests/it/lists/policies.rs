@@ -238,8 +238,7 @@ fn atom(chance: &mut Chance) -> String {
             2 => format!("{}.containsAll(resource.releasable_to)", set(chance, 6)),
             _ => "(resource.labelled == resource.decided)".into(),
         },
-        24 => on_caveat(chance),
-        25 => on_caveat(chance),
+        24 | 25 => on_caveat(chance),
         26 => chance
             .pick(&["principal.host", "principal.roles.contains(\"registrar\")", "!resource.call.draft"])
             .to_string(),
