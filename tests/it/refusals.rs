@@ -7,5 +7,6 @@ mod labels;
 mod lies;
 mod panel;
 mod parties;
+mod parts;
 mod times;
 mod wraps;
