@@ -64,12 +64,14 @@ jq -cjS --arg vault "$vault" --arg recipient "$recipient" '{call: .id, version: 
   recipient: $recipient, host: "USA"}' call.json | sign entente-call+jws > publication.jws
 jq -cjnS --arg vault "$vault" --arg recipient "$recipient" --arg call "$CALL" '{vault: $vault, kind: "call", call: $call,
   recipient: $recipient}' | sign entente-vault+jws > vault.jws
+jq -cjnS --arg call "$CALL" '{call: $call, partners: ["ISR", "USA"], roles: {"USA:dana": ["officer"]}}' |
+  sign entente-roll+jws > roll.jws
 age --encrypt --recipient "$officer" --output wrapped.age call.key
 jq -cjnS --arg vault "$vault" --arg recipient "$officer" --arg sha256 "$(sha256 wrapped.age)" '{vault: $vault, to: "USA:dana",
   recipient: $recipient, sha256: $sha256}' | sign entente-wrap+jws > wrap.jws
 jq -n --rawfile publication publication.jws --rawfile vault vault.jws --rawfile wrap wrap.jws \
-  --arg wrapped "$(base64 --wrap=0 wrapped.age)" \
-  '{publication: $publication, vault: $vault, keys: [{statement: $wrap, ciphertext: $wrapped}]}' > body.json
+  --rawfile roll roll.jws --arg wrapped "$(base64 --wrap=0 wrapped.age)" \
+  '{publication: $publication, vault: $vault, roll: $roll, keys: [{statement: $wrap, ciphertext: $wrapped}]}' > body.json
 api POST "/v1/calls/$CALL/publish" --header "If-Match: $(sed -n 's/^etag: \(".*"\).*/\1/ip' headers)" --json @body.json > published.json
 
 export EXCHANGE EXCHANGE_CA CALL PINS="$PWD/pins"
