@@ -62,10 +62,11 @@ impl Roles {
 
     fn take(&mut self, change: &RoleStatement) {
         let was_officer = self.is_officer(&change.member);
-        match change.roles.is_empty() {
-            true => self.by_member.remove(&change.member),
-            false => self.by_member.insert(change.member.clone(), change.roles.clone()),
-        };
+        if change.roles.is_empty() {
+            self.by_member.remove(&change.member);
+        } else {
+            self.by_member.insert(change.member.clone(), change.roles.clone());
+        }
         if self.is_officer(&change.member) {
             self.former_officers.remove(&change.member);
         } else if was_officer {
