@@ -40,7 +40,10 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, question: &Ques
     let facts = state::member(exchange, &mut view.tx, &subject, view.now).await?.ok_or(ServiceError::Hidden)?;
     if !is_owners_officer {
         // Of others' proposals one learns only as much as the member in question may know of.
-        let is_own = subject == view.me.id || view.may(Action::ExplainMembers, Resource::Partner(subject.partner()));
+        // A party does not hear who judges its proposal, whatever office its member holds besides.
+        let is_party = proposal.facts.party_members.contains(&view.me.id);
+        let is_own = subject == view.me.id
+            || !is_party && view.may(Action::ExplainMembers, Resource::Partner(subject.partner()));
         if !is_own || !view.policies.visible(&facts, Resource::Proposal(&proposal.facts)) {
             return Err(ServiceError::Hidden);
         }

@@ -198,11 +198,13 @@ impl Manifest<'_> {
         if facts.conflicts.contains(&me.id) || works_there && !facts.party_members.contains(&me.id) {
             return Ok(None);
         }
+        let is_party = facts.party_members.contains(&me.id);
         let is_own = facts.parties.contains(self.partner) && self.view.may(Action::Explain, Resource::Proposal(facts));
         let mut sight = Vec::new();
         for (member, parts) in parts(proposal) {
             let is_ours = member.partner() == self.partner;
-            if !is_ours && !is_own {
+            // A party does not hear who judges its proposal, whatever office its member holds besides.
+            if !is_ours && !is_own || is_party && !facts.party_members.contains(&member) {
                 continue;
             }
             let Some(who) = self.member(&member).await? else { continue };
