@@ -12,49 +12,39 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
 
+mod common;
 #[path = "../tests/it/harness/many.rs"]
 #[expect(dead_code, reason = "made for tests, which use all of it")]
 mod many;
 #[path = "../tests/it/harness/postgres.rs"]
 mod postgres;
 
+use common::{OPEN, PARTNERS, member, now};
 use entente::{
     domain::{
-        ambient::SystemRng,
-        id::{CallId, MemberId, PartnerCode},
+        id::{CallId, MemberId, PartnerCode, ProposalId},
         proposal::Sort,
     },
-    policy::{Engine, Guardrails, PartnerRules},
-    service::{
-        Exchange, lists,
-        rules::Rules,
-        state::{self, KnownCalls},
-        unit::View,
-        visibility::Signer,
-    },
+    policy::{Action, Engine, Resource, Standing},
+    service::{Exchange, lists, state, unit::View},
     storage::{
-        self, Blobs, Db, Sql, args, migrate,
+        self, Db, Sql, args, migrate,
         visible::{self, Cut, Question},
     },
     wire::proposal::Filter,
 };
-use jiff::{SignedDuration, Timestamp};
-use many::{Call, Chance, Proposal, Rows, Still, id, index, text};
+use jiff::SignedDuration;
+use many::{Call, Chance, Proposal, Rows, id, index, text};
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-const PARTNERS: [&str; 15] =
-    ["USA", "ISR", "KOR", "GBR", "EU", "CAN", "AUS", "NZL", "JPN", "FRA", "DEU", "NOR", "SWE", "NLD", "ITA"];
 const MEMBERS: usize = 2_000;
 const CALLS: u64 = 40;
 const TOPICS: [&str; 8] = ["ai", "robotics", "energy", "space", "sensors", "materials", "ocean", "health"];
-/// These release to any panel member; the others to assigned reviewers, officers and deciders.
-const OPEN: [&str; 2] = ["GBR", "NLD"];
 const LIMIT: u32 = 50;
 
 fn main() {
@@ -73,14 +63,6 @@ fn main() {
             None => println!("PostgreSQL is not installed here"),
         }
     });
-}
-
-fn now() -> Timestamp {
-    "2026-03-01T12:00:00Z".parse().unwrap()
-}
-
-fn member(partner: usize, number: usize) -> MemberId {
-    format!("{}:m{number}", PARTNERS[partner]).parse().unwrap()
 }
 
 /// Somebody who looks, and the statement that an expert would write for them. `$1` is the member, `$2` the limit.
@@ -135,7 +117,7 @@ fn readers() -> Vec<Reader> {
 async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
     let began = Instant::now();
     let exchange = build(url, folder, rows).await;
-    let policies = policies();
+    let policies = common::policies();
     println!("\n{name}, {rows} proposals (made in {:.0} s)", began.elapsed().as_secs_f64());
     println!(
         "{:<16} {:>8}  {:>26}  {:>26}  {:>30}",
@@ -199,6 +181,32 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
         };
         println!("{:<16} {counted:>8}  {:>26}  {:>26}  {:>30}", reader.name, pair(select), pair(page), pair(count));
     }
+    let [told, refused] = explain(&exchange, &policies).await;
+    println!("explain: {:.2} ms of what is permitted, {:.2} ms with what would permit it", told * 1e3, refused * 1e3);
+}
+
+/// How many seconds an explanation takes: of what is permitted, and of what is not, with the search for what would change it.
+async fn explain(exchange: &Exchange, policies: &Engine) -> [f64; 2] {
+    let one = async |who: MemberId, proposal: ProposalId| {
+        let mut tx = exchange.db.read().await.unwrap();
+        let me = state::member(exchange, &mut tx, &who, now()).await.unwrap().unwrap();
+        let proposal = state::proposal(&mut tx, proposal, now()).await.unwrap().unwrap();
+        let decision = policies.explain(&me, Action::View, Resource::Proposal(&proposal.facts));
+        (decision.standing, policies.what_would_permit(&me, Action::View, &proposal.facts, None).len())
+    };
+    let found = {
+        let mut tx = exchange.db.read().await.unwrap();
+        let sql = "SELECT s.proposal_id FROM assignments s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                   WHERE s.reviewer = $1 AND p.withdrawn_at IS NULL AND p.complete_under >= 1 LIMIT 1";
+        let row = tx.fetch_one(Sql::built(sql.to_owned()), args![member(2, 0)]).await.unwrap();
+        row.parse("proposal_id").unwrap()
+    };
+    // The officer sees it, and a member without any part in it does not.
+    assert_eq!(one(member(0, 0), found).await.0, Standing::Permitted);
+    assert_eq!(one(member(13, 1), found).await.0, Standing::Hidden);
+    let permitted = median(50, &async || one(member(0, 0), found).await).await;
+    let hidden = median(50, &async || one(member(13, 1), found).await).await;
+    [permitted.as_secs_f64(), hidden.as_secs_f64()]
 }
 
 async fn median<T>(rounds: usize, what: &impl AsyncFn() -> T) -> Duration {
@@ -282,31 +290,5 @@ async fn build(url: &str, folder: &Path, proposals: u64) -> Exchange {
     }
     rows.write(&db).await;
     index(&db).await;
-    let mut tx = db.write().await.unwrap();
-    tx.execute("ANALYZE", args![]).await.unwrap();
-    tx.commit().await.unwrap();
-    let rng = Arc::new(SystemRng);
-    Exchange {
-        blobs: Blobs::open(&folder.join("blobs"), rng.clone()).await.unwrap(),
-        rules: Rules::default(),
-        db,
-        clock: Arc::new(Still(now())),
-        rng,
-        calls: KnownCalls::default(),
-        signer: Signer::new("".into(), "".into()),
-        host: partners[0].clone(),
-        document_limit: 0,
-    }
-}
-
-/// Each partner with the policies of Israel (assigned reviewers alone) or of the United Kingdom (the panel).
-fn policies() -> Arc<Engine> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/partners");
-    let partners = PARTNERS.map(|code| {
-        let of = if OPEN.contains(&code) { "GBR" } else { "ISR" };
-        let text = fs::read_to_string(shipped.join(format!("{of}.cedar"))).unwrap();
-        let text = text.replace(&format!("\"{of}\""), &format!("\"{code}\""));
-        Arc::new(PartnerRules::parse(code, &code.parse().unwrap(), &text).unwrap())
-    });
-    Arc::new(Engine::new(Arc::new(Guardrails::built_in()), partners))
+    common::exchange(db, folder, &partners[0]).await
 }

@@ -11,6 +11,7 @@ use entente::{
         problem,
         serve::{self, StartError},
     },
+    service::visibility::Signer,
 };
 use std::{
     io::{self, Write},
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match command {
                 Some(Command::Partner(command)) => partner(&config, command).await,
-                _ if check => self::check(&config),
+                _ if check => self::check(&config).await,
                 _ => serve(config).await,
             }
         })
@@ -120,14 +121,21 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check(config: &Config) -> Result<(), Failure> {
+async fn check(config: &Config) -> Result<(), Failure> {
     let faults = config.validate(SystemClock.now());
     if !faults.is_empty() {
         return Err(StartError::Config(faults).into());
     }
     let missing = config.missing_folders();
     let folders = missing.iter().map(|path| format!("`{}` is not there and will be made on start", path.display()));
-    let said: Vec<_> = ["the configuration is in order".to_owned()].into_iter().chain(folders).collect();
+    let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
+    let unsigned = signer
+        .check()
+        .await
+        .err()
+        .map(|cause| format!("visibility manifests cannot be signed here, all else works: {cause}"));
+    let said: Vec<_> =
+        ["the configuration is in order".to_owned()].into_iter().chain(folders).chain(unsigned).collect();
     writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::new(1, error))
 }
 

@@ -5,6 +5,7 @@ mod file;
 use super::{
     context::{Context, whole},
     error::{CliError, Exit, Result, read_input},
+    preview::{Shown, rows, sums},
     table::Table,
 };
 use crate::{
@@ -34,6 +35,8 @@ the reviewers their keys.")]
         /// Only say what it would do
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Assign many at once from a CSV or JSON file, all or none
     #[command(after_help = "Examples:
@@ -50,12 +53,19 @@ The file is either of these:
   entente assignment list --call $CALL")]
     List(List),
     /// Take an assignment back; the reviewer's keys go too
-    #[command(after_help = "Examples:\n  entente assignment remove $PROPOSAL GBR:grace")]
+    #[command(after_help = "Examples:
+  entente assignment remove $PROPOSAL GBR:grace
+  entente assignment remove $PROPOSAL GBR:grace --dry-run    what they would lose sight of")]
     Remove {
         /// The proposal
         proposal: ProposalId,
         /// The reviewer
         reviewer: MemberId,
+        /// Only say what it would change
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
 }
 
@@ -68,6 +78,8 @@ pub struct Load {
     /// Only say what it would do
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 #[derive(Debug, Args)]
@@ -84,20 +96,27 @@ pub struct List {
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     match command {
-        Command::Add { proposal, reviewer, dry_run } => {
+        Command::Add { proposal, reviewer, dry_run, shown } => {
+            shown.only_with(dry_run)?;
             let call = client.api().proposal(proposal).await?.call;
             let pairs = reviewer.into_iter().map(|reviewer| (proposal, reviewer)).collect();
-            assign(&client, context, call, pairs, dry_run).await
+            assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        Command::Load(Load { call, file, dry_run }) => {
+        Command::Load(Load { call, file, dry_run, shown }) => {
+            shown.only_with(dry_run)?;
             let content = read_input(&file, 8 << 20)?;
             let pairs = file::read(&content).map_err(|fault| {
                 CliError::usage(format!("`{}`: {fault}", file.display())).help("see `entente assignment load --help`")
             })?;
-            assign(&client, context, call, pairs, dry_run).await
+            assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
         Command::List(List { proposal, call }) => list(&client, context, proposal, call).await,
-        Command::Remove { proposal, reviewer } => {
+        Command::Remove { proposal, reviewer, dry_run, shown } => {
+            shown.only_with(dry_run)?;
+            if dry_run {
+                let (changes, summary) = client.preview_unassignment(proposal, &reviewer).await?;
+                return shown.show(context, &client, (&changes, &summary));
+            }
             client.api().unassign(proposal, &reviewer).await?;
             context.out.done(&format!("{reviewer} is not assigned to {proposal} any more"))
         }
@@ -109,25 +128,39 @@ async fn assign(
     context: &Context,
     call: CallId,
     pairs: Vec<(ProposalId, MemberId)>,
-    dry_run: bool,
+    dry_run: Option<&Shown>,
 ) -> Result<()> {
-    let answer = client.assign(call, &pairs, dry_run).await?;
-    let Assigned { dry_run, accepted, faults } = &answer;
+    let answer = client.assign(call, &pairs, dry_run.is_some()).await?;
+    let Assigned { dry_run: _, accepted, faults, changes } = &answer;
+    let foreseen = match dry_run {
+        Some(shown) => Some((shown, client.sum_assignments(call, &pairs, changes).await?)),
+        None => None,
+    };
+    if let Some((shown, summary)) = &foreseen {
+        shown.sign(client, summary)?;
+    }
     context.out.answer(&answer, |screen| {
-        let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", if *dry_run { "POSSIBLE" } else { "ASSIGNED" }]);
+        let mut table =
+            Table::new(["NO", "PROPOSAL", "REVIEWER", if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" }]);
         for (at, (proposal, reviewer)) in (1..).zip(&pairs) {
             let fault = faults.iter().find(|fault| fault.line == at);
             let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
             table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
         }
         screen.table(&table, "no assignments");
+        if let Some((shown, summary)) = &foreseen {
+            screen.heading("What it would change");
+            sums(screen, &summary.sums);
+            rows(screen, changes, shown.all);
+            shown.tell(screen);
+        }
     })?;
     if !faults.is_empty() {
         let message = format!("{} of {} lines cannot be done", faults.len(), pairs.len());
         let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
         return Err(error.help("mend those lines: without a dry run it is all or nothing"));
     }
-    if *dry_run {
+    if dry_run.is_some() {
         context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));
     } else {
         context.out.note(&format!("give them the keys: entente key share --call {call}"));

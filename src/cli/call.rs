@@ -10,6 +10,7 @@ use super::{
     error::{CliError, Result},
     key_card::instant_argument,
     output::Style,
+    preview::Shown,
     prompt::Consent,
     table::Table,
 };
@@ -166,6 +167,7 @@ pub enum RoleCommand {
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role officer --role decider
   entente call role set $CALL GBR:grace --none
+  entente call role set $CALL GBR:grace --role reviewer --dry-run    who would gain or lose sight of what
 
 Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]
     Set(RoleSet),
@@ -190,6 +192,11 @@ pub struct RoleSet {
     /// Take all roles away
     #[arg(long)]
     none: bool,
+    /// Only say what it would change
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// Runs the command.
@@ -290,8 +297,13 @@ async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
 
 async fn role(command: RoleCommand, client: &Client, context: &Context) -> Result<()> {
     match command {
-        RoleCommand::Set(RoleSet { call, member, role, none: _ }) => {
+        RoleCommand::Set(RoleSet { call, member, role, none: _, dry_run, shown }) => {
             let roles: BTreeSet<CallRole> = role.into_iter().collect();
+            shown.only_with(dry_run)?;
+            if dry_run {
+                let (changes, summary) = client.preview_roles(call, &member, &roles).await?;
+                return shown.show(context, client, (&changes, &summary));
+            }
             let holder = client.grant_roles(call, &member, &roles).await?;
             context.out.answer(&holder, |screen| {
                 let roles = if holder.roles.is_empty() { "none".to_owned() } else { joined(&holder.roles) };

@@ -4,13 +4,17 @@ use super::{
     context::{Context, joined},
     error::Result,
     output::Style,
+    preview::Shown,
     table::Table,
 };
 use crate::{
-    client::directory::ListedMember,
-    domain::id::{MemberId, PartnerCode},
+    client::{directory::ListedMember, preview::PreviewedAct},
+    domain::{
+        id::{MemberId, PartnerCode},
+        member::PartnerRole,
+    },
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 /// Look up members and their key cards
@@ -32,6 +36,36 @@ pub enum Command {
         /// Its name
         member: MemberId,
     },
+    /// Show what another key card of a member, or none, would change, before a registrar issues it (policy officers)
+    #[command(after_help = "Examples:
+  entente member preview ISR:avi --organisation 'Galil Optics'
+  entente member preview ISR:avi --role policy_officer
+  entente member preview ISR:avi --revoked
+  entente member preview ISR:avi --revoked --signed-summary avi-leaves.json
+
+What the member would gain and lose sight of; and where they take part in a proposal, who of another organisation's people is kept from it because both work in the same place. `entente policy summary` checks what `--signed-summary` wrote.")]
+    Preview(MemberPreview),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("card").required(true).multiple(true).args(["organisation", "role", "no_role", "revoked"]))]
+pub struct MemberPreview {
+    /// The member
+    member: MemberId,
+    /// Where they would work
+    #[arg(long)]
+    organisation: Option<String>,
+    /// A role that they would have in the partner; may stand several times, and no others count
+    #[arg(long)]
+    role: Vec<PartnerRole>,
+    /// They would have no role in the partner
+    #[arg(long, conflicts_with = "role")]
+    no_role: bool,
+    /// They would have no key card in force
+    #[arg(long, conflicts_with_all = ["organisation", "role", "no_role"])]
+    revoked: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// Runs the command.
@@ -59,6 +93,16 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                     }
                 }
             })
+        }
+        Command::Preview(MemberPreview { member, organisation, role, no_role, revoked, shown }) => {
+            let roles = (no_role || !role.is_empty()).then(|| role.into_iter().collect());
+            let act = if revoked {
+                PreviewedAct::KeyCardRevoked { member }
+            } else {
+                PreviewedAct::KeyCard { member, organisation, roles }
+            };
+            let (changes, summary) = client.preview_member(&act).await?;
+            shown.show(context, &client, (&changes, &summary))
         }
         Command::Show { member } => {
             // Shown only once it is verified: a substituted key must not be copied from here.

@@ -22,6 +22,7 @@ mod member;
 pub mod output;
 mod pki;
 mod policy;
+mod preview;
 mod profile;
 mod program;
 mod progress;

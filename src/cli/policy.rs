@@ -127,6 +127,14 @@ host's and are announced three days ahead.")]
         #[arg(long)]
         all: bool,
     },
+    /// Check a signed summary of what some change would do, and show it
+    #[command(after_help = "Examples:\n  entente policy summary avi-leaves.json
+
+`--signed-summary` of a dry run or of `entente member preview` writes such a file. Fails with exit code 4 if its signature does not verify.")]
+    Summary {
+        /// The file
+        file: PathBuf,
+    },
     /// Approve a version that another policy officer proposed, after a look at what it would change
     #[command(after_help = "Examples:
   entente policy show ISR --version 3
@@ -217,6 +225,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Preview { version: Numbered { owner, version }, all } => {
             preview::preview(&owner, version, all, context).await
         }
+        Command::Summary { file } => super::preview::verify(&file, context).await,
         command => versions(command, context).await,
     }
 }
@@ -233,6 +242,7 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
         | Command::Who { .. }
         | Command::Visibility(_)
         | Command::Diff(_)
+        | Command::Summary { .. }
         | Command::Preview { .. } => unreachable!("they were run by themselves"),
         Command::List => {
             let listed = client.list_policies().await?;

@@ -5,6 +5,8 @@ mod label;
 mod show;
 mod sign;
 
+pub(super) use label::worded as label_worded;
+
 use super::{
     context::{Context, ListArgs},
     error::{CliError, Result},

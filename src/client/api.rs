@@ -2,7 +2,8 @@
 //! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
 
 use super::{
-    Result,
+    ClientError, Result,
+    preview::PreviewedAct,
     progress::Progress,
     transport::{Tagged, Transport, Upload},
 };
@@ -11,6 +12,7 @@ use crate::{
         entry::EntryKind,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
         label::Label,
+        member::CallRole,
         policy::PolicyOwner,
         proposal::Sort,
     },
@@ -35,7 +37,7 @@ use crate::{
 use bytes::Bytes;
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
-use std::sync::Arc;
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 
 /// Which page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,6 +128,20 @@ impl Api {
         let query: Vec<_> = cursor.into_iter().map(|cursor| ("cursor", cursor)).collect();
         let path = format!("/v1/policies/{owner}/versions/{number}/preview");
         self.transport.get(&path, &query).await.map(|tagged| tagged.body)
+    }
+
+    /// What another key card of a member, or none, would change, one question's worth from `cursor` on.
+    pub async fn preview_member(&self, act: &PreviewedAct, cursor: Option<String>) -> Result<Preview> {
+        let (member, mut query) = match act {
+            PreviewedAct::KeyCardRevoked { member } => (member, vec![("revoked", "true".to_owned())]),
+            PreviewedAct::KeyCard { member, organisation, roles } => {
+                let organisation = organisation.iter().map(|name| ("organisation", name.clone()));
+                (member, organisation.chain(roles.iter().map(|roles| ("roles", listed(roles)))).collect())
+            }
+            _ => return Err(ClientError::usage("that is no change of a key card", "say what the card would be")),
+        };
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        self.transport.get(&format!("/v1/members/{member}/preview"), &query).await.map(|tagged| tagged.body)
     }
 
     pub async fn propose_policy(&self, owner: &PolicyOwner, body: &ProposePolicy) -> Result<PolicyVersion> {
@@ -233,6 +249,19 @@ impl Api {
 
     pub async fn grant_roles(&self, id: CallId, member: &MemberId, body: &GrantRoles) -> Result<RoleHolder> {
         self.write(Method::PUT, &format!("/v1/calls/{id}/roles/{member}"), body).await
+    }
+
+    /// What other roles of a member would change, one question's worth from `cursor` on.
+    pub async fn preview_roles(
+        &self,
+        id: CallId,
+        member: &MemberId,
+        roles: &BTreeSet<CallRole>,
+        cursor: Option<String>,
+    ) -> Result<Preview> {
+        let mut query = vec![("roles", listed(roles))];
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        self.transport.get(&format!("/v1/calls/{id}/roles/{member}/preview"), &query).await.map(|tagged| tagged.body)
     }
 
     pub async fn call_progress(&self, id: CallId) -> Result<CallProgress> {
@@ -363,13 +392,8 @@ impl Api {
     }
 
     pub async fn preview_label(&self, id: ProposalId, label: Option<&Label>) -> Result<LabelPreview> {
-        let listed = |words: Vec<String>| words.join(",");
-        let query = label.map(|label| {
-            [
-                ("releasable_to", listed(label.releasable_to.iter().map(ToString::to_string).collect())),
-                ("caveats", listed(label.caveats.iter().map(ToString::to_string).collect())),
-            ]
-        });
+        let query =
+            label.map(|label| [("releasable_to", listed(&label.releasable_to)), ("caveats", listed(&label.caveats))]);
         let query: Vec<_> = query.into_iter().flatten().collect();
         self.transport.get(&of(id, "/labels/preview"), &query).await.map(|tagged| tagged.body)
     }
@@ -394,6 +418,10 @@ impl Api {
 
     pub async fn unassign(&self, id: ProposalId, reviewer: &MemberId) -> Result<()> {
         self.done(Method::DELETE, &of(id, &format!("/assignments/{reviewer}")), NOTHING).await
+    }
+
+    pub async fn preview_unassignment(&self, id: ProposalId, reviewer: &MemberId) -> Result<Preview> {
+        self.read(&of(id, &format!("/assignments/{reviewer}/preview"))).await
     }
 
     pub async fn reviews(&self, id: ProposalId) -> Result<Vec<Review>> {
@@ -511,6 +539,10 @@ impl Api {
 
 fn of(id: ProposalId, rest: &str) -> String {
     format!("/v1/proposals/{id}{rest}")
+}
+
+fn listed<T: Display>(words: &BTreeSet<T>) -> String {
+    words.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn because(reason: &str) -> Reason {

@@ -20,6 +20,7 @@ pub mod media;
 pub mod opening;
 mod parts;
 pub mod policies;
+pub mod preview;
 pub mod profile;
 pub mod progress;
 pub mod proposals;

@@ -3,10 +3,14 @@
 //! The exchange says which version is in force; that it is one that the partner's officers signed, and no older than what was seen
 //! here, this machine finds out itself. Texts are read with the code that the exchange decides with.
 
-use super::{Client, ClientError, Result, verify::invalid};
+use super::{
+    Client, ClientError, Result,
+    preview::{Sums, in_milliseconds},
+    verify::invalid,
+};
 use crate::{
     domain::{
-        id::{MemberId, PartnerCode, Sha256},
+        id::{PartnerCode, Sha256},
         member::PartnerRole,
         policy::{PolicyOwner, PolicyStatus},
     },
@@ -18,11 +22,10 @@ use crate::{
         },
     },
     wire::policy::{
-        ApprovePolicy, PolicySignature, PolicyVersion, Preview, PreviewSummary, PreviewedChange, ProposePolicy, Tally,
+        ApprovePolicy, PolicySignature, PolicyVersion, Preview, PreviewSummary, PreviewedChange, ProposePolicy,
     },
 };
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A version as it is listed, and whether it verified.
 #[derive(Debug)]
@@ -106,7 +109,7 @@ impl Client {
         let policy_sha256 = self.check_version(policy).await?;
         let (mut changes, mut considered, mut cursor) = (Vec::new(), 0, None);
         loop {
-            let Preview { considered: more, items, next } =
+            let Preview { considered: more, items, needs_call_key: _, next } =
                 self.api().preview(&policy.owner, policy.version, cursor).await?;
             changes.extend(items);
             considered += u64::from(more);
@@ -241,42 +244,18 @@ fn summary(
     changes: &[PreviewedChange],
     now: Timestamp,
 ) -> PreviewSummary {
-    let tallies = |gains: bool| {
-        let mut of: BTreeMap<PartnerCode, (BTreeSet<&MemberId>, Tally)> = BTreeMap::new();
-        for change in changes.iter().filter(|change| change.gains == gains) {
-            let nothing = || (BTreeSet::new(), Tally { members: 0, sights: 0, readings: 0 });
-            let (members, tally) = of.entry(change.member.partner().clone()).or_insert_with(nothing);
-            members.insert(&change.member);
-            tally.members = members.len() as u64;
-            if change.action == "View" {
-                tally.sights += 1;
-            } else {
-                tally.readings += 1;
-            }
-        }
-        of.into_iter().map(|(code, (_, tally))| (code, tally)).collect()
-    };
-    let admitted: BTreeSet<_> = changes
-        .iter()
-        .filter(|change| change.admits_nation)
-        .map(|change| (change.member.partner().clone(), change.proposal))
-        .collect();
-    let mut admits = BTreeMap::new();
-    for (code, _) in admitted {
-        *admits.entry(code).or_default() += 1;
-    }
-    let count = |which: fn(&PreviewedChange) -> bool| changes.iter().filter(|change| which(change)).count() as u64;
+    let Sums { gains, losses, admits, keys_needed, fetched_before } = Sums::of(changes);
     PreviewSummary {
         owner: policy.owner.clone(),
         version: policy.version,
         policy_sha256,
         made_at: now.into(),
         considered,
-        gains: tallies(true),
-        losses: tallies(false),
+        gains,
+        losses,
         admits,
-        keys_needed: count(|change| change.needs_key),
-        fetched_before: count(|change| change.has_fetched),
+        keys_needed,
+        fetched_before,
     }
 }
 
@@ -286,9 +265,4 @@ pub fn check_text(owner: &PolicyOwner, place: &str, text: &str) -> Result<(), Po
         PolicyOwner::Guardrails => Guardrails::parse(place, text).map(drop),
         PolicyOwner::Partner(code) => PartnerRules::parse(place, code, text).map(drop),
     }
-}
-
-/// Instants are kept in milliseconds; what is signed must be what is kept.
-fn in_milliseconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

@@ -3,7 +3,7 @@
 use super::{
     api::Api,
     asked::Change,
-    list::{Ask, At, Calls},
+    list::{Ask, At, Calls, RolesQuery},
     principal::Caller,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
             StatedRoles,
         },
         page::Page,
+        policy::Preview,
         proposal::Vault,
         review::{Assign, Assigned},
     },
@@ -100,6 +101,21 @@ pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, at: 
     responses((status = 200, body = RoleHolder)))]
 pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRoles>) -> Result<Answer> {
     roles::set(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
+}
+
+/// What other roles of a member would change: who would gain and who would lose sight of which proposals, what they have fetched, which
+/// keys they would need. Among the proposals that you may know of; refuses what the change itself would be refused for.
+#[utoipa::path(get, path = "/v1/calls/{call}/roles/{member}/preview", tag = "calls", params(RolesQuery),
+    responses((status = 200, body = Preview)))]
+pub(super) async fn preview_roles(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<RolesQuery>,
+) -> Result<Answer> {
+    let (roles, after) = (query.roles()?, query.after()?);
+    let (call, member) = (at.id("call")?, at.id("member")?);
+    Ok(Answer::json(200, &roles::preview(&api, &caller, call, &member, &roles, after).await?))
 }
 
 /// How the call stands, counted over what you may see.

@@ -3,15 +3,16 @@
 use super::{
     api::Api,
     asked::FirstChange,
-    list::{Ask, At, Everything, Members},
+    list::{Ask, At, CardQuery, Everything, Members},
     principal::{Caller, Holder},
 };
 use crate::{
     domain::id::MemberId,
-    service::{Answer, Result, directory},
+    service::{Answer, Result, directory, preview},
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
         page::Page,
+        policy::Preview,
     },
 };
 use axum::extract::State;
@@ -76,4 +77,18 @@ pub(super) async fn publish_key_card(
 ) -> Result<Answer> {
     let FirstChange { peer, asked, idempotency, body } = change;
     directory::publish_key_card(&api, asked.as_ref(), &idempotency, &peer, &at.id("member")?, &body).await
+}
+
+/// What another key card, or none, would change: who would gain and who would lose sight of which proposals, what they have fetched,
+/// which keys they would need. For the policy officers of the member's partner.
+#[utoipa::path(get, path = "/v1/members/{member}/preview", tag = "directory", params(CardQuery),
+    responses((status = 200, body = Preview)))]
+pub(super) async fn preview_member(
+    State(api): State<Api>,
+    caller: Caller,
+    at: At,
+    Ask(query): Ask<CardQuery>,
+) -> Result<Answer> {
+    let (change, after) = (query.change()?, query.after()?);
+    Ok(Answer::json(200, &preview::of_member(&api, &caller, &at.id("member")?, &change, after).await?))
 }

@@ -8,10 +8,11 @@ use crate::{
     domain::{
         call::Phase,
         id::{CallId, MemberId, PartnerCode, ProgramId, Slug},
+        member::CallRole,
         proposal::{Relation, Sort, Status},
     },
-    service::{Result, ServiceError},
-    storage::visible::Cut,
+    service::{Result, ServiceError, preview::CardChange},
+    storage::visible::{Cut, Key},
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE, last_key},
         proposal::Filter,
@@ -215,6 +216,65 @@ impl LabelQuery {
             (None, None) => Ok(None),
             (Some(codes), caveats) => Ok(Some((among(codes)?, among(caveats.as_deref().unwrap_or_default())?))),
         }
+    }
+}
+
+/// Roles in a call as they would be.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RolesQuery {
+    /// Every role that the member would have, with commas; empty for none.
+    roles: String,
+    /// `next` of the answer before.
+    cursor: Option<String>,
+}
+
+impl RolesQuery {
+    /// The roles.
+    pub(super) fn roles(&self) -> Result<BTreeSet<CallRole>> {
+        among(&self.roles)
+    }
+
+    /// What the cursor stands for.
+    pub(super) fn after(&self) -> Result<Option<Key>> {
+        after(self.cursor.as_deref())
+    }
+}
+
+/// A key card as it would be.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CardQuery {
+    /// `true`: no card would be in force any more.
+    revoked: Option<bool>,
+    /// Where the member would work; as it is when left out.
+    organisation: Option<String>,
+    /// Every role that the member would have in the partner, with commas, empty for none; as they are when left out.
+    roles: Option<String>,
+    /// `next` of the answer before.
+    cursor: Option<String>,
+}
+
+impl CardQuery {
+    /// What is to become of the card.
+    pub(super) fn change(&self) -> Result<CardChange> {
+        match (self.revoked.unwrap_or(false), &self.organisation, &self.roles) {
+            (true, None, None) => Ok(CardChange::Revoked),
+            (false, None, None) | (true, ..) => {
+                Err(ServiceError::Malformed("say `revoked=true`, or `organisation`, `roles` or both".into()))
+            }
+            (false, organisation, roles) => Ok(CardChange::Issued {
+                organisation: organisation.clone(),
+                roles: roles.as_deref().map(among).transpose()?,
+            }),
+        }
+    }
+
+    /// What the cursor stands for.
+    pub(super) fn after(&self) -> Result<Option<Key>> {
+        after(self.cursor.as_deref())
     }
 }
 

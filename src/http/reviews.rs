@@ -11,6 +11,7 @@ use crate::{
     wire::{
         call::Reason,
         page::Page,
+        policy::Preview,
         review::{Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
     },
 };
@@ -51,6 +52,15 @@ pub(super) async fn assignments(State(api): State<Api>, caller: Caller, at: At) 
     responses((status = 204)))]
 pub(super) async fn unassign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
     reviews::unassign(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+}
+
+/// What taking an assignment back would change: what the reviewer would lose sight of, and whether they have fetched it. Refuses what
+/// the change itself would be refused for.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments/{member}/preview", tag = "reviews",
+    responses((status = 200, body = Preview)))]
+pub(super) async fn preview_unassignment(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    let (proposal, member) = (at.id("proposal")?, at.id("member")?);
+    Ok(Answer::json(200, &reviews::preview_unassignment(&api, &caller, proposal, &member).await?))
 }
 
 /// The reviews of the proposal, without their ciphertext: all once yours is in, only yours before.

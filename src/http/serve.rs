@@ -97,6 +97,10 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         Ok(db)
     };
     let (db, blobs) = tokio::join!(database, Blobs::open(&config.blobs.folder, Arc::clone(&rng)));
+    let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
+    if let Err(cause) = signer.check().await {
+        tracing::warn!(%cause, "visibility manifests cannot be signed with the server's key");
+    }
     Ok(Arc::new(Exchange {
         db: db.map_err(StartError::Database)?,
         blobs: blobs.map_err(StartError::Blobs)?,
@@ -105,7 +109,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         rng,
         calls: KnownCalls::default(),
         host: config.host.clone(),
-        signer: Signer::new(config.api.certificate.clone(), config.api.private_key.clone()),
+        signer,
         document_limit: config.limits.document_bytes,
     }))
 }

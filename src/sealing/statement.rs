@@ -493,6 +493,29 @@ impl Statement for PolicyApproval {
     }
 }
 
+/// What a member was told that a change would do to who sees what, before it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewStatement {
+    /// Who asked.
+    pub by: MemberId,
+    /// When.
+    pub made_at: Timestamp,
+    /// Digest of the canonical JSON of what they were told.
+    pub summary_sha256: Sha256,
+}
+
+impl Statement for PreviewStatement {
+    const TYP: &'static str = "entente-preview+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        if self.made_at.subsec_nanosecond() % 1_000_000 != 0 {
+            return Err(invalid("`made_at` has at most milliseconds"));
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn invalid(problem: impl fmt::Display) -> StatementError {
     StatementError::Invalid(problem.to_string())
 }

@@ -225,7 +225,7 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
     }
     let standing = proposals::standing_under(&mut act.tx, id, &act.me.id, &act.me.id).await?;
-    refuse_recused(&act, standing)?;
+    refuse_recused(&act.me.id, standing)?;
     if standing.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
@@ -369,12 +369,12 @@ async fn verified_roll(act: &mut Act<'_>, call: &CallState, jws: Option<&str>) -
 
 /// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
 /// they are recused from.
-pub(super) fn refuse_recused(act: &Act<'_>, standing: StandingUnder) -> Result<()> {
+pub(super) fn refuse_recused(me: &MemberId, standing: StandingUnder) -> Result<()> {
     if !standing.is_recused {
         return Ok(());
     }
     let fault = "has declared a conflict under this call; another officer does this".to_owned();
-    Err(Refusal::Unsuitable { member: act.me.id.clone(), fault }.into())
+    Err(Refusal::Unsuitable { member: me.clone(), fault }.into())
 }
 
 async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {

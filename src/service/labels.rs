@@ -5,9 +5,8 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
-    preview::holds_key,
+    preview::{Comparison, note},
     proposals::describe,
-    sight::parts,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults::{self, reads},
@@ -23,7 +22,7 @@ use crate::{
     policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
     sealing::statement::{LabelStatement, Signed},
     storage::{
-        StoreError, Tx, entries,
+        StoreError, Tx,
         labels::{self, LabelRow},
         partners, vaults as vault_store,
         vaults::VaultRow,
@@ -114,9 +113,6 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     Ok(Page { items, next: None })
 }
 
-/// What is asked of each member before and after.
-const ACTIONS: [Action; 2] = [Action::View, Action::Read];
-
 /// What another label would change, by deciding about everybody who bears a part with that label in the place of the present one.
 /// Parties are told of nations alone, the policy officers of an owner of members.
 pub async fn preview(
@@ -139,29 +135,10 @@ pub async fn preview(
     }
     let then = with_label(&proposal, label.as_ref());
     let (now, policies) = (view.now, view.policies.clone());
+    let mut comparison = Comparison::new(exchange, policies.clone(), policies.clone(), now);
     let mut items = Vec::new();
-    for member in parts(&proposal).into_keys() {
-        let Some(facts) = state::member(exchange, &mut view.tx, &member, now).await? else { continue };
-        let may = |action, of: &ProposalState| {
-            policies.authorize(&facts, action, Resource::Proposal(&of.facts)).permit().is_some()
-        };
-        for action in ACTIONS {
-            let (before, after) = (may(action, &proposal), may(action, &then));
-            if before == after {
-                continue;
-            }
-            let reads = action == Action::Read;
-            items.push(PreviewedChange {
-                proposal: id,
-                action: action.to_string(),
-                gains: after,
-                admits_nation: false,
-                has_fetched: reads && before && entries::has_fetched(&mut view.tx, id, &member).await?,
-                needs_key: reads && after && !holds_key(&mut view.tx, id, &member).await?,
-                member: member.clone(),
-            });
-        }
-    }
+    comparison.add(&mut view.tx, (&proposal, &then), true, &|_| true, &mut items).await?;
+    note(&mut view.tx, &mut items).await?;
     let mut keys_removed = BTreeMap::new();
     for (_, holder, count) in losing(exchange, &mut view.tx, &policies, now, &proposal, &then).await? {
         *keys_removed.entry(holder.partner().clone()).or_default() += count;

@@ -2,7 +2,8 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
-    state::ProposalState,
+    preview::{self, Comparison},
+    state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults,
 };
@@ -24,6 +25,7 @@ use crate::{
     },
     wire::{
         page::Page,
+        policy::Preview,
         problem::{Kind, LineFault, Problem},
         review::{
             Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair, Review, SubmitReview,
@@ -32,6 +34,7 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Largest sealed review, in bytes.
 const MAX_REVIEW: usize = 1 << 20;
@@ -162,10 +165,15 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     if body.assignments.is_empty() || body.assignments.len() > MAX_LINES {
         return Err(ServiceError::Malformed(format!("1 to {MAX_LINES} assignments at a time")));
     }
-    let mut faults = Vec::new();
+    let (mut faults, mut changes) = (Vec::new(), Vec::new());
+    let mut comparison = Comparison::new(exchange, act.policies.clone(), act.policies.clone(), act.now);
     for (line, pair) in (1..).zip(&body.assignments) {
         let problem = match assign_one(&mut act, call, pair, body.dry_run).await {
-            Ok(()) => continue,
+            Ok((before, after)) if body.dry_run => {
+                comparison.add(&mut act.tx, (&before, &after), true, &|_| true, &mut changes).await?;
+                continue;
+            }
+            Ok(_) => continue,
             Err(ServiceError::Hidden) => Problem::not_found(),
             Err(ServiceError::Denied(detail)) => Problem::new(Kind::Denied, detail),
             Err(ServiceError::Refused(refusal)) => Problem::from(&refusal),
@@ -175,16 +183,23 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     }
     let accepted = u32::try_from(body.assignments.len() - faults.len()).expect("at most 5000 lines");
     if body.dry_run {
+        preview::note(&mut act.tx, &mut changes).await?;
         // The unit of work is dropped: what the lines above wrote never was.
-        return Ok(Answer::json(200, &Assigned { dry_run: true, accepted, faults }));
+        return Ok(Answer::json(200, &Assigned { dry_run: true, accepted, faults, changes }));
     }
     if !faults.is_empty() {
         return Err(ServiceError::Lines(faults));
     }
-    act.finish(Answer::json(200, &Assigned { dry_run: false, accepted, faults })).await
+    act.finish(Answer::json(200, &Assigned { dry_run: false, accepted, faults, changes })).await
 }
 
-async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair, is_dry_run: bool) -> Result<()> {
+/// The proposal before and after.
+async fn assign_one(
+    act: &mut Act<'_>,
+    call: CallId,
+    pair: &Pair,
+    is_dry_run: bool,
+) -> Result<(ProposalState, ProposalState)> {
     let proposal = act.proposal(pair.proposal).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     if proposal.row.call != call {
@@ -198,9 +213,8 @@ async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair, is_dry_run: bo
         return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
     }
     // Judged as if assigned already: some nations release to assigned reviewers only.
-    let mut then = proposal.facts.clone();
-    then.assigned.insert(pair.reviewer.clone());
-    if !act.policies.visible(&subject, Resource::Proposal(&then)) {
+    let then = with_assigned(&proposal, |assigned| assigned.insert(pair.reviewer.clone()));
+    if !act.policies.visible(&subject, Resource::Proposal(&then.facts)) {
         let fault =
             "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
         return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
@@ -209,7 +223,15 @@ async fn assign_one(act: &mut Act<'_>, call: CallId, pair: &Pair, is_dry_run: bo
     reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, statement, now).await?;
     let payload = json!({ "reviewer": pair.reviewer, "statement": statement });
     act.log(EntryKind::ReviewerAssigned, Subject::proposal(&proposal), &payload).await?;
-    Ok(())
+    Ok((proposal, then))
+}
+
+/// The proposal as it would be with other assignments.
+fn with_assigned(proposal: &ProposalState, change: impl Fn(&mut BTreeSet<MemberId>) -> bool) -> ProposalState {
+    let mut then = proposal.clone();
+    change(&mut then.row.assigned);
+    change(&mut then.facts.assigned);
+    then
 }
 
 async fn signed_assignment<'p>(act: &mut Act<'_>, call: CallId, pair: &'p Pair) -> Result<&'p str> {
@@ -231,17 +253,41 @@ pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, review
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
+    check_unassignable(&proposal, reviewer)?;
+    reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
+    let payload = json!({ "reviewer": reviewer });
+    act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
+    vaults::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
+    act.finish(Answer::done()).await
+}
+
+/// What taking an assignment back would change. Refuses what [`unassign`] would.
+pub async fn preview_unassignment(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    reviewer: &MemberId,
+) -> Result<Preview> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+    view.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
+    check_unassignable(&proposal, reviewer)?;
+    let then = with_assigned(&proposal, |assigned| assigned.remove(reviewer));
+    let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
+    let mut items = Vec::new();
+    comparison.add(&mut view.tx, (&proposal, &then), true, &|_| true, &mut items).await?;
+    preview::note(&mut view.tx, &mut items).await?;
+    Ok(Preview { considered: 1, items, needs_call_key: false, next: None })
+}
+
+fn check_unassignable(proposal: &ProposalState, reviewer: &MemberId) -> Result<()> {
     if !proposal.facts.assigned.contains(reviewer) {
         return Err(Refusal::NotAssigned { member: reviewer.clone() }.into());
     }
     if proposal.facts.reviewed.contains(reviewer) {
         return Err(Refusal::AlreadyReviewed { member: reviewer.clone() }.into());
     }
-    reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
-    let payload = json!({ "reviewer": reviewer });
-    act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
-    vaults::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
-    act.finish(Answer::done()).await
+    Ok(())
 }
 
 /// Who is assigned and where they stand: for officers all, for a reviewer the own line.

@@ -5,6 +5,8 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
+    preview::{self, Comparison},
+    sight::Hearing,
     state::{self, CallState},
     unit::{Act, Subject, View},
     vaults,
@@ -15,17 +17,26 @@ use crate::{
         entry::EntryKind,
         id::{CallId, MemberId},
         member::CallRole,
+        proposal::Sort,
     },
-    policy::{Action, Permit, Resource},
+    policy::{Action, Permit, Resource, facts::MemberFacts},
     sealing::statement::{RoleStatement, Signed},
-    storage::{calls, labels, proposals, stated::NewStated},
+    storage::{
+        Tx, calls, labels, proposals,
+        stated::NewStated,
+        vaults as vault_store,
+        visible::{Cut, Key},
+    },
     wire::{
         call::{GrantRoles, RoleHolder, StatedRoles},
-        page::Page,
+        page::{MAX_PAGE, Page, cursor},
+        policy::Preview,
+        proposal::Filter,
     },
 };
+use jiff::Timestamp;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
 pub async fn set(
@@ -39,26 +50,18 @@ pub async fn set(
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let gains = body.roles.difference(&present).next().is_some();
-    let permits = role_permits(&mut act, &call, member, &present, &body.roles).await?;
+    // Whether the caller may know of the call comes before what is known of the member.
+    act.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
+    let permits = role_permits(exchange, &call, member, subject, &body.roles, |action, resource| {
+        act.authorize(action, resource)
+    })?;
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
     let Some(permit) = permits.last() else { return act.finish(answer).await };
-    let standing = proposals::standing_under(&mut act.tx, id, member, &act.me.id).await?;
-    refuse_recused(&act, standing)?;
-    let gains_office = !present.contains(&CallRole::Officer) && body.roles.contains(&CallRole::Officer);
-    // An officer holds the key to the call's vault, and with it to every proposal under the call.
-    let is_outside = gains_office && labels::leave_out(&mut act.tx, id, member.partner()).await?;
-    if gains && standing.is_party || is_outside {
-        // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
-        return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
-    }
-    let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
-    if loses_office && call.facts.officers.len() == 1 {
-        let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
-        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
-    }
+    check_suits(&mut act.tx, &act.me.id, &call, member, &body.roles).await?;
     let change = signed_change(&mut act, &call, member, body).await?;
     let stated = change.as_ref().map(|signed| NewStated {
         number: signed.statement.number,
@@ -70,6 +73,7 @@ pub async fn set(
     let statement = change.as_ref().map(|signed| &signed.jws);
     let payload = json!({ "member": member, "roles": body.roles, "statement": statement });
     act.log(kind, Subject::call(&call), &payload).await?;
+    let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
     }
@@ -77,6 +81,90 @@ pub async fn set(
         vaults::remove_lost_keys(&mut act, permit, id, member).await?;
     }
     act.finish(answer).await
+}
+
+/// Whether the member may be given these roles, and the one who asks may give them.
+async fn check_suits(
+    tx: &mut Tx,
+    me: &MemberId,
+    call: &CallState,
+    member: &MemberId,
+    wanted: &BTreeSet<CallRole>,
+) -> Result<()> {
+    let present = call.row.roles.get(member).cloned().unwrap_or_default();
+    let standing = proposals::standing_under(tx, call.row.id, member, me).await?;
+    refuse_recused(me, standing)?;
+    let gains = wanted.difference(&present).next().is_some();
+    let gains_office = !present.contains(&CallRole::Officer) && wanted.contains(&CallRole::Officer);
+    // An officer holds the key to the call's vault, and with it to every proposal under the call.
+    let is_outside = gains_office && labels::leave_out(tx, call.row.id, member.partner()).await?;
+    if gains && standing.is_party || is_outside {
+        // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
+        return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
+    }
+    let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
+    if loses_office && call.facts.officers.len() == 1 {
+        let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
+        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
+    }
+    Ok(())
+}
+
+/// What other roles of a member would change, among the proposals that the caller may know of. Refuses what [`set`] would.
+pub async fn preview(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: CallId,
+    member: &MemberId,
+    wanted: &BTreeSet<CallRole>,
+    mut after: Option<Key>,
+) -> Result<Preview> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = state::call(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+    view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let subject = state::member(exchange, &mut view.tx, member, view.now).await?;
+    role_permits(exchange, &call, member, subject, wanted, |action, resource| view.authorize(action, resource))?;
+    check_suits(&mut view.tx, &view.me.id, &call, member, wanted).await?;
+    let then = Arc::new(with_roles(&call, member, wanted, view.now));
+    let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
+    let (mut items, mut considered) = (Vec::new(), 0);
+    let filter = Filter { call: Some(id), ..Filter::default() };
+    while considered < preview::LOOKED_AT && items.len() < preview::TOLD {
+        let (seen, next) = view.proposals(&filter, Cut { sort: Sort::Created, after, limit: MAX_PAGE }).await?;
+        let told_before = items.len();
+        for proposal in seen {
+            considered += 1;
+            let changed = state::proposal_state(proposal.row.clone(), then.clone(), view.now);
+            let hearing = Hearing::of(&view.me, &proposal.facts);
+            let tells = |other: &MemberId| hearing.of_member(other);
+            comparison.add(&mut view.tx, (&proposal, &changed), true, &tells, &mut items).await?;
+            tokio::task::yield_now().await;
+        }
+        preview::note(&mut view.tx, &mut items[told_before..]).await?;
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let needs_call_key = match call.row.vault {
+        Some(vault) if wanted.contains(&CallRole::Officer) => {
+            let holder = member.to_string();
+            !vault_store::keys(&mut view.tx, vault).await?.iter().any(|key| key.holder == holder)
+        }
+        _ => false,
+    };
+    Ok(Preview { considered, items, needs_call_key, next: after.map(|key| cursor(&key.to_string())) })
+}
+
+/// The call as it would be if the member had these roles.
+fn with_roles(call: &CallState, member: &MemberId, roles: &BTreeSet<CallRole>, now: Timestamp) -> CallState {
+    let mut row = call.row.clone();
+    if roles.is_empty() {
+        row.roles.remove(member);
+    } else {
+        row.roles.insert(member.clone(), roles.clone());
+    }
+    state::call_state(row, call.program.clone(), call.wire_text.clone(), call.text.clone(), now)
 }
 
 /// The statement that a change in a published call comes with. What is changed in a draft is signed with its publication.
@@ -122,26 +210,25 @@ pub async fn statements(exchange: &Exchange, principal: &Principal, id: CallId) 
 }
 
 /// A permit for each role that the member gains, then for each that they lose; none when nothing changes.
-async fn role_permits(
-    act: &mut Act<'_>,
+fn role_permits(
+    exchange: &Exchange,
     call: &CallState,
     member: &MemberId,
-    present: &BTreeSet<CallRole>,
+    in_force: Option<MemberFacts>,
     wanted: &BTreeSet<CallRole>,
+    authorize: impl Fn(Action, Resource<'_>) -> Result<Permit>,
 ) -> Result<Vec<Permit>> {
-    // Whether the caller may know of the call comes before what is known of the member.
-    act.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
-    let in_force = state::member(act.exchange, &mut act.tx, member, act.now).await?;
+    let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let mut permits = Vec::new();
-    for role in wanted.difference(present).copied() {
+    for role in wanted.difference(&present).copied() {
         let subject = in_force.as_ref().ok_or_else(|| Refusal::NoKeyCard { member: member.clone() })?;
-        permits.push(act.authorize(Action::GrantRole, Resource::CallRole { call: &call.facts, subject, role })?);
+        permits.push(authorize(Action::GrantRole, Resource::CallRole { call: &call.facts, subject, role })?);
     }
     // Who has left, and has no key card in force any more, loses a role all the same.
-    let subject = in_force.unwrap_or_else(|| state::bare_member(act.exchange, member));
+    let subject = in_force.unwrap_or_else(|| state::bare_member(exchange, member));
     for role in present.difference(wanted).copied() {
         let resource = Resource::CallRole { call: &call.facts, subject: &subject, role };
-        permits.push(act.authorize(Action::RevokeRole, resource)?);
+        permits.push(authorize(Action::RevokeRole, resource)?);
     }
     Ok(permits)
 }

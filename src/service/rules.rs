@@ -7,11 +7,12 @@
 use super::{Result, ServiceError};
 use crate::{
     domain::{
+        Refusal,
         id::{MemberId, PartnerCode, Sha256},
         member::PartnerRole,
         policy::{PolicyOwner, PolicyVersion, in_force, next_change},
     },
-    policy::{Engine, GUARDRAILS, Guardrails, PartnerRules},
+    policy::{Engine, GUARDRAILS, Guardrails, PartnerRules, PolicyError},
     sealing::{
         card::{KeyCard, PartnerCard},
         statement::{PolicyApproval, PolicyStatement, Signed, Statement, verify_signed},
@@ -24,7 +25,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -35,7 +36,20 @@ pub struct Rules {
     /// What was parsed, by the digest of the text: a change of one owner does not cost reading all others anew.
     partners: Mutex<HashMap<(PartnerCode, Sha256), Arc<PartnerRules>>>,
     guardrails: Mutex<Option<(Sha256, Arc<Guardrails>)>>,
+    foreseen: Mutex<VecDeque<Foreseen>>,
 }
+
+/// Policies in force with one owner's text replaced. A preview asks for them again and again.
+#[derive(Debug)]
+struct Foreseen {
+    now: Arc<Engine>,
+    owner: PolicyOwner,
+    text: Sha256,
+    then: Arc<Engine>,
+}
+
+/// How many of those are kept.
+const FORESEEN: usize = 4;
 
 /// The policies from one instant on.
 #[derive(Debug)]
@@ -65,6 +79,31 @@ impl Rules {
     /// The versions that should be in force and do not count, of a kept reading or a new one.
     pub async fn faults(&self, tx: &mut Tx, host: &PartnerCode, now: Timestamp) -> Result<Vec<PolicyFault>> {
         Ok(self.loaded(tx, host, now).await?.faults.clone())
+    }
+
+    /// The policies with this text in the place of its owner's: what would be, were it in force.
+    pub fn with(&self, now: &Arc<Engine>, owner: &PolicyOwner, text: &str) -> Result<Arc<Engine>> {
+        let digest = Sha256::of(text.as_bytes());
+        let mut known = self.foreseen.lock().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            known.iter().find(|known| Arc::ptr_eq(&known.now, now) && known.owner == *owner && known.text == digest);
+        if let Some(found) = found {
+            return Ok(Arc::clone(&found.then));
+        }
+        let refused = |error: PolicyError| Refusal::PolicyInvalid { fault: error.to_string() };
+        let then = Arc::new(match owner {
+            PolicyOwner::Guardrails => {
+                now.with_guardrails(Arc::new(Guardrails::parse("guardrails", text).map_err(refused)?))
+            }
+            PolicyOwner::Partner(code) => {
+                now.with_partner(Arc::new(PartnerRules::parse(code.as_str(), code, text).map_err(refused)?))
+            }
+        });
+        if known.len() >= FORESEEN {
+            known.pop_front();
+        }
+        known.push_back(Foreseen { now: Arc::clone(now), owner: owner.clone(), text: digest, then: Arc::clone(&then) });
+        Ok(then)
     }
 
     /// Reads and verifies everything anew at the next question.

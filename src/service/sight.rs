@@ -11,7 +11,10 @@ use crate::{
         member::CallRole,
         policy::{PolicyOwner, in_force},
     },
-    policy::{Action, Decision, Resource, Side, Standing, facts::MemberFacts},
+    policy::{
+        Action, Decision, Resource, Side, Standing,
+        facts::{MemberFacts, ProposalFacts, folded},
+    },
     storage::policies,
     wire::{
         page::Page,
@@ -106,6 +109,39 @@ pub(super) fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<Str
         }
     }
     parts
+}
+
+/// Of whom somebody may hear on a proposal, whatever their office lets them ask: recusal reaches who asks as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Hearing<'p> {
+    Everybody,
+    /// A party does not hear who judges its proposal, whatever office its member holds besides.
+    Parties(&'p BTreeSet<MemberId>),
+    /// They have a conflict, or work where a party member works.
+    Nobody,
+}
+
+impl<'p> Hearing<'p> {
+    pub(super) fn of(me: &MemberFacts, proposal: &'p ProposalFacts) -> Self {
+        if proposal.conflicts.contains(&me.id) {
+            return Self::Nobody;
+        }
+        if proposal.party_members.contains(&me.id) {
+            return Self::Parties(&proposal.party_members);
+        }
+        let organisation = folded(&me.organisation);
+        let works_there =
+            !organisation.is_empty() && proposal.organisations.iter().any(|at| folded(at) == organisation);
+        if works_there { Self::Nobody } else { Self::Everybody }
+    }
+
+    pub(super) fn of_member(self, member: &MemberId) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Parties(members) => members.contains(member),
+            Self::Nobody => false,
+        }
+    }
 }
 
 fn reader(view: &View<'_>, facts: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState) -> Reader {

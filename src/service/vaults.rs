@@ -93,7 +93,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
             }
             let now = view.now;
             let Some(facts) = super::state::member(exchange, &mut view.tx, &member, now).await? else { continue };
-            if reads(&facts, &view.policies, &vault, &proposal)? && needs_own_key(&vault, &proposal, &member) {
+            if reads(&facts, &view.policies, &vault, &proposal)? && needs_own_key(vault.kind, &proposal, &member) {
                 items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member });
             }
         }
@@ -369,8 +369,8 @@ fn candidates(proposal: &ProposalState) -> Vec<MemberId> {
 }
 
 /// Officers open proposals through the call vault; everybody else needs a key of their own.
-fn needs_own_key(vault: &VaultRow, proposal: &ProposalState, member: &MemberId) -> bool {
-    vault.kind != VaultKind::Call && !proposal.call.facts.officers.contains(member)
+pub(super) fn needs_own_key(kind: VaultKind, proposal: &ProposalState, member: &MemberId) -> bool {
+    kind != VaultKind::Call && !proposal.call.facts.officers.contains(member)
 }
 
 async fn usable_keys(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<Vec<WrappedKeyRow>> {

@@ -7,7 +7,7 @@
 
 use super::{
     Exchange, Principal, Result, ServiceError,
-    sight::parts,
+    sight::{Hearing, parts},
     state::{self, CallState, ProposalState},
     unit::View,
 };
@@ -17,10 +17,7 @@ use crate::{
         member::CallRole,
         policy::{PolicyOwner, in_force},
     },
-    policy::{
-        Action, Resource, Side, Standing,
-        facts::{MemberFacts, folded},
-    },
+    policy::{Action, Resource, Side, Standing, facts::MemberFacts},
     sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
     storage::{calls, entries, members, partners, policies, proposals},
     wire::{
@@ -64,6 +61,18 @@ impl Signer {
         Self { certificate, private_key, turns: Semaphore::new(AT_A_TIME) }
     }
 
+    /// Why nothing can be signed with these files, if nothing can.
+    ///
+    /// # Errors
+    /// The reason, for the operator.
+    pub async fn check(&self) -> Result<(), String> {
+        match self.read().await {
+            Ok(_) => Ok(()),
+            Err(ServiceError::CannotSign(cause)) => Err(cause),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+
     /// The key, and the certificates that follow its own.
     async fn read(&self) -> Result<(SigningKey, Vec<String>)> {
         let cannot = |cause: String| ServiceError::CannotSign(cause);
@@ -84,10 +93,10 @@ pub type Pieces = mpsc::Sender<Result<Bytes, ServiceError>>;
 
 /// Writes the manifest of a partner. Nothing is written before it is known that the caller may have it and that it can be signed.
 pub async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, pieces: &Pieces) -> Result<()> {
+    // Whoever may not have one takes nobody's turn; who may is asked again once it comes, for the wait may be long.
+    drop(authorized(exchange, principal, partner).await?);
     let _turn = exchange.signer.turns.acquire().await.map_err(|_| ServiceError::Interrupted)?;
-    let mut view = View::open(exchange, principal).await?;
-    partners::find(&mut view.tx, partner).await?.ok_or(ServiceError::Hidden)?;
-    view.authorize(Action::ExplainMembers, Resource::Partner(partner))?;
+    let mut view = authorized(exchange, principal, partner).await?;
     let (key, intermediates) = exchange.signer.read().await?;
     let seq = entries::last(&mut view.tx).await?;
     let head = Head {
@@ -124,6 +133,13 @@ pub async fn write(exchange: &Exchange, principal: &Principal, partner: &Partner
     };
     let statement = sign_statement(&key, &statement).map_err(|error| ServiceError::CannotSign(error.to_string()))?;
     lines.end(&Line::Signature(SignatureLine { statement, intermediates })).await
+}
+
+async fn authorized<'e>(exchange: &'e Exchange, principal: &Principal, partner: &PartnerCode) -> Result<View<'e>> {
+    let mut view = View::open(exchange, principal).await?;
+    partners::find(&mut view.tx, partner).await?.ok_or(ServiceError::Hidden)?;
+    view.authorize(Action::ExplainMembers, Resource::Partner(partner))?;
+    Ok(view)
 }
 
 /// A manifest that is being written.
@@ -192,19 +208,15 @@ impl Manifest<'_> {
     /// What there is to tell of a proposal.
     async fn proposal(&mut self, proposal: &ProposalState) -> Result<Option<SeenProposal>> {
         let (facts, me) = (&proposal.facts, &self.view.me);
-        // Recusal reaches who asks as well, whatever their office.
-        let organisation = folded(&me.organisation);
-        let works_there = !organisation.is_empty() && facts.organisations.iter().any(|at| folded(at) == organisation);
-        if facts.conflicts.contains(&me.id) || works_there && !facts.party_members.contains(&me.id) {
+        let hearing = Hearing::of(me, facts);
+        if matches!(hearing, Hearing::Nobody) {
             return Ok(None);
         }
-        let is_party = facts.party_members.contains(&me.id);
         let is_own = facts.parties.contains(self.partner) && self.view.may(Action::Explain, Resource::Proposal(facts));
         let mut sight = Vec::new();
         for (member, parts) in parts(proposal) {
             let is_ours = member.partner() == self.partner;
-            // A party does not hear who judges its proposal, whatever office its member holds besides.
-            if !is_ours && !is_own || is_party && !facts.party_members.contains(&member) {
+            if !is_ours && !is_own || !hearing.of_member(&member) {
                 continue;
             }
             let Some(who) = self.member(&member).await? else { continue };

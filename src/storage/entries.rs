@@ -1,11 +1,12 @@
 //! The log: one entry for each accepted act, appended in the transaction of its effect.
 
-use super::{Row, StoreError, Tx, WriteTx, args};
+use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args};
 use crate::domain::{
     entry::{EntryKind, Readers},
     id::{CallId, MemberId, ProgramId, ProposalId},
 };
 use jiff::Timestamp;
+use std::collections::HashSet;
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +58,18 @@ pub async fn page(tx: &mut Tx, after: u64, kinds: &[EntryKind], limit: u32) -> R
     tx.fetch_all(sql, args![after, listed, limit]).await?.iter().map(read).collect()
 }
 
-/// Whether a member has fetched a document of a proposal.
-pub async fn has_fetched(tx: &mut Tx, proposal: ProposalId, member: &MemberId) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 AS found FROM log_entries WHERE proposal_id = $1 AND kind = $2 AND actor = $3 LIMIT 1";
-    let args = args![proposal, EntryKind::DocumentFetched.as_str(), member];
-    Ok(tx.fetch_optional(sql, args).await?.is_some())
+/// Who has fetched a document of which of these proposals.
+pub async fn fetched_among(tx: &mut Tx, proposals: &[ProposalId]) -> Result<HashSet<(ProposalId, String)>, StoreError> {
+    if proposals.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let marks = (2..proposals.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql =
+        format!("SELECT DISTINCT proposal_id, actor FROM log_entries WHERE kind = $1 AND proposal_id IN ({marks})");
+    let kind = Arg::text(EntryKind::DocumentFetched.as_str());
+    let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
+    let rows = tx.fetch_all(Sql::built(sql), args).await?;
+    rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("actor")?))).collect()
 }
 
 fn read(row: &Row) -> Result<EntryRow, StoreError> {

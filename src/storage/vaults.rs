@@ -1,6 +1,6 @@
 //! Vaults and the wrapped keys to them. Identities are never here, only their ciphertext.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
@@ -9,6 +9,7 @@ use crate::{
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
+use std::collections::HashSet;
 
 /// A vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,25 @@ pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, Sto
             })
         })
         .collect()
+}
+
+/// Who holds a key to the panel's vault of which of these proposals.
+pub async fn panel_holders_among(
+    tx: &mut Tx,
+    proposals: &[ProposalId],
+) -> Result<HashSet<(ProposalId, String)>, StoreError> {
+    if proposals.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let marks = (2..proposals.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT v.proposal_id, k.holder FROM vaults v JOIN wrapped_keys k ON k.vault_id = v.vault_id \
+         WHERE v.kind = $1 AND v.proposal_id IN ({marks})"
+    );
+    let kind = Arg::text(VaultKind::Panel.as_str());
+    let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
+    let rows = tx.fetch_all(Sql::built(sql), args).await?;
+    rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
 }
 
 /// The vaults under a call, those of its proposals included, to which somebody holds a key.

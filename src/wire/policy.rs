@@ -36,11 +36,14 @@ answer! {
         pub withdrawn_at: Option<Time>,
     }
 
-    /// What a version would change, as far as this question looked.
+    /// What a change would do to who sees what, as far as this question looked.
     pub struct Preview {
         /// Proposals looked at.
         pub considered: u32,
         pub items: Vec<PreviewedChange>,
+        /// The member would be an officer and needs a key to the call's vault, through which officers open every proposal.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub needs_call_key: bool,
         /// Pass it as `cursor` to look on; none when all were looked at.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub next: Option<String>,

@@ -1,6 +1,6 @@
 //! Bodies about conflicts, assignments and sealed reviews.
 
-use super::{Time, answer, problem::LineFault, request};
+use super::{Time, answer, policy::PreviewedChange, problem::LineFault, request};
 use crate::domain::{
     id::{MemberId, ProposalId, ReviewId, Sha256},
     member::ConflictGround,
@@ -58,6 +58,9 @@ answer! {
         pub accepted: u32,
         /// With a dry run: what stands against which line. Without one, any fault refuses the whole as `lines-refused`.
         pub faults: Vec<LineFault>,
+        /// With a dry run: what the lines that could be done would change.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub changes: Vec<PreviewedChange>,
     }
 
     /// Where a reviewer stands with a proposal.

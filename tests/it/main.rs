@@ -30,6 +30,8 @@ mod policies;
 #[cfg(feature = "client")]
 mod policy_trial;
 #[cfg(feature = "client")]
+mod previews;
+#[cfg(feature = "client")]
 mod process;
 #[cfg(feature = "client")]
 mod refusals;

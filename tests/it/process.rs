@@ -28,6 +28,7 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::Arc,
@@ -71,6 +72,19 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     let (code, said, _) = spoken(site.operate(&["--check"]).await);
     assert_eq!(code, 0);
     assert!(said.starts_with("the configuration is in order"), "{said}");
+
+    // A key that serves and cannot sign is told of before somebody asks for what it would sign.
+    assert!(!said.contains("cannot be signed"), "{said}");
+    let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(site.path("rsa.crt"), certificate.pem()).unwrap();
+    fs::write(site.path("rsa.key"), key.serialize_pem()).unwrap();
+    fs::set_permissions(site.path("rsa.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let file = |kind: &str, name: &str| format!("api.{kind}={}", site.path(name).display());
+    let (certificate, key) = (file("certificate", "rsa.crt"), file("private_key", "rsa.key"));
+    let (code, said, faults) = spoken(site.operate(&["--set", &certificate, "--set", &key, "--check"]).await);
+    assert!(code == 0 && said.contains("visibility manifests cannot be signed here"), "{said}{faults}");
+    assert!(said.contains("P-256, P-384 or Ed25519"), "{said}");
 
     // A first start: the folder for data is told of, and made by the start alone.
     let (data, place) = (site.path("data"), site.path("data/blobs"));

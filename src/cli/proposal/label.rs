@@ -6,6 +6,7 @@ use crate::{
         context::{Context, joined},
         error::Result,
         output::{Screen, Style},
+        preview::Shown,
         prompt::Consent,
         table::Table,
     },
@@ -69,6 +70,8 @@ pub struct Relabel {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -80,9 +83,14 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
     }
     let plan = client.plan_label(args.proposal, &choice).await?;
     let preview = client.api().preview_label(args.proposal, plan.statement.label.as_ref()).await?;
+    args.shown.only_with(args.dry_run)?;
     if args.dry_run {
+        args.shown.sign(client, &client.sum_label(args.proposal, &preview).await?)?;
         let answer = json!({ "statement": plan.statement, "signed_by": plan.signed_by, "preview": preview });
-        context.out.answer(&answer, |screen| show_plan(screen, &plan, &preview))?;
+        context.out.answer(&answer, |screen| {
+            show_plan(screen, &plan, &preview);
+            args.shown.tell(screen);
+        })?;
         context.out.note("dry run: nothing was signed");
         return Ok(());
     }
@@ -128,7 +136,7 @@ async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<(
 }
 
 /// A label for people.
-pub(super) fn worded(label: Option<&Label>) -> String {
+pub(in crate::cli) fn worded(label: Option<&Label>) -> String {
     label.map_or_else(|| "no label".to_owned(), ToString::to_string)
 }
 

@@ -153,6 +153,8 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         get("/v1/members"),
         get("/v1/members/{member}").at("member", "ISR:avi"),
         get("/v1/members/{member}/key-cards").at("member", "ISR:avi"),
+        get("/v1/members/{member}/preview").note("of ISR").at("member", "ISR:avi").query("revoked", true),
+        get("/v1/members/{member}/preview").note("of USA").at("member", "USA:carol").query("revoked", true),
         put("/v1/members/{member}/key-card")
             .note("of USA")
             .at("member", "USA:mia")
@@ -195,6 +197,11 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .json(json!({ "until": long_ago, "reason": "", "proposal": ids.open })),
         post("/v1/calls/{call}/cancel").json(reason()),
         get("/v1/calls/{call}/roles"),
+        get("/v1/calls/{call}/roles/{member}/preview")
+            .note("grant")
+            .at("member", "USA:kate")
+            .query("roles", "reviewer"),
+        get("/v1/calls/{call}/roles/{member}/preview").note("revoke").at("member", "KOR:jiwoo").query("roles", ""),
         get("/v1/calls/{call}/role-statements"),
         // A party of the proposal that nobody has a conflict with.
         put("/v1/calls/{call}/roles/{member}")
@@ -251,6 +258,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .json(json!({ "reason": " ", "statement": "none" })),
         get("/v1/proposals/{proposal}/declarations"),
         get("/v1/proposals/{proposal}/assignments"),
+        get("/v1/proposals/{proposal}/assignments/{member}/preview").at("member", "ISR:gal"),
         delete("/v1/proposals/{proposal}/assignments/{member}").at("member", "ISR:gal"),
         get("/v1/proposals/{proposal}/reviews"),
         post("/v1/proposals/{proposal}/reviews").json(sealed()),

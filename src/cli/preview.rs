@@ -1,0 +1,199 @@
+//! What a change would do to who sees what, for people and for scripts: the same tables for every kind of change, and the signature
+//! under what they sum up to.
+
+use super::{
+    context::{Context, joined},
+    error::{CliError, Result, read_input},
+    output::{Screen, Style},
+    table::Table,
+};
+use crate::{
+    client::{
+        Client,
+        preview::{ChangeSummary, PreviewedAct, SignedSummary, Sums},
+    },
+    domain::id::{MemberId, PartnerCode, ProposalId},
+    wire::policy::{PreviewedChange, Tally},
+};
+use clap::Args;
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
+
+/// Rows of the table without `--all`.
+const SHOWN: usize = 40;
+
+/// How a preview is shown and kept.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Shown {
+    /// With a dry run: every change, however many
+    #[arg(long)]
+    pub(super) all: bool,
+    /// With a dry run: sign the summary and keep it here
+    #[arg(long, value_name = "FILE")]
+    signed_summary: Option<PathBuf>,
+}
+
+impl Shown {
+    /// Refuses what has a meaning only for a look ahead.
+    ///
+    /// # Errors
+    /// When the change itself is asked for.
+    pub(super) fn only_with(&self, dry_run: bool) -> Result<()> {
+        if dry_run || !self.all && self.signed_summary.is_none() {
+            return Ok(());
+        }
+        Err(CliError::usage("`--all` and `--signed-summary` go with `--dry-run`")
+            .help("look first, then make the change without them"))
+    }
+
+    /// Shows what a change would do, and signs the sum if that was asked for.
+    pub(super) fn show(
+        &self,
+        context: &Context,
+        client: &Client,
+        (changes, summary): (&[PreviewedChange], &ChangeSummary),
+    ) -> Result<()> {
+        self.sign(client, summary)?;
+        let answer = json!({ "summary": summary, "changes": changes, "signed": self.signed_summary });
+        context.out.answer(&answer, |screen| {
+            screen.heading(&format!("{}, over {} proposals", worded(&summary.change), summary.considered));
+            sums(screen, &summary.sums);
+            rows(screen, changes, self.all);
+            self.tell(screen);
+        })?;
+        context.out.note("dry run: nothing was done");
+        Ok(())
+    }
+
+    /// Signs the sum if that was asked for.
+    pub(super) fn sign(&self, client: &Client, summary: &ChangeSummary) -> Result<()> {
+        let Some(file) = &self.signed_summary else { return Ok(()) };
+        let signed = client.sign_summary(summary)?;
+        let text = serde_json::to_string_pretty(&signed).map_err(|error| CliError::failed(error.to_string()))?;
+        fs::write(file, text + "\n").map_err(|error| CliError::failed(format!("`{}`: {error}", file.display())))
+    }
+
+    /// Where the signed sum is.
+    pub(super) fn tell(&self, screen: &mut Screen) {
+        if let Some(file) = &self.signed_summary {
+            screen.line(&format!("signed: {}", file.display()));
+        }
+    }
+}
+
+/// Verifies a signed sum and shows it.
+pub(super) async fn verify(file: &std::path::Path, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let content = read_input(file, 1 << 20)?;
+    let signed: SignedSummary = serde_json::from_slice(&content)
+        .map_err(|_| crate::client::ClientError::no_summary(&file.display().to_string()))?;
+    let verified = client.verify_summary(&signed).await?;
+    let (summary, zone) = (&verified.summary, context.zone()?);
+    let answer = json!({ "summary": summary, "is_policy_officer": verified.is_policy_officer });
+    context.out.answer(&answer, |screen| {
+        let office = if verified.is_policy_officer { "a policy officer" } else { "no policy officer" };
+        screen.fields(&[
+            ("change", worded(&summary.change)),
+            ("signed by", format!("{}, {office} of {}", summary.by, summary.by.partner())),
+            ("looked at", format!("{} proposals, {}", summary.considered, zone.both(summary.made_at.0))),
+        ]);
+        sums(screen, &summary.sums);
+    })
+}
+
+/// A change for people.
+fn worded(change: &PreviewedAct) -> String {
+    match change {
+        PreviewedAct::Assign { call, assignments } => format!("{} assignments under {call}", assignments.len()),
+        PreviewedAct::Unassign { proposal, reviewer } => format!("taking {proposal} back from {reviewer}"),
+        PreviewedAct::Roles { call, member, roles } if roles.is_empty() => format!("{member} without a role in {call}"),
+        PreviewedAct::Roles { call, member, roles } => format!("{member} as {} of {call}", joined(roles)),
+        PreviewedAct::KeyCard { member, organisation, roles } => {
+            let organisation = organisation.iter().map(|name| format!("at `{name}`"));
+            let roles = roles.iter().map(|roles| {
+                if roles.is_empty() { "without an office".to_owned() } else { format!("as {}", joined(roles)) }
+            });
+            format!("{member} {}", organisation.chain(roles).collect::<Vec<_>>().join(", "))
+        }
+        PreviewedAct::KeyCardRevoked { member } => format!("{member} without a key card"),
+        PreviewedAct::Label { proposal, label } => {
+            format!("{proposal} with {}", super::proposal::label_worded(label.as_ref()))
+        }
+    }
+}
+
+/// Who gains and who loses, by nation, and what goes with it.
+pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
+    let nations: BTreeSet<&PartnerCode> = sums.gains.keys().chain(sums.losses.keys()).collect();
+    let mut table = Table::new([
+        "NATION",
+        "MEMBERS GAIN",
+        "KNOW OF",
+        "READ",
+        "MEMBERS LOSE",
+        "NO LONGER KNOW OF",
+        "NO LONGER READ",
+    ]);
+    for nation in nations {
+        let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
+            let tally = tallies.get(nation);
+            [tally.map_or(0, |t| t.members), tally.map_or(0, |t| t.sights), tally.map_or(0, |t| t.readings)]
+                .map(|n| n.to_string())
+        };
+        let ([gain, know, read], [lose, unknown, unread]) = (of(&sums.gains), of(&sums.losses));
+        table.row([nation.to_string(), gain, know, read, lose, unknown, unread]);
+    }
+    screen.table(&table, "nobody gains or loses sight of anything");
+    for (nation, proposals) in &sums.admits {
+        let line = format!("newly admitted: {nation}, to {proposals} proposals that nobody of theirs could know of");
+        screen.styled(&[(Style::Yellow, &line)]);
+    }
+    if sums.keys_needed > 0 {
+        screen.line(&format!("{} keys would have to be wrapped before they can read", sums.keys_needed));
+    }
+    if sums.fetched_before > 0 {
+        screen.line(&format!(
+            "{} of those who lose it have fetched content already: what was read stays read",
+            sums.fetched_before
+        ));
+    }
+}
+
+/// One line for each member and proposal.
+pub(super) fn rows(screen: &mut Screen, changes: &[PreviewedChange], all: bool) {
+    if changes.is_empty() {
+        return;
+    }
+    let mut found: BTreeMap<(ProposalId, &MemberId, bool), Vec<&PreviewedChange>> = BTreeMap::new();
+    for change in changes {
+        found.entry((change.proposal, &change.member, change.gains)).or_default().push(change);
+    }
+    screen.gap();
+    let mut table = Table::new(["PROPOSAL", "MEMBER", "CHANGE", "NOTE"]);
+    let count = found.len();
+    for ((proposal, member, gains), changes) in found.into_iter().take(if all { usize::MAX } else { SHOWN }) {
+        let acts: Vec<&str> =
+            changes.iter().map(|change| if change.action == "View" { "sight" } else { "content" }).collect();
+        let word = if gains { "gains" } else { "loses" };
+        let notes = [
+            (changes.iter().any(|change| change.admits_nation), "first of the nation"),
+            (changes.iter().any(|change| change.needs_key), "needs a key"),
+            (changes.iter().any(|change| change.has_fetched), "has fetched it"),
+        ];
+        let notes: Vec<&str> = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect();
+        table.row([
+            proposal.to_string(),
+            member.to_string(),
+            format!("{word} {}", acts.join(" and ")),
+            notes.join(", "),
+        ]);
+    }
+    screen.table(&table, "");
+    if !all && count > SHOWN {
+        screen.line(&format!("and {} more; `--all` shows them", count - SHOWN));
+    }
+}
