@@ -25,6 +25,8 @@ use std::{
 
 /// Rows of the table without `--all`.
 const SHOWN: usize = 40;
+/// So many changes are enough for that table, with a line more.
+pub(super) const ENOUGH: usize = 2 * (SHOWN + 1);
 
 /// How a preview is shown and kept.
 #[derive(Debug, Clone, Default, Args)]
@@ -194,6 +196,6 @@ pub(super) fn rows(screen: &mut Screen, changes: &[PreviewedChange], all: bool) 
     }
     screen.table(&table, "");
     if !all && count > SHOWN {
-        screen.line(&format!("and {} more; `--all` shows them", count - SHOWN));
+        screen.line("and more; `--all` shows them");
     }
 }

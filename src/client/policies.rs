@@ -5,7 +5,7 @@
 
 use super::{
     Client, ClientError, Result,
-    preview::{Sums, in_milliseconds},
+    preview::{Adding, Sums, in_milliseconds},
     verify::invalid,
 };
 use crate::{
@@ -106,19 +106,33 @@ impl Client {
 
     /// What a version would change, and the sum of it.
     pub async fn preview_policy(&self, policy: &PolicyVersion) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
+        self.preview_policy_keeping(policy, usize::MAX, &mut |_| {}).await
+    }
+
+    /// The same, keeping the first changes alone, for there may be millions; `looked_at` hears after each question how many
+    /// proposals were looked at so far.
+    pub async fn preview_policy_keeping(
+        &self,
+        policy: &PolicyVersion,
+        most: usize,
+        looked_at: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
         let policy_sha256 = self.check_version(policy).await?;
-        let (mut changes, mut considered, mut cursor) = (Vec::new(), 0, None);
+        let (mut changes, mut adding, mut considered, mut cursor) = (Vec::new(), Adding::default(), 0, None);
         loop {
             let Preview { considered: more, items, needs_call_key: _, next } =
                 self.api().preview(&policy.owner, policy.version, cursor).await?;
-            changes.extend(items);
+            adding.add(&items);
+            let room = most - changes.len();
+            changes.extend(items.into_iter().take(room));
             considered += u64::from(more);
+            looked_at(considered);
             cursor = next;
             if cursor.is_none() {
                 break;
             }
         }
-        let summary = summary(policy, policy_sha256, considered, &changes, in_milliseconds(self.now()));
+        let summary = summary(policy, policy_sha256, considered, adding, in_milliseconds(self.now()));
         Ok((changes, summary))
     }
 
@@ -241,10 +255,10 @@ fn summary(
     policy: &PolicyVersion,
     policy_sha256: Sha256,
     considered: u64,
-    changes: &[PreviewedChange],
+    changes: Adding,
     now: Timestamp,
 ) -> PreviewSummary {
-    let Sums { gains, losses, admits, keys_needed, fetched_before } = Sums::of(changes);
+    let Sums { gains, losses, admits, keys_needed, fetched_before } = changes.sums();
     PreviewSummary {
         owner: policy.owner.clone(),
         version: policy.version,

@@ -91,40 +91,58 @@ pub struct VerifiedSummary {
     pub is_policy_officer: bool,
 }
 
-impl Sums {
-    /// Adds changes up. Each tally counts its members once, however many proposals they gain or lose.
-    pub(super) fn of(changes: &[PreviewedChange]) -> Self {
-        let tallies = |gains: bool| {
-            let mut of: BTreeMap<PartnerCode, (BTreeSet<&MemberId>, Tally)> = BTreeMap::new();
-            for change in changes.iter().filter(|change| change.gains == gains) {
-                let nothing = || (BTreeSet::new(), Tally { members: 0, sights: 0, readings: 0 });
-                let (members, tally) = of.entry(change.member.partner().clone()).or_insert_with(nothing);
-                members.insert(&change.member);
-                tally.members = members.len() as u64;
-                if change.action == "View" {
-                    tally.sights += 1;
-                } else {
-                    tally.readings += 1;
-                }
+/// Adds changes up without keeping them: there may be millions.
+#[derive(Debug, Default)]
+pub(super) struct Adding {
+    gains: BTreeMap<PartnerCode, Counted>,
+    losses: BTreeMap<PartnerCode, Counted>,
+    admitted: BTreeSet<(PartnerCode, ProposalId)>,
+    keys_needed: u64,
+    fetched_before: u64,
+}
+
+/// Each member counts once, however many proposals they gain or lose.
+#[derive(Debug, Default)]
+struct Counted {
+    members: BTreeSet<MemberId>,
+    sights: u64,
+    readings: u64,
+}
+
+impl Adding {
+    pub(super) fn add(&mut self, changes: &[PreviewedChange]) {
+        for change in changes {
+            let nation = change.member.partner();
+            let of = if change.gains { &mut self.gains } else { &mut self.losses };
+            let counted = of.entry(nation.clone()).or_default();
+            if !counted.members.contains(&change.member) {
+                counted.members.insert(change.member.clone());
             }
-            of.into_iter().map(|(code, (_, tally))| (code, tally)).collect()
+            *(if change.action == "View" { &mut counted.sights } else { &mut counted.readings }) += 1;
+            if change.admits_nation {
+                self.admitted.insert((nation.clone(), change.proposal));
+            }
+            self.keys_needed += u64::from(change.needs_key);
+            self.fetched_before += u64::from(change.has_fetched);
+        }
+    }
+
+    pub(super) fn sums(self) -> Sums {
+        let tallies = |of: BTreeMap<PartnerCode, Counted>| {
+            let tally =
+                |Counted { members, sights, readings }| Tally { members: members.len() as u64, sights, readings };
+            of.into_iter().map(|(code, counted)| (code, tally(counted))).collect()
         };
-        let admitted: BTreeSet<_> = changes
-            .iter()
-            .filter(|change| change.admits_nation)
-            .map(|change| (change.member.partner().clone(), change.proposal))
-            .collect();
         let mut admits = BTreeMap::new();
-        for (code, _) in admitted {
+        for (code, _) in self.admitted {
             *admits.entry(code).or_default() += 1;
         }
-        let count = |which: fn(&PreviewedChange) -> bool| changes.iter().filter(|change| which(change)).count() as u64;
-        Self {
-            gains: tallies(true),
-            losses: tallies(false),
+        Sums {
+            gains: tallies(self.gains),
+            losses: tallies(self.losses),
             admits,
-            keys_needed: count(|change| change.needs_key),
-            fetched_before: count(|change| change.has_fetched),
+            keys_needed: self.keys_needed,
+            fetched_before: self.fetched_before,
         }
     }
 }
@@ -236,7 +254,9 @@ impl Client {
     }
 
     async fn summed(&self, change: PreviewedAct, found: Found) -> Result<(Vec<PreviewedChange>, ChangeSummary)> {
-        let mut sums = Sums::of(&found.changes);
+        let mut adding = Adding::default();
+        adding.add(&found.changes);
+        let mut sums = adding.sums();
         // Officers open every proposal with one key.
         sums.keys_needed += u64::from(found.needs_call_key);
         let summary = self.summary(change, found.considered, sums).await?;

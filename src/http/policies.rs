@@ -50,7 +50,7 @@ pub(super) async fn show_version(State(api): State<Api>, caller: Caller, at: At)
 }
 
 /// What a version would change: who gains and who loses sight of which proposals, what they have fetched, which keys they would
-/// need. For the policy officers who write it; looks at up to 1,000 proposals and says where to go on.
+/// need. For the policy officers who write it; looks at up to 2,000 proposals and says where to go on.
 #[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}/preview", tag = "policies", params(Further),
     responses((status = 200, body = Preview)))]
 pub(super) async fn preview(

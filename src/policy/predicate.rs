@@ -203,6 +203,27 @@ impl Predicate {
         Self::any([Self::all([left.clone(), right.clone()]), Self::all([left.negated(), right.negated()])])
     }
 
+    /// What two conditions share, and what is left of each: `left` is the first and the second of what is returned, `right` the
+    /// first and the third.
+    #[must_use]
+    pub fn apart(left: &Self, right: &Self) -> [Self; 3] {
+        fn parts(of: &Predicate) -> &[Predicate] {
+            match of {
+                Predicate::All(parts) => parts,
+                Predicate::Const(true) => &[],
+                other => std::slice::from_ref(other),
+            }
+        }
+        let (left, right) = (parts(left), parts(right));
+        let (shared, left): (Vec<_>, Vec<_>) = left.iter().cloned().partition(|part| right.contains(part));
+        let right: Vec<_> = right.iter().filter(|part| !shared.contains(part)).cloned().collect();
+        [shared, left, right].map(|mut parts| match parts.len() {
+            0 => Self::Const(true),
+            1 => parts.swap_remove(0),
+            _ => Self::All(parts),
+        })
+    }
+
     /// The same condition with some atoms replaced by what is known of them.
     #[must_use]
     pub fn replaced(&self, known: &mut dyn FnMut(&Atom) -> Option<Self>) -> Self {
@@ -386,6 +407,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_put_apart_means_the_same_together(left in raw(), right in raw()) {
+            let (left, right) = (left.built(), right.built());
+            let [shared, of_left, of_right] = Predicate::apart(&left, &right);
+            for world in 0..16 {
+                let value = |of: &Predicate| of.value(&mut |atom| Some(bit(world, atom))).unwrap();
+                assert_eq!(value(&shared) && value(&of_left), value(&left));
+                assert_eq!(value(&shared) && value(&of_right), value(&right));
+            }
+        }
+
         #[test]
         fn simplified_means_the_same(raw in raw(), known in subsequence(vec![0, 1, 2, 3], 0..=4)) {
             let built = raw.built();

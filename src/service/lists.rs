@@ -171,19 +171,6 @@ fn classes(
     classes
 }
 
-/// What is left of a condition for the proposals under a call, to be asked of proposals in memory. A status stays a status: there it
-/// is known, and need not be put as what rows say.
-pub(super) fn settled(condition: &Predicate, call: &CallState, me: &MemberId, now: Timestamp) -> Predicate {
-    condition.replaced(&mut |atom| match atom {
-        Atom::Equals(Text::Status, _)
-        | Atom::Like(Text::Status, _)
-        | Atom::Same(Text::Status, _)
-        | Atom::Same(_, Text::Status)
-        | Atom::Contains(_, Value::Of(Text::Status)) => None,
-        atom => under(call, me, now, atom),
-    })
-}
-
 /// What an atom comes down to for the proposals under a call, if the call has anything to say to it.
 fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option<Predicate> {
     let facts = &call.facts;

@@ -43,7 +43,7 @@ use std::{
 };
 
 /// The most proposals that one question looks at.
-pub(super) const LOOKED_AT: u32 = 1000;
+pub(super) const LOOKED_AT: u32 = 2000;
 /// The most changes that one answer tells, but for those on the last proposal.
 pub(super) const TOLD: usize = 10_000;
 
@@ -221,50 +221,46 @@ async fn elsewhere(
     Ok(Some(changed))
 }
 
-/// What a member may do with a proposal, as far as previews tell of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sight {
-    sees: bool,
-    reads: bool,
+/// One thing that a member may do, as things stand and as they would: `shared` and `now`, `shared` and `then`. A change concerns
+/// little of what policies say, and that little is asked first.
+#[derive(Debug)]
+struct Condition {
+    shared: Predicate,
+    now: Predicate,
+    then: Predicate,
 }
 
-/// What the policies leave open once a member is known.
-#[derive(Debug, Clone, PartialEq)]
-struct Conditions {
-    sees: Arc<Predicate>,
-    reads: Arc<Predicate>,
-}
-
-impl Conditions {
-    fn of(policies: &Engine, member: Option<&MemberFacts>) -> Result<Self> {
-        let made = |action| match member {
-            Some(facts) => policies.predicate(facts, action).map_err(|error| ServiceError::Policies(error.to_string())),
-            // Who has no key card in force is let in nowhere.
-            None => Ok(Arc::new(Predicate::Const(false))),
-        };
-        Ok(Self { sees: made(Action::View)?, reads: made(Action::Read)? })
+impl Condition {
+    fn of(now: &Predicate, then: &Predicate) -> Self {
+        let [shared, now, then] = Predicate::apart(now, then);
+        Self { shared, now, then }
     }
 
-    /// What is left of them for the proposals under a call.
-    fn under(&self, call: &CallState, member: &MemberId, now: Timestamp) -> Self {
-        let settled = |condition: &Predicate| Arc::new(lists::settled(condition, call, member, now));
-        Self { sees: settled(&self.sees), reads: settled(&self.reads) }
+    /// Whether it is permitted now.
+    fn holds_now(&self, member: &MemberId, facts: &ProposalFacts) -> bool {
+        self.now.holds(member, facts) && self.shared.holds(member, facts)
     }
 
-    fn sight(&self, member: &MemberId, proposal: &ProposalFacts) -> Sight {
-        let sees = self.sees.holds(member, proposal);
-        Sight { sees, reads: sees && self.reads.holds(member, proposal) }
+    /// Whether it would be permitted, if that is not as it is.
+    fn change(&self, member: &MemberId, (now, then): (&ProposalFacts, &ProposalFacts), is_same: bool) -> Option<bool> {
+        let then_holds = self.then.holds(member, then);
+        if is_same {
+            let changes = self.now.holds(member, now) != then_holds && self.shared.holds(member, now);
+            return changes.then_some(then_holds);
+        }
+        let would = then_holds && self.shared.holds(member, then);
+        (self.holds_now(member, now) != would).then_some(would)
     }
 }
 
-/// A member's conditions as things stand and as they would.
-type Both = [Conditions; 2];
-
-/// Somebody with a role in a call.
+/// What a member may do with proposals, as far as previews tell of it.
+#[derive(Debug)]
 struct Judge {
     member: MemberId,
-    conditions: Both,
-    /// Whether anything can change for them while a proposal's own rows stay as they are.
+    sees: Condition,
+    /// Sees as well, for reading is asked in both steps.
+    reads: Condition,
+    /// Whether anything can change for them while a proposal and its call stay as they are.
     differs: bool,
 }
 
@@ -275,25 +271,26 @@ pub struct Comparison<'e> {
     then: Arc<Engine>,
     at: Timestamp,
     /// Who was looked up, or is given.
-    known: HashMap<MemberId, Both>,
-    judges: HashMap<CallId, Arc<Vec<Judge>>>,
+    known: HashMap<MemberId, Arc<Judge>>,
+    /// Everybody with a role in a call, now or then.
+    panels: HashMap<CallId, Arc<Vec<Arc<Judge>>>>,
 }
 
 impl<'e> Comparison<'e> {
     /// Between these policies; twice the same when it is something else that would change.
     #[must_use]
     pub fn new(exchange: &'e Exchange, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
-        Self { exchange, now, then, at, known: HashMap::new(), judges: HashMap::new() }
+        Self { exchange, now, then, at, known: HashMap::new(), panels: HashMap::new() }
     }
 
     /// With one member as they would be; none without a key card in force.
     pub(super) fn with_member(
         mut self,
         member: &MemberId,
-        (now, then): (Option<&MemberFacts>, Option<&MemberFacts>),
+        facts: (Option<&MemberFacts>, Option<&MemberFacts>),
     ) -> Result<Self> {
-        let both = [Conditions::of(&self.now, now)?, Conditions::of(&self.then, then)?];
-        self.known.insert(member.clone(), both);
+        let judge = self.judged(member, facts)?;
+        self.known.insert(member.clone(), Arc::new(judge));
         Ok(self)
     }
 
@@ -307,25 +304,29 @@ impl<'e> Comparison<'e> {
         tells: &(dyn Fn(&MemberId) -> bool + Sync),
         items: &mut Vec<PreviewedChange>,
     ) -> Result<()> {
-        let (now, then) = (&states.0.facts, &states.1.facts);
-        let is_same = std::ptr::eq(states.0, states.1) || states.0.row == states.1.row;
-        let judges = self.judges(tx, states).await?;
-        let start = items.len();
-        for Judge { member, conditions, differs } in judges.iter() {
-            if (*differs || !is_same) && tells(member) {
-                let sights = [conditions[0].sight(member, now), conditions[1].sight(member, then)];
-                tell(states.1, member, sights, items);
-            }
-        }
-        let others: BTreeSet<&MemberId> = [now, then]
+        let facts = (&states.0.facts, &states.1.facts);
+        let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
+        let panel = self.panel(tx, states).await?;
+        let others: BTreeSet<&MemberId> = [facts.0, facts.1]
             .into_iter()
             .flat_map(|facts| facts.party_members.iter().chain(&facts.assigned))
-            .filter(|member| !judges.iter().any(|judge| judge.member == **member))
+            .filter(|member| panel.binary_search_by(|judge| judge.member.cmp(member)).is_err())
             .collect();
-        for member in others.iter().copied().filter(|member| tells(member)) {
-            let conditions = self.conditions(tx, member).await?;
-            let sights = [conditions[0].sight(member, now), conditions[1].sight(member, then)];
-            tell(states.1, member, sights, items);
+        let mut besides = Vec::with_capacity(others.len());
+        for member in others {
+            besides.push(self.judge(tx, member).await?);
+        }
+        let start = items.len();
+        for judge in panel.iter().chain(&besides).filter(|judge| judge.differs || !is_same) {
+            let member = &judge.member;
+            if !tells(member) {
+                continue;
+            }
+            for (action, condition) in [(Action::View, &judge.sees), (Action::Read, &judge.reads)] {
+                if let Some(gains) = condition.change(member, facts, is_same) {
+                    items.push(told(states.1, member, action, gains));
+                }
+            }
         }
         if !names_nations {
             return Ok(());
@@ -335,51 +336,52 @@ impl<'e> Comparison<'e> {
         for change in items[start..].iter_mut().filter(|change| change.gains && change.action == Action::View.as_str())
         {
             let nation = change.member.partner();
-            if !knew.contains_key(nation) {
-                let sees =
-                    |member: &MemberId, both: &Both| member.partner() == nation && both[0].sees.holds(member, now);
-                let mut found = judges.iter().any(|judge| sees(&judge.member, &judge.conditions));
-                for member in others.iter().copied().filter(|member| member.partner() == nation) {
-                    found = found || sees(member, self.conditions(tx, member).await?);
-                }
-                knew.insert(nation.clone(), found);
-            }
-            change.admits_nation = !knew[nation];
+            let knew = *knew.entry(nation.clone()).or_insert_with(|| {
+                let of_theirs = panel.iter().chain(&besides).filter(|judge| judge.member.partner() == nation);
+                of_theirs.into_iter().any(|judge| judge.sees.holds_now(&judge.member, facts.0))
+            });
+            change.admits_nation = !knew;
         }
         Ok(())
     }
 
-    async fn conditions(&mut self, tx: &mut Tx, member: &MemberId) -> Result<&Both> {
-        if !self.known.contains_key(member) {
-            let facts = state::member(self.exchange, tx, member, self.at).await?;
-            let both = [Conditions::of(&self.now, facts.as_ref())?, Conditions::of(&self.then, facts.as_ref())?];
-            self.known.insert(member.clone(), both);
+    async fn judge(&mut self, tx: &mut Tx, member: &MemberId) -> Result<Arc<Judge>> {
+        if let Some(known) = self.known.get(member) {
+            return Ok(Arc::clone(known));
         }
-        Ok(&self.known[member])
+        let facts = state::member(self.exchange, tx, member, self.at).await?;
+        let judge = Arc::new(self.judged(member, (facts.as_ref(), facts.as_ref()))?);
+        self.known.insert(member.clone(), Arc::clone(&judge));
+        Ok(judge)
     }
 
-    /// Everybody with a role in the call now or then, with what is left of their conditions under it.
-    async fn judges(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Judge>>> {
+    fn judged(&self, member: &MemberId, facts: (Option<&MemberFacts>, Option<&MemberFacts>)) -> Result<Judge> {
+        let condition = |action| -> Result<Condition> {
+            let now = predicate(&self.now, facts.0, action)?;
+            Ok(Condition::of(&now, &*predicate(&self.then, facts.1, action)?))
+        };
+        let (sees, reads) = (condition(Action::View)?, condition(Action::Read)?);
+        let differs = sees.now != sees.then || reads.now != reads.then;
+        Ok(Judge { member: member.clone(), sees, reads, differs })
+    }
+
+    async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Arc<Judge>>>> {
         let (now, then) = (&states.0.call, &states.1.call);
-        if let Some(judges) = self.judges.get(&now.row.id) {
-            return Ok(Arc::clone(judges));
+        if let Some(panel) = self.panels.get(&now.row.id) {
+            return Ok(Arc::clone(panel));
         }
         let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
         let holders: BTreeSet<MemberId> = [now, then]
             .into_iter()
             .flat_map(|call| roles.into_iter().flat_map(|role| call.row.holders(role)))
             .collect();
-        let mut judges = Vec::with_capacity(holders.len());
+        let mut panel = Vec::with_capacity(holders.len());
         for member in holders {
-            let at = self.at;
-            let both = self.conditions(tx, &member).await?;
-            let conditions = [both[0].under(now, &member, at), both[1].under(then, &member, at)];
-            let differs = conditions[0] != conditions[1];
-            judges.push(Judge { member, conditions, differs });
+            panel.push(self.judge(tx, &member).await?);
         }
-        let judges = Arc::new(judges);
-        self.judges.insert(now.row.id, Arc::clone(&judges));
-        Ok(judges)
+        let panel = Arc::new(panel);
+        self.panels.insert(now.row.id, Arc::clone(&panel));
+        Ok(panel)
     }
 }
 
@@ -389,21 +391,24 @@ impl std::fmt::Debug for Comparison<'_> {
     }
 }
 
-/// Adds what changes for one member; what is fetched and wrapped already is noted later, for many at a time.
-fn tell(proposal: &ProposalState, member: &MemberId, [now, then]: [Sight; 2], items: &mut Vec<PreviewedChange>) {
-    for (action, before, after) in [(Action::View, now.sees, then.sees), (Action::Read, now.reads, then.reads)] {
-        if before != after {
-            let gains_content = action == Action::Read && after;
-            items.push(PreviewedChange {
-                proposal: proposal.row.id,
-                member: member.clone(),
-                action: action.to_string(),
-                gains: after,
-                admits_nation: false,
-                has_fetched: false,
-                needs_key: gains_content && needs_own_key(VaultKind::Panel, proposal, member),
-            });
-        }
+/// What the policies leave open once a member is known. Who has no key card in force is let in nowhere.
+fn predicate(policies: &Engine, member: Option<&MemberFacts>, action: Action) -> Result<Arc<Predicate>> {
+    match member {
+        Some(facts) => policies.predicate(facts, action).map_err(|error| ServiceError::Policies(error.to_string())),
+        None => Ok(Arc::new(Predicate::Const(false))),
+    }
+}
+
+/// A change for one member; what is fetched and wrapped already is noted later, for many at a time.
+fn told(proposal: &ProposalState, member: &MemberId, action: Action, gains: bool) -> PreviewedChange {
+    PreviewedChange {
+        proposal: proposal.row.id,
+        member: member.clone(),
+        action: action.to_string(),
+        gains,
+        admits_nation: false,
+        has_fetched: false,
+        needs_key: gains && action == Action::Read && needs_own_key(VaultKind::Panel, proposal, member),
     }
 }
 

@@ -4,20 +4,24 @@ use super::super::{
     context::Context,
     error::Result,
     output::Screen,
-    preview::{rows, sums},
+    preview::{ENOUGH, rows, sums},
 };
 use crate::{
     client::{Client, preview::Sums},
     domain::policy::PolicyOwner,
-    wire::policy::PreviewSummary,
+    wire::policy::{PolicyVersion, PreviewSummary, PreviewedChange},
 };
 use serde_json::json;
+
+/// After so many proposals it says how far it is.
+const EACH: u64 = 10_000;
 
 /// Shows what a version would change.
 pub(super) async fn preview(owner: &PolicyOwner, number: u32, all: bool, context: &Context) -> Result<()> {
     let client = context.client()?;
     let policy = client.policy_version(owner, number).await?;
-    let (changes, sum) = client.preview_policy(&policy).await?;
+    let most = if all || context.out.is_json() { usize::MAX } else { ENOUGH };
+    let (changes, sum) = look(&client, &policy, most, context).await?;
     context.out.answer(&json!({ "summary": sum, "changes": changes }), |screen| {
         summary(screen, &sum);
         rows(screen, &changes, all);
@@ -32,12 +36,29 @@ pub(super) async fn before_approval(
     context: &Context,
 ) -> Result<PreviewSummary> {
     let policy = client.policy_version(owner, number).await?;
-    let (changes, sum) = client.preview_policy(&policy).await?;
+    let (changes, sum) = look(client, &policy, ENOUGH, context).await?;
     context.out.aside(|screen| {
         summary(screen, &sum);
         rows(screen, &changes, false);
     });
     Ok(sum)
+}
+
+/// Looks, and says now and then how far it is.
+async fn look(
+    client: &Client,
+    policy: &PolicyVersion,
+    most: usize,
+    context: &Context,
+) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
+    let mut told = 0;
+    let mut looked_at = |proposals: u64| {
+        if proposals >= told + EACH {
+            told = proposals;
+            context.out.note(&format!("{proposals} proposals looked at"));
+        }
+    };
+    Ok(client.preview_policy_keeping(policy, most, &mut looked_at).await?)
 }
 
 fn summary(screen: &mut Screen, sum: &PreviewSummary) {
