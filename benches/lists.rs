@@ -154,12 +154,6 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
         };
         assert_eq!(ours().await, by_hand().await, "{}", reader.name);
         let select = [median(100, &ours).await, median(100, &by_hand).await];
-        let asking = median(100, &async || {
-            let mut tx = exchange.db.read().await.unwrap();
-            lists::ask(&exchange, &policies, &mut tx, &me, &filter, true.into(), now()).await.unwrap().classes.len()
-        })
-        .await;
-        println!("  TEMP asking {:.2} ms", asking.as_secs_f64() * 1e3);
         let page = [
             median(100, &async || view().await.proposals(&filter, cut).await.unwrap().0.len()).await,
             median(100, &async || {

@@ -71,9 +71,18 @@ impl Engine {
         if action.is_three_sided() {
             let owners: BTreeMap<&PartnerCode, &Ruleset> = self.releases().collect();
             sides.push(Atom::Within(Set::Parties, owners.keys().map(ToString::to_string).collect()).into());
+            // Owners who release alike are asked once: that none of them owns it, or that they release it.
+            let mut alike: Vec<(Predicate, Vec<Predicate>)> = Vec::new();
             for (code, release) in owners {
-                let owns = Predicate::from(Atom::Contains(Set::Parties, Value::Written(code.to_string())));
-                sides.push(Predicate::any([owns.negated(), asked.of(release)?]));
+                let owns_not = Predicate::IsNot(Atom::Contains(Set::Parties, Value::Written(code.to_string())));
+                let release = asked.of(release)?;
+                match alike.iter_mut().find(|(known, _)| *known == release) {
+                    Some((_, owners)) => owners.push(owns_not),
+                    None => alike.push((release, vec![owns_not])),
+                }
+            }
+            for (release, owners) in alike {
+                sides.push(Predicate::any([release, Predicate::all(owners)]));
             }
             let reader = self.reader(principal).map(|reader| asked.of(reader)).transpose()?;
             sides.push(reader.unwrap_or(Predicate::Const(false)));

@@ -150,21 +150,24 @@ struct Tallies {
 
 impl Tallies {
     async fn read(tx: &mut Tx, classes: &[&Class]) -> Result<Self, StoreError> {
-        let sql = "SELECT parties_key, proposals FROM proposal_tallies WHERE call_id = ''";
-        let mut parties = BTreeMap::new();
-        for row in tx.fetch_all(sql, Vec::new()).await? {
-            parties.insert(row.text("parties_key")?, row.count("proposals")?);
-        }
-        let all = parties.remove("").unwrap_or_default();
         let asked: Vec<super::super::Arg> =
             classes.iter().flat_map(|class| &class.calls).map(super::super::Arg::text).collect();
         let marks = (1..=asked.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
-        let sql =
-            format!("SELECT call_id, proposals FROM proposal_tallies WHERE parties_key = '' AND call_id IN ({marks})");
-        let mut calls = BTreeMap::new();
+        let sql = format!(
+            "SELECT call_id, parties_key, proposals FROM proposal_tallies \
+             WHERE call_id = '' UNION ALL \
+             SELECT call_id, parties_key, proposals FROM proposal_tallies WHERE parties_key = '' AND call_id IN ({marks})"
+        );
+        let (mut parties, mut calls) = (BTreeMap::new(), BTreeMap::new());
         for row in tx.fetch_all(Sql::built(sql), asked).await? {
-            calls.insert(row.parse("call_id")?, row.count("proposals")?);
+            let (call, proposals) = (row.text("call_id")?, row.count("proposals")?);
+            if call.is_empty() {
+                parties.insert(row.text("parties_key")?, proposals);
+            } else {
+                calls.insert(row.parse("call_id")?, proposals);
+            }
         }
+        let all = parties.remove("").unwrap_or_default();
         Ok(Self { all, parties, calls })
     }
 
