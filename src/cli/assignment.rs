@@ -115,7 +115,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             shown.only_with(dry_run)?;
             if dry_run {
                 let (changes, summary) = client.preview_unassignment(proposal, &reviewer).await?;
-                return shown.show(context, &client, (&changes, &summary));
+                return shown.show(context, &client, (&changes, &summary)).await;
             }
             client.api().unassign(proposal, &reviewer).await?;
             context.out.done(&format!("{reviewer} is not assigned to {proposal} any more"))
@@ -136,8 +136,9 @@ async fn assign(
         Some(shown) => Some((shown, client.sum_assignments(call, &pairs, changes).await?)),
         None => None,
     };
-    if let Some((shown, summary)) = &foreseen {
-        shown.sign(client, summary)?;
+    // What cannot be done as a whole is not done at all, so there is nothing to sign for.
+    if let Some((shown, summary)) = foreseen.as_ref().filter(|_| faults.is_empty()) {
+        shown.sign(client, summary).await?;
     }
     context.out.answer(&answer, |screen| {
         let mut table =
@@ -152,7 +153,9 @@ async fn assign(
             screen.heading("What it would change");
             sums(screen, &summary.sums);
             rows(screen, changes, shown.all);
-            shown.tell(screen);
+            if faults.is_empty() {
+                shown.tell(screen);
+            }
         }
     })?;
     if !faults.is_empty() {

@@ -302,7 +302,7 @@ async fn role(command: RoleCommand, client: &Client, context: &Context) -> Resul
             shown.only_with(dry_run)?;
             if dry_run {
                 let (changes, summary) = client.preview_roles(call, &member, &roles).await?;
-                return shown.show(context, client, (&changes, &summary));
+                return shown.show(context, client, (&changes, &summary)).await;
             }
             let holder = client.grant_roles(call, &member, &roles).await?;
             context.out.answer(&holder, |screen| {

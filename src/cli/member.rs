@@ -102,7 +102,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 PreviewedAct::KeyCard { member, organisation, roles }
             };
             let (changes, summary) = client.preview_member(&act).await?;
-            shown.show(context, &client, (&changes, &summary))
+            shown.show(context, &client, (&changes, &summary)).await
         }
         Command::Show { member } => {
             // Shown only once it is verified: a substituted key must not be copied from here.

@@ -53,13 +53,13 @@ impl Shown {
     }
 
     /// Shows what a change would do, and signs the sum if that was asked for.
-    pub(super) fn show(
+    pub(super) async fn show(
         &self,
         context: &Context,
         client: &Client,
         (changes, summary): (&[PreviewedChange], &ChangeSummary),
     ) -> Result<()> {
-        self.sign(client, summary)?;
+        self.sign(client, summary).await?;
         let answer = json!({ "summary": summary, "changes": changes, "signed": self.signed_summary });
         context.out.answer(&answer, |screen| {
             screen.heading(&format!("{}, over {} proposals", worded(&summary.change), summary.considered));
@@ -72,9 +72,9 @@ impl Shown {
     }
 
     /// Signs the sum if that was asked for.
-    pub(super) fn sign(&self, client: &Client, summary: &ChangeSummary) -> Result<()> {
+    pub(super) async fn sign(&self, client: &Client, summary: &ChangeSummary) -> Result<()> {
         let Some(file) = &self.signed_summary else { return Ok(()) };
-        let signed = client.sign_summary(summary)?;
+        let signed = client.sign_summary(summary).await?;
         let text = serde_json::to_string_pretty(&signed).map_err(|error| CliError::failed(error.to_string()))?;
         fs::write(file, text + "\n").map_err(|error| CliError::failed(format!("`{}`: {error}", file.display())))
     }

@@ -260,7 +260,7 @@ impl Client {
         Ok(sign_statement(&*self.signing_key()?, statement)?)
     }
 
-    pub(super) async fn is_signed_by<T: Statement>(
+    async fn is_signed_by<T: Statement>(
         &self,
         signed: &Signed<T>,
         member: &MemberId,

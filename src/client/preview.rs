@@ -87,7 +87,7 @@ pub struct SignedSummary {
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedSummary {
     pub summary: ChangeSummary,
-    /// Whether the signer was vouched for as a policy officer.
+    /// Whether the signer is a policy officer.
     pub is_policy_officer: bool,
 }
 
@@ -208,7 +208,15 @@ impl Client {
     }
 
     /// The sum of what another label would change.
-    pub async fn sum_label(&self, proposal: ProposalId, preview: &LabelPreview) -> Result<ChangeSummary> {
+    pub async fn sum_label(
+        &self,
+        proposal: ProposalId,
+        label: Option<&Label>,
+        preview: &LabelPreview,
+    ) -> Result<ChangeSummary> {
+        if preview.then.as_ref() != label {
+            return Err(invalid("the exchange answered about another label than was asked for"));
+        }
         let sums = Sums {
             gains: preview.gains.clone(),
             losses: preview.losses.clone(),
@@ -220,10 +228,11 @@ impl Client {
     }
 
     /// Signs a sum.
-    pub fn sign_summary(&self, summary: &ChangeSummary) -> Result<SignedSummary> {
+    pub async fn sign_summary(&self, summary: &ChangeSummary) -> Result<SignedSummary> {
         let text = canonical::to_vec(summary).map_err(StatementError::from)?;
         let text = String::from_utf8(text).map_err(|_| invalid("canonical JSON is text"))?;
         let statement = PreviewStatement {
+            host: self.host().await?,
             by: summary.by.clone(),
             made_at: summary.made_at.0,
             summary_sha256: Sha256::of(text.as_bytes()),
@@ -232,7 +241,8 @@ impl Client {
         Ok(SignedSummary { summary: text, statement })
     }
 
-    /// Verifies a signed sum: that it is what was signed, by a member whose registrar vouched for the key.
+    /// Verifies a signed sum: that it is what was signed, for this exchange, with a key that the member's present key card names. When
+    /// it was made is the signer's word, so a card that was replaced since speaks for nothing here.
     pub async fn verify_summary(&self, signed: &SignedSummary) -> Result<VerifiedSummary> {
         let statement: Signed<PreviewStatement> = verify_signed(&signed.statement)?;
         let says = &statement.statement;
@@ -241,15 +251,24 @@ impl Client {
         }
         let summary: ChangeSummary = serde_json::from_str(&signed.summary)
             .map_err(|error| invalid(format!("what was signed is no summary of a change: {error}")))?;
+        let canonical = canonical::to_vec(&summary).map_err(StatementError::from)?;
+        if canonical != signed.summary.as_bytes() {
+            return Err(invalid("the summary is not in its one form"));
+        }
         if summary.by != says.by || summary.made_at.0 != says.made_at {
             return Err(invalid("the summary says another member or time than the signature"));
         }
-        if !self.is_signed_by(&statement, &says.by, says.made_at).await? {
-            return Err(invalid(format!("it is not signed with a key of `{}`", says.by)));
+        if says.host != self.host().await? {
+            return Err(invalid(format!("it is of another exchange, the one that `{}` hosts", says.host)));
         }
-        let card = self.issued_member(&says.by).await?;
-        let role = PartnerRole::PolicyOfficer;
-        let is_policy_officer = self.signed_as(&card, &statement.signer_spki, role, says.made_at).await?;
+        let card = &self.fetch_member(&says.by).await?.card;
+        if !card.pins(&statement.signer_spki) || card.check_usable(self.now()).is_err() {
+            return Err(invalid(format!(
+                "it is not signed with a key that the present key card of `{}` names",
+                says.by
+            )));
+        }
+        let is_policy_officer = card.roles.contains(&PartnerRole::PolicyOfficer);
         Ok(VerifiedSummary { summary, is_policy_officer })
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::ambient::{Clock, Rng},
-    service::{Exchange, operator, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{Exchange, Turns, operator, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, StoreError, migrate, visible},
 };
 use futures_util::FutureExt;
@@ -109,6 +109,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         rng,
         calls: KnownCalls::default(),
         host: config.host.clone(),
+        turns: Turns::default(),
         signer,
         document_limit: config.limits.document_bytes,
     }))

@@ -497,6 +497,8 @@ impl Statement for PolicyApproval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewStatement {
+    /// The partner that hosts the exchange that was asked.
+    pub host: PartnerCode,
     /// Who asked.
     pub by: MemberId,
     /// When.

@@ -5,8 +5,9 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
-    preview::{Comparison, note},
+    preview::{Audience, Comparison, note},
     proposals::describe,
+    sight::Hearing,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults::{self, reads},
@@ -137,7 +138,8 @@ pub async fn preview(
     let (now, policies) = (view.now, view.policies.clone());
     let mut comparison = Comparison::new(exchange, policies.clone(), policies.clone(), now);
     let mut items = Vec::new();
-    comparison.add(&mut view.tx, (&proposal, &then), true, &|_| true, &mut items).await?;
+    let everybody = Audience::Insiders(Hearing::Everybody);
+    comparison.add(&mut view.tx, (&proposal, &then), everybody, &mut items).await?;
     note(&mut view.tx, &mut items).await?;
     let mut keys_removed = BTreeMap::new();
     for (_, holder, count) in losing(exchange, &mut view.tx, &policies, now, &proposal, &then).await? {

@@ -40,6 +40,24 @@ use crate::{
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Turns at long looks: over many proposals, with a snapshot open all the while. Those who may not look take none.
+#[derive(Debug)]
+pub struct Turns(Semaphore);
+
+impl Turns {
+    async fn take(&self) -> Result<SemaphorePermit<'_>> {
+        self.0.acquire().await.map_err(|_| ServiceError::Interrupted)
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        // Fewer than there are readers of the database.
+        Self(Semaphore::new(2))
+    }
+}
 
 /// The exchange: everything that an operation needs.
 #[derive(Debug)]
@@ -54,6 +72,8 @@ pub struct Exchange {
     pub calls: state::KnownCalls,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
+    /// Who looks long, and who waits.
+    pub turns: Turns,
     /// What the exchange signs with.
     pub signer: visibility::Signer,
     /// Largest ciphertext that any slot takes here, in bytes.

@@ -38,13 +38,13 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 /// The most proposals that one question looks at.
 pub(super) const LOOKED_AT: u32 = 2000;
-/// The most changes that one answer tells, but for those on the last proposal.
+/// So many changes are told in one answer, and those on the last proposal.
 pub(super) const TOLD: usize = 10_000;
 
 /// What a version would change for the proposals after `after`, for the policy officers who write it.
@@ -55,33 +55,38 @@ pub async fn preview(
     number: u32,
     after: Option<ProposalId>,
 ) -> Result<Preview> {
-    let mut view = View::open(exchange, principal).await?;
     let writer = owner.written_by(&exchange.host).clone();
-    partners::find(&mut view.tx, &writer).await?.ok_or(ServiceError::Hidden)?;
-    view.authorize(Action::ViewPolicyDrafts, Resource::Partner(&writer))?;
-    let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+    let authorized = async || -> Result<_> {
+        let mut view = View::open(exchange, principal).await?;
+        partners::find(&mut view.tx, &writer).await?.ok_or(ServiceError::Hidden)?;
+        view.authorize(Action::ViewPolicyDrafts, Resource::Partner(&writer))?;
+        let row = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
+        Ok((view, row))
+    };
+    drop(authorized().await?);
+    let _turn = exchange.turns.take().await?;
+    let (mut view, row) = authorized().await?;
     let then = exchange.rules.with(&view.policies, owner, &row.text)?;
     let comparison = Comparison::new(exchange, Arc::clone(&view.policies), then, view.now);
     compare(&mut view, comparison, &writer, after).await
 }
 
 /// What other policies of `writer` would change for the proposals after `after`: on its own for everybody, on others' for its
-/// members.
+/// members. Proposals of which its policy officer may not know are passed over and not counted.
 pub async fn compare(
     view: &mut View<'_>,
     mut comparison: Comparison<'_>,
     writer: &PartnerCode,
-    mut after: Option<ProposalId>,
+    after: Option<ProposalId>,
 ) -> Result<Preview> {
-    let (mut items, mut considered) = (Vec::new(), 0);
+    let (mut items, mut considered, mut passed, mut next) = (Vec::new(), 0, after, None);
     let mut calls: BTreeMap<CallId, Arc<CallState>> = BTreeMap::new();
-    'looking: while considered < LOOKED_AT && items.len() < TOLD {
-        let rows = proposals::after(&mut view.tx, after, page::MAX_PAGE).await?;
+    'looking: loop {
+        let rows = proposals::concerning(&mut view.tx, writer, passed, page::MAX_PAGE).await?;
         let is_last = rows.len() < page::MAX_PAGE as usize;
-        let told_before = items.len();
         for row in rows {
-            after = Some(row.id);
-            considered += 1;
+            let id = row.id;
+            passed = Some(id);
             let call = match calls.get(&row.call) {
                 Some(call) => Arc::clone(call),
                 None => {
@@ -90,24 +95,23 @@ pub async fn compare(
                 }
             };
             let proposal = state::proposal_state(row, call, view.now);
-            let is_own = proposal.facts.parties.contains(writer);
-            let hearing = Hearing::of(&view.me, &proposal.facts);
-            let tells = |member: &MemberId| (is_own || member.partner() == writer) && hearing.of_member(member);
-            comparison.add(&mut view.tx, (&proposal, &proposal), is_own, &tells, &mut items).await?;
+            let audience = Audience::of_nation(view, writer, &proposal);
+            let is_heard = comparison.add(&mut view.tx, (&proposal, &proposal), audience, &mut items).await?;
+            considered += u32::from(is_heard);
             // Decisions are work: others are let on between two proposals.
             tokio::task::yield_now().await;
-            if items.len() >= TOLD {
-                note(&mut view.tx, &mut items[told_before..]).await?;
+            // A place to go on from is told of; so it is one that may be known of.
+            if is_heard && (considered >= LOOKED_AT || items.len() >= TOLD) {
+                next = Some(page::cursor(&id.to_string()));
                 break 'looking;
             }
         }
-        note(&mut view.tx, &mut items[told_before..]).await?;
         if is_last {
-            after = None;
             break;
         }
     }
-    Ok(Preview { considered, items, needs_call_key: false, next: after.map(|id| page::cursor(&id.to_string())) })
+    note(&mut view.tx, &mut items).await?;
+    Ok(Preview { considered, items, needs_call_key: false, next })
 }
 
 /// What is to become of a member's key card.
@@ -126,25 +130,20 @@ pub async fn of_member(
     principal: &Principal,
     member: &MemberId,
     change: &CardChange,
-    mut after: Option<Key>,
+    after: Option<Key>,
 ) -> Result<Preview> {
-    let mut view = View::open(exchange, principal).await?;
-    partners::find(&mut view.tx, member.partner()).await?.ok_or(ServiceError::Hidden)?;
-    view.authorize(Action::ExplainMembers, Resource::Partner(member.partner()))?;
-    let now = state::member(exchange, &mut view.tx, member, view.now).await?;
-    let then = match change {
-        CardChange::Revoked => None,
-        CardChange::Issued { organisation, roles } => {
-            let mut facts = match (&now, organisation) {
-                (Some(now), _) => now.clone(),
-                (None, Some(_)) => state::bare_member(exchange, member),
-                (None, None) => return Err(Refusal::NoKeyCard { member: member.clone() }.into()),
-            };
-            facts.organisation = organisation.clone().unwrap_or(facts.organisation);
-            facts.roles = roles.clone().unwrap_or(facts.roles);
-            Some(facts)
-        }
+    let nation = member.partner();
+    let authorized = async || -> Result<_> {
+        let mut view = View::open(exchange, principal).await?;
+        partners::find(&mut view.tx, nation).await?.ok_or(ServiceError::Hidden)?;
+        view.authorize(Action::ExplainMembers, Resource::Partner(nation))?;
+        Ok(view)
     };
+    drop(authorized().await?);
+    let _turn = exchange.turns.take().await?;
+    let mut view = authorized().await?;
+    let now = state::member(exchange, &mut view.tx, member, view.now).await?;
+    let then = changed(exchange, member, now.as_ref(), change)?;
     let policies = Arc::clone(&view.policies);
     let comparison = Comparison::new(exchange, Arc::clone(&policies), Arc::clone(&policies), view.now);
     let mut comparison = comparison.with_member(member, (now.as_ref(), then.as_ref()))?;
@@ -155,33 +154,52 @@ pub async fn of_member(
             lists::ask(exchange, &policies, &mut view.tx, facts, &Filter::default(), true.into(), view.now).await?,
         );
     }
-    let (mut items, mut considered) = (Vec::new(), 0);
-    while considered < LOOKED_AT && items.len() < TOLD {
-        let (keys, is_last) = next_seen(&mut view.tx, member, &asked, after).await?;
+    let (mut items, mut considered, mut passed, mut next) = (Vec::new(), 0, after, None);
+    'looking: loop {
+        let (keys, is_last) = next_seen(&mut view.tx, member, &asked, passed).await?;
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
         let rows = proposals::some(&mut view.tx, &ids).await?;
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
-        let told_before = items.len();
-        for row in ids.iter().filter_map(|id| found.remove(id)) {
-            considered += 1;
+        for key in keys {
+            passed = Some(key);
+            let Some(row) = found.remove(&key.id) else { continue };
             let call = asked.iter().find_map(|asked| asked.calls.get(&row.call)).ok_or(ServiceError::Hidden)?;
             let proposal = state::proposal_state(row, Arc::clone(call), view.now);
             let elsewhere = elsewhere(&mut view, &proposal, then.as_ref()).await?;
-            let is_own = proposal.facts.parties.contains(member.partner());
-            let hearing = Hearing::of(&view.me, &proposal.facts);
-            let tells = |other: &MemberId| (is_own || other == member) && hearing.of_member(other);
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
-            comparison.add(&mut view.tx, states, is_own, &tells, &mut items).await?;
+            let audience = Audience::of_nation(&view, nation, &proposal);
+            let is_heard = comparison.add(&mut view.tx, states, audience, &mut items).await?;
+            considered += u32::from(is_heard);
             tokio::task::yield_now().await;
+            if is_heard && (considered >= LOOKED_AT || items.len() >= TOLD) {
+                next = Some(page::cursor(&key.to_string()));
+                break 'looking;
+            }
         }
-        note(&mut view.tx, &mut items[told_before..]).await?;
-        after = keys.last().copied();
         if is_last {
-            after = None;
             break;
         }
     }
-    Ok(Preview { considered, items, needs_call_key: false, next: after.map(|key| page::cursor(&key.to_string())) })
+    note(&mut view.tx, &mut items).await?;
+    Ok(Preview { considered, items, needs_call_key: false, next })
+}
+
+/// A member's facts as they would be.
+fn changed(
+    exchange: &Exchange,
+    member: &MemberId,
+    now: Option<&MemberFacts>,
+    change: &CardChange,
+) -> Result<Option<MemberFacts>> {
+    let CardChange::Issued { organisation, roles } = change else { return Ok(None) };
+    let mut facts = match (now, organisation) {
+        (Some(now), _) => now.clone(),
+        (None, Some(_)) => state::bare_member(exchange, member),
+        (None, None) => return Err(Refusal::NoKeyCard { member: member.clone() }.into()),
+    };
+    facts.organisation = organisation.clone().unwrap_or(facts.organisation);
+    facts.roles = roles.clone().unwrap_or(facts.roles);
+    Ok(Some(facts))
 }
 
 /// The next proposals in either list, in the order of both, and whether they are the last ones.
@@ -219,6 +237,33 @@ async fn elsewhere(
     changed.row.organisations.clone_from(&organisations);
     changed.facts.organisations = organisations;
     Ok(Some(changed))
+}
+
+/// Whom a preview is for, and so of whom it tells on one proposal.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Audience<'a> {
+    /// Who sees the proposal and who takes part in it, as officers do; or who is told sums alone.
+    Insiders(Hearing<'a>),
+    /// Policy officers of a nation. They hear of everybody on its own proposals; on others' of its own members, and of nothing
+    /// at all before one of these can know of the proposal.
+    Nation { code: &'a PartnerCode, asks_of_all: bool, hearing: Hearing<'a> },
+}
+
+impl<'a> Audience<'a> {
+    fn of_nation(view: &View<'_>, code: &'a PartnerCode, proposal: &'a ProposalState) -> Self {
+        let facts = &proposal.facts;
+        let asks_of_all = facts.parties.contains(code) && view.may(Action::Explain, Resource::Proposal(facts));
+        Self::Nation { code, asks_of_all, hearing: Hearing::of(&view.me, facts) }
+    }
+
+    fn hears_of(self, member: &MemberId) -> bool {
+        match self {
+            Self::Insiders(hearing) => hearing.of_member(member),
+            Self::Nation { code, asks_of_all, hearing } => {
+                (asks_of_all || member.partner() == code) && hearing.of_member(member)
+            }
+        }
+    }
 }
 
 /// One thing that a member may do, as things stand and as they would: `shared` and `now`, `shared` and `then`. A change concerns
@@ -294,16 +339,19 @@ impl<'e> Comparison<'e> {
         Ok(self)
     }
 
-    /// Adds what changes between two states of one proposal, for the members of whom the asker may hear. The states are of the
-    /// same call each time that the call is met.
+    /// Adds what changes between two states of one proposal, as far as it may be told. Whether the audience may know of the
+    /// proposal at all. The states are of the same call each time that the call is met.
     pub(super) async fn add(
         &mut self,
         tx: &mut Tx,
         states: (&ProposalState, &ProposalState),
-        names_nations: bool,
-        tells: &(dyn Fn(&MemberId) -> bool + Sync),
+        audience: Audience<'_>,
         items: &mut Vec<PreviewedChange>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let (Audience::Insiders(hearing) | Audience::Nation { hearing, .. }) = audience;
+        if matches!(hearing, Hearing::Nobody) {
+            return Ok(false);
+        }
         let facts = (&states.0.facts, &states.1.facts);
         let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
         let panel = self.panel(tx, states).await?;
@@ -316,32 +364,44 @@ impl<'e> Comparison<'e> {
         for member in others {
             besides.push(self.judge(tx, member).await?);
         }
+        let everybody = || panel.iter().chain(&besides);
+        let sees_now = |nation: &PartnerCode| {
+            let theirs = everybody().filter(|judge| judge.member.partner() == nation);
+            theirs.into_iter().any(|judge| judge.sees.holds_now(&judge.member, facts.0))
+        };
+        if let Audience::Nation { code, asks_of_all: false, .. } = audience
+            && !sees_now(code)
+        {
+            return Ok(false);
+        }
         let start = items.len();
-        for judge in panel.iter().chain(&besides).filter(|judge| judge.differs || !is_same) {
-            let member = &judge.member;
-            if !tells(member) {
-                continue;
-            }
-            for (action, condition) in [(Action::View, &judge.sees), (Action::Read, &judge.reads)] {
-                if let Some(gains) = condition.change(member, facts, is_same) {
-                    items.push(told(states.1, member, action, gains));
-                }
+        for judge in everybody().filter(|judge| judge.differs || !is_same) {
+            if audience.hears_of(&judge.member) {
+                judge.tell(states, is_same, items);
             }
         }
-        if !names_nations {
-            return Ok(());
+        if matches!(audience, Audience::Nation { asks_of_all: false, .. }) {
+            return Ok(true);
         }
         // Of a nation that gains: whether anybody of theirs could know of it before.
         let mut knew: BTreeMap<PartnerCode, bool> = BTreeMap::new();
         for change in items[start..].iter_mut().filter(|change| change.gains && change.action == Action::View.as_str())
         {
             let nation = change.member.partner();
-            let knew = *knew.entry(nation.clone()).or_insert_with(|| {
-                let of_theirs = panel.iter().chain(&besides).filter(|judge| judge.member.partner() == nation);
-                of_theirs.into_iter().any(|judge| judge.sees.holds_now(&judge.member, facts.0))
-            });
-            change.admits_nation = !knew;
+            change.admits_nation = !*knew.entry(nation.clone()).or_insert_with(|| sees_now(nation));
         }
+        Ok(true)
+    }
+
+    /// Adds what changes for one member alone.
+    pub(super) async fn add_one(
+        &mut self,
+        tx: &mut Tx,
+        states: (&ProposalState, &ProposalState),
+        member: &MemberId,
+        items: &mut Vec<PreviewedChange>,
+    ) -> Result<()> {
+        self.judge(tx, member).await?.tell(states, false, items);
         Ok(())
     }
 
@@ -385,6 +445,16 @@ impl<'e> Comparison<'e> {
     }
 }
 
+impl Judge {
+    fn tell(&self, states: (&ProposalState, &ProposalState), is_same: bool, items: &mut Vec<PreviewedChange>) {
+        for (action, condition) in [(Action::View, &self.sees), (Action::Read, &self.reads)] {
+            if let Some(gains) = condition.change(&self.member, (&states.0.facts, &states.1.facts), is_same) {
+                items.push(told(states.1, &self.member, action, gains));
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for Comparison<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Comparison").field("at", &self.at).finish_non_exhaustive()
@@ -414,17 +484,25 @@ fn told(proposal: &ProposalState, member: &MemberId, action: Action, gains: bool
 
 /// Notes which of those who lose content have fetched it, and which of those who gain it hold a key already.
 pub(super) async fn note(tx: &mut Tx, items: &mut [PreviewedChange]) -> Result<()> {
+    // Many at a time, and not so many that a statement has no room for them.
+    const AT_ONCE: usize = 500;
     let is_lost = |change: &PreviewedChange| !change.gains && change.action == Action::Read.as_str();
     let of = |which: &dyn Fn(&PreviewedChange) -> bool| -> Vec<ProposalId> {
         let found: BTreeSet<_> = items.iter().filter(|change| which(change)).map(|change| change.proposal).collect();
         found.into_iter().collect()
     };
     let (losing, gaining) = (of(&is_lost), of(&|change| change.needs_key));
-    let fetched = entries::fetched_among(tx, &losing).await?;
-    let held = vaults::panel_holders_among(tx, &gaining).await?;
+    let (mut fetched, mut held) = (HashSet::new(), HashSet::new());
+    for ids in losing.chunks(AT_ONCE) {
+        fetched.extend(entries::fetched_among(tx, ids).await?);
+    }
+    for ids in gaining.chunks(AT_ONCE) {
+        held.extend(vaults::panel_holders_among(tx, ids).await?);
+    }
     for change in items {
-        change.has_fetched = is_lost(change) && fetched.contains(&(change.proposal, change.member.to_string()));
-        change.needs_key = change.needs_key && !held.contains(&(change.proposal, change.member.to_string()));
+        let of = (change.proposal, change.member.to_string());
+        change.has_fetched = is_lost(change) && fetched.contains(&of);
+        change.needs_key = change.needs_key && !held.contains(&of);
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     for (line, pair) in (1..).zip(&body.assignments) {
         let problem = match assign_one(&mut act, call, pair, body.dry_run).await {
             Ok((before, after)) if body.dry_run => {
-                comparison.add(&mut act.tx, (&before, &after), true, &|_| true, &mut changes).await?;
+                comparison.add_one(&mut act.tx, (&before, &after), &pair.reviewer, &mut changes).await?;
                 continue;
             }
             Ok(_) => continue,
@@ -275,7 +275,7 @@ pub async fn preview_unassignment(
     let then = with_assigned(&proposal, |assigned| assigned.remove(reviewer));
     let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
     let mut items = Vec::new();
-    comparison.add(&mut view.tx, (&proposal, &then), true, &|_| true, &mut items).await?;
+    comparison.add_one(&mut view.tx, (&proposal, &then), reviewer, &mut items).await?;
     preview::note(&mut view.tx, &mut items).await?;
     Ok(Preview { considered: 1, items, needs_call_key: false, next: None })
 }

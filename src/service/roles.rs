@@ -5,7 +5,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
-    preview::{self, Comparison},
+    preview::{self, Audience, Comparison},
     sight::Hearing,
     state::{self, CallState},
     unit::{Act, Subject, View},
@@ -61,8 +61,9 @@ pub async fn set(
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
     let Some(permit) = permits.last() else { return act.finish(answer).await };
-    check_suits(&mut act.tx, &act.me.id, &call, member, &body.roles).await?;
+    // What the rules know of hidden proposals is told to nobody who has not signed for the change.
     let change = signed_change(&mut act, &call, member, body).await?;
+    check_suits(&mut act.tx, &act.me.id, &call, member, &body.roles).await?;
     let stated = change.as_ref().map(|signed| NewStated {
         number: signed.statement.number,
         statement: &signed.jws,
@@ -99,10 +100,18 @@ async fn check_suits(
     // An officer holds the key to the call's vault, and with it to every proposal under the call.
     let is_outside = gains_office && labels::leave_out(tx, call.row.id, member.partner()).await?;
     if gains && standing.is_party || is_outside {
-        // The reason stays unsaid: it would tell of a proposal that the officer may not know of.
-        return Err(Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into());
+        return Err(unsuitable(member));
     }
-    let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
+    check_last_officer(call, member, wanted)
+}
+
+/// The reason stays unsaid: it would tell of a proposal that the officer may not know of.
+fn unsuitable(member: &MemberId) -> ServiceError {
+    Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into()
+}
+
+fn check_last_officer(call: &CallState, member: &MemberId, wanted: &BTreeSet<CallRole>) -> Result<()> {
+    let loses_office = call.row.bears(member, CallRole::Officer) && !wanted.contains(&CallRole::Officer);
     if loses_office && call.facts.officers.len() == 1 {
         let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
         return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
@@ -110,7 +119,8 @@ async fn check_suits(
     Ok(())
 }
 
-/// What other roles of a member would change, among the proposals that the caller may know of. Refuses what [`set`] would.
+/// What other roles of a member would change, among the proposals that the caller may know of. Refuses what [`set`] would, but for
+/// what it would refuse because of proposals that the caller may not know of.
 pub async fn preview(
     exchange: &Exchange,
     principal: &Principal,
@@ -119,41 +129,60 @@ pub async fn preview(
     wanted: &BTreeSet<CallRole>,
     mut after: Option<Key>,
 ) -> Result<Preview> {
-    let mut view = View::open(exchange, principal).await?;
-    let call = state::call(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
-    view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
-    let subject = state::member(exchange, &mut view.tx, member, view.now).await?;
-    role_permits(exchange, &call, member, subject, wanted, |action, resource| view.authorize(action, resource))?;
-    check_suits(&mut view.tx, &view.me.id, &call, member, wanted).await?;
+    let authorized = async || -> Result<_> {
+        let mut view = View::open(exchange, principal).await?;
+        let call = state::call(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+        view.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+        let subject = state::member(exchange, &mut view.tx, member, view.now).await?;
+        role_permits(exchange, &call, member, subject, wanted, |action, resource| view.authorize(action, resource))?;
+        Ok((view, call))
+    };
+    drop(authorized().await?);
+    let _turn = exchange.turns.take().await?;
+    let (mut view, call) = authorized().await?;
+    let mut found = Preview { considered: 0, items: Vec::new(), needs_call_key: false, next: None };
+    let present = call.row.roles.get(member).cloned().unwrap_or_default();
+    if present == *wanted {
+        return Ok(found);
+    }
+    let standing = proposals::standing_under(&mut view.tx, id, member, &view.me.id).await?;
+    refuse_recused(&view.me.id, standing)?;
+    check_last_officer(&call, member, wanted)?;
+    let gains = wanted.difference(&present).next().is_some();
     let then = Arc::new(with_roles(&call, member, wanted, view.now));
     let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
-    let (mut items, mut considered) = (Vec::new(), 0);
     let filter = Filter { call: Some(id), ..Filter::default() };
-    while considered < preview::LOOKED_AT && items.len() < preview::TOLD {
+    'looking: loop {
         let (seen, next) = view.proposals(&filter, Cut { sort: Sort::Created, after, limit: MAX_PAGE }).await?;
-        let told_before = items.len();
         for proposal in seen {
-            considered += 1;
+            let is_outside = wanted.contains(&CallRole::Officer)
+                && proposal.row.label.as_ref().is_some_and(|label| !label.admits(member.partner()));
+            if gains && proposal.facts.party_members.contains(member) || is_outside {
+                return Err(unsuitable(member));
+            }
             let changed = state::proposal_state(proposal.row.clone(), then.clone(), view.now);
-            let hearing = Hearing::of(&view.me, &proposal.facts);
-            let tells = |other: &MemberId| hearing.of_member(other);
-            comparison.add(&mut view.tx, (&proposal, &changed), true, &tells, &mut items).await?;
+            let audience = Audience::Insiders(Hearing::of(&view.me, &proposal.facts));
+            comparison.add(&mut view.tx, (&proposal, &changed), audience, &mut found.items).await?;
+            found.considered += 1;
             tokio::task::yield_now().await;
+            if found.considered >= preview::LOOKED_AT || found.items.len() >= preview::TOLD {
+                let key = Key { created_at: proposal.row.created_at, id: proposal.row.id };
+                found.next = Some(cursor(&key.to_string()));
+                break 'looking;
+            }
         }
-        preview::note(&mut view.tx, &mut items[told_before..]).await?;
         after = next;
         if after.is_none() {
             break;
         }
     }
-    let needs_call_key = match call.row.vault {
-        Some(vault) if wanted.contains(&CallRole::Officer) => {
-            let holder = member.to_string();
-            !vault_store::keys(&mut view.tx, vault).await?.iter().any(|key| key.holder == holder)
-        }
-        _ => false,
-    };
-    Ok(Preview { considered, items, needs_call_key, next: after.map(|key| cursor(&key.to_string())) })
+    preview::note(&mut view.tx, &mut found.items).await?;
+    if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
+        let holder = member.to_string();
+        let keys = vault_store::keys(&mut view.tx, vault).await?;
+        found.needs_call_key = !keys.iter().any(|key| key.holder == holder);
+    }
+    Ok(found)
 }
 
 /// The call as it would be if the member had these roles.

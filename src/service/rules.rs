@@ -84,10 +84,9 @@ impl Rules {
     /// The policies with this text in the place of its owner's: what would be, were it in force.
     pub fn with(&self, now: &Arc<Engine>, owner: &PolicyOwner, text: &str) -> Result<Arc<Engine>> {
         let digest = Sha256::of(text.as_bytes());
-        let mut known = self.foreseen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found =
-            known.iter().find(|known| Arc::ptr_eq(&known.now, now) && known.owner == *owner && known.text == digest);
-        if let Some(found) = found {
+        let foreseen = || self.foreseen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |known: &&Foreseen| Arc::ptr_eq(&known.now, now) && known.owner == *owner && known.text == digest;
+        if let Some(found) = foreseen().iter().find(is_it) {
             return Ok(Arc::clone(&found.then));
         }
         let refused = |error: PolicyError| Refusal::PolicyInvalid { fault: error.to_string() };
@@ -99,6 +98,7 @@ impl Rules {
                 now.with_partner(Arc::new(PartnerRules::parse(code.as_str(), code, text).map_err(refused)?))
             }
         });
+        let mut known = foreseen();
         if known.len() >= FORESEEN {
             known.pop_front();
         }

@@ -35,15 +35,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 /// Lines are handed over in pieces of about this many bytes.
 const PIECE: usize = 64 << 10;
 /// How long the caller may leave a piece untaken: a snapshot is open until the last one.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many manifests are made at a time; each holds a snapshot.
-const AT_A_TIME: usize = 2;
 
 /// The exchange's own certificate and key: those of its listener, read whenever something is to be signed, so that a renewed one
 /// counts at once.
@@ -51,14 +49,13 @@ const AT_A_TIME: usize = 2;
 pub struct Signer {
     pub certificate: PathBuf,
     pub private_key: PathBuf,
-    turns: Semaphore,
 }
 
 impl Signer {
     /// One with these files, both PEM.
     #[must_use]
     pub fn new(certificate: PathBuf, private_key: PathBuf) -> Self {
-        Self { certificate, private_key, turns: Semaphore::new(AT_A_TIME) }
+        Self { certificate, private_key }
     }
 
     /// Why nothing can be signed with these files, if nothing can.
@@ -95,7 +92,7 @@ pub type Pieces = mpsc::Sender<Result<Bytes, ServiceError>>;
 pub async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, pieces: &Pieces) -> Result<()> {
     // Whoever may not have one takes nobody's turn; who may is asked again once it comes, for the wait may be long.
     drop(authorized(exchange, principal, partner).await?);
-    let _turn = exchange.signer.turns.acquire().await.map_err(|_| ServiceError::Interrupted)?;
+    let _turn = exchange.turns.take().await?;
     let mut view = authorized(exchange, principal, partner).await?;
     let (key, intermediates) = exchange.signer.read().await?;
     let seq = entries::last(&mut view.tx).await?;
@@ -110,6 +107,7 @@ pub async fn write(exchange: &Exchange, principal: &Principal, partner: &Partner
     let mut made = Manifest {
         partner,
         lines: Lines { pieces, buffer: Vec::with_capacity(PIECE), digest: Context::new(&SHA256), count: 0 },
+        named: BTreeSet::new(),
         known: BTreeMap::new(),
         calls: BTreeMap::new(),
         view,
@@ -147,6 +145,8 @@ struct Manifest<'a> {
     partner: &'a PartnerCode,
     lines: Lines<'a>,
     view: View<'a>,
+    /// Who is named; a manifest says of nobody else who they are.
+    named: BTreeSet<MemberId>,
     /// Who was looked up; none without a key card in force.
     known: BTreeMap<MemberId, Option<Arc<MemberFacts>>>,
     calls: BTreeMap<CallId, Arc<CallState>>,
@@ -172,7 +172,11 @@ impl Manifest<'_> {
                         told.insert(member, roles);
                     }
                 }
-                if !told.is_empty() {
+                // A party does not hear who judges under its call.
+                let me = self.view.me.id.clone();
+                let is_party =
+                    !told.is_empty() && proposals::standing_under(&mut self.view.tx, *id, &me, &me).await?.is_party;
+                if !told.is_empty() && !is_party {
                     let line = CallRoles { call: *id, phase: call.phase, roles: told };
                     self.lines.add(&Line::Call(line)).await?;
                 }
@@ -222,6 +226,7 @@ impl Manifest<'_> {
             let Some(who) = self.member(&member).await? else { continue };
             let found = self.sight(&who, parts, proposal, is_ours);
             if found.sees || is_ours && is_own {
+                self.named.insert(member);
                 sight.push(found);
             }
         }
@@ -287,7 +292,6 @@ impl Manifest<'_> {
             let is_last = rows.len() < MAX_PAGE as usize;
             for row in rows {
                 after = Some(row.member.to_string());
-                self.known.remove(&row.member);
                 if row.is_in_force(self.view.now) {
                     self.lines.add(&Line::Member(known(row))).await?;
                 }
@@ -296,11 +300,12 @@ impl Manifest<'_> {
                 break;
             }
         }
-        for (member, facts) in std::mem::take(&mut self.known) {
-            let Some(row) = members::find(&mut self.view.tx, &member).await? else { continue };
-            if facts.is_some() {
-                self.lines.add(&Line::Member(known(row))).await?;
+        for member in std::mem::take(&mut self.named) {
+            if member.partner() == self.partner {
+                continue;
             }
+            let Some(row) = members::find(&mut self.view.tx, &member).await? else { continue };
+            self.lines.add(&Line::Member(known(row))).await?;
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ pub async fn fetched_among(tx: &mut Tx, proposals: &[ProposalId]) -> Result<Hash
         format!("SELECT DISTINCT proposal_id, actor FROM log_entries WHERE kind = $1 AND proposal_id IN ({marks})");
     let kind = Arg::text(EntryKind::DocumentFetched.as_str());
     let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
-    let rows = tx.fetch_all(Sql::built(sql), args).await?;
+    let rows = tx.fetch_all(Sql::once(sql), args).await?;
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("actor")?))).collect()
 }
 

@@ -61,6 +61,28 @@ pub async fn after(tx: &mut Tx, after: Option<ProposalId>, limit: u32) -> Result
     load(tx, rows).await
 }
 
+/// The proposals after `after` that a partner's policies can have something to do with, in order of their identifiers: its own, and
+/// those on whose panel one of its members is.
+pub async fn concerning(
+    tx: &mut Tx,
+    partner: &PartnerCode,
+    after: Option<ProposalId>,
+    limit: u32,
+) -> Result<Vec<ProposalRow>, StoreError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let theirs = format!("{partner}:");
+    let sql = format!(
+        "{COLUMNS} WHERE proposal_id > $1 AND (\
+         EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = proposals.proposal_id AND s.partner = $2) \
+         OR call_id IN (SELECT r.call_id FROM call_roles r WHERE SUBSTR(r.member, 1, $3) = $4) \
+         OR EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = proposals.proposal_id AND SUBSTR(a.reviewer, 1, $3) = $4)) \
+         ORDER BY proposal_id LIMIT $5"
+    );
+    let length = u32::try_from(theirs.len()).unwrap_or(u32::MAX);
+    let rows = tx.fetch_all(Sql::built(sql), args![after, partner, length, theirs, limit]).await?;
+    load(tx, rows).await
+}
+
 /// These proposals, in order of their identifiers.
 pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
     if ids.is_empty() {

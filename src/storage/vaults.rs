@@ -106,7 +106,7 @@ pub async fn panel_holders_among(
     );
     let kind = Arg::text(VaultKind::Panel.as_str());
     let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
-    let rows = tx.fetch_all(Sql::built(sql), args).await?;
+    let rows = tx.fetch_all(Sql::once(sql), args).await?;
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
 }
 

@@ -130,7 +130,7 @@ async fn preview_of_roles_tells_what_then_comes_of_them() {
     ] {
         let before = seen(&stage, proposal).await;
         let (changes, sum) = officer.preview_roles(stage.call, &id(member), &roles).await.unwrap();
-        assert_eq!(sum.considered, 1);
+        assert_eq!(sum.considered, u64::from(member != "USA:carol"), "what changes nothing is not looked into");
         assert_eq!(seen(&stage, proposal).await, before, "looking changes nothing");
         if member == "USA:frank" {
             assert!(one(&changes, member, "Read").has_fetched);
@@ -289,18 +289,18 @@ async fn summary_is_signed_and_anybody_can_check_it() {
     let proposal = stage.under_review().await;
     let (drafter, dana) = (stage.client("ISR:drafter"), stage.client("USA:dana"));
     let (_, summary) = drafter.preview_member(&revoked("ISR:maya")).await.unwrap();
-    let signed = drafter.sign_summary(&summary).unwrap();
+    let signed = drafter.sign_summary(&summary).await.unwrap();
     let verified = dana.verify_summary(&signed).await.unwrap();
     assert_eq!((&verified.summary, verified.is_policy_officer), (&summary, true));
     let (_, of_roles) = dana.preview_roles(stage.call, &id("USA:frank"), &BTreeSet::new()).await.unwrap();
-    assert!(!drafter.verify_summary(&dana.sign_summary(&of_roles).unwrap()).await.unwrap().is_policy_officer);
+    assert!(!drafter.verify_summary(&dana.sign_summary(&of_roles).await.unwrap()).await.unwrap().is_policy_officer);
 
     let milder = signed.summary.replace("\"readings\":1", "\"readings\":0");
     assert_ne!(milder, signed.summary);
     assert_eq!(tampered(&stage, &SignedSummary { summary: milder, ..signed.clone() }).await.class().code(), 4);
     // Somebody else's name over one's own signature.
     let borrowed = ChangeSummary { by: id("ISR:approver"), ..summary };
-    assert_eq!(tampered(&stage, &drafter.sign_summary(&borrowed).unwrap()).await.class().code(), 4);
+    assert_eq!(tampered(&stage, &drafter.sign_summary(&borrowed).await.unwrap()).await.class().code(), 4);
 
     // The same by the program itself.
     let file = stage.plan.dir.join("summary.json");
@@ -334,6 +334,44 @@ async fn summary_is_signed_and_anybody_can_check_it() {
     let line = format!("assignment remove {proposal} USA:carol --signed-summary {place}");
     assert_eq!(run("USA:dana", &line).await.0, 2, "a signature goes with a look ahead");
     assert!(dana.api().assignments(proposal).await.unwrap().iter().any(|line| line.reviewer == id("USA:carol")));
+    stage.stop().await;
+}
+
+/// What a nation has nothing to do with is neither told nor counted; what is being prepared is no officer's to find out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preview_counts_and_refuses_by_nothing_that_is_hidden_from_who_asks() {
+    let stage = Stage::open().await;
+    let prepared = stage.prepared().await;
+    let (dana, drafter) = (stage.client("USA:dana"), stage.client("KOR:drafter"));
+    let korea = "KOR".parse().unwrap();
+    let text = drafter.policy(&korea).await.unwrap().text.unwrap();
+    let proposed = drafter.propose_policy(&korea, "KOR", &format!("{text}\n// again\n"), None).await.unwrap();
+    let counted = async || drafter.preview_policy(&proposed).await.unwrap().1.considered;
+    assert_eq!(counted().await, 0);
+    // Bob is party to what nobody on the panel may know of; only the act says that he cannot be on it.
+    let reviewer = BTreeSet::from([CallRole::Reviewer]);
+    let (changes, sum) = dana.preview_roles(stage.call, &id("USA:bob"), &reviewer).await.unwrap();
+    assert!(changes.is_empty() && sum.considered == 0);
+    stage.refuses("unsuitable", dana.grant_roles(stage.call, &id("USA:bob"), &reviewer)).await;
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let unsigned = raw
+        .request(Method::PUT, &format!("/v1/calls/{}/roles/USA:bob", stage.call))
+        .header("Idempotency-Key", "unsigned")
+        .json(&serde_json::json!({ "roles": ["reviewer"] }));
+    stage.refuses_raw(422, "statement-invalid", unsigned).await;
+
+    stage.sign("ISR:avi", prepared).await;
+    stage.sign("USA:bob", prepared).await;
+    stage.pass_the_opening();
+    assert_eq!(counted().await, 0, "whatever the others hand in");
+    let israel = "ISR".parse().unwrap();
+    let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
+    let text = drafter.policy(&israel).await.unwrap().text.unwrap();
+    let proposed = drafter.propose_policy(&israel, "ISR", &format!("{text}\n// again\n"), None).await.unwrap();
+    assert_eq!(approver.preview_policy(&proposed).await.unwrap().1.considered, 1);
+    moves(&stage, "ISR:approver", "Kinneret Sensing").await;
+    assert_eq!(approver.preview_policy(&proposed).await.unwrap().1.considered, 0, "who works where a party works");
+    assert_eq!(approver.preview_member(&revoked("ISR:avi")).await.unwrap().1.considered, 0);
     stage.stop().await;
 }
 

@@ -121,7 +121,12 @@ async fn manifest_says_what_everybody_finds_who_asks() {
         .collect();
     assert_eq!(seen, readers);
     assert!(manifest.members.contains_key(&id("ISR:tamar")) && manifest.members.contains_key(&id("USA:carol")));
-    assert!(!manifest.members.contains_key(&id("USA:opal")), "somebody else's who has no part");
+    for member in ["USA:opal", "USA:walt"] {
+        assert!(
+            !manifest.members.contains_key(&id(member)),
+            "{member} sees nothing of Israel's, with a part or without"
+        );
+    }
     stage.stop().await;
 }
 

@@ -85,7 +85,8 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
     let preview = client.api().preview_label(args.proposal, plan.statement.label.as_ref()).await?;
     args.shown.only_with(args.dry_run)?;
     if args.dry_run {
-        args.shown.sign(client, &client.sum_label(args.proposal, &preview).await?)?;
+        let label = plan.statement.label.as_ref();
+        args.shown.sign(client, &client.sum_label(args.proposal, label, &preview).await?).await?;
         let answer = json!({ "statement": plan.statement, "signed_by": plan.signed_by, "preview": preview });
         context.out.answer(&answer, |screen| {
             show_plan(screen, &plan, &preview);
