@@ -70,16 +70,16 @@ pub async fn concerning(
     limit: u32,
 ) -> Result<Vec<ProposalRow>, StoreError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
-    let theirs = format!("{partner}:");
+    // A code holds none of the letters that LIKE reads as patterns.
+    let theirs = format!("{partner}:%");
     let sql = format!(
         "{COLUMNS} WHERE proposal_id > $1 AND (\
          EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = proposals.proposal_id AND s.partner = $2) \
-         OR call_id IN (SELECT r.call_id FROM call_roles r WHERE SUBSTR(r.member, 1, $3) = $4) \
-         OR EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = proposals.proposal_id AND SUBSTR(a.reviewer, 1, $3) = $4)) \
-         ORDER BY proposal_id LIMIT $5"
+         OR call_id IN (SELECT r.call_id FROM call_roles r WHERE r.member LIKE $3) \
+         OR EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = proposals.proposal_id AND a.reviewer LIKE $3)) \
+         ORDER BY proposal_id LIMIT $4"
     );
-    let length = u32::try_from(theirs.len()).unwrap_or(u32::MAX);
-    let rows = tx.fetch_all(Sql::built(sql), args![after, partner, length, theirs, limit]).await?;
+    let rows = tx.fetch_all(Sql::built(sql), args![after, partner, theirs, limit]).await?;
     load(tx, rows).await
 }
 
