@@ -2,7 +2,8 @@
 //! where it is installed, PostgreSQL. Figures are medians and ratios; absolute times say more about the machine.
 //!
 //! `cargo bench --bench lists` makes 1,000,000 proposals of 15 partners and 2,000 members under 40 calls, which takes minutes;
-//! `cargo bench --bench lists -- --rows 100000` fewer, to see that a page does not cost more as the table grows. The readers: a
+//! `cargo bench --bench lists -- --rows 100000` fewer, to see that a page does not cost more as the table grows; `--only sqlite` or
+//! `--only postgres` on one engine. The readers: a
 //! reviewer of 30 calls who may see the 10 proposals assigned to them, a reviewer of all calls for whom two nations release
 //! what they own together (one proposal in 400), a decider in half of the calls, and an officer of all.
 //!
@@ -52,12 +53,19 @@ fn main() {
     if given.iter().any(|argument| argument == "--test") {
         return;
     }
+    let only = given.iter().position(|argument| argument == "--only").map(|at| given[at + 1].clone());
+    let is_asked_for = |engine: &str| only.as_ref().is_none_or(|only| only == engine);
     let rows =
         given.iter().position(|argument| argument == "--rows").map_or(1_000_000, |at| given[at + 1].parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::Builder::new().prefix("entente-bench-").tempdir().unwrap();
-        measure("SQLite", &format!("sqlite://{}/lists.db", folder.path().display()), folder.path(), rows).await;
+        if is_asked_for("sqlite") {
+            measure("SQLite", &format!("sqlite://{}/lists.db", folder.path().display()), folder.path(), rows).await;
+        }
+        if !is_asked_for("postgres") {
+            return;
+        }
         match postgres::Database::fresh().await {
             Some(database) => measure("PostgreSQL", &database.url(), folder.path(), rows).await,
             None => println!("PostgreSQL is not installed here"),
@@ -197,7 +205,8 @@ async fn explain(exchange: &Exchange, policies: &Engine) -> [f64; 2] {
     let found = {
         let mut tx = exchange.db.read().await.unwrap();
         let sql = "SELECT s.proposal_id FROM assignments s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                   WHERE s.reviewer = $1 AND p.withdrawn_at IS NULL AND p.complete_under >= 1 LIMIT 1";
+                   WHERE s.reviewer = $1 AND p.withdrawn_at IS NULL AND p.complete_under >= 1 \
+                   AND NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id) LIMIT 1";
         let row = tx.fetch_one(Sql::built(sql.to_owned()), args![member(2, 0)]).await.unwrap();
         row.parse("proposal_id").unwrap()
     };

@@ -39,6 +39,8 @@ use std::{
 const MEMBERS: usize = 500;
 const CALLS: u64 = 20;
 const PROPOSALS: u64 = 10_000;
+/// The policy officer who asks.
+const ASKER: usize = 2_000;
 /// So many proposals are decided on pair by pair.
 const SAMPLED: usize = 20;
 
@@ -69,7 +71,7 @@ async fn measure(name: &str, url: &str, folder: &Path) {
         let (mut cursor, mut requests, mut longest, mut considered, mut changes) = (None, 0, Duration::ZERO, 0, 0);
         loop {
             let asked = Instant::now();
-            let mut view = view(&exchange, &policies, &member(3, 0)).await;
+            let mut view = view(&exchange, &policies, &member(3, ASKER)).await;
             let comparison = Comparison::new(&exchange, policies.clone(), then.clone(), now());
             let found = compare(&mut view, comparison, &changed, cursor).await.unwrap();
             longest = longest.max(asked.elapsed());
@@ -82,11 +84,10 @@ async fn measure(name: &str, url: &str, folder: &Path) {
             }
         }
         let took = began.elapsed();
-        assert_eq!(considered, PROPOSALS);
         let each = decide(&exchange, &policies, &then, &members).await;
         let by_deciding = (each * u32::try_from(PROPOSALS * MEMBERS as u64).unwrap()).as_secs_f64();
         println!(
-            "round {round}: {:.2} s in {requests} questions, the longest {:.2} s; {changes} changes; peak memory {} MiB (before {memory}); \
+            "round {round}: {:.2} s in {requests} questions, the longest {:.2} s; {changes} changes on {considered} that may be told of; peak memory {} MiB (before {memory}); \
              by deciding {by_deciding:.0} s ({:.1} µs a decision), {:.4} ×",
             took.as_secs_f64(),
             longest.as_secs_f64(),
@@ -150,6 +151,7 @@ async fn build(url: &str, folder: &Path) -> (Exchange, Vec<MemberId>) {
     for (number, member) in members.iter().enumerate() {
         rows.member(member, &format!("Institute {number}"), "");
     }
+    rows.member(&member(3, ASKER), "Office of Release", "policy_officer");
     // Who proposes is on no panel.
     let authors: Vec<MemberId> = (0..60).map(|number| member(number % PARTNERS.len(), 1000 + number)).collect();
     for (number, author) in authors.iter().enumerate() {

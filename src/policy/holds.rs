@@ -4,7 +4,7 @@
 //! decides what anybody gets to see.
 
 use super::{
-    facts::{ProposalFacts, folded},
+    facts::{CallFacts, ProposalFacts, folded},
     predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
 };
 use crate::domain::{
@@ -14,10 +14,40 @@ use crate::domain::{
 use std::collections::BTreeSet;
 
 impl Predicate {
-    /// Whether it is true of the proposal, asked by `me`. What only rows can tell counts as not known, and so as no.
+    /// Whether it is true of the proposal, asked by `me`, who bears these roles in its call. What only rows can tell counts as not known,
+    /// and so as no.
     #[must_use]
-    pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts) -> bool {
-        self.value(&mut |atom| holds(atom, me, proposal)) == Some(true)
+    pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts, roles: Bears) -> bool {
+        let mut known = |atom: &Atom| match atom {
+            Atom::Mine(Members::Officers) => Some(roles.officer),
+            Atom::Mine(Members::Reviewers) => Some(roles.reviewer),
+            Atom::Mine(Members::Deciders) => Some(roles.decider),
+            Atom::Mine(Members::Observers) => Some(roles.observer),
+            atom => holds(atom, me, proposal),
+        };
+        self.value(&mut known) == Some(true)
+    }
+}
+
+/// Which roles a member bears in a call. To look for them in a large panel takes longer than all else that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bears {
+    officer: bool,
+    reviewer: bool,
+    decider: bool,
+    observer: bool,
+}
+
+impl Bears {
+    /// Those of one member.
+    #[must_use]
+    pub fn of(member: &MemberId, call: &CallFacts) -> Self {
+        Self {
+            officer: call.officers.contains(member),
+            reviewer: call.reviewers.contains(member),
+            decider: call.deciders.contains(member),
+            observer: call.observers.contains(member),
+        }
     }
 }
 
@@ -161,11 +191,12 @@ mod tests {
         for world in worlds {
             let proposal = world.proposal();
             for member in world.members() {
+                let roles = super::Bears::of(&member.id, &proposal.call);
                 for action in [Action::View, Action::Read, Action::ViewDeliberation] {
                     let standing = engine.authorize(&member, action, Resource::Proposal(&proposal)).standing();
                     let expected = standing == Standing::Permitted;
                     let predicate = engine.predicate(&member, action).unwrap();
-                    assert_eq!(predicate.holds(&member.id, &proposal), expected, "{} {action}", member.id);
+                    assert_eq!(predicate.holds(&member.id, &proposal, roles), expected, "{} {action}", member.id);
                     permitted += u32::from(expected);
                 }
             }

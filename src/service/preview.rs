@@ -23,7 +23,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{
-        Action, Engine, Predicate, Resource,
+        Action, Bears, Engine, Predicate, Resource,
         facts::{MemberFacts, ProposalFacts},
     },
     storage::{
@@ -79,7 +79,7 @@ pub async fn compare(
     writer: &PartnerCode,
     after: Option<ProposalId>,
 ) -> Result<Preview> {
-    let (mut items, mut considered, mut passed, mut next) = (Vec::new(), 0, after, None);
+    let (mut items, mut considered, mut looked_at, mut passed, mut next) = (Vec::new(), 0, 0, after, None);
     let mut calls: BTreeMap<CallId, Arc<CallState>> = BTreeMap::new();
     'looking: loop {
         let rows = proposals::concerning(&mut view.tx, writer, passed, page::MAX_PAGE).await?;
@@ -96,12 +96,15 @@ pub async fn compare(
             };
             let proposal = state::proposal_state(row, call, view.now);
             let audience = Audience::of_nation(view, writer, &proposal);
-            let is_heard = comparison.add(&mut view.tx, (&proposal, &proposal), audience, &mut items).await?;
-            considered += u32::from(is_heard);
+            let is_told = comparison.add(&mut view.tx, (&proposal, &proposal), audience, &mut items).await?;
+            considered += u32::from(is_told);
+            looked_at += 1;
             // Decisions are work: others are let on between two proposals.
             tokio::task::yield_now().await;
-            // A place to go on from is told of; so it is one that may be known of.
-            if is_heard && (considered >= LOOKED_AT || items.len() >= TOLD) {
+            // The place to go on from is told; so it is one that may be known of.
+            if (looked_at >= LOOKED_AT || items.len() >= TOLD)
+                && (is_told || comparison.is_known(&mut view.tx, &proposal, audience).await?)
+            {
                 next = Some(page::cursor(&id.to_string()));
                 break 'looking;
             }
@@ -154,7 +157,7 @@ pub async fn of_member(
             lists::ask(exchange, &policies, &mut view.tx, facts, &Filter::default(), true.into(), view.now).await?,
         );
     }
-    let (mut items, mut considered, mut passed, mut next) = (Vec::new(), 0, after, None);
+    let (mut items, mut considered, mut looked_at, mut passed, mut next) = (Vec::new(), 0, 0, after, None);
     'looking: loop {
         let (keys, is_last) = next_seen(&mut view.tx, member, &asked, passed).await?;
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
@@ -168,10 +171,13 @@ pub async fn of_member(
             let elsewhere = elsewhere(&mut view, &proposal, then.as_ref()).await?;
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
             let audience = Audience::of_nation(&view, nation, &proposal);
-            let is_heard = comparison.add(&mut view.tx, states, audience, &mut items).await?;
-            considered += u32::from(is_heard);
+            let is_told = comparison.add(&mut view.tx, states, audience, &mut items).await?;
+            considered += u32::from(is_told);
+            looked_at += 1;
             tokio::task::yield_now().await;
-            if is_heard && (considered >= LOOKED_AT || items.len() >= TOLD) {
+            if (looked_at >= LOOKED_AT || items.len() >= TOLD)
+                && (is_told || comparison.is_known(&mut view.tx, &proposal, audience).await?)
+            {
                 next = Some(page::cursor(&key.to_string()));
                 break 'looking;
             }
@@ -282,19 +288,20 @@ impl Condition {
     }
 
     /// Whether it is permitted now.
-    fn holds_now(&self, member: &MemberId, facts: &ProposalFacts) -> bool {
-        self.now.holds(member, facts) && self.shared.holds(member, facts)
+    fn holds_now(&self, seat: &Seat, now: &ProposalFacts) -> bool {
+        let holds = |condition: &Predicate| condition.holds(&seat.judge.member, now, seat.now);
+        holds(&self.now) && holds(&self.shared)
     }
 
     /// Whether it would be permitted, if that is not as it is.
-    fn change(&self, member: &MemberId, (now, then): (&ProposalFacts, &ProposalFacts), is_same: bool) -> Option<bool> {
-        let then_holds = self.then.holds(member, then);
+    fn change(&self, seat: &Seat, (now, then): (&ProposalFacts, &ProposalFacts), is_same: bool) -> Option<bool> {
+        let would = |condition: &Predicate| condition.holds(&seat.judge.member, then, seat.then);
         if is_same {
-            let changes = self.now.holds(member, now) != then_holds && self.shared.holds(member, now);
-            return changes.then_some(then_holds);
+            let (is, would_be) = (self.now.holds(&seat.judge.member, now, seat.now), would(&self.then));
+            return (is != would_be && would(&self.shared)).then_some(would_be);
         }
-        let would = then_holds && self.shared.holds(member, then);
-        (self.holds_now(member, now) != would).then_some(would)
+        let would_be = would(&self.then) && would(&self.shared);
+        (self.holds_now(seat, now) != would_be).then_some(would_be)
     }
 }
 
@@ -309,6 +316,43 @@ struct Judge {
     differs: bool,
 }
 
+/// A member at a call, with the roles that they bear there now and then.
+#[derive(Debug, Clone)]
+struct Seat {
+    judge: Arc<Judge>,
+    now: Bears,
+    then: Bears,
+}
+
+impl Seat {
+    fn tell(&self, states: (&ProposalState, &ProposalState), is_same: bool, items: &mut Vec<PreviewedChange>) {
+        let facts = (&states.0.facts, &states.1.facts);
+        for (action, condition) in [(Action::View, &self.judge.sees), (Action::Read, &self.judge.reads)] {
+            if let Some(gains) = condition.change(self, facts, is_same) {
+                items.push(told(states.1, &self.judge.member, action, gains));
+            }
+        }
+    }
+}
+
+/// Everybody who bears a part in a proposal or its call, now or then.
+struct Parts {
+    panel: Arc<Vec<Seat>>,
+    besides: Vec<Seat>,
+}
+
+impl Parts {
+    fn all(&self) -> impl Iterator<Item = &Seat> {
+        self.panel.iter().chain(&self.besides)
+    }
+
+    /// Whether somebody of a nation can know of the proposal as it is.
+    fn sees_now(&self, nation: &PartnerCode, now: &ProposalFacts) -> bool {
+        let theirs = self.all().filter(|seat| seat.judge.member.partner() == nation);
+        theirs.into_iter().any(|seat| seat.judge.sees.holds_now(seat, now))
+    }
+}
+
 /// Things as they stand beside things as they would be.
 pub struct Comparison<'e> {
     exchange: &'e Exchange,
@@ -318,7 +362,7 @@ pub struct Comparison<'e> {
     /// Who was looked up, or is given.
     known: HashMap<MemberId, Arc<Judge>>,
     /// Everybody with a role in a call, now or then.
-    panels: HashMap<CallId, Arc<Vec<Arc<Judge>>>>,
+    panels: HashMap<CallId, Arc<Vec<Seat>>>,
 }
 
 impl<'e> Comparison<'e> {
@@ -339,8 +383,8 @@ impl<'e> Comparison<'e> {
         Ok(self)
     }
 
-    /// Adds what changes between two states of one proposal, as far as it may be told. Whether the audience may know of the
-    /// proposal at all. The states are of the same call each time that the call is met.
+    /// Adds what changes between two states of one proposal, as far as it may be told. Whether the audience is told anything of the
+    /// proposal, or would be if anything changed. The states are of the same call each time that the call is met.
     pub(super) async fn add(
         &mut self,
         tx: &mut Tx,
@@ -354,43 +398,39 @@ impl<'e> Comparison<'e> {
         }
         let facts = (&states.0.facts, &states.1.facts);
         let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
-        let panel = self.panel(tx, states).await?;
-        let others: BTreeSet<&MemberId> = [facts.0, facts.1]
-            .into_iter()
-            .flat_map(|facts| facts.party_members.iter().chain(&facts.assigned))
-            .filter(|member| panel.binary_search_by(|judge| judge.member.cmp(member)).is_err())
-            .collect();
-        let mut besides = Vec::with_capacity(others.len());
-        for member in others {
-            besides.push(self.judge(tx, member).await?);
-        }
-        let everybody = || panel.iter().chain(&besides);
-        let sees_now = |nation: &PartnerCode| {
-            let theirs = everybody().filter(|judge| judge.member.partner() == nation);
-            theirs.into_iter().any(|judge| judge.sees.holds_now(&judge.member, facts.0))
-        };
-        if let Audience::Nation { code, asks_of_all: false, .. } = audience
-            && !sees_now(code)
-        {
-            return Ok(false);
-        }
+        let parts = self.parts(tx, states).await?;
         let start = items.len();
-        for judge in everybody().filter(|judge| judge.differs || !is_same) {
-            if audience.hears_of(&judge.member) {
-                judge.tell(states, is_same, items);
+        for seat in parts.all().filter(|seat| seat.judge.differs || !is_same) {
+            if audience.hears_of(&seat.judge.member) {
+                seat.tell(states, is_same, items);
             }
         }
-        if matches!(audience, Audience::Nation { asks_of_all: false, .. }) {
-            return Ok(true);
+        if let Audience::Nation { code, asks_of_all: false, .. } = audience {
+            // Who would gain is told only of what some member of theirs can know of already.
+            if items.len() > start && !parts.sees_now(code, facts.0) {
+                items.truncate(start);
+            }
+            return Ok(items.len() > start);
         }
         // Of a nation that gains: whether anybody of theirs could know of it before.
         let mut knew: BTreeMap<PartnerCode, bool> = BTreeMap::new();
         for change in items[start..].iter_mut().filter(|change| change.gains && change.action == Action::View.as_str())
         {
             let nation = change.member.partner();
-            change.admits_nation = !*knew.entry(nation.clone()).or_insert_with(|| sees_now(nation));
+            change.admits_nation = !*knew.entry(nation.clone()).or_insert_with(|| parts.sees_now(nation, facts.0));
         }
         Ok(true)
+    }
+
+    /// Whether a nation's policy officer may hear that there is such a proposal.
+    async fn is_known(&mut self, tx: &mut Tx, proposal: &ProposalState, audience: Audience<'_>) -> Result<bool> {
+        Ok(match audience {
+            Audience::Insiders(_) | Audience::Nation { asks_of_all: true, .. } => true,
+            Audience::Nation { hearing: Hearing::Nobody, .. } => false,
+            Audience::Nation { code, .. } => {
+                self.parts(tx, (proposal, proposal)).await?.sees_now(code, &proposal.facts)
+            }
+        })
     }
 
     /// Adds what changes for one member alone.
@@ -401,8 +441,25 @@ impl<'e> Comparison<'e> {
         member: &MemberId,
         items: &mut Vec<PreviewedChange>,
     ) -> Result<()> {
-        self.judge(tx, member).await?.tell(states, false, items);
+        let [now, then] = [states.0, states.1].map(|state| Bears::of(member, &state.facts.call));
+        let seat = Seat { judge: self.judge(tx, member).await?, now, then };
+        seat.tell(states, false, items);
         Ok(())
+    }
+
+    async fn parts(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Parts> {
+        let panel = self.panel(tx, states).await?;
+        let others: BTreeSet<&MemberId> = [states.0, states.1]
+            .into_iter()
+            .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.assigned))
+            .filter(|member| panel.binary_search_by(|seat| seat.judge.member.cmp(member)).is_err())
+            .collect();
+        let mut besides = Vec::with_capacity(others.len());
+        for member in others {
+            let judge = self.judge(tx, member).await?;
+            besides.push(Seat { judge, now: Bears::default(), then: Bears::default() });
+        }
+        Ok(Parts { panel, besides })
     }
 
     async fn judge(&mut self, tx: &mut Tx, member: &MemberId) -> Result<Arc<Judge>> {
@@ -425,7 +482,7 @@ impl<'e> Comparison<'e> {
         Ok(Judge { member: member.clone(), sees, reads, differs })
     }
 
-    async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Arc<Judge>>>> {
+    async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Seat>>> {
         let (now, then) = (&states.0.call, &states.1.call);
         if let Some(panel) = self.panels.get(&now.row.id) {
             return Ok(Arc::clone(panel));
@@ -437,21 +494,12 @@ impl<'e> Comparison<'e> {
             .collect();
         let mut panel = Vec::with_capacity(holders.len());
         for member in holders {
-            panel.push(self.judge(tx, &member).await?);
+            let [now, then] = [now, then].map(|call| Bears::of(&member, &call.facts));
+            panel.push(Seat { judge: self.judge(tx, &member).await?, now, then });
         }
         let panel = Arc::new(panel);
         self.panels.insert(now.row.id, Arc::clone(&panel));
         Ok(panel)
-    }
-}
-
-impl Judge {
-    fn tell(&self, states: (&ProposalState, &ProposalState), is_same: bool, items: &mut Vec<PreviewedChange>) {
-        for (action, condition) in [(Action::View, &self.sees), (Action::Read, &self.reads)] {
-            if let Some(gains) = condition.change(&self.member, (&states.0.facts, &states.1.facts), is_same) {
-                items.push(told(states.1, &self.member, action, gains));
-            }
-        }
     }
 }
 

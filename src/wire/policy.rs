@@ -38,7 +38,8 @@ answer! {
 
     /// What a change would do to who sees what, as far as this question looked.
     pub struct Preview {
-        /// Proposals looked at.
+        /// Proposals looked at that the answer could tell of: of policies and key cards the nation's own, and those of others on which it tells
+        /// something.
         pub considered: u32,
         pub items: Vec<PreviewedChange>,
         /// The member would be an officer and needs a key to the call's vault, through which officers open every proposal.
@@ -55,7 +56,7 @@ answer! {
         pub member: MemberId,
         /// `View` or `Read`.
         pub action: String,
-        /// Whether they could do it then and cannot now; else they lose it.
+        /// Whether they gain it; else they lose it.
         pub gains: bool,
         /// Whether nobody of the member's nation could know of this proposal of the owner's before.
         pub admits_nation: bool,
