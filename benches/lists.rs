@@ -206,8 +206,8 @@ async fn explain(exchange: &Exchange, policies: &Engine) -> [f64; 2] {
         let mut tx = exchange.db.read().await.unwrap();
         let sql = "SELECT s.proposal_id FROM assignments s JOIN proposals p ON p.proposal_id = s.proposal_id \
                    WHERE s.reviewer = $1 AND p.withdrawn_at IS NULL AND p.complete_under >= 1 \
-                   AND NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id) LIMIT 1";
-        let row = tx.fetch_one(Sql::built(sql.to_owned()), args![member(2, 0)]).await.unwrap();
+                   AND NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id AND d.member = $2) LIMIT 1";
+        let row = tx.fetch_one(Sql::built(sql.to_owned()), args![member(2, 0), member(0, 0)]).await.unwrap();
         row.parse("proposal_id").unwrap()
     };
     // The officer sees it, and a member without any part in it does not.
