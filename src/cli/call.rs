@@ -167,7 +167,7 @@ pub enum RoleCommand {
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role officer --role decider
   entente call role set $CALL GBR:grace --none
-  entente call role set $CALL GBR:grace --role reviewer --dry-run    who would gain or lose sight of what
+  entente call role set $CALL GBR:grace --role reviewer --dry-run    what it would change
 
 Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]
     Set(RoleSet),
