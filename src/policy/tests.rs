@@ -404,26 +404,3 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
     let written = format!("{:?}", told.entities());
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");
 }
-
-/// Run with `--ignored --nocapture`, optimised; the goal is 50 µs.
-#[test]
-#[ignore = "measures, and so depends on the machine"]
-fn one_decision_costs_little() {
-    let engine = Sources::shipped().engine();
-    let world = World::new();
-    let (officer, proposal) = (world.member("USA:officer"), world.proposal());
-    let rounds = 2000;
-    for action in [Action::View, Action::Read, Action::SendLetter] {
-        let start = std::time::Instant::now();
-        for _ in 0..rounds {
-            assert_eq!(
-                engine.authorize(&officer, action, Resource::Proposal(&proposal)).standing(),
-                Standing::Permitted
-            );
-        }
-        println!("{action}: {:.1} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
-    }
-    let start = std::time::Instant::now();
-    assert!((0..rounds).all(|_| engine.visible(&officer, Resource::Proposal(&proposal))));
-    println!("visible: {:.1} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
-}
