@@ -43,7 +43,8 @@ pub enum Command {
   entente member preview ISR:avi --revoked
   entente member preview ISR:avi --revoked --signed-summary avi-leaves.json
 
-What the member would gain and lose sight of; and where they take part in a proposal, who of another organisation's people is kept from it because both work in the same place. `entente policy summary` checks what `--signed-summary` wrote.")]
+What the member would gain and lose sight of; and where they take part in a proposal, who is kept from it because both work \
+in the same place. `entente policy summary` checks what `--signed-summary` wrote.")]
     Preview(MemberPreview),
 }
 

@@ -62,7 +62,7 @@ impl Shown {
         self.sign(client, summary).await?;
         let answer = json!({ "summary": summary, "changes": changes, "signed": self.signed_summary });
         context.out.answer(&answer, |screen| {
-            screen.heading(&format!("{}, over {} proposals", worded(&summary.change), summary.considered));
+            screen.heading(&format!("{}, over {}", worded(&summary.change), proposals(summary.considered)));
             sums(screen, &summary.sums);
             rows(screen, changes, self.all);
             self.tell(screen);
@@ -101,7 +101,7 @@ pub(super) async fn verify(file: &std::path::Path, context: &Context) -> Result<
         screen.fields(&[
             ("change", worded(&summary.change)),
             ("signed by", format!("{}, {office} of {}", summary.by, summary.by.partner())),
-            ("looked at", format!("{} proposals, {}", summary.considered, zone.both(summary.made_at.0))),
+            ("looked at", format!("{}, {}", proposals(summary.considered), zone.both(summary.made_at.0))),
         ]);
         sums(screen, &summary.sums);
     })
@@ -150,8 +150,8 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
         table.row([nation.to_string(), gain, know, read, lose, unknown, unread]);
     }
     screen.table(&table, "nobody gains or loses sight of anything");
-    for (nation, proposals) in &sums.admits {
-        let line = format!("newly admitted: {nation}, to {proposals} proposals that nobody of theirs could know of");
+    for (nation, count) in &sums.admits {
+        let line = format!("newly admitted: {nation}, to {} that nobody of theirs could know of", proposals(*count));
         screen.styled(&[(Style::Yellow, &line)]);
     }
     if sums.keys_needed > 0 {
@@ -163,6 +163,11 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
             sums.fetched_before
         ));
     }
+}
+
+/// How many, in words.
+pub(super) fn proposals(count: u64) -> String {
+    if count == 1 { "1 proposal".to_owned() } else { format!("{count} proposals") }
 }
 
 /// One line for each member and proposal.

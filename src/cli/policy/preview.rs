@@ -4,7 +4,7 @@ use super::super::{
     context::Context,
     error::Result,
     output::Screen,
-    preview::{ENOUGH, rows, sums},
+    preview::{ENOUGH, proposals, rows, sums},
 };
 use crate::{
     client::{Client, preview::Sums},
@@ -63,8 +63,10 @@ async fn look(
 
 fn summary(screen: &mut Screen, sum: &PreviewSummary) {
     screen.heading(&format!(
-        "version {} of {} against what is in force, over {} proposals",
-        sum.version, sum.owner, sum.considered
+        "version {} of {} against what is in force, over {}",
+        sum.version,
+        sum.owner,
+        proposals(sum.considered)
     ));
     sums(
         screen,
