@@ -30,7 +30,7 @@ use entente::{
     service::{Exchange, lists, state, unit::View},
     storage::{
         self, Db, Sql, args, migrate,
-        visible::{self, Cut, Question},
+        visible::{self, Cut},
     },
     wire::proposal::Filter,
 };
@@ -155,9 +155,8 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
         let ours = async || {
             let mut tx = exchange.db.read().await.unwrap();
             let asked = lists::ask(&exchange, &policies, &mut tx, &me, &filter, true.into(), now()).await.unwrap();
-            let question = Question::new(&me.id, asked.classes);
             let cut = Cut { limit: LIMIT + 1, ..cut };
-            let found = visible::page(&mut tx, &question, cut).await.unwrap();
+            let found = visible::page(&mut tx, &asked.of(&me.id), cut).await.unwrap();
             found.iter().take(LIMIT as usize).map(|key| key.id).collect::<Vec<_>>()
         };
         assert_eq!(ours().await, by_hand().await, "{}", reader.name);

@@ -7,7 +7,7 @@ use entente::{
         id::{MemberId, PartnerCode},
     },
     policy::{Engine, Guardrails, PartnerRules},
-    service::{Exchange, Turns, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{Exchange, Turns, lists::KnownLists, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, args},
 };
 use jiff::Timestamp;
@@ -39,6 +39,7 @@ pub(crate) async fn exchange(db: Db, folder: &Path, host: &PartnerCode) -> Excha
         clock: Arc::new(Still(now())),
         rng,
         calls: KnownCalls::default(),
+        lists: KnownLists::default(),
         turns: Turns::default(),
         signer: Signer::new("".into(), "".into()),
         host: host.clone(),

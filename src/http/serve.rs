@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::ambient::{Clock, Rng},
-    service::{Exchange, Turns, operator, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{Exchange, Turns, lists::KnownLists, operator, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, StoreError, migrate, visible},
 };
 use futures_util::FutureExt;
@@ -108,6 +108,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         clock,
         rng,
         calls: KnownCalls::default(),
+        lists: KnownLists::default(),
         host: config.host.clone(),
         turns: Turns::default(),
         signer,

@@ -6,9 +6,9 @@
 use super::{
     Action, Decision, Extra, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
     entities::{Names, World},
-    facts::{MemberFacts, Resource},
+    facts::{MemberFacts, ProposalFacts, Resource},
     residual::Made,
-    rules::{Asked, PartnerRules, Ruleset, without_policies},
+    rules::{Asked, Named, PartnerRules, Ruleset, without_policies},
     source::{self, Sourced},
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};
@@ -51,6 +51,8 @@ pub struct Engine {
     names: Names,
     guardrails: Arc<Guardrails>,
     partners: BTreeMap<PartnerCode, Arc<PartnerRules>>,
+    /// The attributes that anybody's policies about an action name.
+    named: Vec<Named>,
     made: Made,
 }
 
@@ -58,13 +60,13 @@ impl Engine {
     /// Puts together what was read; of two sets of one partner the later one counts.
     #[must_use]
     pub fn new(guardrails: Arc<Guardrails>, partners: impl IntoIterator<Item = Arc<PartnerRules>>) -> Self {
-        Self {
-            authorizer: Authorizer::new(),
-            names: Names::new(),
-            guardrails,
-            partners: partners.into_iter().map(|rules| (rules.code().clone(), rules)).collect(),
-            made: Made::default(),
-        }
+        let partners: BTreeMap<_, _> = partners.into_iter().map(|rules| (rules.code().clone(), rules)).collect();
+        let named = Action::ALL.iter().map(|action| {
+            let theirs = partners.values().flat_map(|rules| rules.named(*action));
+            Named::any(theirs.chain([guardrails.0.named(*action)]))
+        });
+        let (authorizer, names, made) = (Authorizer::new(), Names::new(), Made::default());
+        Self { authorizer, names, named: named.collect(), guardrails, partners, made }
     }
 
     /// The same with other guardrails.
@@ -109,9 +111,25 @@ impl Engine {
     /// Whether `principal` may know that `resource` exists: the filter of every list and count.
     pub fn visible(&self, principal: &MemberFacts, resource: Resource<'_>) -> bool {
         let Some(view) = resource.kind().view() else { return true };
-        let Ok(world) = self.names.world(principal, resource) else { return false };
-        let Some(asked) = self.ask(view, &world) else { return false };
-        self.sides(principal, view, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&asked)))
+        let world = self.names.world(principal, resource, &|name| self.is_named(view, name));
+        world.is_ok_and(|world| self.permits(principal, view, resource, &world))
+    }
+
+    /// Which of these proposals `principal` may know of, in their order: [`Engine::visible`] for a page at a time.
+    pub fn visible_among(&self, principal: &MemberFacts, proposals: &[&ProposalFacts]) -> Vec<bool> {
+        let Ok(worlds) = self.names.worlds(principal, proposals, &|name| self.is_named(Action::View, name)) else {
+            // One that cannot be decided on is no reason to hide the others.
+            return proposals.iter().map(|proposal| self.visible(principal, Resource::Proposal(proposal))).collect();
+        };
+        let permits = |(world, proposal): (&World, &&ProposalFacts)| {
+            self.permits(principal, Action::View, Resource::Proposal(proposal), world)
+        };
+        worlds.iter().zip(proposals).map(permits).collect()
+    }
+
+    fn permits(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>, world: &World) -> bool {
+        let Some(asked) = self.ask(action, world) else { return false };
+        self.sides(principal, action, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&asked)))
     }
 
     /// Decides as [`Engine::authorize`] does, and tells what every side said and by which policies. This is the same code.
@@ -132,7 +150,9 @@ impl Engine {
         if !resource.fits(action) {
             return undecidable(action, refusal, &"the action cannot be asked of such a resource");
         }
-        let world = match self.names.world(principal, resource) {
+        let steps = action.view().into_iter().chain([action]);
+        let told = |name: &str| steps.clone().any(|step| self.is_named(step, name));
+        let world = match self.names.world(principal, resource, &told) {
             Ok(world) => world,
             Err(error) => return undecidable(action, refusal, &error),
         };
@@ -174,6 +194,10 @@ impl Engine {
             })
             .collect();
         Step { action, verdicts }
+    }
+
+    pub(super) fn is_named(&self, action: Action, attribute: &str) -> bool {
+        self.named[action.index()].holds(attribute)
     }
 
     fn ask<'a>(&'a self, action: Action, world: &'a World) -> Option<Asked<'a>> {

@@ -2,6 +2,8 @@
 //!
 //! Of a set of members only those a policy can ask about are told: the caller and the subject. That keeps a decision's cost
 //! independent of how many reviewers a call has, and is sound because [`super::lint`] refuses every policy that could notice.
+//! Attributes that no policy names are left out altogether. Should one be asked for after all, that is an error, and an error
+//! permits nothing.
 
 use super::{
     Action, Extra, ResourceKind,
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     call::Phase,
-    id::{MemberId, PartnerCode},
+    id::{MemberId, PartnerCode, Slug},
     label::Label,
     member::CallRole,
     proposal::Status,
@@ -39,7 +41,7 @@ pub(super) struct World {
     subject: Option<EntityUid>,
     owner: Option<EntityUid>,
     role: Option<CallRole>,
-    entities: Entities,
+    entities: Arc<Entities>,
 }
 
 impl World {
@@ -49,6 +51,12 @@ impl World {
 }
 
 type Failure = Box<dyn std::error::Error>;
+
+/// Whether some policy asks for an attribute of this name; the others are not put into words.
+pub(super) type Told<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Attributes by name, each made when it is asked for.
+type Attributes<'a> = &'a [(&'a str, &'a dyn Fn() -> Value)];
 
 impl Names {
     pub(super) fn new() -> Self {
@@ -66,33 +74,35 @@ impl Names {
     }
 
     /// Builds the entities around a caller and a resource.
-    pub(super) fn world(&self, principal: &MemberFacts, resource: Resource<'_>) -> Result<World, Failure> {
+    pub(super) fn world(
+        &self,
+        principal: &MemberFacts,
+        resource: Resource<'_>,
+        told: Told<'_>,
+    ) -> Result<World, Failure> {
         let subject = resource.subject();
-        let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id) };
-        let mut entities = vec![self.member(principal)?];
+        let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id), told };
+        let mut entities = vec![self.member(principal, told)?];
         // The same member twice would be two entities of one name; what the caller is known by is what counts.
         if let Some(subject) = subject.filter(|subject| subject.id != principal.id) {
-            entities.push(self.member(subject)?);
+            entities.push(self.member(subject, told)?);
         }
         let resource_uid = match resource {
             Resource::Exchange => uid(&self.exchange, "exchange"),
             Resource::Partner(code) => uid(&self.partner, code.as_str()),
             Resource::Program(program) => {
-                entities.push(self.program(program)?);
+                entities.push(self.program(program, told)?);
                 uid(&self.program, &program.id.to_string())
             }
             Resource::Call(call) | Resource::CallRole { call, .. } => {
-                entities.push(self.program(&call.program)?);
+                entities.push(self.program(&call.program, told)?);
                 entities.push(self.call(call, &who)?);
                 uid(&self.call, &call.id.to_string())
             }
             Resource::Proposal(proposal)
             | Resource::StaffSlots { proposal, .. }
             | Resource::ProposalMember { proposal, .. } => {
-                if proposal.parties.is_empty() {
-                    return Err("the proposal has no party".into());
-                }
-                entities.push(self.program(&proposal.call.program)?);
+                entities.push(self.program(&proposal.call.program, told)?);
                 entities.push(self.call(&proposal.call, &who)?);
                 entities.push(self.proposal(proposal, &who)?);
                 uid(&self.proposal, &proposal.id.to_string())
@@ -104,8 +114,44 @@ impl Names {
             subject: subject.map(|subject| uid(&self.member, &subject.id.to_string())),
             owner: resource.owner().map(|owner| uid(&self.partner, owner.as_str())),
             role: resource.role(),
-            entities: Entities::from_entities(entities, None)?,
+            entities: Arc::new(Entities::from_entities(entities, None)?),
         })
+    }
+
+    /// The worlds of many proposals in one, so that what they share is put into words once.
+    pub(super) fn worlds(
+        &self,
+        principal: &MemberFacts,
+        proposals: &[&ProposalFacts],
+        told: Told<'_>,
+    ) -> Result<Vec<World>, Failure> {
+        let who = Who { principal: &principal.id, subject: None, told };
+        let mut entities = vec![self.member(principal, told)?];
+        // Two states of one thing would be two entities of one name, which are refused below.
+        let (mut programs, mut calls): (Vec<&Arc<ProgramFacts>>, Vec<&Arc<CallFacts>>) = (Vec::new(), Vec::new());
+        for proposal in proposals {
+            let (call, program) = (&proposal.call, &proposal.call.program);
+            if !programs.contains(&program) {
+                programs.push(program);
+                entities.push(self.program(program, told)?);
+            }
+            if !calls.iter().any(|known| Arc::ptr_eq(known, call)) {
+                calls.push(call);
+                entities.push(self.call(call, &who)?);
+            }
+            entities.push(self.proposal(proposal, &who)?);
+        }
+        let entities = Arc::new(Entities::from_entities(entities, None)?);
+        let principal = uid(&self.member, &principal.id.to_string());
+        let world = |proposal: &&ProposalFacts| World {
+            principal: principal.clone(),
+            resource: uid(&self.proposal, &proposal.id.to_string()),
+            subject: None,
+            owner: None,
+            role: None,
+            entities: Arc::clone(&entities),
+        };
+        Ok(proposals.iter().map(world).collect())
     }
 
     /// The request for one action in a world. Against a schema it is checked too; decisions go without, since [`probe`] did so.
@@ -135,81 +181,85 @@ impl Names {
         action: Action,
     ) -> Result<(EntityUid, EntityUid, Entity), Failure> {
         let who = uid(&self.member, &principal.id.to_string());
-        Ok((who, self.actions[action.index()].clone(), self.member(principal)?))
+        Ok((who, self.actions[action.index()].clone(), self.member(principal, &|_| true)?))
     }
 
-    fn member(&self, member: &MemberFacts) -> Result<Entity, Failure> {
+    fn member(&self, member: &MemberFacts, told: Told<'_>) -> Result<Entity, Failure> {
         entity(
-            &self.member,
-            &member.id.to_string(),
-            [
-                ("partner", self.partner_value(member.id.partner())),
-                ("organisation", Value::new_string(folded(&member.organisation))),
-                ("roles", Value::new_set(member.roles.iter().map(|role| word(role.as_str())))),
-                ("host", Value::new_bool(member.host)),
+            uid(&self.member, &member.id.to_string()),
+            told,
+            &[
+                ("partner", &|| self.partner_value(member.id.partner())),
+                ("organisation", &|| Value::new_string(folded(&member.organisation))),
+                ("roles", &|| Value::new_set(member.roles.iter().map(|role| word(role.as_str())))),
+                ("host", &|| Value::new_bool(member.host)),
             ],
         )
     }
 
-    fn program(&self, program: &ProgramFacts) -> Result<Entity, Failure> {
+    fn program(&self, program: &ProgramFacts, told: Told<'_>) -> Result<Entity, Failure> {
         let partners =
-            program.partners.iter().chain((!program.partners.contains(&program.lead)).then_some(&program.lead));
+            || program.partners.iter().chain((!program.partners.contains(&program.lead)).then_some(&program.lead));
         entity(
-            &self.program,
-            &program.id.to_string(),
-            [
-                ("lead", self.partner_value(&program.lead)),
-                ("partners", Value::new_set(partners.map(|code| self.partner_value(code)))),
+            uid(&self.program, &program.id.to_string()),
+            told,
+            &[
+                ("lead", &|| self.partner_value(&program.lead)),
+                ("partners", &|| Value::new_set(partners().map(|code| self.partner_value(code)))),
             ],
         )
     }
 
     fn call(&self, call: &CallFacts, who: &Who<'_>) -> Result<Entity, Failure> {
+        let officer_partners = || call.officers.iter().map(|id| id.partner().clone()).collect();
         entity(
-            &self.call,
-            &call.id.to_string(),
-            [
-                ("program", Value::new_entity_uid(uid(&self.program, &call.program.id.to_string()))),
-                ("draft", Value::new_bool(call.draft)),
-                ("phase", word(call.phase.as_str())),
-                ("opened", Value::new_bool(call.opened)),
-                ("eligible", self.partners(&call.eligible)),
-                ("funders", self.partners(&call.funders)),
-                ("officers", self.members(&call.officers, who)),
-                ("officer_partners", self.partners(&call.officers.iter().map(|id| id.partner().clone()).collect())),
-                ("reviewers", self.members(&call.reviewers, who)),
-                ("deciders", self.members(&call.deciders, who)),
-                ("observers", self.members(&call.observers, who)),
+            uid(&self.call, &call.id.to_string()),
+            who.told,
+            &[
+                ("program", &|| Value::new_entity_uid(uid(&self.program, &call.program.id.to_string()))),
+                ("draft", &|| Value::new_bool(call.draft)),
+                ("phase", &|| word(call.phase.as_str())),
+                ("opened", &|| Value::new_bool(call.opened)),
+                ("eligible", &|| self.partners(&call.eligible)),
+                ("funders", &|| self.partners(&call.funders)),
+                ("officers", &|| self.members(&call.officers, who)),
+                ("officer_partners", &|| self.partners(&officer_partners())),
+                ("reviewers", &|| self.members(&call.reviewers, who)),
+                ("deciders", &|| self.members(&call.deciders, who)),
+                ("observers", &|| self.members(&call.observers, who)),
             ],
         )
     }
 
     fn proposal(&self, proposal: &ProposalFacts, who: &Who<'_>) -> Result<Entity, Failure> {
-        let organisations = proposal.organisations.iter().map(|name| folded(name)).filter(|name| !name.is_empty());
-        let topic = proposal.topic.as_ref().map(|topic| ("topic", word(topic.as_str())));
+        if proposal.parties.is_empty() {
+            return Err("the proposal has no party".into());
+        }
+        let organisations = || proposal.organisations.iter().map(|name| folded(name)).filter(|name| !name.is_empty());
         let label = proposal.label.as_ref();
-        let releasable_to = label.into_iter().flat_map(|label| &label.releasable_to);
-        let caveats = label.into_iter().flat_map(|label| &label.caveats);
+        let releasable_to = || label.into_iter().flat_map(|label| &label.releasable_to);
+        let caveats = || label.into_iter().flat_map(|label| &label.caveats);
+        let topic = || word(proposal.topic.as_ref().map_or("", Slug::as_str));
+        let (all, without_topic) = (|name: &str| (who.told)(name), |name: &str| name != "topic" && (who.told)(name));
         entity(
-            &self.proposal,
-            &proposal.id.to_string(),
-            [
-                ("call", Value::new_entity_uid(uid(&self.call, &proposal.call.id.to_string()))),
-                ("parties", self.partners(&proposal.parties)),
-                ("party_members", self.members(&proposal.party_members, who)),
-                ("organisations", Value::new_set(organisations.map(Value::new_string))),
-                ("status", word(proposal.status.as_str())),
-                ("conflicts", self.members(&proposal.conflicts, who)),
-                ("assigned", self.members(&proposal.assigned, who)),
-                ("declared_clear", self.members(&proposal.declared_clear, who)),
-                ("reviewed", self.members(&proposal.reviewed, who)),
-                ("decided", Value::new_bool(proposal.decided)),
-                ("labelled", Value::new_bool(proposal.label.is_some())),
-                ("releasable_to", Value::new_set(releasable_to.map(|code| self.partner_value(code)))),
-                ("caveats", Value::new_set(caveats.map(|name| word(name.as_str())))),
-            ]
-            .into_iter()
-            .chain(topic),
+            uid(&self.proposal, &proposal.id.to_string()),
+            if proposal.topic.is_some() { &all } else { &without_topic },
+            &[
+                ("call", &|| Value::new_entity_uid(uid(&self.call, &proposal.call.id.to_string()))),
+                ("parties", &|| self.partners(&proposal.parties)),
+                ("party_members", &|| self.members(&proposal.party_members, who)),
+                ("organisations", &|| Value::new_set(organisations().map(Value::new_string))),
+                ("topic", &topic),
+                ("status", &|| word(proposal.status.as_str())),
+                ("conflicts", &|| self.members(&proposal.conflicts, who)),
+                ("assigned", &|| self.members(&proposal.assigned, who)),
+                ("declared_clear", &|| self.members(&proposal.declared_clear, who)),
+                ("reviewed", &|| self.members(&proposal.reviewed, who)),
+                ("decided", &|| Value::new_bool(proposal.decided)),
+                ("labelled", &|| Value::new_bool(proposal.label.is_some())),
+                ("releasable_to", &|| Value::new_set(releasable_to().map(|code| self.partner_value(code)))),
+                ("caveats", &|| Value::new_set(caveats().map(|name| word(name.as_str())))),
+            ],
         )
     }
 
@@ -227,10 +277,11 @@ impl Names {
     }
 }
 
-/// The members a policy can ask about.
+/// The members a policy can ask about, and for what it asks.
 struct Who<'a> {
     principal: &'a MemberId,
     subject: Option<&'a MemberId>,
+    told: Told<'a>,
 }
 
 /// Checks that the shapes built here are those of the schema, for every action: what is decided later is not checked again.
@@ -290,20 +341,16 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
             (ResourceKind::Proposal, Extra::Owner) => Resource::StaffSlots { proposal: &proposal, owner: &one },
             (ResourceKind::Proposal, _) => Resource::ProposalMember { proposal: &proposal, subject: &subject },
         };
-        let world = names.world(&caller, resource)?;
+        let world = names.world(&caller, resource, &|_| true)?;
         Entities::from_entities(world.entities.iter().cloned(), Some(schema))?;
         names.request(&world, *action, Some(schema))?;
     }
     Ok(())
 }
 
-fn entity<'a>(
-    kind: &EntityTypeName,
-    id: &str,
-    attrs: impl IntoIterator<Item = (&'a str, Value)>,
-) -> Result<Entity, Failure> {
-    let attrs = attrs.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Ok(Entity::new_with_tags(uid(kind, id), attrs, [], [])?)
+fn entity(uid: EntityUid, told: Told<'_>, attributes: Attributes<'_>) -> Result<Entity, Failure> {
+    let told = attributes.iter().filter(|(name, _)| told(name)).map(|(name, value)| ((*name).to_owned(), value()));
+    Ok(Entity::new_with_tags(uid, told, [], [])?)
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {

@@ -18,7 +18,7 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -34,6 +34,37 @@ type Kept = HashMap<(MemberId, Action), (MemberFacts, Arc<Predicate>)>;
 /// Predicates already made. They belong to one engine, and so to one version of the policies.
 #[derive(Debug, Default)]
 pub(super) struct Made(Mutex<Kept>);
+
+/// What one set of policies was found to leave open, for whom and for what. It belongs to a text, and so outlives the engines of
+/// which the text is a part: when one nation's policies change, the others' need not be asked anew.
+#[derive(Debug, Default)]
+pub(super) struct Left(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    left: HashMap<(MemberId, Action), (Arc<MemberFacts>, Arc<Predicate>)>,
+    /// Each once, for policies leave the same open for most members.
+    distinct: HashSet<Arc<Predicate>>,
+}
+
+impl Left {
+    fn get(&self, principal: &MemberFacts, action: Action) -> Option<Arc<Predicate>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (facts, left) = known.left.get(&(principal.id.clone(), action))?;
+        (**facts == *principal).then(|| Arc::clone(left))
+    }
+
+    fn keep(&self, principal: &Arc<MemberFacts>, action: Action, left: Predicate) -> Arc<Predicate> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.left.len() >= REMEMBERED {
+            *known = Known::default();
+        }
+        let left = known.distinct.get(&left).cloned().unwrap_or_else(|| Arc::new(left));
+        known.distinct.insert(Arc::clone(&left));
+        known.left.insert((principal.id.clone(), action), (Arc::clone(principal), Arc::clone(&left)));
+        left
+    }
+}
 
 /// How many members' predicates are remembered before all are forgotten.
 const REMEMBERED: usize = 4096;
@@ -66,13 +97,13 @@ impl Engine {
     }
 
     fn step_predicate(&self, principal: &MemberFacts, action: Action) -> Result<Predicate, Untranslatable> {
-        let asked = Residual::new(self, principal, action)?;
-        let mut sides = vec![asked.of(self.guardrails())?];
+        let mut asked = Asking { engine: self, principal: Arc::new(principal.clone()), action, residual: None };
+        let mut sides = vec![(*asked.of(self.guardrails())?).clone()];
         if action.is_three_sided() {
             let owners: BTreeMap<&PartnerCode, &Ruleset> = self.releases().collect();
             sides.push(Atom::Within(Set::Parties, owners.keys().map(ToString::to_string).collect()).into());
             // Owners who release alike are asked once: that none of them owns it, or that they release it.
-            let mut alike: Vec<(Predicate, Vec<Predicate>)> = Vec::new();
+            let mut alike: Vec<(Arc<Predicate>, Vec<Predicate>)> = Vec::new();
             for (code, release) in owners {
                 let owns_not = Predicate::IsNot(Atom::Contains(Set::Parties, Value::Written(code.to_string())));
                 let release = asked.of(release)?;
@@ -82,12 +113,33 @@ impl Engine {
                 }
             }
             for (release, owners) in alike {
-                sides.push(Predicate::any([release, Predicate::all(owners)]));
+                sides.push(Predicate::any([(*release).clone(), Predicate::all(owners)]));
             }
             let reader = self.reader(principal).map(|reader| asked.of(reader)).transpose()?;
-            sides.push(reader.unwrap_or(Predicate::Const(false)));
+            sides.push(reader.map_or(Predicate::Const(false), |reader| (*reader).clone()));
         }
         Ok(Predicate::all(sides))
+    }
+}
+
+/// One member asking sides for one action; the request is made for the first side that was not asked before.
+struct Asking<'a> {
+    engine: &'a Engine,
+    principal: Arc<MemberFacts>,
+    action: Action,
+    residual: Option<Residual<'a>>,
+}
+
+impl Asking<'_> {
+    fn of(&mut self, rules: &Ruleset) -> Result<Arc<Predicate>, Untranslatable> {
+        if let Some(left) = rules.left().get(&self.principal, self.action) {
+            return Ok(left);
+        }
+        let residual = match &mut self.residual {
+            Some(made) => made,
+            none => none.insert(Residual::new(self.engine, &self.principal, self.action)?),
+        };
+        Ok(rules.left().keep(&self.principal, self.action, residual.of(rules)?))
     }
 }
 

@@ -6,19 +6,96 @@
 use super::{
     Action, PolicyName, Reason, Side, Verdict,
     facts::{MemberFacts, ProposalFacts},
+    residual::Left,
     source::{self, PartnerSide, PolicyError, Sourced},
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};
 use cedar_policy::{
     ActionConstraint, Authorizer, Decision, Entities, Policy, PolicyId, PolicySet, Request, ResourceConstraint, pst,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// Policies, cut by the action they apply to so that a decision looks at those few alone.
 #[derive(Debug)]
 pub(super) struct Ruleset {
     by_action: Vec<PolicySet>,
+    named: Vec<Named>,
     words: HashMap<PolicyId, Words>,
+    left: Left,
+}
+
+/// The attributes that policies name, of whatever kind of thing; none when that cannot be told.
+#[derive(Debug, Clone)]
+pub(super) struct Named(Option<BTreeSet<String>>);
+
+impl Named {
+    fn of<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
+        let mut names = BTreeSet::new();
+        for policy in policies {
+            let Ok(pst) = policy.to_pst() else { return Self(None) };
+            let clauses = pst.body().clauses().iter().map(|clause| match clause {
+                pst::Clause::When(expr) | pst::Clause::Unless(expr) => expr,
+            });
+            for clause in clauses {
+                if name(clause, &mut names).is_none() {
+                    return Self(None);
+                }
+            }
+        }
+        Self(Some(names))
+    }
+
+    /// What any of them name.
+    pub(super) fn any<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut names = BTreeSet::new();
+        for one in all {
+            let Some(more) = &one.0 else { return Self(None) };
+            names.extend(more.iter().cloned());
+        }
+        Self(Some(names))
+    }
+
+    pub(super) fn holds(&self, attribute: &str) -> bool {
+        self.0.as_ref().is_none_or(|names| names.contains(attribute))
+    }
+}
+
+/// Adds what an expression names; nothing if it is of a kind that [`super::lint`] refuses anyway.
+fn name(expr: &pst::Expr, names: &mut BTreeSet<String>) -> Option<()> {
+    use pst::Expr;
+    match expr {
+        Expr::Literal(_) | Expr::Var(_) => {}
+        Expr::UnaryOp { expr, .. } | Expr::Like { expr, .. } | Expr::Is { expr, in_expr: None, .. } => {
+            name(expr, names)?;
+        }
+        Expr::BinaryOp { left, right, .. } => {
+            name(left, names)?;
+            name(right, names)?;
+        }
+        Expr::GetAttr { expr, attr } => {
+            name(expr, names)?;
+            names.insert(attr.to_string());
+        }
+        Expr::HasAttr { expr, attrs } => {
+            name(expr, names)?;
+            names.extend(attrs.iter().map(ToString::to_string));
+        }
+        Expr::IfThenElse { cond, then_expr, else_expr } => {
+            name(cond, names)?;
+            name(then_expr, names)?;
+            name(else_expr, names)?;
+        }
+        Expr::Set(members) => {
+            for member in members {
+                name(member, names)?;
+            }
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// What is told of a policy.
@@ -32,21 +109,22 @@ struct Words {
 impl Ruleset {
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Sourced> + Clone) -> Self {
         let lean: Vec<(&Sourced, Policy)> = policies.clone().map(|sourced| (sourced, lean(&sourced.policy))).collect();
-        let by_action = Action::ALL
+        let (by_action, named) = Action::ALL
             .iter()
             .map(|action| {
-                let applicable = lean.iter().filter(|(sourced, _)| applies(sourced, *action));
-                PolicySet::from_policies(applicable.map(|(_, policy)| policy.clone()))
-                    .expect("identifiers were found to be unique within the file")
+                let applicable = lean.iter().filter(|(sourced, _)| applies(sourced, *action)).map(|(_, policy)| policy);
+                let set = PolicySet::from_policies(applicable.clone().cloned())
+                    .expect("identifiers were found to be unique within the file");
+                (set, Named::of(applicable))
             })
-            .collect();
+            .unzip();
         let words = policies
             .map(|sourced| {
                 let Sourced { name, sentence, text, .. } = sourced.clone();
                 (sourced.policy.id().clone(), Words { name, sentence, text })
             })
             .collect();
-        Self { by_action, words }
+        Self { by_action, named, words, left: Left::default() }
     }
 
     /// Whether the policies let the request through. An error in any of them means no: Cedar would skip the policy, and a
@@ -94,6 +172,16 @@ impl Ruleset {
         Verdict { side, permitted, reasons }
     }
 
+    /// The attributes that the policies about an action name.
+    pub(super) fn named(&self, action: Action) -> &Named {
+        &self.named[action.index()]
+    }
+
+    /// What they were found to leave open.
+    pub(super) fn left(&self) -> &Left {
+        &self.left
+    }
+
     /// The policies that apply to an action.
     pub(super) fn slice(&self, action: Action) -> &PolicySet {
         &self.by_action[action.index()]
@@ -136,6 +224,11 @@ impl PartnerRules {
     pub(super) fn new(code: PartnerCode, policies: &[Sourced]) -> Self {
         let on = |side| Ruleset::new(policies.iter().filter(move |sourced| sourced.side == Some(side)));
         Self { code, release: on(PartnerSide::Release), reader: on(PartnerSide::Reader) }
+    }
+
+    /// The attributes that either side's policies about an action name.
+    pub(super) fn named(&self, action: Action) -> [&Named; 2] {
+        [self.release.named(action), self.reader.named(action)]
     }
 
     /// Who may have the partner's proposals, for whoever then asks whether the partner owns the one in question.

@@ -400,7 +400,35 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
     }
     assert_eq!(answers(&engine, std::slice::from_ref(&officer), &proposal), before);
     let names = super::entities::Names::new();
-    let told = names.world(&officer, Resource::Proposal(&proposal)).unwrap();
+    let told = names.world(&officer, Resource::Proposal(&proposal), &|_| true).unwrap();
     let written = format!("{:?}", told.entities());
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");
+}
+
+/// What no policy names is not put into words; whatever one names is, on whichever side and however deep.
+#[test]
+fn only_attributes_that_some_policy_names_are_told() {
+    let named = |engine: &Engine, name: &str| engine.is_named(Action::View, name);
+    let shipped = Sources::shipped().engine();
+    for name in ["call", "parties", "conflicts", "organisations", "organisation"] {
+        assert!(named(&shipped, name), "{name}");
+    }
+    for name in ["partners", "funders", "caveats", "phase"] {
+        assert!(!named(&shipped, name), "{name}");
+    }
+    for (condition, name) in [
+        (
+            "if resource.call.draft then resource.call.program.partners.contains(principal.partner) else true",
+            "partners",
+        ),
+        ("!(resource.call.funders.containsAny([Partner::\"ISR\"]))", "funders"),
+        ("[\"open\"].contains(resource.call.phase)", "phase"),
+        ("resource has caveats", "caveats"),
+    ] {
+        let policy = format!(
+            "@id(\"more\") @side(\"reader\") @reason(\"more\") forbid(principal, action == Action::\"View\", resource is Proposal) when {{ {condition} }};"
+        );
+        let engine = engine_with(&[("ISR", Some(&policy))]);
+        assert!(named(&engine, name), "{condition}");
+    }
 }

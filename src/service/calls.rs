@@ -23,8 +23,7 @@ use crate::{
         calls::{self, NewText},
         proposals::{self, StandingUnder},
         stated::NewStated,
-        vaults as vault_store,
-        visible::{self, Question},
+        vaults as vault_store, visible,
     },
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, Progress, PublishCall, Reason},
@@ -384,7 +383,7 @@ async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffe
     let filter = Filter { call: Some(call.row.id), ..Filter::default() };
     let standing = Predicate::from(Atom::Row(Row::CompleteSince(call.row.baseline.max(1))));
     let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, standing, act.now).await?;
-    let totals = visible::totals(&mut act.tx, &Question::new(&act.me.id, asked.classes)).await?;
+    let totals = visible::totals(&mut act.tx, &asked.of(&act.me.id)).await?;
     Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }
 

@@ -18,20 +18,21 @@ use crate::{
         proposal::{Relation, Status},
     },
     policy::{
-        Action, Engine, Predicate, Resource,
+        Action, Engine, Predicate,
         facts::MemberFacts,
         predicate::{Atom, Flag, Members, Piece, Row, Set, Text, Value},
     },
     storage::{
         Tx, proposals,
-        visible::{self, Class, Cut, Key, Question, Reach, Totals},
+        visible::{self, Class, Classes, Cut, Key, Question, Reach, Totals},
     },
     wire::proposal::Filter,
 };
 use jiff::Timestamp;
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Rows that the database gave and the policies do not: an alarm, for the two are to be one.
@@ -56,17 +57,58 @@ fn narrowed(filter: &Filter) -> Predicate {
 }
 
 /// The condition for one member at one instant, with the calls it is asked of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Asked {
-    pub classes: Vec<Class>,
-    pub calls: BTreeMap<CallId, Arc<CallState>>,
+    pub classes: Arc<Classes>,
+    pub calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
+    /// How many proposals there are, whoever may know of them.
+    begun: u64,
+}
+
+impl Asked {
+    /// The question that one member puts to the database.
+    #[must_use]
+    pub fn of<'a>(&'a self, me: &'a MemberId) -> Question<'a> {
+        Question::new(me, &self.classes, self.begun)
+    }
+}
+
+/// What was asked already, by whom and narrowed to what, for it is asked again with each page.
+#[derive(Debug, Default)]
+pub struct KnownLists(Mutex<HashMap<(MemberId, Filter), Arc<KnownList>>>);
+
+/// How many are remembered before all are forgotten.
+const REMEMBERED: usize = 512;
+
+/// What is asked for one member, while their policies, the calls and the statuses under these are what they were.
+#[derive(Debug)]
+struct KnownList {
+    /// What the policies left open. The same place in memory is the same version of policies and the same facts about the member.
+    visible: Arc<Predicate>,
+    /// What follows from that and the filter.
+    own: BTreeSet<Members>,
+    reach: Reach,
+    classes: Arc<Classes>,
+    calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
+    /// No deadline passes between these.
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl KnownList {
+    fn holds_for(&self, calls: &BTreeMap<CallId, Arc<CallState>>, now: Timestamp) -> bool {
+        let mut each = self.calls.iter().zip(calls);
+        (self.from..=self.until).contains(&now)
+            && self.calls.len() == calls.len()
+            && each.all(|((id, known), (other, call))| id == other && Arc::ptr_eq(known, call))
+    }
 }
 
 impl View<'_> {
     /// The proposals of one part of the list, in its order, and the key of the last one if there are more.
     pub async fn proposals(&mut self, filter: &Filter, cut: Cut) -> Result<(Vec<ProposalState>, Option<Key>)> {
         let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        let question = Question::new(&self.me.id, asked.classes);
+        let question = asked.of(&self.me.id);
         let mut keys = visible::page(&mut self.tx, &question, Cut { limit: cut.limit + 1, ..cut }).await?;
         let has_more = keys.len() > cut.limit as usize;
         keys.truncate(cut.limit as usize);
@@ -77,28 +119,32 @@ impl View<'_> {
         let mut states = Vec::with_capacity(ids.len());
         for row in ids.iter().filter_map(|id| found.remove(id)) {
             let Some(call) = asked.calls.get(&row.call) else { return Err(ServiceError::Hidden) };
-            let state = state::proposal_state(row, call.clone(), self.now);
-            if self.sees(Resource::Proposal(&state.facts)) {
-                states.push(state);
-            } else {
+            states.push(state::proposal_state(row, call.clone(), self.now));
+        }
+        let facts: Vec<_> = states.iter().map(|state| &state.facts).collect();
+        let mut seen = self.policies.visible_among(&self.me, &facts).into_iter();
+        states.retain(|_| {
+            let is_seen = seen.next() == Some(true);
+            if !is_seen {
                 // INVARIANT: who reads the log learns that it happened, and to nobody's proposal in particular.
                 metrics::counter!(DIFFERENCES).increment(1);
                 tracing::error!("a list held a proposal that the policies hide; it was withheld");
             }
-        }
+            is_seen
+        });
         Ok((states, next))
     }
 
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
         let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::count(&mut self.tx, &Question::new(&self.me.id, asked.classes)).await?)
+        Ok(visible::count(&mut self.tx, &asked.of(&self.me.id)).await?)
     }
 
     /// What there is to the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
         let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::totals(&mut self.tx, &Question::new(&self.me.id, asked.classes)).await?)
+        Ok(visible::totals(&mut self.tx, &asked.of(&self.me.id)).await?)
     }
 }
 
@@ -116,16 +162,55 @@ pub async fn ask(
 ) -> Result<Asked> {
     let visible = policies.predicate(me, Action::View);
     let visible = visible.map_err(|error| ServiceError::Policies(error.to_string()))?;
-    let condition = Predicate::all([(*visible).clone(), narrowed(filter), also]);
-    let own = visible::own_sets(&condition);
-    let reach = match filter.call {
-        Some(call) => Reach::One(call),
-        None => reach(&condition),
+    let is_plain = also == Predicate::Const(true);
+    let key = (me.id.clone(), filter.clone());
+    let known = is_plain.then(|| exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned());
+    let known = known.flatten().filter(|known| Arc::ptr_eq(&known.visible, &visible));
+    let condition = || Predicate::all([(*visible).clone(), narrowed(filter), also.clone()]);
+    let (own, reach) = match (&known, filter.call) {
+        (Some(known), _) => (known.own.clone(), known.reach),
+        (None, Some(call)) => (visible::own_sets(&condition()), Reach::One(call)),
+        (None, None) => (visible::own_sets(&condition()), reach(&condition())),
     };
-    let found = visible::calls(tx, &me.id, &own, reach).await?;
+    let visible::Calls { found, begun } = visible::calls(tx, &me.id, &own, reach).await?;
     let calls = state::calls(exchange, tx, &found, now).await?;
-    let classes = classes(&condition, &calls, &me.id, now);
-    Ok(Asked { classes, calls })
+    if let Some(known) = known.filter(|known| known.holds_for(&calls, now)) {
+        return Ok(Asked { classes: Arc::clone(&known.classes), calls: Arc::clone(&known.calls), begun });
+    }
+    let moment = Moment::new(now);
+    let classes = Arc::new(Classes::from(classes(&condition(), &calls, &me.id, &moment)));
+    let calls = Arc::new(calls);
+    let asked = Asked { classes: Arc::clone(&classes), calls: Arc::clone(&calls), begun };
+    if is_plain {
+        let known = KnownList { visible, own, reach, classes, calls, from: now, until: moment.until.get() };
+        let mut all = exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED && !all.contains_key(&key) {
+            all.clear();
+        }
+        all.insert(key, Arc::new(known));
+    }
+    Ok(asked)
+}
+
+/// An instant, and until when everything that was asked of it stays as it was.
+struct Moment {
+    now: Timestamp,
+    until: Cell<Timestamp>,
+}
+
+impl Moment {
+    fn new(now: Timestamp) -> Self {
+        Self { now, until: Cell::new(Timestamp::MAX) }
+    }
+
+    /// Whether it is no later than a limit.
+    fn is_by(&self, limit: Timestamp) -> bool {
+        let is_by = self.now <= limit;
+        if is_by {
+            self.until.set(self.until.get().min(limit));
+        }
+        is_by
+    }
 }
 
 /// Which calls need be asked about at all.
@@ -141,12 +226,7 @@ fn reach(condition: &Predicate) -> Reach {
 }
 
 /// Settles what is asked of calls, and puts those together of which the same is left.
-fn classes(
-    condition: &Predicate,
-    calls: &BTreeMap<CallId, Arc<CallState>>,
-    me: &MemberId,
-    now: Timestamp,
-) -> Vec<Class> {
+fn classes(condition: &Predicate, calls: &BTreeMap<CallId, Arc<CallState>>, me: &MemberId, now: &Moment) -> Vec<Class> {
     let mut atoms: Vec<&Atom> = Vec::new();
     condition.each_atom(&mut |atom, _| {
         if !atoms.contains(&atom) {
@@ -172,7 +252,7 @@ fn classes(
 }
 
 /// What an atom comes down to for the proposals under a call, if the call has anything to say to it.
-fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option<Predicate> {
+fn under(call: &CallState, me: &MemberId, now: &Moment, atom: &Atom) -> Option<Predicate> {
     let facts = &call.facts;
     let partners = |set: Set| -> Option<BTreeSet<String>> {
         let codes = match set {
@@ -242,18 +322,18 @@ fn under(call: &CallState, me: &MemberId, now: Timestamp, atom: &Atom) -> Option
 }
 
 /// When a proposal under the call has the status at `now`: [`crate::domain::proposal::Versions::status`], asked the other way round.
-fn has_status(call: &CallState, status: Status, now: Timestamp) -> Predicate {
+fn has_status(call: &CallState, status: Status, now: &Moment) -> Predicate {
     let schedule = &call.text.schedule;
     // Whether `now` is no later than a limit that the deadlines of the call, of a party or of the proposal lead to.
     let in_time = |limit: &dyn Fn(Timestamp) -> Timestamp| {
         let everyones = schedule.deadline_for(&call.row.extensions, None);
-        let more = call.row.extensions.iter().filter(|extension| now <= limit(extension.until));
+        let more = call.row.extensions.iter().filter(|extension| now.is_by(limit(extension.until)));
         let more = more.map(|extension| match &extension.scope {
             ExtensionScope::Everyone => Predicate::Const(true),
             ExtensionScope::Partner(code) => Atom::Contains(Set::Parties, Value::Written(code.to_string())).into(),
             ExtensionScope::Proposal(id) => Atom::Row(Row::OneOf(BTreeSet::from([*id]))).into(),
         });
-        Predicate::any(std::iter::once((now <= limit(everyones)).into()).chain(more).collect::<Vec<_>>())
+        Predicate::any(std::iter::once(now.is_by(limit(everyones)).into()).chain(more).collect::<Vec<_>>())
     };
     // No text before the first is published has proposals, and 0 stands for no version.
     let baseline = call.row.baseline.max(1);

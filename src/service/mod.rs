@@ -70,6 +70,8 @@ pub struct Exchange {
     pub rng: Arc<dyn Rng>,
     /// Calls as they were last read.
     pub calls: state::KnownCalls,
+    /// What was asked for lists before.
+    pub lists: lists::KnownLists,
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
     /// Who looks long, and who waits.

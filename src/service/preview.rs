@@ -28,7 +28,7 @@ use crate::{
     },
     storage::{
         Tx, entries, members, partners, policies, proposals, vaults,
-        visible::{self, Cut, Key, Question},
+        visible::{self, Cut, Key},
     },
     wire::{
         page,
@@ -213,8 +213,7 @@ async fn next_seen(tx: &mut Tx, member: &MemberId, asked: &[Asked], after: Optio
     let limit = page::MAX_PAGE;
     let (mut keys, mut bound) = (BTreeSet::new(), None::<Key>);
     for asked in asked {
-        let question = Question::new(member, asked.classes.clone());
-        let found = visible::page(tx, &question, Cut { sort: Sort::Created, after, limit }).await?;
+        let found = visible::page(tx, &asked.of(member), Cut { sort: Sort::Created, after, limit }).await?;
         // Past the end of a full page its list may go on, so what the other one has there waits.
         if found.len() == limit as usize {
             bound = bound.into_iter().chain(found.last().copied()).min();
@@ -442,8 +441,9 @@ impl<'e> Comparison<'e> {
         items: &mut Vec<PreviewedChange>,
     ) -> Result<()> {
         let [now, then] = [states.0, states.1].map(|state| Bears::of(member, &state.facts.call));
-        let seat = Seat { judge: self.judge(tx, member).await?, now, then };
-        seat.tell(states, false, items);
+        for judge in self.judges(tx, [member]).await? {
+            Seat { judge, now, then }.tell(states, false, items);
+        }
         Ok(())
     }
 
@@ -454,22 +454,28 @@ impl<'e> Comparison<'e> {
             .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.assigned))
             .filter(|member| panel.binary_search_by(|seat| seat.judge.member.cmp(member)).is_err())
             .collect();
-        let mut besides = Vec::with_capacity(others.len());
-        for member in others {
-            let judge = self.judge(tx, member).await?;
-            besides.push(Seat { judge, now: Bears::default(), then: Bears::default() });
-        }
+        let seat = |judge| Seat { judge, now: Bears::default(), then: Bears::default() };
+        let besides = self.judges(tx, others).await?.into_iter().map(seat).collect();
         Ok(Parts { panel, besides })
     }
 
-    async fn judge(&mut self, tx: &mut Tx, member: &MemberId) -> Result<Arc<Judge>> {
-        if let Some(known) = self.known.get(member) {
-            return Ok(Arc::clone(known));
+    /// The judges of these members, in their order.
+    async fn judges(&mut self, tx: &mut Tx, members: impl IntoIterator<Item = &MemberId>) -> Result<Vec<Arc<Judge>>> {
+        let members: Vec<&MemberId> = members.into_iter().collect();
+        let missing: Vec<MemberId> = members
+            .iter()
+            .filter(|member| !self.known.contains_key(**member))
+            .map(|member| (*member).clone())
+            .collect();
+        if !missing.is_empty() {
+            let facts = state::members(self.exchange, tx, &missing, self.at).await?;
+            for member in missing {
+                let facts = facts.get(&member);
+                let judge = self.judged(&member, (facts, facts))?;
+                self.known.insert(member, Arc::new(judge));
+            }
         }
-        let facts = state::member(self.exchange, tx, member, self.at).await?;
-        let judge = Arc::new(self.judged(member, (facts.as_ref(), facts.as_ref()))?);
-        self.known.insert(member.clone(), Arc::clone(&judge));
-        Ok(judge)
+        Ok(members.into_iter().filter_map(|member| self.known.get(member).cloned()).collect())
     }
 
     fn judged(&self, member: &MemberId, facts: (Option<&MemberFacts>, Option<&MemberFacts>)) -> Result<Judge> {
@@ -492,12 +498,12 @@ impl<'e> Comparison<'e> {
             .into_iter()
             .flat_map(|call| roles.into_iter().flat_map(|role| call.row.holders(role)))
             .collect();
-        let mut panel = Vec::with_capacity(holders.len());
-        for member in holders {
-            let [now, then] = [now, then].map(|call| Bears::of(&member, &call.facts));
-            panel.push(Seat { judge: self.judge(tx, &member).await?, now, then });
-        }
-        let panel = Arc::new(panel);
+        let judges = self.judges(tx, &holders).await?.into_iter();
+        let seats = judges.map(|judge| {
+            let [now, then] = [now, then].map(|call| Bears::of(&judge.member, &call.facts));
+            Seat { judge, now, then }
+        });
+        let panel = Arc::new(seats.collect::<Vec<_>>());
         self.panels.insert(now.row.id, Arc::clone(&panel));
         Ok(panel)
     }

@@ -69,6 +69,18 @@ pub async fn member(exchange: &Exchange, tx: &mut Tx, id: &MemberId, now: Timest
     Ok(row.map(|row| member_facts(exchange, &row)))
 }
 
+/// The facts about those of these members whose key card is in force.
+pub async fn members(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    ids: &[MemberId],
+    now: Timestamp,
+) -> Result<HashMap<MemberId, MemberFacts>> {
+    let rows = members::some(tx, ids).await?;
+    let in_force = rows.iter().filter(|row| row.is_in_force(now));
+    Ok(in_force.map(|row| (row.member.clone(), member_facts(exchange, row))).collect())
+}
+
 /// What is known of a member without a key card in force: the name, and so the partner.
 #[must_use]
 pub fn bare_member(exchange: &Exchange, id: &MemberId) -> MemberFacts {

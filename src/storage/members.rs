@@ -43,6 +43,21 @@ pub async fn find(tx: &mut Tx, member: &MemberId) -> Result<Option<MemberRow>, S
     tx.fetch_optional(sql, args![member]).await?.as_ref().map(read).transpose()
 }
 
+/// Those of these members that there are, in no order.
+pub async fn some(tx: &mut Tx, members: &[MemberId]) -> Result<Vec<MemberRow>, StoreError> {
+    // Not so many at once that a statement has no room for them.
+    const AT_ONCE: usize = 500;
+    let mut found = Vec::with_capacity(members.len());
+    for part in members.chunks(AT_ONCE) {
+        let marks = (1..=part.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let sql = Sql::once(format!("{COLUMNS} WHERE member IN ({marks})"));
+        for row in tx.fetch_all(sql, part.iter().map(super::Arg::text).collect()).await? {
+            found.push(read(&row)?);
+        }
+    }
+    Ok(found)
+}
+
 /// The member whose key card names a certificate of this partner.
 pub async fn by_certificate(tx: &mut Tx, partner: &PartnerCode, spki: &Sha256) -> Result<Option<MemberId>, StoreError> {
     let sql = "SELECT member FROM member_certificates WHERE partner = $1 AND spki = $2";

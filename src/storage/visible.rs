@@ -22,7 +22,7 @@ use crate::{
 };
 use columns::Writer;
 use jiff::Timestamp;
-use plan::{Plan, Scope, Way};
+use plan::{Own, Plan, Plans, Way};
 use std::{collections::BTreeSet, fmt, str::FromStr};
 pub use upkeep::{fold_organisations, reindex};
 pub(super) use upkeep::{note_versions, parties_key, tally};
@@ -35,11 +35,33 @@ pub struct Class {
     pub holds: Predicate,
 }
 
+/// All classes of one condition, and how to go about them, which is found out once.
+#[derive(Debug, Default)]
+pub struct Classes {
+    all: Vec<Class>,
+    plans: Plans,
+}
+
+impl From<Vec<Class>> for Classes {
+    fn from(all: Vec<Class>) -> Self {
+        Self { all, plans: Plans::default() }
+    }
+}
+
+impl Classes {
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Class> {
+        self.all.iter()
+    }
+}
+
 /// What is asked for, and by whom.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
     pub me: &'a MemberId,
-    pub classes: Vec<Class>,
+    pub classes: &'a Classes,
+    /// How many proposals there are, as [`calls`] says in the same snapshot. A plan counts while no more are begun.
+    pub begun: u64,
     /// So many proposals are put in order without looking for a better way.
     pub few: u32,
 }
@@ -47,8 +69,8 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// A question, to be answered the usual way.
     #[must_use]
-    pub fn new(me: &'a MemberId, classes: Vec<Class>) -> Self {
-        Self { me, classes, few: 1_000 }
+    pub fn new(me: &'a MemberId, classes: &'a Classes, begun: u64) -> Self {
+        Self { me, classes, begun, few: 1_000 }
     }
 }
 
@@ -132,13 +154,16 @@ pub fn own_sets(holds: &Predicate) -> BTreeSet<Members> {
     sets
 }
 
-/// The calls to ask about, each with its revision: whatever is known of a call changes with that.
-pub async fn calls(
-    tx: &mut Tx,
-    me: &MemberId,
-    own: &BTreeSet<Members>,
-    reach: Reach,
-) -> Result<Vec<(CallId, u64)>, StoreError> {
+/// Calls, and how many proposals the exchange holds under whichever.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Calls {
+    /// Each with its revision: whatever is known of a call changes with that.
+    pub found: Vec<(CallId, u64)>,
+    pub begun: u64,
+}
+
+/// The calls to ask about, in their order.
+pub async fn calls(tx: &mut Tx, me: &MemberId, own: &BTreeSet<Members>, reach: Reach) -> Result<Calls, StoreError> {
     let mut writer = Writer::new(tx.dialect(), me);
     let which = match reach {
         Reach::One(call) => writer.mark(&call),
@@ -152,19 +177,36 @@ pub async fn calls(
                 ));
             }
             if ways.is_empty() {
-                return Ok(Vec::new());
+                return Ok(Calls::default());
             }
             ways.join(" UNION ")
         }
     };
-    let sql = format!("SELECT c.call_id, c.revision FROM calls c WHERE c.call_id IN ({which})");
-    let found = tx.fetch_all(Sql::built(sql), writer.args()).await?;
-    found.iter().map(|row| Ok((row.parse("call_id")?, row.count("revision")?))).collect()
+    // All of them in one text, for rows cost more to hand over than to find.
+    let joined = tx.dialect().joined;
+    let sql = format!(
+        "SELECT COALESCE({joined}(c.call_id || ' ' || CAST(c.revision AS TEXT), ','), '') AS found, \
+         COALESCE((SELECT t.proposals FROM proposal_tallies t WHERE t.call_id = '' AND t.parties_key = ''), 0) AS begun \
+         FROM calls c WHERE c.call_id IN ({which})"
+    );
+    let row = tx.fetch_one(Sql::built(sql), writer.args()).await?;
+    let text = row.text("found")?;
+    let call = |pair: &str| {
+        let (call, revision) = pair.split_once(' ')?;
+        Some((call.parse().ok()?, revision.parse().ok()?))
+    };
+    let mut found = text
+        .split(',')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| call(pair).ok_or_else(|| StoreError::corrupt("found", "calls and revisions")))
+        .collect::<Result<Vec<_>, _>>()?;
+    found.sort_unstable();
+    Ok(Calls { found, begun: row.count("begun")? })
 }
 
 /// The proposals of one part of the list, in its order.
 pub async fn page(tx: &mut Tx, question: &Question<'_>, cut: Cut) -> Result<Vec<Key>, StoreError> {
-    let plan = Plan::make(tx, question, u64::from(cut.limit)).await?;
+    let plan = Plan::of(tx, question, u64::from(cut.limit)).await?;
     let mut found = mine(tx, question, &plan, cut).await?;
     found.extend(anybodys(tx, question, &plan, cut).await?);
     found.sort_unstable();
@@ -221,10 +263,10 @@ const TOTALS: &[(&str, &str)] = &[
 /// The sums over all proposals that the condition holds for; nothing if it can hold for none.
 async fn sums(tx: &mut Tx, question: &Question<'_>, of: &[(&str, &str)]) -> Result<Option<Row>, StoreError> {
     // Each is looked at whatever the plan, so none is chosen by what a page would cost.
-    let plan = Plan::make(tx, question, u64::from(u32::MAX)).await?;
+    let plan = Plan::of(tx, question, u64::from(u32::MAX)).await?;
     let mut writer = Writer::new(tx.dialect(), question.me);
     let mut from = Vec::new();
-    from.extend(mine_from(&mut writer, question, &plan)?);
+    from.extend(mine_from(&mut writer, &plan)?);
     for scope in &plan.scopes {
         from.push(format!("proposals p WHERE {}", writer.scope(scope)?));
     }
@@ -243,31 +285,28 @@ async fn sums(tx: &mut Tx, question: &Question<'_>, of: &[(&str, &str)]) -> Resu
 /// Those that a row of the member's own leads to, without those of the other way.
 async fn mine(tx: &mut Tx, question: &Question<'_>, plan: &Plan, cut: Cut) -> Result<Vec<Key>, StoreError> {
     let mut writer = Writer::new(tx.dialect(), question.me);
-    let Some(from) = mine_from(&mut writer, question, plan)? else { return Ok(Vec::new()) };
+    let Some(from) = mine_from(&mut writer, plan)? else { return Ok(Vec::new()) };
     let sql = sorted(&mut writer, &[from], cut);
     keys(tx, sql, writer).await
 }
 
-fn mine_from(writer: &mut Writer<'_>, question: &Question<'_>, plan: &Plan) -> Result<Option<String>, StoreError> {
-    let rows = own_rows(writer, &plan.own).join(" UNION ");
-    if rows.is_empty() {
-        return Ok(None);
-    }
+fn mine_from(writer: &mut Writer<'_>, plan: &Plan) -> Result<Option<String>, StoreError> {
+    let sets: BTreeSet<Members> = plan.own.iter().flat_map(|own| own_sets(&own.holds)).collect();
+    let Some(rows) = writer.lead(&sets) else { return Ok(None) };
     let mut classes = Vec::new();
-    for class in question.classes.iter().filter(|class| class.holds != Predicate::Const(false)) {
-        classes.push(writer.scope(&Scope { calls: class.calls.clone(), parties: None, holds: class.holds.clone() })?);
+    for Own { calls, without, holds } in &plan.own {
+        let place = format!("p.call_id IN ({})", writer.marks(calls));
+        let others = if without.is_empty() {
+            String::new()
+        } else {
+            format!(" AND p.parties_key NOT IN ({})", writer.marks(without))
+        };
+        classes.push(format!("({place}{others} AND {})", writer.condition(holds)?));
     }
-    if classes.is_empty() {
-        return Ok(None);
-    }
-    let mut others = Vec::new();
-    for scope in &plan.scopes {
-        others.push(format!("NOT ({})", writer.place(scope)));
-    }
-    let others = if others.is_empty() { String::new() } else { format!(" AND {}", others.join(" AND ")) };
+    writer.lead(&BTreeSet::new());
     // The order of a cross join is the order of the loops in SQLite; PostgreSQL sees for itself that the rows are few.
     let holds = columns::balanced(&classes, " OR ");
-    Ok(Some(format!("({rows}) o CROSS JOIN proposals p WHERE p.proposal_id = o.proposal_id AND {holds}{others}")))
+    Ok(Some(format!("({rows}) o CROSS JOIN proposals p WHERE p.proposal_id = o.proposal_id AND {holds}")))
 }
 
 fn own_rows(writer: &mut Writer<'_>, own: &BTreeSet<Members>) -> Vec<String> {
@@ -375,7 +414,7 @@ fn indexed_after(writer: &mut Writer<'_>, cut: Cut, word: &str) -> String {
 }
 
 async fn keys(tx: &mut Tx, sql: String, writer: Writer<'_>) -> Result<Vec<Key>, StoreError> {
-    let found = tx.fetch_all(Sql::once(sql), writer.args()).await?;
+    let found = tx.fetch_all(Sql::built(sql), writer.args()).await?;
     found
         .iter()
         .map(|row: &Row| Ok(Key { created_at: row.time("created_at")?, id: row.parse("proposal_id")? }))

@@ -15,7 +15,7 @@ use crate::domain::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a list of proposals is narrowed to; what is left out narrows nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
     pub call: Option<CallId>,
     /// Of the call.

@@ -21,7 +21,7 @@ use entente::{
     storage::{
         self, Tx, args,
         proposals::ProposalRow,
-        visible::{self, Class, Cut, Key, Question},
+        visible::{self, Class, Classes, Cut, Key, Question},
     },
     wire::proposal::Filter,
 };
@@ -111,7 +111,8 @@ async fn a_condition_that_was_tampered_with_is_found_out() {
             for name in missed {
                 let classes =
                     asked.classes.iter().map(|class| Class { holds: mutated(name, &class.holds), ..class.clone() });
-                let question = Question::new(&me.id, classes.collect());
+                let classes = Classes::from(classes.collect::<Vec<_>>());
+                let question = Question { classes: &classes, ..asked.of(&me.id) };
                 if all(&mut tx, &question, Sort::Created, 200).await == wanted {
                     survivors.push(name);
                 }
@@ -297,7 +298,7 @@ async fn compare(ground: &Ground, world: &World, truth: &Truth, chance: &mut Cha
             let asked = lists::ask(&ground.exchange, &world.engine, &mut tx, me, &filter, true.into(), world::now())
                 .await
                 .unwrap();
-            let question = Question { few, ..Question::new(&me.id, asked.classes) };
+            let question = Question { few, ..asked.of(&me.id) };
             assert_eq!(visible::count(&mut tx, &question).await.unwrap(), wanted.len() as u64, "count: {context}");
             let sort = *chance.pick(&[Sort::Created, Sort::Newest]);
             if sort == Sort::Newest {

@@ -23,6 +23,8 @@ mod generated;
 mod harness;
 #[cfg(feature = "client")]
 mod journey;
+#[cfg(feature = "client")]
+mod listed;
 mod lists;
 #[cfg(feature = "client")]
 mod plaintext;

@@ -8,7 +8,7 @@ use crate::{
     domain::id::MemberId,
     policy::predicate::{Atom, Flag, Members, Piece, Predicate, Row, Set, Text, Value},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// A statement in the making: its text, and each value once.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Writer<'a> {
     me: &'a MemberId,
     args: Vec<Arg>,
     marks: HashMap<String, usize>,
+    /// The sets whose rows `o` led to the proposal, each with a column there that says which of them did.
+    led: Vec<Members>,
 }
 
 /// More parts than this are put in brackets by halves, for SQLite bounds how deep an expression may be.
@@ -24,7 +26,7 @@ const SHALLOW: usize = 40;
 
 impl<'a> Writer<'a> {
     pub(super) fn new(dialect: &'static Dialect, me: &'a MemberId) -> Self {
-        Self { dialect, me, args: Vec::new(), marks: HashMap::new() }
+        Self { dialect, me, args: Vec::new(), marks: HashMap::new(), led: Vec::new() }
     }
 
     pub(super) fn args(self) -> Vec<Arg> {
@@ -117,6 +119,9 @@ impl<'a> Writer<'a> {
                 let names = self.marks(names);
                 format!("NOT {}", works_at(&format!("m.organisation_folded NOT IN ({names})")))
             }
+            Atom::Mine(members) if let Some(place) = self.led.iter().position(|led| led == members) => {
+                format!("o.m{place} = 1")
+            }
             Atom::Mine(members) => {
                 let rows = self.mine(*members).ok_or_else(|| unmapped(atom))?;
                 format!("EXISTS (SELECT 1 FROM {rows} AND s.proposal_id = p.proposal_id)")
@@ -140,6 +145,24 @@ impl<'a> Writer<'a> {
                 return Err(unmapped(atom));
             }
         })
+    }
+
+    /// The proposals that rows of one's own in some of these sets lead to, each once, to be joined as `o`. What follows may ask them
+    /// which; if there are none it asks the tables.
+    pub(super) fn lead(&mut self, sets: &BTreeSet<Members>) -> Option<String> {
+        self.led.clear();
+        let rows: Vec<(Members, String)> =
+            sets.iter().filter_map(|members| Some((*members, self.mine(*members)?))).collect();
+        let flags = |of: &dyn Fn(usize) -> String| (0..rows.len()).map(of).collect::<Vec<_>>().join(", ");
+        let parts = rows.iter().enumerate().map(|(place, (_, rows))| {
+            let each = flags(&|other| format!("{} AS m{other}", u8::from(other == place)));
+            format!("SELECT s.proposal_id, {each} FROM {rows}")
+        });
+        let parts: Vec<String> = parts.collect();
+        let each = flags(&|place| format!("MAX(u.m{place}) AS m{place}"));
+        self.led = rows.iter().map(|(members, _)| *members).collect();
+        let all = parts.join(" UNION ALL ");
+        (!rows.is_empty()).then(|| format!("SELECT u.proposal_id, {each} FROM ({all}) u GROUP BY u.proposal_id"))
     }
 
     /// The rows `s` that make the one who asks a member of the set; to be followed by more conditions.

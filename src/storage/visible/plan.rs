@@ -5,13 +5,16 @@
 
 use super::{
     super::{Sql, StoreError, Tx},
-    Class, Question, Writer, own_sets,
+    Classes, Question, Writer, own_sets,
 };
 use crate::{
     domain::id::CallId,
-    policy::predicate::{Atom, Members, Predicate, Set, Value},
+    policy::predicate::{Atom, Predicate, Set, Value},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A place where to look, and what for: calls, with these parties or whichever.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +39,20 @@ pub(super) enum Way {
 
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The sets in which a row of the member's own can make the condition true.
-    pub(super) own: BTreeSet<Members>,
+    /// Where a row of the member's own can make the condition true, and what else it comes down to there.
+    pub(super) own: Vec<Own>,
     /// Where it may hold without.
     pub(super) scopes: Vec<Scope>,
     pub(super) way: Way,
+}
+
+/// Calls under which rows of the member's own are looked at.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) calls: Vec<CallId>,
+    /// The other way leads to those of these parties.
+    pub(super) without: Vec<String>,
+    pub(super) holds: Predicate,
 }
 
 /// Groups that one statement merges.
@@ -49,42 +61,73 @@ const GROUPS: usize = 24;
 /// Groups that are looked up one by one to see how much is in them.
 const KNOWN_GROUPS: u32 = 4_096;
 
+/// Plans made already, by how many proposals are asked for and how many are few, each with how many there were.
+#[derive(Debug, Default)]
+pub(super) struct Plans(Mutex<HashMap<(u64, u32), (u64, Arc<Plan>)>>);
+
+/// How many ways to ask are remembered before all are forgotten.
+const REMEMBERED: usize = 8;
+
 impl Plan {
-    pub(super) async fn make(tx: &mut Tx, question: &Question<'_>, limit: u64) -> Result<Self, StoreError> {
-        let own = question.classes.iter().flat_map(|class| own_sets(&class.holds)).collect();
-        // Where no row of one's own is needed the condition could hold with each denied.
-        let blind: Vec<&Class> = question
-            .classes
-            .iter()
-            .filter(|class| class.holds.could_hold(&mut |atom| is_own(atom).then_some(false)))
-            .collect();
-        if blind.is_empty() {
-            return Ok(Self { own, scopes: Vec::new(), way: Way::None });
+    /// The plan for a question. What it goes by changes when a proposal is begun and at no other time: a group that it leaves out
+    /// because nothing is in it would have something in it then.
+    pub(super) async fn of(tx: &mut Tx, question: &Question<'_>, limit: u64) -> Result<Arc<Self>, StoreError> {
+        let (plans, key) = (&question.classes.plans.0, (limit, question.few));
+        if let Some((begun, plan)) = plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+            && *begun == question.begun
+        {
+            return Ok(Arc::clone(plan));
         }
-        let tallies = Tallies::read(tx, &blind).await?;
-        let mut scopes = Vec::new();
-        for class in blind {
+        let plan = Arc::new(Self::make(tx, question, limit).await?);
+        let mut plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() >= REMEMBERED {
+            plans.clear();
+        }
+        plans.insert(key, (question.begun, Arc::clone(&plan)));
+        Ok(plan)
+    }
+
+    async fn make(tx: &mut Tx, question: &Question<'_>, limit: u64) -> Result<Self, StoreError> {
+        let (mut own, mut scopes) = (Vec::new(), Vec::new());
+        if question.classes.iter().len() == 0 {
+            return Ok(Self { own, scopes, way: Way::None });
+        }
+        let tallies = Tallies::read(tx, question.classes).await?;
+        for class in question.classes.iter() {
+            let calls: Vec<CallId> =
+                class.calls.iter().filter(|call| tallies.calls.contains_key(call)).copied().collect();
+            if calls.is_empty() {
+                continue;
+            }
+            // Where no row of one's own is needed the condition could hold with each denied.
             let could = |key: &&String| {
                 class.holds.could_hold(&mut |atom| if is_own(atom) { Some(false) } else { of_parties(atom, key) })
             };
-            let left: Vec<String> = tallies.parties.keys().filter(could).cloned().collect();
-            let calls: Vec<CallId> =
-                class.calls.iter().filter(|call| tallies.calls.contains_key(call)).copied().collect();
-            if left.is_empty() || calls.is_empty() {
-                continue;
+            let (left, others): (Vec<&String>, Vec<&String>) = tallies.parties.keys().partition(could);
+            let holds = settled(&class.holds, &others);
+            if !others.is_empty() && !own_sets(&holds).is_empty() {
+                let without = left.iter().copied().cloned().collect();
+                own.push(Own { calls: calls.clone(), without, holds });
             }
-            let holds = class.holds.replaced(&mut |atom| {
-                let mut values = left.iter().map(|key| of_parties(atom, key));
-                let first = values.next()??;
-                values.all(|value| value == Some(first)).then_some(Predicate::Const(first))
-            });
-            let parties = (left.len() < tallies.parties.len()).then_some(left);
-            scopes.push(Scope { calls, parties, holds });
+            if !left.is_empty() {
+                let holds = settled(&class.holds, &left);
+                let parties = (!others.is_empty()).then(|| left.into_iter().cloned().collect());
+                scopes.push(Scope { calls, parties, holds });
+            }
         }
         let way =
             if scopes.is_empty() { Way::None } else { way(tx, &tallies, &mut scopes, limit, question.few).await? };
         Ok(Self { own, scopes, way })
     }
+}
+
+/// What is left of a condition where all these parties settle a part of it alike.
+fn settled(holds: &Predicate, parties: &[&String]) -> Predicate {
+    holds.replaced(&mut |atom| {
+        let mut values = parties.iter().map(|key| of_parties(atom, key));
+        let first = values.next()??;
+        values.all(|value| value == Some(first)).then_some(Predicate::Const(first))
+    })
 }
 
 async fn way(tx: &mut Tx, tallies: &Tallies, scopes: &mut Vec<Scope>, limit: u64, few: u32) -> Result<Way, StoreError> {
@@ -149,7 +192,7 @@ struct Tallies {
 }
 
 impl Tallies {
-    async fn read(tx: &mut Tx, classes: &[&Class]) -> Result<Self, StoreError> {
+    async fn read(tx: &mut Tx, classes: &Classes) -> Result<Self, StoreError> {
         let asked: Vec<super::super::Arg> =
             classes.iter().flat_map(|class| &class.calls).map(super::super::Arg::text).collect();
         let marks = (1..=asked.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");

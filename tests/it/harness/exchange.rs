@@ -1,5 +1,6 @@
 //! A whole exchange in this process, over real mutual TLS, and people of made-up nations who hold keys to it.
 
+use super::process::PATIENCE;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     cli::demo::world::{self as demo, example_policies},
@@ -206,7 +207,7 @@ impl Exchange {
     /// Somebody's connection.
     pub(crate) fn connect(&self, person: &Person) -> Connection {
         let tls = self.tls(Some(person));
-        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(PATIENCE).build().unwrap();
         Connection { http, base: format!("https://localhost:{}", self.running.api_addr.port()) }
     }
 

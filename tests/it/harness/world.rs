@@ -3,7 +3,7 @@
 //!
 //! Must never do what a member could not: it hands out members' clients and certificates, and what is beneath for looking.
 
-use super::postgres::Database;
+use super::{postgres::Database, process::PATIENCE};
 use entente::{
     cli::{
         demo::world::{Nation, Plan, World, example_policies},
@@ -131,7 +131,7 @@ impl TestWorld {
     /// Raw HTTP under a certificate, or under none.
     pub(crate) fn raw(&self, credential: Option<&Credential>) -> Raw {
         let tls = self.tls(credential);
-        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(PATIENCE).build().unwrap();
         Raw { http, base: format!("https://localhost:{}", self.world.address().port()) }
     }
 

@@ -13,7 +13,7 @@ use entente::{
     },
     policy::Engine,
     sealing::statement::Manifest,
-    service::{Exchange, Turns, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{Exchange, Turns, lists::KnownLists, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, migrate},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -154,6 +154,7 @@ impl World {
             clock: Arc::new(Still(now())),
             rng,
             calls: KnownCalls::default(),
+            lists: KnownLists::default(),
             turns: Turns::default(),
             signer: Signer::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
