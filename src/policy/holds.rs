@@ -27,6 +27,15 @@ impl Predicate {
         };
         self.value(&mut known) == Some(true)
     }
+
+    /// What is left of it once the proposal and its call are known, and not who asks.
+    #[must_use]
+    pub fn of(&self, proposal: &ProposalFacts) -> Self {
+        self.replaced(&mut |atom| match atom {
+            Atom::Mine(_) => None,
+            atom => settled(atom, proposal).map(Self::Const),
+        })
+    }
 }
 
 /// Which roles a member bears in a call. To look for them in a large panel takes longer than all else that is asked.
@@ -52,6 +61,14 @@ impl Bears {
 }
 
 fn holds(atom: &Atom, me: &MemberId, proposal: &ProposalFacts) -> Option<bool> {
+    match atom {
+        Atom::Mine(members) => Some(mine(*members, proposal).contains(me)),
+        atom => settled(atom, proposal),
+    }
+}
+
+/// What is true whoever asks.
+fn settled(atom: &Atom, proposal: &ProposalFacts) -> Option<bool> {
     let call = &proposal.call;
     Some(match atom {
         Atom::Flag(Flag::Draft) => call.draft,
@@ -69,8 +86,7 @@ fn holds(atom: &Atom, me: &MemberId, proposal: &ProposalFacts) -> Option<bool> {
             read(*text, proposal).is_some_and(|value| contains(*set, value, proposal))
         }
         Atom::Within(set, values) => within(*set, values, proposal),
-        Atom::Mine(members) => mine(*members, proposal).contains(me),
-        Atom::Row(_) => return None,
+        Atom::Mine(_) | Atom::Row(_) => return None,
     })
 }
 

@@ -413,17 +413,14 @@ fn only_attributes_that_some_policy_names_are_told() {
     for name in ["call", "parties", "conflicts", "organisations", "organisation"] {
         assert!(named(&shipped, name), "{name}");
     }
-    for name in ["partners", "funders", "caveats", "phase"] {
+    for name in ["caveats", "phase"] {
         assert!(!named(&shipped, name), "{name}");
     }
     for (condition, name) in [
-        (
-            "if resource.call.draft then resource.call.program.partners.contains(principal.partner) else true",
-            "partners",
-        ),
-        ("!(resource.call.funders.containsAny([Partner::\"ISR\"]))", "funders"),
-        ("[\"open\"].contains(resource.call.phase)", "phase"),
-        ("resource has caveats", "caveats"),
+        ("if resource.call.draft then resource.call.phase == \"open\" else true", "phase"),
+        ("!([\"open\", \"review\"].contains(resource.call.phase))", "phase"),
+        ("resource.call.phase like \"o*\" || resource.decided", "phase"),
+        ("resource.caveats.containsAny([\"limited\"])", "caveats"),
     ] {
         let policy = format!(
             "@id(\"more\") @side(\"reader\") @reason(\"more\") forbid(principal, action == Action::\"View\", resource is Proposal) when {{ {condition} }};"

@@ -271,35 +271,54 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// One thing that a member may do, as things stand and as they would: `shared` and `now`, `shared` and `then`. A change concerns
-/// little of what policies say, and that little is asked first.
+/// What a condition asks now and would ask then, without what it asks both times. Most members have the same.
+#[derive(Debug)]
+struct Difference {
+    now: Predicate,
+    then: Predicate,
+    /// Among all that a comparison found.
+    place: usize,
+}
+
+impl Difference {
+    /// Whether anything can change for anybody while the proposal and its call stay as they are.
+    fn concerns(&self, proposal: &ProposalFacts) -> bool {
+        self.now != self.then && self.now.of(proposal) != self.then.of(proposal)
+    }
+}
+
+/// One thing that a member may do, as things stand and as they would. A change concerns little of what policies say, and that little
+/// is asked first.
 #[derive(Debug)]
 struct Condition {
     shared: Predicate,
-    now: Predicate,
-    then: Predicate,
+    differs: Arc<Difference>,
 }
 
 impl Condition {
-    fn of(now: &Predicate, then: &Predicate) -> Self {
-        let [shared, now, then] = Predicate::apart(now, then);
-        Self { shared, now, then }
-    }
-
     /// Whether it is permitted now.
     fn holds_now(&self, seat: &Seat, now: &ProposalFacts) -> bool {
         let holds = |condition: &Predicate| condition.holds(&seat.judge.member, now, seat.now);
-        holds(&self.now) && holds(&self.shared)
+        holds(&self.differs.now) && holds(&self.shared)
     }
 
-    /// Whether it would be permitted, if that is not as it is.
-    fn change(&self, seat: &Seat, (now, then): (&ProposalFacts, &ProposalFacts), is_same: bool) -> Option<bool> {
+    /// Whether it would be permitted, if that is not as it is. `concerned` are the differences that matter to a proposal that stays
+    /// as it is.
+    fn change(
+        &self,
+        seat: &Seat,
+        (now, then): (&ProposalFacts, &ProposalFacts),
+        concerned: Option<&[bool]>,
+    ) -> Option<bool> {
         let would = |condition: &Predicate| condition.holds(&seat.judge.member, then, seat.then);
-        if is_same {
-            let (is, would_be) = (self.now.holds(&seat.judge.member, now, seat.now), would(&self.then));
+        if let Some(concerned) = concerned {
+            if !concerned[self.differs.place] {
+                return None;
+            }
+            let (is, would_be) = (self.differs.now.holds(&seat.judge.member, now, seat.now), would(&self.differs.then));
             return (is != would_be && would(&self.shared)).then_some(would_be);
         }
-        let would_be = would(&self.then) && would(&self.shared);
+        let would_be = would(&self.differs.then) && would(&self.shared);
         (self.holds_now(seat, now) != would_be).then_some(would_be)
     }
 }
@@ -311,8 +330,6 @@ struct Judge {
     sees: Condition,
     /// Sees as well, for reading is asked in both steps.
     reads: Condition,
-    /// Whether anything can change for them while a proposal and its call stay as they are.
-    differs: bool,
 }
 
 /// A member at a call, with the roles that they bear there now and then.
@@ -324,10 +341,15 @@ struct Seat {
 }
 
 impl Seat {
-    fn tell(&self, states: (&ProposalState, &ProposalState), is_same: bool, items: &mut Vec<PreviewedChange>) {
+    fn tell(
+        &self,
+        states: (&ProposalState, &ProposalState),
+        concerned: Option<&[bool]>,
+        items: &mut Vec<PreviewedChange>,
+    ) {
         let facts = (&states.0.facts, &states.1.facts);
         for (action, condition) in [(Action::View, &self.judge.sees), (Action::Read, &self.judge.reads)] {
-            if let Some(gains) = condition.change(self, facts, is_same) {
+            if let Some(gains) = condition.change(self, facts, concerned) {
                 items.push(told(states.1, &self.judge.member, action, gains));
             }
         }
@@ -360,6 +382,8 @@ pub struct Comparison<'e> {
     at: Timestamp,
     /// Who was looked up, or is given.
     known: HashMap<MemberId, Arc<Judge>>,
+    /// Of all of them, each once.
+    differences: Vec<Arc<Difference>>,
     /// Everybody with a role in a call, now or then.
     panels: HashMap<CallId, Arc<Vec<Seat>>>,
 }
@@ -368,7 +392,7 @@ impl<'e> Comparison<'e> {
     /// Between these policies; twice the same when it is something else that would change.
     #[must_use]
     pub fn new(exchange: &'e Exchange, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
-        Self { exchange, now, then, at, known: HashMap::new(), panels: HashMap::new() }
+        Self { exchange, now, then, at, known: HashMap::new(), differences: Vec::new(), panels: HashMap::new() }
     }
 
     /// With one member as they would be; none without a key card in force.
@@ -399,9 +423,11 @@ impl<'e> Comparison<'e> {
         let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
         let parts = self.parts(tx, states).await?;
         let start = items.len();
-        for seat in parts.all().filter(|seat| seat.judge.differs || !is_same) {
-            if audience.hears_of(&seat.judge.member) {
-                seat.tell(states, is_same, items);
+        let concerned: Option<Vec<bool>> =
+            is_same.then(|| self.differences.iter().map(|differs| differs.concerns(facts.0)).collect());
+        if concerned.as_ref().is_none_or(|concerned| concerned.contains(&true)) {
+            for seat in parts.all().filter(|seat| audience.hears_of(&seat.judge.member)) {
+                seat.tell(states, concerned.as_deref(), items);
             }
         }
         if let Audience::Nation { code, asks_of_all: false, .. } = audience {
@@ -442,7 +468,7 @@ impl<'e> Comparison<'e> {
     ) -> Result<()> {
         let [now, then] = [states.0, states.1].map(|state| Bears::of(member, &state.facts.call));
         for judge in self.judges(tx, [member]).await? {
-            Seat { judge, now, then }.tell(states, false, items);
+            Seat { judge, now, then }.tell(states, None, items);
         }
         Ok(())
     }
@@ -478,14 +504,21 @@ impl<'e> Comparison<'e> {
         Ok(members.into_iter().filter_map(|member| self.known.get(member).cloned()).collect())
     }
 
-    fn judged(&self, member: &MemberId, facts: (Option<&MemberFacts>, Option<&MemberFacts>)) -> Result<Judge> {
-        let condition = |action| -> Result<Condition> {
-            let now = predicate(&self.now, facts.0, action)?;
-            Ok(Condition::of(&now, &*predicate(&self.then, facts.1, action)?))
-        };
-        let (sees, reads) = (condition(Action::View)?, condition(Action::Read)?);
-        let differs = sees.now != sees.then || reads.now != reads.then;
-        Ok(Judge { member: member.clone(), sees, reads, differs })
+    fn judged(&mut self, member: &MemberId, facts: (Option<&MemberFacts>, Option<&MemberFacts>)) -> Result<Judge> {
+        let (sees, reads) = (self.condition(facts, Action::View)?, self.condition(facts, Action::Read)?);
+        Ok(Judge { member: member.clone(), sees, reads })
+    }
+
+    fn condition(&mut self, facts: (Option<&MemberFacts>, Option<&MemberFacts>), action: Action) -> Result<Condition> {
+        let now = predicate(&self.now, facts.0, action)?;
+        let [shared, now, then] = Predicate::apart(&now, &*predicate(&self.then, facts.1, action)?);
+        let known = self.differences.iter().find(|differs| differs.now == now && differs.then == then).cloned();
+        let differs = known.unwrap_or_else(|| {
+            let differs = Arc::new(Difference { now, then, place: self.differences.len() });
+            self.differences.push(Arc::clone(&differs));
+            differs
+        });
+        Ok(Condition { shared, differs })
     }
 
     async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Seat>>> {
