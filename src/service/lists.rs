@@ -167,10 +167,12 @@ pub async fn ask(
     let known = is_plain.then(|| exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned());
     let known = known.flatten().filter(|known| Arc::ptr_eq(&known.visible, &visible));
     let condition = || Predicate::all([(*visible).clone(), narrowed(filter), also.clone()]);
-    let (own, reach) = match (&known, filter.call) {
-        (Some(known), _) => (known.own.clone(), known.reach),
-        (None, Some(call)) => (visible::own_sets(&condition()), Reach::One(call)),
-        (None, None) => (visible::own_sets(&condition()), reach(&condition())),
+    let (own, reach) = match &known {
+        Some(known) => (known.own.clone(), known.reach),
+        None => {
+            let condition = condition();
+            (visible::own_sets(&condition), filter.call.map_or_else(|| reach(&condition), Reach::One))
+        }
     };
     let visible::Calls { found, begun } = visible::calls(tx, &me.id, &own, reach).await?;
     let calls = state::calls(exchange, tx, &found, now).await?;

@@ -50,8 +50,9 @@ impl From<Vec<Class>> for Classes {
 
 impl Classes {
     /// Each of them.
-    pub fn iter(&self) -> std::slice::Iter<'_, Class> {
-        self.all.iter()
+    #[must_use]
+    pub fn all(&self) -> &[Class] {
+        &self.all
     }
 }
 
@@ -414,6 +415,7 @@ fn indexed_after(writer: &mut Writer<'_>, cut: Cut, word: &str) -> String {
 }
 
 async fn keys(tx: &mut Tx, sql: String, writer: Writer<'_>) -> Result<Vec<Key>, StoreError> {
+    // Kept prepared, for the same page is asked for again and reading its text takes longer than finding its rows.
     let found = tx.fetch_all(Sql::built(sql), writer.args()).await?;
     found
         .iter()

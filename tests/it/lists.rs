@@ -109,8 +109,11 @@ async fn a_condition_that_was_tampered_with_is_found_out() {
             let wanted = truth.list(place, |_| true);
             let mut survivors = Vec::new();
             for name in missed {
-                let classes =
-                    asked.classes.iter().map(|class| Class { holds: mutated(name, &class.holds), ..class.clone() });
+                let classes = asked
+                    .classes
+                    .all()
+                    .iter()
+                    .map(|class| Class { holds: mutated(name, &class.holds), ..class.clone() });
                 let classes = Classes::from(classes.collect::<Vec<_>>());
                 let question = Question { classes: &classes, ..asked.of(&me.id) };
                 if all(&mut tx, &question, Sort::Created, 200).await == wanted {

@@ -63,7 +63,9 @@ const KNOWN_GROUPS: u32 = 4_096;
 
 /// Plans made already, by how many proposals are asked for and how many are few, each with how many there were.
 #[derive(Debug, Default)]
-pub(super) struct Plans(Mutex<HashMap<(u64, u32), (u64, Arc<Plan>)>>);
+pub(super) struct Plans(Mutex<Made>);
+
+type Made = HashMap<(u64, u32), (u64, Arc<Plan>)>;
 
 /// How many ways to ask are remembered before all are forgotten.
 const REMEMBERED: usize = 8;
@@ -89,11 +91,11 @@ impl Plan {
 
     async fn make(tx: &mut Tx, question: &Question<'_>, limit: u64) -> Result<Self, StoreError> {
         let (mut own, mut scopes) = (Vec::new(), Vec::new());
-        if question.classes.iter().len() == 0 {
+        if question.classes.all().is_empty() {
             return Ok(Self { own, scopes, way: Way::None });
         }
         let tallies = Tallies::read(tx, question.classes).await?;
-        for class in question.classes.iter() {
+        for class in question.classes.all() {
             let calls: Vec<CallId> =
                 class.calls.iter().filter(|call| tallies.calls.contains_key(call)).copied().collect();
             if calls.is_empty() {
@@ -194,7 +196,7 @@ struct Tallies {
 impl Tallies {
     async fn read(tx: &mut Tx, classes: &Classes) -> Result<Self, StoreError> {
         let asked: Vec<super::super::Arg> =
-            classes.iter().flat_map(|class| &class.calls).map(super::super::Arg::text).collect();
+            classes.all().iter().flat_map(|class| &class.calls).map(super::super::Arg::text).collect();
         let marks = (1..=asked.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
             "SELECT call_id, parties_key, proposals FROM proposal_tallies \
