@@ -271,6 +271,9 @@ impl<'a> Audience<'a> {
     }
 }
 
+/// So many differences are held against a proposal before any member is.
+const FEW: usize = 64;
+
 /// What a condition asks now and would ask then, without what it asks both times. Most members have the same.
 #[derive(Debug)]
 struct Difference {
@@ -281,9 +284,9 @@ struct Difference {
 }
 
 impl Difference {
-    /// Whether anything can change for anybody while the proposal and its call stay as they are.
-    fn concerns(&self, proposal: &ProposalFacts) -> bool {
-        self.now != self.then && self.now.of(proposal) != self.then.of(proposal)
+    /// Whether anything can change for anybody while the proposal and its call stay as they are; of some proposal, if none is given.
+    fn concerns(&self, proposal: Option<&ProposalFacts>) -> bool {
+        self.now != self.then && proposal.is_none_or(|proposal| self.now.of(proposal) != self.then.of(proposal))
     }
 }
 
@@ -423,8 +426,10 @@ impl<'e> Comparison<'e> {
         let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
         let parts = self.parts(tx, states).await?;
         let start = items.len();
+        // Where they are as many as members, which is so when a change speaks of employers, to ask beforehand saves nothing.
+        let looked_at = (self.differences.len() <= FEW).then_some(facts.0);
         let concerned: Option<Vec<bool>> =
-            is_same.then(|| self.differences.iter().map(|differs| differs.concerns(facts.0)).collect());
+            is_same.then(|| self.differences.iter().map(|differs| differs.concerns(looked_at)).collect());
         if concerned.as_ref().is_none_or(|concerned| concerned.contains(&true)) {
             for seat in parts.all().filter(|seat| audience.hears_of(&seat.judge.member)) {
                 seat.tell(states, concerned.as_deref(), items);
