@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Something that is true or false of a proposal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Atom {
     Flag(Flag),
     /// The proposal has a topic.
@@ -33,7 +33,7 @@ pub enum Atom {
 }
 
 /// A yes or no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Flag {
     /// The call is a draft.
     Draft,
@@ -46,7 +46,7 @@ pub enum Flag {
 }
 
 /// A single text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Text {
     /// The call's phase.
     Phase,
@@ -58,7 +58,7 @@ pub enum Text {
 }
 
 /// A set of partner codes, of organisations or of caveats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Set {
     /// The partners of the call's program.
     Participants,
@@ -99,14 +99,14 @@ impl Members {
 }
 
 /// What a set is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     Written(String),
     Of(Text),
 }
 
 /// A piece of a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Piece {
     /// This very character.
     Letter(char),
@@ -141,7 +141,7 @@ impl Piece {
 }
 
 /// What the row of a proposal says.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Row {
     Withdrawn,
     /// A version under this text of the call, or a later one, has every party's signature.
@@ -152,7 +152,7 @@ pub enum Row {
 }
 
 /// A condition.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Predicate {
     Const(bool),
     Is(Atom),

@@ -187,6 +187,10 @@ impl<'a> Residual<'a> {
             if policy.effect() == Effect::Permit { &mut permits } else { &mut forbids }.push(truth.holds);
             errors.push(truth.errs);
         }
+        // Cedar tells them in no order. In one order, sides that say the same are found to do so.
+        for parts in [&mut permits, &mut forbids, &mut errors] {
+            parts.sort_unstable();
+        }
         let denied = Predicate::any(forbids.into_iter().chain(errors));
         Ok(Predicate::all([Predicate::any(permits), denied.negated()]))
     }

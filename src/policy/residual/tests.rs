@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Guardrails, SCHEMA,
+        Guardrails, PartnerRules, SCHEMA,
         cases::{Sources, World},
     },
     *,
@@ -99,4 +99,37 @@ fn predicate_is_that_of_the_member_who_asks_now() {
     assert_eq!(*engine.predicate(&stranger, Action::View).unwrap(), Predicate::Const(false), "no policies, no rows");
     assert!(engine.predicate(&reviewer, Action::Assign).is_err());
     assert!(engine.predicate(&reviewer, Action::ViewCall).is_err());
+}
+
+/// However Cedar orders what is left, and however an author ordered policies.
+#[test]
+fn nations_that_release_alike_are_asked_once() {
+    let permits = [
+        r#"permit(principal, action == Action::"View", resource) when { resource.assigned.contains(principal) };"#,
+        r#"permit(principal, action == Action::"View", resource) when { resource.party_members.contains(principal) };"#,
+        r#"permit(principal, action == Action::"View", resource) when { resource.call.deciders.contains(principal) };"#,
+        r#"permit(principal, action == Action::"View", resource) when { resource.call.officers.contains(principal) };"#,
+    ];
+    let nations = ["ISR", "KOR", "GBR"].into_iter().enumerate().map(|(turn, code)| {
+        let mut permits = permits;
+        permits.rotate_left(turn);
+        let named = |(number, permit): (usize, &str)| {
+            format!("@id(\"p{number}\") @side(\"release\") @reason(\"so\") {permit}\n")
+        };
+        let text: String = permits.into_iter().enumerate().map(named).collect();
+        Arc::new(PartnerRules::parse(code, &code.parse().unwrap(), &text).unwrap())
+    });
+    let engine = Engine::new(Arc::new(Guardrails::built_in()), nations);
+    let mut asking = Asking {
+        engine: &engine,
+        principal: Arc::new(World::new().member("KOR:reviewer")),
+        action: Action::View,
+        residual: None,
+    };
+    let left: Vec<_> = engine.releases().map(|(_, release)| asking.of(release).unwrap()).collect();
+    assert_eq!(left.len(), 3);
+    assert!(
+        left.iter().all(|one| *one == left[0] && matches!(&**one, Predicate::Any(parts) if parts.len() == 4)),
+        "{left:?}"
+    );
 }
