@@ -47,8 +47,10 @@ pub struct Dialect {
     begin_read: &'static str,
     begin_write: &'static str,
     lock: Option<&'static str>,
-    /// Run before the texts of a migration, which may take longer than a request may.
-    pub(super) before_migration: &'static str,
+    /// Run first in a transaction that may take longer than a request may: a migration, lists planned anew.
+    pub(super) take_your_time: &'static str,
+    /// What stands before the name of an index that is to be used, if the engine lets itself be told.
+    pub(super) indexed_by: Option<&'static str>,
     /// The function that tells where a text stands in another, 0 for nowhere.
     pub(super) position: &'static str,
     /// The aggregate that puts texts together.
@@ -73,7 +75,8 @@ static SQLITE: Dialect = Dialect {
     begin_read: "BEGIN DEFERRED",
     begin_write: "BEGIN IMMEDIATE",
     lock: None,
-    before_migration: "SELECT 1",
+    take_your_time: "SELECT 1",
+    indexed_by: Some("INDEXED BY"),
     position: "instr",
     joined: "group_concat",
     // LIKE of SQLite disregards letter case.
@@ -86,7 +89,8 @@ static POSTGRES: Dialect = Dialect {
     begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
     // "entente" in ASCII.
     lock: Some("SELECT pg_advisory_xact_lock(28550418844775525)"),
-    before_migration: "SET LOCAL statement_timeout = 0",
+    take_your_time: "SET LOCAL statement_timeout = 0",
+    indexed_by: None,
     position: "strpos",
     joined: "string_agg",
     like: Like {
@@ -400,6 +404,8 @@ async fn open_postgres(url: &str) -> Result<Db, StoreError> {
     let patience = PATIENCE.as_millis();
     let options = PgConnectOptions::from_str(url)?.application_name("entente-server").options([
         ("jit", "off".to_owned()),
+        // To start helpers takes as long as a page. Only a look at hundreds of thousands of rows is worth it.
+        ("parallel_setup_cost", "20000".to_owned()),
         ("statement_timeout", patience.to_string()),
         // A server that was cut off while it held the writer's lock must not hold up the others for good.
         ("idle_in_transaction_session_timeout", (2 * patience).to_string()),

@@ -81,7 +81,7 @@ async fn apply_one(db: &Db, migration: &Migration, now: Timestamp) -> Result<(),
         let same = applied.parse::<Sha256>("sha256")? == sha256;
         return if same { Ok(()) } else { Err(StoreError::ChangedMigration { version }) };
     }
-    let prepare = tx.dialect().before_migration;
+    let prepare = tx.dialect().take_your_time;
     tx.execute(prepare, args![]).await?;
     tx.script(migration.sqlite, migration.postgres).await?;
     tx.execute(

@@ -15,7 +15,7 @@ use entente::{
     policy::{
         Action, Engine, Predicate, Resource,
         facts::MemberFacts,
-        predicate::{Atom, Flag, Members, Piece, Row, Set},
+        predicate::{Atom, Flag, Members, Piece, Row, Set, Value},
     },
     service::{lists, state, unit::View},
     storage::{
@@ -127,6 +127,47 @@ async fn a_condition_that_was_tampered_with_is_found_out() {
         }
     }
     panic!("nobody noticed: {missed:?}");
+}
+
+/// A count joins what a page asks for row by row, up to some number of tables; so conditions that ask for more of them, and for
+/// each alone, count what their pages hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_is_of_what_the_pages_hold_however_many_tables_are_asked() {
+    let seed = number("ENTENTE_LISTS_SEED", 20_260_301);
+    println!("ENTENTE_LISTS_SEED={seed}");
+    let mut chance = Chance::new(seed);
+    let world = World::new(&mut chance);
+    let sets =
+        [Members::PartyMembers, Members::Assigned, Members::Conflicts, Members::DeclaredClear, Members::Reviewed];
+    let mut atoms: Vec<Atom> = sets.into_iter().map(Atom::Mine).collect();
+    atoms.push(Atom::Flag(Flag::Decided));
+    atoms.extend(world::CAVEATS.map(|name| Atom::Contains(Set::Caveats, Value::Written(name.to_owned()))));
+    atoms.extend(["acme", "bureau"].map(|name| Atom::Contains(Set::Organisations, Value::Written(name.to_owned()))));
+    let mut sizes = Vec::new();
+    for ground in world.grounds().await {
+        let truth = Truth::of(&ground, &world).await;
+        let mut tx = ground.exchange.db.read().await.unwrap();
+        for me in &truth.members {
+            let most: Vec<Predicate> = atoms
+                .iter()
+                .map(|atom| Predicate::from(atom.clone()))
+                .map(|holds| if chance.percent(50) { holds } else { holds.negated() })
+                .collect();
+            let alone = Predicate::from(chance.pick(&atoms).clone());
+            let halves = most.chunks(2).map(|two| Predicate::any(two.to_vec()));
+            for holds in [alone, Predicate::any(most.clone()), Predicate::all(halves), Predicate::all(most.clone())] {
+                let classes = Classes::from(vec![Class { calls: world.calls.clone(), holds }]);
+                let question = Question::new(&me.id, &classes, truth.proposals.len() as u64);
+                let counted = visible::count(&mut tx, &question).await.unwrap();
+                let found = all(&mut tx, &question, Sort::Created, 200).await.len();
+                assert_eq!(counted, found as u64, "{} for {}: {:?}", ground.name, me.id, classes.all());
+                sizes.push(found);
+            }
+        }
+    }
+    let some = sizes.iter().filter(|size| **size > 0).count();
+    println!("{} counts, {some} of something", sizes.len());
+    assert!(some * 4 > sizes.len(), "almost nothing was counted, so this proves little");
 }
 
 const MUTATIONS: &[Mutation] = &[

@@ -19,14 +19,23 @@ pub(super) struct Writer<'a> {
     marks: HashMap<String, usize>,
     /// The sets whose rows `o` led to the proposal, each with a column there that says which of them did.
     led: Vec<Members>,
+    /// Where all proposals are looked at: the rows that are joined, as `j0` and so on.
+    joined: Option<Vec<String>>,
 }
+
+/// So many kinds of rows are joined at the most: both engines bound how many tables they bring into the best order.
+const JOINED: usize = 6;
 
 /// More parts than this are put in brackets by halves, for SQLite bounds how deep an expression may be.
 const SHALLOW: usize = 40;
 
 impl<'a> Writer<'a> {
     pub(super) fn new(dialect: &'static Dialect, me: &'a MemberId) -> Self {
-        Self { dialect, me, args: Vec::new(), marks: HashMap::new(), led: Vec::new() }
+        Self { dialect, me, args: Vec::new(), marks: HashMap::new(), led: Vec::new(), joined: None }
+    }
+
+    pub(super) fn dialect(&self) -> &'static Dialect {
+        self.dialect
     }
 
     pub(super) fn args(self) -> Vec<Arg> {
@@ -85,12 +94,17 @@ impl<'a> Writer<'a> {
             Atom::Contains(Set::Parties, Value::Written(code)) => self.is_among("parties_key", code),
             Atom::Contains(Set::ReleasableTo, Value::Written(code)) => self.is_among("releasable_key", code),
             Atom::Contains(Set::Caveats, Value::Written(name)) => {
-                has_caveat(&format!("s.caveat = {}", self.mark(name)))
+                let rows = format!("label_caveats s WHERE s.caveat = {}", self.mark(name));
+                self.is_of(&rows)
             }
             Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
-                let name = self.mark(name);
-                works_at(&format!("m.organisation_folded = {name}"))
+                let rows = format!(
+                    "proposal_members s JOIN members m ON m.member = s.member \
+                     WHERE m.organisation_folded <> '' AND m.organisation_folded = {}",
+                    self.mark(name)
+                );
+                self.is_of(&rows)
             }
             Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => works_at("m.organisation_folded = p.topic"),
             Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
@@ -124,11 +138,9 @@ impl<'a> Writer<'a> {
             }
             Atom::Mine(members) => {
                 let rows = self.mine(*members).ok_or_else(|| unmapped(atom))?;
-                format!("EXISTS (SELECT 1 FROM {rows} AND s.proposal_id = p.proposal_id)")
+                self.is_of(&rows)
             }
-            Atom::Flag(Flag::Decided) => "EXISTS (SELECT 1 FROM decisions d WHERE d.proposal_id = p.proposal_id \
-                                          AND d.final_at IS NOT NULL)"
-                .to_owned(),
+            Atom::Flag(Flag::Decided) => self.is_of("decisions s WHERE s.final_at IS NOT NULL"),
             Atom::Flag(Flag::Labelled) => "p.releasable_key <> ''".to_owned(),
             Atom::Row(Row::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
             Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.mark(version)),
@@ -179,6 +191,38 @@ impl<'a> Writer<'a> {
             ),
             Members::Officers | Members::Reviewers | Members::Deciders | Members::Observers => return None,
         })
+    }
+
+    /// Being one of the proposals of some rows `s`, which are the same whatever the proposal.
+    fn is_of(&mut self, rows: &str) -> String {
+        let asked = || format!("EXISTS (SELECT 1 FROM {rows} AND s.proposal_id = p.proposal_id)");
+        let Some(joined) = &mut self.joined else { return asked() };
+        let place = joined.iter().position(|known| known == rows).unwrap_or(joined.len());
+        if place == JOINED {
+            return asked();
+        }
+        if place == joined.len() {
+            joined.push(rows.to_owned());
+        }
+        format!("j{place}.proposal_id IS NOT NULL")
+    }
+
+    /// All proposals that `what` says, each once. What it asks of other tables is joined: to look there for one proposal after the
+    /// other would take longer, and PostgreSQL would not do it on several cores.
+    pub(super) fn all(
+        &mut self,
+        what: impl FnOnce(&mut Self) -> Result<String, StoreError>,
+    ) -> Result<String, StoreError> {
+        self.joined = Some(Vec::new());
+        let holds = what(self)?;
+        let joined = self.joined.take().unwrap_or_default();
+        let join = |(place, rows): (usize, String)| {
+            format!(
+                " LEFT JOIN (SELECT DISTINCT s.proposal_id FROM {rows}) j{place} ON j{place}.proposal_id = p.proposal_id"
+            )
+        };
+        let joins: String = joined.into_iter().enumerate().map(join).collect();
+        Ok(format!("proposals p{joins} WHERE {holds}"))
     }
 
     /// Being one of the partners that a column holds as one text.
