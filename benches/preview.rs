@@ -17,12 +17,7 @@ use common::{PARTNERS, member, now};
 use entente::{
     domain::id::{CallId, MemberId, PartnerCode, ProposalId},
     policy::{Action, Engine, Resource},
-    service::{
-        Exchange,
-        preview::{Comparison, compare},
-        state,
-        unit::View,
-    },
+    service::{Exchange, comparison::Comparison, preview::compare, state, unit::View},
     storage::{Db, migrate},
     wire::page,
 };

@@ -4,8 +4,10 @@
 //! same unit of work.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
-    preview::{Audience, Comparison, note},
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    comparison::{Audience, Comparison},
+    manifests,
+    preview::note,
     proposals::describe,
     sight::Hearing,
     state::{self, ProposalState},

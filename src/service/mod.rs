@@ -5,6 +5,7 @@
 //! [`unit::Act`], a function that only looks through [`unit::View`].
 
 pub mod calls;
+pub mod comparison;
 pub mod decisions;
 pub mod directory;
 pub mod documents;

@@ -7,25 +7,20 @@
 
 use super::{
     Exchange, Principal, Result, ServiceError,
+    comparison::{Audience, Comparison},
     lists::{self, Asked},
-    sight::Hearing,
     state::{self, CallState, ProposalState},
     unit::View,
-    vaults::needs_own_key,
 };
 use crate::{
     domain::{
         Refusal,
         id::{CallId, MemberId, PartnerCode, ProposalId},
-        member::{CallRole, PartnerRole},
+        member::PartnerRole,
         policy::PolicyOwner,
         proposal::Sort,
-        vault::VaultKind,
     },
-    policy::{
-        Action, Bears, Engine, Predicate, Resource,
-        facts::{MemberFacts, ProposalFacts},
-    },
+    policy::{Action, Resource, facts::MemberFacts},
     storage::{
         Tx, entries, members, partners, policies, proposals, vaults,
         visible::{self, Cut, Key},
@@ -36,16 +31,49 @@ use crate::{
         proposal::Filter,
     },
 };
-use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 /// The most proposals that one question looks at.
-pub(super) const LOOKED_AT: u32 = 2000;
+const LOOKED_AT: u32 = 2000;
 /// So many changes are told in one answer, and those on the last proposal.
-pub(super) const TOLD: usize = 10_000;
+const TOLD: usize = 10_000;
+
+/// What one question has found so far.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    items: Vec<PreviewedChange>,
+    considered: u32,
+    looked_at: u32,
+}
+
+impl Look {
+    /// Looks at one more proposal, as it is and as it would be. Whether the question is to end with it: then it has looked at enough,
+    /// and this is one that may be known of, for the place to go on from is told.
+    pub(super) async fn at(
+        &mut self,
+        comparison: &mut Comparison<'_>,
+        tx: &mut Tx,
+        states: (&ProposalState, &ProposalState),
+        audience: Audience<'_>,
+    ) -> Result<bool> {
+        let is_told = comparison.add(tx, states, audience, &mut self.items).await?;
+        self.considered += u32::from(is_told);
+        self.looked_at += 1;
+        // Decisions are work: others are let on between two proposals.
+        tokio::task::yield_now().await;
+        let is_enough = self.looked_at >= LOOKED_AT || self.items.len() >= TOLD;
+        Ok(is_enough && (is_told || comparison.is_known(tx, states.0, audience).await?))
+    }
+
+    /// All of it, and where to go on.
+    pub(super) async fn told(mut self, tx: &mut Tx, next: Option<String>) -> Result<Preview> {
+        note(tx, &mut self.items).await?;
+        Ok(Preview { considered: self.considered, items: self.items, needs_call_key: false, next })
+    }
+}
 
 /// What a version would change for the proposals after `after`, for the policy officers who write it.
 pub async fn preview(
@@ -79,9 +107,9 @@ pub async fn compare(
     writer: &PartnerCode,
     after: Option<ProposalId>,
 ) -> Result<Preview> {
-    let (mut items, mut considered, mut looked_at, mut passed, mut next) = (Vec::new(), 0, 0, after, None);
+    let (mut look, mut passed) = (Look::default(), after);
     let mut calls: BTreeMap<CallId, Arc<CallState>> = BTreeMap::new();
-    'looking: loop {
+    loop {
         let rows = proposals::concerning(&mut view.tx, writer, passed, page::MAX_PAGE).await?;
         let is_last = rows.len() < page::MAX_PAGE as usize;
         for row in rows {
@@ -96,25 +124,14 @@ pub async fn compare(
             };
             let proposal = state::proposal_state(row, call, view.now);
             let audience = Audience::of_nation(view, writer, &proposal);
-            let is_told = comparison.add(&mut view.tx, (&proposal, &proposal), audience, &mut items).await?;
-            considered += u32::from(is_told);
-            looked_at += 1;
-            // Decisions are work: others are let on between two proposals.
-            tokio::task::yield_now().await;
-            // The place to go on from is told; so it is one that may be known of.
-            if (looked_at >= LOOKED_AT || items.len() >= TOLD)
-                && (is_told || comparison.is_known(&mut view.tx, &proposal, audience).await?)
-            {
-                next = Some(page::cursor(&id.to_string()));
-                break 'looking;
+            if look.at(&mut comparison, &mut view.tx, (&proposal, &proposal), audience).await? {
+                return look.told(&mut view.tx, Some(page::cursor(&id.to_string()))).await;
             }
         }
         if is_last {
-            break;
+            return look.told(&mut view.tx, None).await;
         }
     }
-    note(&mut view.tx, &mut items).await?;
-    Ok(Preview { considered, items, needs_call_key: false, next })
 }
 
 /// What is to become of a member's key card.
@@ -157,8 +174,8 @@ pub async fn of_member(
             lists::ask(exchange, &policies, &mut view.tx, facts, &Filter::default(), true.into(), view.now).await?,
         );
     }
-    let (mut items, mut considered, mut looked_at, mut passed, mut next) = (Vec::new(), 0, 0, after, None);
-    'looking: loop {
+    let (mut look, mut passed) = (Look::default(), after);
+    loop {
         let (keys, is_last) = next_seen(&mut view.tx, member, &asked, passed).await?;
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
         let rows = proposals::some(&mut view.tx, &ids).await?;
@@ -171,23 +188,14 @@ pub async fn of_member(
             let elsewhere = elsewhere(&mut view, &proposal, then.as_ref()).await?;
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
             let audience = Audience::of_nation(&view, nation, &proposal);
-            let is_told = comparison.add(&mut view.tx, states, audience, &mut items).await?;
-            considered += u32::from(is_told);
-            looked_at += 1;
-            tokio::task::yield_now().await;
-            if (looked_at >= LOOKED_AT || items.len() >= TOLD)
-                && (is_told || comparison.is_known(&mut view.tx, &proposal, audience).await?)
-            {
-                next = Some(page::cursor(&key.to_string()));
-                break 'looking;
+            if look.at(&mut comparison, &mut view.tx, states, audience).await? {
+                return look.told(&mut view.tx, Some(page::cursor(&key.to_string()))).await;
             }
         }
         if is_last {
-            break;
+            return look.told(&mut view.tx, None).await;
         }
     }
-    note(&mut view.tx, &mut items).await?;
-    Ok(Preview { considered, items, needs_call_key: false, next })
 }
 
 /// A member's facts as they would be.
@@ -242,336 +250,6 @@ async fn elsewhere(
     changed.row.organisations.clone_from(&organisations);
     changed.facts.organisations = organisations;
     Ok(Some(changed))
-}
-
-/// Whom a preview is for, and so of whom it tells on one proposal.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Audience<'a> {
-    /// Who sees the proposal and who takes part in it, as officers do; or who is told sums alone.
-    Insiders(Hearing<'a>),
-    /// Policy officers of a nation. They hear of everybody on its own proposals; on others' of its own members, and of nothing
-    /// at all before one of these can know of the proposal.
-    Nation { code: &'a PartnerCode, asks_of_all: bool, hearing: Hearing<'a> },
-}
-
-impl<'a> Audience<'a> {
-    fn of_nation(view: &View<'_>, code: &'a PartnerCode, proposal: &'a ProposalState) -> Self {
-        let facts = &proposal.facts;
-        let asks_of_all = facts.parties.contains(code) && view.may(Action::Explain, Resource::Proposal(facts));
-        Self::Nation { code, asks_of_all, hearing: Hearing::of(&view.me, facts) }
-    }
-
-    fn hears_of(self, member: &MemberId) -> bool {
-        match self {
-            Self::Insiders(hearing) => hearing.of_member(member),
-            Self::Nation { code, asks_of_all, hearing } => {
-                (asks_of_all || member.partner() == code) && hearing.of_member(member)
-            }
-        }
-    }
-}
-
-/// So many differences are held against a proposal before any member is.
-const FEW: usize = 64;
-
-/// What a condition asks now and would ask then, without what it asks both times. Most members have the same.
-#[derive(Debug)]
-struct Difference {
-    now: Predicate,
-    then: Predicate,
-    /// Among all that a comparison found.
-    place: usize,
-}
-
-impl Difference {
-    /// Whether anything can change for anybody while the proposal and its call stay as they are; of some proposal, if none is given.
-    fn concerns(&self, proposal: Option<&ProposalFacts>) -> bool {
-        self.now != self.then && proposal.is_none_or(|proposal| self.now.of(proposal) != self.then.of(proposal))
-    }
-}
-
-/// One thing that a member may do, as things stand and as they would. A change concerns little of what policies say, and that little
-/// is asked first.
-#[derive(Debug)]
-struct Condition {
-    shared: Predicate,
-    differs: Arc<Difference>,
-}
-
-impl Condition {
-    /// Whether it is permitted now.
-    fn holds_now(&self, seat: &Seat, now: &ProposalFacts) -> bool {
-        let holds = |condition: &Predicate| condition.holds(&seat.judge.member, now, seat.now);
-        holds(&self.differs.now) && holds(&self.shared)
-    }
-
-    /// Whether it would be permitted, if that is not as it is. `concerned` are the differences that matter to a proposal that stays
-    /// as it is.
-    fn change(
-        &self,
-        seat: &Seat,
-        (now, then): (&ProposalFacts, &ProposalFacts),
-        concerned: Option<&[bool]>,
-    ) -> Option<bool> {
-        let would = |condition: &Predicate| condition.holds(&seat.judge.member, then, seat.then);
-        if let Some(concerned) = concerned {
-            if !concerned[self.differs.place] {
-                return None;
-            }
-            let (is, would_be) = (self.differs.now.holds(&seat.judge.member, now, seat.now), would(&self.differs.then));
-            return (is != would_be && would(&self.shared)).then_some(would_be);
-        }
-        let would_be = would(&self.differs.then) && would(&self.shared);
-        (self.holds_now(seat, now) != would_be).then_some(would_be)
-    }
-}
-
-/// What a member may do with proposals, as far as previews tell of it.
-#[derive(Debug)]
-struct Judge {
-    member: MemberId,
-    sees: Condition,
-    /// Sees as well, for reading is asked in both steps.
-    reads: Condition,
-}
-
-/// A member at a call, with the roles that they bear there now and then.
-#[derive(Debug, Clone)]
-struct Seat {
-    judge: Arc<Judge>,
-    now: Bears,
-    then: Bears,
-}
-
-impl Seat {
-    fn tell(
-        &self,
-        states: (&ProposalState, &ProposalState),
-        concerned: Option<&[bool]>,
-        items: &mut Vec<PreviewedChange>,
-    ) {
-        let facts = (&states.0.facts, &states.1.facts);
-        for (action, condition) in [(Action::View, &self.judge.sees), (Action::Read, &self.judge.reads)] {
-            if let Some(gains) = condition.change(self, facts, concerned) {
-                items.push(told(states.1, &self.judge.member, action, gains));
-            }
-        }
-    }
-}
-
-/// Everybody who bears a part in a proposal or its call, now or then.
-struct Parts {
-    panel: Arc<Vec<Seat>>,
-    besides: Vec<Seat>,
-}
-
-impl Parts {
-    fn all(&self) -> impl Iterator<Item = &Seat> {
-        self.panel.iter().chain(&self.besides)
-    }
-
-    /// Whether somebody of a nation can know of the proposal as it is.
-    fn sees_now(&self, nation: &PartnerCode, now: &ProposalFacts) -> bool {
-        let theirs = self.all().filter(|seat| seat.judge.member.partner() == nation);
-        theirs.into_iter().any(|seat| seat.judge.sees.holds_now(seat, now))
-    }
-}
-
-/// Things as they stand beside things as they would be.
-pub struct Comparison<'e> {
-    exchange: &'e Exchange,
-    now: Arc<Engine>,
-    then: Arc<Engine>,
-    at: Timestamp,
-    /// Who was looked up, or is given.
-    known: HashMap<MemberId, Arc<Judge>>,
-    /// Of all of them, each once.
-    differences: Vec<Arc<Difference>>,
-    /// Everybody with a role in a call, now or then.
-    panels: HashMap<CallId, Arc<Vec<Seat>>>,
-}
-
-impl<'e> Comparison<'e> {
-    /// Between these policies; twice the same when it is something else that would change.
-    #[must_use]
-    pub fn new(exchange: &'e Exchange, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
-        Self { exchange, now, then, at, known: HashMap::new(), differences: Vec::new(), panels: HashMap::new() }
-    }
-
-    /// With one member as they would be; none without a key card in force.
-    pub(super) fn with_member(
-        mut self,
-        member: &MemberId,
-        facts: (Option<&MemberFacts>, Option<&MemberFacts>),
-    ) -> Result<Self> {
-        let judge = self.judged(member, facts)?;
-        self.known.insert(member.clone(), Arc::new(judge));
-        Ok(self)
-    }
-
-    /// Adds what changes between two states of one proposal, as far as it may be told. Whether the audience is told anything of the
-    /// proposal, or would be if anything changed. The states are of the same call each time that the call is met.
-    pub(super) async fn add(
-        &mut self,
-        tx: &mut Tx,
-        states: (&ProposalState, &ProposalState),
-        audience: Audience<'_>,
-        items: &mut Vec<PreviewedChange>,
-    ) -> Result<bool> {
-        let (Audience::Insiders(hearing) | Audience::Nation { hearing, .. }) = audience;
-        if matches!(hearing, Hearing::Nobody) {
-            return Ok(false);
-        }
-        let facts = (&states.0.facts, &states.1.facts);
-        let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
-        let parts = self.parts(tx, states).await?;
-        let start = items.len();
-        // Where they are as many as members, which is so when a change speaks of employers, to ask beforehand saves nothing.
-        let looked_at = (self.differences.len() <= FEW).then_some(facts.0);
-        let concerned: Option<Vec<bool>> =
-            is_same.then(|| self.differences.iter().map(|differs| differs.concerns(looked_at)).collect());
-        if concerned.as_ref().is_none_or(|concerned| concerned.contains(&true)) {
-            for seat in parts.all().filter(|seat| audience.hears_of(&seat.judge.member)) {
-                seat.tell(states, concerned.as_deref(), items);
-            }
-        }
-        if let Audience::Nation { code, asks_of_all: false, .. } = audience {
-            // Who would gain is told only of what some member of theirs can know of already.
-            if items.len() > start && !parts.sees_now(code, facts.0) {
-                items.truncate(start);
-            }
-            return Ok(items.len() > start);
-        }
-        // Of a nation that gains: whether anybody of theirs could know of it before.
-        let mut knew: BTreeMap<PartnerCode, bool> = BTreeMap::new();
-        for change in items[start..].iter_mut().filter(|change| change.gains && change.action == Action::View.as_str())
-        {
-            let nation = change.member.partner();
-            change.admits_nation = !*knew.entry(nation.clone()).or_insert_with(|| parts.sees_now(nation, facts.0));
-        }
-        Ok(true)
-    }
-
-    /// Whether a nation's policy officer may hear that there is such a proposal.
-    async fn is_known(&mut self, tx: &mut Tx, proposal: &ProposalState, audience: Audience<'_>) -> Result<bool> {
-        Ok(match audience {
-            Audience::Insiders(_) | Audience::Nation { asks_of_all: true, .. } => true,
-            Audience::Nation { hearing: Hearing::Nobody, .. } => false,
-            Audience::Nation { code, .. } => {
-                self.parts(tx, (proposal, proposal)).await?.sees_now(code, &proposal.facts)
-            }
-        })
-    }
-
-    /// Adds what changes for one member alone.
-    pub(super) async fn add_one(
-        &mut self,
-        tx: &mut Tx,
-        states: (&ProposalState, &ProposalState),
-        member: &MemberId,
-        items: &mut Vec<PreviewedChange>,
-    ) -> Result<()> {
-        let [now, then] = [states.0, states.1].map(|state| Bears::of(member, &state.facts.call));
-        for judge in self.judges(tx, [member]).await? {
-            Seat { judge, now, then }.tell(states, None, items);
-        }
-        Ok(())
-    }
-
-    async fn parts(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Parts> {
-        let panel = self.panel(tx, states).await?;
-        let others: BTreeSet<&MemberId> = [states.0, states.1]
-            .into_iter()
-            .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.assigned))
-            .filter(|member| panel.binary_search_by(|seat| seat.judge.member.cmp(member)).is_err())
-            .collect();
-        let seat = |judge| Seat { judge, now: Bears::default(), then: Bears::default() };
-        let besides = self.judges(tx, others).await?.into_iter().map(seat).collect();
-        Ok(Parts { panel, besides })
-    }
-
-    /// The judges of these members, in their order.
-    async fn judges(&mut self, tx: &mut Tx, members: impl IntoIterator<Item = &MemberId>) -> Result<Vec<Arc<Judge>>> {
-        let members: Vec<&MemberId> = members.into_iter().collect();
-        let missing: Vec<MemberId> = members
-            .iter()
-            .filter(|member| !self.known.contains_key(**member))
-            .map(|member| (*member).clone())
-            .collect();
-        if !missing.is_empty() {
-            let facts = state::members(self.exchange, tx, &missing, self.at).await?;
-            for member in missing {
-                let facts = facts.get(&member);
-                let judge = self.judged(&member, (facts, facts))?;
-                self.known.insert(member, Arc::new(judge));
-            }
-        }
-        Ok(members.into_iter().filter_map(|member| self.known.get(member).cloned()).collect())
-    }
-
-    fn judged(&mut self, member: &MemberId, facts: (Option<&MemberFacts>, Option<&MemberFacts>)) -> Result<Judge> {
-        let (sees, reads) = (self.condition(facts, Action::View)?, self.condition(facts, Action::Read)?);
-        Ok(Judge { member: member.clone(), sees, reads })
-    }
-
-    fn condition(&mut self, facts: (Option<&MemberFacts>, Option<&MemberFacts>), action: Action) -> Result<Condition> {
-        let now = predicate(&self.now, facts.0, action)?;
-        let [shared, now, then] = Predicate::apart(&now, &*predicate(&self.then, facts.1, action)?);
-        let known = self.differences.iter().find(|differs| differs.now == now && differs.then == then).cloned();
-        let differs = known.unwrap_or_else(|| {
-            let differs = Arc::new(Difference { now, then, place: self.differences.len() });
-            self.differences.push(Arc::clone(&differs));
-            differs
-        });
-        Ok(Condition { shared, differs })
-    }
-
-    async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Seat>>> {
-        let (now, then) = (&states.0.call, &states.1.call);
-        if let Some(panel) = self.panels.get(&now.row.id) {
-            return Ok(Arc::clone(panel));
-        }
-        let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
-        let holders: BTreeSet<MemberId> = [now, then]
-            .into_iter()
-            .flat_map(|call| roles.into_iter().flat_map(|role| call.row.holders(role)))
-            .collect();
-        let judges = self.judges(tx, &holders).await?.into_iter();
-        let seats = judges.map(|judge| {
-            let [now, then] = [now, then].map(|call| Bears::of(&judge.member, &call.facts));
-            Seat { judge, now, then }
-        });
-        let panel = Arc::new(seats.collect::<Vec<_>>());
-        self.panels.insert(now.row.id, Arc::clone(&panel));
-        Ok(panel)
-    }
-}
-
-impl std::fmt::Debug for Comparison<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Comparison").field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
-/// What the policies leave open once a member is known. Who has no key card in force is let in nowhere.
-fn predicate(policies: &Engine, member: Option<&MemberFacts>, action: Action) -> Result<Arc<Predicate>> {
-    match member {
-        Some(facts) => policies.predicate(facts, action).map_err(|error| ServiceError::Policies(error.to_string())),
-        None => Ok(Arc::new(Predicate::Const(false))),
-    }
-}
-
-/// A change for one member; what is fetched and wrapped already is noted later, for many at a time.
-fn told(proposal: &ProposalState, member: &MemberId, action: Action, gains: bool) -> PreviewedChange {
-    PreviewedChange {
-        proposal: proposal.row.id,
-        member: member.clone(),
-        action: action.to_string(),
-        gains,
-        admits_nation: false,
-        has_fetched: false,
-        needs_key: gains && action == Action::Read && needs_own_key(VaultKind::Panel, proposal, member),
-    }
 }
 
 /// Notes which of those who lose content have fetched it, and which of those who gain it hold a key already.

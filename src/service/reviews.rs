@@ -1,8 +1,9 @@
 //! Declarations of interest, assignments and sealed reviews.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
-    preview::{self, Comparison},
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    comparison::Comparison,
+    manifests, preview,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults,

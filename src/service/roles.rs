@@ -5,7 +5,8 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
-    preview::{self, Audience, Comparison},
+    comparison::{Audience, Comparison},
+    preview::Look,
     sight::Hearing,
     state::{self, CallState},
     unit::{Act, Subject, View},
@@ -140,10 +141,10 @@ pub async fn preview(
     drop(authorized().await?);
     let _turn = exchange.turns.take().await?;
     let (mut view, call) = authorized().await?;
-    let mut found = Preview { considered: 0, items: Vec::new(), needs_call_key: false, next: None };
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
+    let mut look = Look::default();
     if present == *wanted {
-        return Ok(found);
+        return look.told(&mut view.tx, None).await;
     }
     let standing = proposals::standing_under(&mut view.tx, id, member, &view.me.id).await?;
     refuse_recused(&view.me.id, standing)?;
@@ -152,7 +153,7 @@ pub async fn preview(
     let then = Arc::new(with_roles(&call, member, wanted, view.now));
     let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
     let filter = Filter { call: Some(id), ..Filter::default() };
-    'looking: loop {
+    let enough = 'looking: loop {
         let (seen, next) = view.proposals(&filter, Cut { sort: Sort::Created, after, limit: MAX_PAGE }).await?;
         for proposal in seen {
             let is_outside = wanted.contains(&CallRole::Officer)
@@ -162,21 +163,16 @@ pub async fn preview(
             }
             let changed = state::proposal_state(proposal.row.clone(), then.clone(), view.now);
             let audience = Audience::Insiders(Hearing::of(&view.me, &proposal.facts));
-            comparison.add(&mut view.tx, (&proposal, &changed), audience, &mut found.items).await?;
-            found.considered += 1;
-            tokio::task::yield_now().await;
-            if found.considered >= preview::LOOKED_AT || found.items.len() >= preview::TOLD {
-                let key = Key { created_at: proposal.row.created_at, id: proposal.row.id };
-                found.next = Some(cursor(&key.to_string()));
-                break 'looking;
+            if look.at(&mut comparison, &mut view.tx, (&proposal, &changed), audience).await? {
+                break 'looking Some(Key { created_at: proposal.row.created_at, id: proposal.row.id });
             }
         }
         after = next;
         if after.is_none() {
-            break;
+            break None;
         }
-    }
-    preview::note(&mut view.tx, &mut found.items).await?;
+    };
+    let mut found = look.told(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
     if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
         let holder = member.to_string();
         let keys = vault_store::keys(&mut view.tx, vault).await?;

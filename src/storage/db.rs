@@ -405,7 +405,7 @@ async fn open_postgres(url: &str) -> Result<Db, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("entente-server").options([
         ("jit", "off".to_owned()),
         // To start helpers takes as long as a page. Only a look at hundreds of thousands of rows is worth it.
-        ("parallel_setup_cost", "20000".to_owned()),
+        ("parallel_setup_cost", "10000".to_owned()),
         ("statement_timeout", patience.to_string()),
         // A server that was cut off while it held the writer's lock must not hold up the others for good.
         ("idle_in_transaction_session_timeout", (2 * patience).to_string()),

@@ -323,7 +323,9 @@ async fn anybodys(tx: &mut Tx, question: &Question<'_>, plan: &Plan, cut: Cut) -
         Way::Sort => {
             let mut parts = Vec::new();
             for scope in &plan.scopes {
-                parts.push(few(&mut writer, scope)?);
+                let (by, holds) = (by_groups(&writer, scope), writer.scope(scope)?);
+                let select = if by.is_empty() { UNSORTED } else { "SELECT p.created_at, p.proposal_id FROM" };
+                parts.push(format!("{select} proposals p{by} WHERE {holds}"));
             }
             let sql = sorted(&mut writer, &parts, cut);
             keys(tx, sql, writer).await
@@ -331,11 +333,11 @@ async fn anybodys(tx: &mut Tx, question: &Question<'_>, plan: &Plan, cut: Cut) -
         Way::Merge(groups) => {
             let mut parts = Vec::new();
             for group in groups {
-                let holds = writer.scope(group)?;
+                let (by, holds) = (by_groups(&writer, group), writer.scope(group)?);
                 let after = indexed_after(&mut writer, cut, "AND");
                 let (direction, limit) = (cut.direction(), writer.mark(&cut.limit));
                 parts.push(format!(
-                    "SELECT * FROM (SELECT p.created_at, p.proposal_id FROM proposals p WHERE {holds}{after} \
+                    "SELECT * FROM (SELECT p.created_at, p.proposal_id FROM proposals p{by} WHERE {holds}{after} \
                      ORDER BY p.created_at {direction}, p.proposal_id {direction} LIMIT {limit}) g"
                 ));
             }
@@ -395,14 +397,11 @@ async fn walk(
 /// Proposals whose order no index is to give: it would be walked from one end to the other.
 const UNSORTED: &str = "SELECT p.created_at + 0 AS created_at, p.proposal_id FROM";
 
-/// The few proposals of a scope, to be put in order. SQLite, told to go by the groups, leaves each where the rest comes too late.
-fn few(writer: &mut Writer<'_>, scope: &Scope) -> Result<String, StoreError> {
-    let holds = writer.scope(scope)?;
+/// That a scope is looked through group by group, for an engine that lets itself be told. SQLite then leaves each where the rest
+/// comes too late.
+fn by_groups(writer: &Writer<'_>, scope: &Scope) -> String {
     let index = if scope.parties.is_some() { "proposals_by_parties" } else { "proposals_by_call_creation" };
-    Ok(match writer.dialect().indexed_by {
-        Some(by) => format!("SELECT p.created_at, p.proposal_id FROM proposals p {by} {index} WHERE {holds}"),
-        None => format!("{UNSORTED} proposals p WHERE {holds}"),
-    })
+    writer.dialect().indexed_by.map_or_else(String::new, |by| format!(" {by} {index}"))
 }
 
 /// Some proposals in order.

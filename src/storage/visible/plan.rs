@@ -164,7 +164,7 @@ async fn way(tx: &mut Tx, tallies: &Tallies, scopes: &mut Vec<Scope>, limit: u64
     } else if left <= u64::from(few) {
         Way::Sort
     } else if groups.len() <= GROUPS && groups.len() as u64 <= walk(left) / limit.max(1) + 1 {
-        Way::Merge(groups)
+        Way::Merge(if tx.dialect().indexed_by.is_some() { as_one(groups) } else { groups })
     } else if left <= walk(left) {
         Way::Sort
     } else {
@@ -174,6 +174,18 @@ async fn way(tx: &mut Tx, tallies: &Tallies, scopes: &mut Vec<Scope>, limit: u64
 
 fn one_call(scopes: &[Scope]) -> bool {
     scopes.iter().map(|scope| scope.calls.len()).sum::<usize>() == 1
+}
+
+/// Groups of which the same is asked are one to an engine that leaves each where the rest comes too late.
+fn as_one(groups: Vec<Scope>) -> Vec<Scope> {
+    let mut merged: Vec<Scope> = Vec::new();
+    for group in groups {
+        match merged.iter_mut().find(|known| known.parties == group.parties && known.holds == group.holds) {
+            Some(known) => known.calls.extend(group.calls),
+            None => merged.push(group),
+        }
+    }
+    merged
 }
 
 /// One group, with what is left of the condition there.
