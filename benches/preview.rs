@@ -192,5 +192,5 @@ async fn build(url: &str, folder: &Path) -> (Exchange, Vec<MemberId>) {
     }
     rows.write(&db).await;
     index(&db).await;
-    (common::exchange(db, folder, &partners[0]).await, members)
+    (common::exchange(url, db, folder, &partners[0]).await, members)
 }

@@ -27,10 +27,14 @@ pub(crate) fn member(partner: usize, number: usize) -> MemberId {
 }
 
 /// An exchange over a database that is full already.
-pub(crate) async fn exchange(db: Db, folder: &Path, host: &PartnerCode) -> Exchange {
-    let mut tx = db.write().await.unwrap();
-    tx.execute("ANALYZE", args![]).await.unwrap();
-    tx.commit().await.unwrap();
+pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCode) -> Exchange {
+    db.keep_statistics().await.unwrap();
+    // What PostgreSQL does by itself, if it is let.
+    if url.starts_with("postgres") {
+        let mut tx = db.write().await.unwrap();
+        tx.execute("ANALYZE", args![]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
     let rng = Arc::new(SystemRng);
     Exchange {
         blobs: Blobs::open(&folder.join("blobs"), rng.clone()).await.unwrap(),

@@ -229,7 +229,8 @@ fn until(stopped: &CancellationToken, work: impl Future<Output: Send> + Send + '
     });
 }
 
-/// Sweeps what a stopped server left, then forgets old answers from time to time. A failure is said and tried again.
+/// Sweeps what a stopped server left, then forgets old answers and keeps up the database's statistics from time to time. A failure
+/// is said and tried again.
 async fn housekeeping(exchange: Arc<Exchange>) {
     match operator::sweep(&exchange).await {
         Ok(0) => {}
@@ -244,6 +245,9 @@ async fn housekeeping(exchange: Arc<Exchange>) {
             Ok(0) => {}
             Ok(answers) => tracing::debug!(answers, "old answers were forgotten"),
             Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
+        }
+        if let Err(error) = exchange.db.keep_statistics().await {
+            tracing::warn!(%error, "the database's statistics could not be kept up");
         }
     }
 }

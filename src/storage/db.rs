@@ -153,6 +153,18 @@ impl Db {
         Ok(WriteTx(tx))
     }
 
+    /// Keeps up the statistics that plans are made by. Without any SQLite takes each table for a large one.
+    pub async fn keep_statistics(&self) -> Result<(), StoreError> {
+        // PostgreSQL does it by itself.
+        if matches!(self.0, Engine::Sqlite { .. }) {
+            let mut tx = self.write().await?;
+            // All tables, also those that this connection never asked; each only if it has grown much, and by a sample.
+            tx.execute("PRAGMA optimize = 0x10002", args![]).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Waits until all transactions have ended and closes every connection.
     pub async fn close(&self) {
         match &self.0 {

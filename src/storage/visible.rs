@@ -269,7 +269,12 @@ async fn sums(tx: &mut Tx, question: &Question<'_>, of: &[(&str, &str)]) -> Resu
     let mut from = Vec::new();
     from.extend(mine_from(&mut writer, &plan)?);
     for scope in &plan.scopes {
-        from.push(writer.all(|writer| writer.scope(scope))?);
+        // Joined are all rows of a kind, whatever proposals they are of: too many for the few of a small scope.
+        from.push(if scope.is_large {
+            writer.all(|writer| writer.scope(scope))?
+        } else {
+            format!("proposals p WHERE {}", writer.scope(scope)?)
+        });
     }
     if from.is_empty() {
         return Ok(None);

@@ -146,7 +146,12 @@ async fn a_count_is_of_what_the_pages_hold_however_many_tables_are_asked() {
     let mut sizes = Vec::new();
     for ground in world.grounds().await {
         let truth = Truth::of(&ground, &world).await;
+        ground.exchange.db.keep_statistics().await.unwrap();
         let mut tx = ground.exchange.db.read().await.unwrap();
+        if ground.name == "SQLite" {
+            let known = tx.fetch_one("SELECT COUNT(*) AS n FROM sqlite_stat1", args![]).await.unwrap();
+            assert!(known.count("n").unwrap() > 0, "SQLite plans without knowing its tables");
+        }
         for me in &truth.members {
             let most: Vec<Predicate> = atoms
                 .iter()

@@ -99,12 +99,13 @@ impl<'a> Writer<'a> {
             }
             Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
-                let rows = format!(
-                    "proposal_members s JOIN members m ON m.member = s.member \
-                     WHERE m.organisation_folded <> '' AND m.organisation_folded = {}",
-                    self.mark(name)
-                );
-                self.is_of(&rows)
+                let name = self.mark(name);
+                // The order of a cross join is that of SQLite's loops: those who work there come first, where all rows are wanted.
+                self.joins(&format!(
+                    "members m CROSS JOIN proposal_members s WHERE s.member = m.member \
+                     AND m.organisation_folded <> '' AND m.organisation_folded = {name}"
+                ))
+                .unwrap_or_else(|| works_at(&format!("m.organisation_folded = {name}")))
             }
             Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => works_at("m.organisation_folded = p.topic"),
             Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
@@ -196,15 +197,20 @@ impl<'a> Writer<'a> {
     /// Being one of the proposals of some rows `s`, which are the same whatever the proposal.
     fn is_of(&mut self, rows: &str) -> String {
         let asked = || format!("EXISTS (SELECT 1 FROM {rows} AND s.proposal_id = p.proposal_id)");
-        let Some(joined) = &mut self.joined else { return asked() };
+        self.joins(rows).unwrap_or_else(asked)
+    }
+
+    /// The same if such rows are joined and there is room for them.
+    fn joins(&mut self, rows: &str) -> Option<String> {
+        let joined = self.joined.as_mut()?;
         let place = joined.iter().position(|known| known == rows).unwrap_or(joined.len());
         if place == JOINED {
-            return asked();
+            return None;
         }
         if place == joined.len() {
             joined.push(rows.to_owned());
         }
-        format!("j{place}.proposal_id IS NOT NULL")
+        Some(format!("j{place}.proposal_id IS NOT NULL"))
     }
 
     /// All proposals that `what` says, each once. What it asks of other tables is joined: to look there for one proposal after the

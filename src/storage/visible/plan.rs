@@ -22,6 +22,8 @@ pub(super) struct Scope {
     pub(super) calls: Vec<CallId>,
     pub(super) parties: Option<Vec<String>>,
     pub(super) holds: Predicate,
+    /// Whether a good part of all proposals is in it.
+    pub(super) is_large: bool,
 }
 
 /// How to bring what the scopes hold into order.
@@ -54,6 +56,9 @@ pub(super) struct Own {
     pub(super) without: Vec<String>,
     pub(super) holds: Predicate,
 }
+
+/// A scope is large if it holds this part of all proposals.
+const LARGE: u64 = 4;
 
 /// Groups that one statement merges.
 const GROUPS: usize = 24;
@@ -114,7 +119,9 @@ impl Plan {
             if !left.is_empty() {
                 let holds = settled(&class.holds, &left);
                 let parties = (!others.is_empty()).then(|| left.into_iter().cloned().collect());
-                scopes.push(Scope { calls, parties, holds });
+                let mut scope = Scope { calls, parties, holds, is_large: false };
+                scope.is_large = tallies.estimate(&scope) >= tallies.all / LARGE;
+                scopes.push(scope);
             }
         }
         let way =
@@ -191,7 +198,7 @@ fn as_one(groups: Vec<Scope>) -> Vec<Scope> {
 /// One group, with what is left of the condition there.
 fn narrowed(scope: &Scope, call: CallId, key: String) -> Scope {
     let holds = scope.holds.replaced(&mut |atom| of_parties(atom, &key).map(Predicate::Const));
-    Scope { calls: vec![call], parties: Some(vec![key]), holds }
+    Scope { calls: vec![call], parties: Some(vec![key]), holds, is_large: false }
 }
 
 /// What the tables count.
