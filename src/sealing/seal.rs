@@ -148,20 +148,17 @@ pub fn open_to_file(
     let mut partial = tempfile::Builder::new().prefix(".entente-").suffix(".part").tempfile_in(folder)?;
     let mut digesting = Digesting::new(reader);
     let opened = open_through(identities, &mut digesting, BufWriter::with_capacity(BUFFER, &mut partial), progress);
-    let size = match opened {
-        Ok(size) => Some(size),
-        // Changed in its header, a file looks as if it were sealed to somebody else; its digest tells which it is.
-        Err(SealError::NoMatchingIdentity) if expected.is_some() => {
-            io::copy(&mut digesting, &mut io::sink())?;
-            None
-        }
-        Err(error) => return Err(error),
-    };
+    if let Err(SealError::Io(error)) = opened {
+        return Err(error.into());
+    }
+    // What does not open may be another file than the one that was signed, and only its digest tells: one changed bit of a
+    // header looks like a file for somebody else, like a damaged one or like no age file at all.
+    io::copy(&mut digesting, &mut io::sink())?;
     let sealed = digesting.sealed();
     if let Some(wanted) = expected.filter(|wanted| **wanted != sealed.sha256) {
         return Err(SealError::Digest { wanted: *wanted, found: sealed.sha256 });
     }
-    let opened = Opened { sealed, size: size.ok_or(SealError::NoMatchingIdentity)? };
+    let opened = Opened { sealed, size: opened? };
     partial.as_file().sync_all()?;
     match partial.persist_noclobber(path) {
         Ok(_) => Ok(opened),
@@ -501,16 +498,26 @@ mod tests {
     }
 
     #[test]
-    fn file_changed_in_its_header_is_told_from_one_for_somebody_else() {
+    fn file_changed_in_any_byte_is_told_from_the_one_that_was_signed() {
         let (keyring, recipients) = someone();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.pdf");
-        let sealed = seal_bytes(&recipients, &vec![1; 200_000]).unwrap();
+        let sealed = seal_bytes(&recipients, b"a page").unwrap();
         let signed = Sha256::of(&sealed);
-        let mut flipped = sealed;
-        flipped[40] ^= 1;
-        let refused = open_to_file(&keyring.identities(), flipped.as_slice(), &path, Some(&signed), &mut |_| ());
-        assert!(matches!(refused, Err(SealError::Digest { .. })), "{refused:?}");
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            let refused = open_to_file(&keyring.identities(), changed.as_slice(), &path, Some(&signed), &mut |_| ());
+            assert!(matches!(refused, Err(SealError::Digest { .. })), "byte {at}: {refused:?}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn file_for_somebody_else_is_not_called_another_file() {
+        let (keyring, _) = someone();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.pdf");
         let others = seal_bytes(&someone().1, b"for somebody else").unwrap();
         let signed = Sha256::of(&others);
         let refused = open_to_file(&keyring.identities(), others.as_slice(), &path, Some(&signed), &mut |_| ());
