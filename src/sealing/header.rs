@@ -1,8 +1,9 @@
 //! Tells an age v1 file from anything else, without a key and without the age library.
 //!
 //! This is all the host can check of what it stores: that the bytes begin with a well-formed header
-//! (<https://c2sp.org/age>, stricter than some readers: no legacy stanza bodies) and that the length fits whole STREAM
-//! chunks, so plaintext, armored text and most truncations are refused before they are stored. It never reads a payload
+//! (<https://c2sp.org/age>, stricter than some readers: no legacy stanza bodies), that a stanza for a key of the usual kind has what
+//! its holder needs, and that the length fits whole STREAM chunks, so plaintext, armored text and most truncations are refused
+//! before they are stored. A file that is sealed to a passphrase is refused too: nobody's key opens it. It never reads a payload
 //! byte, never learns what is inside, and cannot promise that the file opens.
 
 use std::mem;
@@ -40,6 +41,9 @@ pub enum ShapeError {
     /// The header has more than [`MAX_STANZAS`].
     #[error("the age header has more than {MAX_STANZAS} recipient stanzas")]
     TooManyStanzas,
+    /// Sealed to a passphrase.
+    #[error("the file is sealed to a passphrase, which no member's key opens; seal it to a recipient")]
+    Passphrase,
     /// A line of the header breaks the format.
     #[error("line {line} of the age header is malformed: {problem}")]
     Header {
@@ -69,8 +73,6 @@ pub struct Shape {
     pub header_len: u64,
     /// Length of the plaintext in bytes; the format does not hide it.
     pub plaintext_len: u64,
-    /// Whether the file is encrypted to a passphrase, not to recipients.
-    pub passphrase: bool,
 }
 
 /// An incremental check of the shape of an age file; holds at most one header line.
@@ -80,7 +82,8 @@ pub struct HeaderCheck {
     line: Vec<u8>,
     lines: usize,
     stanzas: usize,
-    passphrase: bool,
+    /// Whether the stanza that is being read is one for an X25519 key.
+    is_x25519: bool,
     header_len: u64,
     failed: Option<ShapeError>,
 }
@@ -108,7 +111,7 @@ impl HeaderCheck {
             line: Vec::new(),
             lines: 0,
             stanzas: 0,
-            passphrase: false,
+            is_x25519: false,
             header_len: 0,
             failed: None,
         }
@@ -166,7 +169,7 @@ impl HeaderCheck {
             }
             (_, _) => chunks - (whole + 1) * TAG,
         };
-        Ok(Shape { header_len: self.header_len, plaintext_len, passphrase: self.passphrase })
+        Ok(Shape { header_len: self.header_len, plaintext_len })
     }
 
     fn take(&mut self, byte: u8) -> Result<(), ShapeError> {
@@ -224,14 +227,11 @@ impl HeaderCheck {
 
     fn take_stanza_or_end(&mut self, line: &[u8]) -> Result<(), ShapeError> {
         if let Some(mac) = line.strip_prefix(b"--- ") {
-            if mac.len() != 43 || !is_base64(mac) {
+            if !is_32_bytes(mac) {
                 return Err(self.malformed("wanted `--- ` and 43 base64 characters"));
             }
             if self.stanzas == 0 {
                 return Err(self.malformed("there is no recipient stanza before the MAC"));
-            }
-            if self.passphrase && self.stanzas > 1 {
-                return Err(self.malformed("a passphrase stanza must be the only one"));
             }
             self.state = State::Payload;
             return Ok(());
@@ -246,7 +246,15 @@ impl HeaderCheck {
         if self.stanzas > MAX_STANZAS {
             return Err(ShapeError::TooManyStanzas);
         }
-        self.passphrase |= args == b"scrypt" || args.starts_with(b"scrypt ");
+        let mut args = args.split(|byte| *byte == b' ');
+        let kind = args.next().unwrap_or_default();
+        if kind == b"scrypt" {
+            return Err(ShapeError::Passphrase);
+        }
+        self.is_x25519 = kind == b"X25519";
+        if self.is_x25519 && !(args.next().is_some_and(is_32_bytes) && args.next().is_none()) {
+            return Err(self.malformed("an X25519 stanza has one argument, 32 bytes in base64"));
+        }
         self.state = State::Body;
         Ok(())
     }
@@ -254,6 +262,9 @@ impl HeaderCheck {
     fn take_body(&mut self, line: &[u8]) -> Result<(), ShapeError> {
         if line.len() > 64 || !is_base64(line) {
             return Err(self.malformed("a stanza body is base64 in lines of 64, ended by a shorter line"));
+        }
+        if self.is_x25519 && !is_32_bytes(line) {
+            return Err(self.malformed("the body of an X25519 stanza is 32 bytes"));
         }
         if line.len() < 64 {
             self.state = State::StanzaOrEnd;
@@ -264,6 +275,11 @@ impl HeaderCheck {
     fn malformed(&self, problem: &'static str) -> ShapeError {
         ShapeError::Header { line: self.lines, problem }
     }
+}
+
+/// Base64 of 32 bytes: a key's share, a wrapped file key, a MAC.
+fn is_32_bytes(text: &[u8]) -> bool {
+    text.len() == 43 && is_base64(text)
 }
 
 /// Unpadded standard base64 whose unused bits are zero (RFC 4648 section 3.5, as the age format demands).
@@ -285,9 +301,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A header made by hand with one empty stanza, then `payload` zero bytes.
+    /// A header made by hand with one stanza, then `payload` zero bytes.
     fn sample(payload: usize) -> Vec<u8> {
-        let mut bytes = format!("age-encryption.org/v1\n-> X25519 abc\n\n--- {}\n", "A".repeat(43)).into_bytes();
+        let word = "A".repeat(43);
+        let mut bytes = format!("age-encryption.org/v1\n-> X25519 {word}\n{word}\n--- {word}\n").into_bytes();
         bytes.resize(bytes.len() + payload, 0);
         bytes
     }
@@ -348,8 +365,35 @@ mod tests {
         assert_eq!(line(&format!("-> a\n\n--- {mac}A")), 4);
         assert_eq!(line(&format!("-> a\n\n--- {}B", "A".repeat(42))), 4, "bits left over");
         assert_eq!(line(&format!("-> a\n\n---  {mac}")), 4);
-        assert_eq!(line(&format!("-> a\n\n-> scrypt x 1\n\n--- {mac}")), 6, "a passphrase among recipients");
         assert!(header_of(&format!("age-encryption.org/v1\n-> a b c\n{full}\n\n-> d\nAAA\n--- {mac}\n")).is_ok());
+    }
+
+    #[test]
+    fn file_sealed_to_a_passphrase_is_refused() {
+        let (mac, salt) = ("A".repeat(43), "A".repeat(22));
+        for stanzas in ["-> scrypt SALT 18\nMAC\n", "-> scrypt\n\n", "-> a\n\n-> scrypt SALT 18\nMAC\n"] {
+            let stanzas = stanzas.replace("SALT", &salt).replace("MAC", &mac);
+            let found = header_of(&format!("age-encryption.org/v1\n{stanzas}--- {mac}\n"));
+            assert_eq!(found, Err(ShapeError::Passphrase), "{stanzas}");
+        }
+        assert!(header_of(&format!("age-encryption.org/v1\n-> scryptic\n\n--- {mac}\n")).is_ok());
+    }
+
+    #[test]
+    fn stanza_that_no_x25519_key_opens_is_refused() {
+        let word = "A".repeat(43);
+        let stanza = |arguments: &str, body: &str| {
+            header_of(&format!("age-encryption.org/v1\n-> X25519{arguments}\n{body}\n--- {word}\n"))
+        };
+        let share = format!(" {word}");
+        assert!(stanza(&share, &word).is_ok());
+        let left_over = format!(" {}B", "A".repeat(42));
+        for arguments in ["", " abc", &share[..43], &format!("{share}A"), &format!("{share} {word}"), &left_over] {
+            assert!(matches!(stanza(arguments, &word), Err(ShapeError::Header { line: 2, .. })), "{arguments}");
+        }
+        for body in ["", "AAAA", &word[1..], &format!("{word}A"), &format!("{}\n", "A".repeat(64))] {
+            assert!(matches!(stanza(&share, body), Err(ShapeError::Header { line: 3, .. })), "{body}");
+        }
     }
 
     #[test]
@@ -391,7 +435,7 @@ mod tests {
         for len in [0_usize, 1, 65_535, 65_536, 65_537] {
             let sealed = seal_bytes(&recipient, &vec![7; len]).unwrap();
             let shape = HeaderCheck::check(&sealed).unwrap();
-            assert_eq!((shape.plaintext_len, shape.passphrase), (len as u64, false));
+            assert_eq!(shape.plaintext_len, len as u64);
             let header = usize::try_from(shape.header_len).unwrap();
             for cut in [header - 1, header, header + 15, header + 16, header + 31] {
                 assert!(matches!(HeaderCheck::check(&sealed[..cut]), Err(ShapeError::Truncated(_))), "{len} at {cut}");
@@ -422,7 +466,7 @@ mod tests {
 
         #[test]
         fn text_like_headers_never_panic_and_chunking_never_matters(
-            lines in prop::collection::vec("(-> [a-z]{1,3}( [A-Z]{1,3})?|--- A{43}|[A-Z]{0,66}|---.{0,5})", 0..8),
+            lines in prop::collection::vec("(-> [a-z]{1,3}( [A-Z]{1,3})?|-> X25519 A{43}|--- A{43}|[A-Z]{0,66}|---.{0,5})", 0..8),
             cuts in prop::collection::vec(1_usize..40, 1..6),
         ) {
             let bytes = format!("age-encryption.org/v1\n{}\n{}", lines.join("\n"), "\0".repeat(32)).into_bytes();
