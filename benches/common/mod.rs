@@ -7,7 +7,7 @@ use entente::{
         id::{MemberId, PartnerCode},
     },
     policy::{Engine, Guardrails, PartnerRules},
-    service::{Exchange, Turns, lists::KnownLists, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{Exchange, Turns, lists::KnownLists, marks, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, args},
 };
 use jiff::Timestamp;
@@ -36,8 +36,10 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         tx.commit().await.unwrap();
     }
     let rng = Arc::new(SystemRng);
+    let blobs = folder.join("blobs");
+    let mark = marks::settle(&db, &blobs, &*rng, now()).await.unwrap();
     Exchange {
-        blobs: Blobs::open(&folder.join("blobs"), rng.clone()).await.unwrap(),
+        blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
         rules: Rules::default(),
         db,
         clock: Arc::new(Still(now())),

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
+        blobs_command::{self, BlobsCommand},
         config::{Config, ConfigFault},
         logging, openapi,
         operator::{self, PartnerCommand},
@@ -49,6 +50,9 @@ enum Command {
     /// Enrol and show partners
     #[command(subcommand)]
     Partner(PartnerCommand),
+    /// Look after the folder of sealed documents
+    #[command(subcommand)]
+    Blobs(BlobsCommand),
     /// Print the API's description, OpenAPI 3.1
     Openapi,
     /// Print the catalogue of problems, Markdown
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match command {
                 Some(Command::Partner(command)) => partner(&config, command).await,
+                Some(Command::Blobs(command)) => blobs(&config, command).await,
                 _ if check => self::check(&config).await,
                 _ => serve(config).await,
             }
@@ -143,6 +148,12 @@ async fn partner(config: &Config, command: PartnerCommand) -> Result<(), Failure
     let exchange = serve::open(config, Arc::new(SystemClock), Arc::new(SystemRng)).await?;
     let done = operator::partner(&exchange, command, &mut io::stdout()).await;
     exchange.db.close().await;
+    done.map_err(|error| Failure::new(1, error))
+}
+
+async fn blobs(config: &Config, command: BlobsCommand) -> Result<(), Failure> {
+    let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));
+    let done = blobs_command::blobs(config, command, clock, rng, &mut io::stdout()).await;
     done.map_err(|error| Failure::new(1, error))
 }
 

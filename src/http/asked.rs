@@ -19,7 +19,7 @@ use crate::{
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    http::{HeaderMap, HeaderName, Method, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
@@ -37,6 +37,10 @@ pub(super) struct Change<T> {
 /// A change that the address and the headers say in full.
 #[derive(Debug)]
 pub(super) struct Bare(pub(super) Asked);
+
+/// A read that leaves an entry in the log.
+#[derive(Debug)]
+pub(super) struct LoggedRead(pub(super) Asked);
 
 /// A change with a JSON body by somebody who may not be a member yet.
 #[derive(Debug)]
@@ -108,6 +112,15 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
     }
 }
 
+impl FromRequestParts<Api> for LoggedRead {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Caller(principal) = Caller::from_request_parts(parts, api).await?;
+        Ok(Self(Asked::read(principal, parts.method == Method::HEAD)))
+    }
+}
+
 impl FromRequest<Api> for Bare {
     type Rejection = Response;
 
@@ -154,7 +167,7 @@ impl Conditions {
     /// The request of this principal; `said` is its body, or whatever stands for it.
     pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8]) -> Asked {
         let idempotency = Some(self.idempotency(parts, said));
-        Asked { principal, idempotency, if_match: self.if_match }
+        Asked { principal, idempotency, if_match: self.if_match, is_head: false }
     }
 
     /// What makes this request recognisable when it is sent again.

@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    asked::Change,
+    asked::{Change, LoggedRead},
     list::{Ask, At, Calls, RolesQuery},
     principal::Caller,
 };
@@ -128,8 +128,8 @@ pub(super) async fn progress(State(api): State<Api>, caller: Caller, at: At) -> 
 ///
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/calls/{call}/vault", tag = "calls", responses((status = 200, body = Vault)))]
-pub(super) async fn vault(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::of_call(&api, &caller, at.id("call")?).await?))
+pub(super) async fn vault(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::of_call(&api, &asked, at.id("call")?).await?))
 }
 
 /// Assigns reviewers to proposals of the call, all or none.

@@ -307,6 +307,19 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// Which database it is, without account and password: for whoever operates this machine.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.kind() {
+            Some(DatabaseKind::Sqlite(path)) => path.display().to_string(),
+            _ => {
+                let address = self.0.split('?').next().unwrap_or_default();
+                let (scheme, rest) = address.split_once("://").unwrap_or_default();
+                format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default())
+            }
+        }
+    }
+
     /// The engine, if it is one of the two.
     #[must_use]
     pub fn kind(&self) -> Option<DatabaseKind> {

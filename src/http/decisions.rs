@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change},
+    asked::{Bare, Change, LoggedRead},
     list::At,
     principal::Caller,
 };
@@ -59,8 +59,8 @@ pub(super) async fn send_letter(State(api): State<Api>, at: At, change: Change<S
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/letters/{letter}", tag = "decisions",
     responses((status = 200, body = Letter)))]
-pub(super) async fn fetch_letter(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &decisions::fetch_letter(&api, &caller, at.id("proposal")?, at.id("letter")?).await?))
+pub(super) async fn fetch_letter(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &decisions::fetch_letter(&api, &asked, at.id("proposal")?, at.id("letter")?).await?))
 }
 
 /// Takes a letter back.

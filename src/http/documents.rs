@@ -5,7 +5,7 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Conditions, check_media_type, one},
+    asked::{Bare, Conditions, LoggedRead, check_media_type, one},
     list::At,
     principal::Caller,
     problem::Fault,
@@ -63,7 +63,8 @@ pub(super) async fn remove(State(api): State<Api>, at: At, Bare(asked): Bare) ->
 
 /// The age file of a document, or the part of it that `Range` names.
 ///
-/// Leaves an entry in the log. One range is served; several, or another unit than bytes, get the whole file.
+/// Leaves an entry in the log, but for `HEAD`. One range is served; several, or another unit than bytes, get the whole file. A file that
+/// is not what was stored is refused (`document-damaged`); where that shows only on the way, the connection ends before the last bytes.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/ciphertexts/{document}", tag = "documents",
     params(
         ("Range" = Option<String>, Header, description = "One range, such as `bytes=1048576-` (RFC 9110)."),
@@ -78,13 +79,13 @@ pub(super) async fn remove(State(api): State<Api>, at: At, Bare(asked): Bare) ->
     ))]
 pub(super) async fn fetch(
     State(api): State<Api>,
-    caller: Caller,
+    LoggedRead(asked): LoggedRead,
     at: At,
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
     let mut is_part = false;
     let wanted = |document: &Document| part(&headers, document).inspect(|part| is_part = part.is_some());
-    let (document, reading) = documents::fetch(&api, &caller, at.id("proposal")?, at.id("document")?, wanted).await?;
+    let (document, reading) = documents::fetch(&api, &asked, at.id("proposal")?, at.id("document")?, wanted).await?;
     let Range { start, end } = reading.range;
     let text = |text: String| HeaderValue::try_from(text).expect("digests and numbers are visible characters");
     let digest = BASE64_STANDARD.encode(document.sha256.as_bytes());

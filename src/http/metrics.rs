@@ -4,7 +4,7 @@
 //! address is never a label.
 
 use super::trust::Registry;
-use crate::service::lists::DIFFERENCES;
+use crate::{service::lists::DIFFERENCES, storage::sweep::Swept};
 use jiff::Timestamp;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -21,6 +21,11 @@ const ACCEPT_FAILURES: &str = "entente_accept_failures_total";
 const BYTES_IN: &str = "entente_body_bytes_received_total";
 const BYTES_OUT: &str = "entente_body_bytes_sent_total";
 const POLICY_FAULTS: &str = "entente_policy_faults";
+const BLOBS: &str = "entente_blobs";
+const BLOBS_UNNAMED: &str = "entente_blobs_unnamed";
+const BLOBS_QUARANTINED: &str = "entente_blobs_quarantined";
+const BLOBS_DAMAGED: &str = "entente_blobs_damaged";
+const SCRUB_ENDED: &str = "entente_blobs_checked_timestamp_seconds";
 const RELOADS: &str = "entente_reloads_total";
 const TRUST_GENERATION: &str = "entente_trust_generation";
 const TRUST_PARTNERS: &str = "entente_trust_partners";
@@ -78,6 +83,17 @@ fn describe() {
         DIFFERENCES,
         "Proposals that a list held and the policies hid; each was withheld, and anything above 0 wants attention"
     );
+    describe_gauge!(BLOBS, "Sealed documents in the folder, by the last sweep");
+    describe_gauge!(
+        BLOBS_UNNAMED,
+        "Files that the last sweep left in place although no document names them; anything above 0 wants attention"
+    );
+    describe_gauge!(BLOBS_QUARANTINED, "Files in quarantine, by the last sweep");
+    describe_gauge!(
+        BLOBS_DAMAGED,
+        "Documents whose bytes are missing or not those that were stored; anything above 0 is an alarm"
+    );
+    describe_gauge!(SCRUB_ENDED, Unit::Seconds, "When all bytes of all documents were last looked at to the end");
     describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
@@ -110,6 +126,20 @@ impl Drop for InFlight {
 
 pub(super) fn policy_faults(count: usize) {
     gauge!(POLICY_FAULTS).set(as_float(count as u64));
+}
+
+pub(super) fn swept(swept: &Swept, quarantined: u64) {
+    gauge!(BLOBS).set(as_float(swept.blobs - swept.moved));
+    gauge!(BLOBS_UNNAMED).set(as_float(swept.orphans - swept.moved));
+    gauge!(BLOBS_QUARANTINED).set(as_float(quarantined));
+}
+
+pub(super) fn damaged(documents: u64) {
+    gauge!(BLOBS_DAMAGED).set(as_float(documents));
+}
+
+pub(super) fn scrub_ended(at: Timestamp) {
+    gauge!(SCRUB_ENDED).set(at.as_duration().as_secs_f64());
 }
 
 pub(super) fn refused(reason: &'static str) {

@@ -11,6 +11,8 @@ pub mod admin;
 pub mod anchor;
 pub mod api;
 mod asked;
+mod blob_jobs;
+pub mod blobs_command;
 mod calls;
 pub mod config;
 pub mod crl;

@@ -153,6 +153,7 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::TooLarge { .. } => Kind::TooLarge,
         ServiceError::Interrupted => Kind::Timeout,
         ServiceError::OutOfRange { .. } => Kind::RangeNotSatisfiable,
+        ServiceError::Damaged => Kind::DocumentDamaged,
         ServiceError::NotAMember => Kind::NotAMember,
         ServiceError::PreconditionRequired => Kind::PreconditionRequired,
         ServiceError::PreconditionFailed { .. } => Kind::PreconditionFailed,
@@ -160,6 +161,10 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::BadCursor => Kind::BadCursor,
         ServiceError::Store(StoreError::Unavailable(_)) => Kind::Unavailable,
         ServiceError::Store(StoreError::Full(_)) => Kind::StorageFull,
+        // Which marks, the log and `/readyz` say.
+        ServiceError::Store(StoreError::OtherFolder { .. }) => {
+            return Problem::new(Kind::Unavailable, "the sealed documents are not available");
+        }
         // What broke inside is the log's to know.
         ServiceError::Policies(_) | ServiceError::CannotSign(_) | ServiceError::Store(_) => {
             return Problem::new(Kind::Internal, "the log knows it by the `X-Request-Id`");

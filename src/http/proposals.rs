@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change},
+    asked::{Bare, Change, LoggedRead},
     list::{Ask, At, Counted, LabelQuery, Proposals},
     principal::Caller,
 };
@@ -79,8 +79,8 @@ pub(super) async fn remove_member(State(api): State<Api>, at: At, Bare(asked): B
 /// Handing out keys leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/vaults", tag = "vaults",
     responses((status = 200, body = Page<Vault>)))]
-pub(super) async fn list_vaults(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::of_proposal(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn list_vaults(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::of_proposal(&api, &asked, at.id("proposal")?).await?))
 }
 
 /// Adds the `staff` vault of your own party, for its restricted documents.

@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change},
+    asked::{Bare, Change, LoggedRead},
     list::At,
     principal::Caller,
 };
@@ -81,8 +81,8 @@ pub(super) async fn submit(State(api): State<Api>, at: At, change: Change<Submit
 ///
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/reviews/{review}", tag = "reviews", responses((status = 200, body = Review)))]
-pub(super) async fn fetch(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::fetch(&api, &caller, at.id("review")?).await?))
+pub(super) async fn fetch(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::fetch(&api, &asked, at.id("review")?).await?))
 }
 
 /// Reopens a review so that its reviewer can hand in a new revision. For officers who have declared to be free of conflict.

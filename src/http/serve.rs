@@ -6,6 +6,7 @@
 use super::{
     admin::{self, AdminError, PartReady, Readiness},
     api::{self, Api},
+    blob_jobs,
     config::{Config, ConfigFault},
     listener::{self, Drained},
     logging::RequestIds,
@@ -16,7 +17,15 @@ use super::{
 };
 use crate::{
     domain::ambient::{Clock, Rng},
-    service::{Exchange, Turns, lists::KnownLists, operator, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{
+        Exchange, Turns,
+        lists::KnownLists,
+        marks::{self, MarkFault},
+        operator,
+        rules::Rules,
+        state::KnownCalls,
+        visibility::Signer,
+    },
     storage::{Blobs, Db, StoreError, migrate, visible},
 };
 use futures_util::FutureExt;
@@ -24,7 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     fs, io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -56,6 +65,12 @@ pub enum StartError {
     Database(#[source] StoreError),
     #[error("the folder of sealed documents: {0}")]
     Blobs(#[source] StoreError),
+    #[error(
+        "the folder of sealed documents is not known to belong to the database: {fault}\n  database  {database}\n  \
+         folder    {}\n  {}; `entente-server blobs adopt --dry-run` counts what is there",
+        .folder.display(), .fault.help()
+    )]
+    Marks { database: String, folder: PathBuf, fault: MarkFault },
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
@@ -89,21 +104,15 @@ impl Running {
 
 /// Opens everything an operation needs, and brings the database to the schema of this program.
 pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Exchange>, StartError> {
-    make_folders(config)?;
-    let database = async {
-        let db = Db::open(config.database.url.reveal()).await?;
-        migrate::run(&db, clock.now()).await?;
-        visible::fold_organisations(&db).await?;
-        Ok(db)
-    };
-    let (db, blobs) = tokio::join!(database, Blobs::open(&config.blobs.folder, Arc::clone(&rng)));
+    let db = open_database(config, &*clock).await?;
+    let blobs = open_blobs(config, &db, &*clock, &rng).await?;
     let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
     if let Err(cause) = signer.check().await {
         tracing::warn!(%cause, "visibility manifests cannot be signed with the server's key");
     }
     Ok(Arc::new(Exchange {
-        db: db.map_err(StartError::Database)?,
-        blobs: blobs.map_err(StartError::Blobs)?,
+        db,
+        blobs,
         rules: Rules::default(),
         clock,
         rng,
@@ -116,9 +125,32 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
     }))
 }
 
-/// Makes the folders for data on the first start, for the server's account alone.
+/// Opens the database alone and brings it to the schema of this program.
+pub(super) async fn open_database(config: &Config, clock: &dyn Clock) -> Result<Db, StartError> {
+    make_folders(config)?;
+    let database = async {
+        let db = Db::open(config.database.url.reveal()).await?;
+        migrate::run(&db, clock.now()).await?;
+        visible::fold_organisations(&db).await?;
+        Ok(db)
+    };
+    database.await.map_err(StartError::Database)
+}
+
+/// Opens the folder of documents, once it is certain that it is this database's.
+async fn open_blobs(config: &Config, db: &Db, clock: &dyn Clock, rng: &Arc<dyn Rng>) -> Result<Blobs, StartError> {
+    let folder = &config.blobs.folder;
+    let mark = marks::settle(db, folder, &**rng, clock.now()).await.map_err(|fault| match fault {
+        MarkFault::Store(error) => StartError::Blobs(error),
+        fault => StartError::Marks { database: config.database.url.place(), folder: folder.clone(), fault },
+    })?;
+    Blobs::open(folder, mark, Arc::clone(rng)).await.map_err(StartError::Blobs)
+}
+
+/// Makes the folders for data on the first start, for the server's account alone. That of documents is made with its mark, and only
+/// for a database that has none yet.
 fn make_folders(config: &Config) -> Result<(), StartError> {
-    for folder in config.missing_folders() {
+    for folder in config.missing_folders().into_iter().filter(|folder| *folder != config.blobs.folder) {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -165,10 +197,12 @@ pub async fn run(
     let admin_addr = admin_listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
 
     let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
-    let readiness = readiness(&exchange, &config.blobs.folder, &draining);
+    let readiness = readiness(&exchange, &draining);
     let limits = config.limits.clone();
     until(&stopped, metrics::upkeep(metrics.clone()));
     until(&stopped, housekeeping(Arc::clone(&exchange)));
+    until(&stopped, blob_jobs::sweeps(Arc::clone(&exchange)));
+    until(&stopped, blob_jobs::scrubs(Arc::clone(&exchange)));
     let changes = Arc::new(Notify::new());
     until(&stopped, check_policies(Arc::clone(&exchange)));
     until(&stopped, watch_partners(Arc::clone(&exchange), generation, Arc::clone(&changes)));
@@ -229,14 +263,8 @@ fn until(stopped: &CancellationToken, work: impl Future<Output: Send> + Send + '
     });
 }
 
-/// Sweeps what a stopped server left, then forgets old answers and keeps up the database's statistics from time to time. A failure
-/// is said and tried again.
+/// Forgets old answers and keeps up the database's statistics from time to time. A failure is said and tried again.
 async fn housekeeping(exchange: Arc<Exchange>) {
-    match operator::sweep(&exchange).await {
-        Ok(0) => {}
-        Ok(files) => tracing::info!(files, "unfinished uploads were swept away"),
-        Err(error) => tracing::warn!(%error, "unfinished uploads could not be swept away"),
-    }
     let mut ticks = interval(EXPIRY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -295,13 +323,13 @@ async fn check_policies(exchange: Arc<Exchange>) {
     }
 }
 
-fn readiness(exchange: &Arc<Exchange>, blobs: &Path, draining: &CancellationToken) -> Readiness {
-    let (exchange, blobs, draining) = (Arc::clone(exchange), blobs.to_owned(), draining.clone());
+fn readiness(exchange: &Arc<Exchange>, draining: &CancellationToken) -> Readiness {
+    let (exchange, draining) = (Arc::clone(exchange), draining.clone());
     Arc::new(move || {
-        let (exchange, blobs, draining) = (Arc::clone(&exchange), blobs.clone(), draining.clone());
+        let (exchange, draining) = (Arc::clone(&exchange), draining.clone());
         Box::pin(async move {
             let database = operator::trust_generation(&exchange).await.map(drop);
-            let folder = tokio::fs::metadata(&blobs).await.map(drop);
+            let folder = exchange.blobs.check_mark().await;
             let policies = operator::guardrails_count(&exchange).await;
             let server = if draining.is_cancelled() { Err("it is stopping") } else { Ok(()) };
             vec![

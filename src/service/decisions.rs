@@ -185,8 +185,8 @@ pub async fn withdraw_letter(exchange: &Exchange, asked: &Asked, id: ProposalId,
     if let Some(answer) = act.replayed().await? {
         return Ok(answer);
     }
-    let rows = decisions::letters(&mut act.tx, id).await?;
-    let row = rows.into_iter().find(|row| row.id == letter && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
+    let row = decisions::find_letter(&mut act.tx, letter).await?;
+    let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
     let now = act.now;
     decisions::withdraw_letter(&mut act.tx, &permit, &row, now).await?;
     act.log(EntryKind::LetterWithdrawn, Subject::proposal(&proposal), &json!({ "letter": row.id })).await?;
@@ -204,17 +204,12 @@ pub async fn list_letters(exchange: &Exchange, principal: &Principal, id: Propos
 }
 
 /// Fetches a sealed letter. Leaves an entry.
-pub async fn fetch_letter(
-    exchange: &Exchange,
-    principal: &Principal,
-    id: ProposalId,
-    which: DocumentId,
-) -> Result<Letter> {
-    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+pub async fn fetch_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, which: DocumentId) -> Result<Letter> {
+    let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
-    let rows = decisions::letters(&mut act.tx, id).await?;
-    let row = rows.into_iter().find(|row| row.id == which && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
+    let row = decisions::find_letter(&mut act.tx, which).await?;
+    let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
     act.log(EntryKind::LetterFetched, Subject::proposal(&proposal), &json!({ "letter": row.id })).await?;
     act.finish_read(letter(row, true)).await
 }

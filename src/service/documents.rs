@@ -4,9 +4,9 @@
 //! age file. It never learns more about them.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
-    state::ProposalState,
-    unit::{Act, Subject, View},
+    Answer, Asked, Exchange, Principal, Result, ServiceError, damage, manifests,
+    state::{self, ProposalState},
+    unit::{Act, Subject, View, permit},
 };
 use crate::{
     domain::{
@@ -17,19 +17,20 @@ use crate::{
         proposal::{Listed, Status, check_document},
         vault::VaultKind,
     },
-    policy::{Action, Resource},
+    policy::{Action, Engine, Resource, facts::MemberFacts},
     sealing::header::HeaderCheck,
     storage::{
-        BlobKey, Expected, Reading, StageError, Staged,
+        Expected, Reading, StageError, Staged, StoreError, Stored, Tx,
         documents::{self, DocumentRow},
         vaults,
     },
     wire::{page::Page, proposal::Document},
 };
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use jiff::Timestamp;
 use serde_json::json;
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// What a client announces before the bytes of a document.
 #[derive(Debug, Clone)]
@@ -87,6 +88,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         uploaded_by: act.me.id.clone(),
         uploaded_at: act.now,
         is_current: true,
+        is_damaged: false,
     };
     documents::put(&mut act.tx, &permit, &row).await?;
     let payload = json!({
@@ -133,52 +135,103 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let is_party = proposal.facts.party_members.contains(&view.me.id);
-    let mut rows = documents::of_proposal(&mut view.tx, id).await?;
-    if is_party {
-        rows.retain(|row| row.is_current);
+    let rows = if is_party {
+        documents::current(&mut view.tx, id).await?
     } else {
         view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
-        let manifest = manifests::standing(&mut view.tx, &proposal).await?;
-        rows.retain(|row| manifest.as_ref().is_some_and(|manifest| manifests::names(manifest, row)));
+        let mut rows = match manifests::standing(&mut view.tx, &proposal).await? {
+            Some(manifest) => manifests::held(&mut view.tx, id, &manifest).await?,
+            None => Vec::new(),
+        };
         rows.retain(|row| may_fetch(&view, &proposal, row));
-    }
+        rows
+    };
     Ok(Page { items: rows.into_iter().map(answer).collect(), next: None })
 }
 
 /// Fetches a document's ciphertext, or the part of it that `wanted` chooses once the document is known. Leaves an entry: owners
-/// see who has downloaded what.
+/// see who has downloaded what. One whose bytes are not those that were stored is refused, and leaves none.
 pub async fn fetch(
     exchange: &Exchange,
-    principal: &Principal,
+    asked: &Asked,
     id: ProposalId,
     document: DocumentId,
     wanted: impl FnOnce(&Document) -> Result<Option<Range<u64>>>,
 ) -> Result<(Document, Reading)> {
-    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
-    let proposal = act.proposal(id).await?;
-    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
-    let rows = documents::of_proposal(&mut act.tx, id).await?;
-    let row = rows.into_iter().find(|row| row.id == document).ok_or(ServiceError::Hidden)?;
+    let (row, range) = {
+        let mut view = View::open(exchange, &asked.principal).await?;
+        let (_, row) = fetchable(&mut view.tx, &view.policies, &view.me, view.now, id, document).await?;
+        let range = wanted(&answer(row.clone()))?;
+        (row, range)
+    };
+    // No transaction is open while the disk is waited for.
+    if row.is_damaged {
+        return Err(ServiceError::Damaged);
+    }
+    let stored = Stored { size: row.size, sha256: row.sha256 };
+    let reading = match exchange.blobs.read(&row.blob, stored, range).await {
+        Err(error @ (StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. })) => {
+            damage::note(&exchange.db, &row, exchange.clock.now(), &error).await;
+            return Err(ServiceError::Damaged);
+        }
+        read => read?,
+    };
+    let mut act = Act::begin(exchange, asked).await?;
+    // Again, since the entry says that this member might have it at that moment.
+    let (proposal, row) = fetchable(&mut act.tx, &act.policies, &act.me, act.now, id, document).await?;
+    let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
+    act.log(EntryKind::DocumentFetched, Subject::proposal(&proposal), &payload).await?;
+    act.finish_read(()).await?;
+    let reading = Reading { bytes: noting_damage(exchange, row.clone(), reading.bytes), ..reading };
+    Ok((answer(row), reading))
+}
+
+/// A document that the member may fetch, and its proposal.
+async fn fetchable(
+    tx: &mut Tx,
+    policies: &Engine,
+    me: &MemberFacts,
+    now: Timestamp,
+    id: ProposalId,
+    document: DocumentId,
+) -> Result<(ProposalState, DocumentRow)> {
+    let proposal = state::proposal(tx, id, now).await?.ok_or(ServiceError::Hidden)?;
+    permit(policies, me, Action::View, Resource::Proposal(&proposal.facts))?;
+    let row = documents::find(tx, document).await?;
+    let row = row.filter(|row| row.proposal == id).ok_or(ServiceError::Hidden)?;
     match &row.party {
-        None => act.authorize(Action::Read, Resource::Proposal(&proposal.facts))?,
+        None => permit(policies, me, Action::Read, Resource::Proposal(&proposal.facts))?,
         Some(owner) => {
-            let resource = Resource::StaffSlots { proposal: &proposal.facts, owner };
-            act.authorize(Action::ReadStaff, resource)?
+            permit(policies, me, Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner })?
         }
     };
-    if !proposal.facts.party_members.contains(&act.me.id) {
-        let manifest = manifests::standing(&mut act.tx, &proposal).await?;
+    if !proposal.facts.party_members.contains(&me.id) {
+        let manifest = manifests::standing(tx, &proposal).await?;
         if !manifest.is_some_and(|manifest| manifests::names(&manifest, &row)) {
             return Err(ServiceError::Hidden);
         }
     }
-    let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
-    let blob: BlobKey = row.blob.clone();
-    let document = answer(row);
-    let range = wanted(&document)?;
-    act.log(EntryKind::DocumentFetched, Subject::proposal(&proposal), &payload).await?;
-    act.finish_read(()).await?;
-    Ok((document, exchange.blobs.read(&blob, range).await?))
+    Ok((proposal, row))
+}
+
+/// The bytes; should they turn out to be damaged, that is on record before the stream breaks off, so that nobody fetches what is
+/// missing as a part.
+fn noting_damage(
+    exchange: &Exchange,
+    row: DocumentRow,
+    bytes: BoxStream<'static, Result<Bytes, StoreError>>,
+) -> BoxStream<'static, Result<Bytes, StoreError>> {
+    let (db, clock) = (exchange.db.clone(), Arc::clone(&exchange.clock));
+    let noted = bytes.or_else(move |error| {
+        let (db, clock, row) = (db.clone(), Arc::clone(&clock), row.clone());
+        async move {
+            if matches!(error, StoreError::DamagedBlob { .. }) {
+                damage::note(&db, &row, clock.now(), &error).await;
+            }
+            Err(error)
+        }
+    });
+    noted.boxed()
 }
 
 /// Whether the caller may put this document here at all, apart from the time.
@@ -256,7 +309,7 @@ async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     })?;
     if let Err(error) = check.finish(staged.size()) {
         // Gone before the refusal is heard, not a moment later.
-        exchange.blobs.delete(staged.key()).await?;
+        staged.discard().await;
         return Err(ServiceError::NotSealed(error.to_string()));
     }
     Ok(staged)

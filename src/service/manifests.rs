@@ -136,6 +136,14 @@ pub(super) fn names(manifest: &Manifest, row: &DocumentRow) -> bool {
     manifest.document(&row.slot, row.party.as_ref()).is_some_and(|document| document.sha256 == row.sha256)
 }
 
+/// The stored documents that a manifest names.
+pub(super) async fn held(tx: &mut Tx, id: ProposalId, manifest: &Manifest) -> Result<Vec<DocumentRow>> {
+    let digests: Vec<_> = manifest.documents.iter().map(|document| document.sha256).collect();
+    let mut rows = documents::with_digests(tx, id, &digests).await?;
+    rows.retain(|row| names(manifest, row));
+    Ok(rows)
+}
+
 /// The documents of a manifest whose bytes are not here.
 pub(super) fn missing<'a>(
     manifest: &'a Manifest,
@@ -153,7 +161,7 @@ pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, pro
     let id = proposal.row.id;
     let Some(version) = proposal.versions.committed().cloned() else { return Ok(()) };
     let manifest = of_version(&mut act.tx, id, version.number).await?;
-    let held = documents::of_proposal(&mut act.tx, id).await?;
+    let held = held(&mut act.tx, id, &manifest).await?;
     if missing(&manifest, &held).next().is_some() {
         return Ok(());
     }
@@ -218,7 +226,7 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
         .collect();
     check_documents(&proposal.call.text, &listed, &proposal.row.parties)?;
     let vaults = vaults::of_proposal(&mut act.tx, proposal.row.id).await?;
-    let held = documents::of_proposal(&mut act.tx, proposal.row.id).await?;
+    let held = held(&mut act.tx, proposal.row.id, manifest).await?;
     for document in &manifest.documents {
         let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
         let vault = vaults.iter().find(|vault| vault.kind == kind && vault.party == document.party);

@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod comparison;
+pub mod damage;
 pub mod decisions;
 pub mod directory;
 pub mod documents;
@@ -14,6 +15,7 @@ pub mod labels;
 pub mod lists;
 pub mod lost_keys;
 pub mod manifests;
+pub mod marks;
 pub mod operator;
 pub mod policies;
 pub mod preview;
@@ -25,6 +27,7 @@ pub mod rules;
 pub mod sight;
 pub mod state;
 pub mod unit;
+pub mod upkeep;
 pub mod vaults;
 pub mod visibility;
 
@@ -107,13 +110,15 @@ pub struct Asked {
     pub idempotency: Option<Idempotency>,
     /// The `If-Match` header.
     pub if_match: Option<String>,
+    /// Whether only the head of the answer is wanted: nothing is handed out then, so nothing is logged.
+    pub is_head: bool,
 }
 
 impl Asked {
-    /// A read that leaves an entry in the log.
+    /// A read that leaves an entry in the log, unless only its head is wanted.
     #[must_use]
-    pub fn read(principal: &Principal) -> Self {
-        Self { principal: principal.clone(), idempotency: None, if_match: None }
+    pub fn read(principal: Principal, is_head: bool) -> Self {
+        Self { principal, idempotency: None, if_match: None, is_head }
     }
 }
 
@@ -141,6 +146,8 @@ pub enum ServiceError {
     Interrupted,
     #[error("the range begins past the end, {size} bytes")]
     OutOfRange { size: u64 },
+    #[error("the stored bytes of the document are missing or damaged")]
+    Damaged,
     #[error("no key card in force names this certificate")]
     NotAMember,
     #[error("send the `ETag` you read in `If-Match`")]

@@ -9,7 +9,7 @@ use crate::{
     domain::{entry::EntryKind, id::PartnerCode, policy::PolicyOwner},
     sealing::card::PartnerCard,
     storage::{
-        documents, entries, idempotency,
+        entries, idempotency,
         partners::{self, PartnerRow},
     },
 };
@@ -78,19 +78,4 @@ pub async fn expire_answers(exchange: &Exchange) -> Result<u64> {
     let expired = idempotency::expire(&mut tx, older_than).await?;
     tx.commit().await?;
     Ok(expired)
-}
-
-/// Removes ciphertext that no document refers to: what a stopped server left of unfinished uploads. How many files.
-pub async fn sweep(exchange: &Exchange) -> Result<u64> {
-    // Longer than any upload may take; a blob on its way into a row is younger.
-    let day = SignedDuration::from_hours(24);
-    let older_than = exchange.clock.now().checked_sub(day).expect("the clock stands after 1970");
-    let swept = exchange
-        .blobs
-        .sweep(older_than, |keys| {
-            let db = exchange.db.clone();
-            async move { documents::known_blobs(&mut *db.read().await?, keys).await }
-        })
-        .await?;
-    Ok(swept.orphans + swept.partial)
 }

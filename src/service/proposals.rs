@@ -16,7 +16,7 @@ use crate::{
     },
     policy::{Action, Resource},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
-    storage::{Tx, documents, proposals, vaults as vault_store, visible::Cut},
+    storage::{Tx, proposals, vaults as vault_store, visible::Cut},
     wire::{
         page::{self, Page},
         proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal},
@@ -282,7 +282,7 @@ async fn pending(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Pending
     let body = proposals::manifest_body(tx, proposal.row.id, version.number).await?.unwrap_or_default();
     let manifest: Manifest = serde_json::from_str(&body)
         .map_err(|_| crate::storage::StoreError::Corrupt { place: "body".into(), expected: "a manifest".into() })?;
-    let held = documents::of_proposal(tx, proposal.row.id).await?;
+    let held = super::manifests::held(tx, proposal.row.id, &manifest).await?;
     let awaiting_documents = super::manifests::missing(&manifest, &held)
         .map(|document| Place { slot: document.slot.clone(), party: document.party.clone() })
         .collect();

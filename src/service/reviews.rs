@@ -387,8 +387,8 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 }
 
 /// Fetches a sealed review. Leaves an entry.
-pub async fn fetch(exchange: &Exchange, principal: &Principal, id: ReviewId) -> Result<Review> {
-    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+pub async fn fetch(exchange: &Exchange, asked: &Asked, id: ReviewId) -> Result<Review> {
+    let mut act = Act::begin(exchange, asked).await?;
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;

@@ -216,15 +216,17 @@ impl<'e> Act<'e> {
         Ok(answer)
     }
 
-    /// Commits a read that left an entry.
+    /// Commits a read that left an entry. Of one that hands nothing out, none is left.
     pub async fn finish_read<T>(self, found: T) -> Result<T> {
-        self.tx.commit().await?;
+        if !self.asked.is_head {
+            self.tx.commit().await?;
+        }
         Ok(found)
     }
 }
 
 /// The permit, or why there is none: what a declaration of interests would change is said as that.
-fn permit(policies: &Engine, me: &MemberFacts, action: Action, resource: Resource<'_>) -> Result<Permit> {
+pub(super) fn permit(policies: &Engine, me: &MemberFacts, action: Action, resource: Resource<'_>) -> Result<Permit> {
     let outcome = policies.authorize(me, action, resource);
     if matches!(outcome, Outcome::Denied(_))
         && let Some(proposal) = policies.awaits_declaration(me, action, resource)

@@ -35,8 +35,8 @@ use serde_json::json;
 const MAX_WRAPPED_KEY: usize = 16 << 10;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
-pub async fn of_proposal(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Vault>> {
-    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+pub async fn of_proposal(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Page<Vault>> {
+    let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let mut items = Vec::new();
@@ -61,8 +61,8 @@ pub async fn of_proposal(exchange: &Exchange, principal: &Principal, id: Proposa
 }
 
 /// The call vault with the caller's own key to it; for officers.
-pub async fn of_call(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Vault> {
-    let mut act = Act::begin(exchange, &Asked::read(principal)).await?;
+pub async fn of_call(exchange: &Exchange, asked: &Asked, id: CallId) -> Result<Vault> {
+    let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(id).await?;
     act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
     let vault = vaults::find(&mut act.tx, call.row.vault.ok_or(ServiceError::Hidden)?).await?;

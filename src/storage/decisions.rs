@@ -129,13 +129,19 @@ pub async fn unsign(
     Ok(())
 }
 
+const LETTERS: &str =
+    "SELECT letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at FROM letters";
+
 /// The letters of a proposal, oldest first.
 pub async fn letters(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<LetterRow>, StoreError> {
-    let sql = Sql::from(
-        "SELECT letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at FROM letters \
-         WHERE proposal_id = $1 ORDER BY letter_id",
-    );
+    let sql = Sql::built(format!("{LETTERS} WHERE proposal_id = $1 ORDER BY letter_id"));
     tx.fetch_all(sql, args![proposal]).await?.iter().map(letter).collect()
+}
+
+/// One letter.
+pub async fn find_letter(tx: &mut Tx, id: DocumentId) -> Result<Option<LetterRow>, StoreError> {
+    let sql = Sql::built(format!("{LETTERS} WHERE letter_id = $1"));
+    tx.fetch_optional(sql, args![id]).await?.as_ref().map(letter).transpose()
 }
 
 /// Sends a letter.

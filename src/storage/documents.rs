@@ -25,13 +25,45 @@ pub struct DocumentRow {
     pub uploaded_at: Timestamp,
     /// Whether it is in the working set: the newest of its slot, not taken out.
     pub is_current: bool,
+    /// Whether its bytes were found to be missing or others than these, and were not found right since.
+    pub is_damaged: bool,
 }
 
-/// Every document of a proposal that was ever acknowledged, oldest first.
-pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRow>, StoreError> {
-    let sql = "SELECT document_id, proposal_id, slot, party, vault_id, sha256, size, media_type, blob_key, \
-               uploaded_by, uploaded_at, removed_at FROM documents WHERE proposal_id = $1 ORDER BY document_id";
+const COLUMNS: &str = "SELECT document_id, proposal_id, slot, party, vault_id, sha256, size, media_type, blob_key, \
+                       uploaded_by, uploaded_at, removed_at, damaged_at FROM documents";
+
+/// One document.
+pub async fn find(tx: &mut Tx, id: DocumentId) -> Result<Option<DocumentRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE document_id = $1"));
+    tx.fetch_optional(sql, args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// The working set of a proposal, oldest first.
+pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE proposal_id = $1 AND removed_at IS NULL ORDER BY document_id"));
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
+}
+
+/// The documents of a proposal, replaced ones too, that have one of these digests; oldest first.
+pub async fn with_digests(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    digests: &[Sha256],
+) -> Result<Vec<DocumentRow>, StoreError> {
+    if digests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marks = (2..digests.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = Sql::built(format!("{COLUMNS} WHERE proposal_id = $1 AND sha256 IN ({marks}) ORDER BY document_id"));
+    let arguments = args![proposal].into_iter().chain(digests.iter().map(Arg::text)).collect();
+    tx.fetch_all(sql, arguments).await?.iter().map(read).collect()
+}
+
+/// The next documents of the whole exchange in the order of their blobs' keys.
+pub async fn by_blob(tx: &mut Tx, after: Option<&BlobKey>, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    let sql = Sql::built(format!("{COLUMNS} WHERE blob_key > $1 ORDER BY blob_key LIMIT $2"));
+    tx.fetch_all(sql, args![after, i64::from(limit)]).await?.iter().map(read).collect()
 }
 
 /// Puts a document into its slot; the one that was there leaves the working set.
@@ -72,7 +104,26 @@ pub async fn remove(
     clear_slot(tx, proposal, slot, party, now).await
 }
 
-/// Which of these blobs a document refers to; for the sweep of orphans at start.
+/// Notes that a document's bytes were found damaged at this moment, or are right again; whether that is news. An act of the server
+/// itself, which needs no permit.
+pub async fn set_damaged(tx: &mut WriteTx, id: DocumentId, at: Option<Timestamp>) -> Result<bool, StoreError> {
+    let sql = "UPDATE documents SET damaged_at = $2 WHERE document_id = $1 AND (damaged_at IS NULL) <> ($2 IS NULL)";
+    Ok(tx.execute(sql, args![id, at]).await? > 0)
+}
+
+/// The documents whose bytes are damaged, by identifier: the first of them, up to `limit`.
+pub async fn damaged(tx: &mut Tx, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
+    let sql = Sql::built(format!("{COLUMNS} WHERE damaged_at IS NOT NULL ORDER BY document_id LIMIT $1"));
+    tx.fetch_all(sql, args![i64::from(limit)]).await?.iter().map(read).collect()
+}
+
+/// How many documents have damaged bytes.
+pub async fn count_damaged(tx: &mut Tx) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS damaged FROM documents WHERE damaged_at IS NOT NULL";
+    tx.fetch_one(sql, args![]).await?.count("damaged")
+}
+
+/// Which of these blobs a document refers to; for the sweep of orphans.
 pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
     if keys.is_empty() {
         return Ok(HashSet::new());
@@ -110,5 +161,6 @@ fn read(row: &Row) -> Result<DocumentRow, StoreError> {
         uploaded_by: row.parse("uploaded_by")?,
         uploaded_at: row.time("uploaded_at")?,
         is_current: row.opt_time("removed_at")?.is_none(),
+        is_damaged: row.opt_time("damaged_at")?.is_some(),
     })
 }

@@ -17,6 +17,7 @@
 //! | a trigger: `RAISE(ABORT, 'name')`, or `RAISE … USING ERRCODE = '23000', CONSTRAINT = 'name'` | `name` |
 //! | any foreign key | `foreign_key`: SQLite does not say which, so look before you write |
 
+use super::BlobKey;
 use std::{error::Error, io};
 
 /// Any error, as the cause of ours.
@@ -51,6 +52,25 @@ pub enum StoreError {
     /// The ciphertext with this key is not there.
     #[error("the blob `{0}` is not in the store")]
     NoSuchBlob(String),
+    /// The ciphertext with this key is not what its row says.
+    #[error("the blob `{blob}` has another {what} than its row says")]
+    DamagedBlob {
+        /// Its key.
+        blob: String,
+        /// `size` or `digest`.
+        what: &'static str,
+    },
+    /// The folder of ciphertext has another mark than the database, or none. Both in their short form.
+    #[error(
+        "the folder of sealed documents {}, but the database has the mark `{database}`: they do not belong together",
+        .folder.as_ref().map_or_else(|| "has no mark".to_owned(), |mark| format!("has the mark `{mark}`"))
+    )]
+    OtherFolder {
+        /// The mark of the database.
+        database: String,
+        /// That of the folder.
+        folder: Option<String>,
+    },
     /// The database was brought to a newer schema than this program knows.
     #[error("the schema of the database is version {found}, this program knows {known}: start a newer program")]
     NewerSchema {
@@ -81,6 +101,10 @@ impl StoreError {
             Self::Constraint { name } => Some(name),
             _ => None,
         }
+    }
+
+    pub(super) fn damaged(blob: &BlobKey, what: &'static str) -> Self {
+        Self::DamagedBlob { blob: blob.to_string(), what }
     }
 
     pub(super) fn corrupt(place: &str, expected: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@
 use super::{
     blobs::{Expected, StageError, blocking},
     error::{Cause, StoreError},
+    mark::MarkedFolder,
 };
 use crate::domain::id::Sha256;
 use aws_lc_rs::digest;
@@ -46,8 +47,10 @@ pub(super) struct Received {
     pub(super) partial: Partial,
 }
 
-/// Takes a stream into a partial file for `place`, which is not there yet.
+/// Takes a stream into a partial file for `place`, which is not there yet. A folder without its mark takes nothing, and nothing is
+/// made in it.
 pub(super) async fn receive<E, X: Into<Cause>>(
+    marked: Arc<MarkedFolder>,
     place: PathBuf,
     bytes: impl Stream<Item = Result<Bytes, X>>,
     limit: u64,
@@ -59,7 +62,11 @@ pub(super) async fn receive<E, X: Into<Cause>>(
         Some(size) if size == limit => StageError::NotAsAnnounced { what: "size" },
         _ => StageError::TooLarge { limit },
     };
-    let mut writer = Writer::new(blocking(move || Ok(Partial::create(place)?)).await?);
+    let create = move || {
+        marked.check()?;
+        Ok(Partial::create(place)?)
+    };
+    let mut writer = Writer::new(blocking(create).await?);
     // Copied into one buffer: a sender of single bytes would otherwise make us hold millions of pieces.
     let mut gathered = BytesMut::new();
     let mut size = 0_u64;
@@ -207,7 +214,9 @@ impl Drop for Partial {
         if self.is_published {
             return;
         }
-        if let Err(error) = fs::remove_file(&self.path) {
+        if let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(%error, "a partial file of a refused upload remains until the next sweep");
         }
         // Only closing it frees what it holds on the disk, which takes long enough to be kept from threads that answer.
@@ -219,7 +228,7 @@ impl Drop for Partial {
 }
 
 /// Makes a folder and those above it, each known to the disk.
-fn create_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     if let Err(error) = fs::create_dir(folder) {
         match error.kind() {
             // Made meanwhile; whoever made it may not have come to flush it yet.
@@ -234,7 +243,7 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     sync_folder(parent(folder))
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -41,6 +41,7 @@ pub const ALL: &[Migration] = &[
     migration!(5, "previews", "0005_previews"),
     migration!(6, "part_statements", "0006_part_statements"),
     migration!(7, "labels", "0007_labels"),
+    migration!(8, "marks", "0008_marks"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

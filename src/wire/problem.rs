@@ -125,6 +125,7 @@ catalogue! {
     Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
     Unavailable "unavailable" 503 "a part of the exchange is not available" => "nothing was done; try again after the time in `Retry-After`";
     StorageFull "storage-full" 507 "the exchange is out of space" => "nothing was done; tell the host's operator";
+    DocumentDamaged "document-damaged" 500 "the exchange's copy of this document is damaged" => "tell the host's operator, who can put the file back from a backup; no other document is concerned";
     Internal "internal" 500 "something went wrong inside the exchange" => "nothing was done; tell the host's operator the request id";
 }
 

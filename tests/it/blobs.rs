@@ -4,28 +4,26 @@ use bytes::Bytes;
 use entente::{
     domain::{ambient::SystemRng, id::Sha256},
     storage::{
-        BlobKey, Blobs, StageError, StoreError,
-        blobs::{Expected, Swept},
+        BlobKey, Blobs, StageError, StoreError, Stored,
+        blobs::Expected,
+        mark::{self, Mark},
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, poll, stream};
-use jiff::Timestamp;
-use std::{collections::HashSet, convert::Infallible, fs, io, path::Path, pin::pin, sync::Arc};
+use std::{convert::Infallible, fs, io, path::Path, pin::pin, sync::Arc};
 
 const MIB: usize = 1 << 20;
 const NO_LIMIT: u64 = u64::MAX;
 
 type Piece = Result<Bytes, io::Error>;
 
-fn later() -> Timestamp {
-    Timestamp::MAX
-}
-
 async fn open(folder: &Path) -> Blobs {
-    Blobs::open(folder, Arc::new(SystemRng)).await.unwrap()
+    let mark = Mark::random(&SystemRng);
+    mark::put_into_folder(folder, &mark).await.unwrap();
+    Blobs::open(folder, mark, Arc::new(SystemRng)).await.unwrap()
 }
 
-/// Every file below, relative; what `stage` must not leave behind.
+/// Every file below but the mark, relative; what `stage` must not leave behind.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -34,7 +32,7 @@ fn files(folder: &Path) -> Vec<String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if !path.ends_with(mark::FILE) {
                 found.push(path.strip_prefix(folder).unwrap().display().to_string());
             }
         }
@@ -61,9 +59,14 @@ async fn put(blobs: &Blobs, content: &[u8]) -> BlobKey {
     blobs.stage(bytes, NO_LIMIT, Expected::default(), anything).await.unwrap().keep()
 }
 
-async fn get(blobs: &Blobs, key: &BlobKey) -> Vec<u8> {
-    let pieces: Vec<Bytes> = blobs.read(key, None).await.unwrap().bytes.try_collect().await.unwrap();
-    pieces.concat()
+/// What the row of these bytes says.
+fn row(content: &[u8]) -> Stored {
+    Stored { size: content.len() as u64, sha256: Sha256::of(content) }
+}
+
+async fn get(blobs: &Blobs, key: &BlobKey, stored: Stored) -> Result<Vec<u8>, StoreError> {
+    let pieces: Vec<Bytes> = blobs.read(key, stored, None).await?.bytes.try_collect().await?;
+    Ok(pieces.concat())
 }
 
 #[tokio::test]
@@ -83,7 +86,10 @@ async fn bytes_come_back_whole_whatever_their_number() {
             };
             let staged = blobs.stage(bytes, size as u64, expected, inspect).await.unwrap();
             assert_eq!((staged.sha256(), staged.size(), seen), (digest, size as u64, size));
-            assert!(get(&blobs, &staged.keep()).await == content, "{size} bytes in pieces of {piece}");
+            assert!(
+                get(&blobs, &staged.keep(), row(&content)).await.unwrap() == content,
+                "{size} bytes in pieces of {piece}"
+            );
         }
     }
 }
@@ -98,7 +104,7 @@ async fn bytes_that_are_flushed_on_the_way_come_back_whole() {
     let bytes = stream::iter((0..100).map(|_| Piece::Ok(Bytes::copy_from_slice(&content))));
     let expected = Expected { sha256: Some(Sha256::of(&whole)), size: Some(whole.len() as u64) };
     let staged = blobs.stage(bytes, NO_LIMIT, expected, anything).await.unwrap();
-    assert!(get(&blobs, &staged.keep()).await == whole);
+    assert!(get(&blobs, &staged.keep(), row(&whole)).await.unwrap() == whole);
     assert_eq!(files(folder.path()).len(), 1, "the partial file has become the blob");
 }
 
@@ -112,7 +118,7 @@ async fn uploads_that_begin_together_in_a_new_folder_all_succeed() {
     });
     let keys = futures_util::future::join_all(puts.collect::<Vec<_>>()).await;
     for key in keys {
-        assert_eq!(get(&blobs, &key.unwrap()).await, b"abc");
+        assert_eq!(get(&blobs, &key.unwrap(), row(b"abc")).await.unwrap(), b"abc");
     }
 }
 
@@ -123,14 +129,14 @@ async fn a_part_is_read_by_itself() {
     let content = content(3 * MIB);
     let key = put(&blobs, &content).await;
     for (start, end) in [(0, 1), (5, 5), (700_000, 2_000_001), (3 * MIB - 1, 3 * MIB), (3 * MIB, 3 * MIB)] {
-        let reading = blobs.read(&key, Some(start as u64..end as u64)).await.unwrap();
+        let reading = blobs.read(&key, row(&content), Some(start as u64..end as u64)).await.unwrap();
         assert_eq!((reading.size, reading.range.clone()), (content.len() as u64, start as u64..end as u64));
         let found: Vec<Bytes> = reading.bytes.try_collect().await.unwrap();
         assert!(found.concat() == content[start..end], "{start}..{end}");
     }
-    let past_the_end = blobs.read(&key, Some(10..u64::MAX)).await.unwrap();
+    let past_the_end = blobs.read(&key, row(&content), Some(10..u64::MAX)).await.unwrap();
     assert_eq!(past_the_end.range, 10..content.len() as u64);
-    let beyond = blobs.read(&key, Some(4_000_000..4_000_001)).await;
+    let beyond = blobs.read(&key, row(&content), Some(4_000_000..4_000_001)).await;
     assert!(matches!(beyond, Err(StoreError::Corrupt { .. })), "{beyond:?}");
 }
 
@@ -138,8 +144,9 @@ async fn a_part_is_read_by_itself() {
 async fn large_reads_come_in_large_pieces() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = open(folder.path()).await;
-    let key = put(&blobs, &content(2 * MIB)).await;
-    let pieces: Vec<Bytes> = blobs.read(&key, None).await.unwrap().bytes.try_collect().await.unwrap();
+    let content = content(2 * MIB);
+    let key = put(&blobs, &content).await;
+    let pieces: Vec<Bytes> = blobs.read(&key, row(&content), None).await.unwrap().bytes.try_collect().await.unwrap();
     assert!(pieces.iter().all(|piece| piece.len() >= 256 << 10));
 }
 
@@ -239,57 +246,108 @@ fn a_staged_blob_that_is_not_kept_is_removed() {
 }
 
 #[tokio::test]
-async fn the_sweep_removes_what_no_row_knows_and_is_old() {
-    let folder = tempfile::tempdir().unwrap();
-    let blobs = open(folder.path()).await;
-    let (known, orphan) = (put(&blobs, b"known").await, put(&blobs, b"orphan").await);
-    let partial = folder.path().join(format!("blobs/{}/{orphan}#1", &orphan.to_string()[..2]));
-    fs::write(partial, b"half").unwrap();
-    let ask = async |asked: Vec<BlobKey>| -> Result<HashSet<BlobKey>, StoreError> {
-        Ok(asked.into_iter().filter(|key| *key == known).collect())
-    };
-    let young = blobs.sweep(Timestamp::UNIX_EPOCH, ask).await.unwrap();
-    assert_eq!((young, files(folder.path()).len()), (Swept::default(), 3));
-    let swept = blobs.sweep(later(), ask).await.unwrap();
-    assert_eq!(swept, Swept { orphans: 1, partial: 1 });
-    assert_eq!(get(&blobs, &known).await, b"known");
-    assert!(matches!(blobs.read(&orphan, None).await, Err(StoreError::NoSuchBlob(_))));
-    assert_eq!(blobs.sweep(later(), ask).await.unwrap(), Swept::default());
-}
-
-#[tokio::test]
-async fn the_sweep_keeps_everything_when_the_database_cannot_be_asked() {
-    let folder = tempfile::tempdir().unwrap();
-    let blobs = open(folder.path()).await;
-    put(&blobs, b"known").await;
-    let refused = blobs.sweep(later(), async |_| Err(StoreError::Unavailable("away".into()))).await;
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
-    assert_eq!(files(folder.path()).len(), 1);
-}
-
-#[tokio::test]
 async fn deletion_may_be_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = open(folder.path()).await;
     let key = put(&blobs, b"abc").await;
     blobs.delete(&key).await.unwrap();
     blobs.delete(&key).await.unwrap();
-    assert!(matches!(blobs.read(&key, None).await, Err(StoreError::NoSuchBlob(_))));
+    assert!(matches!(get(&blobs, &key, row(b"abc")).await, Err(StoreError::NoSuchBlob(_))));
+}
+
+/// Changes one byte of the only blob in the folder.
+fn flip(folder: &Path, at: usize) {
+    let path = folder.join(&files(folder)[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_blob_of_another_size_is_refused_before_its_first_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path()).await;
+    let content = content(2 * MIB);
+    let key = put(&blobs, &content).await;
+    for len in [0, 2 * MIB as u64 - 1, 2 * MIB as u64 + 1] {
+        let path = folder.path().join(&files(folder.path())[0]);
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+        for range in [None, Some(0..1)] {
+            let refused = blobs.read(&key, row(&content), range).await;
+            assert!(matches!(refused, Err(StoreError::DamagedBlob { what: "size", .. })), "{len}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_small_blob_is_refused_before_its_first_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path()).await;
+    let key = put(&blobs, b"abc").await;
+    flip(folder.path(), 1);
+    let refused = blobs.read(&key, row(b"abc"), None).await;
+    assert!(matches!(refused, Err(StoreError::DamagedBlob { what: "digest", .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_large_blob_keeps_its_last_piece_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path()).await;
+    let content = content(2 * MIB);
+    let key = put(&blobs, &content).await;
+    for at in [0, MIB, 2 * MIB - 1] {
+        flip(folder.path(), at);
+        let mut reading = blobs.read(&key, row(&content), None).await.unwrap();
+        let (mut given, mut last) = (0, None);
+        while let Some(piece) = reading.bytes.next().await {
+            given += piece.as_ref().map_or(0, Bytes::len);
+            last = Some(piece);
+        }
+        assert!(matches!(last, Some(Err(StoreError::DamagedBlob { what: "digest", .. }))), "{at}: {last:?}");
+        assert!(given < 2 * MIB, "{given} bytes were given out");
+        flip(folder.path(), at);
+    }
+    assert!(get(&blobs, &key, row(&content)).await.unwrap() == content, "every bit is as it was");
+}
+
+#[tokio::test]
+async fn a_folder_without_its_mark_takes_and_gives_nothing_and_nothing_is_made_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path()).await;
+    let key = put(&blobs, b"abc").await;
+    let away = folder.path().with_extension("away");
+    // As when a disk is not mounted: the place is there and empty.
+    fs::rename(folder.path(), &away).unwrap();
+    fs::create_dir(folder.path()).unwrap();
+    let refused = blobs.stage(stream::iter(pieces(b"abc", 1)), 3, Expected::default(), anything).await;
+    assert!(matches!(refused, Err(StageError::Store(StoreError::OtherFolder { folder: None, .. }))), "{refused:?}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let refused = blobs.read(&key, row(b"abc"), None).await;
+    assert!(matches!(refused, Err(StoreError::OtherFolder { folder: None, .. })), "{refused:?}");
+    // Another's folder is no better.
+    let other = Mark::random(&SystemRng);
+    mark::put_into_folder(folder.path(), &other).await.unwrap();
+    let told = blobs.check_mark().await.unwrap_err().to_string();
+    assert!(told.contains(other.short()) && told.contains(blobs.mark().short()), "{told}");
+    fs::remove_dir_all(folder.path()).unwrap();
+    fs::rename(away, folder.path()).unwrap();
+    assert_eq!(get(&blobs, &key, row(b"abc")).await.unwrap(), b"abc");
 }
 
 #[tokio::test]
 async fn a_file_cut_short_is_noticed_while_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = open(folder.path()).await;
-    let key = put(&blobs, &content(4 * MIB)).await;
-    let mut reading = blobs.read(&key, None).await.unwrap();
+    let content = content(4 * MIB);
+    let key = put(&blobs, &content).await;
+    let mut reading = blobs.read(&key, row(&content), None).await.unwrap();
     let path = folder.path().join(&files(folder.path())[0]);
     fs::OpenOptions::new().write(true).open(path).unwrap().set_len(MIB as u64).unwrap();
     let mut last = Ok(Bytes::new());
     while let Some(piece) = reading.bytes.next().await {
         last = piece;
     }
-    assert!(matches!(last, Err(StoreError::Corrupt { .. })), "{last:?}");
+    assert!(matches!(last, Err(StoreError::DamagedBlob { what: "size", .. })), "{last:?}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod consent;
 #[cfg(feature = "client")]
 mod crash;
 #[cfg(feature = "client")]
+mod damage;
+#[cfg(feature = "client")]
 mod demo;
 mod generated;
 mod harness;
@@ -26,6 +28,8 @@ mod journey;
 #[cfg(feature = "client")]
 mod listed;
 mod lists;
+#[cfg(feature = "client")]
+mod marks;
 #[cfg(feature = "client")]
 mod plaintext;
 mod policies;
@@ -37,7 +41,9 @@ mod previews;
 mod process;
 #[cfg(feature = "client")]
 mod refusals;
+mod scrubs;
 mod store_facade;
 mod store_nouns;
+mod sweeps;
 #[cfg(feature = "client")]
 mod visibility;

@@ -13,7 +13,7 @@ use entente::{
     },
     policy::Engine,
     sealing::statement::Manifest,
-    service::{Exchange, Turns, lists::KnownLists, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{Exchange, Turns, lists::KnownLists, marks, rules::Rules, state::KnownCalls, visibility::Signer},
     storage::{Blobs, Db, migrate},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -147,9 +147,11 @@ impl World {
         self.rows.clone().write(&db).await;
         index(&db).await;
         let rng = Arc::new(SystemRng);
+        let blobs = folder.path().join("blobs");
+        let mark = marks::settle(&db, &blobs, &*rng, now()).await.unwrap();
         let exchange = Exchange {
             db,
-            blobs: Blobs::open(&folder.path().join("blobs"), rng.clone()).await.unwrap(),
+            blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
             rules: Rules::default(),
             clock: Arc::new(Still(now())),
             rng,

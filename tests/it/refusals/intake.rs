@@ -12,6 +12,10 @@ use entente::{
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 const ANY: &str = "application/octet-stream";
 
@@ -92,6 +96,70 @@ async fn bytes_that_are_not_a_complete_age_file_of_the_announced_digest_are_refu
 
     let taken = upload(&raw, proposal, "annex", "whole", &whole).send().await.unwrap();
     assert_eq!(taken.status(), 201, "the same file whole and as it is");
+    stage.stop().await;
+}
+
+/// A file with this header and a payload of one chunk.
+fn with_header(stanzas: &str) -> Vec<u8> {
+    let mut bytes = format!("age-encryption.org/v1\n{stanzas}--- {}\n", "A".repeat(43)).into_bytes();
+    bytes.resize(bytes.len() + 100, 7);
+    bytes
+}
+
+#[tokio::test]
+async fn file_that_no_members_key_opens_is_refused() {
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let word = "A".repeat(43);
+    for (key, stanzas) in [
+        ("passphrase", format!("-> scrypt {} 18\n{word}\n", "A".repeat(22))),
+        ("no-share", format!("-> X25519\n{word}\n")),
+        ("short-share", format!("-> X25519 AAAA\n{word}\n")),
+        ("two-shares", format!("-> X25519 {word} {word}\n{word}\n")),
+        ("no-body", format!("-> X25519 {word}\n\n")),
+    ] {
+        stage.refuses_raw(422, "not-sealed", upload(&raw, proposal, "annex", key, &with_header(&stanzas))).await;
+    }
+    let well_formed = with_header(&format!("-> X25519 {word}\n{word}\n"));
+    assert_eq!(upload(&raw, proposal, "annex", "taken", &well_formed).send().await.unwrap().status(), 201);
+    stage.stop().await;
+}
+
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The server runs on this thread, so what it says is heard here.
+#[tokio::test]
+async fn refused_file_leaves_no_warning() {
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let whole = sealed(1000);
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let heard = tracing::subscriber::set_default(subscriber);
+    // Refused when all of it is here, and at its first byte.
+    for bytes in [&whole[..whole.len() - 1015], b"%PDF-1.7"] {
+        stage.refuses_raw(422, "not-sealed", upload(&raw, proposal, "annex", "cut", bytes)).await;
+    }
+    drop(heard);
+    let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!said.is_empty(), "requests are logged");
+    for unwanted in ["WARN", "remains until the next sweep", "blobs/"] {
+        assert!(!said.contains(unwanted), "{said}");
+    }
     stage.stop().await;
 }
 

@@ -208,6 +208,7 @@ fn document(letter: char, slot: &str, party: Option<&str>) -> DocumentRow {
         uploaded_by: is("ISR:avi"),
         uploaded_at: at(8),
         is_current: true,
+        is_damaged: false,
     }
 }
 
@@ -218,17 +219,21 @@ async fn document_leaves_the_working_set_and_stays_known(store: Store) {
     done!(store, tx => vaults::create(&mut tx, &permit, &vault, at(6)));
     let put = async |row: &DocumentRow| done!(store, tx => documents::put(&mut tx, &permit, row));
     let current = async || {
-        let all = seen!(store, tx => documents::of_proposal(&mut tx, office.proposal.id));
-        all.into_iter().map(|row| (row.id, row.is_current)).collect::<Vec<_>>()
+        let all = seen!(store, tx => documents::current(&mut tx, office.proposal.id));
+        all.into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
     let [a, b, c, d] = [('A', None), ('B', None), ('C', Some("ISR")), ('D', Some("USA"))]
         .map(|(letter, party)| document(letter, if party.is_some() { "owners" } else { "plan" }, party));
     for row in [&a, &b, &c, &d] {
         put(row).await;
     }
-    assert_eq!(current().await, [(a.id, false), (b.id, true), (c.id, true), (d.id, true)]);
-    let found = seen!(store, tx => documents::of_proposal(&mut tx, office.proposal.id));
-    assert_eq!(found[1], b, "it reads back whole");
+    assert_eq!(current().await, [b.id, c.id, d.id]);
+    let found = seen!(store, tx => documents::find(&mut tx, b.id));
+    assert_eq!(found, Some(b.clone()), "it reads back whole");
+    let replaced = DocumentRow { is_current: false, ..a.clone() };
+    let proposal = office.proposal.id;
+    let found = seen!(store, tx => documents::with_digests(&mut tx, proposal, &[a.sha256, d.sha256]));
+    assert_eq!(found, [replaced, d.clone()], "also what was replaced");
     let remove = async |slot: &str, party: Option<&str>| {
         let (slot, party) = (is(slot), party.map(is));
         let proposal = office.proposal.id;
@@ -236,7 +241,7 @@ async fn document_leaves_the_working_set_and_stays_known(store: Store) {
     };
     assert_eq!((remove("owners", Some("ISR")).await, remove("owners", Some("ISR")).await), (1, 0));
     assert_eq!(remove("owners", None).await, 0, "the restricted slots are others");
-    assert_eq!(current().await, [(a.id, false), (b.id, true), (c.id, false), (d.id, true)]);
+    assert_eq!(current().await, [b.id, d.id]);
     let stranger = document('E', "plan", None);
     let known = seen!(store, tx => documents::known_blobs(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
     assert_eq!(known, [a.blob.clone()].into());
@@ -373,6 +378,7 @@ async fn letter_reads_back_until_it_is_taken_back(store: Store) {
     done!(store, tx => decisions::withdraw_letter(&mut tx, &taking_back, &row('A'), at(10)));
     let withdrawn = LetterRow { is_withdrawn: true, ..row('A') };
     assert_eq!(seen!(store, tx => decisions::letters(&mut tx, proposal)), [withdrawn, row('B')]);
+    assert_eq!(seen!(store, tx => decisions::find_letter(&mut tx, row('B').id)), Some(row('B')));
 }
 
 fn entry(office: &Office, payload: &str) -> EntryRow {

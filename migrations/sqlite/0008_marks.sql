@@ -1,0 +1,25 @@
+-- Bytes that must survive: the mark that the database and its folder of documents have in common, which documents were found damaged,
+-- how far the daily check of their bytes has come, and indexes that find one document among many of a proposal.
+
+-- settled_at is empty between the making of a mark and the moment when the folder has it too.
+CREATE TABLE blob_mark (
+    one        INTEGER NOT NULL PRIMARY KEY CONSTRAINT blob_mark_one CHECK (one = 1),
+    mark       TEXT    NOT NULL,
+    made_at    INTEGER NOT NULL,
+    settled_at INTEGER
+) STRICT;
+
+-- after_blob is the last key that was looked at; holder is the server that looks, until held_until.
+CREATE TABLE blob_scrub (
+    one        INTEGER NOT NULL PRIMARY KEY CONSTRAINT blob_scrub_one CHECK (one = 1),
+    began_at   INTEGER NOT NULL,
+    after_blob TEXT    NOT NULL,
+    ended_at   INTEGER,
+    holder     TEXT    NOT NULL,
+    held_until INTEGER NOT NULL
+) STRICT;
+
+ALTER TABLE documents ADD COLUMN damaged_at INTEGER;
+CREATE INDEX documents_damaged ON documents (document_id) WHERE damaged_at IS NOT NULL;
+CREATE INDEX documents_current ON documents (proposal_id, document_id) WHERE removed_at IS NULL;
+CREATE INDEX documents_by_digest ON documents (proposal_id, sha256);

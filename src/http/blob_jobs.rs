@@ -1,0 +1,91 @@
+//! What a running server does about the folder of sealed documents by itself: once a day it sweeps and looks at all bytes. A failure is
+//! said and tried again.
+
+use super::metrics;
+use crate::{
+    service::{Exchange, upkeep},
+    storage::{StoreError, mark::Mark, sweep::Extent},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the folder is swept; first at the start.
+const SWEEP: Duration = Duration::from_hours(24);
+
+/// How often it is asked whether bytes are to be looked at, and how many documents are damaged.
+const ASK: Duration = Duration::from_mins(1);
+
+/// Sweeps once a day.
+pub(super) async fn sweeps(exchange: Arc<Exchange>) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = sweep(&exchange).await {
+            tracing::warn!(%error, "the folder of sealed documents could not be swept");
+        }
+    }
+}
+
+async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
+    let swept = upkeep::sweep(exchange, Extent::SmallShare).await?;
+    let quarantined = exchange.blobs.quarantined().await?.blobs;
+    metrics::swept(&swept, quarantined);
+    let crate::storage::sweep::Swept { blobs, orphans, moved, named_again, partial } = swept;
+    if named_again > 0 {
+        tracing::warn!(named_again, "files in quarantine belong to documents of this database and were put back");
+    }
+    if partial > 0 {
+        tracing::info!(partial, "files of uploads that never ended were removed");
+    }
+    if moved > 0 {
+        tracing::warn!(moved, blobs, quarantined, "files that no document names were moved into quarantine");
+    } else if orphans > 0 {
+        tracing::error!(
+            orphans,
+            blobs,
+            most = swept.most(),
+            "more files than a sweep moves belong to no document: is this an older copy of the database? Nothing was moved; see \
+             `entente-server blobs sweep --dry-run`"
+        );
+    }
+    Ok(())
+}
+
+/// Looks at all bytes once a day, gently; of several servers one does.
+pub(super) async fn scrubs(exchange: Arc<Exchange>) {
+    let holder = Mark::random(&*exchange.rng).to_string();
+    let mut ticks = interval(ASK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match upkeep::scrub_when_due(&exchange, &holder).await {
+            Ok(None) => {}
+            Ok(Some(done)) if done.damaged + done.unreadable > 0 => {
+                let (damaged, unreadable) = (done.damaged, done.unreadable);
+                tracing::error!(
+                    damaged,
+                    unreadable,
+                    documents = done.documents,
+                    "sealed documents are damaged: `entente-server blobs status` names them"
+                );
+            }
+            Ok(Some(done)) => {
+                tracing::info!(documents = done.documents, bytes = done.bytes, "every sealed document is as stored");
+            }
+            Err(error) => tracing::warn!(%error, "the sealed documents could not be looked at"),
+        }
+        if let Err(error) = figures(&exchange).await {
+            tracing::debug!(%error, "the damaged documents could not be counted");
+        }
+    }
+}
+
+async fn figures(exchange: &Exchange) -> Result<(), StoreError> {
+    let (damaged, last) = upkeep::state(exchange).await?;
+    metrics::damaged(damaged);
+    if let Some(at) = last {
+        metrics::scrub_ended(at);
+    }
+    Ok(())
+}

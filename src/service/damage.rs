@@ -1,0 +1,33 @@
+//! Documents whose stored bytes are not what was acknowledged: found when they are fetched and by a daily check, noted, and not handed
+//! out until they are right again.
+//!
+//! The log names blobs by their keys, which are names of files and say nothing of a proposal; which documents they are, the operator
+//! asks the program.
+
+use crate::storage::{
+    Db, StoreError,
+    documents::{self, DocumentRow},
+};
+use jiff::Timestamp;
+
+/// Notes that the bytes of a document are damaged, and says so loudly. Whoever found out goes on, also when it cannot be noted.
+pub(super) async fn note(db: &Db, row: &DocumentRow, now: Timestamp, error: &StoreError) {
+    tracing::error!(blob = %row.blob, %error, "a sealed document is damaged: put its file back from a backup");
+    if let Err(error) = set(db, row, Some(now)).await {
+        tracing::warn!(%error, blob = %row.blob, "that a sealed document is damaged could not be noted");
+    }
+}
+
+/// Notes that the bytes of a document are right again.
+pub(super) async fn clear(db: &Db, row: &DocumentRow) -> Result<(), StoreError> {
+    set(db, row, None).await?;
+    tracing::info!(blob = %row.blob, "a sealed document that was damaged is right again");
+    Ok(())
+}
+
+async fn set(db: &Db, row: &DocumentRow, at: Option<Timestamp>) -> Result<bool, StoreError> {
+    let mut tx = db.write().await?;
+    let changed = documents::set_damaged(&mut tx, row.id, at).await?;
+    tx.commit().await?;
+    Ok(changed)
+}

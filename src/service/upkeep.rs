@@ -1,0 +1,173 @@
+//! What the server does about the folder of documents by itself, once a day, and the operator by hand: sweep what no document names
+//! into quarantine, and look at every byte that a document names.
+//!
+//! INVARIANT: nothing that a document names, or named in any copy of the database, is removed here without the operator's order.
+
+use super::{Exchange, Result, damage};
+use crate::storage::{
+    BlobKey, Db, StoreError, Stored,
+    documents::{self, DocumentRow},
+    mark::{self, Mark},
+    scrub,
+    sweep::{Extent, Quarantined, Swept},
+};
+use futures_util::TryStreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::HashSet, time::Duration};
+
+/// Younger files are left alone: longer than any upload takes, so a blob on its way into a row is younger.
+const YOUNG: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many documents are read from the database at a time.
+const BATCH: u32 = 100;
+
+/// How often it is noted how far a look at all bytes has come: well within the time for which a server holds it.
+const NOTE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Between two pieces of half a MiB: 32 MiB a second, 2.7 TB a day.
+pub const GENTLE: Duration = Duration::from_micros(15_625);
+
+/// What a look at bytes found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    pub documents: u64,
+    pub bytes: u64,
+    /// Missing, or of another size or digest.
+    pub damaged: u64,
+    /// Damaged before, and right now.
+    pub mended: u64,
+    /// The disk did not give them; nothing is known of them.
+    pub unreadable: u64,
+}
+
+/// Puts back what a document names again and moves aside what none names.
+pub async fn sweep(exchange: &Exchange, extent: Extent) -> Result<Swept> {
+    let now = exchange.clock.now();
+    let older_than = now.checked_sub(YOUNG).expect("the clock stands after 1970");
+    let (db, mark) = (exchange.db.clone(), exchange.blobs.mark().clone());
+    let named = |keys| named(db.clone(), mark.clone(), keys);
+    Ok(exchange.blobs.sweep(now, older_than, extent, named).await?)
+}
+
+/// Removes for good what was moved aside before `before` and no document names.
+pub async fn empty_quarantine(exchange: &Exchange, before: Timestamp, is_dry: bool) -> Result<Quarantined> {
+    let (db, mark) = (exchange.db.clone(), exchange.blobs.mark().clone());
+    let named = |keys| named(db.clone(), mark.clone(), keys);
+    Ok(exchange.blobs.empty_quarantine(before, is_dry, named).await?)
+}
+
+/// Goes on with the daily look at all bytes, or begins the next, if this server is to: gently, to its end. None when it is not due.
+pub async fn scrub_when_due(exchange: &Exchange, holder: &str) -> Result<Option<Scrubbed>> {
+    let now = exchange.clock.now();
+    let last = scrub::last(&mut *exchange.db.read().await?).await?;
+    if last.is_some_and(|last| !last.is_due(holder, now)) {
+        return Ok(None);
+    }
+    let mut tx = exchange.db.write().await?;
+    let Some(claimed) = scrub::claim(&mut tx, holder, now).await? else { return Ok(None) };
+    tx.commit().await?;
+    let mut scrubbed = Scrubbed::default();
+    let (mut after, mut noted_at) = (claimed.after, now);
+    loop {
+        let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
+        for row in &rows {
+            look(exchange, row, Some(GENTLE), &mut scrubbed).await?;
+            let now = exchange.clock.now();
+            if now.duration_since(noted_at) > NOTE || rows.last() == Some(row) {
+                let mut tx = exchange.db.write().await?;
+                if !scrub::advance(&mut tx, holder, &row.blob, now).await? {
+                    return Ok(Some(scrubbed));
+                }
+                tx.commit().await?;
+                noted_at = now;
+            }
+        }
+        let Some(last) = rows.last() else {
+            let mut tx = exchange.db.write().await?;
+            scrub::end(&mut tx, holder, exchange.clock.now()).await?;
+            tx.commit().await?;
+            return Ok(Some(scrubbed));
+        };
+        after = Some(last.blob.clone());
+    }
+}
+
+/// How many documents are damaged, and when all bytes were last looked at to the end.
+pub async fn state(exchange: &Exchange) -> Result<(u64, Option<Timestamp>), StoreError> {
+    let mut tx = exchange.db.read().await?;
+    let damaged = documents::count_damaged(&mut tx).await?;
+    Ok((damaged, scrub::last(&mut tx).await?.and_then(|last| last.ended_at)))
+}
+
+/// Looks at all bytes at once, or only at those that were found damaged.
+pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubbed> {
+    let mut scrubbed = Scrubbed::default();
+    let mut after: Option<BlobKey> = None;
+    loop {
+        let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
+        let Some(last) = rows.last() else { return Ok(scrubbed) };
+        after = Some(last.blob.clone());
+        for row in rows.iter().filter(|row| row.is_damaged || !only_damaged) {
+            look(exchange, row, None, &mut scrubbed).await?;
+        }
+    }
+}
+
+/// Looks at the bytes of one document and notes what is new.
+async fn look(
+    exchange: &Exchange,
+    row: &DocumentRow,
+    pause: Option<Duration>,
+    scrubbed: &mut Scrubbed,
+) -> Result<(), StoreError> {
+    scrubbed.documents += 1;
+    match verify(exchange, row, pause, &mut scrubbed.bytes).await {
+        Ok(()) if row.is_damaged => {
+            scrubbed.mended += 1;
+            damage::clear(&exchange.db, row).await
+        }
+        Ok(()) => Ok(()),
+        Err(error @ (StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. })) => {
+            // A disk that was unmounted meanwhile is no damage.
+            exchange.blobs.check_mark().await?;
+            scrubbed.damaged += 1;
+            damage::note(&exchange.db, row, exchange.clock.now(), &error).await;
+            Ok(())
+        }
+        Err(error @ StoreError::Io(_)) => {
+            scrubbed.unreadable += 1;
+            tracing::error!(blob = %row.blob, %error, "a sealed document cannot be read");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn verify(
+    exchange: &Exchange,
+    row: &DocumentRow,
+    pause: Option<Duration>,
+    bytes: &mut u64,
+) -> Result<(), StoreError> {
+    let stored = Stored { size: row.size, sha256: row.sha256 };
+    let mut reading = exchange.blobs.read(&row.blob, stored, None).await?;
+    while let Some(piece) = reading.bytes.try_next().await? {
+        *bytes += piece.len() as u64;
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    Ok(())
+}
+
+/// Which of these blobs a document names, as long as the database is the one whose mark the folder has.
+async fn named(db: Db, mark: Mark, keys: Vec<BlobKey>) -> Result<HashSet<BlobKey>, StoreError> {
+    let mut tx = db.read().await?;
+    match mark::of_database(&mut tx).await? {
+        Some(found) if found.mark == mark => documents::known_blobs(&mut tx, keys).await,
+        found => Err(StoreError::OtherFolder {
+            database: found.map_or_else(|| "none".to_owned(), |found| found.mark.short().to_owned()),
+            folder: Some(mark.short().to_owned()),
+        }),
+    }
+}

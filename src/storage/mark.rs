@@ -1,0 +1,159 @@
+//! The mark that a database and its folder of documents have in common: made together, compared before bytes are served, taken
+//! or swept.
+//!
+//! A folder with another mark, or with none, is not this database's: it belongs to another exchange or another time, or its disk
+//! is not mounted. What follows from that is decided in `service::marks`; here marks are only made, read and compared.
+
+use super::{StoreError, Tx, WriteTx, args, blobs::blocking};
+use crate::domain::ambient::Rng;
+use jiff::Timestamp;
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// The file in the folder of documents that holds its mark.
+pub const FILE: &str = "entente-mark";
+
+/// What stands before the mark in the file.
+const PREFIX: &str = "entente-documents ";
+
+/// A mark: 32 hexadecimal digits that nobody can guess.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark(String);
+
+impl Mark {
+    /// A new mark.
+    #[must_use]
+    pub fn random(rng: &dyn Rng) -> Self {
+        let mut random = [0; 16];
+        rng.fill(&mut random);
+        Self(format!("{:032x}", u128::from_be_bytes(random)))
+    }
+
+    /// The first eight digits: enough to tell marks apart by eye.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
+impl FromStr for Mark {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        if text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(StoreError::corrupt("mark", "32 hexadecimal digits"))
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The mark of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseMark {
+    pub mark: Mark,
+    /// Whether the folder is known to have it too. It is not when the machine stopped between the one and the other.
+    pub is_settled: bool,
+}
+
+/// The mark of a database, which must have this program's schema.
+pub async fn of_database(tx: &mut Tx) -> Result<Option<DatabaseMark>, StoreError> {
+    let found = tx.fetch_optional("SELECT mark, settled_at FROM blob_mark", args![]).await?;
+    let read = |row: super::Row| {
+        Ok(DatabaseMark { mark: row.parse("mark")?, is_settled: row.opt_time("settled_at")?.is_some() })
+    };
+    found.map(read).transpose()
+}
+
+/// Gives the database a mark that the folder does not have yet, in place of the one it had.
+pub async fn begin(tx: &mut WriteTx, mark: &Mark, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO blob_mark (one, mark, made_at) VALUES (1, $1, $2) \
+         ON CONFLICT (one) DO UPDATE SET mark = excluded.mark, made_at = excluded.made_at, settled_at = NULL",
+        args![mark.to_string(), now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes that the folder has the database's mark.
+pub async fn settle(tx: &mut WriteTx, mark: &Mark, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE blob_mark SET settled_at = $2 WHERE mark = $1 AND settled_at IS NULL";
+    tx.execute(sql, args![mark.to_string(), now]).await?;
+    Ok(())
+}
+
+/// The mark of a folder; none when the folder is not there either.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the file of the mark holds something else.
+pub async fn of_folder(folder: &Path) -> Result<Option<Mark>, StoreError> {
+    let folder = folder.to_owned();
+    blocking(move || read(&folder)).await
+}
+
+/// Gives a folder, made if absent, a mark in place of the one it had. When this returns, the disk knows it.
+pub async fn put_into_folder(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
+    let (folder, mark) = (folder.to_owned(), mark.clone());
+    blocking(move || {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&folder)?;
+        let (place, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
+        let mut file = File::create(&fresh)?;
+        writeln!(file, "{PREFIX}{mark}")?;
+        file.sync_all()?;
+        match fs::rename(fresh, place) {
+            // Another server that starts at the same moment gave the folder this same mark.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && read(&folder)?.as_ref() == Some(&mark) => {}
+            renamed => renamed?,
+        }
+        Ok(File::open(&folder)?.sync_all()?)
+    })
+    .await
+}
+
+/// A folder and the mark that it must have.
+#[derive(Debug, Clone)]
+pub(super) struct MarkedFolder {
+    pub(super) folder: PathBuf,
+    pub(super) mark: Mark,
+}
+
+impl MarkedFolder {
+    /// Whether the folder has its mark at this moment. One small file is read.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match read(&self.folder)? {
+            Some(found) if found == self.mark => Ok(()),
+            found => Err(StoreError::OtherFolder {
+                database: self.mark.short().to_owned(),
+                folder: found.map(|found| found.short().to_owned()),
+            }),
+        }
+    }
+}
+
+fn read(folder: &Path) -> Result<Option<Mark>, StoreError> {
+    let text = match fs::read(folder.join(FILE)) {
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mark = std::str::from_utf8(&text).ok().and_then(|text| text.strip_prefix(PREFIX)?.strip_suffix('\n'));
+    mark.ok_or_else(|| StoreError::corrupt(FILE, "the mark of a folder of documents"))?.parse().map(Some)
+}

@@ -1,0 +1,88 @@
+//! How far the daily check of all bytes has come, and which server goes on with it.
+//!
+//! Of several servers one holds the check at a time, for a while and then again; when it stops, another goes on where it was.
+//! A time in the future binds nobody: it comes from a clock that was wrong.
+
+use super::{BlobKey, Row, StoreError, Tx, WriteTx, args};
+use jiff::{SignedDuration, Timestamp};
+
+/// For how long a server holds the check without saying that it goes on; longer than one document takes.
+pub const LEASE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often a check begins.
+pub const EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// The last check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scrub {
+    pub began_at: Timestamp,
+    /// The last blob that was looked at.
+    pub after: Option<BlobKey>,
+    pub ended_at: Option<Timestamp>,
+    holder: String,
+    held_until: Timestamp,
+}
+
+/// The last check, if there was any.
+pub async fn last(tx: &mut Tx) -> Result<Option<Scrub>, StoreError> {
+    let sql = "SELECT began_at, after_blob, ended_at, holder, held_until FROM blob_scrub";
+    tx.fetch_optional(sql, args![]).await?.as_ref().map(read).transpose()
+}
+
+impl Scrub {
+    /// Whether somebody has to go on with this check or begin the next.
+    #[must_use]
+    pub fn is_due(&self, holder: &str, now: Timestamp) -> bool {
+        let is_held = self.holder != holder && now < self.held_until && self.held_until <= now + LEASE;
+        let is_over = self.ended_at.is_some() && self.began_at <= now && now < self.began_at + EVERY;
+        !is_held && !is_over
+    }
+}
+
+/// Takes over the check that is due, or begins the next: the last blob that was looked at. None when nothing is due.
+pub async fn claim(tx: &mut WriteTx, holder: &str, now: Timestamp) -> Result<Option<Scrub>, StoreError> {
+    let last = last(tx).await?;
+    if last.as_ref().is_some_and(|last| !last.is_due(holder, now)) {
+        return Ok(None);
+    }
+    let unfinished = last.filter(|last| last.ended_at.is_none());
+    let (began_at, after) = unfinished.map_or((now, None), |last| (last.began_at, last.after));
+    let scrub = Scrub { began_at, after, ended_at: None, holder: holder.to_owned(), held_until: now + LEASE };
+    tx.execute(
+        "INSERT INTO blob_scrub (one, began_at, after_blob, ended_at, holder, held_until) \
+         VALUES (1, $1, $2, NULL, $3, $4) ON CONFLICT (one) DO UPDATE SET began_at = excluded.began_at, \
+         after_blob = excluded.after_blob, ended_at = NULL, holder = excluded.holder, held_until = excluded.held_until",
+        args![
+            scrub.began_at,
+            scrub.after.as_ref().map(ToString::to_string).unwrap_or_default(),
+            scrub.holder,
+            scrub.held_until
+        ],
+    )
+    .await?;
+    Ok(Some(scrub))
+}
+
+/// Notes how far this server has come; false when another has taken the check over.
+pub async fn advance(tx: &mut WriteTx, holder: &str, after: &BlobKey, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "UPDATE blob_scrub SET after_blob = $2, held_until = $3 WHERE holder = $1 AND ended_at IS NULL";
+    Ok(tx.execute(sql, args![holder, after, now + LEASE]).await? > 0)
+}
+
+/// Notes that everything was looked at.
+pub async fn end(tx: &mut WriteTx, holder: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE blob_scrub SET ended_at = $2 WHERE holder = $1 AND ended_at IS NULL";
+    tx.execute(sql, args![holder, now]).await?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<Scrub, StoreError> {
+    let after = row.text("after_blob")?;
+    Ok(Scrub {
+        began_at: row.time("began_at")?,
+        after: if after.is_empty() { None } else { Some(after.parse()?) },
+        ended_at: row.opt_time("ended_at")?,
+        holder: row.text("holder")?,
+        held_until: row.time("held_until")?,
+    })
+}

@@ -1,0 +1,213 @@
+//! What is done when stored bytes are not what was acknowledged: nobody gets them as the document, the log tells no downloads that were
+//! none, the operator is told, and what was put right is handed out again.
+
+use crate::harness::{
+    stage::{Stage, pdf},
+    world::{Raw, Store, TestWorld},
+};
+use entente::{
+    domain::id::{DocumentId, ProposalId, Sha256},
+    service::{Exchange, upkeep},
+    storage::{
+        args,
+        documents::{self, DocumentRow},
+    },
+};
+use reqwest::{Method, Response};
+use std::{fs, path::PathBuf};
+
+/// A proposal with a small and a large document, and somebody of its parties who speaks HTTP.
+struct Case {
+    stage: Stage,
+    proposal: ProposalId,
+    raw: Raw,
+}
+
+impl Case {
+    async fn new() -> Self {
+        Self::on(Store::Sqlite).await.unwrap()
+    }
+
+    async fn on(store: Store) -> Option<Self> {
+        let stage = Stage::open_in(TestWorld::start(crate::harness::stage::NATIONS, store).await?).await;
+        let proposal = stage.prepared().await;
+        // Larger than what is read at a time.
+        let large = [pdf("the work plan"), vec![7; 2_000_000]].concat();
+        stage.put("ISR:avi", proposal, "work-plan", &stage.file("large.pdf", &large)).await;
+        let raw = stage.raw(Some(stage.credential("ISR:avi")));
+        Some(Self { stage, proposal, raw })
+    }
+
+    fn exchange(&self) -> &Exchange {
+        &self.stage.server.exchange
+    }
+
+    async fn row(&self, slot: &str) -> DocumentRow {
+        let mut tx = self.exchange().db.read().await.unwrap();
+        let rows = documents::current(&mut tx, self.proposal).await.unwrap();
+        rows.into_iter().find(|row| row.slot.as_str() == slot).unwrap()
+    }
+
+    fn file(&self, row: &DocumentRow) -> PathBuf {
+        let key = row.blob.to_string();
+        self.exchange().blobs.folder().join("blobs").join(&key[..2]).join(key)
+    }
+
+    /// Changes a bit in the middle.
+    fn flip(&self, row: &DocumentRow) {
+        let mut bytes = fs::read(self.file(row)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(self.file(row), bytes).unwrap();
+    }
+
+    async fn ask(&self, method: Method, document: DocumentId, range: Option<&str>) -> Response {
+        let path = format!("/v1/proposals/{}/ciphertexts/{document}", self.proposal);
+        let mut request = self.raw.request(method, &path);
+        if let Some(range) = range {
+            request = request.header("Range", range);
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn get(&self, document: DocumentId) -> Response {
+        self.ask(Method::GET, document, None).await
+    }
+
+    /// How many entries of the log say that something was handed out.
+    async fn handed_out(&self) -> i64 {
+        let mut tx = self.exchange().db.read().await.unwrap();
+        let sql = "SELECT COUNT(*) AS count FROM log_entries WHERE kind LIKE '%.fetched'";
+        tx.fetch_one(sql, args![]).await.unwrap().int("count").unwrap()
+    }
+
+    async fn damaged(&self) -> u64 {
+        upkeep::state(self.exchange()).await.unwrap().0
+    }
+}
+
+async fn is_refused_as_damaged(answer: Response) {
+    let status = answer.status().as_u16();
+    let problem: entente::wire::problem::Problem = answer.json().await.unwrap();
+    assert_eq!((status, problem.slug()), (500, "document-damaged"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn document_whose_file_is_missing_or_cut_is_refused_and_leaves_no_entry() {
+    let case = Case::new().await;
+    let (summary, plan) = (case.row("shareholders").await, case.row("work-plan").await);
+    let entries = case.handed_out().await;
+    fs::rename(case.file(&summary), case.file(&summary).with_extension("away")).unwrap();
+    is_refused_as_damaged(case.get(summary.id).await).await;
+    let whole = fs::read(case.file(&plan)).unwrap();
+    for len in [0, whole.len() - 1] {
+        fs::write(case.file(&plan), &whole[..len]).unwrap();
+        is_refused_as_damaged(case.get(plan.id).await).await;
+        is_refused_as_damaged(case.ask(Method::GET, plan.id, Some("bytes=0-9")).await).await;
+        assert_eq!(case.ask(Method::HEAD, plan.id, None).await.status(), 500);
+    }
+    assert_eq!(case.handed_out().await, entries, "nothing was handed out");
+    assert_eq!(case.damaged().await, 2);
+    case.stage.stop().await;
+}
+
+#[tokio::test]
+async fn flipped_bit_in_a_small_document_is_refused_before_its_first_byte() {
+    let case = Case::new().await;
+    let row = case.row("shareholders").await;
+    let entries = case.handed_out().await;
+    case.flip(&row);
+    is_refused_as_damaged(case.get(row.id).await).await;
+    is_refused_as_damaged(case.ask(Method::GET, row.id, Some("bytes=1-")).await).await;
+    assert_eq!(case.handed_out().await, entries);
+    case.stage.stop().await;
+}
+
+#[tokio::test]
+async fn flipped_bit_in_a_large_document_breaks_the_download_off_and_refuses_the_next() {
+    let case = Case::new().await;
+    let row = case.row("work-plan").await;
+    case.flip(&row);
+    let mut answer = case.get(row.id).await;
+    assert_eq!(answer.status(), 200);
+    let mut given = 0;
+    let broken = loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => given += piece.len() as u64,
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(broken && given < row.size, "{given} of {} bytes were given out as if they were all", row.size);
+    // What is missing cannot be had as a part either.
+    is_refused_as_damaged(case.ask(Method::GET, row.id, Some("bytes=1000000-")).await).await;
+    is_refused_as_damaged(case.get(row.id).await).await;
+    case.stage.stop().await;
+}
+
+#[tokio::test]
+async fn head_tells_of_a_document_and_leaves_no_entry() {
+    let case = Case::new().await;
+    let row = case.row("work-plan").await;
+    let entries = case.handed_out().await;
+    let head = case.ask(Method::HEAD, row.id, None).await;
+    assert_eq!(
+        (head.status().as_u16(), head.headers()["content-length"].to_str().unwrap()),
+        (200, &*row.size.to_string())
+    );
+    for path in [format!("/v1/proposals/{}/vaults", case.proposal), format!("/v1/calls/{}/vault", case.stage.call)] {
+        let raw =
+            case.stage.raw(Some(case.stage.credential(if path.contains("calls") { "USA:dana" } else { "ISR:avi" })));
+        assert_eq!(raw.request(Method::HEAD, &path).send().await.unwrap().status(), 200, "{path}");
+    }
+    assert_eq!(case.handed_out().await, entries);
+    assert_eq!(Sha256::of(&case.get(row.id).await.bytes().await.unwrap()), row.sha256);
+    assert_eq!(case.handed_out().await, entries + 1, "a download leaves one");
+    case.stage.stop().await;
+}
+
+/// On both engines, since what is found is noted in the database.
+#[tokio::test]
+async fn daily_check_finds_what_is_damaged_and_what_is_right_again() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(case) = Case::on(store).await else { continue };
+        let (plan, other) = (case.row("work-plan").await, case.row("shareholders").await);
+        // The server that runs has looked at everything already, or is about to.
+        let looked = async || upkeep::scrub_now(case.exchange(), false).await.unwrap();
+        let sound = looked().await;
+        assert_eq!((sound.damaged, sound.mended, case.damaged().await), (0, 0, 0));
+        assert_eq!(sound.documents, 5, "also what was replaced");
+        case.flip(&plan);
+        fs::rename(case.file(&other), case.file(&other).with_extension("away")).unwrap();
+        assert_eq!((looked().await.damaged, case.damaged().await), (2, 2));
+        is_refused_as_damaged(case.get(plan.id).await).await;
+        case.flip(&plan);
+        fs::rename(case.file(&other).with_extension("away"), case.file(&other)).unwrap();
+        let mended = upkeep::scrub_now(case.exchange(), true).await.unwrap();
+        assert_eq!((mended.documents, mended.mended, mended.damaged, case.damaged().await), (2, 2, 0, 0));
+        assert_eq!(Sha256::of(&case.get(plan.id).await.bytes().await.unwrap()), plan.sha256);
+        case.stage.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn download_reads_one_row_however_many_its_proposal_has() {
+    let case = Case::new().await;
+    let row = case.row("work-plan").await;
+    let mut tx = case.exchange().db.read().await.unwrap();
+    let plan = |sql: &'static str| sql;
+    for sql in [
+        plan("EXPLAIN QUERY PLAN SELECT size FROM documents WHERE document_id = 'x'"),
+        plan(
+            "EXPLAIN QUERY PLAN SELECT size FROM documents WHERE proposal_id = 'x' AND removed_at IS NULL ORDER BY document_id",
+        ),
+        plan("EXPLAIN QUERY PLAN SELECT size FROM documents WHERE proposal_id = 'x' AND sha256 IN ('y', 'z')"),
+    ] {
+        let detail = tx.fetch_one(sql, args![]).await.unwrap().text("detail").unwrap();
+        assert!(detail.starts_with("SEARCH documents USING INDEX"), "{sql}: {detail}");
+        assert!(!detail.contains("documents_by_proposal"), "{sql}: {detail}");
+    }
+    drop(tx);
+    assert!(row.is_current);
+    case.stage.stop().await;
+}
