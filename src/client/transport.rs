@@ -1,7 +1,8 @@
 //! Requests and answers over mutual TLS: TLS 1.3, the member's certificate, no roots but those the profile names.
 //!
 //! Every unsafe request bears a fresh idempotency key and is repeated with that same key when the connection breaks, so that
-//! nothing is done twice and nothing is left in doubt. A refusal is never repeated; `Retry-After` is honoured once.
+//! nothing is done twice. A refusal is never repeated; `Retry-After` is honoured once. When the exchange does not know itself what
+//! became of an act, it is asked again with that same key a few times. What is in doubt after that is said to be.
 
 use super::{
     Ambient, ClientError, Profile, Result,
@@ -38,6 +39,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const MAX_ANSWER: usize = 64 << 20;
 /// Files are read in pieces of this size.
 const PIECE: usize = 256 << 10;
+/// What to do when the connection breaks: once something was sent, and before.
+const SENT: &str = "check the address and the network, then try again; repeating is safe";
+const UNSENT: &str = "check the address and the network, then try again; nothing was sent";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MEDIA_TYPE: HeaderName = HeaderName::from_static("entente-media-type");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -190,7 +194,7 @@ impl Transport {
                         take(piece).await?;
                     }
                     Ok(Ok(None)) => return Ok(()),
-                    Ok(Err(error)) => break self.failure(&error),
+                    Ok(Err(error)) => break self.failure(&error, true),
                     Err(_) => break self.silence(),
                 }
             };
@@ -211,7 +215,7 @@ impl Transport {
         if_match: Option<&str>,
     ) -> Result<Whole> {
         let key = self.new_key();
-        self.whole(|| {
+        let done = self.whole(|| {
             let mut request = self.request(method.clone(), path).header(IDEMPOTENCY_KEY, &key);
             if let Some(tag) = if_match {
                 request = request.header(header::IF_MATCH, tag);
@@ -220,8 +224,9 @@ impl Transport {
                 Some(body) => request.json(body),
                 None => request,
             })
-        })
-        .await
+        });
+        // Repeated by hand it would be another act.
+        done.await.map_err(in_doubt)
     }
 
     fn address(&self, path: &str) -> String {
@@ -248,7 +253,7 @@ impl Transport {
                 Err(error) => {
                     broken += 1;
                     if broken >= TRIES {
-                        return Err(self.failure(&error));
+                        return Err(self.failure(&error, true));
                     }
                     tokio::time::sleep(self.wait(broken)).await;
                 }
@@ -258,23 +263,27 @@ impl Transport {
 
     /// Tries until there is an answer, and makes an error of a refusal.
     async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Response> {
-        let (mut broken, mut waited) = (0, false);
+        let (mut broken, mut waited, mut was_sent) = (0, 0, false);
         loop {
             let error = match build()?.send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => {
-                    if let Some(wait) = retry_after(&response).filter(|_| !waited) {
-                        waited = true;
-                        tokio::time::sleep(wait).await;
-                        continue;
+                    let wait = retry_after(&response);
+                    let refused = refusal(response).await;
+                    let waits = if is_unknown(&refused) { TRIES - 1 } else { 1 };
+                    match wait.filter(|_| waited < waits) {
+                        Some(wait) => tokio::time::sleep(wait).await,
+                        None => return Err(refused),
                     }
-                    return Err(refusal(response).await);
+                    waited += 1;
+                    continue;
                 }
                 Err(error) => error,
             };
             broken += 1;
+            was_sent |= !error.is_connect();
             if broken >= TRIES || tls_error(&error).is_some() || error.is_builder() {
-                return Err(self.failure(&error));
+                return Err(self.failure(&error, was_sent));
             }
             tokio::time::sleep(self.wait(broken)).await;
         }
@@ -284,7 +293,7 @@ impl Transport {
         self.first_wait * 3_u32.pow(tries.saturating_sub(1).min(4))
     }
 
-    fn failure(&self, error: &reqwest::Error) -> ClientError {
+    fn failure(&self, error: &reqwest::Error, was_sent: bool) -> ClientError {
         match tls_error(error) {
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
                 let detail = format!("the exchange refused the certificate of the profile ({alert:?})");
@@ -301,7 +310,7 @@ impl Transport {
             ),
             _ => ClientError::Transport {
                 what: format!("cannot reach `{}`: {}", self.server, chain(error)),
-                help: "check the address and the network, then try again; repeating is safe".into(),
+                help: if was_sent { SENT } else { UNSENT }.into(),
             },
         }
     }
@@ -396,6 +405,26 @@ async fn refusal(response: Response) -> ClientError {
         faults: Vec::new(),
     });
     ClientError::Problem { problem: Box::new(problem), request_id }
+}
+
+/// Whether the exchange does not know what became of the act.
+fn is_unknown(error: &ClientError) -> bool {
+    error.slug() == Some(Kind::OutcomeUnknown.slug())
+}
+
+/// What to say of an act after the last try, when it may have been done all the same.
+fn in_doubt(error: ClientError) -> ClientError {
+    let doubt = "look first whether it is there, with the `show` or `list` that belongs to it; repeat the command only if it is not";
+    match error {
+        ClientError::Transport { what, help } if help != UNSENT => {
+            ClientError::Transport { what: format!("{what}; whether it was done is not known"), help: doubt.to_owned() }
+        }
+        ClientError::Problem { mut problem, request_id } if problem.slug() == Kind::OutcomeUnknown.slug() => {
+            doubt.clone_into(&mut problem.remedy);
+            ClientError::Problem { problem, request_id }
+        }
+        known => known,
+    }
 }
 
 fn is_problem(response: &Response) -> bool {

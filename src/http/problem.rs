@@ -160,6 +160,7 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::IdempotencyKeyReused => Kind::IdempotencyKeyReused,
         ServiceError::BadCursor => Kind::BadCursor,
         ServiceError::Store(StoreError::Unavailable(_)) => Kind::Unavailable,
+        ServiceError::Store(StoreError::OutcomeUnknown(_)) => Kind::OutcomeUnknown,
         ServiceError::Store(StoreError::Full(_)) => Kind::StorageFull,
         // Which marks, the log and `/readyz` say.
         ServiceError::Store(StoreError::OtherFolder { .. }) => {
@@ -177,7 +178,9 @@ fn problem_of(error: &ServiceError) -> Problem {
 fn tell_log(error: &StoreError) {
     // The cause of a failed statement may quote what was stored; those of files, disks and connections do not.
     let cause = match error {
-        StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Io(_) => error.source().map(ToString::to_string),
+        StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) | StoreError::Full(_) | StoreError::Io(_) => {
+            error.source().map(ToString::to_string)
+        }
         _ => None,
     };
     tracing::error!(%error, cause, "the store failed");
@@ -212,6 +215,11 @@ mod tests {
         let (status, headers, problem) = told(away).await;
         assert_eq!((status.as_u16(), problem.slug()), (503, "unavailable"));
         assert_eq!(headers[header::RETRY_AFTER], RETRY_AFTER);
+        let unsaid = ServiceError::Store(StoreError::OutcomeUnknown("gone".into()));
+        let (status, headers, problem) = told(unsaid).await;
+        assert_eq!((status.as_u16(), problem.slug()), (503, "outcome-unknown"));
+        assert_eq!(headers[header::RETRY_AFTER], RETRY_AFTER);
+        assert!(!format!("{problem:?}").contains("nothing was done"), "{problem:?}");
         let (status, _, problem) = told(ServiceError::Store(StoreError::Full("disk".into()))).await;
         assert_eq!((status.as_u16(), problem.slug()), (507, "storage-full"));
     }

@@ -203,8 +203,7 @@ async fn publish_first(
     let answer = Answer::json(200, &member(row));
     let recorded = answer.recorded(idempotency.request_sha256, now);
     idempotency::record(&mut tx, id, &idempotency.key, &recorded).await?;
-    tx.commit().await?;
-    Ok(answer)
+    super::outcome::commit(exchange, tx, Some((id, idempotency)), answer).await
 }
 
 async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Result<(KeyCard, MemberRow)> {

@@ -100,8 +100,15 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
     let answer =
         Answer::created(format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot), &answer(row));
-    staged.keep();
-    act.finish(answer).await
+    // Kept first, since the commit goes on when the caller goes away.
+    let blob = staged.keep();
+    let done = act.finish(answer).await;
+    if done.as_ref().is_err_and(ServiceError::is_certain)
+        && let Err(error) = exchange.blobs.delete(&blob).await
+    {
+        tracing::warn!(%error, "a blob without a row remains until the next sweep");
+    }
+    done
 }
 
 /// Takes a document out of the working set. Versions that name it keep it.

@@ -17,6 +17,7 @@ pub mod lost_keys;
 pub mod manifests;
 pub mod marks;
 pub mod operator;
+mod outcome;
 pub mod policies;
 pub mod preview;
 pub mod programs;
@@ -122,7 +123,7 @@ impl Asked {
     }
 }
 
-/// Why an operation was not done. Nothing of it remains.
+/// Why an operation was not done. Nothing of it remains, unless [`ServiceError::is_certain`] says no.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// The thing does not exist, or the caller may not know of it: one answer for both.

@@ -4,7 +4,7 @@
 //! will get. It either commits as a whole or leaves nothing.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, permitted,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, outcome, permitted,
     state::{self, CallState, ProgramState, ProposalState},
 };
 use crate::{
@@ -212,8 +212,8 @@ impl<'e> Act<'e> {
             let recorded = answer.recorded(idempotency.request_sha256, self.now);
             idempotency::record(&mut self.tx, &principal.member, &idempotency.key, &recorded).await?;
         }
-        self.tx.commit().await?;
-        Ok(answer)
+        let asker = idempotency.as_ref().map(|idempotency| (&principal.member, idempotency));
+        outcome::commit(self.exchange, self.tx, asker, answer).await
     }
 
     /// Commits a read that left an entry. Of one that hands nothing out, none is left.

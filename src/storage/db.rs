@@ -5,6 +5,9 @@
 //! taken at its first statement. Whatever is dropped without [`WriteTx::commit`] is rolled back, also when the future
 //! around it is cancelled.
 //!
+//! Nothing waits for a database without an end: the limits are those of [`Limits`] on PostgreSQL; on SQLite a caller waits for its
+//! turn and for another process's lock.
+//!
 //! Statements use `$1` placeholders and the types both engines share: text, 64-bit integers, booleans, bytes. Instants
 //! are BIGINT epoch milliseconds, so anything finer is lost: round before signing or comparing. In the migrations these
 //! are TEXT, INTEGER, INTEGER and BLOB in `STRICT` tables of SQLite, and `TEXT COLLATE "C"` (without it PostgreSQL
@@ -13,13 +16,15 @@
 //!
 //! No other file asks which engine is underneath; where a text must differ it is a field of [`Dialect`].
 
+pub use super::postgres::Limits;
 use super::{
     error::StoreError,
+    postgres::{Connections, Purpose, Session},
     row::Row,
     statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
 };
 use sqlx::{
-    Connection as _, Pool, Postgres, SqlSafeStr as _, Sqlite, Transaction,
+    Connection as _, Pool, Sqlite, SqliteConnection, Transaction,
     pool::PoolOptions,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -31,12 +36,10 @@ use std::{
     str::FromStr as _,
     time::Duration,
 };
+use tokio::time::timeout;
 
-/// How long a caller waits for a connection, another process's lock or a statement before the store is `Unavailable`.
+/// How long a caller of SQLite waits for a connection or another process's lock before the store is `Unavailable`.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// After how long unused a connection is tried before it is used again.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// Connections for reading: with SQLite a thread each.
 const READERS: u32 = 8;
@@ -47,8 +50,6 @@ pub struct Dialect {
     begin_read: &'static str,
     begin_write: &'static str,
     lock: Option<&'static str>,
-    /// Run first in a transaction that may take longer than a request may: a migration, lists planned anew.
-    pub(super) take_your_time: &'static str,
     /// What stands before the name of an index that is to be used, if the engine lets itself be told.
     pub(super) indexed_by: Option<&'static str>,
     /// The function that tells where a text stands in another, 0 for nowhere.
@@ -75,7 +76,6 @@ static SQLITE: Dialect = Dialect {
     begin_read: "BEGIN DEFERRED",
     begin_write: "BEGIN IMMEDIATE",
     lock: None,
-    take_your_time: "SELECT 1",
     indexed_by: Some("INDEXED BY"),
     position: "instr",
     joined: "group_concat",
@@ -87,9 +87,8 @@ static POSTGRES: Dialect = Dialect {
     begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     // Read committed: each statement after the lock sees what the previous holder of the lock committed.
     begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-    // "entente" in ASCII.
-    lock: Some("SELECT pg_advisory_xact_lock(28550418844775525)"),
-    take_your_time: "SET LOCAL statement_timeout = 0",
+    // A table of our own: an advisory lock could be taken by any account of the database.
+    lock: Some("LOCK TABLE writer_turn IN EXCLUSIVE MODE"),
     indexed_by: None,
     position: "strpos",
     joined: "string_agg",
@@ -111,7 +110,7 @@ pub struct Db(Engine);
 #[derive(Debug, Clone)]
 enum Engine {
     Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
-    Postgres { writer: Pool<Postgres>, readers: Pool<Postgres> },
+    Postgres { writer: Connections, readers: Connections },
 }
 
 impl Db {
@@ -122,10 +121,15 @@ impl Db {
     /// [`StoreError::Address`] for another kind of address, [`StoreError::Corrupt`] when the SQLite file fails its
     /// check, [`StoreError::Unavailable`] when there is no database.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, Limits::default()).await
+    }
+
+    /// The same with other limits for what is asked of PostgreSQL.
+    pub async fn open_with(url: &str, limits: Limits) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             open_sqlite(url).await
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            open_postgres(url).await
+            open_postgres(url, limits).await
         } else {
             Err(StoreError::Address("it begins with neither `sqlite://` nor `postgres://`"))
         }
@@ -135,7 +139,7 @@ impl Db {
     pub async fn read(&self) -> Result<ReadTx, StoreError> {
         let tx = match &self.0 {
             Engine::Sqlite { readers, .. } => TxOf::Sqlite(begin_sqlite(readers, SQLITE.begin_read).await?),
-            Engine::Postgres { readers, .. } => TxOf::Postgres(begin_postgres(readers, POSTGRES.begin_read).await?),
+            Engine::Postgres { readers, .. } => TxOf::Postgres(readers.begin(POSTGRES.begin_read).await?),
         };
         Ok(ReadTx(Tx(tx)))
     }
@@ -144,7 +148,7 @@ impl Db {
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
         let tx = match &self.0 {
             Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write).await?),
-            Engine::Postgres { writer, .. } => TxOf::Postgres(begin_postgres(writer, POSTGRES.begin_write).await?),
+            Engine::Postgres { writer, .. } => TxOf::Postgres(writer.begin(POSTGRES.begin_write).await?),
         };
         let mut tx = Tx(tx);
         if let Some(lock) = tx.dialect().lock {
@@ -190,16 +194,18 @@ pub struct ReadTx(Tx);
 pub struct WriteTx(Tx);
 
 impl WriteTx {
-    /// Makes the unit of work durable. Once begun the commit runs to its end even if the caller goes away; an error
-    /// other than a constraint's leaves open whether it took effect, as with any lost answer.
+    /// Makes the unit of work durable. Once begun the commit runs to its end even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`StoreError::OutcomeUnknown`] when nobody said what became of it; after any other error nothing was kept.
     pub async fn commit(self) -> Result<(), StoreError> {
         let commit = async {
             match self.0.0 {
-                TxOf::Sqlite(tx) => tx.commit().await,
-                TxOf::Postgres(tx) => tx.commit().await,
+                TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
+                TxOf::Postgres(session) => session.commit().await,
             }
         };
-        to_its_end(commit).await
+        tokio::spawn(commit).await.map_err(|error| StoreError::OutcomeUnknown(error.into()))?
     }
 }
 
@@ -236,7 +242,7 @@ pub struct Tx(TxOf);
 #[derive(Debug)]
 enum TxOf {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Session),
 }
 
 impl Tx {
@@ -250,11 +256,12 @@ impl Tx {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected(),
-            TxOf::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
-                .persistent(kept)
-                .execute(&mut **tx)
-                .await?
-                .rows_affected(),
+            TxOf::Postgres(session) => {
+                let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept);
+                let (connection, limit) = session.connection()?;
+                let done = timeout(limit, query.execute(connection)).await;
+                session.judge(done)?.rows_affected()
+            }
         })
     }
 
@@ -268,11 +275,12 @@ impl Tx {
                 .fetch_optional(&mut **tx)
                 .await?
                 .map(Row::Sqlite),
-            TxOf::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
-                .persistent(kept)
-                .fetch_optional(&mut **tx)
-                .await?
-                .map(Row::Postgres),
+            TxOf::Postgres(session) => {
+                let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept);
+                let (connection, limit) = session.connection()?;
+                let done = timeout(limit, query.fetch_optional(connection)).await;
+                session.judge(done)?.map(Row::Postgres)
+            }
         })
     }
 
@@ -291,10 +299,11 @@ impl Tx {
                 let rows = sqlx::query_with(sql, sqlite_arguments(args)?).persistent(kept).fetch_all(&mut **tx).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            TxOf::Postgres(tx) => {
-                let rows =
-                    sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept).fetch_all(&mut **tx).await?;
-                rows.into_iter().map(Row::Postgres).collect()
+            TxOf::Postgres(session) => {
+                let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept);
+                let (connection, limit) = session.connection()?;
+                let done = timeout(limit, query.fetch_all(connection)).await;
+                session.judge(done)?.into_iter().map(Row::Postgres).collect()
             }
         })
     }
@@ -309,9 +318,21 @@ impl Tx {
     pub(super) async fn script(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), StoreError> {
         match &mut self.0 {
             TxOf::Sqlite(tx) => sqlx::raw_sql(sqlite).execute(&mut **tx).await.map(drop)?,
-            TxOf::Postgres(tx) => sqlx::raw_sql(postgres).execute(&mut **tx).await.map(drop)?,
+            TxOf::Postgres(session) => {
+                let (connection, limit) = session.connection()?;
+                let done = timeout(limit, sqlx::raw_sql(postgres).execute(connection)).await;
+                session.judge(done)?;
+            }
         }
         Ok(())
+    }
+
+    /// For a transaction that may take longer than a request may: a migration, lists planned anew.
+    pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            TxOf::Sqlite(_) => Ok(()),
+            TxOf::Postgres(session) => session.take_your_time().await,
+        }
     }
 
     pub(super) fn choose<T>(&self, sqlite: T, postgres: T) -> T {
@@ -330,41 +351,27 @@ async fn begin_sqlite(
     Ok(pool.begin_with(statement).await?)
 }
 
-/// Begins a transaction of PostgreSQL. Waiting for a connection can be given up; the `BEGIN` then runs in a task of its
-/// own, because one abandoned between question and answer would leave the connection inside a transaction nobody ends.
-/// If the caller is gone by then, the transaction is dropped, which rolls it back.
-async fn begin_postgres(
-    pool: &Pool<Postgres>,
-    statement: &'static str,
-) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let connection = pool.acquire().await?;
-    to_its_end(Transaction::begin(connection, Some(statement.into_sql_str()))).await
-}
-
-async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
-) -> Result<T, StoreError> {
-    let result = tokio::spawn(work).await.map_err(|error| StoreError::Unavailable(error.into()))?;
-    Ok(result?)
+/// What an error of a commit says about what became of it. SQLite undoes what it could not write. A commit whose sync failed is
+/// undone, too, but its pages may be on the disk: had the machine stopped here, the next start would find it done.
+fn of_sqlite_commit(error: sqlx::Error) -> StoreError {
+    let is_told = matches!(error, sqlx::Error::Database(_));
+    match StoreError::from(error) {
+        StoreError::Io(cause) => StoreError::OutcomeUnknown(cause),
+        StoreError::Unavailable(cause) if !is_told => StoreError::OutcomeUnknown(cause),
+        known => known,
+    }
 }
 
 /// A pool that lets no connection back in while a transaction is open on it: SQLite ends a transaction by itself when
-/// the disk is full, the driver does not notice, and the one writer would refuse to begin ever after. A connection that
-/// has been idle is tried before use, since the server may have been restarted; a busy one is not, to save the time.
-fn pool<E: sqlx::Database>(connections: u32) -> PoolOptions<E> {
+/// the disk is full, the driver does not notice, and the one writer would refuse to begin ever after.
+fn pool(connections: u32) -> PoolOptions<Sqlite> {
     PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .test_before_acquire(false)
-        .before_acquire(|connection: &mut E::Connection, about| {
-            Box::pin(async move {
-                if about.idle_for > IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .after_release(|connection: &mut E::Connection, _| {
+        .after_release(|connection: &mut SqliteConnection, _| {
             Box::pin(async move {
                 if connection.is_in_transaction() {
                     // The rollback of a dropped transaction may still be in the queue; the ping stands behind it.
@@ -388,21 +395,13 @@ async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
     // The change to write-ahead logging cannot wait for another process that is opening the same file.
     let opening = tokio::task::spawn_blocking(move || lock_beside(path));
     let opening = opening.await.map_err(|error| StoreError::Unavailable(error.into()))??;
-    let writer = pool::<Sqlite>(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
-        .await?;
+    let writer = pool(1).connect_with(options.clone().journal_mode(SqliteJournalMode::Wal)).await?;
     drop(opening);
     let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&writer).await?;
     if found != "ok" {
         return Err(StoreError::corrupt("database", "a SQLite file that passes `PRAGMA quick_check`"));
     }
-    let readers = pool::<Sqlite>(READERS)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options.pragma("query_only", "ON"))
-        .await?;
+    let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Db(Engine::Sqlite { writer, readers }))
 }
 
@@ -413,17 +412,21 @@ fn lock_beside(mut path: PathBuf) -> std::io::Result<File> {
     Ok(file)
 }
 
-async fn open_postgres(url: &str) -> Result<Db, StoreError> {
-    let patience = PATIENCE.as_millis();
-    let options = PgConnectOptions::from_str(url)?.application_name("entente-server").options([
-        ("jit", "off".to_owned()),
-        // To start helpers takes as long as a page. Only a look at hundreds of thousands of rows is worth it.
-        ("parallel_setup_cost", "10000".to_owned()),
-        ("statement_timeout", patience.to_string()),
-        // A server that was cut off while it held the writer's lock must not hold up the others for good.
-        ("idle_in_transaction_session_timeout", (2 * patience).to_string()),
-    ]);
-    let writer = pool::<Postgres>(1).connect_with(options.clone()).await?;
-    let readers = pool::<Postgres>(READERS).connect_with(options).await?;
-    Ok(Db(Engine::Postgres { writer, readers }))
+async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
+    let options = PgConnectOptions::from_str(url)?;
+    let writer = Connections::new(&options, Purpose::Write, 1, limits);
+    let readers = Connections::new(&options, Purpose::Read, READERS, limits);
+    let db = Db(Engine::Postgres { writer: writer.clone(), readers });
+    // What writers take turns at. No migration makes it, since migrations take turns, too.
+    let mut tx = db.read().await?;
+    let is_there = tx.fetch_one("SELECT to_regclass('writer_turn') IS NOT NULL AS found", args![]).await?;
+    if !is_there.bool("found")? {
+        drop(tx);
+        writer.once(TURN).await?;
+    }
+    Ok(db)
 }
+
+/// Two servers that start at once may both find it missing: the second gets an error that says it is there by now.
+const TURN: &str = "DO $$ BEGIN CREATE TABLE IF NOT EXISTS writer_turn (); \
+    EXCEPTION WHEN unique_violation OR duplicate_table THEN NULL; END $$";

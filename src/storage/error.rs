@@ -29,6 +29,10 @@ pub enum StoreError {
     /// The engine cannot be reached, is shutting down, or is too busy; trying later may succeed.
     #[error("the store is not available")]
     Unavailable(#[source] Cause),
+    /// A commit got no answer: its unit of work was kept or not, as a whole. Look on another connection, or repeat under the same
+    /// idempotency key.
+    #[error("the store did not say whether it kept the unit of work")]
+    OutcomeUnknown(#[source] Cause),
     /// The disk (or its quota) is full. Nothing of the failed unit of work remains.
     #[error("the disk of the store is full")]
     Full(#[source] Cause),
@@ -125,7 +129,10 @@ impl From<sqlx::Error> for StoreError {
                 }
             }
             E::Io(error) => from_io(error, |error| Self::Unavailable(error.into())),
-            E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => Self::Unavailable(error.into()),
+            E::PoolTimedOut => {
+                Self::Unavailable("no connection became free in time: the writer is busy or stuck".into())
+            }
+            E::Tls(_) | E::Protocol(_) | E::PoolClosed | E::WorkerCrashed => Self::Unavailable(error.into()),
             E::Configuration(_) => Self::Address("it cannot be parsed"),
             other => Self::Statement(other.into()),
         }
@@ -207,7 +214,10 @@ fn from_postgres(error: Box<dyn sqlx::error::DatabaseError>) -> StoreError {
         (_, "58030") => StoreError::Io(error.into()),
         // Connection, resources, operator intervention (with a statement past its time), locks, failed serialization;
         // then a wrong password and no such database: the operator's to mend, no statement of ours.
-        ("08" | "53" | "55" | "57" | "40" | "28" | "3D", _) => StoreError::Unavailable(error.into()),
+        // Then a standby, which takes no writes, and a session that was silent in its turn for too long.
+        ("08" | "53" | "55" | "57" | "40" | "28" | "3D", _) | (_, "25006" | "25P03") => {
+            StoreError::Unavailable(error.into())
+        }
         ("XX", _) => StoreError::corrupt("database", "consistent PostgreSQL pages"),
         ("23", "23503") => StoreError::Constraint { name: "foreign_key".to_owned() },
         ("23", _) => match postgres_constraint(error.as_ref()) {

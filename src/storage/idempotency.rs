@@ -5,7 +5,7 @@
 //! is the same is told by `request_sha256`, which the caller takes over method, path and body.
 
 use super::{
-    db::{Tx, WriteTx},
+    db::{Db, Tx, WriteTx},
     error::StoreError,
     statement::args,
 };
@@ -52,6 +52,19 @@ pub async fn find(tx: &mut Tx, member: &MemberId, key: &str) -> Result<Option<Re
         })
     })
     .transpose()
+}
+
+/// The same of a unit of work whose commit got no answer. When nothing is found, nothing of it will ever be there.
+pub async fn find_settled(db: &Db, member: &MemberId, key: &str) -> Result<Option<Recorded>, StoreError> {
+    // It had its turn until it ended: whoever has a turn now sees what became of it.
+    let mut tx = db.write().await?;
+    let found = find(&mut tx, member, key).await?;
+    if found.is_none() {
+        // SQLite may have left pages of it in the file, which a start after a power cut would find: the next commit overwrites them.
+        tx.execute("UPDATE trust_generation SET generation = generation", args![]).await?;
+        tx.commit().await?;
+    }
+    Ok(found)
 }
 
 /// Records the answer given to `member` under `key`.

@@ -82,8 +82,7 @@ async fn apply_one(db: &Db, migration: &Migration, now: Timestamp) -> Result<(),
         let same = applied.parse::<Sha256>("sha256")? == sha256;
         return if same { Ok(()) } else { Err(StoreError::ChangedMigration { version }) };
     }
-    let prepare = tx.dialect().take_your_time;
-    tx.execute(prepare, args![]).await?;
+    tx.take_your_time().await?;
     tx.script(migration.sqlite, migration.postgres).await?;
     tx.execute(
         "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES ($1, $2, $3, $4)",

@@ -21,6 +21,7 @@ pub mod members;
 pub mod migrate;
 pub mod partners;
 pub mod policies;
+mod postgres;
 pub mod programs;
 pub mod proposals;
 pub mod reading;
@@ -34,7 +35,7 @@ pub mod vaults;
 pub mod visible;
 
 pub use blobs::{BlobKey, Blobs, Expected, StageError, Staged};
-pub use db::{Db, ReadTx, Tx, WriteTx};
+pub use db::{Db, Limits, ReadTx, Tx, WriteTx};
 pub use error::StoreError;
 pub use reading::{Reading, Stored};
 pub use row::Row;

@@ -13,6 +13,7 @@ mod architecture;
 #[cfg(feature = "client")]
 mod authz_matrix;
 mod blobs;
+mod connections;
 #[cfg(feature = "client")]
 mod consent;
 #[cfg(feature = "client")]
@@ -28,6 +29,8 @@ mod journey;
 #[cfg(feature = "client")]
 mod listed;
 mod lists;
+#[cfg(feature = "client")]
+mod lost_answers;
 #[cfg(feature = "client")]
 mod marks;
 #[cfg(feature = "client")]

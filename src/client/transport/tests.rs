@@ -189,6 +189,35 @@ async fn busy_exchange_is_asked_once_more_after_the_time_it_names() {
 }
 
 #[tokio::test]
+async fn exchange_that_does_not_know_what_became_of_an_act_is_asked_again_with_the_same_key() {
+    let unknown = || {
+        let body = serde_json::to_string(&Problem::new(Kind::OutcomeUnknown, "the store did not say")).unwrap();
+        answer("503 Service Unavailable", "content-type: application/problem+json\r\nretry-after: 0\r\n", &body)
+    };
+    let (transport, bench) = served(vec![unknown(), unknown(), answer("201 Created", "", "{}")]).await;
+    post(&transport).await.unwrap();
+    let seen = bench.seen.lock().unwrap().clone();
+    let keys: Vec<_> = seen.iter().map(|request| field(request, "idempotency-key").unwrap()).collect();
+    assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let (transport, bench) = served((0..4).map(|_| unknown()).collect()).await;
+    let doubt = post(&transport).await.unwrap_err();
+    assert_eq!((doubt.slug(), bench.seen.lock().unwrap().len()), (Some("outcome-unknown"), 3));
+    assert!(doubt.help().contains("repeat the command only if it is not"), "{}", doubt.help());
+}
+
+#[tokio::test]
+async fn act_whose_answer_never_came_is_said_to_be_in_doubt_and_one_that_was_never_sent_is_not() {
+    let (transport, _bench) = served(vec![Turn::Break, Turn::Break, Turn::Break]).await;
+    let doubt = post(&transport).await.unwrap_err();
+    assert!(doubt.to_string().ends_with("whether it was done is not known"), "{doubt}");
+    assert!(!doubt.help().contains("repeating is safe"), "{}", doubt.help());
+    let (transport, bench) = served(Vec::new()).await;
+    drop(bench);
+    let unsent = post(&transport).await.unwrap_err();
+    assert!(unsent.help().ends_with("nothing was sent") && !unsent.to_string().contains("not known"), "{unsent}");
+}
+
+#[tokio::test]
 async fn download_goes_on_where_it_stopped() {
     let cut = Turn::Answer("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234".into());
     let (transport, bench) = served(vec![cut, answer("206 Partial Content", "", "56789")]).await;

@@ -58,8 +58,8 @@ pub(in crate::storage) fn parties_key<'a>(parties: impl IntoIterator<Item = &'a 
 /// Makes everything that lists are planned by anew, for rows that did not come through this program.
 pub async fn reindex(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.write().await?;
-    let (prepare, joined) = (tx.dialect().take_your_time, tx.dialect().joined);
-    tx.execute(prepare, args![]).await?;
+    tx.take_your_time().await?;
+    let joined = tx.dialect().joined;
     let key = format!(
         "UPDATE proposals SET parties_key = COALESCE((SELECT ' ' || {joined}(s.partner, ' ' ORDER BY s.partner) || ' ' FROM \
          (SELECT DISTINCT m.partner FROM proposal_members m WHERE m.proposal_id = proposals.proposal_id) s), '')"

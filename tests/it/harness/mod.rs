@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod process_acts;
 #[cfg(feature = "client")]
 pub(crate) mod process_records;
+pub(crate) mod relay;
 #[cfg(feature = "client")]
 pub(crate) mod stage;
 #[cfg(feature = "client")]

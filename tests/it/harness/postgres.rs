@@ -23,8 +23,8 @@ use std::{
 /// A database of one's own; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Database {
-    name: String,
-    cluster: &'static Cluster,
+    pub(super) name: String,
+    pub(super) cluster: &'static Cluster,
 }
 
 impl Database {
@@ -58,8 +58,9 @@ impl Drop for Database {
 }
 
 #[derive(Debug)]
-struct Cluster {
-    folder: PathBuf,
+pub(super) struct Cluster {
+    /// Where it listens.
+    pub(super) folder: PathBuf,
     /// It waits on a pipe in here, which closes when this process ends.
     _supervisor: Child,
 }

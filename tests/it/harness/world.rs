@@ -3,7 +3,7 @@
 //!
 //! Must never do what a member could not: it hands out members' clients and certificates, and what is beneath for looking.
 
-use super::{postgres::Database, process::PATIENCE};
+use super::{postgres::Database, process::PATIENCE, relay::Relay};
 use entente::{
     cli::{
         demo::world::{Nation, Plan, World, example_policies},
@@ -91,16 +91,30 @@ impl TestWorld {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Option<Self> {
+        let database = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Database::fresh().await?),
+        };
+        let url = database.as_ref().map(Database::url);
+        Some(Self::start_on(nations, database, url, settings).await)
+    }
+
+    /// On PostgreSQL that is reached through a relay.
+    pub(crate) async fn start_behind_relay(nations: &'static [Nation]) -> Option<(Self, Relay)> {
+        let database = Database::fresh().await?;
+        let relay = Relay::start(&database).await;
+        Some((Self::start_on(nations, Some(database), Some(relay.url()), &[]).await, relay))
+    }
+
+    async fn start_on(
+        nations: &'static [Nation],
+        database: Option<Database>,
+        url: Option<String>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().canonicalize().unwrap();
-        let (database, database_url) = match store {
-            Store::Sqlite => (None, format!("sqlite://{}", dir.join("entente.db").display())),
-            Store::Postgres => {
-                let database = Database::fresh().await?;
-                let url = database.url();
-                (Some(database), url)
-            }
-        };
+        let database_url = url.unwrap_or_else(|| format!("sqlite://{}", dir.join("entente.db").display()));
         let plan = Plan {
             dir,
             database_url,
@@ -111,7 +125,14 @@ impl TestWorld {
         };
         let clock = TestClock::days_ago(110);
         let world = World::start(plan, clock.clone(), Arc::new(SystemRng)).await.unwrap();
-        Some(Self { world, clock, _database: database, folder })
+        Self { world, clock, _database: database, folder }
+    }
+
+    /// How many files there are in the folder of sealed documents.
+    pub(crate) fn blobs(&self) -> usize {
+        let files =
+            |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+        files(self.folder.path().join("blobs/blobs")).flat_map(files).count()
     }
 
     /// A file with these bytes in the world's folder.

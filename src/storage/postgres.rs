@@ -1,0 +1,322 @@
+//! Connections to PostgreSQL on which nothing waits without an end.
+//!
+//! A connection whose other end is gone has no timer of its own: what is sent into it is never answered. So whatever goes
+//! over a connection has a limit here, and one that broke its limit, or whose error is about more than a statement, is
+//! thrown away with all idle ones; the next unit of work connects anew. The server has limits of its own, somewhat
+//! shorter, so that it ends first what it can still end, and frees the turn of a client that has gone silent.
+//!
+//! Must never guess what became of a commit: without an answer it is [`StoreError::OutcomeUnknown`].
+
+use super::error::{Cause, StoreError};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection,
+    postgres::{PgConnectOptions, PgDatabaseError, PgSeverity},
+};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, error::Elapsed, timeout},
+};
+
+/// After how long unused a connection is tried before it is used again.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long each thing may take that is asked of PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Until a connection of this server becomes free; for a writer, until it is its turn in this server.
+    pub queue: Duration,
+    /// To connect and sign in.
+    pub connect: Duration,
+    /// What a database that is there answers at once: whether it is there, a begin, a rollback. Also how much longer than
+    /// the database this program waits for anything else.
+    pub answer: Duration,
+    /// Until another server ends its turn at writing. Not longer than `write`.
+    pub turn: Duration,
+    /// A statement of a unit of work that writes, and its commit.
+    pub write: Duration,
+    /// A statement of a read.
+    pub read: Duration,
+    /// How long a unit of work that writes may be silent before the database ends it and frees its turn. Shorter than `turn`.
+    pub silence: Duration,
+    /// The same for a read, which holds up nobody.
+    pub read_silence: Duration,
+    /// A statement of a migration or of lists that are planned anew, and its commit.
+    pub upkeep: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(3),
+            turn: Duration::from_secs(8),
+            write: Duration::from_secs(10),
+            read: Duration::from_secs(30),
+            silence: Duration::from_secs(5),
+            read_silence: Duration::from_mins(1),
+            upkeep: Duration::from_hours(1),
+        }
+    }
+}
+
+/// What the transactions of a group of connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Write,
+}
+
+/// Some connections, and who waits for one. Cheap to clone; all clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Connections(Arc<Home>);
+
+#[derive(Debug)]
+struct Home {
+    options: PgConnectOptions,
+    limits: Limits,
+    /// Of one statement.
+    statement: Duration,
+    count: u32,
+    places: Arc<Semaphore>,
+    /// The latest used last.
+    idle: Mutex<Vec<(PgConnection, Instant)>>,
+    is_closed: AtomicBool,
+}
+
+/// A transaction on a connection of its own. Dropped without a commit it is rolled back, and the connection goes home after that.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// None once it is thrown away or gone home.
+    connection: Option<PgConnection>,
+    place: Option<OwnedSemaphorePermit>,
+    home: Arc<Home>,
+    /// Of one statement.
+    limit: Duration,
+    /// PostgreSQL answers a commit by a rollback once a statement has failed, and calls that no error.
+    has_failed: bool,
+}
+
+impl Connections {
+    /// Connects when something is asked.
+    pub(super) fn new(options: &PgConnectOptions, purpose: Purpose, count: u32, limits: Limits) -> Self {
+        let (statement, silence) = match purpose {
+            Purpose::Read => (limits.read, limits.read_silence),
+            Purpose::Write => (limits.write, limits.silence),
+        };
+        let millis = |limit: Duration| limit.as_millis().to_string();
+        let options = options.clone().application_name("entente-server").options([
+            ("jit", "off".to_owned()),
+            // To start helpers takes as long as a page. Only a look at hundreds of thousands of rows is worth it.
+            ("parallel_setup_cost", "10000".to_owned()),
+            ("statement_timeout", millis(statement)),
+            ("lock_timeout", millis(limits.turn)),
+            // A server that was cut off or frozen in its turn must not hold up the others.
+            ("idle_in_transaction_session_timeout", millis(silence)),
+            // So that the database notices a server that is gone; the driver gives no way to set them on this side.
+            ("tcp_keepalives_idle", "10".to_owned()),
+            ("tcp_keepalives_interval", "5".to_owned()),
+            ("tcp_keepalives_count", "3".to_owned()),
+            ("tcp_user_timeout", "15000".to_owned()),
+        ]);
+        let places = Arc::new(Semaphore::new(count as usize));
+        let (idle, is_closed) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Home { options, limits, statement, count, places, idle, is_closed }))
+    }
+
+    /// Begins a transaction with this statement, on a connection that answers.
+    pub(super) async fn begin(&self, statement: &'static str) -> Result<Session, StoreError> {
+        let home = Arc::clone(&self.0);
+        let place = timeout(home.limits.queue, Arc::clone(&home.places).acquire_owned()).await;
+        let place = place.map_err(|_| unavailable(format!("no connection became free within {:?}", home.limits.queue)));
+        let place = place?.map_err(|_| closed())?;
+        if home.is_closed.load(Ordering::SeqCst) {
+            return Err(closed());
+        }
+        let limit = home.statement;
+        let mut session = Session { connection: None, place: Some(place), home, limit, has_failed: false };
+        loop {
+            let idle = session.home.idle().pop();
+            let Some((connection, since)) = idle else { break };
+            session.connection = Some(connection);
+            match session.start(since.elapsed() > IDLE, statement).await {
+                Ok(()) => return Ok(session),
+                Err(error) if session.connection.is_some() => return Err(error),
+                // What took one connection has mostly taken all.
+                Err(error) => {
+                    session.home.idle().clear();
+                    tracing::warn!(cause = %told(&error), "a connection to the database was lost; connecting anew");
+                }
+            }
+            session.has_failed = false;
+        }
+        session.connection = Some(session.home.connect().await?);
+        session.start(false, statement).await?;
+        Ok(session)
+    }
+
+    /// Runs one statement by itself, outside any transaction.
+    pub(super) async fn once(&self, statement: &'static str) -> Result<(), StoreError> {
+        let mut connection = self.0.connect().await?;
+        let done = timeout(self.0.statement, sqlx::raw_sql(statement).execute(&mut connection)).await;
+        done.map_err(|_| no_answer(self.0.statement))??;
+        let _ = timeout(self.0.limits.answer, connection.close()).await;
+        Ok(())
+    }
+
+    /// Lets nobody begin any more, waits until every transaction has ended and closes the connections.
+    pub(super) async fn close(&self) {
+        let home = &self.0;
+        home.is_closed.store(true, Ordering::SeqCst);
+        let _all = timeout(home.limits.queue, home.places.acquire_many(home.count)).await;
+        let idle: Vec<_> = home.idle().drain(..).collect();
+        for (connection, _) in idle {
+            let _ = timeout(home.limits.answer, connection.close()).await;
+        }
+    }
+}
+
+impl Home {
+    fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let limit = self.limits.connect;
+        let connected = timeout(limit, self.options.connect()).await;
+        Ok(connected.map_err(|_| unavailable(format!("no connection to the database within {limit:?}")))??)
+    }
+}
+
+impl Session {
+    /// The connection and the limit of one statement on it. Ask [`Session::judge`] of what came of it.
+    pub(super) fn connection(&mut self) -> Result<(&mut PgConnection, Duration), StoreError> {
+        let limit = self.limit + self.home.limits.answer;
+        let connection = self.connection.as_mut();
+        Ok((connection.ok_or_else(|| unavailable("the connection to the database was lost before"))?, limit))
+    }
+
+    /// Takes what came of a statement. A connection that cannot be relied on any more is thrown away.
+    pub(super) fn judge<T>(&mut self, done: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, StoreError> {
+        let error = match done {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => {
+                if ends_connection(&error) {
+                    self.connection = None;
+                }
+                error.into()
+            }
+            Err(_) => {
+                self.connection = None;
+                no_answer(self.limit + self.home.limits.answer)
+            }
+        };
+        self.has_failed = true;
+        Err(error)
+    }
+
+    /// Allows the statements from here on what those of a migration need.
+    pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
+        let millis = self.home.limits.upkeep.as_millis();
+        let sql =
+            format!("SET LOCAL statement_timeout = {millis}; SET LOCAL idle_in_transaction_session_timeout = {millis}");
+        let (connection, limit) = self.connection()?;
+        let done = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection)).await;
+        self.judge(done)?;
+        self.limit = self.home.limits.upkeep;
+        Ok(())
+    }
+
+    /// Commits. An answer that does not come leaves open what became of it; whoever waits for it should not be cancelled.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        if self.has_failed {
+            return Err(StoreError::Statement("a statement of the unit of work has failed before its commit".into()));
+        }
+        let (connection, limit) = self.connection()?;
+        let unknown: Cause = match timeout(limit, sqlx::raw_sql("COMMIT").execute(connection)).await {
+            Ok(Ok(_)) => {
+                self.go_home();
+                return Ok(());
+            }
+            // The database says that it did not, and goes on with this connection.
+            Ok(Err(error)) if matches!(error, sqlx::Error::Database(_)) && !ends_connection(&error) => {
+                return Err(error.into());
+            }
+            Ok(Err(error)) => error.into(),
+            Err(_) => format!("the database did not answer a commit within {limit:?}").into(),
+        };
+        self.connection = None;
+        Err(StoreError::OutcomeUnknown(unknown))
+    }
+
+    /// Begins; a connection that was idle is asked first whether it is still one.
+    async fn start(&mut self, was_idle: bool, statement: &'static str) -> Result<(), StoreError> {
+        let limit = self.home.limits.answer;
+        if was_idle {
+            let (connection, _) = self.connection()?;
+            let done = timeout(limit, connection.ping()).await;
+            self.judge(done)?;
+        }
+        let (connection, _) = self.connection()?;
+        let done = timeout(limit, sqlx::raw_sql(statement).execute(connection)).await;
+        self.judge(done).map(drop)
+    }
+
+    fn go_home(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.home.idle().push((connection, Instant::now()));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        // Outside a runtime the connection ends here, and the transaction with it.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (home, place) = (Arc::clone(&self.home), self.place.take());
+        runtime.spawn(async move {
+            let rollback = timeout(home.limits.answer, sqlx::raw_sql("ROLLBACK").execute(&mut connection)).await;
+            if matches!(rollback, Ok(Ok(_))) {
+                home.idle().push((connection, Instant::now()));
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Whether the connection is done for: the error is not the database's word about a statement.
+fn ends_connection(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        E::Database(error) => error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_none_or(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),
+        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+fn unavailable(cause: impl Into<Cause>) -> StoreError {
+    StoreError::Unavailable(cause.into())
+}
+
+fn no_answer(limit: Duration) -> StoreError {
+    unavailable(format!("the database did not answer within {limit:?}"))
+}
+
+fn closed() -> StoreError {
+    unavailable("the connections to the database are closed")
+}
+
+fn told(error: &StoreError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -1,0 +1,179 @@
+//! A relay between a server and PostgreSQL that fails when it is told to: before or after a commit has reached the database, or
+//! by falling silent without closing anything, as a network does that has lost one of its ends.
+//!
+//! Must never change a byte of what it forwards.
+
+use super::postgres::Database;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+
+/// When to cut the connection on which a commit comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The database never hears of the commit.
+    Commit,
+    /// The database has committed and said so; nobody hears that.
+    Answer,
+    /// The same, and no connection is taken after it until [`Relay::open`].
+    AnswerAndLater,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What to do at the commit of the unit of work in which these bytes were sent.
+    due: Mutex<Option<(Vec<u8>, Cut)>>,
+    is_closed: AtomicBool,
+}
+
+/// A relay; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    port: u16,
+    name: String,
+    state: Arc<State>,
+    /// How often all connections were made to fall silent.
+    silences: watch::Sender<u64>,
+    accepting: AbortHandle,
+}
+
+impl Relay {
+    pub(crate) async fn start(database: &Database) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State::default());
+        let silences = watch::Sender::new(0);
+        let accepting = tokio::spawn(accept(
+            listener,
+            database.cluster.folder.join(".s.PGSQL.5432"),
+            state.clone(),
+            silences.subscribe(),
+        ));
+        Self { port, name: database.name.clone(), state, silences, accepting: accepting.abort_handle() }
+    }
+
+    /// The address by which the database is reached through here.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://entente@127.0.0.1:{}/{}?sslmode=disable", self.port, self.name)
+    }
+
+    /// Cuts at the commit of the next unit of work in which `sign` was sent to the database.
+    pub(crate) fn cut(&self, sign: &str, cut: Cut) {
+        *self.state.due.lock().unwrap() = Some((sign.as_bytes().to_vec(), cut));
+    }
+
+    /// Whether the cut that was ordered has happened.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.state.due.lock().unwrap().is_none()
+    }
+
+    /// From here on nothing passes on any connection that there is, and none of them ends. New ones work.
+    pub(crate) fn fall_silent(&self) {
+        self.silences.send_modify(|times| *times += 1);
+    }
+
+    /// Ends whatever connects from here on, without a word.
+    pub(crate) fn close(&self) {
+        self.state.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.is_closed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, database: PathBuf, state: Arc<State>, silences: watch::Receiver<u64>) {
+    // Aborted with this task.
+    let mut connections = JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        if state.is_closed.load(Ordering::SeqCst) {
+            continue;
+        }
+        client.set_nodelay(true).unwrap();
+        let (database, state, mut silences) = (database.clone(), state.clone(), silences.clone());
+        let born = *silences.borrow();
+        connections.spawn(async move {
+            let Ok(server) = UnixStream::connect(database).await else { return };
+            let (mut client, mut server) = (client, server);
+            tokio::select! {
+                () = carry(&mut client, &mut server, &state) => {}
+                () = async { drop(silences.wait_for(|times| *times > born).await) } => std::future::pending().await,
+            }
+        });
+    }
+}
+
+/// Forwards until one side ends or the commit comes at which to cut.
+async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State) {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let is_cutting = AtomicBool::new(false);
+    let up = async {
+        let (mut bytes, mut sent) = (vec![0; 64 << 10], Vec::new());
+        loop {
+            let len = from_client.read(&mut bytes).await.unwrap_or(0);
+            if len == 0 {
+                return;
+            }
+            sent.extend_from_slice(&bytes[..len]);
+            if holds(&bytes[..len], COMMIT) {
+                match due(state, &sent) {
+                    Some(Cut::Commit) => return,
+                    Some(_) => is_cutting.store(true, Ordering::SeqCst),
+                    None => {}
+                }
+                sent.clear();
+            }
+            if to_server.write_all(&bytes[..len]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let down = async {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let len = from_server.read(&mut bytes).await.unwrap_or(0);
+            // Nothing was under way when the commit was sent, so what comes after it is its answer.
+            if len == 0 || is_cutting.load(Ordering::SeqCst) || to_client.write_all(&bytes[..len]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+    }
+}
+
+/// A simple query of the protocol: its letter, its length, its text.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+fn due(state: &State, sent: &[u8]) -> Option<Cut> {
+    let mut due = state.due.lock().unwrap();
+    let (_, cut) = due.take_if(|(sign, _)| holds(sent, sign))?;
+    if cut == Cut::AnswerAndLater {
+        state.is_closed.store(true, Ordering::SeqCst);
+    }
+    Some(cut)
+}
+
+fn holds(bytes: &[u8], sign: &[u8]) -> bool {
+    bytes.windows(sign.len()).any(|window| window == sign)
+}
