@@ -7,7 +7,15 @@ use entente::{
         id::{MemberId, PartnerCode},
     },
     policy::{Engine, Guardrails, PartnerRules},
-    service::{Exchange, Turns, lists::KnownLists, marks, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{
+        Exchange, Turns,
+        lists::KnownLists,
+        marks,
+        rules::Rules,
+        state::KnownCalls,
+        time::{TOLERANCE, Time},
+        visibility::Signer,
+    },
     storage::{Blobs, Db, args},
 };
 use jiff::Timestamp;
@@ -42,6 +50,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
         rules: Rules::default(),
         db,
+        time: Time::new(Arc::new(Still(now())), TOLERANCE),
         clock: Arc::new(Still(now())),
         rng,
         calls: KnownCalls::default(),

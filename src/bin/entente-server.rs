@@ -6,6 +6,7 @@ use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
         blobs_command::{self, BlobsCommand},
+        clock::{self, ClockCommand},
         config::{Config, ConfigFault},
         logging, openapi,
         operator::{self, PartnerCommand},
@@ -53,6 +54,9 @@ enum Command {
     /// Look after the folder of sealed documents
     #[command(subcommand)]
     Blobs(BlobsCommand),
+    /// Look at the exchange's clock, and go on after it was wrong
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// Print the API's description, OpenAPI 3.1
     Openapi,
     /// Print the catalogue of problems, Markdown
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
             match command {
                 Some(Command::Partner(command)) => partner(&config, command).await,
                 Some(Command::Blobs(command)) => blobs(&config, command).await,
+                Some(Command::Clock(command)) => clock(&config, command).await,
                 _ if check => self::check(&config).await,
                 _ => serve(config).await,
             }
@@ -154,6 +159,13 @@ async fn partner(config: &Config, command: PartnerCommand) -> Result<(), Failure
 async fn blobs(config: &Config, command: BlobsCommand) -> Result<(), Failure> {
     let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));
     let done = blobs_command::blobs(config, command, clock, rng, &mut io::stdout()).await;
+    done.map_err(|error| Failure::new(1, error))
+}
+
+async fn clock(config: &Config, command: ClockCommand) -> Result<(), Failure> {
+    let exchange = serve::open(config, Arc::new(SystemClock), Arc::new(SystemRng)).await?;
+    let done = clock::clock(&exchange, command, &mut io::stdout()).await;
+    exchange.db.close().await;
     done.map_err(|error| Failure::new(1, error))
 }
 

@@ -4,12 +4,22 @@
 //! everywhere but in the two implementations below, so a test can hold an hour still or replay an identifier.
 
 use jiff::Timestamp;
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 /// Tells the current instant.
 pub trait Clock: Debug + Send + Sync {
-    /// The current instant, UTC.
+    /// The current instant, UTC. Whoever sets the clock makes it jump, either way.
     fn now(&self) -> Timestamp;
+
+    /// The time that has passed since some instant by a clock that nobody can set, which shows whether [`Clock::now`] has jumped. `None`
+    /// for a clock that is set on purpose, in a test or in a story: it is held against no other.
+    fn steady(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Fills bytes that nobody can predict.
@@ -28,6 +38,11 @@ impl Clock for SystemClock {
         let now = Timestamp::now();
         // Instants are kept in whole milliseconds; a finer one would differ from what was stored of it.
         Timestamp::from_millisecond(now.as_millisecond()).expect("a truncated instant is an instant")
+    }
+
+    fn steady(&self) -> Option<Duration> {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        Some(BEGAN.get_or_init(Instant::now).elapsed())
     }
 }
 

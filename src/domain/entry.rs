@@ -10,6 +10,7 @@ worded! {
     pub enum EntryKind: "a kind of entry, one of" {
         PartnerEnrolled = "partner.enrolled",
         PartnerChanged = "partner.changed",
+        ClockAccepted = "clock.accepted",
         KeyCardPublished = "key_card.published",
         PolicyProposed = "policy.proposed",
         PolicyApproved = "policy.approved",
@@ -97,9 +98,11 @@ impl EntryKind {
     #[must_use]
     pub fn readers(self, on_proposal: bool) -> Readers {
         match self {
-            Self::PartnerEnrolled | Self::PartnerChanged | Self::KeyCardPublished | Self::PolicyApproved => {
-                Readers::Members
-            }
+            Self::PartnerEnrolled
+            | Self::PartnerChanged
+            | Self::ClockAccepted
+            | Self::KeyCardPublished
+            | Self::PolicyApproved => Readers::Members,
             Self::PolicyProposed | Self::PolicyWithdrawn => Readers::PolicyOfficers,
             Self::ProgramCreated => Readers::Program,
             Self::CallPublished | Self::CallAmended | Self::CallExtended | Self::CallCancelled => Readers::Call,

@@ -5,7 +5,7 @@
 //! once. The database URL may hold a password and is never shown.
 
 use super::tls::{CertificateFiles, ServerCertificate};
-use crate::domain::id::PartnerCode;
+use crate::{domain::id::PartnerCode, service::time::TOLERANCE};
 use config::{ConfigError as Cause, FileFormat};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -120,6 +120,13 @@ pub struct Limits {
     /// For open requests to finish after the order to stop; then they are cut.
     #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
     pub drain: Duration,
+    /// How far this machine's clock may be from what is on record, from the database's and from where it should have got to, before
+    /// nothing is written any more.
+    #[serde(rename = "clock_tolerance_seconds", deserialize_with = "seconds")]
+    pub clock_tolerance: Duration,
+    /// Between two trials of whether the writer and the folders work.
+    #[serde(rename = "probe_seconds", deserialize_with = "seconds")]
+    pub probe: Duration,
 }
 
 /// `[log]`.
@@ -371,6 +378,8 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             document_bytes: 8 << 30,
             drain: Duration::from_secs(20),
+            clock_tolerance: TOLERANCE,
+            probe: Duration::from_secs(5),
         }
     }
 }
@@ -395,6 +404,9 @@ impl Limits {
         ];
         for (key, _) in times.into_iter().filter(|(_, time)| time.is_zero()) {
             faults.add(key, "would cut everybody off at once", "give seconds above zero");
+        }
+        if self.probe < Duration::from_millis(10) {
+            faults.add("limits.probe_seconds", "would do nothing else", "give seconds above zero; 5 suits most");
         }
         if self.header_bytes < 8192 || self.header_bytes > 1 << 20 {
             faults.add("limits.header_bytes", "is outside 8192 to 1048576", "32768 suits most clients");

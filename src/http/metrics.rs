@@ -31,6 +31,7 @@ const TRUST_GENERATION: &str = "entente_trust_generation";
 const TRUST_PARTNERS: &str = "entente_trust_partners";
 const TRUST_FAULTS: &str = "entente_trust_faults";
 const CERTIFICATE_EXPIRES: &str = "entente_certificate_expires_timestamp_seconds";
+const PROBED: &str = "entente_probe_success_timestamp_seconds";
 const CRL_EXPIRES: &str = "entente_crl_expires_timestamp_seconds";
 
 /// Makes the recorder the process's own and describes every figure. Works once.
@@ -99,6 +100,11 @@ fn describe() {
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
     describe_gauge!(TRUST_FAULTS, "Anchors and revocation lists that cannot be used; anything above 0 wants attention");
     describe_gauge!(CERTIFICATE_EXPIRES, Unit::Seconds, "When the server's certificate expires");
+    describe_gauge!(
+        PROBED,
+        Unit::Seconds,
+        "When a trial of a part last succeeded; its age is what the time is now minus this"
+    );
     describe_gauge!(CRL_EXPIRES, Unit::Seconds, "When a partner's first revocation list expires and shuts it out");
 }
 
@@ -181,6 +187,10 @@ pub(super) fn trust(generation: u64, partners: usize, faults: usize, registry: &
     for (partner, at) in registry.crl_expiries() {
         gauge!(CRL_EXPIRES, "partner" => partner.to_string()).set(at.as_duration().as_secs_f64());
     }
+}
+
+pub(super) fn probed(part: &'static str, at: Timestamp) {
+    gauge!(PROBED, "part" => part).set(at.as_duration().as_secs_f64());
 }
 
 pub(super) fn certificate_expires(at: Timestamp) {

@@ -61,6 +61,9 @@ impl IntoResponse for ServiceError {
         if let Self::Store(error) = &self {
             tell_log(error);
         }
+        if let Self::Clock(fault) = &self {
+            tracing::error!(%fault, "nothing is written by this clock");
+        }
         if let Self::CannotSign(cause) = &self {
             tracing::error!(cause, "the exchange cannot sign");
         }
@@ -159,6 +162,7 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::PreconditionFailed { .. } => Kind::PreconditionFailed,
         ServiceError::IdempotencyKeyReused => Kind::IdempotencyKeyReused,
         ServiceError::BadCursor => Kind::BadCursor,
+        ServiceError::Clock(_) => Kind::ClockNotTrusted,
         ServiceError::Store(StoreError::Unavailable(_)) => Kind::Unavailable,
         ServiceError::Store(StoreError::OutcomeUnknown(_)) => Kind::OutcomeUnknown,
         ServiceError::Store(StoreError::Full(_)) => Kind::StorageFull,

@@ -4,13 +4,14 @@
 //! Nothing here decides who may do what.
 
 use super::{
-    admin::{self, AdminError, PartReady, Readiness},
+    admin::{self, AdminError},
     api::{self, Api},
     blob_jobs,
     config::{Config, ConfigFault},
     listener::{self, Drained},
     logging::RequestIds,
     metrics,
+    readiness::Probes,
     tls::{CertificateError, Tls},
     trust::{PartnerTrust, Trust, TrustError},
     watch::{self, Watch},
@@ -24,6 +25,7 @@ use crate::{
         operator,
         rules::Rules,
         state::KnownCalls,
+        time::Time,
         visibility::Signer,
     },
     storage::{Blobs, Db, StoreError, migrate, visible},
@@ -114,6 +116,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         db,
         blobs,
         rules: Rules::default(),
+        time: Time::new(Arc::clone(&clock), config.limits.clock_tolerance),
         clock,
         rng,
         calls: KnownCalls::default(),
@@ -197,7 +200,11 @@ pub async fn run(
     let admin_addr = admin_listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
 
     let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
-    let readiness = readiness(&exchange, &draining);
+    let probes = Probes::new(Arc::clone(&exchange), &config);
+    probes.first().await;
+    until(&stopped, Arc::clone(&probes).keep_trying_the_database());
+    until(&stopped, Arc::clone(&probes).keep_trying_the_folder());
+    let readiness = probes.readiness(Arc::clone(&tls), draining.clone());
     let limits = config.limits.clone();
     until(&stopped, metrics::upkeep(metrics.clone()));
     until(&stopped, housekeeping(Arc::clone(&exchange)));
@@ -267,9 +274,10 @@ fn until(stopped: &CancellationToken, work: impl Future<Output: Send> + Send + '
 async fn housekeeping(exchange: Arc<Exchange>) {
     let mut ticks = interval(EXPIRY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ran_hours = 0;
     loop {
         ticks.tick().await;
-        match operator::expire_answers(&exchange).await {
+        match operator::expire_answers(&exchange, std::mem::replace(&mut ran_hours, 1)).await {
             Ok(0) => {}
             Ok(answers) => tracing::debug!(answers, "old answers were forgotten"),
             Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
@@ -321,23 +329,4 @@ async fn check_policies(exchange: Arc<Exchange>) {
             Err(error) => tracing::warn!(%error, "the policies could not be looked at"),
         }
     }
-}
-
-fn readiness(exchange: &Arc<Exchange>, draining: &CancellationToken) -> Readiness {
-    let (exchange, draining) = (Arc::clone(exchange), draining.clone());
-    Arc::new(move || {
-        let (exchange, draining) = (Arc::clone(&exchange), draining.clone());
-        Box::pin(async move {
-            let database = operator::trust_generation(&exchange).await.map(drop);
-            let folder = exchange.blobs.check_mark().await;
-            let policies = operator::guardrails_count(&exchange).await;
-            let server = if draining.is_cancelled() { Err("it is stopping") } else { Ok(()) };
-            vec![
-                PartReady::from_result("database", database),
-                PartReady::from_result("blobs", folder),
-                PartReady::from_result("policies", policies),
-                PartReady::from_result("server", server),
-            ]
-        })
-    })
 }

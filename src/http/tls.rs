@@ -128,6 +128,7 @@ pub struct Tls {
     trust: Arc<Trust>,
     files: CertificateFiles,
     certificate: ArcSwap<SingleCertAndKey>,
+    expires_at: ArcSwap<Timestamp>,
 }
 
 /// What a reload of trust and certificate came to; one may fail without the other.
@@ -150,14 +151,21 @@ impl Tls {
     pub fn start(files: CertificateFiles, trust: Arc<Trust>) -> Result<Arc<Self>, CertificateError> {
         let certificate = ServerCertificate::read(&files, trust.clock().now())?;
         metrics::certificate_expires(certificate.not_after);
+        let expires_at = ArcSwap::from_pointee(certificate.not_after);
         let certificate = ArcSwap::from_pointee(SingleCertAndKey::from(certificate.key));
-        Ok(Arc::new(Self { trust, files, certificate }))
+        Ok(Arc::new(Self { trust, files, certificate, expires_at }))
     }
 
     /// Learns trust and certificate anew. Whatever fails stays as it was, said in the log and the metrics.
     pub async fn reload(&self) -> TlsReloaded {
         let certificate = self.reload_certificate().await;
         TlsReloaded { certificate, trust: self.trust.reload().await }
+    }
+
+    /// When the server's certificate expires.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        **self.expires_at.load()
     }
 
     /// The trust in force.
@@ -191,6 +199,7 @@ impl Tls {
         match read {
             Ok(certificate) => {
                 metrics::certificate_expires(certificate.not_after);
+                self.expires_at.store(Arc::new(certificate.not_after));
                 self.certificate.store(Arc::new(SingleCertAndKey::from(certificate.key)));
                 Ok(())
             }

@@ -47,7 +47,7 @@ pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Princip
     let pinned = members::by_certificate(&mut tx, &peer.partner, &peer.certificate).await?;
     let member = pinned.filter(|pinned| peer.named.as_ref().is_none_or(|named| named == pinned));
     let Some(member) = member else { return Ok(None) };
-    let row = members::find(&mut tx, &member).await?.filter(|row| row.is_in_force(exchange.clock.now()));
+    let row = members::find(&mut tx, &member).await?.filter(|row| row.is_in_force(exchange.time.now()));
     Ok(row.map(|row| Principal { member: row.member, certificate: peer.certificate }))
 }
 
@@ -66,7 +66,7 @@ pub async fn me(exchange: &Exchange, peer: &Peer) -> Result<Me> {
         roles: row.map(|row| row.roles).unwrap_or_default(),
         certificate: peer.certificate,
         host: exchange.host.clone(),
-        now: exchange.clock.now().into(),
+        now: exchange.time.now().into(),
     })
 }
 
@@ -175,7 +175,7 @@ async fn publish_first(
     body: &PublishKeyCard,
 ) -> Result<Answer> {
     let mut tx = exchange.db.write().await?;
-    let now = exchange.clock.now();
+    let now = super::time::of_act(exchange, &mut tx).await?;
     let (card, row) = verified_card(&mut tx, id, body).await?;
     let signed = verify_signed::<KeyCard>(&body.key_card)?;
     let is_own = signed.signer_spki == peer.certificate

@@ -27,6 +27,7 @@ pub mod roles;
 pub mod rules;
 pub mod sight;
 pub mod state;
+pub mod time;
 pub mod unit;
 pub mod upkeep;
 pub mod vaults;
@@ -71,7 +72,9 @@ pub struct Exchange {
     pub blobs: Blobs,
     /// Which policies are in force.
     pub rules: rules::Rules,
+    /// For identifiers and certificates. What happens on the exchange goes by its time.
     pub clock: Arc<dyn Clock>,
+    pub time: time::Time,
     pub rng: Arc<dyn Rng>,
     /// Calls as they were last read.
     pub calls: state::KnownCalls,
@@ -167,6 +170,8 @@ pub enum ServiceError {
     /// The exchange's own key cannot sign.
     #[error("the exchange cannot sign this: {0}")]
     CannotSign(String),
+    #[error(transparent)]
+    Clock(#[from] time::ClockFault),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

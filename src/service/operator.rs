@@ -3,6 +3,7 @@
 use super::{
     Exchange, Result, ServiceError,
     rules::PolicyFault,
+    time,
     unit::{Subject, new_entry},
 };
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     storage::{
         entries, idempotency,
         partners::{self, PartnerRow},
+        pulse,
     },
 };
 use jiff::SignedDuration;
@@ -19,8 +21,8 @@ use serde_json::json;
 /// Enrols a partner or replaces its card; true when it is new.
 pub async fn enrol(exchange: &Exchange, card: &PartnerCard) -> Result<bool> {
     let json = String::from_utf8(card.canonical()?).expect("canonical JSON is UTF-8");
-    let now = exchange.clock.now();
     let mut tx = exchange.db.write().await?;
+    let now = time::of_act(exchange, &mut tx).await?;
     let is_new = partners::find(&mut tx, &card.code).await?.is_none();
     let row = PartnerRow {
         partner: card.code.clone(),
@@ -54,13 +56,13 @@ pub async fn trust_generation(exchange: &Exchange) -> Result<i64> {
 pub async fn check_policies(exchange: &Exchange) -> Result<Vec<PolicyFault>> {
     exchange.rules.forget();
     let mut tx = exchange.db.read().await?;
-    exchange.rules.faults(&mut tx, &exchange.host, exchange.clock.now()).await
+    exchange.rules.faults(&mut tx, &exchange.host, exchange.time.now()).await
 }
 
 /// Whether the guardrails in force are those that were signed; without them nobody may do anything.
 pub async fn guardrails_count(exchange: &Exchange) -> Result<()> {
     let mut tx = exchange.db.read().await?;
-    let faults = exchange.rules.faults(&mut tx, &exchange.host, exchange.clock.now()).await?;
+    let faults = exchange.rules.faults(&mut tx, &exchange.host, exchange.time.now()).await?;
     match faults.into_iter().find(|fault| fault.owner == PolicyOwner::Guardrails) {
         Some(fault) => {
             Err(ServiceError::Malformed(format!("version {} of the guardrails: {}", fault.version, fault.what)))
@@ -69,13 +71,16 @@ pub async fn guardrails_count(exchange: &Exchange) -> Result<()> {
     }
 }
 
-/// Forgets the answers to requests that nobody repeats any more. How many.
-pub async fn expire_answers(exchange: &Exchange) -> Result<u64> {
+/// Forgets the answers to requests that nobody repeats any more, after the server has run for so many hours since it last did. How
+/// many.
+pub async fn expire_answers(exchange: &Exchange, ran_hours: u32) -> Result<u64> {
     // A client that was cut off asks again within minutes; a week covers one that had to be mended first.
-    let week = SignedDuration::from_hours(7 * 24);
-    let older_than = exchange.clock.now().checked_sub(week).expect("the clock stands after 1970");
+    const WEEK: u32 = 7 * 24;
     let mut tx = exchange.db.write().await?;
-    let expired = idempotency::expire(&mut tx, older_than).await?;
+    let now = time::of_act(exchange, &mut tx).await?;
+    let older_than = now.checked_sub(SignedDuration::from_hours(WEEK.into())).expect("the clock stands after 1970");
+    pulse::ran(&mut tx, ran_hours).await?;
+    let expired = idempotency::expire(&mut tx, older_than, WEEK).await?;
     tx.commit().await?;
     Ok(expired)
 }

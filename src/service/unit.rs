@@ -6,6 +6,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, outcome, permitted,
     state::{self, CallState, ProgramState, ProposalState},
+    time,
 };
 use crate::{
     domain::{
@@ -69,8 +70,8 @@ pub struct Act<'e> {
 impl<'e> View<'e> {
     /// Opens a snapshot.
     pub async fn open(exchange: &'e Exchange, principal: &Principal) -> Result<Self> {
-        let now = exchange.clock.now();
         let mut tx = exchange.db.read().await?;
+        let now = time::of_view(exchange, &mut tx).await?;
         let me = state::member(exchange, &mut tx, &principal.member, now).await?.ok_or(ServiceError::NotAMember)?;
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
         Ok(Self { exchange, tx, me, now, policies })
@@ -120,7 +121,7 @@ impl<'e> Act<'e> {
     pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
         let mut tx = exchange.db.write().await?;
         // After the wait for the turn: the deadline is judged by the instant at which the act takes place.
-        let now = exchange.clock.now();
+        let now = time::of_act(exchange, &mut tx).await?;
         let member = &asked.principal.member;
         let me = state::member(exchange, &mut tx, member, now).await?.ok_or(ServiceError::NotAMember)?;
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;

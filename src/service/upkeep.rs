@@ -42,7 +42,7 @@ pub struct Scrubbed {
 
 /// Puts back what a document names again and moves aside what none names.
 pub async fn sweep(exchange: &Exchange, extent: Extent) -> Result<Swept> {
-    let now = exchange.clock.now();
+    let now = exchange.time.now();
     let older_than = now.checked_sub(YOUNG).expect("the clock stands after 1970");
     let (db, mark) = (exchange.db.clone(), exchange.blobs.mark().clone());
     let named = |keys| named(db.clone(), mark.clone(), keys);

@@ -52,6 +52,8 @@ pub struct Dialect {
     lock: Option<&'static str>,
     /// What stands before the name of an index that is to be used, if the engine lets itself be told.
     pub(super) indexed_by: Option<&'static str>,
+    /// The instant by the clock of the database's machine, in epoch milliseconds; NULL where that is this machine's.
+    pub(super) machine_time: &'static str,
     /// The function that tells where a text stands in another, 0 for nowhere.
     pub(super) position: &'static str,
     /// The aggregate that puts texts together.
@@ -77,6 +79,7 @@ static SQLITE: Dialect = Dialect {
     begin_write: "BEGIN IMMEDIATE",
     lock: None,
     indexed_by: Some("INDEXED BY"),
+    machine_time: "CAST(NULL AS INTEGER)",
     position: "instr",
     joined: "group_concat",
     // LIKE of SQLite disregards letter case.
@@ -90,6 +93,7 @@ static POSTGRES: Dialect = Dialect {
     // A table of our own: an advisory lock could be taken by any account of the database.
     lock: Some("LOCK TABLE writer_turn IN EXCLUSIVE MODE"),
     indexed_by: None,
+    machine_time: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
     position: "strpos",
     joined: "string_agg",
     like: Like {

@@ -61,7 +61,7 @@ pub async fn find_settled(db: &Db, member: &MemberId, key: &str) -> Result<Optio
     let found = find(&mut tx, member, key).await?;
     if found.is_none() {
         // SQLite may have left pages of it in the file, which a start after a power cut would find: the next commit overwrites them.
-        tx.execute("UPDATE trust_generation SET generation = generation", args![]).await?;
+        tx.execute("UPDATE pulse SET at = at", args![]).await?;
         tx.commit().await?;
     }
     Ok(found)
@@ -74,8 +74,8 @@ pub async fn find_settled(db: &Db, member: &MemberId, key: &str) -> Result<Optio
 pub async fn record(tx: &mut WriteTx, member: &MemberId, key: &str, answer: &Recorded) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO idempotency_keys \
-         (member, key, request_sha256, status, content_type, body, etag, location, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         (member, key, request_sha256, status, content_type, body, etag, location, created_at, hours) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT hours FROM pulse))",
         args![
             member,
             key,
@@ -92,7 +92,9 @@ pub async fn record(tx: &mut WriteTx, member: &MemberId, key: &str, answer: &Rec
     Ok(())
 }
 
-/// Forgets the answers given before `older_than`; how many.
-pub async fn expire(tx: &mut WriteTx, older_than: Timestamp) -> Result<u64, StoreError> {
-    tx.execute("DELETE FROM idempotency_keys WHERE created_at < $1", args![older_than]).await
+/// Forgets the answers given before `older_than` if servers have run for `hours` since; how many. The hours keep a clock that
+/// has jumped ahead from making everything old.
+pub async fn expire(tx: &mut WriteTx, older_than: Timestamp, hours: u32) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM idempotency_keys WHERE created_at < $1 AND hours <= (SELECT hours FROM pulse) - $2";
+    tx.execute(sql, args![older_than, hours]).await
 }

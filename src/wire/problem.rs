@@ -124,6 +124,7 @@ catalogue! {
     // the exchange itself
     Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
     Unavailable "unavailable" 503 "a part of the exchange is not available" => "nothing was done; try again after the time in `Retry-After`";
+    ClockNotTrusted "clock-not-trusted" 503 "the exchange cannot rely on its clock" => "nothing was done; try again after the time in `Retry-After`; the host's operator must set the clock right";
     OutcomeUnknown "outcome-unknown" 503 "it is not known whether this was done" => "send the same request with the same `Idempotency-Key` after the time in `Retry-After`: it is done at most once, and the answer says that it was";
     StorageFull "storage-full" 507 "the exchange is out of space" => "nothing was done; tell the host's operator";
     DocumentDamaged "document-damaged" 500 "the exchange's copy of this document is damaged" => "tell the host's operator, who can put the file back from a backup; no other document is concerned";

@@ -118,7 +118,7 @@ async fn upload_whose_commit_is_lost_keeps_its_bytes_if_and_only_if_it_was_done(
     let done = upload(&avi, proposal, "upload-done", &bytes).send().await.unwrap();
     assert!(relay.has_cut());
     let document: Document = serde_json::from_value(done.expect_status(201).await).unwrap();
-    let path = format!("/v1/proposals/{proposal}/documents/{}", document.id);
+    let path = format!("/v1/proposals/{proposal}/ciphertexts/{}", document.id);
     let fetched = avi.request(Method::GET, &path).send().await.unwrap();
     assert_eq!(fetched.bytes().await.unwrap(), bytes);
 

@@ -13,6 +13,8 @@ mod architecture;
 #[cfg(feature = "client")]
 mod authz_matrix;
 mod blobs;
+#[cfg(feature = "client")]
+mod clocks;
 mod connections;
 #[cfg(feature = "client")]
 mod consent;
@@ -42,6 +44,8 @@ mod policy_trial;
 mod previews;
 #[cfg(feature = "client")]
 mod process;
+#[cfg(feature = "client")]
+mod readiness;
 #[cfg(feature = "client")]
 mod refusals;
 mod scrubs;

@@ -23,8 +23,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -34,24 +35,36 @@ use tokio::{
 
 /// Stands still until it is set.
 #[derive(Debug)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    now: AtomicI64,
+    is_machines: AtomicBool,
+}
 
 impl TestClock {
     /// A clock that shows the start of the minute, this many days ago. Clients judge the server's certificate by the
     /// machine's own clock, so a story has to play in the three years around the present.
     pub(crate) fn days_ago(days: i64) -> Arc<Self> {
         let then = SystemClock.now().as_second() - days * 86_400;
-        Arc::new(Self(AtomicI64::new((then - then % 60) * 1000)))
+        Arc::new(Self { now: AtomicI64::new((then - then % 60) * 1000), is_machines: AtomicBool::new(false) })
     }
 
     pub(crate) fn set(&self, at: Timestamp) {
-        self.0.store(at.as_millisecond(), Ordering::SeqCst);
+        self.now.store(at.as_millisecond(), Ordering::SeqCst);
+    }
+
+    /// From here on it counts as a machine's: one beside which no time passes, so that setting it makes it jump.
+    pub(crate) fn becomes_a_machines(&self) {
+        self.is_machines.store(true, Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+        Timestamp::from_millisecond(self.now.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn steady(&self) -> Option<Duration> {
+        self.is_machines.load(Ordering::SeqCst).then_some(Duration::ZERO)
     }
 }
 
@@ -101,9 +114,17 @@ impl TestWorld {
 
     /// On PostgreSQL that is reached through a relay.
     pub(crate) async fn start_behind_relay(nations: &'static [Nation]) -> Option<(Self, Relay)> {
+        Self::start_behind_relay_with(nations, &[]).await
+    }
+
+    /// The same with more settings of the server.
+    pub(crate) async fn start_behind_relay_with(
+        nations: &'static [Nation],
+        settings: &[(&str, &str)],
+    ) -> Option<(Self, Relay)> {
         let database = Database::fresh().await?;
         let relay = Relay::start(&database).await;
-        Some((Self::start_on(nations, Some(database), Some(relay.url()), &[]).await, relay))
+        Some((Self::start_on(nations, Some(database), Some(relay.url()), settings).await, relay))
     }
 
     async fn start_on(

@@ -13,7 +13,15 @@ use entente::{
     },
     policy::Engine,
     sealing::statement::Manifest,
-    service::{Exchange, Turns, lists::KnownLists, marks, rules::Rules, state::KnownCalls, visibility::Signer},
+    service::{
+        Exchange, Turns,
+        lists::KnownLists,
+        marks,
+        rules::Rules,
+        state::KnownCalls,
+        time::{TOLERANCE, Time},
+        visibility::Signer,
+    },
     storage::{Blobs, Db, migrate},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -153,6 +161,7 @@ impl World {
             db,
             blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
             rules: Rules::default(),
+            time: Time::new(Arc::new(Still(now())), TOLERANCE),
             clock: Arc::new(Still(now())),
             rng,
             calls: KnownCalls::default(),

@@ -18,12 +18,12 @@ const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 #[tokio::test]
 async fn signature_is_in_time_at_the_deadline_and_not_a_millisecond_later() {
     let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
-    stage.sign("ISR:avi", proposal).await;
+    let (proposal, late) = (stage.prepared().await, stage.prepared().await);
+    for proposal in [proposal, late] {
+        stage.sign("ISR:avi", proposal).await;
+    }
     let bob = stage.client("USA:bob");
-    let plan = bob.plan_signature(proposal).await.unwrap();
-    stage.clock.set(stage.deadline + MILLISECOND);
-    stage.refuses("deadline-passed", bob.sign(&plan)).await;
+    let (plan, late) = (bob.plan_signature(proposal).await.unwrap(), bob.plan_signature(late).await.unwrap());
     stage.clock.set(stage.deadline);
     assert_eq!(bob.sign(&plan).await.unwrap().status, Status::Submitted);
 
@@ -31,28 +31,34 @@ async fn signature_is_in_time_at_the_deadline_and_not_a_millisecond_later() {
     stage.declines(ExitClass::Usage, "nothing has changed", bob.plan_signature(proposal)).await;
     let manifest = sign_statement(&bob.signing_key().unwrap(), &plan.manifest).unwrap();
     stage.refuses("already-signed", bob.api().sign_manifest(proposal, &SignManifest { manifest })).await;
+
+    stage.clock.set(stage.deadline + MILLISECOND);
+    stage.refuses("deadline-passed", bob.sign(&late)).await;
     stage.stop().await;
 }
 
 #[tokio::test]
 async fn bytes_follow_a_commitment_to_the_end_of_the_grace_period_and_no_others_do() {
     let stage = Stage::open().await;
-    let proposal = stage.prepared().await;
+    let (proposal, late) = (stage.prepared().await, stage.prepared().await);
     let avi = stage.client("ISR:avi");
     let plan = stage.file("final.pdf", &pdf("the final work plan"));
-    let record = avi.seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
-    stage.sign("ISR:avi", proposal).await;
-    stage.sign("USA:bob", proposal).await;
-    assert_eq!(avi.api().proposal(proposal).await.unwrap().status, Status::Committed);
+    let mut records = Vec::new();
+    for proposal in [proposal, late] {
+        records.push(avi.seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap());
+        stage.sign("ISR:avi", proposal).await;
+        stage.sign("USA:bob", proposal).await;
+        assert_eq!(avi.api().proposal(proposal).await.unwrap().status, Status::Committed);
+    }
     stage.clock.set(stage.deadline + MILLISECOND);
     let other = stage.file("other.bin", b"nobody signed for this");
     let bob = stage.client("USA:bob");
     stage.refuses("not-committed", bob.put_document(proposal, &slug("annex"), &other, None, quiet())).await;
-    stage.clock.set(stage.deadline + GRACE + SignedDuration::from_secs(1));
-    stage.refuses("grace-passed", avi.resume_upload(&record, quiet())).await;
     stage.clock.set(stage.deadline + GRACE);
-    avi.resume_upload(&record, quiet()).await.unwrap();
+    avi.resume_upload(&records[0], quiet()).await.unwrap();
     assert_eq!(avi.api().proposal(proposal).await.unwrap().status, Status::Submitted);
+    stage.clock.set(stage.deadline + GRACE + SignedDuration::from_secs(1));
+    stage.refuses("grace-passed", avi.resume_upload(&records[1], quiet())).await;
     stage.stop().await;
 }
 

@@ -433,7 +433,7 @@ async fn answer_is_remembered_once_and_expires(store: Store) {
     assert_eq!(twice, "idempotency_keys_pkey");
     assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &avi, "k")), Some(answer(5)));
     assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &avi, "K")), None);
-    assert_eq!(done!(store, tx => idempotency::expire(&mut tx, at(9))), 1);
+    assert_eq!(done!(store, tx => idempotency::expire(&mut tx, at(9), 0)), 1);
     assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &avi, "k")), None);
     assert_eq!(seen!(store, tx => idempotency::find(&mut tx, &bob, "k")), Some(answer(9)), "given at that instant");
 }

@@ -1,0 +1,360 @@
+//! The instant of the exchange: never before anything that is on record or was shown, and by no clock that is plainly wrong.
+//!
+//! A machine's clock is set now and then, by a person or by a program. Small differences are bridged by standing still. Beyond the
+//! tolerance nothing is written until somebody has looked: a clock that went back would reopen what was closed, one that
+//! jumped ahead would close what is open. What is looked at meanwhile is shown at the instant that the steady clock, or that of the database's
+//! machine, leads to. A clock that is set on purpose (`Clock::steady` is none) is held against what is on record alone.
+
+use super::{
+    Exchange, Result, ServiceError,
+    unit::{Subject, new_entry},
+};
+use crate::{
+    domain::{ambient::Clock, entry::EntryKind},
+    storage::{
+        Tx, entries,
+        pulse::{self, Mark},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The difference that is bridged when nobody says otherwise. Machines that keep time by NTP differ by milliseconds and a leap second is one;
+/// five seconds is far more than that and means nothing to a deadline.
+pub const TOLERANCE: Duration = Duration::from_secs(5);
+
+/// How often the clock's own slow drift from the steady one is taken as given.
+const TRUSTED_AGAIN: Duration = Duration::from_mins(1);
+
+/// Why nothing may be written at this instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClockFault {
+    /// It moved while this server ran, and not because time passed.
+    #[error("the exchange's clock has jumped {} {}", seconds(.0), if .0.is_negative() { "back" } else { "ahead" })]
+    Jumped(SignedDuration),
+    /// Something on record happened later than it is.
+    #[error("the exchange's clock is {} behind what is on record", seconds(.0))]
+    Behind(SignedDuration),
+    /// This machine and the database's do not agree on the time.
+    #[error("the exchange's clock differs from its database's by {}", seconds(.0))]
+    Differs(SignedDuration),
+}
+
+/// The exchange's time.
+#[derive(Debug)]
+pub struct Time {
+    clock: Arc<dyn Clock>,
+    tolerance: SignedDuration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What both clocks showed when they were last found to agree.
+    trusted: Option<(Timestamp, Duration)>,
+    /// The latest instant that was used for anything.
+    latest: Timestamp,
+}
+
+/// What the clock shows, and what it should show by the steady one.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    shown: Timestamp,
+    expected: Timestamp,
+}
+
+impl Time {
+    /// The time by this clock. What it shows now is believed: there is nothing yet to hold it against.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, tolerance: Duration) -> Self {
+        let tolerance = SignedDuration::try_from(tolerance).unwrap_or(SignedDuration::MAX);
+        let time = Self { clock, tolerance, state: Mutex::default() };
+        time.read(&mut time.state.lock().unwrap_or_else(PoisonError::into_inner));
+        time
+    }
+
+    /// The instant for what is on no record and decides nothing.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.at(|reading| reading.expected)
+    }
+
+    /// The instant at which what is on record is looked at.
+    #[must_use]
+    pub fn of_view(&self, mark: &Mark) -> Timestamp {
+        self.at(|reading| match self.differs(&reading, mark) {
+            Some((_, database)) => database.max(mark.last),
+            None => reading.expected.max(mark.last),
+        })
+    }
+
+    /// The instant at which something is done.
+    ///
+    /// # Errors
+    /// When the clock cannot be relied on.
+    pub fn of_act(&self, mark: &Mark) -> Result<Timestamp, ClockFault> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.read(&mut state);
+        if let Some((by, _)) = self.differs(&reading, mark) {
+            return Err(ClockFault::Differs(by));
+        }
+        let jumped = reading.shown.duration_since(reading.expected);
+        if jumped.abs() > self.tolerance {
+            // A machine that was paused and set again is right if the database's says so, too.
+            if mark.database.is_none() {
+                return Err(ClockFault::Jumped(jumped));
+            }
+            state.trusted = self.clock.steady().map(|steady| (reading.shown, steady));
+            reading.expected = reading.shown;
+        }
+        let behind = mark.last.max(state.latest).duration_since(reading.expected);
+        if behind > self.tolerance && mark.last > mark.accepted_until {
+            return Err(ClockFault::Behind(behind));
+        }
+        state.latest = state.latest.max(reading.expected).max(mark.last);
+        Ok(state.latest)
+    }
+
+    fn at(&self, instant: impl FnOnce(Reading) -> Timestamp) -> Timestamp {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = self.read(&mut state);
+        state.latest = state.latest.max(instant(reading));
+        state.latest
+    }
+
+    /// By how much the database's machine shows another time, and which.
+    fn differs(&self, reading: &Reading, mark: &Mark) -> Option<(SignedDuration, Timestamp)> {
+        // A clock that is set on purpose shows another time than any machine.
+        let database = mark.database.filter(|_| self.clock.steady().is_some())?;
+        let by = reading.shown.duration_since(database);
+        (by.abs() > self.tolerance).then_some((by, database))
+    }
+
+    fn read(&self, state: &mut State) -> Reading {
+        let (shown, steady) = (self.clock.now(), self.clock.steady());
+        let Some(steady) = steady else { return Reading { shown, expected: shown } };
+        let (then, began) = *state.trusted.get_or_insert((shown, steady));
+        let passed = SignedDuration::try_from(steady.saturating_sub(began)).unwrap_or(SignedDuration::MAX);
+        let expected = then.saturating_add(passed).unwrap_or(Timestamp::MAX);
+        if shown.duration_since(expected).abs() > self.tolerance {
+            return Reading { shown, expected };
+        }
+        if steady.saturating_sub(began) > TRUSTED_AGAIN {
+            state.trusted = Some((shown, steady));
+        }
+        Reading { shown, expected: shown }
+    }
+}
+
+/// In words, without fractions.
+fn seconds(by: &SignedDuration) -> String {
+    format!("{:#}", SignedDuration::from_secs(by.as_secs().saturating_abs()))
+}
+
+/// The instant of a look at this snapshot.
+pub(super) async fn of_view(exchange: &Exchange, tx: &mut Tx) -> Result<Timestamp> {
+    Ok(exchange.time.of_view(&pulse::mark(tx).await?))
+}
+
+/// The instant of an act in this unit of work, read once it has its turn.
+pub(super) async fn of_act(exchange: &Exchange, tx: &mut Tx) -> Result<Timestamp> {
+    Ok(exchange.time.of_act(&pulse::mark(tx).await?)?)
+}
+
+/// Notes that this server is well, by an act that leaves nothing but its instant.
+pub async fn beat(exchange: &Exchange) -> Result<()> {
+    let mut tx = exchange.db.write().await?;
+    let now = of_act(exchange, &mut tx).await?;
+    pulse::beat(&mut tx, now).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The clock beside what is on record.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    pub clock: Timestamp,
+    pub mark: Mark,
+    /// What stands against writing now.
+    pub fault: Option<ClockFault>,
+}
+
+/// The clock beside what is on record.
+pub async fn show(exchange: &Exchange) -> Result<Shown> {
+    let mark = pulse::mark(&mut *exchange.db.read().await?).await?;
+    Ok(Shown { clock: exchange.clock.now(), mark, fault: exchange.time.of_act(&mark).err() })
+}
+
+/// Accepts that what is on record is ahead of a clock that is right now: time stands still until the clock has caught up. Until when;
+/// none when nothing is ahead of it.
+pub async fn accept(exchange: &Exchange) -> Result<Option<Timestamp>> {
+    let mut tx = exchange.db.write().await?;
+    let mark = pulse::mark(&mut tx).await?;
+    let behind = match exchange.time.of_act(&mark) {
+        Err(ClockFault::Behind(by)) => by,
+        Err(fault) => return Err(ServiceError::Clock(fault)),
+        Ok(_) => return Ok(None),
+    };
+    pulse::accept(&mut tx, mark.last).await?;
+    let kind = EntryKind::ClockAccepted;
+    let payload = json!({ "until": mark.last, "behind_seconds": behind.as_secs() });
+    let entry = new_entry(exchange, kind, kind.readers(false), Subject::default(), None, mark.last, &payload);
+    entries::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(Some(mark.last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    /// A machine with two clocks, in milliseconds: one that can be set, and one that cannot.
+    #[derive(Debug, Default)]
+    struct Machine {
+        shown: AtomicI64,
+        steady: AtomicU64,
+    }
+
+    impl Clock for Machine {
+        fn now(&self) -> Timestamp {
+            at(self.shown.load(Ordering::SeqCst))
+        }
+
+        fn steady(&self) -> Option<Duration> {
+            Some(Duration::from_millis(self.steady.load(Ordering::SeqCst)))
+        }
+    }
+
+    impl Machine {
+        fn pass(&self, millis: u32) {
+            self.shown.fetch_add(millis.into(), Ordering::SeqCst);
+            self.steady.fetch_add(millis.into(), Ordering::SeqCst);
+        }
+
+        fn set(&self, by: i64) {
+            self.shown.fetch_add(by, Ordering::SeqCst);
+        }
+    }
+
+    const HOUR: i64 = 3_600_000;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap()
+    }
+
+    fn mark(last: i64, database: Option<i64>) -> Mark {
+        Mark { last: at(last), accepted_until: Timestamp::UNIX_EPOCH, database: database.map(at) }
+    }
+
+    fn time() -> (Time, Arc<Machine>) {
+        let machine = Arc::new(Machine::default());
+        (Time::new(machine.clone(), TOLERANCE), machine)
+    }
+
+    #[test]
+    fn instant_is_never_before_the_last_entry_and_small_differences_are_bridged() {
+        let (time, machine) = time();
+        assert_eq!(time.of_act(&mark(4000, None)), Ok(at(4000)));
+        machine.pass(1000);
+        assert_eq!(time.of_act(&mark(4000, None)), Ok(at(4000)), "it stands still");
+        machine.pass(5000);
+        assert_eq!(time.of_act(&mark(4000, None)), Ok(at(6000)));
+        machine.set(-3000);
+        assert_eq!(time.of_act(&mark(6000, None)), Ok(at(6000)));
+    }
+
+    #[test]
+    fn what_was_looked_at_later_is_not_looked_at_earlier() {
+        let (time, machine) = time();
+        machine.pass(4000);
+        assert_eq!(time.of_view(&mark(0, None)), at(4000));
+        machine.set(-3000);
+        assert_eq!(time.of_view(&mark(0, None)), at(4000));
+        assert_eq!(time.of_act(&mark(0, None)), Ok(at(4000)));
+    }
+
+    #[test]
+    fn clock_that_goes_back_writes_nothing_and_shows_nothing_earlier() {
+        let (time, machine) = time();
+        machine.pass(10_000);
+        assert_eq!(time.of_act(&mark(0, None)), Ok(at(10_000)));
+        machine.set(-HOUR);
+        assert_eq!(time.of_act(&mark(10_000, None)), Err(ClockFault::Jumped(SignedDuration::from_hours(-1))));
+        machine.pass(1000);
+        assert_eq!(time.of_view(&mark(10_000, None)), at(11_000), "time goes on for those who look");
+        machine.set(HOUR);
+        assert_eq!(time.of_act(&mark(10_000, None)), Ok(at(11_000)), "set right it is believed again");
+    }
+
+    #[test]
+    fn clock_that_is_behind_what_is_on_record_from_the_start_writes_nothing_until_the_operator_accepts() {
+        let (time, machine) = time();
+        assert_eq!(time.of_act(&mark(HOUR, None)), Err(ClockFault::Behind(SignedDuration::from_hours(1))));
+        assert_eq!(time.of_view(&mark(HOUR, None)), at(HOUR));
+        let accepted = Mark { accepted_until: at(HOUR), ..mark(HOUR, None) };
+        assert_eq!(time.of_act(&accepted), Ok(at(HOUR)), "it stands still at what is on record");
+        machine.pass(60_000);
+        assert_eq!(time.of_act(&accepted), Ok(at(HOUR)));
+        let later = Mark { last: at(HOUR + 1), ..accepted };
+        assert!(time.of_act(&later).is_err(), "no more than that was accepted");
+        machine.pass(3_600_000);
+        assert_eq!(time.of_act(&accepted), Ok(at(HOUR + 60_000)));
+    }
+
+    #[test]
+    fn clock_that_jumps_ahead_writes_nothing_and_opens_nothing_to_those_who_look() {
+        let (time, machine) = time();
+        machine.set(24 * HOUR);
+        let refused = time.of_act(&mark(0, None)).unwrap_err();
+        assert_eq!(refused, ClockFault::Jumped(SignedDuration::from_hours(24)));
+        assert_eq!(refused.to_string(), "the exchange's clock has jumped 24h ahead");
+        machine.pass(2000);
+        assert_eq!((time.of_view(&mark(0, None)), time.now()), (at(2000), at(2000)));
+        // A new start believes it: that is how the operator says that it is right.
+        assert_eq!(Time::new(machine, TOLERANCE).of_act(&mark(0, None)), Ok(at(24 * HOUR + 2000)));
+    }
+
+    #[test]
+    fn slow_drift_never_adds_up_to_a_jump() {
+        let (time, machine) = time();
+        for minute in 1..100 {
+            machine.pass(61_000);
+            machine.set(1000);
+            assert_eq!(time.of_act(&mark(0, None)), Ok(at(minute * 62_000)));
+        }
+    }
+
+    #[test]
+    fn database_on_another_machine_is_asked_for_its_time() {
+        let (time, _machine) = time();
+        assert_eq!(time.of_act(&mark(0, Some(-4000))), Ok(at(0)));
+        assert_eq!(time.of_act(&mark(0, Some(-HOUR))), Err(ClockFault::Differs(SignedDuration::from_hours(1))));
+        assert_eq!(time.of_view(&mark(0, Some(1_000_000))), at(1_000_000), "its time is all servers' time");
+        let (time, machine) = self::time();
+        machine.set(HOUR);
+        assert_eq!(time.of_act(&mark(0, Some(HOUR))), Ok(at(HOUR)), "a pause of the machine, as the database confirms");
+        assert_eq!(time.of_act(&mark(0, None)), Ok(at(HOUR)));
+    }
+
+    #[test]
+    fn clock_that_is_set_on_purpose_jumps_ahead_and_never_back() {
+        #[derive(Debug)]
+        struct Story(AtomicI64);
+        impl Clock for Story {
+            fn now(&self) -> Timestamp {
+                at(self.0.load(Ordering::SeqCst))
+            }
+        }
+        let story = Arc::new(Story(AtomicI64::new(0)));
+        let time = Time::new(story.clone(), TOLERANCE);
+        story.0.store(24 * HOUR, Ordering::SeqCst);
+        assert_eq!(time.of_act(&mark(0, Some(99 * HOUR))), Ok(at(24 * HOUR)));
+        story.0.store(0, Ordering::SeqCst);
+        assert_eq!(time.of_act(&mark(0, None)), Err(ClockFault::Behind(SignedDuration::from_hours(24))));
+        assert_eq!(time.of_view(&mark(0, None)), at(24 * HOUR));
+    }
+}

@@ -1,0 +1,120 @@
+//! `/readyz` is red when something that acts need does not work, and says which; it is green again by itself.
+
+use crate::harness::{
+    process::{Server, Site, until},
+    stage::NATIONS,
+    world::{Store, TestWorld},
+};
+use serde_json::Value;
+use std::{fs, sync::Arc};
+
+/// Trials follow each other at once, so that a test sees what comes of them; one that is stuck shows within a second.
+const EAGER: &[(&str, &str)] = &[("limits.probe_seconds", "0.3")];
+
+/// The fault of a part, if it has one.
+async fn fault(world: &TestWorld, part: &str) -> Option<String> {
+    let tls = world.tls(None);
+    let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+    let answer = http.get(format!("http://{}/readyz", world.server.admin_addr)).send().await.unwrap();
+    let status = answer.status().as_u16();
+    let ready: Value = answer.json().await.unwrap();
+    assert_eq!(status == 200, ready["ready"].as_bool().unwrap());
+    let parts = ready["parts"].as_array().unwrap();
+    let part = parts.iter().find(|found| found["part"] == part).unwrap_or_else(|| panic!("no `{part}`: {ready}"));
+    part["fault"].as_str().map(str::to_owned)
+}
+
+async fn becomes_red(world: &TestWorld, part: &str, word: &str) {
+    let told = until(part, async || fault(world, part).await.filter(|fault| fault.contains(word))).await;
+    assert!(!told.contains("/tmp"), "no path is told to whoever can reach the machine: {told}");
+}
+
+async fn becomes_green(world: &TestWorld, part: &str) {
+    until(part, async || fault(world, part).await.is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn folder_that_is_gone_or_cannot_be_written_is_red_until_it_is_back() {
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, EAGER).await.unwrap();
+    becomes_green(&world, "blobs").await;
+    let blobs = world.plan.dir.join("blobs");
+    let away = world.plan.dir.join("unmounted");
+    fs::rename(&blobs, &away).unwrap();
+    becomes_red(&world, "blobs", "cannot be read or written").await;
+    assert!(!blobs.exists(), "a folder that is not mounted is not made");
+    fs::write(&blobs, "a file where the folder should be").unwrap();
+    becomes_red(&world, "blobs", "cannot be read or written").await;
+    fs::remove_file(&blobs).unwrap();
+    fs::rename(&away, &blobs).unwrap();
+    becomes_green(&world, "blobs").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn writer_that_comes_to_no_commit_is_red_and_green_again_when_it_does() {
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, EAGER).await.unwrap();
+    becomes_green(&world, "database").await;
+    let stuck = world.server.exchange.db.write().await.unwrap();
+    becomes_red(&world, "database", "it is stuck").await;
+    drop(stuck);
+    becomes_green(&world, "database").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn database_that_is_away_is_red_with_its_cause() {
+    let Some((world, relay)) = TestWorld::start_behind_relay_with(NATIONS, EAGER).await else { return };
+    becomes_green(&world, "database").await;
+    relay.close();
+    relay.fall_silent();
+    becomes_red(&world, "database", "the store is not available: ").await;
+    relay.open();
+    becomes_green(&world, "database").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn certificate_of_the_server_that_has_expired_is_red() {
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, EAGER).await.unwrap();
+    becomes_green(&world, "certificate").await;
+    world.clock.set(world.server.tls.expires_at() + jiff::SignedDuration::from_secs(1));
+    becomes_red(&world, "certificate", "has expired").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn trials_leave_no_entry_no_row_and_no_file() {
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, EAGER).await.unwrap();
+    let exchange = Arc::clone(&world.server.exchange);
+    let count = async || {
+        let mut tx = exchange.db.read().await.unwrap();
+        let sql = "SELECT (SELECT COUNT(*) FROM log_entries) AS entries, (SELECT COUNT(*) FROM pulse) AS beats, \
+                   (SELECT at FROM pulse) AS at, (SELECT page_count FROM pragma_page_count()) AS pages";
+        let row = tx.fetch_one(sql, entente::storage::args![]).await.unwrap();
+        (row.int("entries").unwrap(), row.int("beats").unwrap(), row.int("pages").unwrap(), row.int("at").unwrap())
+    };
+    let before = count().await;
+    world.clock.set(entente::domain::ambient::Clock::now(&*world.clock) + jiff::SignedDuration::from_secs(60));
+    let after = until("another trial", async || {
+        let now = count().await;
+        (now.3 > before.3).then_some(now)
+    })
+    .await;
+    assert_eq!((after.0, after.1, after.2), (before.0, before.1, before.2));
+    world.stop().await;
+}
+
+/// The age of the last trial is a figure.
+#[tokio::test]
+async fn trials_are_figures() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let server: Server = site.serve().await;
+    let (status, figures) = server.admin("/metrics").await;
+    assert_eq!(status, 200);
+    for part in ["database", "clock", "blobs"] {
+        let name = format!("entente_probe_success_timestamp_seconds{{part=\"{part}\"}} ");
+        assert!(figures.contains(&name), "{figures}");
+    }
+    assert!(server.stop().await.success());
+}
