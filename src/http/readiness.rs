@@ -27,7 +27,10 @@ use tokio_util::sync::CancellationToken;
 /// After how many intervals without a word a part is taken for stuck.
 const STUCK: u32 = 3;
 
-/// How long the first attempts may hold up the start, and a look at the policies an answer.
+/// How long the first attempts may hold up the start.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// How long a look at policies and mark may hold up an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is tried, and what came of it last.
@@ -40,6 +43,7 @@ pub(super) struct Probes {
     every: Duration,
     database: Attempts,
     clock: Attempts,
+    mark: Attempts,
     folder: Attempts,
 }
 
@@ -63,13 +67,14 @@ impl Probes {
             every: config.limits.probe,
             database: Attempts::new("database"),
             clock: Attempts::new("clock"),
+            mark: Attempts::new("mark"),
             folder: Attempts::new("blobs"),
         })
     }
 
     /// Tries everything a first time, so that a server that says it is ready was.
     pub(super) async fn first(&self) {
-        let _ = timeout(PATIENCE, async { tokio::join!(self.try_database(), self.try_folder()) }).await;
+        let _ = timeout(FIRST, async { tokio::join!(self.try_database(), self.try_folder()) }).await;
     }
 
     /// Tries the writer again and again.
@@ -95,18 +100,20 @@ impl Probes {
         Arc::new(move || {
             let (probes, tls, draining) = (Arc::clone(&self), Arc::clone(&tls), draining.clone());
             Box::pin(async move {
-                let policies = timeout(PATIENCE, operator::guardrails_count(&probes.exchange)).await;
-                let policies = match policies {
-                    Ok(counted) => counted.map_err(|error| told(&error)),
-                    Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+                let limit = probes.every * STUCK;
+                let policies =
+                    async { operator::guardrails_count(&probes.exchange).await.map_err(|error| told(&error)) };
+                let (policies, marked) = tokio::join!(in_time(policies), in_time(probes.marked()));
+                let folder = match marked {
+                    Ok(()) => probes.folder.now(limit),
+                    marked => PartReady::from_result("blobs", marked),
                 };
                 let server = if draining.is_cancelled() { Err("it is stopping") } else { Ok(()) };
                 let certificate = still_valid(tls.expires_at(), probes.exchange.time.now());
-                let limit = probes.every * STUCK;
                 vec![
                     probes.database.now(limit),
                     probes.clock.now(limit),
-                    probes.folder.now(limit),
+                    folder,
                     PartReady::from_result("policies", policies),
                     PartReady::from_result("certificate", certificate),
                     PartReady::from_result("server", server),
@@ -137,12 +144,19 @@ impl Probes {
     }
 
     async fn try_folder(&self) {
-        // First whether it is this folder: into another nothing is written.
-        let tried = match self.exchange.blobs.check_mark().await {
-            Ok(()) => probe::folder(self.blobs.clone()).await,
-            marked => marked,
-        };
-        self.folder.came(tried.map_err(|error| told_of_store(&error)), self.exchange.time.now());
+        // First whether it is this folder: into another nothing is written, and it says nothing of this one.
+        let marked = self.marked().await;
+        if marked.is_ok() {
+            let tried = probe::folder(self.blobs.clone()).await;
+            self.folder.came(tried.map_err(|error| told_of_store(&error)), self.exchange.time.now());
+        } else {
+            self.folder.put_off();
+        }
+        self.mark.came(marked, self.exchange.time.now());
+    }
+
+    async fn marked(&self) -> Result<(), String> {
+        self.exchange.blobs.check_mark().await.map_err(|error| told_of_store(&error))
     }
 }
 
@@ -162,6 +176,11 @@ impl Attempts {
         *last = (Instant::now(), result);
     }
 
+    /// What came of the last attempt still counts, since another cannot be made.
+    fn put_off(&self) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).0 = Instant::now();
+    }
+
     fn now(&self, limit: Duration) -> PartReady {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let age = last.0.elapsed();
@@ -171,6 +190,10 @@ impl Attempts {
         };
         PartReady::from_result(self.part, result)
     }
+}
+
+async fn in_time(look: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    timeout(PATIENCE, look).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
 }
 
 fn still_valid(until: Timestamp, now: Timestamp) -> Result<(), String> {

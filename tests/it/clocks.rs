@@ -117,6 +117,21 @@ async fn clock_that_jumps_ahead_opens_nothing_writes_nothing_and_forgets_nothing
     stage.stop().await;
 }
 
+#[tokio::test]
+async fn servers_go_by_the_clock_of_their_database() {
+    let Some(stage) = on(Store::Postgres).await else { return };
+    act(&stage).await.unwrap();
+    // Months behind the machine of the database.
+    stage.clock.becomes_a_machines();
+    let refused = act(&stage).await.unwrap_err();
+    assert_eq!(refused.slug(), "clock-not-trusted");
+    assert!(refused.detail.contains("differs from its database's"), "{}", refused.detail);
+    // A machine that was paused and is set right: the database confirms it.
+    stage.clock.set(SystemClock.now());
+    act(&stage).await.unwrap();
+    stage.stop().await;
+}
+
 /// A server that starts by a wrong clock on SQLite has nothing to hold it against. Answers are kept all the same.
 #[tokio::test]
 async fn answers_are_forgotten_by_the_hours_that_servers_ran_as_well_as_by_the_clock() {

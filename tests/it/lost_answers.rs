@@ -41,7 +41,7 @@ fn is_replay(response: &Response) -> bool {
 }
 
 async fn programs(raw: &Raw, name: &str) -> usize {
-    let page = raw.request(Method::GET, "/v1/programs").send().await.unwrap().expect_status(200).await;
+    let page = raw.request(Method::GET, "/v1/programs?limit=200").send().await.unwrap().expect_status(200).await;
     page["items"].as_array().unwrap().iter().filter(|program| program["name"] == name).count()
 }
 
@@ -147,6 +147,44 @@ async fn client_learns_that_its_act_was_done() {
     let found = stage.client("ISR:avi").api().proposal(proposal).await.unwrap();
     assert_eq!(found.status.to_string(), "submitted");
     stage.stop().await;
+}
+
+/// `ENTENTE_CUT_ROUNDS` sets how often a connection is cut (9).
+#[tokio::test]
+async fn whatever_is_cut_nothing_is_answered_that_is_not_so() {
+    let Some((world, relay)) = behind_relay().await else { return };
+    let dana = world.raw(Some(world.credential("USA:dana")));
+    let rounds = std::env::var("ENTENTE_CUT_ROUNDS").map_or(9, |rounds| rounds.parse().unwrap());
+    let (mut done, mut not_done, mut unknown) = (0, 0, 0);
+    for round in 0..rounds {
+        let key = format!("round-{round}");
+        relay.cut(&key, [Cut::Commit, Cut::Answer, Cut::AnswerAndLater][round % 3]);
+        let answer = begin_program(&dana, &key).send().await.unwrap();
+        assert!(relay.has_cut());
+        relay.open();
+        match answer.status().as_u16() {
+            201 => {
+                done += 1;
+                assert_eq!(programs(&dana, &key).await, 1, "{key} was answered as done");
+            }
+            status => {
+                assert_eq!(status, 503, "{key}");
+                match answer.problem().await.1.as_str() {
+                    "unavailable" => {
+                        not_done += 1;
+                        assert_eq!(programs(&dana, &key).await, 0, "{key} was answered as not done");
+                    }
+                    "outcome-unknown" => unknown += 1,
+                    other => panic!("{key}: {other}"),
+                }
+            }
+        }
+        begin_program(&dana, &key).send().await.unwrap().expect_status(201).await;
+        assert_eq!(programs(&dana, &key).await, 1, "{key} was repeated");
+    }
+    println!("{rounds} connections cut: {done} answered as done, {not_done} as not done, {unknown} as unknown");
+    assert!(done > 0 && not_done > 0 && unknown > 0);
+    world.stop().await;
 }
 
 async fn upload_whose_commit_is_refused_leaves_no_bytes(store: Store) {

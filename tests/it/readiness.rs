@@ -40,12 +40,19 @@ async fn folder_that_is_gone_or_cannot_be_written_is_red_until_it_is_back() {
     let blobs = world.plan.dir.join("blobs");
     let away = world.plan.dir.join("unmounted");
     fs::rename(&blobs, &away).unwrap();
-    becomes_red(&world, "blobs", "cannot be read or written").await;
+    becomes_red(&world, "blobs", "do not belong together").await;
     assert!(!blobs.exists(), "a folder that is not mounted is not made");
-    fs::write(&blobs, "a file where the folder should be").unwrap();
-    becomes_red(&world, "blobs", "cannot be read or written").await;
-    fs::remove_file(&blobs).unwrap();
+    fs::create_dir(&blobs).unwrap();
+    becomes_red(&world, "blobs", "do not belong together").await;
+    assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0, "into another folder nothing is written");
+    fs::remove_dir(&blobs).unwrap();
     fs::rename(&away, &blobs).unwrap();
+    becomes_green(&world, "blobs").await;
+
+    // The folder is the right one and takes no file: this one cannot be made over.
+    fs::create_dir(blobs.join(".entente-probe")).unwrap();
+    becomes_red(&world, "blobs", "cannot be read or written").await;
+    fs::remove_dir(blobs.join(".entente-probe")).unwrap();
     becomes_green(&world, "blobs").await;
     world.stop().await;
 }
