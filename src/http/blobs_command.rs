@@ -38,7 +38,7 @@ pub enum BlobsCommand {
     Status,
     /// Say that database and folder belong together: both get a new mark
     #[command(
-        after_help = "A server that runs on either refuses documents from then on and has to be started anew. Copies with an \
+        after_help = "A server that runs on either refuses documents from then on and has to be restarted. Copies with an \
         earlier mark are not taken for this exchange's any more.\n\nExamples:\n  entente-server --config server.toml blobs adopt \
         --dry-run\n  entente-server --config server.toml blobs adopt --yes"
     )]
@@ -195,8 +195,9 @@ async fn sweep(exchange: &Exchange, dry_run: bool, everything: bool, out: &mut i
 }
 
 async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) -> Result<(), BlobsError> {
-    let Scrubbed { documents, bytes, damaged, mended, unreadable } = upkeep::scrub_now(exchange, only_damaged).await?;
-    writeln!(out, "{documents} documents were read, {bytes} bytes; {mended} that were damaged are right again")?;
+    let Scrubbed { documents, bytes, damaged, recovered, unreadable } =
+        upkeep::scrub_now(exchange, only_damaged).await?;
+    writeln!(out, "{documents} documents were read, {bytes} bytes; {recovered} that were damaged are right again")?;
     if damaged + unreadable > 0 {
         writeln!(out, "`entente-server blobs status` names the damaged ones")?;
         return Err(BlobsError::Damaged { damaged, unreadable });

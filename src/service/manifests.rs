@@ -28,6 +28,7 @@ use crate::{
     },
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Proposes a version, or adds the caller's party's signature to the one that waits. The last signature commits it.
 pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignManifest) -> Result<Answer> {
@@ -136,12 +137,17 @@ pub(super) fn names(manifest: &Manifest, row: &DocumentRow) -> bool {
     manifest.document(&row.slot, row.party.as_ref()).is_some_and(|document| document.sha256 == row.sha256)
 }
 
-/// The stored documents that a manifest names.
+/// The stored documents that a manifest names: of several with the same bytes the newest that is not damaged.
 pub(super) async fn held(tx: &mut Tx, id: ProposalId, manifest: &Manifest) -> Result<Vec<DocumentRow>> {
     let digests: Vec<_> = manifest.documents.iter().map(|document| document.sha256).collect();
     let mut rows = documents::with_digests(tx, id, &digests).await?;
     rows.retain(|row| names(manifest, row));
-    Ok(rows)
+    // The last of a place counts.
+    rows.sort_by_key(|row| (!row.is_damaged, row.id));
+    let best: BTreeMap<_, _> = rows.into_iter().map(|row| ((row.slot.clone(), row.party.clone()), row)).collect();
+    let mut best: Vec<_> = best.into_values().collect();
+    best.sort_by_key(|row| row.id);
+    Ok(best)
 }
 
 /// The documents of a manifest whose bytes are not here.

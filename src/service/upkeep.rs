@@ -35,7 +35,7 @@ pub struct Scrubbed {
     /// Missing, or of another size or digest.
     pub damaged: u64,
     /// Damaged before, and right now.
-    pub mended: u64,
+    pub recovered: u64,
     /// The disk did not give them; nothing is known of them.
     pub unreadable: u64,
 }
@@ -123,7 +123,7 @@ async fn look(
     scrubbed.documents += 1;
     match verify(exchange, row, pause, &mut scrubbed.bytes).await {
         Ok(()) if row.is_damaged => {
-            scrubbed.mended += 1;
+            scrubbed.recovered += 1;
             damage::clear(&exchange.db, row).await
         }
         Ok(()) => Ok(()),

@@ -24,6 +24,7 @@ use super::{
     intake::{self, Received},
     mark::{Mark, MarkedFolder},
     reading::{Reading, Stored},
+    sweep::PutBack,
 };
 use crate::domain::{ambient::Rng, id::Sha256};
 use bytes::Bytes;
@@ -164,7 +165,7 @@ impl Blobs {
         self.check_mark().await?;
         let found = match self.store.get_opts(&key.path(), GetOptions::default()).await {
             // A row names again what a sweep moved aside under an older copy of the database.
-            Err(object_store::Error::NotFound { .. }) if self.put_back_one(key).await? => {
+            Err(object_store::Error::NotFound { .. }) if self.put_back_one(key).await? != PutBack::IsNowhere => {
                 self.store.get_opts(&key.path(), GetOptions::default()).await?
             }
             found => found?,

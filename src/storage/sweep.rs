@@ -121,8 +121,8 @@ impl Blobs {
         Ok(swept)
     }
 
-    /// Moves a blob from quarantine to where it is served from; false when it is not there.
-    pub(super) async fn put_back_one(&self, key: &BlobKey) -> Result<bool, StoreError> {
+    /// Moves a blob from quarantine to where it is served from.
+    pub(super) async fn put_back_one(&self, key: &BlobKey) -> Result<PutBack, StoreError> {
         let (marked, key) = (Arc::clone(&self.marked), key.clone());
         blocking(move || {
             marked.check()?;
@@ -199,7 +199,7 @@ impl Blobs {
         let mut count = 0;
         for batch in all.await?.chunks(BATCH) {
             for key in known(batch.to_vec()).await? {
-                count += u64::from(is_dry || self.put_back_one(&key).await?);
+                count += u64::from(is_dry || self.put_back_one(&key).await? == PutBack::Moved);
             }
         }
         Ok(count)
@@ -253,16 +253,31 @@ fn move_aside(folder: &Path, keys: &[BlobKey], now: Timestamp) -> Result<u64, St
     Ok(moved)
 }
 
-fn put_back(folder: &Path, key: &BlobKey) -> Result<bool, StoreError> {
+/// What came of an attempt to put a blob back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PutBack {
+    Moved,
+    /// It is where it is served from: another server was faster, or the operator brought it from a backup.
+    IsThere,
+    IsNowhere,
+}
+
+fn put_back(folder: &Path, key: &BlobKey) -> Result<PutBack, StoreError> {
     let (from, to) = (folder::quarantined(folder, key), folder::live(folder, key));
-    if absent(fs::metadata(&from))?.is_none() || absent(fs::metadata(&to))?.is_some() {
-        return Ok(false);
+    let is_there = || Ok::<_, StoreError>(absent(fs::metadata(&to))?.is_some());
+    if is_there()? {
+        return Ok(PutBack::IsThere);
     }
-    let shard = to.parent().expect("a blob lies in a folder");
-    create_folder(shard)?;
-    let moved = absent(fs::rename(from, &to))?.is_some();
-    sync_folder(shard)?;
-    Ok(moved)
+    if absent(fs::metadata(&from))?.is_some() {
+        let shard = to.parent().expect("a blob lies in a folder");
+        create_folder(shard)?;
+        let moved = absent(fs::rename(from, &to))?.is_some();
+        sync_folder(shard)?;
+        if moved {
+            return Ok(PutBack::Moved);
+        }
+    }
+    Ok(if is_there()? { PutBack::IsThere } else { PutBack::IsNowhere })
 }
 
 fn for_each_quarantined(

@@ -5,6 +5,7 @@ use crate::harness::{
     stage::{Stage, pdf},
     world::{Raw, Store, TestWorld},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     domain::id::{DocumentId, ProposalId, Sha256},
     service::{Exchange, upkeep},
@@ -12,6 +13,7 @@ use entente::{
         args,
         documents::{self, DocumentRow},
     },
+    wire::{AGE_MEDIA_TYPE, page::Page, proposal::Document},
 };
 use reqwest::{Method, Response};
 use std::{fs, path::PathBuf};
@@ -166,6 +168,45 @@ async fn head_tells_of_a_document_and_leaves_no_entry() {
     case.stage.stop().await;
 }
 
+#[tokio::test]
+async fn same_bytes_uploaded_again_stand_in_for_damaged_ones() {
+    let case = Case::new().await;
+    let row = case.row("work-plan").await;
+    for member in ["ISR:avi", "USA:bob"] {
+        case.stage.sign(member, case.proposal).await;
+    }
+    let bytes = case.get(row.id).await.bytes().await.unwrap();
+    case.flip(&row);
+    upkeep::scrub_now(case.exchange(), false).await.unwrap();
+    is_refused_as_damaged(case.get(row.id).await).await;
+    let digest = BASE64_STANDARD.encode(row.sha256.as_bytes());
+    let again = case
+        .raw
+        .request(Method::PUT, &format!("/v1/proposals/{}/documents/work-plan", case.proposal))
+        .header("Idempotency-Key", "again")
+        .header("Repr-Digest", format!("sha-256=:{digest}:"))
+        .header("Content-Type", AGE_MEDIA_TYPE)
+        .header("Entente-Media-Type", "application/pdf")
+        .body(bytes);
+    assert_eq!(again.send().await.unwrap().status(), 201);
+    let again = case.row("work-plan").await;
+    assert!(again.id != row.id && again.sha256 == row.sha256);
+
+    // Whoever reads the version that both signed is shown the sound one.
+    case.stage.pass_the_opening();
+    case.stage.clear(case.proposal, &["USA:dana"]).await;
+    case.stage.assign(&[(case.proposal, "USA:carol")], false).await;
+    case.stage.clear(case.proposal, &["USA:carol"]).await;
+    let carol = case.stage.raw(Some(case.stage.credential("USA:carol")));
+    let listed =
+        carol.request(Method::GET, &format!("/v1/proposals/{}/documents", case.proposal)).send().await.unwrap();
+    let listed: Page<Document> = listed.json().await.unwrap();
+    let plans: Vec<_> =
+        listed.items.iter().filter(|document| document.slot == again.slot).map(|plan| plan.id).collect();
+    assert_eq!(plans, [again.id]);
+    case.stage.stop().await;
+}
+
 /// On both engines, since what is found is noted in the database.
 #[tokio::test]
 async fn daily_check_finds_what_is_damaged_and_what_is_right_again() {
@@ -175,7 +216,7 @@ async fn daily_check_finds_what_is_damaged_and_what_is_right_again() {
         // The server that runs has looked at everything already, or is about to.
         let looked = async || upkeep::scrub_now(case.exchange(), false).await.unwrap();
         let sound = looked().await;
-        assert_eq!((sound.damaged, sound.mended, case.damaged().await), (0, 0, 0));
+        assert_eq!((sound.damaged, sound.recovered, case.damaged().await), (0, 0, 0));
         assert_eq!(sound.documents, 5, "also what was replaced");
         case.flip(&plan);
         fs::rename(case.file(&other), case.file(&other).with_extension("away")).unwrap();
@@ -183,8 +224,8 @@ async fn daily_check_finds_what_is_damaged_and_what_is_right_again() {
         is_refused_as_damaged(case.get(plan.id).await).await;
         case.flip(&plan);
         fs::rename(case.file(&other).with_extension("away"), case.file(&other)).unwrap();
-        let mended = upkeep::scrub_now(case.exchange(), true).await.unwrap();
-        assert_eq!((mended.documents, mended.mended, mended.damaged, case.damaged().await), (2, 2, 0, 0));
+        let recovered = upkeep::scrub_now(case.exchange(), true).await.unwrap();
+        assert_eq!((recovered.documents, recovered.recovered, recovered.damaged, case.damaged().await), (2, 2, 0, 0));
         assert_eq!(Sha256::of(&case.get(plan.id).await.bytes().await.unwrap()), plan.sha256);
         case.stage.stop().await;
     }

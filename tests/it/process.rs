@@ -89,14 +89,21 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     // A first start: the folder for data is told of, and made by the start alone.
     let (data, place) = (site.path("data"), site.path("data/blobs"));
     let setting = format!("blobs.folder={}", place.display());
-    let (code, said, faults) = spoken(site.operate(&["--set", &setting, "--check"]).await);
+    let database = format!("database.url=sqlite://{}", data.join("first.db").display());
+    let (code, said, faults) = spoken(site.operate(&["--set", &setting, "--set", &database, "--check"]).await);
     assert!(
         code == 0 && said.contains(&format!("`{}` is not there and will be made", data.display())),
         "{said}{faults}"
     );
     assert!(!data.exists());
-    assert_eq!(spoken(site.operate(&["--set", &setting, "partner", "list"]).await).0, 0);
+    assert_eq!(spoken(site.operate(&["--set", &setting, "--set", &database, "partner", "list"]).await).0, 0);
     assert!(place.is_dir());
+    // Another folder for a database that has one is not made: most likely its disk is not mounted.
+    let other = site.path("data/other");
+    let setting = format!("blobs.folder={}", other.display());
+    let (code, _, faults) = spoken(site.operate(&["--set", &setting, "partner", "list"]).await);
+    assert!(code == 1 && faults.contains("the folder has none"), "{faults}");
+    assert!(!other.exists());
 
     let fine = fs::read_to_string(site.config()).unwrap();
     fs::write(site.config(), format!("{fine}[limits]\nrequest = 5\n")).unwrap();
