@@ -47,7 +47,9 @@ impl Case {
     async fn row(&self, slot: &str) -> DocumentRow {
         let mut tx = self.exchange().db.read().await.unwrap();
         let rows = documents::current(&mut tx, self.proposal).await.unwrap();
-        rows.into_iter().find(|row| row.slot.as_str() == slot).unwrap()
+        // Each party has shareholders of its own; the other's are not for Avi.
+        let own = |row: &DocumentRow| row.slot.as_str() == slot && row.uploaded_by.to_string() == "ISR:avi";
+        rows.into_iter().find(own).unwrap()
     }
 
     fn file(&self, row: &DocumentRow) -> PathBuf {
