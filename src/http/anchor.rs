@@ -43,6 +43,12 @@ pub struct Anchor {
     pub path_len: Option<u32>,
     /// Its subject in DER, as certificates name their issuer.
     pub(super) subject_der: Vec<u8>,
+    /// Its whole `SubjectPublicKeyInfo`.
+    pub(super) spki_der: Vec<u8>,
+    /// How its revocation lists name its key, if it says so.
+    pub(super) key_id: Option<Vec<u8>>,
+    /// Whether its key usage has `cRLSign`.
+    pub(super) signs_lists: bool,
 }
 
 /// Why a certificate cannot be an anchor.
@@ -185,6 +191,12 @@ impl Anchor {
             not_after: instant(certificate.validity().not_after)?,
             path_len,
             subject_der: certificate.subject().as_raw().to_vec(),
+            spki_der: certificate.public_key().raw.to_vec(),
+            key_id: certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+                _ => None,
+            }),
+            signs_lists: signs_lists(&certificate).map_err(malformed)?,
             der: der.clone(),
         })
     }
@@ -387,8 +399,19 @@ fn malformed(error: X509Error) -> AnchorFault {
     AnchorFault::Malformed(error.to_string())
 }
 
-fn instant(time: ASN1Time) -> Result<Timestamp, AnchorFault> {
-    Timestamp::from_second(time.timestamp()).map_err(|_| AnchorFault::Malformed("a date is out of range".into()))
+/// Whether a certificate's key may sign revocation lists: its key usage says so, or it has none (RFC 5280, 6.3.3 f).
+pub(super) fn signs_lists(certificate: &X509Certificate<'_>) -> Result<bool, X509Error> {
+    Ok(certificate.key_usage()?.is_none_or(|usage| usage.value.crl_sign()))
+}
+
+/// The instant that a certificate or a list names. `99991231235959Z` means that there is no end (RFC 5280, 4.1.2.5), and is later
+/// than what is told apart here: it becomes the last instant that is.
+pub(super) fn instant(time: ASN1Time) -> Result<Timestamp, AnchorFault> {
+    let seconds = time.timestamp();
+    if seconds > Timestamp::MAX.as_second() {
+        return Ok(Timestamp::MAX);
+    }
+    Timestamp::from_second(seconds).map_err(|_| AnchorFault::Malformed("a date is out of range".into()))
 }
 
 #[cfg(test)]

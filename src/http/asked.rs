@@ -8,12 +8,13 @@
 use super::{
     api::Api,
     pace::BodyTooSlow,
+    peer::Peer,
     principal::{Caller, Holder},
     problem::Fault,
 };
 use crate::{
     domain::id::Sha256,
-    service::{Asked, Idempotency, Principal, ServiceError, directory},
+    service::{Asked, Credential, Idempotency, Principal, ServiceError, directory},
     wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
 };
 use axum::{
@@ -23,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// Names a request, so that the same one sent again has no second effect.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -86,6 +88,7 @@ impl<T: Taken> FromRequest<Api> for Change<T> {
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            still_accepted(&parts)?;
             Ok::<_, Fault>((conditions.asked(principal, &parts, &bytes), body))
         };
         let (asked, body) = read.await.map_err(IntoResponse::into_response)?;
@@ -103,6 +106,7 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
             let principal = directory::identify(api, &peer).await?;
             let conditions = Conditions::read(&parts.headers)?;
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            still_accepted(&parts)?;
             let idempotency = conditions.idempotency(&parts, &bytes);
             let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes));
             Ok::<_, Fault>((asked, idempotency, body))
@@ -117,7 +121,8 @@ impl FromRequestParts<Api> for LoggedRead {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Caller(principal) = Caller::from_request_parts(parts, api).await?;
-        Ok(Self(Asked::read(principal, parts.method == Method::HEAD)))
+        let asked = Asked::read(principal, parts.method == Method::HEAD);
+        Ok(Self(Asked { credential: credential(parts), ..asked }))
     }
 }
 
@@ -130,6 +135,7 @@ impl FromRequest<Api> for Bare {
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             let body = bytes(&parts.headers, body, api.body_bytes()).await?;
+            still_accepted(&parts)?;
             if !body.is_empty() {
                 return Err(Fault::malformed("this operation takes no body"));
             }
@@ -167,7 +173,8 @@ impl Conditions {
     /// The request of this principal; `said` is its body, or whatever stands for it.
     pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8]) -> Asked {
         let idempotency = Some(self.idempotency(parts, said));
-        Asked { principal, idempotency, if_match: self.if_match, is_head: false }
+        let if_match = self.if_match;
+        Asked { principal, idempotency, if_match, is_head: false, credential: credential(parts) }
     }
 
     /// What makes this request recognisable when it is sent again.
@@ -178,6 +185,16 @@ impl Conditions {
         let request = format!("{}\n{address}\n{tag}\n{}", parts.method, Sha256::of(said));
         Idempotency { key: self.key.clone(), request_sha256: Sha256::of(request.as_bytes()) }
     }
+}
+
+fn credential(parts: &Parts) -> Option<Arc<dyn Credential>> {
+    parts.extensions.get::<Peer>().map(|peer| Arc::new(peer.clone()) as Arc<dyn Credential>)
+}
+
+/// Refuses a caller whose certificate stopped counting while the body came. An act asks again when its turn has come.
+pub(super) fn still_accepted(parts: &Parts) -> Result<(), Fault> {
+    let Some(peer) = parts.extensions.get::<Peer>() else { return Ok(()) };
+    peer.check().map_err(|reason| ServiceError::CertificateRefused(reason).into())
 }
 
 /// The only value of a header, as visible ASCII.

@@ -1,35 +1,82 @@
 //! Revocation lists: whether one can be relied on, and reading a folder of them.
 //!
-//! A list that cannot be used is a fault that somebody is told about; it is never skipped, because skipping one would
-//! let a revoked certificate in.
+//! A list that cannot be used is a fault that somebody is told about; it is never skipped without a word. Two legal kinds say nothing
+//! about members' certificates as a whole and are set aside, which is told too: delta lists, and lists of CA or attribute
+//! certificates alone. Rules are from RFC 5280, 5.
 
-use super::anchor::{Anchor, check_signature_algorithm};
-use crate::domain::id::PartnerCode;
-use jiff::Timestamp;
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateRevocationListDer, Der, TrustAnchor, pem::PemObject},
-    server::WebPkiClientVerifier,
+use super::{
+    anchor::{Anchor, check_signature_algorithm, instant},
+    signed::{Element, Signed, elements},
 };
+use crate::domain::id::{PartnerCode, Sha256};
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateRevocationListDer, pem::PemObject};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Mutex, PoisonError},
 };
-use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList, x509::SubjectPublicKeyInfo};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{DistributionPointName, GeneralName, ParsedExtension, X509Extension},
+    oid_registry::asn1_rs::oid,
+    prelude::FromDer,
+    revocation_list::CertificateRevocationList,
+};
+
+/// The longest file that is read: a million revoked certificates.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// The most lists that one file may hold.
+const MAX_LISTS: usize = 100;
 
 /// A revocation list that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct RevocationList {
-    /// The whole list.
-    pub der: CertificateRevocationListDer<'static>,
     /// When it was made.
     pub this_update: Timestamp,
-    /// From then on it shuts out everybody it covers.
+    /// From then on it shuts out everybody it covers; the end of time when its issuer set none (`99991231235959Z`).
     pub next_update: Timestamp,
-    /// Its issuer in DER, as certificates name theirs.
+    /// Its issuer, for people.
+    pub issuer: String,
+    /// Of the whole list.
+    pub sha256: Sha256,
+    pub(super) scope: Scope,
+    der: CertificateRevocationListDer<'static>,
+    revoked: HashSet<Box<[u8]>>,
+    /// Keys (by their digest) that were found to have signed it, or not. Only keys of accepted issuers are ever asked about.
+    signers: Mutex<HashMap<Sha256, bool>>,
+}
+
+/// What a list speaks for: a later list of the same scope takes its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Scope {
+    /// The issuer in DER, as certificates name theirs.
     pub(super) issuer_der: Vec<u8>,
+    /// Which of the issuer's keys signed it, if it says so.
+    pub(super) key_id: Option<Vec<u8>>,
+    /// Addresses of the distribution point whose certificates it is about; all certificates when there are none.
+    pub(super) points: Vec<String>,
+}
+
+/// What was found in a file.
+#[derive(Debug)]
+pub enum Found {
+    List(Box<RevocationList>),
+    /// A legal list that has no say here.
+    Aside(Aside),
+}
+
+/// Why a legal list has no say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Aside {
+    #[error("is a delta list, which only adds to a complete one")]
+    Delta,
+    #[error("is about certificates of authorities alone")]
+    AuthoritiesOnly,
+    #[error("is about attribute certificates alone")]
+    AttributesOnly,
 }
 
 /// Why a revocation list cannot be used.
@@ -37,6 +84,8 @@ pub struct RevocationList {
 pub enum CrlFault {
     #[error("holds no revocation list")]
     Empty,
+    #[error("is longer than {MAX_FILE_BYTES} bytes")]
+    TooLong,
     #[error("is malformed: {0}")]
     Malformed(String),
     #[error("names no next update")]
@@ -47,8 +96,10 @@ pub enum CrlFault {
     Signature,
     #[error("is of a kind that cannot be used: {0}")]
     Unsupported(String),
-    #[error("comes from none of the partner's anchors")]
+    #[error("names one of the partner's anchors and is not signed by it")]
     Foreign,
+    #[error("is signed by an anchor that may sign none: its key usage lacks `cRLSign`")]
+    NoCrlSign,
 }
 
 impl CrlFault {
@@ -57,74 +108,212 @@ impl CrlFault {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Empty => "give revocation lists as PEM (`-----BEGIN X509 CRL-----`) or DER",
+            Self::TooLong => "ask the partner for a list for each distribution point",
             Self::Expired(_) => "fetch the partner's current revocation list",
             Self::Malformed(_) | Self::NoNextUpdate | Self::Signature => "ask the partner for the list again",
-            Self::Unsupported(_) => "ask the partner for a complete, direct list (no delta, no indirect list)",
+            Self::Unsupported(_) => "ask the partner for a complete, direct list for all reasons",
             Self::Foreign => "check that the file is under the right partner's code, or enrol the CA that signs it",
+            Self::NoCrlSign => {
+                "ask the partner for a CA certificate with the key usage `cRLSign`, or for the list of one that has it"
+            }
         }
     }
 }
 
-/// Reads every list in a PEM or DER file. Dates are not judged: one that has expired must keep shutting people out.
-pub fn read_crls(pem_or_der: &[u8]) -> Result<Vec<RevocationList>, CrlFault> {
+/// Reads every list in a PEM or DER file, each by itself: one that cannot be used does not hide the others. Dates are not judged:
+/// one that has expired must keep shutting people out.
+pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<Found, CrlFault>> {
+    if pem_or_der.len() as u64 > MAX_FILE_BYTES {
+        return vec![Err(CrlFault::TooLong)];
+    }
     let is_pem = pem_or_der.windows(11).any(|window| window == b"-----BEGIN ");
-    let lists: Vec<CertificateRevocationListDer<'static>> = if is_pem {
-        CertificateRevocationListDer::pem_slice_iter(pem_or_der)
-            .collect::<Result<_, _>>()
-            .map_err(|error| CrlFault::Malformed(error.to_string()))?
-    } else {
-        (!pem_or_der.is_empty()).then(|| pem_or_der.to_vec().into()).into_iter().collect()
-    };
-    if lists.is_empty() { Err(CrlFault::Empty) } else { lists.into_iter().map(RevocationList::read).collect() }
+    if !is_pem && !pem_or_der.is_empty() {
+        return vec![read(pem_or_der.to_vec().into())];
+    }
+    let mut found: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem_or_der)
+        .take(MAX_LISTS)
+        .map(|der| der.map_err(|error| CrlFault::Malformed(error.to_string())).and_then(read))
+        .collect();
+    if found.is_empty() {
+        found.push(Err(CrlFault::Empty));
+    }
+    found
 }
 
-/// Judges the lists in a file against their partner's anchors at `now`: what the operator is told on `--check`.
-pub fn check_crls(pem_or_der: &[u8], anchors: &[Anchor], now: Timestamp) -> Result<Vec<RevocationList>, CrlFault> {
-    let lists = read_crls(pem_or_der)?;
-    for list in &lists {
-        if now >= list.next_update {
-            return Err(CrlFault::Expired(list.next_update));
-        }
-        let named = || anchors.iter().filter(|anchor| anchor.subject_der == list.issuer_der);
-        // A list of an intermediate cannot be traced before a member shows the intermediate.
-        let of_anchor = named().next().is_some();
-        if of_anchor && !named().any(|anchor| list.is_signed_by(anchor)) {
-            return Err(CrlFault::Foreign);
+fn read(der: CertificateRevocationListDer<'static>) -> Result<Found, CrlFault> {
+    let malformed = |what: &str| CrlFault::Malformed(what.to_owned());
+    let (rest, list) = CertificateRevocationList::from_der(&der).map_err(|e| CrlFault::Malformed(e.to_string()))?;
+    if !rest.is_empty() {
+        return Err(malformed("bytes follow the list"));
+    }
+    list.tbs_cert_list.extensions_map().map_err(|error| CrlFault::Malformed(error.to_string()))?;
+    let mut scope = Scope { issuer_der: list.issuer().as_raw().to_vec(), key_id: None, points: Vec::new() };
+    for extension in list.extensions() {
+        if let Some(aside) = read_extension(extension, &mut scope)? {
+            return Ok(Found::Aside(aside));
         }
     }
-    Ok(lists)
+    if list.signature_algorithm != list.tbs_cert_list.signature {
+        return Err(malformed("its two signature algorithms differ"));
+    }
+    check_signature_algorithm(&list.signature_algorithm).map_err(|_| CrlFault::Signature)?;
+    let date = |time| instant(time).map_err(|_| malformed("a date is out of range"));
+    let next_update = list.next_update().ok_or(CrlFault::NoNextUpdate)?;
+    let mut revoked = HashSet::new();
+    for entry in list.iter_revoked_certificates() {
+        // A critical extension of an entry may make it an entry of another issuer's certificate.
+        if let Some(extension) = entry.extensions().iter().find(|extension| extension.critical) {
+            let oid = extension.oid.to_id_string();
+            return Err(CrlFault::Unsupported(format!("an entry has the critical extension `{oid}`")));
+        }
+        revoked.insert(serial(entry.raw_serial()).into());
+    }
+    let (this_update, next_update) = (date(list.last_update())?, date(next_update)?);
+    let (issuer, sha256) = (list.issuer().to_string(), Sha256::of(&der));
+    let signers = Mutex::default();
+    Ok(Found::List(Box::new(RevocationList { this_update, next_update, issuer, sha256, scope, der, revoked, signers })))
+}
+
+/// What an extension says of the list's scope, or that the list has no say here at all.
+fn read_extension(extension: &X509Extension<'_>, scope: &mut Scope) -> Result<Option<Aside>, CrlFault> {
+    if extension.oid == oid!(2.5.29.27) {
+        return Ok(Some(Aside::Delta));
+    }
+    if extension.oid == oid!(2.5.29.28) {
+        return read_point(extension.value, scope);
+    }
+    match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(authority) => {
+            scope.key_id = authority.key_identifier.as_ref().map(|id| id.0.to_vec());
+        }
+        ParsedExtension::CRLNumber(_) => {}
+        _ if extension.critical => {
+            let oid = extension.oid.to_id_string();
+            return Err(CrlFault::Unsupported(format!("it has the critical extension `{oid}`")));
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// The issuing distribution point of RFC 5280, 5.2.5.
+fn read_point(value: &[u8], scope: &mut Scope) -> Result<Option<Aside>, CrlFault> {
+    let malformed = || CrlFault::Malformed("its issuing distribution point cannot be read".into());
+    let unsupported = |what: &str| CrlFault::Unsupported(what.to_owned());
+    let outer = elements(value).ok_or_else(malformed)?;
+    let [Element { tag: 0x30, contents, .. }] = outer[..] else { return Err(malformed()) };
+    let mut aside = None;
+    for part in elements(contents).ok_or_else(malformed)? {
+        let is_set = part.contents.iter().any(|byte| *byte != 0);
+        match part.tag {
+            0xa0 => scope.points = read_points(part.contents)?,
+            0x82 if is_set => aside = Some(Aside::AuthoritiesOnly),
+            0x83 => return Err(unsupported("it covers some reasons for revocation only")),
+            0x84 if is_set => return Err(unsupported("it is an indirect list, for certificates of other issuers")),
+            0x85 if is_set => aside = Some(Aside::AttributesOnly),
+            // Of users alone, 0x81, is of all that are looked up.
+            0x81 | 0x82 | 0x84 | 0x85 => {}
+            _ => return Err(malformed()),
+        }
+    }
+    Ok(aside)
+}
+
+fn read_points(name: &[u8]) -> Result<Vec<String>, CrlFault> {
+    let unsupported = || CrlFault::Unsupported("its distribution point is not named by an address".into());
+    let choice = elements(name).ok_or_else(unsupported)?;
+    let [Element { tag: 0xa0, contents, .. }] = choice[..] else { return Err(unsupported()) };
+    let names = elements(contents).ok_or_else(unsupported)?;
+    let mut addresses: Vec<_> = names
+        .iter()
+        .filter(|name| name.tag == 0x86)
+        .filter_map(|name| String::from_utf8(name.contents.to_vec()).ok())
+        .collect();
+    addresses.sort();
+    if addresses.is_empty() { Err(unsupported()) } else { Ok(addresses) }
 }
 
 impl RevocationList {
-    fn read(der: CertificateRevocationListDer<'static>) -> Result<Self, CrlFault> {
-        let (rest, list) = CertificateRevocationList::from_der(&der).map_err(|e| CrlFault::Malformed(e.to_string()))?;
-        if !rest.is_empty() {
-            return Err(CrlFault::Malformed("bytes follow the list".into()));
+    /// Whether this key (a `SubjectPublicKeyInfo` in DER) signed the list.
+    pub(super) fn is_signed_by(&self, spki: &[u8]) -> bool {
+        let key = Sha256::of(spki);
+        if let Some(known) = self.signers().get(&key) {
+            return *known;
         }
-        check_signature_algorithm(&list.signature_algorithm).map_err(|_| CrlFault::Signature)?;
-        let next_update = list.next_update().ok_or(CrlFault::NoNextUpdate)?;
-        accepted_by_rustls(&der)?;
-        Ok(Self {
-            this_update: instant(list.last_update().timestamp())?,
-            next_update: instant(next_update.timestamp())?,
-            issuer_der: list.issuer().as_raw().to_vec(),
-            der: der.clone(),
-        })
+        // Not under the lock: a long list takes a while to hash.
+        let is_by = Signed::read(&self.der).is_some_and(|list| list.is_by(spki));
+        self.signers().insert(key, is_by);
+        is_by
     }
 
-    /// Whether this anchor's key signed the list, as far as the parser can verify: the handshake verifies it in any case.
-    pub(super) fn is_signed_by(&self, anchor: &Anchor) -> bool {
-        let Ok((_, list)) = CertificateRevocationList::from_der(&self.der) else { return false };
-        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&anchor.der) else { return false };
-        let key: &SubjectPublicKeyInfo<'_> = certificate.public_key();
-        list.verify_signature(key).is_ok()
+    /// Whether any key was found to have signed it.
+    pub(super) fn is_proved(&self) -> bool {
+        self.signers().values().any(|signed| *signed)
+    }
+
+    /// Whether the list speaks for this certificate of its issuer (RFC 5280, 6.3.3 b).
+    pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
+        let points = &self.scope.points;
+        points.is_empty() || points_of(certificate).any(|address| points.iter().any(|point| point == address))
+    }
+
+    pub(super) fn revokes(&self, certificate: &X509Certificate<'_>) -> bool {
+        self.revoked.contains(serial(certificate.raw_serial()))
+    }
+
+    /// Judges whether a list that names an anchor is really its own. A list of an intermediate, or of another key of the same
+    /// name, cannot be traced before a member shows the certificate.
+    pub(super) fn check_origin(&self, anchors: &[Anchor]) -> Result<(), CrlFault> {
+        let own = |anchor: &&Anchor| {
+            anchor.subject_der == self.scope.issuer_der
+                && match (&self.scope.key_id, &anchor.key_id) {
+                    (Some(list), Some(anchor)) => list == anchor,
+                    _ => true,
+                }
+        };
+        let named: Vec<_> = anchors.iter().filter(own).collect();
+        let signers: Vec<_> = named.iter().filter(|anchor| self.is_signed_by(&anchor.spki_der)).collect();
+        match (named.is_empty(), signers.is_empty()) {
+            (false, true) => Err(CrlFault::Foreign),
+            _ if signers.iter().any(|anchor| !anchor.signs_lists) => Err(CrlFault::NoCrlSign),
+            _ => Ok(()),
+        }
+    }
+
+    fn signers(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, bool>> {
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Addresses of the distribution points that hold every reason for revoking this certificate, from its own issuer.
+fn points_of<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
+    let points = certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::CRLDistributionPoints(points) => Some(&points.points),
+        _ => None,
+    });
+    let complete = points.flatten().filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
+    let names = complete.filter_map(|point| match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => Some(names),
+        _ => None,
+    });
+    names.flatten().filter_map(|name| match name {
+        GeneralName::URI(address) => Some(*address),
+        _ => None,
+    })
+}
+
+/// A serial number without the zeros that some encoders put before it.
+fn serial(raw: &[u8]) -> &[u8] {
+    let zeros = raw.iter().take_while(|byte| **byte == 0).count();
+    &raw[zeros.min(raw.len().saturating_sub(1))..]
+}
+
 /// The files of a folder that hold one partner's lists, and files that belong to nobody.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct CrlFiles {
     pub by_partner: BTreeMap<PartnerCode, Vec<PathBuf>>,
+    /// Partners' own folders that cannot be looked into.
+    pub unreadable: Vec<(PartnerCode, PathBuf, io::Error)>,
     /// Files whose name is no partner code: very likely a misspelling, so never passed over in silence.
     pub strays: Vec<PathBuf>,
 }
@@ -139,7 +328,10 @@ impl CrlFiles {
             let code = name.and_then(|name| name.to_str()).and_then(|name| name.parse::<PartnerCode>().ok());
             let is_list = is_folder || matches!(path.extension().and_then(|e| e.to_str()), Some("pem" | "crl"));
             match code {
-                Some(code) if is_folder => files.by_partner.entry(code).or_default().extend(entries(&path)?),
+                Some(code) if is_folder => match entries(&path) {
+                    Ok(inside) => files.by_partner.entry(code).or_default().extend(inside),
+                    Err(error) => files.unreadable.push((code, path, error)),
+                },
                 Some(code) if is_list => files.by_partner.entry(code).or_default().push(path),
                 _ => files.strays.push(path),
             }
@@ -162,72 +354,6 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Has rustls parse the list, the only way to learn what it cannot use (delta and indirect lists, odd scopes).
-fn accepted_by_rustls(der: &CertificateRevocationListDer<'static>) -> Result<(), CrlFault> {
-    // Any anchor will do: parsing a list does not look at it.
-    let nobody = TrustAnchor {
-        subject: Der::from_slice(&[]),
-        subject_public_key_info: Der::from_slice(&[]),
-        name_constraints: None,
-    };
-    let store = Arc::new(RootCertStore { roots: vec![nobody] });
-    WebPkiClientVerifier::builder_with_provider(store, super::tls::provider())
-        .with_crls([der.clone()])
-        .build()
-        .map(|_| ())
-        .map_err(|error| CrlFault::Unsupported(error.to_string()))
-}
-
-fn instant(seconds: i64) -> Result<Timestamp, CrlFault> {
-    Timestamp::from_second(seconds).map_err(|_| CrlFault::Malformed("a date is out of range".into()))
-}
-
 #[cfg(test)]
 #[cfg(feature = "client")]
-mod tests {
-    use super::*;
-    use crate::http::test_pki::{Ca, day, instant_of_day};
-
-    #[test]
-    fn list_of_the_anchor_is_accepted_in_both_encodings() {
-        let ca = Ca::new("Root");
-        let list = ca.crl(&[7], day(30));
-        let pem = format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", base64(&list));
-        for bytes in [list.to_vec(), pem.into_bytes()] {
-            let lists = check_crls(&bytes, &[ca.anchor()], instant_of_day(1)).unwrap();
-            assert_eq!(lists[0].next_update, instant_of_day(30));
-        }
-    }
-
-    #[test]
-    fn each_fault_of_a_list_is_told_apart() {
-        let (ca, namesake) = (Ca::new("Root"), Ca::new("Root"));
-        let list = ca.crl(&[7], day(30));
-        let now = instant_of_day(1);
-        assert_eq!(check_crls(&list, &[namesake.anchor()], now), Err(CrlFault::Foreign));
-        assert_eq!(check_crls(&list, &[ca.anchor()], instant_of_day(30)), Err(CrlFault::Expired(instant_of_day(30))));
-        assert_eq!(check_crls(b"", &[], now), Err(CrlFault::Empty));
-        assert!(matches!(check_crls(&list[..40], &[], now), Err(CrlFault::Malformed(_))));
-        assert!(matches!(check_crls(&ca.der, &[], now), Err(CrlFault::Malformed(_))));
-    }
-
-    #[test]
-    fn folder_is_read_by_partner_code_and_strays_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let put = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
-        std::fs::create_dir(folder.path().join("KOR")).unwrap();
-        for name in ["ISR.crl", "USA.pem", "KOR/a.crl", "KOR/b", "isr.crl", "GBR.txt", ".hidden", "README.md"] {
-            put(name);
-        }
-        let files = CrlFiles::find(folder.path()).unwrap();
-        let found: Vec<_> = files.by_partner.iter().map(|(code, paths)| (code.as_str(), paths.len())).collect();
-        assert_eq!(found, [("ISR", 1), ("KOR", 2), ("USA", 1)]);
-        let strays: Vec<_> = files.strays.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(strays, ["GBR.txt", "isr.crl"]);
-    }
-
-    fn base64(bytes: &[u8]) -> String {
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        STANDARD.encode(bytes)
-    }
-}
+mod tests;

@@ -7,12 +7,14 @@ use super::{
     api::Api,
     asked::{Bare, Conditions, LoggedRead, check_media_type, one},
     list::At,
-    principal::Caller,
+    peer::Peer,
+    principal::{Caller, Holder},
     problem::Fault,
+    standing::{while_accepted, while_member},
 };
 use crate::{
     domain::id::Sha256,
-    service::{Answer, Asked, Result, ServiceError, documents},
+    service::{Answer, Asked, Credential, Result, ServiceError, documents},
     wire::{AGE_MEDIA_TYPE, page::Page, problem::Kind, proposal::Document},
 };
 use axum::{
@@ -48,10 +50,17 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Resu
     request_body(content = Vec<u8>, content_type = "application/vnd.age"),
     responses((status = 201, body = Document)))]
 pub(super) async fn put(State(api): State<Api>, at: At, sealed: Sealed) -> Result<Answer> {
-    let Sealed { asked, sha256, size, media_type, bytes } = sealed;
+    let Sealed { asked, sha256, size, media_type, bytes, peer } = sealed;
     let announced =
         documents::Announced { proposal: at.id("proposal")?, slot: at.id("slot")?, sha256, size, media_type };
-    documents::put(&api, &asked, &announced, bytes).await
+    let stored = documents::put(&api, &asked, &announced, while_accepted(peer.clone(), bytes)).await;
+    match stored {
+        // Said as what it is rather than as bytes that stopped coming.
+        Err(ServiceError::Interrupted) => {
+            Err(peer.check().map_or_else(ServiceError::CertificateRefused, |()| ServiceError::Interrupted))
+        }
+        stored => stored,
+    }
 }
 
 /// Takes a document out of a slot. Versions handed in that name it keep it.
@@ -64,7 +73,8 @@ pub(super) async fn remove(State(api): State<Api>, at: At, Bare(asked): Bare) ->
 /// The age file of a document, or the part of it that `Range` names.
 ///
 /// Leaves an entry in the log, but for `HEAD`. One range is served; several, or another unit than bytes, get the whole file. A file that
-/// is not what was stored is refused (`document-damaged`); where that shows only on the way, the connection ends before the last bytes.
+/// is not what was stored is refused (`document-damaged`); where that shows only on the way, the connection ends before the last bytes. It also ends there
+/// when the caller's certificate or key card stops counting meanwhile.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/ciphertexts/{document}", tag = "documents",
     params(
         ("Range" = Option<String>, Header, description = "One range, such as `bytes=1048576-` (RFC 9110)."),
@@ -79,6 +89,8 @@ pub(super) async fn remove(State(api): State<Api>, at: At, Bare(asked): Bare) ->
     ))]
 pub(super) async fn fetch(
     State(api): State<Api>,
+    peer: Peer,
+    Holder(holder): Holder,
     LoggedRead(asked): LoggedRead,
     at: At,
     headers: HeaderMap,
@@ -99,7 +111,8 @@ pub(super) async fn fetch(
         answer.insert(header::CONTENT_RANGE, text(format!("bytes {start}-{}/{}", end - 1, reading.size)));
     }
     let status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let bytes = reading.bytes.inspect_err(|error| tracing::error!(%error, "a download broke off"));
+    let bytes = while_member(api, peer, holder, Caller(asked.principal), reading.bytes);
+    let bytes = bytes.inspect_err(|error| tracing::error!(%error, "a download broke off"));
     Ok((status, answer, Body::from_stream(bytes)).into_response())
 }
 
@@ -111,6 +124,7 @@ pub(super) struct Sealed {
     size: u64,
     media_type: String,
     bytes: BodyDataStream,
+    peer: Peer,
 }
 
 impl FromRequest<Api> for Sealed {
@@ -119,6 +133,7 @@ impl FromRequest<Api> for Sealed {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        let peer = Peer::from_request_parts(&mut parts, api).await.map_err(IntoResponse::into_response)?;
         let headers = &parts.headers;
         let read = || {
             let conditions = Conditions::read(headers)?;
@@ -131,7 +146,7 @@ impl FromRequest<Api> for Sealed {
             Ok::<_, Fault>((conditions.asked(principal, &parts, said.as_bytes()), sha256, size, media_type))
         };
         let (asked, sha256, size, media_type) = read().map_err(IntoResponse::into_response)?;
-        Ok(Self { asked, sha256, size, media_type, bytes: body.into_data_stream() })
+        Ok(Self { asked, sha256, size, media_type, bytes: body.into_data_stream(), peer })
     }
 }
 

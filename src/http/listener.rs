@@ -76,7 +76,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let places = Arc::new(Semaphore::new(limits.requests));
-    let gate = Gate { tls: Arc::clone(&tls), places, header_bytes: limits.header_bytes };
+    let gate = Gate { places, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
@@ -196,7 +196,8 @@ impl Server {
                 metrics::handshake("ok");
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let intermediates = chain.iter().skip(1).map(|der| der.clone().into_owned()).collect();
-                let peer = Peer::new(identity.clone(), intermediates, witness.generation(), address);
+                let peer =
+                    Peer::new(identity.clone(), intermediates, witness.generation(), address, Arc::clone(tls.trust()));
                 return Some((stream, peer));
             }
             (Ok(Err((_, tcp))), Some(Err(refusal))) => {
@@ -332,7 +333,6 @@ async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limit
 
 #[derive(Clone)]
 struct Gate {
-    tls: Arc<Tls>,
     places: Arc<Semaphore>,
     header_bytes: u32,
 }
@@ -342,8 +342,7 @@ async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> 
     let Some(peer) = request.extensions().get::<Peer>() else {
         return EdgeRefusal::CertificateRequired.into_response();
     };
-    let trust = gate.tls.trust();
-    if let Err(refusal) = peer.recheck(&trust.registry(), trust.clock().now()) {
+    if let Err(refusal) = peer.still_accepted() {
         tracing::info!(reason = refusal.slug(), "a certificate is no longer accepted");
         metrics::refused(refusal.slug());
         if let Some(ConnectionPace(pace)) = request.extensions().get() {

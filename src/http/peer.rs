@@ -5,10 +5,14 @@
 //! decided later, from the database.
 
 use super::{
+    anchor,
     refusal::{EdgeRefusal, Refusal},
-    trust::Registry,
+    trust::{Registry, Trust},
 };
-use crate::domain::id::{MemberId, PartnerCode, Sha256};
+use crate::{
+    domain::id::{MemberId, PartnerCode, Sha256},
+    service::Credential,
+};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -50,6 +54,7 @@ struct State {
     identity: PeerIdentity,
     intermediates: Vec<CertificateDer<'static>>,
     address: SocketAddr,
+    trust: Arc<Trust>,
     /// Generation of the registry that last accepted the certificate, and until when that holds (seconds).
     generation: AtomicU64,
     recheck_at: AtomicI64,
@@ -63,9 +68,10 @@ impl Peer {
         intermediates: Vec<CertificateDer<'static>>,
         generation: u64,
         address: SocketAddr,
+        trust: Arc<Trust>,
     ) -> Self {
         let recheck_at = AtomicI64::new(identity.recheck_at.as_second());
-        Self(Arc::new(State { identity, intermediates, address, generation: generation.into(), recheck_at }))
+        Self(Arc::new(State { identity, intermediates, address, trust, generation: generation.into(), recheck_at }))
     }
 
     /// Where the connection comes from. For the operator's eyes; no rule may depend on it.
@@ -74,8 +80,14 @@ impl Peer {
         self.0.address
     }
 
+    /// Judges the certificate by the trust now in force. Costs next to nothing while that is what it was.
+    pub fn still_accepted(&self) -> Result<(), Refusal> {
+        let trust = &self.0.trust;
+        self.recheck(&trust.registry(), trust.clock().now())
+    }
+
     /// Judges the certificate again if trust has changed or a date has passed since it was last judged.
-    pub fn recheck(&self, registry: &Registry, now: Timestamp) -> Result<(), Refusal> {
+    fn recheck(&self, registry: &Registry, now: Timestamp) -> Result<(), Refusal> {
         let state = &*self.0;
         let same_trust = state.generation.load(Ordering::Acquire) == registry.generation();
         if same_trust && now.as_second() < state.recheck_at.load(Ordering::Acquire) {
@@ -89,6 +101,12 @@ impl Peer {
         state.recheck_at.store(again.recheck_at.as_second(), Ordering::Release);
         state.generation.store(registry.generation(), Ordering::Release);
         Ok(())
+    }
+}
+
+impl Credential for Peer {
+    fn check(&self) -> Result<(), String> {
+        self.still_accepted().map_err(|refusal| refusal.to_string())
     }
 }
 
@@ -177,5 +195,5 @@ pub(super) fn read_intermediate(der: &CertificateDer<'_>) -> Result<(Vec<u8>, Ti
 }
 
 fn instant(time: ASN1Time) -> Result<Timestamp, Refusal> {
-    Timestamp::from_second(time.timestamp()).map_err(|_| Refusal::Malformed("a date is out of range"))
+    anchor::instant(time).map_err(|_| Refusal::Malformed("a date is out of range"))
 }

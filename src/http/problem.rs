@@ -158,6 +158,7 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::OutOfRange { .. } => Kind::RangeNotSatisfiable,
         ServiceError::Damaged => Kind::DocumentDamaged,
         ServiceError::NotAMember => Kind::NotAMember,
+        ServiceError::CertificateRefused(_) => Kind::CertificateRefused,
         ServiceError::PreconditionRequired => Kind::PreconditionRequired,
         ServiceError::PreconditionFailed { .. } => Kind::PreconditionFailed,
         ServiceError::IdempotencyKeyReused => Kind::IdempotencyKeyReused,

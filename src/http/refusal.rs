@@ -26,12 +26,14 @@ pub enum Refusal {
     NotYetValid,
     #[error("the certificate was revoked")]
     Revoked,
-    #[error("the partner publishes revocation lists, and none covers this certificate")]
+    #[error("the partner publishes revocation lists, and none that can be used covers this certificate")]
     RevocationUnknown,
     #[error("the partner's revocation list is past its next update")]
     RevocationListExpired,
     #[error("the partner's revocation list is not signed by the certificate's issuer")]
     RevocationListForeign,
+    #[error("the certificate's issuer may sign no revocation lists: its key usage lacks `cRLSign`")]
+    NoCrlSign,
     #[error("the anchor that issued the certificate has expired")]
     AnchorExpired,
     #[error("more certificates stand between the certificate and its anchor than the anchor allows")]
@@ -66,6 +68,7 @@ impl Refusal {
             Self::RevocationUnknown => "revocation-unknown",
             Self::RevocationListExpired => "revocation-list-expired",
             Self::RevocationListForeign => "revocation-list-foreign",
+            Self::NoCrlSign => "no-crl-sign",
             Self::AnchorExpired => "anchor-expired",
             Self::PathTooLong => "path-too-long",
             Self::IsAuthority => "is-authority",
@@ -90,6 +93,10 @@ impl Refusal {
             Self::Revoked => "ask your partner's registrar for a new certificate",
             Self::RevocationUnknown | Self::RevocationListExpired | Self::RevocationListForeign => {
                 "your partner's registrar must hand the host a current revocation list"
+            }
+            Self::NoCrlSign => {
+                "your partner needs a CA certificate with the key usage `cRLSign` beside `keyCertSign`, enrolled with the host \
+                 or sent along by you"
             }
             Self::AnchorExpired => "your partner's registrar must enrol a current anchor with the host",
             Self::ClaimsOtherPartner { .. } | Self::SeveralMembers | Self::MalformedMember => {
@@ -147,7 +154,9 @@ impl Refusal {
             Self::Expired => CertificateError::Expired,
             Self::NotYetValid => CertificateError::NotValidYet,
             Self::Revoked => CertificateError::Revoked,
-            Self::RevocationUnknown | Self::RevocationListForeign => CertificateError::UnknownRevocationStatus,
+            Self::RevocationUnknown | Self::RevocationListForeign | Self::NoCrlSign => {
+                CertificateError::UnknownRevocationStatus
+            }
             Self::RevocationListExpired => CertificateError::ExpiredRevocationList,
             Self::IsAuthority | Self::NoClientAuth | Self::NoDigitalSignature => CertificateError::InvalidPurpose,
             Self::ClaimsOtherPartner { .. } | Self::SeveralMembers | Self::MalformedMember => {

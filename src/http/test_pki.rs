@@ -77,7 +77,11 @@ impl Ca {
 
     /// An authority below this one.
     pub(super) fn subordinate(&self, name: &str) -> Self {
-        let params = Self::params(name, |_| {});
+        self.subordinate_with(name, |_| {})
+    }
+
+    pub(super) fn subordinate_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let params = Self::params(name, change);
         let key = KeyPair::generate().unwrap();
         let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
         Self { der, issuer: Issuer::new(params, key) }
@@ -160,6 +164,77 @@ impl Ca {
         };
         params.signed_by(&self.issuer).unwrap().into()
     }
+
+    /// A list of a kind that rcgen does not make, put together by hand (RFC 5280, 5.1).
+    pub(super) fn odd_crl(&self, odd: &OddList) -> CertificateRevocationListDer<'static> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(&self.der).unwrap();
+        let time = |text: &str| der(0x18, &[text.as_bytes()]);
+        let ecdsa_with_sha256 = der(0x30, &[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
+        let entries: Vec<_> = odd
+            .serials
+            .iter()
+            .map(|serial| der(0x30, &[&der(2, &[&[0], &serial.to_be_bytes()]), &time("20260101000000Z")]))
+            .collect();
+        let revoked = if entries.is_empty() { Vec::new() } else { der(0x30, &[&entries.concat()]) };
+        let extensions: Vec<_> = odd
+            .extensions
+            .iter()
+            .map(|(id, value)| {
+                let id = der(6, &[&[0x55, 0x1d, *id]]);
+                der(0x30, &[&id, &[1, 1, 0xff], &der(4, &[value])])
+            })
+            .collect();
+        let signed = der(
+            0x30,
+            &[
+                &[2, 1, 1],
+                &ecdsa_with_sha256,
+                certificate.subject().as_raw(),
+                &time(odd.this_update),
+                &odd.next_update.map(time).unwrap_or_default(),
+                &revoked,
+                &der(0xa0, &[&der(0x30, &[&extensions.concat()])]),
+            ],
+        );
+        let signature = rcgen::SigningKey::sign(self.issuer.key(), &signed).unwrap();
+        der(0x30, &[&signed, &ecdsa_with_sha256, &der(3, &[&[0], &signature])]).into()
+    }
+}
+
+/// What is odd about a revocation list.
+pub(super) struct OddList {
+    pub(super) this_update: &'static str,
+    pub(super) next_update: Option<&'static str>,
+    pub(super) serials: Vec<u64>,
+    /// Critical extensions: the last arc of 2.5.29, and the value.
+    pub(super) extensions: Vec<(u8, Vec<u8>)>,
+}
+
+impl OddList {
+    /// Current, of everything, revoking these.
+    pub(super) fn revoking(serials: &[u64]) -> Self {
+        let (this_update, next_update) = ("20260101000000Z", Some("20260131000000Z"));
+        Self { this_update, next_update, serials: serials.to_vec(), extensions: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, extension: u8, value: &[u8]) -> Self {
+        self.extensions.push((extension, value.to_vec()));
+        self
+    }
+
+    /// With an issuing distribution point of these parts.
+    pub(super) fn scoped(self, parts: &[&[u8]]) -> Self {
+        self.with(28, &der(0x30, parts))
+    }
+}
+
+/// One DER element.
+pub(super) fn der(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
+    let contents = contents.concat();
+    let length = u16::try_from(contents.len()).unwrap();
+    let [high, low] = length.to_be_bytes();
+    let head = if length < 0x80 { vec![tag, low] } else { vec![tag, 0x82, high, low] };
+    [head, contents].concat()
 }
 
 impl Held {

@@ -6,6 +6,7 @@
 //! per request.
 
 use super::{
+    anchor::instant,
     metrics,
     peer::PeerIdentity,
     refusal::Refusal,
@@ -97,9 +98,9 @@ impl ServerCertificate {
             CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| bad(error.to_string()))?;
         let leaf = chain.first().ok_or_else(|| bad("it holds no certificate".into()))?;
         let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(leaf).map_err(|e| bad(e.to_string()))?;
-        let instant = |seconds| Timestamp::from_second(seconds).map_err(|error| bad(error.to_string()));
-        let not_before = instant(parsed.validity().not_before.timestamp())?;
-        let not_after = instant(parsed.validity().not_after.timestamp())?;
+        let instant = |time| instant(time).map_err(|fault| bad(fault.to_string()));
+        let not_before = instant(parsed.validity().not_before)?;
+        let not_after = instant(parsed.validity().not_after)?;
         if now > not_after {
             return Err(CertificateError::Expired { file: file(), at: not_after });
         }

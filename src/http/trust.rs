@@ -4,19 +4,25 @@
 //! matched and a merged store would let one partner's CA issue names of another. A [`Registry`] never changes: new trust
 //! is a new registry with a higher generation, and connections accepted by an older one are judged again.
 //!
-//! What cannot be used is shut out, never skipped: a partner with one unreadable anchor or list keeps what it had if its
-//! anchors are unchanged, and is refused otherwise. One partner's fault never delays another partner's revocation.
+//! What cannot be used is shut out, never skipped: a partner with one unreadable anchor keeps what it had if its anchors are
+//! unchanged, and is refused otherwise. A list that cannot be used shuts out its issuer at most, see `revocation`. One partner's
+//! fault never delays another partner's revocation.
 //!
-//! Revocation: as soon as a partner has one list, each issuer of its leaves needs a current one of its own key; expired
-//! and foreign lists refuse. Only leaves are looked up (national intermediates rarely publish a list each; an
-//! intermediate is withdrawn by withdrawing its anchor).
+//! Only leaves are looked up in revocation lists (national intermediates rarely publish a list each; an intermediate is
+//! withdrawn by withdrawing its anchor).
+
+mod fault;
+mod learnt;
+
+pub use fault::{TrustFault, TrustNotice};
 
 use super::{
-    anchor::{Anchor, AnchorFault},
-    crl::{CrlFault, CrlFiles, RevocationList, read_crls},
+    anchor::{Anchor, AnchorFault, signs_lists},
     metrics,
     peer::{Leaf, PeerIdentity, read_intermediate},
     refusal::Refusal,
+    revocation::{Behind, Issuer, Lists},
+    signed::Signed,
     tls::provider,
 };
 use crate::domain::{
@@ -26,6 +32,7 @@ use crate::domain::{
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use learnt::{Gathered, Learnt};
 use rustls::{
     DistinguishedName, RootCertStore,
     pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime},
@@ -52,32 +59,14 @@ pub struct PartnerTrust {
     pub crls: Vec<CertificateRevocationListDer<'static>>,
 }
 
-/// Something about a partner's trust that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrustFault {
-    #[error("an anchor of `{partner}` {fault}")]
-    Anchor { partner: PartnerCode, fault: AnchorFault },
-    #[error("`{partner}` has no anchor")]
-    NoAnchor { partner: PartnerCode },
-    #[error("`{partner}` and `{other}` have an anchor with the same key")]
-    SharedKey { partner: PartnerCode, other: PartnerCode },
-    #[error("a revocation list of `{partner}`{} {fault}", in_file(.file.as_ref()))]
-    Crl { partner: PartnerCode, file: Option<PathBuf>, fault: CrlFault },
-    #[error("`{}` cannot be read: {error}", .file.display())]
-    Unreadable { partner: PartnerCode, file: PathBuf, error: String },
-    #[error("`{partner}` had revocation lists and has none any more")]
-    CrlsGone { partner: PartnerCode },
-    #[error("`{}` belongs to no enrolled partner", .file.display())]
-    Stray { file: PathBuf },
-}
-
 /// Partners could not be learnt at all; the trust there was stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("cannot load the partners: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("cannot read the folder of revocation lists `{}`: {error}", .folder.display())]
-    Folder { folder: PathBuf, error: std::io::Error },
+    /// Nothing was in force before, so nothing could stay.
+    #[error("{0}")]
+    Folder(TrustFault),
 }
 
 /// What a reload came to.
@@ -89,6 +78,8 @@ pub struct Reloaded {
     /// Partners whose certificates are accepted now.
     pub partners: usize,
     pub faults: Vec<TrustFault>,
+    /// What is in order and has no say.
+    pub notices: Vec<TrustNotice>,
 }
 
 /// All partners' trust at one moment.
@@ -96,6 +87,8 @@ pub struct Reloaded {
 pub struct Registry {
     generation: u64,
     partners: BTreeMap<PartnerCode, Arc<PartnerVerifiers>>,
+    /// Of every partner that the source names, shut out or not.
+    lists: BTreeMap<PartnerCode, Arc<Lists>>,
     /// Anchors by their subject in DER; several partners may have CAs of one name.
     by_subject: HashMap<Vec<u8>, Vec<(PartnerCode, Arc<AnchorVerifier>)>>,
     hints: Vec<DistinguishedName>,
@@ -129,7 +122,10 @@ impl Trust {
         let registry = ArcSwap::from_pointee(Registry::empty());
         let trust = Arc::new(Self { clock, source, crl_folder, registry, reloading: tokio::sync::Mutex::default() });
         let reloaded = trust.reload().await?;
-        Ok((trust, reloaded))
+        match reloaded.faults.iter().find(|fault| matches!(fault, TrustFault::Folder { .. })) {
+            Some(fault) => Err(TrustError::Folder(fault.clone())),
+            None => Ok((trust, reloaded)),
+        }
     }
 
     /// The trust in force.
@@ -143,14 +139,17 @@ impl Trust {
         let _one_at_a_time = self.reloading.lock().await;
         let learnt = self.learn().await;
         metrics::reload("trust", learnt.is_ok());
-        let (partners, mut faults) = learnt.inspect_err(|error| {
+        let gathered = learnt.inspect_err(|error| {
             tracing::error!(%error, "trust could not be reloaded; the old one stays in force");
         })?;
+        let notices: Vec<_> = gathered.partners.iter().flat_map(|partner| partner.notices.iter().cloned()).collect();
+        for notice in &notices {
+            tracing::info!(%notice, "a revocation list has no say");
+        }
         let old = self.registry();
-        let (new, more) = old.next(partners);
-        faults.extend(more);
+        let (new, faults) = old.next(gathered);
         for fault in &faults {
-            tracing::error!(%fault, "part of a partner's trust cannot be used");
+            tracing::error!(%fault, help = fault.help(), "part of a partner's trust cannot be used");
         }
         let changed = !new.is_same(&old);
         let reloaded = Reloaded {
@@ -158,6 +157,7 @@ impl Trust {
             changed,
             partners: new.partners.len(),
             faults,
+            notices,
         };
         if changed {
             tracing::info!(generation = reloaded.generation, partners = reloaded.partners, "trust reloaded");
@@ -173,10 +173,11 @@ impl Trust {
         &self.clock
     }
 
-    async fn learn(&self) -> Result<(Vec<Learnt>, Vec<TrustFault>), TrustError> {
+    async fn learn(&self) -> Result<Gathered, TrustError> {
         let partners = (self.source)().await.map_err(TrustError::Source)?;
         let folder = self.crl_folder.clone();
-        tokio::task::spawn_blocking(move || Learnt::gather(partners, folder)).await.expect("reading does not panic")
+        let gathered = tokio::task::spawn_blocking(move || Gathered::gather(partners, folder));
+        Ok(gathered.await.expect("reading does not panic"))
     }
 }
 
@@ -190,10 +191,8 @@ impl Registry {
     /// The registry of these partners alone; faulty ones are left out and reported.
     #[must_use]
     pub fn build(generation: u64, partners: Vec<PartnerTrust>) -> (Self, Vec<TrustFault>) {
-        let (learnt, mut faults) = Learnt::gather(partners, None).expect("no folder is read");
-        let (mut registry, more) = Self::empty().next(learnt);
+        let (mut registry, faults) = Self::empty().next(Gathered::gather(partners, None));
         registry.generation = generation;
-        faults.extend(more);
         (registry, faults)
     }
 
@@ -205,7 +204,7 @@ impl Registry {
 
     /// When the first revocation list of each partner expires, for those that have any.
     pub fn crl_expiries(&self) -> impl Iterator<Item = (&PartnerCode, Timestamp)> {
-        self.partners.iter().filter_map(|(code, partner)| Some((code, partner.crls_until?)))
+        self.partners.iter().filter_map(|(code, partner)| Some((code, partner.lists.until()?)))
     }
 
     /// Whose certificate this is, or why it is not accepted, at `now`.
@@ -233,8 +232,9 @@ impl Registry {
         }
         let mut farthest = Refusal::UnknownIssuer;
         for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(name)).flatten() {
-            match anchor.accepts(leaf, intermediates, now).and_then(|()| read.check_claim(partner)) {
-                Ok(()) => {
+            let accepted = anchor.accepts(leaf, intermediates, now);
+            match accepted.and_then(|listed_until| read.check_claim(partner).map(|()| listed_until)) {
+                Ok(listed_until) => {
                     return Ok(PeerIdentity {
                         partner: partner.clone(),
                         san_member: read.member,
@@ -242,10 +242,7 @@ impl Registry {
                         fingerprint: Sha256::of(leaf),
                         not_after: read.not_after,
                         leaf_der: leaf.clone().into_owned(),
-                        recheck_at: anchor
-                            .crls_until
-                            .into_iter()
-                            .fold(until.min(anchor.anchor.not_after), Timestamp::min),
+                        recheck_at: until.min(anchor.anchor.not_after).min(listed_until),
                     });
                 }
                 Err(refusal) if refusal.rank() > farthest.rank() => farthest = refusal,
@@ -260,32 +257,37 @@ impl Registry {
     }
 
     fn empty() -> Self {
-        Self { generation: 0, partners: BTreeMap::new(), by_subject: HashMap::new(), hints: Vec::new() }
+        let (partners, lists) = Default::default();
+        Self { generation: 0, partners, lists, by_subject: HashMap::new(), hints: Vec::new() }
     }
 
-    /// The registry after this one: of a partner with a fault the old verifiers stay if its anchors are the same.
-    fn next(&self, learnt: Vec<Learnt>) -> (Self, Vec<TrustFault>) {
-        let mut faults = shared_keys(&learnt);
-        let mut partners = BTreeMap::new();
+    /// The registry after this one: a partner with a faulty anchor goes on only if its usable anchors are as before, and lists in
+    /// force stay until newer ones take their place.
+    fn next(&self, Gathered { partners: learnt, mut faults }: Gathered) -> (Self, Vec<TrustFault>) {
+        faults.extend(shared_keys(&learnt));
+        let (mut partners, mut all_lists) = (BTreeMap::new(), BTreeMap::new());
         for partner in learnt {
-            let old = self.partners.get(&partner.code).filter(|old| old.anchors == partner.anchors);
-            let mut own = partner.faults;
-            if own.is_empty() && partner.crls.is_empty() && old.is_some_and(|old| old.crls_until.is_some()) {
-                own.push(TrustFault::CrlsGone { partner: partner.code.clone() });
-            }
+            let before = self.lists.get(&partner.code);
+            let is_required = partner.has_lists || (partner.is_unread && before.is_none());
+            let (lists, behind) = before.cloned().unwrap_or_default().next(partner.lists, is_required);
+            let lists = Arc::new(lists);
+            all_lists.insert(partner.code.clone(), Arc::clone(&lists));
             let shares_key = faults.iter().any(|fault| fault.partner() == Some(&partner.code));
-            let verifiers = if own.is_empty() && !shares_key {
-                PartnerVerifiers::build(&partner.code, partner.anchors, &partner.crls)
-                    .map(Arc::new)
-                    .map_err(|fault| own.push(fault))
-                    .ok()
-            } else {
-                None
-            };
-            if let Some(verifiers) = verifiers.or_else(|| old.cloned()) {
-                partners.insert(partner.code, verifiers);
+            let is_as_before = self.partners.get(&partner.code).is_some_and(|old| old.anchors == partner.anchors);
+            if is_as_before || (partner.anchor_faults.is_empty() && !shares_key) {
+                match PartnerVerifiers::build(&partner.code, partner.anchors, lists) {
+                    Ok(verifiers) => drop(partners.insert(partner.code.clone(), Arc::new(verifiers))),
+                    Err(fault) => faults.push(fault),
+                }
             }
-            faults.extend(own);
+            // Of what a broken file held nobody can say that it is gone.
+            if partner.list_faults.is_empty() && !partner.is_unread {
+                faults.extend(behind.into_iter().map(|(issuer, behind)| match behind {
+                    Behind::Gone => TrustFault::CrlsGone { partner: partner.code.clone(), issuer },
+                    Behind::Older => TrustFault::CrlOlder { partner: partner.code.clone(), issuer },
+                }));
+            }
+            faults.extend(partner.anchor_faults.into_iter().chain(partner.list_faults));
         }
         let mut by_subject = HashMap::<_, Vec<_>>::new();
         for (code, partner) in &partners {
@@ -295,7 +297,7 @@ impl Registry {
             }
         }
         let hints = by_subject.keys().map(|subject| DistinguishedName::from(subject.clone())).collect();
-        (Self { generation: self.generation + 1, partners, by_subject, hints }, faults)
+        (Self { generation: self.generation + 1, partners, lists: all_lists, by_subject, hints }, faults)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -303,106 +305,6 @@ impl Registry {
             && other.generation != 0
             && self.partners.len() == other.partners.len()
             && self.partners.iter().zip(&other.partners).all(|(a, b)| a.0 == b.0 && a.1.digest == b.1.digest)
-    }
-}
-
-impl TrustFault {
-    /// The partner it shuts out or leaves with old trust, if any.
-    #[must_use]
-    pub fn partner(&self) -> Option<&PartnerCode> {
-        match self {
-            Self::Anchor { partner, .. }
-            | Self::NoAnchor { partner }
-            | Self::SharedKey { partner, .. }
-            | Self::Crl { partner, .. }
-            | Self::Unreadable { partner, .. }
-            | Self::CrlsGone { partner } => Some(partner),
-            Self::Stray { .. } => None,
-        }
-    }
-
-    /// What the operator can do about it.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::Anchor { fault, .. } => fault.help(),
-            Self::NoAnchor { .. } => "enrol the partner again with its CA certificate",
-            Self::SharedKey { .. } => "one key cannot vouch for two partners: each needs a CA of its own",
-            Self::Crl { fault, .. } => fault.help(),
-            Self::Unreadable { .. } => "make the file readable for the server's account",
-            Self::CrlsGone { .. } => {
-                "put the list back; or, if the partner no longer publishes one, restart the server"
-            }
-            Self::Stray { .. } => {
-                "name the file or folder after an enrolled partner's code, such as `ISR.crl`, or remove it"
-            }
-        }
-    }
-}
-
-/// What was learnt about one partner before verifiers are made of it.
-#[derive(Debug)]
-struct Learnt {
-    code: PartnerCode,
-    anchors: Vec<Anchor>,
-    crls: Vec<RevocationList>,
-    faults: Vec<TrustFault>,
-}
-
-impl Learnt {
-    fn gather(
-        partners: Vec<PartnerTrust>,
-        folder: Option<PathBuf>,
-    ) -> Result<(Vec<Self>, Vec<TrustFault>), TrustError> {
-        let mut files = match folder {
-            Some(folder) => CrlFiles::find(&folder).map_err(|error| TrustError::Folder { folder, error })?,
-            None => CrlFiles::default(),
-        };
-        let learnt = partners
-            .into_iter()
-            .map(|partner| {
-                let files = files.by_partner.remove(&partner.code).unwrap_or_default();
-                Self::of(partner, files)
-            })
-            .collect();
-        let strays = files.by_partner.into_values().flatten().chain(files.strays);
-        Ok((learnt, strays.map(|file| TrustFault::Stray { file }).collect()))
-    }
-
-    fn of(partner: PartnerTrust, files: Vec<PathBuf>) -> Self {
-        let code = partner.code;
-        let mut learnt = Self { code: code.clone(), anchors: Vec::new(), crls: Vec::new(), faults: Vec::new() };
-        for der in partner.anchors {
-            match Anchor::read(der) {
-                Ok(anchor) => learnt.anchors.push(anchor),
-                Err(fault) => learnt.faults.push(TrustFault::Anchor { partner: code.clone(), fault }),
-            }
-        }
-        if learnt.anchors.is_empty() && learnt.faults.is_empty() {
-            learnt.faults.push(TrustFault::NoAnchor { partner: code.clone() });
-        }
-        for der in partner.crls {
-            learnt.add_crls(None, &der);
-        }
-        for file in files {
-            match std::fs::read(&file) {
-                Ok(bytes) => learnt.add_crls(Some(file), &bytes),
-                Err(error) => {
-                    let error = error.to_string();
-                    learnt.faults.push(TrustFault::Unreadable { partner: code.clone(), file, error });
-                }
-            }
-        }
-        // Of several lists by one issuer rustls takes the first it meets: let that be the newest.
-        learnt.crls.sort_by_key(|list| std::cmp::Reverse(list.this_update));
-        learnt
-    }
-
-    fn add_crls(&mut self, file: Option<PathBuf>, bytes: &[u8]) {
-        match read_crls(bytes) {
-            Ok(lists) => self.crls.extend(lists),
-            Err(fault) => self.faults.push(TrustFault::Crl { partner: self.code.clone(), file, fault }),
-        }
     }
 }
 
@@ -425,75 +327,50 @@ fn shared_keys(partners: &[Learnt]) -> Vec<TrustFault> {
 struct PartnerVerifiers {
     anchors: Vec<Anchor>,
     verifiers: Vec<Arc<AnchorVerifier>>,
-    crls_until: Option<Timestamp>,
+    lists: Arc<Lists>,
     /// Over anchors and lists: tells whether anything changed.
     digest: Sha256,
 }
 
 impl PartnerVerifiers {
-    fn build(partner: &PartnerCode, anchors: Vec<Anchor>, crls: &[RevocationList]) -> Result<Self, TrustFault> {
+    fn build(partner: &PartnerCode, anchors: Vec<Anchor>, lists: Arc<Lists>) -> Result<Self, TrustFault> {
         let verifiers = anchors
             .iter()
-            .map(|anchor| AnchorVerifier::build(partner, anchor, &anchors, crls).map(Arc::new))
-            .collect::<Result<_, _>>()?;
-        let parts = anchors.iter().map(|anchor| &*anchor.der).chain(crls.iter().map(|list| &*list.der));
-        let digest: Vec<u8> = parts.flat_map(|der: &[u8]| *Sha256::of(der).as_bytes()).collect();
-        let crls_until = crls.iter().map(|list| list.next_update).min();
-        Ok(Self { verifiers, crls_until, digest: Sha256::of(&digest), anchors })
+            .map(|anchor| AnchorVerifier::build(anchor, Arc::clone(&lists)).map(Arc::new))
+            .collect::<Result<_, _>>()
+            .map_err(|fault| TrustFault::Anchor { partner: partner.clone(), fault })?;
+        let parts = anchors.iter().map(|anchor| Sha256::of(&anchor.der)).chain(lists.digests());
+        let digest: Vec<u8> = parts.flat_map(|digest| *digest.as_bytes()).collect();
+        Ok(Self { verifiers, lists, digest: Sha256::of(&digest), anchors })
     }
 }
 
-/// One anchor with the lists that may speak about what it issued.
+/// One anchor with its partner's lists.
 #[derive(Debug)]
 struct AnchorVerifier {
     anchor: Anchor,
     verifier: Arc<dyn ClientCertVerifier>,
-    crls_until: Option<Timestamp>,
+    lists: Arc<Lists>,
 }
 
 impl AnchorVerifier {
-    fn build(
-        partner: &PartnerCode,
-        anchor: &Anchor,
-        all: &[Anchor],
-        crls: &[RevocationList],
-    ) -> Result<Self, TrustFault> {
-        // While a CA renews its key, two anchors bear one name and each has its list; rustls would take the first list of
-        // that name and fail on its signature. So a namesake's list is left to the namesake.
-        let namesakes: Vec<_> =
-            all.iter().filter(|a| a.subject_der == anchor.subject_der && a.spki_sha256 != anchor.spki_sha256).collect();
-        let of_namesake = |list: &RevocationList| {
-            list.issuer_der == anchor.subject_der && namesakes.iter().any(|namesake| list.is_signed_by(namesake))
-        };
-        let own: Vec<_> = crls.iter().filter(|list| !of_namesake(list)).collect();
-        // INVARIANT: a partner with any list has a verifier with lists; without one of its own the anchor gets all, which
-        // refuses its leaves as of unknown status instead of letting them through unlooked.
-        let lists = if own.is_empty() { crls.iter().collect() } else { own };
+    fn build(anchor: &Anchor, lists: Arc<Lists>) -> Result<Self, AnchorFault> {
+        let malformed = |error: String| AnchorFault::Malformed(error);
         let mut roots = RootCertStore::empty();
-        let malformed =
-            |fault: String| TrustFault::Anchor { partner: partner.clone(), fault: AnchorFault::Malformed(fault) };
         roots.add(anchor.der.clone()).map_err(|error| malformed(error.to_string()))?;
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .with_crls(lists.iter().map(|list| list.der.clone()))
-            .only_check_end_entity_revocation();
-        if !lists.is_empty() {
-            builder = builder.enforce_revocation_expiration();
-        }
-        let verifier = builder.build().map_err(|error| TrustFault::Crl {
-            partner: partner.clone(),
-            file: None,
-            fault: CrlFault::Unsupported(error.to_string()),
-        })?;
-        let crls_until = lists.iter().map(|list| list.next_update).min();
-        Ok(Self { anchor: anchor.clone(), verifier, crls_until })
+        // Revocation is looked up here and not there: rustls refuses legal lists, and of several by one name takes the first.
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let verifier = builder.build().map_err(|error| malformed(error.to_string()))?;
+        Ok(Self { anchor: anchor.clone(), verifier, lists })
     }
 
+    /// Until when the lists at hand let the certificate pass.
     fn accepts(
         &self,
         leaf: &CertificateDer<'_>,
         presented: &[CertificateDer<'_>],
         now: Timestamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Timestamp, Refusal> {
         // Clients often send the anchor along; it does not count.
         let presented: Vec<_> = presented.iter().filter(|der| ***der != *self.anchor.der).cloned().collect();
         let limit = self.anchor.path_len.map_or(MAX_INTERMEDIATES, |limit| limit as usize);
@@ -508,7 +385,39 @@ impl AnchorVerifier {
         if now > self.anchor.not_after || now < self.anchor.not_before {
             return Err(Refusal::AnchorExpired);
         }
-        Ok(())
+        self.check_revocation(leaf, usable, now)
+    }
+
+    /// Looks the leaf up in the lists of whoever signed it: the anchor, or one of the certificates that were sent along.
+    fn check_revocation(
+        &self,
+        leaf: &CertificateDer<'_>,
+        usable: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<Timestamp, Refusal> {
+        let unreadable = Refusal::Malformed("its encoding is wrong");
+        let signed = Signed::read(leaf).ok_or(unreadable.clone())?;
+        let (_, read) = x509_parser::parse_x509_certificate(leaf).map_err(|_| unreadable.clone())?;
+        let anchor = &self.anchor;
+        let by_anchor =
+            Issuer { subject_der: &anchor.subject_der, spki_der: &anchor.spki_der, signs_lists: anchor.signs_lists };
+        let is_issuer =
+            |issuer: &Issuer<'_>| issuer.subject_der == read.issuer().as_raw() && signed.is_by(issuer.spki_der);
+        if is_issuer(&by_anchor) {
+            return self.lists.check(&read, by_anchor, now);
+        }
+        for der in usable {
+            let (_, between) = x509_parser::parse_x509_certificate(der).map_err(|_| unreadable.clone())?;
+            let issuer = Issuer {
+                subject_der: between.subject().as_raw(),
+                spki_der: between.public_key().raw,
+                signs_lists: signs_lists(&between).map_err(|_| unreadable.clone())?,
+            };
+            if is_issuer(&issuer) {
+                return self.lists.check(&read, issuer, now);
+            }
+        }
+        Err(Refusal::UnknownIssuer)
     }
 }
 
@@ -521,10 +430,6 @@ impl Leaf {
             _ => Ok(()),
         }
     }
-}
-
-fn in_file(file: Option<&PathBuf>) -> String {
-    file.map(|file| format!(" in `{}`", file.display())).unwrap_or_default()
 }
 
 pub(super) fn unix(now: Timestamp) -> UnixTime {

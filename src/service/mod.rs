@@ -45,7 +45,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Turns at long looks: over many proposals, with a snapshot open all the while. Those who may not look take none.
@@ -116,13 +116,21 @@ pub struct Asked {
     pub if_match: Option<String>,
     /// Whether only the head of the answer is wanted: nothing is handed out then, so nothing is logged.
     pub is_head: bool,
+    /// What the caller came with, when that can stop counting while the request is under way.
+    pub credential: Option<Arc<dyn Credential>>,
+}
+
+/// What let a caller in. Bytes may have travelled for hours since, so an act asks again when it takes place.
+pub trait Credential: fmt::Debug + Send + Sync {
+    /// Says why it no longer counts, if it does not.
+    fn check(&self) -> Result<(), String>;
 }
 
 impl Asked {
     /// A read that leaves an entry in the log, unless only its head is wanted.
     #[must_use]
     pub fn read(principal: Principal, is_head: bool) -> Self {
-        Self { principal, idempotency: None, if_match: None, is_head }
+        Self { principal, idempotency: None, if_match: None, is_head, credential: None }
     }
 }
 
@@ -154,6 +162,9 @@ pub enum ServiceError {
     Damaged,
     #[error("no key card in force names this certificate")]
     NotAMember,
+    /// It did when the request began.
+    #[error("{0}")]
+    CertificateRefused(String),
     #[error("send the `ETag` you read in `If-Match`")]
     PreconditionRequired,
     #[error("it is at `{current}` now")]

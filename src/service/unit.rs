@@ -122,8 +122,15 @@ impl<'e> Act<'e> {
         let mut tx = exchange.db.write().await?;
         // After the wait for the turn: the deadline is judged by the instant at which the act takes place.
         let now = time::of_act(exchange, &mut tx).await?;
-        let member = &asked.principal.member;
+        let Principal { member, certificate } = &asked.principal;
+        // INVARIANT: what began under a certificate ends with it. Since the caller was let in, the body may have taken hours.
+        if let Some(credential) = &asked.credential {
+            credential.check().map_err(ServiceError::CertificateRefused)?;
+        }
         let me = state::member(exchange, &mut tx, member, now).await?.ok_or(ServiceError::NotAMember)?;
+        if !members::has_certificate(&mut tx, member, certificate).await? {
+            return Err(ServiceError::NotAMember);
+        }
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
         Ok(Self { exchange, tx, me, now, policies, asked: asked.clone() })
     }

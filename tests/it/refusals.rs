@@ -5,6 +5,7 @@ mod certificates;
 mod intake;
 mod labels;
 mod lies;
+mod midway;
 mod panel;
 mod parties;
 mod parts;

@@ -1,7 +1,10 @@
 //! Whose certificate is it, and is it accepted? Each rule with the smallest PKI that shows it.
 
 use super::*;
-use crate::http::test_pki::{Ca, Calendar, Held, day, instant_of_day, member_uri};
+use crate::http::{
+    crl::CrlFault,
+    test_pki::{Ca, Calendar, Held, OddList, day, instant_of_day, member_uri},
+};
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
 use std::sync::Mutex;
 
@@ -259,7 +262,7 @@ async fn broken_list_with_changed_anchors_shuts_the_partner_out() {
     world.put("ISR.crl", b"half a file");
     world.trust.reload().await.unwrap();
     assert_eq!(world.check(&old.member("ISR:avi")), Err("unknown-issuer"));
-    assert_eq!(world.check(&new.member("ISR:avi")), Err("unknown-issuer"));
+    assert_eq!(world.check(&new.member("ISR:avi")), Err("revocation-unknown"));
 }
 
 #[tokio::test]
@@ -270,4 +273,140 @@ async fn file_of_nobody_is_reported() {
     let faults = world.trust.reload().await.unwrap().faults;
     assert!(matches!(&faults[..], [TrustFault::Stray { .. }, TrustFault::Stray { .. }]), "{faults:?}");
     assert!(faults.iter().all(|fault| fault.partner().is_none() && !fault.help().is_empty()));
+}
+
+/// Whether avi's certificate is refused as `slug` after `bytes` came as ISR's only list.
+async fn after_first_list(isr: &Ca, avi: &Held, bytes: &[u8]) -> (Result<(), &'static str>, usize, usize) {
+    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
+    assert_eq!(world.check(avi), Ok(()), "without any list everybody passes");
+    world.put("ISR.crl", bytes);
+    let reloaded = world.trust.reload().await.unwrap();
+    (world.check(avi), reloaded.faults.len(), reloaded.notices.len())
+}
+
+#[tokio::test]
+async fn first_list_that_cannot_be_used_shuts_its_issuer_out() {
+    let isr = Ca::new("A");
+    let avi = isr.member("ISR:avi");
+    let good = isr.crl(&[avi.serial], day(30));
+    let odd = |odd: OddList| isr.odd_crl(&odd).to_vec();
+    let list = || OddList::revoking(&[avi.serial]);
+    for (bytes, faults, notices) in [
+        (good[..40].to_vec(), 1, 0),
+        (b"garbage".to_vec(), 1, 0),
+        (odd(list().with(27, &[2, 1, 1])), 0, 1),
+        (odd(list().scoped(&[&[0x82, 1, 0xff]])), 0, 1),
+        (odd(list().scoped(&[&[0x83, 2, 1, 6]])), 1, 0),
+    ] {
+        let found = after_first_list(&isr, &avi, &bytes).await;
+        assert_eq!(found, (Err("revocation-unknown"), faults, notices));
+    }
+    let scoped = odd(list().scoped(&[&[0x81, 1, 0xff]]));
+    assert_eq!(after_first_list(&isr, &avi, &scoped).await, (Err("revoked"), 0, 0), "no name is needed");
+    let endless = odd(OddList { next_update: Some("99991231235959Z"), ..list() });
+    assert_eq!(after_first_list(&isr, &avi, &endless).await, (Err("revoked"), 0, 0), "no end is one");
+}
+
+#[tokio::test]
+async fn broken_file_of_a_partner_freezes_no_other_list_of_it() {
+    let root = Ca::new("Root");
+    let (first, second) = (root.subordinate("First"), root.subordinate("Second"));
+    let (avi, noa) = (first.member("ISR:avi"), second.member("ISR:noa"));
+    let (world, _) = Changing::start(vec![root.of("ISR")]).await;
+    std::fs::create_dir(world.crls.path().join("ISR")).unwrap();
+    let check = |held: &Held, by: &Ca| {
+        let judged = world.trust.registry().identify(&held.der, std::slice::from_ref(&by.der), instant_of_day(1));
+        judged.map(drop).map_err(|refusal| refusal.slug())
+    };
+    world.put("ISR/first.crl", &first.crl(&[], day(30)));
+    world.put("ISR/second.crl", b"half a file");
+    assert_eq!(world.trust.reload().await.unwrap().faults.len(), 1);
+    assert_eq!((check(&avi, &first), check(&noa, &second)), (Ok(()), Err("revocation-unknown")));
+    world.put("ISR/first.crl", &first.crl_of(day(1), &[avi.serial], day(30)));
+    world.trust.reload().await.unwrap();
+    assert_eq!(check(&avi, &first), Err("revoked"), "taken up beside the broken file");
+    world.put("ISR/second.crl", &second.crl(&[], day(30)));
+    assert_eq!(world.trust.reload().await.unwrap().faults, []);
+    assert_eq!(check(&noa, &second), Ok(()));
+    world.put("ISR/second.crl", b"half a file again");
+    world.trust.reload().await.unwrap();
+    assert_eq!((check(&avi, &first), check(&noa, &second)), (Err("revoked"), Ok(())), "by the last good list");
+}
+
+#[tokio::test]
+async fn damaged_or_older_list_opens_nothing() {
+    let isr = Ca::new("A");
+    let (avi, noa) = (isr.member("ISR:avi"), isr.member("ISR:noa"));
+    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
+    world.put("ISR.crl", &isr.crl_of(day(0), &[avi.serial], day(30)));
+    world.trust.reload().await.unwrap();
+    let mut damaged = isr.crl_of(day(1), &[], day(30)).to_vec();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    world.put("ISR.crl", &damaged);
+    let faults = world.trust.reload().await.unwrap().faults;
+    assert!(matches!(&faults[..], [TrustFault::Crl { fault: CrlFault::Foreign, .. }]), "{faults:?}");
+    assert_eq!((world.check(&avi), world.check(&noa)), (Err("revoked"), Ok(())));
+    world.put("ISR.crl", &isr.crl_of(day(-1), &[], day(30)));
+    let faults = world.trust.reload().await.unwrap().faults;
+    assert!(matches!(&faults[..], [TrustFault::CrlOlder { .. }]), "{faults:?}");
+    assert_eq!(world.check(&avi), Err("revoked"));
+}
+
+#[tokio::test]
+async fn damaged_list_of_an_intermediate_leaves_the_one_before_it_in_force() {
+    let root = Ca::new("Root");
+    let between = root.subordinate("Between");
+    let (avi, noa) = (between.member("ISR:avi"), between.member("ISR:noa"));
+    let (world, _) = Changing::start(vec![root.of("ISR")]).await;
+    world.put("ISR.crl", &between.crl_of(day(0), &[avi.serial], day(30)));
+    world.trust.reload().await.unwrap();
+    for n in 1..10 {
+        let mut damaged = between.crl_of(day(n), &[], day(30)).to_vec();
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        world.put("ISR.crl", &damaged);
+        world.trust.reload().await.unwrap();
+        let registry = world.trust.registry();
+        let check = |held: &Held| registry.identify(&held.der, std::slice::from_ref(&between.der), instant_of_day(1));
+        assert_eq!(check(&avi), Err(Refusal::Revoked), "{n}");
+        assert!(check(&noa).is_ok(), "{n}");
+    }
+}
+
+#[test]
+fn issuer_that_may_sign_no_lists_has_none() {
+    let root = Ca::new("Root");
+    let mute = root.subordinate_with("Mute", |params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
+    let avi = mute.member("ISR:avi");
+    let crls = vec![mute.odd_crl(&OddList::revoking(&[]))];
+    let registry = registry(vec![PartnerTrust { crls, ..root.of("ISR") }]);
+    let judged = registry.identify(&avi.der, std::slice::from_ref(&mute.der), instant_of_day(1));
+    assert_eq!(judged, Err(Refusal::NoCrlSign));
+    let anchor = Ca::with("Mute", |params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
+    let crls = vec![anchor.odd_crl(&OddList::revoking(&[]))];
+    let (registry, faults) = Registry::build(1, vec![PartnerTrust { crls, ..anchor.of("ISR") }]);
+    assert!(matches!(&faults[..], [TrustFault::Crl { fault: CrlFault::NoCrlSign, .. }]), "{faults:?}");
+    assert_eq!(identify(&registry, &anchor.member("ISR:avi")), Err(Refusal::RevocationUnknown));
+}
+
+#[tokio::test]
+async fn folder_that_cannot_be_read_is_a_fault_and_opens_nothing() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let (avi, min) = (isr.member("ISR:avi"), kor.member("KOR:min"));
+    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
+    world.put("ISR.crl", &isr.crl(&[avi.serial], day(30)));
+    world.trust.reload().await.unwrap();
+    // Away altogether, which no account may read, not even the one that tests run as.
+    let (here, away) = (world.crls.path().to_owned(), world.crls.path().with_extension("away"));
+    std::fs::rename(&here, &away).unwrap();
+    world.partners.lock().unwrap().push(kor.of("KOR"));
+    let reloaded = world.trust.reload().await.unwrap();
+    assert!(matches!(&reloaded.faults[..], [TrustFault::Folder { .. }]), "{:?}", reloaded.faults);
+    assert_eq!(world.check(&avi), Err("revoked"));
+    assert_eq!(world.check(&min), Err("revocation-unknown"), "nobody can say whether it has lists");
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(world.trust.reload().await.unwrap().faults, []);
+    let started = Trust::start(Calendar::at_day(1), Some(away), async || Ok(Vec::new())).await;
+    assert!(matches!(started, Err(TrustError::Folder(_))));
 }

@@ -1,0 +1,129 @@
+//! What a partner's authorities say about revocation, and whether it shuts a certificate out.
+//!
+//! Each issuer stands by itself. As soon as a partner has handed in anything that is or should be a revocation list, each issuer of
+//! its members' certificates needs a current list signed by its own key, and one without is shut out: its certificates, not
+//! its partner's others. A list that was in force stays until a newer one of the same scope takes its place, so a file that breaks,
+//! vanishes or goes back opens nothing. Only members' certificates are looked up, no intermediates.
+
+use super::{
+    crl::{RevocationList, Scope},
+    refusal::Refusal,
+};
+use crate::domain::id::Sha256;
+use jiff::Timestamp;
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use x509_parser::certificate::X509Certificate;
+
+/// How many lists of one scope are kept beside the newest that a key was found to have signed: a later one may be damaged, which
+/// only shows when an issuer's certificate is at hand.
+const KEPT: usize = 3;
+
+/// A partner's lists in force.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lists {
+    /// Whether each issuer needs one.
+    is_required: bool,
+    /// The newest first.
+    by_scope: BTreeMap<Scope, Vec<Arc<RevocationList>>>,
+}
+
+/// A list in force of which the sources have nothing as new any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    Gone,
+    Older,
+}
+
+/// The certificate that issued a member's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Issuer<'a> {
+    pub(super) subject_der: &'a [u8],
+    pub(super) spki_der: &'a [u8],
+    /// Its key usage allows it, or it names none.
+    pub(super) signs_lists: bool,
+}
+
+impl Lists {
+    /// The lists in force after these, with what was found now; also what of it lags behind, by the issuer's name.
+    pub(super) fn next(&self, found: Vec<RevocationList>, is_required: bool) -> (Self, Vec<(String, Behind)>) {
+        let mut next = Self { is_required: is_required || self.is_required, by_scope: BTreeMap::new() };
+        for list in found {
+            next.by_scope.entry(list.scope.clone()).or_default().push(Arc::new(list));
+        }
+        let mut behind = Vec::new();
+        for (scope, old) in &self.by_scope {
+            let new = next.by_scope.entry(scope.clone()).or_default();
+            let Some(newest) = old.first() else { continue };
+            match new.iter().map(|list| list.this_update).max() {
+                None => behind.push((newest.issuer.clone(), Behind::Gone)),
+                Some(found) if found < newest.this_update => behind.push((newest.issuer.clone(), Behind::Older)),
+                Some(_) => {}
+            }
+            // The very same list is kept as it was, with what is known of its signer.
+            new.retain(|list| old.iter().all(|old| old.sha256 != list.sha256));
+            new.extend(old.iter().cloned());
+        }
+        for lists in next.by_scope.values_mut() {
+            lists.sort_by_key(|list| Reverse((list.this_update, list.sha256)));
+            lists.dedup_by_key(|list| list.sha256);
+            let proved = lists.iter().skip(KEPT).find(|list| list.is_proved()).cloned();
+            lists.truncate(KEPT);
+            if !lists.iter().any(|list| list.is_proved()) {
+                lists.extend(proved);
+            }
+        }
+        (next, behind)
+    }
+
+    /// Refuses a certificate of this issuer that was revoked, or of which nobody can say. Otherwise says until when that holds.
+    pub(super) fn check(
+        &self,
+        certificate: &X509Certificate<'_>,
+        issuer: Issuer<'_>,
+        now: Timestamp,
+    ) -> Result<Timestamp, Refusal> {
+        if !self.is_required {
+            return Ok(Timestamp::MAX);
+        }
+        let named = self.by_scope.iter().filter(|(scope, _)| scope.issuer_der == issuer.subject_der);
+        let named: Vec<_> = named.flat_map(|(_, lists)| lists).collect();
+        if named.is_empty() {
+            return Err(Refusal::RevocationUnknown);
+        }
+        if !issuer.signs_lists {
+            return Err(Refusal::NoCrlSign);
+        }
+        // The newest that the issuer's key signed, for each set of certificates that it has lists of.
+        let mut newest = BTreeMap::<&[String], &RevocationList>::new();
+        let mut is_signed = false;
+        for list in named.into_iter().filter(|list| list.is_signed_by(issuer.spki_der)) {
+            is_signed = true;
+            if list.covers(certificate) {
+                let newest = newest.entry(&list.scope.points).or_insert(list);
+                if list.this_update > newest.this_update {
+                    *newest = list;
+                }
+            }
+        }
+        if newest.values().any(|list| list.revokes(certificate)) {
+            return Err(Refusal::Revoked);
+        }
+        let until = newest.values().map(|list| list.next_update).filter(|until| now < *until).min();
+        match (is_signed, newest.is_empty()) {
+            (false, _) => Err(Refusal::RevocationListForeign),
+            (true, true) => Err(Refusal::RevocationUnknown),
+            (true, false) => until.ok_or(Refusal::RevocationListExpired),
+        }
+    }
+
+    /// When the first list expires, of those that have not been replaced.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.by_scope.values().filter_map(|lists| lists.first()).map(|list| list.next_update).min()
+    }
+
+    /// Tells whether anything changed.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Sha256> {
+        let required = Sha256::of(&[u8::from(self.is_required)]);
+        [required].into_iter().chain(self.by_scope.values().flatten().map(|list| list.sha256))
+    }
+}

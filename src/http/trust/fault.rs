@@ -1,0 +1,83 @@
+//! What about partners' trust cannot be used, or has no say, and what the operator can do about it.
+
+use super::super::{
+    anchor::AnchorFault,
+    crl::{Aside, CrlFault},
+};
+use crate::domain::id::PartnerCode;
+use std::path::PathBuf;
+
+/// Something about a partner's trust that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustFault {
+    #[error("an anchor of `{partner}` {fault}")]
+    Anchor { partner: PartnerCode, fault: AnchorFault },
+    #[error("`{partner}` has no anchor")]
+    NoAnchor { partner: PartnerCode },
+    #[error("`{partner}` and `{other}` have an anchor with the same key")]
+    SharedKey { partner: PartnerCode, other: PartnerCode },
+    #[error("a revocation list of `{partner}`{} {fault}", in_file(.file.as_ref()))]
+    Crl { partner: PartnerCode, file: Option<PathBuf>, fault: CrlFault },
+    #[error("`{}` cannot be read: {error}", .file.display())]
+    Unreadable { partner: PartnerCode, file: PathBuf, error: String },
+    #[error("the folder of revocation lists `{}` cannot be read: {error}", .folder.display())]
+    Folder { folder: PathBuf, error: String },
+    #[error("the revocation list of `{issuer}`, `{partner}`, is gone; the last one stays in force")]
+    CrlsGone { partner: PartnerCode, issuer: String },
+    #[error("the revocation list of `{issuer}`, `{partner}`, is older than the one in force, which stays")]
+    CrlOlder { partner: PartnerCode, issuer: String },
+    #[error("`{}` belongs to no enrolled partner", .file.display())]
+    Stray { file: PathBuf },
+}
+
+/// A revocation list that is in order and has no say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a revocation list of `{partner}`{} {aside}; it is left aside", in_file(.file.as_ref()))]
+pub struct TrustNotice {
+    pub partner: PartnerCode,
+    pub file: Option<PathBuf>,
+    pub aside: Aside,
+}
+
+impl TrustFault {
+    /// The partner it shuts out or leaves with old trust, if it is about one.
+    #[must_use]
+    pub fn partner(&self) -> Option<&PartnerCode> {
+        match self {
+            Self::Anchor { partner, .. }
+            | Self::NoAnchor { partner }
+            | Self::SharedKey { partner, .. }
+            | Self::Crl { partner, .. }
+            | Self::Unreadable { partner, .. }
+            | Self::CrlsGone { partner, .. }
+            | Self::CrlOlder { partner, .. } => Some(partner),
+            Self::Stray { .. } | Self::Folder { .. } => None,
+        }
+    }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Anchor { fault, .. } => fault.help(),
+            Self::NoAnchor { .. } => "enrol the partner again with its CA certificate",
+            Self::SharedKey { .. } => "one key cannot vouch for two partners: each needs a CA of its own",
+            Self::Crl { fault, .. } => fault.help(),
+            Self::Unreadable { .. } => "make the file readable for the server's account",
+            Self::Folder { .. } => "make the folder readable for the server's account",
+            Self::CrlsGone { .. } => {
+                "put the list back; or, if that authority no longer publishes one, restart the server"
+            }
+            Self::CrlOlder { .. } => {
+                "fetch the partner's current list; or, if the older one is meant to count again, restart the server"
+            }
+            Self::Stray { .. } => {
+                "name the file or folder after an enrolled partner's code, such as `ISR.crl`, or remove it"
+            }
+        }
+    }
+}
+
+fn in_file(file: Option<&PathBuf>) -> String {
+    file.map(|file| format!(" in `{}`", file.display())).unwrap_or_default()
+}

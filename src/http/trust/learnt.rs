@@ -1,0 +1,135 @@
+//! What is learnt about partners before verifiers are made of it: anchors from the source, revocation lists from it and from a
+//! folder. Nothing is passed over without a fault or a notice.
+
+use super::super::{
+    anchor::Anchor,
+    crl::{CrlFault, CrlFiles, Found, MAX_FILE_BYTES, RevocationList, read_crls},
+};
+use super::{PartnerTrust, TrustFault, TrustNotice};
+use crate::domain::id::PartnerCode;
+use std::path::{Path, PathBuf};
+
+/// One partner.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    pub(super) code: PartnerCode,
+    pub(super) anchors: Vec<Anchor>,
+    pub(super) lists: Vec<RevocationList>,
+    /// What an anchor cannot be used for: it shuts the whole partner out.
+    pub(super) anchor_faults: Vec<TrustFault>,
+    /// What is wrong with its lists: it shuts out the issuers that have no good one.
+    pub(super) list_faults: Vec<TrustFault>,
+    pub(super) notices: Vec<TrustNotice>,
+    /// Whether there is anything that is or should be a list.
+    pub(super) has_lists: bool,
+    /// Whether nobody could look.
+    pub(super) is_unread: bool,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) partners: Vec<Learnt>,
+    /// Those that are about no single partner.
+    pub(super) faults: Vec<TrustFault>,
+}
+
+impl Gathered {
+    pub(super) fn gather(partners: Vec<PartnerTrust>, folder: Option<PathBuf>) -> Self {
+        let mut faults = Vec::new();
+        let (mut files, is_unread) = match folder.map(|folder| (CrlFiles::find(&folder), folder)) {
+            None => (CrlFiles::default(), false),
+            Some((Ok(files), _)) => (files, false),
+            Some((Err(error), folder)) => {
+                faults.push(TrustFault::Folder { folder, error: error.to_string() });
+                (CrlFiles::default(), true)
+            }
+        };
+        let mut gathered = Vec::new();
+        for partner in partners {
+            let own = files.by_partner.remove(&partner.code).unwrap_or_default();
+            let mut learnt = Learnt::of(partner, own);
+            learnt.is_unread = is_unread;
+            let code = learnt.code.clone();
+            for (_, file, error) in files.unreadable.extract_if(.., |(owner, ..)| *owner == code) {
+                learnt.has_lists = true;
+                learnt.unreadable(file, &error);
+            }
+            gathered.push(learnt);
+        }
+        let strays = files.by_partner.into_values().flatten().chain(files.strays);
+        let strays = strays.chain(files.unreadable.into_iter().map(|(_, file, _)| file));
+        faults.extend(strays.map(|file| TrustFault::Stray { file }));
+        Self { partners: gathered, faults }
+    }
+}
+
+impl Learnt {
+    fn of(partner: PartnerTrust, files: Vec<PathBuf>) -> Self {
+        let code = partner.code;
+        let mut learnt = Self {
+            code: code.clone(),
+            anchors: Vec::new(),
+            lists: Vec::new(),
+            anchor_faults: Vec::new(),
+            list_faults: Vec::new(),
+            notices: Vec::new(),
+            has_lists: !partner.crls.is_empty() || !files.is_empty(),
+            is_unread: false,
+        };
+        for der in partner.anchors {
+            match Anchor::read(der) {
+                Ok(anchor) => learnt.anchors.push(anchor),
+                Err(fault) => learnt.anchor_faults.push(TrustFault::Anchor { partner: code.clone(), fault }),
+            }
+        }
+        if learnt.anchors.is_empty() && learnt.anchor_faults.is_empty() {
+            learnt.anchor_faults.push(TrustFault::NoAnchor { partner: code });
+        }
+        for der in partner.crls {
+            learnt.add_lists(None, &der);
+        }
+        for file in files {
+            match read_bounded(&file) {
+                Ok(Some(bytes)) => learnt.add_lists(Some(&file), &bytes),
+                Ok(None) => learnt.list_fault(Some(&file), CrlFault::TooLong),
+                Err(error) => learnt.unreadable(file, &error),
+            }
+        }
+        learnt
+    }
+
+    fn add_lists(&mut self, file: Option<&Path>, bytes: &[u8]) {
+        for found in read_crls(bytes) {
+            match found {
+                Ok(Found::List(list)) => match list.check_origin(&self.anchors) {
+                    Ok(()) => self.lists.push(*list),
+                    Err(fault) => self.list_fault(file, fault),
+                },
+                Ok(Found::Aside(aside)) => {
+                    let file = file.map(ToOwned::to_owned);
+                    self.notices.push(TrustNotice { partner: self.code.clone(), file, aside });
+                }
+                Err(fault) => self.list_fault(file, fault),
+            }
+        }
+    }
+
+    fn list_fault(&mut self, file: Option<&Path>, fault: CrlFault) {
+        let file = file.map(ToOwned::to_owned);
+        self.list_faults.push(TrustFault::Crl { partner: self.code.clone(), file, fault });
+    }
+
+    fn unreadable(&mut self, file: PathBuf, error: &std::io::Error) {
+        let error = error.to_string();
+        self.list_faults.push(TrustFault::Unreadable { partner: self.code.clone(), file, error });
+    }
+}
+
+/// The bytes of a file, unless they are too many.
+fn read_bounded(file: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= MAX_FILE_BYTES).then_some(bytes))
+}

@@ -1,0 +1,286 @@
+//! What began under a certificate ends with it: acts whose bytes were on their way and downloads that were running when a
+//! certificate was revoked or a key card stopped naming it.
+
+use crate::harness::{
+    stage::{NATIONS, Stage, code, id, text},
+    world::{Store, TestWorld},
+};
+use axum::body::Body;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::{
+    domain::{
+        ambient::Clock,
+        id::{DocumentId, ProposalId, Sha256},
+    },
+    sealing::{identity::new_identity, seal::seal_bytes},
+    wire::{AGE_MEDIA_TYPE, proposal::Document},
+};
+use futures_util::StreamExt;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::SignedDuration;
+use std::{path::Path, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+};
+
+/// More than sockets and both sides hold between them, by far.
+const SIZE: usize = 48 << 20;
+
+/// How a caller stops counting.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Revoked,
+    LeftByTheKeyCard,
+}
+
+/// A call with room for a large annex, and Avi's proposal to it.
+async fn large() -> (Stage, ProposalId) {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let program = Stage::program(&world).await;
+    let now = world.clock.now();
+    let deadline = now + SignedDuration::from_hours(24 * 30);
+    let mut text = text(now, deadline);
+    text.slots.iter_mut().find(|slot| slot.name.as_str() == "annex").unwrap().max_bytes = 2 * SIZE as u64;
+    let dana = world.client("USA:dana");
+    let draft = dana.draft_call(program, &text).await.unwrap();
+    let call = dana.publish_call(draft.id).await.unwrap().id;
+    let stage = Stage::around(world, program, call, deadline);
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    (stage, proposal)
+}
+
+fn sealed() -> Vec<u8> {
+    seal_bytes(&[new_identity().recipient().to_owned()], &vec![7; SIZE]).unwrap()
+}
+
+async fn end(stage: &Stage, ending: Ending) {
+    match ending {
+        Ending::Revoked => {
+            let authority = &stage.pki.partners[&code("ISR")].authority;
+            let list = authority.crl(&[stage.credential("ISR:avi")], 2).unwrap();
+            std::fs::write(stage.plan.dir.join("crls/ISR.pem"), list).unwrap();
+            assert!(stage.server.tls.reload().await.is_ok());
+        }
+        Ending::LeftByTheKeyCard => {
+            stage.client("ISR:registrar").revoke_key_card(&id("ISR:avi"), false).await.unwrap();
+        }
+    }
+}
+
+/// A member's connection, which speaks one of the two protocols.
+enum Connection {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+impl Connection {
+    async fn open(world: &TestWorld, member: &str, is_http_2: bool) -> Self {
+        let mut tls = world.tls(Some(world.credential(member)));
+        tls.alpn_protocols = vec![if is_http_2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        let tcp = TcpStream::connect(world.address()).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        let io = TokioIo::new(connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap());
+        if is_http_2 {
+            let (send, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            Self::Http2(send)
+        } else {
+            let (send, connection) = http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            Self::Http1(send)
+        }
+    }
+
+    async fn send(&mut self, request: http::request::Builder, path: &str, body: Body) -> http::Response<Body> {
+        match self {
+            Self::Http1(send) => {
+                let request = request.uri(path).header("host", "localhost").body(body).unwrap();
+                send.send_request(request).await.unwrap().map(Body::new)
+            }
+            Self::Http2(send) => {
+                let request = request.uri(format!("https://localhost{path}")).body(body).unwrap();
+                send.send_request(request).await.unwrap().map(Body::new)
+            }
+        }
+    }
+}
+
+fn upload(bytes: &[u8]) -> http::request::Builder {
+    let digest = BASE64_STANDARD.encode(Sha256::of(bytes).as_bytes());
+    http::Request::put("")
+        .header("idempotency-key", "midway")
+        .header("content-type", AGE_MEDIA_TYPE)
+        .header("content-length", bytes.len())
+        .header("entente-media-type", "application/octet-stream")
+        .header("repr-digest", format!("sha-256=:{digest}:"))
+}
+
+/// Whether bytes of an upload lie in the folder of sealed documents.
+fn has_begun(folder: &Path) -> bool {
+    let inside = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    inside(&folder.join("blobs")).flat_map(|shard| inside(&shard).collect::<Vec<_>>()).next().is_some()
+}
+
+async fn upload_that_was_under_way(is_http_2: bool, ending: Ending) -> (u16, String) {
+    let (stage, proposal) = large().await;
+    let bytes = sealed();
+    let mut connection = Connection::open(&stage, "ISR:avi", is_http_2).await;
+    let (pieces, body) = fed();
+    let (first, rest) = bytes.split_at(4 << 20);
+    let path = format!("/v1/proposals/{proposal}/documents/annex");
+    let feed = async {
+        pieces.send(first.to_vec()).await.unwrap();
+        while !has_begun(&stage.plan.dir.join("blobs")) {
+            tokio::task::yield_now().await;
+        }
+        end(&stage, ending).await;
+        // The server may have said no already and take no more.
+        let _ = pieces.send(rest.to_vec()).await;
+        drop(pieces);
+    };
+    let (answer, ()) = tokio::join!(connection.send(upload(&bytes), &path, body), feed);
+    let status = answer.status().as_u16();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let slug = serde_json::from_slice::<entente::wire::problem::Problem>(&body).unwrap().slug().to_owned();
+    stage.stop().await;
+    (status, slug)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upload_whose_certificate_is_revoked_meanwhile_is_refused() {
+    for is_http_2 in [false, true] {
+        let answer = upload_that_was_under_way(is_http_2, Ending::Revoked).await;
+        assert_eq!((answer.0, &*answer.1), (401, "certificate-refused"), "{is_http_2}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upload_whose_certificate_the_key_card_no_longer_names_is_refused() {
+    let answer = upload_that_was_under_way(false, Ending::LeftByTheKeyCard).await;
+    assert_eq!((answer.0, &*answer.1), (403, "not-a-member"));
+}
+
+/// Dana's act that would be done, in a world where JSON may be long.
+async fn dana() -> (TestWorld, &'static [u8]) {
+    let settings = [("limits.body_bytes", "8388608")];
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, &settings).await.unwrap();
+    (world, br#"{"name":"Joint industrial research","lead":"USA","partners":["USA","ISR"]}"#)
+}
+
+async fn revoke_dana(world: &TestWorld) {
+    let authority = &world.pki.partners[&code("USA")].authority;
+    std::fs::write(world.plan.dir.join("crls/USA.pem"), authority.crl(&[world.credential("USA:dana")], 2).unwrap())
+        .unwrap();
+    assert!(world.server.tls.reload().await.is_ok());
+}
+
+#[tokio::test]
+async fn act_whose_body_arrives_after_revocation_is_refused() {
+    let (world, act) = dana().await;
+    let before = world.census().await;
+    let tcp = TcpStream::connect(world.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(world.tls(Some(world.credential("USA:dana")))));
+    let mut tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    let head = format!(
+        "POST /v1/programs HTTP/1.1\r\nhost: localhost\r\nidempotency-key: midway\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        act.len()
+    );
+    tls.write_all(head.as_bytes()).await.unwrap();
+    // Said when the body is waited for: the request was let in.
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        assert_ne!(tls.read_buf(&mut answer).await.unwrap(), 0);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 100 "));
+    revoke_dana(&world).await;
+    tls.write_all(act).await.unwrap();
+    answer.clear();
+    while !answer.ends_with(b"}") {
+        assert_ne!(tls.read_buf(&mut answer).await.unwrap(), 0);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("certificate-refused"), "{answer}");
+    assert_eq!(world.census().await, before);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn act_over_http_2_whose_body_arrives_after_revocation_is_refused() {
+    let (world, act) = dana().await;
+    let before = world.census().await;
+    let mut connection = Connection::open(&world, "USA:dana", true).await;
+    // More blanks than the stream's window and the client's own buffer take: when they have gone, the body is being read.
+    let blanks = vec![b' '; 64 << 10];
+    let count = 80;
+    let (pieces, body) = fed();
+    let request = http::Request::post("")
+        .header("idempotency-key", "midway")
+        .header("content-type", "application/json")
+        .header("content-length", count * blanks.len() + act.len());
+    let feed = async {
+        for _ in 0..count {
+            pieces.send(blanks.clone()).await.unwrap();
+        }
+        revoke_dana(&world).await;
+        pieces.send(act.to_vec()).await.unwrap();
+        drop(pieces);
+    };
+    let (answer, ()) = tokio::join!(connection.send(request, "/v1/programs", body), feed);
+    assert_eq!(answer.status(), 401);
+    assert_eq!(world.census().await, before);
+    world.stop().await;
+}
+
+/// A body that is sent piece by piece.
+fn fed() -> (mpsc::Sender<Vec<u8>>, Body) {
+    let (pieces, mut taken) = mpsc::channel::<Vec<u8>>(1);
+    let body = futures_util::stream::poll_fn(move |cx| taken.poll_recv(cx));
+    (pieces, Body::from_stream(body.map(Ok::<_, std::convert::Infallible>)))
+}
+
+/// How much of a document came, and whether it came to its end, when its caller stopped counting after the first piece.
+async fn download_that_was_under_way(is_http_2: bool, ending: Ending) -> (usize, bool) {
+    let (stage, proposal) = large().await;
+    let bytes = sealed();
+    let mut connection = Connection::open(&stage, "ISR:avi", is_http_2).await;
+    let path = format!("/v1/proposals/{proposal}/documents/annex");
+    let stored = connection.send(upload(&bytes), &path, Body::from(bytes.clone())).await;
+    assert_eq!(stored.status(), 201);
+    let stored = axum::body::to_bytes(stored.into_body(), 1 << 20).await.unwrap();
+    let document: DocumentId = serde_json::from_slice::<Document>(&stored).unwrap().id;
+    let path = format!("/v1/proposals/{proposal}/ciphertexts/{document}");
+    let answer = connection.send(http::Request::get(""), &path, Body::empty()).await;
+    assert_eq!(answer.status(), 200);
+    let mut coming = answer.into_body().into_data_stream();
+    let mut length = coming.next().await.unwrap().unwrap().len();
+    end(&stage, ending).await;
+    let mut is_whole = true;
+    while let Some(piece) = coming.next().await {
+        match piece {
+            Ok(piece) => length += piece.len(),
+            Err(_) => is_whole = false,
+        }
+    }
+    stage.stop().await;
+    (length, is_whole)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn download_ends_with_its_certificate() {
+    for is_http_2 in [false, true] {
+        let (length, is_whole) = download_that_was_under_way(is_http_2, Ending::Revoked).await;
+        assert!(length < SIZE && !is_whole, "{is_http_2}: {length} bytes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn download_ends_with_the_key_card() {
+    for is_http_2 in [false, true] {
+        let (length, is_whole) = download_that_was_under_way(is_http_2, Ending::LeftByTheKeyCard).await;
+        assert!(length < SIZE && !is_whole, "{is_http_2}: {length} bytes");
+    }
+}
