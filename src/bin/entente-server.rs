@@ -8,7 +8,7 @@ use entente::{
         blobs_command::{self, BlobsCommand},
         clock::{self, ClockCommand},
         config::{Config, ConfigFault},
-        logging, openapi,
+        descriptors, logging, openapi,
         operator::{self, PartnerCommand},
         problem,
         serve::{self, StartError},
@@ -144,8 +144,9 @@ async fn check(config: &Config) -> Result<(), Failure> {
         .await
         .err()
         .map(|cause| format!("visibility manifests cannot be signed here, all else works: {cause}"));
-    let said: Vec<_> =
-        ["the configuration is in order".to_owned()].into_iter().chain(folders).chain(unsigned).collect();
+    let shortfall = descriptors::shortfall(&config.limits, descriptors::reachable());
+    let notices = folders.chain(unsigned).chain(shortfall);
+    let said: Vec<_> = ["the configuration is in order".to_owned()].into_iter().chain(notices).collect();
     writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::new(1, error))
 }
 

@@ -4,7 +4,10 @@
 //! here opens a socket or a database; [`Config::validate`] looks at what the settings point to and reports every fault at
 //! once. The database URL may hold a password and is never shown.
 
-use super::tls::{CertificateFiles, ServerCertificate};
+use super::{
+    shares::Quota,
+    tls::{CertificateFiles, ServerCertificate},
+};
 use crate::{domain::id::PartnerCode, service::time::TOLERANCE};
 use config::{ConfigError as Cause, FileFormat};
 use jiff::Timestamp;
@@ -97,6 +100,12 @@ pub struct Limits {
     pub handshakes: usize,
     /// Requests being answered; one more gets 503 with `Retry-After`.
     pub requests: usize,
+    /// Downloads under way; one more gets 503 with `Retry-After`.
+    pub downloads: usize,
+    /// The same, for one partner.
+    pub downloads_per_partner: usize,
+    /// The same, for one certificate; one more gets 429 with `Retry-After`.
+    pub downloads_per_member: usize,
     /// For the whole TLS handshake.
     #[serde(rename = "handshake_seconds", deserialize_with = "seconds")]
     pub handshake: Duration,
@@ -369,6 +378,9 @@ impl Default for Limits {
             connections_per_partner: 512,
             handshakes: 256,
             requests: 1024,
+            downloads: 256,
+            downloads_per_partner: 128,
+            downloads_per_member: 16,
             handshake: Duration::from_secs(5),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(30),
@@ -385,12 +397,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    pub(super) fn download_quota(&self) -> Quota {
+        Quota { total: self.downloads, per_partner: self.downloads_per_partner, per_member: self.downloads_per_member }
+    }
+
     fn validate(&self, faults: &mut Faults) {
         let counts = [
             ("limits.connections", self.connections),
             ("limits.connections_per_partner", self.connections_per_partner),
             ("limits.handshakes", self.handshakes),
             ("limits.requests", self.requests),
+            ("limits.downloads", self.downloads),
+            ("limits.downloads_per_partner", self.downloads_per_partner),
+            ("limits.downloads_per_member", self.downloads_per_member),
             ("limits.body_bytes", self.body_bytes),
         ];
         for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {

@@ -10,6 +10,7 @@ use super::{
     peer::Peer,
     principal::{Caller, Holder},
     problem::Fault,
+    shares::DownloadPlace,
     standing::{while_accepted, while_member},
 };
 use crate::{
@@ -92,6 +93,7 @@ pub(super) async fn fetch(
     peer: Peer,
     Holder(holder): Holder,
     LoggedRead(asked): LoggedRead,
+    place: DownloadPlace,
     at: At,
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
@@ -113,7 +115,9 @@ pub(super) async fn fetch(
     let status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let bytes = while_member(api, peer, holder, Caller(asked.principal), reading.bytes);
     let bytes = bytes.inspect_err(|error| tracing::error!(%error, "a download broke off"));
-    Ok((status, answer, Body::from_stream(bytes)).into_response())
+    let mut response = (status, answer, Body::from_stream(bytes)).into_response();
+    place.keep(response.extensions_mut());
+    Ok(response)
 }
 
 /// The bytes of a document and what their sender says about them.

@@ -6,17 +6,20 @@
 
 use super::{
     config::Limits,
+    descriptors::ACCEPTED,
     logging::{RequestIds, observe},
     metrics,
-    pace::{Overrun, Pace, PacedIo, RequestBody, ResponseBody, linger},
+    outgoing::ResponseBody,
+    pace::{OpenAnswer, Overrun, Pace, PacedIo, RequestBody, linger},
     peer::Peer,
     places::Places,
     refusal::EdgeRefusal,
+    shares::{Downloads, Full, HeldByAnswer, Quota, Shares},
     tls::Tls,
 };
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, Response, Version, header},
     middleware::{self, Next},
@@ -40,7 +43,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -51,8 +54,16 @@ use tower::ServiceExt;
 /// An upload at full speed over a long path needs a wide window; hyper's default of 64 KiB ran 2 to 4 times slower.
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
-const CONCURRENT_STREAMS: u32 = 128;
+/// What a client sends beyond them waits at its side.
+const CONCURRENT_STREAMS: u32 = 32;
+/// What HTTP/2 takes of one answer ahead of the connection, beside a piece of it.
+const SEND_BUFFER: usize = 64 << 10;
+/// What the system takes ahead of what it has sent. More would hide for minutes whether a slow client still takes anything, and would
+/// be memory that nobody counts.
+const UNSENT: u32 = 128 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// Bytes of answers that wait to be taken, downloads aside, which are counted by themselves.
+const ANSWER_BYTES: Quota = Quota { total: 128 << 20, per_partner: 32 << 20, per_member: 8 << 20 };
 /// For a retired connection without requests to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -76,7 +87,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let places = Arc::new(Semaphore::new(limits.requests));
-    let gate = Gate { places, header_bytes: limits.header_bytes };
+    let (downloads, answers) = (Downloads(Shares::new(limits.download_quota())), Shares::new(ANSWER_BYTES));
+    let gate = Gate { places, downloads, answers, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
@@ -114,14 +126,20 @@ async fn accept(listener: TcpListener, server: Arc<Server>, shutdown: impl Futur
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut patience = Duration::from_millis(5);
+    // INVARIANT: no more sockets than have or may get a place, so that descriptors are left for files.
+    let sockets = server.connections.total() + server.handshakes.total() + ACCEPTED;
+    let sockets = Arc::new(Semaphore::new(sockets.min(Semaphore::MAX_PERMITS)));
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, address)) => {
+            accepted = next(&listener, &sockets) => match accepted {
+                Ok((tcp, address, socket)) => {
                     patience = Duration::from_millis(5);
-                    let retire = drain.child_token();
-                    connections.spawn(Arc::clone(&server).connection(tcp, address, retire));
+                    let connection = Arc::clone(&server).connection(tcp, address, drain.child_token());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(socket);
+                    });
                 }
                 Err(error) if concerns_one_connection(&error) => metrics::accept_failed(),
                 Err(error) => {
@@ -146,9 +164,20 @@ async fn accept(listener: TcpListener, server: Arc<Server>, shutdown: impl Futur
     Drained { cut }
 }
 
+/// The next connection, once there may be one more.
+async fn next(
+    listener: &TcpListener,
+    sockets: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let socket = Arc::clone(sockets).acquire_owned().await.map_err(io::Error::other)?;
+    let (tcp, address) = listener.accept().await?;
+    Ok((tcp, address, socket))
+}
+
 impl Server {
     async fn connection(self: Arc<Self>, tcp: TcpStream, address: SocketAddr, retire: CancellationToken) {
         let _ = tcp.set_nodelay(true);
+        hold_little_unsent(&tcp);
         let Some(tls) = &self.tls else {
             let pace = Pace::new(true, retire);
             if let Some(_place) = self.connections.take(None, &pace) {
@@ -245,6 +274,7 @@ impl Server {
                 let mut http = http2::Builder::new(TokioExecutor::new());
                 http.timer(TokioTimer::new())
                     .max_concurrent_streams(CONCURRENT_STREAMS)
+                    .max_send_buf_size(SEND_BUFFER)
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(CONNECTION_WINDOW)
                     .max_header_list_size(header_bytes)
@@ -274,8 +304,9 @@ impl Server {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let response = self.router.clone().oneshot(request).await?;
-        Ok(response.map(|body| ResponseBody::new(body, open)))
+        let mut response = self.router.clone().oneshot(request).await?;
+        let answer = OpenAnswer::begin(open, response.extensions_mut().remove());
+        Ok(response.map(|body| ResponseBody::new(body, answer)))
     }
 }
 
@@ -334,12 +365,14 @@ async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limit
 #[derive(Clone)]
 struct Gate {
     places: Arc<Semaphore>,
+    downloads: Downloads,
+    answers: Arc<Shares>,
     header_bytes: u32,
 }
 
 /// Lets a request through while its certificate holds and there is a place for it.
-async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> axum::response::Response {
-    let Some(peer) = request.extensions().get::<Peer>() else {
+async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next) -> axum::response::Response {
+    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
         return EdgeRefusal::CertificateRequired.into_response();
     };
     if let Err(refusal) = peer.still_accepted() {
@@ -360,6 +393,15 @@ async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> 
         metrics::refused("headers");
         return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
     }
+    if let Err(full) = gate.answers.check(&peer) {
+        metrics::refused("answers");
+        return match full {
+            Full::Member => EdgeRefusal::AnswersWaiting,
+            Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
+        }
+        .into_response();
+    }
+    request.extensions_mut().insert(gate.downloads.clone());
     let Ok(_place) = gate.places.try_acquire() else {
         metrics::refused("overloaded");
         return EdgeRefusal::Overloaded.into_response();
@@ -367,8 +409,23 @@ async fn let_through(State(gate): State<Gate>, request: Request, next: Next) -> 
     let mut response = next.run(request).await;
     let hsts = HeaderValue::from_static("max-age=63072000");
     response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    if response.extensions().get::<HeldByAnswer>().is_none()
+        && let Some(bytes @ 1..) = HttpBody::size_hint(response.body()).exact()
+    {
+        let share = gate.answers.count(&peer, usize::try_from(bytes).unwrap_or(usize::MAX));
+        response.extensions_mut().insert(HeldByAnswer(Arc::new(share)));
+    }
     response
 }
+
+/// Where the system has no such setting, its own buffers decide.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn hold_little_unsent(tcp: &TcpStream) {
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn hold_little_unsent(_: &TcpStream) {}
 
 /// The header as HTTP/1.1 writes it, in bytes, but for the method and what stands between the parts of the first line.
 fn header_bytes(request: &Request) -> usize {
@@ -390,6 +447,8 @@ fn handshake_fault(error: &io::Error) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod downloads;
 #[cfg(test)]
 #[cfg(feature = "client")]
 mod tests;

@@ -116,7 +116,7 @@ fn add_components(components: &mut Components) {
         let kinds = Kind::ALL.iter().filter(|kind| kind.status() == status);
         let lines: Vec<_> = kinds.map(|kind| format!("`{}`: {}", kind.slug(), kind.title())).collect();
         let mut response = problem_response(lines.join("; "));
-        if status == 503 {
+        if matches!(status, 429 | 503) {
             response.headers.insert("Retry-After".into(), header("Seconds after which to try again.").into());
         }
         components.responses.insert(format!("Problem{status}"), response.into());
@@ -177,6 +177,7 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
         (415, takes_body),
         (422, is_change),
         (428, if_match == Some(true)),
+        (429, true),
         (500, true),
         (503, true),
         (507, is_change),

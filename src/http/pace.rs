@@ -3,14 +3,15 @@
 //! Every state of a connection has an end: waiting for the first header, reading one, idling between requests, moving a
 //! body. Nobody can hold a place by being slow. The clock here is the monotonic one of the runtime, never the wall clock.
 
-use super::{config::Limits, metrics};
+use super::{config::Limits, metrics, shares::HeldByAnswer};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::{
+    collections::BTreeMap,
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -36,6 +37,8 @@ pub(super) struct Pace {
     /// When a piece of a body last moved, either way, or a request was opened.
     moved_at: AtomicU64,
     requests: AtomicU64,
+    /// When a piece of each answer under way last went out, by its request's number. HTTP/2 has several.
+    answers: Mutex<BTreeMap<u64, Arc<AtomicU64>>>,
     /// HTTP/1: an answer went out before its request's body was read to the end.
     body_left: AtomicBool,
     retire: CancellationToken,
@@ -59,6 +62,7 @@ impl Pace {
             head_since: AtomicU64::new(0),
             moved_at: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            answers: Mutex::default(),
             body_left: AtomicBool::new(false),
             retire,
         })
@@ -81,7 +85,10 @@ impl Pace {
     /// The moment at which the connection, unless something happens, has overrun a limit, and which.
     pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Overrun) {
         if self.open_requests.load(Ordering::Acquire) > 0 {
-            return (self.instant(&self.moved_at) + limits.stall, Overrun::Stall);
+            // INVARIANT: an answer that nobody takes is not kept by what else moves on its connection.
+            let answers = self.answers().values().map(|moved_at| self.instant(moved_at)).min();
+            let moved_at = answers.filter(|_| !self.watches_heads).unwrap_or_else(|| self.instant(&self.moved_at));
+            return (moved_at + limits.stall, Overrun::Stall);
         }
         if self.head_since.load(Ordering::Acquire) > 0 {
             return (self.instant(&self.head_since) + limits.header, Overrun::Header);
@@ -96,9 +103,21 @@ impl Pace {
     pub(super) fn open_request(self: &Arc<Self>) -> OpenRequest {
         self.head_since.store(0, Ordering::Release);
         self.mark(&self.moved_at);
-        self.requests.fetch_add(1, Ordering::AcqRel);
+        let number = self.requests.fetch_add(1, Ordering::AcqRel);
         self.open_requests.fetch_add(1, Ordering::AcqRel);
-        OpenRequest(Arc::clone(self))
+        OpenRequest { pace: Arc::clone(self), number }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<AtomicU64>>> {
+        // Nothing that holds the lock can panic half-way.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// HTTP/1.1 alone: HTTP/2 writes for many reasons, and an answer's own pieces tell.
+    fn bytes_left(&self) {
+        if self.watches_heads && self.open_requests.load(Ordering::Acquire) > 0 {
+            self.mark(&self.moved_at);
+        }
     }
 
     fn bytes_arrived(&self) {
@@ -122,13 +141,51 @@ impl Pace {
 
 /// A request from its header to the last byte of its answer.
 #[derive(Debug)]
-pub(super) struct OpenRequest(Arc<Pace>);
+pub(super) struct OpenRequest {
+    pace: Arc<Pace>,
+    number: u64,
+}
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let pace = &self.0;
+        let pace = &self.pace;
         pace.mark(&pace.idle_since);
         pace.open_requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer on its way out, with what it holds until its last byte has gone.
+#[derive(Debug)]
+pub(super) struct OpenAnswer {
+    request: OpenRequest,
+    moved_at: Arc<AtomicU64>,
+    _held: Option<HeldByAnswer>,
+}
+
+impl OpenAnswer {
+    pub(super) fn begin(request: OpenRequest, held: Option<HeldByAnswer>) -> Arc<Self> {
+        let moved_at = Arc::new(AtomicU64::new(0));
+        request.pace.answers().insert(request.number, Arc::clone(&moved_at));
+        let answer = Arc::new(Self { request, moved_at, _held: held });
+        answer.moved();
+        answer
+    }
+
+    /// A piece of it has gone out.
+    pub(super) fn moved(&self) {
+        let pace = &self.request.pace;
+        pace.mark(&self.moved_at);
+        pace.mark(&pace.moved_at);
+    }
+
+    pub(super) fn is_http_1(&self) -> bool {
+        self.request.pace.watches_heads
+    }
+}
+
+impl Drop for OpenAnswer {
+    fn drop(&mut self) {
+        self.request.pace.answers().remove(&self.request.number);
     }
 }
 
@@ -172,7 +229,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for PacedIo<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
+        self.pace.bytes_left();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -205,7 +264,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
+        self.pace.bytes_left();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -314,42 +375,6 @@ where
     }
 }
 
-/// An answer's body, which keeps its request open and notes that it is being taken.
-#[derive(Debug)]
-pub(super) struct ResponseBody {
-    inner: axum::body::Body,
-    open: OpenRequest,
-}
-
-impl ResponseBody {
-    pub(super) fn new(inner: axum::body::Body, open: OpenRequest) -> Self {
-        Self { inner, open }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // hyper asks for more only when the client has taken enough of what came before.
-        self.open.0.mark(&self.open.0.moved_at);
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
-            metrics::sent(data.map_or(0, Bytes::len));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,11 +428,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answer_keeps_its_request_open_until_taken() {
+    async fn answer_that_nobody_takes_ends_its_connection_whatever_else_moves() {
+        let (limits, start) = (Limits::default(), Instant::now());
+        let pace = Pace::new(false, CancellationToken::new());
+        let unread = OpenAnswer::begin(pace.open_request(), None);
+        advance(Duration::from_secs(10)).await;
+        let read = OpenAnswer::begin(pace.open_request(), None);
+        advance(Duration::from_secs(10)).await;
+        read.moved();
+        assert_eq!(pace.deadline(&limits), (start + limits.stall, Overrun::Stall));
+        unread.moved();
+        assert_eq!(pace.deadline(&limits).0, start + Duration::from_secs(20) + limits.stall);
+        advance(Duration::from_secs(5)).await;
+        read.moved();
+        drop(unread);
+        assert_eq!(pace.deadline(&limits).0, start + Duration::from_secs(25) + limits.stall);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn download_that_moves_at_all_is_not_cut() {
+        let (limits, start) = (Limits::default(), Instant::now());
         let pace = pace();
-        let body = ResponseBody::new(AxumBody::from("hello"), pace.open_request());
-        assert!(pace.idle_since().is_none());
-        axum::body::to_bytes(AxumBody::new(body), 100).await.unwrap();
-        assert!(pace.idle_since().is_some());
+        let answer = OpenAnswer::begin(pace.open_request(), None);
+        let mut io = PacedIo::new(tokio::io::sink(), Arc::clone(&pace));
+        for minute in 1..=10 {
+            advance(limits.stall - Duration::from_secs(1)).await;
+            assert!(Instant::now() < pace.deadline(&limits).0, "{minute}");
+            tokio::io::AsyncWriteExt::write(&mut io, b"a few bytes").await.unwrap();
+        }
+        assert_eq!(pace.deadline(&limits).0, start + 10 * (limits.stall - Duration::from_secs(1)) + limits.stall);
+        drop(answer);
     }
 }

@@ -56,6 +56,11 @@ impl Places {
         Some(Place { places: Arc::clone(self), number })
     }
 
+    /// How many there are.
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
     /// How many are taken.
     pub(super) fn count(&self) -> usize {
         self.lock().by_number.len()

@@ -86,7 +86,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).expect("the catalogue has statuses of HTTP");
         let body = serde_json::to_vec(&self).expect("a problem is strings and a number");
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         response

@@ -180,6 +180,10 @@ pub enum EdgeRefusal {
     HeadersTooLarge { limit: u32 },
     #[error("the server answers as many requests as it can")]
     Overloaded,
+    #[error("at most {limit} downloads at a time are given under one certificate")]
+    TooManyDownloads { limit: usize },
+    #[error("answers to this certificate wait to be taken, as many as are kept")]
+    AnswersWaiting,
     #[error("the request body arrived too slowly")]
     BodyTooSlow,
     #[error("the server failed; nothing was half-written")]
@@ -195,6 +199,7 @@ impl EdgeRefusal {
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded => Kind::Overloaded,
+            Self::TooManyDownloads { .. } | Self::AnswersWaiting => Kind::TooManyAnswers,
             Self::BodyTooSlow => Kind::Timeout,
             Self::Internal => Kind::Internal,
         }

@@ -8,6 +8,7 @@ use super::{
     api::{self, Api},
     blob_jobs,
     config::{Config, ConfigFault},
+    descriptors,
     listener::{self, Drained},
     logging::RequestIds,
     metrics,
@@ -205,7 +206,11 @@ pub async fn run(
     until(&stopped, Arc::clone(&probes).keep_trying_the_database());
     until(&stopped, Arc::clone(&probes).keep_trying_the_folder());
     let readiness = probes.readiness(Arc::clone(&tls), draining.clone());
-    let limits = config.limits.clone();
+    let descriptors = descriptors::raise();
+    let limits = descriptors::fit(&config.limits, descriptors);
+    if let Some(shortfall) = descriptors::shortfall(&config.limits, descriptors) {
+        tracing::warn!("{shortfall}");
+    }
     until(&stopped, metrics::upkeep(metrics.clone()));
     until(&stopped, housekeeping(Arc::clone(&exchange)));
     until(&stopped, blob_jobs::sweeps(Arc::clone(&exchange)));

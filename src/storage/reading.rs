@@ -19,8 +19,9 @@ use std::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// What is read at a time.
-const CHUNK: u64 = 512 << 10;
+/// What is read at a time. The next is read while one is sent, and a slow connection still holds a piece of the one before, so a
+/// download holds three of them.
+const CHUNK: u64 = 256 << 10;
 
 /// What the row of a blob says of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Reading {
     pub size: u64,
     /// The part that is read.
     pub range: Range<u64>,
-    /// Its bytes, in pieces of half a MiB.
+    /// Its bytes, in pieces of a quarter of a MiB.
     pub bytes: BoxStream<'static, Result<Bytes, StoreError>>,
 }
 

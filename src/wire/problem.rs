@@ -122,6 +122,7 @@ catalogue! {
     LinesRefused "lines-refused" 422 "some lines cannot be done, so none was" => "mend or leave out the lines named in `faults` and send the rest again";
     Exists "exists" 409 "it exists already" => "use the one that exists";
     // the exchange itself
+    TooManyAnswers "too-many-answers" 429 "answers to you that you have not taken are as many as are kept" => "read the answers that are under way to their end, or end them, and try again after the time in `Retry-After`";
     Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
     Unavailable "unavailable" 503 "a part of the exchange is not available" => "nothing was done; try again after the time in `Retry-After`";
     ClockNotTrusted "clock-not-trusted" 503 "the exchange cannot rely on its clock" => "nothing was done; try again after the time in `Retry-After`; the host's operator must set the clock right";

@@ -40,6 +40,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rcgen", &["cli"]),
     ("reqwest", &["client"]),
     ("rpassword", &["cli"]),
+    ("rustix", &["http/descriptors"]),
+    ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),
     ("tokio_rustls", &["http"]),
     ("utoipa", &["http", "wire"]),

@@ -86,6 +86,9 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     assert!(code == 0 && said.contains("visibility manifests cannot be signed here"), "{said}{faults}");
     assert!(said.contains("P-256, P-384 or Ed25519"), "{said}");
 
+    let (code, said, _) = spoken(site.operate(&["--set", "limits.connections=4000000000", "--check"]).await);
+    assert!(code == 0 && said.contains("the limits need 40") && said.contains("LimitNOFILE"), "{said}");
+
     // A first start: the folder for data is told of, and made by the start alone.
     let (data, place) = (site.path("data"), site.path("data/blobs"));
     let setting = format!("blobs.folder={}", place.display());
