@@ -118,8 +118,8 @@ impl AnchorFault {
                 "the partner needs a CA certificate signed with SHA-256, SHA-384 or SHA-512, or Ed25519"
             }
             Self::NameConstraint(_) => {
-                "only constraints on DNS names and IP addresses can be honoured; ask the partner for a CA without \
-                 others, for example a subordinate CA for this use"
+                "only constraints on DNS names, IP addresses, e-mail addresses and directory names can be honoured; ask the \
+                 partner for a CA without others, for example a subordinate CA for this use"
             }
             Self::CriticalExtension(_) => {
                 "ask the partner for a CA without it, for example a subordinate CA for this use"
@@ -343,15 +343,9 @@ fn check_extensions(certificate: &X509Certificate<'_>) -> Result<(), AnchorFault
                 let oid = extension.oid.to_id_string();
                 return Err(AnchorFault::Malformed(format!("its extension `{oid}` cannot be read")));
             }
-            // rustls applies none of these; without criticality they ask for nothing.
-            ParsedExtension::PolicyConstraints(_)
-            | ParsedExtension::InhibitAnyPolicy(_)
-            | ParsedExtension::PolicyMappings(_)
-            | ParsedExtension::UnsupportedExtension { .. }
-            | ParsedExtension::Unparsed
-                if extension.critical =>
-            {
-                return Err(AnchorFault::CriticalExtension(extension.oid.to_id_string()));
+            // Nothing here applies them; without criticality they ask for nothing.
+            ParsedExtension::UnsupportedExtension { .. } | ParsedExtension::Unparsed if extension.critical => {
+                return Err(AnchorFault::CriticalExtension(extension_name(&extension.oid)));
             }
             _ => {}
         }
@@ -384,8 +378,14 @@ fn check_name_constraint(base: &GeneralName<'_>) -> Result<(), AnchorFault> {
                 Err(AnchorFault::Malformed("a name constraint holds no IP network".into()))
             };
         }
-        GeneralName::RFC822Name(_) => "e-mail addresses",
-        GeneralName::DirectoryName(_) => "directory names",
+        GeneralName::RFC822Name(address) => {
+            return if address.is_ascii() && !address.is_empty() {
+                Ok(())
+            } else {
+                Err(AnchorFault::Malformed("a name constraint holds no e-mail address".into()))
+            };
+        }
+        GeneralName::DirectoryName(_) => return Ok(()),
         GeneralName::URI(_) => "URIs",
         GeneralName::RegisteredID(_) => "registered identifiers",
         GeneralName::OtherName(..) => "other names",
@@ -397,6 +397,27 @@ fn check_name_constraint(base: &GeneralName<'_>) -> Result<(), AnchorFault> {
 
 fn malformed(error: X509Error) -> AnchorFault {
     AnchorFault::Malformed(error.to_string())
+}
+
+/// How people know an extension, beside its number.
+pub(super) fn extension_name(oid: &Oid<'_>) -> String {
+    let number = oid.to_id_string();
+    let name = match number.as_str() {
+        "2.5.29.9" => "subjectDirectoryAttributes",
+        "2.5.29.16" => "privateKeyUsagePeriod",
+        "2.5.29.18" => "issuerAltName",
+        "2.5.29.35" => "authorityKeyIdentifier",
+        "2.5.29.14" => "subjectKeyIdentifier",
+        "2.5.29.46" => "freshestCRL",
+        "1.3.6.1.5.5.7.1.1" => "authorityInfoAccess",
+        "1.3.6.1.5.5.7.1.3" => "qcStatements",
+        "1.3.6.1.5.5.7.1.7" => "ipAddrBlocks",
+        "1.3.6.1.5.5.7.1.11" => "subjectInfoAccess",
+        "1.3.6.1.5.5.7.1.24" => "tlsFeature",
+        "2.16.840.1.113730.1.1" => "netscapeCertType",
+        _ => return number,
+    };
+    format!("{name} ({number})")
 }
 
 /// Whether a certificate's key may sign revocation lists: its key usage says so, or it has none (RFC 5280, 6.3.3 f).

@@ -279,7 +279,7 @@ impl Server {
                     .initial_connection_window_size(CONNECTION_WINDOW)
                     .max_header_list_size(header_bytes)
                     .keep_alive_interval(PING_EVERY)
-                    .keep_alive_timeout(self.limits.idle);
+                    .keep_alive_timeout(self.limits.stall);
                 drive(http.serve_connection(io, service), &pace, &self.limits).await
             }
         };
@@ -413,7 +413,7 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         && let Some(bytes @ 1..) = HttpBody::size_hint(response.body()).exact()
     {
         let share = gate.answers.count(&peer, usize::try_from(bytes).unwrap_or(usize::MAX));
-        response.extensions_mut().insert(HeldByAnswer(Arc::new(share)));
+        response.extensions_mut().insert(HeldByAnswer::from(share));
     }
     response
 }
@@ -448,6 +448,7 @@ fn handshake_fault(error: &io::Error) -> &'static str {
 }
 
 #[cfg(test)]
+#[cfg(feature = "client")]
 mod downloads;
 #[cfg(test)]
 #[cfg(feature = "client")]

@@ -31,6 +31,7 @@ pub mod openapi;
 pub mod operator;
 mod outgoing;
 pub mod pace;
+mod path;
 pub mod peer;
 mod places;
 mod policies;

@@ -129,7 +129,6 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 /// What a leaf says, before anybody vouched for it.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    pub(super) issuer_der: Vec<u8>,
     pub(super) not_after: Timestamp,
     pub(super) spki_sha256: Sha256,
     pub(super) member: Option<MemberId>,
@@ -179,19 +178,11 @@ impl Leaf {
             }
         }
         Ok(Self {
-            issuer_der: certificate.issuer().as_raw().to_vec(),
             not_after: instant(certificate.validity().not_after)?,
             spki_sha256: Sha256::of(certificate.public_key().raw),
             member,
         })
     }
-}
-
-/// Issuer and end of an intermediate certificate.
-pub(super) fn read_intermediate(der: &CertificateDer<'_>) -> Result<(Vec<u8>, Timestamp), Refusal> {
-    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(der)
-        .map_err(|_| Refusal::Malformed("an intermediate's encoding is wrong"))?;
-    Ok((certificate.issuer().as_raw().to_vec(), instant(certificate.validity().not_after)?))
 }
 
 fn instant(time: ASN1Time) -> Result<Timestamp, Refusal> {

@@ -38,6 +38,18 @@ pub enum Refusal {
     AnchorExpired,
     #[error("more certificates stand between the certificate and its anchor than the anchor allows")]
     PathTooLong,
+    #[error("an authority between the certificate and its anchor may not sign certificates")]
+    NotAuthority,
+    #[error(
+        "the certificate, or one between it and the anchor, has the critical extension `{0}`, which cannot be honoured"
+    )]
+    CriticalExtension(String),
+    #[error("an authority above the certificate may not vouch for the {0} in it, or for one in an authority below")]
+    NameConstraint(&'static str),
+    #[error("an authority above the certificate requires a certificate policy, and none holds all the way down to it")]
+    NoPolicy,
+    #[error("the certificates that were sent hold the key of an anchor of `{other}`")]
+    OtherPartnersAnchor { other: PartnerCode },
     #[error("the certificate is one of a certificate authority, not of a member")]
     IsAuthority,
     #[error("the certificate does not state the purpose `clientAuth`")]
@@ -71,6 +83,11 @@ impl Refusal {
             Self::NoCrlSign => "no-crl-sign",
             Self::AnchorExpired => "anchor-expired",
             Self::PathTooLong => "path-too-long",
+            Self::NotAuthority => "not-authority",
+            Self::CriticalExtension(_) => "critical-extension",
+            Self::NameConstraint(_) => "name-constraint",
+            Self::NoPolicy => "no-policy",
+            Self::OtherPartnersAnchor { .. } => "other-partners-anchor",
             Self::IsAuthority => "is-authority",
             Self::NoClientAuth => "no-client-auth",
             Self::NoDigitalSignature => "no-digital-signature",
@@ -103,7 +120,15 @@ impl Refusal {
                 "ask your partner's registrar for a certificate with exactly one URI \
                  `urn:entente:member:<partner>:<handle>` of that partner"
             }
+            Self::OtherPartnersAnchor { .. } => {
+                "send only your certificate and the authorities between it and your own partner's anchor"
+            }
+            Self::CriticalExtension(_) | Self::NameConstraint(_) | Self::NoPolicy => {
+                "ask your partner's registrar for a certificate that keeps what its authorities require, or one from an \
+                 authority without that requirement"
+            }
             Self::Malformed(_)
+            | Self::NotAuthority
             | Self::PathTooLong
             | Self::IsAuthority
             | Self::NoClientAuth
@@ -162,7 +187,13 @@ impl Refusal {
             Self::ClaimsOtherPartner { .. } | Self::SeveralMembers | Self::MalformedMember => {
                 CertificateError::ApplicationVerificationFailure
             }
-            Self::PathTooLong | Self::Other => CertificateError::Other(OtherError(Arc::new(self.clone()))),
+            Self::PathTooLong
+            | Self::NotAuthority
+            | Self::CriticalExtension(_)
+            | Self::NameConstraint(_)
+            | Self::NoPolicy
+            | Self::OtherPartnersAnchor { .. }
+            | Self::Other => CertificateError::Other(OtherError(Arc::new(self.clone()))),
         })
     }
 }

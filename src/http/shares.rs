@@ -143,14 +143,22 @@ pub(super) struct DownloadPlace(Option<Share>);
 impl DownloadPlace {
     pub(super) fn keep(self, extensions: &mut Extensions) {
         if let Some(share) = self.0 {
-            extensions.insert(HeldByAnswer(Arc::new(share)));
+            extensions.insert(HeldByAnswer::from(share));
         }
     }
 }
 
 /// What an answer holds until its last byte has gone.
 #[derive(Debug, Clone)]
-pub(super) struct HeldByAnswer(pub(super) Arc<Share>);
+pub(super) struct HeldByAnswer {
+    _share: Arc<Share>,
+}
+
+impl From<Share> for HeldByAnswer {
+    fn from(share: Share) -> Self {
+        Self { _share: Arc::new(share) }
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for DownloadPlace {
     type Rejection = EdgeRefusal;

@@ -87,6 +87,16 @@ impl Ca {
         Self { der, issuer: Issuer::new(params, key) }
     }
 
+    /// This authority's word for another's key and name.
+    pub(super) fn cross(&self, other: &Self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (_, read) = x509_parser::parse_x509_certificate(&other.der).unwrap();
+        let name = read.subject().iter_common_name().next().unwrap().as_str().unwrap().to_owned();
+        let params = Self::params(&name, change);
+        let der = params.signed_by(other.issuer.key(), &self.issuer).unwrap().der().clone();
+        let key = KeyPair::try_from(other.issuer.key().serialize_der()).unwrap();
+        Self { der, issuer: Issuer::new(params, key) }
+    }
+
     fn params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();

@@ -17,12 +17,12 @@ mod learnt;
 pub use fault::{TrustFault, TrustNotice};
 
 use super::{
-    anchor::{Anchor, AnchorFault, signs_lists},
+    anchor::{Anchor, AnchorFault},
     metrics,
-    peer::{Leaf, PeerIdentity, read_intermediate},
+    path::Shown,
+    peer::{Leaf, PeerIdentity},
     refusal::Refusal,
     revocation::{Behind, Issuer, Lists},
-    signed::Signed,
     tls::provider,
 };
 use crate::domain::{
@@ -45,9 +45,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-
-/// More certificates than any sensible chain has; bounds the work a stranger can ask for.
-const MAX_INTERMEDIATES: usize = 6;
 
 /// A partner as storage knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +88,8 @@ pub struct Registry {
     lists: BTreeMap<PartnerCode, Arc<Lists>>,
     /// Anchors by their subject in DER; several partners may have CAs of one name.
     by_subject: HashMap<Vec<u8>, Vec<(PartnerCode, Arc<AnchorVerifier>)>>,
+    /// Whose anchor a key is, also of partners that are shut out.
+    by_key: HashMap<Sha256, PartnerCode>,
     hints: Vec<DistinguishedName>,
 }
 
@@ -217,24 +216,24 @@ impl Registry {
         intermediates: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Result<PeerIdentity, Refusal> {
-        if intermediates.len() > MAX_INTERMEDIATES {
-            return Err(Refusal::PathTooLong);
-        }
+        let shown = Shown::read(leaf, intermediates)?;
         let read = Leaf::read(leaf)?;
-        let mut until = read.not_after;
-        let mut issuers = vec![read.issuer_der.clone()];
-        for intermediate in intermediates {
-            let (issuer, not_after) = read_intermediate(intermediate)?;
-            until = until.min(not_after);
+        let mut issuers = Vec::new();
+        for link in [&shown.leaf].into_iter().chain(&shown.others) {
+            let issuer = link.read.issuer().as_raw();
             if !issuers.contains(&issuer) {
                 issuers.push(issuer);
             }
         }
         let mut farthest = Refusal::UnknownIssuer;
-        for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(name)).flatten() {
-            let accepted = anchor.accepts(leaf, intermediates, now);
-            match accepted.and_then(|listed_until| read.check_claim(partner).map(|()| listed_until)) {
-                Ok(listed_until) => {
+        for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(*name)).flatten() {
+            let accepted = anchor.accepts(&shown, now).and_then(|until| {
+                self.check_keys(&shown, partner)?;
+                read.check_claim(partner)?;
+                Ok(until)
+            });
+            match accepted {
+                Ok(until) => {
                     return Ok(PeerIdentity {
                         partner: partner.clone(),
                         san_member: read.member,
@@ -242,7 +241,7 @@ impl Registry {
                         fingerprint: Sha256::of(leaf),
                         not_after: read.not_after,
                         leaf_der: leaf.clone().into_owned(),
-                        recheck_at: until.min(anchor.anchor.not_after).min(listed_until),
+                        recheck_at: until,
                     });
                 }
                 Err(refusal) if refusal.rank() > farthest.rank() => farthest = refusal,
@@ -252,21 +251,35 @@ impl Registry {
         Err(farthest)
     }
 
+    /// Refuses a chain with a key that is another partner's anchor: one partner's authority may vouch for another's, and that
+    /// one's members would come as the first's.
+    fn check_keys(&self, shown: &Shown<'_>, partner: &PartnerCode) -> Result<(), Refusal> {
+        let links = [&shown.leaf].into_iter().chain(&shown.others);
+        let mut others =
+            links.filter_map(|link| self.by_key.get(&link.spki_sha256)).filter(|holder| *holder != partner);
+        match others.next() {
+            Some(other) => Err(Refusal::OtherPartnersAnchor { other: other.clone() }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn hints(&self) -> &[DistinguishedName] {
         &self.hints
     }
 
     fn empty() -> Self {
         let (partners, lists) = Default::default();
-        Self { generation: 0, partners, lists, by_subject: HashMap::new(), hints: Vec::new() }
+        let (by_subject, by_key) = Default::default();
+        Self { generation: 0, partners, lists, by_subject, by_key, hints: Vec::new() }
     }
 
     /// The registry after this one: a partner with a faulty anchor goes on only if its usable anchors are as before, and lists in
     /// force stay until newer ones take their place.
     fn next(&self, Gathered { partners: learnt, mut faults }: Gathered) -> (Self, Vec<TrustFault>) {
         faults.extend(shared_keys(&learnt));
-        let (mut partners, mut all_lists) = (BTreeMap::new(), BTreeMap::new());
+        let (mut partners, mut all_lists, mut by_key) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
         for partner in learnt {
+            by_key.extend(partner.anchors.iter().map(|anchor| (anchor.spki_sha256, partner.code.clone())));
             let before = self.lists.get(&partner.code);
             let is_required = partner.has_lists || (partner.is_unread && before.is_none());
             let (lists, behind) = before.cloned().unwrap_or_default().next(partner.lists, is_required);
@@ -297,7 +310,7 @@ impl Registry {
             }
         }
         let hints = by_subject.keys().map(|subject| DistinguishedName::from(subject.clone())).collect();
-        (Self { generation: self.generation + 1, partners, lists: all_lists, by_subject, hints }, faults)
+        (Self { generation: self.generation + 1, partners, lists: all_lists, by_subject, by_key, hints }, faults)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -305,6 +318,9 @@ impl Registry {
             && other.generation != 0
             && self.partners.len() == other.partners.len()
             && self.partners.iter().zip(&other.partners).all(|(a, b)| a.0 == b.0 && a.1.digest == b.1.digest)
+            && self.by_key == other.by_key
+            && self.lists.len() == other.lists.len()
+            && self.lists.iter().zip(&other.lists).all(|(a, b)| a.0 == b.0 && a.1.digests().eq(b.1.digests()))
     }
 }
 
@@ -364,60 +380,26 @@ impl AnchorVerifier {
         Ok(Self { anchor: anchor.clone(), verifier, lists })
     }
 
-    /// Until when the lists at hand let the certificate pass.
-    fn accepts(
-        &self,
-        leaf: &CertificateDer<'_>,
-        presented: &[CertificateDer<'_>],
-        now: Timestamp,
-    ) -> Result<Timestamp, Refusal> {
-        // Clients often send the anchor along; it does not count.
-        let presented: Vec<_> = presented.iter().filter(|der| ***der != *self.anchor.der).cloned().collect();
-        let limit = self.anchor.path_len.map_or(MAX_INTERMEDIATES, |limit| limit as usize);
-        // rustls does not look at an anchor's path length. What exceeds it is taken away first, so that a leaf signed
-        // directly still passes, whatever was sent along.
-        let usable = if presented.len() > limit { &[][..] } else { &presented[..] };
-        let verified = self.verifier.verify_client_cert(leaf, usable, unix(now));
-        verified.map_err(|error| match Refusal::from_tls(&error) {
-            Refusal::UnknownIssuer if usable.len() < presented.len() => Refusal::PathTooLong,
-            refusal => refusal,
-        })?;
+    /// Until when the certificate passes by this anchor, as things stand.
+    fn accepts(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Timestamp, Refusal> {
+        let path = shown.path_to(&self.anchor, now)?;
+        if path.is_plain {
+            let between: Vec<_> = path.between.iter().map(|link| link.der.clone()).collect();
+            let verified = self.verifier.verify_client_cert(shown.leaf.der, &between, unix(now));
+            verified.map_err(|error| Refusal::from_tls(&error))?;
+        }
         if now > self.anchor.not_after || now < self.anchor.not_before {
             return Err(Refusal::AnchorExpired);
         }
-        self.check_revocation(leaf, usable, now)
-    }
-
-    /// Looks the leaf up in the lists of whoever signed it: the anchor, or one of the certificates that were sent along.
-    fn check_revocation(
-        &self,
-        leaf: &CertificateDer<'_>,
-        usable: &[CertificateDer<'_>],
-        now: Timestamp,
-    ) -> Result<Timestamp, Refusal> {
-        let unreadable = Refusal::Malformed("its encoding is wrong");
-        let signed = Signed::read(leaf).ok_or(unreadable.clone())?;
-        let (_, read) = x509_parser::parse_x509_certificate(leaf).map_err(|_| unreadable.clone())?;
         let anchor = &self.anchor;
-        let by_anchor =
-            Issuer { subject_der: &anchor.subject_der, spki_der: &anchor.spki_der, signs_lists: anchor.signs_lists };
-        let is_issuer =
-            |issuer: &Issuer<'_>| issuer.subject_der == read.issuer().as_raw() && signed.is_by(issuer.spki_der);
-        if is_issuer(&by_anchor) {
-            return self.lists.check(&read, by_anchor, now);
-        }
-        for der in usable {
-            let (_, between) = x509_parser::parse_x509_certificate(der).map_err(|_| unreadable.clone())?;
-            let issuer = Issuer {
-                subject_der: between.subject().as_raw(),
-                spki_der: between.public_key().raw,
-                signs_lists: signs_lists(&between).map_err(|_| unreadable.clone())?,
-            };
-            if is_issuer(&issuer) {
-                return self.lists.check(&read, issuer, now);
+        let issuer = match path.between.first() {
+            Some(authority) => authority.as_issuer()?,
+            None => {
+                Issuer { subject_der: &anchor.subject_der, spki_der: &anchor.spki_der, signs_lists: anchor.signs_lists }
             }
-        }
-        Err(Refusal::UnknownIssuer)
+        };
+        let listed = self.lists.check(&shown.leaf.read, issuer, now)?;
+        Ok(path.not_after.min(anchor.not_after).min(listed))
     }
 }
 

@@ -21,8 +21,7 @@ use entente::{
 use futures_util::stream;
 use jiff::SignedDuration;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
@@ -263,7 +262,7 @@ async fn unfit_anchor_is_refused_with_its_reason_and_nothing_is_stored() {
         (made("expired.pem", |params| params.not_after = date_time_ymd(2020, 1, 1)), "expired at 2020-01-01"),
         (made("leaf.pem", |params| params.is_ca = IsCa::ExplicitNoCa), "is not a CA certificate"),
         (broken, "is malformed"),
-        (made("email.pem", only_email), "has a name constraint on"),
+        (made("email.pem", only_uris), "has a name constraint on"),
         (fixture("sha1"), "has a weak signature: SHA-1"),
         (fixture("rsa-1024"), "has a weak key: RSA with 1024 bits"),
         (fixture("version-1"), "version 1"),
@@ -451,9 +450,10 @@ fn authority(change: fn(&mut CertificateParams)) -> String {
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
-fn only_email(params: &mut CertificateParams) {
-    let permitted_subtrees = vec![GeneralSubtree::Rfc822Name("research.example".into())];
-    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+fn only_uris(params: &mut CertificateParams) {
+    // Permitted: the URIs of `a.example`.
+    let value = b"\x30\x0f\xa0\x0d\x30\x0b\x86\x09a.example".to_vec();
+    params.custom_extensions = vec![CustomExtension::from_oid_content(&[2, 5, 29, 30], value)];
 }
 
 fn server_certificate(world: &World) -> Credential {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::http::{
     crl::CrlFault,
+    path::MAX_INTERMEDIATES,
     test_pki::{Ca, Calendar, Held, OddList, day, instant_of_day, member_uri},
 };
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
