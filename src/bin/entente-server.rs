@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand};
 use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
+        backup::{self, BackUp, KeepError, Restore, Verify},
         blobs_command::{self, BlobsCommand},
+        check,
         clock::{self, ClockCommand},
         config::{Config, ConfigFault},
         descriptors, logging, openapi,
@@ -13,15 +15,18 @@ use entente::{
         problem,
         serve::{self, StartError},
     },
-    service::visibility::Signer,
 };
 use std::{
     io::{self, Write},
     path::PathBuf,
-    process::ExitCode,
+    pin::pin,
+    process::{self, ExitCode},
     sync::Arc,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 
 /// Mutual-TLS exchange of end-to-end encrypted research proposals between nations
 #[derive(Debug, Parser)]
@@ -36,7 +41,7 @@ struct Arguments {
     /// Configuration file, TOML
     #[arg(long, value_name = "FILE", global = true, env = "ENTENTE_CONFIG")]
     config: Option<PathBuf>,
-    /// Only say whether the configuration is in order
+    /// Only say what a start would stumble over; nothing is changed
     #[arg(long)]
     check: bool,
     /// A setting that goes before file and environment, such as `api.listen=127.0.0.1:4433`
@@ -57,6 +62,12 @@ enum Command {
     /// Look at the exchange's clock, and go on after it was wrong
     #[command(subcommand)]
     Clock(ClockCommand),
+    /// Take a backup of database and documents, beside running servers
+    Backup(BackUp),
+    /// Put a backup into an empty database and an empty folder of documents
+    Restore(Restore),
+    /// Look whether everything is what it was: what is configured, or a backup
+    Verify(Verify),
     /// Print the API's description, OpenAPI 3.1
     Openapi,
     /// Print the catalogue of problems, Markdown
@@ -75,6 +86,11 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(|error| Failure::new(1, error)).and_then(|runtime| {
+        // A backup says by itself what it is of.
+        if let Some(Command::Verify(words @ Verify { folder: Some(_), .. })) = command {
+            let mut out = io::stdout();
+            return Ok(runtime.block_on(backup::verify(None, words, &SystemClock, &mut out))?);
+        }
         let config = Config::load(config.as_deref(), std::env::vars(), &settings)
             .map_err(|error| Failure(2, format!("{error}\n  {}", error.help())))?;
         runtime.block_on(async {
@@ -82,6 +98,15 @@ fn main() -> ExitCode {
                 Some(Command::Partner(command)) => partner(&config, command).await,
                 Some(Command::Blobs(command)) => blobs(&config, command).await,
                 Some(Command::Clock(command)) => clock(&config, command).await,
+                Some(Command::Backup(words)) => {
+                    Ok(backup::back_up(&config, words, &SystemClock, &mut io::stdout()).await?)
+                }
+                Some(Command::Restore(words)) => {
+                    Ok(backup::restore(&config, words, (&SystemClock, &SystemRng), &mut io::stdout()).await?)
+                }
+                Some(Command::Verify(words)) => {
+                    Ok(backup::verify(Some(&config), words, &SystemClock, &mut io::stdout()).await?)
+                }
                 _ if check => self::check(&config).await,
                 _ => serve(config).await,
             }
@@ -95,19 +120,14 @@ struct Failure(u8, String);
 
 impl Failure {
     /// With every cause: this is for the operator of this machine.
-    fn new(code: u8, error: impl std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some errors quote their cause themselves.
-            if !message.ends_with(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        Self(code, message)
+    fn new(code: u8, error: impl std::error::Error + 'static) -> Self {
+        Self(code, check::whole(&error))
+    }
+}
+
+impl From<KeepError> for Failure {
+    fn from(error: KeepError) -> Self {
+        Self::new(1, error)
     }
 }
 
@@ -122,13 +142,36 @@ impl From<StartError> for Failure {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     logging::init(&config.log).map_err(|error| Failure(1, error))?;
-    let stop = stop().map_err(|error| Failure::new(1, error))?;
-    let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
-    // One line for whoever started it on port 0; a closed standard output is no reason to stop.
-    let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
-    // Connections that had to be cut are the log's to tell: the order to stop was followed.
-    running.ended().await;
-    Ok(())
+    let (mut terminate, mut interrupt) = signals().map_err(|error| Failure::new(1, error))?;
+    let (order, ordered) = oneshot::channel::<()>();
+    let stop = async move { drop(ordered.await) };
+    let running = async {
+        let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
+        // One line for whoever started it on port 0; a closed standard output is no reason to stop.
+        let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
+        // Connections that had to be cut are the log's to tell: the order to stop was followed.
+        running.ended().await;
+        Ok::<(), Failure>(())
+    };
+    let mut running = pin!(running);
+    let mut told = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        done = &mut running => return done,
+        () = told() => drop(order),
+    }
+    tokio::select! {
+        done = &mut running => done,
+        () = told() => {
+            tracing::warn!("told to stop a second time: ending at once");
+            // What was acknowledged is on the disk; open requests end as they would with the machine.
+            process::exit(1)
+        }
+    }
 }
 
 async fn check(config: &Config) -> Result<(), Failure> {
@@ -136,16 +179,14 @@ async fn check(config: &Config) -> Result<(), Failure> {
     if !faults.is_empty() {
         return Err(StartError::Config(faults).into());
     }
-    let missing = config.missing_folders();
-    let folders = missing.iter().map(|path| format!("`{}` is not there and will be made on start", path.display()));
-    let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
-    let unsigned = signer
-        .check()
-        .await
-        .err()
-        .map(|cause| format!("visibility manifests cannot be signed here, all else works: {cause}"));
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let checked = check::check(config, variables, Arc::new(SystemClock)).await;
+    if !checked.faults.is_empty() {
+        let text = format!("the configuration can be read, but a start is not in order:\n{}", told(&checked.faults));
+        return Err(Failure(1, text));
+    }
     let shortfall = descriptors::shortfall(&config.limits, descriptors::reachable());
-    let notices = folders.chain(unsigned).chain(shortfall);
+    let notices = checked.notes.into_iter().chain(shortfall);
     let said: Vec<_> = ["the configuration is in order".to_owned()].into_iter().chain(notices).collect();
     writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::new(1, error))
 }
@@ -170,15 +211,9 @@ async fn clock(config: &Config, command: ClockCommand) -> Result<(), Failure> {
     done.map_err(|error| Failure::new(1, error))
 }
 
-/// Completes on SIGTERM or SIGINT.
-fn stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+/// SIGTERM and SIGINT.
+fn signals() -> io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
 fn told(faults: &[ConfigFault]) -> String {

@@ -5,15 +5,21 @@
 use super::{config::Limits, listener};
 use axum::{
     Json, Router,
-    extract::State,
-    http::{StatusCode, header},
+    extract::{Request, State},
+    http::{StatusCode, header, uri::Authority},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::TcpListener, time::timeout};
 
 /// Parts that take longer are not ready.
@@ -59,12 +65,34 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
     TcpListener::bind(address).await.map_err(|error| AdminError::Bind { address, error })
 }
 
-/// `/healthz`, `/readyz` and `/metrics`.
+/// `/healthz`, `/readyz` and `/metrics`, for who asks under a name of this machine itself.
 pub fn router(metrics: PrometheusHandle, readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(figures).with_state(metrics))
+        .layer(middleware::from_fn(only_loopback_names))
+}
+
+/// A page on the web can have its own name resolve to 127.0.0.1 and read what is there; the name it asks under gives it away. Who
+/// sends no name at all is no browser.
+async fn only_loopback_names(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    match host {
+        Some(host) if !is_loopback_name(host) => {
+            let text = "this listener answers under `localhost` and loopback addresses alone\n";
+            (StatusCode::MISDIRECTED_REQUEST, text).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Serves until `shutdown`.
@@ -95,7 +123,7 @@ async fn figures(State(metrics): State<PrometheusHandle>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{body::Body, http::Request};
+    use axum::body::Body;
     use futures_util::FutureExt;
     use tower::ServiceExt;
 
@@ -138,6 +166,22 @@ mod tests {
         assert_eq!(get(parts(None), "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
         let (_, text) = get(parts(None), "/metrics").await;
         assert!(text.contains("entente_handshakes_total{outcome=\"ok\"} 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn name_of_another_machine_gets_no_answer() {
+        let asked = async |host: Option<&str>| {
+            let router = router(crate::http::metrics::recorder().handle(), parts(None));
+            let request = host.into_iter().fold(Request::get("/metrics"), |request, host| request.header("host", host));
+            router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+        };
+        for host in ["localhost", "LOCALHOST:9080", "127.0.0.1:9080", "127.8.9.1", "[::1]:9080"] {
+            assert_eq!(asked(Some(host)).await, 200, "{host}");
+        }
+        for host in ["rebind.example:9080", "localhost.example", "127.0.0.1.example", "10.0.0.1:9080", "", "[::2]"] {
+            assert_eq!(asked(Some(host)).await, 421, "{host}");
+        }
+        assert_eq!(asked(None).await, 200);
     }
 
     #[tokio::test]

@@ -204,16 +204,23 @@ impl Config {
             })?;
             builder = builder.add_source(config::File::from_str(&text, FileFormat::Toml));
         }
-        let settings: HashMap<_, _> = environment.into_iter().filter(|(name, _)| is_setting(name)).collect();
+        let (settings, others): (HashMap<_, _>, HashMap<_, _>) =
+            environment.into_iter().partition(|(name, _)| is_setting(name));
+        // `ENTENTE_API_LISTEN` is not read; left aside in silence, the server would listen somewhere else.
+        let mut misspelt = others.into_keys().filter_map(|name| Some((meant_by(&name)?, name)));
         let environment = config::Environment::with_prefix("ENTENTE").prefix_separator("_").separator("__");
         builder = builder.add_source(environment.source(Some(settings)));
         for (key, value) in overrides {
             builder = builder.set_override(key, value.as_str()).map_err(|cause| ConfigError::from_cause(&cause))?;
         }
-        let mut config: Self = builder
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|cause| ConfigError::from_cause(&cause))?;
+        let built = builder.build().map_err(|cause| ConfigError::from_cause(&cause))?;
+        let mut config: Self = built.clone().try_deserialize().map_err(|cause| ConfigError::from_cause(&cause))?;
+        if let Some((key, name)) = misspelt.find(|(key, _)| is_key(&built, key)) {
+            return Err(ConfigError {
+                message: format!("`{name}` is no setting"),
+                help: format!("write `ENTENTE_{}` for `{key}`, or unset it", key.to_uppercase().replacen('.', "__", 1)),
+            });
+        }
         config.resolve(file.and_then(Path::parent).unwrap_or(Path::new("")));
         Ok(config)
     }
@@ -484,6 +491,19 @@ fn is_setting(variable: &str) -> bool {
     variable == "ENTENTE_HOST" || (variable.starts_with("ENTENTE_") && variable.contains("__"))
 }
 
+/// The dotted key that a variable with one underscore would be if it had two.
+fn meant_by(variable: &str) -> Option<String> {
+    let (section, key) = variable.strip_prefix("ENTENTE_")?.split_once('_')?;
+    (!section.is_empty() && !key.is_empty()).then(|| format!("{section}.{key}").to_lowercase())
+}
+
+/// Whether there is such a key, whatever its value may be.
+fn is_key(config: &config::Config, key: &str) -> bool {
+    let tried = config::Config::builder().add_source(config.clone()).set_override(key, "");
+    let tried = tried.and_then(|builder| builder.build()).and_then(config::Config::try_deserialize::<Config>);
+    tried.err().is_none_or(|cause| unknown_key(&cause).is_none())
+}
+
 struct Faults(Vec<ConfigFault>);
 
 impl Faults {
@@ -504,7 +524,7 @@ impl Faults {
 }
 
 /// The folder that a path is in.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

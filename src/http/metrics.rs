@@ -3,8 +3,15 @@
 //! Labels are from small fixed sets: route templates, statuses, reasons, partner codes. A member, an identifier or an
 //! address is never a label.
 
-use super::trust::Registry;
-use crate::{service::lists::DIFFERENCES, storage::sweep::Swept};
+use super::{figures, trust::Registry};
+use crate::{
+    service::lists::DIFFERENCES,
+    storage::{
+        StoreError,
+        db::{WRITER_WAIT, WRITERS_WAITING},
+        sweep::Swept,
+    },
+};
 use jiff::Timestamp;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -32,6 +39,7 @@ const TRUST_PARTNERS: &str = "entente_trust_partners";
 const TRUST_FAULTS: &str = "entente_trust_faults";
 const CERTIFICATE_EXPIRES: &str = "entente_certificate_expires_timestamp_seconds";
 const PROBED: &str = "entente_probe_success_timestamp_seconds";
+const STORE_ERRORS: &str = "entente_store_errors_total";
 const CRL_EXPIRES: &str = "entente_crl_expires_timestamp_seconds";
 
 /// Makes the recorder the process's own and describes every figure. Works once.
@@ -55,12 +63,13 @@ pub async fn upkeep(handle: PrometheusHandle) {
     }
 }
 
+/// Seconds.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
 pub(super) fn recorder() -> PrometheusRecorder {
     PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Full(REQUEST_SECONDS.into()),
-            &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0],
-        )
+        .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.into()), BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(WRITER_WAIT.into()), BUCKETS))
         .expect("buckets are given")
         .build_recorder()
 }
@@ -95,6 +104,10 @@ fn describe() {
         "Documents whose bytes are missing or not those that were stored; anything above 0 is an alarm"
     );
     describe_gauge!(SCRUB_ENDED, Unit::Seconds, "When all bytes of all documents were last looked at to the end");
+    describe_gauge!(WRITERS_WAITING, "Units of work that wait for their turn to write");
+    describe_histogram!(WRITER_WAIT, Unit::Seconds, "How long a unit of work waited for its turn to write");
+    describe_counter!(STORE_ERRORS, "Failures of database or documents that a request met, by kind");
+    figures::describe();
     describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
@@ -148,6 +161,17 @@ pub(super) fn scrub_ended(at: Timestamp) {
     gauge!(SCRUB_ENDED).set(at.as_duration().as_secs_f64());
 }
 
+pub(super) fn store_error(error: &StoreError) {
+    let kind = match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Full(_) => "full",
+        StoreError::Io(_) => "io",
+        StoreError::Corrupt { .. } | StoreError::NoSuchBlob(_) => "damaged",
+        _ => "other",
+    };
+    counter!(STORE_ERRORS, "kind" => kind).increment(1);
+}
+
 pub(super) fn refused(reason: &'static str) {
     counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
 }
@@ -198,6 +222,6 @@ pub(super) fn certificate_expires(at: Timestamp) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
-fn as_float(count: u64) -> f64 {
+pub(super) fn as_float(count: u64) -> f64 {
     count as f64
 }

@@ -188,6 +188,7 @@ fn tell_log(error: &StoreError) {
         }
         _ => None,
     };
+    super::metrics::store_error(error);
     tracing::error!(%error, cause, "the store failed");
 }
 

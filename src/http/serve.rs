@@ -6,9 +6,11 @@
 use super::{
     admin::{self, AdminError},
     api::{self, Api},
+    backup::ago,
     blob_jobs,
     config::{Config, ConfigFault},
     descriptors,
+    figures::Figures,
     listener::{self, Drained},
     logging::RequestIds,
     metrics,
@@ -29,14 +31,19 @@ use crate::{
         time::Time,
         visibility::Signer,
     },
-    storage::{Blobs, Db, StoreError, migrate, visible},
+    storage::{
+        Blobs, Db, StoreError,
+        backup::{self, BackupError, refuse_half_restored},
+        db::copy::Serving,
+        migrate, visible,
+    },
 };
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     fs, io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -66,6 +73,8 @@ pub enum StartError {
     Folder { folder: PathBuf, error: io::Error },
     #[error("the database: {0}")]
     Database(#[source] StoreError),
+    #[error("{0}\n  {help}", help = .0.help())]
+    HalfRestored(#[from] BackupError),
     #[error("the folder of sealed documents: {0}")]
     Blobs(#[source] StoreError),
     #[error(
@@ -107,6 +116,7 @@ impl Running {
 
 /// Opens everything an operation needs, and brings the database to the schema of this program.
 pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Exchange>, StartError> {
+    refuse_half_restored(&config.blobs.folder)?;
     let db = open_database(config, &*clock).await?;
     let blobs = open_blobs(config, &db, &*clock, &rng).await?;
     let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
@@ -182,6 +192,9 @@ pub async fn run(
     // Before the files are read, so that no change falls between.
     let watch = Watch::new(watched(&config), watch::INTERVAL);
     let metrics = recorder();
+    refuse_half_restored(&config.blobs.folder)?;
+    make_folders(&config)?;
+    let serving = Serving::begin(config.database.url.reveal()).map_err(StartError::Database)?;
     let exchange = open(&config, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let generation = operator::trust_generation(&exchange).await.unwrap_or_default();
     let (trust, learnt) = {
@@ -212,6 +225,7 @@ pub async fn run(
         tracing::warn!("{shortfall}");
     }
     until(&stopped, metrics::upkeep(metrics.clone()));
+    until(&stopped, Figures::new(&config, &*exchange.clock).keep(Arc::clone(&exchange)));
     until(&stopped, housekeeping(Arc::clone(&exchange)));
     until(&stopped, blob_jobs::sweeps(Arc::clone(&exchange)));
     until(&stopped, blob_jobs::scrubs(Arc::clone(&exchange)));
@@ -236,12 +250,28 @@ pub async fn run(
         stopped.cancel();
         let _ = admin.await;
         db.close().await;
+        drop(serving);
         tracing::info!(cut = drained.cut, "stopped");
         drained
     });
+    tell_age(&config.blobs.folder, &*exchange.clock);
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(millis, partners = learnt.partners, api = %api_addr, admin = %admin_addr, "ready");
     Ok(Running { api_addr, admin_addr, exchange, tls, ending })
+}
+
+/// Says how old the state is that was restored, until a backup of it is taken.
+fn tell_age(blobs: &Path, clock: &dyn Clock) {
+    match backup::restored_from(blobs) {
+        Ok(Some(restored)) => tracing::warn!(
+            last_entry = restored.last_entry,
+            last_entry_at = restored.last_entry_at.map(tracing::field::display),
+            age = ago(clock.now().duration_since(restored.last_entry_at.unwrap_or(restored.begun_at))),
+            "this state was restored from a backup and is as old as that; what was acknowledged later is not there"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the note of a restore cannot be read"),
+    }
 }
 
 /// Certificates and revocation lists.

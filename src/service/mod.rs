@@ -31,6 +31,7 @@ pub mod time;
 pub mod unit;
 pub mod upkeep;
 pub mod vaults;
+pub mod verify;
 pub mod visibility;
 
 use crate::{

@@ -23,6 +23,7 @@ use super::{
     row::Row,
     statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
 };
+use metrics::{gauge, histogram};
 use sqlx::{
     Connection as _, Pool, Sqlite, SqliteConnection, Transaction,
     pool::PoolOptions,
@@ -36,10 +37,17 @@ use std::{
     str::FromStr as _,
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+pub mod copy;
+pub mod tables;
 
 /// How long a caller of SQLite waits for a connection or another process's lock before the store is `Unavailable`.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Figures of waiting for the turn to write.
+pub const WRITERS_WAITING: &str = "entente_writers_waiting";
+pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 
 /// Connections for reading: with SQLite a thread each.
 const READERS: u32 = 8;
@@ -150,6 +158,7 @@ impl Db {
 
     /// Begins the one unit of work that may write, after every earlier one has ended.
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
+        let _waiting = Waiting::begin();
         let tx = match &self.0 {
             Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write).await?),
             Engine::Postgres { writer, .. } => TxOf::Postgres(writer.begin(POSTGRES.begin_write).await?),
@@ -186,6 +195,23 @@ impl Db {
                 writer.close().await;
             }
         }
+    }
+}
+
+/// Waits for its turn until dropped, whatever ends it.
+struct Waiting(Instant);
+
+impl Waiting {
+    fn begin() -> Self {
+        gauge!(WRITERS_WAITING).increment(1.0);
+        Self(Instant::now())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        gauge!(WRITERS_WAITING).decrement(1.0);
+        histogram!(WRITER_WAIT).record(self.0.elapsed().as_secs_f64());
     }
 }
 
@@ -416,17 +442,24 @@ fn lock_beside(mut path: PathBuf) -> std::io::Result<File> {
     Ok(file)
 }
 
-async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
+/// Connects when something is asked.
+fn postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
     let options = PgConnectOptions::from_str(url)?;
     let writer = Connections::new(&options, Purpose::Write, 1, limits);
     let readers = Connections::new(&options, Purpose::Read, READERS, limits);
-    let db = Db(Engine::Postgres { writer: writer.clone(), readers });
+    Ok(Db(Engine::Postgres { writer, readers }))
+}
+
+async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
+    let db = postgres(url, limits)?;
     // What writers take turns at. No migration makes it, since migrations take turns, too.
     let mut tx = db.read().await?;
     let is_there = tx.fetch_one("SELECT to_regclass('writer_turn') IS NOT NULL AS found", args![]).await?;
     if !is_there.bool("found")? {
         drop(tx);
-        writer.once(TURN).await?;
+        if let Engine::Postgres { writer, .. } = &db.0 {
+            writer.once(TURN).await?;
+        }
     }
     Ok(db)
 }

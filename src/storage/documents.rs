@@ -134,6 +134,13 @@ pub async fn known_blobs(tx: &mut Tx, keys: Vec<BlobKey>) -> Result<HashSet<Blob
     rows.iter().map(|row| row.parse("blob_key")).collect()
 }
 
+/// How many documents there are, and their bytes.
+pub async fn totals(tx: &mut Tx) -> Result<(u64, u64), StoreError> {
+    let sql = "SELECT COUNT(*) AS documents, CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes FROM documents";
+    let row = tx.fetch_one(sql, args![]).await?;
+    Ok((row.count("documents")?, row.count("bytes")?))
+}
+
 async fn clear_slot(
     tx: &mut WriteTx,
     proposal: ProposalId,

@@ -89,6 +89,15 @@ pub enum StoreError {
         /// The number of the migration.
         version: i64,
     },
+    /// The database can be reached, but no server can work on it.
+    #[error("the database is of no use: {0}")]
+    Unfit(&'static str),
+    /// Another server has the SQLite file, the process with this number.
+    #[error("another server runs on this database{}", .0.map(|process| format!(": process {process}")).unwrap_or_default())]
+    InUse(Option<u32>),
+    /// There is something where nothing may be yet.
+    #[error("there is something already: {0}")]
+    NotEmpty(String),
     /// The address of the database is not one.
     #[error("the database address is not usable: {0}")]
     Address(&'static str),

@@ -4,7 +4,11 @@
 //! the digest of its text. A database that was changed by another text, or that is ahead of this program, is refused;
 //! nothing is ever undone. Two servers that start at once take turns, because a migration is a unit of work like any.
 
-use super::{db::Db, error::StoreError, statement::args};
+use super::{
+    db::{Db, WriteTx},
+    error::StoreError,
+    statement::args,
+};
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
 
@@ -74,14 +78,32 @@ pub async fn apply(db: &Db, migrations: &[Migration], now: Timestamp) -> Result<
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 
+/// Applies what of `migrations` is missing, as a part of a unit of work.
+pub(super) async fn apply_within(tx: &mut WriteTx, migrations: &[Migration], now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(TABLE, args![]).await?;
+    for migration in migrations {
+        apply_to(tx, migration, now).await?;
+    }
+    Ok(())
+}
+
 async fn apply_one(db: &Db, migration: &Migration, now: Timestamp) -> Result<(), StoreError> {
-    let version = migration.version;
     let mut tx = db.write().await?;
+    if apply_to(&mut tx, migration, now).await? {
+        tx.commit().await?;
+        tracing::info!(version = migration.version, name = migration.name, "migration applied");
+    }
+    Ok(())
+}
+
+/// Whether it was missing.
+async fn apply_to(tx: &mut WriteTx, migration: &Migration, now: Timestamp) -> Result<bool, StoreError> {
+    let version = migration.version;
     let sha256 = Sha256::of(tx.choose(migration.sqlite, migration.postgres).as_bytes());
     let applied = tx.fetch_optional("SELECT sha256 FROM schema_migrations WHERE version = $1", args![version]).await?;
     if let Some(applied) = applied {
         let same = applied.parse::<Sha256>("sha256")? == sha256;
-        return if same { Ok(()) } else { Err(StoreError::ChangedMigration { version }) };
+        return if same { Ok(false) } else { Err(StoreError::ChangedMigration { version }) };
     }
     tx.take_your_time().await?;
     tx.script(migration.sqlite, migration.postgres).await?;
@@ -90,9 +112,7 @@ async fn apply_one(db: &Db, migration: &Migration, now: Timestamp) -> Result<(),
         args![version, migration.name, sha256, now],
     )
     .await?;
-    tx.commit().await?;
-    tracing::info!(version, name = migration.name, "migration applied");
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! Nothing here decides who may do what: that was decided, by `policy`, before a statement is run.
 
+pub mod backup;
 pub mod blobs;
 pub mod calls;
 pub mod db;
@@ -14,6 +15,7 @@ pub mod entries;
 pub mod error;
 pub mod folder;
 pub mod idempotency;
+pub mod inspect;
 mod intake;
 pub mod labels;
 pub mod mark;
@@ -30,6 +32,7 @@ pub mod reading;
 pub mod reviews;
 pub mod row;
 pub mod scrub;
+pub mod sizes;
 pub mod stated;
 pub mod statement;
 pub mod sweep;

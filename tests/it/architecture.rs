@@ -40,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rcgen", &["cli"]),
     ("reqwest", &["client"]),
     ("rpassword", &["cli"]),
-    ("rustix", &["http/descriptors"]),
+    ("rustix", &["http"]),
     ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),
     ("tokio_rustls", &["http"]),

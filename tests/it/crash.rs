@@ -235,7 +235,7 @@ impl Worker {
 }
 
 /// The same request under the same key: the same answer, said to be a repeated one.
-async fn ask_again(stage: &Stage, base: &str, done: &Done) {
+pub(crate) async fn ask_again(stage: &Stage, base: &str, done: &Done) {
     let (answer, is_repeated) = send(stage, base, &done.request, &|| ()).await.unwrap();
     let what = format!("{} {} under {}", done.request.method, done.request.path, done.request.key);
     assert!(is_repeated, "{what} was not recognised: {}", answer.text());
@@ -379,7 +379,7 @@ fn add(told: &mut Kinds, more: Kinds) {
 }
 
 /// Nations, members and a call that stays open; the server that made them is stopped again.
-async fn set_up(site: &Site) -> Stage {
+pub(crate) async fn set_up(site: &Site) -> Stage {
     let world = site.world(NATIONS).await;
     let dana = world.client("USA:dana");
     let program = CreateProgram {

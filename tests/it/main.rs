@@ -5,6 +5,7 @@
 
 #[cfg(feature = "client")]
 mod agent;
+mod alerts;
 #[cfg(feature = "client")]
 mod api_page;
 #[cfg(feature = "client")]
@@ -12,6 +13,8 @@ mod api_smoke;
 mod architecture;
 #[cfg(feature = "client")]
 mod authz_matrix;
+#[cfg(feature = "client")]
+mod backup;
 mod blobs;
 #[cfg(feature = "client")]
 mod clocks;
@@ -49,6 +52,8 @@ mod readiness;
 #[cfg(feature = "client")]
 mod refusals;
 mod scrubs;
+#[cfg(feature = "client")]
+mod starting;
 mod store_facade;
 mod store_nouns;
 mod sweeps;

@@ -213,6 +213,13 @@ pub(crate) async fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap().success());
 }
 
+/// `entente-server` with these words, in an environment that tells it nothing.
+pub(crate) fn server_program(words: &[&str]) -> Command {
+    let mut command = Command::new(SERVER);
+    command.args(words).env_clear();
+    command
+}
+
 /// `entente` with these words, in an environment that tells it nothing.
 pub(crate) fn entente(words: &[&str]) -> Command {
     let mut command = Command::new(CLIENT);

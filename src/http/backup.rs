@@ -1,0 +1,327 @@
+//! `entente-server backup`, `restore` and `verify`: takes a backup beside running servers, puts one into empty places, and looks
+//! whether everything is what it was. Says how far it is on standard error, and what came of it on standard output.
+
+use super::config::Config;
+use crate::{
+    domain::ambient::{Clock, Rng},
+    service::{
+        ServiceError,
+        verify::{self, Look, Verified},
+    },
+    storage::{
+        Db, StoreError,
+        backup::{self, BackupError, BackupManifest, BackupOutcome, BackupStep, DocumentBytes, Flaw, Site},
+        db::tables::Tables,
+        mark,
+    },
+};
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// `entente-server backup DIR`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Servers go on meanwhile. A second backup into the same folder copies only documents that are new.\n\nExample:\n  \
+    entente-server --config server.toml backup /backup/entente"
+)]
+pub struct BackUp {
+    /// Folder of backups: empty, not there yet, or with backups already
+    folder: PathBuf,
+}
+
+/// `entente-server restore DIR`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Database and folder of documents must be empty. Broken off, it goes on when it is repeated.\n\nExample:\n  \
+    entente-server --config server.toml restore /backup/entente"
+)]
+pub struct Restore {
+    /// Folder of backups
+    folder: PathBuf,
+    /// Name of the backup, when it is not the newest
+    #[arg(long, value_name = "NAME")]
+    backup: Option<String>,
+}
+
+/// `entente-server verify [DIR]`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Reads every document. Exit code 0 when everything is what it was, 1 when something is damaged.\n\nExamples:\n  \
+    entente-server --config server.toml verify\n  entente-server verify /backup/entente"
+)]
+pub struct Verify {
+    /// Folder of backups; without, the configured database and documents are verified
+    pub folder: Option<PathBuf>,
+    /// Name of the backup, when it is not the newest
+    #[arg(long, value_name = "NAME", requires = "folder")]
+    backup: Option<String>,
+}
+
+/// Why it was not done, or what was found.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    #[error("{0}\n  {help}", help = .0.help())]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("cannot write the answer: {0}")]
+    Write(#[from] io::Error),
+    #[error("{0} of the documents could not be copied: they are missing or damaged where they were to be copied from")]
+    Unsound(usize),
+    #[error("{0} things are not what they were")]
+    Damaged(u64),
+    #[error("verifying without a folder looks at a configured exchange: name one with `--config FILE`")]
+    NoConfiguration,
+}
+
+/// Takes a backup.
+pub async fn back_up(config: &Config, words: BackUp, clock: &dyn Clock, out: &mut impl Write) -> Result<(), KeepError> {
+    let mut teller = Teller::new();
+    let done = backup::take(site(config), &words.folder, clock, &mut |step| teller.step(step)).await;
+    teller.end();
+    let BackupOutcome { name, manifest, unsound, copied, copied_bytes } = done?;
+    writeln!(out, "backup `{name}` is complete: {}", contents(&manifest))?;
+    writeln!(out, "{copied} documents were new, {} copied", size(copied_bytes))?;
+    tell_unsound(&unsound, out)
+}
+
+/// Puts a backup where the configuration says.
+pub async fn restore(
+    config: &Config,
+    words: Restore,
+    (clock, rng): (&dyn Clock, &dyn Rng),
+    out: &mut impl Write,
+) -> Result<(), KeepError> {
+    let mut teller = Teller::new();
+    let mut progress = |step| teller.step(step);
+    let done = backup::restore(site(config), &words.folder, words.backup.as_deref(), (clock, rng), &mut progress).await;
+    teller.end();
+    let BackupOutcome { name, manifest, unsound, .. } = done?;
+    writeln!(out, "backup `{name}` is restored: {}", contents(&manifest))?;
+    writeln!(out, "{}", age(&manifest, clock.now()))?;
+    writeln!(
+        out,
+        "What was acknowledged after that is not there: tell the partners. Clients that saw a newer state say so."
+    )?;
+    tell_unsound(&unsound, out)
+}
+
+/// Looks through a backup, or through what is configured.
+pub async fn verify(
+    config: Option<&Config>,
+    words: Verify,
+    clock: &dyn Clock,
+    out: &mut impl Write,
+) -> Result<(), KeepError> {
+    let Some(folder) = &words.folder else {
+        return verify_live(config.ok_or(KeepError::NoConfiguration)?, out).await;
+    };
+    let opened = backup::open(folder, words.backup.as_deref()).await?;
+    let mut damaged = 0;
+    for (name, flaw) in &opened.flaws {
+        damaged += 1;
+        writeln!(out, "damaged: `{name}` of the backup {flaw}")?;
+    }
+    let verified = look(&opened.tables, folder, out).await;
+    opened.tables.close().await;
+    let verified = match verified {
+        // What cannot be read any more was named above.
+        Err(KeepError::Service(ServiceError::Store(error))) if damaged > 0 => {
+            writeln!(out, "the copy of the database cannot be looked through: {error}")?;
+            return Err(KeepError::Damaged(damaged));
+        }
+        verified => verified?,
+    };
+    let manifest = &opened.manifest;
+    for (what, is_same) in [
+        ("schema", verified.state.schema == manifest.schema),
+        ("mark", verified.state.mark == manifest.mark),
+        ("last entry", verified.state.last_entry == manifest.last_entry),
+        ("number of documents", verified.documents == manifest.documents),
+    ] {
+        if !is_same {
+            damaged += 1;
+            writeln!(out, "damaged: the {what} of the database is another than the manifest says")?;
+        }
+    }
+    writeln!(out, "backup `{}`, {}", opened.name, summary(&verified))?;
+    writeln!(out, "{}", age(manifest, clock.now()))?;
+    conclude(damaged + verified.findings, out)
+}
+
+async fn verify_live(config: &Config, out: &mut impl Write) -> Result<(), KeepError> {
+    let url = config.database.url.reveal();
+    let tables = Tables::In(Db::look(url, true).await?);
+    let verified = look(&tables, &config.blobs.folder, out).await;
+    tables.close().await;
+    let verified = verified?;
+    let mut damaged = 0;
+    let found = mark::of_folder(&config.blobs.folder).await?.map(|mark| mark.to_string());
+    if found != verified.state.mark {
+        damaged += 1;
+        writeln!(out, "damaged: the folder of documents has another mark than the database, or one of them has none")?;
+    }
+    writeln!(out, "{}", summary(&verified))?;
+    conclude(damaged + verified.findings, out)
+}
+
+async fn look(tables: &Tables, folder: &Path, out: &mut impl Write) -> Result<Verified, KeepError> {
+    let mut teller = Teller::new();
+    let mut written = Ok(());
+    let mut hear = |look| match look {
+        Look::Found(finding) => {
+            teller.end();
+            let line = writeln!(out, "damaged: {}: {}", finding.what, finding.fault);
+            written = std::mem::replace(&mut written, Ok(())).and(line);
+        }
+        Look::Documents { read, bytes } => teller.tell(|| format!("{read} documents read, {}", size(bytes))),
+        Look::Statements(count) => teller.tell(|| format!("{count} statements verified")),
+    };
+    let verified = verify::verify(tables, folder, &mut hear).await;
+    teller.end();
+    written?;
+    Ok(verified?)
+}
+
+fn conclude(damaged: u64, out: &mut impl Write) -> Result<(), KeepError> {
+    if damaged > 0 {
+        return Err(KeepError::Damaged(damaged));
+    }
+    Ok(writeln!(out, "everything is what it was")?)
+}
+
+fn site(config: &Config) -> Site<'_> {
+    Site { database_url: config.database.url.reveal(), blobs: &config.blobs.folder, host: &config.host }
+}
+
+fn tell_unsound(unsound: &[(DocumentBytes, Flaw)], out: &mut impl Write) -> Result<(), KeepError> {
+    for (DocumentBytes { document, proposal, blob, .. }, flaw) in unsound {
+        writeln!(out, "not copied: document {document} of proposal {proposal}: blob {blob} {flaw}")?;
+    }
+    if unsound.is_empty() { Ok(()) } else { Err(KeepError::Unsound(unsound.len())) }
+}
+
+fn contents(manifest: &BackupManifest) -> String {
+    format!(
+        "{} documents, {}, schema {}, taken at {}",
+        manifest.documents,
+        size(manifest.document_bytes),
+        manifest.schema,
+        manifest.begun_at,
+    )
+}
+
+fn summary(verified: &Verified) -> String {
+    format!(
+        "schema {}, mark {}, {} entries: {} documents ({}) and {} statements were looked at",
+        verified.state.schema,
+        verified.state.mark.as_deref().and_then(|mark| mark.get(..8)).unwrap_or("none"),
+        verified.state.entries,
+        verified.documents,
+        size(verified.document_bytes),
+        verified.statements,
+    )
+}
+
+/// How old the state of a backup is.
+fn age(manifest: &BackupManifest, now: Timestamp) -> String {
+    match manifest.last_entry_at {
+        Some(at) => {
+            format!("the last entry is number {} of {at}, {} ago", manifest.last_entry, ago(now.duration_since(at)))
+        }
+        None => "its log has no entry".to_owned(),
+    }
+}
+
+/// A span in words, to the largest two units.
+pub(super) fn ago(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let told: Vec<String> = parts
+        .iter()
+        .skip_while(|(count, unit)| *count == 0 && *unit != "s")
+        .take(2)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    told.join(" ")
+}
+
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {
+        Some((shift, unit)) => {
+            let tenths = (u128::from(bytes) * 10) >> shift;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// Says on standard error how far something is: in place on a terminal, else a line every few seconds.
+struct Teller {
+    is_terminal: bool,
+    last: Option<Instant>,
+    has_line: bool,
+}
+
+impl Teller {
+    fn new() -> Self {
+        Self { is_terminal: io::stderr().is_terminal(), last: None, has_line: false }
+    }
+
+    fn step(&mut self, step: BackupStep) {
+        self.tell(|| match step {
+            BackupStep::Database(bytes) => format!("database: {}", size(bytes)),
+            BackupStep::Documents { seen, copied, bytes } => {
+                format!("documents: {seen} looked at, {copied} copied, {}", size(bytes))
+            }
+        });
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        let pause = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(5) };
+        if self.last.is_some_and(|last| last.elapsed() < pause) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let line = line();
+        // Nobody may be there to read it, which is no reason to stop.
+        let _ = if self.is_terminal {
+            self.has_line = true;
+            write!(io::stderr(), "\r\x1b[K{line}")
+        } else {
+            writeln!(io::stderr(), "{line}")
+        };
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.has_line) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_are_told_in_units_that_people_use() {
+        for (seconds, told) in
+            [(0, "0 s"), (61, "1 min 1 s"), (86_400 * 3 + 7300, "3 d 2 h"), (3600, "1 h 0 min"), (-5, "0 s")]
+        {
+            assert_eq!(ago(SignedDuration::from_secs(seconds)), told);
+        }
+        for (bytes, told) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
+            assert_eq!(size(bytes), told);
+        }
+    }
+}

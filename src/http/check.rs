@@ -1,0 +1,253 @@
+//! `entente-server --check`: what a start would stumble over, found without starting. Nothing is made, migrated or written; a port is
+//! opened and closed again.
+
+use super::{
+    config::{Config, ConfigFault, DatabaseKind, folder_of},
+    trust::{PartnerTrust, Trust},
+};
+use crate::{
+    domain::ambient::Clock,
+    sealing::card::PartnerCard,
+    service::visibility::Signer,
+    storage::{
+        StoreError,
+        backup::refuse_half_restored,
+        db::copy::Serving,
+        inspect::{self, FoundDatabase},
+        migrate,
+        partners::PartnerRow,
+    },
+};
+use rustix::fs::{Access, access};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::net::TcpListener;
+
+/// What a check came to.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Why a start would fail, or serve less than it is to.
+    pub faults: Vec<ConfigFault>,
+    /// What a start would do or leave aside, and what is no fault.
+    pub notes: Vec<String>,
+}
+
+impl Checked {
+    fn fault(&mut self, key: &'static str, message: impl Into<String>, help: impl Into<String>) {
+        self.faults.push(ConfigFault { key, message: message.into(), help: help.into() });
+    }
+}
+
+/// Looks at everything that a start needs. `variables` are the names in the environment.
+pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clock: Arc<dyn Clock>) -> Checked {
+    let mut checked = Checked::default();
+    for path in config.missing_folders() {
+        checked.notes.push(format!("`{}` is not there and will be made on start", path.display()));
+    }
+    folders(config, &mut checked);
+    let partners = database(config, &mut checked).await;
+    if let Some(partners) = partners {
+        trust(config, partners, clock, &mut checked).await;
+    }
+    ports(config, &mut checked).await;
+    let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
+    if let Err(cause) = signer.check().await {
+        checked.notes.push(format!("visibility manifests cannot be signed here, all else works: {cause}"));
+    }
+    for name in variables.filter(|name| is_unused(name)) {
+        checked.notes.push(format!("`{name}` in the environment is no setting of the server and is left aside"));
+    }
+    checked
+}
+
+/// Whether a variable looks like one of ours and is not read: settings have `__` after their section.
+fn is_unused(name: &str) -> bool {
+    name.starts_with("ENTENTE_") && !name.contains("__") && name != "ENTENTE_HOST" && name != "ENTENTE_CONFIG"
+}
+
+/// Folders and files that are there must be open to this account, and had better be its own.
+fn folders(config: &Config, checked: &mut Checked) {
+    let blobs = &config.blobs.folder;
+    let mut places: Vec<(&'static str, PathBuf)> = Vec::new();
+    for (key, folder) in [("blobs.folder", blobs.clone()), ("blobs.folder", blobs.join("blobs"))] {
+        places.extend(folder.exists().then_some((key, folder)));
+    }
+    if !blobs.exists() {
+        places.push(("blobs.folder", existing(blobs)));
+    }
+    if let Some(DatabaseKind::Sqlite(file)) = config.database.url.kind() {
+        places.push(("database.url", existing(folder_of(&file))));
+        for ending in ["", "-wal", "-shm", ".server", ".opening"] {
+            let mut path = file.clone();
+            path.as_mut_os_string().push(ending);
+            places.extend(path.exists().then_some(("database.url", path)));
+        }
+    }
+    for (key, path) in places {
+        let wanted = if path.is_dir() {
+            Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK
+        } else {
+            Access::READ_OK | Access::WRITE_OK
+        };
+        let owner = other_owner(&path);
+        if let Err(error) = access(&path, wanted) {
+            let whose = owner
+                .map_or(String::new(), |(owner, me)| format!("; it belongs to account {owner}, this is account {me}"));
+            checked.fault(
+                key,
+                format!("`{}` cannot be written: {}{whose}", path.display(), std::io::Error::from(error)),
+                "give it to the account that runs the server, and run the check as that account",
+            );
+        } else if let Some((owner, me)) = owner {
+            let message = format!("`{}` belongs to account {owner}, and this is account {me}", path.display());
+            if me == 0 {
+                let help = "run server and commands as that account: what another one makes there is closed to it";
+                checked.fault(key, message, help);
+            } else {
+                checked.notes.push(format!("{message}: it can be written, but files that {owner} makes may be closed"));
+            }
+        }
+    }
+    if let Err(error) = refuse_half_restored(blobs) {
+        checked.fault("blobs.folder", error.to_string(), error.help());
+    }
+}
+
+/// The owner of something and this account, if they differ.
+fn other_owner(path: &Path) -> Option<(u32, u32)> {
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(path).ok()?);
+    let me = rustix::process::geteuid().as_raw();
+    (owner != me).then_some((owner, me))
+}
+
+/// The path itself, or the nearest folder above it that is there.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The partners of the database, if it can be read.
+async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<PartnerRow>> {
+    let url = config.database.url.reveal();
+    let shown = config.database.url.place();
+    match Serving::is_taken(url) {
+        Ok(Some(process)) => checked.fault(
+            "database.url",
+            format!("another server runs on `{shown}`, process {process}"),
+            "stop it before the next one starts; a SQLite file is for one server",
+        ),
+        Ok(None) => {}
+        Err(error) => checked.fault("database.url", format!("`{shown}`: {}", whole(&error)), "see the cause"),
+    }
+    match inspect::inspect(url).await {
+        Ok(FoundDatabase::Nothing) => {
+            checked.notes.push(format!("the database `{shown}` is empty and gets its tables on start"));
+            None
+        }
+        Ok(FoundDatabase::Strange(tables)) => {
+            checked.fault(
+                "database.url",
+                format!("`{shown}` holds {tables} tables of another program"),
+                "name a database that the exchange has for itself",
+            );
+            None
+        }
+        Ok(FoundDatabase::Exchange { schema, partners }) => {
+            let waiting = migrate::ALL.iter().filter(|step| step.version > schema).count();
+            if waiting > 0 {
+                checked.notes.push(format!("{waiting} migrations run on start, from schema {schema}: back up before"));
+            }
+            Some(partners)
+        }
+        Err(error) => {
+            let help = match &error {
+                StoreError::NewerSchema { .. } => "start the program that made it, or a newer one",
+                StoreError::Corrupt { .. } => "restore it from a backup, and keep the damaged file for analysis",
+                StoreError::Unfit(_) => "the message says what to do",
+                _ => "see that it runs, and that address, account and password are right",
+            };
+            checked.fault("database.url", format!("`{shown}`: {}", whole(&error)), help);
+            None
+        }
+    }
+}
+
+/// Partners, their anchors and revocation lists, as a start would take them.
+async fn trust(config: &Config, partners: Vec<PartnerRow>, clock: Arc<dyn Clock>, checked: &mut Checked) {
+    if partners.is_empty() {
+        checked
+            .notes
+            .push("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`".into());
+    } else if partners.iter().all(|row| row.partner != config.host) {
+        checked.fault(
+            "host",
+            format!("`{}` is not enrolled as a partner", config.host),
+            "correct the code, or enrol the host with `entente-server partner add`",
+        );
+    }
+    let mut cards = Vec::new();
+    for row in partners {
+        let anchors = PartnerCard::from_json(row.card.as_bytes()).and_then(|card| card.anchors_der());
+        match anchors {
+            Ok(anchors) => cards.push(PartnerTrust {
+                code: row.partner,
+                anchors: anchors.into_iter().map(Into::into).collect(),
+                crls: Vec::new(),
+            }),
+            Err(error) => checked.fault(
+                "database.url",
+                format!("the card of `{}`: {error}", row.partner),
+                "enrol the partner again",
+            ),
+        }
+    }
+    let source = move || {
+        let cards = cards.clone();
+        async move { Ok(cards) }
+    };
+    match Trust::start(clock, config.trust.crl_folder.clone(), source).await {
+        Ok((_, learnt)) => {
+            for fault in learnt.faults {
+                checked.fault("trust.crl_folder", fault.to_string(), fault.help());
+            }
+        }
+        Err(error) => checked.fault("trust.crl_folder", whole(&error), "let the account that runs the server read it"),
+    }
+}
+
+async fn ports(config: &Config, checked: &mut Checked) {
+    let listeners: [(&'static str, SocketAddr); 2] =
+        [("api.listen", config.api.listen), ("admin.listen", config.admin.listen)];
+    for (key, address) in listeners {
+        if let Err(error) = TcpListener::bind(address).await {
+            let help = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+                std::io::ErrorKind::PermissionDenied => {
+                    "choose a port above 1023, or allow the account to use lower ones"
+                }
+                _ => "name an address of this machine",
+            };
+            checked.fault(key, format!("cannot listen on `{address}`: {error}"), help);
+        }
+    }
+}
+
+/// An error with its causes.
+#[must_use]
+pub fn whole(error: &(dyn Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors quote their cause themselves.
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
+}

@@ -1,0 +1,195 @@
+//! Figures that nobody counts while they happen, and alerts need: how large things are, what room is left, how old the last backup is, and
+//! what the process takes. Read from time to time, by looking only.
+
+use super::{
+    config::{Config, DatabaseKind, folder_of},
+    metrics::as_float,
+};
+use crate::{
+    domain::ambient::Clock,
+    service::{Exchange, time},
+    storage::{StoreError, backup, documents, sizes},
+};
+use jiff::SignedDuration;
+use metrics::{Unit, describe_gauge, gauge};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+const BUILD: &str = "entente_build_info";
+const STARTED: &str = "process_start_time_seconds";
+const RESIDENT: &str = "process_resident_memory_bytes";
+const DESCRIPTORS: &str = "process_open_fds";
+const MOST_DESCRIPTORS: &str = "process_max_fds";
+const DATABASE: &str = "entente_database_bytes";
+const DATABASE_LOG: &str = "entente_database_log_bytes";
+const DOCUMENTS: &str = "entente_documents";
+const DOCUMENT_BYTES: &str = "entente_document_bytes";
+const DISK: &str = "entente_disk_bytes";
+const DISK_FREE: &str = "entente_disk_free_bytes";
+const CLOCK_OFFSET: &str = "entente_clock_offset_seconds";
+const CLOCK_FAULT: &str = "entente_clock_fault";
+const BACKUP: &str = "entente_backup_completed_timestamp_seconds";
+const BACKUP_AGE: &str = "entente_backup_age_seconds";
+
+/// How often the process, the disks and the last backup are looked at.
+const OFTEN: Duration = Duration::from_secs(15);
+
+/// How many of those go by before documents are counted again, which reads every row of theirs.
+const SELDOM: u32 = 20;
+
+/// What the figures are of.
+#[derive(Debug)]
+pub(super) struct Figures {
+    blobs: PathBuf,
+    /// The file of a SQLite database.
+    database: Option<PathBuf>,
+    started_at: f64,
+}
+
+impl Figures {
+    pub(super) fn new(config: &Config, clock: &dyn Clock) -> Self {
+        let database = match config.database.url.kind() {
+            Some(DatabaseKind::Sqlite(path)) => Some(path),
+            _ => None,
+        };
+        Self { blobs: config.blobs.folder.clone(), database, started_at: clock.now().as_duration().as_secs_f64() }
+    }
+
+    /// Keeps the figures up to date until dropped.
+    pub(super) async fn keep(self, exchange: Arc<Exchange>) {
+        let mut ticks = interval(OFTEN);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let figures = Arc::new(self);
+        let mut turn = 0;
+        loop {
+            ticks.tick().await;
+            let (looking, clock) = (Arc::clone(&figures), Arc::clone(&exchange.clock));
+            // Files and disks may take their time.
+            let _ = tokio::task::spawn_blocking(move || looking.look(&*clock)).await;
+            if let Err(error) = count(&exchange, turn % SELDOM == 0).await {
+                tracing::debug!(%error, "the database's sizes could not be looked at");
+            }
+            match time::show(&exchange).await {
+                Ok(shown) => tell_clock(&shown),
+                Err(error) => tracing::debug!(%error, "the clock could not be held against what is on record"),
+            }
+            turn += 1;
+        }
+    }
+
+    fn look(&self, clock: &dyn Clock) {
+        gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!(STARTED).set(self.started_at);
+        process();
+        let database = self.database.as_deref();
+        if let Some(path) = database {
+            let mut log = path.to_owned();
+            log.as_mut_os_string().push("-wal");
+            gauge!(DATABASE_LOG).set(fs::metadata(log).map_or(0.0, |metadata| as_float(metadata.len())));
+        }
+        for (place, folder) in [("documents", Some(&*self.blobs)), ("database", database.map(folder_of))] {
+            if let Some(folder) = folder {
+                disk(place, folder);
+            }
+        }
+        match backup::last_backup(&self.blobs) {
+            // None yet: as old as the epoch, which is what an alert is to see.
+            Ok(last) => {
+                let at = last.map_or(0.0, |last| last.begun_at.as_duration().as_secs_f64());
+                gauge!(BACKUP).set(at);
+                gauge!(BACKUP_AGE).set((clock.now().as_duration().as_secs_f64() - at).max(0.0));
+            }
+            Err(error) => tracing::warn!(%error, "the note of the last backup cannot be read"),
+        }
+    }
+}
+
+/// What each figure says.
+pub(super) fn describe() {
+    describe_gauge!(BUILD, "1, with the version of the program");
+    describe_gauge!(STARTED, Unit::Seconds, "When the server started");
+    describe_gauge!(RESIDENT, Unit::Bytes, "Memory that the process has");
+    describe_gauge!(DESCRIPTORS, "Files and connections that the process has open");
+    describe_gauge!(MOST_DESCRIPTORS, "How many it may have open");
+    describe_gauge!(DATABASE, Unit::Bytes, "Size of the database");
+    describe_gauge!(DATABASE_LOG, Unit::Bytes, "Size of the write-ahead log beside a SQLite file");
+    describe_gauge!(DOCUMENTS, "Documents that rows name");
+    describe_gauge!(DOCUMENT_BYTES, Unit::Bytes, "Their bytes");
+    describe_gauge!(DISK, Unit::Bytes, "Size of the disk with `documents` or `database`");
+    describe_gauge!(DISK_FREE, Unit::Bytes, "What of it is left to the server");
+    describe_gauge!(
+        CLOCK_OFFSET,
+        Unit::Seconds,
+        "How far this machine's clock is ahead of the database's; on SQLite how far it is behind what is on record, 0 for not at all"
+    );
+    describe_gauge!(CLOCK_FAULT, "1 while nothing is written since the clock cannot be relied on");
+    describe_gauge!(BACKUP, Unit::Seconds, "The instant whose state the last complete backup holds; 0 for none");
+    describe_gauge!(BACKUP_AGE, Unit::Seconds, "How long ago that is");
+}
+
+/// Held against the database's machine, or against what is on record where that is the same machine.
+fn tell_clock(shown: &time::Shown) {
+    let offset = match shown.mark.database {
+        Some(database) => shown.clock.duration_since(database),
+        None => shown.clock.duration_since(shown.mark.last).min(SignedDuration::ZERO),
+    };
+    gauge!(CLOCK_OFFSET).set(offset.as_secs_f64());
+    gauge!(CLOCK_FAULT).set(if shown.fault.is_some() { 1.0 } else { 0.0 });
+}
+
+async fn count(exchange: &Exchange, documents: bool) -> Result<(), StoreError> {
+    let mut tx = exchange.db.read().await?;
+    gauge!(DATABASE).set(as_float(sizes::of_database(&mut tx).await?));
+    if documents {
+        let (count, bytes) = documents::totals(&mut tx).await?;
+        gauge!(DOCUMENTS).set(as_float(count));
+        gauge!(DOCUMENT_BYTES).set(as_float(bytes));
+    }
+    Ok(())
+}
+
+/// Of Linux alone; elsewhere these figures are not there.
+fn process() {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(kibibytes) = figure(&status, "VmRSS:") {
+        gauge!(RESIDENT).set(as_float(kibibytes * 1024));
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        gauge!(DESCRIPTORS).set(as_float(open.count() as u64));
+    }
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    if let Some(most) = figure(&limits, "Max open files") {
+        gauge!(MOST_DESCRIPTORS).set(as_float(most));
+    }
+}
+
+/// The first number of the line that begins so.
+fn figure(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn disk(place: &'static str, folder: &Path) {
+    if let Ok(found) = rustix::fs::statvfs(folder) {
+        gauge!(DISK, "place" => place).set(as_float(found.f_blocks * found.f_frsize));
+        gauge!(DISK_FREE, "place" => place).set(as_float(found.f_bavail * found.f_frsize));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found_in_what_the_kernel_says() {
+        assert_eq!(figure("VmHWM:\t  9 kB\nVmRSS:\t  1234 kB\n", "VmRSS:"), Some(1234));
+        let limits = "Limit  Soft Limit  Hard Limit\nMax open files            1024                 4096   files\n";
+        assert_eq!(figure(limits, "Max open files"), Some(1024));
+        assert_eq!(figure("Max open files  unlimited", "Max open files"), None);
+    }
+}

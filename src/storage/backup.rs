@@ -1,0 +1,289 @@
+//! Backups: a folder that holds one copy of each document and, for each backup that was taken into it, a copy of the database with
+//! a manifest that says what belongs to it.
+//!
+//! ```text
+//! DIR/entente-backups              says that the folder is one of these
+//! DIR/blobs/3f/3f…                 documents, each once, as `blobs.folder` has them
+//! DIR/000002-2026-11-28T051451Z/   a backup: the database's files and manifest.json
+//! DIR/unfinished/                  one that is being taken, or was broken off
+//! ```
+//!
+//! The database is copied first, as one snapshot, then the documents that the rows of that copy name: rows never lose their
+//! document, so every one of them is still there. A backup gets its name as the last thing; what has a name is whole. A
+//! document that is there already is not copied again, so a second backup into the same folder takes what is new.
+//!
+//! A restore goes the other way: documents, then database, then the mark that both have in common, a new one, so that neither
+//! is taken for a part of what was there before. A file in the folder of documents says that it is not done; servers do not
+//! start then, and the same command goes on.
+//!
+//! A backup holds everything that the host can see and nothing that opens a document. Folders are for the account alone.
+
+mod documents;
+mod layout;
+mod state;
+
+pub use documents::{DocumentBytes, Flaw};
+pub use layout::{BackupError, BackupManifest, BackupNote};
+pub use state::{DatabaseState, state_of};
+
+use self::{
+    documents::copy_documents,
+    layout::{
+        FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, UNFINISHED, apart, at, choose, make_folder, names,
+        prepare, read_json, write_json,
+    },
+};
+use super::{
+    StoreError,
+    db::{
+        copy::{self, digest_of, sync_folder},
+        tables::Tables,
+    },
+    mark::{self, Mark},
+    migrate,
+};
+use crate::domain::{
+    ambient::{Clock, Rng},
+    id::PartnerCode,
+};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+/// How far a backup or restore is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupStep {
+    /// Bytes of the database that were written.
+    Database(u64),
+    /// Documents that were looked at and copied, and the bytes of the latter.
+    Documents { seen: u64, copied: u64, bytes: u64 },
+}
+
+/// Where a database and its documents are.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    pub database_url: &'a str,
+    pub blobs: &'a Path,
+    pub host: &'a PartnerCode,
+}
+
+/// What came of a backup or restore.
+#[derive(Debug)]
+pub struct BackupOutcome {
+    pub name: String,
+    pub manifest: BackupManifest,
+    /// Documents whose bytes could not be had.
+    pub unsound: Vec<(DocumentBytes, Flaw)>,
+    pub copied: u64,
+    pub copied_bytes: u64,
+}
+
+/// Takes a backup into a folder, beside running servers.
+pub async fn take(
+    site: Site<'_>,
+    folder: &Path,
+    clock: &dyn Clock,
+    progress: &mut dyn FnMut(BackupStep),
+) -> Result<BackupOutcome, BackupError> {
+    let _lock = prepare(site, folder)?;
+    let unfinished = folder.join(UNFINISHED);
+    if unfinished.exists() {
+        at(&unfinished, fs::remove_dir_all(&unfinished))?;
+    }
+    make_folder(&unfinished)?;
+    let begun_at = clock.now();
+    let database =
+        copy::copy_out(site.database_url, &unfinished, &mut |bytes| progress(BackupStep::Database(bytes))).await?;
+    let tables = Tables::of_copy(&unfinished, &database).await?;
+    let state = state_of(&tables).await?;
+    if let (Some(mark), Some(found)) = (&state.mark, mark::of_folder(site.blobs).await?)
+        && *mark != found.to_string()
+    {
+        return Err(BackupError::OtherFolder);
+    }
+    let documents = copy_documents(&tables, site.blobs, folder, true, progress).await?;
+    tables.close().await;
+    let engine = if copy::sqlite_path(site.database_url)?.is_some() { "sqlite" } else { "postgresql" };
+    let manifest = BackupManifest {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        host: site.host.to_string(),
+        engine: engine.to_owned(),
+        schema: state.schema,
+        mark: state.mark,
+        begun_at,
+        ended_at: clock.now(),
+        last_entry: state.last_entry,
+        last_entry_at: state.last_entry_at,
+        documents: documents.seen,
+        document_bytes: documents.size,
+        unsound: documents.unsound.iter().map(|(document, _)| document.document.clone()).collect(),
+        database,
+    };
+    write_json(&unfinished.join(MANIFEST), &manifest)?;
+    sync_folder(&unfinished)?;
+    let number = names(folder)?.last().and_then(|name| name.get(..6)?.parse::<u32>().ok()).unwrap_or(0) + 1;
+    let name = format!("{number:06}-{}", begun_at.strftime("%Y-%m-%dT%H%M%SZ"));
+    at(&unfinished, fs::rename(&unfinished, folder.join(&name)))?;
+    sync_folder(folder)?;
+    let note = BackupNote {
+        name: name.clone(),
+        begun_at,
+        noted_at: manifest.ended_at,
+        last_entry: manifest.last_entry,
+        last_entry_at: manifest.last_entry_at,
+    };
+    write_json(&site.blobs.join(LAST), &note)?;
+    Ok(BackupOutcome {
+        name,
+        manifest,
+        unsound: documents.unsound,
+        copied: documents.copied,
+        copied_bytes: documents.copied_bytes,
+    })
+}
+
+/// Puts a backup, the newest unless one is named, into an empty database and an empty folder of documents. Broken off, it goes
+/// on when it is repeated.
+pub async fn restore(
+    site: Site<'_>,
+    folder: &Path,
+    name: Option<&str>,
+    (clock, rng): (&dyn Clock, &dyn Rng),
+    progress: &mut dyn FnMut(BackupStep),
+) -> Result<BackupOutcome, BackupError> {
+    let (_lock, name, manifest) = choose(folder, name)?;
+    apart(site.blobs, folder)?;
+    let wanted = if copy::sqlite_path(site.database_url)?.is_some() { "sqlite" } else { "postgresql" };
+    if manifest.engine != wanted {
+        return Err(BackupError::OtherEngine { found: manifest.engine, wanted });
+    }
+    let known = migrate::ALL.last().map_or(0, |step| step.version);
+    if manifest.schema > known {
+        return Err(StoreError::NewerSchema { found: manifest.schema, known }.into());
+    }
+    let source = folder.join(&name);
+    if let Some((file, flaw)) = flaws_of(&source, &manifest).into_iter().next() {
+        return Err(BackupError::Damaged(name, file, flaw));
+    }
+    let there = copy::occupied(site.database_url).await?;
+    let note = site.blobs.join(RESTORING);
+    let (mark, has_database) = match read_json::<Restoring>(&note)? {
+        Some(begun) if begun.backup != name => return Err(BackupError::OtherRestore(begun.backup)),
+        Some(begun) => {
+            let mark: Mark = begun.mark.parse()?;
+            let has_database = there.is_some() && mark_of(site.database_url).await? == Some(begun.mark);
+            (mark, has_database)
+        }
+        None => {
+            let files = fs::read_dir(site.blobs).into_iter().flatten().flatten().next();
+            if let Some(file) = files {
+                let file = file.file_name();
+                return Err(BackupError::Occupied(format!("`{}` in the folder of documents", file.display())));
+            }
+            (Mark::random(rng), false)
+        }
+    };
+    if let Some(there) = there
+        && !has_database
+    {
+        return Err(BackupError::Occupied(there));
+    }
+    make_folder(site.blobs)?;
+    write_json(&note, &Restoring { backup: name.clone(), mark: mark.to_string() })?;
+    let tables = Tables::of_copy(&source, &manifest.database).await?;
+    let documents = copy_documents(&tables, folder, site.blobs, false, progress).await?;
+    tables.close().await;
+    let now = clock.now();
+    if !has_database {
+        if let Some(path) = copy::sqlite_path(site.database_url)? {
+            make_folder(path.parent().unwrap_or(Path::new(".")))?;
+        }
+        let finish = async |tx: &mut super::WriteTx| {
+            migrate::apply_within(tx, migrate::ALL, now).await?;
+            mark::begin(tx, &mark, now).await?;
+            mark::settle(tx, &mark, now).await
+        };
+        copy::copy_in(site.database_url, &source, &manifest.database, (manifest.schema, now), finish).await?;
+        progress(BackupStep::Database(manifest.database.iter().map(|file| file.bytes).sum()));
+    }
+    let restored = BackupNote {
+        name: name.clone(),
+        begun_at: manifest.begun_at,
+        noted_at: now,
+        last_entry: manifest.last_entry,
+        last_entry_at: manifest.last_entry_at,
+    };
+    write_json(&site.blobs.join(RESTORED), &restored)?;
+    mark::put_into_folder(site.blobs, &mark).await?;
+    at(&note, fs::remove_file(&note))?;
+    sync_folder(site.blobs)?;
+    Ok(BackupOutcome {
+        name,
+        manifest,
+        unsound: documents.unsound,
+        copied: documents.copied,
+        copied_bytes: documents.copied_bytes,
+    })
+}
+
+/// A backup that was opened to be verified; nobody changes the folder meanwhile.
+#[derive(Debug)]
+pub struct OpenBackup {
+    pub name: String,
+    pub manifest: BackupManifest,
+    pub tables: Tables,
+    /// Files of the database that are not what they were, and why.
+    pub flaws: Vec<(String, Flaw)>,
+    _lock: File,
+}
+
+/// Opens a backup, the newest unless one is named, and reads the files of its database through.
+pub async fn open(folder: &Path, name: Option<&str>) -> Result<OpenBackup, BackupError> {
+    let (lock, name, manifest) = choose(folder, name)?;
+    let source = folder.join(&name);
+    let flaws = flaws_of(&source, &manifest);
+    let tables = Tables::of_copy(&source, &manifest.database).await?;
+    Ok(OpenBackup { name, manifest, tables, flaws, _lock: lock })
+}
+
+/// The files of a backup's database that are not what they were.
+fn flaws_of(folder: &Path, manifest: &BackupManifest) -> Vec<(String, Flaw)> {
+    let mut flaws = Vec::new();
+    for file in &manifest.database {
+        let flaw = match digest_of(&folder.join(&file.name)) {
+            Ok((sha256, _)) if sha256 == file.sha256.0 => continue,
+            Ok((_, bytes)) if bytes != file.bytes => Flaw::Size(bytes),
+            Ok(_) => Flaw::Digest,
+            Err(error) => Flaw::Unreadable(error.to_string()),
+        };
+        flaws.push((file.name.clone(), flaw));
+    }
+    flaws
+}
+
+/// When the last backup of these documents and their database ended.
+pub fn last_backup(blobs: &Path) -> Result<Option<BackupNote>, BackupError> {
+    read_json(&blobs.join(LAST))
+}
+
+/// The backup that these documents and their database were restored from, unless another one was taken since.
+pub fn restored_from(blobs: &Path) -> Result<Option<BackupNote>, BackupError> {
+    let restored: Option<BackupNote> = read_json(&blobs.join(RESTORED))?;
+    let last = last_backup(blobs)?;
+    Ok(restored.filter(|restored| last.is_none_or(|last| last.noted_at < restored.noted_at)))
+}
+
+/// Refuses a folder of documents in which a restore is not done.
+pub fn refuse_half_restored(blobs: &Path) -> Result<(), BackupError> {
+    let begun: Option<Restoring> = read_json(&blobs.join(RESTORING))?;
+    begun.map_or(Ok(()), |begun| Err(BackupError::HalfRestored(begun.backup)))
+}
+
+async fn mark_of(url: &str) -> Result<Option<String>, StoreError> {
+    let tables = Tables::In(super::Db::look(url, true).await?);
+    let state = state_of(&tables).await;
+    tables.close().await;
+    Ok(state?.mark)
+}

@@ -1,0 +1,63 @@
+//! What a database says of itself: schema, mark, and how far its log has come.
+
+use crate::storage::{
+    StoreError,
+    db::tables::{Cell, Cells, ColumnKind, Tables},
+};
+use jiff::Timestamp;
+
+/// What a database says of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct DatabaseState {
+    pub schema: i64,
+    pub mark: Option<String>,
+    pub last_entry: u64,
+    pub last_entry_at: Option<Timestamp>,
+    /// Entries that there are; fewer than the number of the last one if some are missing.
+    pub entries: u64,
+}
+
+/// What tables say of themselves.
+pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
+    let mut state = DatabaseState::default();
+    let int = |cells: &Cells, at: usize| match cells.get(at) {
+        Some(Some(Cell::Int(value))) => *value,
+        _ => 0,
+    };
+    let version = [("version", ColumnKind::Int)];
+    let schema = &mut state.schema;
+    tables
+        .each("schema_migrations", &version, async |cells| {
+            *schema = (*schema).max(int(&cells, 0));
+            Ok::<_, StoreError>(())
+        })
+        .await?;
+    if state.schema >= MARKED_SINCE {
+        let mark = &mut state.mark;
+        tables
+            .each("blob_mark", &[("mark", ColumnKind::Text)], async |cells| {
+                *mark = cells.into_iter().next().flatten().and_then(|cell| match cell {
+                    Cell::Text(text) => Some(text),
+                    _ => None,
+                });
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+    }
+    let (mut last, mut last_at) = (0, 0);
+    let columns = [("seq", ColumnKind::Int), ("at", ColumnKind::Int)];
+    state.entries = tables
+        .each("log_entries", &columns, async |cells| {
+            if int(&cells, 0) > last {
+                (last, last_at) = (int(&cells, 0), int(&cells, 1));
+            }
+            Ok::<_, StoreError>(())
+        })
+        .await?;
+    state.last_entry = u64::try_from(last).map_err(|_| StoreError::corrupt("seq", "a number above zero"))?;
+    state.last_entry_at = if last > 0 { Timestamp::from_millisecond(last_at).ok() } else { None };
+    Ok(state)
+}
+
+/// The migration that brought marks.
+const MARKED_SINCE: i64 = 8;

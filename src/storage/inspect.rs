@@ -1,0 +1,94 @@
+//! Looks at a database before a server opens it: whether it can be reached, whose it is, and which schema it has. Changes nothing.
+
+use super::{
+    Db, StoreError, Tx, args,
+    db::copy::sqlite_path,
+    migrate,
+    partners::{self, PartnerRow},
+};
+use crate::domain::id::Sha256;
+use std::fs;
+
+/// What was found at the address of a database.
+#[derive(Debug)]
+pub enum FoundDatabase {
+    /// Nothing yet: the first start makes it.
+    Nothing,
+    /// Tables of something else, so many.
+    Strange(usize),
+    /// An exchange's.
+    Exchange { schema: i64, partners: Vec<PartnerRow> },
+}
+
+/// Looks at the database.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] with the cause when it cannot be reached; [`StoreError::NewerSchema`] and
+/// [`StoreError::ChangedMigration`] as a start would; [`StoreError::Unfit`] when a start could not write.
+pub async fn inspect(url: &str) -> Result<FoundDatabase, StoreError> {
+    if let Some(path) = sqlite_path(url)? {
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(FoundDatabase::Nothing),
+            Err(error) => return Err(error.into()),
+            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => return Ok(FoundDatabase::Nothing),
+            Ok(metadata) if !metadata.is_file() => return Err(StoreError::corrupt("database", "a file")),
+            Ok(_) => {}
+        }
+    }
+    let db = Db::look(url, false).await?;
+    let found = look_at(&db).await;
+    db.close().await;
+    found
+}
+
+async fn look_at(db: &Db) -> Result<FoundDatabase, StoreError> {
+    let mut tx = db.read().await?;
+    can_serve(&mut tx).await?;
+    let names = tx.choose(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
+        "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables WHERE schemaname = current_schema() \
+         AND tablename <> 'writer_turn'",
+    );
+    let rows = tx.fetch_all(names, args![]).await?;
+    let names: Vec<String> = rows.iter().map(|row| row.text("name")).collect::<Result<_, _>>()?;
+    if names.is_empty() {
+        return Ok(FoundDatabase::Nothing);
+    }
+    if !["schema_migrations", "log_entries"].iter().all(|ours| names.iter().any(|name| name == ours)) {
+        return Ok(FoundDatabase::Strange(names.len()));
+    }
+    let known = migrate::ALL.last().map_or(0, |step| step.version);
+    let mut schema = 0;
+    for row in tx.fetch_all("SELECT version, sha256 FROM schema_migrations ORDER BY version", args![]).await? {
+        schema = row.int("version")?;
+        let Some(step) = migrate::ALL.iter().find(|step| step.version == schema) else {
+            return Err(StoreError::NewerSchema { found: schema, known });
+        };
+        let text = tx.choose(step.sqlite, step.postgres);
+        if row.parse::<Sha256>("sha256")? != Sha256::of(text.as_bytes()) {
+            return Err(StoreError::ChangedMigration { version: schema });
+        }
+    }
+    Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await? })
+}
+
+/// Whether the engine would let a server write.
+async fn can_serve(tx: &mut Tx) -> Result<(), StoreError> {
+    let sql = tx.choose(
+        "SELECT 0 AS standby, 1 AS may_make, 'UTF8' AS encoding",
+        "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS standby, \
+         COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_make, \
+         current_setting('server_encoding') AS encoding",
+    );
+    let row = tx.fetch_one(sql, args![]).await?;
+    if row.bool("standby")? {
+        return Err(StoreError::Unfit("it is a standby or read-only: name the primary"));
+    }
+    if !row.bool("may_make")? {
+        return Err(StoreError::Unfit("its account may not make tables there: let it own the database"));
+    }
+    if row.text("encoding")? != "UTF8" {
+        return Err(StoreError::Unfit("its encoding is not UTF-8: make it with `createdb --encoding UTF8`"));
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! A backup that was taken while members acted, restored elsewhere: everything that was acknowledged before it began is there, nothing
+//! is half done, and what is damaged is named. By the program itself, on both engines.
+
+use crate::{
+    crash,
+    harness::{
+        postgres::Database,
+        process::{Server, Site, ended, server_program, until},
+        process_acts::{Done, Drafts, Lane, Numbers, Proposals, Roles, Stage, send},
+        process_records::{Kinds, Records},
+    },
+};
+use futures_util::future::join_all;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Output,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Acts of each lane before the backup begins.
+const BEFORE: usize = 12;
+
+#[tokio::test]
+async fn backup_under_load_on_sqlite_is_restored_with_all_that_was_acknowledged_before_it() {
+    back_up_under_load(None, None).await;
+}
+
+#[tokio::test]
+async fn backup_under_load_on_postgresql_is_restored_with_all_that_was_acknowledged_before_it() {
+    let (Some(from), Some(to)) = (Database::fresh().await, Database::fresh().await) else { return };
+    back_up_under_load(Some(from.url()), Some(to.url())).await;
+}
+
+/// A lane of acts, and what was answered.
+struct Worker {
+    lane: Lane,
+    numbers: Numbers,
+    done: Vec<Done>,
+}
+
+impl Worker {
+    async fn act(&mut self, stage: &Stage, server: &Server) {
+        let (request, effect) = self.lane.next(stage, &mut self.numbers);
+        let (answer, _) = send(stage, &server.base(), &request, &|| ()).await.unwrap();
+        assert!(answer.status < 300, "{} {}: {}", request.method, request.path, answer.text());
+        self.lane.learn(effect, &answer, &mut Kinds::new());
+        self.done.push(Done { request, answer });
+    }
+}
+
+async fn back_up_under_load(from: Option<String>, target: Option<String>) {
+    let site = Site::new(from);
+    let stage = crash::set_up(&site).await;
+    let server = site.serve().await;
+    let lanes = [
+        Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
+        Lane::Proposals(Proposals::new(["USA:kate", "ISR:gal"])),
+        Lane::Roles(Roles::new(stage.roll)),
+        Lane::Drafts(Drafts::default()),
+    ];
+    let mut workers: Vec<Worker> =
+        (1..).zip(lanes).map(|(seed, lane)| Worker { lane, numbers: Numbers::new(seed), done: Vec::new() }).collect();
+    for worker in &mut workers {
+        for _ in 0..BEFORE {
+            worker.act(&stage, &server).await;
+        }
+    }
+    let earlier: Vec<usize> = workers.iter().map(|worker| worker.done.len()).collect();
+
+    // Members go on for as long as the backup takes, and at least once.
+    let folder = site.path("backups");
+    let over = CancellationToken::new();
+    let (on, to, until_over) = (&stage, &server, &over);
+    let acting = workers.iter_mut().map(|worker| async move {
+        loop {
+            worker.act(on, to).await;
+            if until_over.is_cancelled() {
+                break;
+            }
+        }
+    });
+    let backing_up = async {
+        let output = site.operate(&["backup", folder.to_str().unwrap()]).await;
+        over.cancel();
+        output
+    };
+    let (output, _) = tokio::join!(backing_up, join_all(acting));
+    let said = succeeded(&output);
+    assert!(said.contains("backup `000001-") && said.contains("is complete"), "{said}");
+    assert_private(&folder);
+
+    // What is backed up is sound, and so is what runs.
+    let said = succeeded(&operate_alone(&["verify", folder.to_str().unwrap()]).await);
+    assert!(said.contains("everything is what it was"), "{said}");
+    let said = succeeded(&site.operate(&["verify"]).await);
+    assert!(said.contains("everything is what it was"), "{said}");
+
+    // A second one copies what is new.
+    let said = succeeded(&site.operate(&["backup", folder.to_str().unwrap()]).await);
+    assert!(said.contains("backup `000002-"), "{said}");
+    let number = |said: &str| -> u64 {
+        let line = said.lines().find(|line| line.contains("documents were new")).unwrap();
+        line.split(' ').next().unwrap().parse().unwrap()
+    };
+    let all = documents(&folder);
+    assert!(number(&said) < all.len() as u64, "{said}");
+    assert!(server.stop().await.success());
+
+    // Elsewhere: an empty database and an empty folder.
+    let first = backups(&folder).remove(0);
+    let elsewhere = elsewhere(&site, target);
+    let restore = ["restore", folder.to_str().unwrap(), "--backup", &first];
+    let said = succeeded(&elsewhere.operate(&restore).await);
+    assert!(said.contains(&format!("backup `{first}` is restored")) && said.contains(" ago"), "{said}");
+    let said = succeeded(&elsewhere.operate(&["verify"]).await);
+    assert!(said.contains("everything is what it was"), "{said}");
+    // A second time there is something already.
+    let (code, said) = failed(&elsewhere.operate(&restore).await);
+    assert!(code == 1 && said.contains("nothing was restored, since there is something already"), "{said}");
+
+    // The database that was backed up has another mark than the folder that was restored.
+    let mixed = format!("blobs.folder={}", elsewhere.path("blobs").display());
+    let (_, said) = failed(&site.operate(&["--set", &mixed]).await);
+    assert!(said.contains("mark"), "{said}");
+
+    let server = elsewhere.serve().await;
+    assert!(fs::read_to_string(elsewhere.path("server.log")).unwrap().contains("restored from a backup"));
+    for (worker, earlier) in workers.iter().zip(earlier) {
+        for done in &worker.done[..earlier] {
+            crash::ask_again(&stage, &server.base(), done).await;
+        }
+    }
+    Records::open(&elsewhere).await.check().await;
+    until("members can go on", async || (server.admin("/readyz").await.0 == 200).then_some(())).await;
+    assert!(server.stop().await.success());
+
+    // One document of the backup loses a bit: it is named, and nothing else.
+    let damaged = &all[all.len() / 2];
+    let mut bytes = fs::read(damaged).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(damaged, bytes).unwrap();
+    let (code, said) = failed(&operate_alone(&["verify", folder.to_str().unwrap()]).await);
+    let blob = damaged.file_name().unwrap().to_str().unwrap();
+    assert_eq!(code, 1);
+    assert_eq!(said.matches("damaged:").count(), 1, "{said}");
+    assert!(
+        said.contains("damaged: document doc_") && said.contains("of proposal prop_") && said.contains(blob),
+        "{said}"
+    );
+    assert!(said.contains("other bytes than when it was stored"), "{said}");
+}
+
+#[tokio::test]
+async fn restore_that_was_broken_off_is_refused_by_servers_and_goes_on_when_repeated() {
+    let site = Site::new(None);
+    let stage = crash::set_up(&site).await;
+    let server = site.serve().await;
+    let mut worker = Worker {
+        lane: Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
+        numbers: Numbers::new(7),
+        done: Vec::new(),
+    };
+    for _ in 0..8 {
+        worker.act(&stage, &server).await;
+    }
+    let folder = site.path("backups");
+    let words = ["backup", folder.to_str().unwrap()];
+    succeeded(&site.operate(&words).await);
+    assert!(server.stop().await.success());
+
+    // A copy that is not what it was is refused before anything is begun.
+    let name = backups(&folder).remove(0);
+    let database = folder.join(&name).join("database.sqlite");
+    let whole = fs::read(&database).unwrap();
+    let mut changed = whole.clone();
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    fs::write(&database, &changed).unwrap();
+    let elsewhere = elsewhere(&site, None);
+    let restore = ["restore", folder.to_str().unwrap()];
+    let (code, said) = failed(&elsewhere.operate(&restore).await);
+    assert!(code == 1 && said.contains("nothing was restored: `database.sqlite` of the backup"), "{said}");
+    assert!(!elsewhere.path("entente.db").exists() && !elsewhere.path("blobs").exists());
+    let (_, said) = failed(&operate_alone(&["verify", folder.to_str().unwrap()]).await);
+    assert!(said.contains("damaged: `database.sqlite`"), "{said}");
+    fs::write(&database, &whole).unwrap();
+
+    // Something is in the way of the database, after the documents came over.
+    let in_the_way = elsewhere.path("entente.db.restoring");
+    fs::create_dir(&in_the_way).unwrap();
+    let (code, _) = failed(&elsewhere.operate(&restore).await);
+    assert_eq!(code, 1);
+    assert!(!elsewhere.path("entente.db").exists() && !documents(&elsewhere.path("blobs")).is_empty());
+    for words in [&["partner", "list"][..], &["--check"], &[]] {
+        let (_, said) = failed(&elsewhere.operate(words).await);
+        assert!(said.contains(&format!("a restore of the backup `{name}` was begun here and is not done")), "{said}");
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    succeeded(&elsewhere.operate(&restore).await);
+    let server = elsewhere.serve().await;
+    for done in &worker.done {
+        crash::ask_again(&stage, &server.base(), done).await;
+    }
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn folder_that_is_no_folder_of_backups_is_left_alone() {
+    let site = Site::new(None);
+    crash::set_up(&site).await;
+    let folder = site.path("letters");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("letter.txt"), "dear sirs").unwrap();
+    let words = ["backup", folder.to_str().unwrap()];
+    let (code, said) = failed(&site.operate(&words).await);
+    assert!(code == 1 && said.contains("is no folder of backups, and it is not empty"), "{said}");
+    for words in [&["restore", folder.to_str().unwrap()], &["verify", folder.to_str().unwrap()]] {
+        let (_, said) = failed(&site.operate(words).await);
+        assert!(said.contains("there is no complete backup in"), "{said}");
+    }
+    let inside = site.path("blobs").join("backups");
+    let (_, said) = failed(&site.operate(&["backup", inside.to_str().unwrap()]).await);
+    assert!(said.contains("is inside the folder of documents") && !inside.exists(), "{said}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn verification_of_what_runs_names_a_statement_that_was_changed_and_a_document_that_is_gone() {
+    let site = Site::new(None);
+    let stage = crash::set_up(&site).await;
+    let server = site.serve().await;
+    let mut worker = Worker {
+        lane: Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
+        numbers: Numbers::new(3),
+        done: Vec::new(),
+    };
+    for _ in 0..8 {
+        worker.act(&stage, &server).await;
+    }
+    assert!(server.stop().await.success());
+    let gone = documents(&site.path("blobs")).remove(0);
+    fs::remove_file(&gone).unwrap();
+    let url = site.database_url();
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(url).await.unwrap();
+    // Somebody with the database in hand puts another member's name under a vault.
+    let changed = sqlx::query("UPDATE vaults SET created_by = 'USA:dana' WHERE kind = 'panel'");
+    changed.execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let (code, said) = failed(&site.operate(&["verify"]).await);
+    let blob = gone.file_name().unwrap().to_str().unwrap();
+    assert!(code == 1 && said.contains(&format!("blob {blob} is not there")), "{said}");
+    assert!(said.contains("of `vaults` vault_") && said.contains("no key card of USA:dana names"), "{said}");
+}
+
+/// A place with the same configuration but for database and documents.
+fn elsewhere(site: &Site, database_url: Option<String>) -> Site {
+    let elsewhere = Site::new(database_url);
+    let text = fs::read_to_string(site.config()).unwrap();
+    let text = text.replace(
+        &format!("folder = \"{}\"", site.path("blobs").display()),
+        &format!("folder = \"{}\"", elsewhere.path("blobs").display()),
+    );
+    fs::write(elsewhere.config(), text.replace(site.database_url(), elsewhere.database_url())).unwrap();
+    elsewhere
+}
+
+/// The program without a configuration.
+async fn operate_alone(words: &[&str]) -> Output {
+    ended(server_program(words)).await
+}
+
+fn succeeded(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// Exit code, and what it said on both streams.
+fn failed(output: &Output) -> (i32, String) {
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success(), "{said}");
+    (output.status.code().unwrap(), said)
+}
+
+/// The names of the backups in a folder, oldest first.
+fn backups(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("00")).collect();
+    names.sort();
+    names
+}
+
+/// Every document's file, in order.
+fn documents(folder: &Path) -> Vec<PathBuf> {
+    let shards = fs::read_dir(folder.join("blobs")).unwrap().map(|shard| shard.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        shards.flat_map(|shard| fs::read_dir(shard).unwrap().map(|file| file.unwrap().path())).collect();
+    files.sort();
+    files
+}
+
+/// A backup holds what the host sees: nobody else reads it.
+fn assert_private(folder: &Path) {
+    let metadata = fs::metadata(folder).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{}", folder.display());
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_private(&path);
+        } else {
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+        }
+    }
+}

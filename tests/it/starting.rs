@@ -1,0 +1,215 @@
+//! What stands in the way of a start is found before it, without changing anything; a SQLite file has one server; and who says stop twice
+//! means now.
+
+use crate::harness::{
+    exchange::Answered,
+    postgres::Database,
+    process::{Server, Site, ended, server_program, until},
+};
+use bytes::Bytes;
+use entente::cli::demo::world::{Cast, Nation};
+use futures_util::stream;
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+    process::Output,
+};
+use tokio::sync::mpsc;
+
+const NATIONS: &[Nation] = &[
+    Nation {
+        code: "USA",
+        name: "United States",
+        zone: "America/New_York",
+        authority: ("US Research Root CA", "Office of Cooperative Programs"),
+        cast: &[Cast {
+            member: "USA:dana",
+            name: "Dana Whitfield",
+            organisation: "Office",
+            roles: &[entente::domain::member::PartnerRole::ProgramOfficer],
+        }],
+    },
+    Nation {
+        code: "ISR",
+        name: "Israel",
+        zone: "Asia/Jerusalem",
+        authority: ("Israel Innovation Root CA", "Directorate"),
+        cast: &[Cast { member: "ISR:avi", name: "Avi Levi", organisation: "Kinneret", roles: &[] }],
+    },
+];
+
+#[tokio::test]
+async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let (text, strange) = (site.path("text.db"), site.path("strange.db"));
+    fs::write(&text, "Dear sirs, this is no database. ".repeat(200)).unwrap();
+    let url = format!("sqlite://{}?mode=rwc", strange.display());
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    sqlx::query("CREATE TABLE invoices (number INTEGER)").execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let newer = site.path("newer.db");
+    fs::copy(site.path("entente.db"), &newer).unwrap();
+    let mut connection =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect(&format!("sqlite://{}", newer.display())).await.unwrap();
+    let insert = "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES (999, 'x', 'x', 0)";
+    sqlx::query(insert).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = busy.local_addr().unwrap();
+    let closed = site.path("closed");
+    fs::create_dir(&closed).unwrap();
+    // Root may write everywhere, so there it is the owner that is another.
+    let wanted =
+        if chown(&closed, Some(65_534), None).is_ok() { "belongs to account 65534" } else { "cannot be written" };
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o500)).unwrap();
+    let lists = site.path("lists");
+    fs::create_dir(&lists).unwrap();
+    fs::write(lists.join("ISR.pem"), "no list").unwrap();
+
+    let sqlite = |path: &Path| format!("database.url=sqlite://{}", path.display());
+    let before = contents(&site);
+    for (setting, faults) in [
+        (
+            "database.url=postgres://entente:secret@127.0.0.1:1/entente".to_owned(),
+            vec!["`database.url`: `postgres://127.0.0.1:1/entente`", "refused"],
+        ),
+        (sqlite(&text), vec!["text.db", "expected a well-formed SQLite file"]),
+        (sqlite(&strange), vec!["strange.db` holds 1 tables of another program"]),
+        (sqlite(&newer), vec!["newer.db", "the schema of the database is version 999"]),
+        (format!("blobs.folder={}", closed.display()), vec!["`blobs.folder`", "closed", wanted]),
+        (format!("api.listen={taken}"), vec!["`api.listen`: cannot listen on", "choose another port"]),
+        ("host=GBR".to_owned(), vec!["`host`: `GBR` is not enrolled as a partner"]),
+        (
+            format!("trust.crl_folder={}", lists.display()),
+            vec!["`trust.crl_folder`", "lists/ISR.pem", "holds no revocation list"],
+        ),
+    ] {
+        let (code, said) = failed(&site.operate(&["--set", &setting, "--check"]).await);
+        assert_eq!(code, 1, "{setting}: {said}");
+        for fault in faults {
+            assert!(said.contains(fault), "{setting}: wanted {fault} in {said}");
+        }
+        assert!(!said.contains("secret"), "{said}");
+    }
+    // What is not there yet is told of, and not made.
+    let fresh = site.path("fresh.db");
+    let output = site.operate(&["--set", &sqlite(&fresh), "--check"]).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("fresh.db` is empty and gets its tables on start"), "{said}");
+    assert_eq!(contents(&site), before, "a check changes nothing");
+    drop(busy);
+}
+
+#[tokio::test]
+async fn check_tells_a_standby_or_closed_database_from_one_that_can_serve() {
+    let Some(database) = Database::fresh().await else { return };
+    let site = Site::new(Some(database.url()));
+    site.world(NATIONS).await.stop().await;
+    assert!(site.operate(&["--check"]).await.status.success());
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&database.url()).await.unwrap();
+    let read_only = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$";
+    sqlx::raw_sql(read_only).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let (code, said) = failed(&site.operate(&["--check"]).await);
+    assert!(code == 1 && said.contains("it is a standby or read-only: name the primary"), "{said}");
+}
+
+#[tokio::test]
+async fn setting_with_one_underscore_is_refused_with_the_name_that_is_right() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let config = site.config();
+    for words in [&["--check"][..], &[]] {
+        let mut command = server_program(&[&["--config", config.to_str().unwrap()][..], words].concat());
+        command.env("ENTENTE_API_LISTEN", "127.0.0.1:4433");
+        let (code, said) = failed(&ended(command).await);
+        assert!(code == 2 && said.contains("`ENTENTE_API_LISTEN` is no setting"), "{said}");
+        assert!(said.contains("write `ENTENTE_API__LISTEN`"), "{said}");
+    }
+    // What others put there is told of and does no harm.
+    let mut command = server_program(&["--config", config.to_str().unwrap(), "--check"]);
+    command.env("ENTENTE_API_PORT", "tcp://10.0.0.1:8443");
+    let output = ended(command).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("`ENTENTE_API_PORT` in the environment is no setting"), "{said}");
+}
+
+#[tokio::test]
+async fn second_server_on_a_sqlite_file_is_refused_and_operators_go_on() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let server = site.serve().await;
+    let process = server.child.id().unwrap();
+    for words in [&["--check"][..], &[]] {
+        let (code, said) = failed(&site.operate(words).await);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("another server runs on") && said.contains(&process.to_string()), "{said}");
+    }
+    let output = site.operate(&["partner", "list"]).await;
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("ISR"));
+    assert_eq!(server.admin("/readyz").await.0, 200);
+    // Killed, it leaves nothing in the way.
+    server.signal("KILL").await;
+    server.ended().await;
+    assert!(site.operate(&["--check"]).await.status.success());
+    assert!(site.serve().await.stop().await.success());
+}
+
+#[tokio::test]
+async fn second_order_to_stop_ends_the_server_at_once() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let server = site.serve().await;
+    let dana = site.speaker("USA:dana");
+    let (hand_over, pieces) = mpsc::channel::<Bytes>(1);
+    let pieces = stream::unfold(pieces, async |mut pieces| {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    let body = json!({ "name": "Joint research", "lead": "USA", "partners": ["ISR", "USA"] }).to_string();
+    hand_over.send(Bytes::copy_from_slice(&body.as_bytes()[..10])).await.unwrap();
+    let request = dana.http.post(format!("{}/v1/programs", server.base())).header("idempotency-key", "slow");
+    let request = request.header("content-type", "application/json").header("content-length", body.len());
+    let answer = tokio::spawn(request.body(reqwest::Body::wrap_stream(pieces)).send());
+    until("the request's arrival", async || {
+        let figures = server.admin("/metrics").await.1;
+        figures.lines().any(|line| line == "entente_requests_in_flight 1").then_some(())
+    })
+    .await;
+    server.signal("TERM").await;
+    until("the refusal of new work", async || (server.admin("/readyz").await.0 == 503).then_some(())).await;
+    server.signal("TERM").await;
+    // Told once it would wait for the request, and end with 0.
+    assert_eq!(server.ended().await.code(), Some(1));
+    assert!(answer.await.unwrap().is_err());
+    drop(hand_over);
+    let server: Server = site.serve().await;
+    let programs =
+        dana.http.get(format!("{}/v1/programs", server.base())).send().await.unwrap().expect_status(200).await;
+    assert_eq!(programs["items"], json!([]));
+    assert!(server.stop().await.success());
+}
+
+/// Every file of a site with its bytes.
+fn contents(site: &Site) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(site.config().parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            found.insert(path.display().to_string(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Exit code and what it said on standard error.
+fn failed(output: &Output) -> (i32, String) {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    (output.status.code().unwrap(), said)
+}
