@@ -8,7 +8,7 @@ use super::{
 use crate::{
     client::{
         ClientError,
-        agent::{Act, Agent, Event, Tally, pause},
+        agent::{Act, Agent, Event, Place, Tally, pause},
     },
     domain::id::CallId,
 };
@@ -138,8 +138,12 @@ fn line(context: &Context, event: &Event) -> Result<()> {
         fields.insert("at".to_owned(), json!(context.now()));
     }
     context.out.answer(&value, |screen| {
-        let Event { act, proposal, key, reason, help } = event;
-        let mut text = format!("{} {} proposal={proposal}", context.now(), act.as_str());
+        let Event { act, place, key, reason, help } = event;
+        let place = match place {
+            Place::Call(id) => format!("call={id}"),
+            Place::Proposal(id) => format!("proposal={id}"),
+        };
+        let mut text = format!("{} {} {place}", context.now(), act.as_str());
         if let Some(key) = key {
             text = format!("{text} vault={} kind={} holder={}", key.vault, key.kind, key.holder);
         }

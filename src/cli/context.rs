@@ -68,7 +68,10 @@ impl Context {
     pub fn client(&self) -> Result<Client> {
         let home = self.home()?;
         let profile = home.profile(self.global.profile.as_deref())?;
-        Ok(Client::new(home, profile, self.keyboard(), self.ambient.clone())?)
+        let out = self.out.clone();
+        let client = Client::new(home, profile, self.keyboard(), self.ambient.clone())?;
+        // Another one opened, so nothing stands in the way; but somebody made a key that cannot be right.
+        Ok(client.on_broken_key(move |key| out.warn(&format!("{key}; another one did: see `entente key check`"))))
     }
 
     /// The instant by this machine's clock.

@@ -1,5 +1,5 @@
-//! `entente key share`: wraps vault keys for whom policy admits and who holds none yet. The client checks each reader's
-//! key card before it wraps; what it refuses is listed with the reason.
+//! `entente key`: wraps vault keys for whom policy admits and who lacks one, and tries one's own. The client checks each reader's
+//! key card before it wraps; what it refuses is listed with the reason. A key of one's own is discarded only when that is asked for.
 
 use super::{
     context::Context,
@@ -9,11 +9,12 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
+        own_keys::{CheckedKey, Found},
         vaults::{Prepared, Wrapped},
     },
     domain::{
         call::Phase,
-        id::{CallId, ProposalId},
+        id::{CallId, MemberId, ProposalId, WrappedKeyId},
         member::CallRole,
         proposal::Status,
     },
@@ -25,20 +26,55 @@ use serde_json::{Value, json};
 /// Share vault keys with those whom policy admits
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Wrap keys for everybody whom policy admits and who holds none yet
+    /// Wrap keys for everybody whom policy admits and who lacks one
     #[command(after_help = "Examples:
   entente key share $PROPOSAL
-  entente key share --call $CALL      every submitted proposal, after the opening
+  entente key share --call $CALL      every submitted proposal, after the opening, and the call's vault for its officers
+  entente key share $PROPOSAL --to-call
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \
-that reviews are sealed to.")]
+that reviews are sealed to. Everybody who holds a key runs it when somebody has a new identity: a key is missing for each \
+recipient of a key card that has none. With `--to-call` a party wraps its vaults to the call once more, when officers say that they \
+cannot open them.")]
     Share(Share),
-    /// List who may read but holds no key yet
-    #[command(after_help = "Examples:\n  entente key missing $PROPOSAL")]
-    Missing {
-        /// The proposal
-        proposal: ProposalId,
-    },
+    /// List who may read but lacks a key
+    #[command(after_help = "Examples:
+  entente key missing $PROPOSAL
+  entente key missing --call $CALL    officers who lack a key to the call's vault")]
+    Missing(Scope),
+    /// Try each wrapped key that is for you, and say which opens
+    #[command(after_help = "Examples:
+  entente key check $PROPOSAL
+  entente key check --call $CALL                the officers' keys to the call's vault
+  entente key check $PROPOSAL --remove          discard those that do not open
+
+What you discard is listed as missing, unless another one for the same recipient is there, and whoever holds a key wraps you a new \
+one with `entente key share`. Run it before your registrar takes an old recipient off your key card: with the new identity alone in \
+the profile, each vault must have a key that opens.")]
+    Check(Check),
+}
+
+/// A proposal or a call.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("place").required(true).args(["proposal", "call"]))]
+pub struct Scope {
+    /// The proposal
+    proposal: Option<ProposalId>,
+    /// This call's own vault, for officers
+    #[arg(long)]
+    call: Option<CallId>,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    scope: Scope,
+    /// Discard those of your keys that do not open
+    #[arg(long)]
+    remove: bool,
+    /// Discard those for recipients that your key card names no longer
+    #[arg(long)]
+    remove_replaced: bool,
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +85,9 @@ pub struct Share {
     /// Every submitted proposal of this call
     #[arg(long)]
     call: Option<CallId>,
+    /// Wrap to the call's vault once more, beside what is there
+    #[arg(long, conflicts_with = "call")]
+    to_call: bool,
 }
 
 /// Runs the command.
@@ -56,20 +95,116 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     match command {
         Command::Share(Share { call: Some(call), .. }) => show(context, &client.prepare_panel(call).await?),
-        Command::Share(Share { proposal, .. }) => {
-            let proposal = proposal.ok_or_else(|| CliError::usage("name a proposal or `--call`"))?;
+        Command::Share(Share { proposal, to_call, .. }) => {
+            let proposal = proposal.ok_or_else(unnamed)?;
+            if to_call {
+                let wrapped = client.wrap_to_call(proposal).await?;
+                return context.out.answer(&json!({ "wrapped_to_call": wrapped }), |screen| {
+                    screen.line(&format!("{wrapped} vaults were wrapped to the call's vault, beside what was there"));
+                });
+            }
             show(context, &share(&client, proposal).await?)
         }
-        Command::Missing { proposal } => {
-            let missing = client.api().missing_keys(proposal).await?;
+        Command::Missing(scope) => {
+            let missing = match (scope.call, scope.proposal) {
+                (Some(call), _) => client.api().missing_call_keys(call).await?,
+                (None, proposal) => client.api().missing_keys(proposal.ok_or_else(unnamed)?).await?,
+            };
             context.out.answer(&json!({ "items": missing }), |screen| {
-                let mut table = Table::new(["VAULT", "KIND", "WHO LACKS A KEY"]);
+                let mut table = Table::new(["VAULT", "KIND", "WHO LACKS A KEY", "FOR"]);
                 for key in &missing {
-                    table.row(cells(key));
+                    let [vault, kind, holder] = cells(key);
+                    let recipients = key.recipients.iter().map(|recipient| short(recipient)).collect::<Vec<_>>();
+                    table.row([vault, kind, holder, recipients.join(" ")]);
                 }
                 screen.table(&table, "nobody lacks a key");
             })
         }
+        Command::Check(args) => check(context, &client, &args).await,
+    }
+}
+
+fn unnamed() -> CliError {
+    CliError::usage("name a proposal or `--call`")
+}
+
+/// Tries one's own keys, and discards those that one asked to.
+async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
+    let checked = match (args.scope.call, args.scope.proposal) {
+        (Some(call), _) => client.check_call_keys(call).await?,
+        (None, proposal) => client.check_keys(proposal.ok_or_else(unnamed)?).await?,
+    };
+    let me = client.member_id().await?;
+    let mut discarded = Vec::new();
+    for key in &checked {
+        if let Some(id) = unwanted(key, args, &me) {
+            client.discard_key(key.vault, id).await?;
+            discarded.push(id);
+        }
+    }
+    let items: Vec<Value> = checked.iter().map(|key| described(key, &discarded)).collect();
+    context.out.answer(&json!({ "items": items }), |screen| {
+        let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY"]);
+        for key in &checked {
+            let (id, wrapped_by, mut state) = told(key);
+            if !key.is_on_card {
+                state = format!("{state} (your key card names its recipient no longer)");
+            }
+            if id.is_some_and(|id| discarded.contains(&id)) {
+                state = format!("{state} (discarded)");
+            }
+            let wrapped_by = wrapped_by.map_or_else(|| "-".to_owned(), ToString::to_string);
+            table.row([key.vault.to_string(), key.kind.to_string(), short(&key.recipient), wrapped_by, state]);
+        }
+        screen.table(&table, "no key is for you");
+    })?;
+    let left = checked.iter().filter(|key| matches!(key.found, Found::Broken { .. } | Found::Missing));
+    let left = left.filter(|key| told(key).0.is_none_or(|id| !discarded.contains(&id))).count();
+    if left == 0 {
+        return Ok(());
+    }
+    let help = "discard what does not open with `--remove`; whoever holds a key wraps what is missing with `entente key share`";
+    Err(CliError { exit: Exit::Unverified, ..CliError::failed(format!("{left} keys do not open or are missing")) }
+        .help(help))
+}
+
+/// The key, if it is the member's own and to be discarded.
+fn unwanted(key: &CheckedKey, args: &Check, me: &MemberId) -> Option<WrappedKeyId> {
+    let is_broken = matches!(key.found, Found::Broken { .. });
+    let is_unwanted = args.remove && is_broken || args.remove_replaced && !key.is_on_card;
+    told(key).0.filter(|_| is_unwanted && key.holder == me.to_string())
+}
+
+/// Which key it is, whose work, and what became of it.
+fn told(key: &CheckedKey) -> (Option<WrappedKeyId>, Option<&MemberId>, String) {
+    match &key.found {
+        Found::Opens { key, wrapped_by } => (Some(*key), Some(wrapped_by), "opens".to_owned()),
+        Found::Broken { key, wrapped_by, fault } => (Some(*key), Some(wrapped_by), format!("DOES NOT OPEN: {fault}")),
+        Found::Elsewhere { key, wrapped_by, fault } => (Some(*key), Some(wrapped_by), format!("not tried: {fault}")),
+        Found::Missing => (None, None, "MISSING".to_owned()),
+    }
+}
+
+fn described(key: &CheckedKey, discarded: &[WrappedKeyId]) -> Value {
+    let (found, fault) = match &key.found {
+        Found::Opens { .. } => ("opens", None),
+        Found::Broken { fault, .. } => ("broken", Some(fault)),
+        Found::Elsewhere { fault, .. } => ("elsewhere", Some(fault)),
+        Found::Missing => ("missing", None),
+    };
+    let (id, wrapped_by, _) = told(key);
+    json!({
+        "vault": key.vault, "kind": key.kind, "holder": key.holder, "recipient": key.recipient, "is_on_card": key.is_on_card,
+        "key": id, "wrapped_by": wrapped_by, "found": found, "fault": fault.map(ToString::to_string),
+        "discarded": id.is_some_and(|id| discarded.contains(&id)),
+    })
+}
+
+/// The ends of a recipient: enough to tell one's own apart.
+fn short(recipient: &str) -> String {
+    match (recipient.get(..10), recipient.get(recipient.len().saturating_sub(6)..)) {
+        (Some(head), Some(tail)) if recipient.len() > 20 => format!("{head}…{tail}"),
+        _ => recipient.to_owned(),
     }
 }
 
@@ -82,7 +217,12 @@ async fn share(client: &Client, id: ProposalId) -> Result<Prepared> {
     if is_panels_turn && call.my_roles.contains(&CallRole::Officer) && client.make_deliberation_vault(id).await? {
         prepared.vaults_made.push(id);
     }
-    prepared.wrapped = client.wrap_missing(id).await?;
+    if call.my_roles.contains(&CallRole::Officer) {
+        prepared.wrapped = client.wrap_missing_of_call(call.id).await?;
+    }
+    let Wrapped { done, refused } = client.wrap_missing(id).await?;
+    prepared.wrapped.done.extend(done);
+    prepared.wrapped.refused.extend(refused);
     Ok(prepared)
 }
 

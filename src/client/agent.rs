@@ -1,5 +1,5 @@
 //! The key agent: what a key holder does again and again so that nobody has to wait for them. It wraps keys for readers whom
-//! policy admits, and removes the keys of those whom it does not admit any more.
+//! policy admits, as an officer also for the other officers of a call, and removes the keys of those whom it does not admit any more.
 //!
 //! It decides nothing that the client does not decide for a person at the keyboard: who lacks a key the exchange says, whether
 //! they get one the signed policies say, asked on this machine (`enforce`). It never fetches a document. Each round begins with
@@ -69,11 +69,20 @@ impl Act {
     }
 }
 
+/// What an act is about: a proposal, or a call and its vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    Call(CallId),
+    Proposal(ProposalId),
+}
+
 /// One act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub act: Act,
-    pub proposal: ProposalId,
+    #[serde(flatten)]
+    pub place: Place,
     #[serde(flatten)]
     pub key: Option<Key>,
     /// Why it was refused, removed, kept or left out.
@@ -85,11 +94,14 @@ pub struct Event {
 }
 
 /// Which key to which vault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Key {
     pub vault: VaultId,
     pub kind: VaultKind,
     pub holder: MemberId,
+    /// The recipients that lack a key; of a key that is removed, none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
 }
 
 /// What a round came to.
@@ -108,20 +120,21 @@ pub struct Agent<C> {
     call: Option<CallId>,
     /// Proposals that have the vault for their reviews.
     has_vault: BTreeSet<ProposalId>,
-    waiting: BTreeMap<ProposalId, Waiting>,
+    waiting: BTreeMap<Place, Waiting>,
 }
 
-/// What could not be done about a proposal.
+/// What could not be done about a proposal or a call.
 #[derive(Debug)]
 struct Waiting {
     reasons: Reasons,
     again_at: Timestamp,
 }
 
-/// Why not, for a key, or for the proposal as a whole.
-type Reasons = BTreeMap<Option<(VaultId, MemberId)>, String>;
+/// Why not, for a key, or for the proposal or call as a whole.
+type Reasons = BTreeMap<Option<Key>, String>;
 
-/// What is asked for, for one proposal.
+/// What is asked for, for one proposal or call.
+#[derive(Default)]
 struct Wanted {
     vault: bool,
     lost: Vec<LostKey>,
@@ -155,49 +168,133 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         report: &mut (dyn FnMut(&Event) + Send),
     ) -> Result<Tally> {
         let client = (self.connect)()?;
+        let calls = self.calls(&client).await?;
         let proposals = client.api().all_proposals(self.call).await?;
-        let present: BTreeSet<ProposalId> = proposals.iter().map(|proposal| proposal.id).collect();
-        self.has_vault.retain(|id| present.contains(id));
-        self.waiting.retain(|id, _| present.contains(id));
-        let (mut calls, mut tally) = (BTreeMap::new(), Tally::default());
+        let mut present: BTreeSet<Place> = proposals.iter().map(|proposal| Place::Proposal(proposal.id)).collect();
+        present.extend(calls.keys().copied().map(Place::Call));
+        self.has_vault.retain(|id| present.contains(&Place::Proposal(*id)));
+        self.waiting.retain(|place, _| present.contains(place));
+        let mut tally = Tally::default();
+        for call in calls.values().filter(|call| runs(call)) {
+            if is_stopped() {
+                return Ok(tally);
+            }
+            let done = self.tend_call(&client, call.id, &mut tally, report).await;
+            self.settle(&client, Place::Call(call.id), done, &mut tally, report)?;
+        }
         for proposal in proposals {
             if is_stopped() {
                 break;
             }
-            match self.tend(&client, &proposal, &mut calls, &mut tally, report).await {
-                Ok(()) => {}
-                // A proposal that is gone, or hidden from the agent's member, since the list was made.
-                Err(error) if error.is_not_found() => {}
-                // One proposal must not hold up the others; what concerns them all ends the round.
-                Err(error @ (ClientError::Unverified { .. } | ClientError::Problem { .. })) if !error.is_passing() => {
-                    tally.not_done += 1;
-                    self.leave(&client, proposal.id, [(Act::LeftOut, None, error)].into(), report);
-                }
-                Err(error) => return Err(error),
-            }
+            let done = self.tend(&client, &proposal, &calls, &mut tally, report).await;
+            self.settle(&client, Place::Proposal(proposal.id), done, &mut tally, report)?;
         }
         Ok(tally)
+    }
+
+    /// The calls that the agent looks after.
+    async fn calls(&self, client: &Client) -> Result<BTreeMap<CallId, Call>> {
+        let calls = match self.call {
+            Some(call) => vec![client.api().call(call).await?.body],
+            None => client.api().all_calls().await?,
+        };
+        Ok(calls.into_iter().map(|call| (call.id, call)).collect())
+    }
+
+    /// One proposal or call must not hold up the others; what concerns them all ends the round.
+    fn settle(
+        &mut self,
+        client: &Client,
+        place: Place,
+        done: Result<()>,
+        tally: &mut Tally,
+        report: &mut (dyn FnMut(&Event) + Send),
+    ) -> Result<()> {
+        match done {
+            // One that is gone, or hidden from the agent's member, since the list was made.
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error @ (ClientError::Unverified { .. } | ClientError::Problem { .. })) if !error.is_passing() => {
+                tally.not_done += 1;
+                self.leave(client, place, [(Act::LeftOut, None, error)].into(), report);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// The officers' keys to a call's vault.
+    async fn tend_call(
+        &mut self,
+        client: &Client,
+        id: CallId,
+        tally: &mut Tally,
+        report: &mut (dyn FnMut(&Event) + Send),
+    ) -> Result<()> {
+        let wanted = Wanted { missing: client.api().missing_call_keys(id).await?, ..Wanted::default() };
+        if self.waits(client, Place::Call(id), &wanted, tally) {
+            return Ok(());
+        }
+        let mut wrapped = Wrapped::default();
+        let done = client.wrap_call_for(id, wanted.missing, &mut wrapped).await;
+        let not_done = self.report_wrapped(client, Place::Call(id), wrapped, done, tally, report).await?;
+        tally.not_done += not_done.len();
+        self.leave(client, Place::Call(id), not_done, report);
+        Ok(())
+    }
+
+    /// Whether nothing is asked for but what could not be done a short while ago.
+    fn waits(&self, client: &Client, place: Place, wanted: &Wanted, tally: &mut Tally) -> bool {
+        let waiting = self.waiting.get(&place);
+        let waiting = waiting.filter(|waiting| waiting.covers(wanted) && client.now() < waiting.again_at);
+        tally.not_done += waiting.map_or(0, |waiting| waiting.reasons.len());
+        waiting.is_some()
+    }
+
+    /// Tells of keys that were wrapped; those that were not and are still asked for.
+    async fn report_wrapped(
+        &self,
+        client: &Client,
+        place: Place,
+        wrapped: Wrapped,
+        done: Result<()>,
+        tally: &mut Tally,
+        report: &mut (dyn FnMut(&Event) + Send),
+    ) -> Result<Vec<(Act, Option<Key>, ClientError)>> {
+        for key in wrapped.done {
+            tally.wrapped += 1;
+            report(&event(Act::Wrapped, place, Some(key.into()), None));
+        }
+        done?;
+        let asked_still = if wrapped.refused.iter().all(|(_, why)| why.problem().is_none()) {
+            Vec::new()
+        } else {
+            match place {
+                Place::Call(id) => client.api().missing_call_keys(id).await?,
+                Place::Proposal(id) => client.api().missing_keys(id).await?,
+            }
+        };
+        let not_done = wrapped.refused.into_iter().filter(|(key, why)| {
+            // Else another agent, or a person, was quicker.
+            why.problem().is_none() || asked_still.contains(key)
+        });
+        Ok(not_done.map(|(key, why)| (Act::Refused, Some(key.into()), why)).collect())
     }
 
     async fn tend(
         &mut self,
         client: &Client,
         proposal: &Proposal,
-        calls: &mut BTreeMap<CallId, Call>,
+        calls: &BTreeMap<CallId, Call>,
         tally: &mut Tally,
         report: &mut (dyn FnMut(&Event) + Send),
     ) -> Result<()> {
-        let id = proposal.id;
+        let (id, place) = (proposal.id, Place::Proposal(proposal.id));
         let wanted = Wanted {
-            vault: !self.has_vault.contains(&id) && is_panels_turn(client, proposal, calls).await?,
+            vault: !self.has_vault.contains(&id) && is_panels_turn(proposal, calls),
             lost: client.api().lost_keys(id).await?,
             missing: client.api().missing_keys(id).await?,
         };
-        if let Some(waiting) = self.waiting.get(&id)
-            && waiting.covers(&wanted)
-            && client.now() < waiting.again_at
-        {
-            tally.not_done += waiting.reasons.len();
+        if self.waits(client, place, &wanted, tally) {
             return Ok(());
         }
         let Wanted { vault, lost, mut missing } = wanted;
@@ -207,7 +304,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         let done = client.remove_lost(id, lost, &mut removed).await;
         for (key, why) in removed.done {
             tally.removed += 1;
-            report(&event(Act::Removed, id, Some(key.into()), Some(&why)));
+            report(&event(Act::Removed, place, Some(key.into()), Some(&why)));
         }
         not_done.extend(removed.kept.into_iter().map(|(key, why)| (Act::Kept, Some(Key::from(key)), why)));
         done?;
@@ -217,7 +314,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
                 Ok(made) => {
                     self.has_vault.insert(id);
                     if made {
-                        report(&event(Act::VaultMade, id, None, None));
+                        report(&event(Act::VaultMade, place, None, None));
                         missing = client.api().missing_keys(id).await?;
                     }
                 }
@@ -227,50 +324,33 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         }
 
         let done = client.wrap_for(id, missing, &mut wrapped).await;
-        for key in wrapped.done {
-            tally.wrapped += 1;
-            report(&event(Act::Wrapped, id, Some(key.into()), None));
-        }
-        done?;
-        let asked_still = if wrapped.refused.iter().any(|(_, why)| why.problem().is_some()) {
-            client.api().missing_keys(id).await?
-        } else {
-            Vec::new()
-        };
-        for (key, why) in wrapped.refused {
-            // Another agent, or a person, was quicker.
-            if why.problem().is_some() && !asked_still.contains(&key) {
-                continue;
-            }
-            not_done.push((Act::Refused, Some(key.into()), why));
-        }
+        not_done.extend(self.report_wrapped(client, place, wrapped, done, tally, report).await?);
         tally.not_done += not_done.len();
-        self.leave(client, id, not_done, report);
+        self.leave(client, place, not_done, report);
         Ok(())
     }
 
-    /// Remembers what could not be done about a proposal, and tells what of it is new.
+    /// Remembers what could not be done about a proposal or call, and tells what of it is new.
     fn leave(
         &mut self,
         client: &Client,
-        id: ProposalId,
+        place: Place,
         not_done: Vec<(Act, Option<Key>, ClientError)>,
         report: &mut (dyn FnMut(&Event) + Send),
     ) {
-        let before = self.waiting.remove(&id).map(|waiting| waiting.reasons).unwrap_or_default();
+        let before = self.waiting.remove(&place).map(|waiting| waiting.reasons).unwrap_or_default();
         let mut reasons = Reasons::new();
         for (act, key, why) in not_done {
-            let about = key.as_ref().map(|key| (key.vault, key.holder.clone()));
-            let event = event(act, id, key, Some(&why));
+            let event = event(act, place, key, Some(&why));
             // Of what the exchange answered, the number of the request is another one each time.
             let reason = why.problem().map_or_else(|| why.to_string(), |problem| problem.detail.clone());
-            if before.get(&about) != Some(&reason) {
+            if before.get(&event.key) != Some(&reason) {
                 report(&event);
             }
-            reasons.insert(about, reason);
+            reasons.insert(event.key, reason);
         }
         if !reasons.is_empty() {
-            self.waiting.insert(id, Waiting { reasons, again_at: client.now() + AGAIN_AFTER });
+            self.waiting.insert(place, Waiting { reasons, again_at: client.now() + AGAIN_AFTER });
         }
     }
 }
@@ -278,9 +358,8 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
 impl Waiting {
     /// Whether nothing is asked for but what could not be done the last time.
     fn covers(&self, wanted: &Wanted) -> bool {
-        let has = |vault, holder: &MemberId| self.reasons.contains_key(&Some((vault, holder.clone())));
-        wanted.missing.iter().all(|key| has(key.vault, &key.holder))
-            && wanted.lost.iter().all(|key| has(key.vault, &key.holder))
+        wanted.missing.iter().all(|key| self.reasons.contains_key(&Some(key.clone().into())))
+            && wanted.lost.iter().all(|key| self.reasons.contains_key(&Some(key.clone().into())))
             && (!wanted.vault || self.reasons.contains_key(&None))
     }
 }
@@ -301,34 +380,33 @@ pub fn pause(every: Duration, failures: u32, rng: &dyn Rng) -> Duration {
     }
 }
 
-/// Whether the member is an officer of the proposal's call, which is under review.
-async fn is_panels_turn(client: &Client, proposal: &Proposal, calls: &mut BTreeMap<CallId, Call>) -> Result<bool> {
-    if proposal.status != Status::Submitted || proposal.mine.is_party {
-        return Ok(false);
-    }
-    let call = match calls.entry(proposal.call) {
-        std::collections::btree_map::Entry::Occupied(call) => call.into_mut(),
-        std::collections::btree_map::Entry::Vacant(place) => place.insert(client.api().call(proposal.call).await?.body),
-    };
-    Ok(call.phase == Phase::Review && call.my_roles.contains(&CallRole::Officer))
+/// Whether the member is an officer of the call, which is published.
+fn runs(call: &Call) -> bool {
+    call.publication.is_some() && call.my_roles.contains(&CallRole::Officer)
 }
 
-fn event(act: Act, proposal: ProposalId, key: Option<Key>, why: Option<&ClientError>) -> Event {
+/// Whether the member is an officer of the proposal's call, which is under review.
+fn is_panels_turn(proposal: &Proposal, calls: &BTreeMap<CallId, Call>) -> bool {
+    let is_open = |call: &Call| call.phase == Phase::Review && runs(call);
+    proposal.status == Status::Submitted && !proposal.mine.is_party && calls.get(&proposal.call).is_some_and(is_open)
+}
+
+fn event(act: Act, place: Place, key: Option<Key>, why: Option<&ClientError>) -> Event {
     let reason = why.map(ToString::to_string);
     // What was removed needs nobody to do anything.
     let help = why.filter(|_| act != Act::Removed).map(|why| why.help().to_owned());
-    Event { act, proposal, key, reason, help }
+    Event { act, place, key, reason, help }
 }
 
 impl From<MissingKey> for Key {
-    fn from(MissingKey { vault, kind, holder }: MissingKey) -> Self {
-        Self { vault, kind, holder }
+    fn from(MissingKey { vault, kind, holder, recipients }: MissingKey) -> Self {
+        Self { vault, kind, holder, recipients }
     }
 }
 
 impl From<LostKey> for Key {
     fn from(LostKey { vault, kind, holder }: LostKey) -> Self {
-        Self { vault, kind, holder }
+        Self { vault, kind, holder, recipients: Vec::new() }
     }
 }
 

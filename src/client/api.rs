@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         entry::EntryKind,
-        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId, WrappedKeyId},
         label::Label,
         member::CallRole,
         policy::PolicyOwner,
@@ -211,6 +211,11 @@ impl Api {
         self.page("/v1/calls", &[("program", program.map(|id| id.to_string()))], paging).await
     }
 
+    /// Every call that the caller may know of, page after page.
+    pub async fn all_calls(&self) -> Result<Vec<Call>> {
+        self.all("/v1/calls", &[("program", None)]).await
+    }
+
     pub async fn draft_call(&self, body: &DraftCall) -> Result<Tagged<Call>> {
         self.transport.send(Method::POST, "/v1/calls", Some(body), None).await
     }
@@ -270,6 +275,11 @@ impl Api {
 
     pub async fn call_vault(&self, id: CallId) -> Result<Vault> {
         self.read(&format!("/v1/calls/{id}/vault")).await
+    }
+
+    /// The officers who lack a key to the call's vault.
+    pub async fn missing_call_keys(&self, id: CallId) -> Result<Vec<MissingKey>> {
+        self.all(&format!("/v1/calls/{id}/missing-keys"), &[]).await
     }
 
     /// Assigns reviewers, all or none; what stood against which line is in the `faults` of the problem or the dry run.
@@ -346,6 +356,11 @@ impl Api {
 
     pub async fn remove_key(&self, vault: VaultId, holder: &MemberId) -> Result<()> {
         self.done(Method::DELETE, &format!("/v1/vaults/{vault}/keys/{holder}"), NOTHING).await
+    }
+
+    /// Discards a wrapped key of the caller's own.
+    pub async fn discard_key(&self, vault: VaultId, key: WrappedKeyId) -> Result<()> {
+        self.done(Method::DELETE, &format!("/v1/vaults/{vault}/own-keys/{key}"), NOTHING).await
     }
 
     pub async fn documents(&self, id: ProposalId) -> Result<Vec<Document>> {

@@ -164,7 +164,7 @@ impl Client {
         Ok(amended)
     }
 
-    /// Replaces a member's roles in a call. A new officer gets a key to the call's vault; repeating it mends one that is missing.
+    /// Replaces a member's roles in a call. An officer gets the keys to the call's vault that they lack.
     pub async fn grant_roles(&self, id: CallId, member: &MemberId, roles: &BTreeSet<CallRole>) -> Result<RoleHolder> {
         let call = self.api().call(id).await?.body;
         if call.publication.is_none() {
@@ -180,9 +180,17 @@ impl Client {
         facts.officers.insert(member.clone());
         let holder = self.admit_officer(member, &facts).await?;
         let secret = self.call_vault(&call).await?;
-        let keys = self.wrap_to_member(call.publication.vault, &secret, &holder)?;
+        self.wrap_to_member(call.publication.vault, &secret, &holder)?;
         let granted = self.api().grant_roles(id, member, &change).await?;
-        self.api().add_keys(call.publication.vault, &AddKeys { keys }).await?;
+        let missing = self.api().missing_call_keys(id).await?;
+        if let Some(missing) = missing.into_iter().find(|missing| missing.holder == *member) {
+            match self.wrap_to_recipients(call.publication.vault, &secret, &holder, &missing.recipients) {
+                Ok(keys) => self.api().add_keys(call.publication.vault, &AddKeys { keys }).await?,
+                // One that only they can seal to, beside one that they hold a key for.
+                Err(ClientError::Local { .. }) if missing.recipients.len() < holder.member().recipients().len() => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(granted)
     }
 

@@ -18,6 +18,7 @@ pub mod labels;
 mod lineage;
 pub mod media;
 pub mod opening;
+pub mod own_keys;
 mod parts;
 pub mod policies;
 pub mod preview;
@@ -94,6 +95,7 @@ struct Inner {
     directory: directory::Cache,
     policies: enforce::Cache,
     vaults: Mutex<HashMap<VaultId, Arc<VaultSecret>>>,
+    on_broken_key: OnceLock<own_keys::Listener>,
 }
 
 impl Client {
@@ -127,6 +129,7 @@ impl Client {
             directory: directory::Cache::default(),
             policies: enforce::Cache::default(),
             vaults: Mutex::default(),
+            on_broken_key: OnceLock::new(),
         })))
     }
 

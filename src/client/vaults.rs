@@ -5,25 +5,26 @@
 //! schedule and this machine's clock say that it is open.
 
 use super::{
-    Client, ClientError, Result, blocking,
+    Client, ClientError, Result,
     calls::VerifiedCall,
     directory::lock,
     enforce::Admitted,
-    verify::{VerifiedVault, check_wrap, invalid},
+    own_keys::{Opening, Trying, call_vault_statement},
+    verify::{VerifiedVault, invalid},
 };
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
+        member::CallRole,
         proposal::Status,
         vault::{VaultKind, WrapTarget},
     },
     policy::facts::ProposalFacts,
     sealing::{
-        seal::SealError,
         statement::{VaultStatement, WrapStatement, sign_statement},
-        vault::{VaultError, VaultSecret},
+        vault::VaultSecret,
     },
-    wire::proposal::{AddKeys, LostKey, MissingKey, NewVault, Proposal, Vault, WrappedKey, WrappedKeyIn},
+    wire::proposal::{AddKeys, LostKey, MissingKey, NewVault, Proposal, Vault, WrappedKeyIn},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub(super) struct VaultPlan {
 }
 
 impl Client {
-    /// Wraps what others may read but hold no key to, as far as this client agrees.
+    /// Wraps what others may read but lack a key to, as far as this client agrees.
     pub async fn wrap_missing(&self, id: ProposalId) -> Result<Wrapped> {
         let missing = self.api().missing_keys(id).await?;
         let mut wrapped = Wrapped::default();
@@ -93,6 +94,71 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Wraps a call's vault for its officers who lack a key to it, as one of them.
+    pub async fn wrap_missing_of_call(&self, id: CallId) -> Result<Wrapped> {
+        let mut wrapped = Wrapped::default();
+        self.wrap_call_for(id, self.api().missing_call_keys(id).await?, &mut wrapped).await?;
+        Ok(wrapped)
+    }
+
+    /// Wraps a call's vault for these officers. What was done before an error is in `wrapped`.
+    pub(super) async fn wrap_call_for(
+        &self,
+        id: CallId,
+        missing: Vec<MissingKey>,
+        wrapped: &mut Wrapped,
+    ) -> Result<()> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let call = self.call(id).await?;
+        let facts = self.call_facts(&call).await?;
+        for key in missing {
+            let wrap = async {
+                self.look_for(&key.holder, &key.recipients).await?;
+                let holder = self.admit_officer(&key.holder, &facts).await?;
+                let secret = self.call_vault(&call).await?;
+                self.wrap_to_recipients(call.publication.vault, &secret, &holder, &key.recipients)
+            };
+            let done = match wrap.await {
+                Ok(keys) => self.api().add_keys(call.publication.vault, &AddKeys { keys }).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => wrapped.done.push(key),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => wrapped.refused.push((key, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Wraps what this member can open of a proposal to the call's vault, beside the keys that are there: when the officers say that
+    /// those do not open. How many were wrapped.
+    pub async fn wrap_to_call(&self, id: ProposalId) -> Result<usize> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let me = self.member_id().await?.to_string();
+        let mut wrapped = 0;
+        for vault in self.api().vaults(id).await? {
+            if vault.keys.iter().all(|key| key.holder != me) {
+                continue;
+            }
+            let vault = self.verify_vault(&vault, &proposal, &call).await?;
+            let secret = self.open_vault(&vault, &call).await?;
+            let to_call = WrapTarget::Vault(call.publication.vault);
+            let key = self.wrap(vault.vault.id, &secret, to_call, &call.publication.recipient)?;
+            match self.api().add_keys(vault.vault.id, &AddKeys { keys: vec![key] }).await {
+                Err(error) if error.slug() == Some("already-wrapped") => {}
+                done => {
+                    done?;
+                    wrapped += 1;
+                }
+            }
+        }
+        Ok(wrapped)
     }
 
     /// Removes these keys, whose holders policy does not admit any more: those of whom this client says the same. What was done
@@ -153,6 +219,9 @@ impl Client {
     /// now. What an officer does after the opening, after assigning, and whenever reviews have come in.
     pub async fn prepare_panel(&self, call: CallId) -> Result<Prepared> {
         let mut prepared = Prepared::default();
+        if self.api().call(call).await?.body.my_roles.contains(&CallRole::Officer) {
+            prepared.wrapped = self.wrap_missing_of_call(call).await?;
+        }
         for proposal in self.api().all_proposals(Some(call)).await? {
             if proposal.status != Status::Submitted {
                 continue;
@@ -216,21 +285,27 @@ impl Client {
             return Ok(secret.clone());
         }
         let me = self.member_id().await?.to_string();
-        let (own, through): (Vec<_>, Vec<_>) = vault.vault.keys.iter().cloned().partition(|key| key.holder == me);
-        let secret = if !own.is_empty() {
-            self.unwrap(own, vault.statement.clone()).await?
-        } else if through.iter().any(|key| key.holder == call.publication.vault.to_string()) {
-            let call_vault = self.call_vault(call).await?;
-            unwrap_with(&through, &vault.statement, &[call_vault.identity()])?
-        } else {
+        let call_vault = call.publication.vault.to_string();
+        let (own, others): (Vec<_>, Vec<_>) = vault.vault.keys.iter().cloned().partition(|key| key.holder == me);
+        let through: Vec<_> = others.into_iter().filter(|key| key.holder == call_vault).collect();
+        if own.is_empty() && through.is_empty() {
             return Err(ClientError::usage(
                 format!("you hold no key to the {} vault of this proposal yet", vault.statement.kind),
                 "ask somebody who holds one (a call officer, or a member of your party) to run `entente key share`",
             ));
-        };
-        let secret = Arc::new(secret);
-        lock(&self.0.vaults).insert(vault.vault.id, secret.clone());
-        Ok(secret)
+        }
+        let mut opening = Opening::default();
+        if !own.is_empty() {
+            opening = self.open_own(own, vault.statement.clone()).await?;
+        }
+        // Whoever wraps an officer a key of their own that does not open must not shut them out.
+        if opening.secret.is_none() && !through.is_empty() {
+            let call_vault = self.call_vault(call).await?;
+            let recipients = [call_vault.recipient().to_owned()];
+            let trying = Trying { identities: &[call_vault.identity()], recipients: &recipients };
+            opening = opening.or(trying.open(&through, &vault.statement));
+        }
+        self.keep_opened(&vault.statement, opening)
     }
 
     /// The identity of a call's vault, for its officers.
@@ -239,24 +314,26 @@ impl Client {
             return Ok(secret.clone());
         }
         let vault = self.api().call_vault(call.call.id).await?;
-        let statement = VaultStatement {
-            vault: call.publication.vault,
-            kind: VaultKind::Call,
-            call: call.call.id,
-            proposal: None,
-            party: None,
-            recipient: call.publication.recipient.clone(),
-        };
         let me = self.member_id().await?.to_string();
-        let own: Vec<WrappedKey> = vault.keys.into_iter().filter(|key| key.holder == me).collect();
+        let own: Vec<_> = vault.keys.into_iter().filter(|key| key.holder == me).collect();
         if own.is_empty() {
             return Err(ClientError::usage(
                 "you hold no key to the call's vault",
-                "ask another officer of the call to grant you the role again, which wraps it to you",
+                "ask another officer of the call to run `entente key share --call`, which wraps it to you",
             ));
         }
-        let secret = Arc::new(self.unwrap(own, statement).await?);
-        lock(&self.0.vaults).insert(call.publication.vault, secret.clone());
+        let statement = call_vault_statement(call);
+        let opening = self.open_own(own, statement.clone()).await?;
+        self.keep_opened(&statement, opening)
+    }
+
+    /// Remembers a vault's identity, and tells of keys that did not open beside the one that did.
+    fn keep_opened(&self, vault: &VaultStatement, mut opening: Opening) -> Result<Arc<VaultSecret>> {
+        if opening.secret.is_some() {
+            self.tell_broken(&std::mem::take(&mut opening.broken));
+        }
+        let secret = Arc::new(opening.into_secret(vault.kind)?);
+        lock(&self.0.vaults).insert(vault.vault, secret.clone());
         Ok(secret)
     }
 
@@ -267,8 +344,25 @@ impl Client {
         secret: &VaultSecret,
         holder: &Admitted,
     ) -> Result<Vec<WrappedKeyIn>> {
+        self.wrap_to_recipients(vault, secret, holder, holder.member().recipients())
+    }
+
+    /// The same for some of the recipients, which must be the member's.
+    pub(super) fn wrap_to_recipients(
+        &self,
+        vault: VaultId,
+        secret: &VaultSecret,
+        holder: &Admitted,
+        recipients: &[String],
+    ) -> Result<Vec<WrappedKeyIn>> {
         let (mut keys, mut failed, member) = (Vec::new(), None, holder.member());
-        for recipient in member.recipients() {
+        if let Some(foreign) = recipients.iter().find(|recipient| !member.recipients().contains(recipient)) {
+            return Err(invalid(format!(
+                "the exchange asks for a key to `{foreign}`, which the key card of `{}` does not name",
+                member.id()
+            )));
+        }
+        for recipient in recipients {
             match self.wrap(vault, secret, WrapTarget::Member(member.id().clone()), recipient) {
                 Ok(key) => keys.push(key),
                 // A plugin that only the holder has; another of their recipients will do.
@@ -289,11 +383,6 @@ impl Client {
         Ok(WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) })
     }
 
-    async fn unwrap(&self, keys: Vec<WrappedKey>, statement: VaultStatement) -> Result<VaultSecret> {
-        let keyring = self.keyring().await?;
-        blocking(move || unwrap_with(&keys, &statement, &keyring.identities())).await
-    }
-
     async fn prepare_one(&self, id: ProposalId) -> Result<(bool, Wrapped)> {
         let made = self.make_deliberation_vault(id).await?;
         Ok((made, self.wrap_missing(id).await?))
@@ -311,9 +400,19 @@ impl Client {
             // Whoever judges passes nothing on before the opening, not to a party either.
             call.require_opened(self.now())?;
         }
+        self.look_for(&key.holder, &key.recipients).await?;
         let (vault, holder) = self.admit_to(key.vault, &key.holder, proposal, call, vaults, facts).await?;
         let secret = self.open_vault(&vault, call).await?;
-        self.wrap_to_member(key.vault, &secret, &holder)
+        self.wrap_to_recipients(key.vault, &secret, &holder, &key.recipients)
+    }
+
+    /// Asks for a member's newest key card if the one at hand does not name all of these recipients.
+    async fn look_for(&self, member: &MemberId, recipients: &[String]) -> Result<()> {
+        let known = self.member(member).await?;
+        if recipients.iter().any(|recipient| !known.recipients().contains(recipient)) {
+            self.fetch_member(member).await?;
+        }
+        Ok(())
     }
 
     /// The vault, verified, and its reader, if the policies in force admit them to it.
@@ -348,72 +447,4 @@ impl Client {
 
 fn is_party(proposal: &Proposal, member: &MemberId) -> bool {
     proposal.parties.get(member.partner()).is_some_and(|members| members.contains(member))
-}
-
-/// The vault's identity out of the first of `keys` that opens and holds it.
-fn unwrap_with(
-    keys: &[WrappedKey],
-    vault: &VaultStatement,
-    identities: &[&dyn crate::sealing::identity::Identity],
-) -> Result<VaultSecret> {
-    let mut last = None;
-    for key in keys {
-        let ciphertext = BASE64_STANDARD.decode(&key.ciphertext).map_err(|_| invalid("a wrapped key is no base64"))?;
-        check_wrap(key, vault, &ciphertext)?;
-        match VaultSecret::unwrap(&ciphertext, identities, &vault.recipient) {
-            Ok(secret) => return Ok(secret),
-            // One for another of the member's identities.
-            Err(VaultError::Seal(error @ SealError::NoMatchingIdentity)) => last = Some(error),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(last.unwrap_or(SealError::NoMatchingIdentity).into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::testing::{Nation, proposal};
-    use crate::sealing::identity::{Keyring, NoPrompt};
-
-    fn statement(kind: VaultKind, party: Option<&str>) -> VaultStatement {
-        VaultStatement {
-            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGA".parse().unwrap(),
-            kind,
-            call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
-            proposal: (kind != VaultKind::Call).then(|| proposal().id),
-            party: party.map(|party| party.parse().unwrap()),
-            recipient: VaultSecret::generate().recipient().to_owned(),
-        }
-    }
-
-    #[test]
-    fn wrapped_key_of_another_vault_or_file_is_refused() {
-        let (avi, secret) = (Nation::new("ISR").member("avi"), VaultSecret::generate());
-        let vault = VaultStatement { recipient: secret.recipient().to_owned(), ..statement(VaultKind::Panel, None) };
-        let ciphertext = secret.wrap(&avi.card.recipients[0]).unwrap();
-        let wrap = WrapStatement {
-            vault: vault.vault,
-            to: WrapTarget::Member(avi.card.member.clone()),
-            recipient: avi.card.recipients[0].clone(),
-            sha256: Sha256::of(&ciphertext),
-        };
-        let key = |wrap: &WrapStatement, ciphertext: &[u8]| WrappedKey {
-            id: "key_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
-            holder: avi.card.member.to_string(),
-            recipient: avi.card.recipients[0].clone(),
-            statement: sign_statement(&avi.key, wrap).unwrap(),
-            ciphertext: BASE64_STANDARD.encode(ciphertext),
-            wrapped_by: avi.card.member.clone(),
-        };
-        let keyring = Keyring::parse(avi.identity.secret().expose().as_bytes(), "avi", &NoPrompt).unwrap();
-        let unwrap = |key: WrappedKey| unwrap_with(&[key], &vault, &keyring.identities());
-        assert_eq!(unwrap(key(&wrap, &ciphertext)).unwrap().recipient(), vault.recipient);
-        let elsewhere = WrapStatement { vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGB".parse().unwrap(), ..wrap.clone() };
-        assert_eq!(unwrap(key(&elsewhere, &ciphertext)).unwrap_err().class().code(), 4);
-        let other = VaultSecret::generate().wrap(&avi.card.recipients[0]).unwrap();
-        assert_eq!(unwrap(key(&wrap, &other)).unwrap_err().class().code(), 4, "other bytes than signed");
-        let substituted = WrapStatement { sha256: Sha256::of(&other), ..wrap };
-        assert_eq!(unwrap(key(&substituted, &other)).unwrap_err().class().code(), 4, "the identity of another vault");
-    }
 }

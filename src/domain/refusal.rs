@@ -95,6 +95,14 @@ pub enum Refusal {
     StaleKeyCard { given: u64, present: u64 },
     #[error("policy still lets `{holder}` read what this vault protects")]
     StillAdmitted { holder: MemberId },
+    #[error(
+        "you have wrapped a key to this vault for that recipient of `{holder}` before; nobody overwrites it, you neither"
+    )]
+    AlreadyWrapped { holder: String },
+    #[error(
+        "{most} members of `{partner}` have wrapped a key to this vault for that recipient of `{holder}`, which is enough"
+    )]
+    WrappedOften { holder: String, partner: PartnerCode, most: usize },
     #[error("the wrapped key is not wanted: {fault}")]
     WrapRefused { fault: String },
     #[error("version {version} waits for a second policy officer")]

@@ -91,6 +91,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(calls::preview_roles))
         .routes(routes!(calls::progress))
         .routes(routes!(calls::vault))
+        .routes(routes!(calls::missing_keys))
         .routes(routes!(calls::assign))
         .routes(routes!(proposals::list, proposals::create))
         .routes(routes!(proposals::count))
@@ -108,6 +109,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::add_keys))
         .routes(routes!(proposals::lost_keys))
         .routes(routes!(proposals::remove_key))
+        .routes(routes!(proposals::discard_key))
         .routes(routes!(proposals::list_manifests, proposals::sign_manifest))
         .routes(routes!(proposals::list_labels, proposals::sign_label))
         .routes(routes!(proposals::preview_label))
@@ -145,9 +147,9 @@ mod tests {
         let description = openapi::openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
-        assert_eq!(names.len(), 80);
+        assert_eq!(names.len(), 82);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 80);
+        assert_eq!(names.len(), 82);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         },
         page::Page,
         policy::Preview,
-        proposal::Vault,
+        proposal::{MissingKey, Vault},
         review::{Assign, Assigned},
     },
 };
@@ -130,6 +130,13 @@ pub(super) async fn progress(State(api): State<Api>, caller: Caller, at: At) -> 
 #[utoipa::path(get, path = "/v1/calls/{call}/vault", tag = "calls", responses((status = 200, body = Vault)))]
 pub(super) async fn vault(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
     Ok(Answer::json(200, &vaults::of_call(&api, &asked, at.id("call")?).await?))
+}
+
+/// The officers who lack a key to the call vault for a recipient of their key card in force: what you, who hold one, are to wrap.
+#[utoipa::path(get, path = "/v1/calls/{call}/missing-keys", tag = "calls",
+    responses((status = 200, body = Page<MissingKey>)))]
+pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::missing_of_call(&api, &caller, at.id("call")?).await?))
 }
 
 /// Assigns reviewers to proposals of the call, all or none.

@@ -270,6 +270,7 @@ fn identifier(name: &str) -> Parameter {
         "letter" => ("DocumentId", "A letter."),
         "owner" => ("PolicyOwner", "Whose policies: the code of a partner, or `guardrails`."),
         "review" => ("ReviewId", "A review."),
+        "key" => ("WrappedKeyId", "A wrapped key."),
         other => panic!("the route parameter `{other}` has no description"),
     };
     ParameterBuilder::new()

@@ -7,7 +7,7 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, labels, lost_keys as lost, manifests, proposals, vaults},
+    service::{Answer, Result, labels, lost_keys as lost, manifests, own_keys, proposals, vaults},
     wire::{
         page::Page,
         proposal::{
@@ -101,14 +101,18 @@ pub(super) async fn create_deliberation_vault(
     vaults::create_deliberation(&api, &change.asked, at.id("proposal")?, &change.body).await
 }
 
-/// Who may read what a vault protects but holds no key to it: what you, who hold one, are to wrap.
+/// Who may read what a vault protects but lacks a key to it for a recipient of their key card in force: what you, who hold one, are
+/// to wrap.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/missing-keys", tag = "vaults",
     responses((status = 200, body = Page<MissingKey>)))]
 pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
     Ok(Answer::json(200, &vaults::missing(&api, &caller, at.id("proposal")?).await?))
 }
 
-/// Adds wrapped keys to a vault, all or none.
+/// Adds wrapped keys to a vault, all or none, beside those that are there.
+///
+/// No key of somebody else's is ever overwritten: one by each wrapper stands for each recipient of a holder. One that you wrapped for
+/// yourself takes the place of your earlier one.
 #[utoipa::path(post, path = "/v1/vaults/{vault}/keys", tag = "vaults", request_body = AddKeys,
     responses((status = 204)))]
 pub(super) async fn add_keys(State(api): State<Api>, at: At, change: Change<AddKeys>) -> Result<Answer> {
@@ -127,6 +131,14 @@ pub(super) async fn lost_keys(State(api): State<Api>, caller: Caller, at: At) ->
 #[utoipa::path(delete, path = "/v1/vaults/{vault}/keys/{member}", tag = "vaults", responses((status = 204)))]
 pub(super) async fn remove_key(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
     lost::remove(&api, &asked, at.id("vault")?, &at.id("member")?).await
+}
+
+/// Discards a wrapped key of your own, which does not open or which is for a recipient that you have no longer.
+///
+/// Unless another key for that recipient is there it is then listed as missing, and others can wrap you a new one.
+#[utoipa::path(delete, path = "/v1/vaults/{vault}/own-keys/{key}", tag = "vaults", responses((status = 204)))]
+pub(super) async fn discard_key(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    own_keys::discard(&api, &asked, at.id("vault")?, at.id("key")?).await
 }
 
 /// The versions handed in, with their signatures: all for the parties, the standing one for everybody else.

@@ -98,9 +98,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     let stated = NewStated { number: 1, statement: &roll.jws, sha256: roll.payload_sha256 };
     calls::open_roll(&mut act.tx, &permit, id, stated, act.now).await?;
     vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
-    for key in &body.keys {
-        vaults::add_call_key(&mut act, &permit, &call, &vault, key).await?;
-    }
+    vaults::add_call_keys(&mut act, &permit, &call, &vault, &body.keys).await?;
     let officers = call.facts.officers.clone();
     let held: BTreeSet<String> =
         vault_store::keys(&mut act.tx, vault.id).await?.into_iter().map(|key| key.holder).collect();

@@ -18,6 +18,7 @@ pub mod manifests;
 pub mod marks;
 pub mod operator;
 mod outcome;
+pub mod own_keys;
 pub mod policies;
 pub mod preview;
 pub mod programs;

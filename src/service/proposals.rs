@@ -84,9 +84,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         }
         kinds.insert(kind);
         vaults::create(&mut act, &permit, subject, &vault).await?;
-        for key in &new.keys {
-            vaults::add_key(&mut act, &permit, &proposal, &vault, key).await?;
-        }
+        vaults::add_all_keys(&mut act, &permit, &proposal, &vault, &new.keys).await?;
         vaults::require_call_vault_key(&mut act, &vault, &call).await?;
     }
     if !kinds.contains(&VaultKind::Panel) || !kinds.contains(&VaultKind::Parties) {
@@ -116,9 +114,7 @@ pub async fn create_staff_vault(
         return Err(Refusal::Statement { fault: "a party makes its own `staff` vault only".into() }.into());
     }
     vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    for key in &body.keys {
-        vaults::add_key(&mut act, &permit, &proposal, &vault, key).await?;
-    }
+    vaults::add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
     vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::done()).await
 }
@@ -149,9 +145,7 @@ pub async fn add_member(
     for (vault, keys) in &body.keys {
         let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
         let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
-        for key in keys {
-            vaults::add_key(&mut act, &permit, &proposal, &vault, key).await?;
-        }
+        vaults::add_all_keys(&mut act, &permit, &proposal, &vault, keys).await?;
     }
     let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
     act.finish(answer).await

@@ -174,9 +174,8 @@ pub async fn preview(
     };
     let mut found = look.told(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
     if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
-        let holder = member.to_string();
-        let keys = vault_store::keys(&mut view.tx, vault).await?;
-        found.needs_call_key = !keys.iter().any(|key| key.holder == holder);
+        let lacking = vault_store::recipients_without_key(&mut view.tx, vault, std::slice::from_ref(member)).await?;
+        found.needs_call_key = !lacking.is_empty();
     }
     Ok(found)
 }

@@ -33,6 +33,11 @@ use serde_json::json;
 
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
 const MAX_WRAPPED_KEY: usize = 16 << 10;
+/// Most keys in one request: sixteen officers with every recipient that a key card can name.
+const MAX_KEYS: usize = 256;
+/// How many members of one partner may wrap the same vault for the same recipient of somebody else. Of all partners together it is
+/// not limited: no nation must be able to keep another from mending what does not open.
+const MAX_WRAPS_OF_PARTNER: usize = 4;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
 pub async fn of_proposal(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Page<Vault>> {
@@ -73,8 +78,8 @@ pub async fn of_call(exchange: &Exchange, asked: &Asked, id: CallId) -> Result<V
     act.finish_read(answer(vault, keys)).await
 }
 
-/// Who may read what a vault of the proposal protects but holds no key to it: what the caller, who holds one, has to wrap.
-/// A party is asked for its parties only, or it would learn who reviews.
+/// Who may read what a vault of the proposal protects but lacks a key to it for a recipient of their key card in force: what the
+/// caller, who holds one, has to wrap. A party is asked for its parties only, or it would learn who reviews.
 pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<MissingKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -83,19 +88,32 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
         if !may_wrap(&view.me, &view.policies, &vault, &proposal)? {
             continue;
         }
-        let keys = vaults::keys(&mut view.tx, vault.id).await?;
-        for member in candidates(&proposal) {
-            if !may_name(&view.me, &proposal, &member) {
-                continue;
-            }
-            if keys.iter().any(|key| key.holder == member.to_string()) {
-                continue;
-            }
+        let mut holders = candidates(&proposal);
+        holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
+        for (member, recipients) in vaults::recipients_without_key(&mut view.tx, vault.id, &holders).await? {
             let now = view.now;
-            let Some(facts) = super::state::member(exchange, &mut view.tx, &member, now).await? else { continue };
-            if reads(&facts, &view.policies, &vault, &proposal)? && needs_own_key(vault.kind, &proposal, &member) {
-                items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member });
+            let Some(facts) = state::member(exchange, &mut view.tx, &member, now).await? else { continue };
+            if reads(&facts, &view.policies, &vault, &proposal)? {
+                items.push(MissingKey { vault: vault.id, kind: vault.kind, holder: member, recipients });
             }
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+/// The officers of a call who lack a key to its vault for a recipient of their key card in force; for officers.
+pub async fn missing_of_call(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<MissingKey>> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = view.call(id).await?;
+    view.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
+    let vault = call.row.vault.ok_or(ServiceError::Hidden)?;
+    let officers: Vec<_> = call.facts.officers.iter().cloned().collect();
+    let mut items = Vec::new();
+    for (holder, recipients) in vaults::recipients_without_key(&mut view.tx, vault, &officers).await? {
+        let now = view.now;
+        let Some(facts) = state::member(exchange, &mut view.tx, &holder, now).await? else { continue };
+        if opens_call_vault(&facts, &view.policies, &call) {
+            items.push(MissingKey { vault, kind: VaultKind::Call, holder, recipients });
         }
     }
     Ok(Page { items, next: None })
@@ -116,9 +134,7 @@ pub async fn create_deliberation(
     }
     let vault = verified(&mut act, &body.statement, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
     create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    for key in &body.keys {
-        add_key(&mut act, &permit, &proposal, &vault, key).await?;
-    }
+    add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
     require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::created(format!("/v1/proposals/{id}/vaults"), &answer(vault, Vec::new()))).await
 }
@@ -136,18 +152,14 @@ pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &Ad
         if let Some(answer) = act.replayed().await? {
             return Ok(answer);
         }
-        for key in &body.keys {
-            add_key(&mut act, &permit, &proposal, &vault, key).await?;
-        }
+        add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
     } else {
         let call = act.call(vault.call).await?;
         let permit = act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
         if let Some(answer) = act.replayed().await? {
             return Ok(answer);
         }
-        for key in &body.keys {
-            add_call_key(&mut act, &permit, &call, &vault, key).await?;
-        }
+        add_call_keys(&mut act, &permit, &call, &vault, &body.keys).await?;
     }
     act.finish(Answer::done()).await
 }
@@ -192,8 +204,22 @@ pub(super) async fn create(act: &mut Act<'_>, permit: &Permit, subject: Subject,
     Ok(())
 }
 
-/// Adds a wrapped key to a proposal's vault, if policy lets its holder read what the vault protects.
-pub(super) async fn add_key(
+/// Adds wrapped keys to a proposal's vault, each if policy lets its holder read what the vault protects.
+pub(super) async fn add_all_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    vault: &VaultRow,
+    keys: &[WrappedKeyIn],
+) -> Result<()> {
+    check_count(keys)?;
+    for key in keys {
+        add_key(act, permit, proposal, vault, key).await?;
+    }
+    Ok(())
+}
+
+async fn add_key(
     act: &mut Act<'_>,
     permit: &Permit,
     proposal: &ProposalState,
@@ -231,8 +257,22 @@ pub(super) async fn add_key(
     store_key(act, permit, Subject::proposal(proposal), vault, &row).await
 }
 
-/// Adds a wrapped key to a call's vault, if its holder is an officer of the call.
-pub(super) async fn add_call_key(
+/// Adds wrapped keys to a call's vault, each if its holder is an officer of the call.
+pub(super) async fn add_call_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    call: &CallState,
+    vault: &VaultRow,
+    keys: &[WrappedKeyIn],
+) -> Result<()> {
+    check_count(keys)?;
+    for key in keys {
+        add_call_key(act, permit, call, vault, key).await?;
+    }
+    Ok(())
+}
+
+async fn add_call_key(
     act: &mut Act<'_>,
     permit: &Permit,
     call: &CallState,
@@ -244,22 +284,38 @@ pub(super) async fn add_call_key(
         return Err(refused("a call's vault is wrapped to members only"));
     };
     let facts = holder_of(act, holder, &row.recipient).await?;
-    let outcome = act.policies.authorize(&facts, Action::UseCallVault, Resource::Call(&call.facts));
-    if !matches!(outcome, Outcome::Permitted(_)) {
+    if !opens_call_vault(&facts, &act.policies, call) {
         return Err(refused(&format!("`{holder}` is no officer of the call")));
     }
     store_key(act, permit, Subject::call(call), vault, &row).await
 }
 
-/// Every vault of a proposal must be wrapped to the call's, or nobody could ever open it for the panel.
+/// Every vault of a proposal must be wrapped to the recipient of the call's, or nobody could ever open it for the panel.
 pub(super) async fn require_call_vault_key(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<()> {
-    let target = call.row.vault.map(|id| id.to_string()).unwrap_or_default();
-    let keys = vaults::keys(&mut act.tx, vault.id).await?;
-    if keys.iter().any(|key| key.holder == target) {
+    let target = match call.row.vault {
+        Some(id) => vaults::find(&mut act.tx, id).await?,
+        None => None,
+    };
+    let is_wrapped = match target {
+        Some(target) => {
+            let holder = target.id.to_string();
+            !vaults::keys_for(&mut act.tx, vault.id, &holder, &target.recipient).await?.is_empty()
+        }
+        None => false,
+    };
+    if is_wrapped {
         Ok(())
     } else {
         Err(refused(&format!("the {} vault is not wrapped to the call's vault", vault.kind)))
     }
+}
+
+/// Refuses more keys than one request may bring.
+fn check_count(keys: &[WrappedKeyIn]) -> Result<()> {
+    if keys.len() > MAX_KEYS {
+        return Err(refused(&format!("{} keys came at once, at most {MAX_KEYS} are taken", keys.len())));
+    }
+    Ok(())
 }
 
 /// Removes the keys that a member holds to a vault.
@@ -310,26 +366,31 @@ pub(super) async fn remove_lost_keys(
     Ok(())
 }
 
-/// The action that reading what the vault protects takes.
+/// Whether policy permits somebody to read what the vault protects.
 pub(super) fn reads(
     who: &MemberFacts,
     policies: &policy::Engine,
     vault: &VaultRow,
     proposal: &ProposalState,
 ) -> Result<bool> {
+    let Some((action, resource)) = reading(vault, proposal)? else { return Ok(false) };
+    Ok(matches!(policies.authorize(who, action, resource), Outcome::Permitted(_)))
+}
+
+/// What reading what the vault protects takes. A call's vault protects no content of its own, and no proposal has one.
+pub(super) fn reading<'p>(vault: &'p VaultRow, proposal: &'p ProposalState) -> Result<Option<(Action, Resource<'p>)>> {
     let facts = &proposal.facts;
-    let outcome = match vault.kind {
-        VaultKind::Panel => policies.authorize(who, Action::Read, Resource::Proposal(facts)),
-        VaultKind::Parties => policies.authorize(who, Action::ReadLetter, Resource::Proposal(facts)),
-        VaultKind::Deliberation => policies.authorize(who, Action::ViewDeliberation, Resource::Proposal(facts)),
-        VaultKind::Staff => {
-            let owner = staff_owner(vault)?;
-            policies.authorize(who, Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner })
-        }
-        // A call's vault protects no content of its own, and no proposal has one.
-        VaultKind::Call => return Ok(false),
-    };
-    Ok(matches!(outcome, Outcome::Permitted(_)))
+    Ok(Some(match vault.kind {
+        VaultKind::Panel => (Action::Read, Resource::Proposal(facts)),
+        VaultKind::Parties => (Action::ReadLetter, Resource::Proposal(facts)),
+        VaultKind::Deliberation => (Action::ViewDeliberation, Resource::Proposal(facts)),
+        VaultKind::Staff => (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner: staff_owner(vault)? }),
+        VaultKind::Call => return Ok(None),
+    }))
+}
+
+fn opens_call_vault(who: &MemberFacts, policies: &policy::Engine, call: &CallState) -> bool {
+    matches!(policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts)), Outcome::Permitted(_))
 }
 
 /// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
@@ -438,18 +499,32 @@ async fn store_key(
     vault: &VaultRow,
     row: &WrappedKeyRow,
 ) -> Result<()> {
-    // INVARIANT: nobody replaces the key that somebody else wrapped for a holder, or one party could lock the other, and the
-    // panel, out of what was handed in.
-    let held = vaults::keys(&mut act.tx, vault.id).await?;
-    let me = &act.me.id;
-    let is_theirs = |key: &WrappedKeyRow| key.holder == row.holder && key.recipient == row.recipient;
-    if row.holder != me.to_string() && held.iter().any(|key| is_theirs(key) && key.wrapped_by != *me) {
-        return Err(refused(&format!("`{}` holds a key to this vault that somebody else wrapped", row.holder)));
+    // INVARIANT: no key of another holder is ever replaced, not even by whoever wrapped it: what opens today opens tomorrow. Others
+    // stand beside it, so that a key that does not open keeps nobody out.
+    let me = act.me.id.clone();
+    let is_mine = row.holder == me.to_string();
+    let beside = vaults::keys_for(&mut act.tx, vault.id, &row.holder, &row.recipient).await?;
+    let earlier = beside.iter().find(|key| key.wrapped_by == me);
+    if let Some(earlier) = earlier {
+        if !is_mine {
+            return Err(Refusal::AlreadyWrapped { holder: row.holder.clone() }.into());
+        }
+        vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
+    }
+    let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);
+    let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count();
+    if !is_mine && of_partner >= MAX_WRAPS_OF_PARTNER {
+        let (holder, partner) = (row.holder.clone(), me.partner().clone());
+        return Err(Refusal::WrappedOften { holder, partner, most: MAX_WRAPS_OF_PARTNER }.into());
     }
     let now = act.now;
     vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
-    let payload =
-        json!({ "vault": vault.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement });
+    let mut payload = json!({
+        "vault": vault.id, "key": row.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement,
+    });
+    if let Some(earlier) = earlier {
+        payload["replaces"] = json!(earlier.id);
+    }
     act.log(EntryKind::KeyWrapped, subject, &payload).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// A vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct WrappedKeyRow {
     pub wrapped_by: MemberId,
 }
 
-/// The actions under which vaults are made and keys wrapped or removed.
+/// The actions under which vaults are made and keys wrapped, or removed from their holder.
 const WRITERS: &[Action] = &[
     Action::PublishCall,
     Action::UseCallVault,
@@ -56,6 +56,13 @@ const WRITERS: &[Action] = &[
     Action::ReopenReview,
 ];
 
+/// Whoever may use a key may throw it away.
+const USERS: &[Action] =
+    &[Action::Read, Action::ReadStaff, Action::ReadLetter, Action::ViewDeliberation, Action::UseCallVault];
+
+const KEY_COLUMNS: &str =
+    "SELECT key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by FROM wrapped_keys";
+
 const COLUMNS: &str =
     "SELECT vault_id, kind, call_id, proposal_id, party, recipient, statement, created_by FROM vaults";
 
@@ -73,25 +80,53 @@ pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<VaultR
 
 /// The wrapped keys to a vault.
 pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, StoreError> {
-    let sql = "SELECT key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by FROM wrapped_keys \
-               WHERE vault_id = $1 ORDER BY key_id";
-    let rows = tx.fetch_all(sql, args![vault]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(WrappedKeyRow {
-                id: row.parse("key_id")?,
-                vault: row.parse("vault_id")?,
-                holder: row.text("holder")?,
-                recipient: row.text("recipient")?,
-                statement: row.text("statement")?,
-                ciphertext: row.bytes("ciphertext")?,
-                wrapped_by: row.parse("wrapped_by")?,
-            })
-        })
-        .collect()
+    let sql = Sql::built(format!("{KEY_COLUMNS} WHERE vault_id = $1 ORDER BY key_id"));
+    tx.fetch_all(sql, args![vault]).await?.iter().map(read_key).collect()
 }
 
-/// Who holds a key to the panel's vault of which of these proposals.
+/// The wrapped keys to a vault for one recipient of a holder: at most one by each wrapper.
+pub async fn keys_for(
+    tx: &mut Tx,
+    vault: VaultId,
+    holder: &str,
+    recipient: &str,
+) -> Result<Vec<WrappedKeyRow>, StoreError> {
+    let sql =
+        Sql::built(format!("{KEY_COLUMNS} WHERE vault_id = $1 AND holder = $2 AND recipient = $3 ORDER BY key_id"));
+    tx.fetch_all(sql, args![vault, holder, recipient]).await?.iter().map(read_key).collect()
+}
+
+/// One wrapped key.
+pub async fn find_key(tx: &mut Tx, id: WrappedKeyId) -> Result<Option<WrappedKeyRow>, StoreError> {
+    let sql = Sql::built(format!("{KEY_COLUMNS} WHERE key_id = $1"));
+    tx.fetch_optional(sql, args![id]).await?.as_ref().map(read_key).transpose()
+}
+
+/// The recipients of the key cards in force of these members for which they hold no key to the vault; whoever lacks none is left out.
+pub async fn recipients_without_key(
+    tx: &mut Tx,
+    vault: VaultId,
+    members: &[MemberId],
+) -> Result<BTreeMap<MemberId, Vec<String>>, StoreError> {
+    // Not so many at once that a statement has no room for them.
+    const AT_ONCE: usize = 500;
+    let mut found: BTreeMap<MemberId, Vec<String>> = BTreeMap::new();
+    for part in members.chunks(AT_ONCE) {
+        let marks = (2..part.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let sql = Sql::once(format!(
+            "SELECT r.member, r.recipient FROM member_recipients r WHERE r.member IN ({marks}) AND NOT EXISTS \
+             (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = $1 AND k.holder = r.member AND k.recipient = r.recipient) \
+             ORDER BY r.member, r.recipient"
+        ));
+        let args = std::iter::once(Arg::text(vault)).chain(part.iter().map(Arg::text)).collect();
+        for row in tx.fetch_all(sql, args).await? {
+            found.entry(row.parse("member")?).or_default().push(row.text("recipient")?);
+        }
+    }
+    Ok(found)
+}
+
+/// Who holds a key to the panel's vault of which of these proposals, for each recipient of their key card in force.
 pub async fn panel_holders_among(
     tx: &mut Tx,
     proposals: &[ProposalId],
@@ -101,8 +136,11 @@ pub async fn panel_holders_among(
     }
     let marks = (2..proposals.len() + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
     let sql = format!(
-        "SELECT v.proposal_id, k.holder FROM vaults v JOIN wrapped_keys k ON k.vault_id = v.vault_id \
-         WHERE v.kind = $1 AND v.proposal_id IN ({marks})"
+        "SELECT DISTINCT v.proposal_id, k.holder FROM vaults v JOIN wrapped_keys k ON k.vault_id = v.vault_id \
+         JOIN member_recipients m ON m.member = k.holder AND m.recipient = k.recipient \
+         WHERE v.kind = $1 AND v.proposal_id IN ({marks}) AND NOT EXISTS (SELECT 1 FROM member_recipients r \
+         WHERE r.member = k.holder AND NOT EXISTS (SELECT 1 FROM wrapped_keys o \
+         WHERE o.vault_id = k.vault_id AND o.holder = r.member AND o.recipient = r.recipient))"
     );
     let kind = Arg::text(VaultKind::Panel.as_str());
     let args = std::iter::once(kind).chain(proposals.iter().map(Arg::text)).collect();
@@ -124,7 +162,7 @@ pub async fn held_under(tx: &mut Tx, call: CallId, holder: &MemberId) -> Result<
 /// # Errors
 /// The constraint `vaults_place_key` when there is one of this kind in the same place.
 pub async fn create(tx: &mut WriteTx, permit: &Permit, row: &VaultRow, now: Timestamp) -> Result<(), StoreError> {
-    assert!(covers(permit, row));
+    assert!(covers(WRITERS, permit, row));
     let mut place = row.proposal.map_or_else(|| row.call.to_string(), |id| format!("{id}/{}", row.kind));
     if let Some(party) = &row.party {
         place.push('/');
@@ -150,7 +188,11 @@ pub async fn create(tx: &mut WriteTx, permit: &Permit, row: &VaultRow, now: Time
     Ok(())
 }
 
-/// Adds a wrapped key to a vault; one that the holder already has for the same recipient is replaced.
+/// Adds a wrapped key to a vault, beside those that are there. None is ever overwritten.
+///
+/// # Errors
+/// The constraint `wrapped_keys_vault_id_holder_recipient_wrapped_by_key` when the same member has wrapped one for that holder and
+/// recipient.
 pub async fn add_key(
     tx: &mut WriteTx,
     permit: &Permit,
@@ -158,15 +200,27 @@ pub async fn add_key(
     key: &WrappedKeyRow,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    assert!(covers(permit, vault) && key.vault == vault.id);
+    assert!(covers(WRITERS, permit, vault) && key.vault == vault.id);
     tx.execute(
         "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (vault_id, holder, recipient) DO UPDATE SET \
-         key_id = excluded.key_id, statement = excluded.statement, ciphertext = excluded.ciphertext, \
-         wrapped_by = excluded.wrapped_by, wrapped_at = excluded.wrapped_at",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         args![key.id, key.vault, key.holder, key.recipient, key.statement, key.ciphertext, key.wrapped_by, now],
     )
     .await?;
+    Ok(())
+}
+
+/// Removes one key, which its holder has no use for.
+pub async fn discard_key(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    vault: &VaultRow,
+    key: &WrappedKeyRow,
+) -> Result<(), StoreError> {
+    // INVARIANT: nobody removes a single key but the member who holds it.
+    assert!(covers(WRITERS, permit, vault) || covers(USERS, permit, vault));
+    assert!(key.vault == vault.id && key.holder == permit.principal().to_string());
+    tx.execute("DELETE FROM wrapped_keys WHERE key_id = $1 AND vault_id = $2", args![key.id, vault.id]).await?;
     Ok(())
 }
 
@@ -177,12 +231,24 @@ pub async fn remove_keys(
     vault: &VaultRow,
     holder: &MemberId,
 ) -> Result<u64, StoreError> {
-    assert!(covers(permit, vault));
+    assert!(covers(WRITERS, permit, vault));
     tx.execute("DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = $2", args![vault.id, holder]).await
 }
 
-fn covers(permit: &Permit, vault: &VaultRow) -> bool {
-    permit.covers_call(WRITERS, vault.call) || vault.proposal.is_some_and(|id| permit.covers_proposal(WRITERS, id))
+fn covers(actions: &[Action], permit: &Permit, vault: &VaultRow) -> bool {
+    permit.covers_call(actions, vault.call) || vault.proposal.is_some_and(|id| permit.covers_proposal(actions, id))
+}
+
+fn read_key(row: &Row) -> Result<WrappedKeyRow, StoreError> {
+    Ok(WrappedKeyRow {
+        id: row.parse("key_id")?,
+        vault: row.parse("vault_id")?,
+        holder: row.text("holder")?,
+        recipient: row.text("recipient")?,
+        statement: row.text("statement")?,
+        ciphertext: row.bytes("ciphertext")?,
+        wrapped_by: row.parse("wrapped_by")?,
+    })
 }
 
 fn read(row: &Row) -> Result<VaultRow, StoreError> {

@@ -72,6 +72,8 @@ catalogue! {
     StatementInvalid "statement-invalid" 422 "the signed statement is not acceptable" => "sign the statement anew with a key that your key card names";
     StaleKeyCard "stale-key-card" 409 "a newer key card is already published" => "issue the card with a higher serial";
     WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
+    AlreadyWrapped "already-wrapped" 409 "you have wrapped this key already" => "nothing to do if it opens; if its holder says that it does not, they remove it (`entente key check PROPOSAL --remove`) and you wrap again, or another member wraps one beside it";
+    WrappedOften "wrapped-often" 409 "your partner's members have wrapped this key often enough" => "let its holder remove those that do not open (`entente key check PROPOSAL --remove`), or a member of another partner wrap one";
     StillAdmitted "still-admitted" 409 "the holder may still read" => "a key is removed only from whom policy refuses: change the policy, the role or the assignment first; to take a colleague out of a party, use `entente proposal member remove`";
     NoKeyCard "no-key-card" 422 "a member has no key card in force" => "ask the member's registrar to publish one";
     // policies
@@ -230,6 +232,8 @@ impl From<&Refusal> for Kind {
             Refusal::Exists { .. } => Self::Exists,
             Refusal::Statement { .. } => Self::StatementInvalid,
             Refusal::StaleKeyCard { .. } => Self::StaleKeyCard,
+            Refusal::AlreadyWrapped { .. } => Self::AlreadyWrapped,
+            Refusal::WrappedOften { .. } => Self::WrappedOften,
             Refusal::StillAdmitted { .. } => Self::StillAdmitted,
             Refusal::WrapRefused { .. } => Self::WrapRefused,
             Refusal::PolicyWaiting { .. } => Self::PolicyWaiting,

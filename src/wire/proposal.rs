@@ -254,11 +254,13 @@ answer! {
         pub wrapped_by: MemberId,
     }
 
-    /// A member whom policy lets read what a vault protects, but who holds no key to it.
+    /// A member whom policy lets read what a vault protects, but who lacks a key to it for a recipient of their key card.
     pub struct MissingKey {
         pub vault: VaultId,
         pub kind: VaultKind,
         pub holder: MemberId,
+        /// The recipients of the key card in force for which there is none.
+        pub recipients: Vec<String>,
     }
 
     /// A member who holds a key to a vault, and whom policy does not let read what it protects any more.

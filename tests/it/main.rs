@@ -57,5 +57,8 @@ mod starting;
 mod store_facade;
 mod store_nouns;
 mod sweeps;
+mod upgrades;
 #[cfg(feature = "client")]
 mod visibility;
+#[cfg(feature = "client")]
+mod wrapped_keys;

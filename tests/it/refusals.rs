@@ -4,7 +4,7 @@
 mod certificates;
 mod intake;
 mod labels;
-mod lies;
+pub(crate) mod lies;
 mod midway;
 mod panel;
 mod parties;

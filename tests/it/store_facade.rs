@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// Runs a statement that must be refused by a constraint, and names that.
-    async fn refusal(&self, sql: &'static str, args: Vec<Arg>) -> String {
+    pub(crate) async fn refusal(&self, sql: &'static str, args: Vec<Arg>) -> String {
         let mut tx = self.db.write().await.unwrap();
         let error = tx.execute(sql, args).await.unwrap_err();
         error.constraint().unwrap_or_else(|| panic!("{error:?}")).to_owned()

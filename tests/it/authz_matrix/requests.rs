@@ -238,6 +238,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/proposals/{proposal}/vaults/staff").json(vault()),
         post("/v1/proposals/{proposal}/vaults/deliberation").json(vault()),
         get("/v1/proposals/{proposal}/missing-keys"),
+        get("/v1/calls/{call}/missing-keys"),
         get("/v1/proposals/{proposal}/lost-keys"),
         get("/v1/proposals/{proposal}/documents"),
         put("/v1/proposals/{proposal}/documents/{slot}"),
@@ -300,6 +301,9 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         let remove = delete("/v1/vaults/{vault}/keys/{member}").note(note).at("vault", vault);
         asks.push(remove.at("member", holder));
     }
+    // One that its holder would lose if it were done.
+    let discard = delete("/v1/vaults/{vault}/own-keys/{key}").note("call").under(SPENT);
+    asks.push(discard.at("vault", ids.call_vault).at("key", ids.call_key));
     asks.sort_by_key(Ask::order);
     asks
 }

@@ -15,7 +15,7 @@ use entente::{
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         decision::Outcome,
-        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, VaultId},
+        id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, VaultId, WrappedKeyId},
         member::{CallRole, ConflictGround, PartnerRole},
         vault::VaultKind,
     },
@@ -106,6 +106,8 @@ pub(super) struct Ids {
     pub(super) program: ProgramId,
     pub(super) call: CallId,
     pub(super) call_vault: VaultId,
+    /// An officer's own key to it.
+    pub(super) call_key: WrappedKeyId,
     /// Under review, its decision signed by one funder of two.
     pub(super) open: ProposalId,
     /// Decided by both funders, with a letter; the same parties and panel.
@@ -133,6 +135,7 @@ impl Ids {
             program: ProgramId::new(clock, rng),
             call: CallId::new(clock, rng),
             call_vault: vault(),
+            call_key: WrappedKeyId::new(clock, rng),
             open: proposal(),
             decided: proposal(),
             panel_document: document(),
@@ -150,14 +153,14 @@ impl Ids {
 
     /// The same but for everything that hangs on a proposal, which does not exist.
     pub(super) fn without_proposals(&self) -> Self {
-        let Self { program, call, call_vault, published_card, .. } = self.clone();
-        Self { program, call, call_vault, published_card, ..Self::made_up() }
+        let Self { program, call, call_vault, call_key, published_card, .. } = self.clone();
+        Self { program, call, call_vault, call_key, published_card, ..Self::made_up() }
     }
 
     /// The same but for the program and the call, which do not exist.
     pub(super) fn without_calls(&self) -> Self {
-        let Self { program, call, call_vault, .. } = Self::made_up();
-        Self { program, call, call_vault, ..self.clone() }
+        let Self { program, call, call_vault, call_key, .. } = Self::made_up();
+        Self { program, call, call_vault, call_key, ..self.clone() }
     }
 }
 
@@ -246,10 +249,12 @@ impl Setting {
                 .find(|vault| vault.kind == kind && vault.party.as_ref().map(PartnerCode::as_str) == party);
             found.unwrap().id
         };
+        let call_vault = dana.api().call_vault(call).await.unwrap();
         let ids = Ids {
             program,
             call,
-            call_vault: dana.api().call_vault(call).await.unwrap().id,
+            call_vault: call_vault.id,
+            call_key: call_vault.keys[0].id,
             open,
             decided,
             panel_document: document("work-plan", None),

@@ -24,7 +24,7 @@ use jiff::SignedDuration;
 use std::path::PathBuf;
 
 /// Changes what the exchange holds, as its operator could; it must have changed something.
-pub(super) async fn tamper(stage: &Stage, sql: &'static str, args: Vec<Arg>) {
+pub(crate) async fn tamper(stage: &Stage, sql: &'static str, args: Vec<Arg>) {
     let mut tx = stage.server.exchange.db.write().await.unwrap();
     assert!(tx.execute(sql, args).await.unwrap() > 0, "nothing was changed");
     tx.commit().await.unwrap();
@@ -35,7 +35,7 @@ async fn look(stage: &Stage, sql: &'static str, args: Vec<Arg>) -> String {
 }
 
 /// The key with which a member of the cast signs.
-pub(super) fn key_of(stage: &Stage, member: &str) -> SigningKey {
+pub(crate) fn key_of(stage: &Stage, member: &str) -> SigningKey {
     let credential = stage.credential(member);
     SigningKey::from_pem(credential.private_key.expose().as_bytes(), credential.certificate.as_bytes()).unwrap()
 }

@@ -25,12 +25,14 @@ use entente::{
     },
 };
 
+use std::collections::BTreeMap;
+
 on_both_engines! {
     proposal_reads_back_with_its_parties,
     proposals_come_page_by_page_in_order,
     version_is_signed_once_by_each_party,
     vault_is_one_of_its_kind_and_place,
-    wrapped_key_is_replaced_for_the_same_holder_and_recipient,
+    wrapped_keys_stand_side_by_side_and_none_is_changed,
     document_leaves_the_working_set_and_stays_known,
     declaration_and_assignment_read_back,
     review_counts_until_it_is_reopened,
@@ -165,7 +167,7 @@ fn wrapped(letter: char, vault: char, holder: &str, recipient: &str) -> WrappedK
     }
 }
 
-async fn wrapped_key_is_replaced_for_the_same_holder_and_recipient(store: Store) {
+async fn wrapped_keys_stand_side_by_side_and_none_is_changed(store: Store) {
     let office = with_proposal(&store).await;
     let permit = office.on_proposal("ISR:avi", Action::WrapKey);
     let (panel, staff) = (vault_row(&office, 'A', VaultKind::Panel), vault_row(&office, 'B', VaultKind::Staff));
@@ -180,18 +182,53 @@ async fn wrapped_key_is_replaced_for_the_same_holder_and_recipient(store: Store)
     add(wrapped('A', 'A', "USA:frank", "age1b")).await;
     add(wrapped('C', 'A', "ISR:eitan", "age1a")).await;
     add(wrapped('D', 'B', "USA:frank", "age1a")).await;
-    let replacing = wrapped('E', 'A', "USA:frank", "age1a");
-    add(replacing.clone()).await;
+    let again = wrapped('E', 'A', "USA:frank", "age1a");
+    let beside = WrappedKeyRow { wrapped_by: is("USA:dana"), ..again.clone() };
+    let constraint = "wrapped_keys_vault_id_holder_recipient_wrapped_by_key";
+    assert_eq!(refused!(store, tx => vaults::add_key(&mut tx, &permit, &panel, &again, at(7))), constraint);
+    add(beside.clone()).await;
+    let first = [wrapped('A', 'A', "USA:frank", "age1b"), wrapped('B', 'A', "USA:frank", "age1a")];
     let keys = seen!(store, tx => vaults::keys(&mut tx, panel.id));
-    assert_eq!(keys, [wrapped('A', 'A', "USA:frank", "age1b"), wrapped('C', 'A', "ISR:eitan", "age1a"), replacing]);
+    assert_eq!(keys, [&first[..], &[wrapped('C', 'A', "ISR:eitan", "age1a"), beside.clone()]].concat());
+    let for_one = seen!(store, tx => vaults::keys_for(&mut tx, panel.id, "USA:frank", "age1a"));
+    assert_eq!(for_one, [first[1].clone(), beside.clone()]);
+    assert_eq!(seen!(store, tx => vaults::find_key(&mut tx, beside.id)), Some(beside.clone()));
+    let change = "UPDATE wrapped_keys SET statement = holder";
+    assert_eq!(refused!(store, tx => tx.execute(change, args![])), "wrapped_keys_final");
+
+    // Only for the recipients of the card in force does somebody lack a key.
+    let eitan = is::<MemberId>("ISR:eitan");
+    let both = [eitan.clone(), is("USA:dana")];
+    let lacking = |eitans: &[&str]| -> BTreeMap<MemberId, Vec<String>> {
+        let of = |recipients: &[&str]| recipients.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let all = [(eitan.clone(), of(eitans)), (is("USA:dana"), of(&["age1USA:dana"]))];
+        all.into_iter().filter(|(_, recipients)| !recipients.is_empty()).collect()
+    };
+    let found = seen!(store, tx => vaults::recipients_without_key(&mut tx, panel.id, &both));
+    assert_eq!(found, lacking(&["age1ISR:eitan"]));
+    let holders = seen!(store, tx => vaults::panel_holders_among(&mut tx, &[office.proposal.id]));
+    assert!(holders.is_empty(), "by other recipients nobody holds one: {holders:?}");
+    add(wrapped('F', 'A', "ISR:eitan", "age1ISR:eitan")).await;
+    assert_eq!(seen!(store, tx => vaults::recipients_without_key(&mut tx, panel.id, &both)), lacking(&[]));
+    let holders = seen!(store, tx => vaults::panel_holders_among(&mut tx, &[office.proposal.id]));
+    assert_eq!(holders, [(office.proposal.id, eitan.to_string())].into());
+
+    // A holder discards one of their own, and the others stay.
+    let (theirs, own) = (office.on_proposal("USA:frank", Action::Read), wrapped('A', 'A', "USA:frank", "age1b"));
+    done!(store, tx => vaults::discard_key(&mut tx, &theirs, &panel, &own));
+    assert_eq!(seen!(store, tx => vaults::keys(&mut tx, panel.id)).len(), 4);
 
     let (call, frank) = (office.call.id, is::<MemberId>("USA:frank"));
     assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [panel.clone(), staff.clone()]);
-    assert_eq!(done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)), 2);
+    assert_eq!(
+        done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)),
+        2,
+        "each, whoever wrapped it"
+    );
     assert_eq!(done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)), 0);
     assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [staff]);
     assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, id("call", 'Z'), &frank)), []);
-    assert_eq!(seen!(store, tx => vaults::keys(&mut tx, panel.id)).len(), 1, "of others nothing is removed");
+    assert_eq!(seen!(store, tx => vaults::keys(&mut tx, panel.id)).len(), 2, "of others nothing is removed");
 }
 
 fn document(letter: char, slot: &str, party: Option<&str>) -> DocumentRow {

@@ -1,0 +1,12 @@
+-- Wrapped keys stand side by side: one by each wrapper for the same vault, holder and recipient, and none is ever changed.
+DROP INDEX wrapped_keys_vault_id_holder_recipient_key;
+CREATE UNIQUE INDEX wrapped_keys_vault_id_holder_recipient_wrapped_by_key
+    ON wrapped_keys (vault_id, holder, recipient, wrapped_by);
+
+CREATE FUNCTION wrapped_keys_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'wrapped keys stay as they are'
+        USING ERRCODE = '23000', CONSTRAINT = 'wrapped_keys_final';
+END $$;
+CREATE TRIGGER wrapped_keys_are_final BEFORE UPDATE ON wrapped_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION wrapped_keys_final();

@@ -1,0 +1,46 @@
+//! Wrapped keys that their holder has no use for: one that does not open, or one for a recipient that is on the key card no longer.
+//!
+//! The exchange cannot tell whether a key opens; its holder can. What is discarded lacks again for that recipient, so a colleague,
+//! the counterpart or an officer wraps a new one. Nobody discards a key of anybody else's, whoever wrapped it.
+
+use super::{
+    Answer, Asked, Exchange, Result, ServiceError,
+    unit::{Act, Subject},
+    vaults::reading,
+};
+use crate::{
+    domain::{
+        entry::EntryKind,
+        id::{VaultId, WrappedKeyId},
+    },
+    policy::{Action, Resource},
+    storage::vaults,
+};
+use serde_json::json;
+
+/// Discards a wrapped key of the caller's own. Its inverse is that somebody wraps one: `service::vaults::add_keys`.
+pub async fn discard(exchange: &Exchange, asked: &Asked, vault: VaultId, key: WrappedKeyId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let vault = vaults::find(&mut act.tx, vault).await?.ok_or(ServiceError::Hidden)?;
+    // Whoever may use a key may throw it away.
+    let (permit, subject) = if let Some(proposal) = vault.proposal {
+        let proposal = act.proposal(proposal).await?;
+        let (action, resource) = reading(&vault, &proposal)?.ok_or(ServiceError::Hidden)?;
+        (act.authorize(action, resource)?, Subject::proposal(&proposal))
+    } else {
+        let call = act.call(vault.call).await?;
+        (act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?, Subject::call(&call))
+    };
+    if let Some(answer) = act.replayed().await? {
+        return Ok(answer);
+    }
+    let found = vaults::find_key(&mut act.tx, key).await?;
+    let mine = act.me.id.to_string();
+    let key = found.filter(|key| key.vault == vault.id && key.holder == mine).ok_or(ServiceError::Hidden)?;
+    vaults::discard_key(&mut act.tx, &permit, &vault, &key).await?;
+    let payload = json!({
+        "vault": vault.id, "key": key.id, "holder": key.holder, "recipient": key.recipient, "wrapped_by": key.wrapped_by,
+    });
+    act.log(EntryKind::KeyRemoved, subject, &payload).await?;
+    act.finish(Answer::done()).await
+}

@@ -1,0 +1,52 @@
+//! Migrations over data that an earlier program wrote, on both engines.
+
+use crate::store_facade::{Store, at, on_both_engines};
+use entente::storage::{args, migrate};
+
+on_both_engines! {
+    wrapped_keys_from_before_are_kept_and_stand_side_by_side,
+}
+
+async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..7], at(0)).await.unwrap();
+    let before = [
+        "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) \
+         VALUES ('ISR', 'Israel', 'UTC', '{}', '', 1, 1)",
+        "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, valid_until, \
+         published_at) VALUES ('ISR:avi', 'ISR', 'Avi', 'Optics', '', 'a.b.c', 1, 'active', 1, 9, 1), \
+         ('ISR:tamar', 'ISR', 'Tamar', 'Optics', '', 'a.b.c', 1, 'active', 1, 9, 1)",
+        "INSERT INTO programs (program_id, name, lead, created_by, created_at) VALUES ('prog', 'Joint', 'ISR', 'ISR:avi', 1)",
+        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, created_at) \
+         VALUES ('call', 'prog', '{}', '', 1, 1, 1, 'ISR:avi', 1)",
+        "INSERT INTO vaults (vault_id, place, kind, call_id, recipient, statement, created_by, created_at) \
+         VALUES ('vault', 'call', 'call', 'call', 'age1v', 'a.b.c', 'ISR:avi', 1)",
+    ];
+    let wrap = |key: &'static str, by: &'static str| {
+        let sql = "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
+                   VALUES ($1, 'vault', 'ISR:avi', 'age1a', 'a.b.c', $2, $3, 1)";
+        (sql, args![key, vec![1_u8, 2], by])
+    };
+    let mut tx = store.db.write().await.unwrap();
+    for sql in before {
+        tx.execute(sql, args![]).await.unwrap();
+    }
+    let (sql, args) = wrap("key_1", "ISR:avi");
+    tx.execute(sql, args).await.unwrap();
+    tx.commit().await.unwrap();
+    let (sql, args) = wrap("key_2", "ISR:tamar");
+    assert_eq!(store.refusal(sql, args).await, "wrapped_keys_vault_id_holder_recipient_key", "one for all until now");
+
+    migrate::run(&store.db, at(8)).await.unwrap();
+    let mut tx = store.db.write().await.unwrap();
+    let (sql, args) = wrap("key_2", "ISR:tamar");
+    tx.execute(sql, args).await.unwrap();
+    tx.commit().await.unwrap();
+    let (sql, args) = wrap("key_3", "ISR:tamar");
+    assert_eq!(store.refusal(sql, args).await, "wrapped_keys_vault_id_holder_recipient_wrapped_by_key");
+    let change = "UPDATE wrapped_keys SET wrapped_by = 'ISR:tamar'";
+    assert_eq!(store.refusal(change, args![]).await, "wrapped_keys_final");
+    let mut tx = store.db.read().await.unwrap();
+    let kept = tx.fetch_all("SELECT key_id, ciphertext FROM wrapped_keys ORDER BY key_id", args![]).await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|row| (row.text("key_id").unwrap(), row.bytes("ciphertext").unwrap())).collect();
+    assert_eq!(kept, [("key_1".to_owned(), vec![1, 2]), ("key_2".to_owned(), vec![1, 2])]);
+}
