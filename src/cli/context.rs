@@ -5,16 +5,19 @@ use super::{
     output::Out,
     progress::{Interrupted, Meter},
     prompt::Keyboard,
-    time::Zone,
+    time::{self, Zone},
 };
 use crate::{
-    client::{Ambient, Client, Home, Progress, api::Paging},
+    client::{Ambient, Client, Home, Progress, api::Paging, pages::Pages},
     domain::id::PartnerCode,
     wire::page::{MAX_PAGE, Page},
 };
 use clap::Args;
-use jiff::Timestamp;
-use std::{path::PathBuf, sync::Arc};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, Args)]
@@ -46,12 +49,17 @@ pub struct Context {
     pub global: Global,
     pub ambient: Ambient,
     pub interrupted: Arc<Interrupted>,
+    /// The client in use, for what is to be said at the end.
+    client: Arc<Mutex<Option<Client>>>,
 }
+
+/// A clock that differs by more than this from the exchange's is worth a warning: deadlines are the exchange's.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Context {
     /// The context of a command on this machine.
     pub fn new(out: Out, global: Global) -> Self {
-        Self { out, global, ambient: Ambient::system(), interrupted: Arc::default() }
+        Self { out, global, ambient: Ambient::system(), interrupted: Arc::default(), client: Arc::default() }
     }
 
     /// The member's folder.
@@ -71,7 +79,38 @@ impl Context {
         let out = self.out.clone();
         let client = Client::new(home, profile, self.keyboard(), self.ambient.clone())?;
         // Another one opened, so nothing stands in the way; but somebody made a key that cannot be right.
-        Ok(client.on_broken_key(move |key| out.warn(&format!("{key}; another one did: see `entente key check`"))))
+        let client =
+            client.on_broken_key(move |key| out.warn(&format!("{key}; another one did: see `entente key check`")));
+        *self.in_use() = Some(client.clone());
+        Ok(client)
+    }
+
+    /// The instant by the exchange's clock, as far as it has answered: deadlines go by it.
+    pub fn exchange_now(&self) -> Timestamp {
+        self.in_use().as_ref().map_or_else(|| self.now(), Client::exchange_now)
+    }
+
+    /// Says what a command has met that concerns all of them, once it is done: clocks that are apart, and an exchange that has gone
+    /// back. The latter is an error, although the command did what it was asked.
+    pub async fn last_words(&self) -> Result<()> {
+        let Some(client) = self.in_use().clone() else { return Ok(()) };
+        let ahead = client.api().transport().clock().ahead();
+        if let Some(ahead) = ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE) {
+            self.out.warn(&clocks_apart(ahead));
+        }
+        let older = client.older_states().await?;
+        for older in &older {
+            self.out.warn(older);
+        }
+        if older.is_empty() {
+            return Ok(());
+        }
+        let error = CliError::unverified("the exchange shows an older state than this machine saw before");
+        Err(error.help("what was asked is done; the warnings above say what went back, and do not rely on it before it is explained"))
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Option<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The instant by this machine's clock.
@@ -117,6 +156,13 @@ impl Context {
     }
 }
 
+/// That this machine's clock is not the exchange's, and which of them is ahead.
+fn clocks_apart(ahead: SignedDuration) -> String {
+    let apart = time::span(ahead.unsigned_abs().as_secs());
+    let side = if ahead.is_negative() { "ahead of" } else { "behind" };
+    format!("this machine's clock is {apart} {side} the exchange's; deadlines go by the exchange's, so set yours")
+}
+
 /// How much of a list to fetch.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
@@ -134,7 +180,7 @@ pub struct ListArgs {
 impl ListArgs {
     /// Fetches page after page until there is enough.
     pub async fn collect<T>(&self, fetch: impl AsyncFn(Paging) -> crate::client::Result<Page<T>>) -> Result<Page<T>> {
-        let mut list = Page { items: Vec::new(), next: self.cursor.clone() };
+        let (mut list, mut pages) = (Page { items: Vec::new(), next: self.cursor.clone() }, Pages::default());
         loop {
             let had = u32::try_from(list.items.len()).unwrap_or(u32::MAX);
             let missing = if self.all { MAX_PAGE } else { self.limit.saturating_sub(had).min(MAX_PAGE) };
@@ -143,7 +189,7 @@ impl ListArgs {
             }
             let page = fetch(Paging { cursor: list.next.take(), limit: Some(missing) }).await?;
             list.items.extend(page.items);
-            list.next = page.next;
+            list.next = pages.follow(page.next)?;
             if list.next.is_none() {
                 return Ok(list);
             }
@@ -196,6 +242,13 @@ mod tests {
         list.collect(pages).await.unwrap()
     }
 
+    #[test]
+    fn clock_that_is_off_is_told_with_its_direction() {
+        let said = clocks_apart(SignedDuration::from_secs(-3700));
+        assert!(said.starts_with("this machine's clock is 1 h 1 min ahead of the exchange's"), "{said}");
+        assert!(clocks_apart(SignedDuration::from_secs(90)).contains("1 min 30 s behind"));
+    }
+
     #[tokio::test]
     async fn list_is_fetched_page_after_page_up_to_the_limit() {
         let some = ListArgs { limit: 5, all: false, cursor: None };
@@ -203,5 +256,8 @@ mod tests {
         assert_eq!((list.items, list.next.as_deref()), (vec![0, 1, 2, 3, 4], Some("5")));
         let all = ListArgs { limit: 1, all: true, cursor: Some("2".into()) };
         assert_eq!(fetch(&all).await, Page { items: vec![2, 3, 4, 5, 6], next: None });
+        // Whoever answers every page with the same `next` keeps nobody busy for ever.
+        let circle = async |_: Paging| Ok(Page { items: vec![1], next: Some("2".into()) });
+        assert_eq!(all.collect(circle).await.unwrap_err().exit, crate::cli::error::Exit::Unverified);
     }
 }

@@ -4,13 +4,9 @@ use super::{
     context::{Context, joined, whole},
     error::{CliError, Result},
     table::Table,
-    time,
 };
-use crate::{client::directory::ListedPartner, domain::id::PartnerCode, wire::directory::Me};
+use crate::{client::directory::ListedPartner, domain::id::PartnerCode};
 use clap::Subcommand;
-
-/// A clock that differs by more than this many seconds is worth a warning: deadlines are the exchange's.
-const CLOCK_TOLERANCE: i64 = 5;
 
 /// Look up partners
 #[derive(Debug, Subcommand)]
@@ -44,19 +40,10 @@ pub(super) async fn me(context: &Context) -> Result<()> {
             ("server time", zone.both(me.now.0)),
         ]);
     })?;
-    warn_about(context, &me);
-    Ok(())
-}
-
-fn warn_about(context: &Context, me: &Me) {
-    let apart = me.now.0.as_second() - context.now().as_second();
-    if apart.abs() > CLOCK_TOLERANCE {
-        let apart = time::span(apart.unsigned_abs());
-        context.out.warn(&format!("your clock and the server's are {apart} apart; deadlines go by the server's"));
-    }
     if me.member.is_none() {
         context.out.note("give your certificate and recipient to your partner's registrar: `entente key-card issue`");
     }
+    Ok(())
 }
 
 /// Runs a `partner` command.

@@ -8,7 +8,7 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::api::Paging,
+    client::{api::Paging, pages::Pages},
     domain::entry::EntryKind,
     wire::{
         entry::Entry,
@@ -107,7 +107,7 @@ impl Reader {
         fetch: &impl AsyncFn(Paging) -> crate::client::Result<Page<Entry>>,
         keep: usize,
     ) -> Result<Vec<Entry>> {
-        let mut latest = VecDeque::new();
+        let (mut latest, mut pages) = (VecDeque::new(), Pages::default());
         loop {
             let page = fetch(Paging { cursor: self.cursor.clone(), limit: Some(MAX_PAGE) }).await?;
             for entry in page.items {
@@ -119,7 +119,7 @@ impl Reader {
             while latest.len() > keep {
                 latest.pop_front();
             }
-            match page.next {
+            match pages.follow(page.next)? {
                 Some(next) => self.cursor = Some(next),
                 None => return Ok(latest.into()),
             }

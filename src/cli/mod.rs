@@ -1,7 +1,7 @@
 //! The command line: nouns, then verbs. Reads arguments, calls the client, prints what came of it.
 //!
 //! Decides nothing about trust, policy or procedure: those answers come from [`client`](crate::client) and the exchange.
-//! Secrets are never arguments. Exit codes are those of [`Exit`](error::Exit); an interruption ends with 130.
+//! Secrets are never arguments. Exit codes are those of [`Exit`](error::Exit); a signal ends with 128 and its number.
 
 mod agent;
 mod assignment;
@@ -30,6 +30,7 @@ mod prompt;
 mod proposal;
 mod ranking;
 mod review;
+mod signals;
 mod table;
 mod time;
 mod trust;
@@ -41,9 +42,6 @@ use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
 use std::process::ExitCode;
-
-/// The exit code of an interrupted command, as shells know it (128 + SIGINT).
-const INTERRUPTED: u8 = 130;
 
 /// Exchange research proposals between nations, sealed on the way and at rest
 #[derive(Debug, Parser)]
@@ -136,25 +134,36 @@ pub fn main() -> ExitCode {
     // The demo and the agent wait for the interruption themselves: it is their ordinary end.
     let ends_itself = matches!(cli.command, Command::Demo(_) | Command::Agent(_));
     let is_follower = matches!(&cli.command, Command::Log(args) if args.is_endless());
+    signals::sweep(&context);
     let done = runtime.block_on(async {
+        let run = async {
+            let done = run(cli.command, &context).await;
+            // What the command itself ended with comes first.
+            let last_words = context.last_words().await;
+            done.and(last_words)
+        };
         if ends_itself {
-            return Some(run(cli.command, &context).await);
+            return Ok(run.await);
         }
+        let told = match signals::told() {
+            Ok(told) => told,
+            Err(error) => return Ok(Err(error)),
+        };
         tokio::select! {
-            done = run(cli.command, &context) => Some(done),
-            _ = tokio::signal::ctrl_c() => None,
+            done = run => Ok(done),
+            signal = told => Err(signal),
         }
     });
     // A thread that waits for a passphrase or for the disk must not hold up the end.
     runtime.shutdown_background();
-    if let Some(done) = done {
-        return finish(done, &context);
+    match done {
+        Ok(done) => finish(done, &context),
+        Err(signals::Signal::Interrupt) if is_follower => ExitCode::SUCCESS,
+        Err(signal) => {
+            signals::end(&context);
+            ExitCode::from(signal.code())
+        }
     }
-    if is_follower {
-        return ExitCode::SUCCESS;
-    }
-    CliError::failed("interrupted").help(context.interrupted.advice()).print(&context.out);
-    ExitCode::from(INTERRUPTED)
 }
 
 /// Runs one command.

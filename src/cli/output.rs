@@ -99,16 +99,21 @@ impl Out {
     pub fn json(&self, value: &impl Serialize) -> Result<()> {
         let text =
             if self.stdout.is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-        let mut text = text.map_err(CliError::failed)?;
+        let mut text = clean_json(&text.map_err(CliError::failed)?);
         text.push('\n');
         self.stdout.write(&text)
     }
 
-    /// Prints bytes as they are on standard output.
+    /// Prints a text on standard output, byte for byte but on a terminal, which it could steer.
     ///
     /// # Errors
     /// When standard output cannot be written.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        if self.stdout.is_terminal {
+            let mut screen = Screen { text: String::new(), colours: false };
+            screen.paragraph(&String::from_utf8_lossy(bytes));
+            return self.stdout.write(&screen.text);
+        }
         let mut to = self.stdout.to.lock().expect("printing does not panic");
         to.write_all(bytes).and_then(|()| to.flush()).map_err(broken)
     }
@@ -157,7 +162,7 @@ impl Out {
     }
 
     pub(super) fn stderr_json(&self, value: &serde_json::Value) {
-        let _ = self.stderr.write(&format!("{value}\n"));
+        let _ = self.stderr.write(&format!("{}\n", clean_json(&value.to_string())));
     }
 }
 
@@ -254,18 +259,38 @@ impl Screen {
     }
 }
 
-/// Escapes what could make a terminal do or hide something: control characters and text-direction overrides.
+/// Escapes what could make a terminal do or hide something: control characters, and those that change the direction of text.
 pub(super) fn clean(text: &str) -> String {
-    let risky = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut cleaned = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\t' => cleaned.push(' '),
-            c if risky(c) => cleaned.extend(c.escape_unicode()),
+            c if is_risky(c) => cleaned.extend(c.escape_unicode()),
             c => cleaned.push(c),
         }
     }
     cleaned
+}
+
+/// The same for JSON, which means what it meant: such characters stand within strings alone, but for the ends of its lines.
+fn clean_json(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_risky(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(cleaned, "\\u{unit:04x}").expect("writing to memory does not fail");
+            }
+        } else {
+            cleaned.push(c);
+        }
+    }
+    cleaned
+}
+
+/// Control characters, line and paragraph separators, and what Unicode calls `Bidi_Control`.
+fn is_risky(c: char) -> bool {
+    let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    directs || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// What was written, for tests.
@@ -320,6 +345,23 @@ mod tests {
         let mut screen = Screen::default();
         screen.line("a\x1b[2Jb\u{202e}c");
         assert_eq!(screen.text, "a\\u{1b}[2Jb\\u{202e}c\n");
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_means_the_same() {
+        let value = serde_json::json!({ "title": "a\u{9b}2J\u{7f}\u{1b}[1m\u{202e}\u{200f}\u{2028}\u{5d0}\u{1f600}" });
+        for pretty in [false, true] {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let shown = clean_json(&text.unwrap());
+            assert!(!shown.chars().any(|c| is_risky(c) && c != '\n'), "{shown:?}");
+            assert!(shown.contains("\u{5d0}\u{1f600}"), "letters stay as they are");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        }
+        let (out, stdout, stderr) = Out::captured(true);
+        out.json(&value).unwrap();
+        out.warn("a\u{202e}b");
+        assert!(stdout.text().contains("\\u009b2J\\u007f\\u001b[1m\\u202e"), "{}", stdout.text());
+        assert_eq!(stderr.text(), "{\"warning\":\"a\\u202eb\"}\n");
     }
 
     #[test]

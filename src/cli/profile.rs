@@ -119,7 +119,6 @@ fn add(args: Add, context: &Context) -> Result<()> {
     let certificate = absolute(&args.certificate)?;
     let private_key = absolute(&args.private_key)?;
     let (pem, key) = (read(&certificate)?, Zeroizing::new(read(&private_key)?));
-    private_to_owner(&private_key)?;
     SigningKey::from_pem(&key, &pem).map_err(|error| {
         CliError::failed(error).help("check `--certificate` and `--private-key`: they must be a pair, in PEM")
     })?;
@@ -208,17 +207,4 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     super::error::read_input(path, 1 << 20)
-}
-
-fn private_to_owner(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let message = format!("private key `{}` can be read by others", path.display());
-            return Err(CliError::failed(message).help("run `chmod 600` on it"));
-        }
-    }
-    Ok(())
 }

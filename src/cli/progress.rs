@@ -106,9 +106,11 @@ impl Interrupted {
     /// What somebody should do whose command was cut off just now.
     pub fn advice(&self) -> &'static str {
         match *self.0.lock().expect("noting a step does not panic") {
-            Some(Step::Sealing) => "run the same command again; nothing was sent",
+            Some(Step::Sealing) => {
+                "run the same command again; nothing of this file was sent, and what was sealed before is kept"
+            }
             Some(Step::Uploading) => "run the same command again; sealing is not repeated",
-            Some(Step::Downloading | Step::Opening) => "run the same command again; no unfinished file was left behind",
+            Some(Step::Downloading | Step::Opening) => "run the same command again",
             None => "run the same command again if it did not finish",
         }
     }

@@ -8,7 +8,7 @@ mod sign;
 pub(super) use label::worded as label_worded;
 
 use super::{
-    context::{Context, ListArgs},
+    context::{Context, ListArgs, joined},
     error::{CliError, Result},
     prompt::Consent,
 };
@@ -273,7 +273,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             documents::put(context, &client, proposal, &slot, &file, media_type.as_deref()).await
         }
         Command::Remove { proposal, slot } => {
-            client.api().remove_document(proposal, &slot).await?;
+            let kept = client.remove_document(proposal, &slot).await?;
+            for record in &kept {
+                let versions = joined(&record.signed_versions);
+                let version =
+                    if versions.is_empty() { "a signed version".into() } else { format!("version {versions}") };
+                let rest = "is not with the exchange yet; `entente proposal resume` sends it";
+                context.out.note(&format!("the file that {version} names stays sealed here: it {rest}"));
+            }
             context.out.done(&format!("slot `{slot}` of {proposal} is empty"))
         }
         Command::Resume(args) => documents::resume(context, &client, &args).await,
@@ -322,9 +329,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &Client) -> Result<()> {
     let proposal = client.api().proposal(id).await?;
     let deadline_at = proposal.deadline_at.0;
-    // The exchange's clock decides: where this machine's is behind, the call's phase still tells.
     let phase = client.api().call(proposal.call).await?.body.phase;
-    if context.now() > deadline_at || !matches!(phase, Phase::Announced | Phase::Open) {
+    if context.exchange_now() > deadline_at || !matches!(phase, Phase::Announced | Phase::Open) {
         let consequence = format!("the deadline was {}, so it cannot be reinstated", context.zone()?.both(deadline_at));
         context.keyboard().consent(consent, &format!("withdrawing {id}"), &consequence).await?;
     }

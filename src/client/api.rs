@@ -3,9 +3,11 @@
 
 use super::{
     ClientError, Result,
+    pages::Pages,
     preview::PreviewedAct,
     progress::Progress,
     transport::{Tagged, Transport, Upload},
+    witness::Witness,
 };
 use crate::{
     domain::{
@@ -51,13 +53,18 @@ pub struct Paging {
 #[derive(Debug, Clone)]
 pub struct Api {
     transport: Transport,
+    witness: Witness,
 }
 
 const NOTHING: Option<&()> = None;
 
 impl Api {
-    pub(super) fn new(transport: Transport) -> Self {
-        Self { transport }
+    pub(super) fn new(transport: Transport, witness: Witness) -> Self {
+        Self { transport, witness }
+    }
+
+    pub(super) fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// The connection, for what no method here does.
@@ -180,12 +187,12 @@ impl Api {
         self.transport.get(&path, &query).await.map(|tagged| tagged.body)
     }
 
-    /// Fetches the visibility manifest of a partner, piece by piece.
-    pub async fn visibility<F>(&self, partner: &PartnerCode, take: impl FnMut(Bytes) -> F) -> Result<()>
+    /// Fetches the visibility manifest of a partner, piece by piece; an error once it is longer than `max` bytes.
+    pub async fn visibility<F>(&self, partner: &PartnerCode, max: u64, take: impl FnMut(Bytes) -> F) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
-        self.transport.download(&format!("/v1/partners/{partner}/visibility"), take).await
+        self.transport.download(&format!("/v1/partners/{partner}/visibility"), max, take).await
     }
 
     /// Everybody who may know of a proposal. The exchange's word.
@@ -292,7 +299,9 @@ impl Api {
     pub async fn proposals(&self, filter: &Filter, sort: Sort, paging: &Paging) -> Result<Page<Proposal>> {
         let mut query = filter.query().to_vec();
         query.push(("sort", Some(sort.to_string())));
-        self.page("/v1/proposals", &query, paging).await
+        let page: Page<Proposal> = self.page("/v1/proposals", &query, paging).await?;
+        self.witness.proposals(&page.items)?;
+        Ok(page)
     }
 
     /// How many proposals there are that the member may see.
@@ -303,27 +312,29 @@ impl Api {
 
     /// Every proposal that the caller may know of, page after page.
     pub async fn all_proposals(&self, call: Option<CallId>) -> Result<Vec<Proposal>> {
-        self.all("/v1/proposals", &[("call", call.map(|id| id.to_string()))]).await
+        let all: Vec<Proposal> = self.all("/v1/proposals", &[("call", call.map(|id| id.to_string()))]).await?;
+        self.witness.proposals(&all)?;
+        Ok(all)
     }
 
     pub async fn create_proposal(&self, body: &CreateProposal) -> Result<Proposal> {
-        self.write(Method::POST, "/v1/proposals", body).await
+        self.witness.proposal(self.write(Method::POST, "/v1/proposals", body).await?)
     }
 
     pub async fn proposal(&self, id: ProposalId) -> Result<Proposal> {
-        self.read(&of(id, "")).await
+        self.witness.proposal(self.read(&of(id, "")).await?)
     }
 
     pub async fn withdraw_proposal(&self, id: ProposalId) -> Result<Proposal> {
-        self.act(Method::POST, &of(id, "/withdraw")).await
+        self.witness.proposal(self.act(Method::POST, &of(id, "/withdraw")).await?)
     }
 
     pub async fn reinstate_proposal(&self, id: ProposalId) -> Result<Proposal> {
-        self.act(Method::POST, &of(id, "/reinstate")).await
+        self.witness.proposal(self.act(Method::POST, &of(id, "/reinstate")).await?)
     }
 
     pub async fn add_member(&self, id: ProposalId, member: &MemberId, body: &AddMember) -> Result<Proposal> {
-        self.write(Method::PUT, &of(id, &format!("/members/{member}")), body).await
+        self.witness.proposal(self.write(Method::PUT, &of(id, &format!("/members/{member}")), body).await?)
     }
 
     pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
@@ -382,12 +393,18 @@ impl Api {
         self.done(Method::DELETE, &of(id, &format!("/documents/{slot}")), NOTHING).await
     }
 
-    /// Fetches a document's ciphertext, piece by piece.
-    pub async fn ciphertext<F>(&self, id: ProposalId, document: DocumentId, take: impl FnMut(Bytes) -> F) -> Result<()>
+    /// Fetches a document's ciphertext, piece by piece; an error once it is longer than `size`.
+    pub async fn ciphertext<F>(
+        &self,
+        id: ProposalId,
+        document: DocumentId,
+        size: u64,
+        take: impl FnMut(Bytes) -> F,
+    ) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
-        self.transport.download(&of(id, &format!("/ciphertexts/{document}")), take).await
+        self.transport.download(&of(id, &format!("/ciphertexts/{document}")), size, take).await
     }
 
     pub async fn manifests(&self, id: ProposalId) -> Result<Vec<SignedManifest>> {
@@ -395,7 +412,7 @@ impl Api {
     }
 
     pub async fn sign_manifest(&self, id: ProposalId, body: &SignManifest) -> Result<Proposal> {
-        self.write(Method::POST, &of(id, "/manifests"), body).await
+        self.witness.proposal(self.write(Method::POST, &of(id, "/manifests"), body).await?)
     }
 
     pub async fn labels(&self, id: ProposalId) -> Result<Vec<SignedLabel>> {
@@ -403,7 +420,7 @@ impl Api {
     }
 
     pub async fn sign_label(&self, id: ProposalId, body: &SignLabel) -> Result<Proposal> {
-        self.write(Method::POST, &of(id, "/labels"), body).await
+        self.witness.proposal(self.write(Method::POST, &of(id, "/labels"), body).await?)
     }
 
     pub async fn preview_label(&self, id: ProposalId, label: Option<&Label>) -> Result<LabelPreview> {
@@ -494,7 +511,10 @@ impl Api {
     /// Entries of the log; of these kinds alone, unless there are none.
     pub async fn entries(&self, kinds: &[EntryKind], paging: &Paging) -> Result<Page<Entry>> {
         let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        self.page("/v1/entries", &[("kind", Some(words.join(",")).filter(|words| !words.is_empty()))], paging).await
+        let kinds = [("kind", Some(words.join(",")).filter(|words| !words.is_empty()))];
+        let page: Page<Entry> = self.page("/v1/entries", &kinds, paging).await?;
+        self.witness.entries(&page.items)?;
+        Ok(page)
     }
 
     /// The description of the API.
@@ -540,13 +560,13 @@ impl Api {
         let mut items = Vec::new();
         // Lists of one proposal come whole and take no limit.
         let limit = (!filter.is_empty()).then_some(MAX_PAGE);
-        let mut paging = Paging { cursor: None, limit };
+        let (mut paging, mut pages) = (Paging { cursor: None, limit }, Pages::default());
         loop {
             let page = self.page(path, filter, &paging).await?;
             items.extend(page.items);
-            match page.next {
-                Some(next) => paging.cursor = Some(next),
-                None => return Ok(items),
+            paging.cursor = pages.follow(page.next)?;
+            if paging.cursor.is_none() {
+                return Ok(items);
             }
         }
     }

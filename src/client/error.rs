@@ -162,7 +162,6 @@ impl From<SealError> for ClientError {
                 "check `identities` of the profile; after a change of keys ask for the keys to be wrapped anew",
             ),
             SealError::PluginMissing { .. } => Self::local(what, "install the plugin and try again"),
-            SealError::Exists(_) => Self::usage(what, "nothing is ever overwritten"),
             _ => Self::local(what, "check the file and your identities"),
         }
     }

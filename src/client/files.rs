@@ -2,11 +2,18 @@
 
 use super::{ClientError, Result};
 use std::{
+    env,
     fmt::Display,
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
+use zeroize::Zeroizing;
+
+/// The longest file with a private key, in bytes.
+const MAX_KEY: u64 = 1 << 20;
+/// The environment variable in which systemd names the folder with a service's credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The content of a file, if it is there.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
@@ -14,6 +21,45 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         content => content.map(Some).map_err(|error| ClientError::io("read", path, &error)),
     }
+}
+
+/// The content of a file with a private key, which nobody but its owner may be able to read: at this use, not only when the profile
+/// was made.
+pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |error: io::Error| ClientError::io("read", path, &error);
+    let file = fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    check_private(path, &metadata, env::var_os(CREDENTIALS).as_deref().map(Path::new))?;
+    // Enough room from the start: growing would leave copies of the secret behind.
+    let room = usize::try_from(metadata.len().min(MAX_KEY)).expect("a megabyte fits");
+    let mut content = Zeroizing::new(Vec::with_capacity(room + 64));
+    file.take(MAX_KEY + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() as u64 > MAX_KEY {
+        let what = format!("`{}` is longer than 1 MiB; that is no private key", path.display());
+        return Err(ClientError::local(what, "check `private_key` of the profile"));
+    }
+    Ok(content)
+}
+
+#[cfg(unix)]
+fn check_private(path: &Path, metadata: &fs::Metadata, credentials: Option<&Path>) -> Result<()> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
+    // systemd lets a service read its credentials by an access list, whose mask is shown as the bits of the group.
+    let is_credential = credentials.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(folder));
+    let of_others = if is_credential { 0o037 } else { 0o077 };
+    if mode & of_others == 0 {
+        return Ok(());
+    }
+    let what = format!("the private key `{}` can be read by others (mode {mode:04o})", path.display());
+    let help =
+        "run `chmod 600` on it; if others may have read it, have the certificate revoked and a new key certified";
+    Err(ClientError::local(what, help))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there are modes to look at")]
+fn check_private(_path: &Path, _metadata: &fs::Metadata, _credentials: Option<&Path>) -> Result<()> {
+    Ok(())
 }
 
 /// Writes a file; whoever reads it meanwhile finds the earlier one.
@@ -71,4 +117,28 @@ pub(super) fn names(folder: &Path, extension: &str) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn private_key_is_read_while_nobody_else_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("avi.key");
+        fs::write(&path, b"secret").unwrap();
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let check = |credentials| check_private(&path, &fs::metadata(&path).unwrap(), credentials);
+        for mode in [0o640, 0o604, 0o620] {
+            set(mode);
+            let refused = read_private(&path).unwrap_err();
+            assert!(refused.to_string().contains(&format!("mode {mode:04o}")), "{refused}");
+        }
+        set(0o440);
+        assert!(check(None).is_err() && check(Some(folder.path())).is_ok(), "a credential of a service");
+        set(0o600);
+        assert_eq!(*read_private(&path).unwrap(), b"secret");
+    }
 }

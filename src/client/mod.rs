@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod api;
 pub mod calls;
+pub mod clock;
 pub mod decisions;
 pub mod directory;
 mod enforce;
@@ -19,6 +20,7 @@ mod lineage;
 pub mod media;
 pub mod opening;
 pub mod own_keys;
+pub mod pages;
 mod parts;
 pub mod policies;
 pub mod preview;
@@ -30,10 +32,12 @@ pub mod records;
 pub mod reviews;
 pub mod signing;
 pub mod transport;
+pub mod unfinished;
 pub mod uploads;
 pub mod vaults;
 pub mod verify;
 pub mod visibility;
+mod witness;
 
 #[cfg(test)]
 mod testing;
@@ -62,7 +66,7 @@ use std::{
 };
 use tokio::sync::OnceCell;
 use transport::Transport;
-use zeroize::Zeroizing;
+use witness::Witness;
 
 /// The time and randomness that the client works with.
 #[derive(Debug, Clone)]
@@ -103,6 +107,7 @@ impl Client {
     /// `prompt` is asked for passphrases then, once.
     pub fn new(home: Home, profile: Profile, prompt: impl Prompt, ambient: Ambient) -> Result<Self> {
         let transport = Transport::new(&profile, ambient.clone())?;
+        let witness = Witness::new(home.clone(), transport.clock().clone());
         let paths = profile.identities.clone();
         let load_keyring = move || {
             if paths.is_empty() {
@@ -121,7 +126,7 @@ impl Client {
             home,
             profile,
             ambient,
-            api: Api::new(transport),
+            api: Api::new(transport, witness),
             load_keyring: Box::new(load_keyring),
             keyring: OnceCell::new(),
             signing_key: OnceLock::new(),
@@ -157,6 +162,12 @@ impl Client {
         self.0.ambient.clock.now()
     }
 
+    /// The instant by the exchange's clock, as far as it was heard; deadlines go by it.
+    #[must_use]
+    pub fn exchange_now(&self) -> Timestamp {
+        self.api().transport().clock().now()
+    }
+
     /// Who the caller is: the member of the profile, or whom the exchange takes the certificate for.
     pub async fn member_id(&self) -> Result<MemberId> {
         let member = self.0.member.get_or_try_init(|| async {
@@ -179,8 +190,9 @@ impl Client {
             return Ok(key.clone());
         }
         let profile = self.profile();
-        let read = |path: &std::path::Path| fs::read(path).map_err(|error| ClientError::io("read", path, &error));
-        let (key, certificate) = (Zeroizing::new(read(&profile.private_key)?), read(&profile.certificate)?);
+        let key = files::read_private(&profile.private_key)?;
+        let certificate = fs::read(&profile.certificate);
+        let certificate = certificate.map_err(|error| ClientError::io("read", &profile.certificate, &error))?;
         let key = SigningKey::from_pem(&key, &certificate).map_err(|error| {
             ClientError::local(error.to_string(), "check `certificate` and `private_key` of the profile")
         })?;

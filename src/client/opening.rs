@@ -8,6 +8,7 @@ use super::{
     calls::VerifiedCall,
     progress::{NoProgress, Progress, Step},
     proposals::Summary,
+    unfinished::Unfinished,
     uploads::MAX_SUMMARY,
     verify::{VerifiedVault, invalid},
 };
@@ -18,7 +19,7 @@ use crate::{
         vault::VaultKind,
     },
     sealing::{
-        seal::{SealError, open_bytes, open_to_file},
+        seal::{SealError, open_bytes, open_signed},
         statement::{Manifest, ManifestDocument},
     },
     wire::proposal::{Document, Proposal, SignedManifest, Vault},
@@ -28,7 +29,7 @@ use bytes::{Buf, Bytes};
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     path::Path,
     sync::Arc,
 };
@@ -100,14 +101,59 @@ impl Client {
     ) -> Result<OpenedDocument> {
         refuse_existing(out)?;
         let found = self.find_document(id, slot, party, version).await?;
-        let secret = self.open_vault(&found.vault, &found.call).await?;
-        let (expected, total, out, heard) =
-            (found.document.sha256, found.document.size, out.to_owned(), progress.clone());
-        let size = self.fetch(&found, progress, move |pieces| {
-            let mut hear = |done| heard.update(Step::Opening, done, total);
-            Ok(open_to_file(&[secret.identity()], pieces, &out, Some(&expected), &mut hear)?.size)
-        });
-        let size = size.await?;
+        let (home, out) = (self.home().clone(), out.to_owned());
+        self.open_found(found, progress, move |open| {
+            let mut unfinished = begin(&home, &out)?;
+            let size = open(unfinished.file())?;
+            finish(unfinished, &out).map(|()| size)
+        })
+        .await
+    }
+
+    /// Opens a document and copies it to `to` once all of it is verified. On disk it has no name in between.
+    pub async fn open_document_to(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        party: Option<&PartnerCode>,
+        version: Version,
+        to: impl Write + Send + 'static,
+        progress: Arc<dyn Progress>,
+    ) -> Result<OpenedDocument> {
+        let found = self.find_document(id, slot, party, version).await?;
+        self.open_found(found, progress, move |open| through_nameless(open, to)).await
+    }
+
+    /// Fetches a document's ciphertext and copies it to `to` once all of it is verified.
+    pub async fn download_document_to(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        party: Option<&PartnerCode>,
+        version: Version,
+        to: impl Write + Send + 'static,
+        progress: Arc<dyn Progress>,
+    ) -> Result<OpenedDocument> {
+        let found = self.find_document(id, slot, party, version).await?;
+        let expected = found.document.sha256;
+        let copy = move |mut pieces: Pieces| through_nameless(&mut |file| copy_signed(&mut pieces, file, expected), to);
+        let size = self.fetch(&found, progress, copy).await?;
+        Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
+    }
+
+    /// Fetches a document's ciphertext and throws it away: whether it is what was signed is all that is asked.
+    pub async fn check_document(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        party: Option<&PartnerCode>,
+        version: Version,
+        progress: Arc<dyn Progress>,
+    ) -> Result<OpenedDocument> {
+        let found = self.find_document(id, slot, party, version).await?;
+        let expected = found.document.sha256;
+        let check = move |mut pieces: Pieces| copy_signed(&mut pieces, &mut io::sink(), expected);
+        let size = self.fetch(&found, progress, check).await?;
         Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
     }
 
@@ -123,8 +169,8 @@ impl Client {
     ) -> Result<OpenedDocument> {
         refuse_existing(out)?;
         let found = self.find_document(id, slot, party, version).await?;
-        let (expected, out) = (found.document.sha256, out.to_owned());
-        let size = self.fetch(&found, progress, move |pieces| save(pieces, &out, expected)).await?;
+        let (expected, home, out) = (found.document.sha256, self.home().clone(), out.to_owned());
+        let size = self.fetch(&found, progress, move |pieces| save(pieces, &home, &out, expected)).await?;
         Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
     }
 
@@ -231,6 +277,25 @@ impl Client {
         Ok(Found { proposal, call, vault, id: stored.id, document, signed_by })
     }
 
+    /// Opens what was found: `place` gets the opening, to be done into a file of its choice.
+    async fn open_found(
+        &self,
+        found: Found,
+        progress: Arc<dyn Progress>,
+        place: impl FnOnce(&mut dyn FnMut(&mut fs::File) -> Result<u64>) -> Result<u64> + Send + 'static,
+    ) -> Result<OpenedDocument> {
+        let secret = self.open_vault(&found.vault, &found.call).await?;
+        let (expected, total, heard) = (found.document.sha256, found.document.size, progress.clone());
+        let size = self.fetch(&found, progress, move |mut pieces| {
+            let mut hear = |done| heard.update(Step::Opening, done, total);
+            place(
+                &mut |file| Ok(open_signed(&[secret.identity()], &mut pieces, file, Some(&expected), &mut hear)?.size),
+            )
+        });
+        let size = size.await?;
+        Ok(OpenedDocument { document: found.document, size, signed_by: found.signed_by })
+    }
+
     /// Fetches the ciphertext while `work` reads it on another thread.
     async fn fetch<T: Send + 'static>(
         &self,
@@ -244,7 +309,8 @@ impl Client {
         let fetching = async {
             let stopped = &mut stopped;
             let sender = sender;
-            let fetched = self.api().ciphertext(found.proposal.id, found.id, |piece| {
+            // Not a byte more than was signed, whatever the exchange sends.
+            let fetched = self.api().ciphertext(found.proposal.id, found.id, total, |piece| {
                 received += piece.len() as u64;
                 progress.update(Step::Downloading, received, total);
                 let sending = sender.send(piece);
@@ -337,31 +403,60 @@ fn choose(
 }
 
 /// Copies ciphertext into a new file that appears only when its digest is right.
-fn save(mut pieces: Pieces, path: &Path, expected: Sha256) -> Result<u64> {
-    let failed = |error: io::Error| ClientError::io("write", path, &error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut partial =
-        tempfile::Builder::new().prefix(".entente-").suffix(".part").tempfile_in(folder).map_err(failed)?;
+fn save(mut pieces: Pieces, home: &Home, path: &Path, expected: Sha256) -> Result<u64> {
+    let mut unfinished = begin(home, path)?;
+    let size = copy_signed(&mut pieces, unfinished.file(), expected)?;
+    finish(unfinished, path).map(|()| size)
+}
+
+/// Copies ciphertext; an error, at its end, when it is another than was signed.
+fn copy_signed(pieces: &mut Pieces, to: &mut impl Write, expected: Sha256) -> Result<u64> {
     let (mut digest, mut size) = (Context::new(&SHA256), 0);
     while let Some(piece) = pieces.next() {
         digest.update(&piece);
         size += piece.len() as u64;
-        partial.write_all(&piece).map_err(failed)?;
+        to.write_all(&piece).map_err(SealError::Io)?;
     }
     let found = Sha256::from_bytes(digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"));
     if found != expected {
         return Err(SealError::Digest { wanted: expected, found }.into());
     }
-    partial.as_file().sync_all().map_err(failed)?;
-    partial.persist_noclobber(path).map_err(|error| failed(error.error))?;
     Ok(size)
 }
 
+/// Has something written into a file without a name, then copies it on; the bytes written.
+fn through_nameless(write: &mut dyn FnMut(&mut fs::File) -> Result<u64>, mut to: impl Write) -> Result<u64> {
+    let mut file = tempfile::tempfile().map_err(SealError::Io)?;
+    let size = write(&mut file)?;
+    let mut copy = || -> io::Result<()> {
+        file.rewind()?;
+        io::copy(&mut file, &mut to)?;
+        to.flush()
+    };
+    let broken = |error: io::Error| ClientError::local(format!("cannot write the document: {error}"), "try again");
+    copy().map_err(broken).map(|()| size)
+}
+
+/// Begins the file that is to be `path`, beside it.
+fn begin(home: &Home, path: &Path) -> Result<Unfinished> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Unfinished::begin(home, folder)
+}
+
+fn finish(unfinished: Unfinished, path: &Path) -> Result<()> {
+    unfinished.finish_new(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => ClientError::io("write", path, &error),
+    })
+}
+
 fn refuse_existing(path: &Path) -> Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(SealError::Exists(path.display().to_string()).into());
-    }
-    Ok(())
+    if fs::symlink_metadata(path).is_ok() { Err(exists(path)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> ClientError {
+    let what = format!("`{}` exists already; choose another name", path.display());
+    ClientError::usage(what, "nothing is ever overwritten")
 }
 
 /// What comes from the network, as a reader for another thread. Ends when the sender does, whole or not.
@@ -466,9 +561,10 @@ mod tests {
             }
             Pieces { receiver, piece: Bytes::new() }
         };
-        assert!(save(pieces(&[b"sea", b"led!"]), &path, Sha256::of(b"sealed")).is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert_eq!(save(pieces(&[b"sea", b"led"]), &path, Sha256::of(b"sealed")).unwrap(), 6);
+        let home = Home::locate(Some(&folder.path().join("home"))).unwrap();
+        assert!(save(pieces(&[b"sea", b"led!"]), &home, &path, Sha256::of(b"sealed")).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the home alone");
+        assert_eq!(save(pieces(&[b"sea", b"led"]), &home, &path, Sha256::of(b"sealed")).unwrap(), 6);
         assert_eq!(fs::read(&path).unwrap(), b"sealed");
         let mut text = String::new();
         pieces(&[b"a", b"", b"bc"]).read_to_string(&mut text).unwrap();

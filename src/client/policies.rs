@@ -5,6 +5,7 @@
 
 use super::{
     Client, ClientError, Result,
+    pages::Pages,
     preview::{Adding, Sums, in_milliseconds},
     verify::invalid,
 };
@@ -118,7 +119,8 @@ impl Client {
         looked_at: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
         let policy_sha256 = self.check_version(policy).await?;
-        let (mut changes, mut adding, mut considered, mut cursor) = (Vec::new(), Adding::default(), 0, None);
+        let (mut changes, mut adding, mut considered) = (Vec::new(), Adding::default(), 0);
+        let (mut cursor, mut pages) = (None, Pages::default());
         loop {
             let Preview { considered: more, items, needs_call_key: _, next } =
                 self.api().preview(&policy.owner, policy.version, cursor).await?;
@@ -127,7 +129,7 @@ impl Client {
             changes.extend(items.into_iter().take(room));
             considered += u64::from(more);
             looked_at(considered);
-            cursor = next;
+            cursor = pages.follow(next)?;
             if cursor.is_none() {
                 break;
             }

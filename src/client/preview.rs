@@ -4,7 +4,7 @@
 //! The exchange finds the differences. A sum is made of them here; of policies it goes into the approval, of everything else it is a
 //! file that whoever asked may sign and that anybody can check.
 
-use super::{Client, ClientError, Result, verify::invalid};
+use super::{Client, ClientError, Result, pages::Pages, verify::invalid};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
@@ -155,10 +155,10 @@ impl Client {
         member: &MemberId,
         roles: &BTreeSet<CallRole>,
     ) -> Result<(Vec<PreviewedChange>, ChangeSummary)> {
-        let (mut found, mut cursor) = (Found::default(), None);
+        let (mut found, mut cursor, mut pages) = (Found::default(), None, Pages::default());
         loop {
             let answer = self.api().preview_roles(call, member, roles, cursor).await?;
-            cursor = found.add(answer);
+            cursor = pages.follow(found.add(answer))?;
             if cursor.is_none() {
                 break;
             }
@@ -179,9 +179,9 @@ impl Client {
 
     /// What another key card of a member, or none, would change.
     pub async fn preview_member(&self, act: &PreviewedAct) -> Result<(Vec<PreviewedChange>, ChangeSummary)> {
-        let (mut found, mut cursor) = (Found::default(), None);
+        let (mut found, mut cursor, mut pages) = (Found::default(), None, Pages::default());
         loop {
-            cursor = found.add(self.api().preview_member(act, cursor).await?);
+            cursor = pages.follow(found.add(self.api().preview_member(act, cursor).await?))?;
             if cursor.is_none() {
                 break;
             }

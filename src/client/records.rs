@@ -4,7 +4,10 @@
 //!
 //! Everything here is the member's own; nothing of it travels. Content stands here sealed only.
 
-use super::{ClientError, Home, Result, files};
+use super::{
+    ClientError, Home, Result, files,
+    witness::{SeenEntry, SeenState},
+};
 use crate::{
     domain::{
         id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
@@ -14,7 +17,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -44,6 +48,23 @@ pub struct UploadRecord {
     /// The document as the exchange knows it, once it has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<DocumentId>,
+    /// Counts up over what was sealed here for the slot: the newest is what the next version would hold.
+    #[serde(default)]
+    pub sequence: u64,
+    /// The versions that were signed here with this file in them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub signed_versions: BTreeSet<u32>,
+    /// Taken out of its slot; kept only because a signed version names it.
+    #[serde(default)]
+    pub is_taken_out: bool,
+}
+
+impl UploadRecord {
+    /// Whether the sealed file is on this machine and the exchange has not confirmed that it holds it.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.exists())
+    }
 }
 
 /// The file that was sealed, as it was then.
@@ -274,6 +295,41 @@ impl Home {
         }
     }
 
+    /// The newest state of a proposal that was seen here.
+    pub(super) fn seen_state(&self, proposal: ProposalId) -> Result<Option<SeenState>> {
+        read_record(&self.state_path(proposal))
+    }
+
+    pub(super) fn write_seen_state(&self, proposal: ProposalId, state: &SeenState) -> Result<()> {
+        write_record(&self.state_path(proposal), state)
+    }
+
+    pub(super) fn forget_seen_state(&self, proposal: ProposalId) -> Result<()> {
+        files::remove(&self.state_path(proposal)).map(drop)
+    }
+
+    /// The last entry of the log that was seen here.
+    pub(super) fn seen_entry(&self) -> Result<Option<SeenEntry>> {
+        read_record(&self.root().join("seen").join("log.json"))
+    }
+
+    pub(super) fn write_seen_entry(&self, entry: &SeenEntry) -> Result<()> {
+        write_record(&self.root().join("seen").join("log.json"), entry)
+    }
+
+    /// The newest version of a call's text that was seen here; 0 for none.
+    pub(super) fn seen_call_version(&self, call: CallId) -> Result<u32> {
+        let seen: Option<SeenCall> = read_record(&self.call_path(call))?;
+        let published = seen.and_then(|seen| seen.published);
+        Ok(published
+            .and_then(|published| published.versions.last_key_value().map(|(version, _)| *version))
+            .unwrap_or(0))
+    }
+
+    pub(super) fn state_path(&self, proposal: ProposalId) -> PathBuf {
+        self.root().join("seen").join("states").join(format!("{proposal}.json"))
+    }
+
     /// The drafts of a profile, by proposal.
     pub(super) fn drafts(&self, profile: &str) -> Result<Vec<ProposalId>> {
         let found = files::names(&self.root().join("drafts").join(profile), "age")?;
@@ -284,23 +340,34 @@ impl Home {
         self.root().join("drafts").join(profile).join(format!("{proposal}.age"))
     }
 
-    /// What was sealed here last for a slot.
-    pub(super) fn upload(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> Result<Option<UploadRecord>> {
-        read_record(&self.upload_path(profile, proposal, slot))
+    /// What was sealed here for a slot, oldest first; without what is neither on this machine nor with the exchange.
+    pub(super) fn uploads_of(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
+        let mut records = self.uploads(profile)?;
+        records.retain(|record| record.proposal == proposal && record.slot == *slot);
+        records.retain(|record| record.document.is_some() || record.is_unsent());
+        Ok(records)
     }
 
-    /// Everything that was sealed here, uploaded or not.
+    /// Everything that was sealed here, uploaded or not, the oldest of each slot first.
     pub(super) fn uploads(&self, profile: &str) -> Result<Vec<UploadRecord>> {
         let folder = self.root().join("uploads").join(profile);
         let mut records = Vec::new();
         for name in files::names(&folder, "json")? {
-            records.extend(read_record::<UploadRecord>(&folder.join(format!("{name}.json")))?);
+            let path = folder.join(format!("{name}.json"));
+            let Some(record) = read_record::<UploadRecord>(&path)? else { continue };
+            // Earlier versions of the program kept one record a slot, under a name without a key.
+            let own = self.upload_path(profile, &record);
+            if path != own {
+                fs::rename(&path, &own).map_err(|error| ClientError::io("rename", &path, &error))?;
+            }
+            records.push(record);
         }
+        records.sort_by(|a, b| (a.proposal, &a.slot, a.sequence).cmp(&(b.proposal, &b.slot, b.sequence)));
         Ok(records)
     }
 
     pub(super) fn write_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
-        write_record(&self.upload_path(profile, record.proposal, &record.slot), record)
+        write_record(&self.upload_path(profile, record), record)
     }
 
     /// Forgets what was sealed for a slot, the sealed file included.
@@ -308,7 +375,7 @@ impl Home {
         if let Some(sealed) = &record.sealed {
             files::remove(sealed)?;
         }
-        files::remove(&self.upload_path(profile, record.proposal, &record.slot)).map(drop)
+        files::remove(&self.upload_path(profile, record)).map(drop)
     }
 
     /// The folder for the sealed files of a profile, made if need be.
@@ -318,8 +385,9 @@ impl Home {
         Ok(folder)
     }
 
-    fn upload_path(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> PathBuf {
-        self.root().join("uploads").join(profile).join(format!("{proposal}.{slot}.json"))
+    fn upload_path(&self, profile: &str, record: &UploadRecord) -> PathBuf {
+        let UploadRecord { proposal, slot, idempotency_key, .. } = record;
+        self.root().join("uploads").join(profile).join(format!("{proposal}.{slot}.{idempotency_key}.json"))
     }
 
     fn card_path(&self, member: &MemberId) -> PathBuf {
@@ -442,6 +510,9 @@ mod tests {
             source: Some(Source { path: "plan.pdf".into(), size: 5, modified: 1 }),
             sealed: Some(sealed.clone()),
             document: None,
+            sequence: 1,
+            signed_versions: BTreeSet::new(),
+            is_taken_out: false,
         };
         home.write_upload("work", &record).unwrap();
         assert_eq!(home.uploads("work").unwrap(), std::slice::from_ref(&record));

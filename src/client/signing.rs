@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
+        id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         proposal::{Listed, check_documents},
         vault::VaultKind,
@@ -148,11 +148,19 @@ impl Client {
         Ok(self.label_in_force(proposal, &standing).await?.label)
     }
 
-    /// Signs what was planned.
+    /// Signs what was planned. What it names and this machine alone holds is kept from then on until it is sent.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
         let manifest = sign_statement(&*self.signing_key()?, &plan.manifest)?;
         let sha256 = plan.manifest.digest()?;
-        let signed = self.api().sign_manifest(plan.manifest.proposal, &SignManifest { manifest }).await?;
+        // Before the signature leaves: its answer may be lost.
+        let marked = self.remember_signed(&plan.manifest)?;
+        let signed = match self.api().sign_manifest(plan.manifest.proposal, &SignManifest { manifest }).await {
+            Err(error) if error.problem().is_some_and(|problem| problem.status < 500) => {
+                self.forget_signed(plan.manifest.version, marked)?;
+                return Err(error);
+            }
+            signed => signed?,
+        };
         let is_held = signed.manifest_sha256 == Some(sha256)
             || signed.pending.as_ref().is_some_and(|pending| pending.manifest_sha256 == sha256);
         if is_held { Ok(signed) } else { Err(invalid("the exchange answered with another version than was signed")) }
@@ -190,8 +198,8 @@ impl Client {
     ) -> Result<WorkingSet> {
         let mut working = WorkingSet::new();
         for document in self.api().documents(proposal.id).await? {
-            let record = self.home().upload(&self.profile().name, proposal.id, &document.slot)?;
-            let is_own = is_own(record.as_ref(), &document, me)?;
+            let records = self.home().uploads_of(&self.profile().name, proposal.id, &document.slot)?;
+            let is_own = is_own(&records, &document, me)?;
             let kind = if document.party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
             let vault = self.find_vault(vaults, kind, document.party.as_ref(), proposal, call).await?;
             let vault = vault.filter(|vault| vault.vault.id == document.vault).ok_or_else(|| {
@@ -203,7 +211,14 @@ impl Client {
             let document = ManifestDocument { slot, party, vault: vault.vault.id, recipient, sha256, size, media_type };
             working.insert(place, SigningDocument { document, uploaded_by: Some(uploaded_by), is_own });
         }
-        for record in self.interrupted_uploads()?.into_iter().filter(|record| record.proposal == proposal.id) {
+        let mut newest = BTreeMap::new();
+        for record in self.home().uploads(&self.profile().name)? {
+            let counts = record.document.is_some() || record.is_unsent();
+            if record.proposal == proposal.id && counts && !record.is_taken_out {
+                newest.insert(record.slot.clone(), record);
+            }
+        }
+        for record in newest.into_values().filter(UploadRecord::is_unsent) {
             let UploadRecord { slot, party, vault, recipient, sha256, size, media_type, .. } = record;
             if !vaults.iter().any(|shown| shown.id == vault && shown.recipient == recipient) {
                 let what = format!("what was sealed for slot `{slot}` is in a vault that the proposal does not have");
@@ -307,13 +322,12 @@ fn known(document: &ManifestDocument, working: &WorkingSet) -> SigningDocument {
 }
 
 /// Whether a document was sealed here; an error when the exchange says it came from the caller but holds another file.
-fn is_own(record: Option<&UploadRecord>, document: &Document, me: &MemberId) -> Result<bool> {
-    let Some(record) = record.filter(|record| record.party == document.party) else { return Ok(false) };
-    let digests: [Sha256; 2] = [record.sha256, document.sha256];
-    if digests[0] == digests[1] {
+fn is_own(records: &[UploadRecord], document: &Document, me: &MemberId) -> Result<bool> {
+    let mut records = records.iter().filter(|record| record.party == document.party);
+    if records.clone().any(|record| record.sha256 == document.sha256) {
         return Ok(true);
     }
-    if document.uploaded_by == *me && record.document == Some(document.id) {
+    if document.uploaded_by == *me && records.any(|record| record.document == Some(document.id)) {
         return Err(ClientError::unverified(
             format!("the exchange holds another file in slot `{}` than the one that was sealed here", document.slot),
             "do not sign; put the document again, and tell the host's operator",
@@ -325,7 +339,10 @@ fn is_own(record: Option<&UploadRecord>, document: &Document, me: &MemberId) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::testing::{at, call, proposal};
+    use crate::{
+        client::testing::{at, call, proposal},
+        domain::id::Sha256,
+    };
 
     fn document(slot: &str, party: Option<&str>, content: &str) -> ManifestDocument {
         let media_type = if party.is_some() { "text/csv" } else { "application/pdf" };
@@ -427,11 +444,15 @@ mod tests {
             source: None,
             sealed: None,
             document: Some("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap()),
+            sequence: 1,
+            signed_versions: BTreeSet::new(),
+            is_taken_out: false,
         };
-        assert!(is_own(Some(&record), &stored("mine", &me), &me).unwrap());
-        assert_eq!(is_own(Some(&record), &stored("swapped", &me), &me).unwrap_err().class().code(), 4);
+        let records = std::slice::from_ref(&record);
+        assert!(is_own(records, &stored("mine", &me), &me).unwrap());
+        assert_eq!(is_own(records, &stored("swapped", &me), &me).unwrap_err().class().code(), 4);
         let colleague = "ISR:noa".parse().unwrap();
-        assert!(!is_own(Some(&record), &stored("newer", &colleague), &me).unwrap());
-        assert!(!is_own(None, &stored("mine", &me), &me).unwrap());
+        assert!(!is_own(records, &stored("newer", &colleague), &me).unwrap());
+        assert!(!is_own(&[], &stored("mine", &me), &me).unwrap());
     }
 }

@@ -6,6 +6,8 @@
 
 use super::{
     Ambient, ClientError, Profile, Result,
+    clock::ExchangeClock,
+    files,
     progress::{Progress, Step},
 };
 use crate::{
@@ -19,15 +21,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use jiff::Timestamp;
 use reqwest::{Body, RequestBuilder, Response};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error as _, fmt::Write, fs, io, path::Path, sync::Arc, time::Duration};
 use tokio_util::io::ReaderStream;
-use zeroize::Zeroizing;
 
 /// How often a request is tried when the connection breaks.
 const TRIES: u32 = 3;
@@ -37,6 +39,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(2);
 /// The longest answer in JSON that is taken, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
+/// The longest refusal that is read, in bytes.
+const MAX_PROBLEM: usize = 1 << 20;
 /// Files are read in pieces of this size.
 const PIECE: usize = 256 << 10;
 /// What to do when the connection breaks: once something was sent, and before.
@@ -53,6 +57,7 @@ pub struct Transport {
     http: reqwest::Client,
     server: String,
     ambient: Ambient,
+    clock: ExchangeClock,
     /// The wait before the second try; each further one is three times as long.
     first_wait: Duration,
 }
@@ -94,7 +99,14 @@ impl Transport {
             .user_agent(concat!("entente/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::local(chain(&error), "check the profile"))?;
-        Ok(Self { http, server, ambient, first_wait: Duration::from_millis(250) })
+        let clock = ExchangeClock::new(ambient.clock.clone());
+        Ok(Self { http, server, ambient, clock, first_wait: Duration::from_millis(250) })
+    }
+
+    /// What time it is at the exchange, as far as its answers told.
+    #[must_use]
+    pub fn clock(&self) -> &ExchangeClock {
+        &self.clock
     }
 
     /// A fresh idempotency key.
@@ -168,8 +180,9 @@ impl Transport {
         self.whole(build).await?.read().map(|tagged| tagged.body)
     }
 
-    /// Fetches bytes and hands each piece to `take`. When the connection breaks it is taken up where it stopped.
-    pub async fn download<F>(&self, path: &str, mut take: impl FnMut(Bytes) -> F) -> Result<()>
+    /// Fetches at most `max` bytes and hands each piece to `take`; an error when there are more. When the connection breaks it is
+    /// taken up where it stopped.
+    pub async fn download<F>(&self, path: &str, max: u64, mut take: impl FnMut(Bytes) -> F) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
@@ -191,6 +204,10 @@ impl Transport {
                 match tokio::time::timeout(PATIENCE, response.chunk()).await {
                     Ok(Ok(Some(piece))) => {
                         received += piece.len() as u64;
+                        if received > max {
+                            let what = format!("the exchange sends more than the {max} bytes that there can be");
+                            return Err(ClientError::unverified(what, "nothing was kept; tell the host's operator"));
+                        }
                         take(piece).await?;
                     }
                     Ok(Ok(None)) => return Ok(()),
@@ -244,7 +261,7 @@ impl Transport {
         loop {
             let response = self.answered(&build).await?;
             let headers = response.headers().clone();
-            match body(response).await {
+            match body(response, MAX_ANSWER).await {
                 Ok(Some(body)) => return Ok(Whole { headers, body }),
                 Ok(None) => {
                     let help = "tell the host's operator".into();
@@ -265,7 +282,11 @@ impl Transport {
     async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Response> {
         let (mut broken, mut waited, mut was_sent) = (0, 0, false);
         loop {
-            let error = match build()?.send().await {
+            let sent = build()?.send().await;
+            if let Ok(response) = &sent {
+                self.clock.hear(response.headers());
+            }
+            let error = match sent {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => {
                     let wait = retry_after(&response);
@@ -296,10 +317,20 @@ impl Transport {
     fn failure(&self, error: &reqwest::Error, was_sent: bool) -> ClientError {
         match tls_error(error) {
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
-                let detail = format!("the exchange refused the certificate of the profile ({alert:?})");
+                let detail = match alert {
+                    AlertDescription::CertificateExpired => {
+                        "the certificate of the profile has expired, or is not valid yet, by the exchange's clock"
+                            .into()
+                    }
+                    _ => format!("the exchange refused the certificate of the profile ({alert:?})"),
+                };
                 let problem = Box::new(Problem::new(Kind::CertificateRefused, detail));
                 ClientError::Problem { problem, request_id: None }
             }
+            Some(rustls::Error::InvalidCertificate(fault)) if untimely(fault).is_some() => ClientError::unverified(
+                format!("the certificate of `{}` {}", self.server, untimely(fault).unwrap_or_default()),
+                "check this machine's clock and set it; if it is right, tell the host's operator. Nothing was sent",
+            ),
             Some(rustls::Error::InvalidCertificate(fault)) => ClientError::unverified(
                 format!(
                     "the certificate of `{}` is not what the profile's `server_ca` vouches for: {}",
@@ -355,8 +386,7 @@ pub(super) fn roots(profile: &Profile) -> Result<RootCertStore> {
 
 fn tls(profile: &Profile) -> Result<ClientConfig> {
     let roots = roots(profile)?;
-    let key = fs::read(&profile.private_key).map(Zeroizing::new);
-    let key = key.map_err(|error| ClientError::io("read", &profile.private_key, &error))?;
+    let key = files::read_private(&profile.private_key)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
         let what = format!("no usable private key in `{}`", profile.private_key.display());
         ClientError::local(what, "give an unencrypted PKCS #8 or SEC 1 key in PEM")
@@ -380,11 +410,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     })
 }
 
-/// The body, unless it is too long.
-async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+/// The body, unless it is longer than `max` bytes.
+async fn body(mut response: Response, max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await? {
-        if body.len() + piece.len() > MAX_ANSWER {
+        if body.len() + piece.len() > max {
             return Ok(None);
         }
         body.extend_from_slice(&piece);
@@ -395,7 +425,7 @@ async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error>
 async fn refusal(response: Response) -> ClientError {
     let (status, is_problem) = (response.status(), is_problem(&response));
     let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let body = body(response).await.ok().flatten().unwrap_or_default();
+    let body = body(response, MAX_PROBLEM).await.ok().flatten().unwrap_or_default();
     let problem = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem).unwrap_or_else(|| Problem {
         kind: "about:blank".into(),
         title: status.canonical_reason().unwrap_or("refused").to_lowercase(),
@@ -481,6 +511,24 @@ fn told(fault: &CertificateError) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// In words, that a certificate is not valid yet or any more by this machine's clock, which may be the one that is wrong.
+fn untimely(fault: &CertificateError) -> Option<String> {
+    let (state, limit, now) = match fault {
+        CertificateError::NotValidYetContext { time, not_before } => ("is not valid yet", Some(not_before), Some(time)),
+        CertificateError::NotValidYet => ("is not valid yet", None, None),
+        CertificateError::ExpiredContext { time, not_after } => ("has expired", Some(not_after), Some(time)),
+        CertificateError::Expired => ("has expired", None, None),
+        _ => return None,
+    };
+    let shown = |at: &UnixTime| {
+        let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        at.map_or_else(|| "an impossible time".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    };
+    let limit = limit.map(|at| format!(" (limit: {})", shown(at))).unwrap_or_default();
+    let now = now.map(|at| format!(": {}", shown(at))).unwrap_or_default();
+    Some(format!("{state}{limit} by this machine's clock{now}; the clock may be wrong"))
 }
 
 /// The innermost words, which say most; the outer ones repeat the address.

@@ -7,7 +7,7 @@ mod diff;
 
 pub use diff::{Cause, Change, compare};
 
-use super::{Client, ClientError, Result, transport::roots, verify::invalid};
+use super::{Client, ClientError, Result, transport::roots, unfinished::Unfinished, verify::invalid};
 use crate::{
     domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
     sealing::{
@@ -53,18 +53,12 @@ impl Client {
     pub async fn fetch_visibility(&self, partner: &PartnerCode, to: &Path) -> Result<Manifest> {
         let cannot = |error: std::io::Error| ClientError::io("write", to, &error);
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = Mutex::new(tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(cannot)?);
-        let mut size = 0_u64;
+        let file = Mutex::new(Unfinished::begin(self.home(), folder)?);
         let take = |piece: bytes::Bytes| {
-            size += piece.len() as u64;
-            let written = if size > MAX_MANIFEST {
-                Err(invalid("the manifest is longer than 1 GiB"))
-            } else {
-                super::directory::lock(&file).write_all(&piece).map_err(cannot)
-            };
+            let written = super::directory::lock(&file).file().write_all(&piece).map_err(cannot);
             async move { written }
         };
-        self.api().visibility(partner, take).await?;
+        self.api().visibility(partner, MAX_MANIFEST, take).await?;
         let file = file.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let manifest = self.read_visibility(file.path())?;
         let (head, now) = (&manifest.head, self.now());
@@ -75,8 +69,8 @@ impl Client {
             let help = "check this machine's clock; if it is right, ask the host's operator about theirs";
             return Err(ClientError::unverified(format!("the manifest is dated {}, and it is {now}", head.at.0), help));
         }
-        file.as_file().sync_all().map_err(cannot)?;
-        file.persist(to).map_err(|error| cannot(error.error))?;
+        file.finish_over(to).map_err(cannot)?;
+        self.api().witness().last_entry(manifest.head.seq, manifest.head.at.0)?;
         Ok(manifest)
     }
 

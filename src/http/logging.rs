@@ -18,6 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
 use tracing::{Instrument, Subscriber, level_filters::LevelFilter};
@@ -91,6 +92,14 @@ impl RequestIds {
         let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
         RequestId(ulid::Ulid::from_parts(millis, u128::from_be_bytes(random)))
     }
+
+    /// The instant as HTTP writes it (RFC 9110, 5.6.7).
+    fn date(&self) -> HeaderValue {
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.now());
+        date.ok()
+            .and_then(|date| HeaderValue::try_from(date).ok())
+            .expect("instants of a clock are of four-digit years")
+    }
 }
 
 /// The id of a request, in its extensions for handlers that want to tell it.
@@ -132,6 +141,8 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     let headers = response.headers_mut();
     let id = HeaderValue::try_from(id.to_string()).expect("a ULID is letters and digits");
     headers.insert(REQUEST_ID, id);
+    // The clock that deadlines go by, not the one of the HTTP library.
+    headers.insert(header::DATE, ids.date());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

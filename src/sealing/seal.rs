@@ -1,8 +1,8 @@
 //! Sealing and opening: streams in, streams out, in constant memory.
 //!
 //! Seals to age recipients and opens with age identities; never asks whether somebody may. What is opened is proven chunk
-//! by chunk, but that a file was cut short shows only at its end: whoever shows content uses [`open_to_file`] or
-//! [`open_bytes`], which give all or nothing.
+//! by chunk, but that a file was cut short shows only at its end: whoever shows content uses [`open_bytes`], or
+//! [`open_signed`] into something that is thrown away when it fails.
 
 use super::{
     header::{HeaderCheck, Progress, ShapeError},
@@ -10,11 +10,7 @@ use super::{
 };
 use crate::domain::id::Sha256;
 use aws_lc_rs::digest::{Context, SHA256};
-use std::{
-    fs,
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
-    path::Path,
-};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use zeroize::Zeroizing;
 
 /// Plaintext is moved in pieces of this size, the chunk size of the format.
@@ -74,9 +70,6 @@ pub enum SealError {
     /// More plaintext than the caller takes.
     #[error("the content is longer than {0} bytes")]
     TooLarge(usize),
-    /// The output exists.
-    #[error("`{0}` exists already; choose another name")]
-    Exists(String),
 }
 
 /// A file after sealing.
@@ -130,24 +123,17 @@ pub fn open_with(
     Ok(Opened { sealed: digesting.sealed(), size })
 }
 
-/// Opens the age file in `reader` into the new file `path`: all of it, proven to the end and, if `expected` is given, of the
-/// ciphertext with that digest, or no file at all. The file is readable by its owner alone. Never overwrites.
-pub fn open_to_file(
+/// Opens the age file in `reader` and writes the plaintext to `writer`, proven to the end and, if `expected` is given, to be the
+/// ciphertext with that digest. Bytes reach `writer` before that: on an error throw the output away.
+pub fn open_signed(
     identities: &[&dyn age::Identity],
     reader: impl Read,
-    path: &Path,
+    writer: impl Write,
     expected: Option<&Sha256>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Opened, SealError> {
-    let exists = || SealError::Exists(path.display().to_string());
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(exists());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // INVARIANT: the plaintext bears its name only once it is complete; dropped before that, the file is gone.
-    let mut partial = tempfile::Builder::new().prefix(".entente-").suffix(".part").tempfile_in(folder)?;
     let mut digesting = Digesting::new(reader);
-    let opened = open_through(identities, &mut digesting, BufWriter::with_capacity(BUFFER, &mut partial), progress);
+    let opened = open_through(identities, &mut digesting, BufWriter::with_capacity(BUFFER, writer), progress);
     if let Err(SealError::Io(error)) = opened {
         return Err(error.into());
     }
@@ -158,13 +144,7 @@ pub fn open_to_file(
     if let Some(wanted) = expected.filter(|wanted| **wanted != sealed.sha256) {
         return Err(SealError::Digest { wanted: *wanted, found: sealed.sha256 });
     }
-    let opened = Opened { sealed, size: opened? };
-    partial.as_file().sync_all()?;
-    match partial.persist_noclobber(path) {
-        Ok(_) => Ok(opened),
-        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
-        Err(refused) => Err(refused.error.into()),
-    }
+    Ok(Opened { sealed, size: opened? })
 }
 
 /// Seals something small.
@@ -436,23 +416,8 @@ mod tests {
     }
 
     #[test]
-    fn opened_file_appears_whole() {
-        let (keyring, recipients) = someone();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.pdf");
-        let sealed = seal_bytes(&recipients, b"the plan").unwrap();
-        let digest = Sha256::of(&sealed);
-        let open = || open_to_file(&keyring.identities(), sealed.as_slice(), &path, Some(&digest), &mut |_| ());
-        assert_eq!(open().unwrap().size, 8);
-        assert_eq!(fs::read(&path).unwrap(), b"the plan");
-        assert!(matches!(open(), Err(SealError::Exists(_))), "nothing is overwritten");
-    }
-
-    #[test]
-    fn failed_opening_leaves_no_file_behind() {
+    fn whatever_is_wrong_with_a_file_is_told() {
         let ((keyring, recipients), (other, _)) = (someone(), someone());
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.pdf");
         let sealed = seal_bytes(&recipients, &vec![1; 200_000]).unwrap();
         let header = usize::try_from(HeaderCheck::check(&sealed).unwrap().header_len).unwrap();
         let chunk = 64 * 1024 + 16;
@@ -470,9 +435,8 @@ mod tests {
             ("NoMatchingIdentity", &sealed, &other),
         ];
         for (wanted, bytes, keyring) in attempts {
-            let refused = open_to_file(&keyring.identities(), bytes, &path, None, &mut |_| ()).unwrap_err();
+            let refused = open_signed(&keyring.identities(), bytes, io::sink(), None, &mut |_| ()).unwrap_err();
             assert!(format!("{refused:?}").starts_with(wanted), "{wanted}: {refused:?}");
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{wanted}");
         }
     }
 
@@ -488,41 +452,33 @@ mod tests {
     #[test]
     fn other_ciphertext_than_was_signed_is_refused() {
         let (keyring, recipients) = someone();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.pdf");
         let sealed = seal_bytes(&recipients, b"swapped by the host").unwrap();
         let signed = Sha256::of(b"what the party signed");
-        let refused = open_to_file(&keyring.identities(), sealed.as_slice(), &path, Some(&signed), &mut |_| ());
+        let refused = open_signed(&keyring.identities(), sealed.as_slice(), io::sink(), Some(&signed), &mut |_| ());
         assert!(matches!(refused, Err(SealError::Digest { .. })));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn file_changed_in_any_byte_is_told_from_the_one_that_was_signed() {
         let (keyring, recipients) = someone();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.pdf");
         let sealed = seal_bytes(&recipients, b"a page").unwrap();
         let signed = Sha256::of(&sealed);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            let refused = open_to_file(&keyring.identities(), changed.as_slice(), &path, Some(&signed), &mut |_| ());
+            let refused =
+                open_signed(&keyring.identities(), changed.as_slice(), io::sink(), Some(&signed), &mut |_| ());
             assert!(matches!(refused, Err(SealError::Digest { .. })), "byte {at}: {refused:?}");
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn file_for_somebody_else_is_not_called_another_file() {
         let (keyring, _) = someone();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.pdf");
         let others = seal_bytes(&someone().1, b"for somebody else").unwrap();
         let signed = Sha256::of(&others);
-        let refused = open_to_file(&keyring.identities(), others.as_slice(), &path, Some(&signed), &mut |_| ());
+        let refused = open_signed(&keyring.identities(), others.as_slice(), io::sink(), Some(&signed), &mut |_| ());
         assert!(matches!(refused, Err(SealError::NoMatchingIdentity)), "{refused:?}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

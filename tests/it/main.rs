@@ -32,12 +32,16 @@ mod harness;
 #[cfg(feature = "client")]
 mod journey;
 #[cfg(feature = "client")]
+mod leftovers;
+#[cfg(feature = "client")]
 mod listed;
 mod lists;
 #[cfg(feature = "client")]
 mod lost_answers;
 #[cfg(feature = "client")]
 mod marks;
+#[cfg(feature = "client")]
+mod older_states;
 #[cfg(feature = "client")]
 mod plaintext;
 mod policies;
@@ -58,6 +62,10 @@ mod store_facade;
 mod store_nouns;
 mod sweeps;
 mod upgrades;
+#[cfg(feature = "client")]
+mod terminal;
+#[cfg(feature = "client")]
+mod uploads;
 #[cfg(feature = "client")]
 mod visibility;
 #[cfg(feature = "client")]

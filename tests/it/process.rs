@@ -39,7 +39,7 @@ use tokio::{
     time::timeout,
 };
 
-const NATIONS: &[Nation] = &[
+pub(crate) const NATIONS: &[Nation] = &[
     Nation {
         code: "USA",
         name: "United States",
@@ -411,7 +411,7 @@ async fn interrupted_upload_goes_on_with_what_was_sealed() {
 }
 
 /// Exit code, standard output and standard error.
-fn spoken(output: Output) -> (i32, String, String) {
+pub(crate) fn spoken(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().expect("it was not killed"), text(output.stdout), text(output.stderr))
 }
@@ -506,7 +506,7 @@ fn sealed_file(home: &Path) -> PathBuf {
 }
 
 /// A proposal of two members under a call that stays open.
-async fn open_proposal(world: &World) -> ProposalId {
+pub(crate) async fn open_proposal(world: &World) -> ProposalId {
     let (dana, avi) = (world.client("USA:dana"), world.client("ISR:avi"));
     let partners = ["ISR", "USA"].map(|code| code.parse().unwrap());
     let program =

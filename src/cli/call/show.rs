@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
 pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()> {
-    let (zone, now) = (context.zone()?, context.now());
+    let (zone, now) = (context.zone()?, context.exchange_now());
     let zones = context.zones_of(&call.text.eligible)?;
     context.out.answer(call, |screen| {
         let Call { text, .. } = call;
@@ -57,7 +57,7 @@ pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
 pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
-    let (zone, now): (Zone, _) = (context.zone()?, context.now());
+    let (zone, now): (Zone, _) = (context.zone()?, context.exchange_now());
     context.out.answer(calls, |screen| {
         let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);
         for call in &calls.items {

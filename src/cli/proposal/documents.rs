@@ -3,8 +3,8 @@
 use super::{VersionArg, place, read_as};
 use crate::{
     cli::{
-        context::Context,
-        error::{CliError, Result},
+        context::{Context, joined},
+        error::{CliError, Exit, Result},
         output::{Screen, Style},
         table::{Table, size},
     },
@@ -61,7 +61,7 @@ pub struct Resume {
     /// Only list them
     #[arg(long)]
     list: bool,
-    /// Forget them instead; the originals are yours and stay
+    /// Forget them instead; originals stay, and so does what a signed version names while it can still be sent
     #[arg(long, conflicts_with = "list")]
     discard: bool,
 }
@@ -83,12 +83,36 @@ pub(super) async fn put(
     media_type: Option<&str>,
 ) -> Result<()> {
     let meter = context.meter(file.file_name().unwrap_or_default().to_string_lossy());
-    let earlier = client.interrupted_uploads()?;
-    let record = client.seal_document(proposal, slot, file, media_type, meter.clone()).await.map_err(interrupted)?;
-    if earlier.iter().any(|earlier| earlier.idempotency_key == record.idempotency_key) {
-        context.out.note("an interrupted upload is taken up again; the file is not sealed anew");
+    let earlier = unsent(client, proposal, slot)?;
+    let document = client.put_document(proposal, slot, file, media_type, meter).await.map_err(interrupted)?;
+    if earlier.iter().any(|earlier| earlier.sha256 == document.sha256) {
+        context.out.note("an interrupted upload was taken up again; the file was not sealed anew");
     }
-    stored(context, &client.resume_upload(&record, meter).await.map_err(interrupted)?)
+    note_signed(context, client, &earlier, &document)?;
+    stored(context, &document)
+}
+
+/// What was sealed for a slot and not sent.
+fn unsent(client: &Client, proposal: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
+    let mut records = client.interrupted_uploads()?;
+    records.retain(|record| record.proposal == proposal && record.slot == *slot && record.is_unsent());
+    Ok(records)
+}
+
+/// Says what became of files that were signed for and not sent when another was put into their slot.
+fn note_signed(context: &Context, client: &Client, earlier: &[UploadRecord], document: &Document) -> Result<()> {
+    let still = client.interrupted_uploads()?;
+    let signed = earlier.iter().filter(|record| !record.signed_versions.is_empty() && record.sha256 != document.sha256);
+    for record in signed {
+        let versions = joined(&record.signed_versions);
+        if still.iter().any(|other| other.idempotency_key == record.idempotency_key) {
+            let rest = "is not with the exchange yet and stays here; `entente proposal resume` sends it";
+            context.out.warn(&format!("the file that was signed in version {versions} {rest}"));
+        } else {
+            context.out.note(&format!("the file that was signed in version {versions} was sent first"));
+        }
+    }
+    Ok(())
 }
 
 /// Puts the summary in, or shows it.
@@ -101,7 +125,9 @@ pub(super) async fn summary(
 ) -> Result<()> {
     if let Some(file) = file {
         let summary: Summary = read_as(file)?;
+        let earlier = unsent(client, proposal, &SUMMARY_SLOT.parse()?)?;
         let document = client.put_summary(proposal, &summary, context.meter("summary")).await.map_err(interrupted)?;
+        note_signed(context, client, &earlier, &document)?;
         return stored(context, &document);
     }
     let summary = client.read_summary(proposal, version).await?;
@@ -123,18 +149,58 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
         });
     }
     if args.discard {
-        records.iter().try_for_each(|record| client.discard_upload(record))?;
-        return context.out.done(&format!("{} interrupted uploads forgotten", records.len()));
+        return discard(context, client, &records).await;
     }
     if records.is_empty() {
         return context.out.done("no upload was interrupted");
     }
+    let mut failures = Vec::new();
     for record in &records {
-        let UploadRecord { slot, party, .. } = record;
-        let meter = context.meter(place(slot, party.as_ref()));
-        stored(context, &client.resume_upload(record, meter).await.map_err(interrupted)?)?;
+        let what = place(&record.slot, record.party.as_ref());
+        if client.is_replaced(record).await? {
+            let why = "something newer was sealed for the slot, so it is not sent";
+            context.out.note(&format!("{what} of {}: {why}", record.proposal));
+            continue;
+        }
+        match client.resume_upload(record, context.meter(&what)).await {
+            Ok(document) => stored(context, &document)?,
+            Err(error) => failures.push(told(context, &what, record, interrupted(error))),
+        }
     }
-    Ok(())
+    ended(&failures, records.len(), "could not be sent")
+}
+
+/// Forgets what was left, as far as nobody needs it.
+async fn discard(context: &Context, client: &Client, records: &[UploadRecord]) -> Result<()> {
+    let mut failures = Vec::new();
+    for record in records {
+        let what = place(&record.slot, record.party.as_ref());
+        if let Err(error) = client.discard_upload(record).await {
+            failures.push(told(context, &what, record, error.into()));
+        }
+    }
+    context.out.done(&format!("{} interrupted uploads forgotten", records.len() - failures.len()))?;
+    ended(&failures, records.len(), "were kept")
+}
+
+/// Says what became of one of several, and how bad it is.
+fn told(context: &Context, what: &str, record: &UploadRecord, error: CliError) -> Exit {
+    let error = CliError { message: format!("{what} of {}: {}", record.proposal, error.message), ..error };
+    if context.out.is_json() {
+        // The problem that follows is the exchange's, which does not say which upload it was about.
+        let UploadRecord { proposal, slot, party, .. } = record;
+        context.out.stderr_json(&json!({ "upload": { "proposal": proposal, "slot": slot, "party": party } }));
+    }
+    error.print(&context.out);
+    error.exit
+}
+
+/// The end of several acts: the code of those that failed if it is the same for all.
+fn ended(failures: &[Exit], of: usize, what: &str) -> Result<()> {
+    let Some(first) = failures.first() else { return Ok(()) };
+    let exit = if failures.iter().all(|exit| exit == first) { *first } else { Exit::Failed };
+    let message = format!("{} of {of} interrupted uploads {what}", failures.len());
+    Err(CliError { exit, ..CliError::failed(message) }.help("the lines above say why"))
 }
 
 /// Opens one document or all.
@@ -151,14 +217,15 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
     }
     let target = only(&all, args)?;
     if to_stdout {
-        // Opened into a private folder first: nothing of it is shown before the last byte is verified.
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("document");
-        open_one(context, client, args, target, &path).await?;
-        let mut file = tokio::fs::File::open(&path).await?.into_std().await;
-        return std::io::copy(&mut file, &mut std::io::stdout().lock())
-            .map(drop)
-            .map_err(|error| CliError::failed(format!("cannot write the document: {error}")));
+        let (slot, party, stdout) = (&target.slot, target.party.as_ref(), std::io::stdout());
+        let meter = context.meter(place(slot, party));
+        let (id, version) = (args.proposal, args.version.version);
+        if args.sealed {
+            client.download_document_to(id, slot, party, version, stdout, meter).await?;
+        } else {
+            client.open_document_to(id, slot, party, version, stdout, meter).await?;
+        }
+        return Ok(());
     }
     let path = if args.output.is_dir() || ends_in_separator(&args.output) {
         std::fs::create_dir_all(&args.output)?;
@@ -174,15 +241,12 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
 /// Verifies a version.
 pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) -> Result<()> {
     let verified = client.manifest(args.proposal, args.version.version).await?;
-    let folder = tempfile::tempdir()?;
     if args.fetch {
-        for (at, document) in verified.manifest.documents.iter().enumerate() {
+        for document in &verified.manifest.documents {
             let (slot, party) = (&document.slot, document.party.as_ref());
-            let (path, meter) = (folder.path().join(at.to_string()), context.meter(place(slot, party)));
-            let fetched =
-                client.download_document(args.proposal, slot, party, args.version.version, &path, meter).await;
-            match fetched {
-                Ok(_) => std::fs::remove_file(&path)?,
+            let meter = context.meter(place(slot, party));
+            match client.check_document(args.proposal, slot, party, args.version.version, meter).await {
+                Ok(_) => {}
                 // Another party's restricted document is not for everybody to fetch.
                 Err(error) if is_closed(&error) => {
                     context.out.warn(&format!("{}: not fetched: {error}", place(slot, party)));

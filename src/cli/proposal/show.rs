@@ -27,7 +27,7 @@ use serde_json::json;
 /// # Errors
 /// When the exchange cannot be asked, or standard output cannot be written.
 pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal) -> Result<()> {
-    let (zone, now) = (context.zone()?, context.now());
+    let (zone, now) = (context.zone()?, context.exchange_now());
     let zones = context.zones_of(proposal.parties.keys())?;
     let documents = match client.api().documents(proposal.id).await {
         Ok(documents) => Some(documents),
@@ -68,7 +68,7 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
 pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
-    let (zone, now) = (context.zone()?, context.now());
+    let (zone, now) = (context.zone()?, context.exchange_now());
     context.out.answer(page, |screen| {
         let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "LEFT", "YOU"]);
         for proposal in &page.items {

@@ -20,7 +20,8 @@ enum Turn {
     Answer(String),
 }
 
-struct Authority(Issuer<'static, KeyPair>, String);
+/// An authority, its certificate, and when what it issues expires if that is not far away.
+struct Authority(Issuer<'static, KeyPair>, String, Option<time::OffsetDateTime>);
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -34,13 +35,14 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).unwrap().pem();
-        Self(Issuer::new(params, key), pem)
+        Self(Issuer::new(params, key), pem, None)
     }
 
     /// A certificate for a name, and its key, both PEM.
     fn leaf(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = self.2.unwrap_or(params.not_after);
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 }
@@ -51,6 +53,8 @@ async fn bench(turns: Vec<Turn>, server: &Authority, trusted: &Authority, client
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         path
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -226,9 +230,52 @@ async fn download_goes_on_where_it_stopped() {
         got.lock().unwrap().extend_from_slice(&piece);
         Ok(())
     };
-    transport.download("/v1/x", take).await.unwrap();
+    transport.download("/v1/x", 10, take).await.unwrap();
     assert_eq!(*got.lock().unwrap(), b"0123456789");
     assert_eq!(field(&bench.seen.lock().unwrap()[1], "range").as_deref(), Some("bytes=5-"));
+}
+
+#[tokio::test]
+async fn download_ends_at_the_size_that_it_may_have_in_one_piece_or_in_several() {
+    let long = answer("200 OK", "", "0123456789");
+    let cut = Turn::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n01234".into());
+    for turns in [vec![long], vec![cut, answer("206 Partial Content", "", "56789")]] {
+        let (transport, _bench) = served(turns).await;
+        let got = Mutex::new(0);
+        let take = async |piece: Bytes| -> Result<()> {
+            *got.lock().unwrap() += piece.len();
+            Ok(())
+        };
+        let refused = transport.download("/v1/x", 9, take).await.unwrap_err();
+        assert_eq!((refused.class().code(), *got.lock().unwrap() <= 9), (4, true), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn private_key_that_others_can_read_is_not_used_any_more() {
+    let (_, bench) = served(Vec::new()).await;
+    let set = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(&bench.profile.private_key, mode).unwrap();
+    };
+    set(0o644);
+    let refused = Transport::new(&bench.profile, Ambient::system()).unwrap_err();
+    assert!(refused.class().code() == 1 && refused.to_string().contains("can be read by others"), "{refused}");
+    set(0o600);
+    assert!(Transport::new(&bench.profile, Ambient::system()).is_ok());
+}
+
+#[tokio::test]
+async fn exchange_s_clock_is_heard_from_answers_and_refusals_alike() {
+    let date = |date: &str| format!("date: {date}\r\n");
+    let early = answer("200 OK", &date("Wed, 01 Apr 2026 14:30:00 GMT"), "{}");
+    let late = answer("403 Forbidden", &date("Wed, 01 Apr 2099 14:30:00 GMT"), "");
+    let (transport, _bench) = served(vec![early, late]).await;
+    assert_eq!(transport.clock().ahead(), None);
+    post(&transport).await.unwrap();
+    assert!(transport.clock().now() < "2026-04-01T15:00:00Z".parse().unwrap());
+    post(&transport).await.unwrap_err();
+    assert!(transport.clock().now() > "2099-04-01T14:00:00Z".parse().unwrap());
 }
 
 #[tokio::test]
@@ -270,7 +317,31 @@ fn fault_of_the_servers_certificate_is_told_in_words() {
     for fault in [CertificateError::UnknownIssuer, CertificateError::BadSignature] {
         assert_eq!(told(&fault), "no CA in it issued the certificate");
     }
-    assert!(told(&CertificateError::Expired).to_lowercase().contains("expired"));
+}
+
+#[test]
+fn certificate_out_of_its_time_names_the_clock_in_words() {
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let (then, now) = (at(1_775_055_600), at(1_617_289_207));
+    let early = untimely(&CertificateError::NotValidYetContext { time: now, not_before: then }).unwrap();
+    assert_eq!(
+        early,
+        "is not valid yet (limit: 2026-04-01 15:00:00 UTC) by this machine's clock: 2021-04-01 15:00:07 UTC; the clock may be wrong"
+    );
+    let late = untimely(&CertificateError::ExpiredContext { time: then, not_after: now }).unwrap();
+    assert!(late.starts_with("has expired (limit: 2021-04-01 15:00:07 UTC) by this machine's clock: 2026-"), "{late}");
+    assert!(untimely(&CertificateError::Expired).is_some() && untimely(&CertificateError::BadSignature).is_none());
+}
+
+#[tokio::test]
+async fn server_whose_certificate_has_expired_is_told_with_the_clock() {
+    let mut ours = Authority::new();
+    ours.2 = Some(rcgen::date_time_ymd(2020, 1, 1));
+    let bench = bench(vec![answer("200 OK", "", "{}")], &ours, &ours, &ours).await;
+    let refused = post(&transport(&bench)).await.unwrap_err();
+    assert_eq!(refused.class().code(), 4, "{refused}");
+    assert!(refused.to_string().contains("has expired (limit: 2020-01-01 00:00:00 UTC)"), "{refused}");
+    assert!(refused.help().contains("clock") && bench.seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -16,4 +16,6 @@ pub(crate) mod relay;
 #[cfg(feature = "client")]
 pub(crate) mod stage;
 #[cfg(feature = "client")]
+pub(crate) mod wire;
+#[cfg(feature = "client")]
 pub(crate) mod world;

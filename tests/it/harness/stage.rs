@@ -260,6 +260,11 @@ impl Stage {
     pub(crate) async fn stop(self) {
         self.world.stop().await;
     }
+
+    /// The same, but the members' homes stay as long as the folder that is returned.
+    pub(crate) async fn stop_keeping(self) -> tempfile::TempDir {
+        self.world.stop_keeping().await
+    }
 }
 
 /// The call's text.

@@ -210,6 +210,12 @@ impl TestWorld {
     pub(crate) async fn stop(self) {
         self.world.stop().await;
     }
+
+    /// The same, but the members' homes stay as long as the folder that is returned.
+    pub(crate) async fn stop_keeping(self) -> TempDir {
+        self.world.stop().await;
+        self.folder
+    }
 }
 
 /// A client that knows nothing but HTTP.

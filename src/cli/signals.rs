@@ -1,0 +1,139 @@
+//! Being told to stop: INT, TERM and HUP all end a command, and what it left unfinished goes first.
+//!
+//! A signal that whoever started the command had ignored, as `nohup` does, stays ignored.
+
+use super::{
+    context::Context,
+    error::{CliError, Result},
+};
+use crate::client::unfinished::{self, Abandoned};
+use std::path::Path;
+
+/// A signal that ends a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Hangup = 1,
+    Interrupt = 2,
+    Terminate = 15,
+}
+
+impl Signal {
+    /// The exit code of a command that it ended, as shells know it.
+    pub(super) fn code(self) -> u8 {
+        128 + self as u8
+    }
+}
+
+/// Completes with the first signal that ends a command. They are listened to from the call on.
+#[cfg(unix)]
+pub(super) fn told() -> Result<impl Future<Output = Signal>> {
+    use tokio::signal::unix::{self, SignalKind};
+    let ignored = ignored();
+    let listen = |kind: SignalKind, signal: Signal| {
+        let is_ignored = ignored & (1 << (signal as u64 - 1)) != 0;
+        (!is_ignored).then(|| unix::signal(kind)).transpose()
+    };
+    let mut hangup = listen(SignalKind::hangup(), Signal::Hangup)?;
+    let mut interrupt = listen(SignalKind::interrupt(), Signal::Interrupt)?;
+    let mut terminate = listen(SignalKind::terminate(), Signal::Terminate)?;
+    Ok(async move {
+        tokio::select! {
+            () = next(&mut hangup) => Signal::Hangup,
+            () = next(&mut interrupt) => Signal::Interrupt,
+            () = next(&mut terminate) => Signal::Terminate,
+        }
+    })
+}
+
+/// Completes with the next signal; never where it is not listened to.
+#[cfg(unix)]
+async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere signals have to be asked for")]
+pub(super) fn told() -> Result<impl Future<Output = Signal>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+        Signal::Interrupt
+    })
+}
+
+/// The signals that were ignored when the process started, one bit each from 1 up; none where the system does not tell.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+/// Removes what the command left unfinished, and says how that stands on the disk.
+pub(super) fn end(context: &Context) {
+    let abandoned = unfinished::abandon();
+    CliError::failed("interrupted").help(advice(&abandoned, context.interrupted.advice())).print(&context.out);
+}
+
+fn advice(abandoned: &Abandoned, again: &str) -> String {
+    let shown = |path: &Path| format!("`{}`", path.display());
+    let mut said = vec![again.to_owned()];
+    match abandoned.removed {
+        0 => {}
+        1 => said.push("the unfinished file was removed".to_owned()),
+        files => said.push(format!("{files} unfinished files were removed")),
+    }
+    for path in &abandoned.left {
+        said.push(format!("{} is unfinished and could not be removed: delete it, it may be readable", shown(path)));
+    }
+    for path in &abandoned.finished {
+        said.push(format!("{} is whole and stays", shown(path)));
+    }
+    said.join("; ")
+}
+
+/// Removes what commands left unfinished that were killed, and says so.
+pub(super) fn sweep(context: &Context) {
+    let Ok(home) = context.home() else { return };
+    match unfinished::sweep(&home) {
+        Ok(swept) => {
+            for path in &swept.removed {
+                context.out.warn(&format!(
+                    "an earlier command was cut off; what it had written of a file, `{}`, was removed now",
+                    path.display()
+                ));
+            }
+            for (path, why) in &swept.left {
+                context.out.warn(&format!(
+                    "an earlier command was cut off and left a part of a file, `{}`, which cannot be removed: {why}",
+                    path.display()
+                ));
+            }
+        }
+        Err(error) => context.out.warn(&format!("what earlier commands left unfinished was not looked for: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_say_what_is_on_the_disk() {
+        let nothing = Abandoned::default();
+        assert_eq!(advice(&nothing, "run the same command again"), "run the same command again");
+        let some = Abandoned { removed: 1, left: vec!["/a".into()], finished: vec!["/b".into()] };
+        assert_eq!(
+            advice(&some, "again"),
+            "again; the unfinished file was removed; `/a` is unfinished and could not be removed: delete it, it may be \
+             readable; `/b` is whole and stays"
+        );
+    }
+
+    #[test]
+    fn exit_code_tells_the_signal() {
+        assert_eq!([Signal::Hangup, Signal::Interrupt, Signal::Terminate].map(Signal::code), [129, 130, 143]);
+    }
+}

@@ -1,0 +1,329 @@
+//! Files that are being written: documents on their way in the clear, sealed files, manifests. Each has a name of its own until
+//! it is whole, and then the one it is meant for, or none.
+//!
+//! INVARIANT: whatever ends the work, nothing unfinished stays. An error removes it; so does an interruption ([`abandon`]); what a
+//! kill or a crash leaves is noted beforehand in a journal, and goes at the next start of any command of the same folder
+//! ([`sweep`]). A journal is locked while its process lives, so nobody sweeps what is still being written.
+
+use super::{ClientError, Home, Result, files};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::{self, File, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+};
+use tempfile::NamedTempFile;
+
+/// How the name of every unfinished file begins and ends; nothing else is ever swept.
+const PREFIX: &str = ".entente-";
+const SUFFIX: &str = ".part";
+/// The longest journal that is read, in bytes.
+const MAX_JOURNAL: u64 = 4 << 20;
+
+/// A signal reaches the process, so what it must remove is the process's.
+static OPEN: LazyLock<Mutex<Open>> = LazyLock::new(Mutex::default);
+
+/// A file that is not whole yet.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    /// None once it has its name.
+    file: Option<NamedTempFile>,
+    journal: PathBuf,
+}
+
+/// What an interruption found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Unfinished files that were removed.
+    pub removed: usize,
+    /// Those that could not be.
+    pub left: Vec<PathBuf>,
+    /// Files that had their names already: whole, and kept.
+    pub finished: Vec<PathBuf>,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Swept {
+    pub removed: Vec<PathBuf>,
+    /// Those that could not be removed, and why. They are tried again at the next start.
+    pub left: Vec<(PathBuf, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    is_over: bool,
+    /// Unfinished files, by the folder of their journal.
+    files: BTreeSet<(PathBuf, PathBuf)>,
+    journals: HashMap<PathBuf, Journal>,
+    finished: Vec<PathBuf>,
+}
+
+/// The names of what a process is writing, on disk before the files are.
+#[derive(Debug)]
+struct Journal {
+    /// Locked as long as it is open.
+    file: File,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins a file in `folder`, readable by its owner alone.
+    pub(super) fn begin(home: &Home, folder: &Path) -> Result<Self> {
+        let mut open = open();
+        if open.is_over {
+            return Err(ClientError::local("interrupted", "run the same command again"));
+        }
+        let journals = home.root().join("unfinished");
+        let failed = |error: io::Error| ClientError::io("write", folder, &error);
+        // Another process sweeps from another folder, so the place is written in full.
+        let folder = fs::canonicalize(folder).map_err(failed)?;
+        if !open.journals.contains_key(&journals) {
+            let journal = Journal::begin(&journals).map_err(|error| ClientError::io("write", &journals, &error))?;
+            open.journals.insert(journals.clone(), journal);
+        }
+        let journal = open.journals.get_mut(&journals).expect("it was put there just now");
+        let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(&folder, |path| {
+            journal.note(path)?;
+            let mut options = fs::OpenOptions::new();
+            options.read(true).write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(path)
+        });
+        let file = match file {
+            Ok(file) => file,
+            Err(error) => {
+                open.settle(&journals);
+                return Err(failed(error));
+            }
+        };
+        open.files.insert((journals.clone(), file.path().to_owned()));
+        Ok(Self { file: Some(file), journal: journals })
+    }
+
+    /// The file, to write into.
+    pub(super) fn file(&mut self) -> &mut File {
+        self.named().as_file_mut()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.file.as_ref().expect("it has no name yet").path()
+    }
+
+    /// Gives it its name, unless there is such a file already; it is on disk then.
+    pub(super) fn finish_new(self, path: &Path) -> io::Result<()> {
+        self.finish(path, |file, path| file.persist_noclobber(path).map(drop).map_err(|error| error.error))
+    }
+
+    /// Gives it its name, in place of a file that has it; it is on disk then.
+    pub(super) fn finish_over(self, path: &Path) -> io::Result<()> {
+        self.finish(path, |file, path| file.persist(path).map(drop).map_err(|error| error.error))
+    }
+
+    fn finish(mut self, path: &Path, name: impl FnOnce(NamedTempFile, &Path) -> io::Result<()>) -> io::Result<()> {
+        self.named().as_file().sync_all()?;
+        let mut open = open();
+        if open.is_over {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let file = self.file.take().expect("it has no name yet");
+        open.files.remove(&(self.journal.clone(), file.path().to_owned()));
+        let named = name(file, path);
+        // What is in the member's folder is ours to look after.
+        if named.is_ok() && self.journal.parent().is_none_or(|home| !path.starts_with(home)) {
+            open.finished.push(path.to_owned());
+        }
+        open.settle(&self.journal);
+        named
+    }
+
+    fn named(&mut self) -> &mut NamedTempFile {
+        self.file.as_mut().expect("it has no name yet")
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            let mut open = open();
+            let path = file.path().to_owned();
+            // What cannot be removed stays in the journal.
+            if file.close().is_ok() || !path.exists() {
+                open.files.remove(&(self.journal.clone(), path));
+                open.settle(&self.journal);
+            }
+        }
+    }
+}
+
+/// Removes everything unfinished at once, because the process is about to end: nothing gets its name from now on.
+pub fn abandon() -> Abandoned {
+    let mut open = open();
+    open.is_over = true;
+    let mut abandoned = Abandoned { finished: std::mem::take(&mut open.finished), ..Abandoned::default() };
+    for (journal, path) in std::mem::take(&mut open.files) {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                abandoned.left.push(path.clone());
+                open.files.insert((journal, path));
+            }
+            _ => abandoned.removed += 1,
+        }
+    }
+    let journals: Vec<PathBuf> = open.journals.keys().cloned().collect();
+    for journal in journals {
+        open.settle(&journal);
+    }
+    abandoned
+}
+
+/// Removes what processes left unfinished that are no more.
+pub fn sweep(home: &Home) -> Result<Swept> {
+    let folder = home.root().join("unfinished");
+    let mut swept = Swept::default();
+    for name in files::names(&folder, "journal")? {
+        let path = folder.join(format!("{name}.journal"));
+        let failed = |error: io::Error| ClientError::io("read", &path, &error);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(failed)?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let mut noted = Vec::new();
+        (&file).take(MAX_JOURNAL).read_to_end(&mut noted).map_err(failed)?;
+        let mut is_done = true;
+        for unfinished in noted.split(|byte| *byte == 0).filter(|bytes| !bytes.is_empty()).filter_map(path_of) {
+            match fs::remove_file(&unfinished) {
+                Ok(()) => swept.removed.push(unfinished),
+                // It has its name by now, or its folder is gone.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    is_done = false;
+                    swept.left.push((unfinished, error.to_string()));
+                }
+            }
+        }
+        if is_done {
+            files::remove(&path)?;
+        }
+    }
+    Ok(swept)
+}
+
+impl Open {
+    /// Takes a journal away that names nothing unfinished any more.
+    fn settle(&mut self, journals: &Path) {
+        if self.files.iter().any(|(journal, _)| journal == journals) {
+            return;
+        }
+        if let Some(journal) = self.journals.remove(journals) {
+            // One that cannot be removed is swept later.
+            let _ = fs::remove_file(&journal.path);
+        }
+    }
+}
+
+impl Journal {
+    fn begin(folder: &Path) -> io::Result<Self> {
+        files::make_private(folder)?;
+        let new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        // Locked before it can be found.
+        new.as_file().lock()?;
+        let name = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().replace(".new-", "");
+        let path = folder.join(format!("{name}.journal"));
+        let file = new.persist_noclobber(&path).map_err(|error| error.error)?;
+        Ok(Self { file, path })
+    }
+
+    /// Notes a file before it is made.
+    fn note(&mut self, path: &Path) -> io::Result<()> {
+        let mut line = path.as_os_str().as_encoded_bytes().to_vec();
+        line.push(0);
+        self.file.write_all(&line)?;
+        self.file.sync_all()
+    }
+}
+
+/// A noted place, if it can be one of ours.
+fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+    #[cfg(unix)]
+    let path = PathBuf::from(std::os::unix::ffi::OsStrExt::from_bytes(bytes) as &std::ffi::OsStr);
+    #[cfg(not(unix))]
+    let path = PathBuf::from(str::from_utf8(bytes).ok()?);
+    let name = path.file_name()?.to_str()?;
+    (path.is_absolute() && name.starts_with(PREFIX) && name.ends_with(SUFFIX)).then_some(path)
+}
+
+fn open() -> MutexGuard<'static, Open> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(&folder.path().join("home"))).unwrap();
+        (folder, home)
+    }
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut entries: Vec<String> = entries.collect();
+        entries.sort();
+        entries
+    }
+
+    #[test]
+    fn file_has_its_name_once_it_is_whole_and_leaves_nothing_else() {
+        let (folder, home) = home();
+        let path = folder.path().join("plan.pdf");
+        let begin = || {
+            let mut unfinished = Unfinished::begin(&home, folder.path()).unwrap();
+            unfinished.file().write_all(b"the plan").unwrap();
+            unfinished
+        };
+        drop(begin());
+        assert_eq!(entries(folder.path()), ["home"]);
+        begin().finish_new(&path).unwrap();
+        assert_eq!(begin().finish_new(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        begin().finish_over(&path).unwrap();
+        assert_eq!(entries(folder.path()), ["home", "plan.pdf"]);
+        assert_eq!(entries(&home.root().join("unfinished")), [""; 0]);
+        assert_eq!(fs::read(&path).unwrap(), b"the plan");
+    }
+
+    #[test]
+    fn sweep_leaves_alone_what_is_being_written_and_whatever_is_not_ours() {
+        let (folder, home) = home();
+        let unfinished = Unfinished::begin(&home, folder.path()).unwrap();
+        assert_eq!(sweep(&home).unwrap(), Swept::default());
+        assert!(unfinished.path().exists());
+
+        // Of a process that is no more: its lock went with it.
+        let folder_of = fs::canonicalize(folder.path()).unwrap();
+        let (dead, foreign) = (folder_of.join(".entente-dead.part"), folder_of.join("thesis.pdf"));
+        let mut noted = Vec::new();
+        for path in [&dead, &foreign, &folder_of.join(".entente-gone.part")] {
+            fs::write(path, b"x").unwrap();
+            noted.extend([path.as_os_str().as_encoded_bytes(), &[0]].concat());
+        }
+        fs::remove_file(folder_of.join(".entente-gone.part")).unwrap();
+        // Cut off while it was written: the name is none.
+        noted.extend(b"/.ent");
+        fs::write(home.root().join("unfinished/x.journal"), noted).unwrap();
+        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![dead.clone()], left: Vec::new() });
+        assert!(!dead.exists() && foreign.exists() && unfinished.path().exists());
+        assert_eq!(sweep(&home).unwrap(), Swept::default());
+        drop(unfinished);
+        assert_eq!(entries(&home.root().join("unfinished")), [""; 0]);
+    }
+}

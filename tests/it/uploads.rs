@@ -1,0 +1,232 @@
+//! Sealed files on their way up: what parties signed for stays on the machine that alone has it until the exchange has it, too, whatever
+//! else is put, discarded, taken out or interrupted; and whoever resumes hears of each.
+
+use crate::harness::{
+    process::{ended, entente},
+    stage::{GRACE, Stage, id, pdf, quiet, slug, summary},
+};
+use entente::{
+    client::{ClientError, ExitClass, Progress, Step, records::UploadRecord},
+    domain::{
+        id::{ProposalId, Sha256},
+        proposal::Status,
+    },
+};
+use jiff::SignedDuration;
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+async fn status(stage: &Stage, proposal: ProposalId) -> Status {
+    stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status
+}
+
+/// A work plan that is sealed on Avi's machine alone, and a version with it that everybody has signed.
+async fn committed(stage: &Stage) -> (ProposalId, UploadRecord) {
+    let proposal = stage.prepared().await;
+    let plan = stage.file("final.pdf", &pdf("the final work plan"));
+    let avi = stage.client("ISR:avi");
+    let record = avi.seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(status(stage, proposal).await, Status::Committed);
+    (proposal, record)
+}
+
+fn is_kept(record: &UploadRecord) -> bool {
+    let sealed = record.sealed.as_ref().unwrap();
+    sealed.exists() && Sha256::of(&fs::read(sealed).unwrap()) == record.sha256
+}
+
+/// Runs Avi's command line: exit code, standard output, standard error.
+async fn run(stage: &Stage, line: &str) -> (i32, String, String) {
+    let home = stage.home(&id("ISR:avi")).display().to_string();
+    let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
+    let Output { status, stdout, stderr } = ended(entente(&words)).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[tokio::test]
+async fn second_put_sends_first_what_everybody_signed_for() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let better = stage.file("better.pdf", &pdf("an even better work plan"));
+    stage.put("ISR:avi", proposal, "work-plan", &better).await;
+    let shown = stage.client("ISR:avi").api().proposal(proposal).await.unwrap();
+    assert_eq!((shown.status, shown.version), (Status::Submitted, Some(1)));
+    assert!(!record.sealed.as_ref().unwrap().exists(), "the exchange has it");
+    assert!(stage.client("ISR:avi").interrupted_uploads().unwrap().is_empty());
+    // What is put in is the second file, and the next version has it.
+    let held = stage.client("ISR:avi").api().documents(proposal).await.unwrap();
+    let plan = held.into_iter().find(|document| document.slot == slug("work-plan")).unwrap();
+    assert_ne!(plan.sha256, record.sha256);
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    let shown = stage.client("ISR:avi").api().proposal(proposal).await.unwrap();
+    assert_eq!((shown.status, shown.version), (Status::Submitted, Some(2)));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn second_put_by_the_program_says_what_it_sent_first() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let better = stage.file("better.pdf", &pdf("an even better work plan"));
+    let (code, said, notes) = run(&stage, &format!("proposal put {proposal} work-plan {}", better.display())).await;
+    assert_eq!(code, 0, "{notes}");
+    assert!(notes.contains("the file that was signed in version 1 was sent first"), "{notes}");
+    assert!(!said.contains(&record.sha256.to_string()), "{said}");
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn after_the_deadline_put_says_to_resume_instead_and_seals_nothing() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let avi = stage.client("ISR:avi");
+    let other = stage.file("other.pdf", &pdf("another work plan"));
+    let again = record.source.clone().unwrap().path;
+    stage.clock.set(stage.deadline + SECOND);
+    let put = avi.put_document(proposal, &slug("work-plan"), &other, None, quiet()).await.unwrap_err();
+    assert!(put.class() == ExitClass::Usage && put.help().contains("resume instead"), "{put:?}");
+    let plan = slug("work-plan");
+    let sealing = avi.seal_document(proposal, &plan, &other, None, quiet());
+    stage.declines(ExitClass::Usage, "and signed is not sent yet", sealing).await;
+    stage.declines(ExitClass::Usage, "waits here", avi.put_summary(proposal, &summary("Other"), quiet())).await;
+    assert!(is_kept(&record) && avi.interrupted_uploads().unwrap().len() == 1);
+    // The same file again is what was sealed, and nothing else than to resume.
+    avi.put_document(proposal, &slug("work-plan"), &again, None, quiet()).await.unwrap();
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.stop().await;
+}
+
+/// Writes to a file as soon as it is being sealed.
+struct Meddler(PathBuf, AtomicBool);
+
+impl Progress for Meddler {
+    fn update(&self, step: Step, _: u64, _: u64) {
+        if step == Step::Sealing && !self.1.swap(true, Ordering::Relaxed) {
+            fs::File::options().append(true).open(&self.0).unwrap().write_all(b"more").unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn sealing_that_fails_halfway_leaves_what_was_sealed_before() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let avi = stage.client("ISR:avi");
+    let other = stage.file("other.pdf", &pdf("another work plan"));
+    let meddler: Arc<dyn Progress> = Arc::new(Meddler(other.clone(), AtomicBool::new(false)));
+    let failed = avi.seal_document(proposal, &slug("work-plan"), &other, None, meddler).await.unwrap_err();
+    assert!(failed.to_string().contains("changed while it was sealed"), "{failed}");
+    assert!(is_kept(&record) && avi.interrupted_uploads().unwrap().len() == 1);
+    // Sealed beside it and not sent, another one does not harm it either.
+    avi.seal_document(proposal, &slug("work-plan"), &other, None, quiet()).await.unwrap();
+    assert!(is_kept(&record) && avi.interrupted_uploads().unwrap().len() == 2);
+    let (code, _, notes) = run(&stage, "proposal resume").await;
+    assert_eq!(code, 0, "{notes}");
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    assert!(avi.interrupted_uploads().unwrap().is_empty());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_signed_for_is_not_discarded_while_it_can_still_be_sent() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let annex = stage.file("annex.bin", b"nobody signed for this");
+    let avi = stage.client("ISR:avi");
+    let annex = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    let (code, said, faults) = run(&stage, "proposal resume --discard").await;
+    assert_eq!(code, 2, "{faults}");
+    assert!(said.contains("1 interrupted uploads forgotten") && faults.contains("work-plan"), "{said}{faults}");
+    assert!(is_kept(&record) && !annex.sealed.unwrap().exists());
+    stage.clock.set(stage.deadline + GRACE);
+    stage.declines(ExitClass::Usage, "is kept", avi.discard_upload(&record)).await;
+    stage.clock.set(stage.deadline + GRACE + SECOND + SECOND);
+    avi.discard_upload(&record).await.unwrap();
+    assert!(!record.sealed.unwrap().exists() && avi.interrupted_uploads().unwrap().is_empty());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_exchange_cannot_be_asked_nothing_is_thrown_away() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let avi = stage.client("ISR:avi").clone();
+    let plan = stage.file("final.pdf", &pdf("the final work plan"));
+    let record = avi.seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
+    // Not even one that no version names: that only the exchange knows.
+    let folder = stage.stop_keeping().await;
+    let kept = avi.discard_upload(&record).await.unwrap_err();
+    assert!(matches!(kept, ClientError::Usage { .. }) && is_kept(&record), "{kept:?}");
+    drop(folder);
+}
+
+#[tokio::test]
+async fn what_was_signed_for_outlives_its_removal_from_the_slot() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let avi = stage.client("ISR:avi");
+    let annex = stage.file("annex.bin", b"nobody signed for this");
+    let annex = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    let (code, _, notes) = run(&stage, &format!("proposal remove {proposal} work-plan")).await;
+    assert!(code == 0 && notes.contains("version 1 names stays sealed here"), "{notes}");
+    assert!(is_kept(&record));
+    // Only on this machine, it is out of the slot all the same.
+    assert!(avi.remove_document(proposal, &slug("annex")).await.unwrap().is_empty());
+    assert!(!annex.sealed.unwrap().exists());
+    stage.refuses("slot-empty", avi.remove_document(proposal, &slug("work-plan"))).await;
+    let (code, _, notes) = run(&stage, "proposal resume").await;
+    assert_eq!(code, 0, "{notes}");
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn resume_tries_every_upload_and_reports_each() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let annex = stage.file("annex.bin", b"nobody signed for this");
+    let avi = stage.client("ISR:avi");
+    avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    stage.clock.set(stage.deadline + SECOND);
+    // The hopeless one comes first.
+    let (code, said, faults) = run(&stage, "proposal resume").await;
+    assert_eq!(code, 3, "{faults}");
+    assert!(
+        faults.contains("annex of prop_") && faults.contains("1 of 2 interrupted uploads could not be sent"),
+        "{faults}"
+    );
+    assert!(said.contains(&record.sha256.to_string()), "{said}");
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn program_tells_how_long_there_is_by_the_exchange_s_clock_and_that_the_own_one_is_off() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    // The exchange's clock stands a hundred and ten days back; the deadline is thirty days from there.
+    let (code, said, notes) = run(&stage, &format!("proposal status {proposal}")).await;
+    assert!(code == 0 && said.contains("UTC, 30 d 0 h left"), "{said}");
+    let off = notes.lines().filter(|line| line.contains("ahead of the exchange's")).count();
+    assert_eq!(off, 1, "once: {notes}");
+    let (_, said, _) = run(&stage, &format!("call show {}", stage.call)).await;
+    assert!(said.contains("UTC, 30 d 0 h left"), "{said}");
+    let (_, said, _) = run(&stage, "proposal list").await;
+    assert!(said.contains("30 d 0 h left"), "{said}");
+    stage.stop().await;
+}
