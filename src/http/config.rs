@@ -500,7 +500,8 @@ fn meant_by(variable: &str) -> Option<String> {
 /// Whether there is such a key, whatever its value may be.
 fn is_key(config: &config::Config, key: &str) -> bool {
     let tried = config::Config::builder().add_source(config.clone()).set_override(key, "");
-    let tried = tried.and_then(config::ConfigBuilder::build).and_then(config::Config::try_deserialize::<Config>);
+    let built = tried.and_then(config::ConfigBuilder::<config::builder::DefaultState>::build);
+    let tried = built.and_then(config::Config::try_deserialize::<Config>);
     tried.err().is_none_or(|cause| unknown_key(&cause).is_none())
 }
 

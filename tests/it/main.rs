@@ -61,9 +61,9 @@ mod starting;
 mod store_facade;
 mod store_nouns;
 mod sweeps;
-mod upgrades;
 #[cfg(feature = "client")]
 mod terminal;
+mod upgrades;
 #[cfg(feature = "client")]
 mod uploads;
 #[cfg(feature = "client")]
