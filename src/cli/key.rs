@@ -29,7 +29,7 @@ pub enum Command {
     /// Wrap keys for everybody whom policy admits and who lacks one
     #[command(after_help = "Examples:
   entente key share $PROPOSAL
-  entente key share --call $CALL      every submitted proposal, after the opening, and the call's vault for its officers
+  entente key share --call $CALL      every proposal, after the opening, and the call's own vault
   entente key share $PROPOSAL --to-call
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \

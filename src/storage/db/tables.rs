@@ -110,8 +110,8 @@ impl Tables {
         let mut tx = db.read().await?;
         let mut faults = Vec::new();
         if matches!(tx.0.0, TxOf::Sqlite(_)) {
-            for row in tx.fetch_all("SELECT integrity_check AS said FROM pragma_integrity_check(100)", args![]).await? {
-                faults.extend(Some(row.text("said")?).filter(|said| said != "ok"));
+            for row in tx.fetch_all("PRAGMA integrity_check(100)", args![]).await? {
+                faults.extend(Some(row.text("integrity_check")?).filter(|said| said != "ok"));
             }
             let broken = "SELECT DISTINCT \"table\" AS name FROM pragma_foreign_key_check";
             for row in tx.fetch_all(broken, args![]).await? {
