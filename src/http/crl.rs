@@ -43,6 +43,8 @@ pub struct RevocationList {
     /// Of the whole list.
     pub sha256: Sha256,
     pub(super) scope: Scope,
+    /// Its number, big-endian and without zeros in front; none is the lowest.
+    number: Vec<u8>,
     der: CertificateRevocationListDer<'static>,
     revoked: HashSet<Box<[u8]>>,
     /// Keys (by their digest) that were found to have signed it, or not. Only keys of accepted issuers are ever asked about.
@@ -127,7 +129,8 @@ pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<Found, CrlFault>> {
         return vec![Err(CrlFault::TooLong)];
     }
     let is_pem = pem_or_der.windows(11).any(|window| window == b"-----BEGIN ");
-    if !is_pem && !pem_or_der.is_empty() {
+    // A sequence, as all that is DER here begins.
+    if !is_pem && pem_or_der.first() == Some(&0x30) {
         return vec![read(pem_or_der.to_vec().into())];
     }
     let mut found: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem_or_der)
@@ -148,7 +151,11 @@ fn read(der: CertificateRevocationListDer<'static>) -> Result<Found, CrlFault> {
     }
     list.tbs_cert_list.extensions_map().map_err(|error| CrlFault::Malformed(error.to_string()))?;
     let mut scope = Scope { issuer_der: list.issuer().as_raw().to_vec(), key_id: None, points: Vec::new() };
+    let mut number = Vec::new();
     for extension in list.extensions() {
+        if let ParsedExtension::CRLNumber(found) = extension.parsed_extension() {
+            number = found.to_bytes_be();
+        }
         if let Some(aside) = read_extension(extension, &mut scope)? {
             return Ok(Found::Aside(aside));
         }
@@ -171,7 +178,8 @@ fn read(der: CertificateRevocationListDer<'static>) -> Result<Found, CrlFault> {
     let (this_update, next_update) = (date(list.last_update())?, date(next_update)?);
     let (issuer, sha256) = (list.issuer().to_string(), Sha256::of(&der));
     let signers = Mutex::default();
-    Ok(Found::List(Box::new(RevocationList { this_update, next_update, issuer, sha256, scope, der, revoked, signers })))
+    let list = RevocationList { this_update, next_update, issuer, sha256, scope, number, der, revoked, signers };
+    Ok(Found::List(Box::new(list)))
 }
 
 /// What an extension says of the list's scope, or that the list has no say here at all.
@@ -244,6 +252,11 @@ impl RevocationList {
         let is_by = Signed::read(&self.der).is_some_and(|list| list.is_by(spki));
         self.signers().insert(key, is_by);
         is_by
+    }
+
+    /// What is newer ranks higher: by its date, and of one date by its number (RFC 5280, 5.2.3).
+    pub(super) fn rank(&self) -> (Timestamp, usize, &[u8]) {
+        (self.this_update, self.number.len(), &self.number)
     }
 
     /// Whether any key was found to have signed it.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 use x509_parser::certificate::X509Certificate;
 
 /// How many lists of one scope are kept beside the newest that a key was found to have signed: a later one may be damaged, which
@@ -54,9 +54,9 @@ impl Lists {
         for (scope, old) in &self.by_scope {
             let new = next.by_scope.entry(scope.clone()).or_default();
             let Some(newest) = old.first() else { continue };
-            match new.iter().map(|list| list.this_update).max() {
+            match new.iter().map(|list| list.rank()).max() {
                 None => behind.push((newest.issuer.clone(), Behind::Gone)),
-                Some(found) if found < newest.this_update => behind.push((newest.issuer.clone(), Behind::Older)),
+                Some(found) if found < newest.rank() => behind.push((newest.issuer.clone(), Behind::Older)),
                 Some(_) => {}
             }
             // The very same list is kept as it was, with what is known of its signer.
@@ -64,7 +64,7 @@ impl Lists {
             new.extend(old.iter().cloned());
         }
         for lists in next.by_scope.values_mut() {
-            lists.sort_by_key(|list| Reverse((list.this_update, list.sha256)));
+            lists.sort_by(|a, b| (b.rank(), b.sha256).cmp(&(a.rank(), a.sha256)));
             lists.dedup_by_key(|list| list.sha256);
             let proved = lists.iter().skip(KEPT).find(|list| list.is_proved()).cloned();
             lists.truncate(KEPT);
@@ -93,22 +93,27 @@ impl Lists {
         if !issuer.signs_lists {
             return Err(Refusal::NoCrlSign);
         }
-        // The newest that the issuer's key signed, for each set of certificates that it has lists of.
-        let mut newest = BTreeMap::<&[String], &RevocationList>::new();
+        // The newest that the issuer's key signed, for each set of certificates that it has lists of. Of two that are equally new
+        // each counts, so that chance never decides who is shut out.
+        let mut newest = BTreeMap::<&[String], Vec<&RevocationList>>::new();
         let mut is_signed = false;
         for list in named.into_iter().filter(|list| list.is_signed_by(issuer.spki_der)) {
             is_signed = true;
             if list.covers(certificate) {
-                let newest = newest.entry(&list.scope.points).or_insert(list);
-                if list.this_update > newest.this_update {
-                    *newest = list;
+                let newest = newest.entry(&list.scope.points).or_default();
+                let is_newer = newest.first().is_some_and(|other| list.rank() > other.rank());
+                if is_newer {
+                    newest.clear();
+                }
+                if newest.first().is_none_or(|other| list.rank() == other.rank()) {
+                    newest.push(list);
                 }
             }
         }
-        if newest.values().any(|list| list.revokes(certificate)) {
+        if newest.values().flatten().any(|list| list.revokes(certificate)) {
             return Err(Refusal::Revoked);
         }
-        let until = newest.values().map(|list| list.next_update).filter(|until| now < *until).min();
+        let until = newest.values().flatten().map(|list| list.next_update).filter(|until| now < *until).min();
         match (is_signed, newest.is_empty()) {
             (false, _) => Err(Refusal::RevocationListForeign),
             (true, true) => Err(Refusal::RevocationUnknown),

@@ -158,6 +158,16 @@ impl Ca {
         serials: &[u64],
         next_update: OffsetDateTime,
     ) -> CertificateRevocationListDer<'static> {
+        self.crl_numbered(1, this_update, serials, next_update)
+    }
+
+    pub(super) fn crl_numbered(
+        &self,
+        number: u64,
+        this_update: OffsetDateTime,
+        serials: &[u64],
+        next_update: OffsetDateTime,
+    ) -> CertificateRevocationListDer<'static> {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: (*serial).into(),
             revocation_time: this_update,
@@ -167,7 +177,7 @@ impl Ca {
         let params = CertificateRevocationListParams {
             this_update,
             next_update,
-            crl_number: 1_u64.into(),
+            crl_number: number.into(),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,

@@ -355,6 +355,24 @@ async fn damaged_or_older_list_opens_nothing() {
 }
 
 #[tokio::test]
+async fn of_lists_of_one_date_the_higher_number_counts_and_of_one_number_both() {
+    let isr = Ca::new("A");
+    let (avi, noa) = (isr.member("ISR:avi"), isr.member("ISR:noa"));
+    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
+    let put = async |number: u64, serials: &[u64]| {
+        world.put("ISR.crl", &isr.crl_numbered(number, day(0), serials, day(30)));
+        world.trust.reload().await.unwrap();
+        (world.check(&avi), world.check(&noa))
+    };
+    assert_eq!(put(1, &[]).await, (Ok(()), Ok(())));
+    assert_eq!(put(2, &[avi.serial]).await, (Err("revoked"), Ok(())));
+    assert_eq!(put(1, &[]).await, (Err("revoked"), Ok(())), "an older one opens nothing");
+    assert_eq!(put(300, &[]).await, (Ok(()), Ok(())), "a hold that was lifted");
+    assert_eq!(put(300, &[noa.serial]).await, (Ok(()), Err("revoked")), "nobody can tell which of two is meant");
+    assert_eq!(put(300, &[avi.serial]).await, (Err("revoked"), Err("revoked")));
+}
+
+#[tokio::test]
 async fn damaged_list_of_an_intermediate_leaves_the_one_before_it_in_force() {
     let root = Ca::new("Root");
     let between = root.subordinate("Between");

@@ -110,7 +110,8 @@ impl Connection {
 
 fn upload(bytes: &[u8]) -> http::request::Builder {
     let digest = BASE64_STANDARD.encode(Sha256::of(bytes).as_bytes());
-    http::Request::put("")
+    http::Request::builder()
+        .method("PUT")
         .header("idempotency-key", "midway")
         .header("content-type", AGE_MEDIA_TYPE)
         .header("content-length", bytes.len())
@@ -217,7 +218,8 @@ async fn act_over_http_2_whose_body_arrives_after_revocation_is_refused() {
     let blanks = vec![b' '; 64 << 10];
     let count = 80;
     let (pieces, body) = fed();
-    let request = http::Request::post("")
+    let request = http::Request::builder()
+        .method("POST")
         .header("idempotency-key", "midway")
         .header("content-type", "application/json")
         .header("content-length", count * blanks.len() + act.len());
@@ -253,7 +255,7 @@ async fn download_that_was_under_way(is_http_2: bool, ending: Ending) -> (usize,
     let stored = axum::body::to_bytes(stored.into_body(), 1 << 20).await.unwrap();
     let document: DocumentId = serde_json::from_slice::<Document>(&stored).unwrap().id;
     let path = format!("/v1/proposals/{proposal}/ciphertexts/{document}");
-    let answer = connection.send(http::Request::get(""), &path, Body::empty()).await;
+    let answer = connection.send(http::Request::builder(), &path, Body::empty()).await;
     assert_eq!(answer.status(), 200);
     let mut coming = answer.into_body().into_data_stream();
     let mut length = coming.next().await.unwrap().unwrap().len();
