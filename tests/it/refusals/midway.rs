@@ -260,13 +260,15 @@ async fn download_that_was_under_way(is_http_2: bool, ending: Ending) -> (usize,
     let mut coming = answer.into_body().into_data_stream();
     let mut length = coming.next().await.unwrap().unwrap().len();
     end(&stage, ending).await;
-    let mut is_whole = true;
-    while let Some(piece) = coming.next().await {
-        match piece {
-            Ok(piece) => length += piece.len(),
-            Err(_) => is_whole = false,
+    let is_whole = loop {
+        match coming.next().await {
+            Some(Ok(piece)) => length += piece.len(),
+            // A broken stream of HTTP/2 says so whenever it is asked.
+            Some(Err(_)) => break false,
+            None => break true,
         }
-    }
+    };
+    drop((coming, connection));
     stage.stop().await;
     (length, is_whole)
 }
