@@ -8,12 +8,13 @@ use super::{
 use crate::{
     domain::ambient::Clock,
     sealing::card::PartnerCard,
-    service::visibility::Signer,
+    service::{marks, visibility::Signer},
     storage::{
         StoreError,
         backup::refuse_half_restored,
         db::copy::Serving,
         inspect::{self, FoundDatabase},
+        mark::{self, DatabaseMark},
         migrate,
         partners::PartnerRow,
     },
@@ -145,6 +146,7 @@ async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<PartnerR
     match inspect::inspect(url).await {
         Ok(FoundDatabase::Nothing) => {
             checked.notes.push(format!("the database `{shown}` is empty and gets its tables on start"));
+            common_mark(config, None, checked).await;
             None
         }
         Ok(FoundDatabase::Strange(tables)) => {
@@ -155,11 +157,12 @@ async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<PartnerR
             );
             None
         }
-        Ok(FoundDatabase::Exchange { schema, partners }) => {
+        Ok(FoundDatabase::Exchange { schema, partners, mark }) => {
             let waiting = migrate::ALL.iter().filter(|step| step.version > schema).count();
             if waiting > 0 {
                 checked.notes.push(format!("{waiting} migrations run on start, from schema {schema}: back up before"));
             }
+            common_mark(config, mark, checked).await;
             Some(partners)
         }
         Err(error) => {
@@ -171,6 +174,23 @@ async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<PartnerR
             };
             checked.fault("database.url", format!("`{shown}`: {}", whole(&error)), help);
             None
+        }
+    }
+}
+
+/// Database and folder of documents must be known to belong together.
+async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &mut Checked) {
+    let folder = &config.blobs.folder;
+    match mark::of_folder(folder).await {
+        Ok(found) => {
+            if let Err(fault) = marks::compare(database, found) {
+                let place = config.database.url.place();
+                let what = format!("`{}` is not known to belong to the database `{place}`: {fault}", folder.display());
+                checked.fault("blobs.folder", what, fault.help());
+            }
+        }
+        Err(error) => {
+            checked.fault("blobs.folder", format!("`{}`: {}", folder.display(), whole(&error)), "see the cause")
         }
     }
 }

@@ -79,6 +79,18 @@ impl MarkFault {
     }
 }
 
+/// Why a start would not take this folder for the database's, as far as the marks alone tell.
+pub fn compare(database: Option<DatabaseMark>, folder: Option<Mark>) -> Result<(), MarkFault> {
+    match (database, folder) {
+        (Some(DatabaseMark { mark, .. }), Some(folder)) if mark != folder => {
+            Err(MarkFault::Different { database: mark, folder })
+        }
+        (Some(DatabaseMark { mark, is_settled: true }), None) => Err(MarkFault::FolderUnmarked { database: mark }),
+        (None, Some(folder)) => Err(MarkFault::DatabaseUnmarked { folder }),
+        _ => Ok(()),
+    }
+}
+
 /// The mark that database and folder have in common; made now if this is their beginning.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use super::{
     Db, StoreError, Tx, args,
     db::copy::sqlite_path,
+    mark::{self, DatabaseMark},
     migrate,
     partners::{self, PartnerRow},
 };
@@ -16,8 +17,8 @@ pub enum FoundDatabase {
     Nothing,
     /// Tables of something else, so many.
     Strange(usize),
-    /// An exchange's.
-    Exchange { schema: i64, partners: Vec<PartnerRow> },
+    /// An exchange's; the mark if its schema has one.
+    Exchange { schema: i64, partners: Vec<PartnerRow>, mark: Option<DatabaseMark> },
 }
 
 /// Looks at the database.
@@ -69,7 +70,9 @@ async fn look_at(db: &Db) -> Result<FoundDatabase, StoreError> {
             return Err(StoreError::ChangedMigration { version: schema });
         }
     }
-    Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await? })
+    let has_mark = names.iter().any(|name| name == "blob_mark");
+    let mark = if has_mark { mark::of_database(&mut tx).await? } else { None };
+    Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await?, mark })
 }
 
 /// Whether the engine would let a server write.

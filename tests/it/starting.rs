@@ -67,6 +67,8 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
     let wanted =
         if chown(&closed, Some(65_534), None).is_ok() { "belongs to account 65534" } else { "cannot be written" };
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o500)).unwrap();
+    let other = site.path("other");
+    fs::create_dir(&other).unwrap();
     let lists = site.path("lists");
     fs::create_dir(&lists).unwrap();
     fs::write(lists.join("ISR.pem"), "no list").unwrap();
@@ -82,6 +84,8 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
         (sqlite(&strange), vec!["strange.db` holds 1 tables of another program"]),
         (sqlite(&newer), vec!["newer.db", "the schema of the database is version 999"]),
         (format!("blobs.folder={}", closed.display()), vec!["`blobs.folder`", "closed", wanted]),
+        (format!("blobs.folder={}", other.display()), vec!["`blobs.folder`", "other", "the folder has none"]),
+        (sqlite(&site.path("fresh.db")), vec!["`blobs.folder`", "the database has none"]),
         (format!("api.listen={taken}"), vec!["`api.listen`: cannot listen on", "choose another port"]),
         ("host=GBR".to_owned(), vec!["`host`: `GBR` is not enrolled as a partner"]),
         (
@@ -98,7 +102,8 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
     }
     // What is not there yet is told of, and not made.
     let fresh = site.path("fresh.db");
-    let output = site.operate(&["--set", &sqlite(&fresh), "--check"]).await;
+    let empty = format!("blobs.folder={}", site.path("made").display());
+    let output = site.operate(&["--set", &sqlite(&fresh), "--set", &empty, "--check"]).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("fresh.db` is empty and gets its tables on start"), "{said}");
     assert_eq!(contents(&site), before, "a check changes nothing");
