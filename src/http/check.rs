@@ -190,7 +190,7 @@ async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &
             }
         }
         Err(error) => {
-            checked.fault("blobs.folder", format!("`{}`: {}", folder.display(), whole(&error)), "see the cause")
+            checked.fault("blobs.folder", format!("`{}`: {}", folder.display(), whole(&error)), "see the cause");
         }
     }
 }
