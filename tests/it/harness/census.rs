@@ -137,14 +137,14 @@ pub(crate) fn is_act(entry: &EntryRow) -> bool {
     !entry.kind.as_str().ends_with(".fetched")
 }
 
-/// Every file under a folder.
+/// Every file under a folder, but for the one by which a server tries it, which comes and goes.
 pub(crate) fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else {
+        } else if path.file_name().is_none_or(|name| name != ".entente-probe") {
             found.push(path);
         }
     }
