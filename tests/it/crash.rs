@@ -1,7 +1,7 @@
 //! Whatever the instant at which the server is killed: what was acknowledged is there, what was asked again is done once, and
 //! nothing is half done.
 //!
-//! `ENTENTE_CRASH_SEED` makes other choices, `ENTENTE_CRASH_ROUNDS` sets how often the server is killed (50). Only the
+//! `ENTENTE_CRASH_SEED` makes other choices, `ENTENTE_CRASH_ROUNDS` sets how often the server is killed (15). Only the
 //! server dies, by SIGKILL: the machine, its disk cache and PostgreSQL live on.
 
 use crate::harness::{
@@ -34,7 +34,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-const ROUNDS: u64 = 50;
+const ROUNDS: u64 = 15;
 const SEED: u64 = 20_260_301;
 
 /// Earlier acts that are asked for again after each round.
