@@ -4,7 +4,7 @@
 
 use super::{
     call::Phase,
-    id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
+    id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
 };
 use jiff::Timestamp;
 
@@ -103,6 +103,8 @@ pub enum Refusal {
         "{most} members of `{partner}` have wrapped a key to this vault for that recipient of `{holder}`, which is enough"
     )]
     WrappedOften { holder: String, partner: PartnerCode, most: usize },
+    #[error("it is the last key to the vault of `{call}`; without one nobody could open a proposal under it any more")]
+    LastKey { call: CallId },
     #[error("the wrapped key is not wanted: {fault}")]
     WrapRefused { fault: String },
     #[error("version {version} waits for a second policy officer")]

@@ -1,12 +1,12 @@
 //! Wrapped keys that their holder has no use for: one that does not open, or one for a recipient that is on the key card no longer.
 //!
 //! The exchange cannot tell whether a key opens; its holder can. What is discarded lacks again for that recipient, so a colleague,
-//! the counterpart or an officer wraps a new one. Nobody discards a key of anybody else's, whoever wrapped it.
+//! the counterpart or an officer wraps a new one. Nobody discards a key of anybody else's, whoever wrapped it, and no officer the last one to the call's vault.
 
 use super::{
     Answer, Asked, Exchange, Result, ServiceError,
     unit::{Act, Subject},
-    vaults::reading,
+    vaults::{reading, require_other_key},
 };
 use crate::{
     domain::{
@@ -37,6 +37,7 @@ pub async fn discard(exchange: &Exchange, asked: &Asked, vault: VaultId, key: Wr
     let found = vaults::find_key(&mut act.tx, key).await?;
     let mine = act.me.id.to_string();
     let key = found.filter(|key| key.vault == vault.id && key.holder == mine).ok_or(ServiceError::Hidden)?;
+    require_other_key(&mut act.tx, &vault, |other, _| other == key.id).await?;
     vaults::discard_key(&mut act.tx, &permit, &vault, &key).await?;
     let payload = json!({
         "vault": vault.id, "key": key.id, "holder": key.holder, "recipient": key.recipient, "wrapped_by": key.wrapped_by,

@@ -149,6 +149,11 @@ pub async fn preview(
     let standing = proposals::standing_under(&mut view.tx, id, member, &view.me.id).await?;
     refuse_recused(&view.me.id, standing)?;
     check_last_officer(&call, member, wanted)?;
+    let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
+    if let Some(vault) = call.row.vault.filter(|_| loses_office) {
+        let vault = vault_store::find(&mut view.tx, vault).await?.ok_or(ServiceError::Hidden)?;
+        vaults::require_other_holder(&mut view.tx, &vault, member).await?;
+    }
     let gains = wanted.difference(&present).next().is_some();
     let then = Arc::new(with_roles(&call, member, wanted, view.now));
     let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);

@@ -20,7 +20,7 @@ use crate::{
         statement::{VaultKind, VaultStatement, WrapStatement, WrapTarget},
     },
     storage::{
-        StoreError, members,
+        StoreError, Tx, members,
         vaults::{self, VaultRow, WrappedKeyRow},
     },
     wire::{
@@ -318,6 +318,26 @@ fn check_count(keys: &[WrappedKeyIn]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to take away the last key to a call's vault: to open it takes a key, and so does wrapping another. A proposal's vaults
+/// are wrapped to the call's for good.
+pub(super) async fn require_other_key(
+    tx: &mut Tx,
+    vault: &VaultRow,
+    goes: impl Fn(WrappedKeyId, &MemberId) -> bool,
+) -> Result<()> {
+    let is_call = vault.kind == VaultKind::Call;
+    if is_call && vaults::keys_in_force(tx, vault.id).await?.iter().all(|(key, holder)| goes(*key, holder)) {
+        return Err(Refusal::LastKey { call: vault.call }.into());
+    }
+    Ok(())
+}
+
+/// The same of all keys of a member. Who has left, and whose keys are for no card in force, takes nothing along.
+pub(super) async fn require_other_holder(tx: &mut Tx, vault: &VaultRow, holder: &MemberId) -> Result<()> {
+    let holds = vaults::keys_in_force(tx, vault.id).await?.iter().any(|(_, whose)| whose == holder);
+    if holds { require_other_key(tx, vault, |_, whose| whose == holder).await } else { Ok(()) }
+}
+
 /// Removes the keys that a member holds to a vault.
 pub(super) async fn remove_keys(
     act: &mut Act<'_>,
@@ -327,6 +347,7 @@ pub(super) async fn remove_keys(
     holder: &MemberId,
 ) -> Result<()> {
     let Some(vault) = vaults::find(&mut act.tx, vault).await? else { return Ok(()) };
+    require_other_holder(&mut act.tx, &vault, holder).await?;
     if vaults::remove_keys(&mut act.tx, permit, &vault, holder).await? > 0 {
         act.log(EntryKind::KeyRemoved, subject, &json!({ "vault": vault.id, "holder": holder })).await?;
     }

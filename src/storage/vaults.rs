@@ -96,6 +96,14 @@ pub async fn keys_for(
     tx.fetch_all(sql, args![vault, holder, recipient]).await?.iter().map(read_key).collect()
 }
 
+/// The keys to a vault that are for a recipient of their holder's key card in force, with their holders.
+pub async fn keys_in_force(tx: &mut Tx, vault: VaultId) -> Result<Vec<(WrappedKeyId, MemberId)>, StoreError> {
+    let sql = "SELECT k.key_id, k.holder FROM wrapped_keys k JOIN member_recipients r ON r.member = k.holder \
+               AND r.recipient = k.recipient WHERE k.vault_id = $1 ORDER BY k.key_id";
+    let rows = tx.fetch_all(sql, args![vault]).await?;
+    rows.iter().map(|row| Ok((row.parse("key_id")?, row.parse("holder")?))).collect()
+}
+
 /// One wrapped key.
 pub async fn find_key(tx: &mut Tx, id: WrappedKeyId) -> Result<Option<WrappedKeyRow>, StoreError> {
     let sql = Sql::built(format!("{KEY_COLUMNS} WHERE key_id = $1"));

@@ -74,6 +74,7 @@ catalogue! {
     WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
     AlreadyWrapped "already-wrapped" 409 "you have wrapped this key already" => "nothing to do if it opens; if its holder says that it does not, they remove it (`entente key check PROPOSAL --remove`) and you wrap again, or another member wraps one beside it";
     WrappedOften "wrapped-often" 409 "your partner's members have wrapped this key often enough" => "let its holder remove those that do not open (`entente key check PROPOSAL --remove`), or a member of another partner wrap one";
+    LastKey "last-key" 409 "the call's vault needs a key that opens it" => "have another officer hold one first: grant the role and share the key (`entente key share --call CALL`)";
     StillAdmitted "still-admitted" 409 "the holder may still read" => "a key is removed only from whom policy refuses: change the policy, the role or the assignment first; to take a colleague out of a party, use `entente proposal member remove`";
     NoKeyCard "no-key-card" 422 "a member has no key card in force" => "ask the member's registrar to publish one";
     // policies
@@ -234,6 +235,7 @@ impl From<&Refusal> for Kind {
             Refusal::StaleKeyCard { .. } => Self::StaleKeyCard,
             Refusal::AlreadyWrapped { .. } => Self::AlreadyWrapped,
             Refusal::WrappedOften { .. } => Self::WrappedOften,
+            Refusal::LastKey { .. } => Self::LastKey,
             Refusal::StillAdmitted { .. } => Self::StillAdmitted,
             Refusal::WrapRefused { .. } => Self::WrapRefused,
             Refusal::PolicyWaiting { .. } => Self::PolicyWaiting,

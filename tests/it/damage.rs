@@ -2,12 +2,15 @@
 //! none, the operator is told, and what was put right is handed out again.
 
 use crate::harness::{
-    stage::{Stage, pdf},
+    stage::{Stage, pdf, review},
     world::{Raw, Store, TestWorld},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    domain::id::{DocumentId, ProposalId, Sha256},
+    domain::{
+        decision::Outcome,
+        id::{DocumentId, ProposalId, Sha256},
+    },
     service::{Exchange, upkeep},
     storage::{
         args,
@@ -167,6 +170,28 @@ async fn head_tells_of_a_document_and_leaves_no_entry() {
     assert_eq!(case.handed_out().await, entries);
     assert_eq!(Sha256::of(&case.get(row.id).await.bytes().await.unwrap()), row.sha256);
     assert_eq!(case.handed_out().await, entries + 1, "a download leaves one");
+    case.stage.stop().await;
+}
+
+#[tokio::test]
+async fn head_of_a_review_and_of_a_letter_leaves_no_entry_and_a_read_leaves_one() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let case = Case { stage, proposal, raw };
+    let Case { stage, raw, .. } = &case;
+    let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
+    for decider in ["USA:frank", "ISR:eitan"] {
+        stage.client(decider).sign_decision(proposal, Outcome::Fund).await.unwrap();
+    }
+    let letter = stage.client("USA:dana").send_letter(proposal, "It is funded.").await.unwrap().id;
+    for path in [format!("/v1/reviews/{review}"), format!("/v1/proposals/{proposal}/letters/{letter}")] {
+        let before = case.handed_out().await;
+        assert_eq!(raw.request(Method::HEAD, &path).send().await.unwrap().status(), 200, "{path}");
+        assert_eq!(case.handed_out().await, before, "{path}");
+        assert_eq!(raw.request(Method::GET, &path).send().await.unwrap().status(), 200, "{path}");
+        assert_eq!(case.handed_out().await, before + 1, "{path}");
+    }
     case.stage.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! A new identity: announced beside the old one, or in place of one that is gone.
 
-use super::{machine, made, missing, publish, recipients, vault_id, words};
+use super::{first, machine, made, missing, publish, recipients, vault_id, words};
 use crate::harness::{
     stage::{NATIONS, Stage, id, pdf, quiet, review, slug},
     world::{Store, TestWorld},
@@ -10,10 +10,11 @@ use entente::{
     domain::{
         decision::Outcome,
         id::{DocumentId, PartnerCode, ProposalId},
+        member::CallRole,
         vault::VaultKind,
     },
 };
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Everybody who opens something of the case, officers through the call's vault.
 const READERS: &[&str] = &["ISR:avi", "USA:bob", "USA:carol", "ISR:maya", "USA:frank", "USA:dana", "ISR:noa"];
@@ -241,11 +242,54 @@ async fn lost_identities_of_the_panel_and_of_an_officer_are_mended_by_another_of
 async fn officer_who_is_given_the_role_again_gets_the_keys_that_are_missing() {
     let stage = Stage::open().await;
     let noa = lose(&stage, "ISR:noa").await;
-    let roles = [entente::domain::member::CallRole::Officer].into();
+    let roles = [CallRole::Officer].into();
     let dana = stage.again("USA:dana");
     dana.grant_roles(stage.call, &id("ISR:noa"), &roles).await.unwrap();
     dana.grant_roles(stage.call, &id("ISR:noa"), &roles).await.unwrap();
     let checked = noa.check_call_keys(stage.call).await.unwrap();
     assert_eq!(checked.iter().filter(|key| matches!(key.found, Found::Opens { .. })).count(), 1, "{checked:?}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn last_key_to_a_calls_vault_is_taken_by_nobody() {
+    let stage = Stage::open().await;
+    let officer: BTreeSet<CallRole> = [CallRole::Officer].into();
+    let dana = id("USA:dana");
+    let own = async |client: &Client| {
+        let checked = client.check_call_keys(stage.call).await.unwrap();
+        checked.into_iter().find_map(|key| match key.found {
+            Found::Opens { key: id, .. } => Some((key.vault, id)),
+            _ => None,
+        })
+    };
+    // Noa's key does not reach her, whatever was signed: then Dana is the only one who can open anything.
+    let held = own(&stage.again("ISR:noa")).await.unwrap();
+    stage.client("ISR:noa").discard_key(held.0, held.1).await.unwrap();
+    let (vault, key) = own(&stage.again("USA:dana")).await.unwrap();
+    stage.refuses("last-key", stage.client("USA:dana").api().discard_key(vault, key)).await;
+    let none = BTreeSet::new();
+    for clients in [stage.again("ISR:noa"), stage.again("USA:dana")] {
+        stage.refuses("last-key", clients.grant_roles(stage.call, &dana, &none)).await;
+        stage.refuses("last-key", clients.preview_roles(stage.call, &dana, &none)).await;
+    }
+    assert_eq!(own(&stage.again("USA:dana")).await, Some((vault, key)), "nothing was taken");
+
+    // A second identity of Dana's: the first key goes once the second one opens, and not before.
+    let (identity, path) = made(&stage, "USA:dana", "next.txt");
+    let first = first(&stage, "USA:dana");
+    publish(&stage, "USA:dana", &[recipients(&stage, "USA:dana").await.remove(0), identity.recipient().to_owned()]).await;
+    let both = machine(&stage, "USA:dana", &[first, path.clone()]);
+    stage.refuses("last-key", both.api().discard_key(vault, key)).await;
+    both.wrap_missing_of_call(stage.call).await.unwrap();
+    both.discard_key(vault, key).await.unwrap();
+    let next = own(&machine(&stage, "USA:dana", &[path])).await.unwrap();
+    stage.refuses("last-key", both.api().discard_key(next.0, next.1)).await;
+
+    // Noa has one again, by the same act: the office changes hands.
+    assert!(own(&stage.again("ISR:noa")).await.is_some());
+    stage.again("ISR:noa").grant_roles(stage.call, &dana, &none).await.unwrap();
+    stage.again("ISR:noa").grant_roles(stage.call, &dana, &officer).await.unwrap();
+    assert!(own(&both).await.is_some());
     stage.stop().await;
 }
