@@ -2,12 +2,16 @@
 //!
 //! Every unsafe request bears a fresh idempotency key and is repeated with that same key when the connection breaks, so that
 //! nothing is done twice. A refusal is never repeated; `Retry-After` is honoured once. When the exchange does not know itself what
-//! became of an act, it is asked again with that same key a few times. What is in doubt after that is said to be.
+//! became of an act, it is asked again with that same key a few times. What is in doubt after that is said to be ([`fate`]).
+
+mod fate;
+mod tls;
+
+pub(super) use tls::roots;
 
 use super::{
     Ambient, ClientError, Profile, Result,
     clock::ExchangeClock,
-    files,
     progress::{Progress, Step},
 };
 use crate::{
@@ -19,16 +23,14 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use fate::{FOREIGN, Fate, Tries, in_doubt, is_unknown, leaves_open, may_have_arrived};
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
-use jiff::Timestamp;
 use reqwest::{Body, RequestBuilder, Response};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
-};
+use rustls::AlertDescription;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{error::Error as _, fmt::Write, fs, io, path::Path, sync::Arc, time::Duration};
+use std::{error::Error as _, fmt::Write, fs, path::Path, sync::Arc, time::Duration};
+use tls::{is_about_certificate, tls_error, told, untimely};
 use tokio_util::io::ReaderStream;
 
 /// How often a request is tried when the connection breaks.
@@ -43,9 +45,6 @@ const MAX_ANSWER: usize = 64 << 20;
 const MAX_PROBLEM: usize = 1 << 20;
 /// Files are read in pieces of this size.
 const PIECE: usize = 256 << 10;
-/// What to do when the connection breaks: once something was sent, and before.
-const SENT: &str = "check the address and the network, then try again; repeating is safe";
-const UNSENT: &str = "check the address and the network, then try again; nothing was sent";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MEDIA_TYPE: HeaderName = HeaderName::from_static("entente-media-type");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -91,7 +90,7 @@ impl Transport {
             return Err(ClientError::usage(format!("`{server}` is no address of an exchange"), help));
         }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(profile)?)
+            .tls_backend_preconfigured(tls::tls(profile)?)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(20))
@@ -122,8 +121,8 @@ impl Transport {
 
     /// Reads.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<Tagged<T>> {
-        let answer = self.whole(|| Ok(self.request(Method::GET, path).query(query))).await?;
-        answer.read()
+        let build = || Ok(self.request(Method::GET, path).query(query));
+        self.whole(build, &mut Tries::default()).await?.read()
     }
 
     /// Reads something that may be absent, or not for the caller.
@@ -142,7 +141,8 @@ impl Transport {
         body: Option<&(impl Serialize + Sync)>,
         if_match: Option<&str>,
     ) -> Result<Tagged<T>> {
-        self.act(method, path, body, if_match).await?.read()
+        let answer = self.act(method, path, body, if_match).await?;
+        answer.read().map_err(|error| in_doubt(error, Fate::Done))
     }
 
     /// Does something that has no answer but that it was done.
@@ -177,7 +177,7 @@ impl Transport {
             let request = request.header(MEDIA_TYPE, upload.media_type).header(IDEMPOTENCY_KEY, upload.idempotency_key);
             Ok(request.body(Body::wrap_stream(pieces)))
         };
-        self.whole(build).await?.read().map(|tagged| tagged.body)
+        self.whole(build, &mut Tries::default()).await?.read().map(|tagged| tagged.body)
     }
 
     /// Fetches at most `max` bytes and hands each piece to `take`; an error when there are more. When the connection breaks it is
@@ -193,7 +193,7 @@ impl Transport {
                 let request = self.http.get(self.address(path)).header(header::ACCEPT, AGE_MEDIA_TYPE);
                 Ok(if received > 0 { request.header(header::RANGE, format!("bytes={received}-")) } else { request })
             };
-            let mut response = self.answered(build).await?;
+            let mut response = self.answered(build, &mut Tries::default()).await?;
             if received > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
                 return Err(ClientError::Transport {
                     what: "the exchange does not go on where the download stopped".into(),
@@ -211,7 +211,7 @@ impl Transport {
                         take(piece).await?;
                     }
                     Ok(Ok(None)) => return Ok(()),
-                    Ok(Err(error)) => break self.failure(&error, true),
+                    Ok(Err(error)) => break self.failure(&error, Fate::Unknown),
                     Err(_) => break self.silence(),
                 }
             };
@@ -231,8 +231,8 @@ impl Transport {
         body: Option<&(impl Serialize + Sync)>,
         if_match: Option<&str>,
     ) -> Result<Whole> {
-        let key = self.new_key();
-        let done = self.whole(|| {
+        let (key, mut tries) = (self.new_key(), Tries::default());
+        let build = || {
             let mut request = self.request(method.clone(), path).header(IDEMPOTENCY_KEY, &key);
             if let Some(tag) = if_match {
                 request = request.header(header::IF_MATCH, tag);
@@ -241,9 +241,10 @@ impl Transport {
                 Some(body) => request.json(body),
                 None => request,
             })
-        });
+        };
+        let done = self.whole(build, &mut tries).await;
         // Repeated by hand it would be another act.
-        done.await.map_err(in_doubt)
+        done.map_err(|error| in_doubt(error, tries.fate))
     }
 
     fn address(&self, path: &str) -> String {
@@ -256,10 +257,9 @@ impl Transport {
     }
 
     /// Tries until there is a whole answer.
-    async fn whole(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Whole> {
-        let mut broken = 0;
+    async fn whole(&self, build: impl Fn() -> Result<RequestBuilder>, tries: &mut Tries) -> Result<Whole> {
         loop {
-            let response = self.answered(&build).await?;
+            let response = self.answered(&build, tries).await?;
             let headers = response.headers().clone();
             match body(response, MAX_ANSWER).await {
                 Ok(Some(body)) => return Ok(Whole { headers, body }),
@@ -268,45 +268,48 @@ impl Transport {
                     return Err(ClientError::Transport { what: "the answer is longer than 64 MiB".into(), help });
                 }
                 Err(error) => {
-                    broken += 1;
-                    if broken >= TRIES {
-                        return Err(self.failure(&error, true));
+                    tries.broken += 1;
+                    if tries.broken >= TRIES {
+                        return Err(self.failure(&error, tries.fate));
                     }
-                    tokio::time::sleep(self.wait(broken)).await;
+                    tokio::time::sleep(self.wait(tries.broken)).await;
                 }
             }
         }
     }
 
     /// Tries until there is an answer, and makes an error of a refusal.
-    async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>) -> Result<Response> {
-        let (mut broken, mut waited, mut was_sent) = (0, 0, false);
+    async fn answered(&self, build: impl Fn() -> Result<RequestBuilder>, tries: &mut Tries) -> Result<Response> {
         loop {
             let sent = build()?.send().await;
             if let Ok(response) = &sent {
                 self.clock.hear(response.headers());
             }
             let error = match sent {
-                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if response.status().is_success() => {
+                    tries.learn(Fate::Done);
+                    return Ok(response);
+                }
                 Ok(response) => {
                     let wait = retry_after(&response);
                     let refused = refusal(response).await;
+                    tries.learn(if leaves_open(&refused) { Fate::Unknown } else { Fate::NotDone });
                     let waits = if is_unknown(&refused) { TRIES - 1 } else { 1 };
-                    match wait.filter(|_| waited < waits) {
+                    match wait.filter(|_| tries.waited < waits) {
                         Some(wait) => tokio::time::sleep(wait).await,
                         None => return Err(refused),
                     }
-                    waited += 1;
+                    tries.waited += 1;
                     continue;
                 }
                 Err(error) => error,
             };
-            broken += 1;
-            was_sent |= !error.is_connect();
-            if broken >= TRIES || tls_error(&error).is_some() || error.is_builder() {
-                return Err(self.failure(&error, was_sent));
+            tries.broken += 1;
+            tries.learn(if may_have_arrived(&error) { Fate::Unknown } else { Fate::Unsent });
+            if tries.broken >= TRIES || tls_error(&error).is_some() || error.is_builder() {
+                return Err(self.failure(&error, tries.fate));
             }
-            tokio::time::sleep(self.wait(broken)).await;
+            tokio::time::sleep(self.wait(tries.broken)).await;
         }
     }
 
@@ -314,7 +317,8 @@ impl Transport {
         self.first_wait * 3_u32.pow(tries.saturating_sub(1).min(4))
     }
 
-    fn failure(&self, error: &reqwest::Error, was_sent: bool) -> ClientError {
+    fn failure(&self, error: &reqwest::Error, fate: Fate) -> ClientError {
+        let unsent = if fate == Fate::Unsent { "; nothing was sent" } else { "" };
         match tls_error(error) {
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
                 let detail = match alert {
@@ -329,7 +333,7 @@ impl Transport {
             }
             Some(rustls::Error::InvalidCertificate(fault)) if untimely(fault).is_some() => ClientError::unverified(
                 format!("the certificate of `{}` {}", self.server, untimely(fault).unwrap_or_default()),
-                "check this machine's clock and set it; if it is right, tell the host's operator. Nothing was sent",
+                format!("check this machine's clock and set it; if it is right, tell the host's operator{unsent}"),
             ),
             Some(rustls::Error::InvalidCertificate(fault)) => ClientError::unverified(
                 format!(
@@ -337,11 +341,11 @@ impl Transport {
                     self.server,
                     told(fault)
                 ),
-                "check `server` and `server_ca` of the profile with the host's operator; nothing was sent",
+                format!("check `server` and `server_ca` of the profile with the host's operator{unsent}"),
             ),
             _ => ClientError::Transport {
                 what: format!("cannot reach `{}`: {}", self.server, chain(error)),
-                help: if was_sent { SENT } else { UNSENT }.into(),
+                help: format!("check the address and the network, then try again; {}", fate.advice()),
             },
         }
     }
@@ -371,45 +375,6 @@ impl Whole {
     }
 }
 
-/// The authorities that may vouch for the exchange.
-pub(super) fn roots(profile: &Profile) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for path in &profile.server_ca {
-        for certificate in certificates(path)? {
-            let unusable =
-                |error| ClientError::local(format!("`{}`: {error}", path.display()), "give a CA certificate");
-            roots.add(certificate).map_err(unusable)?;
-        }
-    }
-    Ok(roots)
-}
-
-fn tls(profile: &Profile) -> Result<ClientConfig> {
-    let roots = roots(profile)?;
-    let key = files::read_private(&profile.private_key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-        let what = format!("no usable private key in `{}`", profile.private_key.display());
-        ClientError::local(what, "give an unencrypted PKCS #8 or SEC 1 key in PEM")
-    })?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let config = config.expect("the provider has TLS 1.3").with_root_certificates(roots);
-    config.with_client_auth_cert(certificates(&profile.certificate)?, key).map_err(|error| {
-        ClientError::local(
-            format!("certificate and private key cannot be used: {error}"),
-            "check that they belong together",
-        )
-    })
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = fs::read(path).map_err(|error| ClientError::io("read", path, &error))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
-        ClientError::local(format!("no certificate in `{}`", path.display()), "give certificates in PEM")
-    })
-}
-
 /// The body, unless it is longer than `max` bytes.
 async fn body(mut response: Response, max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
@@ -427,7 +392,7 @@ async fn refusal(response: Response) -> ClientError {
     let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let body = body(response, MAX_PROBLEM).await.ok().flatten().unwrap_or_default();
     let problem = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem).unwrap_or_else(|| Problem {
-        kind: "about:blank".into(),
+        kind: FOREIGN.into(),
         title: status.canonical_reason().unwrap_or("refused").to_lowercase(),
         status: status.as_u16(),
         detail: format!("something answered with status {} in another way than an exchange does", status.as_u16()),
@@ -435,26 +400,6 @@ async fn refusal(response: Response) -> ClientError {
         faults: Vec::new(),
     });
     ClientError::Problem { problem: Box::new(problem), request_id }
-}
-
-/// Whether the exchange does not know what became of the act.
-fn is_unknown(error: &ClientError) -> bool {
-    error.slug() == Some(Kind::OutcomeUnknown.slug())
-}
-
-/// What to say of an act after the last try, when it may have been done all the same.
-fn in_doubt(error: ClientError) -> ClientError {
-    let doubt = "look first whether it is there, with the `show` or `list` that belongs to it; repeat the command only if it is not";
-    match error {
-        ClientError::Transport { what, help } if help != UNSENT => {
-            ClientError::Transport { what: format!("{what}; whether it was done is not known"), help: doubt.to_owned() }
-        }
-        ClientError::Problem { mut problem, request_id } if problem.slug() == Kind::OutcomeUnknown.slug() => {
-            doubt.clone_into(&mut problem.remedy);
-            ClientError::Problem { problem, request_id }
-        }
-        known => known,
-    }
 }
 
 fn is_problem(response: &Response) -> bool {
@@ -468,67 +413,6 @@ fn retry_after(response: &Response) -> Option<Duration> {
     }
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds)).filter(|wait| *wait <= LONGEST_WAIT)
-}
-
-/// The TLS failure behind an error. It hides inside I/O errors, one in another, whose `source` skips what they hold.
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(held) => Some(held),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-/// Whether the other side's alert says that it does not take the profile's certificate. Other alerts come of a server that
-/// speaks another TLS, and say nothing about anybody's certificate.
-fn is_about_certificate(alert: AlertDescription) -> bool {
-    use AlertDescription as Alert;
-    // A certificate whose signature does not verify is answered with `DecryptError`.
-    let signs =
-        [Alert::NoCertificate, Alert::CertificateRequired, Alert::UnknownCA, Alert::AccessDenied, Alert::DecryptError];
-    let faults = [
-        Alert::BadCertificate,
-        Alert::UnsupportedCertificate,
-        Alert::CertificateRevoked,
-        Alert::CertificateExpired,
-        Alert::CertificateUnknown,
-    ];
-    signs.contains(&alert) || faults.contains(&alert)
-}
-
-/// What is wrong with a server's certificate, in words where there are better ones.
-fn told(fault: &CertificateError) -> String {
-    match fault {
-        // An authority of the same name but with another key shows as a bad signature.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "no CA in it issued the certificate".to_owned()
-        }
-        other => other.to_string(),
-    }
-}
-
-/// In words, that a certificate is not valid yet or any more by this machine's clock, which may be the one that is wrong.
-fn untimely(fault: &CertificateError) -> Option<String> {
-    let (state, limit, now) = match fault {
-        CertificateError::NotValidYetContext { time, not_before } => ("is not valid yet", Some(not_before), Some(time)),
-        CertificateError::NotValidYet => ("is not valid yet", None, None),
-        CertificateError::ExpiredContext { time, not_after } => ("has expired", Some(not_after), Some(time)),
-        CertificateError::Expired => ("has expired", None, None),
-        _ => return None,
-    };
-    let shown = |at: &UnixTime| {
-        let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        at.map_or_else(|| "an impossible time".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
-    };
-    let limit = limit.map(|at| format!(" (limit: {})", shown(at))).unwrap_or_default();
-    let now = now.map(|at| format!(": {}", shown(at))).unwrap_or_default();
-    Some(format!("{state}{limit} by this machine's clock{now}; the clock may be wrong"))
 }
 
 /// The innermost words, which say most; the outer ones repeat the address.

@@ -3,7 +3,11 @@
 use super::*;
 use crate::client::progress::NoProgress;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer, server::WebPkiClientVerifier};
+use rustls::{
+    CertificateError, RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use tokio::{
@@ -18,6 +22,8 @@ enum Turn {
     Break,
     /// Answers with these bytes and closes.
     Answer(String),
+    /// Shows a certificate that nobody vouches for.
+    Stranger,
 }
 
 /// An authority, its certificate, and when what it issues expires if that is not far away.
@@ -69,12 +75,13 @@ async fn bench(turns: Vec<Turn>, server: &Authority, trusted: &Authority, client
         member: None,
         zone: None,
     };
-    let acceptor = acceptor(server, clients);
+    let (acceptor, stranger) = (acceptor(server, clients), acceptor(&Authority::new(), clients));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let heard = seen.clone();
     tokio::spawn(async move {
         for turn in turns {
             let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = if matches!(turn, Turn::Stranger) { &stranger } else { &acceptor };
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let request = read_request(&mut stream).await;
             heard.lock().unwrap().push(request);
@@ -192,12 +199,21 @@ async fn busy_exchange_is_asked_once_more_after_the_time_it_names() {
     assert_eq!(post(&transport).await.unwrap_err().class().code(), 3);
 }
 
+/// The exchange's refusal of this kind, to be repeated at once if at all.
+fn refuses(kind: Kind) -> Turn {
+    let problem = Problem::new(kind, "the detail");
+    let fields = "content-type: application/problem+json\r\nretry-after: 0\r\n";
+    answer(&format!("{} Refused", problem.status), fields, &serde_json::to_string(&problem).unwrap())
+}
+
+/// An answer that ends before it is whole.
+fn cut_short() -> Turn {
+    Turn::Answer("HTTP/1.1 201 Created\r\nconnection: close\r\ncontent-length: 50\r\n\r\n{\"id\":".into())
+}
+
 #[tokio::test]
 async fn exchange_that_does_not_know_what_became_of_an_act_is_asked_again_with_the_same_key() {
-    let unknown = || {
-        let body = serde_json::to_string(&Problem::new(Kind::OutcomeUnknown, "the store did not say")).unwrap();
-        answer("503 Service Unavailable", "content-type: application/problem+json\r\nretry-after: 0\r\n", &body)
-    };
+    let unknown = || refuses(Kind::OutcomeUnknown);
     let (transport, bench) = served(vec![unknown(), unknown(), answer("201 Created", "", "{}")]).await;
     post(&transport).await.unwrap();
     let seen = bench.seen.lock().unwrap().clone();
@@ -219,6 +235,88 @@ async fn act_whose_answer_never_came_is_said_to_be_in_doubt_and_one_that_was_nev
     drop(bench);
     let unsent = post(&transport).await.unwrap_err();
     assert!(unsent.help().ends_with("nothing was sent") && !unsent.to_string().contains("not known"), "{unsent}");
+}
+
+/// Requires that an act is said to be in doubt, with the advice to look before it is repeated, and never not to be done.
+fn says_in_doubt(error: &ClientError) {
+    let (what, help) = (error.to_string(), error.help());
+    assert!(what.contains("whether it was done is not known"), "{what}");
+    assert!(help.contains("repeat the command only if it is not"), "{help}");
+    assert!(!help.contains("nothing was") && !what.contains("nothing was"), "{what}: {help}");
+}
+
+/// Requires that an act is said to be done, and not to be repeated.
+fn says_done(error: &ClientError) {
+    assert!(error.to_string().starts_with("it was done, but its answer cannot be read: "), "{error}");
+    assert!(error.help().ends_with("do not repeat the command"), "{}", error.help());
+}
+
+#[tokio::test]
+async fn act_of_which_the_exchange_was_not_sure_stays_in_doubt_when_it_goes_away() {
+    let (transport, _bench) = served(vec![refuses(Kind::OutcomeUnknown)]).await;
+    says_in_doubt(&post(&transport).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn act_whose_answer_was_cut_short_is_said_to_be_done() {
+    for turns in [vec![cut_short()], vec![cut_short(), cut_short(), cut_short()], vec![cut_short(), refuses(Kind::NotFound)]] {
+        let (transport, _bench) = served(turns).await;
+        says_done(&post(&transport).await.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn refusal_after_a_try_without_an_answer_leaves_the_act_in_doubt() {
+    let kinds = [
+        Kind::Unavailable,
+        Kind::Overloaded,
+        Kind::TooManyAnswers,
+        Kind::CertificateRefused,
+        Kind::NotAMember,
+        Kind::NotFound,
+        Kind::Denied,
+        Kind::NoKeyCard,
+    ];
+    for refusal in kinds {
+        let (transport, _bench) = served(vec![Turn::Break, refuses(refusal), refuses(refusal)]).await;
+        let doubt = post(&transport).await.unwrap_err();
+        assert_eq!(doubt.slug(), Some("outcome-unknown"), "{refusal:?}");
+        assert!(doubt.to_string().starts_with("the detail; "), "{doubt}");
+        says_in_doubt(&doubt);
+    }
+    // What something in between answers tells nothing, not even at the first try.
+    for turns in [vec![Turn::Break, answer("404 Not Found", "", "")], vec![answer("502 Bad Gateway", "", "")]] {
+        let (transport, _bench) = served(turns).await;
+        says_in_doubt(&post(&transport).await.unwrap_err());
+    }
+    // A rule is asked only after the exchange has looked for an earlier answer.
+    let (transport, _bench) = served(vec![Turn::Break, refuses(Kind::Exists)]).await;
+    assert_eq!(post(&transport).await.unwrap_err().slug(), Some("exists"));
+}
+
+#[tokio::test]
+async fn exchange_that_refused_and_then_went_away_has_done_nothing() {
+    let (transport, _bench) = served(vec![refuses(Kind::Unavailable)]).await;
+    let refused = post(&transport).await.unwrap_err();
+    assert_eq!(refused.class().code(), 5);
+    assert!(refused.help().ends_with("try again; nothing was done"), "{}", refused.help());
+}
+
+#[tokio::test]
+async fn stranger_in_place_of_the_exchange_leaves_an_act_that_was_sent_in_doubt() {
+    let (transport, _bench) = served(vec![Turn::Break, Turn::Stranger]).await;
+    let doubt = post(&transport).await.unwrap_err();
+    assert_eq!(doubt.class().code(), 4, "{doubt}");
+    says_in_doubt(&doubt);
+    let (transport, _bench) = served(vec![Turn::Stranger]).await;
+    let unsent = post(&transport).await.unwrap_err();
+    assert!(unsent.help().ends_with("; nothing was sent"), "{}", unsent.help());
+}
+
+#[tokio::test]
+async fn act_whose_answer_is_not_understood_is_said_to_be_done() {
+    let (transport, _bench) = served(vec![answer("201 Created", "", "<html>")]).await;
+    says_done(&post(&transport).await.unwrap_err());
 }
 
 #[tokio::test]
