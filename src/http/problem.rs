@@ -58,6 +58,9 @@ impl IntoResponse for Fault {
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
+        if let Self::Repeated(answer) = self {
+            return answer.into_response();
+        }
         if let Self::Store(error) = &self {
             tell_log(error);
         }
@@ -171,8 +174,11 @@ fn problem_of(error: &ServiceError) -> Problem {
         ServiceError::Store(StoreError::OtherFolder { .. }) => {
             return Problem::new(Kind::Unavailable, "the sealed documents are not available");
         }
-        // What broke inside is the log's to know.
-        ServiceError::Policies(_) | ServiceError::CannotSign(_) | ServiceError::Store(_) => {
+        // What broke inside is the log's to know. An earlier answer is given as it is.
+        ServiceError::Repeated(_)
+        | ServiceError::Policies(_)
+        | ServiceError::CannotSign(_)
+        | ServiceError::Store(_) => {
             return Problem::new(Kind::Internal, "the log knows it by the `X-Request-Id`");
         }
     };

@@ -39,7 +39,7 @@ pub async fn draft(exchange: &Exchange, asked: &Asked, body: &DraftCall) -> Resu
     let mut act = Act::begin(exchange, asked).await?;
     let program = state::program(&mut act.tx, body.program).await?.ok_or(ServiceError::Hidden)?;
     let permit = act.authorize(Action::CreateCall, Resource::Program(&program.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     body.text.to_domain()?.validate(&program.row.partners)?;
@@ -58,7 +58,7 @@ pub async fn edit(exchange: &Exchange, asked: &Asked, id: CallId, body: &EditCal
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::EditCall, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     act.require_match(&etag(&call))?;
@@ -75,7 +75,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::PublishCall, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     act.require_match(&etag(&call))?;
@@ -122,7 +122,7 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::AmendCall, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     act.require_match(&etag(&call))?;
@@ -194,7 +194,7 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
         }
         _ => return Err(ServiceError::Malformed("name a partner or a proposal, not both".into())),
     };
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let phases = [Phase::Announced, Phase::Open, Phase::Grace];
@@ -215,7 +215,7 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if call.phase == Phase::Cancelled {

@@ -33,7 +33,7 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Decide, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let statement = act.signed::<DecisionStatement>(&body.decision).await?.statement;
@@ -99,7 +99,7 @@ pub async fn unsign(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Resul
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WithdrawDecision, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let partner = act.me.id.partner().clone();
@@ -142,7 +142,7 @@ pub async fn send_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, bod
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::SendLetter, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let decision = decisions::current(&mut act.tx, id).await?.ok_or(Refusal::NoDecision)?;
@@ -182,7 +182,7 @@ pub async fn withdraw_letter(exchange: &Exchange, asked: &Asked, id: ProposalId,
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WithdrawLetter, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let row = decisions::find_letter(&mut act.tx, letter).await?;

@@ -148,7 +148,7 @@ pub async fn publish_key_card(
     let Some(asked) = asked else { return publish_first(exchange, idempotency, peer, id, body).await };
     let mut act = Act::begin(exchange, asked).await?;
     let permit = act.authorize(Action::PublishKeyCard, Resource::Partner(id.partner()))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let (card, row) = verified_card(&mut act.tx, id, body).await?;

@@ -60,7 +60,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     let limit = {
         let mut act = Act::begin(exchange, asked).await?;
         let place = admit(&mut act, announced).await?;
-        if let Some(answer) = act.replayed().await? {
+        if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
         check_time(&mut act, &place, announced).await?;
@@ -70,7 +70,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     let mut act = Act::begin(exchange, asked).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let place = admit(&mut act, announced).await?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let committed = check_time(&mut act, &place, announced).await?;
@@ -116,7 +116,7 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, slot: &S
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let deadline_at = proposal.limits.deadline_at;

@@ -58,7 +58,7 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &Me
         let call = act.call(vault.call).await?;
         (act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?, Subject::call(&call), None)
     };
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let holds = member_holders(&vaults::keys(&mut act.tx, id).await?).contains(holder);

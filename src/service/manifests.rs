@@ -35,7 +35,7 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if proposal.status == Status::Withdrawn {

@@ -145,6 +145,9 @@ pub enum ServiceError {
     /// Policy does not permit it.
     #[error("{0}")]
     Denied(String),
+    /// This very request was done before, and this is what its caller is answered.
+    #[error("it was done before")]
+    Repeated(Box<Answer>),
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The body has the right shape but a value that cannot be meant.
@@ -234,6 +237,11 @@ impl Answer {
     #[must_use]
     pub fn with_etag(self, etag: String) -> Self {
         Self { etag: Some(etag), ..self }
+    }
+
+    /// That it was done, without what the answer said of it.
+    fn without_content(self) -> Self {
+        Self { body: Vec::new(), etag: None, location: None, ..self }
     }
 
     fn recorded(&self, request_sha256: Sha256, created_at: Timestamp) -> Recorded {

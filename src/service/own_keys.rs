@@ -31,7 +31,7 @@ pub async fn discard(exchange: &Exchange, asked: &Asked, vault: VaultId, key: Wr
         let call = act.call(vault.call).await?;
         (act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?, Subject::call(&call))
     };
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let found = vaults::find_key(&mut act.tx, key).await?;

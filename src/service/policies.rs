@@ -97,7 +97,7 @@ pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, bo
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     check_text(owner, &body.text)?;
@@ -146,7 +146,7 @@ pub async fn approve(
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(approve_action(owner), Resource::Partner(&partner))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
@@ -184,7 +184,7 @@ pub async fn withdraw(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, n
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(withdraw_action(owner), Resource::Partner(&partner))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;

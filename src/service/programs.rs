@@ -22,7 +22,7 @@ use serde_json::json;
 pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProgram) -> Result<Answer> {
     let mut act = Act::begin(exchange, asked).await?;
     let permit = act.authorize(Action::CreateProgram, Resource::Exchange)?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if body.name.trim().is_empty() || body.name.len() > 200 {

@@ -30,7 +30,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(body.call).await?;
     let permit = act.authorize(Action::CreateProposal, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let deadline_at =
@@ -106,7 +106,7 @@ pub async fn create_staff_vault(
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let vault = vaults::verified(&mut act, &body.statement, VaultKind::Staff, proposal.row.call, Some(id)).await?;
@@ -133,7 +133,7 @@ pub async fn add_member(
     let subject = act.member(member).await?;
     let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
     let permit = act.authorize(Action::AddMember, resource)?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if proposal.facts.party_members.contains(member) {
@@ -159,7 +159,7 @@ pub async fn remove_member(exchange: &Exchange, asked: &Asked, id: ProposalId, m
     let subject = act.member(member).await?;
     let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
     let permit = act.authorize(Action::RemoveMember, resource)?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let partner = member.partner();
@@ -179,7 +179,7 @@ pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Res
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Withdraw, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if proposal.status == Status::Withdrawn {
@@ -199,7 +199,7 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Reinstate, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if proposal.status != Status::Withdrawn {

@@ -48,7 +48,7 @@ pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &
     let proposal = act.proposal(id).await?;
     let action = if body.conflict { Action::DeclareConflict } else { Action::DeclareClear };
     let permit = act.authorize(action, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     if body.conflict != body.ground.is_some() {
@@ -90,7 +90,7 @@ pub async fn lift(
     let subject = act.member(member).await?;
     let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
     let permit = act.authorize(Action::LiftConflict, resource)?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let reason = needed(&body.reason)?;
@@ -159,7 +159,7 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     let state = act.call(call).await?;
     act.authorize(Action::ViewProgress, Resource::Call(&state.facts))?;
     if !body.dry_run
-        && let Some(answer) = act.replayed().await?
+        && let Some(answer) = act.replayed()?
     {
         return Ok(answer);
     }
@@ -251,7 +251,7 @@ pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, review
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     check_unassignable(&proposal, reviewer)?;
@@ -319,7 +319,7 @@ pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &S
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Review, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     need_review(&proposal)?;
@@ -413,7 +413,7 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &s
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
     let permit = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let reason = needed(reason)?;

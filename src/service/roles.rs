@@ -57,7 +57,7 @@ pub async fn set(
     let permits = role_permits(exchange, &call, member, subject, &body.roles, |action, resource| {
         act.authorize(action, resource)
     })?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });

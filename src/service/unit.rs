@@ -16,7 +16,11 @@ use crate::{
     },
     policy::{Action, Engine, Outcome, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{Signed, Statement, verify_signed},
-    storage::{ReadTx, WriteTx, entries, idempotency, members},
+    storage::{
+        ReadTx, WriteTx, entries,
+        idempotency::{self, Recorded},
+        members,
+    },
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -65,6 +69,8 @@ pub struct Act<'e> {
     /// In force at that instant.
     pub policies: Arc<Engine>,
     asked: Asked,
+    /// What was answered under the key of the request.
+    earlier: Option<Recorded>,
 }
 
 impl<'e> View<'e> {
@@ -117,7 +123,8 @@ impl<'e> View<'e> {
 }
 
 impl<'e> Act<'e> {
-    /// Begins a unit of work; no other act runs until it ends.
+    /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
+    /// begun again: it may have ended the caller's own sight of what it was about.
     pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
         let mut tx = exchange.db.write().await?;
         // After the wait for the turn: the deadline is judged by the instant at which the act takes place.
@@ -131,13 +138,25 @@ impl<'e> Act<'e> {
         if !members::has_certificate(&mut tx, member, certificate).await? {
             return Err(ServiceError::NotAMember);
         }
+        let earlier = match &asked.idempotency {
+            Some(idempotency) => idempotency::find(&mut tx, member, &idempotency.key).await?,
+            None => None,
+        };
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
-        Ok(Self { exchange, tx, me, now, policies, asked: asked.clone() })
+        let act = Self { exchange, tx, me, now, policies, asked: asked.clone(), earlier };
+        match act.replayed() {
+            Ok(Some(answer)) if answer.body.is_empty() => Err(ServiceError::Repeated(Box::new(answer))),
+            _ => Ok(act),
+        }
     }
 
-    /// A permit for the action; hidden and denied are errors.
+    /// A permit for the action; hidden and denied are errors. Whoever did it before and may not do it again, or may no longer know what
+    /// it was about, hears that it was done and nothing more.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permit(&self.policies, &self.me, action, resource)
+        permit(&self.policies, &self.me, action, resource).map_err(|refused| match self.replayed() {
+            Ok(Some(answer)) => ServiceError::Repeated(Box::new(answer.without_content())),
+            _ => refused,
+        })
     }
 
     /// A call, without asking whether the principal may know of it: [`Act::authorize`] does.
@@ -157,16 +176,13 @@ impl<'e> Act<'e> {
     }
 
     /// The answer that this very request got before, if it did. Ask after authorization and before any rule: who may no
-    /// longer know gets no old answer, and what was done is not refused for having been done.
-    pub async fn replayed(&mut self) -> Result<Option<Answer>> {
-        let Asked { principal, idempotency, .. } = &self.asked;
-        let Some(idempotency) = idempotency else { return Ok(None) };
-        match idempotency::find(&mut self.tx, &principal.member, &idempotency.key).await? {
-            None => Ok(None),
-            Some(recorded) if recorded.request_sha256 == idempotency.request_sha256 => {
-                Ok(Some(Answer::replayed(recorded)))
-            }
-            Some(_) => Err(ServiceError::IdempotencyKeyReused),
+    /// longer know gets none of its content, and what was done is not refused for having been done.
+    pub fn replayed(&self) -> Result<Option<Answer>> {
+        let (Some(idempotency), Some(recorded)) = (&self.asked.idempotency, &self.earlier) else { return Ok(None) };
+        if recorded.request_sha256 == idempotency.request_sha256 {
+            Ok(Some(Answer::replayed(recorded.clone())))
+        } else {
+            Err(ServiceError::IdempotencyKeyReused)
         }
     }
 

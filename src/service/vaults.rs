@@ -129,7 +129,7 @@ pub async fn create_deliberation(
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed().await? {
+    if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
     let vault = verified(&mut act, &body.statement, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
@@ -149,14 +149,14 @@ pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &Ad
         if !may_wrap(&act.me, &act.policies, &vault, &proposal)? {
             return Err(ServiceError::Hidden);
         }
-        if let Some(answer) = act.replayed().await? {
+        if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
         add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
     } else {
         let call = act.call(vault.call).await?;
         let permit = act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
-        if let Some(answer) = act.replayed().await? {
+        if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
         add_call_keys(&mut act, &permit, &call, &vault, &body.keys).await?;

@@ -55,6 +55,8 @@ mod process;
 mod readiness;
 #[cfg(feature = "client")]
 mod refusals;
+#[cfg(feature = "client")]
+mod repeats;
 mod scrubs;
 #[cfg(feature = "client")]
 mod starting;

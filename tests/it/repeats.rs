@@ -1,0 +1,126 @@
+//! A request that is sent again because its answer was lost: also when it ended its caller's own sight of what it was about. It is
+//! answered as done, does nothing twice, and says nothing of what is hidden by then.
+
+use crate::{
+    harness::{
+        stage::{NATIONS, Stage, id},
+        world::{Raw, Store, TestWorld},
+    },
+    refusals::lies::key_of,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::{
+    domain::{
+        id::{ProposalId, Sha256},
+        member::{ConflictGround, Declared},
+    },
+    sealing::{
+        identity::new_identity,
+        seal::seal_bytes,
+        statement::{DeclarationStatement, sign_statement},
+    },
+    wire::{AGE_MEDIA_TYPE, review::DeclareConflict},
+};
+use reqwest::{Method, RequestBuilder, Response};
+
+/// A request of a member under a key.
+fn request(raw: &Raw, method: Method, path: &str, key: &str) -> RequestBuilder {
+    raw.request(method, path).header("Idempotency-Key", key)
+}
+
+/// Status, and what comes with it: whether it is repeated, where it points, and the body.
+async fn told(response: Response) -> (u16, bool, Option<String>, String) {
+    let field = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (is_repeated, location) = (field("idempotent-replay").is_some(), field("location"));
+    (response.status().as_u16(), is_repeated, location, response.text().await.unwrap())
+}
+
+async fn sees(raw: &Raw, proposal: ProposalId) -> bool {
+    raw.request(Method::GET, &format!("/v1/proposals/{proposal}")).send().await.unwrap().status() == 200
+}
+
+async fn conflict_that_hides_the_proposal_is_answered_again(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    let olivia = stage.raw(Some(stage.credential("USA:olivia")));
+    let ground = Some(ConflictGround::Employment);
+    let said = DeclarationStatement {
+        proposal,
+        member: id("USA:olivia"),
+        number: 1,
+        previous: None,
+        declared: Declared::Conflict,
+        ground,
+    };
+    let statement = sign_statement(&key_of(&stage, "USA:olivia"), &said).unwrap();
+    let body = DeclareConflict { conflict: true, ground, statement };
+    let path = format!("/v1/proposals/{proposal}/declaration");
+    let declare = |key: &str| request(&olivia, Method::PUT, &path, key).json(&body).send();
+    assert!(sees(&olivia, proposal).await);
+    assert_eq!(told(declare("conflict").await.unwrap()).await, (204, false, None, String::new()));
+    assert!(!sees(&olivia, proposal).await);
+    let before = stage.census().await;
+    assert_eq!(told(declare("conflict").await.unwrap()).await, (204, true, None, String::new()));
+    assert_eq!(stage.census().await, before, "it was done once");
+    // Under another key it is another act, about something that does not exist for her.
+    stage.refuses_raw(404, "not-found", request(&olivia, Method::PUT, &path, "another").json(&body)).await;
+    let withdraw = format!("/v1/proposals/{proposal}/withdraw");
+    stage.refuses_raw(404, "not-found", request(&olivia, Method::POST, &withdraw, "conflict")).await;
+    // Nobody else is told anything by her key.
+    let noa = stage.raw(Some(stage.credential("ISR:noa")));
+    stage.refuses_raw(422, "statement-invalid", request(&noa, Method::PUT, &path, "conflict").json(&body)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn conflict_that_hides_the_proposal_is_answered_again_on_sqlite() {
+    conflict_that_hides_the_proposal_is_answered_again(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn conflict_that_hides_the_proposal_is_answered_again_on_postgresql() {
+    conflict_that_hides_the_proposal_is_answered_again(Store::Postgres).await;
+}
+
+async fn hand_over_that_ends_in_leaving_is_answered_again(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.prepared().await;
+    let avi = stage.raw(Some(stage.credential("ISR:avi")));
+    let annex = seal_bytes(&[new_identity().recipient().to_owned()], b"measurements").unwrap();
+    let digest = BASE64_STANDARD.encode(Sha256::of(&annex).as_bytes());
+    let annex_path = format!("/v1/proposals/{proposal}/documents/annex");
+    let upload = || {
+        request(&avi, Method::PUT, &annex_path, "annex")
+            .header("Repr-Digest", format!("sha-256=:{digest}:"))
+            .header("Content-Type", AGE_MEDIA_TYPE)
+            .header("Entente-Media-Type", "application/octet-stream")
+            .body(annex.clone())
+    };
+    let (status, _, location, body) = told(upload().send().await.unwrap()).await;
+    assert!(status == 201 && location.is_some() && body.contains("annex"), "{body}");
+    stage.client("ISR:avi").add_member(proposal, &id("ISR:tamar")).await.unwrap();
+    let leave = format!("/v1/proposals/{proposal}/members/ISR:avi");
+    let leaving = |key: &str| request(&avi, Method::DELETE, &leave, key);
+    assert_eq!(told(leaving("leaving").send().await.unwrap()).await, (204, false, None, String::new()));
+    assert!(!sees(&avi, proposal).await);
+    let before = stage.census().await;
+    assert_eq!(told(leaving("leaving").send().await.unwrap()).await, (204, true, None, String::new()));
+    // What an earlier answer said of the proposal is for him no more: only that it was done.
+    assert_eq!(told(upload().send().await.unwrap()).await, (201, true, None, String::new()));
+    assert_eq!(stage.census().await, before, "nothing was done twice");
+    stage.refuses_raw(404, "not-found", leaving("another")).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn hand_over_that_ends_in_leaving_is_answered_again_on_sqlite() {
+    hand_over_that_ends_in_leaving_is_answered_again(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn hand_over_that_ends_in_leaving_is_answered_again_on_postgresql() {
+    hand_over_that_ends_in_leaving_is_answered_again(Store::Postgres).await;
+}
