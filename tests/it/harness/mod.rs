@@ -11,6 +11,8 @@ pub(crate) mod process;
 #[cfg(feature = "client")]
 pub(crate) mod process_acts;
 #[cfg(feature = "client")]
+pub(crate) mod process_proposals;
+#[cfg(feature = "client")]
 pub(crate) mod process_records;
 pub(crate) mod relay;
 #[cfg(feature = "client")]
