@@ -10,8 +10,7 @@ use crate::{
 };
 
 /// What to do about an act that may have been done.
-const LOOK_FIRST: &str =
-    "look first whether it is there, with the `show` or `list` that belongs to it; repeat the command only if it is not";
+const LOOK_FIRST: &str = "look first whether it is there, with the `show` or `list` that belongs to it; repeat the command only if it is not";
 /// What to do about one that was done although its answer cannot be shown.
 const LOOK: &str = "look at it with the `show` or `list` that belongs to it; do not repeat the command";
 /// The type of a refusal that is none of the exchange's.
@@ -76,7 +75,8 @@ fn is_foreign(problem: &Problem) -> bool {
 
 /// Whether something of a request may have reached the exchange. Of one whose certificate it does not accept it reads nothing.
 pub(super) fn may_have_arrived(error: &reqwest::Error) -> bool {
-    let is_refused = matches!(tls_error(error), Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert));
+    let is_refused =
+        matches!(tls_error(error), Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert));
     !error.is_connect() && !error.is_builder() && !is_refused
 }
 
@@ -104,11 +104,8 @@ fn unknown(error: ClientError) -> ClientError {
             ClientError::Problem { problem, request_id }
         }
         ClientError::Problem { problem, request_id } => {
-            let detail = if problem.slug() == Kind::OutcomeUnknown.slug() {
-                problem.detail
-            } else {
-                in_doubt(&problem.detail)
-            };
+            let detail =
+                if problem.slug() == Kind::OutcomeUnknown.slug() { problem.detail } else { in_doubt(&problem.detail) };
             let problem = Problem { remedy: LOOK_FIRST.to_owned(), ..Problem::new(Kind::OutcomeUnknown, detail) };
             ClientError::Problem { problem: Box::new(problem), request_id }
         }

@@ -259,7 +259,9 @@ async fn act_of_which_the_exchange_was_not_sure_stays_in_doubt_when_it_goes_away
 
 #[tokio::test]
 async fn act_whose_answer_was_cut_short_is_said_to_be_done() {
-    for turns in [vec![cut_short()], vec![cut_short(), cut_short(), cut_short()], vec![cut_short(), refuses(Kind::NotFound)]] {
+    for turns in
+        [vec![cut_short()], vec![cut_short(), cut_short(), cut_short()], vec![cut_short(), refuses(Kind::NotFound)]]
+    {
         let (transport, _bench) = served(turns).await;
         says_done(&post(&transport).await.unwrap_err());
     }
