@@ -62,7 +62,7 @@ fn check_private(_path: &Path, _metadata: &fs::Metadata, _credentials: Option<&P
     Ok(())
 }
 
-/// Writes a file; whoever reads it meanwhile finds the earlier one.
+/// Writes a file; whoever reads it meanwhile finds the earlier one. It is on disk under its name then.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let folder = path.parent().expect("every file of ours stands in a folder of ours");
@@ -71,9 +71,30 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        sync_folder(folder)
     };
     write().map_err(|error| ClientError::io("write", path, &error))
+}
+
+/// Has a folder on disk as it is, so that no name that a file got in it is lost with the power.
+#[cfg(unix)]
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = match fs::File::open(folder) {
+        // One that takes files and does not show them cannot be opened.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        folder => folder?,
+    };
+    match folder.sync_all() {
+        // Some file systems know no such thing of a folder.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere folders can be synced")]
+pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Removes a file; whether there was one.

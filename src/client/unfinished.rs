@@ -137,7 +137,8 @@ impl Unfinished {
             open.finished.push(path.to_owned());
         }
         open.settle(&self.journal);
-        named
+        named?;
+        files::sync_folder(folder_of(path))
     }
 
     fn named(&mut self) -> &mut NamedTempFile {
@@ -259,6 +260,11 @@ fn path_of(bytes: &[u8]) -> Option<PathBuf> {
     let path = PathBuf::from(str::from_utf8(bytes).ok()?);
     let name = path.file_name()?.to_str()?;
     (path.is_absolute() && name.starts_with(PREFIX) && name.ends_with(SUFFIX)).then_some(path)
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn open() -> MutexGuard<'static, Open> {
