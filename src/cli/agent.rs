@@ -102,6 +102,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         if let Some(error) = broken {
             return Err(error);
         }
+        // Each round has a client of its own, and what that has met goes with it.
+        context.warn_of_exchange().await?;
         if once {
             return finished(round?);
         }

@@ -15,6 +15,7 @@ use crate::{
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -49,8 +50,17 @@ pub struct Context {
     pub global: Global,
     pub ambient: Ambient,
     pub interrupted: Arc<Interrupted>,
-    /// The client in use, for what is to be said at the end.
+    /// The client in use, for what is to be said of what it met.
     client: Arc<Mutex<Option<Client>>>,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What was said of the exchange's clock and state, by whichever client met it: once, however long a command runs.
+#[derive(Debug, Default)]
+struct Said {
+    of_the_clock: bool,
+    of_states: BTreeSet<String>,
+    has_gone_back: bool,
 }
 
 /// A clock that differs by more than this from the exchange's is worth a warning: deadlines are the exchange's.
@@ -59,7 +69,14 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 impl Context {
     /// The context of a command on this machine.
     pub fn new(out: Out, global: Global) -> Self {
-        Self { out, global, ambient: Ambient::system(), interrupted: Arc::default(), client: Arc::default() }
+        Self {
+            out,
+            global,
+            ambient: Ambient::system(),
+            interrupted: Arc::default(),
+            client: Arc::default(),
+            said: Arc::default(),
+        }
     }
 
     /// The member's folder.
@@ -90,23 +107,44 @@ impl Context {
         self.in_use().as_ref().map_or_else(|| self.now(), Client::exchange_now)
     }
 
-    /// Says what a command has met that concerns all of them, once it is done: clocks that are apart, and an exchange that has gone
-    /// back. The latter is an error, although the command did what it was asked.
+    /// Says what a command has met that concerns all of them, once it is done. That the exchange has gone back is an error, although
+    /// the command did what it was asked.
     pub async fn last_words(&self) -> Result<()> {
-        let Some(client) = self.in_use().clone() else { return Ok(()) };
-        let ahead = client.api().transport().clock().ahead();
-        if let Some(ahead) = ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE) {
-            self.out.warn(&clocks_apart(ahead));
-        }
-        let older = client.older_states().await?;
-        for older in &older {
-            self.out.warn(older);
-        }
-        if older.is_empty() {
+        self.warn_of_exchange().await?;
+        if !self.has_gone_back() {
             return Ok(());
         }
         let error = CliError::unverified("the exchange shows an older state than this machine saw before");
         Err(error.help("what was asked is done; the warnings above say what went back, and do not rely on it before it is explained"))
+    }
+
+    /// Warns of clocks that are apart and of an exchange that has gone back, as far as that was not said yet. A command that goes on
+    /// and on says it after each round.
+    pub async fn warn_of_exchange(&self) -> Result<()> {
+        let Some(client) = self.in_use().clone() else { return Ok(()) };
+        let ahead = client.api().transport().clock().ahead();
+        if let Some(ahead) = ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE)
+            && !std::mem::replace(&mut self.said().of_the_clock, true)
+        {
+            self.out.warn(&clocks_apart(ahead));
+        }
+        for older in client.older_states().await? {
+            let mut said = self.said();
+            said.has_gone_back |= !older.may_be_hidden;
+            if said.of_states.insert(older.subject) {
+                self.out.warn(&older.notice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the exchange showed an older state than this machine saw before.
+    pub fn has_gone_back(&self) -> bool {
+        self.said().has_gone_back
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn in_use(&self) -> MutexGuard<'_, Option<Client>> {

@@ -95,6 +95,7 @@ pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
     let show = |entry: &Entry| context.out.answer(entry, |screen| screen.line(&cells(entry, &zone).join("  ")));
     latest.iter().try_for_each(show)?;
     loop {
+        context.warn_of_exchange().await?;
         tokio::time::sleep(Duration::from_secs(args.interval)).await;
         reader.rest(&fetch, usize::MAX).await?.iter().try_for_each(show)?;
     }

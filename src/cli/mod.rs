@@ -158,7 +158,9 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match done {
         Ok(done) => finish(done, &context),
-        Err(signals::Signal::Interrupt) if is_follower => ExitCode::SUCCESS,
+        // What it met was said as it went on.
+        Err(signals::Signal::Interrupt) if is_follower && !context.has_gone_back() => ExitCode::SUCCESS,
+        Err(signals::Signal::Interrupt) if is_follower => ExitCode::from(error::Exit::Unverified.code()),
         Err(signal) => {
             signals::end(&context);
             ExitCode::from(signal.code())
@@ -343,7 +345,14 @@ mod tests {
         // What stands for a value in the help: any value of the kind will do here.
         let digest = "0".repeat(64);
         let ulid = "01J9ZQ4N6M8V7X5T3R2P1K0HGF";
-        let kinds = [("PROPOSAL", "prop"), ("CALL", "call"), ("PROGRAM", "prog"), ("REVIEW", "rev"), ("LETTER", "doc")];
+        let kinds = [
+            ("PROPOSAL", "prop"),
+            ("CALL", "call"),
+            ("PROGRAM", "prog"),
+            ("REVIEW", "rev"),
+            ("LETTER", "doc"),
+            ("KEY", "key"),
+        ];
         let filled = |word: String| {
             let named = kinds.iter().find(|(name, _)| word.strip_prefix('$') == Some(name));
             named.map_or_else(|| word.replace("3f9a…", &digest), |(_, prefix)| format!("{prefix}_{ulid}"))

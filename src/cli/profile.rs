@@ -45,7 +45,7 @@ The member is read from the certificate's URI; name it with `--member` where the
         /// Its name
         name: String,
     },
-    /// Remove a profile; nothing it points at
+    /// Remove a profile; nothing it points at. Not while sealed files of it wait to be sent
     #[command(after_help = "Examples:\n  entente profile remove work")]
     Remove {
         /// Its name

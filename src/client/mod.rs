@@ -107,7 +107,7 @@ impl Client {
     /// `prompt` is asked for passphrases then, once.
     pub fn new(home: Home, profile: Profile, prompt: impl Prompt, ambient: Ambient) -> Result<Self> {
         let transport = Transport::new(&profile, ambient.clone())?;
-        let witness = Witness::new(home.clone(), transport.clock().clone());
+        let witness = Witness::new(home.clone(), profile.name.clone(), transport.clock().clone());
         let paths = profile.identities.clone();
         let load_keyring = move || {
             if paths.is_empty() {

@@ -108,7 +108,11 @@ impl Home {
     pub fn save_profile(&self, profile: &Profile) -> Result<()> {
         let text = toml::to_string_pretty(profile)
             .map_err(|error| ClientError::local(error.to_string(), "choose paths that are text"))?;
-        files::write(&self.profile_path(&profile.name)?, text.as_bytes())?;
+        let path = self.profile_path(&profile.name)?;
+        if self.profile(Some(&profile.name)).is_ok_and(|earlier| earlier.member != profile.member) {
+            self.forget_seen_end(&profile.name)?;
+        }
+        files::write(&path, text.as_bytes())?;
         if self.default_profile()?.is_none() {
             self.set_default_profile(&profile.name)?;
         }
@@ -116,9 +120,23 @@ impl Home {
     }
 
     /// Removes a profile; nothing it points at.
+    ///
+    /// # Errors
+    /// When sealed files of it wait to be sent: without the profile no command lists them.
     pub fn remove_profile(&self, name: &str) -> Result<()> {
         let path = self.profile_path(name)?;
+        let waiting = self.unsent(name)?;
+        if waiting > 0 {
+            let files = if waiting == 1 { "1 sealed file".to_owned() } else { format!("{waiting} sealed files") };
+            let help = format!(
+                "send what waits with `entente --profile {name} proposal resume`, or discard it with `--discard`; where the exchange \
+                 is gone for good, delete `{}`",
+                self.uploads_path(name).display()
+            );
+            return Err(ClientError::usage(format!("the profile `{name}` has {files} to send"), help));
+        }
         fs::remove_file(&path).map_err(|error| ClientError::io("remove", &path, &error))?;
+        self.forget_seen_end(name)?;
         if self.default_profile()?.as_deref() == Some(name) {
             let marker = self.root.join("default-profile");
             fs::remove_file(&marker).map_err(|error| ClientError::io("remove", &marker, &error))?;

@@ -1,8 +1,12 @@
 //! What this machine remembers of earlier work, so that the exchange cannot turn time back: the newest key card of each
 //! member, the publications of each call, the version of each proposal and of each partner's policies. And what it was in the middle of: sealed files that
-//! are not uploaded yet, drafts of reviews.
+//! are not uploaded yet ([`uploads`]), drafts of reviews.
 //!
 //! Everything here is the member's own; nothing of it travels. Content stands here sealed only.
+
+mod uploads;
+
+pub use uploads::{Source, UploadRecord};
 
 use super::{
     ClientError, Home, Result, files,
@@ -10,71 +14,16 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{CallId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId},
         policy::PolicyOwner,
     },
     sealing::{card::KeyCard, statement::CallPublication},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
-
-/// What was sealed on this machine for a slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UploadRecord {
-    pub proposal: ProposalId,
-    pub slot: Slug,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub party: Option<PartnerCode>,
-    pub vault: VaultId,
-    pub recipient: String,
-    /// Of the ciphertext.
-    pub sha256: Sha256,
-    /// Of the ciphertext, in bytes.
-    pub size: u64,
-    /// Of the plaintext.
-    pub media_type: String,
-    /// Sent with every try, so that the exchange takes the file once.
-    pub idempotency_key: String,
-    /// The file that was sealed; none for a summary.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
-    /// The sealed file; none once the exchange has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sealed: Option<PathBuf>,
-    /// The document as the exchange knows it, once it has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub document: Option<DocumentId>,
-    /// Counts up over what was sealed here for the slot: the newest is what the next version would hold.
-    #[serde(default)]
-    pub sequence: u64,
-    /// The versions that were signed here with this file in them.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub signed_versions: BTreeSet<u32>,
-    /// Taken out of its slot; kept only because a signed version names it.
-    #[serde(default)]
-    pub is_taken_out: bool,
-}
-
-impl UploadRecord {
-    /// Whether the sealed file is on this machine and the exchange has not confirmed that it holds it.
-    #[must_use]
-    pub fn is_unsent(&self) -> bool {
-        self.sealed.as_ref().is_some_and(|sealed| sealed.exists())
-    }
-}
-
-/// The file that was sealed, as it was then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    pub path: PathBuf,
-    pub size: u64,
-    /// Nanoseconds since 1970.
-    pub modified: i128,
-}
 
 /// The newest key card of a member that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -317,6 +266,20 @@ impl Home {
         write_record(&self.root().join("seen").join("log.json"), entry)
     }
 
+    /// The entry with the highest number that the member of a profile was shown.
+    pub(super) fn seen_end(&self, profile: &str) -> Result<Option<SeenEntry>> {
+        read_record(&self.seen_end_path(profile))
+    }
+
+    pub(super) fn write_seen_end(&self, profile: &str, entry: &SeenEntry) -> Result<()> {
+        write_record(&self.seen_end_path(profile), entry)
+    }
+
+    /// Forgets what the member of a profile was shown of the log: the profile is another member's now, or none's.
+    pub(super) fn forget_seen_end(&self, profile: &str) -> Result<()> {
+        files::remove(&self.seen_end_path(profile)).map(drop)
+    }
+
     /// The newest version of a call's text that was seen here; 0 for none.
     pub(super) fn seen_call_version(&self, call: CallId) -> Result<u32> {
         let seen: Option<SeenCall> = read_record(&self.call_path(call))?;
@@ -340,54 +303,8 @@ impl Home {
         self.root().join("drafts").join(profile).join(format!("{proposal}.age"))
     }
 
-    /// What was sealed here for a slot, oldest first; without what is neither on this machine nor with the exchange.
-    pub(super) fn uploads_of(&self, profile: &str, proposal: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
-        let mut records = self.uploads(profile)?;
-        records.retain(|record| record.proposal == proposal && record.slot == *slot);
-        records.retain(|record| record.document.is_some() || record.is_unsent());
-        Ok(records)
-    }
-
-    /// Everything that was sealed here, uploaded or not, the oldest of each slot first.
-    pub(super) fn uploads(&self, profile: &str) -> Result<Vec<UploadRecord>> {
-        let folder = self.root().join("uploads").join(profile);
-        let mut records = Vec::new();
-        for name in files::names(&folder, "json")? {
-            let path = folder.join(format!("{name}.json"));
-            let Some(record) = read_record::<UploadRecord>(&path)? else { continue };
-            // Earlier versions of the program kept one record a slot, under a name without a key.
-            let own = self.upload_path(profile, &record);
-            if path != own {
-                fs::rename(&path, &own).map_err(|error| ClientError::io("rename", &path, &error))?;
-            }
-            records.push(record);
-        }
-        records.sort_by(|a, b| (a.proposal, &a.slot, a.sequence).cmp(&(b.proposal, &b.slot, b.sequence)));
-        Ok(records)
-    }
-
-    pub(super) fn write_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
-        write_record(&self.upload_path(profile, record), record)
-    }
-
-    /// Forgets what was sealed for a slot, the sealed file included.
-    pub(super) fn forget_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
-        if let Some(sealed) = &record.sealed {
-            files::remove(sealed)?;
-        }
-        files::remove(&self.upload_path(profile, record)).map(drop)
-    }
-
-    /// The folder for the sealed files of a profile, made if need be.
-    pub(super) fn uploads_folder(&self, profile: &str) -> Result<PathBuf> {
-        let folder = self.root().join("uploads").join(profile);
-        files::make_private(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
-        Ok(folder)
-    }
-
-    fn upload_path(&self, profile: &str, record: &UploadRecord) -> PathBuf {
-        let UploadRecord { proposal, slot, idempotency_key, .. } = record;
-        self.root().join("uploads").join(profile).join(format!("{proposal}.{slot}.{idempotency_key}.json"))
+    fn seen_end_path(&self, profile: &str) -> PathBuf {
+        self.root().join("seen").join("logs").join(format!("{profile}.json"))
     }
 
     fn card_path(&self, member: &MemberId) -> PathBuf {
@@ -490,34 +407,5 @@ mod tests {
         assert!(home.see_label(id, one, 0, None).is_err());
         assert!(home.see_label(id, one, 2, Some(Sha256::of(b"other"))).is_err());
         home.see_label(id, two, 0, None).unwrap();
-    }
-
-    #[test]
-    fn upload_record_reads_back_until_it_is_forgotten() {
-        let (_folder, home) = home();
-        let sealed = home.uploads_folder("work").unwrap().join("x.age");
-        std::fs::write(&sealed, b"sealed").unwrap();
-        let record = UploadRecord {
-            proposal: PROPOSAL.parse().unwrap(),
-            slot: "plan".parse().unwrap(),
-            party: None,
-            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
-            recipient: "age1a".into(),
-            sha256: Sha256::of(b"sealed"),
-            size: 6,
-            media_type: "application/pdf".into(),
-            idempotency_key: "k".into(),
-            source: Some(Source { path: "plan.pdf".into(), size: 5, modified: 1 }),
-            sealed: Some(sealed.clone()),
-            document: None,
-            sequence: 1,
-            signed_versions: BTreeSet::new(),
-            is_taken_out: false,
-        };
-        home.write_upload("work", &record).unwrap();
-        assert_eq!(home.uploads("work").unwrap(), std::slice::from_ref(&record));
-        assert_eq!(home.uploads("other").unwrap(), []);
-        home.forget_upload("work", &record).unwrap();
-        assert!(!sealed.exists() && home.uploads("work").unwrap().is_empty());
     }
 }

@@ -1,8 +1,9 @@
 //! What this machine saw of the exchange's state, so that an older one is noticed whoever shows it: a host that turned time back, or one
 //! that restored an old backup and does not say so.
 //!
-//! Versions of a proposal only count up, unless the call was amended; entries of the log get later as their numbers grow. What was
-//! seen is kept, whatever is shown afterwards: it is this machine's evidence. Notices are for the person; nothing is refused here.
+//! Versions of a proposal only count up, unless the call was amended; entries of the log get later as their numbers grow, and what
+//! a member read of it stays, unless policy hides it from them. What was seen is kept, whatever is shown afterwards: it is this
+//! machine's evidence. Notices are for the person; nothing is refused here.
 
 use super::{Client, Home, Result, clock::ExchangeClock};
 use crate::{
@@ -14,14 +15,21 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// What is seen of one exchange by one client.
 #[derive(Debug, Clone)]
 pub(super) struct Witness {
     home: Home,
+    /// What one member reads of the log another may not.
+    profile: String,
     clock: ExchangeClock,
     met: Arc<Mutex<Vec<Older>>>,
+    /// The highest number of an entry that was shown.
+    highest: Arc<AtomicU64>,
 }
 
 /// The newest state of a proposal that was seen.
@@ -46,18 +54,44 @@ pub(super) struct SeenEntry {
     seq: u64,
     at: Timestamp,
     seen_at: Timestamp,
+    /// What it was about, in the record of a profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalId>,
+}
+
+/// Something that was shown and is older than what was seen before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OlderState {
+    /// The same for each notice of the same thing.
+    pub subject: String,
+    pub notice: String,
+    /// Whether it may be nothing but a policy that hides what was seen.
+    pub may_be_hidden: bool,
 }
 
 /// Something older than what was seen before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Older {
-    Proposal { id: ProposalId, call: CallId, seen: SeenState, now: String },
-    Log { seen: SeenEntry, now: (u64, Timestamp) },
+    Proposal {
+        id: ProposalId,
+        call: CallId,
+        seen: SeenState,
+        now: String,
+    },
+    Log {
+        seen: SeenEntry,
+        now: (u64, Timestamp),
+    },
+    /// The log as the member reads it ends earlier.
+    End {
+        seen: SeenEntry,
+        highest: u64,
+    },
 }
 
 impl Witness {
-    pub(super) fn new(home: Home, clock: ExchangeClock) -> Self {
-        Self { home, clock, met: Arc::default() }
+    pub(super) fn new(home: Home, profile: String, clock: ExchangeClock) -> Self {
+        Self { home, profile, clock, met: Arc::default(), highest: Arc::default() }
     }
 
     /// A proposal as it is shown now.
@@ -73,8 +107,32 @@ impl Witness {
 
     /// Entries of the log.
     pub(super) fn entries(&self, shown: &[Entry]) -> Result<()> {
+        let Some(last) = shown.iter().max_by_key(|entry| entry.seq) else { return Ok(()) };
         // Numbers grow with time: one that was there before cannot be of a later instant.
-        shown.iter().try_for_each(|entry| self.number(entry.seq, entry.at.0, |seen| entry.seq <= seen.seq))
+        if let Some(seen) = self.home.seen_entry()?
+            && let Some(again) = shown.iter().find(|entry| entry.seq <= seen.seq && entry.at.0 > seen.at)
+        {
+            self.meet(Older::Log { seen, now: (again.seq, again.at.0) });
+        }
+        self.number(last.seq, last.at.0, |_| false)?;
+        self.highest.fetch_max(last.seq, Ordering::Relaxed);
+        match self.home.seen_end(&self.profile)? {
+            Some(seen) if last.seq <= seen.seq => Ok(()),
+            _ => {
+                let (seq, at, seen_at) = (last.seq, last.at.0, self.clock.now());
+                self.home.write_seen_end(&self.profile, &SeenEntry { seq, at, seen_at, proposal: last.proposal })
+            }
+        }
+    }
+
+    /// The end of the log as the member reads it, when it was read without a filter.
+    pub(super) fn end(&self) -> Result<()> {
+        let highest = self.highest.load(Ordering::Relaxed);
+        let seen = self.home.seen_end(&self.profile)?;
+        if let Some(seen) = seen.filter(|seen| highest < seen.seq) {
+            self.meet(Older::End { seen, highest });
+        }
+        Ok(())
     }
 
     /// The last number of the log at an instant.
@@ -89,7 +147,7 @@ impl Witness {
                 Ok(())
             }
             Some(seen) if seq <= seen.seq => Ok(()),
-            _ => self.home.write_seen_entry(&SeenEntry { seq, at, seen_at: self.clock.now() }),
+            _ => self.home.write_seen_entry(&SeenEntry { seq, at, seen_at: self.clock.now(), proposal: None }),
         }
     }
 
@@ -135,8 +193,8 @@ impl Witness {
 }
 
 impl Client {
-    /// What was shown to this client that is older than what this machine saw before, in words. Told once; what was seen stays.
-    pub async fn older_states(&self) -> Result<Vec<String>> {
+    /// What was shown to this client that is older than what this machine saw before. Told once; what was seen stays.
+    pub async fn older_states(&self) -> Result<Vec<OlderState>> {
         let met = std::mem::take(&mut *self.api().witness().met());
         let mut told = Vec::new();
         for older in met {
@@ -147,17 +205,48 @@ impl Client {
                     if amended {
                         self.home().forget_seen_state(id)?;
                     } else {
-                        told.push(seen.worded(id, &now, &self.home().state_path(id).display().to_string()));
+                        let notice = seen.worded(id, &now, &self.home().state_path(id).display().to_string());
+                        told.push(OlderState { subject: id.to_string(), notice, may_be_hidden: false });
                     }
                 }
-                Older::Log { seen, now: (seq, at) } => told.push(format!(
-                    "the log is at entry {seq} on {at}, but entry {} of {} was seen here before: the exchange has gone back to an \
-                     older state than it showed, perhaps to a backup; tell the host's operator and the other partners",
-                    seen.seq, seen.at
-                )),
+                Older::Log { seen, now: (seq, at) } => told.push(OlderState {
+                    subject: "a number of the log".to_owned(),
+                    notice: format!(
+                        "the log is at entry {seq} on {at}, but entry {} of {} was seen here before: the exchange has gone back to \
+                         an older state than it showed, perhaps to a backup; tell the host's operator and the other partners",
+                        seen.seq, seen.at
+                    ),
+                    may_be_hidden: false,
+                }),
+                Older::End { seen, highest } => told.push(OlderState {
+                    subject: "the end of the log".to_owned(),
+                    notice: seen.worded_end(highest),
+                    may_be_hidden: self.is_hidden(seen.proposal).await,
+                }),
             }
         }
         Ok(told)
+    }
+
+    /// Whether a proposal is not shown to this member, as after a conflict of interest that they declared.
+    async fn is_hidden(&self, proposal: Option<ProposalId>) -> bool {
+        match proposal {
+            Some(id) => self.api().proposal(id).await.is_err_and(|error| error.is_not_found()),
+            None => false,
+        }
+    }
+}
+
+impl SeenEntry {
+    fn worded_end(&self, highest: u64) -> String {
+        let ends = if highest > 0 { format!("ends at entry {highest}") } else { "shows no entry".to_owned() };
+        let about = self.proposal.map(|id| format!(" about `{id}`")).unwrap_or_default();
+        format!(
+            "the log {ends}, but entry {}{about} of {} was seen here on {:.0}: the exchange has gone back to an older state than it \
+             showed, perhaps to a backup, or policy hides it now; if you know of no reason for that, tell the host's operator and \
+             the other partners",
+            self.seq, self.at, self.seen_at
+        )
     }
 }
 
@@ -188,7 +277,7 @@ mod tests {
     fn witness() -> (tempfile::TempDir, Witness) {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::locate(Some(folder.path())).unwrap();
-        (folder, Witness::new(home, ExchangeClock::new(Arc::new(SystemClock))))
+        (folder, Witness::new(home, "work".into(), ExchangeClock::new(Arc::new(SystemClock))))
     }
 
     fn shown(version: Option<u32>, status: Status) -> Proposal {
@@ -231,5 +320,37 @@ mod tests {
         witness.last_entry(8, at("2026-03-05T00:00:00Z")).unwrap();
         assert_eq!(witness.met().len(), 3);
         assert_eq!(witness.home.seen_entry().unwrap().unwrap().seq, 9);
+    }
+    fn entry(seq: u64, proposal: Option<ProposalId>) -> Entry {
+        serde_json::from_value(serde_json::json!({
+            "seq": seq, "at": "2026-03-01T00:00:00Z", "kind": "proposal.submitted", "proposal": proposal, "payload": "{}", "salt": "",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn log_that_ends_before_what_its_reader_saw_is_met_and_another_reader_s_is_not() {
+        let (_folder, witness) = witness();
+        let id = proposal().id;
+        witness.entries(&[entry(50, None), entry(80, Some(id))]).unwrap();
+        witness.end().unwrap();
+        assert!(witness.met().is_empty());
+        let clock = || ExchangeClock::new(Arc::new(SystemClock));
+        let again = |profile: &str| Witness::new(witness.home.clone(), profile.into(), clock());
+        let other = again("other");
+        other.entries(&[entry(50, None)]).unwrap();
+        other.end().unwrap();
+        assert!(other.met().is_empty(), "another member reads another part of it");
+        for shown in [&[entry(50, None)][..], &[]] {
+            let restored = again("work");
+            restored.entries(shown).unwrap();
+            restored.end().unwrap();
+            let met = restored.met().clone();
+            let [Older::End { seen, highest }] = met.as_slice() else { panic!("{met:?}") };
+            assert_eq!((seen.seq, seen.proposal, *highest), (80, Some(id), shown.last().map_or(0, |entry| entry.seq)));
+        }
+        let said = witness.home.seen_end("work").unwrap().unwrap().worded_end(50);
+        assert!(said.starts_with("the log ends at entry 50, but entry 80 about `prop_"), "{said}");
+        assert!(said.contains("or policy hides it now"), "{said}");
     }
 }

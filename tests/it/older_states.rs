@@ -1,13 +1,20 @@
-//! An exchange that goes back to a backup: whoever saw more says so, keeps what they saw, and goes by it until it is explained.
+//! An exchange that goes back to a backup: whoever saw more says so, keeps what they saw, and goes by it until it is explained. A command
+//! that runs on and on says it, and that clocks are apart, while it runs.
 
 use crate::{
     harness::{
-        process::{Server, Site, ended, entente},
-        stage::{pdf, quiet, slug, summary},
+        process::{PATIENCE, Server, Site, ended, entente, signal},
+        stage::{Stage, id, pdf, quiet, slug, summary},
     },
     process::{NATIONS, open_proposal, spoken},
 };
-use std::{fs, path::Path};
+use entente::{domain::member::ConflictGround, wire::directory::CreateProgram};
+use std::{fs, path::Path, process::Stdio};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, ChildStdout, Command},
+    time::timeout,
+};
 
 /// Copies the database as it stands while nobody has it open.
 fn copy(site: &Site, from: &str, to: &str) {
@@ -24,6 +31,100 @@ async fn run(site: &Site, server: &Server, member: &str, line: &str) -> (i32, St
     let home = site.point_home(member, server).display().to_string();
     let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
     spoken(ended(entente(&words)).await)
+}
+
+/// A command that runs until it is told to stop.
+struct Running {
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+    warned: Lines<BufReader<ChildStderr>>,
+}
+
+impl Running {
+    fn start(home: &Path, line: &str) -> Self {
+        // Signals that whoever runs the tests ignores are not to be ignored here.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_entente"), "--home"]).arg(home);
+        command.args(line.split(' ')).env_clear().env("PATH", "/usr/bin:/bin");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let warned = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, said, warned }
+    }
+
+    /// Waits until it warns of something.
+    async fn warns(&mut self, of: &str) {
+        loop {
+            let line = timeout(PATIENCE, self.warned.next_line()).await.expect("it warns while it runs").unwrap();
+            if line.expect("it runs on").contains(of) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it says something.
+    async fn says(&mut self, what: &str) {
+        loop {
+            let line = timeout(PATIENCE, self.said.next_line()).await.expect("it says something").unwrap();
+            if line.expect("it runs on").contains(what) {
+                return;
+            }
+        }
+    }
+
+    /// Tells it to stop: its exit code, and what else it warned of.
+    async fn stopped(mut self, by: &str) -> (i32, Vec<String>) {
+        signal(&self.child, by).await;
+        let mut warned = Vec::new();
+        while let Some(line) = timeout(PATIENCE, self.warned.next_line()).await.expect("it ends").unwrap() {
+            warned.push(line);
+        }
+        (timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().code().unwrap(), warned)
+    }
+}
+
+#[tokio::test]
+async fn command_that_runs_on_says_once_and_while_it_runs_that_clocks_are_apart() {
+    // The exchange's clock stands a hundred and ten days back.
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana"]).await;
+    let mut log = Running::start(&stage.home(&id("ISR:noa")), "log --follow --limit 0 --interval 1");
+    log.warns("ahead of the exchange's").await;
+    let mut agent = Running::start(&stage.home(&id("USA:dana")), "agent run --every 1s");
+    agent.warns("ahead of the exchange's").await;
+    for name in ["One", "Another"] {
+        let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
+        let body = CreateProgram { name: name.into(), lead: "USA".parse().unwrap(), partners };
+        stage.client("USA:dana").api().create_program(&body).await.unwrap();
+        log.says("program.created").await;
+    }
+    for reviewer in ["USA:carol", "ISR:maya"] {
+        stage.assign(&[(proposal, reviewer)], false).await;
+        stage.clear(proposal, &[reviewer]).await;
+        agent.says(&format!("holder={reviewer}")).await;
+    }
+    assert_eq!(log.stopped("INT").await, (0, Vec::new()), "once");
+    assert_eq!(agent.stopped("TERM").await, (0, Vec::new()), "once");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn log_that_ends_earlier_because_a_conflict_hides_the_proposal_is_told_and_is_no_error() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    let home = stage.home(&id("USA:olivia")).display().to_string();
+    let log = async || spoken(ended(entente(&["--home", &home, "log"])).await);
+    let (code, said, notes) = log().await;
+    assert!(code == 0 && said.contains("proposal.submitted") && !notes.contains("the log ends"), "{said}{notes}");
+    stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    let (code, said, notes) = log().await;
+    assert!(code == 0 && !said.contains("proposal.submitted"), "{said}{notes}");
+    assert!(notes.contains(&format!("about `{proposal}`")) && notes.contains("or policy hides it now"), "{notes}");
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -62,6 +163,17 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
         let told = format!("`{proposal}` is shown as preparing, but was submitted in version 1 (manifest ");
         assert!(faults.contains(&told) && faults.contains("older state"), "{faults}");
         assert!(faults.contains(Path::new(&state).file_name().unwrap().to_str().unwrap()), "{faults}");
+    }
+    // Nobody has acted since: what is not there is all that tells.
+    let (code, said, faults) = run(&site, &server, "USA:bob", "log").await;
+    assert!(code == 4 && said.contains("proposal.created"), "{said}{faults}");
+    assert!(faults.contains("the log ends at entry ") && faults.contains("or policy hides it now"), "{faults}");
+    for (member, line, end) in
+        [("USA:bob", "log --follow --interval 1", "INT"), ("ISR:avi", "agent run --every 1s", "TERM")]
+    {
+        let mut running = Running::start(&site.point_home(member, &server), line);
+        running.warns("older state").await;
+        assert_eq!(running.stopped(end).await.0, 4, "{line}");
     }
     // Whatever happens now gets numbers that were given out before.
     let (_, _, faults) = run(&site, &server, "ISR:avi", &format!("proposal withdraw {proposal}")).await;

@@ -230,3 +230,42 @@ async fn program_tells_how_long_there_is_by_the_exchange_s_clock_and_that_the_ow
     assert!(said.contains("30 d 0 h left"), "{said}");
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn profile_is_not_removed_while_sealed_files_of_it_wait_to_be_sent() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let avi = stage.client("ISR:avi");
+    let annex = stage.file("annex.bin", b"measurements");
+    let record = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    let name = avi.home().profile(None).unwrap().name;
+    let remove = format!("profile remove {name}");
+    let (code, _, faults) = run(&stage, &remove).await;
+    assert_eq!(code, 2, "{faults}");
+    assert!(faults.contains("has 1 sealed file to send"), "{faults}");
+    assert!(faults.contains(&format!("entente --profile {name} proposal resume")), "{faults}");
+    assert!(is_kept(&record) && avi.home().profile(None).is_ok());
+    let (code, _, faults) = run(&stage, "proposal resume").await;
+    assert_eq!(code, 0, "{faults}");
+    let (code, _, faults) = run(&stage, &remove).await;
+    assert!(code == 0 && avi.home().profile(None).is_err(), "{faults}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn sealed_file_of_whoever_was_killed_once_the_exchange_had_it_goes_with_the_next_look() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let avi = stage.client("ISR:avi");
+    let annex = stage.file("annex.bin", b"measurements");
+    let record = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    let sealed = record.sealed.clone().unwrap();
+    let bytes = fs::read(&sealed).unwrap();
+    avi.resume_upload(&record, quiet()).await.unwrap();
+    // As it is when the record says so and the process ends before the file is removed.
+    fs::write(&sealed, bytes).unwrap();
+    let (code, said, faults) = run(&stage, "proposal resume --list").await;
+    assert!(code == 0 && said.contains("no upload was interrupted"), "{said}{faults}");
+    assert!(!sealed.exists());
+    stage.stop().await;
+}

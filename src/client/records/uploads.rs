@@ -1,0 +1,196 @@
+//! What was sealed on this machine for slots of proposals: one record a file, kept beside it until the exchange has it.
+
+use super::{read_record, write_record};
+use crate::{
+    client::{ClientError, Home, Result, files},
+    domain::id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+/// What was sealed on this machine for a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRecord {
+    pub proposal: ProposalId,
+    pub slot: Slug,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartnerCode>,
+    pub vault: VaultId,
+    pub recipient: String,
+    /// Of the ciphertext.
+    pub sha256: Sha256,
+    /// Of the ciphertext, in bytes.
+    pub size: u64,
+    /// Of the plaintext.
+    pub media_type: String,
+    /// Sent with every try, so that the exchange takes the file once.
+    pub idempotency_key: String,
+    /// The file that was sealed; none for a summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The sealed file; none once the exchange has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<PathBuf>,
+    /// The document as the exchange knows it, once it has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentId>,
+    /// Counts up over what was sealed here for the slot: the newest is what the next version would hold.
+    #[serde(default)]
+    pub sequence: u64,
+    /// The versions that were signed here with this file in them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub signed_versions: BTreeSet<u32>,
+    /// Taken out of its slot; kept only because a signed version names it.
+    #[serde(default)]
+    pub is_taken_out: bool,
+}
+
+impl UploadRecord {
+    /// Whether the sealed file is on this machine and the exchange has not confirmed that it holds it.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.exists())
+    }
+}
+
+/// The file that was sealed, as it was then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub path: PathBuf,
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub modified: i128,
+}
+
+impl Home {
+    /// What was sealed here for a slot, oldest first; without what is neither on this machine nor with the exchange.
+    pub(in crate::client) fn uploads_of(
+        &self,
+        profile: &str,
+        proposal: ProposalId,
+        slot: &Slug,
+    ) -> Result<Vec<UploadRecord>> {
+        let mut records = self.uploads(profile)?;
+        records.retain(|record| record.proposal == proposal && record.slot == *slot);
+        records.retain(|record| record.document.is_some() || record.is_unsent());
+        Ok(records)
+    }
+
+    /// Everything that was sealed here, uploaded or not, the oldest of each slot first.
+    pub(in crate::client) fn uploads(&self, profile: &str) -> Result<Vec<UploadRecord>> {
+        let folder = self.uploads_path(profile);
+        let mut records = Vec::new();
+        for name in files::names(&folder, "json")? {
+            let path = folder.join(format!("{name}.json"));
+            let Some(record) = read_record::<UploadRecord>(&path)? else { continue };
+            // Earlier versions of the program kept one record a slot, under a name without a key.
+            let own = self.upload_path(profile, &record);
+            if path != own {
+                fs::rename(&path, &own).map_err(|error| ClientError::io("rename", &path, &error))?;
+            }
+            // Whoever noted that the exchange has it was cut off before the sealed file was gone.
+            if record.document.is_some() && record.sealed.is_none() {
+                files::remove(&own.with_extension("age"))?;
+            }
+            records.push(record);
+        }
+        records.sort_by(|a, b| (a.proposal, &a.slot, a.sequence).cmp(&(b.proposal, &b.slot, b.sequence)));
+        Ok(records)
+    }
+
+    /// How many sealed files of a profile wait to be sent.
+    pub(in crate::client) fn unsent(&self, profile: &str) -> Result<usize> {
+        Ok(self.uploads(profile)?.iter().filter(|record| record.is_unsent()).count())
+    }
+
+    /// Where the sealed files of a profile are.
+    pub(in crate::client) fn uploads_path(&self, profile: &str) -> PathBuf {
+        self.root().join("uploads").join(profile)
+    }
+
+    pub(in crate::client) fn write_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
+        write_record(&self.upload_path(profile, record), record)
+    }
+
+    /// Forgets what was sealed for a slot, the sealed file included.
+    pub(in crate::client) fn forget_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
+        if let Some(sealed) = &record.sealed {
+            files::remove(sealed)?;
+        }
+        files::remove(&self.upload_path(profile, record)).map(drop)
+    }
+
+    /// The folder for the sealed files of a profile, made if need be.
+    pub(in crate::client) fn uploads_folder(&self, profile: &str) -> Result<PathBuf> {
+        let folder = self.uploads_path(profile);
+        files::make_private(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
+        Ok(folder)
+    }
+
+    fn upload_path(&self, profile: &str, record: &UploadRecord) -> PathBuf {
+        let UploadRecord { proposal, slot, idempotency_key, .. } = record;
+        self.uploads_path(profile).join(format!("{proposal}.{slot}.{idempotency_key}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(folder.path())).unwrap();
+        (folder, home)
+    }
+
+    /// A sealed file that waits to be sent.
+    fn upload(sealed: PathBuf) -> UploadRecord {
+        fs::write(&sealed, b"sealed").unwrap();
+        UploadRecord {
+            proposal: PROPOSAL.parse().unwrap(),
+            slot: "plan".parse().unwrap(),
+            party: None,
+            vault: "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            recipient: "age1a".into(),
+            sha256: Sha256::of(b"sealed"),
+            size: 6,
+            media_type: "application/pdf".into(),
+            idempotency_key: "k".into(),
+            source: Some(Source { path: "plan.pdf".into(), size: 5, modified: 1 }),
+            sealed: Some(sealed),
+            document: None,
+            sequence: 1,
+            signed_versions: BTreeSet::new(),
+            is_taken_out: false,
+        }
+    }
+
+    #[test]
+    fn upload_record_reads_back_until_it_is_forgotten() {
+        let (_folder, home) = home();
+        let sealed = home.uploads_folder("work").unwrap().join("x.age");
+        let record = upload(sealed.clone());
+        home.write_upload("work", &record).unwrap();
+        assert_eq!(home.uploads("work").unwrap(), std::slice::from_ref(&record));
+        assert_eq!(home.uploads("other").unwrap(), []);
+        home.forget_upload("work", &record).unwrap();
+        assert!(!sealed.exists() && home.uploads("work").unwrap().is_empty());
+    }
+
+    #[test]
+    fn sealed_file_that_the_exchange_has_goes_although_whoever_sent_it_was_cut_off() {
+        let (_folder, home) = home();
+        let folder = home.uploads_folder("work").unwrap();
+        let record = upload(folder.join(format!("{PROPOSAL}.plan.k.age")));
+        let sealed = record.sealed.clone().unwrap();
+        home.write_upload("work", &record).unwrap();
+        assert_eq!((home.unsent("work").unwrap(), sealed.exists()), (1, true), "it waits to be sent");
+        let document = Some("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap());
+        let done = UploadRecord { sealed: None, document, ..record };
+        home.write_upload("work", &done).unwrap();
+        assert_eq!(home.uploads("work").unwrap(), [done]);
+        assert!(!sealed.exists());
+    }
+}
