@@ -47,6 +47,7 @@ cannot open them.")]
   entente key check $PROPOSAL
   entente key check --call $CALL                the officers' keys to the call's vault
   entente key check $PROPOSAL --remove          discard those that do not open
+  entente key check $PROPOSAL --discard $KEY    discard this one without a look at it
 
 What you discard is listed as missing, unless another one for the same recipient is there, and whoever holds a key wraps you a new \
 one with `entente key share`. Run it before your registrar takes an old recipient off your key card: with the new identity alone in \
@@ -75,6 +76,9 @@ pub struct Check {
     /// Discard those for recipients that your key card names no longer
     #[arg(long)]
     remove_replaced: bool,
+    /// Discard this key of yours, whatever is in it, and try none: for one that cannot be tried on any machine
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["remove", "remove_replaced"])]
+    discard: Option<WrappedKeyId>,
 }
 
 #[derive(Debug, Args)]
@@ -128,8 +132,20 @@ fn unnamed() -> CliError {
     CliError::usage("name a proposal or `--call`")
 }
 
+/// Discards a key of one's own by its identifier.
+async fn discard(context: &Context, client: &Client, scope: &Scope, key: WrappedKeyId) -> Result<()> {
+    match (scope.call, scope.proposal) {
+        (Some(call), _) => client.discard_one_of_call(call, key).await?,
+        (None, proposal) => client.discard_one(proposal.ok_or_else(unnamed)?, key).await?,
+    }
+    context.out.done(&format!("`{key}` is discarded; whoever holds a key wraps you a new one with `entente key share`"))
+}
+
 /// Tries one's own keys, and discards those that one asked to.
 async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
+    if let Some(key) = args.discard {
+        return discard(context, client, &args.scope, key).await;
+    }
     let checked = match (args.scope.call, args.scope.proposal) {
         (Some(call), _) => client.check_call_keys(call).await?,
         (None, proposal) => client.check_keys(proposal.ok_or_else(unnamed)?).await?,
@@ -144,7 +160,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
     }
     let items: Vec<Value> = checked.iter().map(|key| described(key, &discarded)).collect();
     context.out.answer(&json!({ "items": items }), |screen| {
-        let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY"]);
+        let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY", "STATE"]);
         for key in &checked {
             let (id, wrapped_by, mut state) = told(key);
             if !key.is_on_card {
@@ -154,7 +170,8 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
                 state = format!("{state} (discarded)");
             }
             let wrapped_by = wrapped_by.map_or_else(|| "-".to_owned(), ToString::to_string);
-            table.row([key.vault.to_string(), key.kind.to_string(), short(&key.recipient), wrapped_by, state]);
+            let shown = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            table.row([key.vault.to_string(), key.kind.to_string(), short(&key.recipient), wrapped_by, shown, state]);
         }
         screen.table(&table, "no key is for you");
     })?;

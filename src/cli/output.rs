@@ -74,6 +74,11 @@ impl Out {
         self.quiet
     }
 
+    /// Whether standard output is a terminal, which what is written could steer.
+    pub fn is_at_terminal(&self) -> bool {
+        self.stdout.is_terminal
+    }
+
     /// Whether a person sees standard error as it comes.
     pub fn is_live(&self) -> bool {
         self.stderr.is_terminal

@@ -260,6 +260,9 @@ impl Client {
             (verified.manifest.documents, verified.signed_by)
         };
         let document = choose(candidates, slot, party, me.partner())?;
+        if version == Version::Working {
+            check_size(&document, call.rules.slot(slot)?.max_bytes)?;
+        }
         let stored = self.api().documents(id).await?.into_iter().find(|stored| {
             stored.slot == document.slot && stored.party == document.party && stored.sha256 == document.sha256
         });
@@ -376,6 +379,17 @@ fn working(documents: &[Document], vaults: &[Vault]) -> Vec<ManifestDocument> {
             })
         })
         .collect()
+}
+
+/// What nobody has signed has the size that the exchange says; a slot takes no more than the call's signed text allows.
+fn check_size(document: &ManifestDocument, max_bytes: u64) -> Result<()> {
+    if document.size <= max_bytes {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "the exchange says that slot `{}` holds {} bytes, and by the call's text it takes at most {max_bytes}",
+        document.slot, document.size
+    )))
 }
 
 /// The document in a slot: that of the named party, or of the own one, or the only one.

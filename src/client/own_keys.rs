@@ -20,7 +20,7 @@ use crate::{
         statement::VaultStatement,
         vault::{VaultError, VaultSecret},
     },
-    wire::proposal::WrappedKey,
+    wire::proposal::{Vault, WrappedKey},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
@@ -216,6 +216,29 @@ impl Client {
         let vault = self.api().call_vault(id).await?;
         let own = vault.keys.into_iter().filter(|key| key.holder == me).collect();
         self.check_own(own, call_vault_statement(&call)).await
+    }
+
+    /// Discards the key of one's own to a proposal's vaults that has this identifier, whatever is in it. None is tried, so that one for
+    /// an identity that is not here can go, too.
+    pub async fn discard_one(&self, id: ProposalId, key: WrappedKeyId) -> Result<()> {
+        let vaults = self.api().vaults(id).await?;
+        self.discard_among(&vaults, key).await
+    }
+
+    /// The same of the officers' keys to a call's vault.
+    pub async fn discard_one_of_call(&self, id: CallId, key: WrappedKeyId) -> Result<()> {
+        let vault = self.api().call_vault(id).await?;
+        self.discard_among(&[vault], key).await
+    }
+
+    async fn discard_among(&self, vaults: &[Vault], key: WrappedKeyId) -> Result<()> {
+        let me = self.member_id().await?.to_string();
+        let is_own = |vault: &&Vault| vault.keys.iter().any(|found| found.id == key && found.holder == me);
+        let vault = vaults.iter().find(is_own).ok_or_else(|| {
+            let what = format!("`{key}` is not one of your keys there");
+            ClientError::usage(what, "`entente key check` lists your keys with their identifiers")
+        })?;
+        self.discard_key(vault.id, key).await
     }
 
     /// Discards a key of one's own, so that somebody can wrap a new one.

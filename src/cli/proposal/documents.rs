@@ -30,7 +30,7 @@ pub struct Open {
     proposal: ProposalId,
     /// The slot [default: every document you may read]
     slot: Option<Slug>,
-    /// Folder, new file, or `-` for standard output
+    /// Folder, new file, or `-` for standard output that is no terminal
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
     /// Whose, for a slot that each party has
@@ -205,8 +205,13 @@ fn ended(failures: &[Exit], of: usize, what: &str) -> Result<()> {
 
 /// Opens one document or all.
 pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Result<()> {
-    let all = targets(client, args).await?;
     let to_stdout = args.output.as_os_str() == "-";
+    if to_stdout && context.out.is_at_terminal() {
+        // What another nation wrote could steer it.
+        let error = CliError::usage("a document is not written to a terminal");
+        return Err(error.help("name a file with `-o FILE`, or send it on with `|` or `>`"));
+    }
+    let all = targets(client, args).await?;
     if args.slot.is_none() {
         if to_stdout {
             return Err(

@@ -2,12 +2,13 @@
 
 use crate::harness::{
     census::files,
-    stage::{Stage, code, id, pdf, quiet, review, slug},
+    stage::{ANNEX_LIMIT, Stage, code, id, pdf, quiet, review, slug},
 };
 use entente::{
     client::{ExitClass, opening::Version},
     domain::{
         ambient::Clock,
+        entry::EntryKind,
         id::{ProposalId, Sha256, VaultId},
         vault::VaultKind,
     },
@@ -135,6 +136,30 @@ async fn nothing_is_sealed_to_a_vault_that_no_party_made() {
     let putting = stage.client("USA:bob").put_document(proposal, &slot, &annex, None, quiet());
     stage.declines(ExitClass::Unverified, "no key card of", putting).await;
     assert!(stage.client("USA:bob").interrupted_uploads().unwrap().is_empty(), "nothing was sealed");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn size_that_the_exchange_makes_up_for_what_nobody_signed_is_held_against_the_call_s_text() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    stage.put("ISR:avi", proposal, "annex", &stage.file("annex.bin", b"measurements")).await;
+    let (bob, annex, out) = (stage.client("USA:bob"), slug("annex"), stage.plan.dir.join("opened.bin"));
+    let set = "UPDATE documents SET size = $1 WHERE slot = 'annex'";
+    tamper(&stage, set, args![ANNEX_LIMIT + 1]).await;
+    let saying = "holds 20001 bytes, and by the call's text it takes at most 20000";
+    for sealed in [false, true] {
+        let opening = async {
+            if sealed {
+                bob.download_document(proposal, &annex, None, Version::Working, &out, quiet()).await
+            } else {
+                bob.open_document(proposal, &annex, None, Version::Working, &out, quiet()).await
+            }
+        };
+        stage.declines(ExitClass::Unverified, saying, opening).await;
+        assert!(!out.exists());
+    }
+    assert!(stage.log().await.iter().all(|entry| entry.kind != EntryKind::DocumentFetched), "nothing was asked for");
     stage.stop().await;
 }
 

@@ -25,7 +25,10 @@ use entente::{
     wire::proposal::{AddKeys, WrappedKeyIn},
 };
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
+use std::{
+    process::Output,
+    sync::{Arc, Mutex},
+};
 
 /// A wrapped key with nothing in it, under a statement that fits.
 fn junk(stage: &Stage, by: &str, vault: VaultId, to: &WrapTarget, recipient: &str) -> AddKeys {
@@ -270,6 +273,47 @@ async fn command_says_which_key_does_not_open_and_discards_it() {
     // His restricted vault nobody but he could open before the opening.
     let lacking = last["items"].as_array().unwrap().iter().filter(|item| item["found"] == "missing");
     assert_eq!(lacking.map(|item| item["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["staff"]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn junk_for_an_identity_that_is_not_here_is_discarded_by_its_identifier() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
+    // An identity that works on no machine any more, as one of a token that is lost.
+    let (identity, _) = made(&stage, "USA:bob", "lost.txt");
+    let both = [recipients(&stage, "USA:bob").await.remove(0), identity.recipient().to_owned()];
+    publish(&stage, "USA:bob", &both).await;
+    let body = junk(&stage, "ISR:avi", panel, &to("USA:bob"), identity.recipient());
+    stage.client("ISR:avi").api().add_keys(panel, &body).await.unwrap();
+    let lacks = async || missing(&stage, "ISR:avi", proposal).await.contains(&"panel USA:bob".to_owned());
+    assert!(!lacks().await, "it counts as there");
+    let home = stage.home(&id("USA:bob")).display().to_string();
+    let proposal_id = proposal.to_string();
+    let run = async |words: &[&str]| {
+        let words = [&["--json", "--home", &home, "key", "check", &proposal_id], words].concat();
+        let Output { status, stdout, stderr } = ended(entente(&words)).await;
+        (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let (_, checked, _) = run(&["--remove"]).await;
+    let checked: Value = serde_json::from_str(&checked).unwrap();
+    let of_panel = |item: &&Value| item["vault"] == panel.to_string() && item["recipient"] == identity.recipient();
+    let junk = checked["items"].as_array().unwrap().iter().find(of_panel).unwrap();
+    assert_eq!((&junk["found"], &junk["discarded"]), (&"elsewhere".into(), &false.into()), "{checked}");
+    // No identity is asked for, and of keys that are not his none goes.
+    let bob = machine(&stage, "USA:bob", &[]);
+    bob.home().save_profile(bob.profile()).unwrap();
+    let avis = panel_keys(&stage, "ISR:avi", proposal).await.remove(0).to_string();
+    let (code, _, faults) = run(&["--discard", &avis]).await;
+    assert!(code == 2 && faults.contains("is not one of your keys"), "{faults}");
+    let before = panel_keys(&stage, "USA:bob", proposal).await;
+    let (code, _, faults) = run(&["--discard", junk["key"].as_str().unwrap()]).await;
+    assert_eq!(code, 0, "{faults}");
+    let left = panel_keys(&stage, "USA:bob", proposal).await;
+    assert_eq!(left.len(), before.len() - 1);
+    assert!(left.iter().all(|key| before.contains(key) && junk["key"] != key.to_string()), "{left:?}");
+    assert!(lacks().await && panel_keys(&stage, "ISR:avi", proposal).await.len() == 1);
     stage.stop().await;
 }
 
