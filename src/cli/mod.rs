@@ -37,11 +37,12 @@ mod trust;
 
 pub use context::{Context, Global};
 
+use crate::client::unfinished;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
 use output::Out;
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 
 /// Exchange research proposals between nations, sealed on the way and at rest
 #[derive(Debug, Parser)]
@@ -145,13 +146,15 @@ pub fn main() -> ExitCode {
         if ends_itself {
             return Ok(run.await);
         }
+        let mut run = pin!(run);
         let told = match signals::told() {
             Ok(told) => told,
             Err(error) => return Ok(Err(error)),
         };
         tokio::select! {
-            done = run => Ok(done),
-            signal = told => Err(signal),
+            done = &mut run => Ok(done),
+            // While the work is there: dropped, it removes by itself what it has begun, and nobody says so.
+            signal = told => Err((signal, unfinished::abandon())),
         }
     });
     // A thread that waits for a passphrase or for the disk must not hold up the end.
@@ -159,10 +162,10 @@ pub fn main() -> ExitCode {
     match done {
         Ok(done) => finish(done, &context),
         // What it met was said as it went on.
-        Err(signals::Signal::Interrupt) if is_follower && !context.has_gone_back() => ExitCode::SUCCESS,
-        Err(signals::Signal::Interrupt) if is_follower => ExitCode::from(error::Exit::Unverified.code()),
-        Err(signal) => {
-            signals::end(&context);
+        Err((signals::Signal::Interrupt, _)) if is_follower && !context.has_gone_back() => ExitCode::SUCCESS,
+        Err((signals::Signal::Interrupt, _)) if is_follower => ExitCode::from(error::Exit::Unverified.code()),
+        Err((signal, abandoned)) => {
+            signals::end(&context, &abandoned);
             ExitCode::from(signal.code())
         }
     }

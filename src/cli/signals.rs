@@ -71,10 +71,9 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
-/// Removes what the command left unfinished, and says how that stands on the disk.
-pub(super) fn end(context: &Context) {
-    let abandoned = unfinished::abandon();
-    CliError::failed("interrupted").help(advice(&abandoned, context.interrupted.advice())).print(&context.out);
+/// Says how what the command left unfinished stands on the disk.
+pub(super) fn end(context: &Context, abandoned: &Abandoned) {
+    CliError::failed("interrupted").help(advice(abandoned, context.interrupted.advice())).print(&context.out);
 }
 
 fn advice(abandoned: &Abandoned, again: &str) -> String {

@@ -240,6 +240,7 @@ impl Journal {
         let name = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().replace(".new-", "");
         let path = folder.join(format!("{name}.journal"));
         let file = new.persist_noclobber(&path).map_err(|error| error.error)?;
+        files::sync_folder(folder)?;
         Ok(Self { file, path })
     }
 
