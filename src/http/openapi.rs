@@ -32,7 +32,8 @@ const SCHEME: &str = "member_certificate";
 const DESCRIPTION: &str = "Nations that do not fully trust each other exchange sealed research proposals under joint calls.\n\n\
 Every request comes over mutual TLS 1.3 with a certificate under an enrolled partner's anchor, and but for `/v1/me` and this \
 description from a member whose key card is published. What you may not know of answers as what does not exist. Every change \
-takes an `Idempotency-Key`: the same request with the same key gets the same answer and has no second effect, for seven days. \
+takes an `Idempotency-Key`: the same request with the same key gets the same answer and has no second effect, for seven days; \
+where what it was about is hidden from you by then, the status alone. \
 Content is sealed with age on the members' own machines; the exchange stores ciphertext.\n\n\
 Refusals are problem bodies (RFC 9457); see `docs/problems.md`. Lists are `{items, next}`: pass `next` as `cursor`. Requests \
 with unknown members or parameters are refused; answers may grow.\n\n\
