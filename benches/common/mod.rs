@@ -50,7 +50,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
         rules: Rules::default(),
         db,
-        time: Time::new(Arc::new(Still(now())), TOLERANCE),
+        time: Arc::new(Time::new(Arc::new(Still(now())), TOLERANCE)),
         clock: Arc::new(Still(now())),
         rng,
         calls: KnownCalls::default(),

@@ -78,7 +78,7 @@ pub enum BlobsCommand {
     /// Remove for good what has been in quarantine for long and no document names
     #[command(
         after_help = "Nothing else ever empties the quarantine. Before, be sure that no newer copy of the database will be \
-        restored.\n\nExample:\n  entente-server --config server.toml blobs empty-quarantine --days 90 --dry-run"
+        restored. Days are counted back from the latest instant on record.\n\nExample:\n  entente-server --config server.toml blobs empty-quarantine --days 90 --dry-run"
     )]
     EmptyQuarantine {
         /// In quarantine for at least so many days
@@ -207,8 +207,7 @@ async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) ->
 
 async fn empty(exchange: &Exchange, days: u16, yes: bool, out: &mut impl Write) -> Result<(), BlobsError> {
     let age = SignedDuration::from_hours(24 * i64::from(days));
-    let before = exchange.clock.now().checked_sub(age).expect("the clock stands after 1970");
-    let removed = upkeep::empty_quarantine(exchange, before, !yes).await?;
+    let removed = upkeep::empty_quarantine(exchange, age, !yes).await?;
     let done = if yes { "removed for good" } else { "would be removed; nothing was changed" };
     writeln!(out, "{} files, {} bytes, in quarantine for {days} days or more: {done}", removed.blobs, removed.bytes)?;
     Ok(())

@@ -34,7 +34,6 @@ const DISK_FREE: &str = "entente_disk_free_bytes";
 const CLOCK_OFFSET: &str = "entente_clock_offset_seconds";
 const CLOCK_FAULT: &str = "entente_clock_fault";
 const BACKUP: &str = "entente_backup_completed_timestamp_seconds";
-const BACKUP_AGE: &str = "entente_backup_age_seconds";
 
 /// How often the process, the disks and the last backup are looked at.
 const OFTEN: Duration = Duration::from_secs(15);
@@ -68,9 +67,9 @@ impl Figures {
         let mut turn = 0;
         loop {
             ticks.tick().await;
-            let (looking, clock) = (Arc::clone(&figures), Arc::clone(&exchange.clock));
+            let looking = Arc::clone(&figures);
             // Files and disks may take their time.
-            let _ = tokio::task::spawn_blocking(move || looking.look(&*clock)).await;
+            let _ = tokio::task::spawn_blocking(move || looking.look()).await;
             if let Err(error) = count(&exchange, turn % SELDOM == 0).await {
                 tracing::debug!(%error, "the database's sizes could not be looked at");
             }
@@ -82,7 +81,7 @@ impl Figures {
         }
     }
 
-    fn look(&self, clock: &dyn Clock) {
+    fn look(&self) {
         gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!(STARTED).set(self.started_at);
         process();
@@ -97,13 +96,10 @@ impl Figures {
                 disk(place, folder);
             }
         }
+        // Before the first note that can be read it is 0, and none yet is as old as the epoch: that is what an alert is to see.
+        let completed = gauge!(BACKUP);
         match backup::last_backup(&self.blobs) {
-            // None yet: as old as the epoch, which is what an alert is to see.
-            Ok(last) => {
-                let at = last.map_or(0.0, |last| last.begun_at.as_duration().as_secs_f64());
-                gauge!(BACKUP).set(at);
-                gauge!(BACKUP_AGE).set((clock.now().as_duration().as_secs_f64() - at).max(0.0));
-            }
+            Ok(last) => completed.set(last.map_or(0.0, |last| last.begun_at.as_duration().as_secs_f64())),
             Err(error) => tracing::warn!(%error, "the note of the last backup cannot be read"),
         }
     }
@@ -129,7 +125,6 @@ pub(super) fn describe() {
     );
     describe_gauge!(CLOCK_FAULT, "1 while nothing is written since the clock cannot be relied on");
     describe_gauge!(BACKUP, Unit::Seconds, "The instant whose state the last complete backup holds; 0 for none");
-    describe_gauge!(BACKUP_AGE, Unit::Seconds, "How long ago that is");
 }
 
 /// Held against the database's machine, or against what is on record where that is the same machine.

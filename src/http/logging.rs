@@ -9,7 +9,7 @@ use super::{
     peer::Peer,
     refusal::EdgeRefusal,
 };
-use crate::domain::ambient::{Clock, Rng};
+use crate::{domain::ambient::Rng, service::time::Time};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
@@ -73,29 +73,29 @@ where
     }
 }
 
-/// Where request ids come from.
+/// Where the ids and dates of requests come from: the exchange's own time, since clients tell by `Date` how long they have left.
 #[derive(Debug, Clone)]
 pub struct RequestIds {
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
     rng: Arc<dyn Rng>,
 }
 
 impl RequestIds {
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
-        Self { clock, rng }
+    pub fn new(time: Arc<Time>, rng: Arc<dyn Rng>) -> Self {
+        Self { time, rng }
     }
 
     fn next(&self) -> RequestId {
         let mut random = [0; 16];
         self.rng.fill(&mut random[6..]);
-        let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
+        let millis = u64::try_from(self.time.now().as_millisecond()).unwrap_or(0);
         RequestId(ulid::Ulid::from_parts(millis, u128::from_be_bytes(random)))
     }
 
     /// The instant as HTTP writes it (RFC 9110, 5.6.7).
     fn date(&self) -> HeaderValue {
-        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.now());
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.time.now());
         date.ok()
             .and_then(|date| HeaderValue::try_from(date).ok())
             .expect("instants of a clock are of four-digit years")
@@ -141,7 +141,7 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     let headers = response.headers_mut();
     let id = HeaderValue::try_from(id.to_string()).expect("a ULID is letters and digits");
     headers.insert(REQUEST_ID, id);
-    // The clock that deadlines go by, not the one of the HTTP library.
+    // The time that deadlines go by, not the clock of the HTTP library or of the machine.
     headers.insert(header::DATE, ids.date());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -165,7 +165,10 @@ fn method(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ambient::{SystemClock, SystemRng};
+    use crate::{
+        domain::ambient::{SystemClock, SystemRng},
+        service::time::TOLERANCE,
+    };
     use axum::{body::Body, routing::get};
     use std::{io, sync::Mutex};
     use tower::ServiceExt;
@@ -192,7 +195,8 @@ mod tests {
                 assert!(String::new() == "x", "secret title");
             }),
         );
-        observe(router, RequestIds::new(Arc::new(SystemClock), Arc::new(SystemRng)))
+        let time = Time::new(Arc::new(SystemClock), TOLERANCE);
+        observe(router, RequestIds::new(Arc::new(time), Arc::new(SystemRng)))
     }
 
     async fn logged(log: &Log, uri: &str) -> (Response, String) {

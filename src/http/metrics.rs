@@ -162,14 +162,27 @@ pub(super) fn scrub_ended(at: Timestamp) {
 }
 
 pub(super) fn store_error(error: &StoreError) {
-    let kind = match error {
+    counter!(STORE_ERRORS, "kind" => kind(error)).increment(1);
+}
+
+/// The kinds have each their line in the runbook, under `EntenteStoreErrors`.
+fn kind(error: &StoreError) -> &'static str {
+    match error {
         StoreError::Unavailable(_) => "unavailable",
+        StoreError::OutcomeUnknown(_) => "outcome-unknown",
         StoreError::Full(_) => "full",
         StoreError::Io(_) => "io",
-        StoreError::Corrupt { .. } | StoreError::NoSuchBlob(_) => "damaged",
-        _ => "other",
-    };
-    counter!(STORE_ERRORS, "kind" => kind).increment(1);
+        StoreError::Corrupt { .. } | StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. } => "damaged",
+        StoreError::OtherFolder { .. } => "other-folder",
+        StoreError::NewerSchema { .. } => "newer-schema",
+        StoreError::Constraint { .. }
+        | StoreError::ChangedMigration { .. }
+        | StoreError::Unfit(_)
+        | StoreError::InUse(_)
+        | StoreError::NotEmpty(_)
+        | StoreError::Address(_)
+        | StoreError::Statement(_) => "other",
+    }
 }
 
 pub(super) fn refused(reason: &'static str) {
@@ -224,4 +237,34 @@ pub(super) fn certificate_expires(at: Timestamp) {
 #[expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
 pub(super) fn as_float(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_store_are_counted_by_kinds_that_the_runbook_tells() {
+        let runbook = include_str!("../../docs/operations.md");
+        let (_, entry) = runbook.split_once("### EntenteStoreErrors").unwrap();
+        let (entry, _) = entry.split_once("###").unwrap();
+        let folder = StoreError::OtherFolder { database: "1f0c".into(), folder: None };
+        for (error, wanted) in [
+            (StoreError::Unavailable("".into()), "unavailable"),
+            (StoreError::OutcomeUnknown("".into()), "outcome-unknown"),
+            (StoreError::Full("".into()), "full"),
+            (StoreError::Io("".into()), "io"),
+            (StoreError::NoSuchBlob("1f0c".into()), "damaged"),
+            (StoreError::DamagedBlob { blob: "1f0c".into(), what: "digest" }, "damaged"),
+            (folder, "other-folder"),
+            (StoreError::NewerSchema { found: 2, known: 1 }, "newer-schema"),
+            (StoreError::Statement("".into()), "other"),
+        ] {
+            let recorder = recorder();
+            metrics::with_local_recorder(&recorder, || store_error(&error));
+            let line = format!("{STORE_ERRORS}{{kind=\"{wanted}\"}} 1");
+            assert!(recorder.handle().render().contains(&line), "{error:?} is counted as another kind");
+            assert!(entry.contains(&format!("`{wanted}`:")), "the runbook does not tell `{wanted}`");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 /// The member who asks.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl FromRequestParts<Api> for Holder {
             partner: peer.partner.clone(),
             certificate: peer.spki_sha256,
             named: peer.san_member.clone(),
+            credential: Arc::new(peer),
         }))
     }
 }

@@ -127,7 +127,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         db,
         blobs,
         rules: Rules::default(),
-        time: Time::new(Arc::clone(&clock), config.limits.clock_tolerance),
+        time: Arc::new(Time::new(Arc::clone(&clock), config.limits.clock_tolerance)),
         clock,
         rng,
         calls: KnownCalls::default(),
@@ -200,7 +200,7 @@ pub async fn run(
     let (trust, learnt) = {
         let exchange = Arc::clone(&exchange);
         let source = move || partners(Arc::clone(&exchange));
-        Trust::start(Arc::clone(&clock), config.trust.crl_folder.clone(), source).await?
+        Trust::start(clock, config.trust.crl_folder.clone(), source).await?
     };
     if learnt.partners == 0 {
         tracing::warn!("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`");
@@ -243,7 +243,8 @@ pub async fn run(
         draining.cancel();
     };
     let router = api::router(Api::new(Arc::clone(&exchange), limits.body_bytes));
-    let served = listener::serve(listener, router, Arc::clone(&tls), limits, RequestIds::new(clock, rng), order);
+    let ids = RequestIds::new(Arc::clone(&exchange.time), rng);
+    let served = listener::serve(listener, router, Arc::clone(&tls), limits, ids, order);
     let db = exchange.db.clone();
     let ending = tokio::spawn(async move {
         let drained = served.await;

@@ -1,7 +1,7 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Asked, Exchange, Idempotency, Principal, Result, ServiceError,
+    Answer, Asked, Credential, Exchange, Idempotency, Principal, Result, ServiceError,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use serde_json::json;
+use std::sync::Arc;
 
 /// How far a serial may jump: one at the end of the range would leave no room for a revocation.
 const MAX_SERIAL_STEP: u64 = 1_000_000;
@@ -37,6 +38,8 @@ pub struct Peer {
     pub certificate: Sha256,
     /// The member that the certificate's URI names.
     pub named: Option<MemberId>,
+    /// Tells whether the certificate still counts.
+    pub credential: Arc<dyn Credential>,
 }
 
 /// The member behind a certificate: the one whose key card in force names it. A URI in the certificate must name the same one.
@@ -176,6 +179,8 @@ async fn publish_first(
 ) -> Result<Answer> {
     let mut tx = exchange.db.write().await?;
     let now = super::time::of_act(exchange, &mut tx).await?;
+    // As every act does: the certificate may have stopped counting during the wait for the turn.
+    peer.credential.check().map_err(ServiceError::CertificateRefused)?;
     let (card, row) = verified_card(&mut tx, id, body).await?;
     let signed = verify_signed::<KeyCard>(&body.key_card)?;
     let is_own = signed.signer_spki == peer.certificate

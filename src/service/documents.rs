@@ -157,7 +157,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 }
 
 /// Fetches a document's ciphertext, or the part of it that `wanted` chooses once the document is known. Leaves an entry: owners
-/// see who has downloaded what. One whose bytes are not those that were stored is refused, and leaves none.
+/// see who has downloaded what. One that is known before its first byte not to be what was stored is refused, and leaves none.
 pub async fn fetch(
     exchange: &Exchange,
     asked: &Asked,

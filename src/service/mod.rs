@@ -76,7 +76,7 @@ pub struct Exchange {
     pub rules: rules::Rules,
     /// For identifiers and certificates. What happens on the exchange goes by its time.
     pub clock: Arc<dyn Clock>,
-    pub time: time::Time,
+    pub time: Arc<time::Time>,
     pub rng: Arc<dyn Rng>,
     /// Calls as they were last read.
     pub calls: state::KnownCalls,

@@ -2,8 +2,10 @@
 //!
 //! A machine's clock is set now and then, by a person or by a program. Small differences are bridged by standing still. Beyond the
 //! tolerance nothing is written until somebody has looked: a clock that went back would reopen what was closed, one that
-//! jumped ahead would close what is open. What is looked at meanwhile is shown at the instant that the steady clock, or that of the database's
-//! machine, leads to. A clock that is set on purpose (`Clock::steady` is none) is held against what is on record alone.
+//! jumped ahead would close what is open. What is looked at meanwhile is shown at the instant that the steady clock leads to, or at the
+//! database's where that is earlier: of two clocks that differ neither opens anything early. Only an instant that was held against what is
+//! on record and agreed with it is remembered, so that nothing of a wrong clock stays once it is set right. A clock that is set on purpose
+//! (`Clock::steady` is none) is held against what is on record alone.
 
 use super::{
     Exchange, Result, ServiceError,
@@ -19,7 +21,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -56,8 +58,17 @@ pub struct Time {
 struct State {
     /// What both clocks showed when they were last found to agree.
     trusted: Option<(Timestamp, Duration)>,
-    /// The latest instant that was used for anything.
+    /// The latest instant that was used for an act or a look by a clock that did not differ from the database's.
     latest: Timestamp,
+    /// How far the instant by the steady clock was ahead of the database's when it was last held against that; nothing within the tolerance.
+    ahead: SignedDuration,
+}
+
+impl State {
+    /// The instant to show at when the steady clock leads to this one.
+    fn shown(&self, expected: Timestamp) -> Timestamp {
+        expected.checked_sub(self.ahead).unwrap_or(expected).max(self.latest)
+    }
 }
 
 /// What the clock shows, and what it should show by the steady one.
@@ -73,23 +84,29 @@ impl Time {
     pub fn new(clock: Arc<dyn Clock>, tolerance: Duration) -> Self {
         let tolerance = SignedDuration::try_from(tolerance).unwrap_or(SignedDuration::MAX);
         let time = Self { clock, tolerance, state: Mutex::default() };
-        time.read(&mut time.state.lock().unwrap_or_else(PoisonError::into_inner));
+        time.read(&mut time.state());
         time
     }
 
-    /// The instant for what is on no record and decides nothing.
+    /// The instant for what is on no record, as far as is known since the clock was last held against the database's.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.at(|reading| reading.expected)
+        let mut state = self.state();
+        let expected = self.read(&mut state).expected;
+        state.shown(expected)
     }
 
     /// The instant at which what is on record is looked at.
     #[must_use]
     pub fn of_view(&self, mark: &Mark) -> Timestamp {
-        self.at(|reading| match self.differs(&reading, mark) {
-            Some((_, database)) => database.max(mark.last),
-            None => reading.expected.max(mark.last),
-        })
+        let mut state = self.state();
+        let expected = self.read(&mut state).expected;
+        let agrees = self.compare(&mut state, expected, mark);
+        let shown = state.shown(expected).max(mark.last);
+        if agrees {
+            state.latest = shown;
+        }
+        shown
     }
 
     /// The instant at which something is done.
@@ -97,19 +114,23 @@ impl Time {
     /// # Errors
     /// When the clock cannot be relied on.
     pub fn of_act(&self, mark: &Mark) -> Result<Timestamp, ClockFault> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let mut reading = self.read(&mut state);
-        if let Some((by, _)) = self.differs(&reading, mark) {
-            return Err(ClockFault::Differs(by));
-        }
+        let differs = self.ahead_of_database(reading.shown, mark).filter(|by| by.abs() > self.tolerance);
         let jumped = reading.shown.duration_since(reading.expected);
-        if jumped.abs() > self.tolerance {
-            // A machine that was paused and set again is right if the database's says so, too.
-            if mark.database.is_none() {
-                return Err(ClockFault::Jumped(jumped));
-            }
+        let has_jumped = jumped.abs() > self.tolerance;
+        // A machine that was paused and set again is right if the database's says so, too.
+        let is_confirmed = mark.database.is_some() && differs.is_none();
+        if has_jumped && is_confirmed {
             state.trusted = self.clock.steady().map(|steady| (reading.shown, steady));
             reading.expected = reading.shown;
+        }
+        self.compare(&mut state, reading.expected, mark);
+        if let Some(by) = differs {
+            return Err(ClockFault::Differs(by));
+        }
+        if has_jumped && !is_confirmed {
+            return Err(ClockFault::Jumped(jumped));
         }
         let behind = mark.last.max(state.latest).duration_since(reading.expected);
         if behind > self.tolerance && mark.last > mark.accepted_until {
@@ -119,19 +140,23 @@ impl Time {
         Ok(state.latest)
     }
 
-    fn at(&self, instant: impl FnOnce(Reading) -> Timestamp) -> Timestamp {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let reading = self.read(&mut state);
-        state.latest = state.latest.max(instant(reading));
-        state.latest
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// By how much the database's machine shows another time, and which.
-    fn differs(&self, reading: &Reading, mark: &Mark) -> Option<(SignedDuration, Timestamp)> {
+    /// Whether the instant that the steady clock leads to agrees with the database's; notes how far it is ahead if not.
+    fn compare(&self, state: &mut State, expected: Timestamp, mark: &Mark) -> bool {
+        let ahead = self.ahead_of_database(expected, mark).unwrap_or_default();
+        let agrees = ahead.abs() <= self.tolerance;
+        state.ahead = if agrees { SignedDuration::ZERO } else { ahead.max(SignedDuration::ZERO) };
+        agrees
+    }
+
+    /// How far an instant is ahead of the database's clock, where there is one to hold it against.
+    fn ahead_of_database(&self, instant: Timestamp, mark: &Mark) -> Option<SignedDuration> {
         // A clock that is set on purpose shows another time than any machine.
         let database = mark.database.filter(|_| self.clock.steady().is_some())?;
-        let by = reading.shown.duration_since(database);
-        (by.abs() > self.tolerance).then_some((by, database))
+        Some(instant.duration_since(database))
     }
 
     fn read(&self, state: &mut State) -> Reading {
@@ -333,11 +358,56 @@ mod tests {
         let (time, _machine) = time();
         assert_eq!(time.of_act(&mark(0, Some(-4000))), Ok(at(0)));
         assert_eq!(time.of_act(&mark(0, Some(-HOUR))), Err(ClockFault::Differs(SignedDuration::from_hours(1))));
-        assert_eq!(time.of_view(&mark(0, Some(1_000_000))), at(1_000_000), "its time is all servers' time");
         let (time, machine) = self::time();
         machine.set(HOUR);
         assert_eq!(time.of_act(&mark(0, Some(HOUR))), Ok(at(HOUR)), "a pause of the machine, as the database confirms");
         assert_eq!(time.of_act(&mark(0, None)), Ok(at(HOUR)));
+    }
+
+    #[test]
+    fn server_that_starts_ahead_of_its_database_shows_nothing_early_and_goes_on_once_it_is_set_right() {
+        let machine = Arc::new(Machine::default());
+        machine.set(24 * HOUR);
+        let time = Time::new(machine.clone(), TOLERANCE);
+        assert_eq!(time.of_act(&mark(0, Some(0))), Err(ClockFault::Differs(SignedDuration::from_hours(24))));
+        assert_eq!((time.now(), time.of_view(&mark(0, Some(0)))), (at(0), at(0)));
+        machine.pass(60_000);
+        assert_eq!((time.now(), time.of_view(&mark(0, Some(60_000)))), (at(60_000), at(60_000)));
+        machine.set(-24 * HOUR);
+        assert_eq!(time.of_view(&mark(0, Some(60_000))), at(60_000), "the steady clock still leads to the next day");
+        assert_eq!(time.of_act(&mark(0, Some(60_000))), Ok(at(60_000)), "without a restart");
+        machine.pass(1000);
+        assert_eq!((time.now(), time.of_act(&mark(60_000, Some(61_000)))), (at(61_000), Ok(at(61_000))));
+    }
+
+    #[test]
+    fn database_that_jumps_moves_nobody_and_leaves_nothing_behind() {
+        for jump in [24 * HOUR, -24 * HOUR] {
+            let (time, machine) = time();
+            machine.pass(1000);
+            assert_eq!(time.of_act(&mark(0, Some(1000))), Ok(at(1000)));
+            machine.pass(1000);
+            let wrong = mark(1000, Some(2000 + jump));
+            assert_eq!(time.of_act(&wrong), Err(ClockFault::Differs(SignedDuration::from_millis(-jump))));
+            // By the earlier of both, and never before what was shown.
+            let shown = if jump > 0 { 2000 } else { 1000 };
+            assert_eq!((time.of_view(&wrong), time.now()), (at(shown), at(shown)));
+            machine.pass(1000);
+            assert_eq!(time.of_view(&mark(1000, Some(3000))), at(3000));
+            assert_eq!(time.of_act(&mark(1000, Some(3000))), Ok(at(3000)));
+        }
+    }
+
+    #[test]
+    fn machine_and_database_that_jump_together_move_looks_only_once_something_is_done() {
+        let (time, machine) = time();
+        machine.set(24 * HOUR);
+        assert_eq!(time.of_view(&mark(0, Some(24 * HOUR))), at(0), "the steady clock does not confirm it");
+        machine.set(-24 * HOUR);
+        assert_eq!(time.of_act(&mark(0, Some(0))), Ok(at(0)), "and nothing of it has stayed");
+        machine.set(24 * HOUR);
+        assert_eq!(time.of_act(&mark(0, Some(24 * HOUR))), Ok(at(24 * HOUR)), "as after a pause");
+        assert_eq!((time.of_view(&mark(0, Some(24 * HOUR))), time.now()), (at(24 * HOUR), at(24 * HOUR)));
     }
 
     #[test]

@@ -82,6 +82,7 @@ pub(super) struct Connections(Arc<Home>);
 #[derive(Debug)]
 struct Home {
     options: PgConnectOptions,
+    purpose: Purpose,
     limits: Limits,
     /// Of one statement.
     statement: Duration,
@@ -129,7 +130,7 @@ impl Connections {
         ]);
         let places = Arc::new(Semaphore::new(count as usize));
         let (idle, is_closed) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Home { options, limits, statement, count, places, idle, is_closed }))
+        Self(Arc::new(Home { options, purpose, limits, statement, count, places, idle, is_closed }))
     }
 
     /// Begins a transaction with this statement, on a connection that answers.
@@ -223,11 +224,14 @@ impl Session {
         Err(error)
     }
 
-    /// Allows the statements from here on what those of a migration need.
+    /// Allows the statements from here on what those of a migration need. A read may be silent for as long while what it found is worked
+    /// on; a server that is frozen in its turn at writing loses it in a migration as in any other unit of work.
     pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
         let millis = self.home.limits.upkeep.as_millis();
-        let sql =
-            format!("SET LOCAL statement_timeout = {millis}; SET LOCAL idle_in_transaction_session_timeout = {millis}");
+        let mut sql = format!("SET LOCAL statement_timeout = {millis}");
+        if self.home.purpose == Purpose::Read {
+            sql += &format!("; SET LOCAL idle_in_transaction_session_timeout = {millis}");
+        }
         let (connection, limit) = self.connection()?;
         let done = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection)).await;
         self.judge(done)?;
@@ -267,7 +271,13 @@ impl Session {
         }
         let (connection, _) = self.connection()?;
         let done = timeout(limit, sqlx::raw_sql(statement).execute(connection)).await;
-        self.judge(done).map(drop)
+        match self.judge(done) {
+            Ok(_) => Ok(()),
+            // The statement is always the same and right, so what it is refused for is the state of the database: a standby takes no
+            // `READ WRITE` and calls that a feature that it does not support (0A000).
+            Err(StoreError::Statement(cause)) => Err(StoreError::Unavailable(cause)),
+            Err(error) => Err(error),
+        }
     }
 
     fn go_home(&mut self) {

@@ -10,6 +10,7 @@ use super::{
     blobs::blocking,
     folder::{self, QUARANTINE, absent},
     intake::{PARTIAL, create_folder, sync_folder},
+    mark::MarkedFolder,
 };
 use jiff::Timestamp;
 use std::{
@@ -96,7 +97,8 @@ impl Blobs {
         let folder = self.folder().to_owned();
         let mut orphans = Vec::new();
         for shard in blocking(move || folder::shards(&folder)).await? {
-            let looked = blocking(move || look(&shard, older_than, is_dry)).await?;
+            let marked = Arc::clone(&self.marked);
+            let looked = blocking(move || look(&marked, &shard, older_than, is_dry)).await?;
             swept.blobs += looked.blobs;
             swept.partial += looked.partial;
             for batch in looked.old.chunks(BATCH) {
@@ -171,6 +173,8 @@ impl Blobs {
         let mut removed = Quarantined::default();
         for batch in old.await?.chunks(BATCH) {
             let named = known(batch.iter().map(|(key, _)| key.clone()).collect()).await?;
+            // Each time: what was unmounted meanwhile is not to be touched.
+            self.check_mark().await?;
             for (key, bytes) in batch.iter().filter(|(key, _)| !named.contains(key)) {
                 let place = folder::quarantined(self.folder(), key);
                 if is_dry || blocking(move || Ok(absent(fs::remove_file(place))?.is_some())).await? {
@@ -216,8 +220,9 @@ struct Looked {
 }
 
 /// Looks at one folder of blobs and removes files of uploads that never ended, but for a dry run.
-fn look(shard: &Path, older_than: Timestamp, is_dry: bool) -> Result<Looked, StoreError> {
+fn look(marked: &MarkedFolder, shard: &Path, older_than: Timestamp, is_dry: bool) -> Result<Looked, StoreError> {
     let mut looked = Looked::default();
+    let mut unfinished = Vec::new();
     folder::for_each(shard, |file| {
         let is_partial = file.file_name().as_encoded_bytes().contains(&PARTIAL);
         let key = folder::key(file);
@@ -228,11 +233,17 @@ fn look(shard: &Path, older_than: Timestamp, is_dry: bool) -> Result<Looked, Sto
         let is_old = Timestamp::try_from(metadata.modified()?).is_ok_and(|time| time < older_than);
         looked.blobs += u64::from(key.is_some());
         looked.old.extend(key.filter(|_| is_old));
-        if is_partial && is_old && (is_dry || absent(fs::remove_file(file.path()))?.is_some()) {
-            looked.partial += 1;
+        if is_partial && is_old {
+            unfinished.push(file.path());
         }
         Ok(())
     })?;
+    if !is_dry && !unfinished.is_empty() {
+        marked.check()?;
+    }
+    for file in unfinished {
+        looked.partial += u64::from(is_dry || absent(fs::remove_file(file))?.is_some());
+    }
     Ok(looked)
 }
 

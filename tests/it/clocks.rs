@@ -4,24 +4,37 @@ use crate::harness::{
     exchange::{Answered, fresh_key},
     process::Site,
     stage::{GRACE, NATIONS, Stage, slug},
-    world::{Store, TestWorld},
+    world::{Store, TestClock, TestWorld, written},
 };
 use entente::{
     client::api::Paging,
     domain::{
-        ambient::{Clock, SystemClock},
+        ambient::{Clock, SystemClock, SystemRng},
         call::Phase,
         entry::EntryKind,
         id::ProposalId,
         proposal::{Sort, Status},
     },
-    service::{operator, time},
-    storage::{Db, args},
+    http::{
+        blobs_command::{self, BlobsCommand},
+        config::Config,
+    },
+    service::{
+        ServiceError, operator,
+        time::{self, ClockFault},
+        upkeep,
+    },
+    storage::{Db, args, sweep::Extent},
     wire::{problem::Problem, proposal::Filter},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
@@ -45,6 +58,43 @@ async fn act(stage: &Stage) -> Result<(), Problem> {
     let request = raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", fresh_key()).json(&body);
     let answer = request.send().await.unwrap();
     if answer.status() == 201 { Ok(()) } else { Err(answer.json().await.unwrap()) }
+}
+
+/// The `Date` of an answer, by which clients tell how long they have left.
+async fn date(stage: &Stage) -> Timestamp {
+    let raw = stage.raw(Some(stage.credential("USA:dana")));
+    let answer = raw.request(Method::GET, "/v1/me").send().await.unwrap();
+    DateTimeParser::new().parse_timestamp(answer.headers()["date"].to_str().unwrap()).unwrap()
+}
+
+/// The clock of the machine that PostgreSQL runs on, as far as a world's server can tell.
+struct DatabaseClock(PgConnection);
+
+impl DatabaseClock {
+    /// Shows this instant from here on, until it is set.
+    async fn of(stage: &Stage, at: Timestamp) -> Self {
+        let mut connection = PgConnection::connect(&stage.plan.database_url).await.unwrap();
+        // What stands before the engine's own functions is asked in their place.
+        let shadow = "CREATE TABLE machine_clock AS SELECT now() AS at;
+            CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+                AS 'SELECT at FROM public.machine_clock';
+            DO $$ BEGIN
+                EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
+            END $$";
+        sqlx::raw_sql(shadow).execute(&mut connection).await.unwrap();
+        let mut clock = Self(connection);
+        clock.set(at).await;
+        // What the server connects from here on sees it.
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        sqlx::raw_sql(others).execute(&mut clock.0).await.unwrap();
+        clock
+    }
+
+    async fn set(&mut self, at: Timestamp) {
+        let set = sqlx::query("UPDATE machine_clock SET at = to_timestamp($1::bigint / 1000.0)");
+        set.bind(at.as_millisecond()).execute(&mut self.0).await.unwrap();
+    }
 }
 
 async fn phase_that_has_passed_never_returns(store: Store) {
@@ -105,6 +155,7 @@ async fn clock_that_jumps_ahead_opens_nothing_writes_nothing_and_forgets_nothing
 
     stage.clock.set(stage.deadline + GRACE + SignedDuration::from_hours(24 * 40));
     assert_eq!(shown(&stage, proposal).await, before, "a deadline passes when its time has come");
+    assert_eq!(date(&stage).await, right, "members are not told that their time is over");
     assert_eq!(act(&stage).await.unwrap_err().slug(), "clock-not-trusted");
     let exchange = &stage.server.exchange;
     assert!(operator::expire_answers(exchange, 1).await.is_err());
@@ -130,6 +181,105 @@ async fn servers_go_by_the_clock_of_their_database() {
     stage.clock.set(SystemClock.now());
     act(&stage).await.unwrap();
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn server_that_starts_ahead_of_its_database_shows_nothing_early_and_goes_on_once_it_is_set_right() {
+    let Some(stage) = on(Store::Postgres).await else { return };
+    let proposal = stage.submitted().await;
+    let before = shown(&stage, proposal).await;
+    let right = stage.clock.now();
+    let mut database = DatabaseClock::of(&stage, right).await;
+    // From here on it is a machine's, of which nothing was known before: so it is for a server that starts.
+    stage.clock.set(stage.deadline + GRACE + SignedDuration::from_hours(24 * 40));
+    stage.clock.becomes_a_machines();
+    assert_eq!(shown(&stage, proposal).await, before, "the database's clock is the earlier one");
+    assert_eq!(date(&stage).await, right);
+    let refused = act(&stage).await.unwrap_err();
+    assert!(refused.detail.contains("differs from its database's"), "{}", refused.detail);
+
+    stage.clock.set(right);
+    act(&stage).await.unwrap();
+    assert_eq!(shown(&stage, proposal).await, before);
+    assert_eq!(date(&stage).await, right);
+    // It is not stuck there either.
+    let later = stage.deadline + GRACE + MILLISECOND;
+    stage.clock.set(later);
+    database.set(later).await;
+    act(&stage).await.unwrap();
+    assert_eq!(shown(&stage, proposal).await.0, Phase::Review);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn database_whose_clock_jumps_ahead_opens_nothing_and_acts_go_on_once_it_is_set_right() {
+    let Some(stage) = on(Store::Postgres).await else { return };
+    let proposal = stage.submitted().await;
+    let before = shown(&stage, proposal).await;
+    let right = stage.clock.now();
+    let mut database = DatabaseClock::of(&stage, right).await;
+    stage.clock.becomes_a_machines();
+    act(&stage).await.unwrap();
+
+    database.set(stage.deadline + GRACE + SignedDuration::from_hours(24 * 40)).await;
+    assert_eq!(shown(&stage, proposal).await, before, "the server's clock is the earlier one");
+    let refused = act(&stage).await.unwrap_err();
+    assert!(refused.detail.contains("differs from its database's"), "{}", refused.detail);
+
+    database.set(right).await;
+    act(&stage).await.unwrap();
+    assert_eq!(shown(&stage, proposal).await, before);
+    stage.stop().await;
+}
+
+/// A file of an upload, last written to at this instant.
+fn unfinished(folder: &Path, at: Timestamp) -> PathBuf {
+    written(folder.join(format!("blobs/00/{}#1", "0".repeat(32))), at)
+}
+
+#[tokio::test]
+async fn server_that_is_ahead_of_its_database_sweeps_nothing_and_empties_no_quarantine() {
+    let Some(stage) = on(Store::Postgres).await else { return };
+    let (exchange, right) = (&stage.server.exchange, stage.clock.now());
+    let mut database = DatabaseClock::of(&stage, right).await;
+    let upload = unfinished(exchange.blobs.folder(), right);
+    stage.clock.set(right + HOUR * 25);
+    stage.clock.becomes_a_machines();
+    for refused in [
+        upkeep::sweep(exchange, Extent::Everything).await.map(drop),
+        upkeep::empty_quarantine(exchange, HOUR, false).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(ServiceError::Clock(ClockFault::Differs(_)))), "{refused:?}");
+    }
+    assert!(upload.exists(), "another server is still taking it");
+
+    database.set(right + HOUR * 25).await;
+    act(&stage).await.unwrap();
+    assert_eq!(upkeep::sweep(exchange, Extent::SmallShare).await.unwrap().partial, 1);
+    assert!(!upload.exists());
+    stage.stop().await;
+}
+
+/// A program that starts by a clock that is ahead has, on SQLite, what is on record to hold against it.
+#[tokio::test]
+async fn operator_whose_clock_is_ahead_removes_nothing_that_is_young_by_what_is_on_record() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let (now, folder) = (SystemClock.now(), site.path("blobs"));
+    let upload = unfinished(&folder, now - HOUR);
+    let [young, old] = [("1", HOUR * 24), ("2", HOUR * 24 * 91)]
+        .map(|(digit, age)| written(folder.join("quarantine").join(digit.repeat(32)), now - age));
+    let config = Config::load(Some(&site.config()), [], &[]).unwrap();
+    let ahead = TestClock::days_ago(-120);
+    let mut said = Vec::new();
+    for command in [
+        BlobsCommand::Sweep { dry_run: false, everything: true },
+        BlobsCommand::EmptyQuarantine { days: 90, dry_run: false, yes: true },
+    ] {
+        blobs_command::blobs(&config, command, ahead.clone(), Arc::new(SystemRng), &mut said).await.unwrap();
+    }
+    assert!(upload.exists() && young.exists());
+    assert!(!old.exists(), "{}", String::from_utf8_lossy(&said));
 }
 
 /// A server that starts by a wrong clock on SQLite has nothing to hold it against. Answers are kept all the same.

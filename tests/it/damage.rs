@@ -134,6 +134,7 @@ async fn flipped_bit_in_a_small_document_is_refused_before_its_first_byte() {
 async fn flipped_bit_in_a_large_document_breaks_the_download_off_and_refuses_the_next() {
     let case = Case::new().await;
     let row = case.row("work-plan").await;
+    let entries = case.handed_out().await;
     case.flip(&row);
     let mut answer = case.get(row.id).await;
     assert_eq!(answer.status(), 200);
@@ -149,6 +150,7 @@ async fn flipped_bit_in_a_large_document_breaks_the_download_off_and_refuses_the
     // What is missing cannot be had as a part either.
     is_refused_as_damaged(case.ask(Method::GET, row.id, Some("bytes=1000000-")).await).await;
     is_refused_as_damaged(case.get(row.id).await).await;
+    assert_eq!(case.handed_out().await, entries + 1, "most of the bytes were given once, and not again");
     case.stage.stop().await;
 }
 

@@ -24,9 +24,13 @@ mod consent;
 #[cfg(feature = "client")]
 mod crash;
 #[cfg(feature = "client")]
+mod daily;
+#[cfg(feature = "client")]
 mod damage;
 #[cfg(feature = "client")]
 mod demo;
+#[cfg(feature = "client")]
+mod first_card;
 mod generated;
 mod harness;
 #[cfg(feature = "client")]

@@ -1,11 +1,13 @@
 //! `/readyz` is red when something that acts need does not work, and says which; it is green again by itself.
 
 use crate::harness::{
+    exchange::{Answered, fresh_key},
+    postgres::OwnCluster,
     process::{Server, Site, until},
     stage::NATIONS,
     world::{Store, TestWorld},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, sync::Arc};
 
 /// Trials follow each other at once, so that a test sees what comes of them; one that is stuck shows within a second.
@@ -78,6 +80,40 @@ async fn database_that_is_away_is_red_with_its_cause() {
     relay.open();
     becomes_green(&world, "database").await;
     world.stop().await;
+}
+
+#[tokio::test]
+async fn standby_refuses_acts_with_its_cause_until_it_is_promoted() {
+    let Some(mut cluster) = OwnCluster::start().await else { return };
+    let site = Site::new(Some(cluster.url()));
+    site.world(NATIONS).await.stop().await;
+    let server = site.serve().await;
+    let dana = site.speaker("USA:dana");
+    let body = json!({ "name": "Another", "lead": "USA", "partners": ["USA"] });
+    let post = async || {
+        let request = dana.http.post(format!("{}/v1/programs", server.base()));
+        request.header("Idempotency-Key", fresh_key()).json(&body).send().await.unwrap()
+    };
+    post().await.expect_status(201).await;
+
+    cluster.become_standby();
+    let cause = "cannot set transaction read-write mode during recovery";
+    assert_eq!(post().await.problem().await, (503, "unavailable".to_owned()));
+    dana.http.get(format!("{}/v1/programs", server.base())).send().await.unwrap().expect_status(200).await;
+    let log = fs::read_to_string(site.path("server.log")).unwrap();
+    assert!(log.contains(cause), "{log}");
+    let told = until("a red part", async || {
+        let (status, ready) = server.admin("/readyz").await;
+        (status == 503 && ready.contains(cause)).then_some(ready)
+    });
+    assert!(told.await.contains("the store is not available: "));
+    let check = site.operate(&["--check"]).await;
+    let said = String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into_owned();
+    assert!(!check.status.success() && said.contains("it is a standby or read-only: name the primary"), "{said}");
+
+    cluster.become_primary();
+    post().await.expect_status(201).await;
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test]

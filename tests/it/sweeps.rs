@@ -191,6 +191,32 @@ async fn a_folder_with_another_mark_is_not_swept() {
     assert!(!folder.path().join("quarantine").exists());
 }
 
+/// Nothing is named, and while that is found out the disk is unmounted.
+async fn unmounting(folder: &Folder) -> Result<HashSet<BlobKey>, StoreError> {
+    mark::put_into_folder(folder.path(), &Mark::random(&SystemRng)).await?;
+    Ok(HashSet::new())
+}
+
+#[tokio::test]
+async fn folder_that_is_unmounted_during_a_sweep_keeps_the_files_of_uploads() {
+    let folder = Folder::with(20).await;
+    folder.sweep(Extent::SmallShare, LATER, &[7]).await.unwrap();
+    fs::write(partial(&folder), b"half").unwrap();
+    // What is in quarantine is asked about first.
+    let refused = folder.blobs.sweep(now(), LATER, Extent::Everything, async |_| unmounting(&folder).await).await;
+    assert!(matches!(refused, Err(StoreError::OtherFolder { .. })), "{refused:?}");
+    assert!(partial(&folder).exists());
+}
+
+#[tokio::test]
+async fn folder_that_is_unmounted_meanwhile_keeps_its_quarantine() {
+    let folder = Folder::with(20).await;
+    folder.sweep(Extent::SmallShare, LATER, &[7]).await.unwrap();
+    let refused = folder.blobs.empty_quarantine(LATER, false, async |_| unmounting(&folder).await).await;
+    assert!(matches!(refused, Err(StoreError::OtherFolder { .. })), "{refused:?}");
+    assert!(folder.is_in_quarantine(7));
+}
+
 fn partial(folder: &Folder) -> std::path::PathBuf {
     let key = folder.keys[0].to_string();
     folder.path().join(format!("blobs/{}/{key}#1", &key[..2]))

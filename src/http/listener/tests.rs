@@ -12,6 +12,7 @@ use crate::{
         trust::{PartnerTrust, Trust},
         watch::Watch,
     },
+    service::time::{TOLERANCE, Time},
 };
 use axum::{
     body::Bytes,
@@ -78,7 +79,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let ids = RequestIds::new(Arc::clone(&clock) as _, Arc::new(SystemRng));
+        let time = Time::new(Arc::clone(&clock) as _, TOLERANCE);
+        let ids = RequestIds::new(Arc::new(time), Arc::new(SystemRng));
         let router = router(Arc::clone(&go_on), Arc::clone(&waiting));
         let shutdown = async { drop(stopped.await) };
         let serving = tokio::spawn(serve(listener, router, Arc::clone(&tls), limits, ids, shutdown));

@@ -1,4 +1,5 @@
-//! A throw-away PostgreSQL: one cluster a test process, one database a test.
+//! A throw-away PostgreSQL: one cluster a test process, one database a test; and a cluster of its own for a test that turns it into a
+//! standby.
 //!
 //! The cluster lives in a temporary folder, listens on a socket in it and on no port. A shell supervises it and waits
 //! on a pipe that only this process holds, so the cluster stops and its folder goes however the tests end, killed ones
@@ -10,10 +11,10 @@
 use sqlx::Connection as _;
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -57,12 +58,46 @@ impl Drop for Database {
     }
 }
 
+/// A cluster of one's own, which becomes a standby and the primary again; gone when dropped.
+#[cfg(feature = "client")]
+#[derive(Debug)]
+pub(crate) struct OwnCluster(Cluster);
+
+#[cfg(feature = "client")]
+impl OwnCluster {
+    /// One with an empty database, or `None` when there is no PostgreSQL on this machine.
+    pub(crate) async fn start() -> Option<Self> {
+        let cluster = tokio::task::spawn_blocking(|| programs().map(|programs| Cluster::start(&programs)));
+        let cluster = cluster.await.unwrap();
+        assert!(cluster.is_some() || !is_required(), "PostgreSQL is required and not installed");
+        let cluster = cluster?;
+        cluster.administer("CREATE DATABASE exchange".to_owned()).await;
+        Some(Self(cluster))
+    }
+
+    /// The address of the database.
+    pub(crate) fn url(&self) -> String {
+        self.0.url("exchange")
+    }
+
+    /// Restarts it as a standby that has no primary to follow: it answers reads and nothing else.
+    pub(crate) fn become_standby(&mut self) {
+        self.0.order("standby");
+    }
+
+    /// Promotes it, as at a fail-over.
+    pub(crate) fn become_primary(&mut self) {
+        self.0.order("primary");
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Cluster {
     /// Where it listens.
     pub(super) folder: PathBuf,
-    /// It waits on a pipe in here, which closes when this process ends.
-    _supervisor: Child,
+    /// It waits for orders on a pipe in here, which closes when this process ends.
+    supervisor: Child,
+    said: BufReader<ChildStdout>,
 }
 
 impl Cluster {
@@ -71,7 +106,7 @@ impl Cluster {
         let cluster = CLUSTER.get_or_init(|| {
             let programs = programs();
             if programs.is_none() {
-                assert!(env::var_os("ENTENTE_REQUIRE_POSTGRES").is_none(), "PostgreSQL is required and not installed");
+                assert!(!is_required(), "PostgreSQL is required and not installed");
                 eprintln!("*** NO POSTGRESQL ON THIS MACHINE: ITS HALF OF THE STORE TESTS DOES NOT RUN ***");
             }
             programs.map(|programs| Self::start(&programs))
@@ -87,13 +122,26 @@ impl Cluster {
         supervisor.process_group(0).current_dir(&folder);
         supervisor.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut supervisor = supervisor.spawn().unwrap();
+        let said = BufReader::new(supervisor.stdout.take().unwrap());
+        let mut cluster = Self { folder, supervisor, said };
+        cluster.becomes_ready();
+        cluster
+    }
+
+    /// Waits until it says that it is.
+    fn becomes_ready(&mut self) {
         let mut said = String::new();
-        BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        self.said.read_line(&mut said).unwrap();
         if said.trim() != "ready" {
-            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
             panic!("PostgreSQL did not start: {log}");
         }
-        Self { folder, _supervisor: supervisor }
+    }
+
+    #[cfg(feature = "client")]
+    fn order(&mut self, what: &str) {
+        writeln!(self.supervisor.stdin.as_mut().unwrap(), "{what}").unwrap();
+        self.becomes_ready();
     }
 
     fn url(&self, database: &str) -> String {
@@ -107,18 +155,34 @@ impl Cluster {
     }
 }
 
-/// `$1` is the folder of programs, `$2` that of the cluster. Durability is off: nothing here outlives the tests.
+fn is_required() -> bool {
+    env::var_os("ENTENTE_REQUIRE_POSTGRES").is_some()
+}
+
+/// `$1` is the folder of programs, `$2` that of the cluster. Durability is off: nothing here outlives the tests. Ends when nobody is left
+/// who could give an order.
 const SUPERVISE: &str = r#"
 exec 3>&1 >"$2/log" 2>&1
 trap 'cd /; rm -rf "$2"' EXIT
 "$1/initdb" --pgdata="$2/data" --username=entente --auth=trust --no-sync --encoding=UTF8 \
     --locale=C --locale-provider=icu --icu-locale=en-US || exit
-"$1/pg_ctl" start --wait --silent --pgdata="$2/data" --log="$2/server.log" --options="-F -k '$2' \
-    -c listen_addresses= -c max_connections=300 -c shared_buffers=32MB -c synchronous_commit=off \
-    -c full_page_writes=off -c autovacuum=off" 3>&- </dev/null || { cat "$2/server.log"; exit 1; }
-echo ready >&3
-exec 3>&-
-cat
+start() {
+    "$1/pg_ctl" start --wait --silent --pgdata="$2/data" --log="$2/server.log" --options="-F -k '$2' \
+        -c listen_addresses= -c max_connections=300 -c shared_buffers=32MB -c synchronous_commit=off \
+        -c full_page_writes=off -c autovacuum=off" 3>&- </dev/null || { cat "$2/server.log"; exit 1; }
+    echo ready >&3
+}
+start "$1" "$2"
+while read -r order; do
+    case "$order" in
+    standby)
+        "$1/pg_ctl" stop --wait --silent --pgdata="$2/data" --mode=fast 3>&-
+        touch "$2/data/standby.signal"
+        start "$1" "$2" ;;
+    primary)
+        "$1/pg_ctl" promote --wait --silent --pgdata="$2/data" 3>&- && echo ready >&3 ;;
+    esac
+done
 "$1/pg_ctl" stop --wait --silent --pgdata="$2/data" --mode=immediate
 "#;
 

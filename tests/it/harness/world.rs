@@ -19,13 +19,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{
+    fs,
     ops::Deref,
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -216,6 +217,14 @@ impl TestWorld {
         self.world.stop().await;
         self.folder
     }
+}
+
+/// Makes an empty file that was last written to at this instant.
+pub(crate) fn written(path: PathBuf, at: Timestamp) -> PathBuf {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let since = Duration::from_millis(at.as_millisecond().try_into().unwrap());
+    fs::File::create(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH + since).unwrap();
+    path
 }
 
 /// A client that knows nothing but HTTP.

@@ -161,7 +161,7 @@ impl World {
             db,
             blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
             rules: Rules::default(),
-            time: Time::new(Arc::new(Still(now())), TOLERANCE),
+            time: Arc::new(Time::new(Arc::new(Still(now())), TOLERANCE)),
             clock: Arc::new(Still(now())),
             rng,
             calls: KnownCalls::default(),
