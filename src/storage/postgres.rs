@@ -228,10 +228,11 @@ impl Session {
     /// on; a server that is frozen in its turn at writing loses it in a migration as in any other unit of work.
     pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
         let millis = self.home.limits.upkeep.as_millis();
-        let mut sql = format!("SET LOCAL statement_timeout = {millis}");
-        if self.home.purpose == Purpose::Read {
-            sql += &format!("; SET LOCAL idle_in_transaction_session_timeout = {millis}");
-        }
+        let silence = match self.home.purpose {
+            Purpose::Read => format!("; SET LOCAL idle_in_transaction_session_timeout = {millis}"),
+            Purpose::Write => String::new(),
+        };
+        let sql = format!("SET LOCAL statement_timeout = {millis}{silence}");
         let (connection, limit) = self.connection()?;
         let done = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection)).await;
         self.judge(done)?;
