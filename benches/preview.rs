@@ -11,6 +11,7 @@ mod common;
 #[expect(dead_code, reason = "made for tests, which use all of it")]
 mod many;
 #[path = "../tests/it/harness/postgres.rs"]
+#[expect(dead_code, reason = "made for tests, which use all of it")]
 mod postgres;
 
 use common::{PARTNERS, member, now};

@@ -74,7 +74,7 @@ async fn given_up<T>(asking: impl Future<Output = T>) -> T {
     let noticing = async {
         tokio::time::pause();
         // Nothing else happens here meanwhile, so time is led on to just before the limit, and from there goes on by itself.
-        sleep(LIMITS.answer - Duration::from_millis(1)).await;
+        sleep(LIMITS.answer.saturating_sub(Duration::from_millis(1))).await;
         tokio::time::resume();
     };
     let (came, ()) = tokio::join!(timeout(PATIENCE, asking), noticing);
@@ -159,8 +159,8 @@ async fn kept_by_the_database(tx: &mut Tx) -> [i64; 3] {
 async fn database_keeps_the_limits_of_each_unit_of_work() {
     let Some(database) = Database::fresh().await else { return };
     let db = migrated(&database.url()).await;
-    assert_eq!(kept_by_the_database(&mut *db.write().await.unwrap()).await, [31_000, 30_000, 20_000]);
-    assert_eq!(kept_by_the_database(&mut *db.read().await.unwrap()).await, [31_000, 30_000, 40_000]);
+    assert_eq!(kept_by_the_database(&mut db.write().await.unwrap()).await, [31_000, 30_000, 20_000]);
+    assert_eq!(kept_by_the_database(&mut db.read().await.unwrap()).await, [31_000, 30_000, 40_000]);
     db.close().await;
 }
 
