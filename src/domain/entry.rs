@@ -10,6 +10,7 @@ worded! {
     pub enum EntryKind: "a kind of entry, one of" {
         PartnerEnrolled = "partner.enrolled",
         PartnerChanged = "partner.changed",
+        ListsWaived = "partner.lists_waived",
         ClockAccepted = "clock.accepted",
         KeyCardPublished = "key_card.published",
         PolicyProposed = "policy.proposed",
@@ -100,6 +101,7 @@ impl EntryKind {
         match self {
             Self::PartnerEnrolled
             | Self::PartnerChanged
+            | Self::ListsWaived
             | Self::ClockAccepted
             | Self::KeyCardPublished
             | Self::PolicyApproved => Readers::Members,

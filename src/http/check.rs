@@ -16,7 +16,7 @@ use crate::{
         inspect::{self, FoundDatabase},
         mark::{self, DatabaseMark},
         migrate,
-        partners::PartnerRow,
+        partners::{ListRecord, PartnerRow},
     },
 };
 use rustix::fs::{Access, access};
@@ -130,8 +130,8 @@ fn existing(path: &Path) -> PathBuf {
     path.ancestors().find(|path| path.exists()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The partners of the database, if it can be read.
-async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<PartnerRow>> {
+/// The partners of the database with what is on record of their revocation lists, if it can be read.
+async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<(PartnerRow, ListRecord)>> {
     let url = config.database.url.reveal();
     let shown = config.database.url.place();
     match Serving::is_taken(url) {
@@ -157,13 +157,17 @@ async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<PartnerR
             );
             None
         }
-        Ok(FoundDatabase::Exchange { schema, partners, mark }) => {
+        Ok(FoundDatabase::Exchange { schema, partners, mut lists, mark }) => {
             let waiting = migrate::ALL.iter().filter(|step| step.version > schema).count();
             if waiting > 0 {
                 checked.notes.push(format!("{waiting} migrations run on start, from schema {schema}: back up before"));
             }
             common_mark(config, mark, checked).await;
-            Some(partners)
+            let with_lists = |row: PartnerRow| {
+                let record = lists.remove(&row.partner).unwrap_or_default();
+                (row, record)
+            };
+            Some(partners.into_iter().map(with_lists).collect())
         }
         Err(error) => {
             let help = match &error {
@@ -196,12 +200,12 @@ async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &
 }
 
 /// Partners, their anchors and revocation lists, as a start would take them.
-async fn trust(config: &Config, partners: Vec<PartnerRow>, clock: Arc<dyn Clock>, checked: &mut Checked) {
+async fn trust(config: &Config, partners: Vec<(PartnerRow, ListRecord)>, clock: Arc<dyn Clock>, checked: &mut Checked) {
     if partners.is_empty() {
         checked
             .notes
             .push("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`".into());
-    } else if partners.iter().all(|row| row.partner != config.host) {
+    } else if partners.iter().all(|(row, _)| row.partner != config.host) {
         checked.fault(
             "host",
             format!("`{}` is not enrolled as a partner", config.host),
@@ -209,13 +213,14 @@ async fn trust(config: &Config, partners: Vec<PartnerRow>, clock: Arc<dyn Clock>
         );
     }
     let mut cards = Vec::new();
-    for row in partners {
+    for (row, record) in partners {
         let anchors = PartnerCard::from_json(row.card.as_bytes()).and_then(|card| card.anchors_der());
         match anchors {
             Ok(anchors) => cards.push(PartnerTrust {
                 code: row.partner,
                 anchors: anchors.into_iter().map(Into::into).collect(),
                 crls: Vec::new(),
+                record,
             }),
             Err(error) => checked.fault(
                 "database.url",

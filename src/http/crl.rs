@@ -1,25 +1,29 @@
-//! Revocation lists: whether one can be relied on, and reading a folder of them.
+//! Revocation lists: whether one can be relied on, and for which certificates it speaks.
 //!
 //! A list that cannot be used is a fault that somebody is told about; it is never skipped without a word. Two legal kinds say nothing
 //! about members' certificates as a whole and are set aside, which is told too: delta lists, and lists of CA or attribute
 //! certificates alone. Rules are from RFC 5280, 5.
 
+mod files;
+mod points;
+
+pub use files::CrlFiles;
+pub(super) use points::PointName;
+
 use super::{
     anchor::{Anchor, check_signature_algorithm, instant},
     signed::{Element, Signed, elements},
 };
-use crate::domain::id::{PartnerCode, Sha256};
+use crate::domain::id::Sha256;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateRevocationListDer, pem::PemObject};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    io,
-    path::{Path, PathBuf},
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 use x509_parser::{
     certificate::X509Certificate,
-    extensions::{DistributionPointName, GeneralName, ParsedExtension, X509Extension},
+    extensions::{ParsedExtension, X509Extension},
     oid_registry::asn1_rs::oid,
     prelude::FromDer,
     revocation_list::CertificateRevocationList,
@@ -58,8 +62,8 @@ pub(super) struct Scope {
     pub(super) issuer_der: Vec<u8>,
     /// Which of the issuer's keys signed it, if it says so.
     pub(super) key_id: Option<Vec<u8>>,
-    /// Addresses of the distribution point whose certificates it is about; all certificates when there are none.
-    pub(super) points: Vec<String>,
+    /// Names of the distribution point whose certificates it is about; all certificates when there are none.
+    pub(super) points: Vec<PointName>,
 }
 
 /// What was found in a file.
@@ -88,6 +92,8 @@ pub enum CrlFault {
     Empty,
     #[error("is longer than {MAX_FILE_BYTES} bytes")]
     TooLong,
+    #[error("comes after the first {MAX_LISTS} of its file and is not read")]
+    TooMany,
     #[error("is malformed: {0}")]
     Malformed(String),
     #[error("names no next update")]
@@ -111,6 +117,7 @@ impl CrlFault {
         match self {
             Self::Empty => "give revocation lists as PEM (`-----BEGIN X509 CRL-----`) or DER",
             Self::TooLong => "ask the partner for a list for each distribution point",
+            Self::TooMany => "divide the file into several in the partner's folder",
             Self::Expired(_) => "fetch the partner's current revocation list",
             Self::Malformed(_) | Self::NoNextUpdate | Self::Signature => "ask the partner for the list again",
             Self::Unsupported(_) => "ask the partner for a complete, direct list for all reasons",
@@ -133,10 +140,15 @@ pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<Found, CrlFault>> {
     if !is_pem && pem_or_der.first() == Some(&0x30) {
         return vec![read(pem_or_der.to_vec().into())];
     }
-    let mut found: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem_or_der)
+    let mut lists = CertificateRevocationListDer::pem_slice_iter(pem_or_der);
+    let mut found: Vec<_> = lists
+        .by_ref()
         .take(MAX_LISTS)
         .map(|der| der.map_err(|error| CrlFault::Malformed(error.to_string())).and_then(read))
         .collect();
+    if lists.next().is_some() {
+        found.push(Err(CrlFault::TooMany));
+    }
     if found.is_empty() {
         found.push(Err(CrlFault::Empty));
     }
@@ -214,7 +226,7 @@ fn read_point(value: &[u8], scope: &mut Scope) -> Result<Option<Aside>, CrlFault
     for part in elements(contents).ok_or_else(malformed)? {
         let is_set = part.contents.iter().any(|byte| *byte != 0);
         match part.tag {
-            0xa0 => scope.points = read_points(part.contents)?,
+            0xa0 => scope.points = points::of_list(part.contents, &scope.issuer_der).ok_or_else(malformed)?,
             0x82 if is_set => aside = Some(Aside::AuthoritiesOnly),
             0x83 => return Err(unsupported("it covers some reasons for revocation only")),
             0x84 if is_set => return Err(unsupported("it is an indirect list, for certificates of other issuers")),
@@ -225,20 +237,6 @@ fn read_point(value: &[u8], scope: &mut Scope) -> Result<Option<Aside>, CrlFault
         }
     }
     Ok(aside)
-}
-
-fn read_points(name: &[u8]) -> Result<Vec<String>, CrlFault> {
-    let unsupported = || CrlFault::Unsupported("its distribution point is not named by an address".into());
-    let choice = elements(name).ok_or_else(unsupported)?;
-    let [Element { tag: 0xa0, contents, .. }] = choice[..] else { return Err(unsupported()) };
-    let names = elements(contents).ok_or_else(unsupported)?;
-    let mut addresses: Vec<_> = names
-        .iter()
-        .filter(|name| name.tag == 0x86)
-        .filter_map(|name| String::from_utf8(name.contents.to_vec()).ok())
-        .collect();
-    addresses.sort();
-    if addresses.is_empty() { Err(unsupported()) } else { Ok(addresses) }
 }
 
 impl RevocationList {
@@ -267,7 +265,7 @@ impl RevocationList {
     /// Whether the list speaks for this certificate of its issuer (RFC 5280, 6.3.3 b).
     pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
         let points = &self.scope.points;
-        points.is_empty() || points_of(certificate).any(|address| points.iter().any(|point| point == address))
+        points.is_empty() || points::of_certificate(certificate).iter().any(|name| points.contains(name))
     }
 
     pub(super) fn revokes(&self, certificate: &X509Certificate<'_>) -> bool {
@@ -288,7 +286,8 @@ impl RevocationList {
         let signers: Vec<_> = named.iter().filter(|anchor| self.is_signed_by(&anchor.spki_der)).collect();
         match (named.is_empty(), signers.is_empty()) {
             (false, true) => Err(CrlFault::Foreign),
-            _ if signers.iter().any(|anchor| !anchor.signs_lists) => Err(CrlFault::NoCrlSign),
+            // Of several certificates for one key one that allows it is enough.
+            (false, false) if !signers.iter().any(|anchor| anchor.signs_lists) => Err(CrlFault::NoCrlSign),
             _ => Ok(()),
         }
     }
@@ -298,73 +297,10 @@ impl RevocationList {
     }
 }
 
-/// Addresses of the distribution points that hold every reason for revoking this certificate, from its own issuer.
-fn points_of<'c>(certificate: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
-    let points = certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::CRLDistributionPoints(points) => Some(&points.points),
-        _ => None,
-    });
-    let complete = points.flatten().filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
-    let names = complete.filter_map(|point| match &point.distribution_point {
-        Some(DistributionPointName::FullName(names)) => Some(names),
-        _ => None,
-    });
-    names.flatten().filter_map(|name| match name {
-        GeneralName::URI(address) => Some(*address),
-        _ => None,
-    })
-}
-
 /// A serial number without the zeros that some encoders put before it.
 fn serial(raw: &[u8]) -> &[u8] {
     let zeros = raw.iter().take_while(|byte| **byte == 0).count();
     &raw[zeros.min(raw.len().saturating_sub(1))..]
-}
-
-/// The files of a folder that hold one partner's lists, and files that belong to nobody.
-#[derive(Debug, Default)]
-pub struct CrlFiles {
-    pub by_partner: BTreeMap<PartnerCode, Vec<PathBuf>>,
-    /// Partners' own folders that cannot be looked into.
-    pub unreadable: Vec<(PartnerCode, PathBuf, io::Error)>,
-    /// Files whose name is no partner code: very likely a misspelling, so never passed over in silence.
-    pub strays: Vec<PathBuf>,
-}
-
-impl CrlFiles {
-    /// Looks through `<CODE>.pem`, `<CODE>.crl` and the files in `<CODE>/`. Hidden files and `README*` are not lists.
-    pub fn find(folder: &Path) -> io::Result<Self> {
-        let mut files = Self::default();
-        for path in entries(folder)? {
-            let is_folder = path.is_dir();
-            let name = if is_folder { path.file_name() } else { path.file_stem() };
-            let code = name.and_then(|name| name.to_str()).and_then(|name| name.parse::<PartnerCode>().ok());
-            let is_list = is_folder || matches!(path.extension().and_then(|e| e.to_str()), Some("pem" | "crl"));
-            match code {
-                Some(code) if is_folder => match entries(&path) {
-                    Ok(inside) => files.by_partner.entry(code).or_default().extend(inside),
-                    Err(error) => files.unreadable.push((code, path, error)),
-                },
-                Some(code) if is_list => files.by_partner.entry(code).or_default().push(path),
-                _ => files.strays.push(path),
-            }
-        }
-        Ok(files)
-    }
-}
-
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !name.starts_with('.') && !name.starts_with("README") {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]

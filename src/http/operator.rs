@@ -1,4 +1,4 @@
-//! What the host's operator does from the command line, on the database itself: enrolling partners.
+//! What the host's operator does from the command line, on the database itself: enrolling partners, and waiving their revocation lists.
 //!
 //! An anchor that could not be honoured is refused here with the reason, since afterwards nobody would look again; nothing is
 //! stored then. A running server takes up a change within a second.
@@ -11,6 +11,7 @@ use crate::{
     domain::id::{PartnerCode, Sha256},
     sealing::{card::PartnerCard, jws, statement::StatementError},
     service::{Exchange, ServiceError, operator},
+    storage::partners::ListRecord,
 };
 use clap::{Args, Subcommand};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -35,6 +36,11 @@ pub enum PartnerCommand {
     List,
     /// Show a partner, with the fingerprint that its officials confirm
     Show {
+        /// Code of the partner
+        code: PartnerCode,
+    },
+    /// Accept that a partner publishes no revocation lists any more: its certificates need none from then on
+    WaiveLists {
         /// Code of the partner
         code: PartnerCode,
     },
@@ -96,10 +102,27 @@ pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut imp
         }
         PartnerCommand::List => list(exchange, out).await,
         PartnerCommand::Show { code } => {
-            let card = find(exchange, &code).await?.ok_or(OperatorError::Unknown(code))?;
-            Ok(write!(out, "{}", described(&card)?)?)
+            let card = find(exchange, &code).await?.ok_or_else(|| OperatorError::Unknown(code.clone()))?;
+            write!(out, "{}", described(&card)?)?;
+            if let Some(ListRecord::Found(files)) = operator::list_records(exchange).await?.get(&code) {
+                writeln!(out, "lists        {}", files.join("\n             "))?;
+            }
+            Ok(())
         }
+        PartnerCommand::WaiveLists { code } => waive_lists(exchange, code, out).await,
     }
+}
+
+async fn waive_lists(exchange: &Exchange, code: PartnerCode, out: &mut impl Write) -> Result<(), OperatorError> {
+    find(exchange, &code).await?.ok_or_else(|| OperatorError::Unknown(code.clone()))?;
+    let Some(files) = operator::waive_lists(exchange, &code).await? else {
+        return Ok(writeln!(out, "revocation lists of `{code}` are waived already: nothing changed")?);
+    };
+    writeln!(out, "certificates of `{code}` need no revocation list, unless there is a file of it in the folder")?;
+    if !files.is_empty() {
+        writeln!(out, "lists were found in `{}`", files.join("`, `"))?;
+    }
+    Ok(())
 }
 
 fn card_of(exchange: &Exchange, parts: &Add) -> Result<PartnerCard, OperatorError> {
@@ -211,7 +234,7 @@ fn anchors(card: &PartnerCard) -> Result<Vec<(String, String)>, OperatorError> {
 
 fn trust_of(card: &PartnerCard) -> Result<PartnerTrust, OperatorError> {
     let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
-    Ok(PartnerTrust { code: card.code.clone(), anchors, crls: Vec::new() })
+    Ok(PartnerTrust { code: card.code.clone(), anchors, crls: Vec::new(), record: ListRecord::Never })
 }
 
 fn registrar(text: &str) -> Result<Sha256, OperatorError> {
@@ -350,6 +373,25 @@ mod tests {
         let error = desk.add("KOR", "Korea", &[&anchor], REGISTRAR).await.unwrap_err();
         assert!(error.contains("have an anchor with the same key"), "{error}");
         assert_eq!(desk.run(&["show", "KOR"]).await.unwrap_err(), "no partner `KOR` is enrolled");
+    }
+
+    #[tokio::test]
+    async fn lists_are_waived_until_some_are_found_again() {
+        let desk = Desk::new().await;
+        let anchor = desk.put("ca.der", &Ca::new("Root").der);
+        desk.add("ISR", "Israel", &[&anchor], REGISTRAR).await.unwrap();
+        let told = desk.run(&["waive-lists", "ISR"]).await.unwrap();
+        assert!(told.contains("need no revocation list") && !told.contains("were found"), "{told}");
+        assert_eq!(desk.run(&["waive-lists", "KOR"]).await.unwrap_err(), "no partner `KOR` is enrolled");
+        let files = ["ISR.pem".to_owned(), "ISR/b.crl".to_owned()];
+        operator::record_lists(&desk.exchange, &"ISR".parse().unwrap(), &files).await.unwrap();
+        assert!(desk.run(&["show", "ISR"]).await.unwrap().contains("lists        ISR.pem\n             ISR/b.crl\n"));
+        let generation = operator::trust_generation(&desk.exchange).await.unwrap();
+        let told = desk.run(&["waive-lists", "ISR"]).await.unwrap();
+        assert!(told.contains("need no revocation list") && told.contains("`ISR.pem`, `ISR/b.crl`"), "{told}");
+        assert!(operator::trust_generation(&desk.exchange).await.unwrap() > generation, "a running server looks again");
+        assert!(!desk.run(&["show", "ISR"]).await.unwrap().contains("lists "));
+        assert!(desk.run(&["waive-lists", "ISR"]).await.unwrap().contains("nothing changed"));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::{
     revocation::Issuer,
     signed::Signed,
 };
-use crate::domain::id::Sha256;
+use crate::domain::id::{PartnerCode, Sha256};
 use jiff::Timestamp;
 use names::{NameConstraints, Names};
 use policies::Policies;
@@ -30,6 +30,9 @@ use x509_parser::{
 pub(super) const MAX_INTERMEDIATES: usize = 6;
 /// Signatures that are verified for one certificate and anchor.
 const MAX_SIGNATURES: u32 = 40;
+
+/// Which partner beside the one in question has a key as its anchor.
+pub(super) type OtherHolder<'n> = &'n dyn Fn(&Sha256) -> Option<PartnerCode>;
 
 /// A certificate, read.
 #[derive(Debug)]
@@ -87,9 +90,14 @@ impl<'a> Shown<'a> {
     }
 
     /// A way to this anchor that holds at `now`, or why the one that came farthest does not.
-    pub(super) fn path_to(&self, anchor: &Anchor, now: Timestamp) -> Result<Path<'_, 'a>, Refusal> {
-        let mut search =
-            Search { shown: self, anchor, now, signatures: MAX_SIGNATURES, farthest: Refusal::UnknownIssuer };
+    pub(super) fn path_to(
+        &self,
+        anchor: &Anchor,
+        other_holder: OtherHolder<'_>,
+        now: Timestamp,
+    ) -> Result<Path<'_, 'a>, Refusal> {
+        let (signatures, farthest) = (MAX_SIGNATURES, Refusal::UnknownIssuer);
+        let mut search = Search { shown: self, anchor, other_holder, now, signatures, farthest };
         match search.upwards(&self.leaf, &mut Vec::new()) {
             Some(path) => Ok(path),
             None => Err(search.farthest),
@@ -100,6 +108,7 @@ impl<'a> Shown<'a> {
 struct Search<'s, 'a, 'n> {
     shown: &'s Shown<'a>,
     anchor: &'n Anchor,
+    other_holder: OtherHolder<'n>,
     now: Timestamp,
     signatures: u32,
     farthest: Refusal,
@@ -166,6 +175,11 @@ impl<'s, 'a> Search<'s, 'a, '_> {
             policies.pass(&authority.read, authority.is_self_issued())?;
         }
         let leaf = &self.shown.leaf;
+        // INVARIANT: no partner's members come as another's because that one's authority vouches for theirs.
+        let other = [leaf].iter().chain(between).find_map(|link| (self.other_holder)(&link.spki_sha256));
+        if let Some(other) = other {
+            return Err(Refusal::OtherPartnersAnchor { other });
+        }
         is_plain &= check_extensions(leaf, &mut constraints, &mut not_after, self.now)?;
         policies.end(&leaf.read)?;
         Ok(Path { between: between.to_vec(), is_plain, not_after })

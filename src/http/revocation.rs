@@ -6,7 +6,7 @@
 //! vanishes or goes back opens nothing. Only members' certificates are looked up, no intermediates.
 
 use super::{
-    crl::{RevocationList, Scope},
+    crl::{PointName, RevocationList, Scope},
     refusal::Refusal,
 };
 use crate::domain::id::Sha256;
@@ -18,11 +18,20 @@ use x509_parser::certificate::X509Certificate;
 /// only shows when an issuer's certificate is at hand.
 const KEPT: usize = 3;
 
+/// Whether each issuer of a partner needs a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Need {
+    #[default]
+    No,
+    /// Nobody could look whether there are any, so as long as that lasts it does.
+    Unknown,
+    Yes,
+}
+
 /// A partner's lists in force.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lists {
-    /// Whether each issuer needs one.
-    is_required: bool,
+    need: Need,
     /// The newest first.
     by_scope: BTreeMap<Scope, Vec<Arc<RevocationList>>>,
 }
@@ -45,8 +54,9 @@ pub(super) struct Issuer<'a> {
 
 impl Lists {
     /// The lists in force after these, with what was found now; also what of it lags behind, by the issuer's name.
-    pub(super) fn next(&self, found: Vec<RevocationList>, is_required: bool) -> (Self, Vec<(String, Behind)>) {
-        let mut next = Self { is_required: is_required || self.is_required, by_scope: BTreeMap::new() };
+    pub(super) fn next(&self, found: Vec<RevocationList>, need: Need) -> (Self, Vec<(String, Behind)>) {
+        let need = if self.need == Need::Yes { Need::Yes } else { need };
+        let mut next = Self { need, by_scope: BTreeMap::new() };
         for list in found {
             next.by_scope.entry(list.scope.clone()).or_default().push(Arc::new(list));
         }
@@ -82,7 +92,7 @@ impl Lists {
         issuer: Issuer<'_>,
         now: Timestamp,
     ) -> Result<Timestamp, Refusal> {
-        if !self.is_required {
+        if self.need == Need::No {
             return Ok(Timestamp::MAX);
         }
         let named = self.by_scope.iter().filter(|(scope, _)| scope.issuer_der == issuer.subject_der);
@@ -95,7 +105,7 @@ impl Lists {
         }
         // The newest that the issuer's key signed, for each set of certificates that it has lists of. Of two that are equally new
         // each counts, so that chance never decides who is shut out.
-        let mut newest = BTreeMap::<&[String], Vec<&RevocationList>>::new();
+        let mut newest = BTreeMap::<&[PointName], Vec<&RevocationList>>::new();
         let mut is_signed = false;
         for list in named.into_iter().filter(|list| list.is_signed_by(issuer.spki_der)) {
             is_signed = true;
@@ -121,6 +131,16 @@ impl Lists {
         }
     }
 
+    /// Whether lists are needed and there are none, which shuts every issuer out.
+    pub(super) fn shut_all_out(&self) -> bool {
+        self.need != Need::No && self.by_scope.values().all(Vec::is_empty)
+    }
+
+    /// Whether nobody could look since the partner is known.
+    pub(super) fn are_unknown(&self) -> bool {
+        self.need == Need::Unknown
+    }
+
     /// When the first list expires, of those that have not been replaced.
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.by_scope.values().filter_map(|lists| lists.first()).map(|list| list.next_update).min()
@@ -128,7 +148,7 @@ impl Lists {
 
     /// Tells whether anything changed.
     pub(super) fn digests(&self) -> impl Iterator<Item = Sha256> {
-        let required = Sha256::of(&[u8::from(self.is_required)]);
-        [required].into_iter().chain(self.by_scope.values().flatten().map(|list| list.sha256))
+        let need = Sha256::of(&[self.need as u8]);
+        [need].into_iter().chain(self.by_scope.values().flatten().map(|list| list.sha256))
     }
 }

@@ -16,11 +16,14 @@ use super::{
     metrics,
     readiness::Probes,
     tls::{CertificateError, Tls},
-    trust::{PartnerTrust, Trust, TrustError},
+    trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
     watch::{self, Watch},
 };
 use crate::{
-    domain::ambient::{Clock, Rng},
+    domain::{
+        ambient::{Clock, Rng},
+        id::PartnerCode,
+    },
     service::{
         Exchange, Turns,
         lists::KnownLists,
@@ -38,7 +41,7 @@ use crate::{
         migrate, visible,
     },
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     fs, io,
@@ -197,11 +200,8 @@ pub async fn run(
     let serving = Serving::begin(config.database.url.reveal()).map_err(StartError::Database)?;
     let exchange = open(&config, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let generation = operator::trust_generation(&exchange).await.unwrap_or_default();
-    let (trust, learnt) = {
-        let exchange = Arc::clone(&exchange);
-        let source = move || partners(Arc::clone(&exchange));
-        Trust::start(clock, config.trust.crl_folder.clone(), source).await?
-    };
+    let enrolled = Enrolled(Arc::clone(&exchange));
+    let (trust, learnt) = Trust::start(clock, config.trust.crl_folder.clone(), enrolled).await?;
     if learnt.partners == 0 {
         tracing::warn!("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`");
     }
@@ -287,13 +287,29 @@ fn recorder() -> PrometheusHandle {
     RECORDER.get_or_init(|| metrics::install().unwrap_or_else(|_| metrics::recorder().handle())).clone()
 }
 
-async fn partners(exchange: Arc<Exchange>) -> Result<Vec<PartnerTrust>, Box<dyn std::error::Error + Send + Sync>> {
-    let cards = operator::partners(&exchange).await?;
-    let trust = cards.into_iter().map(|(code, card)| {
-        let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
-        Ok(PartnerTrust { code, anchors, crls: Vec::new() })
-    });
-    trust.collect()
+/// Partners as the database has them.
+struct Enrolled(Arc<Exchange>);
+
+impl PartnerSource for Enrolled {
+    fn partners(&self) -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>> {
+        let exchange = Arc::clone(&self.0);
+        async move {
+            let mut records = operator::list_records(&exchange).await?;
+            let cards = operator::partners(&exchange).await?;
+            let trust = cards.into_iter().map(|(code, card)| {
+                let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
+                let record = records.remove(&code).unwrap_or_default();
+                Ok(PartnerTrust { code, anchors, crls: Vec::new(), record })
+            });
+            trust.collect()
+        }
+        .boxed()
+    }
+
+    fn record_lists(&self, partner: PartnerCode, files: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>> {
+        let exchange = Arc::clone(&self.0);
+        async move { Ok(operator::record_lists(&exchange, &partner, &files).await?) }.boxed()
+    }
 }
 
 fn until(stopped: &CancellationToken, work: impl Future<Output: Send> + Send + 'static) {

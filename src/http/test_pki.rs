@@ -2,7 +2,7 @@
 //! moves when told to.
 
 use super::{anchor::Anchor, trust::PartnerTrust};
-use crate::domain::ambient::Clock;
+use crate::{domain::ambient::Clock, storage::partners::ListRecord};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -114,7 +114,8 @@ impl Ca {
 
     /// This authority as the only anchor of a partner.
     pub(super) fn of(&self, code: &str) -> PartnerTrust {
-        PartnerTrust { code: code.parse().unwrap(), anchors: vec![self.der.clone()], crls: Vec::new() }
+        let anchors = vec![self.der.clone()];
+        PartnerTrust { code: code.parse().unwrap(), anchors, crls: Vec::new(), record: ListRecord::Never }
     }
 
     /// A member's certificate, valid from day -10 to day 100.

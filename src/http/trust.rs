@@ -13,30 +13,32 @@
 
 mod fault;
 mod learnt;
+mod source;
+mod verifiers;
 
 pub use fault::{TrustFault, TrustNotice};
+pub use source::{PartnerSource, PartnerTrust, SourceError};
 
 use super::{
-    anchor::{Anchor, AnchorFault},
     metrics,
     path::Shown,
     peer::{Leaf, PeerIdentity},
     refusal::Refusal,
-    revocation::{Behind, Issuer, Lists},
-    tls::provider,
+    revocation::{Behind, Lists, Need},
 };
-use crate::domain::{
-    ambient::Clock,
-    id::{PartnerCode, Sha256},
+use crate::{
+    domain::{
+        ambient::Clock,
+        id::{PartnerCode, Sha256},
+    },
+    storage::partners::ListRecord,
 };
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use learnt::{Gathered, Learnt};
 use rustls::{
-    DistinguishedName, RootCertStore,
-    pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    DistinguishedName,
+    pki_types::{CertificateDer, UnixTime},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -45,22 +47,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-
-/// A partner as storage knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartnerTrust {
-    pub code: PartnerCode,
-    /// Its CA certificates.
-    pub anchors: Vec<CertificateDer<'static>>,
-    /// Revocation lists from elsewhere than the folder.
-    pub crls: Vec<CertificateRevocationListDer<'static>>,
-}
+use verifiers::{AnchorVerifier, PartnerVerifiers};
 
 /// Partners could not be learnt at all; the trust there was stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("cannot load the partners: {0}")]
-    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Source(#[source] SourceError),
     /// Nothing was in force before, so nothing could stay.
     #[error("{0}")]
     Folder(TrustFault),
@@ -96,28 +89,21 @@ pub struct Registry {
 /// The trust in force and how to learn it anew.
 pub struct Trust {
     clock: Arc<dyn Clock>,
-    source: Source,
+    source: Box<dyn PartnerSource>,
     crl_folder: Option<PathBuf>,
     registry: ArcSwap<Registry>,
     reloading: tokio::sync::Mutex<()>,
 }
 
-type SourceError = Box<dyn std::error::Error + Send + Sync>;
-type Source = Box<dyn Fn() -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>> + Send + Sync>;
-
 impl Trust {
     /// Loads partners from `source` and lists from the folder. Faults of single partners do not stop a server from
     /// starting: they are in the answer, in the log and in the metrics.
-    pub async fn start<F, R>(
+    pub async fn start(
         clock: Arc<dyn Clock>,
         crl_folder: Option<PathBuf>,
-        source: F,
-    ) -> Result<(Arc<Self>, Reloaded), TrustError>
-    where
-        F: Fn() -> R + Send + Sync + 'static,
-        R: Future<Output = Result<Vec<PartnerTrust>, SourceError>> + Send + 'static,
-    {
-        let source: Source = Box::new(move || Box::pin(source()));
+        source: impl PartnerSource + 'static,
+    ) -> Result<(Arc<Self>, Reloaded), TrustError> {
+        let source = Box::new(source);
         let registry = ArcSwap::from_pointee(Registry::empty());
         let trust = Arc::new(Self { clock, source, crl_folder, registry, reloading: tokio::sync::Mutex::default() });
         let reloaded = trust.reload().await?;
@@ -145,25 +131,35 @@ impl Trust {
         for notice in &notices {
             tracing::info!(%notice, "a revocation list has no say");
         }
+        let unrecorded: Vec<_> = gathered.partners.iter().filter_map(Learnt::unrecorded).collect();
         let old = self.registry();
-        let (new, faults) = old.next(gathered);
+        let (new, mut faults) = old.next(gathered);
+        let changed = !new.is_same(&old);
+        let generation = if changed { new.generation } else { old.generation };
+        let partners = new.partners.len();
+        if changed {
+            tracing::info!(generation, partners, "trust reloaded");
+            self.registry.store(Arc::new(new));
+        }
+        // Only then: no revocation waits for the database.
+        faults.extend(self.record(unrecorded).await);
         for fault in &faults {
             tracing::error!(%fault, help = fault.help(), "part of a partner's trust cannot be used");
         }
-        let changed = !new.is_same(&old);
-        let reloaded = Reloaded {
-            generation: if changed { new.generation } else { old.generation },
-            changed,
-            partners: new.partners.len(),
-            faults,
-            notices,
-        };
-        if changed {
-            tracing::info!(generation = reloaded.generation, partners = reloaded.partners, "trust reloaded");
-            self.registry.store(Arc::new(new));
-        }
+        let reloaded = Reloaded { generation, changed, partners, faults, notices };
         metrics::trust(reloaded.generation, reloaded.partners, reloaded.faults.len(), &self.registry());
         Ok(reloaded)
+    }
+
+    /// Records whose lists were found, so that a start without them does not take it that none are needed.
+    async fn record(&self, found: Vec<(PartnerCode, Vec<String>)>) -> Vec<TrustFault> {
+        let mut faults = Vec::new();
+        for (partner, files) in found {
+            if let Err(error) = self.source.record_lists(partner.clone(), files).await {
+                faults.push(TrustFault::NotRecorded { partner, error: error.to_string() });
+            }
+        }
+        faults
     }
 
     /// The clock certificates are judged by.
@@ -173,7 +169,7 @@ impl Trust {
     }
 
     async fn learn(&self) -> Result<Gathered, TrustError> {
-        let partners = (self.source)().await.map_err(TrustError::Source)?;
+        let partners = self.source.partners().await.map_err(TrustError::Source)?;
         let folder = self.crl_folder.clone();
         let gathered = tokio::task::spawn_blocking(move || Gathered::gather(partners, folder));
         Ok(gathered.await.expect("reading does not panic"))
@@ -227,8 +223,8 @@ impl Registry {
         }
         let mut farthest = Refusal::UnknownIssuer;
         for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(*name)).flatten() {
-            let accepted = anchor.accepts(&shown, now).and_then(|until| {
-                self.check_keys(&shown, partner)?;
+            let other_holder = |key: &Sha256| self.by_key.get(key).filter(|holder| *holder != partner).cloned();
+            let accepted = anchor.accepts(&shown, &other_holder, now).and_then(|until| {
                 read.check_claim(partner)?;
                 Ok(until)
             });
@@ -251,18 +247,6 @@ impl Registry {
         Err(farthest)
     }
 
-    /// Refuses a chain with a key that is another partner's anchor: one partner's authority may vouch for another's, and that
-    /// one's members would come as the first's.
-    fn check_keys(&self, shown: &Shown<'_>, partner: &PartnerCode) -> Result<(), Refusal> {
-        let links = [&shown.leaf].into_iter().chain(&shown.others);
-        let mut others =
-            links.filter_map(|link| self.by_key.get(&link.spki_sha256)).filter(|holder| *holder != partner);
-        match others.next() {
-            Some(other) => Err(Refusal::OtherPartnersAnchor { other: other.clone() }),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn hints(&self) -> &[DistinguishedName] {
         &self.hints
     }
@@ -277,12 +261,19 @@ impl Registry {
     /// force stay until newer ones take their place.
     fn next(&self, Gathered { partners: learnt, mut faults }: Gathered) -> (Self, Vec<TrustFault>) {
         faults.extend(shared_keys(&learnt));
-        let (mut partners, mut all_lists, mut by_key) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
+        let (mut partners, mut all_lists, mut keys) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for partner in learnt {
-            by_key.extend(partner.anchors.iter().map(|anchor| (anchor.spki_sha256, partner.code.clone())));
-            let before = self.lists.get(&partner.code);
-            let is_required = partner.has_lists || (partner.is_unread && before.is_none());
-            let (lists, behind) = before.cloned().unwrap_or_default().next(partner.lists, is_required);
+            keys.extend(partner.anchors.iter().map(|anchor| (anchor.spki_sha256, partner.code.clone())));
+            let is_waived = partner.record == ListRecord::Waived && !partner.has_lists && !partner.is_unread;
+            let before = self.lists.get(&partner.code).filter(|_| !is_waived);
+            let need = if partner.has_lists || matches!(partner.record, ListRecord::Found(_)) {
+                Need::Yes
+            } else if partner.is_unread && before.is_none_or(|before| before.are_unknown()) {
+                Need::Unknown
+            } else {
+                Need::No
+            };
+            let (lists, behind) = before.cloned().unwrap_or_default().next(partner.lists, need);
             let lists = Arc::new(lists);
             all_lists.insert(partner.code.clone(), Arc::clone(&lists));
             let shares_key = faults.iter().any(|fault| fault.partner() == Some(&partner.code));
@@ -299,8 +290,17 @@ impl Registry {
                     Behind::Gone => TrustFault::CrlsGone { partner: partner.code.clone(), issuer },
                     Behind::Older => TrustFault::CrlOlder { partner: partner.code.clone(), issuer },
                 }));
+                if all_lists[&partner.code].shut_all_out() {
+                    faults.push(TrustFault::NoLists { partner: partner.code.clone(), before: partner.record });
+                }
             }
             faults.extend(partner.anchor_faults.into_iter().chain(partner.list_faults));
+        }
+        // A key that a second partner claims stays the one's that vouches by it.
+        let in_force = partners.iter().flat_map(|(code, partner)| partner.keys().map(|key| (key, code.clone())));
+        let mut by_key: HashMap<_, _> = in_force.collect();
+        for (key, code) in keys {
+            by_key.entry(key).or_insert(code);
         }
         let mut by_subject = HashMap::<_, Vec<_>>::new();
         for (code, partner) in &partners {
@@ -337,70 +337,6 @@ fn shared_keys(partners: &[Learnt]) -> Vec<TrustFault> {
         }
     }
     faults
-}
-
-#[derive(Debug)]
-struct PartnerVerifiers {
-    anchors: Vec<Anchor>,
-    verifiers: Vec<Arc<AnchorVerifier>>,
-    lists: Arc<Lists>,
-    /// Over anchors and lists: tells whether anything changed.
-    digest: Sha256,
-}
-
-impl PartnerVerifiers {
-    fn build(partner: &PartnerCode, anchors: Vec<Anchor>, lists: Arc<Lists>) -> Result<Self, TrustFault> {
-        let verifiers = anchors
-            .iter()
-            .map(|anchor| AnchorVerifier::build(anchor, Arc::clone(&lists)).map(Arc::new))
-            .collect::<Result<_, _>>()
-            .map_err(|fault| TrustFault::Anchor { partner: partner.clone(), fault })?;
-        let parts = anchors.iter().map(|anchor| Sha256::of(&anchor.der)).chain(lists.digests());
-        let digest: Vec<u8> = parts.flat_map(|digest| *digest.as_bytes()).collect();
-        Ok(Self { verifiers, lists, digest: Sha256::of(&digest), anchors })
-    }
-}
-
-/// One anchor with its partner's lists.
-#[derive(Debug)]
-struct AnchorVerifier {
-    anchor: Anchor,
-    verifier: Arc<dyn ClientCertVerifier>,
-    lists: Arc<Lists>,
-}
-
-impl AnchorVerifier {
-    fn build(anchor: &Anchor, lists: Arc<Lists>) -> Result<Self, AnchorFault> {
-        let malformed = |error: String| AnchorFault::Malformed(error);
-        let mut roots = RootCertStore::empty();
-        roots.add(anchor.der.clone()).map_err(|error| malformed(error.to_string()))?;
-        // Revocation is looked up here and not there: rustls refuses legal lists, and of several by one name takes the first.
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-        let verifier = builder.build().map_err(|error| malformed(error.to_string()))?;
-        Ok(Self { anchor: anchor.clone(), verifier, lists })
-    }
-
-    /// Until when the certificate passes by this anchor, as things stand.
-    fn accepts(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Timestamp, Refusal> {
-        let path = shown.path_to(&self.anchor, now)?;
-        if path.is_plain {
-            let between: Vec<_> = path.between.iter().map(|link| link.der.clone()).collect();
-            let verified = self.verifier.verify_client_cert(shown.leaf.der, &between, unix(now));
-            verified.map_err(|error| Refusal::from_tls(&error))?;
-        }
-        if now > self.anchor.not_after || now < self.anchor.not_before {
-            return Err(Refusal::AnchorExpired);
-        }
-        let anchor = &self.anchor;
-        let issuer = match path.between.first() {
-            Some(authority) => authority.as_issuer()?,
-            None => {
-                Issuer { subject_der: &anchor.subject_der, spki_der: &anchor.spki_der, signs_lists: anchor.signs_lists }
-            }
-        };
-        let listed = self.lists.check(&shown.leaf.read, issuer, now)?;
-        Ok(path.not_after.min(anchor.not_after).min(listed))
-    }
 }
 
 impl Leaf {

@@ -1,4 +1,5 @@
-//! What the host's operator does on the machine itself: enrol partners. Each act is logged like any other.
+//! What the host's operator does on the machine itself: enrol partners, and say that one publishes no revocation lists. Each act is logged
+//! like any other.
 
 use super::{
     Exchange, Result, ServiceError,
@@ -11,12 +12,13 @@ use crate::{
     sealing::card::PartnerCard,
     storage::{
         entries, idempotency,
-        partners::{self, PartnerRow},
+        partners::{self, ListRecord, PartnerRow},
         pulse,
     },
 };
 use jiff::SignedDuration;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Enrols a partner or replaces its card; true when it is new.
 pub async fn enrol(exchange: &Exchange, card: &PartnerCard) -> Result<bool> {
@@ -45,6 +47,39 @@ pub async fn partners(exchange: &Exchange) -> Result<Vec<(PartnerCode, PartnerCa
     let mut tx = exchange.db.read().await?;
     let rows = partners::all(&mut tx).await?;
     rows.into_iter().map(|row| Ok((row.partner, PartnerCard::from_json(row.card.as_bytes())?))).collect()
+}
+
+/// What is on record of partners' revocation lists.
+pub async fn list_records(exchange: &Exchange) -> Result<BTreeMap<PartnerCode, ListRecord>> {
+    Ok(partners::list_records(&mut *exchange.db.read().await?).await?)
+}
+
+/// Records in which files a partner's revocation lists were found: from then on its certificates need lists. No act of anybody's, so
+/// nothing is logged.
+pub async fn record_lists(exchange: &Exchange, partner: &PartnerCode, files: &[String]) -> Result<()> {
+    let mut tx = exchange.db.write().await?;
+    partners::record_lists(&mut tx, partner, files).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Takes it that a partner publishes no revocation lists any more, so that its certificates need none. In which files they were; nothing
+/// when they were waived before.
+pub async fn waive_lists(exchange: &Exchange, partner: &PartnerCode) -> Result<Option<Vec<String>>> {
+    let mut tx = exchange.db.write().await?;
+    let now = time::of_act(exchange, &mut tx).await?;
+    let files = match partners::list_records(&mut tx).await?.remove(partner).unwrap_or_default() {
+        ListRecord::Waived => return Ok(None),
+        ListRecord::Never => Vec::new(),
+        ListRecord::Found(files) => files,
+    };
+    partners::record_lists(&mut tx, partner, &[]).await?;
+    partners::tell_servers(&mut tx).await?;
+    let kind = EntryKind::ListsWaived;
+    let payload = json!({ "partner": partner, "files": files });
+    let entry = new_entry(exchange, kind, kind.readers(false), Subject::default(), None, now, &payload);
+    entries::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(Some(files))
 }
 
 /// Counts up with each change of a partner; running servers watch it.

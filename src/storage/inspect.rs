@@ -5,10 +5,13 @@ use super::{
     db::copy::sqlite_path,
     mark::{self, DatabaseMark},
     migrate,
-    partners::{self, PartnerRow},
+    partners::{self, ListRecord, PartnerRow},
 };
-use crate::domain::id::Sha256;
-use std::fs;
+use crate::domain::id::{PartnerCode, Sha256};
+use std::{collections::BTreeMap, fs};
+
+/// The schema from which on there are records of revocation lists.
+const LISTS_SINCE: i64 = 11;
 
 /// What was found at the address of a database.
 #[derive(Debug)]
@@ -18,7 +21,12 @@ pub enum FoundDatabase {
     /// Tables of something else, so many.
     Strange(usize),
     /// An exchange's; the mark if its schema has one.
-    Exchange { schema: i64, partners: Vec<PartnerRow>, mark: Option<DatabaseMark> },
+    Exchange {
+        schema: i64,
+        partners: Vec<PartnerRow>,
+        lists: BTreeMap<PartnerCode, ListRecord>,
+        mark: Option<DatabaseMark>,
+    },
 }
 
 /// Looks at the database.
@@ -72,7 +80,9 @@ async fn look_at(db: &Db) -> Result<FoundDatabase, StoreError> {
     }
     let has_mark = names.iter().any(|name| name == "blob_mark");
     let mark = if has_mark { mark::of_database(&mut tx).await? } else { None };
-    Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await?, mark })
+    let has_lists = schema >= LISTS_SINCE;
+    let lists = if has_lists { partners::list_records(&mut tx).await? } else { BTreeMap::new() };
+    Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await?, lists, mark })
 }
 
 /// Whether the engine would let a server write.

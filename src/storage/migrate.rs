@@ -48,6 +48,7 @@ pub const ALL: &[Migration] = &[
     migration!(8, "marks", "0008_marks"),
     migration!(9, "wrapped_keys", "0009_wrapped_keys"),
     migration!(10, "time", "0010_time"),
+    migration!(11, "revocation_lists", "0011_revocation_lists"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

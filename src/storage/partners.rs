@@ -5,6 +5,7 @@
 use super::{ReadTx, Row, StoreError, Tx, WriteTx, args};
 use crate::domain::id::{PartnerCode, Sha256};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// A partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,18 @@ pub struct PartnerRow {
 }
 
 const COLUMNS: &str = "SELECT partner, name, zone, card, card_sha256 FROM partners";
+
+/// What is on record of a partner's revocation lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ListRecord {
+    /// None was ever used.
+    #[default]
+    Never,
+    /// They were found in these files, so the partner's certificates need lists.
+    Found(Vec<String>),
+    /// The operator has said that the partner publishes none any more.
+    Waived,
+}
 
 /// Every partner, by code. There are tens of them.
 pub async fn all(tx: &mut Tx) -> Result<Vec<PartnerRow>, StoreError> {
@@ -42,8 +55,29 @@ pub async fn enrol(tx: &mut WriteTx, row: &PartnerRow, now: Timestamp) -> Result
         args![row.partner, row.name, row.zone, row.card, row.card_sha256, now],
     )
     .await?;
-    tx.execute("UPDATE trust_generation SET generation = generation + 1", args![]).await?;
-    Ok(())
+    tell_servers(tx).await
+}
+
+/// What is on record of revocation lists, of each partner of whom anything is.
+pub async fn list_records(tx: &mut Tx) -> Result<BTreeMap<PartnerCode, ListRecord>, StoreError> {
+    let rows = tx.fetch_all("SELECT partner, list_files FROM partners WHERE list_files IS NOT NULL", args![]).await?;
+    let record = |row: &Row| {
+        let files: Vec<_> = row.text("list_files")?.lines().map(ToOwned::to_owned).collect();
+        let record = if files.is_empty() { ListRecord::Waived } else { ListRecord::Found(files) };
+        Ok((row.parse("partner")?, record))
+    };
+    rows.iter().map(record).collect()
+}
+
+/// Records in which files a partner's revocation lists were found; without any they are waived.
+pub async fn record_lists(tx: &mut WriteTx, code: &PartnerCode, files: &[String]) -> Result<(), StoreError> {
+    let sql = "UPDATE partners SET list_files = $2 WHERE partner = $1";
+    tx.execute(sql, args![code, files.join("\n")]).await.map(drop)
+}
+
+/// Has running servers look at the partners again.
+pub async fn tell_servers(tx: &mut WriteTx) -> Result<(), StoreError> {
+    tx.execute("UPDATE trust_generation SET generation = generation + 1", args![]).await.map(drop)
 }
 
 /// Counts up with each change of a partner.

@@ -61,6 +61,8 @@ mod readiness;
 mod refusals;
 #[cfg(feature = "client")]
 mod repeats;
+#[cfg(feature = "client")]
+mod revocation;
 mod scrubs;
 #[cfg(feature = "client")]
 mod starting;

@@ -36,6 +36,10 @@ impl Store {
         Some(Self { db: Db::open(&url).await.unwrap(), url, _folder: None, _database: Some(database) })
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// With a table of every type, `things`, and one that refers to it, `parts`.
     async fn with_tables(self) -> Self {
         migrate::apply(&self.db, &[THINGS], at(0)).await.unwrap();

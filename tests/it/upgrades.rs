@@ -1,10 +1,20 @@
 //! Migrations over data that an earlier program wrote, on both engines.
 
 use crate::store_facade::{Store, at, on_both_engines};
-use entente::storage::{args, migrate};
+use entente::{
+    domain::id::{PartnerCode, Sha256},
+    storage::{
+        args,
+        inspect::{self, FoundDatabase},
+        migrate,
+        partners::{self, ListRecord, PartnerRow},
+    },
+};
+use std::collections::BTreeMap;
 
 on_both_engines! {
     wrapped_keys_from_before_are_kept_and_stand_side_by_side,
+    partners_from_before_need_no_lists_until_some_are_found,
 }
 
 async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
@@ -49,4 +59,39 @@ async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) 
     let kept = tx.fetch_all("SELECT key_id, ciphertext FROM wrapped_keys ORDER BY key_id", args![]).await.unwrap();
     let kept: Vec<_> = kept.iter().map(|row| (row.text("key_id").unwrap(), row.bytes("ciphertext").unwrap())).collect();
     assert_eq!(kept, [("key_1".to_owned(), vec![1, 2]), ("key_2".to_owned(), vec![1, 2])]);
+}
+
+async fn partners_from_before_need_no_lists_until_some_are_found(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..10], at(0)).await.unwrap();
+    let isr: PartnerCode = "ISR".parse().unwrap();
+    let row = PartnerRow {
+        partner: isr.clone(),
+        name: "Israel".into(),
+        zone: "UTC".into(),
+        card: "{}".into(),
+        card_sha256: Sha256::of(b"{}"),
+    };
+    let mut tx = store.db.write().await.unwrap();
+    partners::enrol(&mut tx, &row, at(1)).await.unwrap();
+    tx.commit().await.unwrap();
+    // The program looks at an older database before it changes it.
+    let found = inspect::inspect(store.url()).await.unwrap();
+    assert!(matches!(found, FoundDatabase::Exchange { schema: 10, .. }), "{found:?}");
+
+    migrate::run(&store.db, at(2)).await.unwrap();
+    let mut tx = store.db.write().await.unwrap();
+    assert_eq!(partners::list_records(&mut tx).await.unwrap(), BTreeMap::new());
+    let files = ["ISR.pem".to_owned(), "ISR/b.crl".to_owned()];
+    partners::record_lists(&mut tx, &isr, &files).await.unwrap();
+    // Another card of the partner changes nothing about it.
+    partners::enrol(&mut tx, &row, at(3)).await.unwrap();
+    tx.commit().await.unwrap();
+    let record = ListRecord::Found(files.to_vec());
+    match inspect::inspect(store.url()).await.unwrap() {
+        FoundDatabase::Exchange { lists, .. } => assert_eq!(lists, BTreeMap::from([(isr.clone(), record)])),
+        found => panic!("{found:?}"),
+    }
+    let mut tx = store.db.write().await.unwrap();
+    partners::record_lists(&mut tx, &isr, &[]).await.unwrap();
+    assert_eq!(partners::list_records(&mut tx).await.unwrap(), BTreeMap::from([(isr, ListRecord::Waived)]));
 }

@@ -123,6 +123,71 @@ fn list_of_a_named_point_covers_the_certificates_that_name_it() {
     assert!(!covers(&point("http://a/7.crl"), &plain.der));
 }
 
+/// A directory name of country and name, as the contents of a `Name`.
+fn directory(country: &str, name: &str) -> Vec<u8> {
+    [step(6, country), step(3, name)].concat()
+}
+
+/// One step of a directory name, its last arc under 2.5.4.
+fn step(kind: u8, value: &str) -> Vec<u8> {
+    der(0x31, &[&attribute(kind, value)])
+}
+
+fn attribute(kind: u8, value: &str) -> Vec<u8> {
+    der(0x30, &[&der(6, &[&[0x55, 4, kind]]), &der(0x0c, &[value.as_bytes()])])
+}
+
+#[test]
+fn point_named_by_a_directory_name_or_relative_to_the_issuer_covers_the_certificates_that_name_it() {
+    let ca = Ca::new("Root");
+    let list = |name: &[u8]| list(&ca.odd_crl(&OddList::revoking(&[]).scoped(&[&der(0xa0, &[name])])));
+    let leaf = |point: &[&[u8]]| {
+        let value = der(0x30, &[&der(0x30, point)]);
+        ca.leaf(|params| {
+            params.custom_extensions = vec![rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 31], value)];
+        })
+    };
+    let covers = |list: &RevocationList, held: &crate::http::test_pki::Held| {
+        list.covers(&x509_parser::parse_x509_certificate(&held.der).unwrap().1)
+    };
+    let full = |name: &[u8]| der(0xa0, &[&der(0xa4, &[&der(0x30, &[name])])]);
+    let relative = |value: &str| der(0xa1, &[&attribute(3, value)]);
+    // The issuer's own name and one step more.
+    let below = |value: &str| full(&[step(3, "Root"), step(3, value)].concat());
+    let point = |name: &[u8]| leaf(&[&der(0xa0, &[name])]);
+
+    let named = list(&full(&directory("IL", "Point 7")));
+    assert!(covers(&named, &point(&full(&directory("IL", "Point 7")))));
+    assert!(!covers(&named, &point(&full(&directory("IL", "Point 8")))));
+    for list in [list(&relative("7")), list(&below("7"))] {
+        assert!(covers(&list, &point(&relative("7"))));
+        assert!(covers(&list, &point(&below("7"))));
+        assert!(!covers(&list, &point(&relative("8"))) && !covers(&list, &point(&below("8"))));
+        // Some reasons alone, and another issuer's lists.
+        assert!(!covers(&list, &leaf(&[&der(0xa0, &[&relative("7")]), &[0x81, 2, 1, 6]])));
+        assert!(!covers(
+            &list,
+            &leaf(&[&der(0xa0, &[&relative("7")]), &der(0xa2, &[&full(&directory("IL", "x"))[2..]])])
+        ));
+    }
+    let with_tag = list(&der(0xa0, &[&der(0x82, &[b"a.example"]), &der(0x86, &[b"http://a"])]));
+    assert!(covers(&with_tag, &point(&der(0xa0, &[&der(0x82, &[b"a.example"])]))));
+    assert!(!covers(&with_tag, &point(&der(0xa0, &[&der(0x86, &[b"a.example"])]))), "a name of another kind");
+}
+
+#[test]
+fn lists_after_the_hundredth_of_a_file_are_told_of() {
+    let list = pem(&Ca::new("Root").crl(&[], day(30)));
+    assert!(read_crls(list.repeat(MAX_LISTS).as_bytes()).iter().all(Result::is_ok));
+    let found = read_crls(list.repeat(MAX_LISTS + 2).as_bytes());
+    assert_eq!(found.len(), MAX_LISTS + 1);
+    let fault = found.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(
+        (&fault, fault.to_string().as_str()),
+        (&CrlFault::TooMany, "comes after the first 100 of its file and is not read")
+    );
+}
+
 #[test]
 fn list_that_names_an_anchor_is_signed_by_it_and_by_one_that_may() {
     let (ca, namesake) = (Ca::new("Root"), Ca::new("Root"));
@@ -137,7 +202,12 @@ fn list_that_names_an_anchor_is_signed_by_it_and_by_one_that_may() {
     assert_eq!(list(&namesake.crl(&[], day(30))).check_origin(&[ca.anchor()]), Ok(()));
     assert_eq!(list(&namesake.odd_crl(&OddList::revoking(&[]))).check_origin(&[ca.anchor()]), Err(CrlFault::Foreign));
     let mute = Ca::with("Mute", |params| params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign]);
-    assert_eq!(list(&mute.odd_crl(&OddList::revoking(&[]))).check_origin(&[mute.anchor()]), Err(CrlFault::NoCrlSign));
+    let own = list(&mute.odd_crl(&OddList::revoking(&[])));
+    assert_eq!(own.check_origin(&[mute.anchor()]), Err(CrlFault::NoCrlSign));
+    // Another certificate for the same key allows it.
+    let renewed = namesake.cross(&mute, |_| {});
+    assert_eq!(own.check_origin(&[mute.anchor(), renewed.anchor()]), Ok(()));
+    assert_eq!(own.check_origin(&[renewed.anchor(), mute.anchor()]), Ok(()));
 }
 
 #[test]
@@ -145,12 +215,17 @@ fn folder_is_read_by_partner_code_and_strays_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
     std::fs::create_dir(folder.path().join("KOR")).unwrap();
-    for name in ["ISR.crl", "USA.pem", "KOR/a.crl", "KOR/b", "isr.crl", "GBR.txt", ".hidden", "README.md"] {
+    std::fs::create_dir(folder.path().join("FRA")).unwrap();
+    assert!(CrlFiles::find(tempfile::tempdir().unwrap().path()).unwrap().is_empty());
+    let isr = ["ISR.crl", "ISR.CRL", "ISR.der", "isr.pem", "ISR", "ISR.crl.bak"];
+    for name in isr.iter().chain(&["USA.pem", "KOR/a.crl", "KOR/b", "ISR-old.crl", "lists.txt", ".hidden", "README.md"])
+    {
         put(name);
     }
     let files = CrlFiles::find(folder.path()).unwrap();
     let found: Vec<_> = files.by_partner.iter().map(|(code, paths)| (code.as_str(), paths.len())).collect();
-    assert_eq!(found, [("ISR", 1), ("KOR", 2), ("USA", 1)]);
+    assert_eq!(found, [("FRA", 0), ("ISR", isr.len()), ("KOR", 2), ("LISTS", 1), ("USA", 1)]);
     let strays: Vec<_> = files.strays.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(strays, ["GBR.txt", "isr.crl"]);
+    assert_eq!(strays, ["ISR-old.crl"]);
+    assert!(!files.is_empty());
 }

@@ -188,6 +188,42 @@ fn constraint_of_a_kind_that_is_not_compared_refuses_the_names_it_is_about() {
 }
 
 #[test]
+fn constraints_on_uris_are_kept_by_host() {
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let with = |list: u8, names: Vec<SanType>| {
+        let value = der(0x30, &[&der(list, &[&der(0x30, &[&der(0x86, &[b".example.org"])])])]);
+        let root = Ca::with("Root", |params| params.custom_extensions = vec![critical(30, &value)]);
+        judge(&registry(vec![root.of("ISR")]), &root.leaf(|params| params.subject_alt_names = names), &[]).map(drop)
+    };
+    let (permitted, excluded) = (0xa0, 0xa1);
+    let refused = Err(Refusal::NameConstraint("URI"));
+    assert_eq!(with(permitted, vec![uri("https://a.example.org/avi")]), Ok(()));
+    assert_eq!(with(permitted, vec![uri("https://a.elsewhere.org/avi")]), refused);
+    assert_eq!(with(excluded, vec![uri("https://a.elsewhere.org/avi")]), Ok(()));
+    assert_eq!(with(excluded, vec![uri("https://a.example.org/avi")]), refused);
+    // A URI without a host must be refused (RFC 5280, 4.2.1.10): a key card names such a partner's certificates alone.
+    assert_eq!(with(permitted, vec![member_uri("ISR:avi")]), refused);
+    assert_eq!(with(excluded, vec![member_uri("ISR:avi")]), refused);
+    assert_eq!(with(permitted, vec![]), Ok(()));
+}
+
+#[test]
+fn constraint_on_other_names_refuses_those_of_its_type_alone() {
+    let (login, number) = ([1, 3, 6, 1, 4, 1, 311, 20, 2, 3], [1, 2, 3]);
+    let base = der(0xa0, &[&der(6, &[&[0x2a, 3]]), &der(0xa0, &[&der(0x0c, &[b"1"])])]);
+    let value = der(0x30, &[&der(0xa1, &[&der(0x30, &[&base])])]);
+    let root = Ca::with("Root", |params| params.custom_extensions = vec![critical(30, &value)]);
+    let registry = registry(vec![root.of("ISR")]);
+    let with = |id: &[u64]| {
+        let name = SanType::OtherName((id.to_vec(), "avi".into()));
+        let held = root.leaf(|params| params.subject_alt_names = vec![name, member_uri("ISR:avi")]);
+        judge(&registry, &held, &[]).map(drop)
+    };
+    assert_eq!(with(&login), Ok(()));
+    assert_eq!(with(&number), Err(Refusal::NameConstraint("other name")));
+}
+
+#[test]
 fn constraints_of_an_anchor_are_kept_as_those_of_an_authority() {
     let root = Ca::with("Root", |params| {
         params.name_constraints = Some(permitted(vec![GeneralSubtree::Rfc822Name("example.org".into())]));
@@ -258,4 +294,31 @@ fn path_through_another_partners_anchor_is_refused() {
     assert_eq!(judge(&expired, &later.leaf(|_| {}), &[&cross]), Err(Refusal::AnchorExpired));
     let korea_alone = Registry::build(1, vec![kor.of("KOR")]).0;
     assert!(judge(&korea_alone, &later.leaf(|_| {}), &[&cross]).is_ok(), "the path itself holds");
+}
+
+#[test]
+fn key_of_another_partners_anchor_counts_on_the_way_alone() {
+    let (isr, kor) = (Ca::new("Israel"), Ca::new("Korea"));
+    let cross = kor.cross(&isr, |_| {});
+    // Israel is enrolled and shut out by its second anchor, so its members could come as Korea's alone.
+    let mut broken = isr.of("ISR");
+    broken.anchors.push(b"no certificate".to_vec().into());
+    let (registry, faults) = Registry::build(1, vec![broken, kor.of("KOR")]);
+    assert_eq!(faults.len(), 1);
+    let refused = Err(Refusal::OtherPartnersAnchor { other: "ISR".parse().unwrap() });
+    assert_eq!(judge(&registry, &isr.leaf(|_| {}), &[&cross]).map(drop), refused);
+    let below = isr.subordinate("Below");
+    assert_eq!(judge(&registry, &below.leaf(|_| {}), &[&below, &cross]).map(drop), refused);
+    // Whoever sends that certificate along without needing it is not refused.
+    for between in [vec![&cross], vec![&cross, &isr]] {
+        let peer = judge(&registry, &kor.member("KOR:min"), &between).unwrap();
+        assert_eq!(peer.partner.as_str(), "KOR");
+    }
+    // Nor is who has two ways, one of them through that key.
+    let office = kor.subordinate("Office");
+    let by_israel = isr.cross(&office, |_| {});
+    let held = office.member("KOR:min");
+    for between in [[&by_israel, &cross, &office], [&office, &cross, &by_israel]] {
+        assert_eq!(judge(&registry, &held, &between).unwrap().partner.as_str(), "KOR");
+    }
 }

@@ -4,7 +4,7 @@ use super::super::{
     anchor::AnchorFault,
     crl::{Aside, CrlFault},
 };
-use crate::domain::id::PartnerCode;
+use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
 use std::path::PathBuf;
 
 /// Something about a partner's trust that cannot be used.
@@ -22,6 +22,12 @@ pub enum TrustFault {
     Unreadable { partner: PartnerCode, file: PathBuf, error: String },
     #[error("the folder of revocation lists `{}` cannot be read: {error}", .folder.display())]
     Folder { folder: PathBuf, error: String },
+    #[error("the folder of revocation lists `{}` is empty", .folder.display())]
+    EmptyFolder { folder: PathBuf },
+    #[error("`{partner}` needs revocation lists and has none that can be used: its certificates are refused{}", found(.before))]
+    NoLists { partner: PartnerCode, before: ListRecord },
+    #[error("it cannot be recorded that `{partner}` has revocation lists: {error}")]
+    NotRecorded { partner: PartnerCode, error: String },
     #[error("the revocation list of `{issuer}`, `{partner}`, is gone; the last one stays in force")]
     CrlsGone { partner: PartnerCode, issuer: String },
     #[error("the revocation list of `{issuer}`, `{partner}`, is older than the one in force, which stays")]
@@ -49,9 +55,11 @@ impl TrustFault {
             | Self::SharedKey { partner, .. }
             | Self::Crl { partner, .. }
             | Self::Unreadable { partner, .. }
+            | Self::NoLists { partner, .. }
+            | Self::NotRecorded { partner, .. }
             | Self::CrlsGone { partner, .. }
             | Self::CrlOlder { partner, .. } => Some(partner),
-            Self::Stray { .. } | Self::Folder { .. } => None,
+            Self::Stray { .. } | Self::Folder { .. } | Self::EmptyFolder { .. } => None,
         }
     }
 
@@ -65,8 +73,17 @@ impl TrustFault {
             Self::Crl { fault, .. } => fault.help(),
             Self::Unreadable { .. } => "make the file readable for the server's account",
             Self::Folder { .. } => "make the folder readable for the server's account",
+            Self::EmptyFolder { .. } => {
+                "mount or fill it; or, if no partner publishes revocation lists, leave out `trust.crl_folder`"
+            }
+            Self::NoLists { .. } => {
+                "put current lists of its authorities into the folder; or, if it publishes none any more, remove its files \
+                 there and say so with `entente-server partner waive-lists CODE`"
+            }
+            Self::NotRecorded { .. } => "see that the database can be written; it is tried again",
             Self::CrlsGone { .. } => {
-                "put the list back; or, if that authority no longer publishes one, restart the server"
+                "put the list back; or, if that authority no longer publishes one, restart the server; or, if the partner \
+                 publishes none at all any more, say so with `entente-server partner waive-lists CODE`"
             }
             Self::CrlOlder { .. } => {
                 "fetch the partner's current list; or, if the older one is meant to count again, restart the server"
@@ -75,6 +92,13 @@ impl TrustFault {
                 "name the file or folder after an enrolled partner's code, such as `ISR.crl`, or remove it"
             }
         }
+    }
+}
+
+fn found(before: &ListRecord) -> String {
+    match before {
+        ListRecord::Found(files) => format!("; there were lists in `{}`", files.join("`, `")),
+        ListRecord::Never | ListRecord::Waived => String::new(),
     }
 }
 

@@ -6,8 +6,14 @@ use super::super::{
     crl::{CrlFault, CrlFiles, Found, MAX_FILE_BYTES, RevocationList, read_crls},
 };
 use super::{PartnerTrust, TrustFault, TrustNotice};
-use crate::domain::id::PartnerCode;
-use std::path::{Path, PathBuf};
+use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// The most files that are recorded of one partner.
+const RECORDED: usize = 20;
 
 /// One partner.
 #[derive(Debug)]
@@ -22,6 +28,10 @@ pub(super) struct Learnt {
     pub(super) notices: Vec<TrustNotice>,
     /// Whether there is anything that is or should be a list.
     pub(super) has_lists: bool,
+    /// What was on record of its lists.
+    pub(super) record: ListRecord,
+    /// The files that hold a list, as they are called in the folder.
+    found_in: BTreeSet<String>,
     /// Whether nobody could look.
     pub(super) is_unread: bool,
 }
@@ -37,18 +47,22 @@ pub(super) struct Gathered {
 impl Gathered {
     pub(super) fn gather(partners: Vec<PartnerTrust>, folder: Option<PathBuf>) -> Self {
         let mut faults = Vec::new();
-        let (mut files, is_unread) = match folder.map(|folder| (CrlFiles::find(&folder), folder)) {
+        let (mut files, is_unread) = match folder.as_ref().map(|folder| (CrlFiles::find(folder), folder.clone())) {
             None => (CrlFiles::default(), false),
-            Some((Ok(files), _)) => (files, false),
+            Some((Ok(files), folder)) => {
+                faults.extend(files.is_empty().then_some(TrustFault::EmptyFolder { folder }));
+                (files, false)
+            }
             Some((Err(error), folder)) => {
                 faults.push(TrustFault::Folder { folder, error: error.to_string() });
                 (CrlFiles::default(), true)
             }
         };
+        let folder = folder.unwrap_or_default();
         let mut gathered = Vec::new();
         for partner in partners {
-            let own = files.by_partner.remove(&partner.code).unwrap_or_default();
-            let mut learnt = Learnt::of(partner, own);
+            let own = files.by_partner.remove(&partner.code);
+            let mut learnt = Learnt::of(partner, &folder, own);
             learnt.is_unread = is_unread;
             let code = learnt.code.clone();
             for (_, file, error) in files.unreadable.extract_if(.., |(owner, ..)| *owner == code) {
@@ -65,7 +79,7 @@ impl Gathered {
 }
 
 impl Learnt {
-    fn of(partner: PartnerTrust, files: Vec<PathBuf>) -> Self {
+    fn of(partner: PartnerTrust, folder: &Path, files: Option<Vec<PathBuf>>) -> Self {
         let code = partner.code;
         let mut learnt = Self {
             code: code.clone(),
@@ -74,7 +88,9 @@ impl Learnt {
             anchor_faults: Vec::new(),
             list_faults: Vec::new(),
             notices: Vec::new(),
-            has_lists: !partner.crls.is_empty() || !files.is_empty(),
+            has_lists: !partner.crls.is_empty() || files.is_some(),
+            record: partner.record,
+            found_in: BTreeSet::new(),
             is_unread: false,
         };
         for der in partner.anchors {
@@ -89,14 +105,29 @@ impl Learnt {
         for der in partner.crls {
             learnt.add_lists(None, &der);
         }
-        for file in files {
+        for file in files.into_iter().flatten() {
             match read_bounded(&file) {
-                Ok(Some(bytes)) => learnt.add_lists(Some(&file), &bytes),
+                Ok(Some(bytes)) => {
+                    let before = learnt.lists.len();
+                    learnt.add_lists(Some(&file), &bytes);
+                    if learnt.lists.len() > before {
+                        let name = file.strip_prefix(folder).unwrap_or(&file);
+                        learnt.found_in.insert(name.display().to_string());
+                    }
+                }
                 Ok(None) => learnt.list_fault(Some(&file), CrlFault::TooLong),
                 Err(error) => learnt.unreadable(file, &error),
             }
         }
         learnt
+    }
+
+    /// The files that hold its lists, unless they are on record.
+    pub(super) fn unrecorded(&self) -> Option<(PartnerCode, Vec<String>)> {
+        let recorded: &[String] = if let ListRecord::Found(files) = &self.record { files } else { &[] };
+        let found: Vec<_> = self.found_in.iter().take(RECORDED).cloned().collect();
+        let is_new = found.iter().any(|file| !recorded.contains(file));
+        is_new.then(|| (self.code.clone(), found))
     }
 
     fn add_lists(&mut self, file: Option<&Path>, bytes: &[u8]) {

@@ -6,8 +6,11 @@ use crate::http::{
     path::MAX_INTERMEDIATES,
     test_pki::{Ca, Calendar, Held, OddList, day, instant_of_day, member_uri},
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
-use std::sync::Mutex;
+use std::{future::ready, sync::Mutex};
+
+mod lists;
 
 fn registry(partners: Vec<PartnerTrust>) -> Registry {
     let (registry, faults) = Registry::build(1, partners);
@@ -137,11 +140,11 @@ fn ca_that_renews_its_key_under_its_name_works_with_a_list_for_each() {
     let (avi, noa) = (old.member("ISR:avi"), new.member("ISR:noa"));
     let anchors = vec![old.der.clone(), new.der.clone()];
     let crls = vec![old.crl(&[avi.serial], day(30)), new.crl(&[], day(30))];
-    let both = registry(vec![PartnerTrust { code: "ISR".parse().unwrap(), anchors: anchors.clone(), crls }]);
+    let both = registry(vec![PartnerTrust { anchors: anchors.clone(), crls, ..old.of("ISR") }]);
     assert_eq!(identify(&both, &avi), Err(Refusal::Revoked));
     assert!(identify(&both, &noa).is_ok());
     let crls = vec![old.crl(&[], day(30))];
-    let one = registry(vec![PartnerTrust { code: "ISR".parse().unwrap(), anchors, crls }]);
+    let one = registry(vec![PartnerTrust { anchors, crls, ..old.of("ISR") }]);
     assert!(identify(&one, &avi).is_ok());
     assert_eq!(identify(&one, &noa), Err(Refusal::RevocationListForeign), "no list of its own: fails closed");
 }
@@ -178,6 +181,22 @@ fn key_shared_by_two_partners_vouches_for_neither() {
     assert_eq!(identify(&registry, &ca.member("ISR:avi")), Err(Refusal::UnknownIssuer));
 }
 
+#[test]
+fn key_that_a_second_partner_claims_stays_the_one_s_that_is_in_force() {
+    // Israel's second anchor has ended, and its first vouches for the key of that.
+    let (first, second) = (Ca::new("First"), Ca::with("Second", |params| params.not_after = day(0)));
+    let isr = || PartnerTrust { anchors: vec![first.der.clone(), second.der.clone()], ..first.of("ISR") };
+    let (cross, held) = (first.cross(&second, |_| {}), second.member("ISR:avi"));
+    let gathered = |partners| Gathered::gather(partners, None);
+    let (before, _) = Registry::empty().next(gathered(vec![isr()]));
+    let (both, faults) = before.next(gathered(vec![isr(), second.of("KOR")]));
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    for registry in [before, both] {
+        let judged = registry.identify(&held.der, std::slice::from_ref(&cross.der), instant_of_day(1));
+        assert_eq!(judged.map(|peer| peer.partner.to_string()), Ok("ISR".to_owned()));
+    }
+}
+
 /// Trust whose source the test can change.
 struct Changing {
     partners: Arc<Mutex<Vec<PartnerTrust>>>,
@@ -185,22 +204,43 @@ struct Changing {
     crls: tempfile::TempDir,
 }
 
+/// A database of partners; without any it is away.
+struct Office(Arc<Mutex<Vec<PartnerTrust>>>);
+
+impl PartnerSource for Office {
+    fn partners(&self) -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>> {
+        let partners = self.0.lock().unwrap().clone();
+        ready(if partners.is_empty() { Err("database away".into()) } else { Ok(partners) }).boxed()
+    }
+
+    fn record_lists(&self, code: PartnerCode, files: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>> {
+        // A nation for which nothing can be written.
+        if code.as_str() == "READONLY" {
+            return ready(Err("the disk is full".into())).boxed();
+        }
+        let mut partners = self.0.lock().unwrap();
+        partners.iter_mut().find(|partner| partner.code == code).unwrap().record = ListRecord::Found(files);
+        ready(Ok(())).boxed()
+    }
+}
+
 impl Changing {
     async fn start(partners: Vec<PartnerTrust>) -> (Self, Reloaded) {
         let partners = Arc::new(Mutex::new(partners));
         let crls = tempfile::tempdir().unwrap();
-        let source = Arc::clone(&partners);
-        let load = move || {
-            let partners = source.lock().unwrap().clone();
-            async move { if partners.is_empty() { Err("database away".into()) } else { Ok(partners) } }
-        };
+        Self::start_with(partners, crls).await
+    }
+
+    async fn start_with(partners: Arc<Mutex<Vec<PartnerTrust>>>, crls: tempfile::TempDir) -> (Self, Reloaded) {
         let folder = Some(crls.path().to_owned());
-        let (trust, reloaded) = Trust::start(Calendar::at_day(1), folder, load).await.unwrap();
+        let (trust, reloaded) = Trust::start(Calendar::at_day(1), folder, Office(Arc::clone(&partners))).await.unwrap();
         (Self { partners, trust, crls }, reloaded)
     }
 
     fn put(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.crls.path().join(name), bytes).unwrap();
+        let path = self.crls.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 
     fn check(&self, held: &Held) -> Result<(), &'static str> {
@@ -270,127 +310,10 @@ async fn broken_list_with_changed_anchors_shuts_the_partner_out() {
 async fn file_of_nobody_is_reported() {
     let (world, _) = Changing::start(vec![Ca::new("A").of("ISR")]).await;
     world.put("KOR.crl", b"x");
-    world.put("isr.crl", b"x");
+    world.put("ISR-old.crl", b"x");
     let faults = world.trust.reload().await.unwrap().faults;
     assert!(matches!(&faults[..], [TrustFault::Stray { .. }, TrustFault::Stray { .. }]), "{faults:?}");
     assert!(faults.iter().all(|fault| fault.partner().is_none() && !fault.help().is_empty()));
-}
-
-/// Whether avi's certificate is refused as `slug` after `bytes` came as ISR's only list.
-async fn after_first_list(isr: &Ca, avi: &Held, bytes: &[u8]) -> (Result<(), &'static str>, usize, usize) {
-    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
-    assert_eq!(world.check(avi), Ok(()), "without any list everybody passes");
-    world.put("ISR.crl", bytes);
-    let reloaded = world.trust.reload().await.unwrap();
-    (world.check(avi), reloaded.faults.len(), reloaded.notices.len())
-}
-
-#[tokio::test]
-async fn first_list_that_cannot_be_used_shuts_its_issuer_out() {
-    let isr = Ca::new("A");
-    let avi = isr.member("ISR:avi");
-    let good = isr.crl(&[avi.serial], day(30));
-    let odd = |odd: OddList| isr.odd_crl(&odd).to_vec();
-    let list = || OddList::revoking(&[avi.serial]);
-    for (bytes, faults, notices) in [
-        (good[..40].to_vec(), 1, 0),
-        (b"garbage".to_vec(), 1, 0),
-        (odd(list().with(27, &[2, 1, 1])), 0, 1),
-        (odd(list().scoped(&[&[0x82, 1, 0xff]])), 0, 1),
-        (odd(list().scoped(&[&[0x83, 2, 1, 6]])), 1, 0),
-    ] {
-        let found = after_first_list(&isr, &avi, &bytes).await;
-        assert_eq!(found, (Err("revocation-unknown"), faults, notices));
-    }
-    let scoped = odd(list().scoped(&[&[0x81, 1, 0xff]]));
-    assert_eq!(after_first_list(&isr, &avi, &scoped).await, (Err("revoked"), 0, 0), "no name is needed");
-    let endless = odd(OddList { next_update: Some("99991231235959Z"), ..list() });
-    assert_eq!(after_first_list(&isr, &avi, &endless).await, (Err("revoked"), 0, 0), "no end is one");
-}
-
-#[tokio::test]
-async fn broken_file_of_a_partner_freezes_no_other_list_of_it() {
-    let root = Ca::new("Root");
-    let (first, second) = (root.subordinate("First"), root.subordinate("Second"));
-    let (avi, noa) = (first.member("ISR:avi"), second.member("ISR:noa"));
-    let (world, _) = Changing::start(vec![root.of("ISR")]).await;
-    std::fs::create_dir(world.crls.path().join("ISR")).unwrap();
-    let check = |held: &Held, by: &Ca| {
-        let judged = world.trust.registry().identify(&held.der, std::slice::from_ref(&by.der), instant_of_day(1));
-        judged.map(drop).map_err(|refusal| refusal.slug())
-    };
-    world.put("ISR/first.crl", &first.crl(&[], day(30)));
-    world.put("ISR/second.crl", b"half a file");
-    assert_eq!(world.trust.reload().await.unwrap().faults.len(), 1);
-    assert_eq!((check(&avi, &first), check(&noa, &second)), (Ok(()), Err("revocation-unknown")));
-    world.put("ISR/first.crl", &first.crl_of(day(1), &[avi.serial], day(30)));
-    world.trust.reload().await.unwrap();
-    assert_eq!(check(&avi, &first), Err("revoked"), "taken up beside the broken file");
-    world.put("ISR/second.crl", &second.crl(&[], day(30)));
-    assert_eq!(world.trust.reload().await.unwrap().faults, []);
-    assert_eq!(check(&noa, &second), Ok(()));
-    world.put("ISR/second.crl", b"half a file again");
-    world.trust.reload().await.unwrap();
-    assert_eq!((check(&avi, &first), check(&noa, &second)), (Err("revoked"), Ok(())), "by the last good list");
-}
-
-#[tokio::test]
-async fn damaged_or_older_list_opens_nothing() {
-    let isr = Ca::new("A");
-    let (avi, noa) = (isr.member("ISR:avi"), isr.member("ISR:noa"));
-    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
-    world.put("ISR.crl", &isr.crl_of(day(0), &[avi.serial], day(30)));
-    world.trust.reload().await.unwrap();
-    let mut damaged = isr.crl_of(day(1), &[], day(30)).to_vec();
-    let last = damaged.len() - 1;
-    damaged[last] ^= 1;
-    world.put("ISR.crl", &damaged);
-    let faults = world.trust.reload().await.unwrap().faults;
-    assert!(matches!(&faults[..], [TrustFault::Crl { fault: CrlFault::Foreign, .. }]), "{faults:?}");
-    assert_eq!((world.check(&avi), world.check(&noa)), (Err("revoked"), Ok(())));
-    world.put("ISR.crl", &isr.crl_of(day(-1), &[], day(30)));
-    let faults = world.trust.reload().await.unwrap().faults;
-    assert!(matches!(&faults[..], [TrustFault::CrlOlder { .. }]), "{faults:?}");
-    assert_eq!(world.check(&avi), Err("revoked"));
-}
-
-#[tokio::test]
-async fn of_lists_of_one_date_the_higher_number_counts_and_of_one_number_both() {
-    let isr = Ca::new("A");
-    let (avi, noa) = (isr.member("ISR:avi"), isr.member("ISR:noa"));
-    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
-    let put = async |number: u64, serials: &[u64]| {
-        world.put("ISR.crl", &isr.crl_numbered(number, day(0), serials, day(30)));
-        world.trust.reload().await.unwrap();
-        (world.check(&avi), world.check(&noa))
-    };
-    assert_eq!(put(1, &[]).await, (Ok(()), Ok(())));
-    assert_eq!(put(2, &[avi.serial]).await, (Err("revoked"), Ok(())));
-    assert_eq!(put(1, &[]).await, (Err("revoked"), Ok(())), "an older one opens nothing");
-    assert_eq!(put(300, &[]).await, (Ok(()), Ok(())), "a hold that was lifted");
-    assert_eq!(put(300, &[noa.serial]).await, (Ok(()), Err("revoked")), "nobody can tell which of two is meant");
-    assert_eq!(put(300, &[avi.serial]).await, (Err("revoked"), Err("revoked")));
-}
-
-#[tokio::test]
-async fn damaged_list_of_an_intermediate_leaves_the_one_before_it_in_force() {
-    let root = Ca::new("Root");
-    let between = root.subordinate("Between");
-    let (avi, noa) = (between.member("ISR:avi"), between.member("ISR:noa"));
-    let (world, _) = Changing::start(vec![root.of("ISR")]).await;
-    world.put("ISR.crl", &between.crl_of(day(0), &[avi.serial], day(30)));
-    world.trust.reload().await.unwrap();
-    for n in 1..10 {
-        let mut damaged = between.crl_of(day(n), &[], day(30)).to_vec();
-        let last = damaged.len() - 1;
-        damaged[last] ^= 1;
-        world.put("ISR.crl", &damaged);
-        world.trust.reload().await.unwrap();
-        let registry = world.trust.registry();
-        let check = |held: &Held| registry.identify(&held.der, std::slice::from_ref(&between.der), instant_of_day(1));
-        assert_eq!(check(&avi), Err(Refusal::Revoked), "{n}");
-        assert!(check(&noa).is_ok(), "{n}");
-    }
 }
 
 #[test]
@@ -407,25 +330,4 @@ fn issuer_that_may_sign_no_lists_has_none() {
     let (registry, faults) = Registry::build(1, vec![PartnerTrust { crls, ..anchor.of("ISR") }]);
     assert!(matches!(&faults[..], [TrustFault::Crl { fault: CrlFault::NoCrlSign, .. }]), "{faults:?}");
     assert_eq!(identify(&registry, &anchor.member("ISR:avi")), Err(Refusal::RevocationUnknown));
-}
-
-#[tokio::test]
-async fn folder_that_cannot_be_read_is_a_fault_and_opens_nothing() {
-    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
-    let (avi, min) = (isr.member("ISR:avi"), kor.member("KOR:min"));
-    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
-    world.put("ISR.crl", &isr.crl(&[avi.serial], day(30)));
-    world.trust.reload().await.unwrap();
-    // Away altogether, which no account may read, not even the one that tests run as.
-    let (here, away) = (world.crls.path().to_owned(), world.crls.path().with_extension("away"));
-    std::fs::rename(&here, &away).unwrap();
-    world.partners.lock().unwrap().push(kor.of("KOR"));
-    let reloaded = world.trust.reload().await.unwrap();
-    assert!(matches!(&reloaded.faults[..], [TrustFault::Folder { .. }]), "{:?}", reloaded.faults);
-    assert_eq!(world.check(&avi), Err("revoked"));
-    assert_eq!(world.check(&min), Err("revocation-unknown"), "nobody can say whether it has lists");
-    std::fs::rename(&away, &here).unwrap();
-    assert_eq!(world.trust.reload().await.unwrap().faults, []);
-    let started = Trust::start(Calendar::at_day(1), Some(away), async || Ok(Vec::new())).await;
-    assert!(matches!(started, Err(TrustError::Folder(_))));
 }

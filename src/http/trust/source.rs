@@ -1,0 +1,44 @@
+//! Where partners are kept, and where it is recorded whose revocation lists were found.
+
+use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
+use futures_util::{FutureExt, future::BoxFuture};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+
+/// A partner as storage knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartnerTrust {
+    pub code: PartnerCode,
+    /// Its CA certificates.
+    pub anchors: Vec<CertificateDer<'static>>,
+    /// Revocation lists from elsewhere than the folder.
+    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// What is on record of its lists in the folder.
+    pub record: ListRecord,
+}
+
+/// Why partners cannot be loaded, or their lists recorded.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where partners are kept.
+pub trait PartnerSource: Send + Sync {
+    /// All that are enrolled.
+    fn partners(&self) -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>>;
+
+    /// Records that a partner's lists were found in these files.
+    fn record_lists(&self, partner: PartnerCode, files: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>>;
+}
+
+/// Partners alone, for whoever changes nothing.
+impl<F, R> PartnerSource for F
+where
+    F: Fn() -> R + Send + Sync,
+    R: Future<Output = Result<Vec<PartnerTrust>, SourceError>> + Send + 'static,
+{
+    fn partners(&self) -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>> {
+        self().boxed()
+    }
+
+    fn record_lists(&self, _: PartnerCode, _: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
