@@ -117,10 +117,7 @@ impl AnchorFault {
             Self::WeakSignature(_) | Self::UnsupportedSignature(_) => {
                 "the partner needs a CA certificate signed with SHA-256, SHA-384 or SHA-512, or Ed25519"
             }
-            Self::NameConstraint(_) => {
-                "only constraints on DNS names, IP addresses, e-mail addresses and directory names can be honoured; ask the \
-                 partner for a CA without others, for example a subordinate CA for this use"
-            }
+            Self::NameConstraint(_) => "ask the partner for a CA without it, for example a subordinate CA for this use",
             Self::CriticalExtension(_) => {
                 "ask the partner for a CA without it, for example a subordinate CA for this use"
             }
@@ -354,45 +351,40 @@ fn check_extensions(certificate: &X509Certificate<'_>) -> Result<(), AnchorFault
 }
 
 fn check_name_constraint(base: &GeneralName<'_>) -> Result<(), AnchorFault> {
+    let no = |what: &str| AnchorFault::Malformed(format!("a name constraint holds no {what}"));
     Err(AnchorFault::NameConstraint(match base {
         GeneralName::DNSName(name) => {
             let labels = name.strip_prefix('.').unwrap_or(name);
-            let fine = labels.split('.').all(|label| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-            });
-            return if fine || labels.is_empty() {
-                Ok(())
-            } else {
-                Err(AnchorFault::Malformed("a name constraint holds no DNS name".into()))
-            };
+            return if labels.is_empty() || is_dns_name(labels) { Ok(()) } else { Err(no("DNS name")) };
         }
         GeneralName::IPAddress(address) => {
             let (_, mask) = address.split_at(address.len() / 2);
             let ones: u32 = mask.iter().map(|byte| byte.leading_ones()).sum();
             let set: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
             let contiguous = ones == set && mask.windows(2).all(|pair| pair[0] == 0xff || pair[1] == 0);
-            return if matches!(address.len(), 8 | 32) && contiguous {
-                Ok(())
-            } else {
-                Err(AnchorFault::Malformed("a name constraint holds no IP network".into()))
-            };
+            return if matches!(address.len(), 8 | 32) && contiguous { Ok(()) } else { Err(no("IP network")) };
         }
         GeneralName::RFC822Name(address) => {
-            return if address.is_ascii() && !address.is_empty() {
-                Ok(())
-            } else {
-                Err(AnchorFault::Malformed("a name constraint holds no e-mail address".into()))
-            };
+            return if address.is_ascii() && !address.is_empty() { Ok(()) } else { Err(no("e-mail address")) };
         }
-        GeneralName::DirectoryName(_) => return Ok(()),
-        GeneralName::URI(_) => "URIs",
+        GeneralName::URI(host) => {
+            let is_host = host.contains('.') && is_dns_name(host.strip_prefix('.').unwrap_or(host));
+            return if is_host { Ok(()) } else { Err(no("host")) };
+        }
+        // A certificate with an other name of that type is refused, and nobody needs one here.
+        GeneralName::DirectoryName(_) | GeneralName::OtherName(..) => return Ok(()),
         GeneralName::RegisteredID(_) => "registered identifiers",
-        GeneralName::OtherName(..) => "other names",
         GeneralName::X400Address(_) => "X.400 addresses",
         GeneralName::EDIPartyName(_) => "EDI party names",
         GeneralName::Invalid(..) => return Err(AnchorFault::Malformed("a name constraint cannot be read".into())),
     }))
+}
+
+fn is_dns_name(name: &str) -> bool {
+    name.split('.').all(|label| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    })
 }
 
 fn malformed(error: X509Error) -> AnchorFault {

@@ -143,8 +143,13 @@ mod made {
     }
 
     #[test]
-    fn rarer_name_constraints_are_refused_too() {
-        assert_eq!(constraint(0x86, b"gov.il"), Err(AnchorFault::NameConstraint("URIs")));
+    fn rarer_name_constraints_are_taken_or_refused_by_their_kind() {
+        assert!(constraint(0x86, b"gov.il").is_ok() && constraint(0x86, b".gov.il").is_ok());
+        for no_host in [&b"https://gov.il"[..], b"localhost", b""] {
+            assert!(matches!(constraint(0x86, no_host), Err(AnchorFault::Malformed(_))), "{no_host:?}");
+        }
+        assert!(constraint(0xa0, &[6, 2, 0x2a, 3, 0xa0, 2, 5, 0]).is_ok());
+        assert_eq!(constraint(0x83, &[5, 0]), Err(AnchorFault::NameConstraint("X.400 addresses")));
         assert_eq!(constraint(0x88, &[0x2a, 3, 4]), Err(AnchorFault::NameConstraint("registered identifiers")));
         assert!(constraint(0x82, b"gov.il").is_ok());
         assert!(matches!(constraint(0x87, &[10, 0, 0]), Err(AnchorFault::Malformed(_))));

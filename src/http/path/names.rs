@@ -1,7 +1,7 @@
 //! Name constraints (RFC 5280, 4.2.1.10): which names an authority may vouch for.
 //!
-//! DNS names, IP addresses, e-mail addresses and directory names are compared. Where it cannot be told whether two names are the same,
-//! the answer is the one that refuses; a name of a kind that is constrained and not compared here refuses too.
+//! DNS names, IP addresses, e-mail addresses, directory names and the hosts of URIs are compared. Where it cannot be told whether two
+//! names are the same, the answer is the one that refuses; a name of a kind that is constrained and not compared here refuses too.
 
 use super::super::{
     refusal::Refusal,
@@ -61,7 +61,7 @@ impl<'a> NameConstraints<'a> {
 
     fn check_one(&self, name: &Element<'_>) -> Result<(), Refusal> {
         let of_kind = |bases: &[Element<'a>]| -> Vec<Element<'a>> {
-            bases.iter().filter(|base| base.tag == name.tag || is_mailbox(base, name)).copied().collect()
+            bases.iter().filter(|base| concerns(base, name)).copied().collect()
         };
         let (permitted, excluded) = (of_kind(&self.permitted), of_kind(&self.excluded));
         let refusal = Refusal::NameConstraint(kind(name.tag));
@@ -124,17 +124,22 @@ fn is_within(name: &Element<'_>, base: &Element<'_>, excluding: bool) -> Option<
     match (name.tag, base.tag) {
         (DNS, DNS) => is_dns_within(ascii(name.contents)?, ascii(base.contents)?),
         (EMAIL, EMAIL) => is_email_within(ascii(name.contents)?, ascii(base.contents)?, excluding),
+        (URI, URI) => is_uri_within(ascii(name.contents)?, ascii(base.contents)?),
         (IP, IP) => is_ip_within(name.contents, base.contents),
         (DIRECTORY, DIRECTORY) => is_directory_within(name.contents, base.contents),
         _ => None,
     }
 }
 
-/// Another form of an e-mail address than the one that the constraint is about.
-fn is_mailbox(base: &Element<'_>, name: &Element<'_>) -> bool {
-    let is_utf8 =
-        || elements(name.contents).is_none_or(|parts| parts.first().is_some_and(|id| id.contents == UTF8_MAILBOX));
-    base.tag == EMAIL && name.tag == OTHER && is_utf8()
+/// Whether a constraint is about names like this one. Other names are alike when their types are the same; one of them is an
+/// e-mail address in another form.
+fn concerns(base: &Element<'_>, name: &Element<'_>) -> bool {
+    let kind = |name: &Element<'_>| elements(name.contents)?.first().map(|id| id.contents.to_vec());
+    match (base.tag, name.tag) {
+        (OTHER, OTHER) => kind(base).is_none_or(|base| kind(name).is_none_or(|name| name == base)),
+        (EMAIL, OTHER) => kind(name).is_none_or(|kind| kind == UTF8_MAILBOX),
+        (base, name) => base == name,
+    }
 }
 
 fn is_dns_within(name: &str, base: &str) -> Option<bool> {
@@ -175,6 +180,32 @@ fn is_email_within(name: &str, base: &str, excluding: bool) -> Option<bool> {
         Some(_) => host.to_ascii_lowercase().ends_with(&base.to_ascii_lowercase()),
         None => host.eq_ignore_ascii_case(base),
     })
+}
+
+/// Whether a URI's host is the base, or below it when it begins with a dot. Of a URI without a host that is a DNS name (such as a
+/// member's) nobody can tell.
+fn is_uri_within(name: &str, base: &str) -> Option<bool> {
+    let (scheme, rest) = name.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (host, port) = place.rsplit_once(':').unwrap_or((place, ""));
+    let is_odd = scheme.contains(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
+        || user.contains(['@', '\\'])
+        || port.contains(|c: char| !c.is_ascii_digit());
+    let (host, base) = (host.to_ascii_lowercase(), base.to_ascii_lowercase());
+    if is_odd || !is_host(&host) || !is_host(base.strip_prefix('.').unwrap_or(&base)) {
+        return None;
+    }
+    Some(if base.starts_with('.') { host.ends_with(&base) } else { host == base })
+}
+
+/// Whether this is a fully qualified DNS name and no address.
+fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let top = name.rsplit('.').next().unwrap_or_default();
+    name.contains('.') && name.split('.').all(is_label) && !top.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn is_ip_within(name: &[u8], base: &[u8]) -> Option<bool> {
@@ -307,6 +338,34 @@ mod tests {
             ("nobody", "example.org", false, None),
         ] {
             assert_eq!(is_email_within(name, base, excluding), within, "{name} in {base}");
+        }
+    }
+
+    #[test]
+    fn uris_are_compared_by_host() {
+        for (name, base, within) in [
+            ("https://example.org/a", "example.ORG", Some(true)),
+            ("https://avi@Example.org:8443?q", "example.org", Some(true)),
+            ("https://a.example.org", "example.org", Some(false)),
+            ("https://a.example.org", ".example.org", Some(true)),
+            ("https://example.org", ".example.org", Some(false)),
+            ("https://badexample.org", ".example.org", Some(false)),
+            ("https://evil.org/@example.org", "example.org", Some(false)),
+            ("https://evil.org#@example.org", "example.org", Some(false)),
+            ("https://evil.org\\@example.org", "example.org", None),
+            ("https://a@evil.org@example.org", "example.org", None),
+            ("https://example.org:x", "example.org", None),
+            ("https://evil.org%2f.example.org", ".example.org", None),
+            ("https://example.org.", "example.org", None),
+            ("https://10.1.2.3/", "example.org", None),
+            ("https://[::1]/", "example.org", None),
+            ("https://localhost/", "localhost", None),
+            ("urn:entente:member:ISR:avi", "example.org", None),
+            ("urn:a://example.org", "example.org", None),
+            ("https:/example.org", "example.org", None),
+            ("https://example.org", "", None),
+        ] {
+            assert_eq!(is_uri_within(name, base), within, "{name} in {base}");
         }
     }
 
