@@ -8,12 +8,22 @@ use crate::harness::{
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
+    cli::dev_pki::Credential,
+    client::api::Paging,
     domain::{
-        ambient::Clock,
+        ambient::{Clock, SystemRng},
         id::{DocumentId, ProposalId, Sha256},
+        member::PartnerRole,
     },
-    sealing::{identity::new_identity, seal::seal_bytes},
-    wire::{AGE_MEDIA_TYPE, proposal::Document},
+    sealing::{
+        card::{CardStatus, KeyCard},
+        identity::new_identity,
+        jws::SigningKey,
+        seal::seal_bytes,
+        statement::sign_statement,
+    },
+    service::operator,
+    wire::{AGE_MEDIA_TYPE, directory::PublishKeyCard, proposal::Document},
 };
 use futures_util::StreamExt;
 use hyper::client::conn::{http1, http2};
@@ -160,8 +170,10 @@ async fn upload_whose_certificate_is_revoked_meanwhile_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn upload_whose_certificate_the_key_card_no_longer_names_is_refused() {
-    let answer = upload_that_was_under_way(false, Ending::LeftByTheKeyCard).await;
-    assert_eq!((answer.0, &*answer.1), (403, "not-a-member"));
+    for is_http_2 in [false, true] {
+        let answer = upload_that_was_under_way(is_http_2, Ending::LeftByTheKeyCard).await;
+        assert_eq!((answer.0, &*answer.1), (403, "not-a-member"), "{is_http_2}");
+    }
 }
 
 /// Dana's act that would be done, in a world where JSON may be long.
@@ -178,15 +190,19 @@ async fn revoke_dana(world: &TestWorld) {
     assert!(world.server.tls.reload().await.is_ok());
 }
 
-#[tokio::test]
-async fn act_whose_body_arrives_after_revocation_is_refused() {
-    let (world, act) = dana().await;
-    let before = world.census().await;
+/// What is answered to an act over HTTP/1.1 that was let in, and whose body comes after `end`.
+async fn answer_after(
+    world: &TestWorld,
+    credential: &Credential,
+    (method, path): (&str, &str),
+    act: &[u8],
+    end: impl Future<Output = ()>,
+) -> String {
     let tcp = TcpStream::connect(world.address()).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(world.tls(Some(world.credential("USA:dana")))));
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(world.tls(Some(credential))));
     let mut tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
     let head = format!(
-        "POST /v1/programs HTTP/1.1\r\nhost: localhost\r\nidempotency-key: midway\r\ncontent-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nidempotency-key: midway\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nexpect: 100-continue\r\n\r\n",
         act.len()
     );
@@ -197,13 +213,79 @@ async fn act_whose_body_arrives_after_revocation_is_refused() {
         assert_ne!(tls.read_buf(&mut answer).await.unwrap(), 0);
     }
     assert!(answer.starts_with(b"HTTP/1.1 100 "));
-    revoke_dana(&world).await;
+    end.await;
     tls.write_all(act).await.unwrap();
     answer.clear();
     while !answer.ends_with(b"}") {
         assert_ne!(tls.read_buf(&mut answer).await.unwrap(), 0);
     }
-    let answer = String::from_utf8(answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn act_whose_body_arrives_after_revocation_is_refused() {
+    let (world, act) = dana().await;
+    let before = world.census().await;
+    let dana = world.credential("USA:dana");
+    let answer = answer_after(&world, dana, ("POST", "/v1/programs"), act, revoke_dana(&world)).await;
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("certificate-refused"), "{answer}");
+    assert_eq!(world.census().await, before);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn act_whose_body_arrives_after_the_key_card_was_revoked_is_refused() {
+    let (world, act) = dana().await;
+    let dana = world.credential("USA:dana");
+    let end = async {
+        world.client("USA:registrar").revoke_key_card(&id("USA:dana"), false).await.unwrap();
+    };
+    let answer = answer_after(&world, dana, ("POST", "/v1/programs"), act, end).await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("not-a-member"), "{answer}");
+    assert_eq!(world.client("USA:bob").api().programs(&Paging::default()).await.unwrap().items, []);
+    world.stop().await;
+}
+
+/// A second registrar of Israel's, who has no key card yet, and the act that publishes the first one.
+async fn newcomer(world: &TestWorld) -> (Credential, Vec<u8>) {
+    let israel = &world.pki.partners[&code("ISR")];
+    let member = id("ISR:second-registrar");
+    let credential = israel.authority.issue(&israel.authority.member(&member), &SystemRng).unwrap();
+    let mut card = israel.card.clone();
+    card.registrars.insert(credential.spki);
+    operator::enrol(&world.server.exchange, &card).await.unwrap();
+    let now = world.clock.now();
+    let key_card = KeyCard {
+        member,
+        name: "Second registrar".into(),
+        organisation: "Directorate".into(),
+        roles: [PartnerRole::Registrar].into(),
+        recipients: vec![new_identity().recipient().to_owned()],
+        certificates: vec![credential.spki],
+        serial: 1,
+        valid_from: now - SignedDuration::from_hours(1),
+        valid_until: now + SignedDuration::from_hours(24),
+        status: CardStatus::Active,
+    };
+    let key = credential.private_key.expose().as_bytes();
+    let key = SigningKey::from_pem(key, credential.certificate.as_bytes()).unwrap();
+    let body = PublishKeyCard { key_card: sign_statement(&key, &key_card).unwrap() };
+    (credential, serde_json::to_vec(&body).unwrap())
+}
+
+const FIRST_CARD: (&str, &str) = ("PUT", "/v1/members/ISR:second-registrar/key-card");
+
+#[tokio::test]
+async fn first_key_card_whose_body_arrives_after_revocation_is_refused() {
+    let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
+    let (credential, act) = newcomer(&world).await;
+    let before = world.census().await;
+    let end = async {
+        let list = world.pki.partners[&code("ISR")].authority.crl(&[&credential], 2).unwrap();
+        std::fs::write(world.plan.dir.join("crls/ISR.pem"), list).unwrap();
+        assert!(world.server.tls.reload().await.is_ok());
+    };
+    let answer = answer_after(&world, &credential, FIRST_CARD, &act, end).await;
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("certificate-refused"), "{answer}");
     assert_eq!(world.census().await, before);
     world.stop().await;
