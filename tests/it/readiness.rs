@@ -8,7 +8,7 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use serde_json::{Value, json};
-use std::{fs, sync::Arc};
+use std::{collections::BTreeSet, fs, sync::Arc};
 
 /// Trials follow each other at once, so that a test sees what comes of them; one that is stuck shows within a second.
 const EAGER: &[(&str, &str)] = &[("limits.probe_seconds", "0.3")];
@@ -52,7 +52,8 @@ async fn folder_that_is_gone_or_cannot_be_written_is_red_until_it_is_back() {
     becomes_green(&world, "blobs").await;
 
     // The folder is the right one and takes no file: this one cannot be made over.
-    fs::create_dir(blobs.join(".entente-probe")).unwrap();
+    // A trial that is running has a file of that name for a moment.
+    until("the place is free", async || fs::create_dir(blobs.join(".entente-probe")).ok()).await;
     becomes_red(&world, "blobs", "cannot be read or written").await;
     fs::remove_dir(blobs.join(".entente-probe")).unwrap();
     becomes_green(&world, "blobs").await;
@@ -159,5 +160,50 @@ async fn trials_are_figures() {
         let name = format!("entente_probe_success_timestamp_seconds{{part=\"{part}\"}} ");
         assert!(figures.contains(&name), "{figures}");
     }
+    assert!(server.stop().await.success());
+}
+
+/// As full as a disk becomes without being root's: no file grows any more, that of the log neither.
+#[tokio::test]
+async fn disk_that_takes_nothing_more_is_red_until_it_does_and_what_was_acknowledged_stays() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let plain = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), format!("{plain}[limits]\nprobe_seconds = 0.3\n")).unwrap();
+    let server = site.serve_within_limits().await;
+    let programs = format!("{}/v1/programs", server.base());
+    let dana = site.speaker("USA:dana");
+    let create = async |name: &str| {
+        let act = dana.http.post(&programs).header("idempotency-key", name).header("content-type", "application/json");
+        let body = json!({ "name": name, "lead": "USA", "partners": ["USA", "ISR"] }).to_string();
+        act.body(body).send().await.unwrap().status().as_u16()
+    };
+    let names = async |server: &Server| {
+        let answer = dana.http.get(format!("{}/v1/programs", server.base())).send().await.unwrap();
+        let page: Value = answer.json().await.unwrap();
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|program| program["name"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let both = async |wanted: bool| {
+        let (_, told) = server.admin("/readyz").await;
+        let ready: Value = serde_json::from_str(&told).unwrap();
+        let parts = ready["parts"].as_array().unwrap();
+        let is_green = |name: &str| parts.iter().any(|part| part["part"] == name && part["fault"].is_null());
+        (is_green("database") == wanted && is_green("blobs") == wanted).then_some(())
+    };
+    assert_eq!(create("before").await, 201);
+    server.limit_files(Some(0));
+    until("database and folder are red", async || both(false).await).await;
+    let refused = create("meanwhile").await;
+    assert!(refused >= 500, "{refused}");
+    assert_eq!(names(&server).await, ["before".to_owned()].into(), "it goes on reading");
+    server.limit_files(None);
+    until("database and folder are green", async || both(true).await).await;
+    assert_eq!(create("meanwhile").await, 201, "the same request again");
+    let known: BTreeSet<String> = ["before".to_owned(), "meanwhile".to_owned()].into();
+    assert_eq!(names(&server).await, known);
+    assert!(server.stop().await.success());
+    let server = site.serve().await;
+    assert_eq!(names(&server).await, known);
     assert!(server.stop().await.success());
 }

@@ -89,6 +89,13 @@ impl Site {
         Server::start(&self.config(), &self.path("server.log")).await
     }
 
+    /// The program, serving, to which a file that may not grow is an error and no signal.
+    pub(crate) async fn serve_within_limits(&self) -> Server {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" --config \"$1\"", SERVER]).arg(self.config());
+        Server::start_by(command, &self.path("server.log")).await
+    }
+
     /// Makes the profile of a member's home name this server.
     pub(crate) fn point_home(&self, member: &str, server: &Server) -> PathBuf {
         let root = self.path("homes").join(member.replace(':', "."));
@@ -155,9 +162,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits for its line.
     pub(crate) async fn start(config: &Path, log: &Path) -> Self {
-        let log_file = File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(SERVER);
-        command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        command.arg("--config").arg(config);
+        Self::start_by(command, log).await
+    }
+
+    /// Starts it by a command that becomes it.
+    async fn start_by(mut command: Command, log: &Path) -> Self {
+        let log_file = File::options().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
         let began = Instant::now();
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -188,6 +201,14 @@ impl Server {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// How long its files may become; as long as the system allows without a limit.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it runs");
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limit).unwrap();
     }
 
     /// Sends it a signal, such as `TERM`.
