@@ -117,8 +117,7 @@ impl AnchorFault {
             Self::WeakSignature(_) | Self::UnsupportedSignature(_) => {
                 "the partner needs a CA certificate signed with SHA-256, SHA-384 or SHA-512, or Ed25519"
             }
-            Self::NameConstraint(_) => "ask the partner for a CA without it, for example a subordinate CA for this use",
-            Self::CriticalExtension(_) => {
+            Self::NameConstraint(_) | Self::CriticalExtension(_) => {
                 "ask the partner for a CA without it, for example a subordinate CA for this use"
             }
         }

@@ -262,7 +262,7 @@ async fn unfit_anchor_is_refused_with_its_reason_and_nothing_is_stored() {
         (made("expired.pem", |params| params.not_after = date_time_ymd(2020, 1, 1)), "expired at 2020-01-01"),
         (made("leaf.pem", |params| params.is_ca = IsCa::ExplicitNoCa), "is not a CA certificate"),
         (broken, "is malformed"),
-        (made("email.pem", only_uris), "has a name constraint on"),
+        (made("identifier.pem", only_one_identifier), "has a name constraint on"),
         (fixture("sha1"), "has a weak signature: SHA-1"),
         (fixture("rsa-1024"), "has a weak key: RSA with 1024 bits"),
         (fixture("version-1"), "version 1"),
@@ -450,9 +450,9 @@ fn authority(change: fn(&mut CertificateParams)) -> String {
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
-fn only_uris(params: &mut CertificateParams) {
-    // Permitted: the URIs of `a.example`.
-    let value = b"\x30\x0f\xa0\x0d\x30\x0b\x86\x09a.example".to_vec();
+fn only_one_identifier(params: &mut CertificateParams) {
+    // Permitted: the registered identifier 1.2.3.4.
+    let value = b"\x30\x09\xa0\x07\x30\x05\x88\x03\x2a\x03\x04".to_vec();
     params.custom_extensions = vec![CustomExtension::from_oid_content(&[2, 5, 29, 30], value)];
 }
 
