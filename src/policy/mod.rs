@@ -14,6 +14,7 @@
 //! This module must never read storage, the clock or the network while it decides: all it knows are the [`facts`] it is given.
 
 mod action;
+mod bounds;
 mod change;
 mod engine;
 mod entities;

@@ -4,7 +4,7 @@
 //! nothing is repaired: policies that were taken were understood in full. Client and server read with this same code, so what one
 //! refuses the other does too.
 
-use super::{Action, PolicyName, entities, lint, meaning};
+use super::{Action, PolicyName, bounds, entities, lint, meaning};
 use crate::domain::{
     id::Slug,
     policy::{MAX_POLICIES, MAX_POLICY_TEXT, PolicyOwner},
@@ -141,8 +141,11 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
         return Err(PolicyError::new(place, *line, format!("there are more than {MAX_POLICIES} policies"), help));
     }
     let mut found: Vec<Sourced> = Vec::new();
+    let mut conditions = 0_u64;
     for (line, chunk) in chunks {
         let fault = |what: String, help: &str| PolicyError::new(place, line, what, help);
+        bounds::check_text(chunk)
+            .map_err(|(below, refused)| PolicyError::new(place, line + below, refused.what, refused.help))?;
         let policy = Policy::parse(None, chunk).map_err(|error| {
             fault(format!("the policy that begins here is malformed: {error}"), "correct it; policies end with `;`")
         })?;
@@ -196,6 +199,8 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
             })?;
         }
         lint::check(&policy).map_err(refused)?;
+        conditions = conditions.saturating_add(bounds::conditions(&policy));
+        bounds::check_conditions(conditions, id).map_err(|refused| fault(refused.what, &refused.help))?;
         meaning::check(&policy).map_err(refused)?;
         if is_platform {
             lint::check_guardrail(&policy).map_err(refused)?;

@@ -17,7 +17,7 @@ use crate::{
     policy::{Action, GUARDRAILS, Guardrails, PartnerRules, Resource},
     sealing::statement::{PolicyApproval, PolicyStatement},
     storage::{
-        Tx, partners,
+        StoreError, Tx, partners,
         policies::{self, ApprovalRow, PolicyRow, approve_action, propose_action, withdraw_action},
     },
     wire::{
@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 /// What is in force, of every owner that has policies: the guardrails first. Without texts.
 pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Page<wire::PolicyVersion>> {
@@ -94,13 +95,18 @@ pub async fn show_version(
 /// Proposes the next version of an owner's policies. What could not be asked of a database is refused here, not when somebody
 /// lists.
 pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, body: &ProposePolicy) -> Result<Answer> {
+    let mut view = View::open(exchange, &asked.principal).await?;
+    let partner = writer(&mut view.tx, exchange, owner).await?;
+    view.authorize(propose_action(owner), Resource::Partner(&partner))?;
+    drop(view);
+    // Reading a text takes a while, so it is done before the turn.
+    check_text(owner, body.text.clone()).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    check_text(owner, &body.text)?;
     let signed = act.signed::<PolicyStatement>(&body.statement).await?;
     let says = signed.statement;
     if says.owner != *owner || says.text_sha256 != Sha256::of(body.text.as_bytes()) {
@@ -143,6 +149,13 @@ pub async fn approve(
     number: u32,
     body: &ApprovePolicy,
 ) -> Result<Answer> {
+    let mut view = View::open(exchange, &asked.principal).await?;
+    let partner = writer(&mut view.tx, exchange, owner).await?;
+    view.authorize(approve_action(owner), Resource::Partner(&partner))?;
+    let text = policies::find(&mut view.tx, owner, number).await?.ok_or(ServiceError::Hidden)?.text;
+    drop(view);
+    // The program may have been replaced by one with another schema since it was proposed. A version's text never changes.
+    check_text(owner, text).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(approve_action(owner), Resource::Partner(&partner))?;
@@ -161,8 +174,6 @@ pub async fn approve(
         let fault = "the preview that came with it is not the one it names, or longer than 64 KiB".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    // The program may have been replaced by one with another schema since it was proposed.
-    check_text(owner, &row.text)?;
     let now = act.now;
     let (by, preview) = (act.me.id.clone(), body.preview.clone());
     let approval = ApprovalRow { statement: body.approval.clone(), by, at: now, preview };
@@ -206,13 +217,14 @@ async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner) -> Result
     Ok(row.partner)
 }
 
-/// Reads the text as the engine will.
-pub(super) fn check_text(owner: &PolicyOwner, text: &str) -> Result<()> {
-    let place = owner.to_string();
-    let read = match owner {
-        PolicyOwner::Guardrails => Guardrails::parse(&place, text).map(drop),
-        PolicyOwner::Partner(code) => PartnerRules::parse(&place, code, text).map(drop),
+/// Reads the text as the engine will, off the threads that serve others.
+async fn check_text(owner: &PolicyOwner, text: String) -> Result<()> {
+    let owner = owner.clone();
+    let read = move || match &owner {
+        PolicyOwner::Guardrails => Guardrails::parse(&owner.to_string(), &text).map(drop),
+        PolicyOwner::Partner(code) => PartnerRules::parse(code.as_str(), code, &text).map(drop),
     };
+    let read = spawn_blocking(read).await.map_err(|error| StoreError::Io(error.into()))?;
     read.map_err(|error| Refusal::PolicyInvalid { fault: error.to_string() }.into())
 }
 

@@ -49,6 +49,7 @@ mod older_states;
 #[cfg(feature = "client")]
 mod plaintext;
 mod policies;
+mod policy_bounds;
 #[cfg(feature = "client")]
 mod policy_trial;
 #[cfg(feature = "client")]

@@ -1,0 +1,282 @@
+//! How much a policy may ask of whoever reads it.
+//!
+//! Cedar reads and translates a text by recursion without a look at its stack, and a comparison of two conditions doubles when it
+//! is put for a database. So a text is measured before Cedar sees it, and each condition before anybody's list asks for it. Both
+//! measures are taken of the text alone: they hold for every member, and what exceeds them costs nothing to find out.
+
+use super::lint::Refused;
+use cedar_policy::{
+    Policy,
+    pst::{BinaryOp, Clause, Expr},
+};
+
+/// How deep brackets of any kind may stand in each other.
+pub(super) const MAX_DEPTH: usize = 16;
+/// How many operators one policy may have: `&&`, `||`, `!`, comparisons, `if`, `has`, `like`, `is`.
+pub(super) const MAX_OPERATORS: usize = 200;
+/// How many attributes may be taken of each other in a row.
+const MAX_PATH: usize = 16;
+/// How many conditions on a column the policies of one owner may come to, for each list of each reader.
+pub(super) const MAX_CONDITIONS: u64 = 4_000;
+
+const SPLIT: &str = "say it with several policies, each with an `@id` and a `@reason` of its own";
+
+/// Measures the text of one policy. The line is counted from the one on which the policy begins, from 0.
+pub(super) fn check_text(policy: &str) -> Result<(), (usize, Refused)> {
+    let mut at = Place::default();
+    let mut rest = policy;
+    while let Some(letter) = rest.chars().next() {
+        let len = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if letter == '"' {
+            written(rest)
+        } else if letter.is_alphanumeric() || letter == '_' {
+            rest.find(|other: char| !other.is_alphanumeric() && other != '_').unwrap_or(rest.len())
+        } else if ["&&", "||", "==", "!=", "<=", ">=", "::"].iter().any(|two| rest.starts_with(two)) {
+            2
+        } else {
+            letter.len_utf8()
+        };
+        let (token, after) = rest.split_at(len);
+        at.pass(token).map_err(|refused| (at.line, refused))?;
+        at.line += token.matches('\n').count();
+        rest = after;
+    }
+    Ok(())
+}
+
+/// How long a written-out text is that begins here, both its marks included.
+fn written(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, letter) in text.char_indices().skip(1) {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// What has been passed of a policy.
+#[derive(Default)]
+struct Place {
+    line: usize,
+    operators: usize,
+    /// For each bracket that is open, how many attributes were taken in a row outside of it.
+    open: Vec<usize>,
+    path: usize,
+}
+
+impl Place {
+    fn pass(&mut self, token: &str) -> Result<(), Refused> {
+        match token {
+            "(" | "[" | "{" => {
+                self.open.push(self.path);
+                self.path = 0;
+                if self.open.len() > MAX_DEPTH {
+                    return Err(Refused::new(
+                        format!("brackets stand in each other more than {MAX_DEPTH} deep here"),
+                        "leave out those that change nothing, or say it with several policies",
+                    ));
+                }
+            }
+            ")" | "]" | "}" => self.path = self.open.pop().unwrap_or_default(),
+            "." => {
+                self.path += 1;
+                if self.path > MAX_PATH {
+                    let what = format!("more than {MAX_PATH} attributes are taken of each other here");
+                    return Err(Refused::new(what, "the schema's longest path has four: `resource.call.program.lead`"));
+                }
+            }
+            "&&" | "||" | "!" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "if" | "has" | "like"
+            | "is" | "in" => {
+                self.path = 0;
+                self.operators += 1;
+                if self.operators > MAX_OPERATORS {
+                    let what = format!("the policy has more than {MAX_OPERATORS} operators; this is the first too many");
+                    return Err(Refused::new(what, SPLIT));
+                }
+            }
+            "," | ";" | "then" | "else" => self.path = 0,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// How many conditions on a column a policy comes to at most, whoever asks.
+pub(super) fn conditions(policy: &Policy) -> u64 {
+    let Ok(pst) = policy.to_pst() else { return u64::MAX };
+    let clauses = pst.body().clauses().iter().map(|clause| match clause {
+        Clause::When(expr) | Clause::Unless(expr) => Size::of(expr),
+    });
+    let whole = clauses.fold(Size { holds: 1, errs: 0 }, Size::and);
+    whole.holds.saturating_add(whole.errs)
+}
+
+/// Refuses policies of one owner that together come to too much.
+pub(super) fn check_conditions(total: u64, id: &str) -> Result<(), Refused> {
+    if total <= MAX_CONDITIONS {
+        return Ok(());
+    }
+    Err(Refused::new(
+        format!(
+            "with policy `{id}` the policies come to more than {MAX_CONDITIONS} conditions, and each list of each reader asks for all of them"
+        ),
+        "do not hold conditions against each other with `==` or choose between them with `if`: say in `&&` and `||` what is meant, \
+         and list topics or partners in `[…]`",
+    ))
+}
+
+/// How many conditions it takes to say when an expression holds, and when it errs: as [`super::residual`] puts them, had nothing
+/// become simpler.
+#[derive(Clone, Copy)]
+struct Size {
+    holds: u64,
+    errs: u64,
+}
+
+impl Size {
+    const ONE: Self = Self { holds: 1, errs: 0 };
+
+    fn of(expr: &Expr) -> Self {
+        match expr {
+            Expr::UnaryOp { expr, .. } => Self::of(expr),
+            Expr::BinaryOp { op: BinaryOp::And | BinaryOp::Or, left, right } => Self::of(left).and(Self::of(right)),
+            Expr::BinaryOp { op: BinaryOp::Eq | BinaryOp::NotEq, left, right } => {
+                let (left, right) = (Self::of(left), Self::of(right));
+                let holds = left.holds.saturating_add(right.holds).saturating_mul(2);
+                // A value held against a value is one condition.
+                let holds = if left.holds == 1 && right.holds == 1 { 1 } else { holds };
+                Self { holds, errs: left.errs.saturating_add(right.errs) }
+            }
+            Expr::BinaryOp { left, right, .. } => {
+                let (left, right) = (Self::of(left), Self::of(right));
+                Self { holds: left.holds.saturating_add(right.holds), errs: left.errs.max(right.errs) }
+            }
+            Expr::IfThenElse { cond, then_expr, else_expr } => {
+                let (cond, then, other) = (Self::of(cond), Self::of(then_expr), Self::of(else_expr));
+                let branch = |errs: u64| if errs == 0 { 0 } else { cond.holds.saturating_add(errs) };
+                Self {
+                    holds: cond.holds.saturating_mul(2).saturating_add(then.holds).saturating_add(other.holds),
+                    errs: cond.errs.saturating_add(branch(then.errs)).saturating_add(branch(other.errs)),
+                }
+            }
+            Expr::Set(values) => Self { holds: (values.len() as u64).max(1), errs: 0 },
+            Expr::Like { expr, .. } | Expr::Is { expr, .. } => Self { holds: 1, errs: Self::of(expr).errs },
+            // The one attribute that a proposal may lack.
+            Expr::GetAttr { attr, .. } => Self { holds: 1, errs: u64::from(attr.as_str() == "topic") },
+            _ => Self::ONE,
+        }
+    }
+
+    /// Both, the right one asked only where the left one holds.
+    fn and(self, right: Self) -> Self {
+        let errs = if right.errs == 0 { 0 } else { self.holds.saturating_add(right.errs) };
+        Self { holds: self.holds.saturating_add(right.holds), errs: self.errs.saturating_add(errs) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{GUARDRAILS, PartnerRules, source};
+    use proptest::prelude::{any, proptest};
+
+    fn policy(condition: &str) -> String {
+        format!("@id(\"x\") @side(\"release\")\n@reason(\"a test of bounds\")\npermit(principal, action, resource is Proposal) when {{ {condition} }};")
+    }
+
+    fn refused(condition: &str) -> String {
+        PartnerRules::parse("ISR", &"ISR".parse().unwrap(), &policy(condition)).unwrap_err().to_string()
+    }
+
+    fn taken(condition: &str) {
+        PartnerRules::parse("ISR", &"ISR".parse().unwrap(), &policy(condition)).unwrap();
+    }
+
+    const FUNDED: &str = "resource.call.funders.contains(Partner::\"ISR\")";
+
+    #[test]
+    fn brackets_are_taken_up_to_their_bound_and_refused_past_it_with_the_line() {
+        // The condition's own brace and the call of `contains` are two of them.
+        let nested = |depth: usize| format!("{}{FUNDED}{}", "(".repeat(depth), ")".repeat(depth));
+        taken(&nested(MAX_DEPTH - 2));
+        for depth in [MAX_DEPTH - 1, 200, 10_000] {
+            let error = refused(&nested(depth));
+            assert!(error.starts_with("ISR:3: ") && error.contains("more than 16 deep"), "{error}");
+        }
+        for open in ["[", "{", "!(", "-(", "if (", "true == ("] {
+            assert!(refused(&open.repeat(200)).contains("deep"), "{open}");
+        }
+        let error = refused(&format!("\n\n{}", "(".repeat(20)));
+        assert!(error.starts_with("ISR:5: "), "{error}");
+    }
+
+    #[test]
+    fn operators_are_taken_up_to_their_bound_and_refused_past_it() {
+        for join in [" && ", " || "] {
+            taken(&vec![FUNDED; MAX_OPERATORS].join(join));
+            for many in [MAX_OPERATORS + 2, 1_000, 2_000] {
+                let error = refused(&vec!["true"; many].join(join));
+                assert!(error.contains("more than 200 operators") && error.contains("several policies"), "{error}");
+            }
+        }
+        let chain = |many: usize| format!("{}true{}", "if true then ".repeat(many), " else false".repeat(many));
+        assert!(refused(&chain(1_000)).contains("operators"));
+        assert!(refused(&"!".repeat(1_000)).contains("operators"));
+        assert!(refused(&format!("resource{}", ".call".repeat(1_000))).contains("attributes"));
+        // Not those of a text or a remark.
+        taken(&format!("{FUNDED} // {}\n && resource.topic like \"{}\"", "&& ((".repeat(500), "!(&&".repeat(500)).replace(
+            "resource.topic like",
+            "resource has topic && resource.topic like",
+        ));
+    }
+
+    #[test]
+    fn conditions_that_double_are_refused_before_anybody_asks() {
+        let equal = |levels: usize| (0..levels).fold(FUNDED.to_owned(), |inner, _| format!("({FUNDED}) == ({inner})"));
+        taken(&equal(8));
+        for levels in [12, 13] {
+            let error = refused(&equal(levels));
+            assert!(error.contains("more than 4000 conditions"), "{error}");
+        }
+        let chosen = |levels: usize| {
+            (0..levels).fold(FUNDED.to_owned(), |inner, _| format!("if ({inner}) then {FUNDED} else {FUNDED}"))
+        };
+        assert!(refused(&chosen(12)).contains("conditions"));
+    }
+
+    #[test]
+    fn conditions_of_all_policies_count_together() {
+        let one = |n: usize| policy(&vec![FUNDED; 100].join(" || ")).replace("\"x\"", &format!("\"p{n}\""));
+        let text = |many: usize| (0..many).map(|n| one(n) + "\n").collect::<String>();
+        let code = "ISR".parse().unwrap();
+        PartnerRules::parse("ISR", &code, &text(10)).unwrap();
+        let error = PartnerRules::parse("ISR", &code, &text(30)).unwrap_err();
+        assert!(error.to_string().contains("more than 4000 conditions"), "{error}");
+        assert!(error.line().is_some_and(|line| line > 40));
+    }
+
+    #[test]
+    fn guardrails_that_come_with_the_program_are_far_from_the_bounds() {
+        let sum: u64 = source::chunks(GUARDRAILS)
+            .into_iter()
+            .map(|(_, chunk)| {
+                check_text(chunk).unwrap_or_else(|(_, refused)| panic!("{}", refused.what));
+                conditions(&Policy::parse(None, chunk).unwrap())
+            })
+            .sum();
+        assert!(sum * 4 < MAX_CONDITIONS, "{sum}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_measuring_ends_and_reading_does_not_break(text in any::<String>(), tail in "[\"(){}!&|=.a ;/\n\\\\-]{0,400}") {
+            let _ = check_text(&text);
+            let _ = PartnerRules::parse("ISR", &"ISR".parse().unwrap(), &(policy(&tail) + &text));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Texts of policies that cost more than they say: refused with their line at the door, and counted as none where they stand already.
+//! Whoever sends them takes nothing from anybody.
+
+use crate::harness::{
+    exchange::fresh_key,
+    stage::{NATIONS, Stage},
+    world::{Raw, Store, TestWorld},
+};
+use entente::{
+    domain::{id::Sha256, policy::PolicyOwner},
+    policy::PartnerRules,
+    sealing::statement::{PolicyApproval, PolicyStatement, sign_statement, verify_signed},
+    service::operator,
+    storage::args,
+};
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const RELEASED: &str = "resource.call.funders.contains(Partner::\"ISR\")";
+
+fn policy(condition: &str) -> String {
+    format!(
+        "@id(\"x\")\n@side(\"release\")\n@reason(\"a test of bounds\")\n\
+         permit(principal, action, resource is Proposal) when {{ {condition} }};"
+    )
+}
+
+/// What ended the process, or kept it busy for a minute, each once.
+fn costly() -> Vec<(String, &'static str)> {
+    let equal = (0..22).fold(RELEASED.to_owned(), |inner, _| format!("{RELEASED} == ({inner})"));
+    let doubled = (0..12).fold(RELEASED.to_owned(), |inner, _| format!("{RELEASED} == ({inner})"));
+    vec![
+        (policy(&format!("{}true{}", "(".repeat(200), ")".repeat(200))), "deep"),
+        (policy(&format!("{}true{}", "!(".repeat(200), ")".repeat(200))), "deep"),
+        (policy(&vec!["true"; 1_000].join(" && ")), "operators"),
+        (policy(&format!("{}true{}", "if true then ".repeat(1_000), " else false".repeat(1_000))), "operators"),
+        (policy(&equal), "deep"),
+        (policy(&doubled), "conditions"),
+    ]
+}
+
+async fn propose(raw: &Raw, text: &str) -> (u16, Value) {
+    let request = raw.request(Method::POST, "/v1/policies/ISR/versions");
+    let body = json!({ "text": text, "statement": "no statement at all" });
+    let response = request.header("Idempotency-Key", fresh_key()).json(&body).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_that_costs_more_than_it_says_is_refused_with_its_line_while_others_go_on() {
+    let stage = Stage::open().await;
+    let raw = stage.raw(Some(stage.credential("ISR:drafter")));
+    let texts = costly();
+    let refused = join_all(texts.iter().map(|(text, _)| propose(&raw, text)));
+    let innocent = async {
+        for _ in 0..3 {
+            stage.prepared().await;
+        }
+    };
+    let (refused, ()) = tokio::join!(refused, innocent);
+    for ((status, problem), (_, word)) in refused.iter().zip(&texts) {
+        assert_eq!((*status, &problem["type"]), (422, &json!("urn:entente:problem:policy-invalid")), "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with("ISR:") && detail.contains(word), "{detail}");
+    }
+    // Whoever may not propose is not read at all.
+    let (status, problem) = propose(&stage.raw(Some(stage.credential("ISR:avi"))), &texts[0].0).await;
+    assert_eq!((status, &problem["type"]), (403, &json!("urn:entente:problem:denied")));
+    // The command reads with the same code.
+    let there = PartnerRules::parse("ISR.cedar", &"ISR".parse().unwrap(), &texts[0].0).unwrap_err();
+    assert_eq!((there.place(), there.line()), ("ISR.cedar", Some(4)));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_past_a_bound_that_is_in_force_already_counts_as_none_and_is_told() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        let proposal = stage.submitted().await;
+        let (exchange, owner): (_, PolicyOwner) = (&stage.server.exchange, "ISR".parse().unwrap());
+        let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
+        // As both officers could have signed it under an earlier version of the program.
+        let (text, _) = costly().swap_remove(2);
+        let statement = PolicyStatement {
+            owner: owner.clone(),
+            version: 1,
+            text_sha256: Sha256::of(text.as_bytes()),
+            active_at: drafter.policy(&owner).await.unwrap().active_at.unwrap().into(),
+            follows: None,
+        };
+        let statement = sign_statement(&drafter.signing_key().unwrap(), &statement).unwrap();
+        let policy_sha256 = verify_signed::<PolicyStatement>(&statement).unwrap().payload_sha256;
+        let approval = PolicyApproval { owner: owner.clone(), version: 1, policy_sha256, preview_sha256: None };
+        let approval = sign_statement(&approver.signing_key().unwrap(), &approval).unwrap();
+        let mut tx = exchange.db.write().await.unwrap();
+        let trigger = match store {
+            Store::Sqlite => "DROP TRIGGER policy_texts_are_final",
+            Store::Postgres => "DROP TRIGGER policy_texts_are_final ON policy_versions",
+        };
+        tx.execute(trigger, args![]).await.unwrap();
+        tx.execute(
+            "UPDATE policy_versions SET text = $1, statement = $2, statement_sha256 = $3, approval = $4, proposed_by = $5, \
+             approved_by = $6 WHERE owner = 'ISR'",
+            args![text, statement, policy_sha256, approval, "ISR:drafter", "ISR:approver"],
+        )
+        .await
+        .unwrap();
+        tx.execute("UPDATE policy_generation SET generation = generation + 1", args![]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let faults = operator::check_policies(exchange).await.unwrap();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!((&faults[0].owner, faults[0].version), (&owner, 1));
+        assert!(faults[0].what.contains("more than 200 operators"), "{faults:?}");
+        assert!(stage.client("ISR:avi").api().proposal(proposal).await.is_err(), "it releases nothing");
+        assert!(stage.client("USA:dana").call(stage.call).await.is_ok(), "the others go on");
+        stage.stop().await;
+    }
+}
