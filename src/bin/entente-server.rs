@@ -66,7 +66,7 @@ enum Command {
     Backup(BackUp),
     /// Put a backup into an empty database and an empty folder of documents
     Restore(Restore),
-    /// Look whether everything is what it was: what is configured, or a backup
+    /// Look for damage in what is configured, or in a backup
     Verify(Verify),
     /// Print the API's description, OpenAPI 3.1
     Openapi,

@@ -9,8 +9,8 @@ use crate::{
         verify::{self, Look, Verified},
     },
     storage::{
-        Db, StoreError,
-        backup::{self, BackupError, BackupManifest, BackupOutcome, BackupStep, DocumentBytes, Flaw, Site},
+        Db, Limits, StoreError,
+        backup::{self, BackupError, BackupManifest, BackupOutcome, BackupStep, Site, Unsound},
         db::tables::Tables,
         mark,
     },
@@ -52,7 +52,7 @@ pub struct Restore {
 /// `entente-server verify [DIR]`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Reads every document. Exit code 0 when everything is what it was, 1 when something is damaged.\n\nExamples:\n  \
+    after_help = "Reads every document. Exit code 0 when nothing that was looked at has changed, 1 when something is damaged.\n\nExamples:\n  \
     entente-server --config server.toml verify\n  entente-server verify /backup/entente"
 )]
 pub struct Verify {
@@ -87,8 +87,11 @@ pub async fn back_up(config: &Config, words: BackUp, clock: &dyn Clock, out: &mu
     let mut teller = Teller::new();
     let done = backup::take(site(config), &words.folder, clock, &mut |step| teller.step(step)).await;
     teller.end();
-    let BackupOutcome { name, manifest, unsound, copied, copied_bytes } = done?;
-    writeln!(out, "backup `{name}` is complete: {}", contents(&manifest))?;
+    let done = done?;
+    let is_complete = done.is_complete();
+    let BackupOutcome { name, manifest, unsound, copied, copied_bytes } = done;
+    let state = if is_complete { "is complete" } else { "is taken and lacks documents" };
+    writeln!(out, "backup `{name}` {state}: {}", contents(&manifest))?;
     writeln!(out, "{copied} documents were new, {} copied", size(copied_bytes))?;
     tell_unsound(&unsound, out)
 }
@@ -160,6 +163,7 @@ pub async fn verify(
 async fn verify_live(config: &Config, out: &mut impl Write) -> Result<(), KeepError> {
     let url = config.database.url.reveal();
     let tables = Tables::In(Db::look(url, true).await?);
+    let has_engine_check = tables.has_engine_check();
     let verified = look(&tables, &config.blobs.folder, out).await;
     tables.close().await;
     let verified = verified?;
@@ -170,6 +174,9 @@ async fn verify_live(config: &Config, out: &mut impl Write) -> Result<(), KeepEr
         writeln!(out, "damaged: the folder of documents has another mark than the database, or one of them has none")?;
     }
     writeln!(out, "{}", summary(&verified))?;
+    if !has_engine_check {
+        writeln!(out, "PostgreSQL's own files and indexes were not checked: that is for `pg_amcheck`")?;
+    }
     conclude(damaged + verified.findings, out)
 }
 
@@ -195,16 +202,17 @@ fn conclude(damaged: u64, out: &mut impl Write) -> Result<(), KeepError> {
     if damaged > 0 {
         return Err(KeepError::Damaged(damaged));
     }
-    Ok(writeln!(out, "everything is what it was")?)
+    Ok(writeln!(out, "nothing that was looked at has changed")?)
 }
 
 fn site(config: &Config) -> Site<'_> {
-    Site { database_url: config.database.url.reveal(), blobs: &config.blobs.folder, host: &config.host }
+    let database_url = config.database.url.reveal();
+    Site { database_url, blobs: &config.blobs.folder, host: &config.host, limits: Limits::default() }
 }
 
-fn tell_unsound(unsound: &[(DocumentBytes, Flaw)], out: &mut impl Write) -> Result<(), KeepError> {
-    for (DocumentBytes { document, proposal, blob, .. }, flaw) in unsound {
-        writeln!(out, "not copied: document {document} of proposal {proposal}: blob {blob} {flaw}")?;
+fn tell_unsound(unsound: &[Unsound], out: &mut impl Write) -> Result<(), KeepError> {
+    for Unsound { document, proposal, fault } in unsound {
+        writeln!(out, "not copied: document {document} of proposal {proposal}: {fault}")?;
     }
     if unsound.is_empty() { Ok(()) } else { Err(KeepError::Unsound(unsound.len())) }
 }

@@ -22,19 +22,19 @@ mod documents;
 mod layout;
 mod state;
 
-pub use documents::{DocumentBytes, Flaw};
+pub use documents::{DocumentBytes, Flaw, KeptBytes, Unsound};
 pub use layout::{BackupError, BackupManifest, BackupNote};
 pub use state::{DatabaseState, state_of};
 
 use self::{
-    documents::copy_documents,
+    documents::{CopiedDocuments, copy_documents},
     layout::{
         FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, UNFINISHED, apart, at, choose, make_folder, names,
         prepare, read_json, write_json,
     },
 };
 use super::{
-    StoreError,
+    Limits, StoreError,
     db::{
         copy::{self, digest_of, sync_folder},
         tables::Tables,
@@ -46,6 +46,7 @@ use crate::domain::{
     ambient::{Clock, Rng},
     id::PartnerCode,
 };
+use jiff::Timestamp;
 use std::{
     fs::{self, File},
     path::Path,
@@ -66,6 +67,8 @@ pub struct Site<'a> {
     pub database_url: &'a str,
     pub blobs: &'a Path,
     pub host: &'a PartnerCode,
+    /// How long PostgreSQL may take.
+    pub limits: Limits,
 }
 
 /// What came of a backup or restore.
@@ -74,12 +77,31 @@ pub struct BackupOutcome {
     pub name: String,
     pub manifest: BackupManifest,
     /// Documents whose bytes could not be had.
-    pub unsound: Vec<(DocumentBytes, Flaw)>,
+    pub unsound: Vec<Unsound>,
     pub copied: u64,
     pub copied_bytes: u64,
 }
 
-/// Takes a backup into a folder, beside running servers.
+impl BackupOutcome {
+    fn new(name: String, manifest: BackupManifest, documents: CopiedDocuments) -> Self {
+        let CopiedDocuments { unsound, copied, copied_bytes, .. } = documents;
+        Self { name, manifest, unsound, copied, copied_bytes }
+    }
+
+    /// Whether every document is there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unsound.is_empty()
+    }
+
+    fn note(&self, noted_at: Timestamp) -> BackupNote {
+        let BackupManifest { begun_at, last_entry, last_entry_at, .. } = self.manifest;
+        BackupNote { name: self.name.clone(), begun_at, noted_at, last_entry, last_entry_at }
+    }
+}
+
+/// Takes a backup into a folder, beside running servers. One that lacks a document is kept, and not noted as the last backup:
+/// whoever watches the age of that one hears of it.
 pub async fn take(
     site: Site<'_>,
     folder: &Path,
@@ -93,13 +115,13 @@ pub async fn take(
     }
     make_folder(&unfinished)?;
     let begun_at = clock.now();
-    let database =
-        copy::copy_out(site.database_url, &unfinished, &mut |bytes| progress(BackupStep::Database(bytes))).await?;
+    let database = copy::copy_out((site.database_url, site.limits), &unfinished, &mut |bytes| {
+        progress(BackupStep::Database(bytes));
+    })
+    .await?;
     let tables = Tables::of_copy(&unfinished, &database).await?;
     let state = state_of(&tables).await?;
-    if let (Some(mark), Some(found)) = (&state.mark, mark::of_folder(site.blobs).await?)
-        && *mark != found.to_string()
-    {
+    if state.mark.is_some() && state.mark != mark::of_folder(site.blobs).await?.map(|found| found.to_string()) {
         return Err(BackupError::OtherFolder);
     }
     let documents = copy_documents(&tables, site.blobs, folder, true, progress).await?;
@@ -118,7 +140,7 @@ pub async fn take(
         last_entry_at: state.last_entry_at,
         documents: documents.seen,
         document_bytes: documents.size,
-        unsound: documents.unsound.iter().map(|(document, _)| document.document.clone()).collect(),
+        unsound: documents.unsound.iter().map(|unsound| unsound.document.clone()).collect(),
         database,
     };
     write_json(&unfinished.join(MANIFEST), &manifest)?;
@@ -127,21 +149,11 @@ pub async fn take(
     let name = format!("{number:06}-{}", begun_at.strftime("%Y-%m-%dT%H%M%SZ"));
     at(&unfinished, fs::rename(&unfinished, folder.join(&name)))?;
     sync_folder(folder)?;
-    let note = BackupNote {
-        name: name.clone(),
-        begun_at,
-        noted_at: manifest.ended_at,
-        last_entry: manifest.last_entry,
-        last_entry_at: manifest.last_entry_at,
-    };
-    write_json(&site.blobs.join(LAST), &note)?;
-    Ok(BackupOutcome {
-        name,
-        manifest,
-        unsound: documents.unsound,
-        copied: documents.copied,
-        copied_bytes: documents.copied_bytes,
-    })
+    let outcome = BackupOutcome::new(name, manifest, documents);
+    if outcome.is_complete() {
+        write_json(&site.blobs.join(LAST), &outcome.note(outcome.manifest.ended_at))?;
+    }
+    Ok(outcome)
 }
 
 /// Puts a backup, the newest unless one is named, into an empty database and an empty folder of documents. Broken off, it goes
@@ -167,7 +179,7 @@ pub async fn restore(
     if let Some((file, flaw)) = flaws_of(&source, &manifest).into_iter().next() {
         return Err(BackupError::Damaged(name, file, flaw));
     }
-    let there = copy::occupied(site.database_url).await?;
+    let there = copy::occupied((site.database_url, site.limits)).await?;
     let note = site.blobs.join(RESTORING);
     let (mark, has_database) = match read_json::<Restoring>(&note)? {
         Some(begun) if begun.backup != name => return Err(BackupError::OtherRestore(begun.backup)),
@@ -205,27 +217,16 @@ pub async fn restore(
             mark::begin(tx, &mark, now).await?;
             mark::settle(tx, &mark, now).await
         };
-        copy::copy_in(site.database_url, &source, &manifest.database, (manifest.schema, now), finish).await?;
+        let target = (site.database_url, site.limits);
+        copy::copy_in(target, &source, &manifest.database, (manifest.schema, now), finish).await?;
         progress(BackupStep::Database(manifest.database.iter().map(|file| file.bytes).sum()));
     }
-    let restored = BackupNote {
-        name: name.clone(),
-        begun_at: manifest.begun_at,
-        noted_at: now,
-        last_entry: manifest.last_entry,
-        last_entry_at: manifest.last_entry_at,
-    };
-    write_json(&site.blobs.join(RESTORED), &restored)?;
+    let outcome = BackupOutcome::new(name, manifest, documents);
+    write_json(&site.blobs.join(RESTORED), &outcome.note(now))?;
     mark::put_into_folder(site.blobs, &mark).await?;
     at(&note, fs::remove_file(&note))?;
     sync_folder(site.blobs)?;
-    Ok(BackupOutcome {
-        name,
-        manifest,
-        unsound: documents.unsound,
-        copied: documents.copied,
-        copied_bytes: documents.copied_bytes,
-    })
+    Ok(outcome)
 }
 
 /// A backup that was opened to be verified; nobody changes the folder meanwhile.

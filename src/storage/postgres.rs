@@ -205,6 +205,12 @@ impl Session {
         Ok((connection.ok_or_else(|| unavailable("the connection to the database was lost before"))?, limit))
     }
 
+    /// The connection and the limit of one piece of what goes over it in many, such as the rows of a copy.
+    pub(super) fn connection_for_pieces(&mut self) -> Result<(&mut PgConnection, Duration), StoreError> {
+        let limit = self.home.limits.read + self.home.limits.answer;
+        Ok((self.connection()?.0, limit))
+    }
+
     /// Takes what came of a statement. A connection that cannot be relied on any more is thrown away.
     pub(super) fn judge<T>(&mut self, done: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, StoreError> {
         let error = match done {
@@ -318,6 +324,14 @@ fn ends_connection(error: &sqlx::Error) -> bool {
 
 fn unavailable(cause: impl Into<Cause>) -> StoreError {
     StoreError::Unavailable(cause.into())
+}
+
+/// What comes of one piece of a longer answer, or of a longer question. A connection that breaks the limit is the caller's to drop.
+pub(super) async fn within<T>(
+    limit: Duration,
+    piece: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    Ok(timeout(limit, piece).await.map_err(|_| no_answer(limit))??)
 }
 
 fn no_answer(limit: Duration) -> StoreError {

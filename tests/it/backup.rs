@@ -93,9 +93,9 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
 
     // What is backed up is sound, and so is what runs.
     let said = succeeded(&operate_alone(&["verify", folder.to_str().unwrap()]).await);
-    assert!(said.contains("everything is what it was"), "{said}");
+    assert!(said.contains("nothing that was looked at has changed"), "{said}");
     let said = succeeded(&site.operate(&["verify"]).await);
-    assert!(said.contains("everything is what it was"), "{said}");
+    assert!(said.contains("nothing that was looked at has changed"), "{said}");
 
     // A second one copies what is new.
     let said = succeeded(&site.operate(&["backup", folder.to_str().unwrap()]).await);
@@ -115,7 +115,7 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
     let said = succeeded(&elsewhere.operate(&restore).await);
     assert!(said.contains(&format!("backup `{first}` is restored")) && said.contains(" ago"), "{said}");
     let said = succeeded(&elsewhere.operate(&["verify"]).await);
-    assert!(said.contains("everything is what it was"), "{said}");
+    assert!(said.contains("nothing that was looked at has changed"), "{said}");
     // A second time there is something already.
     let (code, said) = failed(&elsewhere.operate(&restore).await);
     assert!(code == 1 && said.contains("nothing was restored, since there is something already"), "{said}");
@@ -253,6 +253,68 @@ async fn verification_of_what_runs_names_a_statement_that_was_changed_and_a_docu
     let blob = gone.file_name().unwrap().to_str().unwrap();
     assert!(code == 1 && said.contains(&format!("blob {blob} is not there")), "{said}");
     assert!(said.contains("of `vaults` vault_") && said.contains("no key card of USA:dana names"), "{said}");
+}
+
+#[tokio::test]
+async fn folder_of_documents_that_is_not_mounted_gives_no_backup() {
+    let site = Site::new(None);
+    crash::set_up(&site).await;
+    let folder = site.path("backups");
+    let words = ["backup", folder.to_str().unwrap()];
+    let (blobs, away) = (site.path("blobs"), site.path("away"));
+    fs::rename(&blobs, &away).unwrap();
+    fs::create_dir(&blobs).unwrap();
+    let (code, said) = failed(&site.operate(&words).await);
+    assert!(code == 1 && said.contains("another mark than the database, or none"), "{said}");
+    assert_eq!(backups(&folder), Vec::<String>::new());
+    assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0, "no backup is noted");
+    fs::remove_dir(&blobs).unwrap();
+    fs::rename(&away, &blobs).unwrap();
+    succeeded(&site.operate(&words).await);
+    assert_eq!(backups(&folder).len(), 1);
+}
+
+#[tokio::test]
+async fn backup_that_lacks_a_document_is_kept_and_not_noted_as_the_last_one() {
+    let site = Site::new(None);
+    let stage = crash::set_up(&site).await;
+    let server = site.serve().await;
+    let mut worker = Worker {
+        lane: Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
+        numbers: Numbers::new(3),
+        done: Vec::new(),
+    };
+    for _ in 0..8 {
+        worker.act(&stage, &server).await;
+    }
+    assert!(server.stop().await.success());
+    succeeded(&site.operate(&["backup", site.path("first").to_str().unwrap()]).await);
+    let note = || fs::read(site.path("blobs").join("entente-last-backup.json")).unwrap();
+    let noted = note();
+    let all = documents(&site.path("blobs"));
+    let gone = all[0].file_name().unwrap().to_str().unwrap();
+    fs::remove_file(&all[0]).unwrap();
+    // And the row of another one says no digest any more.
+    let broken = all[1].file_name().unwrap().to_str().unwrap();
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(site.database_url()).await.unwrap();
+    let sql = "UPDATE documents SET sha256 = 'none' WHERE blob_key = $1";
+    assert_eq!(sqlx::query(sql).bind(broken).execute(&mut connection).await.unwrap().rows_affected(), 1);
+    sqlx::Connection::close(connection).await.unwrap();
+
+    let folder = site.path("second");
+    let (code, said) = failed(&site.operate(&["backup", folder.to_str().unwrap()]).await);
+    assert!(code == 1 && said.contains("is taken and lacks documents"), "{said}");
+    assert!(said.contains(&format!("blob {gone} is not there")), "{said}");
+    assert!(said.contains("its row has no key, size and digest of a document"), "{said}");
+    assert_eq!(said.matches("not copied: document doc_").count(), 2, "{said}");
+    assert_eq!(documents(&folder).len(), all.len() - 2);
+    assert!(note() == noted, "the age that is watched is that of the complete one");
+    let (_, said) = failed(&operate_alone(&["verify", folder.to_str().unwrap()]).await);
+    assert_eq!(said.matches("damaged: document doc_").count(), 2, "{said}");
+    let elsewhere = elsewhere(&site, None);
+    let (_, said) = failed(&elsewhere.operate(&["restore", folder.to_str().unwrap()]).await);
+    assert!(said.contains("is restored") && said.matches("not copied: document doc_").count() == 2, "{said}");
+    assert_eq!(documents(&elsewhere.path("blobs")).len(), all.len() - 2);
 }
 
 /// A place with the same configuration but for database and documents.

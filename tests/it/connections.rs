@@ -2,9 +2,15 @@
 
 use crate::harness::{postgres::Database, relay::Relay};
 use entente::{
-    domain::id::Sha256,
+    domain::{
+        ambient::{SystemClock, SystemRng},
+        id::Sha256,
+    },
+    service::{ServiceError, verify::verify},
     storage::{
         Db, Limits, StoreError, Tx, WriteTx, args,
+        backup::{self, BackupError, BackupStep, Site},
+        db::tables::Tables,
         idempotency::{self, Recorded},
         migrate::{self, Migration},
     },
@@ -228,4 +234,81 @@ async fn relay_that_is_closed_and_a_database_that_takes_no_writes_are_unavailabl
     }
     relay.open();
     act(&db, "again").await.unwrap();
+}
+
+/// What an operator's command may take; a busy machine still answers within it.
+const OF_COMMANDS: Limits = Limits { read: Duration::from_secs(4), ..LIMITS };
+
+/// A database with more than the buffers of a connection hold.
+async fn filled(database: &Database) -> Db {
+    let db = migrated(&database.url()).await;
+    let mut tx = db.write().await.unwrap();
+    for key in 0..16 {
+        let answer = Recorded { body: vec![7; 1 << 20], ..recorded() };
+        idempotency::record(&mut tx, &"USA:grace".parse().unwrap(), &key.to_string(), &answer).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    db
+}
+
+#[tokio::test]
+async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_next() {
+    let Some(database) = Database::fresh().await else { return };
+    let relay = Relay::start(&database).await;
+    filled(&database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (blobs, backups, host) = (folder.path().join("blobs"), folder.path().join("backups"), "USA".parse().unwrap());
+    std::fs::create_dir(&blobs).unwrap();
+    let url = relay.url();
+    let site = Site { database_url: &url, blobs: &blobs, host: &host, limits: OF_COMMANDS };
+    let is_unavailable = |error: &BackupError| matches!(error, BackupError::Store(StoreError::Unavailable(_)));
+    // In the middle of a table, and before one.
+    let mut is_silent = false;
+    let mut fall_silent = |step| {
+        if !is_silent && matches!(step, BackupStep::Database(bytes) if bytes > 1 << 20) {
+            is_silent = true;
+            relay.fall_silent();
+        }
+    };
+    let taken = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut fall_silent)).await;
+    let error = taken.expect("a backup ends").unwrap_err();
+    assert!(is_silent && is_unavailable(&error), "{error:?}");
+    relay.fall_silent_at("TO STDOUT");
+    let taken = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut |_| ())).await;
+    let error = taken.expect("a backup ends").unwrap_err();
+    assert!(relay.is_silent() && is_unavailable(&error), "{error:?}");
+    // The folder is free again, and nothing in it passes for a backup.
+    let done = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut |_| ())).await.unwrap().unwrap();
+    assert!(done.name.starts_with("000001-"), "{}", done.name);
+    drop(relay);
+
+    let Some(other) = Database::fresh().await else { return };
+    let relay = Relay::start(&other).await;
+    let (url, blobs) = (relay.url(), folder.path().join("restored"));
+    let site = Site { database_url: &url, blobs: &blobs, ..site };
+    relay.fall_silent_at("FROM STDIN");
+    let ambient = (&SystemClock as _, &SystemRng as _);
+    let restored = timeout(PATIENCE, backup::restore(site, &backups, None, ambient, &mut |_| ())).await;
+    let error = restored.expect("a restore ends").unwrap_err();
+    assert!(relay.is_silent() && is_unavailable(&error), "{error:?}");
+    // Its end is noticed by the database, and the same command goes on.
+    drop(relay);
+    let url = other.url();
+    let site = Site { database_url: &url, ..site };
+    timeout(PATIENCE, backup::restore(site, &backups, None, ambient, &mut |_| ())).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn verification_whose_connection_falls_silent_ends() {
+    let Some(database) = Database::fresh().await else { return };
+    migrated(&database.url()).await;
+    let relay = Relay::start(&database).await;
+    let tables = Tables::In(Db::open_with(&relay.url(), OF_COMMANDS).await.unwrap());
+    for table in ["FROM calls", "FROM documents"] {
+        relay.fall_silent_at(table);
+        let verified = timeout(PATIENCE, verify(&tables, std::path::Path::new("/nowhere"), &mut |_| ())).await;
+        let error = verified.expect("a verification ends").unwrap_err();
+        assert!(relay.is_silent(), "{table}");
+        assert!(matches!(error, ServiceError::Store(StoreError::Unavailable(_))), "{error:?}");
+    }
 }

@@ -76,6 +76,8 @@ mod upgrades;
 #[cfg(feature = "client")]
 mod uploads;
 #[cfg(feature = "client")]
+mod verify;
+#[cfg(feature = "client")]
 mod visibility;
 #[cfg(feature = "client")]
 mod wrapped_keys;

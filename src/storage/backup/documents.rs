@@ -7,10 +7,10 @@ use super::{
 use crate::{
     domain::id::Sha256,
     storage::{
-        BlobKey, StoreError,
+        BlobKey,
         db::{
             copy::{Hashed, beside, digest_of, sync_folder},
-            tables::{Cell, Cells, ColumnKind, Tables},
+            tables::{Cell, Cells, Column, ColumnKind, Tables},
         },
         folder::{live, quarantined},
     },
@@ -50,14 +50,32 @@ impl std::fmt::Display for Flaw {
 pub struct DocumentBytes {
     pub document: String,
     pub proposal: String,
+    /// None when the row has no key, size or digest that can be one.
+    pub bytes: Option<KeptBytes>,
+}
+
+/// Where the bytes of a document lie and what they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBytes {
     pub blob: BlobKey,
     pub size: u64,
     pub sha256: Sha256,
 }
 
+/// A document whose bytes could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsound {
+    pub document: String,
+    pub proposal: String,
+    pub fault: String,
+}
+
 impl DocumentBytes {
+    /// The key of the table `documents`.
+    pub const KEY: &[Column] = &[("document_id", ColumnKind::Text)];
+
     /// The columns that [`DocumentBytes::read`] wants, of the table `documents`.
-    pub const COLUMNS: &[(&str, ColumnKind)] = &[
+    pub const COLUMNS: &[Column] = &[
         ("document_id", ColumnKind::Text),
         ("proposal_id", ColumnKind::Text),
         ("blob_key", ColumnKind::Text),
@@ -65,29 +83,44 @@ impl DocumentBytes {
         ("sha256", ColumnKind::Text),
     ];
 
-    pub fn read(cells: &Cells) -> Result<Self, StoreError> {
-        let damaged = || StoreError::corrupt("documents", "documents with key, size and digest");
-        match &cells[..] {
-            [
-                Some(Cell::Text(document)),
-                Some(Cell::Text(proposal)),
-                Some(Cell::Text(blob)),
-                Some(Cell::Int(size)),
-                Some(Cell::Text(sha256)),
-            ] => Ok(Self {
-                document: document.clone(),
-                proposal: proposal.clone(),
-                blob: blob.parse()?,
-                size: u64::try_from(*size).map_err(|_| damaged())?,
-                sha256: sha256.parse().map_err(|_| damaged())?,
-            }),
-            _ => Err(damaged()),
+    #[must_use]
+    pub fn read(cells: &Cells) -> Self {
+        let text = |at: usize| match cells.get(at) {
+            Some(Some(Cell::Text(text))) => text.as_str(),
+            _ => "",
+        };
+        let size = match cells.get(3) {
+            Some(Some(Cell::Int(size))) => u64::try_from(*size).ok(),
+            _ => None,
+        };
+        let bytes = || Some(KeptBytes { blob: text(2).parse().ok()?, size: size?, sha256: text(4).parse().ok()? });
+        Self { document: text(0).to_owned(), proposal: text(1).to_owned(), bytes: bytes() }
+    }
+
+    /// What is wrong with its row, or with its bytes in a folder of documents or of backups, if anything. All of them are read.
+    #[must_use]
+    pub fn fault_in(&self, folder: &Path) -> Option<String> {
+        match &self.bytes {
+            Some(bytes) => bytes.flaw_in(folder).map(|flaw| bytes.fault(&flaw)),
+            None => Some(NO_BYTES.to_owned()),
         }
     }
 
-    /// What is wrong with its bytes in a folder of documents or of backups, if anything. All of them are read.
-    #[must_use]
-    pub fn flaw_in(&self, folder: &Path) -> Option<Flaw> {
+    fn unsound(&self, fault: String) -> Unsound {
+        Unsound { document: self.document.clone(), proposal: self.proposal.clone(), fault }
+    }
+}
+
+/// What is wrong with a row that says no bytes.
+const NO_BYTES: &str = "its row has no key, size and digest of a document";
+
+impl KeptBytes {
+    fn fault(&self, flaw: &Flaw) -> String {
+        format!("blob {} {flaw}", self.blob)
+    }
+
+    /// What is wrong with the bytes in a folder, if anything.
+    fn flaw_in(&self, folder: &Path) -> Option<Flaw> {
         let path = found(folder, &self.blob);
         match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(Flaw::Missing),
@@ -102,7 +135,7 @@ impl DocumentBytes {
         }
     }
 
-    /// Copies its bytes from one folder to another; how many, 0 if they were there.
+    /// Copies the bytes from one folder to another; how many, 0 if they were there.
     fn copy(&self, from: &Path, to: &Path, trusts_size: bool) -> Result<Result<u64, Flaw>, BackupError> {
         let target = live(to, &self.blob);
         let is_there = fs::metadata(&target).is_ok_and(|metadata| metadata.len() == self.size);
@@ -151,7 +184,7 @@ pub(super) struct CopiedDocuments {
     pub(super) size: u64,
     pub(super) copied: u64,
     pub(super) copied_bytes: u64,
-    pub(super) unsound: Vec<(DocumentBytes, Flaw)>,
+    pub(super) unsound: Vec<Unsound>,
 }
 
 pub(super) async fn copy_documents(
@@ -164,18 +197,23 @@ pub(super) async fn copy_documents(
     let mut done = CopiedDocuments::default();
     let mut touched = BTreeSet::new();
     tables
-        .each("documents", DocumentBytes::COLUMNS, async |cells| {
-            let document = DocumentBytes::read(&cells)?;
+        .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, |cells| {
+            let document = DocumentBytes::read(&cells);
             done.seen += 1;
-            done.size += document.size;
-            match document.copy(from, to, trusts_size)? {
-                Ok(0) => {}
-                Ok(bytes) => {
-                    done.copied += 1;
-                    done.copied_bytes += bytes;
-                    touched.extend(live(to, &document.blob).parent().map(Path::to_owned));
+            match &document.bytes {
+                Some(bytes) => {
+                    done.size += bytes.size;
+                    match bytes.copy(from, to, trusts_size)? {
+                        Ok(0) => {}
+                        Ok(copied) => {
+                            done.copied += 1;
+                            done.copied_bytes += copied;
+                            touched.extend(live(to, &bytes.blob).parent().map(Path::to_owned));
+                        }
+                        Err(flaw) => done.unsound.push(document.unsound(bytes.fault(&flaw))),
+                    }
                 }
-                Err(flaw) => done.unsound.push((document, flaw)),
+                None => done.unsound.push(document.unsound(NO_BYTES.to_owned())),
             }
             let CopiedDocuments { seen, copied, copied_bytes: bytes, .. } = done;
             progress(BackupStep::Documents { seen, copied, bytes });

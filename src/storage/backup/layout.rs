@@ -99,7 +99,9 @@ pub enum BackupError {
     Inside(PathBuf),
     #[error("the folder holds backups of the exchange that `{found}` hosts, and this one is hosted by `{wanted}`")]
     OtherHost { found: String, wanted: String },
-    #[error("the folder of documents has another mark than the database: they do not belong together")]
+    #[error(
+        "the folder of documents has another mark than the database, or none: they do not belong together, or its disk is not mounted"
+    )]
     OtherFolder,
     #[error("the backup is of {found}, and `database.url` names {wanted}")]
     OtherEngine { found: String, wanted: &'static str },
@@ -127,7 +129,9 @@ impl BackupError {
             Self::Busy(_) => "wait for its end",
             Self::Inside(_) => "keep backups apart, best on another disk",
             Self::OtherHost { .. } => "give each exchange a folder of its own",
-            Self::OtherFolder => "set `database.url` and `blobs.folder` to a pair that belongs together",
+            Self::OtherFolder => {
+                "mount the disk of `blobs.folder`, or set it and `database.url` to a pair that belongs together"
+            }
             Self::OtherEngine { .. } => "restore with the engine that it was taken of",
             Self::Occupied(_) => {
                 "restore into an empty database and an empty folder: move away what is there, or name others"

@@ -15,27 +15,33 @@ pub struct DatabaseState {
     pub last_entry_at: Option<Timestamp>,
     /// Entries that there are; fewer than the number of the last one if some are missing.
     pub entries: u64,
+    /// Since when every assignment has a statement, in epoch milliseconds.
+    pub assignments_signed_since: i64,
 }
 
 /// What tables say of themselves.
 pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
     let mut state = DatabaseState::default();
+    let mut snapshot = tables.snapshot().await?;
     let int = |cells: &Cells, at: usize| match cells.get(at) {
         Some(Some(Cell::Int(value))) => *value,
         _ => 0,
     };
-    let version = [("version", ColumnKind::Int)];
-    let schema = &mut state.schema;
-    tables
-        .each("schema_migrations", &version, async |cells| {
+    let columns = [("version", ColumnKind::Int), ("applied_at", ColumnKind::Int)];
+    let (schema, parts) = (&mut state.schema, &mut state.assignments_signed_since);
+    snapshot
+        .each("schema_migrations", &columns[..1], &columns, |cells| {
             *schema = (*schema).max(int(&cells, 0));
+            if int(&cells, 0) == PARTS_SIGNED_SINCE {
+                *parts = int(&cells, 1);
+            }
             Ok::<_, StoreError>(())
         })
         .await?;
     if state.schema >= MARKED_SINCE {
         let mark = &mut state.mark;
-        tables
-            .each("blob_mark", &[("mark", ColumnKind::Text)], async |cells| {
+        snapshot
+            .each("blob_mark", &[("one", ColumnKind::Int)], &[("mark", ColumnKind::Text)], |cells| {
                 *mark = cells.into_iter().next().flatten().and_then(|cell| match cell {
                     Cell::Text(text) => Some(text),
                     _ => None,
@@ -46,8 +52,8 @@ pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
     }
     let (mut last, mut last_at) = (0, 0);
     let columns = [("seq", ColumnKind::Int), ("at", ColumnKind::Int)];
-    state.entries = tables
-        .each("log_entries", &columns, async |cells| {
+    state.entries = snapshot
+        .each("log_entries", &columns[..1], &columns, |cells| {
             if int(&cells, 0) > last {
                 (last, last_at) = (int(&cells, 0), int(&cells, 1));
             }
@@ -58,6 +64,9 @@ pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
     state.last_entry_at = if last > 0 { Timestamp::from_millisecond(last_at).ok() } else { None };
     Ok(state)
 }
+
+/// The migration since which assignments are signed.
+const PARTS_SIGNED_SINCE: i64 = 6;
 
 /// The migration that brought marks.
 const MARKED_SINCE: i64 = 8;

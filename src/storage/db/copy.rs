@@ -1,7 +1,8 @@
 //! Copies a whole database out of an engine and into an empty one, by the engine's own means.
 //!
 //! A copy is one snapshot, taken while servers go on writing. SQLite gives another SQLite file (`VACUUM INTO`, which no writer
-//! makes start over), PostgreSQL one file a table in the text form of `COPY`. Nothing here may change the database that is
+//! makes start over), PostgreSQL one file a table in the text form of `COPY`, of which each piece has a limit: a connection that
+//! falls silent ends the copy. Nothing here may change the database that is
 //! copied, and a copy goes only into a database that holds no table.
 
 use super::{Db, Engine, Limits, PATIENCE, Tx, TxOf, WriteTx, postgres};
@@ -9,6 +10,7 @@ use crate::domain::id::Sha256;
 use crate::storage::{
     StoreError,
     migrate::{self, Migration},
+    postgres::within,
     statement::{Sql, args},
 };
 use aws_lc_rs::digest;
@@ -166,14 +168,14 @@ pub(in crate::storage) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Copies the database into a folder that has none of it yet. Every byte is on the disk when this returns. `progress` hears
 /// how many bytes were written.
 pub(in crate::storage) async fn copy_out(
-    url: &str,
+    (url, limits): (&str, Limits),
     folder: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<CopiedFile>, StoreError> {
     if sqlite_path(url)?.is_some() {
         return Ok(vec![copy_sqlite(url, folder, progress).await?]);
     }
-    let db = postgres(url, Limits::default())?;
+    let db = postgres(url, limits)?;
     let copied = copy_tables(&db, folder, progress).await;
     db.close().await;
     copied
@@ -218,10 +220,9 @@ async fn copy_tables(db: &Db, folder: &Path, progress: &mut dyn FnMut(u64)) -> R
         let mut out = Hashed::create(&folder.join(&file_name))?;
         let mut rows = 0;
         if let TxOf::Postgres(session) = &mut tx.0.0 {
-            // A piece comes when the database has it; what has no end is the operator's to break off.
-            let (connection, _) = session.connection()?;
-            let mut lines = connection.copy_out_raw(&statement).await?;
-            while let Some(piece) = lines.try_next().await? {
+            let (connection, limit) = session.connection_for_pieces()?;
+            let mut lines = within(limit, connection.copy_out_raw(&statement)).await?;
+            while let Some(piece) = within(limit, lines.try_next()).await? {
                 out.write(&piece)?;
                 // A line feed within a value is written as `\n`.
                 rows += piece.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
@@ -293,7 +294,7 @@ fn is_plain(name: &str) -> bool {
 /// # Errors
 /// [`StoreError::NotEmpty`] when there is something; [`StoreError::Corrupt`] when the copy is not what it was.
 pub(in crate::storage) async fn copy_in(
-    url: &str,
+    (url, limits): (&str, Limits),
     folder: &Path,
     files: &[CopiedFile],
     (schema, now): (i64, Timestamp),
@@ -302,24 +303,27 @@ pub(in crate::storage) async fn copy_in(
     if let Some(path) = sqlite_path(url)? {
         return restore_sqlite(&path, folder, files, finish).await;
     }
-    let db = Db::open(url).await?;
+    let db = Db::open_with(url, limits).await?;
     let done = restore_tables(&db, folder, files, (schema, now), finish).await;
     db.close().await;
     done
 }
 
 /// What of a database is there already; none if a copy can be put in its place.
-pub(in crate::storage) async fn occupied(url: &str) -> Result<Option<String>, StoreError> {
+pub(in crate::storage) async fn occupied((url, limits): (&str, Limits)) -> Result<Option<String>, StoreError> {
     if let Some(path) = sqlite_path(url)? {
-        let there =
-            ["", "-wal", "-shm", "-journal"].map(|ending| beside(&path, ending)).into_iter().find(|p| p.exists());
-        return Ok(there.map(|path| format!("the file `{}`", path.display())));
+        return Ok(occupied_place(&path));
     }
-    let db = postgres(url, Limits::default())?;
+    let db = postgres(url, limits)?;
     let found = tables(&mut *db.read().await?).await;
     db.close().await;
     let found = found?;
     Ok((!found.is_empty()).then(|| format!("{} tables in the database", found.len())))
+}
+
+fn occupied_place(path: &Path) -> Option<String> {
+    let there = ["", "-wal", "-shm", "-journal"].map(|ending| beside(path, ending)).into_iter().find(|p| p.exists());
+    there.map(|path| format!("the file `{}`", path.display()))
 }
 
 async fn restore_sqlite(
@@ -360,7 +364,7 @@ async fn restore_sqlite(
     let options = SqliteConnectOptions::from_str(&url)?.journal_mode(SqliteJournalMode::Delete);
     SqliteConnection::connect_with(&options).await?.close().await?;
     remove(&beside(&unfinished, ".opening"))?;
-    if let Some(there) = occupied(&format!("sqlite://{}", path.display())).await? {
+    if let Some(there) = occupied_place(path) {
         return Err(StoreError::NotEmpty(there));
     }
     File::options().write(true).open(&unfinished)?.sync_all()?;
@@ -409,10 +413,11 @@ async fn fill(tx: &mut WriteTx, file: &CopiedFile, path: &Path) -> Result<(), St
     let table = file.table.as_ref().ok_or_else(damaged)?;
     let statement = copy_statement(&table.name, &table.columns, "FROM STDIN")?;
     let TxOf::Postgres(session) = &mut tx.0.0 else { return Err(damaged()) };
-    let (connection, _) = session.connection()?;
+    let (_, at_the_end) = session.connection()?;
+    let (connection, limit) = session.connection_for_pieces()?;
     let mut source = File::open(path)?;
     let mut hash = digest::Context::new(&digest::SHA256);
-    let mut copying = connection.copy_in_raw(&statement).await?;
+    let mut copying = within(limit, connection.copy_in_raw(&statement)).await?;
     let mut chunk = vec![0; CHUNK];
     loop {
         let read = source.read(&mut chunk)?;
@@ -420,9 +425,10 @@ async fn fill(tx: &mut WriteTx, file: &CopiedFile, path: &Path) -> Result<(), St
             break;
         }
         hash.update(&chunk[..read]);
-        copying.send(&chunk[..read]).await?;
+        within(limit, copying.send(&chunk[..read])).await?;
     }
-    let rows = copying.finish().await?;
+    // The database may have rows to check and to index yet.
+    let rows = within(at_the_end, copying.finish()).await?;
     if rows != table.rows || sha256(hash) != file.sha256.0 {
         return Err(damaged());
     }

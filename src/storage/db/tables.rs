@@ -1,14 +1,14 @@
-//! Reads tables wherever they are kept: in an engine, or in the files of a copy. Row by row, so that memory does not grow with them.
+//! Reads tables wherever they are kept: in an engine, or in the files of a copy. A page of rows at a time, so that memory does not
+//! grow with them and no connection waits in the middle of an answer.
 //!
 //! What is read is judged by others; a file that is no table is damage.
 
-use super::{Db, TxOf, copy::CopiedFile};
+use super::{Db, ReadTx, Tx, TxOf, copy::CopiedFile};
 use crate::storage::{
     StoreError,
     row::Row,
-    statement::{Sql, args},
+    statement::{Arg, Sql, args},
 };
-use futures_util::TryStreamExt as _;
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
@@ -18,6 +18,12 @@ use std::{
 /// What is read of a file at a time.
 const CHUNK: usize = 512 << 10;
 
+/// Rows of a page.
+const PAGE: u32 = 500;
+
+/// Rows of a page with sealed bytes, of which each has up to a megabyte.
+const PAGE_WITH_BYTES: u32 = 20;
+
 /// How a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
@@ -25,6 +31,9 @@ pub enum ColumnKind {
     Int,
     Bytes,
 }
+
+/// A column to be read.
+pub type Column = (&'static str, ColumnKind);
 
 /// A value of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +52,13 @@ pub enum Tables {
     Copied { folder: PathBuf, files: Vec<CopiedFile> },
 }
 
+/// One state of tables, whatever is written meanwhile.
+#[derive(Debug)]
+pub enum Snapshot<'a> {
+    In(Box<ReadTx>),
+    Copied { folder: &'a Path, files: &'a [CopiedFile] },
+}
+
 /// A row's columns in the order asked for; NULL is none.
 pub type Cells = Vec<Option<Cell>>;
 
@@ -58,53 +74,38 @@ impl Tables {
         }
     }
 
-    /// Hands every row of a table to `each`, one at a time; how many there were.
-    pub async fn each<E: From<StoreError>>(
-        &self,
-        table: &str,
-        columns: &[(&str, ColumnKind)],
-        mut each: impl AsyncFnMut(Cells) -> Result<(), E>,
-    ) -> Result<u64, E> {
-        let mut rows = 0;
-        match self {
-            Self::In(db) => {
-                let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-                let sql = Sql::once(format!("SELECT {} FROM {table}", names.join(", ")));
-                let mut tx = db.read().await?;
-                tx.take_your_time().await?;
-                match &mut tx.0.0 {
-                    TxOf::Sqlite(tx) => {
-                        let mut found = sqlx::query(sql.text).persistent(false).fetch(&mut **tx);
-                        while let Some(row) = found.try_next().await.map_err(StoreError::from)? {
-                            each(cells(&Row::Sqlite(row), columns)?).await?;
-                            rows += 1;
-                        }
-                    }
-                    TxOf::Postgres(session) => {
-                        let (connection, _) = session.connection()?;
-                        let mut found = sqlx::query(sql.text).persistent(false).fetch(connection);
-                        while let Some(row) = found.try_next().await.map_err(StoreError::from)? {
-                            each(cells(&Row::Postgres(row), columns)?).await?;
-                            rows += 1;
-                        }
-                    }
-                }
-            }
-            Self::Copied { folder, files } => {
-                let of_table = |file: &&CopiedFile| file.table.as_ref().is_some_and(|found| found.name == table);
-                let file = files.iter().find(of_table);
-                let file = file.ok_or_else(|| StoreError::corrupt(table, "a table that was backed up"))?;
-                let mut lines = Lines::open(&folder.join(&file.name), file, columns)?;
-                while let Some(cells) = lines.next()? {
-                    each(cells).await?;
-                    rows += 1;
-                }
-            }
-        }
-        Ok(rows)
+    /// Begins to read one state. While it is open the engine keeps that state, so it is not for what takes hours.
+    pub async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        Ok(match self {
+            Self::In(db) => Snapshot::In(Box::new(db.read().await?)),
+            Self::Copied { folder, files } => Snapshot::Copied { folder, files },
+        })
     }
 
-    /// Has the engine look through all that it keeps; what it finds amiss, if anything.
+    /// Hands every row of a table to `each` in the order of its key, one at a time; how many there were. Nothing is open in the
+    /// engine while `each` works, however long it takes: each page is of the state at its own moment.
+    pub async fn each_in_pages<E: From<StoreError>>(
+        &self,
+        table: &str,
+        key: &[Column],
+        columns: &[Column],
+        mut each: impl FnMut(Cells) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let Self::In(db) = self else { return self.snapshot().await?.each(table, key, columns, each).await };
+        let (mut pages, mut rows) = (Pages::new(table, key, columns), 0);
+        loop {
+            let page = pages.next(&mut *db.read().await?).await?;
+            if page.is_empty() {
+                return Ok(rows);
+            }
+            for cells in page {
+                each(cells)?;
+                rows += 1;
+            }
+        }
+    }
+
+    /// Has SQLite look through all that it keeps; what it finds amiss, if anything. PostgreSQL has no such look to ask for.
     pub async fn engine_check(&self) -> Result<Vec<String>, StoreError> {
         let Self::In(db) = self else { return Ok(Vec::new()) };
         let mut tx = db.read().await?;
@@ -121,6 +122,12 @@ impl Tables {
         Ok(faults)
     }
 
+    /// Whether [`Tables::engine_check`] looks at anything.
+    #[must_use]
+    pub fn has_engine_check(&self) -> bool {
+        matches!(self, Self::In(db) if db.engine() == "sqlite")
+    }
+
     /// Closes what was opened.
     pub async fn close(self) {
         if let Self::In(db) = self {
@@ -129,8 +136,92 @@ impl Tables {
     }
 }
 
-fn cells(row: &Row, columns: &[(&str, ColumnKind)]) -> Result<Cells, StoreError> {
-    let read = |(name, kind): &(&str, ColumnKind)| {
+impl Snapshot<'_> {
+    /// Hands every row of a table to `each`, one at a time; how many there were.
+    pub async fn each<E: From<StoreError>>(
+        &mut self,
+        table: &str,
+        key: &[Column],
+        columns: &[Column],
+        mut each: impl FnMut(Cells) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let mut rows = 0;
+        match self {
+            Self::In(tx) => {
+                let mut pages = Pages::new(table, key, columns);
+                loop {
+                    let page = pages.next(tx).await?;
+                    if page.is_empty() {
+                        break;
+                    }
+                    for cells in page {
+                        each(cells)?;
+                        rows += 1;
+                    }
+                }
+            }
+            Self::Copied { folder, files } => {
+                let of_table = |file: &&CopiedFile| file.table.as_ref().is_some_and(|found| found.name == table);
+                let file = files.iter().find(of_table);
+                let file = file.ok_or_else(|| StoreError::corrupt(table, "a table that was backed up"))?;
+                let mut lines = Lines::open(&folder.join(&file.name), file, columns)?;
+                while let Some(cells) = lines.next()? {
+                    each(cells)?;
+                    rows += 1;
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Reads a table page by page, each after the last key of the one before: by the index of the key, however long the table is.
+struct Pages<'a> {
+    table: &'a str,
+    key: &'a [Column],
+    columns: &'a [Column],
+    size: u32,
+    /// The last key that was read; empty before the first page.
+    after: Vec<Arg>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(table: &'a str, key: &'a [Column], columns: &'a [Column]) -> Self {
+        let has_bytes = columns.iter().any(|(_, kind)| *kind == ColumnKind::Bytes);
+        Self { table, key, columns, size: if has_bytes { PAGE_WITH_BYTES } else { PAGE }, after: Vec::new() }
+    }
+
+    /// The next page; empty after the last one.
+    async fn next(&mut self, tx: &mut Tx) -> Result<Vec<Cells>, StoreError> {
+        let names = |columns: &[Column]| columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let mut wanted = self.key.to_vec();
+        wanted.extend(self.columns.iter().filter(|column| !self.key.contains(column)));
+        let (key, table, size) = (names(self.key), self.table, self.size);
+        let condition = if self.after.is_empty() {
+            String::new()
+        } else {
+            let marks: Vec<String> = (1..=self.key.len()).map(|n| format!("${n}")).collect();
+            format!("WHERE ({key}) > ({})", marks.join(", "))
+        };
+        let sql = format!("SELECT {} FROM {table} {condition} ORDER BY {key} LIMIT {size}", names(&wanted));
+        let rows = tx.fetch_all(Sql::once(sql), self.after.clone()).await?;
+        if let Some(last) = rows.last() {
+            self.after = cells(last, self.key)?.into_iter().zip(self.key).map(key_value).collect::<Result<_, _>>()?;
+        }
+        rows.iter().map(|row| cells(row, self.columns)).collect()
+    }
+}
+
+fn key_value((cell, (name, _)): (Option<Cell>, &Column)) -> Result<Arg, StoreError> {
+    match cell {
+        Some(Cell::Text(text)) => Ok(Arg::Text(Some(text))),
+        Some(Cell::Int(value)) => Ok(Arg::Int(Some(value))),
+        _ => Err(StoreError::corrupt(name, "the key of a row")),
+    }
+}
+
+fn cells(row: &Row, columns: &[Column]) -> Result<Cells, StoreError> {
+    let read = |(name, kind): &Column| {
         Ok(match kind {
             ColumnKind::Text => row.opt_text(name)?.map(Cell::Text),
             ColumnKind::Int => row.opt_int(name)?.map(Cell::Int),
@@ -151,9 +242,9 @@ struct Lines {
 }
 
 impl Lines {
-    fn open(path: &Path, file: &CopiedFile, columns: &[(&str, ColumnKind)]) -> Result<Self, StoreError> {
+    fn open(path: &Path, file: &CopiedFile, columns: &[Column]) -> Result<Self, StoreError> {
         let has: &[String] = file.table.as_ref().map_or(&[], |table| &table.columns);
-        let place = |(name, kind): &(&str, ColumnKind)| {
+        let place = |(name, kind): &Column| {
             let at = has.iter().position(|column| column == name);
             at.map(|at| (at, *kind)).ok_or_else(|| StoreError::corrupt(name, "a column that was backed up"))
         };

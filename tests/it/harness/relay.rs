@@ -1,21 +1,24 @@
 //! A relay between a server and PostgreSQL that fails when it is told to: before or after a commit has reached the database, or
 //! by falling silent without closing anything, as a network does that has lost one of its ends.
 //!
-//! Must never change a byte of what it forwards.
+//! It runs on a thread of its own, so that its end is the end of its connections, whatever the test's runtime does: a database
+//! that is kept from sending holds up others that are dropped. Must never change a byte of what it forwards.
 
 use super::postgres::Database;
 use std::{
+    future::pending,
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::{self, JoinHandle},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
-    task::{AbortHandle, JoinSet},
+    sync::oneshot,
+    task::JoinSet,
 };
 
 /// When to cut the connection on which a commit comes.
@@ -33,6 +36,10 @@ pub(crate) enum Cut {
 struct State {
     /// What to do at the commit of the unit of work in which these bytes were sent.
     due: Mutex<Option<(Vec<u8>, Cut)>>,
+    /// Which bytes to the database never arrive, and nothing after them.
+    silent_at: Mutex<Option<Vec<u8>>>,
+    /// How often all connections were made to fall silent.
+    silences: AtomicU64,
     is_closed: AtomicBool,
 }
 
@@ -42,24 +49,28 @@ pub(crate) struct Relay {
     port: u16,
     name: String,
     state: Arc<State>,
-    /// How often all connections were made to fall silent.
-    silences: watch::Sender<u64>,
-    accepting: AbortHandle,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Relay {
     pub(crate) async fn start(database: &Database) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
-        let silences = watch::Sender::new(0);
-        let accepting = tokio::spawn(accept(
-            listener,
-            database.cluster.folder.join(".s.PGSQL.5432"),
-            state.clone(),
-            silences.subscribe(),
-        ));
-        Self { port, name: database.name.clone(), state, silences, accepting: accepting.abort_handle() }
+        let (of_thread, socket) = (state.clone(), database.cluster.folder.join(".s.PGSQL.5432"));
+        let (end, ended) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    () = accept(listener, socket, of_thread) => {}
+                    _ = ended => {}
+                }
+            });
+        });
+        Self { port, name: database.name.clone(), state, end: Some(end), thread: Some(thread) }
     }
 
     /// The address by which the database is reached through here.
@@ -79,7 +90,17 @@ impl Relay {
 
     /// From here on nothing passes on any connection that there is, and none of them ends. New ones work.
     pub(crate) fn fall_silent(&self) {
-        self.silences.send_modify(|times| *times += 1);
+        self.state.silences.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The same on the connection on which these bytes come, before they reach the database.
+    pub(crate) fn fall_silent_at(&self, sign: &str) {
+        *self.state.silent_at.lock().unwrap() = Some(sign.as_bytes().to_vec());
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.state.silent_at.lock().unwrap().is_none()
     }
 
     /// Ends whatever connects from here on, without a word.
@@ -94,43 +115,50 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.accepting.abort();
+        drop(self.end.take());
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-async fn accept(listener: TcpListener, database: PathBuf, state: Arc<State>, silences: watch::Receiver<u64>) {
+async fn accept(listener: TcpListener, database: PathBuf, state: Arc<State>) {
     // Aborted with this task.
     let mut connections = JoinSet::new();
     loop {
-        let (client, _) = listener.accept().await.unwrap();
+        let (mut client, _) = listener.accept().await.unwrap();
         if state.is_closed.load(Ordering::SeqCst) {
             continue;
         }
         client.set_nodelay(true).unwrap();
-        let (database, state, mut silences) = (database.clone(), state.clone(), silences.clone());
-        let born = *silences.borrow();
+        let (database, state) = (database.clone(), state.clone());
+        let born = state.silences.load(Ordering::SeqCst);
         connections.spawn(async move {
-            let Ok(server) = UnixStream::connect(database).await else { return };
-            let (mut client, mut server) = (client, server);
-            tokio::select! {
-                () = carry(&mut client, &mut server, &state) => {}
-                () = async { drop(silences.wait_for(|times| *times > born).await) } => std::future::pending().await,
-            }
+            let Ok(mut server) = UnixStream::connect(database).await else { return };
+            carry(&mut client, &mut server, &state, born).await;
         });
     }
 }
 
 /// Forwards until one side ends or the commit comes at which to cut.
-async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State) {
+async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State, born: u64) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let is_cutting = AtomicBool::new(false);
+    // Silent: neither bytes nor an end go through.
+    let unless_silent = async || {
+        if state.silences.load(Ordering::SeqCst) > born {
+            pending().await
+        }
+    };
     let up = async {
         let (mut bytes, mut sent) = (vec![0; 64 << 10], Vec::new());
         loop {
             let len = from_client.read(&mut bytes).await.unwrap_or(0);
+            unless_silent().await;
             if len == 0 {
                 return;
+            }
+            if state.silent_at.lock().unwrap().take_if(|sign| holds(&bytes[..len], sign)).is_some() {
+                return pending().await;
             }
             sent.extend_from_slice(&bytes[..len]);
             if holds(&bytes[..len], COMMIT) {
@@ -150,6 +178,7 @@ async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State) {
         let mut bytes = vec![0; 64 << 10];
         loop {
             let len = from_server.read(&mut bytes).await.unwrap_or(0);
+            unless_silent().await;
             // Nothing was under way when the commit was sent, so what comes after it is its answer.
             if len == 0 || is_cutting.load(Ordering::SeqCst) || to_client.write_all(&bytes[..len]).await.is_err() {
                 return;

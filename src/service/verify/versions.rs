@@ -1,0 +1,182 @@
+//! What several parties sign, held against their signatures: versions, labels and decisions; and the texts of calls.
+
+use super::{
+    Named, Verifier, document_key,
+    signed::{Signatures, decision_digest},
+};
+use crate::{
+    domain::id::{PartnerCode, Sha256},
+    sealing::statement::{LabelStatement, Manifest},
+    service::Result,
+    storage::{
+        StoreError,
+        db::tables::{
+            Column,
+            ColumnKind::{Int, Text},
+            Snapshot,
+        },
+    },
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A complete version, and what it names documents by.
+pub(super) struct Complete {
+    pub(super) what: String,
+    pub(super) documents: Vec<Sha256>,
+}
+
+/// The parties of each proposal, which never change.
+type Parties = HashMap<String, BTreeSet<PartnerCode>>;
+
+const MANIFESTS: &[Column] = &[
+    ("proposal_id", Text),
+    ("version", Int),
+    ("sha256", Text),
+    ("body", Text),
+    ("committed_at", Int),
+    ("complete_at", Int),
+];
+
+const LABELS: &[Column] = &[
+    ("proposal_id", Text),
+    ("number", Int),
+    ("manifest_sha256", Text),
+    ("sha256", Text),
+    ("body", Text),
+    ("in_force_at", Int),
+];
+
+const DECISIONS: &[Column] =
+    &[("decision_id", Text), ("proposal_id", Text), ("outcome", Text), ("manifest_sha256", Text), ("final_at", Int)];
+
+const CALLS: &[Column] = &[("call_id", Text), ("text_json", Text), ("text_sha256", Text)];
+
+impl Verifier<'_> {
+    /// Every version and label is what its parties signed, all of them where it counts; the versions that are complete.
+    pub(super) async fn versions(
+        &mut self,
+        snapshot: &mut Snapshot<'_>,
+        signatures: &Signatures,
+    ) -> Result<Vec<Complete>> {
+        let (mut complete, mut parties, report) = (Vec::new(), Parties::new(), &mut self.report);
+        snapshot
+            .each("manifests", &MANIFESTS[..2], MANIFESTS, |cells| {
+                let row = Named { columns: MANIFESTS, cells: &cells };
+                let proposal = row.text("proposal_id");
+                let what = format!("version {} of proposal {proposal}", row.int("version"));
+                match manifest(&row, signatures) {
+                    Ok(manifest) => {
+                        if row.cell("complete_at").is_some() {
+                            let named = manifest.documents.iter();
+                            let documents = named.map(|named| document_key(proposal, &named.sha256, named.size));
+                            complete.push(Complete { what, documents: documents.collect() });
+                        }
+                        parties.insert(proposal.to_owned(), manifest.parties);
+                    }
+                    Err(fault) => report.found(what, fault),
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        snapshot
+            .each("label_statements", &LABELS[..2], LABELS, |cells| {
+                let row = Named { columns: LABELS, cells: &cells };
+                if let Err(fault) = label(&row, signatures, &parties) {
+                    let what = format!("label {} of proposal {}", row.int("number"), row.text("proposal_id"));
+                    report.found(what, fault);
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        Ok(complete)
+    }
+
+    /// Every decision is what its signatures say.
+    pub(super) async fn decisions(&mut self, snapshot: &mut Snapshot<'_>, signatures: &Signatures) -> Result<()> {
+        let report = &mut self.report;
+        snapshot
+            .each("decisions", &DECISIONS[..1], DECISIONS, |cells| {
+                let row = Named { columns: DECISIONS, cells: &cells };
+                let of_all = signatures.get(&("decision_signatures", row.text("decision_id").to_owned()));
+                let what = format!("decision {} on proposal {}", row.text("decision_id"), row.text("proposal_id"));
+                let digest = decision_digest(row.text("proposal_id"), row.text("manifest_sha256"), row.text("outcome"));
+                if let Err(fault) = agree(of_all, &digest, None) {
+                    report.found(what, fault);
+                } else if of_all.is_none() && row.cell("final_at").is_some() {
+                    report.found(what, "is final and has no signature");
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The text of every call, drafts too, has the digest it is known by.
+    pub(super) async fn texts(&mut self, snapshot: &mut Snapshot<'_>) -> Result<()> {
+        let report = &mut self.report;
+        snapshot
+            .each("calls", &CALLS[..1], CALLS, |cells| {
+                let row = Named { columns: CALLS, cells: &cells };
+                if !row.has_digest("text_json", "text_sha256") {
+                    let what = format!("the text of call {}", row.text("call_id"));
+                    report.found(what, "has another digest than it is known by");
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn manifest(row: &Named<'_>, signatures: &Signatures) -> Result<Manifest, String> {
+    let digest = body_digest(row)?;
+    let manifest: Manifest =
+        serde_json::from_str(row.text("body")).map_err(|_| "its manifest cannot be read".to_owned())?;
+    if manifest.proposal.to_string() != row.text("proposal_id") || i64::from(manifest.version) != row.int("version") {
+        return Err("its manifest is of another proposal or version".to_owned());
+    }
+    let counts = row.cell("committed_at").or(row.cell("complete_at")).is_some();
+    let of_all = signatures.get(&("manifest_signatures", row.key(&MANIFESTS[..2])));
+    agree(of_all, &digest, counts.then_some(&manifest.parties))?;
+    Ok(manifest)
+}
+
+fn label(row: &Named<'_>, signatures: &Signatures, parties: &Parties) -> Result<(), String> {
+    let digest = body_digest(row)?;
+    let label: LabelStatement =
+        serde_json::from_str(row.text("body")).map_err(|_| "its statement cannot be read".to_owned())?;
+    if label.proposal.to_string() != row.text("proposal_id")
+        || i64::from(label.number) != row.int("number")
+        || label.manifest_sha256.to_string() != row.text("manifest_sha256")
+    {
+        return Err("its statement is of another proposal, number or version".to_owned());
+    }
+    let parties = parties.get(row.text("proposal_id")).filter(|_| row.cell("in_force_at").is_some());
+    agree(signatures.get(&("label_signatures", row.key(&LABELS[..2]))), &digest, parties)
+}
+
+fn body_digest(row: &Named<'_>) -> Result<Sha256, String> {
+    let digest = Sha256::of(row.text("body").as_bytes());
+    if digest.to_string() == row.text("sha256") {
+        Ok(digest)
+    } else {
+        Err("its body has another digest than it is known by".to_owned())
+    }
+}
+
+/// Whether each signature that verifies is under this digest, and every one of these partners has signed.
+fn agree(
+    signatures: Option<&BTreeMap<String, Option<Sha256>>>,
+    digest: &Sha256,
+    parties: Option<&BTreeSet<PartnerCode>>,
+) -> Result<(), String> {
+    let has_signed = |party: &&PartnerCode| signatures.is_some_and(|all| all.contains_key(party.as_str()));
+    let others = signatures.into_iter().flatten().filter(|(_, under)| under.is_some_and(|under| under != *digest));
+    let others: Vec<&str> = others.map(|(partner, _)| partner.as_str()).collect();
+    if !others.is_empty() {
+        return Err(format!("is not what was signed for {}", others.join(" and ")));
+    }
+    let missing = parties.into_iter().flatten().filter(|party| !has_signed(party));
+    let missing: Vec<&str> = missing.map(PartnerCode::as_str).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("has no signature for {}", missing.join(" and "))) }
+}
