@@ -146,7 +146,7 @@ async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State, b
     // Silent: neither bytes nor an end go through.
     let unless_silent = async || {
         if state.silences.load(Ordering::SeqCst) > born {
-            pending().await;
+            pending::<()>().await;
         }
     };
     let up = async {
