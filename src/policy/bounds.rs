@@ -95,7 +95,8 @@ impl Place {
                 self.path = 0;
                 self.operators += 1;
                 if self.operators > MAX_OPERATORS {
-                    let what = format!("the policy has more than {MAX_OPERATORS} operators; this is the first too many");
+                    let what =
+                        format!("the policy has more than {MAX_OPERATORS} operators; this is the first too many");
                     return Err(Refused::new(what, SPLIT));
                 }
             }
@@ -186,7 +187,9 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     fn policy(condition: &str) -> String {
-        format!("@id(\"x\") @side(\"release\")\n@reason(\"a test of bounds\")\npermit(principal, action, resource is Proposal) when {{ {condition} }};")
+        format!(
+            "@id(\"x\") @side(\"release\")\n@reason(\"a test of bounds\")\npermit(principal, action, resource is Proposal) when {{ {condition} }};"
+        )
     }
 
     fn refused(condition: &str) -> String {
@@ -229,10 +232,10 @@ mod tests {
         assert!(refused(&"!".repeat(1_000)).contains("operators"));
         assert!(refused(&format!("resource{}", ".call".repeat(1_000))).contains("attributes"));
         // Not those of a text or a remark.
-        taken(&format!("{FUNDED} // {}\n && resource.topic like \"{}\"", "&& ((".repeat(500), "!(&&".repeat(500)).replace(
-            "resource.topic like",
-            "resource has topic && resource.topic like",
-        ));
+        taken(
+            &format!("{FUNDED} // {}\n && resource.topic like \"{}\"", "&& ((".repeat(500), "!(&&".repeat(500))
+                .replace("resource.topic like", "resource has topic && resource.topic like"),
+        );
     }
 
     #[test]

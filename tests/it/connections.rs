@@ -237,7 +237,7 @@ async fn relay_that_is_closed_and_a_database_that_takes_no_writes_are_unavailabl
 }
 
 /// What an operator's command may take; a busy machine still answers within it.
-const OF_COMMANDS: Limits = Limits { read: Duration::from_secs(4), ..LIMITS };
+const OF_COMMANDS: Limits = Limits { answer: Duration::from_secs(2), read: Duration::from_secs(4), ..LIMITS };
 
 /// A database with more than the buffers of a connection hold.
 async fn filled(database: &Database) -> Db {

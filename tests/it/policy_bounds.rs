@@ -87,7 +87,7 @@ async fn text_past_a_bound_that_is_in_force_already_counts_as_none_and_is_told()
             owner: owner.clone(),
             version: 1,
             text_sha256: Sha256::of(text.as_bytes()),
-            active_at: drafter.policy(&owner).await.unwrap().active_at.unwrap().into(),
+            active_at: drafter.policy(&owner).await.unwrap().active_at.unwrap().0,
             follows: None,
         };
         let statement = sign_statement(&drafter.signing_key().unwrap(), &statement).unwrap();
