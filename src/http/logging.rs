@@ -170,9 +170,16 @@ mod tests {
         service::time::TOLERANCE,
     };
     use axum::{body::Body, routing::get};
-    use std::{io, sync::Mutex};
+    use std::{
+        io,
+        sync::{LazyLock, Mutex},
+    };
     use tower::ServiceExt;
-    use tracing::subscriber::set_default;
+    use tracing::{Dispatch, subscriber::set_default};
+
+    /// Another subscriber beside a test's own: while there is one alone, `tracing` judges what a thread says first by that thread's, and
+    /// never passes it on to anybody again.
+    static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -202,6 +209,7 @@ mod tests {
     async fn logged(log: &Log, uri: &str) -> (Response, String) {
         let lines = Lines::default();
         let writer = lines.clone();
+        LazyLock::force(&BESIDE);
         let guard = set_default(subscriber(log, move || writer.clone()));
         let request = Request::get(uri).header("authorization", "Bearer s3cret").body(Body::empty()).unwrap();
         let response = router().oneshot(request).await.unwrap();
@@ -252,6 +260,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let log = Log { format: LogFormat::Text, level: LogLevel::Trace };
+        LazyLock::force(&BESIDE);
         tracing::subscriber::with_default(subscriber(&log, move || writer.clone()), || {
             tracing::info!(target: "h2::codec", "path=/v1/proposals/prop_01");
             tracing::warn!(target: "sqlx", "slow");

@@ -14,8 +14,9 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
+use tracing::Dispatch;
 
 const ANY: &str = "application/octet-stream";
 
@@ -139,6 +140,10 @@ impl io::Write for Lines {
     }
 }
 
+/// Another subscriber beside a test's own: while there is one alone, `tracing` judges what a thread says first by that thread's, and
+/// never passes it on to anybody again.
+static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
 /// The server runs on this thread, so what it says is heard here.
 #[tokio::test]
 async fn refused_file_leaves_no_warning() {
@@ -149,6 +154,7 @@ async fn refused_file_leaves_no_warning() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    LazyLock::force(&BESIDE);
     let heard = tracing::subscriber::set_default(subscriber);
     // Refused when all of it is here, and at its first byte.
     for bytes in [&whole[..whole.len() - 1015], b"%PDF-1.7"] {
