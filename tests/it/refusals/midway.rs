@@ -108,6 +108,8 @@ impl Connection {
         match self {
             Self::Http1(send) => {
                 let request = request.uri(path).header("host", "localhost").body(body).unwrap();
+                // The answer before may have been read before its end was.
+                send.ready().await.unwrap();
                 send.send_request(request).await.unwrap().map(Body::new)
             }
             Self::Http2(send) => {
