@@ -1,6 +1,7 @@
 //! `docs/api.md` does what it says: its blocks, in order, as one script, against PostgreSQL and the server as `scripts/up-local`
 //! starts them. Only the programs that the page names take part in it.
 
+use crate::harness::scratch::scratch;
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
@@ -47,7 +48,7 @@ fn page_hands_in_a_proposal_with_stock_tools_and_stops_at_a_card_that_is_not_pin
         eprintln!("*** WITHOUT `age` AND POSTGRESQL THE PAGE docs/api.md IS NOT TRIED ***");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let up = Up::start(&folder.path().join("up"));
     let page = blocks();
     let tools = page[1..4].join("\n");

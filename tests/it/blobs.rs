@@ -1,5 +1,6 @@
 //! The contract of the folder of ciphertext: what is staged is whole and on the disk, what is not leaves nothing.
 
+use crate::harness::scratch::scratch;
 use bytes::Bytes;
 use entente::{
     domain::{ambient::SystemRng, id::Sha256},
@@ -71,7 +72,7 @@ async fn get(blobs: &Blobs, key: &BlobKey, stored: Stored) -> Result<Vec<u8>, St
 
 #[tokio::test]
 async fn bytes_come_back_whole_whatever_their_number() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     for size in [0, 1, MIB / 2 - 1, MIB / 2, MIB / 2 + 1, 2 * MIB, 5 * MIB + 3] {
         for piece in [1000, 3 * MIB] {
@@ -97,7 +98,7 @@ async fn bytes_come_back_whole_whatever_their_number() {
 /// Enough for the disk to be told several times to take what came, while more comes.
 #[tokio::test]
 async fn bytes_that_are_flushed_on_the_way_come_back_whole() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(MIB + 1);
     let whole = content.repeat(100);
@@ -110,7 +111,7 @@ async fn bytes_that_are_flushed_on_the_way_come_back_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uploads_that_begin_together_in_a_new_folder_all_succeed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let puts = (0..40).map(|_| {
         let blobs = blobs.clone();
@@ -124,7 +125,7 @@ async fn uploads_that_begin_together_in_a_new_folder_all_succeed() {
 
 #[tokio::test]
 async fn a_part_is_read_by_itself() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(3 * MIB);
     let key = put(&blobs, &content).await;
@@ -142,7 +143,7 @@ async fn a_part_is_read_by_itself() {
 
 #[tokio::test]
 async fn large_reads_come_in_large_pieces() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(2 * MIB);
     let key = put(&blobs, &content).await;
@@ -152,7 +153,7 @@ async fn large_reads_come_in_large_pieces() {
 
 #[tokio::test]
 async fn bytes_past_the_limit_are_refused_as_they_arrive_and_leave_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     // The stream never ends: only a limit that holds while bytes arrive returns.
     let endless = stream::repeat_with(|| Piece::Ok(Bytes::from_static(&[1; 4096])));
@@ -163,7 +164,7 @@ async fn bytes_past_the_limit_are_refused_as_they_arrive_and_leave_nothing() {
 
 #[tokio::test]
 async fn other_bytes_than_announced_are_refused_and_leave_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(3 * MIB);
     let (size, digest) = (content.len() as u64, Sha256::of(&content));
@@ -180,7 +181,7 @@ async fn other_bytes_than_announced_are_refused_and_leave_nothing() {
 
 #[tokio::test]
 async fn bytes_the_caller_refuses_leave_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let mut seen = 0;
     let no_age_file = |piece: &[u8]| {
@@ -195,7 +196,7 @@ async fn bytes_the_caller_refuses_leave_nothing() {
 
 #[tokio::test]
 async fn a_sender_that_stops_leaves_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let broken = stream::iter(pieces(&content(3 * MIB), MIB)).chain(stream::iter([Err(io::Error::other("reset"))]));
     let refused = blobs.stage(broken, NO_LIMIT, Expected::default(), anything).await;
@@ -216,7 +217,7 @@ async fn blocking_work_done() {
 #[test]
 fn a_cancelled_upload_leaves_nothing() {
     in_order(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let blobs = open(folder.path()).await;
         {
             let started = stream::iter(pieces(&content(3 * MIB), MIB)).chain(stream::pending());
@@ -233,7 +234,7 @@ fn a_cancelled_upload_leaves_nothing() {
 #[test]
 fn a_staged_blob_that_is_not_kept_is_removed() {
     in_order(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let blobs = open(folder.path()).await;
         let staged = blobs.stage(stream::iter(pieces(b"abc", 1)), 3, Expected::default(), anything).await.unwrap();
         assert_eq!(files(folder.path()).len(), 1);
@@ -247,7 +248,7 @@ fn a_staged_blob_that_is_not_kept_is_removed() {
 
 #[tokio::test]
 async fn deletion_may_be_repeated() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let key = put(&blobs, b"abc").await;
     blobs.delete(&key).await.unwrap();
@@ -265,7 +266,7 @@ fn flip(folder: &Path, at: usize) {
 
 #[tokio::test]
 async fn a_blob_of_another_size_is_refused_before_its_first_byte() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(2 * MIB);
     let key = put(&blobs, &content).await;
@@ -281,7 +282,7 @@ async fn a_blob_of_another_size_is_refused_before_its_first_byte() {
 
 #[tokio::test]
 async fn a_flipped_bit_in_a_small_blob_is_refused_before_its_first_byte() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let key = put(&blobs, b"abc").await;
     flip(folder.path(), 1);
@@ -291,7 +292,7 @@ async fn a_flipped_bit_in_a_small_blob_is_refused_before_its_first_byte() {
 
 #[tokio::test]
 async fn a_flipped_bit_in_a_large_blob_keeps_its_last_piece_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(2 * MIB);
     let key = put(&blobs, &content).await;
@@ -312,7 +313,7 @@ async fn a_flipped_bit_in_a_large_blob_keeps_its_last_piece_back() {
 
 #[tokio::test]
 async fn a_folder_without_its_mark_takes_and_gives_nothing_and_nothing_is_made_in_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let key = put(&blobs, b"abc").await;
     let away = folder.path().with_extension("away");
@@ -336,7 +337,7 @@ async fn a_folder_without_its_mark_takes_and_gives_nothing_and_nothing_is_made_i
 
 #[tokio::test]
 async fn a_file_cut_short_is_noticed_while_it_is_read() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let blobs = open(folder.path()).await;
     let content = content(4 * MIB);
     let key = put(&blobs, &content).await;

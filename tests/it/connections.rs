@@ -1,6 +1,6 @@
 //! Whatever happens to a connection to PostgreSQL, or to whoever has the turn at writing: others go on within the limits.
 
-use crate::harness::{postgres::Database, relay::Relay};
+use crate::harness::{postgres::Database, relay::Relay, scratch::scratch};
 use entente::{
     domain::{
         ambient::{SystemClock, SystemRng},
@@ -256,7 +256,7 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
     let Some(database) = Database::fresh().await else { return };
     let relay = Relay::start(&database).await;
     filled(&database).await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (blobs, backups, host) = (folder.path().join("blobs"), folder.path().join("backups"), "USA".parse().unwrap());
     std::fs::create_dir(&blobs).unwrap();
     let url = relay.url();

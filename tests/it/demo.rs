@@ -1,6 +1,9 @@
 //! The demonstration, as somebody runs it who has just got the program.
 
-use crate::harness::process::{PATIENCE, ended, entente, signal};
+use crate::harness::{
+    process::{PATIENCE, ended, entente, signal},
+    scratch::scratch,
+};
 use std::process::Stdio;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -43,7 +46,7 @@ impl Printed {
 
 #[tokio::test]
 async fn demonstration_plays_its_cycle_and_what_it_prints_to_try_works() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     // A name that a shell would take apart.
     let data = folder.path().join("my demo");
     let mut demo = entente(&["demo", "--data", data.to_str().unwrap()]);

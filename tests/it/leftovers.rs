@@ -3,6 +3,7 @@
 
 use crate::harness::{
     process::{PATIENCE, ended, entente, signal, until},
+    scratch::scratch,
     stage::{Stage, id, quiet, slug},
     wire::Wire,
 };
@@ -118,7 +119,7 @@ async fn run(home: &str, line: &str) -> (i32, String) {
 async fn opening_that_a_signal_ends_leaves_nothing_and_says_what_was_done() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let (stage, proposal, home) = held().await;
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let (child, _) = opening(proposal, &home, folder.path()).await;
         // Another command of the same member does not take it away under the one that writes it.
         assert_eq!(run(&home, "profile list").await.0, 0);
@@ -136,7 +137,7 @@ async fn opening_that_a_signal_ends_leaves_nothing_and_says_what_was_done() {
 #[tokio::test]
 async fn hangup_that_was_ignored_beforehand_stays_ignored() {
     let (stage, proposal, home) = held().await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (child, part) = opening_by(without_hangup, proposal, &home, folder.path()).await;
     signal(&child, "HUP").await;
     assert_eq!(run(&home, "profile list").await.0, 0);
@@ -150,7 +151,7 @@ async fn hangup_that_was_ignored_beforehand_stays_ignored() {
 #[tokio::test]
 async fn what_a_killed_opening_left_goes_with_the_next_command_whatever_it_is() {
     let (stage, proposal, home) = held().await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (child, part) = opening(proposal, &home, folder.path()).await;
     signal(&child, "KILL").await;
     end_of(child).await;
@@ -168,7 +169,7 @@ async fn document_on_its_way_to_a_pipe_has_no_name_on_the_disk() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
     let home = stage.home(&id("ISR:avi")).display().to_string();
-    let temporary = tempfile::tempdir().unwrap();
+    let temporary = scratch();
     let (id, version) = (proposal.to_string(), "working");
     for (sealed, begins) in [(None, &b"%PDF-1.7\n"[..]), (Some("--sealed"), b"age-encryption.org/v1\n")] {
         let words = ["--home", &home, "proposal", "open", &id, "work-plan", "--version", version, "--output", "-"];

@@ -29,6 +29,7 @@ use entente::{
     wire::AGE_MEDIA_TYPE,
 };
 use jiff::SignedDuration;
+use memchr::memmem::{self, Finder};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use std::{
@@ -332,25 +333,14 @@ fn found(word: &str, places: &Places) -> Vec<String> {
             forms.push(encoded.into_bytes()[if before == 0 { 0 } else { 4 }..].to_vec());
         }
     }
-    let holds = |bytes: &[u8]| forms.iter().any(|form| position(bytes, form).is_some());
+    let finders: Vec<Finder> = forms.iter().map(Finder::new).collect();
+    let holds = |bytes: &[u8]| finders.iter().any(|form| form.find(bytes).is_some());
     places.iter().filter(|(_, bytes)| holds(bytes)).map(|(name, _)| name.clone()).collect()
-}
-
-fn position(bytes: &[u8], form: &[u8]) -> Option<usize> {
-    let first = *form.first()?;
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| *byte == first) {
-        if bytes[from + at..].starts_with(form) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
 }
 
 fn replaced(bytes: &[u8], word: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    while let Some(at) = position(&bytes, word) {
+    while let Some(at) = memmem::find(&bytes, word) {
         bytes[at..at + word.len()].fill(b'.');
     }
     bytes

@@ -1,5 +1,6 @@
 //! `entente policy test`, `example` and `world` as a policy officer runs them: the program itself, on files, with no exchange.
 
+use crate::harness::scratch::scratch;
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ struct Said {
 
 impl Desk {
     fn new(files: &[(&str, &str)]) -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
+        let desk = Self(scratch());
         for (name, text) in files {
             desk.write(name, text);
         }

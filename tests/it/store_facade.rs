@@ -1,6 +1,6 @@
 //! The contract of the storage facade: every rule here holds on SQLite and on PostgreSQL alike.
 
-use crate::harness::postgres;
+use crate::harness::{postgres, scratch::scratch};
 use entente::{
     domain::id::{MemberId, Sha256},
     storage::{
@@ -25,7 +25,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn sqlite() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let url = format!("sqlite://{}/exchange.db", folder.path().display());
         Some(Self { db: Db::open(&url).await.unwrap(), url, _folder: Some(folder), _database: None })
     }
@@ -554,7 +554,7 @@ async fn a_full_disk_is_told_by_postgres() {
 
 #[tokio::test]
 async fn a_damaged_sqlite_file_is_refused_when_opened() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let path = folder.path().join("exchange.db");
     std::fs::write(&path, vec![0x55; 8192]).unwrap();
     let refused = Db::open(&format!("sqlite://{}", path.display())).await;
@@ -570,7 +570,7 @@ async fn addresses_of_no_lasting_database_are_refused() {
 
 #[tokio::test]
 async fn an_absent_server_is_unavailable() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let refused = Db::open(&format!("postgres:///x?host={}&user=entente", folder.path().display())).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
 }

@@ -1,6 +1,7 @@
 //! The contract of sweeps: what no row names is moved aside and never removed, never more than a small share of it, and it is back
 //! where it was as soon as a row names it.
 
+use crate::harness::scratch::scratch;
 use bytes::Bytes;
 use entente::{
     domain::{ambient::SystemRng, id::Sha256},
@@ -31,7 +32,7 @@ struct Folder {
 
 impl Folder {
     async fn with(count: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let mark = Mark::random(&SystemRng);
         mark::put_into_folder(dir.path(), &mark).await.unwrap();
         let blobs = Blobs::open(dir.path(), mark, Arc::new(SystemRng)).await.unwrap();

@@ -1,6 +1,6 @@
 //! A whole exchange in this process, over real mutual TLS, and people of made-up nations who hold keys to it.
 
-use super::process::PATIENCE;
+use super::{process::PATIENCE, scratch::scratch};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     cli::demo::world::{self as demo, example_policies},
@@ -173,7 +173,7 @@ impl Exchange {
 
     /// The same with more settings, TOML.
     pub(crate) async fn start_with(nations: &[&Nation], settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let server_ca = Ca::new("Server");
         let name = SanType::DnsName("localhost".try_into().unwrap());
         let (key, certificate) = server_ca.issue(name, ExtendedKeyUsagePurpose::ServerAuth);

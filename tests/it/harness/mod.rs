@@ -15,6 +15,7 @@ pub(crate) mod process_proposals;
 #[cfg(feature = "client")]
 pub(crate) mod process_records;
 pub(crate) mod relay;
+pub(crate) mod scratch;
 #[cfg(feature = "client")]
 pub(crate) mod stage;
 #[cfg(feature = "client")]

@@ -8,6 +8,7 @@
 //! Without PostgreSQL on the machine the tests say so and go on with SQLite alone; `ENTENTE_REQUIRE_POSTGRES=1`
 //! makes that a failure.
 
+use super::scratch::scratch;
 use sqlx::Connection as _;
 use std::{
     env, fs,
@@ -115,7 +116,7 @@ impl Cluster {
     }
 
     fn start(programs: &Path) -> Self {
-        let folder = tempfile::Builder::new().prefix("entente-pg-").tempdir().unwrap().keep();
+        let folder = scratch().keep();
         let mut supervisor = unprivileged(&folder);
         supervisor.args(["sh", "-c", SUPERVISE, "supervisor"]).args([programs, &folder]);
         // A group of its own: Ctrl-C is for the tests, whose end is what stops the cluster.

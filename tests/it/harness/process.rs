@@ -3,6 +3,7 @@
 //! Whatever is waited for says so itself (a line, an end, an answer); nothing here waits for time to pass, but nothing
 //! waits for ever either.
 
+use super::scratch::scratch;
 use entente::{
     cli::demo::world::{Nation, Plan, World, example_policies},
     client::{Home, Profile},
@@ -45,7 +46,7 @@ pub(crate) struct Site {
 impl Site {
     /// On SQLite, unless a database is given.
     pub(crate) fn new(database_url: Option<String>) -> Self {
-        let folder = tempfile::Builder::new().prefix("entente-site-").tempdir().unwrap();
+        let folder = scratch();
         let own = format!("sqlite://{}", folder.path().join("entente.db").display());
         Self { folder, database_url: database_url.unwrap_or(own) }
     }

@@ -3,7 +3,7 @@
 //!
 //! Must never do what a member could not: it hands out members' clients and certificates, and what is beneath for looking.
 
-use super::{postgres::Database, process::PATIENCE, relay::Relay};
+use super::{postgres::Database, process::PATIENCE, relay::Relay, scratch::scratch};
 use entente::{
     cli::{
         demo::world::{Nation, Plan, World, example_policies},
@@ -134,7 +134,7 @@ impl TestWorld {
         url: Option<String>,
         settings: &[(&str, &str)],
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let dir = folder.path().canonicalize().unwrap();
         let database_url = url.unwrap_or_else(|| format!("sqlite://{}", dir.join("entente.db").display()));
         let plan = Plan {

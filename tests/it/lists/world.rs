@@ -5,6 +5,7 @@ use super::policies;
 use crate::harness::{
     many::{Call, Chance, Proposal, Rows, Scope, Still, id, index, text},
     postgres::Database,
+    scratch::scratch,
 };
 use entente::{
     domain::{
@@ -134,7 +135,7 @@ impl World {
     }
 
     pub(super) async fn on_sqlite(&self) -> Ground {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let url = format!("sqlite://{}/lists.db", folder.path().display());
         self.ground("SQLite", &url, folder, None).await
     }
@@ -144,7 +145,7 @@ impl World {
         let mut grounds = vec![self.on_sqlite().await];
         if let Some(database) = Database::fresh().await {
             let url = database.url();
-            grounds.push(self.ground("PostgreSQL", &url, tempfile::tempdir().unwrap(), Some(database)).await);
+            grounds.push(self.ground("PostgreSQL", &url, scratch(), Some(database)).await);
         }
         grounds
     }

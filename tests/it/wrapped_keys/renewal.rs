@@ -2,6 +2,7 @@
 
 use super::{first, machine, made, missing, publish, recipients, vault_id, words};
 use crate::harness::{
+    scratch::scratch,
     stage::{NATIONS, Stage, id, pdf, quiet, review, slug},
     world::{Store, TestWorld},
 };
@@ -49,7 +50,7 @@ async fn opens_all(client: &Client, member: &str, proposal: ProposalId, letter: 
 
 /// Opens the restricted document of the member's own nation.
 async fn opens_restricted(client: &Client, member: &str, proposal: ProposalId) {
-    let (partner, folder) = (id(member).partner().clone(), tempfile::tempdir().unwrap());
+    let (partner, folder) = (id(member).partner().clone(), scratch());
     let out = folder.path().join("restricted.pdf");
     let slot = slug("shareholders");
     client.open_document(proposal, &slot, Some(&partner), Version::Standing, &out, quiet()).await.unwrap();
