@@ -132,7 +132,8 @@ impl Verifier<'_> {
             self.signed(&mut snapshot, column, &pins, &mut signatures).await?;
         }
         self.texts(&mut snapshot).await?;
-        self.decisions(&mut snapshot, &signatures).await?;
+        let funders = self.funders(&mut snapshot).await?;
+        self.decisions(&mut snapshot, &signatures, &funders).await?;
         self.versions(&mut snapshot, &signatures).await
     }
 
@@ -146,7 +147,8 @@ impl Verifier<'_> {
                     report.found(format!("document {} of proposal {}", document.document, document.proposal), fault);
                 }
                 let bytes = document.bytes.as_ref();
-                held.extend(bytes.map(|bytes| document_key(&document.proposal, &bytes.sha256, bytes.size)));
+                let place = document.place.each_ref().map(String::as_str);
+                held.extend(bytes.map(|bytes| document_key(&document.proposal, place, &bytes.sha256, bytes.size)));
                 report.document(bytes.map_or(0, |bytes| bytes.size));
                 Ok::<_, StoreError>(())
             })
@@ -154,16 +156,19 @@ impl Verifier<'_> {
         for version in complete {
             let gone = version.documents.iter().filter(|named| !held.contains(*named)).count();
             if gone > 0 {
-                self.report.found(&*version.what, format!("{gone} of the documents that it names have no row"));
+                self.report.found(
+                    &*version.what,
+                    format!("{gone} of the documents that it names have no row that says the same"),
+                );
             }
         }
         Ok(())
     }
 }
 
-/// What versions name documents by, in little room.
-fn document_key(proposal: &str, sha256: &Sha256, size: u64) -> Sha256 {
-    Sha256::of(format!("{proposal} {sha256} {size}").as_bytes())
+/// What versions name documents by, in little room: proposal, slot, party, vault, digest and size.
+fn document_key(proposal: &str, [slot, party, vault]: [&str; 3], sha256: &Sha256, size: u64) -> Sha256 {
+    Sha256::of(format!("{proposal} {slot} {party} {vault} {sha256} {size}").as_bytes())
 }
 
 /// A row whose columns are asked for by name.

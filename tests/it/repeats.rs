@@ -10,16 +10,23 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
+    client::directory::NewKeyCard,
     domain::{
+        ambient::Clock,
         id::{ProposalId, Sha256},
         member::{ConflictGround, Declared},
+        policy::PolicyOwner,
     },
     sealing::{
         identity::new_identity,
         seal::seal_bytes,
-        statement::{DeclarationStatement, sign_statement},
+        statement::{DeclarationStatement, PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     },
-    wire::{AGE_MEDIA_TYPE, review::DeclareConflict},
+    wire::{
+        AGE_MEDIA_TYPE,
+        policy::{ApprovePolicy, ProposePolicy},
+        review::DeclareConflict,
+    },
 };
 use reqwest::{Method, RequestBuilder, Response};
 
@@ -123,4 +130,71 @@ async fn hand_over_that_ends_in_leaving_is_answered_again_on_sqlite() {
 #[tokio::test]
 async fn hand_over_that_ends_in_leaving_is_answered_again_on_postgresql() {
     hand_over_that_ends_in_leaving_is_answered_again(Store::Postgres).await;
+}
+
+/// The registrar vouches for somebody as before, but for their offices.
+async fn loses_office(stage: &Stage, member: &str) {
+    let registrar = stage.client("ISR:registrar");
+    let card = registrar.issued_member(&id(member)).await.unwrap().card.clone();
+    let new = NewKeyCard {
+        member: card.member,
+        name: card.name,
+        organisation: card.organisation,
+        roles: [].into(),
+        recipients: card.recipients,
+        certificates: card.certificates.into_iter().collect(),
+        valid_from: None,
+        valid_until: card.valid_until,
+    };
+    registrar.issue_key_card(&new).await.unwrap();
+}
+
+async fn officers_who_lost_their_office_hear_that_it_was_done(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let israel: PolicyOwner = "ISR".parse().unwrap();
+    let present = stage.client("ISR:drafter").policy(&israel).await.unwrap();
+    let follows = verify_signed::<PolicyStatement>(&present.proposed.unwrap().statement).unwrap().payload_sha256;
+    let text = format!("{}\n// Again.", present.text.unwrap());
+    let says = PolicyStatement {
+        owner: israel.clone(),
+        version: 2,
+        text_sha256: Sha256::of(text.as_bytes()),
+        active_at: stage.clock.now(),
+        follows: Some(follows),
+    };
+    let statement = sign_statement(&key_of(&stage, "ISR:drafter"), &says).unwrap();
+    let policy_sha256 = verify_signed::<PolicyStatement>(&statement).unwrap().payload_sha256;
+    let proposed = ProposePolicy { text, statement };
+    let drafter = stage.raw(Some(stage.credential("ISR:drafter")));
+    let propose = |key: &str| request(&drafter, Method::POST, "/v1/policies/ISR/versions", key).json(&proposed).send();
+    let says = PolicyApproval { owner: israel, version: 2, policy_sha256, preview_sha256: None };
+    let approval = sign_statement(&key_of(&stage, "ISR:approver"), &says).unwrap();
+    let approver = stage.raw(Some(stage.credential("ISR:approver")));
+    let body = ApprovePolicy { approval, preview: None };
+    let path = "/v1/policies/ISR/versions/2/approve";
+    let approve = |key: &str| request(&approver, Method::POST, path, key).json(&body).send();
+    for (done, told_of) in [(propose("propose").await, 201), (approve("approve").await, 200)] {
+        let (status, is_repeated, _, body) = told(done.unwrap()).await;
+        assert!(status == told_of && !is_repeated && body.contains("\"version\":2"), "{status} {body}");
+    }
+    loses_office(&stage, "ISR:drafter").await;
+    loses_office(&stage, "ISR:approver").await;
+    let before = stage.census().await;
+    assert_eq!(told(propose("propose").await.unwrap()).await, (201, true, None, String::new()));
+    assert_eq!(told(approve("approve").await.unwrap()).await, (200, true, None, String::new()));
+    assert_eq!(told(propose("another").await.unwrap()).await.0, 403);
+    assert_eq!(told(approve("another").await.unwrap()).await.0, 403);
+    assert_eq!(stage.census().await, before, "it was done once");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officers_who_lost_their_office_hear_that_it_was_done_on_sqlite() {
+    officers_who_lost_their_office_hear_that_it_was_done(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn officers_who_lost_their_office_hear_that_it_was_done_on_postgresql() {
+    officers_who_lost_their_office_hear_that_it_was_done(Store::Postgres).await;
 }

@@ -16,6 +16,7 @@ use crate::{
             Snapshot,
         },
     },
+    wire::call::CallText,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -27,6 +28,23 @@ pub(super) struct Complete {
 
 /// The parties of each proposal, which never change.
 type Parties = HashMap<String, BTreeSet<PartnerCode>>;
+
+/// Who had to sign the decisions of a call, by the texts it had and from when on.
+pub(super) struct Funders {
+    calls: HashMap<String, String>,
+    texts: HashMap<String, Vec<(i64, BTreeSet<PartnerCode>)>>,
+}
+
+impl Funders {
+    /// Those of the text that was in force when a decision on the proposal became final. A text that came at the same instant may have
+    /// come before it or after it, so there can be several, of which one is enough. None of a call without any text.
+    fn at(&self, proposal: &str, at: i64) -> Vec<&BTreeSet<PartnerCode>> {
+        let Some(texts) = self.calls.get(proposal).and_then(|call| self.texts.get(call)) else { return Vec::new() };
+        let before = texts.iter().rfind(|(since, _)| *since < at);
+        let same = texts.iter().filter(|(since, _)| *since == at);
+        before.into_iter().chain(same).map(|(_, funders)| funders).collect()
+    }
+}
 
 const MANIFESTS: &[Column] = &[
     ("proposal_id", Text),
@@ -49,6 +67,10 @@ const LABELS: &[Column] = &[
 const DECISIONS: &[Column] =
     &[("decision_id", Text), ("proposal_id", Text), ("outcome", Text), ("manifest_sha256", Text), ("final_at", Int)];
 
+const CALL_TEXTS: &[Column] = &[("call_id", Text), ("version", Int), ("text_json", Text), ("published_at", Int)];
+
+const PROPOSALS: &[Column] = &[("proposal_id", Text), ("call_id", Text)];
+
 const CALLS: &[Column] = &[("call_id", Text), ("text_json", Text), ("text_sha256", Text)];
 
 impl Verifier<'_> {
@@ -67,8 +89,11 @@ impl Verifier<'_> {
                 match manifest(&row, signatures) {
                     Ok(manifest) => {
                         if row.cell("complete_at").is_some() {
-                            let named = manifest.documents.iter();
-                            let documents = named.map(|named| document_key(proposal, &named.sha256, named.size));
+                            let documents = manifest.documents.iter().map(|named| {
+                                let (party, vault) = (named.party.as_ref(), named.vault.to_string());
+                                let place = [named.slot.as_str(), party.map_or("", PartnerCode::as_str), &vault];
+                                document_key(proposal, place, &named.sha256, named.size)
+                            });
                             complete.push(Complete { what, documents: documents.collect() });
                         }
                         parties.insert(proposal.to_owned(), manifest.parties);
@@ -91,8 +116,36 @@ impl Verifier<'_> {
         Ok(complete)
     }
 
-    /// Every decision is what its signatures say.
-    pub(super) async fn decisions(&mut self, snapshot: &mut Snapshot<'_>, signatures: &Signatures) -> Result<()> {
+    /// Who had to sign decisions. A text that cannot be read is found by [`Verifier::signed`].
+    pub(super) async fn funders(&mut self, snapshot: &mut Snapshot<'_>) -> Result<Funders> {
+        let mut funders = Funders { calls: HashMap::new(), texts: HashMap::new() };
+        snapshot
+            .each("call_texts", &CALL_TEXTS[..2], CALL_TEXTS, |cells| {
+                let row = Named { columns: CALL_TEXTS, cells: &cells };
+                if let Ok(text) = serde_json::from_str::<CallText>(row.text("text_json")) {
+                    let of_call = funders.texts.entry(row.text("call_id").to_owned()).or_default();
+                    of_call.push((row.int("published_at"), text.funders));
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        snapshot
+            .each("proposals", &PROPOSALS[..1], PROPOSALS, |cells| {
+                let row = Named { columns: PROPOSALS, cells: &cells };
+                funders.calls.insert(row.text("proposal_id").to_owned(), row.text("call_id").to_owned());
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        Ok(funders)
+    }
+
+    /// Every decision is what its signatures say, and a final one has those of the call's funders.
+    pub(super) async fn decisions(
+        &mut self,
+        snapshot: &mut Snapshot<'_>,
+        signatures: &Signatures,
+        funders: &Funders,
+    ) -> Result<()> {
         let report = &mut self.report;
         snapshot
             .each("decisions", &DECISIONS[..1], DECISIONS, |cells| {
@@ -102,8 +155,14 @@ impl Verifier<'_> {
                 let digest = decision_digest(row.text("proposal_id"), row.text("manifest_sha256"), row.text("outcome"));
                 if let Err(fault) = agree(of_all, &digest, None) {
                     report.found(what, fault);
-                } else if of_all.is_none() && row.cell("final_at").is_some() {
-                    report.found(what, "is final and has no signature");
+                } else if row.cell("final_at").is_some() {
+                    let asked = funders.at(row.text("proposal_id"), row.int("final_at"));
+                    let answers: Vec<_> = asked.iter().map(|funders| agree(of_all, &digest, Some(funders))).collect();
+                    if answers.is_empty() {
+                        report.found(what, "is final and its call has no text that says who decides");
+                    } else if let Some(fault) = answers.into_iter().reduce(Result::or).and_then(Result::err) {
+                        report.found(what, format!("is final and {fault}"));
+                    }
                 }
                 Ok::<_, StoreError>(())
             })

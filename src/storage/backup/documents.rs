@@ -50,6 +50,8 @@ impl std::fmt::Display for Flaw {
 pub struct DocumentBytes {
     pub document: String,
     pub proposal: String,
+    /// The slot it fills, the party it belongs to where each party hands in its own, and the vault it is sealed to.
+    pub place: [String; 3],
     /// None when the row has no key, size or digest that can be one.
     pub bytes: Option<KeptBytes>,
 }
@@ -81,6 +83,9 @@ impl DocumentBytes {
         ("blob_key", ColumnKind::Text),
         ("size", ColumnKind::Int),
         ("sha256", ColumnKind::Text),
+        ("slot", ColumnKind::Text),
+        ("party", ColumnKind::Text),
+        ("vault_id", ColumnKind::Text),
     ];
 
     #[must_use]
@@ -94,7 +99,8 @@ impl DocumentBytes {
             _ => None,
         };
         let bytes = || Some(KeptBytes { blob: text(2).parse().ok()?, size: size?, sha256: text(4).parse().ok()? });
-        Self { document: text(0).to_owned(), proposal: text(1).to_owned(), bytes: bytes() }
+        let place = [5, 6, 7].map(|at| text(at).to_owned());
+        Self { document: text(0).to_owned(), proposal: text(1).to_owned(), place, bytes: bytes() }
     }
 
     /// What is wrong with its row, or with its bytes in a folder of documents or of backups, if anything. All of them are read.
