@@ -4,10 +4,11 @@
 use super::metrics;
 use crate::{
     service::{Exchange, upkeep},
-    storage::{StoreError, mark::Mark, sweep::Extent},
+    storage::{mark::Mark, sweep::Extent},
 };
+use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the folder is swept; first at the start.
 const SWEEP: Duration = Duration::from_hours(24);
@@ -52,40 +53,63 @@ async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
     Ok(())
 }
 
-/// Looks at all bytes once a day, gently; of several servers one does.
+/// Looks at all bytes once a day, gently; of several servers one does. Tells how that stands, also while it goes on, which takes hours.
 pub(super) async fn scrubs(exchange: Arc<Exchange>) {
     let holder = Mark::random(&*exchange.rng).to_string();
-    let mut ticks = interval(ASK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match upkeep::scrub_when_due(&exchange, &holder).await {
-            Ok(None) => {}
-            Ok(Some(done)) if done.damaged + done.unreadable > 0 => {
-                let (damaged, unreadable) = (done.damaged, done.unreadable);
-                tracing::error!(
-                    damaged,
-                    unreadable,
-                    documents = done.documents,
-                    "sealed documents are damaged: `entente-server blobs status` names them"
-                );
-            }
-            Ok(Some(done)) => {
-                tracing::info!(documents = done.documents, bytes = done.bytes, "every sealed document is as stored");
-            }
-            Err(error) => tracing::warn!(%error, "the sealed documents could not be looked at"),
+    let began_at = exchange.clock.now();
+    let looking = async {
+        let mut ticks = minutes();
+        loop {
+            ticks.tick().await;
+            scrub(&exchange, &holder).await;
+            figures(&exchange, began_at).await;
         }
-        if let Err(error) = figures(&exchange).await {
-            tracing::debug!(%error, "the damaged documents could not be counted");
+    };
+    let telling = async {
+        let mut ticks = minutes();
+        loop {
+            ticks.tick().await;
+            figures(&exchange, began_at).await;
         }
+    };
+    tokio::select! {
+        () = looking => {}
+        () = telling => {}
     }
 }
 
-async fn figures(exchange: &Exchange) -> Result<(), StoreError> {
-    let (damaged, last) = upkeep::state(exchange).await?;
-    metrics::damaged(damaged);
-    if let Some(at) = last {
-        metrics::scrub_ended(at);
+fn minutes() -> Interval {
+    let mut ticks = interval(ASK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn scrub(exchange: &Exchange, holder: &str) {
+    match upkeep::scrub_when_due(exchange, holder).await {
+        Ok(None) => {}
+        Ok(Some(done)) if done.damaged + done.unreadable > 0 => {
+            let (damaged, unreadable) = (done.damaged, done.unreadable);
+            tracing::error!(
+                damaged,
+                unreadable,
+                documents = done.documents,
+                "sealed documents are damaged: `entente-server blobs status` names them"
+            );
+        }
+        Ok(Some(done)) => {
+            tracing::info!(documents = done.documents, bytes = done.bytes, "every sealed document is as stored");
+        }
+        Err(error) => tracing::warn!(%error, "the sealed documents could not be looked at"),
     }
-    Ok(())
+}
+
+/// Before the first look at all bytes its age is that of this server.
+async fn figures(exchange: &Exchange, began_at: Timestamp) {
+    match upkeep::state(exchange).await {
+        Ok((damaged, last)) => {
+            metrics::damaged(damaged);
+            metrics::bytes_checked(last.map_or(began_at, |last| last.checked_at()));
+        }
+        Err(error) => tracing::debug!(%error, "the damaged documents could not be counted"),
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
 use jiff::Timestamp;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 const REQUESTS: &str = "entente_requests_total";
 const REQUEST_SECONDS: &str = "entente_request_seconds";
@@ -32,7 +32,7 @@ const BLOBS: &str = "entente_blobs";
 const BLOBS_UNNAMED: &str = "entente_blobs_unnamed";
 const BLOBS_QUARANTINED: &str = "entente_blobs_quarantined";
 const BLOBS_DAMAGED: &str = "entente_blobs_damaged";
-const SCRUB_ENDED: &str = "entente_blobs_checked_timestamp_seconds";
+const BYTES_CHECKED: &str = "entente_blobs_checked_timestamp_seconds";
 const RELOADS: &str = "entente_reloads_total";
 const TRUST_GENERATION: &str = "entente_trust_generation";
 const TRUST_PARTNERS: &str = "entente_trust_partners";
@@ -51,6 +51,7 @@ pub fn install() -> Result<PrometheusHandle, String> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
     describe();
+    begin_counting();
     Ok(handle)
 }
 
@@ -103,7 +104,11 @@ fn describe() {
         BLOBS_DAMAGED,
         "Documents whose bytes are missing or not those that were stored; anything above 0 is an alarm"
     );
-    describe_gauge!(SCRUB_ENDED, Unit::Seconds, "When all bytes of all documents were last looked at to the end");
+    describe_gauge!(
+        BYTES_CHECKED,
+        Unit::Seconds,
+        "When the last look at all bytes of all documents ended; of one that has not come to its end, when it began"
+    );
     describe_gauge!(WRITERS_WAITING, "Units of work that wait for their turn to write");
     describe_histogram!(WRITER_WAIT, Unit::Seconds, "How long a unit of work waited for its turn to write");
     describe_counter!(STORE_ERRORS, "Failures of database or documents that a request met, by kind");
@@ -116,9 +121,26 @@ fn describe() {
     describe_gauge!(
         PROBED,
         Unit::Seconds,
-        "When a trial of a part last succeeded; its age is what the time is now minus this"
+        "When a trial of a part last succeeded, 0 for never; its age is what the time is now minus this"
     );
-    describe_gauge!(CRL_EXPIRES, Unit::Seconds, "When a partner's first revocation list expires and shuts it out");
+    describe_gauge!(
+        CRL_EXPIRES,
+        Unit::Seconds,
+        "When a partner's first revocation list expires and shuts it out; +Inf once it has none in force any more"
+    );
+}
+
+/// Has each counter whose growth is an alarm at 0 from the start: of one that appears with its first event nobody sees that it grew.
+fn begin_counting() {
+    for kind in STORE_ERROR_KINDS {
+        counter!(STORE_ERRORS, "kind" => kind).increment(0);
+    }
+    for what in ["trust", "certificate"] {
+        for outcome in ["ok", "failed"] {
+            counter!(RELOADS, "what" => what, "outcome" => outcome).increment(0);
+        }
+    }
+    counter!(DIFFERENCES).increment(0);
 }
 
 pub(super) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
@@ -157,13 +179,17 @@ pub(super) fn damaged(documents: u64) {
     gauge!(BLOBS_DAMAGED).set(as_float(documents));
 }
 
-pub(super) fn scrub_ended(at: Timestamp) {
-    gauge!(SCRUB_ENDED).set(at.as_duration().as_secs_f64());
+pub(super) fn bytes_checked(at: Timestamp) {
+    gauge!(BYTES_CHECKED).set(at.as_duration().as_secs_f64());
 }
 
 pub(super) fn store_error(error: &StoreError) {
     counter!(STORE_ERRORS, "kind" => kind(error)).increment(1);
 }
+
+/// Every kind of failure of the store.
+const STORE_ERROR_KINDS: [&str; 8] =
+    ["unavailable", "outcome-unknown", "full", "io", "damaged", "other-folder", "newer-schema", "other"];
 
 /// The kinds have each their line in the runbook, under `EntenteStoreErrors`.
 fn kind(error: &StoreError) -> &'static str {
@@ -217,13 +243,28 @@ pub(super) fn reload(what: &'static str, ok: bool) {
     counter!(RELOADS, "what" => what, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
 }
 
-pub(super) fn trust(generation: u64, partners: usize, faults: usize, registry: &Registry) {
+/// Tells the trust that is in force now, in place of the one before.
+pub(super) fn trust(generation: u64, partners: usize, before: &Registry, now: &Registry) {
     gauge!(TRUST_GENERATION).set(as_float(generation));
     gauge!(TRUST_PARTNERS).set(as_float(partners as u64));
-    gauge!(TRUST_FAULTS).set(as_float(faults as u64));
-    for (partner, at) in registry.crl_expiries() {
+    let mut dated = BTreeSet::new();
+    for (partner, at) in now.crl_expiries() {
         gauge!(CRL_EXPIRES, "partner" => partner.to_string()).set(at.as_duration().as_secs_f64());
+        dated.insert(partner);
     }
+    // A figure cannot be taken back: what does not expire any more does so never.
+    for (partner, _) in before.crl_expiries().filter(|(partner, _)| !dated.contains(partner)) {
+        gauge!(CRL_EXPIRES, "partner" => partner.to_string()).set(f64::INFINITY);
+    }
+}
+
+pub(super) fn trust_faults(count: usize) {
+    gauge!(TRUST_FAULTS).set(as_float(count as u64));
+}
+
+/// Trials of this part begin, and none has succeeded yet.
+pub(super) fn probes_begin(part: &'static str) {
+    gauge!(PROBED, "part" => part).set(0.0);
 }
 
 pub(super) fn probed(part: &'static str, at: Timestamp) {
@@ -264,7 +305,20 @@ mod tests {
             metrics::with_local_recorder(&recorder, || store_error(&error));
             let line = format!("{STORE_ERRORS}{{kind=\"{wanted}\"}} 1");
             assert!(recorder.handle().render().contains(&line), "{error:?} is counted as another kind");
+            assert!(STORE_ERROR_KINDS.contains(&wanted), "`{wanted}` is not counted from the start");
             assert!(entry.contains(&format!("`{wanted}`:")), "the runbook does not tell `{wanted}`");
+        }
+    }
+
+    #[test]
+    fn counters_whose_growth_is_an_alarm_begin_at_0() {
+        let recorder = recorder();
+        metrics::with_local_recorder(&recorder, begin_counting);
+        let figures = recorder.handle().render();
+        let kinds = STORE_ERROR_KINDS.map(|kind| format!("{STORE_ERRORS}{{kind=\"{kind}\"}} 0"));
+        let failed = ["trust", "certificate"].map(|what| format!("{RELOADS}{{what=\"{what}\",outcome=\"failed\"}} 0"));
+        for line in kinds.into_iter().chain(failed).chain([format!("{DIFFERENCES} 0")]) {
+            assert!(figures.lines().any(|found| found == line), "{line} in {figures}");
         }
     }
 }

@@ -384,7 +384,7 @@ mod tests {
         assert!(told.contains("need no revocation list") && !told.contains("were found"), "{told}");
         assert_eq!(desk.run(&["waive-lists", "KOR"]).await.unwrap_err(), "no partner `KOR` is enrolled");
         let files = ["ISR.pem".to_owned(), "ISR/b.crl".to_owned()];
-        operator::record_lists(&desk.exchange, &"ISR".parse().unwrap(), &files).await.unwrap();
+        operator::record_lists(&desk.exchange, &[("ISR".parse().unwrap(), files.into())]).await.unwrap();
         assert!(desk.run(&["show", "ISR"]).await.unwrap().contains("lists        ISR.pem\n             ISR/b.crl\n"));
         let generation = operator::trust_generation(&desk.exchange).await.unwrap();
         let told = desk.run(&["waive-lists", "ISR"]).await.unwrap();

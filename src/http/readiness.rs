@@ -162,6 +162,7 @@ impl Probes {
 
 impl Attempts {
     fn new(part: &'static str) -> Self {
+        metrics::probes_begin(part);
         Self { part, last: Mutex::new((Instant::now(), Err("it has not been tried yet".to_owned()))) }
     }
 

@@ -16,14 +16,11 @@ use super::{
     metrics,
     readiness::Probes,
     tls::{CertificateError, Tls},
-    trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
+    trust::{FoundLists, PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
     watch::{self, Watch},
 };
 use crate::{
-    domain::{
-        ambient::{Clock, Rng},
-        id::PartnerCode,
-    },
+    domain::ambient::{Clock, Rng},
     service::{
         Exchange, Turns,
         lists::KnownLists,
@@ -306,9 +303,9 @@ impl PartnerSource for Enrolled {
         .boxed()
     }
 
-    fn record_lists(&self, partner: PartnerCode, files: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>> {
+    fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>> {
         let exchange = Arc::clone(&self.0);
-        async move { Ok(operator::record_lists(&exchange, &partner, &files).await?) }.boxed()
+        async move { Ok(operator::record_lists(&exchange, &found).await?) }.boxed()
     }
 }
 

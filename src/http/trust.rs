@@ -17,7 +17,7 @@ mod source;
 mod verifiers;
 
 pub use fault::{TrustFault, TrustNotice};
-pub use source::{PartnerSource, PartnerTrust, SourceError};
+pub use source::{FoundLists, PartnerSource, PartnerTrust, SourceError};
 
 use super::{
     metrics,
@@ -47,7 +47,11 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::timeout;
 use verifiers::{AnchorVerifier, PartnerVerifiers};
+
+/// How long it may take to record whose lists were found. It is tried again with the next reload.
+const RECORDING: Duration = Duration::from_secs(10);
 
 /// Partners could not be learnt at all; the trust there was stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +125,18 @@ impl Trust {
 
     /// Learns trust anew and puts it in force. On an error the old one stays.
     pub async fn reload(&self) -> Result<Reloaded, TrustError> {
+        let (mut reloaded, unrecorded) = self.put_in_force().await?;
+        // Only then: what is in force does not wait until that is written, and what comes next not for long.
+        reloaded.faults.extend(self.record(unrecorded).await);
+        for fault in &reloaded.faults {
+            tracing::error!(%fault, help = fault.help(), "part of a partner's trust cannot be used");
+        }
+        metrics::trust_faults(reloaded.faults.len());
+        Ok(reloaded)
+    }
+
+    /// What came of it, and whose lists were found that are not on record.
+    async fn put_in_force(&self) -> Result<(Reloaded, Vec<FoundLists>), TrustError> {
         let _one_at_a_time = self.reloading.lock().await;
         let learnt = self.learn().await;
         metrics::reload("trust", learnt.is_ok());
@@ -133,7 +149,7 @@ impl Trust {
         }
         let unrecorded: Vec<_> = gathered.partners.iter().filter_map(Learnt::unrecorded).collect();
         let old = self.registry();
-        let (new, mut faults) = old.next(gathered);
+        let (new, faults) = old.next(gathered);
         let changed = !new.is_same(&old);
         let generation = if changed { new.generation } else { old.generation };
         let partners = new.partners.len();
@@ -141,25 +157,22 @@ impl Trust {
             tracing::info!(generation, partners, "trust reloaded");
             self.registry.store(Arc::new(new));
         }
-        // Only then: no revocation waits for the database.
-        faults.extend(self.record(unrecorded).await);
-        for fault in &faults {
-            tracing::error!(%fault, help = fault.help(), "part of a partner's trust cannot be used");
-        }
-        let reloaded = Reloaded { generation, changed, partners, faults, notices };
-        metrics::trust(reloaded.generation, reloaded.partners, reloaded.faults.len(), &self.registry());
-        Ok(reloaded)
+        metrics::trust(generation, partners, &old, &self.registry());
+        Ok((Reloaded { generation, changed, partners, faults, notices }, unrecorded))
     }
 
     /// Records whose lists were found, so that a start without them does not take it that none are needed.
-    async fn record(&self, found: Vec<(PartnerCode, Vec<String>)>) -> Vec<TrustFault> {
-        let mut faults = Vec::new();
-        for (partner, files) in found {
-            if let Err(error) = self.source.record_lists(partner.clone(), files).await {
-                faults.push(TrustFault::NotRecorded { partner, error: error.to_string() });
-            }
+    async fn record(&self, found: Vec<FoundLists>) -> Vec<TrustFault> {
+        if found.is_empty() {
+            return Vec::new();
         }
-        faults
+        let partners: Vec<_> = found.iter().map(|(partner, _)| partner.clone()).collect();
+        let error = match timeout(RECORDING, self.source.record_lists(found)).await {
+            Ok(Ok(())) => return Vec::new(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it was not written within {RECORDING:?}"),
+        };
+        partners.into_iter().map(|partner| TrustFault::NotRecorded { partner, error: error.clone() }).collect()
     }
 
     /// The clock certificates are judged by.

@@ -54,11 +54,13 @@ pub async fn list_records(exchange: &Exchange) -> Result<BTreeMap<PartnerCode, L
     Ok(partners::list_records(&mut *exchange.db.read().await?).await?)
 }
 
-/// Records in which files a partner's revocation lists were found: from then on its certificates need lists. No act of anybody's, so
+/// Records in which files partners' revocation lists were found: from then on their certificates need lists. No act of anybody's, so
 /// nothing is logged.
-pub async fn record_lists(exchange: &Exchange, partner: &PartnerCode, files: &[String]) -> Result<()> {
+pub async fn record_lists(exchange: &Exchange, found: &[(PartnerCode, Vec<String>)]) -> Result<()> {
     let mut tx = exchange.db.write().await?;
-    partners::record_lists(&mut tx, partner, files).await?;
+    for (partner, files) in found {
+        partners::record_lists(&mut tx, partner, files).await?;
+    }
     Ok(tx.commit().await?)
 }
 

@@ -8,7 +8,8 @@ use crate::storage::{
     BlobKey, Db, StoreError, Stored,
     documents::{self, DocumentRow},
     mark::{self, Mark},
-    pulse, scrub,
+    pulse,
+    scrub::{self, Scrub},
     sweep::{Extent, Quarantined, Swept},
 };
 use futures_util::TryStreamExt as _;
@@ -110,11 +111,11 @@ pub async fn scrub_when_due(exchange: &Exchange, holder: &str) -> Result<Option<
     }
 }
 
-/// How many documents are damaged, and when all bytes were last looked at to the end.
-pub async fn state(exchange: &Exchange) -> Result<(u64, Option<Timestamp>), StoreError> {
+/// How many documents are damaged, and the last look at all bytes.
+pub async fn state(exchange: &Exchange) -> Result<(u64, Option<Scrub>), StoreError> {
     let mut tx = exchange.db.read().await?;
     let damaged = documents::count_damaged(&mut tx).await?;
-    Ok((damaged, scrub::last(&mut tx).await?.and_then(|last| last.ended_at)))
+    Ok((damaged, scrub::last(&mut tx).await?))
 }
 
 /// Looks at all bytes at once, or only at those that were found damaged.

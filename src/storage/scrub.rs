@@ -37,6 +37,12 @@ impl Scrub {
         let is_over = self.ended_at.is_some() && self.began_at <= now && now < self.began_at + EVERY;
         !is_held && !is_over
     }
+
+    /// What its age counts from: its end, or its beginning while it goes on or after it was broken off.
+    #[must_use]
+    pub fn checked_at(&self) -> Timestamp {
+        self.ended_at.unwrap_or(self.began_at)
+    }
 }
 
 /// Takes over the check that is due, or begins the next: the last blob that was looked at. None when nothing is due.
@@ -46,7 +52,8 @@ pub async fn claim(tx: &mut WriteTx, holder: &str, now: Timestamp) -> Result<Opt
         return Ok(None);
     }
     let unfinished = last.filter(|last| last.ended_at.is_none());
-    let (began_at, after) = unfinished.map_or((now, None), |last| (last.began_at, last.after));
+    // It keeps its beginning, so that its age is seen however often it is broken off; no beginning lies in the future.
+    let (began_at, after) = unfinished.map_or((now, None), |last| (last.began_at.min(now), last.after));
     let scrub = Scrub { began_at, after, ended_at: None, holder: holder.to_owned(), held_until: now + LEASE };
     tx.execute(
         "INSERT INTO blob_scrub (one, began_at, after_blob, ended_at, holder, held_until) \

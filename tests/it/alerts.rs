@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "client")]
+mod series;
+
 #[test]
 fn every_alert_names_figures_that_there_are_and_has_its_entry_in_the_runbook() {
     let rules = read("examples/prometheus/entente-alerts.yml");

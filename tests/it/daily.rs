@@ -43,7 +43,7 @@ async fn running_server_sweeps_daily() {
 
 /// When all bytes were last looked at to the end.
 async fn looked_at(exchange: &Exchange) -> Option<Timestamp> {
-    upkeep::state(exchange).await.unwrap().1
+    upkeep::state(exchange).await.unwrap().1.and_then(|last| last.ended_at)
 }
 
 #[tokio::test]

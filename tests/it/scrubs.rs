@@ -51,6 +51,7 @@ async fn one_server_at_a_time_holds_the_check_and_another_goes_on(store: Store) 
     assert_eq!(claim(&store, "two", start() + SECOND).await, None);
     assert_eq!(claim(&store, "two", start() + LEASE - SECOND).await, None);
     let taken_over = claim(&store, "two", start() + LEASE).await.unwrap();
+    assert_eq!(taken_over.checked_at(), start(), "as old as its beginning, however often it is taken over");
     assert_eq!((taken_over.began_at, taken_over.after), (start(), Some(key('3'))));
     assert!(!advance(&store, "one", &key('4'), start() + LEASE).await, "it hears that another goes on");
     assert!(advance(&store, "two", &key('5'), start() + LEASE).await);
@@ -74,7 +75,8 @@ async fn time_in_the_future_binds_nobody(store: Store) {
     migrate::run(&store.db, start()).await.unwrap();
     let wrong = start() + SignedDuration::from_hours(24 * 365);
     claim(&store, "one", wrong).await.unwrap();
-    assert!(claim(&store, "two", start()).await.is_some(), "a lease from next year");
+    let claimed = claim(&store, "two", start()).await.expect("a lease from next year");
+    assert_eq!(claimed.checked_at(), start(), "it is not younger than it can be");
     end(&store, "two", wrong).await;
     let mut tx = store.db.write().await.unwrap();
     tx.execute("UPDATE blob_scrub SET began_at = $1", vec![entente::storage::Arg::Int(Some(wrong.as_millisecond()))])

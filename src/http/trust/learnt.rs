@@ -5,7 +5,7 @@ use super::super::{
     anchor::Anchor,
     crl::{CrlFault, CrlFiles, Found, MAX_FILE_BYTES, RevocationList, read_crls},
 };
-use super::{PartnerTrust, TrustFault, TrustNotice};
+use super::{FoundLists, PartnerTrust, TrustFault, TrustNotice};
 use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
 use std::{
     collections::BTreeSet,
@@ -123,7 +123,7 @@ impl Learnt {
     }
 
     /// The files that hold its lists, unless they are on record.
-    pub(super) fn unrecorded(&self) -> Option<(PartnerCode, Vec<String>)> {
+    pub(super) fn unrecorded(&self) -> Option<FoundLists> {
         let recorded: &[String] = if let ListRecord::Found(files) = &self.record { files } else { &[] };
         let found: Vec<_> = self.found_in.iter().take(RECORDED).cloned().collect();
         let is_new = found.iter().any(|file| !recorded.contains(file));

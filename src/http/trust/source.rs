@@ -16,6 +16,9 @@ pub struct PartnerTrust {
     pub record: ListRecord,
 }
 
+/// A partner whose revocation lists were found, and the files that hold them.
+pub type FoundLists = (PartnerCode, Vec<String>);
+
 /// Why partners cannot be loaded, or their lists recorded.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -24,8 +27,8 @@ pub trait PartnerSource: Send + Sync {
     /// All that are enrolled.
     fn partners(&self) -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>>;
 
-    /// Records that a partner's lists were found in these files.
-    fn record_lists(&self, partner: PartnerCode, files: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>>;
+    /// Records whose lists were found, of all these partners or of none.
+    fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>>;
 }
 
 /// Partners alone, for whoever changes nothing.
@@ -38,7 +41,7 @@ where
         self().boxed()
     }
 
-    fn record_lists(&self, _: PartnerCode, _: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>> {
+    fn record_lists(&self, _: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>> {
         std::future::ready(Ok(())).boxed()
     }
 }

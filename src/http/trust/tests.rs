@@ -8,7 +8,10 @@ use crate::http::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
-use std::{future::ready, sync::Mutex};
+use std::{
+    future::{pending, ready},
+    sync::Mutex,
+};
 
 mod lists;
 
@@ -213,13 +216,19 @@ impl PartnerSource for Office {
         ready(if partners.is_empty() { Err("database away".into()) } else { Ok(partners) }).boxed()
     }
 
-    fn record_lists(&self, code: PartnerCode, files: Vec<String>) -> BoxFuture<'static, Result<(), SourceError>> {
-        // A nation for which nothing can be written.
-        if code.as_str() == "READONLY" {
+    fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>> {
+        let has = |nation: &str| found.iter().any(|(code, _)| code.as_str() == nation);
+        // Nations for which nothing can be written, and for which the writer is stuck.
+        if has("READONLY") {
             return ready(Err("the disk is full".into())).boxed();
         }
+        if has("STUCK") {
+            return pending().boxed();
+        }
         let mut partners = self.0.lock().unwrap();
-        partners.iter_mut().find(|partner| partner.code == code).unwrap().record = ListRecord::Found(files);
+        for (code, files) in found {
+            partners.iter_mut().find(|partner| partner.code == code).unwrap().record = ListRecord::Found(files);
+        }
         ready(Ok(())).boxed()
     }
 }

@@ -254,3 +254,50 @@ async fn list_counts_though_it_cannot_be_recorded_which_is_a_fault_until_it_is()
         assert_eq!((world.check(&avi), world.check(&noa)), (Err("revoked"), Ok(())));
     }
 }
+
+/// Two reloads at once, the database stuck, lists of many found: each waits for one limit.
+#[tokio::test(start_paused = true)]
+async fn stuck_writer_holds_up_no_revocation_and_the_next_reload_for_one_limit_in_all() {
+    let codes = ["PA", "PB", "PC", "STUCK"];
+    let cas = codes.map(Ca::new);
+    let held: Vec<_> = codes.iter().zip(&cas).map(|(code, ca)| ca.member(&format!("{code}:avi"))).collect();
+    let (world, _) = Changing::start(codes.iter().zip(&cas).map(|(code, ca)| ca.of(code)).collect()).await;
+    for ((code, ca), held) in codes.iter().zip(&cas).zip(&held) {
+        world.put(&format!("{code}.crl"), &ca.crl(&[held.serial], day(30)));
+    }
+    let began = tokio::time::Instant::now();
+    let (first, second) = tokio::join!(world.trust.reload(), world.trust.reload());
+    assert!(began.elapsed() < RECORDING + RECORDING / 2, "{:?}", began.elapsed());
+    for reloaded in [first, second] {
+        let faults = reloaded.unwrap().faults;
+        let is_unrecorded = |fault: &TrustFault| matches!(fault, TrustFault::NotRecorded { .. });
+        assert!(faults.len() == codes.len() && faults.iter().all(is_unrecorded), "{faults:?}");
+    }
+    for held in &held {
+        assert_eq!(world.check(held), Err("revoked"));
+    }
+}
+
+#[tokio::test]
+async fn lists_that_are_waived_have_no_date_any_more() {
+    let recorder = metrics::recorder();
+    let _recording = ::metrics::set_default_local_recorder(&recorder);
+    let isr = Ca::new("A");
+    let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
+    let dated = |days| format!("{}", instant_of_day(days).as_second());
+    let is_told = |date: &str| {
+        let line = format!("entente_crl_expires_timestamp_seconds{{partner=\"ISR\"}} {date}");
+        let figures = recorder.handle().render();
+        assert!(figures.lines().any(|found| found == line), "{line} in {figures}");
+    };
+    world.put("ISR.crl", &isr.crl(&[], day(3)));
+    world.trust.reload().await.unwrap();
+    is_told(&dated(3));
+    world.partners.lock().unwrap()[0].record = ListRecord::Waived;
+    std::fs::remove_file(world.crls.path().join("ISR.crl")).unwrap();
+    world.trust.reload().await.unwrap();
+    is_told("inf");
+    world.put("ISR.crl", &isr.crl(&[], day(30)));
+    world.trust.reload().await.unwrap();
+    is_told(&dated(30));
+}
