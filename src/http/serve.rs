@@ -229,7 +229,7 @@ pub async fn run(
     let changes = Arc::new(Notify::new());
     until(&stopped, check_policies(Arc::clone(&exchange)));
     until(&stopped, watch_partners(Arc::clone(&exchange), generation, Arc::clone(&changes)));
-    until(&stopped, keep_current(watch, Arc::clone(&tls), changes));
+    until(&stopped, keep_current(watch, learnt.faults.is_empty(), Arc::clone(&tls), changes));
     let admin_stop = stopped.clone().cancelled_owned();
     let admin =
         tokio::spawn(admin::serve(admin_listener, admin::router(metrics, readiness), limits.clone(), admin_stop));
@@ -337,8 +337,8 @@ async fn housekeeping(exchange: Arc<Exchange>) {
     }
 }
 
-/// Takes up changes of certificate, revocation lists and partners.
-async fn keep_current(watch: Watch, tls: Arc<Tls>, changes: Arc<Notify>) {
+/// Takes up changes of certificate, revocation lists and partners, and what could not be used at the start.
+async fn keep_current(watch: Watch, went_well: bool, tls: Arc<Tls>, changes: Arc<Notify>) {
     let reload = move |_| {
         let tls = Arc::clone(&tls);
         async move { tls.reload().await.is_ok() }.boxed()
@@ -347,7 +347,7 @@ async fn keep_current(watch: Watch, tls: Arc<Tls>, changes: Arc<Notify>) {
         let changes = Arc::clone(&changes);
         async move { changes.notified().await }.boxed()
     };
-    match watch.run(reload, changed).await {}
+    match watch.run(went_well, reload, changed).await {}
 }
 
 /// Tells when the operator changed a partner in the database.

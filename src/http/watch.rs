@@ -1,7 +1,8 @@
 //! When to learn trust and certificate anew: files changed, the operator asked (SIGHUP), or the database did.
 //!
 //! Files are compared by size, time of change and inode every few seconds: that notices a replaced file, a replaced
-//! folder behind a symbolic link and a file system that gives no events. A reload that failed is tried again.
+//! folder behind a symbolic link and a file system that gives no events. What could not be used, at the start or in a reload, is tried again:
+//! a file that is given to the right account stays as it was in all three.
 
 use std::{
     collections::BTreeMap,
@@ -43,9 +44,9 @@ impl Watch {
         Self { paths, interval, seen }
     }
 
-    /// Calls `reload` on each cause, one at a time, until dropped. `reload` answers whether all went well. `changed`
-    /// completes when another source changed; it is called again after each and must lose nothing when dropped.
-    pub async fn run<R, C>(mut self, reload: R, mut changed: C) -> std::convert::Infallible
+    /// Calls `reload` on each cause, one at a time, until dropped. `reload` answers whether all went well, `went_well` says it of what was
+    /// read at the start. `changed` completes when another source changed; it is called again after each and must lose nothing when dropped.
+    pub async fn run<R, C>(mut self, went_well: bool, reload: R, mut changed: C) -> std::convert::Infallible
     where
         R: AsyncFn(Cause) -> bool,
         C: AsyncFnMut(),
@@ -53,7 +54,7 @@ impl Watch {
         let mut looks = interval_at(Instant::now() + self.interval, self.interval);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hangup = Hangup::listen();
-        let mut looks_since_failure = None::<u32>;
+        let mut looks_since_failure = if went_well { None } else { Some(0) };
         loop {
             let cause = tokio::select! {
                 _ = looks.tick() => match self.look(&mut looks_since_failure).await {
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
     use tokio::sync::mpsc;
 
-    /// Runs a watch until it has reported once, and says why it did.
+    /// Runs a watch after a start that went well, until it has reported once, and says why it did.
     async fn first_cause(watch: Watch, ok: bool, mut changes: mpsc::Receiver<()>) -> Vec<Cause> {
         let (tell, mut told) = mpsc::channel(2);
         let reload = async |cause| {
@@ -161,7 +162,7 @@ mod tests {
         };
         let mut causes = Vec::new();
         tokio::select! {
-            never = watch.run(reload, changed) => match never {},
+            never = watch.run(true, reload, changed) => match never {},
             () = async {
                 causes.extend(told.recv().await);
                 if !ok {
@@ -199,5 +200,19 @@ mod tests {
         change.send(()).await.unwrap();
         let watch = Watch::new(Vec::new(), Duration::from_millis(1));
         assert_eq!(first_cause(watch, false, changes).await, [Cause::Source, Cause::Retry]);
+    }
+
+    #[tokio::test]
+    async fn start_that_did_not_go_well_is_tried_again_though_nothing_changes() {
+        let (tell, mut told) = mpsc::channel(1);
+        let reload = async |cause| {
+            tell.send(cause).await.unwrap();
+            true
+        };
+        let cause = tokio::select! {
+            never = Watch::new(Vec::new(), Duration::from_millis(1)).run(false, reload, std::future::pending) => match never {},
+            cause = told.recv() => cause,
+        };
+        assert_eq!(cause, Some(Cause::Retry));
     }
 }

@@ -538,7 +538,7 @@ async fn server_certificate_is_taken_up_when_its_files_change() {
         ok
     };
     tokio::select! {
-        never = watch.run(reload, async || std::future::pending().await) => match never {},
+        never = watch.run(true, reload, async || std::future::pending().await) => match never {},
         () = reloaded.notified() => {}
     }
     assert_eq!(leaf(&world.connect(&held).await), new.der);
