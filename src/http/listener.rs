@@ -58,9 +58,9 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 const CONCURRENT_STREAMS: u32 = 32;
 /// What HTTP/2 takes of one answer ahead of the connection, beside a piece of it.
 const SEND_BUFFER: usize = 64 << 10;
-/// What the system takes ahead of what it has sent. More would hide for minutes whether a slow client still takes anything, and would
-/// be memory that nobody counts.
-const UNSENT: u32 = 128 << 10;
+/// What the system takes ahead of what it has sent. It asks for more once half of that has gone, which is when a slow client is seen to
+/// move: within the stall limit, at half a KiB a second. More would be memory that nobody counts.
+const UNSENT: u32 = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Bytes of answers that wait to be taken, downloads aside, which are counted by themselves.
 const ANSWER_BYTES: Quota = Quota { total: 128 << 20, per_partner: 32 << 20, per_member: 8 << 20 };

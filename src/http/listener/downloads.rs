@@ -150,3 +150,34 @@ async fn download_that_moves_by_a_few_bytes_is_not_cut() {
     speaking.await.unwrap();
     assert_eq!(sources.open.load(Ordering::SeqCst), 0);
 }
+
+/// Over a real socket: what a client takes shows before it has taken what it needs minutes for at a KiB a second.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn system_takes_little_ahead_and_asks_for_more_when_half_of_it_has_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = tokio::net::TcpSocket::new_v4().unwrap();
+    // What waits at the client's side is not the server's.
+    client.set_recv_buffer_size(8 << 10).unwrap();
+    let connecting = client.connect(listener.local_addr().unwrap());
+    let (mut client, served) = {
+        let (client, served) = tokio::join!(connecting, listener.accept());
+        (client.unwrap(), served.unwrap().0)
+    };
+    hold_little_unsent(&served);
+    served.writable().await.unwrap();
+    let mut taken = 0;
+    while let Ok(written) = served.try_write(&[7; 4 << 10]) {
+        taken += written;
+    }
+    assert!((16 << 10..=64 << 10).contains(&taken), "{taken} bytes ahead of a client that takes none");
+    let (mut piece, mut read) = ([0; 1 << 10], 0);
+    loop {
+        tokio::select! {
+            biased;
+            writable = served.writable() => break writable.unwrap(),
+            came = client.read(&mut piece) => read += came.unwrap(),
+        }
+    }
+    assert!(read <= 48 << 10, "{read} bytes were taken before the server was asked for more");
+}
