@@ -74,8 +74,8 @@ fn is_unused(name: &str) -> bool {
 fn folders(config: &Config, checked: &mut Checked) {
     let blobs = &config.blobs.folder;
     let mut places: Vec<(&'static str, PathBuf)> = Vec::new();
-    for (key, folder) in [("blobs.folder", blobs.clone()), ("blobs.folder", blobs.join("blobs"))] {
-        places.extend(folder.exists().then_some((key, folder)));
+    for folder in [blobs.clone(), blobs.join("blobs"), blobs.join("quarantine")] {
+        places.extend(folder.exists().then_some(("blobs.folder", folder)));
     }
     if !blobs.exists() {
         places.push(("blobs.folder", existing(blobs)));
@@ -246,17 +246,26 @@ async fn trust(config: &Config, partners: Vec<(PartnerRow, ListRecord)>, clock: 
 async fn ports(config: &Config, checked: &mut Checked) {
     let listeners: [(&'static str, SocketAddr); 2] =
         [("api.listen", config.api.listen), ("admin.listen", config.admin.listen)];
+    // A start has them at the same time, and one may be in the other's way.
+    let mut held = Vec::new();
     for (key, address) in listeners {
-        if let Err(error) = TcpListener::bind(address).await {
-            let help = match error.kind() {
-                std::io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
-                std::io::ErrorKind::PermissionDenied => {
-                    "choose a port above 1023, or allow the account to use lower ones"
-                }
-                _ => "name an address of this machine",
-            };
-            checked.fault(key, format!("cannot listen on `{address}`: {error}"), help);
-        }
+        let error = match TcpListener::bind(address).await {
+            Ok(listener) => {
+                held.push(listener);
+                continue;
+            }
+            Err(error) => error,
+        };
+        let has_port = |listener: &TcpListener| listener.local_addr().is_ok_and(|own| own.port() == address.port());
+        let help = match error.kind() {
+            std::io::ErrorKind::AddrInUse if held.iter().any(has_port) => {
+                "give `api.listen` and `admin.listen` a port each"
+            }
+            std::io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+            std::io::ErrorKind::PermissionDenied => "choose a port above 1023, or allow the account to use lower ones",
+            _ => "name an address of this machine",
+        };
+        checked.fault(key, format!("cannot listen on `{address}`: {error}"), help);
     }
 }
 

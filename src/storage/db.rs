@@ -52,6 +52,10 @@ pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 /// Connections for reading: with SQLite a thread each.
 const READERS: u32 = 8;
 
+/// Why a caller of SQLite waited in vain.
+const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
+const READERS_BUSY: &str = "no connection for reading became free in time: reads are many, or stuck";
+
 /// The texts that differ between the engines.
 #[derive(Debug)]
 pub struct Dialect {
@@ -150,7 +154,9 @@ impl Db {
     /// Begins a consistent read. The engine refuses any write in it.
     pub async fn read(&self) -> Result<ReadTx, StoreError> {
         let tx = match &self.0 {
-            Engine::Sqlite { readers, .. } => TxOf::Sqlite(begin_sqlite(readers, SQLITE.begin_read).await?),
+            Engine::Sqlite { readers, .. } => {
+                TxOf::Sqlite(begin_sqlite(readers, SQLITE.begin_read, READERS_BUSY).await?)
+            }
             Engine::Postgres { readers, .. } => TxOf::Postgres(readers.begin(POSTGRES.begin_read).await?),
         };
         Ok(ReadTx(Tx(tx)))
@@ -160,7 +166,7 @@ impl Db {
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
         let _waiting = Waiting::begin();
         let tx = match &self.0 {
-            Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write).await?),
+            Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write, WRITER_BUSY).await?),
             Engine::Postgres { writer, .. } => TxOf::Postgres(writer.begin(POSTGRES.begin_write).await?),
         };
         let mut tx = Tx(tx);
@@ -373,12 +379,16 @@ impl Tx {
     }
 }
 
-/// Begins a transaction of SQLite, whose driver undoes a `BEGIN` that nobody waits for any more.
+/// Begins a transaction of SQLite, whose driver undoes a `BEGIN` that nobody waits for any more. `busy` says why none could begin in time.
 async fn begin_sqlite(
     pool: &Pool<Sqlite>,
     statement: &'static str,
+    busy: &'static str,
 ) -> Result<Transaction<'static, Sqlite>, StoreError> {
-    Ok(pool.begin_with(statement).await?)
+    pool.begin_with(statement).await.map_err(|error| match error {
+        sqlx::Error::PoolTimedOut => StoreError::Unavailable(busy.into()),
+        error => error.into(),
+    })
 }
 
 /// What an error of a commit says about what became of it. SQLite undoes what it could not write. A commit whose sync failed is
@@ -418,11 +428,12 @@ async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(PATIENCE);
-    let path = options.get_filename().to_owned();
+    let path = options.get_filename();
     if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
         return Err(StoreError::Address("a database in memory cannot be shared by readers and writer"));
     }
     // The change to write-ahead logging cannot wait for another process that is opening the same file.
+    let path = copy::own_name(path);
     let opening = tokio::task::spawn_blocking(move || lock_beside(path));
     let opening = opening.await.map_err(|error| StoreError::Unavailable(error.into()))??;
     let writer = pool(1).connect_with(options.clone().journal_mode(SqliteJournalMode::Wal)).await?;
@@ -467,3 +478,30 @@ async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
 /// Two servers that start at once may both find it missing: the second gets an error that says it is there by now.
 const TURN: &str = "DO $$ BEGIN CREATE TABLE IF NOT EXISTS writer_turn (); \
     EXCEPTION WHEN unique_violation OR duplicate_table THEN NULL; END $$";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_in_vain_on_sqlite_is_told_for_what() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();
+        let (mut reads, write) = (Vec::new(), db.write().await.unwrap());
+        for _ in 0..READERS {
+            reads.push(db.read().await.unwrap());
+        }
+        // Nothing else happens here meanwhile, so time is led on to the limit.
+        tokio::time::pause();
+        let refused = [db.read().await.map(drop), db.write().await.map(drop)];
+        tokio::time::resume();
+        for (refused, wanted) in refused.into_iter().zip([READERS_BUSY, WRITER_BUSY]) {
+            match refused.unwrap_err() {
+                StoreError::Unavailable(cause) => assert_eq!(cause.to_string(), wanted),
+                other => panic!("{other:?}"),
+            }
+        }
+        drop((reads, write));
+        db.close().await;
+    }
+}

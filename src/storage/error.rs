@@ -138,9 +138,7 @@ impl From<sqlx::Error> for StoreError {
                 }
             }
             E::Io(error) => from_io(error, |error| Self::Unavailable(error.into())),
-            E::PoolTimedOut => {
-                Self::Unavailable("no connection became free in time: the writer is busy or stuck".into())
-            }
+            E::PoolTimedOut => Self::Unavailable("no connection became free in time".into()),
             E::Tls(_) | E::Protocol(_) | E::PoolClosed | E::WorkerCrashed => Self::Unavailable(error.into()),
             E::Configuration(_) => Self::Address("it cannot be parsed"),
             other => Self::Statement(other.into()),

@@ -14,7 +14,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{PermissionsExt, chown, symlink},
     path::Path,
     process::Output,
 };
@@ -111,6 +111,26 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn check_finds_listeners_in_each_other_s_way_and_a_quarantine_of_another_account() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    assert!(site.operate(&["--check"]).await.status.success());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (api, admin) = (format!("api.listen=0.0.0.0:{port}"), format!("admin.listen=127.0.0.1:{port}"));
+    let (code, said) = failed(&site.operate(&["--set", &api, "--set", &admin, "--check"]).await);
+    assert!(code == 1 && said.contains("`admin.listen`: cannot listen on"), "{said}");
+
+    let quarantine = site.path("blobs/quarantine");
+    fs::create_dir(&quarantine).unwrap();
+    // Root may write everywhere, so there it is the owner that is another.
+    let wanted =
+        if chown(&quarantine, Some(65_534), None).is_ok() { "belongs to account 65534" } else { "cannot be written" };
+    fs::set_permissions(&quarantine, fs::Permissions::from_mode(0o500)).unwrap();
+    let (code, said) = failed(&site.operate(&["--check"]).await);
+    assert!(code == 1 && said.contains("blobs/quarantine` ") && said.contains(wanted), "{said}");
+}
+
+#[tokio::test]
 async fn check_tells_a_standby_or_closed_database_from_one_that_can_serve() {
     let Some(database) = Database::fresh().await else { return };
     let site = Site::new(Some(database.url()));
@@ -155,9 +175,19 @@ async fn second_server_on_a_sqlite_file_is_refused_and_operators_go_on() {
         assert_eq!(code, 1, "{said}");
         assert!(said.contains("another server runs on") && said.contains(&process.to_string()), "{said}");
     }
+    // By another name it is the same file: one that is a link, and one by a folder that is.
+    symlink("entente.db", site.path("link.db")).unwrap();
+    symlink(".", site.path("way")).unwrap();
+    for name in ["link.db", "way/entente.db"] {
+        let setting = format!("database.url=sqlite://{}", site.path(name).display());
+        for words in [&["--set", &setting, "--check"][..], &["--set", &setting]] {
+            let (code, said) = failed(&site.operate(words).await);
+            assert!(code == 1 && said.contains("another server runs on"), "{name}: {said}");
+        }
+    }
     let output = site.operate(&["partner", "list"]).await;
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("ISR"));
-    assert_eq!(server.admin("/readyz").await.0, 200);
+    until("it is ready", async || (server.admin("/readyz").await.0 == 200).then_some(())).await;
     // Killed, it leaves nothing in the way.
     server.signal("KILL").await;
     server.ended().await;

@@ -104,12 +104,25 @@ impl Db {
     }
 }
 
-/// The file of a SQLite database; none for another engine.
+/// The file of a SQLite database by its own name; none for another engine.
 pub(in crate::storage) fn sqlite_path(url: &str) -> Result<Option<PathBuf>, StoreError> {
     if !url.starts_with("sqlite:") {
         return Ok(None);
     }
-    Ok(Some(SqliteConnectOptions::from_str(url)?.get_filename().to_owned()))
+    Ok(Some(own_name(SqliteConnectOptions::from_str(url)?.get_filename())))
+}
+
+/// The file that SQLite means by a path, which may lead there by links: what belongs to the file lies beside it under its own name.
+pub(in crate::storage) fn own_name(path: &Path) -> PathBuf {
+    if let Ok(name) = fs::canonicalize(path) {
+        return name;
+    }
+    // It is not there yet, and its folder mostly is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// Whether writes wait in a log beside the file: a server runs, or was killed.
