@@ -29,8 +29,8 @@ pub use state::{DatabaseState, state_of};
 use self::{
     documents::{CopiedDocuments, copy_documents},
     layout::{
-        FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, UNFINISHED, apart, at, choose, make_folder, names,
-        prepare, read_json, write_json,
+        FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, UNFINISHED, anything_in, apart, at, choose,
+        make_folder, names, of_this_host, prepare, read_json, write_json,
     },
 };
 use super::{
@@ -166,6 +166,7 @@ pub async fn restore(
     progress: &mut dyn FnMut(BackupStep),
 ) -> Result<BackupOutcome, BackupError> {
     let (_lock, name, manifest) = choose(folder, name)?;
+    of_this_host(site, &manifest)?;
     apart(site.blobs, folder)?;
     let wanted = if copy::sqlite_path(site.database_url)?.is_some() { "sqlite" } else { "postgresql" };
     if manifest.engine != wanted {
@@ -189,10 +190,8 @@ pub async fn restore(
             (mark, has_database)
         }
         None => {
-            let files = fs::read_dir(site.blobs).into_iter().flatten().flatten().next();
-            if let Some(file) = files {
-                let file = file.file_name();
-                return Err(BackupError::Occupied(format!("`{}` in the folder of documents", file.display())));
+            if let Some(entry) = anything_in(site.blobs)? {
+                return Err(BackupError::Occupied(format!("`{}` in the folder of documents", entry.display())));
             }
             (Mark::random(rng), false)
         }

@@ -201,7 +201,7 @@ pub(super) async fn copy_documents(
     progress: &mut dyn FnMut(BackupStep),
 ) -> Result<CopiedDocuments, BackupError> {
     let mut done = CopiedDocuments::default();
-    let mut touched = BTreeSet::new();
+    let mut shards = BTreeSet::new();
     tables
         .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, |cells| {
             let document = DocumentBytes::read(&cells);
@@ -210,11 +210,11 @@ pub(super) async fn copy_documents(
                 Some(bytes) => {
                     done.size += bytes.size;
                     match bytes.copy(from, to, trusts_size)? {
-                        Ok(0) => {}
                         Ok(copied) => {
-                            done.copied += 1;
+                            done.copied += u64::from(copied > 0);
                             done.copied_bytes += copied;
-                            touched.extend(live(to, &bytes.blob).parent().map(Path::to_owned));
+                            // Also of one that was there: the copy that was broken off may not have come to that.
+                            shards.extend(live(to, &bytes.blob).parent().map(Path::to_owned));
                         }
                         Err(flaw) => done.unsound.push(document.unsound(bytes.fault(&flaw))),
                     }
@@ -226,8 +226,8 @@ pub(super) async fn copy_documents(
             Ok::<_, BackupError>(())
         })
         .await?;
-    for folder in touched.iter().map(PathBuf::as_path).chain([to.join("blobs").as_path()]).filter(|path| path.exists())
-    {
+    shards.insert(to.join("blobs"));
+    for folder in shards.iter().filter(|path| path.exists()) {
         sync_folder(folder)?;
     }
     Ok(done)

@@ -8,6 +8,7 @@ use crate::storage::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -128,7 +129,7 @@ impl BackupError {
             Self::NewerFormat(..) => "use the program that took it, or a newer one",
             Self::Busy(_) => "wait for its end",
             Self::Inside(_) => "keep backups apart, best on another disk",
-            Self::OtherHost { .. } => "give each exchange a folder of its own",
+            Self::OtherHost { .. } => "give each exchange a folder of its own, and name that of this one",
             Self::OtherFolder => {
                 "mount the disk of `blobs.folder`, or set it and `database.url` to a pair that belongs together"
             }
@@ -148,7 +149,7 @@ pub(super) fn prepare(site: Site<'_>, folder: &Path) -> Result<File, BackupError
     make_folder(folder)?;
     let sign = folder.join(SIGN);
     if !sign.exists() {
-        if at(folder, fs::read_dir(folder))?.next().is_some() {
+        if anything_in(folder)?.is_some() {
             return Err(BackupError::NotBackups(folder.to_owned()));
         }
         let mut file = Hashed::create(&sign)?;
@@ -158,12 +159,33 @@ pub(super) fn prepare(site: Site<'_>, folder: &Path) -> Result<File, BackupError
     }
     let lock = lock(folder)?;
     if let Some(name) = names(folder)?.pop() {
-        let found = manifest(folder, &name)?.host;
-        if found != site.host.as_str() {
-            return Err(BackupError::OtherHost { found, wanted: site.host.to_string() });
-        }
+        of_this_host(site, &manifest(folder, &name)?)?;
     }
     Ok(lock)
+}
+
+/// Refuses a backup of an exchange that another partner hosts: who operates two has named the folder of the other.
+pub(super) fn of_this_host(site: Site<'_>, manifest: &BackupManifest) -> Result<(), BackupError> {
+    if manifest.host != site.host.as_str() {
+        let (found, wanted) = (manifest.host.clone(), site.host.to_string());
+        return Err(BackupError::OtherHost { found, wanted });
+    }
+    Ok(())
+}
+
+/// Something that is in a folder. A disk that was just mounted there has nothing but what its file system keeps for repairs.
+pub(super) fn anything_in(folder: &Path) -> Result<Option<OsString>, BackupError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => at(folder, entries)?,
+    };
+    for entry in entries {
+        let name = at(folder, entry)?.file_name();
+        if name != "lost+found" {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn choose(folder: &Path, name: Option<&str>) -> Result<(File, String, BackupManifest), BackupError> {
