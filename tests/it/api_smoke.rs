@@ -1,6 +1,9 @@
 //! The API as a stranger to its code meets it: HTTP, JSON, certificates and age files over real mutual TLS.
 
-use crate::harness::exchange::{Answered, Connection, Exchange, Nation, Person, fresh_key, now};
+use crate::harness::{
+    exchange::{Answered, Connection, Exchange, Nation, Person, fresh_key, now},
+    process::until,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     domain::{
@@ -371,8 +374,11 @@ async fn description_is_served_and_the_admin_listener_answers() {
     assert_eq!(served, serde_json::from_str::<Value>(&kept).unwrap());
     let admin = reqwest::Client::builder().tls_backend_preconfigured(stage.exchange.tls(None)).build().unwrap();
     let url = |path| format!("http://{}{path}", stage.exchange.running.admin_addr);
-    let ready = admin.get(url("/readyz")).send().await.unwrap().expect_status(200).await;
-    assert_eq!(ready["ready"], true);
+    let ready = until("it is ready", async || {
+        let answer = admin.get(url("/readyz")).send().await.unwrap();
+        (answer.status() == 200).then_some(answer)
+    });
+    assert_eq!(ready.await.expect_status(200).await["ready"], true);
     let figures = admin.get(url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(figures.contains("route=\"/v1/members/{member}/key-card\""), "{figures}");
     assert!(!figures.contains("ISR:avi"));

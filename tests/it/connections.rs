@@ -66,12 +66,12 @@ fn recorded() -> Recorded {
     }
 }
 
-/// Begins a unit of work that writes, which the database is to end soon after it fell silent. No short limit holds before its first
-/// statements are through, so that a busy machine does not break them.
+/// Begins a unit of work that writes, which the database is to end some seconds after it fell silent. No short limit holds before its first
+/// statements are through, and none that a busy machine could break after them.
 async fn begun(db: &Db, key: &str) -> WriteTx {
     let mut tx = db.write().await.unwrap();
     idempotency::record(&mut tx, &"USA:grace".parse().unwrap(), key, &recorded()).await.unwrap();
-    tx.execute("SET LOCAL idle_in_transaction_session_timeout = 500", args![]).await.unwrap();
+    tx.execute("SET LOCAL idle_in_transaction_session_timeout = 5000", args![]).await.unwrap();
     tx
 }
 
@@ -236,7 +236,7 @@ async fn relay_that_is_closed_and_a_database_that_takes_no_writes_are_unavailabl
     act(&db, "again").await.unwrap();
 }
 
-/// What an operator's command may take; a busy machine still answers within it.
+/// Short ones, for an operator's command that is to break them.
 const OF_COMMANDS: Limits = Limits { answer: Duration::from_secs(2), read: Duration::from_secs(4), ..LIMITS };
 
 /// A database with more than the buffers of a connection hold.
@@ -278,7 +278,8 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
     let error = taken.expect("a backup ends").unwrap_err();
     assert!(relay.is_silent() && is_unavailable(&error), "{error:?}");
     // The folder is free again, and nothing in it passes for a backup.
-    let done = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut |_| ())).await.unwrap().unwrap();
+    let patient = Site { limits: LIMITS, ..site };
+    let done = timeout(PATIENCE, backup::take(patient, &backups, &SystemClock, &mut |_| ())).await.unwrap().unwrap();
     assert!(done.name.starts_with("000001-"), "{}", done.name);
     drop(relay);
 
@@ -294,7 +295,7 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
     // Its end is noticed by the database, and the same command goes on.
     drop(relay);
     let url = other.url();
-    let site = Site { database_url: &url, ..site };
+    let site = Site { database_url: &url, limits: LIMITS, ..site };
     timeout(PATIENCE, backup::restore(site, &backups, None, ambient, &mut |_| ())).await.unwrap().unwrap();
 }
 

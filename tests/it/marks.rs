@@ -166,9 +166,11 @@ async fn folder_that_is_not_mounted_takes_and_gives_nothing_and_readiness_says_s
     let error = avi.put_document(proposal, &slug("annex"), &file, None, quiet()).await.unwrap_err();
     assert_eq!(error.slug(), Some("unavailable"), "{error:?}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing was made in it");
-    let (status, body) = readiness(&stage).await;
-    assert_eq!(status, 503);
-    assert!(body.contains(exchange.blobs.mark().short()) && body.contains("has no mark"), "{body}");
+    until("readiness says which mark is missing", async || {
+        let (status, body) = readiness(&stage).await;
+        (status == 503 && body.contains(exchange.blobs.mark().short()) && body.contains("has no mark")).then_some(())
+    })
+    .await;
     let fetched = fetched(exchange).await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let refused = raw.request(reqwest::Method::GET, &path(&stage, proposal, "work-plan").await).send().await.unwrap();
@@ -177,7 +179,7 @@ async fn folder_that_is_not_mounted_takes_and_gives_nothing_and_readiness_says_s
 
     fs::remove_dir(&folder).unwrap();
     fs::rename(&away, &folder).unwrap();
-    assert_eq!(readiness(&stage).await.0, 200);
+    until("it is ready", async || (readiness(&stage).await.0 == 200).then_some(())).await;
     stage.put("ISR:avi", proposal, "annex", &file).await;
     stage.stop().await;
 }

@@ -140,12 +140,12 @@ async fn server_answers_its_operator_and_finishes_open_requests_when_told_to_sto
         server.memory("VmHWM").unwrap_or_default(),
     );
     assert_eq!(server.admin("/healthz").await, (200, "ok\n".to_owned()));
-    let (status, ready) = server.admin("/readyz").await;
-    assert_eq!(
-        (status, serde_json::from_str::<Value>(&ready).unwrap()["ready"].as_bool()),
-        (200, Some(true)),
-        "{ready}"
-    );
+    let ready = until("it is ready", async || {
+        let (status, ready) = server.admin("/readyz").await;
+        (status == 200).then_some(ready)
+    })
+    .await;
+    assert_eq!(serde_json::from_str::<Value>(&ready).unwrap()["ready"].as_bool(), Some(true), "{ready}");
 
     // A request of which only half has come.
     let dana = site.speaker("USA:dana");
