@@ -62,6 +62,8 @@ struct State {
     latest: Timestamp,
     /// How far the instant by the steady clock was ahead of the database's when it was last held against that; nothing within the tolerance.
     ahead: SignedDuration,
+    /// Whether it ever agreed with the database's. A jump after that moves one machine's clock or that of both, and nobody can tell which.
+    has_agreed: bool,
 }
 
 impl State {
@@ -119,8 +121,9 @@ impl Time {
         let differs = self.ahead_of_database(reading.shown, mark).filter(|by| by.abs() > self.tolerance);
         let jumped = reading.shown.duration_since(reading.expected);
         let has_jumped = jumped.abs() > self.tolerance;
-        // A machine that was paused and set again is right if the database's says so, too.
-        let is_confirmed = mark.database.is_some() && differs.is_none();
+        // A clock that was wrong from the start and is set right is right if the database's says so, too. One that agreed with it has
+        // jumped, and the database's with it where both are of one machine.
+        let is_confirmed = !state.has_agreed && mark.database.is_some() && differs.is_none();
         if has_jumped && is_confirmed {
             state.trusted = self.clock.steady().map(|steady| (reading.shown, steady));
             reading.expected = reading.shown;
@@ -133,7 +136,9 @@ impl Time {
             return Err(ClockFault::Jumped(jumped));
         }
         let behind = mark.last.max(state.latest).duration_since(reading.expected);
-        if behind > self.tolerance && mark.last > mark.accepted_until {
+        // Another server may be as far ahead of the database's as this one is behind it.
+        let bridged = if mark.database.is_some() { self.tolerance.saturating_mul(2) } else { self.tolerance };
+        if behind > bridged && mark.last > mark.accepted_until {
             return Err(ClockFault::Behind(behind));
         }
         state.latest = state.latest.max(reading.expected).max(mark.last);
@@ -146,8 +151,10 @@ impl Time {
 
     /// Whether the instant that the steady clock leads to agrees with the database's; notes how far it is ahead if not.
     fn compare(&self, state: &mut State, expected: Timestamp, mark: &Mark) -> bool {
-        let ahead = self.ahead_of_database(expected, mark).unwrap_or_default();
+        let against = self.ahead_of_database(expected, mark);
+        let ahead = against.unwrap_or_default();
         let agrees = ahead.abs() <= self.tolerance;
+        state.has_agreed |= agrees && against.is_some();
         state.ahead = if agrees { SignedDuration::ZERO } else { ahead.max(SignedDuration::ZERO) };
         agrees
     }
@@ -360,8 +367,17 @@ mod tests {
         assert_eq!(time.of_act(&mark(0, Some(-HOUR))), Err(ClockFault::Differs(SignedDuration::from_hours(1))));
         let (time, machine) = self::time();
         machine.set(HOUR);
-        assert_eq!(time.of_act(&mark(0, Some(HOUR))), Ok(at(HOUR)), "a pause of the machine, as the database confirms");
+        assert_eq!(time.of_act(&mark(0, Some(HOUR))), Ok(at(HOUR)), "it was wrong at the start and is set right");
         assert_eq!(time.of_act(&mark(0, None)), Ok(at(HOUR)));
+    }
+
+    #[test]
+    fn servers_on_either_side_of_their_database_both_go_on() {
+        let (slow, fast) = (time().0, time().0);
+        assert_eq!(fast.of_act(&mark(0, Some(-4000))), Ok(at(0)));
+        assert_eq!(slow.of_act(&mark(8000, Some(4000))), Ok(at(8000)));
+        let wrong = slow.of_act(&mark(10_001, Some(4000)));
+        assert_eq!(wrong, Err(ClockFault::Behind(SignedDuration::from_millis(10_001))));
     }
 
     #[test]
@@ -399,15 +415,19 @@ mod tests {
     }
 
     #[test]
-    fn machine_and_database_that_jump_together_move_looks_only_once_something_is_done() {
-        let (time, machine) = time();
-        machine.set(24 * HOUR);
-        assert_eq!(time.of_view(&mark(0, Some(24 * HOUR))), at(0), "the steady clock does not confirm it");
-        machine.set(-24 * HOUR);
-        assert_eq!(time.of_act(&mark(0, Some(0))), Ok(at(0)), "and nothing of it has stayed");
-        machine.set(24 * HOUR);
-        assert_eq!(time.of_act(&mark(0, Some(24 * HOUR))), Ok(at(24 * HOUR)), "as after a pause");
-        assert_eq!((time.of_view(&mark(0, Some(24 * HOUR))), time.now()), (at(24 * HOUR), at(24 * HOUR)));
+    fn machine_and_database_that_jump_together_move_nothing() {
+        for jump in [24 * HOUR, -24 * HOUR] {
+            let (time, machine) = time();
+            assert_eq!(time.of_act(&mark(0, Some(0))), Ok(at(0)));
+            machine.set(jump);
+            let both = mark(0, Some(jump));
+            assert_eq!((time.of_view(&both), time.now()), (at(0), at(0)), "the steady clock does not confirm it");
+            assert_eq!(time.of_act(&both), Err(ClockFault::Jumped(SignedDuration::from_millis(jump))));
+            machine.pass(1000);
+            assert!(time.of_act(&mark(0, Some(jump + 1000))).is_err(), "nor does asking again");
+            machine.set(-jump);
+            assert_eq!(time.of_act(&mark(0, Some(1000))), Ok(at(1000)), "and nothing of it has stayed");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct Scrubbed {
 struct Instants {
     /// By a clock that can be relied on.
     now: Timestamp,
-    /// The latest instant that is on record. Nothing is on record by a clock that jumped, so files are old by this one alone.
+    /// The latest instant that is on record. Nothing is on record by a clock that jumped while servers ran, so files are old by this one alone.
     on_record: Timestamp,
 }
 

@@ -177,7 +177,7 @@ async fn servers_go_by_the_clock_of_their_database() {
     let refused = act(&stage).await.unwrap_err();
     assert_eq!(refused.slug(), "clock-not-trusted");
     assert!(refused.detail.contains("differs from its database's"), "{}", refused.detail);
-    // A machine that was paused and is set right: the database confirms it.
+    // It was wrong from the start and is set right: the database confirms it.
     stage.clock.set(SystemClock.now());
     act(&stage).await.unwrap();
     stage.stop().await;
@@ -204,7 +204,7 @@ async fn server_that_starts_ahead_of_its_database_shows_nothing_early_and_goes_o
     assert_eq!(date(&stage).await, right);
     // It is not stuck there either.
     let later = stage.deadline + GRACE + MILLISECOND;
-    stage.clock.set(later);
+    stage.clock.pass(later);
     database.set(later).await;
     act(&stage).await.unwrap();
     assert_eq!(shown(&stage, proposal).await.0, Phase::Review);
@@ -226,6 +226,33 @@ async fn database_whose_clock_jumps_ahead_opens_nothing_and_acts_go_on_once_it_i
     let refused = act(&stage).await.unwrap_err();
     assert!(refused.detail.contains("differs from its database's"), "{}", refused.detail);
 
+    database.set(right).await;
+    act(&stage).await.unwrap();
+    assert_eq!(shown(&stage, proposal).await, before);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn machine_that_server_and_database_share_jumps_and_nothing_is_written_or_opened() {
+    let Some(stage) = on(Store::Postgres).await else { return };
+    let proposal = stage.submitted().await;
+    let before = shown(&stage, proposal).await;
+    let right = stage.clock.now();
+    let mut database = DatabaseClock::of(&stage, right).await;
+    stage.clock.becomes_a_machines();
+    act(&stage).await.unwrap();
+
+    let wrong = stage.deadline + GRACE + SignedDuration::from_hours(24 * 40);
+    stage.clock.set(wrong);
+    database.set(wrong).await;
+    let exchange = &stage.server.exchange;
+    for _ in 0..2 {
+        assert_eq!(act(&stage).await.unwrap_err().slug(), "clock-not-trusted");
+        assert!(time::beat(exchange).await.is_err(), "a server that notes that it is well notes no wrong instant");
+        assert!(upkeep::sweep(exchange, Extent::Everything).await.is_err());
+        assert_eq!((shown(&stage, proposal).await, date(&stage).await), (before, right));
+    }
+    stage.clock.set(right);
     database.set(right).await;
     act(&stage).await.unwrap();
     assert_eq!(shown(&stage, proposal).await, before);

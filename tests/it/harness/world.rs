@@ -24,7 +24,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -39,6 +39,8 @@ use tokio::{
 pub(crate) struct TestClock {
     now: AtomicI64,
     is_machines: AtomicBool,
+    /// What a machine's steady clock shows, in milliseconds.
+    steady: AtomicU64,
 }
 
 impl TestClock {
@@ -46,16 +48,28 @@ impl TestClock {
     /// machine's own clock, so a story has to play in the three years around the present.
     pub(crate) fn days_ago(days: i64) -> Arc<Self> {
         let then = SystemClock.now().as_second() - days * 86_400;
-        Arc::new(Self { now: AtomicI64::new((then - then % 60) * 1000), is_machines: AtomicBool::new(false) })
+        Arc::new(Self {
+            now: AtomicI64::new((then - then % 60) * 1000),
+            is_machines: AtomicBool::new(false),
+            steady: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn set(&self, at: Timestamp) {
         self.now.store(at.as_millisecond(), Ordering::SeqCst);
     }
 
-    /// From here on it counts as a machine's: one beside which no time passes, so that setting it makes it jump.
+    /// From here on it counts as a machine's: one beside which no time passes until it is [passed](Self::pass), so that setting it makes
+    /// it jump.
     pub(crate) fn becomes_a_machines(&self) {
         self.is_machines.store(true, Ordering::SeqCst);
+    }
+
+    /// Time passes until this instant.
+    pub(crate) fn pass(&self, until: Timestamp) {
+        let passed = until.duration_since(self.now()).as_millis();
+        self.steady.fetch_add(passed.try_into().expect("time does not pass backwards"), Ordering::SeqCst);
+        self.set(until);
     }
 }
 
@@ -65,7 +79,7 @@ impl Clock for TestClock {
     }
 
     fn steady(&self) -> Option<Duration> {
-        self.is_machines.load(Ordering::SeqCst).then_some(Duration::ZERO)
+        self.is_machines.load(Ordering::SeqCst).then(|| Duration::from_millis(self.steady.load(Ordering::SeqCst)))
     }
 }
 
