@@ -174,9 +174,6 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
             (ExtensionScope::Everyone, call_permit, Subject::call(&call), present, EntryKind::CallExtended)
         }
         (Some(partner), None) => {
-            if !call.text.eligible.contains(partner) {
-                return Err(Refusal::NotEligible { partner: partner.clone() }.into());
-            }
             let scope = ExtensionScope::Partner(partner.clone());
             let present = call.text.schedule.deadline_for(&call.row.extensions, None);
             let own = call.row.extensions.iter().filter(|extension| extension.scope == scope);
@@ -196,6 +193,9 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
     };
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
+    }
+    if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
+        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
     }
     let phases = [Phase::Announced, Phase::Open, Phase::Grace];
     need(&call, &phases, "a published call that nobody has opened yet")?;

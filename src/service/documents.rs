@@ -17,7 +17,7 @@ use crate::{
         proposal::{Listed, Status, check_document},
         vault::VaultKind,
     },
-    policy::{Action, Engine, Resource, facts::MemberFacts},
+    policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
     sealing::header::HeaderCheck,
     storage::{
         Expected, Reading, StageError, Staged, StoreError, Stored, Tx,
@@ -59,22 +59,23 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
 ) -> Result<Answer> {
     let limit = {
         let mut act = Act::begin(exchange, asked).await?;
-        let place = admit(&mut act, announced).await?;
+        let (proposal, _) = own(&mut act, announced).await?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
+        let place = admit(&mut act, proposal, announced).await?;
         check_time(&mut act, &place, announced).await?;
         exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes)
     };
     let staged = stage(exchange, announced, limit, bytes).await?;
     let mut act = Act::begin(exchange, asked).await?;
     // Everything again: minutes or hours passed while the bytes came.
-    let place = admit(&mut act, announced).await?;
+    let (proposal, permit) = own(&mut act, announced).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
+    let place = admit(&mut act, proposal, announced).await?;
     let committed = check_time(&mut act, &place, announced).await?;
-    let permit = act.authorize(Action::Upload, Resource::Proposal(&place.proposal.facts))?;
     let row = DocumentRow {
         id: DocumentId::new(&*exchange.clock, &*exchange.rng),
         proposal: announced.proposal,
@@ -241,10 +242,15 @@ fn noting_damage(
     noted.boxed()
 }
 
-/// Whether the caller may put this document here at all, apart from the time.
-async fn admit(act: &mut Act<'_>, announced: &Announced) -> Result<Place> {
+/// The proposal, to which the caller may upload.
+async fn own(act: &mut Act<'_>, announced: &Announced) -> Result<(ProposalState, Permit)> {
     let proposal = act.proposal(announced.proposal).await?;
-    act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
+    let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
+    Ok((proposal, permit))
+}
+
+/// Whether this document may be put here at all, apart from the time.
+async fn admit(act: &mut Act<'_>, proposal: ProposalState, announced: &Announced) -> Result<Place> {
     let party = own_party(act, &proposal, &announced.slot)?;
     let listed = Listed {
         slot: announced.slot.clone(),

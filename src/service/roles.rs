@@ -54,9 +54,9 @@ pub async fn set(
     // Whether the caller may know of the call comes before what is known of the member.
     act.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
     let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
-    let permits = role_permits(exchange, &call, member, subject, &body.roles, |action, resource| {
-        act.authorize(action, resource)
-    })?;
+    let permits =
+        role_permits(exchange, &call, member, subject, &body.roles, |action, resource| act.authorize(action, resource))
+            .map_err(|refused| act.unless_repeated(refused))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }

@@ -153,10 +153,15 @@ impl<'e> Act<'e> {
     /// A permit for the action; hidden and denied are errors. Whoever did it before and may not do it again, or may no longer know what
     /// it was about, hears that it was done and nothing more.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
-        permit(&self.policies, &self.me, action, resource).map_err(|refused| match self.replayed() {
+        permit(&self.policies, &self.me, action, resource).map_err(|refused| self.unless_repeated(refused))
+    }
+
+    /// What to say in place of a refusal that comes before [`Act::replayed`] is asked: that it was done, where this very request was.
+    pub fn unless_repeated(&self, refused: ServiceError) -> ServiceError {
+        match self.replayed() {
             Ok(Some(answer)) => ServiceError::Repeated(Box::new(answer.without_content())),
             _ => refused,
-        })
+        }
     }
 
     /// A call, without asking whether the principal may know of it: [`Act::authorize`] does.
@@ -172,7 +177,7 @@ impl<'e> Act<'e> {
     /// The facts of another member, whose key card must be in force.
     pub async fn member(&mut self, id: &MemberId) -> Result<MemberFacts> {
         let found = state::member(self.exchange, &mut self.tx, id, self.now).await?;
-        found.ok_or_else(|| Refusal::NoKeyCard { member: id.clone() }.into())
+        found.ok_or_else(|| self.unless_repeated(Refusal::NoKeyCard { member: id.clone() }.into()))
     }
 
     /// The answer that this very request got before, if it did. Ask after authorization and before any rule: who may no

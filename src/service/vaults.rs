@@ -530,6 +530,8 @@ async fn store_key(
         if !is_mine {
             return Err(Refusal::AlreadyWrapped { holder: row.holder.clone() }.into());
         }
+        // What comes in its place may not open, which nobody here can tell.
+        require_other_key(&mut act.tx, vault, |key, _| key == earlier.id).await?;
         vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
     }
     let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);

@@ -3,7 +3,7 @@
 
 use crate::{
     harness::{
-        stage::{NATIONS, Stage, id},
+        stage::{NATIONS, Stage, code, id, slug},
         world::{Raw, Store, TestWorld},
     },
     refusals::lies::key_of,
@@ -23,12 +23,16 @@ use entente::{
         statement::{DeclarationStatement, PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     },
     wire::{
-        AGE_MEDIA_TYPE,
+        AGE_MEDIA_TYPE, Time,
+        call::ExtendCall,
         policy::{ApprovePolicy, ProposePolicy},
+        proposal::AddMember,
         review::DeclareConflict,
     },
 };
+use jiff::SignedDuration;
 use reqwest::{Method, RequestBuilder, Response};
+use std::collections::BTreeMap;
 
 /// A request of a member under a key.
 fn request(raw: &Raw, method: Method, path: &str, key: &str) -> RequestBuilder {
@@ -130,6 +134,53 @@ async fn hand_over_that_ends_in_leaving_is_answered_again_on_sqlite() {
 #[tokio::test]
 async fn hand_over_that_ends_in_leaving_is_answered_again_on_postgresql() {
     hand_over_that_ends_in_leaving_is_answered_again(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let (avi, dana) = (stage.raw(Some(stage.credential("ISR:avi"))), stage.client("USA:dana"));
+    let annex = seal_bytes(&[new_identity().recipient().to_owned()], b"measurements").unwrap();
+    let digest = BASE64_STANDARD.encode(Sha256::of(&annex).as_bytes());
+    let annex_path = format!("/v1/proposals/{proposal}/documents/annex");
+    let upload = |key: &str| {
+        request(&avi, Method::PUT, &annex_path, key)
+            .header("Repr-Digest", format!("sha-256=:{digest}:"))
+            .header("Content-Type", AGE_MEDIA_TYPE)
+            .header("Entente-Media-Type", "application/octet-stream")
+            .body(annex.clone())
+    };
+    let add = |key: &str| request(&avi, Method::PUT, &format!("/v1/proposals/{proposal}/members/ISR:tamar"), key);
+    let extend = |key: &str| {
+        let until = Time(stage.deadline + SignedDuration::from_hours(1));
+        let body = ExtendCall { until, partner: Some(code("ISR")), proposal: None, reason: "snow".into() };
+        let dana = stage.raw(Some(stage.credential("USA:dana")));
+        request(&dana, Method::POST, &format!("/v1/calls/{}/extend", stage.call), key).json(&body)
+    };
+    let first = told(upload("annex").send().await.unwrap()).await;
+    assert!(first.0 == 201 && !first.1, "{first:?}");
+    let added = told(add("add").json(&AddMember { keys: BTreeMap::new() }).send().await.unwrap()).await;
+    assert!((200..300).contains(&added.0) && !added.1, "{added:?}");
+    let extended = told(extend("extend").send().await.unwrap()).await;
+    assert!(extended.0 == 200 && !extended.1, "{extended:?}");
+
+    let mut text = dana.api().call(stage.call).await.unwrap().body.text;
+    text.slots.iter_mut().find(|slot| slot.name == slug("annex")).unwrap().media_types =
+        ["application/pdf".into()].into();
+    dana.amend_call(stage.call, &text, "annexes are to be read by everybody", false).await.unwrap();
+    stage.client("ISR:registrar").revoke_key_card(&id("ISR:tamar"), false).await.unwrap();
+
+    let before = stage.census().await;
+    let again = told(upload("annex").send().await.unwrap()).await;
+    assert_eq!((again.0, again.1, again.3), (201, true, first.3));
+    assert_eq!(told(upload("another").send().await.unwrap()).await.0, 422);
+    let again = told(add("add").json(&AddMember { keys: BTreeMap::new() }).send().await.unwrap()).await;
+    assert_eq!((again.0, again.1), (added.0, true));
+    let again = told(extend("extend").send().await.unwrap()).await;
+    assert_eq!((again.0, again.1), (200, true));
+    assert_eq!(stage.census().await, before, "nothing was done twice");
+    stage.stop().await;
 }
 
 /// The registrar vouches for somebody as before, but for their offices.

@@ -31,7 +31,7 @@ use std::{
 };
 
 /// A wrapped key with nothing in it, under a statement that fits.
-fn junk(stage: &Stage, by: &str, vault: VaultId, to: &WrapTarget, recipient: &str) -> AddKeys {
+pub(super) fn junk(stage: &Stage, by: &str, vault: VaultId, to: &WrapTarget, recipient: &str) -> AddKeys {
     let ciphertext = seal_bytes(&[recipient.to_owned()], b"nothing").unwrap();
     let statement =
         WrapStatement { vault, to: to.clone(), recipient: recipient.to_owned(), sha256: Sha256::of(&ciphertext) };
@@ -39,7 +39,7 @@ fn junk(stage: &Stage, by: &str, vault: VaultId, to: &WrapTarget, recipient: &st
     AddKeys { keys: vec![WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }] }
 }
 
-fn to(member: &str) -> WrapTarget {
+pub(super) fn to(member: &str) -> WrapTarget {
     WrapTarget::Member(id(member))
 }
 

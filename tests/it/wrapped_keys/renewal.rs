@@ -1,6 +1,10 @@
 //! A new identity: announced beside the old one, or in place of one that is gone.
 
-use super::{first, machine, made, missing, publish, recipients, vault_id, words};
+use super::{
+    first,
+    junk::{junk, to},
+    machine, made, missing, publish, recipients, vault_id, words,
+};
 use crate::harness::{
     scratch::scratch,
     stage::{NATIONS, Stage, id, pdf, quiet, review, slug},
@@ -276,6 +280,10 @@ async fn last_key_to_a_calls_vault_is_taken_by_nobody() {
         stage.refuses("last-key", client.grant_roles(stage.call, &dana, &none)).await;
         stage.refuses("last-key", client.preview_roles(stage.call, &dana, &none)).await;
     }
+    // Nor does another stand in its place, which opens or does not.
+    let own_recipient = recipients(&stage, "USA:dana").await.remove(0);
+    let in_its_place = junk(&stage, "USA:dana", vault, &to("USA:dana"), &own_recipient);
+    stage.refuses("last-key", stage.client("USA:dana").api().add_keys(vault, &in_its_place)).await;
     assert_eq!(own(&stage.again("USA:dana")).await, Some((vault, key)), "nothing was taken");
 
     // A second identity of Dana's: the first key goes once the second one opens, and not before.
