@@ -20,7 +20,7 @@ use crate::{
         sweep::{Extent, Swept},
     },
 };
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use jiff::SignedDuration;
 use std::{
     io::{self, Write},
@@ -38,16 +38,17 @@ pub enum BlobsCommand {
     Status,
     /// Say that database and folder belong together: both get a new mark
     #[command(
+        group = ArgGroup::new("how").required(true),
         after_help = "A server that runs on either refuses documents from then on and has to be restarted. Copies with an \
         earlier mark are not taken for this exchange's any more.\n\nExamples:\n  entente-server --config server.toml blobs adopt \
         --dry-run\n  entente-server --config server.toml blobs adopt --yes"
     )]
     Adopt {
         /// Count what is there and change nothing
-        #[arg(long, required_unless_present = "yes", conflicts_with = "yes")]
+        #[arg(long, group = "how")]
         dry_run: bool,
         /// Do it
-        #[arg(long)]
+        #[arg(long, group = "how")]
         yes: bool,
     },
     /// Move files that no document names into quarantine, and put back those that one names again
@@ -77,6 +78,7 @@ pub enum BlobsCommand {
     },
     /// Remove for good what has been in quarantine for long and no document names
     #[command(
+        group = ArgGroup::new("how").required(true),
         after_help = "Nothing else ever empties the quarantine. Before, be sure that no newer copy of the database will be \
         restored. Days are counted back from the latest instant on record.\n\nExample:\n  entente-server --config server.toml blobs empty-quarantine --days 90 --dry-run"
     )]
@@ -85,10 +87,10 @@ pub enum BlobsCommand {
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..))]
         days: u16,
         /// Count and change nothing
-        #[arg(long, required_unless_present = "yes", conflicts_with = "yes")]
+        #[arg(long, group = "how")]
         dry_run: bool,
         /// Do it
-        #[arg(long)]
+        #[arg(long, group = "how")]
         yes: bool,
     },
 }
