@@ -24,7 +24,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// Names a request, so that the same one sent again has no second effect.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -67,6 +68,9 @@ macro_rules! taken {
 }
 
 const MIB: usize = 1 << 20;
+
+/// For a whole body that is read into memory, of which the largest have 16 MiB.
+const BODY_TIME: Duration = Duration::from_mins(2);
 
 taken! {
     0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
@@ -246,7 +250,11 @@ pub(super) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Resu
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    to_bytes(body, limit).await.map_err(|error| {
+    // INVARIANT: no place is held by a body that keeps moving and never ends.
+    let Ok(read) = timeout(BODY_TIME, to_bytes(body, limit)).await else {
+        return Err(Fault::from(ServiceError::Interrupted));
+    };
+    read.map_err(|error| {
         // Of the errors here, those that are neither garbage, slowness nor a connection gone are the limit's.
         if is_garbled(&error) {
             Fault::malformed("the body is not in the chunks that its header announces")
@@ -364,6 +372,16 @@ mod tests {
         assert_eq!(kind_of(bytes(&announced, endless, 8).await.unwrap_err()), Kind::TooLarge);
         assert_eq!(kind_of(bytes(&HeaderMap::new(), Body::from("123456789"), 8).await.unwrap_err()), Kind::TooLarge);
         assert_eq!(bytes(&HeaderMap::new(), Body::from("12345678"), 8).await.unwrap().len(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_keeps_moving_and_never_ends_is_given_up() {
+        let drop_by_drop = futures_util::stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        let body = Body::from_stream(drop_by_drop);
+        assert_eq!(kind_of(bytes(&HeaderMap::new(), body, 1 << 20).await.unwrap_err()), Kind::Timeout);
     }
 
     #[tokio::test]

@@ -92,14 +92,24 @@ pub struct TrustFolders {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections with an accepted certificate. When full, the one longest without a request gives way.
+    /// Connections with an accepted certificate. When full, one of whoever has most gives way.
     pub connections: usize,
     /// The same, for one partner.
     pub connections_per_partner: usize,
-    /// Handshakes under way. When full, the oldest gives way.
+    /// The same, for one certificate.
+    pub connections_per_member: usize,
+    /// The same, for one that no key card is known to name.
+    pub connections_without_key_card: usize,
+    /// Handshakes under way. When full, whoever is silent gives way first.
     pub handshakes: usize,
+    /// The same, for one address.
+    pub handshakes_per_address: usize,
     /// Requests being answered; one more gets 503 with `Retry-After`.
     pub requests: usize,
+    /// The same, for one partner.
+    pub requests_per_partner: usize,
+    /// The same, for one certificate; one more gets 429 with `Retry-After`.
+    pub requests_per_member: usize,
     /// Downloads under way; one more gets 503 with `Retry-After`.
     pub downloads: usize,
     /// The same, for one partner.
@@ -383,8 +393,13 @@ impl Default for Limits {
         Self {
             connections: 1024,
             connections_per_partner: 512,
+            connections_per_member: 64,
+            connections_without_key_card: 4,
             handshakes: 256,
+            handshakes_per_address: 128,
             requests: 1024,
+            requests_per_partner: 512,
+            requests_per_member: 128,
             downloads: 256,
             downloads_per_partner: 128,
             downloads_per_member: 16,
@@ -404,6 +419,15 @@ impl Default for Limits {
 }
 
 impl Limits {
+    pub(super) fn connection_quota(&self) -> Quota {
+        let (per_partner, per_member) = (self.connections_per_partner, self.connections_per_member);
+        Quota { total: self.connections, per_partner, per_member }
+    }
+
+    pub(super) fn request_quota(&self) -> Quota {
+        Quota { total: self.requests, per_partner: self.requests_per_partner, per_member: self.requests_per_member }
+    }
+
     pub(super) fn download_quota(&self) -> Quota {
         Quota { total: self.downloads, per_partner: self.downloads_per_partner, per_member: self.downloads_per_member }
     }
@@ -412,8 +436,13 @@ impl Limits {
         let counts = [
             ("limits.connections", self.connections),
             ("limits.connections_per_partner", self.connections_per_partner),
+            ("limits.connections_per_member", self.connections_per_member),
+            ("limits.connections_without_key_card", self.connections_without_key_card),
             ("limits.handshakes", self.handshakes),
+            ("limits.handshakes_per_address", self.handshakes_per_address),
             ("limits.requests", self.requests),
+            ("limits.requests_per_partner", self.requests_per_partner),
+            ("limits.requests_per_member", self.requests_per_member),
             ("limits.downloads", self.downloads),
             ("limits.downloads_per_partner", self.downloads_per_partner),
             ("limits.downloads_per_member", self.downloads_per_member),

@@ -49,8 +49,12 @@ pub fn fit(limits: &Limits, descriptors: u64) -> Limits {
     Limits {
         connections: share(limits.connections),
         connections_per_partner: share(limits.connections_per_partner),
+        connections_per_member: share(limits.connections_per_member),
         handshakes: share(limits.handshakes),
+        handshakes_per_address: share(limits.handshakes_per_address),
         requests: share(limits.requests),
+        requests_per_partner: share(limits.requests_per_partner),
+        requests_per_member: share(limits.requests_per_member),
         downloads: share(limits.downloads),
         downloads_per_partner: share(limits.downloads_per_partner),
         ..limits.clone()

@@ -12,11 +12,13 @@ use super::{
     outgoing::ResponseBody,
     pace::{OpenAnswer, Overrun, Pace, PacedIo, RequestBody, linger},
     peer::Peer,
-    places::Places,
+    places::{Holder, Places},
     refusal::EdgeRefusal,
     shares::{Downloads, Full, HeldByAnswer, Quota, Shares},
+    strangers::{Stranger, Strangers},
     tls::Tls,
 };
+use crate::wire::AGE_MEDIA_TYPE;
 use axum::{
     Router,
     body::{Body, HttpBody},
@@ -30,6 +32,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
+use rustls::{ServerConfig, server::Acceptor};
 use std::{
     convert::Infallible,
     future::poll_fn,
@@ -47,7 +50,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -64,6 +67,10 @@ const UNSENT: u32 = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Bytes of answers that wait to be taken, downloads aside, which are counted by themselves.
 const ANSWER_BYTES: Quota = Quota { total: 128 << 20, per_partner: 32 << 20, per_member: 8 << 20 };
+/// Bytes of bodies that are kept in memory until their request is answered. Documents stream and count nothing.
+const BODY_BYTES: Quota = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
+/// What a body of unknown length counts as: no operation keeps more.
+const UNANNOUNCED: usize = 16 << 20;
 /// For a retired connection without requests to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -86,15 +93,16 @@ pub async fn serve(
     ids: RequestIds,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let places = Arc::new(Semaphore::new(limits.requests));
+    let requests = Shares::new(limits.request_quota());
     let (downloads, answers) = (Downloads(Shares::new(limits.download_quota())), Shares::new(ANSWER_BYTES));
-    let gate = Gate { places, downloads, answers, header_bytes: limits.header_bytes };
+    let bodies = Shares::new(BODY_BYTES);
+    let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
         router: observe(router, ids),
-        handshakes: Places::new(limits.handshakes, limits.handshakes),
-        connections: Places::new(limits.connections, limits.connections_per_partner),
+        handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address),
+        connections: Places::new(limits.connection_quota(), limits.connections_without_key_card),
         tls: Some(tls),
         limits,
     });
@@ -108,14 +116,14 @@ pub(super) async fn serve_plain(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let connections = Places::new(64, 64);
-    let handshakes = Places::new(1, 1);
+    let connections = Places::new(Quota { total: 64, per_partner: 64, per_member: 64 }, 64);
+    let handshakes = Strangers::new(1, 1);
     accept(listener, Arc::new(Server { router, handshakes, connections, tls: None, limits }), shutdown).await
 }
 
 struct Server {
     router: Router,
-    handshakes: Arc<Places>,
+    handshakes: Arc<Strangers>,
     connections: Arc<Places>,
     tls: Option<Arc<Tls>>,
     limits: Limits,
@@ -180,9 +188,8 @@ impl Server {
         hold_little_unsent(&tcp);
         let Some(tls) = &self.tls else {
             let pace = Pace::new(true, retire);
-            if let Some(_place) = self.connections.take(None, &pace) {
-                self.speak(tcp, Protocol::Http1, None, pace).await;
-            }
+            let _place = self.connections.take(&None, &pace);
+            self.speak(tcp, Protocol::Http1, None, pace).await;
             return;
         };
         let Some((stream, peer)) = self.handshake(tls, tcp, address, &retire).await else { return };
@@ -191,10 +198,8 @@ impl Server {
             _ => Protocol::Http1,
         };
         let pace = Pace::new(protocol == Protocol::Http1, retire);
-        let Some(place) = self.connections.take(Some(&peer.partner), &pace) else {
-            metrics::cut("full");
-            return;
-        };
+        let holder: Holder = Some((peer.partner.clone(), peer.spki_sha256));
+        let place = self.connections.take(&holder, &pace);
         metrics::connections(self.connections.count());
         self.speak(stream, protocol, Some(peer), pace).await;
         drop(place);
@@ -208,17 +213,16 @@ impl Server {
         tcp: TcpStream,
         address: SocketAddr,
         retire: &CancellationToken,
-    ) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
-        let pace = Pace::new(false, retire.child_token());
-        let _place = self.handshakes.take(None, &pace)?;
+    ) -> Option<(TlsStream<TcpStream>, Peer)> {
+        let stranger = self.handshakes.take(address.ip());
         let (config, witness) = tls.for_handshake();
-        let shaking = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(tcp).into_fallible());
         let shaken = tokio::select! {
-            shaken = shaking => shaken,
-            () = pace.retired().cancelled() => {
+            shaken = timeout(self.limits.handshake, shake(tcp, config, &stranger)) => shaken,
+            () = stranger.leave().cancelled() => {
                 metrics::handshake("displaced");
                 return None;
             }
+            () = retire.cancelled() => return None,
         };
         let (reason, tcp) = match (shaken, witness.judged()) {
             (Ok(Ok(stream)), Some(Ok(identity))) => {
@@ -232,9 +236,9 @@ impl Server {
             (Ok(Err((_, tcp))), Some(Err(refusal))) => {
                 // The operator of the host can help the partner with this, so it is told in full.
                 tracing::info!(%address, reason = refusal.slug(), %refusal, "a certificate was refused");
-                (refusal.slug(), Some(tcp))
+                (refusal.slug(), tcp)
             }
-            (Ok(Err((error, tcp))), _) => (handshake_fault(&error), Some(tcp)),
+            (Ok(Err((error, tcp))), _) => (handshake_fault(&error), tcp),
             (Err(_), _) => ("timeout", None),
             // INVARIANT: no connection without an identity that its own handshake proved.
             (Ok(Ok(_)), _) => ("no-certificate", None),
@@ -246,7 +250,8 @@ impl Server {
             let _ = tcp.shutdown().await;
             tokio::select! {
                 () = linger(&mut tcp) => {}
-                () = pace.retired().cancelled() => {}
+                () = stranger.leave().cancelled() => {}
+                () = retire.cancelled() => {}
             }
         }
         None
@@ -288,6 +293,7 @@ impl Server {
                 Overrun::Header => "header",
                 Overrun::Idle => "idle",
                 Overrun::Stall => "stall",
+                Overrun::Displaced => "displaced",
             });
         }
     }
@@ -301,12 +307,23 @@ impl Server {
         let open = pace.open_request();
         let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&pace), &self.limits)));
         request.extensions_mut().insert(ConnectionPace(pace));
+        request.extensions_mut().insert(Introduced(Arc::clone(&self.connections)));
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
         let mut response = self.router.clone().oneshot(request).await?;
         let answer = OpenAnswer::begin(open, response.extensions_mut().remove());
         Ok(response.map(|body| ResponseBody::new(body, answer)))
+    }
+}
+
+/// Where it is noted whether a key card names the certificate that a request came under.
+#[derive(Debug, Clone)]
+pub(super) struct Introduced(Arc<Places>);
+
+impl Introduced {
+    pub(super) fn note(&self, peer: &Peer, has_key_card: bool) {
+        self.0.note(peer.spki_sha256, has_key_card);
     }
 }
 
@@ -324,9 +341,16 @@ enum Protocol {
 async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limits) -> Option<Overrun> {
     let mut connection = pin!(connection);
     let mut retired = pin!(pace.retired().cancelled());
+    let mut displaced = pin!(pace.displaced().cancelled());
     let mut alarm = pin!(sleep_until(Instant::now()));
     let mut retired_at = None::<Instant>;
     poll_fn(|cx| {
+        if displaced.as_mut().poll(cx).is_ready() {
+            // HTTP/2 is told; HTTP/1.1 has no word for it.
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.as_mut().poll(cx);
+            return Poll::Ready(Some(Overrun::Displaced));
+        }
         if retired_at.is_none() && retired.as_mut().poll(cx).is_ready() {
             retired_at = Some(Instant::now());
             connection.as_mut().graceful_shutdown();
@@ -364,7 +388,8 @@ async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limit
 
 #[derive(Clone)]
 struct Gate {
-    places: Arc<Semaphore>,
+    requests: Arc<Shares>,
+    bodies: Arc<Shares>,
     downloads: Downloads,
     answers: Arc<Shares>,
     header_bytes: u32,
@@ -402,9 +427,27 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         .into_response();
     }
     request.extensions_mut().insert(gate.downloads.clone());
-    let Ok(_place) = gate.places.try_acquire() else {
-        metrics::refused("overloaded");
-        return EdgeRefusal::Overloaded.into_response();
+    let _place = match gate.requests.take(&peer, 1) {
+        Ok(place) => place,
+        Err(full) => {
+            metrics::refused("overloaded");
+            return match full {
+                Full::Member => EdgeRefusal::TooManyRequests { limit: gate.requests.quota().per_member },
+                Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
+            }
+            .into_response();
+        }
+    };
+    let _body = match gate.bodies.take(&peer, kept_bytes(&request)) {
+        Ok(body) => body,
+        Err(full) => {
+            metrics::refused("bodies");
+            return match full {
+                Full::Member => EdgeRefusal::TooManyBodies { limit: gate.bodies.quota().per_member },
+                Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
+            }
+            .into_response();
+        }
     };
     let mut response = next.run(request).await;
     let hsts = HeaderValue::from_static("max-age=63072000");
@@ -418,6 +461,22 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
     response
 }
 
+/// A handshake, whose stranger is known to have spoken once a whole `ClientHello` is there. What fails gives the socket back, if there is one
+/// left to say why by.
+async fn shake(
+    tcp: TcpStream,
+    config: Arc<ServerConfig>,
+    stranger: &Stranger,
+) -> Result<TlsStream<TcpStream>, (io::Error, Option<TcpStream>)> {
+    let mut greeting = LazyConfigAcceptor::new(Acceptor::default(), tcp);
+    let hello = match (&mut greeting).await {
+        Ok(hello) => hello,
+        Err(error) => return Err((error, greeting.take_io())),
+    };
+    stranger.has_spoken();
+    hello.into_stream(config).into_fallible().await.map_err(|(error, tcp)| (error, Some(tcp)))
+}
+
 /// Where the system has no such setting, its own buffers decide.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn hold_little_unsent(tcp: &TcpStream) {
@@ -426,6 +485,17 @@ fn hold_little_unsent(tcp: &TcpStream) {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn hold_little_unsent(_: &TcpStream) {}
+
+/// What a request's body may take of memory. More than any operation keeps is refused before it is read.
+fn kept_bytes(request: &Request) -> usize {
+    let is_document = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == AGE_MEDIA_TYPE);
+    let announced = request.body().size_hint();
+    match announced.upper() {
+        _ if is_document => 0,
+        Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED),
+        None => UNANNOUNCED,
+    }
+}
 
 /// The header as HTTP/1.1 writes it, in bytes, but for the method and what stands between the parts of the first line.
 fn header_bytes(request: &Request) -> usize {

@@ -51,6 +51,7 @@ mod shares;
 mod sight;
 mod signed;
 mod standing;
+mod strangers;
 pub mod tls;
 pub mod trust;
 mod visibility;

@@ -42,6 +42,7 @@ pub(super) struct Pace {
     /// HTTP/1: an answer went out before its request's body was read to the end.
     body_left: AtomicBool,
     retire: CancellationToken,
+    displaced: CancellationToken,
 }
 
 /// Which limit a connection ran into.
@@ -50,6 +51,8 @@ pub(super) enum Overrun {
     Header,
     Idle,
     Stall,
+    /// Somebody else has its place.
+    Displaced,
 }
 
 impl Pace {
@@ -65,6 +68,7 @@ impl Pace {
             answers: Mutex::default(),
             body_left: AtomicBool::new(false),
             retire,
+            displaced: CancellationToken::new(),
         })
     }
 
@@ -75,6 +79,15 @@ impl Pace {
 
     pub(super) fn retired(&self) -> &CancellationToken {
         &self.retire
+    }
+
+    /// Ends the connection whatever it does: another has its place, and there are no more.
+    pub(super) fn displace(&self) {
+        self.displaced.cancel();
+    }
+
+    pub(super) fn displaced(&self) -> &CancellationToken {
+        &self.displaced
     }
 
     /// Since when the connection has no request open, if so.

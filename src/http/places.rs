@@ -1,20 +1,28 @@
-//! A bounded number of places, and who gives way when all are taken.
+//! Places for connections, divided between partners and between certificates, and who gives way when they are taken.
 //!
-//! A newcomer takes the place of whoever has been idle longest; somebody with a request open is never displaced. So
-//! people who hold connections open without using them cannot keep others out, however many they are.
+//! A newcomer always gets one. Whoever has as many as their share loses one of their own for it; past a partner's share, and when all
+//! are taken, it is a connection of whoever has most, busy or not, the longest idle first. So nobody keeps others out, however many
+//! connections they open and whatever these do.
 
-use super::pace::Pace;
-use crate::domain::id::PartnerCode;
+use super::{pace::Pace, shares::Quota};
+use crate::domain::id::{PartnerCode, Sha256};
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// Whose a connection is: partner and key of the certificate. None at the loopback listener, which asks for none.
+pub(super) type Holder = Option<(PartnerCode, Sha256)>;
+
+/// So many certificates with a key card are remembered; beyond that all begin anew as strangers.
+const REMEMBERED: usize = 65_536;
 
 /// Places for connections.
 #[derive(Debug)]
 pub(super) struct Places {
-    total: usize,
-    per_partner: usize,
+    quota: Quota,
+    without_key_card: usize,
     taken: Mutex<Taken>,
 }
 
@@ -28,42 +36,59 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    by_number: BTreeMap<u64, (Option<PartnerCode>, Arc<Pace>)>,
+    seats: BTreeMap<u64, Seat>,
+    /// Certificates that a key card in force named when they last asked for something.
+    members: BTreeSet<Sha256>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    holder: Holder,
+    pace: Arc<Pace>,
 }
 
 impl Places {
-    pub(super) fn new(total: usize, per_partner: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_partner, taken: Mutex::default() })
+    /// So many in all, for a partner and for a certificate, and for one that no key card is known to name.
+    pub(super) fn new(quota: Quota, without_key_card: usize) -> Arc<Self> {
+        Arc::new(Self { quota, without_key_card, taken: Mutex::default() })
     }
 
-    /// A place for a connection of `partner` (absent before the handshake), or nothing when all who could give way are
-    /// busy.
-    pub(super) fn take(self: &Arc<Self>, partner: Option<&PartnerCode>, pace: &Arc<Pace>) -> Option<Place> {
+    /// A place for a connection; another may have to go for it.
+    pub(super) fn take(self: &Arc<Self>, holder: &Holder, pace: &Arc<Pace>) -> Place {
+        let Quota { total, per_partner, per_member } = self.quota;
         let mut taken = self.lock();
-        if let Some(partner) = partner
-            && taken.of(partner).count() >= self.per_partner
-        {
-            let victim = longest_idle(taken.of(partner))?;
-            taken.displace(victim);
-        }
-        if taken.by_number.len() >= self.total {
-            let victim = longest_idle(taken.by_number.iter())?;
-            taken.displace(victim);
-        }
+        let is_member = holder.as_ref().is_none_or(|(_, certificate)| taken.members.contains(certificate));
+        let own = if is_member { per_member } else { self.without_key_card.min(per_member) };
+        taken.make_room(own, holder, |seat| seat.holder == *holder);
+        taken.make_room(per_partner, holder, |seat| partner(&seat.holder) == partner(holder));
+        taken.make_room(total, holder, |_| true);
         let number = taken.next;
         taken.next += 1;
-        taken.by_number.insert(number, (partner.cloned(), Arc::clone(pace)));
-        Some(Place { places: Arc::clone(self), number })
+        taken.seats.insert(number, Seat { holder: holder.clone(), pace: Arc::clone(pace) });
+        Place { places: Arc::clone(self), number }
+    }
+
+    /// Notes whether a key card names a certificate, as was found when it asked for something.
+    pub(super) fn note(&self, certificate: Sha256, has_key_card: bool) {
+        let members = &mut self.lock().members;
+        if !has_key_card {
+            members.remove(&certificate);
+        } else if !members.contains(&certificate) {
+            if members.len() >= REMEMBERED {
+                members.clear();
+            }
+            members.insert(certificate);
+        }
     }
 
     /// How many there are.
     pub(super) fn total(&self) -> usize {
-        self.total
+        self.quota.total
     }
 
     /// How many are taken.
     pub(super) fn count(&self) -> usize {
-        self.lock().by_number.len()
+        self.lock().seats.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -72,74 +97,153 @@ impl Places {
     }
 }
 
-type Entry<'a> = (&'a u64, &'a (Option<PartnerCode>, Arc<Pace>));
-
 impl Taken {
-    fn of(&self, partner: &PartnerCode) -> impl Iterator<Item = Entry<'_>> {
-        self.by_number.iter().filter(move |(_, (owner, _))| owner.as_ref() == Some(partner))
-    }
-
-    fn displace(&mut self, number: u64) {
-        if let Some((_, pace)) = self.by_number.remove(&number) {
-            pace.retire();
+    /// Has one of these go when there are so many already: of the partner that has most, the newcomer counted, of its certificate that has
+    /// most; the newcomer's own where that is the same, then whoever is idle longest, then the oldest.
+    fn make_room(&mut self, most: usize, newcomer: &Holder, among: impl Fn(&Seat) -> bool) {
+        if self.seats.values().filter(|seat| among(seat)).count() < most {
+            return;
+        }
+        let (mut partners, mut certificates) = (BTreeMap::new(), BTreeMap::new());
+        for holder in self.seats.values().map(|seat| &seat.holder).chain([newcomer]) {
+            *partners.entry(partner(holder)).or_insert(0) += 1;
+            *certificates.entry(holder).or_insert(0) += 1;
+        }
+        let rank = |(number, seat): &(&u64, &Seat)| {
+            let idle = seat.pace.idle_since().map(Reverse);
+            let counts = (partners[&partner(&seat.holder)], certificates[&seat.holder]);
+            (counts, seat.holder == *newcomer, idle, Reverse(**number))
+        };
+        let victim = self.seats.iter().filter(|(_, seat)| among(seat)).max_by_key(rank).map(|(number, _)| *number);
+        if let Some(seat) = victim.and_then(|number| self.seats.remove(&number)) {
+            seat.pace.displace();
         }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.lock().by_number.remove(&self.number);
-    }
+fn partner(holder: &Holder) -> Option<&PartnerCode> {
+    holder.as_ref().map(|(partner, _)| partner)
 }
 
-fn longest_idle<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Option<u64> {
-    entries.filter_map(|(number, (_, pace))| Some((pace.idle_since()?, *number))).min().map(|(_, number)| number)
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().seats.remove(&self.number);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::pace::OpenRequest;
     use std::time::Duration;
     use tokio::time::advance;
     use tokio_util::sync::CancellationToken;
 
-    fn pace() -> Arc<Pace> {
-        Pace::new(true, CancellationToken::new())
+    fn holder(partner: &str, certificate: u8) -> Holder {
+        Some((partner.parse().unwrap(), Sha256::of(&[certificate])))
+    }
+
+    fn places(total: usize, per_partner: usize, per_member: usize) -> Arc<Places> {
+        let places = Places::new(Quota { total, per_partner, per_member }, 1);
+        (0..10).for_each(|certificate| places.note(Sha256::of(&[certificate]), true));
+        places
+    }
+
+    /// A connection, with a request open or without.
+    struct Connection {
+        pace: Arc<Pace>,
+        _place: Place,
+        _request: Option<OpenRequest>,
+    }
+
+    impl Connection {
+        fn busy(places: &Arc<Places>, partner: &str, certificate: u8) -> Self {
+            let pace = Pace::new(true, CancellationToken::new());
+            let place = places.take(&holder(partner, certificate), &pace);
+            let request = Some(pace.open_request());
+            Self { pace, _place: place, _request: request }
+        }
+
+        fn idle(places: &Arc<Places>, partner: &str, certificate: u8) -> Self {
+            Self { _request: None, ..Self::busy(places, partner, certificate) }
+        }
+
+        fn is_there(&self) -> bool {
+            !self.pace.displaced().is_cancelled()
+        }
+    }
+
+    fn there(connections: &[Connection]) -> Vec<bool> {
+        connections.iter().map(Connection::is_there).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn newcomer_displaces_the_longest_idle() {
-        let places = Places::new(2, 2);
-        let (old, busy, new) = (pace(), pace(), pace());
-        let _first = places.take(None, &old).unwrap();
-        let _second = places.take(None, &busy).unwrap();
-        let _request = busy.open_request();
+    async fn longest_idle_gives_way_before_anybody_who_is_busy() {
+        let places = places(3, 3, 3);
+        let busy = Connection::busy(&places, "ISR", 1);
+        let old = Connection::idle(&places, "ISR", 1);
         advance(Duration::from_secs(1)).await;
-        assert!(places.take(None, &new).is_some());
-        assert!(old.retired().is_cancelled() && !busy.retired().is_cancelled());
+        let new = Connection::idle(&places, "ISR", 1);
+        let newest = Connection::idle(&places, "ISR", 1);
+        assert_eq!(there(&[busy, old, new, newest]), [true, false, true, true]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_with_a_request_open_gives_way() {
-        let places = Places::new(1, 1);
-        let busy = pace();
-        let place = places.take(None, &busy).unwrap();
-        let _request = busy.open_request();
-        assert!(places.take(None, &pace()).is_none());
-        drop(place);
-        assert!(places.take(None, &pace()).is_some());
+    async fn certificate_past_its_share_loses_its_own_busy_or_not() {
+        let places = places(10, 10, 2);
+        let other = Connection::idle(&places, "ISR", 2);
+        let own: Vec<_> = (0..5).map(|_| Connection::busy(&places, "ISR", 1)).collect();
+        assert_eq!(there(&own), [false, false, false, true, true]);
+        assert!(other.is_there() && places.count() == 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_partner_cannot_displace_another_beyond_its_share() {
-        let places = Places::new(3, 2);
-        let (isr, kor) = ("ISR".parse().unwrap(), "KOR".parse().unwrap());
-        let others = pace();
-        let _kor = places.take(Some(&kor), &others).unwrap();
-        let own: Vec<_> = (0..5).map(|_| pace()).collect();
-        let _held: Vec<_> = own.iter().map(|pace| places.take(Some(&isr), pace).unwrap()).collect();
-        assert!(!others.retired().is_cancelled());
-        assert_eq!(own.iter().filter(|pace| pace.retired().is_cancelled()).count(), 3);
-        assert_eq!(places.count(), 3);
+    async fn registrar_comes_in_though_colleagues_hold_all_that_the_partner_has() {
+        let places = places(10, 4, 3);
+        let held: Vec<_> = [1, 1, 1, 2].map(|certificate| Connection::busy(&places, "ISR", certificate)).into();
+        let registrar = Connection::busy(&places, "ISR", 3);
+        assert_eq!(there(&held), [false, true, true, true], "whoever has most gives way");
+        // With one each, the oldest goes, and the newcomer is in.
+        let more = Connection::busy(&places, "ISR", 4);
+        let last = Connection::busy(&places, "ISR", 5);
+        assert_eq!(there(&held), [false, false, false, true]);
+        assert!(registrar.is_there() && more.is_there() && last.is_there());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_partners_that_hold_everything_lock_no_third_one_out() {
+        let places = places(4, 2, 2);
+        let held: Vec<_> = ["ISR", "ISR", "KOR", "KOR"].map(|partner| Connection::busy(&places, partner, 1)).into();
+        let first = Connection::busy(&places, "USA", 1);
+        let second = Connection::busy(&places, "USA", 2);
+        assert!(first.is_there() && second.is_there());
+        assert_eq!(there(&held).iter().filter(|there| **there).count(), 2);
+        // A partner that has as many as any other makes room among its own.
+        let third = Connection::busy(&places, "ISR", 2);
+        assert!(third.is_there() && first.is_there() && second.is_there());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificate_without_a_key_card_has_a_small_share_until_one_names_it() {
+        let places = places(10, 10, 5);
+        let stranger = |places| Connection::busy(places, "ISR", 99);
+        let before: Vec<_> = (0..3).map(|_| stranger(&places)).collect();
+        assert_eq!(there(&before), [false, false, true]);
+        places.note(Sha256::of(&[99]), true);
+        let after: Vec<_> = (0..4).map(|_| stranger(&places)).collect();
+        assert!(there(&after).into_iter().all(|there| there) && before[2].is_there());
+        places.note(Sha256::of(&[99]), false);
+        let _newest = stranger(&places);
+        assert_eq!(places.count(), 5, "what there is goes one by one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn place_is_given_back_when_its_connection_ends() {
+        let places = places(2, 2, 2);
+        drop(Connection::busy(&places, "ISR", 1));
+        let rest = [Connection::busy(&places, "ISR", 1), Connection::busy(&places, "ISR", 1)];
+        assert_eq!(there(&rest), [true, true]);
+        drop(rest);
+        assert_eq!(places.count(), 0);
     }
 }

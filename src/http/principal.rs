@@ -3,7 +3,7 @@
 //! A certificate alone makes nobody a member. Nothing here is remembered between requests: a key card that was revoked a
 //! moment ago lets nobody in.
 
-use super::{api::Api, peer::Peer, problem::Fault};
+use super::{api::Api, listener::Introduced, peer::Peer, problem::Fault};
 use crate::service::{Principal, ServiceError, directory};
 use axum::{
     extract::FromRequestParts,
@@ -47,7 +47,13 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Holder(peer) = Holder::from_request_parts(parts, api).await?;
-        let found = directory::identify(api, &peer).await.and_then(|found| found.ok_or(ServiceError::NotAMember));
+        let found = directory::identify(api, &peer).await;
+        if let (Some(introduced), Some(peer)) = (parts.extensions.get::<Introduced>(), parts.extensions.get::<Peer>())
+            && let Ok(found) = &found
+        {
+            introduced.note(peer, found.is_some());
+        }
+        let found = found.and_then(|found| found.ok_or(ServiceError::NotAMember));
         found.map(Self).map_err(|error| Fault::from(error).into_response())
     }
 }

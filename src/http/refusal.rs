@@ -7,7 +7,10 @@ use crate::{
     domain::id::PartnerCode,
     wire::problem::{Kind, Problem},
 };
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::HeaderValue,
+    response::{IntoResponse, Response},
+};
 use rustls::{CertRevocationListError, CertificateError, Error as TlsError, OtherError};
 use std::sync::Arc;
 
@@ -211,6 +214,10 @@ pub enum EdgeRefusal {
     HeadersTooLarge { limit: u32 },
     #[error("the server answers as many requests as it can")]
     Overloaded,
+    #[error("at most {limit} requests at a time are answered under one certificate")]
+    TooManyRequests { limit: usize },
+    #[error("at most {limit} bytes of request bodies at a time are taken under one certificate")]
+    TooManyBodies { limit: usize },
     #[error("at most {limit} downloads at a time are given under one certificate")]
     TooManyDownloads { limit: usize },
     #[error("answers to this certificate wait to be taken, as many as are kept")]
@@ -230,6 +237,7 @@ impl EdgeRefusal {
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded => Kind::Overloaded,
+            Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
             Self::TooManyDownloads { .. } | Self::AnswersWaiting => Kind::TooManyAnswers,
             Self::BodyTooSlow => Kind::Timeout,
             Self::Internal => Kind::Internal,
@@ -237,14 +245,38 @@ impl EdgeRefusal {
     }
 }
 
+impl EdgeRefusal {
+    /// The caller's own share that is used up, and how large it is, as the fields of draft-ietf-httpapi-ratelimit-headers-10 tell it.
+    fn exceeded(&self) -> Option<(&'static str, usize, &'static str)> {
+        match self {
+            Self::TooManyRequests { limit } => Some(("requests", *limit, "concurrent-requests")),
+            Self::TooManyBodies { limit } => Some(("bodies", *limit, "content-bytes")),
+            Self::TooManyDownloads { limit } => Some(("downloads", *limit, "concurrent-requests")),
+            _ => None,
+        }
+    }
+}
+
 impl IntoResponse for EdgeRefusal {
     fn into_response(self) -> Response {
+        let exceeded = self.exceeded();
         let mut problem = Problem::new(self.kind(), self.to_string());
         if let Self::CertificateRefused(refusal) = &self {
             // Closer to the case than what holds for every refused certificate.
             refusal.help().clone_into(&mut problem.remedy);
         }
-        problem.into_response()
+        let mut response = problem.into_response();
+        if let Some((policy, most, unit)) = exceeded {
+            let fields = [
+                ("ratelimit-policy", format!("\"{policy}\";q={most};qu=\"{unit}\"")),
+                ("ratelimit", format!("\"{policy}\";r=0")),
+            ];
+            for (name, value) in fields {
+                let value = HeaderValue::from_str(&value).expect("a name and a number are a header's value");
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
     }
 }
 

@@ -58,6 +58,11 @@ impl Shares {
         Arc::new(Self { quota, held: Mutex::default() })
     }
 
+    /// The most that may be held.
+    pub(super) fn quota(&self) -> Quota {
+        self.quota
+    }
+
     /// Whether this holder could take more of it at all.
     pub(super) fn check(&self, peer: &Peer) -> Result<(), Full> {
         self.room(&self.lock(), &(peer.partner.clone(), peer.spki_sha256), 1)

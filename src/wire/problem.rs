@@ -125,6 +125,7 @@ catalogue! {
     LinesRefused "lines-refused" 422 "some lines cannot be done, so none was" => "mend or leave out the lines named in `faults` and send the rest again";
     Exists "exists" 409 "it exists already" => "use the one that exists";
     // the exchange itself
+    TooManyRequests "too-many-requests" 429 "you have as many requests open, or as many bytes of bodies under way, as one certificate may" => "wait for those that are under way, and try again after the time in `Retry-After`";
     TooManyAnswers "too-many-answers" 429 "answers to you that you have not taken are as many as are kept" => "read the answers that are under way to their end, or end them, and try again after the time in `Retry-After`";
     Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
     Unavailable "unavailable" 503 "a part of the exchange is not available" => "nothing was done; try again after the time in `Retry-After`";

@@ -66,6 +66,8 @@ mod repeats;
 mod revocation;
 mod scrubs;
 #[cfg(feature = "client")]
+mod shares;
+#[cfg(feature = "client")]
 mod starting;
 mod store_facade;
 mod store_nouns;

@@ -157,6 +157,7 @@ fn write_certificate(files: &CertificateFiles, held: &Held) {
 }
 
 fn router(go_on: Arc<Notify>, waiting: Arc<Notify>) -> Router {
+    let begun = Arc::clone(&waiting);
     let wait = move || {
         let (go_on, waiting) = (Arc::clone(&go_on), Arc::clone(&waiting));
         async move {
@@ -166,6 +167,13 @@ fn router(go_on: Arc<Notify>, waiting: Arc<Notify>) -> Router {
         }
     };
     Router::new()
+        .route(
+            "/slow",
+            post(move |body: Body| async move {
+                begun.notify_one();
+                axum::body::to_bytes(body, usize::MAX).await.map_or(0, |bytes| bytes.len()).to_string()
+            }),
+        )
         .route("/who", get(|peer: Peer| async move { peer.partner.to_string() }))
         .route("/wait", get(wait))
         .route("/big", get(big))

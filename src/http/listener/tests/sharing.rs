@@ -28,3 +28,108 @@ async fn downloads_of_one_member_leave_room_for_the_others() {
     drop(first);
     while begin(&greedy).await.0 != 200 {}
 }
+
+#[tokio::test]
+async fn requests_of_one_member_leave_room_for_the_others() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let world = World::with_limits(vec![isr.of("ISR"), kor.of("KOR")], |limits| {
+        (limits.requests, limits.requests_per_partner, limits.requests_per_member) = (4, 3, 2);
+    })
+    .await;
+    let (greedy, colleague, innocent) = (isr.member("ISR:avi"), isr.member("ISR:noa"), kor.member("KOR:min"));
+    let mut under_way = Vec::new();
+    for held in [&greedy, &greedy, &colleague] {
+        let (status, text) = ask(&mut world.connect(held).await, WHO).await;
+        assert_eq!(status, 200, "{text}");
+        let mut stream = world.connect(held).await;
+        stream.write_all(WAIT.as_bytes()).await.unwrap();
+        world.waiting.notified().await;
+        under_way.push(stream);
+    }
+    let (status, text) = ask(&mut world.connect(&greedy).await, WHO).await;
+    assert!(status == 429 && text.contains("problem:too-many-requests") && text.contains("retry-after: "), "{text}");
+    assert!(text.contains("ratelimit-policy: \"requests\";q=2;qu=\"concurrent-requests\""), "{text}");
+    assert!(text.contains("ratelimit: \"requests\";r=0"), "{text}");
+    assert_eq!(ask(&mut world.connect(&colleague).await, WHO).await.0, 503, "the partner has as many as it may");
+    assert_eq!(ask(&mut world.connect(&innocent).await, WHO).await.0, 200, "another partner's member is served");
+    world.go_on.notify_waiters();
+    for mut stream in under_way {
+        assert_eq!(ask(&mut stream, "").await.0, 200);
+    }
+    assert_eq!(ask(&mut world.connect(&greedy).await, WHO).await.0, 200);
+}
+
+#[tokio::test]
+async fn two_certificates_that_keep_every_connection_busy_lock_nobody_out() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let world = World::with_limits(vec![isr.of("ISR"), kor.of("KOR")], |limits| {
+        (limits.connections, limits.connections_per_partner, limits.connections_per_member) = (8, 6, 4);
+        limits.connections_without_key_card = 4;
+    })
+    .await;
+    let (first, second) = (isr.member("ISR:avi"), isr.member("ISR:noa"));
+    let mut busy = Vec::new();
+    for held in [&first, &second].into_iter().cycle().take(20) {
+        let mut stream = world.connect(held).await;
+        stream.write_all(WAIT.as_bytes()).await.unwrap();
+        world.waiting.notified().await;
+        busy.push(stream);
+    }
+    // Their own registrar, who may want to revoke them, and another partner's member.
+    for held in [isr.member("ISR:registrar"), kor.member("KOR:min")] {
+        assert_eq!(ask(&mut world.connect(&held).await, WHO).await.0, 200);
+    }
+    assert_eq!(closed(busy.remove(0)).await, b"", "what gave way ended at once, with a request open");
+}
+
+#[tokio::test]
+async fn handshake_under_way_goes_on_however_many_silent_strangers_come() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi");
+    let world = World::with_limits(vec![ca.of("ISR")], |limits| {
+        (limits.handshakes, limits.handshakes_per_address) = (8, 6);
+    })
+    .await;
+    let tcp = TcpStream::connect(world.address).await.unwrap().into_std().unwrap();
+    let answered = TcpStream::from_std(tcp.try_clone().unwrap()).unwrap();
+    let tcp = TcpStream::from_std(tcp).unwrap();
+    tcp.writable().await.unwrap();
+    let config = world.config(Some(&held), &[&TLS13], &["http/1.1"]);
+    let mut connecting = pin!(TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), tcp));
+    assert!(futures_util::poll!(&mut connecting).is_pending());
+    // The server's greeting is here, and the path is so long that the member has not seen it yet.
+    answered.readable().await.unwrap();
+    let mut silent = Vec::new();
+    for number in 0..40_u8 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 2 + number % 2], 0))).unwrap();
+        silent.push(socket.connect(world.address).await.unwrap());
+    }
+    // All have been looked at once the last one's place is another's.
+    closed(silent.swap_remove(30)).await;
+    assert_eq!(ask(&mut connecting.await.unwrap(), WHO).await.0, 200);
+}
+
+#[tokio::test]
+async fn slow_bodies_of_one_member_take_a_bounded_part_of_memory() {
+    let (isr, kor) = (Ca::new("A"), Ca::new("B"));
+    let world = World::start(vec![isr.of("ISR"), kor.of("KOR")]).await;
+    let (greedy, innocent) = (isr.member("ISR:avi"), kor.member("KOR:min"));
+    // Of unknown length, so each may become as large as any.
+    let post = "POST /slow HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n";
+    let mut under_way = Vec::new();
+    for _ in 0..2 {
+        let mut stream = world.connect(&greedy).await;
+        stream.write_all(post.as_bytes()).await.unwrap();
+        world.waiting.notified().await;
+        under_way.push(stream);
+    }
+    let (status, text) = ask(&mut world.connect(&greedy).await, post).await;
+    assert!(status == 429 && text.contains("problem:too-many-requests") && text.contains("retry-after: "), "{text}");
+    assert!(text.contains("ratelimit-policy: \"bodies\";q=33554432;qu=\"content-bytes\""), "{text}");
+    assert_eq!(ask(&mut world.connect(&greedy).await, WHO).await.0, 200, "what has no body is answered");
+    let size = "POST /size HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\nabc";
+    assert_eq!(ask(&mut world.connect(&innocent).await, size).await.0, 200);
+    drop(under_way);
+    while ask(&mut world.connect(&greedy).await, size).await.0 != 200 {}
+}
