@@ -213,8 +213,7 @@ impl Client {
         }
         let mut newest = BTreeMap::new();
         for record in self.home().uploads(&self.profile().name)? {
-            let counts = record.document.is_some() || record.is_unsent();
-            if record.proposal == proposal.id && counts && !record.is_taken_out {
+            if record.proposal == proposal.id && record.has_file() && !record.is_taken_out {
                 newest.insert(record.slot.clone(), record);
             }
         }

@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 use std::{
     fs,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Output,
     sync::{
         Arc,
@@ -49,7 +49,12 @@ fn is_kept(record: &UploadRecord) -> bool {
 
 /// Runs Avi's command line: exit code, standard output, standard error.
 async fn run(stage: &Stage, line: &str) -> (i32, String, String) {
-    let home = stage.home(&id("ISR:avi")).display().to_string();
+    run_from(&stage.home(&id("ISR:avi")), line).await
+}
+
+/// The same from another home.
+async fn run_from(home: &Path, line: &str) -> (i32, String, String) {
+    let home = home.display().to_string();
     let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
     let Output { status, stdout, stderr } = ended(entente(&words)).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -87,6 +92,102 @@ async fn second_put_by_the_program_says_what_it_sent_first() {
     assert!(notes.contains("the file that was signed in version 1 was sent first"), "{notes}");
     assert!(!said.contains(&record.sha256.to_string()), "{said}");
     assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn put_of_what_was_sealed_before_sends_first_what_everybody_signed_for() {
+    let stage = Stage::open().await;
+    let (proposal, signed) = committed(&stage).await;
+    let avi = stage.client("ISR:avi");
+    let better = stage.file("better.pdf", &pdf("an even better work plan"));
+    let sealed = avi.seal_document(proposal, &slug("work-plan"), &better, None, quiet()).await.unwrap();
+    stage.put("ISR:avi", proposal, "work-plan", &better).await;
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    assert!(!signed.sealed.unwrap().exists() && avi.interrupted_uploads().unwrap().is_empty());
+    let held = avi.api().documents(proposal).await.unwrap();
+    assert!(held.iter().any(|document| document.sha256 == sealed.sha256), "the slot has what was put last");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn signed_file_is_found_wherever_its_home_is_now() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let home = stage.home(&id("ISR:avi"));
+    // Keys are where the profile says; all that the home keeps is somewhere else.
+    let moved = home.with_file_name("moved");
+    fs::create_dir(&moved).unwrap();
+    for entry in ["profiles", "trust", "seen", "uploads", "default-profile"] {
+        fs::rename(home.join(entry), moved.join(entry)).unwrap();
+    }
+    let (code, said, notes) = run_from(&moved, "proposal resume").await;
+    assert!(code == 0 && said.contains(&record.sha256.to_string()), "{said}{notes}");
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    let sealed = moved.join("uploads").join("default").join(record.sealed.unwrap().file_name().unwrap());
+    assert!(sealed.parent().unwrap().exists() && !sealed.exists(), "the exchange has it");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn signed_file_that_is_missing_is_reported_not_forgotten_and_sent_once_it_is_back() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let sealed = record.sealed.clone().unwrap();
+    let away = sealed.with_extension("away");
+    fs::rename(&sealed, &away).unwrap();
+    for _ in 0..2 {
+        let (code, _, faults) = run(&stage, "proposal resume").await;
+        assert!(code == 1 && faults.contains("A signed version names it"), "{faults}");
+        assert!(faults.contains(&format!("was looked for at `{}`", sealed.display())), "{faults}");
+    }
+    let (code, _, faults) = run(&stage, "proposal resume --discard").await;
+    assert!(code == 2 && faults.contains("is kept"), "{faults}");
+    let avi = stage.client("ISR:avi");
+    // Something else takes the slot meanwhile, and it is said when the signed file takes it back.
+    stage.put("ISR:avi", proposal, "work-plan", &stage.file("better.pdf", &pdf("an even better work plan"))).await;
+    assert_eq!(avi.interrupted_uploads().unwrap().len(), 1);
+    fs::rename(&away, &sealed).unwrap();
+    let (code, said, notes) = run(&stage, "proposal resume").await;
+    assert!(code == 0 && said.contains(&record.sha256.to_string()), "{said}{notes}");
+    assert!(notes.contains("is in its slot again, in place of what was put there later"), "{notes}");
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    assert!(avi.interrupted_uploads().unwrap().is_empty());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn after_the_deadline_put_says_where_a_signed_file_was_looked_for_that_is_missing() {
+    let stage = Stage::open().await;
+    let (proposal, record) = committed(&stage).await;
+    let sealed = record.sealed.unwrap();
+    fs::rename(&sealed, sealed.with_extension("away")).unwrap();
+    stage.clock.set(stage.deadline + SECOND);
+    let (avi, plan) = (stage.client("ISR:avi"), slug("work-plan"));
+    let again = record.source.unwrap().path;
+    let put = avi.put_document(proposal, &plan, &again, None, quiet());
+    stage.declines(ExitClass::Failure, &sealed.display().to_string(), put).await;
+    stage.stop().await;
+}
+
+/// The file has no name yet while another command that seals it has only written the record.
+#[tokio::test]
+async fn record_whose_file_is_not_there_yet_outlives_a_resume() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let annex = stage.file("annex.bin", b"measurements");
+    let avi = stage.client("ISR:avi");
+    let record = avi.seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    let sealed = record.sealed.clone().unwrap();
+    let unnamed = sealed.with_extension("unnamed");
+    fs::rename(&sealed, &unnamed).unwrap();
+    stage.declines(ExitClass::Failure, "is not there", avi.resume_upload(&record, quiet())).await;
+    fs::rename(&unnamed, &sealed).unwrap();
+    assert!(is_kept(&record) && avi.interrupted_uploads().unwrap() == [record]);
+    // Nobody signed for it, so it can be discarded, file or no file.
+    fs::rename(&sealed, &unnamed).unwrap();
+    let (code, _, faults) = run(&stage, "proposal resume --discard").await;
+    assert!(code == 0 && avi.interrupted_uploads().unwrap().is_empty(), "{faults}");
     stage.stop().await;
 }
 

@@ -162,8 +162,16 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
             context.out.note(&format!("{what} of {}: {why}", record.proposal));
             continue;
         }
+        let takes_slot_back = client.takes_slot_back(record)?;
         match client.resume_upload(record, context.meter(&what)).await {
-            Ok(document) => stored(context, &document)?,
+            Ok(document) => {
+                stored(context, &document)?;
+                if takes_slot_back {
+                    let rest = "was signed for and is in its slot again, in place of what was put there later";
+                    let help = "put that again if the next version is to have it";
+                    context.out.warn(&format!("{what} of {} {rest}: {help}", record.proposal));
+                }
+            }
             Err(error) => failures.push(told(context, &what, record, interrupted(error))),
         }
     }

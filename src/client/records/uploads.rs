@@ -28,7 +28,8 @@ pub struct UploadRecord {
     /// The file that was sealed; none for a summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// The sealed file; none once the exchange has it.
+    /// The sealed file; none once the exchange has it. Of a record that is read, where it is in the present home: a home can be named in
+    /// several ways, and moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<PathBuf>,
     /// The document as the exchange knows it, once it has it.
@@ -46,10 +47,17 @@ pub struct UploadRecord {
 }
 
 impl UploadRecord {
-    /// Whether the sealed file is on this machine and the exchange has not confirmed that it holds it.
+    /// Whether the sealed file is on this machine and the exchange has not confirmed that it holds it. One that cannot be looked at
+    /// is there: whoever needs its bytes learns why they cannot be read.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        self.sealed.as_ref().is_some_and(|sealed| sealed.exists())
+        self.sealed.as_ref().is_some_and(|sealed| !matches!(sealed.try_exists(), Ok(false)))
+    }
+
+    /// Whether the file is on this machine or with the exchange. A record without its file is kept: the file can come back.
+    #[must_use]
+    pub fn has_file(&self) -> bool {
+        self.document.is_some() || self.is_unsent()
     }
 }
 
@@ -63,7 +71,7 @@ pub struct Source {
 }
 
 impl Home {
-    /// What was sealed here for a slot, oldest first; without what is neither on this machine nor with the exchange.
+    /// What was sealed here for a slot, oldest first.
     pub(in crate::client) fn uploads_of(
         &self,
         profile: &str,
@@ -72,7 +80,6 @@ impl Home {
     ) -> Result<Vec<UploadRecord>> {
         let mut records = self.uploads(profile)?;
         records.retain(|record| record.proposal == proposal && record.slot == *slot);
-        records.retain(|record| record.document.is_some() || record.is_unsent());
         Ok(records)
     }
 
@@ -82,11 +89,16 @@ impl Home {
         let mut records = Vec::new();
         for name in files::names(&folder, "json")? {
             let path = folder.join(format!("{name}.json"));
-            let Some(record) = read_record::<UploadRecord>(&path)? else { continue };
+            let Some(mut record) = read_record::<UploadRecord>(&path)? else { continue };
             // Earlier versions of the program kept one record a slot, under a name without a key.
             let own = self.upload_path(profile, &record);
             if path != own {
                 fs::rename(&path, &own).map_err(|error| ClientError::io("rename", &path, &error))?;
+            }
+            if let Some(sealed) = &mut record.sealed
+                && let Some(name) = sealed.file_name()
+            {
+                *sealed = folder.join(name);
             }
             // Whoever noted that the exchange has it was cut off before the sealed file was gone.
             if record.document.is_some() && record.sealed.is_none() {
@@ -177,6 +189,35 @@ mod tests {
         assert_eq!(home.uploads("other").unwrap(), []);
         home.forget_upload("work", &record).unwrap();
         assert!(!sealed.exists() && home.uploads("work").unwrap().is_empty());
+    }
+
+    #[test]
+    fn sealed_file_is_looked_for_in_the_home_as_it_is_now() {
+        let (folder, home) = home();
+        let record = upload(home.uploads_folder("work").unwrap().join("x.age"));
+        home.write_upload("work", &record).unwrap();
+        let moved = folder.path().join("moved");
+        fs::create_dir(&moved).unwrap();
+        fs::rename(home.root().join("uploads"), moved.join("uploads")).unwrap();
+        let home = Home::locate(Some(&moved)).unwrap();
+        let found = home.uploads("work").unwrap().remove(0);
+        assert_eq!(found.sealed, Some(moved.join("uploads/work/x.age")));
+        assert!(found.is_unsent() && home.unsent("work").unwrap() == 1);
+        home.forget_upload("work", &found).unwrap();
+        assert_eq!(fs::read_dir(moved.join("uploads/work")).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn sealed_file_that_cannot_be_looked_at_is_not_taken_to_be_gone() {
+        let (_folder, home) = home();
+        let record = upload(home.uploads_folder("work").unwrap().join("x.age"));
+        let sealed = record.sealed.clone().unwrap();
+        fs::remove_file(&sealed).unwrap();
+        assert!(!record.is_unsent() && !record.has_file());
+        // It leads to itself, so nobody can say what is there.
+        std::os::unix::fs::symlink(&sealed, &sealed).unwrap();
+        assert!(!sealed.exists() && record.is_unsent() && record.has_file());
     }
 
     #[test]

@@ -1,0 +1,303 @@
+//! Sealing a document for its slot: what is checked before, which vault it goes to, and the record that is written with it.
+
+use crate::{
+    client::{
+        Client, ClientError, Result, blocking,
+        calls::VerifiedCall,
+        media,
+        progress::{Progress, Step},
+        proposals::Summary,
+        records::{Source, UploadRecord},
+        unfinished::Unfinished,
+        vaults::VaultPlan,
+        verify::VerifiedVault,
+    },
+    domain::{
+        call::{Audience, SUMMARY_MEDIA_TYPE, SUMMARY_SLOT, Slot},
+        id::{PartnerCode, ProposalId, Slug},
+        vault::VaultKind,
+    },
+    sealing::seal::{Sealed, seal_to},
+    wire::proposal::Proposal,
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+    time::UNIX_EPOCH,
+};
+use zeroize::Zeroizing;
+
+/// The longest summary, in bytes of plaintext.
+pub const MAX_SUMMARY: usize = 1_000_000;
+
+/// Where a document goes: the slot, whose it is and the vault to seal it to.
+pub(super) struct Place {
+    proposal: Proposal,
+    pub(super) slot: Slot,
+    party: Option<PartnerCode>,
+    vault: VerifiedVault,
+}
+
+/// A document on its way up.
+pub(super) enum Planned {
+    /// It was sealed before and not sent.
+    Sealed(Box<UploadRecord>),
+    New(Box<Unsealed>),
+}
+
+/// What is to be sealed, and for where.
+pub(super) struct Unsealed {
+    pub(super) place: Place,
+    content: Content,
+    media_type: String,
+}
+
+/// What is sealed.
+enum Content {
+    File(Source),
+    Bytes(Zeroizing<Vec<u8>>),
+}
+
+impl Client {
+    /// What is to be done for a document: nothing but to send what was sealed, or to seal it.
+    pub(super) async fn plan_document(
+        &self,
+        id: ProposalId,
+        slot: &Slug,
+        file: &Path,
+        media_type: Option<&str>,
+    ) -> Result<Planned> {
+        if slot.as_str() == SUMMARY_SLOT {
+            let summary = read_summary_file(file)?;
+            return Ok(Planned::New(Box::new(self.plan_summary(id, &summary).await?)));
+        }
+        let place = self.place(id, slot).await?;
+        let (source, head) = look_at(file)?;
+        let media_type = media::decide(&place.slot, file, &head, media_type)?;
+        check_size(&place, &media_type, source.size)?;
+        let records = self.home().uploads_of(&self.profile().name, id, slot)?;
+        let is_same = |record: &&UploadRecord| {
+            record.is_unsent()
+                && record.source.as_ref() == Some(&source)
+                && record.recipient == place.vault.statement.recipient
+                && record.media_type == media_type
+        };
+        if let Some(same) = records.iter().rfind(is_same) {
+            // Put again, it is the newest, whatever was sealed in between.
+            let sequence = if records.last() == Some(same) { same.sequence } else { next_sequence(&records) };
+            let record = UploadRecord { sequence, is_taken_out: false, ..same.clone() };
+            self.home().write_upload(&self.profile().name, &record)?;
+            return Ok(Planned::Sealed(Box::new(record)));
+        }
+        self.check_time(&place, &records).await?;
+        let content = Content::File(source);
+        Ok(Planned::New(Box::new(Unsealed { place, content, media_type })))
+    }
+
+    pub(super) async fn plan_summary(&self, id: ProposalId, summary: &Summary) -> Result<Unsealed> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SUMMARY));
+        serde_json::to_writer(&mut *bytes, summary)
+            .map_err(|error| ClientError::usage(error.to_string(), "mend the summary"))?;
+        if summary.title.trim().is_empty() || bytes.len() > MAX_SUMMARY {
+            return Err(ClientError::usage(
+                "a summary has a title, and at most 1,000,000 bytes",
+                "put longer texts into a document of their own",
+            ));
+        }
+        let place = self.place(id, &SUMMARY_SLOT.parse().expect("a short name")).await?;
+        let records = self.home().uploads_of(&self.profile().name, id, &place.slot.name)?;
+        self.check_time(&place, &records).await?;
+        Ok(Unsealed { place, content: Content::Bytes(bytes), media_type: SUMMARY_MEDIA_TYPE.to_owned() })
+    }
+
+    /// Refuses to seal what the exchange would not take any more: after the deadline only what was signed can follow.
+    async fn check_time(&self, place: &Place, records: &[UploadRecord]) -> Result<()> {
+        let (deadline_at, slot) = (place.proposal.deadline_at.0, &place.slot.name);
+        if self.exchange_now() <= deadline_at {
+            return Ok(());
+        }
+        let sealed = records.iter().rev().filter(|record| record.sealed.is_some());
+        let (here, missing): (Vec<_>, Vec<_>) = sealed.partition(|record| record.is_unsent());
+        for record in here {
+            if self.is_signed_for(record).await {
+                return Err(ClientError::usage(
+                    format!(
+                        "the deadline was {deadline_at}, and what was sealed here for slot `{slot}` before and signed is not sent yet"
+                    ),
+                    format!(
+                        "resume instead: `entente proposal resume {}` sends it; nothing else can follow",
+                        record.proposal
+                    ),
+                ));
+            }
+        }
+        for record in missing {
+            if self.is_signed_for(record).await {
+                return Err(self.missing(record).await);
+            }
+        }
+        Err(ClientError::usage(
+            format!(
+                "the deadline was {deadline_at}, and no file for slot `{slot}` that every party signed for waits here"
+            ),
+            "after the deadline only those can follow; ask the call's officers whether they extend it for you",
+        ))
+    }
+
+    async fn place(&self, id: ProposalId, slot: &Slug) -> Result<Place> {
+        let proposal = self.api().proposal(id).await?;
+        let call = self.call(proposal.call).await?;
+        let me = self.member_id().await?;
+        if !proposal.parties.contains_key(me.partner()) {
+            let what = format!("`{}` is no party of this proposal", me.partner());
+            return Err(ClientError::usage(what, "only its parties put documents into a proposal"));
+        }
+        let slot = call.rules.slot(slot)?;
+        let party = (slot.audience == Audience::Staff).then(|| me.partner().clone());
+        let vault = self.vault_for(&proposal, &call, party.as_ref()).await?;
+        Ok(Place { proposal, slot, party, vault })
+    }
+
+    /// The vault for documents of all parties or of one; a party's own is made if it is not there yet.
+    async fn vault_for(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        party: Option<&PartnerCode>,
+    ) -> Result<VerifiedVault> {
+        let kind = if party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
+        let vaults = self.api().vaults(proposal.id).await?;
+        if let Some(vault) = self.find_vault(&vaults, kind, party, proposal, call).await? {
+            return Ok(vault);
+        }
+        let Some(party) = party else {
+            let what = format!("`{}` has no panel vault", proposal.id);
+            return Err(ClientError::unverified(what, "tell the host's operator; begin the proposal anew"));
+        };
+        let facts = self.proposal_facts(proposal, call, &vaults).await?;
+        let mut holders = Vec::new();
+        for member in &proposal.parties[party] {
+            holders.push(self.admit(member, kind, Some(party), &facts).await?);
+        }
+        let plan = VaultPlan { kind, proposal: proposal.id, party: Some(party.clone()), holders };
+        let (vault, _) = self.new_vault(call, plan)?;
+        match self.api().create_staff_vault(proposal.id, &vault).await {
+            // A colleague was quicker.
+            Err(error) if error.slug() == Some("exists") => {}
+            made => made?,
+        }
+        let vaults = self.api().vaults(proposal.id).await?;
+        let found = self.find_vault(&vaults, kind, Some(party), proposal, call).await?;
+        found.ok_or_else(|| {
+            ClientError::unverified("the exchange does not show the vault that was just made", "try again")
+        })
+    }
+
+    /// Seals beside what was sealed before: that goes only once the exchange has this one.
+    pub(super) async fn seal(&self, new: Unsealed, progress: Arc<dyn Progress>) -> Result<UploadRecord> {
+        let Unsealed { place, content, media_type } = new;
+        let (home, profile) = (self.home().clone(), self.profile().name.clone());
+        let idempotency_key = self.api().transport().new_key();
+        blocking(move || {
+            let folder = home.uploads_folder(&profile)?;
+            let path = folder.join(format!("{}.{}.{idempotency_key}.age", place.proposal.id, place.slot.name));
+            let sequence = next_sequence(&home.uploads_of(&profile, place.proposal.id, &place.slot.name)?);
+            let recipients = [place.vault.statement.recipient.clone()];
+            let failed = |error: io::Error| ClientError::io("write", &path, &error);
+            let mut partial = Unfinished::begin(&home, &folder)?;
+            let (sealed, source) = match content {
+                Content::File(source) => {
+                    let file = fs::File::open(&source.path);
+                    let file = file.map_err(|error| ClientError::io("open", &source.path, &error))?;
+                    let mut hear = |done| progress.update(Step::Sealing, done, source.size);
+                    (seal_to(&recipients, file, partial.file(), &mut hear)?, Some(source))
+                }
+                Content::Bytes(bytes) => {
+                    let mut hear = |done| progress.update(Step::Sealing, done, bytes.len() as u64);
+                    (seal_to(&recipients, bytes.as_slice(), partial.file(), &mut hear)?, None)
+                }
+            };
+            if let Some(source) = &source
+                && look_at(&source.path)?.0 != *source
+            {
+                let what = format!("`{}` changed while it was sealed", source.path.display());
+                return Err(ClientError::local(what, "try again when nothing writes to it"));
+            }
+            let Sealed { sha256, size } = sealed;
+            check_size(&place, &media_type, size)?;
+            let record = UploadRecord {
+                proposal: place.proposal.id,
+                slot: place.slot.name,
+                party: place.party,
+                vault: place.vault.statement.vault,
+                recipient: place.vault.statement.recipient,
+                sha256,
+                size,
+                media_type,
+                idempotency_key,
+                source,
+                sealed: Some(path.clone()),
+                document: None,
+                sequence,
+                signed_versions: BTreeSet::new(),
+                is_taken_out: false,
+            };
+            // The record first: without its file it counts for nothing, while a file without a record would stay for ever. All that is
+            // left then is to name the file.
+            partial.file().sync_all().map_err(failed)?;
+            home.write_upload(&profile, &record)?;
+            partial.finish_new(&path).map_err(failed)?;
+            Ok(record)
+        })
+        .await
+    }
+}
+
+fn next_sequence(records: &[UploadRecord]) -> u64 {
+    records.iter().map(|record| record.sequence).max().unwrap_or(0) + 1
+}
+
+/// Checks media type and size against the slot.
+fn check_size(place: &Place, media_type: &str, size: u64) -> Result<()> {
+    let Slot { name, media_types, max_bytes, .. } = &place.slot;
+    if size <= *max_bytes && media_types.contains(media_type) {
+        return Ok(());
+    }
+    let what = format!("slot `{name}` takes at most {max_bytes} bytes once sealed, this has {size}");
+    Err(ClientError::usage(what, "make the file smaller, or ask the call's officers"))
+}
+
+/// A file's place, size and time of change, and its first bytes.
+fn look_at(path: &Path) -> Result<(Source, Vec<u8>)> {
+    let look = || -> io::Result<(Source, Vec<u8>)> {
+        let path = fs::canonicalize(path)?;
+        let file = fs::File::open(&path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let mut head = Vec::with_capacity(media::SNIFFED);
+        file.take(media::SNIFFED as u64).read_to_end(&mut head)?;
+        let modified = i128::try_from(modified).unwrap_or(i128::MAX);
+        Ok((Source { path, size: metadata.len(), modified }, head))
+    };
+    look().map_err(|error| ClientError::io("read", path, &error))
+}
+
+fn read_summary_file(path: &Path) -> Result<Summary> {
+    let metadata = fs::metadata(path).map_err(|error| ClientError::io("read", path, &error))?;
+    if metadata.len() > MAX_SUMMARY as u64 {
+        return Err(ClientError::usage("a summary has at most 1,000,000 bytes", "shorten it"));
+    }
+    let text = fs::read(path).map(Zeroizing::new).map_err(|error| ClientError::io("read", path, &error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        ClientError::usage(
+            format!("`{}` is no summary: {error}", path.display()),
+            "write JSON with `title`, `abstract`, `team` and `budget`",
+        )
+    })
+}
