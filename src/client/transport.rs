@@ -23,7 +23,7 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use fate::{FOREIGN, Fate, Tries, in_doubt, is_unknown, leaves_open, may_have_arrived};
+use fate::{ANOTHER_ACT, FOREIGN, Fate, SAME_ACT, Tries, in_doubt, is_unknown, leaves_open, may_have_arrived};
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use reqwest::{Body, RequestBuilder, Response};
@@ -142,7 +142,7 @@ impl Transport {
         if_match: Option<&str>,
     ) -> Result<Tagged<T>> {
         let answer = self.act(method, path, body, if_match).await?;
-        answer.read().map_err(|error| in_doubt(error, Fate::Done))
+        answer.read().map_err(|error| in_doubt(error, Fate::Done, ANOTHER_ACT))
     }
 
     /// Does something that has no answer but that it was done.
@@ -177,7 +177,9 @@ impl Transport {
             let request = request.header(MEDIA_TYPE, upload.media_type).header(IDEMPOTENCY_KEY, upload.idempotency_key);
             Ok(request.body(Body::wrap_stream(pieces)))
         };
-        self.whole(build, &mut Tries::default()).await?.read().map(|tagged| tagged.body)
+        let mut tries = Tries::default();
+        let sent = self.whole(build, &mut tries).await.and_then(Whole::read);
+        sent.map(|tagged| tagged.body).map_err(|error| in_doubt(error, tries.fate, SAME_ACT))
     }
 
     /// Fetches at most `max` bytes and hands each piece to `take`; an error when there are more. When the connection breaks it is
@@ -243,8 +245,7 @@ impl Transport {
             })
         };
         let done = self.whole(build, &mut tries).await;
-        // Repeated by hand it would be another act.
-        done.map_err(|error| in_doubt(error, tries.fate))
+        done.map_err(|error| in_doubt(error, tries.fate, ANOTHER_ACT))
     }
 
     fn address(&self, path: &str) -> String {

@@ -9,10 +9,25 @@ use crate::{
     wire::problem::{Kind, Problem},
 };
 
-/// What to do about an act that may have been done.
-const LOOK_FIRST: &str = "look first whether it is there, with the `show` or `list` that belongs to it; repeat the command only if it is not";
-/// What to do about one that was done although its answer cannot be shown.
-const LOOK: &str = "look at it with the `show` or `list` that belongs to it; do not repeat the command";
+/// What to do about an act that is in doubt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Advice {
+    /// When it may have been done.
+    unknown: &'static str,
+    /// When it was done although its answer cannot be shown.
+    done: &'static str,
+}
+
+/// Of an act with a key of its own: the same command is another act.
+pub(super) const ANOTHER_ACT: Advice = Advice {
+    unknown: "look first whether it is there, with the `show` or `list` that belongs to it; repeat the command only if it is not",
+    done: "look at it with the `show` or `list` that belongs to it; do not repeat the command",
+};
+/// Of an act whose key is kept beside what is sent: the same command is the same act.
+pub(super) const SAME_ACT: Advice = Advice {
+    unknown: "run the same command again: nothing is stored twice",
+    done: "run the same command again: nothing is stored twice; if it stays so, check that client and exchange are of versions that go together",
+};
 /// The type of a refusal that is none of the exchange's.
 pub(super) const FOREIGN: &str = "about:blank";
 
@@ -81,23 +96,23 @@ pub(super) fn may_have_arrived(error: &reqwest::Error) -> bool {
 }
 
 /// What to say of an act that failed, by what its tries left open.
-pub(super) fn in_doubt(error: ClientError, fate: Fate) -> ClientError {
+pub(super) fn in_doubt(error: ClientError, fate: Fate, advice: Advice) -> ClientError {
     match fate {
         Fate::Unsent | Fate::NotDone => error,
-        Fate::Unknown => unknown(error),
-        Fate::Done => done(error),
+        Fate::Unknown => unknown(error, advice.unknown),
+        Fate::Done => done(error, advice.done),
     }
 }
 
 /// The same, of an act of which it is not known whether it was done.
-fn unknown(error: ClientError) -> ClientError {
+fn unknown(error: ClientError, advice: &str) -> ClientError {
     let in_doubt = |what: &str| format!("{what}; whether it was done is not known");
     match error {
         ClientError::Transport { what, .. } => {
-            ClientError::Transport { what: in_doubt(&what), help: LOOK_FIRST.to_owned() }
+            ClientError::Transport { what: in_doubt(&what), help: advice.to_owned() }
         }
         ClientError::Unverified { what, help } => {
-            ClientError::Unverified { what: in_doubt(&what), help: format!("{help}. Then {LOOK_FIRST}") }
+            ClientError::Unverified { what: in_doubt(&what), help: format!("{help}. Then {advice}") }
         }
         // The exchange looks for what became of an act before any of its rules refuses it for the state that it meets.
         ClientError::Problem { problem, request_id } if problem.status == 409 && !is_foreign(&problem) => {
@@ -106,7 +121,7 @@ fn unknown(error: ClientError) -> ClientError {
         ClientError::Problem { problem, request_id } => {
             let detail =
                 if problem.slug() == Kind::OutcomeUnknown.slug() { problem.detail } else { in_doubt(&problem.detail) };
-            let problem = Problem { remedy: LOOK_FIRST.to_owned(), ..Problem::new(Kind::OutcomeUnknown, detail) };
+            let problem = Problem { remedy: advice.to_owned(), ..Problem::new(Kind::OutcomeUnknown, detail) };
             ClientError::Problem { problem: Box::new(problem), request_id }
         }
         of_this_machine => of_this_machine,
@@ -114,8 +129,8 @@ fn unknown(error: ClientError) -> ClientError {
 }
 
 /// The same, of an act that was done.
-fn done(error: ClientError) -> ClientError {
-    let (what, help) = (format!("it was done, but its answer cannot be read: {error}"), LOOK.to_owned());
+fn done(error: ClientError, advice: &str) -> ClientError {
+    let (what, help) = (format!("it was done, but its answer cannot be read: {error}"), advice.to_owned());
     match error {
         ClientError::Unverified { .. } => ClientError::Unverified { what, help },
         _ => ClientError::Transport { what, help },

@@ -378,15 +378,22 @@ async fn exchange_s_clock_is_heard_from_answers_and_refusals_alike() {
     assert!(transport.clock().now() > "2099-04-01T14:00:00Z".parse().unwrap());
 }
 
-#[tokio::test]
-async fn upload_says_what_it_sends_and_begins_anew_when_broken() {
-    let (transport, bench) = served(vec![Turn::Break, answer("201 Created", "", "{}")]).await;
+/// Sends a sealed file to a server that takes these turns.
+async fn upload(turns: Vec<Turn>) -> (Result<Value>, Bench) {
+    let (transport, bench) = served(turns).await;
     let file = bench.folder.path().join("plan.age");
     fs::write(&file, "sealed").unwrap();
     let (sha256, media_type) = (Sha256::of(b"sealed"), "application/pdf");
     let upload = Upload { file: &file, sha256, size: 6, media_type, idempotency_key: "k1" };
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-    transport.upload::<Value>("/v1/x", &upload, &progress).await.unwrap();
+    (transport.upload("/v1/x", &upload, &progress).await, bench)
+}
+
+#[tokio::test]
+async fn upload_says_what_it_sends_and_begins_anew_when_broken() {
+    let (sent, bench) = upload(vec![Turn::Break, answer("201 Created", "", "{}")]).await;
+    sent.unwrap();
+    let sha256 = Sha256::of(b"sealed");
     for request in bench.seen.lock().unwrap().iter() {
         let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(sha256.as_bytes()));
         for (name, value) in [
@@ -401,6 +408,36 @@ async fn upload_says_what_it_sends_and_begins_anew_when_broken() {
         assert!(request.ends_with("\r\n\r\nsealed"), "{request}");
     }
     assert_eq!(bench.seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn upload_that_may_have_been_taken_is_in_doubt_and_goes_on_with_the_same_command() {
+    for refusal in [Kind::Unavailable, Kind::TooLarge, Kind::WrongMediaType, Kind::NoKeyCard] {
+        let doubt = upload(vec![Turn::Break, refuses(refusal), refuses(refusal)]).await.0.unwrap_err();
+        assert_eq!(doubt.slug(), Some("outcome-unknown"), "{refusal:?}");
+        assert_eq!(doubt.to_string(), "the detail; whether it was done is not known");
+        assert!(doubt.help().starts_with("run the same command again"), "{}", doubt.help());
+        // What was refused and nothing else is not in doubt.
+        let refused = upload(vec![refuses(refusal), refuses(refusal)]).await.0.unwrap_err();
+        assert_eq!(refused.to_string(), "the detail");
+    }
+    let doubt = upload(vec![Turn::Break, Turn::Break, Turn::Break]).await.0.unwrap_err();
+    assert!(doubt.to_string().ends_with("whether it was done is not known"), "{doubt}");
+    assert!(doubt.help().starts_with("run the same command again"), "{}", doubt.help());
+}
+
+#[tokio::test]
+async fn upload_whose_answer_cannot_be_read_is_said_to_be_done() {
+    for turns in [
+        vec![answer("201 Created", "", "")],
+        vec![answer("201 Created", "", "<html>")],
+        vec![cut_short(), cut_short(), cut_short()],
+        vec![cut_short(), refuses(Kind::TooLarge)],
+    ] {
+        let done = upload(turns).await.0.unwrap_err();
+        assert!(done.to_string().starts_with("it was done, but its answer cannot be read: "), "{done}");
+        assert!(done.help().starts_with("run the same command again"), "{}", done.help());
+    }
 }
 
 #[tokio::test]
