@@ -3,7 +3,8 @@
 //!
 //! INVARIANT: whatever ends the work, nothing unfinished stays. An error removes it; so does an interruption ([`abandon`]); what a
 //! kill or a crash leaves is noted beforehand in a journal, and goes at the next start of any command of the same folder
-//! ([`sweep`]). A journal is locked while its process lives, so nobody sweeps what is still being written.
+//! ([`sweep`]). A journal is locked while its process lives, so nobody sweeps what is still being written. It stays until its files are
+//! gone for certain: a disk that is away can come back.
 
 use super::{ClientError, Home, Result, files};
 use std::{
@@ -18,6 +19,8 @@ use tempfile::NamedTempFile;
 /// How the name of every unfinished file begins and ends; nothing else is ever swept.
 const PREFIX: &str = ".entente-";
 const SUFFIX: &str = ".part";
+/// Begins the note of the device that the next file of a journal is on.
+const DEVICE: &[u8] = b"device ";
 /// The longest journal that is read, in bytes.
 const MAX_JOURNAL: u64 = 4 << 20;
 
@@ -49,6 +52,23 @@ pub struct Swept {
     pub removed: Vec<PathBuf>,
     /// Those that could not be removed, and why. They are tried again at the next start.
     pub left: Vec<(PathBuf, String)>,
+    /// Those whose folder or disk is not there, so that nobody can say whether they are. They are looked for at each start.
+    pub away: BTreeSet<Away>,
+}
+
+/// A folder in which a part of a file may be that cannot be looked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Away {
+    pub folder: PathBuf,
+    /// The journal that says so; without it nobody looks any more.
+    pub journal: PathBuf,
+}
+
+/// What a journal says of a file.
+struct Noted {
+    path: PathBuf,
+    /// The device that its folder was on, where that is known.
+    device: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -84,8 +104,9 @@ impl Unfinished {
             open.journals.insert(journals.clone(), journal);
         }
         let journal = open.journals.get_mut(&journals).expect("it was put there just now");
+        let device = fs::metadata(&folder).ok().and_then(|metadata| device_of(&metadata));
         let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(&folder, |path| {
-            journal.note(path)?;
+            journal.note(path, device)?;
             let mut options = fs::OpenOptions::new();
             options.read(true).write(true).create_new(true);
             #[cfg(unix)]
@@ -200,14 +221,18 @@ pub fn sweep(home: &Home) -> Result<Swept> {
         let mut noted = Vec::new();
         (&file).take(MAX_JOURNAL).read_to_end(&mut noted).map_err(failed)?;
         let mut is_done = true;
-        for unfinished in noted.split(|byte| *byte == 0).filter(|bytes| !bytes.is_empty()).filter_map(path_of) {
-            match fs::remove_file(&unfinished) {
-                Ok(()) => swept.removed.push(unfinished),
-                // It has its name by now, or its folder is gone.
+        for noted in read_notes(&noted) {
+            match fs::remove_file(&noted.path) {
+                Ok(()) => swept.removed.push(noted.path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && noted.is_away() => {
+                    is_done = false;
+                    swept.away.insert(Away { folder: folder_of(&noted.path).to_owned(), journal: path.clone() });
+                }
+                // It has its name by now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     is_done = false;
-                    swept.left.push((unfinished, error.to_string()));
+                    swept.left.push((noted.path, error.to_string()));
                 }
             }
         }
@@ -244,13 +269,50 @@ impl Journal {
         Ok(Self { file, path })
     }
 
-    /// Notes a file before it is made.
-    fn note(&mut self, path: &Path) -> io::Result<()> {
-        let mut line = path.as_os_str().as_encoded_bytes().to_vec();
-        line.push(0);
-        self.file.write_all(&line)?;
+    /// Notes a file before it is made, and the device of its folder.
+    fn note(&mut self, path: &Path, device: Option<u64>) -> io::Result<()> {
+        let mut note = Vec::new();
+        if let Some(device) = device {
+            note.extend([DEVICE, device.to_string().as_bytes(), &[0]].concat());
+        }
+        note.extend([path.as_os_str().as_encoded_bytes(), &[0]].concat());
+        self.file.write_all(&note)?;
         self.file.sync_all()
     }
+}
+
+impl Noted {
+    /// Whether the folder, or the disk that it was on, is not there. The place of a disk that is away may be an empty folder.
+    fn is_away(&self) -> bool {
+        match fs::metadata(folder_of(&self.path)) {
+            Ok(metadata) => self.device.is_some_and(|device| device_of(&metadata) != Some(device)),
+            Err(_) => true,
+        }
+    }
+}
+
+/// The files that a journal names. What was cut off while it was written names none.
+fn read_notes(journal: &[u8]) -> Vec<Noted> {
+    let (mut notes, mut device) = (Vec::new(), None);
+    for note in journal.split(|byte| *byte == 0) {
+        if let Some(number) = note.strip_prefix(DEVICE) {
+            device = str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+        } else if let Some(path) = path_of(note) {
+            notes.push(Noted { path, device: device.take() });
+        }
+    }
+    notes
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere devices have no number")]
+fn device_of(metadata: &fs::Metadata) -> Option<u64> {
+    Some(std::os::unix::fs::MetadataExt::dev(metadata))
+}
+
+#[cfg(not(unix))]
+fn device_of(_metadata: &fs::Metadata) -> Option<u64> {
+    None
 }
 
 /// A noted place, if it can be one of ours.
@@ -327,10 +389,61 @@ mod tests {
         // Cut off while it was written: the name is none.
         noted.extend(b"/.ent");
         fs::write(home.root().join("unfinished/x.journal"), noted).unwrap();
-        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![dead.clone()], left: Vec::new() });
+        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![dead.clone()], ..Swept::default() });
         assert!(!dead.exists() && foreign.exists() && unfinished.path().exists());
         assert_eq!(sweep(&home).unwrap(), Swept::default());
         drop(unfinished);
         assert_eq!(entries(&home.root().join("unfinished")), [""; 0]);
+    }
+
+    /// Leaves a part of a file in `folder` as a process does that is killed: the journal, without its lock, and the file.
+    fn killed(home: &Home, folder: &Path) -> (PathBuf, PathBuf) {
+        let unfinished = Unfinished::begin(home, folder).unwrap();
+        let (journals, part) = (home.root().join("unfinished"), unfinished.path().to_owned());
+        let noted = fs::read(journals.join(&entries(&journals)[0])).unwrap();
+        drop(unfinished);
+        let journal = journals.join("x.journal");
+        fs::write(&journal, noted).unwrap();
+        fs::write(&part, b"the plan").unwrap();
+        (part, journal)
+    }
+
+    #[test]
+    fn part_in_a_folder_that_is_away_is_looked_for_until_the_folder_is_back() {
+        let (folder, home) = home();
+        let folder = fs::canonicalize(folder.path()).unwrap();
+        let (disk, elsewhere) = (folder.join("disk"), folder.join("elsewhere"));
+        fs::create_dir(&disk).unwrap();
+        let (part, journal) = killed(&home, &disk);
+        fs::rename(&disk, &elsewhere).unwrap();
+        let away = Away { folder: disk.clone(), journal };
+        for _ in 0..2 {
+            assert_eq!(sweep(&home).unwrap(), Swept { away: [away.clone()].into(), ..Swept::default() });
+        }
+        fs::rename(&elsewhere, &disk).unwrap();
+        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![part.clone()], ..Swept::default() });
+        assert!(!part.exists() && !away.journal.exists());
+        assert_eq!(sweep(&home).unwrap(), Swept::default());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn part_on_a_disk_that_is_away_is_looked_for_although_its_place_is_there() {
+        let (folder, home) = home();
+        let folder = fs::canonicalize(folder.path()).unwrap();
+        let (part, journal) = killed(&home, &folder);
+        fs::remove_file(&part).unwrap();
+        let present = device_of(&fs::metadata(&folder).unwrap()).unwrap();
+        let note = |device: u64| {
+            [DEVICE, device.to_string().as_bytes(), &[0], part.as_os_str().as_encoded_bytes(), &[0]].concat()
+        };
+        assert_eq!(fs::read(&journal).unwrap(), note(present), "the device is noted before the file is made");
+        fs::write(&journal, note(present + 1)).unwrap();
+        let away = Away { folder: folder.clone(), journal: journal.clone() };
+        assert_eq!(sweep(&home).unwrap(), Swept { away: [away].into(), ..Swept::default() });
+        // A file that is there goes, whatever number the disk has by now.
+        fs::write(&part, b"the plan").unwrap();
+        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![part], ..Swept::default() });
+        assert!(!journal.exists());
     }
 }

@@ -165,6 +165,29 @@ async fn what_a_killed_opening_left_goes_with_the_next_command_whatever_it_is() 
 }
 
 #[tokio::test]
+async fn what_a_killed_opening_left_on_a_disk_that_is_away_goes_once_it_is_back() {
+    let (stage, proposal, home) = held().await;
+    let folder = scratch();
+    let (disk, elsewhere) = (folder.path().join("disk"), folder.path().join("elsewhere"));
+    fs::create_dir(&disk).unwrap();
+    let (child, part) = opening(proposal, &home, &disk).await;
+    signal(&child, "KILL").await;
+    end_of(child).await;
+    fs::rename(&disk, &elsewhere).unwrap();
+    for _ in 0..2 {
+        let (code, said) = run(&home, "profile list").await;
+        assert!(code == 0 && said.lines().count() == 1, "once a command: {said}");
+        assert!(said.contains("which is not there now") && said.contains("to end this warning"), "{said}");
+    }
+    fs::rename(&elsewhere, &disk).unwrap();
+    let (_, said) = run(&home, "profile list").await;
+    assert!(said.contains(part.to_str().unwrap()) && said.contains("was removed now"), "{said}");
+    assert_eq!(entries(&disk), Vec::<PathBuf>::new());
+    assert_eq!(run(&home, "profile list").await.1, "");
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn document_on_its_way_to_a_pipe_has_no_name_on_the_disk() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
