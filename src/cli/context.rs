@@ -130,7 +130,7 @@ impl Context {
         }
         for older in client.older_states().await? {
             let mut said = self.said();
-            said.has_gone_back |= !older.may_be_hidden;
+            said.has_gone_back |= !older.may_be_in_order;
             if said.of_states.insert(older.subject) {
                 self.out.warn(&older.notice);
             }

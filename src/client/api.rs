@@ -330,7 +330,7 @@ impl Api {
     }
 
     pub async fn reinstate_proposal(&self, id: ProposalId) -> Result<Proposal> {
-        self.witness.proposal(self.act(Method::POST, &of(id, "/reinstate")).await?)
+        self.witness.reinstated(self.act(Method::POST, &of(id, "/reinstate")).await?)
     }
 
     pub async fn add_member(&self, id: ProposalId, member: &MemberId, body: &AddMember) -> Result<Proposal> {
@@ -474,7 +474,9 @@ impl Api {
 
     /// The decision on the table, if there is one for the caller.
     pub async fn decision(&self, id: ProposalId) -> Result<Option<Tagged<Decision>>> {
-        self.transport.get_optional(&of(id, "/decision")).await
+        let shown: Option<Tagged<Decision>> = self.transport.get_optional(&of(id, "/decision")).await?;
+        self.witness.decision(id, shown.as_ref().map(|shown| &shown.body))?;
+        Ok(shown)
     }
 
     pub async fn sign_decision(
@@ -483,7 +485,9 @@ impl Api {
         body: &SignDecision,
         etag: Option<&str>,
     ) -> Result<Tagged<Decision>> {
-        self.transport.send(Method::PUT, &of(id, "/decision"), Some(body), etag).await
+        let signed: Tagged<Decision> = self.transport.send(Method::PUT, &of(id, "/decision"), Some(body), etag).await?;
+        self.witness.decision(id, Some(&signed.body))?;
+        Ok(signed)
     }
 
     pub async fn unsign_decision(&self, id: ProposalId, etag: Option<&str>) -> Result<()> {

@@ -10,7 +10,7 @@ pub use uploads::{Source, UploadRecord};
 
 use super::{
     ClientError, Home, Result, files,
-    witness::{SeenEntry, SeenState},
+    witness::{SeenDecision, SeenEntry, SeenState},
 };
 use crate::{
     domain::{
@@ -257,6 +257,15 @@ impl Home {
         files::remove(&self.state_path(proposal)).map(drop)
     }
 
+    /// The decision on a proposal that was seen here to be final.
+    pub(super) fn seen_decision(&self, proposal: ProposalId) -> Result<Option<SeenDecision>> {
+        read_record(&self.decision_path(proposal))
+    }
+
+    pub(super) fn write_seen_decision(&self, proposal: ProposalId, decision: &SeenDecision) -> Result<()> {
+        write_record(&self.decision_path(proposal), decision)
+    }
+
     /// The last entry of the log that was seen here.
     pub(super) fn seen_entry(&self) -> Result<Option<SeenEntry>> {
         read_record(&self.root().join("seen").join("log.json"))
@@ -291,6 +300,10 @@ impl Home {
 
     pub(super) fn state_path(&self, proposal: ProposalId) -> PathBuf {
         self.root().join("seen").join("states").join(format!("{proposal}.json"))
+    }
+
+    pub(super) fn decision_path(&self, proposal: ProposalId) -> PathBuf {
+        self.root().join("seen").join("decisions").join(format!("{proposal}.json"))
     }
 
     /// The drafts of a profile, by proposal.

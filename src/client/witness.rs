@@ -1,17 +1,18 @@
 //! What this machine saw of the exchange's state, so that an older one is noticed whoever shows it: a host that turned time back, or one
 //! that restored an old backup and does not say so.
 //!
-//! Versions of a proposal only count up, unless the call was amended; entries of the log get later as their numbers grow, and what
-//! a member read of it stays, unless policy hides it from them. What was seen is kept, whatever is shown afterwards: it is this
-//! machine's evidence. Notices are for the person; nothing is refused here.
+//! Versions of a proposal only count up, unless the call was amended, and a number has one manifest; a final decision stays; entries of
+//! the log get later as their numbers grow, and what a member read of it stays, unless policy hides it from them. What was seen is kept,
+//! whatever is shown afterwards: it is this machine's evidence. Notices are for the person; nothing is refused here.
 
 use super::{Client, Home, Result, clock::ExchangeClock};
 use crate::{
     domain::{
-        id::{CallId, ProposalId, Sha256},
+        decision::Outcome,
+        id::{CallId, DecisionId, ProposalId, Sha256},
         proposal::Status,
     },
-    wire::{entry::Entry, proposal::Proposal},
+    wire::{decision::Decision, entry::Entry, proposal::Proposal},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
+
+/// How many earlier states of a proposal are kept beside the newest.
+const MAX_BEFORE: usize = 32;
 
 /// What is seen of one exchange by one client.
 #[derive(Debug, Clone)]
@@ -46,6 +50,20 @@ pub(super) struct SeenState {
     call_version: u32,
     /// By the exchange's clock.
     seen_at: Timestamp,
+    /// What was seen earlier, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<SeenState>,
+}
+
+/// A decision that was seen to be final.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SeenDecision {
+    id: DecisionId,
+    outcome: Outcome,
+    manifest_sha256: Sha256,
+    final_at: Timestamp,
+    /// By the exchange's clock.
+    seen_at: Timestamp,
 }
 
 /// The entry with the highest number that was seen.
@@ -65,8 +83,8 @@ pub struct OlderState {
     /// The same for each notice of the same thing.
     pub subject: String,
     pub notice: String,
-    /// Whether it may be nothing but a policy that hides what was seen.
-    pub may_be_hidden: bool,
+    /// Whether it may be in order: policy hides what was seen, or a party reinstated what it had withdrawn.
+    pub may_be_in_order: bool,
 }
 
 /// Something older than what was seen before.
@@ -74,9 +92,23 @@ pub struct OlderState {
 enum Older {
     Proposal {
         id: ProposalId,
-        call: CallId,
+        /// The call, where an amendment of it can be all.
+        call: Option<CallId>,
         seen: SeenState,
         now: String,
+    },
+    /// What was withdrawn is not withdrawn any more, and no newer version says why.
+    NotWithdrawn {
+        id: ProposalId,
+        seen: SeenState,
+        now: Status,
+    },
+    /// A final decision is gone, not final any more or another one.
+    Decision {
+        id: ProposalId,
+        seen: SeenDecision,
+        /// None if there is none.
+        now: Option<String>,
     },
     Log {
         seen: SeenEntry,
@@ -103,6 +135,36 @@ impl Witness {
     /// Proposals of a list. Only those of one's own are remembered: a list may have a million.
     pub(super) fn proposals(&self, shown: &[Proposal]) -> Result<()> {
         shown.iter().try_for_each(|proposal| self.look(proposal, proposal.mine.is_party))
+    }
+
+    /// A proposal that the member has just reinstated.
+    pub(super) fn reinstated(&self, shown: Proposal) -> Result<Proposal> {
+        let shown = self.proposal(shown)?;
+        self.met().retain(|older| !matches!(older, Older::NotWithdrawn { id, .. } if *id == shown.id));
+        Ok(shown)
+    }
+
+    /// The decision on a proposal as it is shown now, if any.
+    pub(super) fn decision(&self, id: ProposalId, shown: Option<&Decision>) -> Result<()> {
+        let now = shown.and_then(|shown| {
+            let final_at = shown.final_at?.0;
+            let Decision { id, outcome, manifest_sha256, .. } = shown;
+            let (id, outcome, manifest_sha256) = (*id, *outcome, *manifest_sha256);
+            Some(SeenDecision { id, outcome, manifest_sha256, final_at, seen_at: self.clock.now() })
+        });
+        match (self.home.seen_decision(id)?, now) {
+            (None, Some(now)) => self.home.write_seen_decision(id, &now),
+            (Some(seen), Some(now)) if seen.is_same(&now) => Ok(()),
+            (Some(seen), now) => {
+                let now = match (shown, now) {
+                    (_, Some(now)) => Some(format!("{} by another decision of {}", now.outcome, now.final_at)),
+                    (shown, None) => shown.map(|shown| format!("{}, but not final", shown.outcome)),
+                };
+                self.meet(Older::Decision { id, seen, now });
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     /// Entries of the log.
@@ -162,22 +224,27 @@ impl Witness {
             manifest_sha256: shown.manifest_sha256,
             call_version: self.home.seen_call_version(shown.call)?,
             seen_at: self.clock.now(),
+            before: Vec::new(),
         };
-        let seen = self.home.seen_state(shown.id)?;
-        match seen {
-            Some(seen) if version < seen.version || (shown.mine.is_party && newest < seen.newest) => {
-                let now = match shown.version {
-                    Some(version) => format!("{} in version {version}", shown.status),
-                    None => shown.status.to_string(),
-                };
-                self.meet(Older::Proposal { id: shown.id, call: shown.call, seen, now });
-                Ok(())
-            }
-            Some(seen) if version == seen.version && newest <= seen.newest && now.status == seen.status => Ok(()),
+        let Some(seen) = self.home.seen_state(shown.id)? else {
             // A version that waits for signatures may be the first thing that there is to remember.
-            _ if remember && (version > 0 || newest > 0) => self.home.write_seen_state(shown.id, &now),
-            _ => Ok(()),
+            let is_something = version > 0 || newest > 0;
+            return if remember && is_something { self.home.write_seen_state(shown.id, &now) } else { Ok(()) };
+        };
+        let is_older = version < seen.version || (shown.mine.is_party && newest < seen.newest);
+        if is_older || now.is_another(&seen) {
+            let call = is_older.then_some(shown.call);
+            self.meet(Older::Proposal { id: shown.id, call, seen, now: now.shown() });
+            return Ok(());
         }
+        let is_same_version = version == seen.version && newest <= seen.newest;
+        if is_same_version && now.status == seen.status {
+            return Ok(());
+        }
+        if is_same_version && seen.status == Status::Withdrawn {
+            self.meet(Older::NotWithdrawn { id: shown.id, seen: seen.clone(), now: now.status });
+        }
+        self.home.write_seen_state(shown.id, &now.after(seen))
     }
 
     fn meet(&self, older: Older) {
@@ -201,13 +268,27 @@ impl Client {
             match older {
                 Older::Proposal { id, call, seen, now } => {
                     // An amendment that asks for new submissions makes the earlier ones void.
-                    let amended = self.api().call(call).await.is_ok_and(|call| call.body.version > seen.call_version);
-                    if amended {
+                    let is_amended = match call {
+                        Some(call) => self.api().call(call).await.is_ok_and(|call| call.body.version > seen.call_version),
+                        None => false,
+                    };
+                    if is_amended {
                         self.home().forget_seen_state(id)?;
                     } else {
                         let notice = seen.worded(id, &now, &self.home().state_path(id).display().to_string());
-                        told.push(OlderState { subject: id.to_string(), notice, may_be_hidden: false });
+                        told.push(OlderState { subject: id.to_string(), notice, may_be_in_order: false });
                     }
+                }
+                Older::NotWithdrawn { id, seen, now } => {
+                    let kept = self.home().state_path(id).display().to_string();
+                    let notice = seen.worded_not_withdrawn(id, now, &kept);
+                    told.push(OlderState { subject: format!("{id}, withdrawn"), notice, may_be_in_order: true });
+                }
+                Older::Decision { id, seen, now } => {
+                    let kept = self.home().decision_path(id).display().to_string();
+                    let notice = seen.worded(id, now.as_deref(), &kept);
+                    let subject = format!("the decision on {id}");
+                    told.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
                 }
                 Older::Log { seen, now: (seq, at) } => told.push(OlderState {
                     subject: "a number of the log".to_owned(),
@@ -216,12 +297,12 @@ impl Client {
                          an older state than it showed, perhaps to a backup; tell the host's operator and the other partners",
                         seen.seq, seen.at
                     ),
-                    may_be_hidden: false,
+                    may_be_in_order: false,
                 }),
                 Older::End { seen, highest } => told.push(OlderState {
                     subject: "the end of the log".to_owned(),
                     notice: seen.worded_end(highest),
-                    may_be_hidden: self.is_hidden(seen.proposal).await,
+                    may_be_in_order: self.is_hidden(seen.proposal).await,
                 }),
             }
         }
@@ -251,106 +332,76 @@ impl SeenEntry {
 }
 
 impl SeenState {
+    /// Whether the version has another manifest than one that was seen under the same number.
+    fn is_another(&self, seen: &Self) -> bool {
+        let (now, then) = (self.manifest_sha256, seen.manifest_sha256);
+        self.version == seen.version && now.is_some() && then.is_some() && now != then
+    }
+
+    /// This state with what was seen before it.
+    fn after(self, seen: Self) -> Self {
+        let newest = self.newest.max(seen.newest);
+        let mut before = seen.before.clone();
+        before.push(Self { before: Vec::new(), ..seen });
+        let surplus = before.len().saturating_sub(MAX_BEFORE);
+        before.drain(..surplus);
+        Self { newest, before, ..self }
+    }
+
+    /// What it is, in words.
+    fn shown(&self) -> String {
+        if self.version > 0 {
+            format!("{} in version {}{}", self.status, self.version, self.manifest())
+        } else {
+            self.status.to_string()
+        }
+    }
+
+    fn manifest(&self) -> String {
+        self.manifest_sha256.map(|digest| format!(" (manifest {digest})")).unwrap_or_default()
+    }
+
     fn worded(&self, id: ProposalId, now: &str, kept: &str) -> String {
         let was = if self.version > 0 {
-            format!("was {} in version {}", self.status, self.version)
+            format!("was {}", self.shown())
         } else {
             format!("had a version {} that waited", self.newest)
         };
-        let digest = self.manifest_sha256.map(|digest| format!(" (manifest {digest})")).unwrap_or_default();
         format!(
-            "`{id}` is shown as {now}, but {was}{digest} on {:.0}: the exchange shows an older state than it did, perhaps from a \
+            "`{id}` is shown as {now}, but {was} on {:.0}: the exchange has gone back to an older state than it showed, perhaps to a \
              backup; tell the host's operator and the other parties. What was seen is kept in `{kept}`",
+            self.seen_at
+        )
+    }
+
+    fn worded_not_withdrawn(&self, id: ProposalId, now: Status, kept: &str) -> String {
+        format!(
+            "`{id}` is shown as {now}, but was {} on {:.0}: a party may have reinstated it, which the log says; if none has, the exchange \
+             has gone back to an older state than it showed. What was seen is kept in `{kept}`",
+            self.shown(),
             self.seen_at
         )
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        client::testing::{at, proposal},
-        domain::ambient::SystemClock,
-    };
-
-    fn witness() -> (tempfile::TempDir, Witness) {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::locate(Some(folder.path())).unwrap();
-        (folder, Witness::new(home, "work".into(), ExchangeClock::new(Arc::new(SystemClock))))
+impl SeenDecision {
+    fn is_same(&self, other: &Self) -> bool {
+        *self == Self { seen_at: self.seen_at, ..other.clone() }
     }
 
-    fn shown(version: Option<u32>, status: Status) -> Proposal {
-        Proposal { version, status, manifest_sha256: version.map(|_| Sha256::of(b"manifest")), ..proposal() }
-    }
-
-    #[test]
-    fn version_that_is_gone_is_met_and_what_was_seen_stays() {
-        let (_folder, witness) = witness();
-        witness.proposal(shown(None, Status::Preparing)).unwrap();
-        witness.proposal(shown(Some(1), Status::Submitted)).unwrap();
-        witness.proposal(shown(Some(2), Status::Submitted)).unwrap();
-        witness.proposal(shown(Some(2), Status::Withdrawn)).unwrap();
-        assert!(witness.met().is_empty());
-        let kept = witness.home.seen_state(proposal().id).unwrap().unwrap();
-        for older in [shown(Some(1), Status::Submitted), shown(None, Status::Preparing)] {
-            witness.proposal(older.clone()).unwrap();
-            witness.proposals(&[older]).unwrap();
-        }
-        assert_eq!(witness.met().len(), 2, "each once");
-        assert_eq!(witness.home.seen_state(proposal().id).unwrap(), Some(kept.clone()));
-        let said = kept.worded(proposal().id, "preparing", "/x");
-        assert!(said.contains("is shown as preparing, but was withdrawn in version 2"), "{said}");
-    }
-
-    #[test]
-    fn number_that_was_given_out_twice_is_met() {
-        let (_folder, witness) = witness();
-        let number = |seq, time: &str| witness.number(seq, at(time), |seen| seq <= seen.seq).unwrap();
-        number(5, "2026-03-01T00:00:00Z");
-        number(9, "2026-03-02T00:00:00Z");
-        number(9, "2026-03-02T00:00:00Z");
-        number(7, "2026-03-01T12:00:00Z");
-        assert!(witness.met().is_empty(), "earlier entries are earlier");
-        number(7, "2026-03-03T00:00:00Z");
-        number(9, "2026-03-04T00:00:00Z");
-        assert_eq!(witness.met().len(), 2);
-        witness.last_entry(9, at("2026-03-05T00:00:00Z")).unwrap();
-        assert_eq!(witness.met().len(), 2, "nothing has happened since");
-        witness.last_entry(8, at("2026-03-05T00:00:00Z")).unwrap();
-        assert_eq!(witness.met().len(), 3);
-        assert_eq!(witness.home.seen_entry().unwrap().unwrap().seq, 9);
-    }
-    fn entry(seq: u64, proposal: Option<ProposalId>) -> Entry {
-        serde_json::from_value(serde_json::json!({
-            "seq": seq, "at": "2026-03-01T00:00:00Z", "kind": "proposal.submitted", "proposal": proposal, "payload": "{}", "salt": "",
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn log_that_ends_before_what_its_reader_saw_is_met_and_another_reader_s_is_not() {
-        let (_folder, witness) = witness();
-        let id = proposal().id;
-        witness.entries(&[entry(50, None), entry(80, Some(id))]).unwrap();
-        witness.end().unwrap();
-        assert!(witness.met().is_empty());
-        let clock = || ExchangeClock::new(Arc::new(SystemClock));
-        let again = |profile: &str| Witness::new(witness.home.clone(), profile.into(), clock());
-        let other = again("other");
-        other.entries(&[entry(50, None)]).unwrap();
-        other.end().unwrap();
-        assert!(other.met().is_empty(), "another member reads another part of it");
-        for shown in [&[entry(50, None)][..], &[]] {
-            let restored = again("work");
-            restored.entries(shown).unwrap();
-            restored.end().unwrap();
-            let met = restored.met().clone();
-            let [Older::End { seen, highest }] = met.as_slice() else { panic!("{met:?}") };
-            assert_eq!((seen.seq, seen.proposal, *highest), (80, Some(id), shown.last().map_or(0, |entry| entry.seq)));
-        }
-        let said = witness.home.seen_end("work").unwrap().unwrap().worded_end(50);
-        assert!(said.starts_with("the log ends at entry 50, but entry 80 about `prop_"), "{said}");
-        assert!(said.contains("or policy hides it now"), "{said}");
+    fn worded(&self, id: ProposalId, now: Option<&str>, kept: &str) -> String {
+        let Self { outcome, final_at, seen_at, .. } = self;
+        let (now, or_hidden) = match now {
+            Some(now) => (format!("is shown as `{now}`"), ""),
+            None => ("is not shown".to_owned(), ", or policy hides it now"),
+        };
+        format!(
+            "the decision on `{id}` {now}, but on {seen_at:.0} it was `{outcome}`, final since {final_at}: the exchange has gone back to an \
+             older state than it showed, perhaps to a backup{or_hidden}; if you know of no reason for that, tell the host's operator and \
+             the other funders. What was seen is kept in `{kept}`"
+        )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,11 @@ use crate::{
     },
     process::{NATIONS, open_proposal, spoken},
 };
-use entente::{domain::member::ConflictGround, wire::directory::CreateProgram};
+use entente::{
+    domain::{decision::Outcome, member::ConflictGround},
+    storage::args,
+    wire::directory::CreateProgram,
+};
 use std::{fs, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -185,4 +189,64 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
     let (code, _, faults) = run(&site, &server, "USA:dana", &format!("proposal status {proposal}")).await;
     assert!(code == 0 && faults.is_empty(), "{faults}");
     assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn final_decision_that_is_gone_is_told_to_whoever_saw_it_or_made_it_final() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    for decider in ["USA:frank", "ISR:eitan"] {
+        stage.client(decider).sign_decision(proposal, Outcome::Fund).await.unwrap();
+    }
+    let show = async |member: &str| {
+        let (home, proposal) = (stage.home(&id(member)).display().to_string(), proposal.to_string());
+        spoken(ended(entente(&["--home", &home, "decision", "show", &proposal])).await)
+    };
+    let (code, said, notes) = show("USA:frank").await;
+    assert!(code == 0 && said.contains("fund") && !notes.contains("the decision on"), "{said}{notes}");
+    // As an older state has it: one signature short, and then none.
+    execute(&stage, "UPDATE decisions SET final_at = NULL").await;
+    for member in ["USA:frank", "ISR:eitan"] {
+        let (code, _, faults) = show(member).await;
+        assert!(code == 4 && faults.contains("is shown as `fund, but not final`, but on "), "{member}: {faults}");
+    }
+    execute(&stage, "DELETE FROM decision_signatures").await;
+    execute(&stage, "DELETE FROM decisions").await;
+    for member in ["USA:frank", "ISR:eitan"] {
+        let (code, _, faults) = show(member).await;
+        assert!(code == 1 && faults.contains("there is no decision"), "{member}: {faults}");
+        let told = format!("the decision on `{proposal}` is not shown, but on ");
+        assert!(faults.contains(&told) && faults.contains("or policy hides it now"), "{member}: {faults}");
+    }
+    // Who saw none has nothing to say.
+    let (code, _, faults) = show("USA:dana").await;
+    assert!(code == 1 && !faults.contains("is not shown"), "{faults}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn proposal_that_is_reinstated_is_told_once_to_those_who_saw_it_withdrawn() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let status = async |member: &str| {
+        let (home, proposal) = (stage.home(&id(member)).display().to_string(), proposal.to_string());
+        spoken(ended(entente(&["--home", &home, "proposal", "status", &proposal])).await)
+    };
+    stage.client("USA:bob").api().withdraw_proposal(proposal).await.unwrap();
+    assert_eq!(status("ISR:avi").await.0, 0);
+    stage.client("USA:bob").api().reinstate_proposal(proposal).await.unwrap();
+    for is_told in [true, false] {
+        let (code, said, notes) = status("ISR:avi").await;
+        assert!(code == 0 && said.contains("submitted"), "{said}{notes}");
+        assert_eq!(notes.contains("a party may have reinstated it"), is_told, "{notes}");
+    }
+    let (code, _, notes) = status("USA:bob").await;
+    assert!(code == 0 && !notes.contains("reinstated"), "{notes}");
+    stage.stop().await;
+}
+
+async fn execute(stage: &Stage, sql: &'static str) {
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    assert!(tx.execute(sql, args![]).await.unwrap() > 0, "nothing was changed");
+    tx.commit().await.unwrap();
 }
