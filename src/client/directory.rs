@@ -147,6 +147,21 @@ impl Client {
         Ok(member)
     }
 
+    /// Refuses to judge a member whose key card is out of its time, which a renewal ends. One that was revoked is judged.
+    pub(super) async fn require_timely(&self, id: &MemberId) -> Result<()> {
+        let card = &self.issued_member(id).await?.card;
+        match card.check_usable(self.now()) {
+            Err(error) if card.status == CardStatus::Active => Err(ClientError::usage(
+                format!("{error}; until it is renewed or revoked, their keys stay"),
+                format!(
+                    "ask the registrar of `{}` to renew the card, or to revoke it for somebody who left",
+                    id.partner()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// A member whose key card the partner issued, in force or not: somebody who may have signed something.
     pub async fn issued_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
         if let Some((member, _)) = lock(&self.0.directory.members).get(id) {

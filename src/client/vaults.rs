@@ -161,8 +161,9 @@ impl Client {
         Ok(wrapped)
     }
 
-    /// Removes these keys, whose holders policy does not admit any more: those of whom this client says the same. What was done
-    /// before an error is in `removed`.
+    /// Removes these keys, whose holders policy does not admit any more: those of whom this client says the same. A holder whose key
+    /// card is out of its time keeps theirs: once it is renewed they are good again, and nobody else may be left to wrap new ones.
+    /// What was done before an error is in `removed`.
     pub(super) async fn remove_lost(&self, id: ProposalId, lost: Vec<LostKey>, removed: &mut Removed) -> Result<()> {
         if lost.is_empty() {
             return Ok(());
@@ -172,8 +173,11 @@ impl Client {
         let vaults = self.api().vaults(id).await?;
         let facts = OnceCell::new();
         for key in lost {
-            let judged = self.admit_to(key.vault, &key.holder, &proposal, &call, &vaults, &facts).await;
-            let why = match judged {
+            let judged = async {
+                self.require_timely(&key.holder).await?;
+                self.admit_to(key.vault, &key.holder, &proposal, &call, &vaults, &facts).await
+            };
+            let why = match judged.await {
                 Ok(_) => {
                     let kept = invalid("the exchange has this key removed, but the policies in force admit its holder");
                     removed.kept.push((key, kept));

@@ -9,6 +9,7 @@ use entente::{
     client::{
         Client, ClientError, ExitClass, Home, Profile,
         agent::{Act, Agent, Event, Tally},
+        directory::NewKeyCard,
         opening::Version,
         proposals::NewProposal,
     },
@@ -18,10 +19,11 @@ use entente::{
         id::ProposalId,
         vault::VaultKind,
     },
+    sealing::card::KeyCard,
     storage::args,
     wire::directory::CreateProgram,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{process::Stdio, sync::Mutex};
 use tokio::{
@@ -130,6 +132,43 @@ async fn key_goes_with_the_permission_and_comes_back_with_it() {
     stage.israel_writes(&text).await;
     let (tally, told) = round(&mut agent).await;
     assert_eq!((tally.wrapped, holders(&told, Act::Wrapped).len()), (2, 2));
+    drop(agent);
+    stage.stop().await;
+}
+
+/// The member's registrar publishes their card anew, good until then.
+async fn renew(stage: &Stage, member: &str, valid_until: Timestamp) {
+    let KeyCard { member, name, organisation, roles, recipients, certificates, .. } =
+        stage.again("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
+    let registrar = format!("{}:registrar", member.partner());
+    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    stage.client(&registrar).issue_key_card(&new).await.unwrap();
+}
+
+#[tokio::test]
+async fn holder_whose_card_ran_out_keeps_their_keys_and_one_whose_card_was_revoked_does_not() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let mut agent = agent(&stage, "USA:dana");
+    let soon = stage.clock.now() + SignedDuration::from_hours(1);
+    renew(&stage, "USA:carol", soon).await;
+    stage.client("ISR:registrar").revoke_key_card(&id("ISR:maya"), true).await.unwrap();
+    stage.clock.set(soon + SignedDuration::from_secs(1));
+    let lost = stage.client("USA:dana").api().lost_keys(proposal).await.unwrap();
+    assert_eq!(lost.iter().map(|key| key.holder.to_string()).collect::<Vec<_>>(), ["ISR:maya", "USA:carol"]);
+    let (tally, told) = round(&mut agent).await;
+    assert_eq!(tally, Tally { wrapped: 0, removed: 1, not_done: 1 });
+    assert_eq!(
+        (holders(&told, Act::Removed), holders(&told, Act::Kept)),
+        (vec!["ISR:maya".into()], vec!["USA:carol".into()])
+    );
+    let kept = told.iter().find(|event| event.act == Act::Kept).unwrap();
+    assert!(kept.reason.as_deref().unwrap().contains("their keys stay"), "{kept:?}");
+    // Renewed a little late: what she held is good again, and nobody has to wrap anything.
+    renew(&stage, "USA:carol", soon + SignedDuration::from_hours(24 * 100)).await;
+    stage.again("USA:carol").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.clock.set(stage.clock.now() + SignedDuration::from_mins(16));
+    assert_eq!(round(&mut agent).await, (Tally::default(), Vec::new()));
     drop(agent);
     stage.stop().await;
 }
