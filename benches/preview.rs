@@ -13,6 +13,8 @@ mod many;
 #[path = "../tests/it/harness/postgres.rs"]
 #[expect(dead_code, reason = "made for tests, which use all of it")]
 mod postgres;
+#[path = "common/scratch.rs"]
+mod scratch;
 
 use common::{PARTNERS, member, now};
 use entente::{

@@ -139,6 +139,7 @@ mod tests {
     use tokio::time::advance;
     use tokio_util::sync::CancellationToken;
 
+    #[expect(clippy::unnecessary_wraps, reason = "what a connection with a certificate has")]
     fn holder(partner: &str, certificate: u8) -> Holder {
         Some((partner.parse().unwrap(), Sha256::of(&[certificate])))
     }
