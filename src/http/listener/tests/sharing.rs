@@ -133,3 +133,44 @@ async fn slow_bodies_of_one_member_take_a_bounded_part_of_memory() {
     drop(under_way);
     while ask(&mut world.connect(&greedy).await, size).await.0 != 200 {}
 }
+
+#[tokio::test]
+async fn good_client_is_served_though_silent_ones_hold_every_place() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi");
+    // The silent ones would wait for an hour: whoever is served meanwhile has displaced one.
+    let world = World::with_limits(vec![ca.of("ISR")], |limits| {
+        only(|limits| &mut limits.stall)(limits);
+        limits.stall = Duration::from_hours(1);
+        (limits.connections, limits.connections_per_partner, limits.handshakes) = (8, 8, 8);
+    })
+    .await;
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        strangers.push(TcpStream::connect(world.address).await.unwrap());
+    }
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut stream = world.connect(&held).await;
+        stream.write_all(b"GET /who HTTP/1.1\r\nhost: local").await.unwrap();
+        slow.push(stream);
+    }
+    assert_eq!(ask(&mut world.connect(&held).await, WHO).await.0, 200);
+    closed(slow.remove(0)).await;
+    closed(strangers.remove(0)).await;
+}
+
+#[tokio::test]
+async fn one_request_too_many_gets_503_with_retry_after() {
+    let ca = Ca::new("Root");
+    let held = ca.member("ISR:avi");
+    let world = World::with_limits(vec![ca.of("ISR")], |limits| limits.requests = 1).await;
+    let (mut first, mut second) = (world.connect(&held).await, world.connect(&held).await);
+    first.write_all(WAIT.as_bytes()).await.unwrap();
+    world.waiting.notified().await;
+    let (status, text) = ask(&mut second, WHO).await;
+    assert!(status == 503 && text.contains("retry-after: "), "{text}");
+    world.go_on.notify_one();
+    assert_eq!(ask(&mut first, "").await.0, 200);
+    assert_eq!(ask(&mut second, WHO).await.0, 200);
+}
