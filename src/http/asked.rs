@@ -69,8 +69,9 @@ macro_rules! taken {
 
 const MIB: usize = 1 << 20;
 
-/// For a whole body that is read into memory, of which the largest have 16 MiB.
-const BODY_TIME: Duration = Duration::from_mins(2);
+/// For a whole body that is read into memory, and more for each 16 KiB that it may have.
+const BODY_TIME: Duration = Duration::from_mins(1);
+const A_SECOND: u64 = 16 << 10;
 
 taken! {
     0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
@@ -251,7 +252,8 @@ pub(super) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Resu
         return Err(too_large());
     }
     // INVARIANT: no place is held by a body that keeps moving and never ends.
-    let Ok(read) = timeout(BODY_TIME, to_bytes(body, limit)).await else {
+    let patience = BODY_TIME + Duration::from_secs(announced.unwrap_or(limit as u64) / A_SECOND);
+    let Ok(read) = timeout(patience, to_bytes(body, limit)).await else {
         return Err(Fault::from(ServiceError::Interrupted));
     };
     read.map_err(|error| {

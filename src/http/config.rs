@@ -398,10 +398,10 @@ impl Default for Limits {
             handshakes: 256,
             handshakes_per_address: 128,
             requests: 1024,
-            requests_per_partner: 512,
-            requests_per_member: 128,
+            requests_per_partner: 256,
+            requests_per_member: 64,
             downloads: 256,
-            downloads_per_partner: 128,
+            downloads_per_partner: 64,
             downloads_per_member: 16,
             handshake: Duration::from_secs(5),
             header: Duration::from_secs(10),
@@ -421,7 +421,7 @@ impl Default for Limits {
 impl Limits {
     pub(super) fn connection_quota(&self) -> Quota {
         let (per_partner, per_member) = (self.connections_per_partner, self.connections_per_member);
-        Quota { total: self.connections, per_partner, per_member }
+        Quota { total: self.connections, per_partner, per_member }.ordered()
     }
 
     pub(super) fn request_quota(&self) -> Quota {

@@ -57,6 +57,7 @@ pub fn fit(limits: &Limits, descriptors: u64) -> Limits {
         requests_per_member: share(limits.requests_per_member),
         downloads: share(limits.downloads),
         downloads_per_partner: share(limits.downloads_per_partner),
+        downloads_per_member: share(limits.downloads_per_member),
         ..limits.clone()
     }
 }

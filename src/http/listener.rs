@@ -7,6 +7,7 @@
 use super::{
     config::Limits,
     descriptors::ACCEPTED,
+    known_members::KnownMembers,
     logging::{RequestIds, observe},
     metrics,
     outgoing::ResponseBody,
@@ -23,7 +24,7 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, Response, Version, header},
+    http::{HeaderValue, Method, Response, Version, header},
     middleware::{self, Next},
     response::IntoResponse,
 };
@@ -93,16 +94,18 @@ pub async fn serve(
     ids: RequestIds,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let requests = Shares::new(limits.request_quota());
-    let (downloads, answers) = (Downloads(Shares::new(limits.download_quota())), Shares::new(ANSWER_BYTES));
-    let bodies = Shares::new(BODY_BYTES);
+    let known = KnownMembers::new();
+    let shares = |quota| Shares::new(quota, Arc::clone(&known));
+    let (requests, bodies, answers) = (shares(limits.request_quota()), shares(BODY_BYTES), shares(ANSWER_BYTES));
+    let downloads = Downloads(shares(limits.download_quota()));
     let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
         router: observe(router, ids),
         handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address),
-        connections: Places::new(limits.connection_quota(), limits.connections_without_key_card),
+        connections: Places::new(limits.connection_quota(), limits.connections_without_key_card, Arc::clone(&known)),
+        known,
         tls: Some(tls),
         limits,
     });
@@ -116,15 +119,17 @@ pub(super) async fn serve_plain(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let connections = Places::new(Quota { total: 64, per_partner: 64, per_member: 64 }, 64);
+    let known = KnownMembers::new();
+    let connections = Places::new(Quota { total: 64, per_partner: 64, per_member: 64 }, 64, Arc::clone(&known));
     let handshakes = Strangers::new(1, 1);
-    accept(listener, Arc::new(Server { router, handshakes, connections, tls: None, limits }), shutdown).await
+    accept(listener, Arc::new(Server { router, handshakes, connections, known, tls: None, limits }), shutdown).await
 }
 
 struct Server {
     router: Router,
     handshakes: Arc<Strangers>,
     connections: Arc<Places>,
+    known: Arc<KnownMembers>,
     tls: Option<Arc<Tls>>,
     limits: Limits,
 }
@@ -307,7 +312,7 @@ impl Server {
         let open = pace.open_request();
         let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&pace), &self.limits)));
         request.extensions_mut().insert(ConnectionPace(pace));
-        request.extensions_mut().insert(Introduced(Arc::clone(&self.connections)));
+        request.extensions_mut().insert(Introduced(Arc::clone(&self.known)));
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
@@ -319,7 +324,7 @@ impl Server {
 
 /// Where it is noted whether a key card names the certificate that a request came under.
 #[derive(Debug, Clone)]
-pub(super) struct Introduced(Arc<Places>);
+pub(super) struct Introduced(Arc<KnownMembers>);
 
 impl Introduced {
     pub(super) fn note(&self, peer: &Peer, has_key_card: bool) {
@@ -419,43 +424,42 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
     }
     if let Err(full) = gate.answers.check(&peer) {
-        metrics::refused("answers");
-        return match full {
-            Full::Member => EdgeRefusal::AnswersWaiting,
-            Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-        }
-        .into_response();
+        return no_more("answers", full, EdgeRefusal::AnswersWaiting);
     }
     request.extensions_mut().insert(gate.downloads.clone());
     let _place = match gate.requests.take(&peer, 1) {
         Ok(place) => place,
         Err(full) => {
-            metrics::refused("overloaded");
-            return match full {
-                Full::Member => EdgeRefusal::TooManyRequests { limit: gate.requests.quota().per_member },
-                Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-            }
-            .into_response();
+            let limit = gate.requests.quota().per_member;
+            return no_more("overloaded", full, EdgeRefusal::TooManyRequests { limit });
         }
     };
-    let _body = match gate.bodies.take(&peer, kept_bytes(&request)) {
-        Ok(body) => body,
-        Err(full) => {
-            metrics::refused("bodies");
-            return match full {
-                Full::Member => EdgeRefusal::TooManyBodies { limit: gate.bodies.quota().per_member },
-                Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
+    let _body = match kept_bytes(&request) {
+        0 => None,
+        bytes => match gate.bodies.take(&peer, bytes) {
+            Ok(body) => Some(body),
+            Err(full) => {
+                let limit = gate.bodies.quota().per_member;
+                return no_more("bodies", full, EdgeRefusal::TooManyBodies { limit });
             }
-            .into_response();
-        }
+        },
     };
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = next.run(request).await;
     let hsts = HeaderValue::from_static("max-age=63072000");
     response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
     if response.extensions().get::<HeldByAnswer>().is_none()
         && let Some(bytes @ 1..) = HttpBody::size_hint(response.body()).exact()
     {
-        let share = gate.answers.count(&peer, usize::try_from(bytes).unwrap_or(usize::MAX));
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let share = match gate.answers.take(&peer, bytes) {
+            Ok(share) => share,
+            // What was only looked at can be looked at again; that something was done has to be said.
+            Err(full) if is_read && gate.answers.check(&peer).is_err() => {
+                return no_more("answers", full, EdgeRefusal::AnswersWaiting);
+            }
+            Err(_) => gate.answers.count(&peer, bytes),
+        };
         response.extensions_mut().insert(HeldByAnswer::from(share));
     }
     response
@@ -486,12 +490,25 @@ fn hold_little_unsent(tcp: &TcpStream) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn hold_little_unsent(_: &TcpStream) {}
 
+/// The answer to somebody for whom nothing is left: `own` when it is their own share that is used up.
+fn no_more(what: &'static str, full: Full, own: EdgeRefusal) -> axum::response::Response {
+    metrics::refused(what);
+    match full {
+        Full::Member => own,
+        Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
+    }
+    .into_response()
+}
+
 /// What a request's body may take of memory. More than any operation keeps is refused before it is read.
 fn kept_bytes(request: &Request) -> usize {
-    let is_document = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == AGE_MEDIA_TYPE);
+    let is_document = request.method() == Method::PUT
+        && request.uri().path().contains("/documents/")
+        && request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == AGE_MEDIA_TYPE);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let announced = request.body().size_hint();
     match announced.upper() {
-        _ if is_document => 0,
+        _ if is_document || is_read => 0,
         Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED),
         None => UNANNOUNCED,
     }

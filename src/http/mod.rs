@@ -25,6 +25,7 @@ mod directory;
 mod documents;
 mod entries;
 mod figures;
+mod known_members;
 mod linger;
 mod list;
 pub mod listener;

@@ -4,25 +4,23 @@
 //! are taken, it is a connection of whoever has most, busy or not, the longest idle first. So nobody keeps others out, however many
 //! connections they open and whatever these do.
 
-use super::{pace::Pace, shares::Quota};
+use super::{known_members::KnownMembers, pace::Pace, shares::Quota};
 use crate::domain::id::{PartnerCode, Sha256};
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Whose a connection is: partner and key of the certificate. None at the loopback listener, which asks for none.
 pub(super) type Holder = Option<(PartnerCode, Sha256)>;
 
-/// So many certificates with a key card are remembered; beyond that all begin anew as strangers.
-const REMEMBERED: usize = 65_536;
-
 /// Places for connections.
 #[derive(Debug)]
 pub(super) struct Places {
     quota: Quota,
     without_key_card: usize,
+    known: Arc<KnownMembers>,
     taken: Mutex<Taken>,
 }
 
@@ -37,8 +35,6 @@ pub(super) struct Place {
 struct Taken {
     next: u64,
     seats: BTreeMap<u64, Seat>,
-    /// Certificates that a key card in force named when they last asked for something.
-    members: BTreeSet<Sha256>,
 }
 
 #[derive(Debug)]
@@ -49,15 +45,15 @@ struct Seat {
 
 impl Places {
     /// So many in all, for a partner and for a certificate, and for one that no key card is known to name.
-    pub(super) fn new(quota: Quota, without_key_card: usize) -> Arc<Self> {
-        Arc::new(Self { quota, without_key_card, taken: Mutex::default() })
+    pub(super) fn new(quota: Quota, without_key_card: usize, known: Arc<KnownMembers>) -> Arc<Self> {
+        Arc::new(Self { quota, without_key_card, known, taken: Mutex::default() })
     }
 
     /// A place for a connection; another may have to go for it.
     pub(super) fn take(self: &Arc<Self>, holder: &Holder, pace: &Arc<Pace>) -> Place {
         let Quota { total, per_partner, per_member } = self.quota;
+        let is_member = holder.as_ref().is_none_or(|(_, certificate)| self.known.contains(certificate));
         let mut taken = self.lock();
-        let is_member = holder.as_ref().is_none_or(|(_, certificate)| taken.members.contains(certificate));
         let own = if is_member { per_member } else { self.without_key_card.min(per_member) };
         taken.make_room(own, holder, |seat| seat.holder == *holder);
         taken.make_room(per_partner, holder, |seat| partner(&seat.holder) == partner(holder));
@@ -66,19 +62,6 @@ impl Places {
         taken.next += 1;
         taken.seats.insert(number, Seat { holder: holder.clone(), pace: Arc::clone(pace) });
         Place { places: Arc::clone(self), number }
-    }
-
-    /// Notes whether a key card names a certificate, as was found when it asked for something.
-    pub(super) fn note(&self, certificate: Sha256, has_key_card: bool) {
-        let members = &mut self.lock().members;
-        if !has_key_card {
-            members.remove(&certificate);
-        } else if !members.contains(&certificate) {
-            if members.len() >= REMEMBERED {
-                members.clear();
-            }
-            members.insert(certificate);
-        }
     }
 
     /// How many there are.
@@ -145,9 +128,9 @@ mod tests {
     }
 
     fn places(total: usize, per_partner: usize, per_member: usize) -> Arc<Places> {
-        let places = Places::new(Quota { total, per_partner, per_member }, 1);
-        (0..10).for_each(|certificate| places.note(Sha256::of(&[certificate]), true));
-        places
+        let known = KnownMembers::new();
+        (0..10).for_each(|certificate| known.note(Sha256::of(&[certificate]), true));
+        Places::new(Quota { total, per_partner, per_member }, 1, known)
     }
 
     /// A connection, with a request open or without.
@@ -230,10 +213,10 @@ mod tests {
         let stranger = |places| Connection::busy(places, "ISR", 99);
         let before: Vec<_> = (0..3).map(|_| stranger(&places)).collect();
         assert_eq!(there(&before), [false, false, true]);
-        places.note(Sha256::of(&[99]), true);
+        places.known.note(Sha256::of(&[99]), true);
         let after: Vec<_> = (0..4).map(|_| stranger(&places)).collect();
         assert!(there(&after).into_iter().all(|there| there) && before[2].is_there());
-        places.note(Sha256::of(&[99]), false);
+        places.known.note(Sha256::of(&[99]), false);
         let _newest = stranger(&places);
         assert_eq!(places.count(), 5, "what there is goes one by one");
     }

@@ -1,10 +1,12 @@
 //! How much of something that all use a member, a partner and everybody together may hold at a time: downloads, and the bytes of
 //! other answers that wait to be taken.
 //!
-//! Nobody takes it from the others: a member comes to an end before its partner, and a partner before everybody. A member is known
-//! here by the certificate's key. What is held is given back when its holder lets go, however that comes about.
+//! Nobody takes it from the others: a member comes to an end before its partner, and a partner before everybody; and who holds more
+//! than is left gets no more, so that something is left for those who hold little. A member is known here by the certificate's key; of
+//! certificates that no key card is known to name each has a small share, and all of a partner's together a quarter of what it has.
+//! What is held is given back when its holder lets go, however that comes about.
 
-use super::{metrics, peer::Peer, refusal::EdgeRefusal};
+use super::{known_members::KnownMembers, metrics, peer::Peer, refusal::EdgeRefusal};
 use crate::domain::id::{PartnerCode, Sha256};
 use axum::{
     extract::FromRequestParts,
@@ -14,6 +16,11 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// The part of a member's share that a certificate has which no key card is known to name, once it holds something.
+const OF_A_STRANGER: usize = 16;
+/// The part of a partner's that all of these have together.
+const OF_STRANGERS: usize = 4;
 
 /// The most that may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +34,7 @@ pub(super) struct Quota {
 #[derive(Debug)]
 pub(super) struct Shares {
     quota: Quota,
+    known: Arc<KnownMembers>,
     held: Mutex<Held>,
 }
 
@@ -35,6 +43,8 @@ struct Held {
     total: usize,
     partners: BTreeMap<PartnerCode, usize>,
     members: BTreeMap<(PartnerCode, Sha256), usize>,
+    /// Of each partner what was taken for certificates that were not known then.
+    strangers: BTreeMap<PartnerCode, usize>,
 }
 
 /// Something held, given back when dropped.
@@ -43,6 +53,7 @@ pub(super) struct Share {
     shares: Arc<Shares>,
     holder: (PartnerCode, Sha256),
     amount: usize,
+    is_strangers: bool,
 }
 
 /// Whose end was reached.
@@ -53,9 +64,17 @@ pub(super) enum Full {
     Everybody,
 }
 
+impl Quota {
+    /// No member may hold more than its partner, and no partner more than all.
+    pub(super) fn ordered(self) -> Self {
+        let per_partner = self.per_partner.min(self.total);
+        Self { per_partner, per_member: self.per_member.min(per_partner), ..self }
+    }
+}
+
 impl Shares {
-    pub(super) fn new(quota: Quota) -> Arc<Self> {
-        Arc::new(Self { quota, held: Mutex::default() })
+    pub(super) fn new(quota: Quota, known: Arc<KnownMembers>) -> Arc<Self> {
+        Arc::new(Self { quota: quota.ordered(), known, held: Mutex::default() })
     }
 
     /// The most that may be held.
@@ -63,9 +82,15 @@ impl Shares {
         self.quota
     }
 
-    /// Whether this holder could take more of it at all.
+    /// Whether this holder could take more of it at all. Who holds nothing can.
     pub(super) fn check(&self, peer: &Peer) -> Result<(), Full> {
-        self.room(&self.lock(), &(peer.partner.clone(), peer.spki_sha256), 1)
+        let holder = (peer.partner.clone(), peer.spki_sha256);
+        let held = self.lock();
+        if held.members.contains_key(&holder) {
+            self.room(&held, &holder, 1, self.is_stranger(&holder))
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes this much, or nothing.
@@ -73,34 +98,47 @@ impl Shares {
         self.take_as((peer.partner.clone(), peer.spki_sha256), amount)
     }
 
-    /// Counts what is held already: an answer that was made must be given.
+    /// Counts what is held already, whatever there is of it.
     pub(super) fn count(self: &Arc<Self>, peer: &Peer, amount: usize) -> Share {
-        let holder = (peer.partner.clone(), peer.spki_sha256);
-        self.lock().add(&holder, amount);
-        Share { shares: Arc::clone(self), holder, amount }
+        self.add((peer.partner.clone(), peer.spki_sha256), amount, &mut self.lock())
     }
 
     fn take_as(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize) -> Result<Share, Full> {
         let mut held = self.lock();
-        self.room(&held, &holder, amount)?;
-        held.add(&holder, amount);
-        drop(held);
-        Ok(Share { shares: Arc::clone(self), holder, amount })
+        self.room(&held, &holder, amount, self.is_stranger(&holder))?;
+        Ok(self.add(holder, amount, &mut held))
     }
 
-    fn room(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize) -> Result<(), Full> {
+    fn add(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize, held: &mut Held) -> Share {
+        let is_strangers = self.is_stranger(&holder);
+        held.add(&holder, amount, is_strangers);
+        Share { shares: Arc::clone(self), holder, amount, is_strangers }
+    }
+
+    fn is_stranger(&self, holder: &(PartnerCode, Sha256)) -> bool {
+        !self.known.contains(&holder.1)
+    }
+
+    fn room(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize, is_stranger: bool) -> Result<(), Full> {
         let Quota { total, per_partner, per_member } = self.quota;
         let of_member = held.members.get(holder).copied().unwrap_or_default();
         let of_partner = held.partners.get(&holder.0).copied().unwrap_or_default();
-        if of_member + amount > per_member {
-            Err(Full::Member)
-        } else if of_partner + amount > per_partner {
-            Err(Full::Partner)
-        } else if held.total + amount > total {
-            Err(Full::Everybody)
-        } else {
-            Ok(())
+        let of_strangers = held.strangers.get(&holder.0).copied().unwrap_or_default();
+        let own = if is_stranger && of_member > 0 { per_member / OF_A_STRANGER } else { per_member };
+        if of_member + amount > own {
+            return Err(Full::Member);
         }
+        if is_stranger && of_strangers + amount > per_partner.div_ceil(OF_STRANGERS) {
+            return Err(Full::Partner);
+        }
+        let left = |end: usize, held: usize| end.saturating_sub(held);
+        if amount > left(per_partner, of_partner) || of_member > left(per_partner, of_partner) {
+            return Err(Full::Partner);
+        }
+        if amount > left(total, held.total) || of_partner > left(total, held.total) {
+            return Err(Full::Everybody);
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -110,7 +148,10 @@ impl Shares {
 }
 
 impl Held {
-    fn add(&mut self, holder: &(PartnerCode, Sha256), amount: usize) {
+    fn add(&mut self, holder: &(PartnerCode, Sha256), amount: usize, is_strangers: bool) {
+        if is_strangers {
+            *self.strangers.entry(holder.0.clone()).or_default() += amount;
+        }
         self.total += amount;
         *self.partners.entry(holder.0.clone()).or_default() += amount;
         *self.members.entry(holder.clone()).or_default() += amount;
@@ -121,6 +162,9 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut held = self.shares.lock();
         held.total -= self.amount;
+        if self.is_strangers {
+            give_back(&mut held.strangers, &self.holder.0, self.amount);
+        }
         give_back(&mut held.partners, &self.holder.0, self.amount);
         give_back(&mut held.members, &self.holder, self.amount);
     }
@@ -187,32 +231,91 @@ impl<S: Sync> FromRequestParts<S> for DownloadPlace {
 mod tests {
     use super::*;
 
-    const QUOTA: Quota = Quota { total: 5, per_partner: 4, per_member: 3 };
-
     fn holder(partner: &str, key: u8) -> (PartnerCode, Sha256) {
         (partner.parse().unwrap(), Sha256::of(&[key]))
     }
 
+    /// In which certificates below 10 have a key card.
+    fn shares(total: usize, per_partner: usize, per_member: usize) -> Arc<Shares> {
+        let known = KnownMembers::new();
+        (0..10).for_each(|key| known.note(Sha256::of(&[key]), true));
+        Shares::new(Quota { total, per_partner, per_member }, known)
+    }
+
+    /// Takes one at a time until no more is given.
+    fn all_there_is(shares: &Arc<Shares>, holder: &(PartnerCode, Sha256)) -> (Vec<Share>, Full) {
+        let mut taken = Vec::new();
+        loop {
+            match shares.take_as(holder.clone(), 1) {
+                Ok(share) => taken.push(share),
+                Err(full) => return (taken, full),
+            }
+        }
+    }
+
     #[test]
     fn member_ends_before_its_partner_and_a_partner_before_everybody() {
-        let shares = Shares::new(QUOTA);
+        let shares = shares(12, 4, 2);
+        let (own, full) = all_there_is(&shares, &holder("ISR", 1));
+        assert_eq!((own.len(), full), (2, Full::Member));
+        let (of_colleague, full) = all_there_is(&shares, &holder("ISR", 2));
+        assert_eq!((of_colleague.len(), full), (2, Full::Member));
+        assert_eq!(shares.take_as(holder("ISR", 3), 1).unwrap_err(), Full::Partner);
         let take = |partner: &str, key| shares.take_as(holder(partner, key), 1);
-        let _own: Vec<_> = (0..3).map(|_| take("ISR", 1).unwrap()).collect();
-        assert_eq!(take("ISR", 1).unwrap_err(), Full::Member);
-        let _colleague = take("ISR", 2).unwrap();
-        assert_eq!(take("ISR", 2).unwrap_err(), Full::Partner);
-        let innocent = take("KOR", 1).unwrap();
-        assert_eq!(take("KOR", 1).unwrap_err(), Full::Everybody);
-        drop(innocent);
-        assert!(take("KOR", 1).is_ok());
+        let _korean: Vec<_> = [1, 2, 3, 4].map(|key| take("KOR", key).unwrap()).into();
+        let mut american: Vec<_> = [1, 1, 2].map(|key| take("USA", key).unwrap()).into();
+        assert_eq!(take("USA", 3).unwrap_err(), Full::Everybody);
+        american.pop();
+        assert!(take("USA", 3).is_ok());
+    }
+
+    #[test]
+    fn greedy_ones_leave_something_to_whoever_holds_little() {
+        let shares = shares(1024, 256, 64);
+        let mut held = Vec::new();
+        for partner in ["ISR", "KOR", "USA"] {
+            for key in 1..8 {
+                held.push(all_there_is(&shares, &holder(partner, key)).0);
+            }
+            let registrar = shares.take_as(holder(partner, 9), 1);
+            assert!(registrar.is_ok(), "{partner}: {:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
+        }
+        let innocent = shares.take_as(holder("GBR", 1), 1);
+        assert!(innocent.is_ok(), "{:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn certificates_without_a_key_card_have_little_each_and_a_quarter_together() {
+        let shares = shares(1024, 512, 128);
+        let (one, full) = all_there_is(&shares, &holder("ISR", 100));
+        assert_eq!((one.len(), full), (8, Full::Member));
+        let others: Vec<_> = (101..150).map(|key| all_there_is(&shares, &holder("ISR", key)).0).collect();
+        assert_eq!(8 + others.iter().map(Vec::len).sum::<usize>(), 128);
+        assert_eq!(shares.take_as(holder("ISR", 200), 1).unwrap_err(), Full::Partner);
+        assert_eq!(all_there_is(&shares, &holder("ISR", 1)).0.len(), 128, "members have what they always have");
+        // Of what is large they get one, since the first request after a start is a stranger's.
+        let large = self::shares(1024, 512, 128);
+        let first = large.take_as(holder("ISR", 100), 100).unwrap();
+        assert_eq!(large.take_as(holder("ISR", 100), 1).unwrap_err(), Full::Member);
+        drop(first);
+        assert!(large.take_as(holder("ISR", 100), 100).is_ok());
+    }
+
+    #[test]
+    fn limits_of_another_order_are_put_in_order() {
+        let quota = Quota { total: 100, per_partner: 512, per_member: 128 }.ordered();
+        assert_eq!(quota, Quota { total: 100, per_partner: 100, per_member: 100 });
+        // A member that holds as much as is left gets no more, so nobody takes all.
+        assert_eq!(all_there_is(&shares(100, 512, 128), &holder("ISR", 1)).0.len(), 51);
     }
 
     #[test]
     fn what_is_given_back_leaves_no_trace() {
-        let shares = Shares::new(QUOTA);
-        let held: Vec<_> = (0..3).map(|key| shares.take_as(holder("ISR", key), 1).unwrap()).collect();
+        let shares = shares(9, 8, 3);
+        let held: Vec<_> = [1, 2, 100].map(|key| shares.take_as(holder("ISR", key), 1).unwrap()).into();
+        shares.known.note(Sha256::of(&[100]), true);
         drop(held);
         let left = shares.lock();
-        assert_eq!((left.total, left.partners.len(), left.members.len()), (0, 0, 0));
+        assert_eq!((left.total, left.partners.len(), left.members.len(), left.strangers.len()), (0, 0, 0, 0));
     }
 }

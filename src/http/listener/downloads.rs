@@ -75,7 +75,8 @@ fn serve_pipe(protocol: Protocol, pipe: usize) -> (DuplexStream, Arc<Sources>, t
     let server = Arc::new(Server {
         router: Router::new().route("/big", get(big)).route("/small", get(async || "small")),
         handshakes: Strangers::new(1, 1),
-        connections: Places::new(Quota { total: 1, per_partner: 1, per_member: 1 }, 1),
+        connections: Places::new(Quota { total: 1, per_partner: 1, per_member: 1 }, 1, KnownMembers::new()),
+        known: KnownMembers::new(),
         tls: None,
         limits: Limits::default(),
     });

@@ -174,7 +174,7 @@ fn router(go_on: Arc<Notify>, waiting: Arc<Notify>) -> Router {
                 axum::body::to_bytes(body, usize::MAX).await.map_or(0, |bytes| bytes.len()).to_string()
             }),
         )
-        .route("/who", get(|peer: Peer| async move { peer.partner.to_string() }))
+        .route("/who", get(who))
         .route("/wait", get(wait))
         .route("/big", get(big))
         .route(
@@ -197,6 +197,12 @@ fn router(go_on: Arc<Notify>, waiting: Arc<Notify>) -> Router {
                 )
             }),
         )
+}
+
+/// Has a key card for everybody, as far as shares go.
+async fn who(axum::Extension(introduced): axum::Extension<Introduced>, peer: Peer) -> String {
+    introduced.note(&peer, true);
+    peer.partner.to_string()
 }
 
 /// A download without end.
