@@ -216,7 +216,10 @@ pub enum EdgeRefusal {
     Overloaded,
     #[error("at most {limit} requests at a time are answered under one certificate")]
     TooManyRequests { limit: usize },
-    #[error("at most {limit} bytes of request bodies at a time are taken under one certificate")]
+    #[error(
+        "at most {limit} bytes of request bodies at a time are taken under one certificate, and a body without `Content-Length` counts \
+         as the longest there is"
+    )]
     TooManyBodies { limit: usize },
     #[error("at most {limit} downloads at a time are given under one certificate")]
     TooManyDownloads { limit: usize },

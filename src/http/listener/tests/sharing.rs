@@ -132,6 +132,7 @@ async fn slow_bodies_of_one_member_take_a_bounded_part_of_memory() {
     let (status, text) = ask(&mut world.connect(&greedy).await, post).await;
     assert!(status == 429 && text.contains("problem:too-many-requests") && text.contains("retry-after: "), "{text}");
     assert!(text.contains("ratelimit-policy: \"bodies\";q=33554432;qu=\"content-bytes\""), "{text}");
+    assert!(text.contains("a body without `Content-Length` counts"), "{text}");
     assert_eq!(ask(&mut world.connect(&greedy).await, WHO).await.0, 200, "what has no body is answered");
     let size = "POST /size HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\nabc";
     assert_eq!(ask(&mut world.connect(&innocent).await, size).await.0, 200);
