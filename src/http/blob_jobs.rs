@@ -8,23 +8,29 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 /// How often the folder is swept; first at the start.
 const SWEEP: Duration = Duration::from_hours(24);
+
+/// When a sweep that failed is tried again.
+const SWEEP_AGAIN: Duration = Duration::from_hours(1);
 
 /// How often it is asked whether bytes are to be looked at, and how many documents are damaged.
 const ASK: Duration = Duration::from_mins(1);
 
 /// Sweeps once a day.
 pub(super) async fn sweeps(exchange: Arc<Exchange>) {
-    let mut ticks = interval(SWEEP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    metrics::swept_at(exchange.clock.now());
     loop {
-        ticks.tick().await;
-        if let Err(error) = sweep(&exchange).await {
-            tracing::warn!(%error, "the folder of sealed documents could not be swept");
-        }
+        let pause = match sweep(&exchange).await {
+            Ok(()) => SWEEP,
+            Err(error) => {
+                tracing::warn!(%error, "the folder of sealed documents could not be swept");
+                SWEEP_AGAIN
+            }
+        };
+        sleep(pause).await;
     }
 }
 
@@ -32,6 +38,7 @@ async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
     let swept = upkeep::sweep(exchange, Extent::SmallShare).await?;
     let quarantined = exchange.blobs.quarantined().await?.blobs;
     metrics::swept(&swept, quarantined);
+    metrics::swept_at(exchange.clock.now());
     let crate::storage::sweep::Swept { blobs, orphans, moved, named_again, partial } = swept;
     if named_again > 0 {
         tracing::warn!(named_again, "files in quarantine belong to documents of this database and were put back");

@@ -32,6 +32,7 @@ const BLOBS: &str = "entente_blobs";
 const BLOBS_UNNAMED: &str = "entente_blobs_unnamed";
 const BLOBS_QUARANTINED: &str = "entente_blobs_quarantined";
 const BLOBS_DAMAGED: &str = "entente_blobs_damaged";
+const SWEPT: &str = "entente_blobs_swept_timestamp_seconds";
 const BYTES_CHECKED: &str = "entente_blobs_checked_timestamp_seconds";
 const RELOADS: &str = "entente_reloads_total";
 const TRUST_GENERATION: &str = "entente_trust_generation";
@@ -98,6 +99,11 @@ fn describe() {
     describe_gauge!(
         BLOBS_UNNAMED,
         "Files that the last sweep left in place although no document names them; anything above 0 wants attention"
+    );
+    describe_gauge!(
+        SWEPT,
+        Unit::Seconds,
+        "When the folder of sealed documents was last swept; before the first time, when this server began"
     );
     describe_gauge!(BLOBS_QUARANTINED, "Files in quarantine, by the last sweep");
     describe_gauge!(
@@ -173,6 +179,10 @@ pub(super) fn swept(swept: &Swept, quarantined: u64) {
     gauge!(BLOBS).set(as_float(swept.blobs - swept.moved));
     gauge!(BLOBS_UNNAMED).set(as_float(swept.orphans - swept.moved));
     gauge!(BLOBS_QUARANTINED).set(as_float(quarantined));
+}
+
+pub(super) fn swept_at(at: Timestamp) {
+    gauge!(SWEPT).set(at.as_duration().as_secs_f64());
 }
 
 pub(super) fn damaged(documents: u64) {

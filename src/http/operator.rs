@@ -271,6 +271,7 @@ mod tests {
             serve,
             test_pki::{Ca, Calendar, day},
         },
+        storage::partners::FoundLists,
     };
     use clap::Parser;
     use std::sync::Arc;
@@ -384,7 +385,10 @@ mod tests {
         assert!(told.contains("need no revocation list") && !told.contains("were found"), "{told}");
         assert_eq!(desk.run(&["waive-lists", "KOR"]).await.unwrap_err(), "no partner `KOR` is enrolled");
         let files = ["ISR.pem".to_owned(), "ISR/b.crl".to_owned()];
-        operator::record_lists(&desk.exchange, &[("ISR".parse().unwrap(), files.into())]).await.unwrap();
+        let found = |before| [FoundLists { partner: "ISR".parse().unwrap(), files: files.to_vec(), before }];
+        operator::record_lists(&desk.exchange, &found(ListRecord::Never)).await.unwrap();
+        assert!(!desk.run(&["show", "ISR"]).await.unwrap().contains("lists "), "the waiver came after they were found");
+        operator::record_lists(&desk.exchange, &found(ListRecord::Waived)).await.unwrap();
         assert!(desk.run(&["show", "ISR"]).await.unwrap().contains("lists        ISR.pem\n             ISR/b.crl\n"));
         let generation = operator::trust_generation(&desk.exchange).await.unwrap();
         let told = desk.run(&["waive-lists", "ISR"]).await.unwrap();

@@ -16,7 +16,7 @@ use super::{
     metrics,
     readiness::Probes,
     tls::{CertificateError, Tls},
-    trust::{FoundLists, PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
+    trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
     watch::{self, Watch},
 };
 use crate::{
@@ -35,7 +35,9 @@ use crate::{
         Blobs, Db, StoreError,
         backup::{self, BackupError, refuse_half_restored},
         db::copy::Serving,
-        migrate, visible,
+        migrate,
+        partners::FoundLists,
+        visible,
     },
 };
 use futures_util::{FutureExt, future::BoxFuture};

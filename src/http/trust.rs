@@ -17,7 +17,7 @@ mod source;
 mod verifiers;
 
 pub use fault::{TrustFault, TrustNotice};
-pub use source::{FoundLists, PartnerSource, PartnerTrust, SourceError};
+pub use source::{PartnerSource, PartnerTrust, SourceError};
 
 use super::{
     metrics,
@@ -31,7 +31,7 @@ use crate::{
         ambient::Clock,
         id::{PartnerCode, Sha256},
     },
-    storage::partners::ListRecord,
+    storage::partners::{FoundLists, ListRecord},
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -53,7 +53,7 @@ use verifiers::{AnchorVerifier, PartnerVerifiers};
 /// How long it may take to record whose lists were found. It is tried again with the next reload.
 const RECORDING: Duration = Duration::from_secs(10);
 
-/// Partners could not be learnt at all; the trust there was stays in force.
+/// Partners could not be learnt at the start. Later those that are known stay.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("cannot load the partners: {0}")]
@@ -96,7 +96,8 @@ pub struct Trust {
     source: Box<dyn PartnerSource>,
     crl_folder: Option<PathBuf>,
     registry: ArcSwap<Registry>,
-    reloading: tokio::sync::Mutex<()>,
+    /// The partners as they were last loaded, none before the start; held for as long as trust is learnt anew.
+    known: tokio::sync::Mutex<Option<Vec<PartnerTrust>>>,
 }
 
 impl Trust {
@@ -109,7 +110,7 @@ impl Trust {
     ) -> Result<(Arc<Self>, Reloaded), TrustError> {
         let source = Box::new(source);
         let registry = ArcSwap::from_pointee(Registry::empty());
-        let trust = Arc::new(Self { clock, source, crl_folder, registry, reloading: tokio::sync::Mutex::default() });
+        let trust = Arc::new(Self { clock, source, crl_folder, registry, known: tokio::sync::Mutex::default() });
         let reloaded = trust.reload().await?;
         match reloaded.faults.iter().find(|fault| matches!(fault, TrustFault::Folder { .. })) {
             Some(fault) => Err(TrustError::Folder(fault.clone())),
@@ -123,7 +124,8 @@ impl Trust {
         self.registry.load_full()
     }
 
-    /// Learns trust anew and puts it in force. On an error the old one stays.
+    /// Learns trust anew and puts it in force. While the partners cannot be loaded, those that are known stay and new revocation lists count:
+    /// a revocation waits for no database.
     pub async fn reload(&self) -> Result<Reloaded, TrustError> {
         let (mut reloaded, unrecorded) = self.put_in_force().await?;
         // Only then: what is in force does not wait until that is written, and what comes next not for long.
@@ -137,12 +139,18 @@ impl Trust {
 
     /// What came of it, and whose lists were found that are not on record.
     async fn put_in_force(&self) -> Result<(Reloaded, Vec<FoundLists>), TrustError> {
-        let _one_at_a_time = self.reloading.lock().await;
-        let learnt = self.learn().await;
-        metrics::reload("trust", learnt.is_ok());
-        let gathered = learnt.inspect_err(|error| {
-            tracing::error!(%error, "trust could not be reloaded; the old one stays in force");
-        })?;
+        let mut known = self.known.lock().await;
+        let loaded = self.source.partners().await;
+        metrics::reload("trust", loaded.is_ok());
+        let (partners, not_loaded) = match (loaded, known.as_ref()) {
+            (Ok(partners), _) => (known.insert(partners).clone(), None),
+            (Err(error), Some(known)) => (known.clone(), Some(TrustFault::Source { error: error.to_string() })),
+            (Err(error), None) => return Err(TrustError::Source(error)),
+        };
+        let folder = self.crl_folder.clone();
+        let gathered = tokio::task::spawn_blocking(move || Gathered::gather(partners, folder));
+        let mut gathered = gathered.await.expect("reading does not panic");
+        gathered.faults.extend(not_loaded);
         let notices: Vec<_> = gathered.partners.iter().flat_map(|partner| partner.notices.iter().cloned()).collect();
         for notice in &notices {
             tracing::info!(%notice, "a revocation list has no say");
@@ -166,7 +174,7 @@ impl Trust {
         if found.is_empty() {
             return Vec::new();
         }
-        let partners: Vec<_> = found.iter().map(|(partner, _)| partner.clone()).collect();
+        let partners: Vec<_> = found.iter().map(|found| found.partner.clone()).collect();
         let error = match timeout(RECORDING, self.source.record_lists(found)).await {
             Ok(Ok(())) => return Vec::new(),
             Ok(Err(error)) => error.to_string(),
@@ -179,13 +187,6 @@ impl Trust {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
-    }
-
-    async fn learn(&self) -> Result<Gathered, TrustError> {
-        let partners = self.source.partners().await.map_err(TrustError::Source)?;
-        let folder = self.crl_folder.clone();
-        let gathered = tokio::task::spawn_blocking(move || Gathered::gather(partners, folder));
-        Ok(gathered.await.expect("reading does not panic"))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     sealing::card::PartnerCard,
     storage::{
         entries, idempotency,
-        partners::{self, ListRecord, PartnerRow},
+        partners::{self, FoundLists, ListRecord, PartnerRow},
         pulse,
     },
 };
@@ -54,12 +54,15 @@ pub async fn list_records(exchange: &Exchange) -> Result<BTreeMap<PartnerCode, L
     Ok(partners::list_records(&mut *exchange.db.read().await?).await?)
 }
 
-/// Records in which files partners' revocation lists were found: from then on their certificates need lists. No act of anybody's, so
-/// nothing is logged.
-pub async fn record_lists(exchange: &Exchange, found: &[(PartnerCode, Vec<String>)]) -> Result<()> {
+/// Records in which files partners' revocation lists were found: from then on their certificates need lists. What was put on record
+/// since they were found stays: a waiver outlasts a look at the folder that was made before it. No act of anybody's, so nothing is logged.
+pub async fn record_lists(exchange: &Exchange, found: &[FoundLists]) -> Result<()> {
     let mut tx = exchange.db.write().await?;
-    for (partner, files) in found {
-        partners::record_lists(&mut tx, partner, files).await?;
+    let mut records = partners::list_records(&mut tx).await?;
+    for FoundLists { partner, files, before } in found {
+        if records.remove(partner).unwrap_or_default() == *before {
+            partners::record_lists(&mut tx, partner, files).await?;
+        }
     }
     Ok(tx.commit().await?)
 }

@@ -33,6 +33,16 @@ pub enum ListRecord {
     Waived,
 }
 
+/// A partner whose revocation lists were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLists {
+    pub partner: PartnerCode,
+    /// The files that hold them.
+    pub files: Vec<String>,
+    /// What was on record when they were found.
+    pub before: ListRecord,
+}
+
 /// Every partner, by code. There are tens of them.
 pub async fn all(tx: &mut Tx) -> Result<Vec<PartnerRow>, StoreError> {
     let sql = super::Sql::built(format!("{COLUMNS} ORDER BY partner"));

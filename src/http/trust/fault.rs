@@ -10,6 +10,10 @@ use std::path::PathBuf;
 /// Something about a partner's trust that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustFault {
+    #[error(
+        "the partners cannot be loaded: {error}; those that are known are kept, and their revocation lists are taken up"
+    )]
+    Source { error: String },
     #[error("an anchor of `{partner}` {fault}")]
     Anchor { partner: PartnerCode, fault: AnchorFault },
     #[error("`{partner}` has no anchor")]
@@ -59,7 +63,7 @@ impl TrustFault {
             | Self::NotRecorded { partner, .. }
             | Self::CrlsGone { partner, .. }
             | Self::CrlOlder { partner, .. } => Some(partner),
-            Self::Stray { .. } | Self::Folder { .. } | Self::EmptyFolder { .. } => None,
+            Self::Source { .. } | Self::Stray { .. } | Self::Folder { .. } | Self::EmptyFolder { .. } => None,
         }
     }
 
@@ -67,6 +71,7 @@ impl TrustFault {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
+            Self::Source { .. } => "see that the database can be read; it is tried again",
             Self::Anchor { fault, .. } => fault.help(),
             Self::NoAnchor { .. } => "enrol the partner again with its CA certificate",
             Self::SharedKey { .. } => "one key cannot vouch for two partners: each needs a CA of its own",

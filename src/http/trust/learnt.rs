@@ -5,8 +5,11 @@ use super::super::{
     anchor::Anchor,
     crl::{CrlFault, CrlFiles, Found, MAX_FILE_BYTES, RevocationList, read_crls},
 };
-use super::{FoundLists, PartnerTrust, TrustFault, TrustNotice};
-use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
+use super::{PartnerTrust, TrustFault, TrustNotice};
+use crate::{
+    domain::id::PartnerCode,
+    storage::partners::{FoundLists, ListRecord},
+};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -125,9 +128,9 @@ impl Learnt {
     /// The files that hold its lists, unless they are on record.
     pub(super) fn unrecorded(&self) -> Option<FoundLists> {
         let recorded: &[String] = if let ListRecord::Found(files) = &self.record { files } else { &[] };
-        let found: Vec<_> = self.found_in.iter().take(RECORDED).cloned().collect();
-        let is_new = found.iter().any(|file| !recorded.contains(file));
-        is_new.then(|| (self.code.clone(), found))
+        let files: Vec<_> = self.found_in.iter().take(RECORDED).cloned().collect();
+        let is_new = files.iter().any(|file| !recorded.contains(file));
+        is_new.then(|| FoundLists { partner: self.code.clone(), files, before: self.record.clone() })
     }
 
     fn add_lists(&mut self, file: Option<&Path>, bytes: &[u8]) {

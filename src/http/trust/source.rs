@@ -1,6 +1,9 @@
 //! Where partners are kept, and where it is recorded whose revocation lists were found.
 
-use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
+use crate::{
+    domain::id::PartnerCode,
+    storage::partners::{FoundLists, ListRecord},
+};
 use futures_util::{FutureExt, future::BoxFuture};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
@@ -16,9 +19,6 @@ pub struct PartnerTrust {
     pub record: ListRecord,
 }
 
-/// A partner whose revocation lists were found, and the files that hold them.
-pub type FoundLists = (PartnerCode, Vec<String>);
-
 /// Why partners cannot be loaded, or their lists recorded.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -27,7 +27,7 @@ pub trait PartnerSource: Send + Sync {
     /// All that are enrolled.
     fn partners(&self) -> BoxFuture<'static, Result<Vec<PartnerTrust>, SourceError>>;
 
-    /// Records whose lists were found, of all these partners or of none.
+    /// Records whose lists were found, of all these partners or of none; not of one whose record has changed since.
     fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>>;
 }
 

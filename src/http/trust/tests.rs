@@ -217,7 +217,7 @@ impl PartnerSource for Office {
     }
 
     fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>> {
-        let has = |nation: &str| found.iter().any(|(code, _)| code.as_str() == nation);
+        let has = |nation: &str| found.iter().any(|found| found.partner.as_str() == nation);
         // Nations for which nothing can be written, and for which the writer is stuck.
         if has("READONLY") {
             return ready(Err("the disk is full".into())).boxed();
@@ -226,8 +226,8 @@ impl PartnerSource for Office {
             return pending().boxed();
         }
         let mut partners = self.0.lock().unwrap();
-        for (code, files) in found {
-            partners.iter_mut().find(|partner| partner.code == code).unwrap().record = ListRecord::Found(files);
+        for FoundLists { partner, files, .. } in found {
+            partners.iter_mut().find(|known| known.code == partner).unwrap().record = ListRecord::Found(files);
         }
         ready(Ok(())).boxed()
     }
@@ -276,13 +276,25 @@ async fn reload_takes_up_partners_and_lists_and_counts_generations() {
 }
 
 #[tokio::test]
-async fn failed_source_leaves_trust_in_force() {
+async fn failed_source_leaves_trust_in_force_and_delays_no_revocation() {
     let isr = Ca::new("A");
+    let (avi, noa) = (isr.member("ISR:avi"), isr.member("ISR:noa"));
     let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
-    world.partners.lock().unwrap().clear();
-    let error = world.trust.reload().await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot load the partners: database away");
-    assert_eq!(world.check(&isr.member("ISR:avi")), Ok(()));
+    let partners = std::mem::take(&mut *world.partners.lock().unwrap());
+    world.put("ISR.crl", &isr.crl(&[avi.serial], day(30)));
+    let faults = world.trust.reload().await.unwrap().faults;
+    let away = "the partners cannot be loaded: database away";
+    assert!(faults.iter().any(|fault| fault.to_string().starts_with(away)), "{faults:?}");
+    assert_eq!((world.check(&avi), world.check(&noa)), (Err("revoked"), Ok(())));
+    *world.partners.lock().unwrap() = partners;
+    assert_eq!(world.trust.reload().await.unwrap().faults, []);
+    assert_eq!((world.check(&avi), world.check(&noa)), (Err("revoked"), Ok(())));
+}
+
+#[tokio::test]
+async fn start_whose_source_fails_is_refused() {
+    let started = Trust::start(Calendar::at_day(1), None, Office(Arc::default())).await;
+    assert_eq!(started.unwrap_err().to_string(), "cannot load the partners: database away");
 }
 
 #[tokio::test]
