@@ -234,6 +234,11 @@ impl ListArgs {
         }
     }
 
+    /// Whether it begins with the first of all.
+    pub fn is_from_the_start(&self) -> bool {
+        self.cursor.is_none()
+    }
+
     /// Says how to go on when there is more.
     pub fn note_more<T>(&self, out: &Out, list: &Page<T>) {
         if list.next.is_some() {

@@ -293,8 +293,11 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             context.out.answer(&count, |screen| screen.line(&count.proposals.to_string()))
         }
         Command::List { filter, sort, list, .. } => {
-            let filter = filter.into();
+            let filter: Filter = filter.into();
             let page = list.collect(async |paging| client.api().proposals(&filter, sort, &paging).await).await?;
+            if filter == Filter::default() && list.is_from_the_start() && page.next.is_none() {
+                client.saw_all(&page.items)?;
+            }
             show::list(context, &page)?;
             list.note_more(&context.out, &page);
             Ok(())
@@ -311,7 +314,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             show::one(context, &client, &proposal).await
         }
         Command::Member(MemberCommand::Remove { proposal, member }) => {
-            client.api().remove_member(proposal, &member).await?;
+            client.remove_member(proposal, &member).await?;
             context.out.done(&format!("{member} has no further access to {proposal}"))?;
             context.out.note("what was downloaded before stays readable with the keys of that time");
             Ok(())

@@ -322,7 +322,11 @@ impl Api {
     }
 
     pub async fn proposal(&self, id: ProposalId) -> Result<Proposal> {
-        self.witness.proposal(self.read(&of(id, "")).await?)
+        self.witness.asked(id, self.read(&of(id, "")).await)
+    }
+
+    pub(super) async fn is_shown(&self, id: ProposalId) -> bool {
+        !self.read::<Proposal>(&of(id, "")).await.is_err_and(|error| error.is_not_found())
     }
 
     pub async fn withdraw_proposal(&self, id: ProposalId) -> Result<Proposal> {
@@ -457,11 +461,11 @@ impl Api {
     }
 
     pub async fn reviews(&self, id: ProposalId) -> Result<Vec<Review>> {
-        self.all(&of(id, "/reviews"), &[]).await
+        self.witness.reviews(id, self.all(&of(id, "/reviews"), &[]).await?)
     }
 
     pub async fn submit_review(&self, id: ProposalId, body: &SubmitReview) -> Result<Review> {
-        self.write(Method::POST, &of(id, "/reviews"), body).await
+        self.witness.review(self.write(Method::POST, &of(id, "/reviews"), body).await?)
     }
 
     pub async fn review(&self, id: ReviewId) -> Result<Review> {

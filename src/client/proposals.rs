@@ -151,6 +151,20 @@ impl Client {
         if !proposal.parties.values().any(|members| members.contains(to)) {
             self.add_member(id, to).await?;
         }
-        self.api().remove_member(id, &me).await
+        self.remove_member(id, &me).await
+    }
+
+    /// Takes a member out of a proposal; who leaves it does not look for it any more.
+    pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
+        self.api().remove_member(id, member).await?;
+        if self.member_id().await? == *member {
+            self.api().witness().left(id)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a list has everything that the member may know of, so that what is missing of their own is noticed.
+    pub fn saw_all(&self, shown: &[Proposal]) -> Result<()> {
+        self.api().witness().whole(shown)
     }
 }

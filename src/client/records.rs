@@ -10,7 +10,7 @@ pub use uploads::{Source, UploadRecord};
 
 use super::{
     ClientError, Home, Result, files,
-    witness::{SeenDecision, SeenEntry, SeenState},
+    witness::{SeenDecision, SeenEntry, SeenReview, SeenState},
 };
 use crate::{
     domain::{
@@ -253,8 +253,23 @@ impl Home {
         write_record(&self.state_path(proposal), state)
     }
 
+    /// The proposals of which a state was seen here.
+    pub(super) fn seen_states(&self) -> Result<Vec<ProposalId>> {
+        let found = files::names(&self.root().join("seen").join("states"), "json")?;
+        Ok(found.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
     pub(super) fn forget_seen_state(&self, proposal: ProposalId) -> Result<()> {
         files::remove(&self.state_path(proposal)).map(drop)
+    }
+
+    /// The newest review that was handed in with a profile.
+    pub(super) fn seen_review(&self, profile: &str, proposal: ProposalId) -> Result<Option<SeenReview>> {
+        read_record(&self.review_path(profile, proposal))
+    }
+
+    pub(super) fn write_seen_review(&self, profile: &str, proposal: ProposalId, review: &SeenReview) -> Result<()> {
+        write_record(&self.review_path(profile, proposal), review)
     }
 
     /// The decision on a proposal that was seen here to be final.
@@ -300,6 +315,10 @@ impl Home {
 
     pub(super) fn state_path(&self, proposal: ProposalId) -> PathBuf {
         self.root().join("seen").join("states").join(format!("{proposal}.json"))
+    }
+
+    pub(super) fn review_path(&self, profile: &str, proposal: ProposalId) -> PathBuf {
+        self.root().join("seen").join("reviews").join(profile).join(format!("{proposal}.json"))
     }
 
     pub(super) fn decision_path(&self, proposal: ProposalId) -> PathBuf {

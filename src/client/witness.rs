@@ -5,24 +5,26 @@
 //! the log get later as their numbers grow, and what a member read of it stays, unless policy hides it from them. What was seen is kept,
 //! whatever is shown afterwards: it is this machine's evidence. Notices are for the person; nothing is refused here.
 
+mod seen;
+
+pub(super) use seen::{SeenDecision, SeenEntry, SeenReview, SeenState};
+
 use super::{Client, Home, Result, clock::ExchangeClock};
 use crate::{
     domain::{
-        decision::Outcome,
-        id::{CallId, DecisionId, ProposalId, Sha256},
+        id::{CallId, ProposalId, Sha256},
         proposal::Status,
     },
-    wire::{decision::Decision, entry::Entry, proposal::Proposal},
+    wire::{decision::Decision, entry::Entry, proposal::Proposal, review::Review},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
-
-/// How many earlier states of a proposal are kept beside the newest.
-const MAX_BEFORE: usize = 32;
 
 /// What is seen of one exchange by one client.
 #[derive(Debug, Clone)]
@@ -34,47 +36,6 @@ pub(super) struct Witness {
     met: Arc<Mutex<Vec<Older>>>,
     /// The highest number of an entry that was shown.
     highest: Arc<AtomicU64>,
-}
-
-/// The newest state of a proposal that was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SeenState {
-    status: Status,
-    /// The version that stood; 0 for none.
-    version: u32,
-    /// The newest version, for a party that hears of those which wait, too.
-    newest: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    manifest_sha256: Option<Sha256>,
-    /// The newest version of the call's text that was seen by then: an amendment can make versions void.
-    call_version: u32,
-    /// By the exchange's clock.
-    seen_at: Timestamp,
-    /// What was seen earlier, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    before: Vec<SeenState>,
-}
-
-/// A decision that was seen to be final.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SeenDecision {
-    id: DecisionId,
-    outcome: Outcome,
-    manifest_sha256: Sha256,
-    final_at: Timestamp,
-    /// By the exchange's clock.
-    seen_at: Timestamp,
-}
-
-/// The entry with the highest number that was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SeenEntry {
-    seq: u64,
-    at: Timestamp,
-    seen_at: Timestamp,
-    /// What it was about, in the record of a profile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proposal: Option<ProposalId>,
 }
 
 /// Something that was shown and is older than what was seen before.
@@ -103,6 +64,18 @@ enum Older {
         seen: SeenState,
         now: Status,
     },
+    /// What was seen is not shown.
+    Gone {
+        id: ProposalId,
+        seen: SeenState,
+    },
+    /// A review that was handed in is not shown, or an earlier one is.
+    Review {
+        id: ProposalId,
+        seen: SeenReview,
+        /// The newest revision that is shown.
+        now: Option<u32>,
+    },
     /// A final decision is gone, not final any more or another one.
     Decision {
         id: ProposalId,
@@ -124,6 +97,68 @@ enum Older {
 impl Witness {
     pub(super) fn new(home: Home, profile: String, clock: ExchangeClock) -> Self {
         Self { home, profile, clock, met: Arc::default(), highest: Arc::default() }
+    }
+
+    /// A proposal as it is asked for: shown, or not.
+    pub(super) fn asked(&self, id: ProposalId, answer: Result<Proposal>) -> Result<Proposal> {
+        match answer {
+            Ok(shown) => self.proposal(shown),
+            Err(error) => {
+                if error.is_not_found() {
+                    self.gone(id, |_| true)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Everything that the member may know of, read to its end: what was of their own and is not there is gone.
+    pub(super) fn whole(&self, shown: &[Proposal]) -> Result<()> {
+        let there: BTreeSet<_> = shown.iter().map(|proposal| proposal.id).collect();
+        let seen = self.home.seen_states()?;
+        seen.into_iter()
+            .filter(|id| !there.contains(id))
+            .try_for_each(|id| self.gone(id, |seen| seen.own.contains(&self.profile)))
+    }
+
+    fn gone(&self, id: ProposalId, is_meant: impl FnOnce(&SeenState) -> bool) -> Result<()> {
+        if let Some(seen) = self.home.seen_state(id)?.filter(is_meant) {
+            self.meet(Older::Gone { id, seen });
+        }
+        Ok(())
+    }
+
+    /// A proposal that the member has left: it is no longer of their own.
+    pub(super) fn left(&self, id: ProposalId) -> Result<()> {
+        let Some(mut seen) = self.home.seen_state(id)? else { return Ok(()) };
+        if seen.own.remove(&self.profile) { self.home.write_seen_state(id, &seen) } else { Ok(()) }
+    }
+
+    /// A review that the member has handed in.
+    pub(super) fn review(&self, handed_in: Review) -> Result<Review> {
+        let Review { reviewer, revision, statement, .. } = &handed_in;
+        let (reviewer, revision) = (reviewer.clone(), *revision);
+        let statement_sha256 = Sha256::of(statement.as_bytes());
+        let seen = SeenReview { reviewer, revision, statement_sha256, seen_at: self.clock.now() };
+        self.home.write_seen_review(&self.profile, handed_in.proposal, &seen)?;
+        Ok(handed_in)
+    }
+
+    /// The reviews of a proposal as they are shown: one's own among them, or what is left of it.
+    pub(super) fn reviews(&self, id: ProposalId, shown: Vec<Review>) -> Result<Vec<Review>> {
+        if let Some(seen) = self.home.seen_review(&self.profile, id)? {
+            let own = shown.iter().filter(|review| review.reviewer == seen.reviewer);
+            let newest = own.max_by_key(|review| review.revision);
+            let is_there = newest.is_some_and(|newest| {
+                newest.revision > seen.revision
+                    || (newest.revision == seen.revision
+                        && Sha256::of(newest.statement.as_bytes()) == seen.statement_sha256)
+            });
+            if !is_there {
+                self.meet(Older::Review { id, seen, now: newest.map(|newest| newest.revision) });
+            }
+        }
+        Ok(shown)
     }
 
     /// A proposal as it is shown now.
@@ -217,7 +252,9 @@ impl Witness {
         let pending = shown.pending.as_ref().map_or(0, |pending| pending.version);
         let version = shown.version.unwrap_or(0);
         let newest = if shown.mine.is_party { version.max(pending) } else { 0 };
+        let own = shown.mine.is_party.then(|| self.profile.clone()).into_iter().collect();
         let now = SeenState {
+            own,
             status: shown.status,
             version,
             newest,
@@ -239,7 +276,10 @@ impl Witness {
         }
         let is_same_version = version == seen.version && newest <= seen.newest;
         if is_same_version && now.status == seen.status {
-            return Ok(());
+            // Another profile of the same home may have seen it before.
+            let is_known = now.own.is_subset(&seen.own);
+            let own = seen.own.union(&now.own).cloned().collect();
+            return if is_known { Ok(()) } else { self.home.write_seen_state(shown.id, &SeenState { own, ..seen }) };
         }
         if is_same_version && seen.status == Status::Withdrawn {
             self.meet(Older::NotWithdrawn { id: shown.id, seen: seen.clone(), now: now.status });
@@ -284,6 +324,17 @@ impl Client {
                     let notice = seen.worded_not_withdrawn(id, now, &kept);
                     told.push(OlderState { subject: format!("{id}, withdrawn"), notice, may_be_in_order: true });
                 }
+                Older::Gone { id, seen } => {
+                    let kept = self.home().state_path(id).display().to_string();
+                    let notice = seen.worded_gone(id, &kept);
+                    told.push(OlderState { subject: format!("{id}, not shown"), notice, may_be_in_order: true });
+                }
+                Older::Review { id, seen, now } => {
+                    let kept = self.home().review_path(&self.profile().name, id).display().to_string();
+                    let notice = seen.worded(id, now, &kept);
+                    let subject = format!("the review of {id}");
+                    told.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
+                }
                 Older::Decision { id, seen, now } => {
                     let kept = self.home().decision_path(id).display().to_string();
                     let notice = seen.worded(id, now.as_deref(), &kept);
@@ -312,94 +363,9 @@ impl Client {
     /// Whether a proposal is not shown to this member, as after a conflict of interest that they declared.
     async fn is_hidden(&self, proposal: Option<ProposalId>) -> bool {
         match proposal {
-            Some(id) => self.api().proposal(id).await.is_err_and(|error| error.is_not_found()),
+            Some(id) => !self.api().is_shown(id).await,
             None => false,
         }
-    }
-}
-
-impl SeenEntry {
-    fn worded_end(&self, highest: u64) -> String {
-        let ends = if highest > 0 { format!("ends at entry {highest}") } else { "shows no entry".to_owned() };
-        let about = self.proposal.map(|id| format!(" about `{id}`")).unwrap_or_default();
-        format!(
-            "the log {ends}, but entry {}{about} of {} was seen here on {:.0}: the exchange has gone back to an older state than it \
-             showed, perhaps to a backup, or policy hides it now; if you know of no reason for that, tell the host's operator and \
-             the other partners",
-            self.seq, self.at, self.seen_at
-        )
-    }
-}
-
-impl SeenState {
-    /// Whether the version has another manifest than one that was seen under the same number.
-    fn is_another(&self, seen: &Self) -> bool {
-        let (now, then) = (self.manifest_sha256, seen.manifest_sha256);
-        self.version == seen.version && now.is_some() && then.is_some() && now != then
-    }
-
-    /// This state with what was seen before it.
-    fn after(self, seen: Self) -> Self {
-        let newest = self.newest.max(seen.newest);
-        let mut before = seen.before.clone();
-        before.push(Self { before: Vec::new(), ..seen });
-        let surplus = before.len().saturating_sub(MAX_BEFORE);
-        before.drain(..surplus);
-        Self { newest, before, ..self }
-    }
-
-    /// What it is, in words.
-    fn shown(&self) -> String {
-        if self.version > 0 {
-            format!("{} in version {}{}", self.status, self.version, self.manifest())
-        } else {
-            self.status.to_string()
-        }
-    }
-
-    fn manifest(&self) -> String {
-        self.manifest_sha256.map(|digest| format!(" (manifest {digest})")).unwrap_or_default()
-    }
-
-    fn worded(&self, id: ProposalId, now: &str, kept: &str) -> String {
-        let was = if self.version > 0 {
-            format!("was {}", self.shown())
-        } else {
-            format!("had a version {} that waited", self.newest)
-        };
-        format!(
-            "`{id}` is shown as {now}, but {was} on {:.0}: the exchange has gone back to an older state than it showed, perhaps to a \
-             backup; tell the host's operator and the other parties. What was seen is kept in `{kept}`",
-            self.seen_at
-        )
-    }
-
-    fn worded_not_withdrawn(&self, id: ProposalId, now: Status, kept: &str) -> String {
-        format!(
-            "`{id}` is shown as {now}, but was {} on {:.0}: a party may have reinstated it, which the log says; if none has, the exchange \
-             has gone back to an older state than it showed. What was seen is kept in `{kept}`",
-            self.shown(),
-            self.seen_at
-        )
-    }
-}
-
-impl SeenDecision {
-    fn is_same(&self, other: &Self) -> bool {
-        *self == Self { seen_at: self.seen_at, ..other.clone() }
-    }
-
-    fn worded(&self, id: ProposalId, now: Option<&str>, kept: &str) -> String {
-        let Self { outcome, final_at, seen_at, .. } = self;
-        let (now, or_hidden) = match now {
-            Some(now) => (format!("is shown as `{now}`"), ""),
-            None => ("is not shown".to_owned(), ", or policy hides it now"),
-        };
-        format!(
-            "the decision on `{id}` {now}, but on {seen_at:.0} it was `{outcome}`, final since {final_at}: the exchange has gone back to an \
-             older state than it showed, perhaps to a backup{or_hidden}; if you know of no reason for that, tell the host's operator and \
-             the other funders. What was seen is kept in `{kept}`"
-        )
     }
 }
 

@@ -24,6 +24,9 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// How much older than its copy a state may be without a word: servers note that they are well many times a minute.
+const STALE: SignedDuration = SignedDuration::from_hours(1);
+
 /// `entente-server backup DIR`.
 #[derive(Debug, Args)]
 #[command(
@@ -33,6 +36,9 @@ use tokio::time::Instant;
 pub struct BackUp {
     /// Folder of backups: empty, not there yet, or with backups already
     folder: PathBuf,
+    /// Begin a new folder although earlier backups are in another one
+    #[arg(long)]
+    new_folder: bool,
 }
 
 /// `entente-server restore DIR`.
@@ -84,15 +90,26 @@ pub enum KeepError {
 
 /// Takes a backup.
 pub async fn back_up(config: &Config, words: BackUp, clock: &dyn Clock, out: &mut impl Write) -> Result<(), KeepError> {
+    if !words.new_folder {
+        backup::refuse_new_folder(site(config), &words.folder)?;
+    }
     let mut teller = Teller::new();
     let done = backup::take(site(config), &words.folder, clock, &mut |step| teller.step(step)).await;
     teller.end();
     let done = done?;
     let is_complete = done.is_complete();
-    let BackupOutcome { name, manifest, unsound, copied, copied_bytes } = done;
+    let BackupOutcome { name, manifest, is_of, unsound, copied, copied_bytes } = done;
     let state = if is_complete { "is complete" } else { "is taken and lacks documents" };
     writeln!(out, "backup `{name}` {state}: {}", contents(&manifest))?;
     writeln!(out, "{copied} documents were new, {} copied", size(copied_bytes))?;
+    let behind = manifest.begun_at.duration_since(is_of);
+    if behind > STALE {
+        writeln!(
+            out,
+            "its state is of {is_of}, {} earlier: either no server has run since, or this is a standby that replication does not reach",
+            ago(behind)
+        )?;
+    }
     tell_unsound(&unsound, out)
 }
 

@@ -10,10 +10,11 @@ use super::{
 use crate::{
     domain::id::{PartnerCode, Sha256},
     sealing::{card::PartnerCard, jws, statement::StatementError},
-    service::{Exchange, ServiceError, operator},
+    service::{Exchange, ServiceError, operator, time},
     storage::partners::ListRecord,
 };
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     collections::BTreeSet,
@@ -31,6 +32,8 @@ pub enum PartnerCommand {
     Card {
         /// Partner card, JSON
         file: PathBuf,
+        #[command(flatten)]
+        clock: ClockWord,
     },
     /// List the enrolled partners
     List,
@@ -43,7 +46,17 @@ pub enum PartnerCommand {
     WaiveLists {
         /// Code of the partner
         code: PartnerCode,
+        #[command(flatten)]
+        clock: ClockWord,
     },
+}
+
+/// What whoever enters something says of this machine's clock.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ClockWord {
+    /// This machine's clock is right, although it is more than a minute ahead of what is on record: no server has run since
+    #[arg(long)]
+    pub clock_is_right: bool,
 }
 
 /// The parts of a partner card.
@@ -67,6 +80,8 @@ pub struct Add {
     /// Certificate (PEM or DER file) of a registrar, or the SHA-256 of its public key
     #[arg(long = "registrar", value_name = "FILE|SHA256", required = true, num_args = 1..)]
     registrars: Vec<String>,
+    #[command(flatten)]
+    clock: ClockWord,
 }
 
 /// Why nothing was done.
@@ -81,6 +96,11 @@ pub enum OperatorError {
     Card(#[from] StatementError),
     #[error("`{}` is neither a certificate nor the SHA-256 of a public key", .0)]
     Registrar(String),
+    #[error(
+        "this machine's clock shows {clock}, but the latest on record is of {last}: nothing was done\n  set the clock right; if it is, \
+         and no server has run since, repeat with `--clock-is-right`"
+    )]
+    ClockAhead { clock: Timestamp, last: Timestamp },
     #[error("no partner `{0}` is enrolled")]
     Unknown(PartnerCode),
     #[error(transparent)]
@@ -92,8 +112,12 @@ pub enum OperatorError {
 /// Does what was asked and says what it did on `out`.
 pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut impl Write) -> Result<(), OperatorError> {
     match command {
-        PartnerCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, out).await,
-        PartnerCommand::Card { file } => {
+        PartnerCommand::Add(parts) => {
+            refuse_clock_ahead(exchange, parts.clock).await?;
+            enrol(exchange, card_of(exchange, &parts)?, out).await
+        }
+        PartnerCommand::Card { file, clock } => {
+            refuse_clock_ahead(exchange, clock).await?;
             let card = PartnerCard::from_json(&read(&file)?)?;
             let checked = card.anchors.iter().map(|anchor| check_anchor(anchor.as_bytes(), exchange.clock.now()));
             let faults = (1..).zip(checked).filter_map(|(place, checked)| Some((place, checked.err()?)));
@@ -109,7 +133,18 @@ pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut imp
             }
             Ok(())
         }
-        PartnerCommand::WaiveLists { code } => waive_lists(exchange, code, out).await,
+        PartnerCommand::WaiveLists { code, clock } => {
+            refuse_clock_ahead(exchange, clock).await?;
+            waive_lists(exchange, code, out).await
+        }
+    }
+}
+
+/// An entry of a wrong instant would move the time of all servers, which never goes back.
+async fn refuse_clock_ahead(exchange: &Exchange, word: ClockWord) -> Result<(), OperatorError> {
+    match time::left_behind(exchange).await? {
+        Some(last) if !word.clock_is_right => Err(OperatorError::ClockAhead { clock: exchange.clock.now(), last }),
+        _ => Ok(()),
     }
 }
 

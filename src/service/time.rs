@@ -29,6 +29,10 @@ use std::{
 /// five seconds is far more than that and means nothing to a deadline.
 pub const TOLERANCE: Duration = Duration::from_secs(5);
 
+/// How far ahead of what is on record a program that just started takes its clock to be right: servers note that they are well many times
+/// a minute.
+const UNNOTED: SignedDuration = SignedDuration::from_mins(1);
+
 /// How often the clock's own slow drift from the steady one is taken as given.
 const TRUSTED_AGAIN: Duration = Duration::from_mins(1);
 
@@ -212,6 +216,15 @@ pub struct Shown {
     pub mark: Mark,
     /// What stands against writing now.
     pub fault: Option<ClockFault>,
+}
+
+/// The latest instant on record, where this program's clock is plainly ahead of it and servers have run: the clock has jumped, or none has
+/// run since. Nothing else tells a program that just started.
+pub async fn left_behind(exchange: &Exchange) -> Result<Option<Timestamp>> {
+    let mut tx = exchange.db.read().await?;
+    let (mark, beat) = (pulse::mark(&mut tx).await?, pulse::last_beat(&mut tx).await?);
+    let is_ahead = exchange.clock.now().duration_since(mark.last) > UNNOTED;
+    Ok(Some(mark.last).filter(|_| is_ahead && beat.is_some() && exchange.clock.steady().is_some()))
 }
 
 /// The clock beside what is on record.

@@ -29,7 +29,7 @@ pub use state::{DatabaseState, state_of};
 use self::{
     documents::{CopiedDocuments, copy_documents},
     layout::{
-        FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, UNFINISHED, anything_in, apart, at, choose,
+        FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, SIGN, UNFINISHED, anything_in, apart, at, choose,
         make_folder, names, of_this_host, prepare, read_json, write_json,
     },
 };
@@ -76,6 +76,8 @@ pub struct Site<'a> {
 pub struct BackupOutcome {
     pub name: String,
     pub manifest: BackupManifest,
+    /// Of which instant its state is: not later than the backup, and earlier where the copied database was older.
+    pub is_of: Timestamp,
     /// Documents whose bytes could not be had.
     pub unsound: Vec<Unsound>,
     pub copied: u64,
@@ -83,9 +85,9 @@ pub struct BackupOutcome {
 }
 
 impl BackupOutcome {
-    fn new(name: String, manifest: BackupManifest, documents: CopiedDocuments) -> Self {
+    fn new(name: String, manifest: BackupManifest, is_of: Timestamp, documents: CopiedDocuments) -> Self {
         let CopiedDocuments { unsound, copied, copied_bytes, .. } = documents;
-        Self { name, manifest, unsound, copied, copied_bytes }
+        Self { name, manifest, is_of, unsound, copied, copied_bytes }
     }
 
     /// Whether every document is there.
@@ -95,8 +97,16 @@ impl BackupOutcome {
     }
 
     fn note(&self, noted_at: Timestamp) -> BackupNote {
-        let BackupManifest { begun_at, last_entry, last_entry_at, .. } = self.manifest;
-        BackupNote { name: self.name.clone(), begun_at, noted_at, last_entry, last_entry_at }
+        let BackupManifest { last_entry, last_entry_at, .. } = self.manifest;
+        BackupNote { name: self.name.clone(), begun_at: self.is_of, noted_at, last_entry, last_entry_at }
+    }
+}
+
+/// Refuses a folder without backups where others were taken before: its disk is not mounted, or the folder is new.
+pub fn refuse_new_folder(site: Site<'_>, folder: &Path) -> Result<(), BackupError> {
+    match last_backup(site.blobs)? {
+        Some(last) if !folder.join(SIGN).exists() => Err(BackupError::NewFolder(folder.to_owned(), last.name)),
+        _ => Ok(()),
     }
 }
 
@@ -127,6 +137,7 @@ pub async fn take(
     let documents = copy_documents(&tables, site.blobs, folder, true, progress).await?;
     tables.close().await;
     let engine = if copy::sqlite_path(site.database_url)?.is_some() { "sqlite" } else { "postgresql" };
+    let is_of = state.is_of(begun_at);
     let manifest = BackupManifest {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -149,7 +160,7 @@ pub async fn take(
     let name = format!("{number:06}-{}", begun_at.strftime("%Y-%m-%dT%H%M%SZ"));
     at(&unfinished, fs::rename(&unfinished, folder.join(&name)))?;
     sync_folder(folder)?;
-    let outcome = BackupOutcome::new(name, manifest, documents);
+    let outcome = BackupOutcome::new(name, manifest, is_of, documents);
     if outcome.is_complete() {
         write_json(&site.blobs.join(LAST), &outcome.note(outcome.manifest.ended_at))?;
     }
@@ -220,7 +231,8 @@ pub async fn restore(
         copy::copy_in(target, &source, &manifest.database, (manifest.schema, now), finish).await?;
         progress(BackupStep::Database(manifest.database.iter().map(|file| file.bytes).sum()));
     }
-    let outcome = BackupOutcome::new(name, manifest, documents);
+    let begun_at = manifest.begun_at;
+    let outcome = BackupOutcome::new(name, manifest, begun_at, documents);
     write_json(&site.blobs.join(RESTORED), &outcome.note(now))?;
     mark::put_into_folder(site.blobs, &mark).await?;
     at(&note, fs::remove_file(&note))?;

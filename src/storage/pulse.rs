@@ -36,6 +36,12 @@ pub async fn mark(tx: &mut Tx) -> Result<Mark, StoreError> {
     })
 }
 
+/// When a server was last well; none where none ever was.
+pub async fn last_beat(tx: &mut Tx) -> Result<Option<Timestamp>, StoreError> {
+    let beat = tx.fetch_one("SELECT at FROM pulse", args![]).await?.time("at")?;
+    Ok(Some(beat).filter(|beat| *beat > Timestamp::UNIX_EPOCH))
+}
+
 /// Notes that a server is well at this instant; an earlier one changes nothing but is written all the same.
 pub async fn beat(tx: &mut WriteTx, at: Timestamp) -> Result<(), StoreError> {
     tx.execute("UPDATE pulse SET at = CASE WHEN at < $1 THEN $1 ELSE at END", args![at]).await?;

@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
+use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -287,6 +288,30 @@ async fn folder_of_documents_that_is_not_mounted_gives_no_backup() {
     assert_eq!(backups(&folder).len(), 1);
 }
 
+/// As of a standby whose replication has ended: the copy is new, and what it holds is not.
+#[tokio::test]
+async fn backup_of_a_database_that_stood_still_is_as_old_as_what_came_last() {
+    let site = Site::new(None);
+    crash::set_up(&site).await;
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(site.database_url()).await.unwrap();
+    for sql in [
+        "DROP TRIGGER log_entries_are_final",
+        // Ten days.
+        "UPDATE log_entries SET at = at - 864000000",
+        "UPDATE pulse SET at = (SELECT MAX(at) FROM log_entries) + 1000",
+    ] {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+    let (at,): (i64,) = sqlx::query_as("SELECT at FROM pulse").fetch_one(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let said = succeeded(&site.operate(&["backup", site.path("backups").to_str().unwrap()]).await);
+    let at = jiff::Timestamp::from_millisecond(at).unwrap();
+    assert!(said.contains(&format!("its state is of {at}, ")) && said.contains(" earlier: "), "{said}");
+    let note = fs::read(site.path("blobs").join("entente-last-backup.json")).unwrap();
+    let note: Value = serde_json::from_slice(&note).unwrap();
+    assert_eq!(note["begun_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap(), at);
+}
+
 #[tokio::test]
 async fn backup_that_lacks_a_document_is_kept_and_not_noted_as_the_last_one() {
     let site = Site::new(None);
@@ -316,6 +341,9 @@ async fn backup_that_lacks_a_document_is_kept_and_not_noted_as_the_last_one() {
 
     let folder = site.path("second");
     let (code, said) = failed(&site.operate(&["backup", folder.to_str().unwrap()]).await);
+    assert!(code == 1 && said.contains("is a disk not mounted?") && said.contains("`--new-folder`"), "{said}");
+    assert!(!folder.exists());
+    let (code, said) = failed(&site.operate(&["backup", folder.to_str().unwrap(), "--new-folder"]).await);
     assert!(code == 1 && said.contains("is taken and lacks documents"), "{said}");
     assert!(said.contains(&format!("blob {gone} is not there")), "{said}");
     assert!(said.contains("its row has no key, size and digest of a document"), "{said}");

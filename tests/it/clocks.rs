@@ -18,6 +18,8 @@ use entente::{
     http::{
         blobs_command::{self, BlobsCommand},
         config::Config,
+        operator::{ClockWord, PartnerCommand, partner},
+        serve,
     },
     service::{
         ServiceError, operator,
@@ -307,6 +309,32 @@ async fn operator_whose_clock_is_ahead_removes_nothing_that_is_young_by_what_is_
     }
     assert!(upload.exists() && young.exists());
     assert!(!old.exists(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// Servers go by what is on record, so an entry by a clock that has jumped would open what is sealed.
+#[tokio::test]
+async fn operator_whose_clock_is_ahead_of_what_servers_noted_enters_nothing_without_saying_that_it_is_right() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let config = Config::load(Some(&site.config()), [], &[]).unwrap();
+    let open = async |clock: Arc<dyn Clock>| serve::open(&config, clock, Arc::new(SystemRng)).await.unwrap();
+    let right = open(Arc::new(SystemClock)).await;
+    time::beat(&right).await.unwrap();
+    let last = time::show(&right).await.unwrap().mark.last;
+    let clock = TestClock::days_ago(-40);
+    clock.becomes_a_machines();
+    let ahead = open(clock).await;
+    let waive = async |clock_is_right| {
+        let (code, clock) = ("ISR".parse().unwrap(), ClockWord { clock_is_right });
+        partner(&ahead, PartnerCommand::WaiveLists { code, clock }, &mut Vec::new()).await
+    };
+    let refused = waive(false).await.unwrap_err().to_string();
+    assert!(refused.contains("nothing was done") && refused.contains("`--clock-is-right`"), "{refused}");
+    assert_eq!(time::show(&right).await.unwrap().mark.last, last);
+    waive(true).await.unwrap();
+    assert!(time::show(&right).await.unwrap().mark.last > last);
+    right.db.close().await;
+    ahead.db.close().await;
 }
 
 /// A server that starts by a wrong clock on SQLite has nothing to hold it against. Answers are kept all the same.

@@ -4,7 +4,7 @@
 use crate::{
     harness::{
         process::{PATIENCE, Server, Site, ended, entente, signal},
-        stage::{Stage, id, pdf, quiet, slug, summary},
+        stage::{Stage, id, pdf, quiet, review, slug, summary},
     },
     process::{NATIONS, open_proposal, spoken},
 };
@@ -221,6 +221,51 @@ async fn final_decision_that_is_gone_is_told_to_whoever_saw_it_or_made_it_final(
     // Who saw none has nothing to say.
     let (code, _, faults) = show("USA:dana").await;
     assert!(code == 1 && !faults.contains("is not shown"), "{faults}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn proposal_that_is_not_shown_any_more_is_told_to_whoever_saw_it() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    let run = async |member: &str, line: &str| {
+        let home = stage.home(&id(member)).display().to_string();
+        let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
+        spoken(ended(entente(&words)).await)
+    };
+    let (status, told) =
+        (format!("proposal status {proposal}"), format!("`{proposal}` is not shown, but was seen here as submitted"));
+    assert_eq!(run("USA:olivia", &status).await.0, 0);
+    assert_eq!(run("USA:bob", "proposal list").await.0, 0);
+    stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    let (code, _, faults) = run("USA:olivia", &status).await;
+    assert!(code == 1 && faults.contains(&told) && faults.contains("or policy hides it now"), "{faults}");
+    // An older state, which lacks the proposal: the list of whoever is of its parties does, too.
+    execute(&stage, "UPDATE proposal_members SET member = 'USA:walt', partner = 'USA' WHERE member = 'USA:bob'").await;
+    let (code, said, notes) = run("USA:bob", "proposal list").await;
+    assert!(code == 0 && !said.contains(&proposal.to_string()) && notes.contains(&told), "{said}{notes}");
+    for (member, line) in [("USA:olivia", "proposal list"), ("USA:bob", "proposal list --status withdrawn")] {
+        let (code, _, notes) = run(member, line).await;
+        assert!(code == 0 && !notes.contains(&told), "not of her own, or not asked for: {notes}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn review_that_is_gone_is_told_to_whoever_handed_it_in() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.5)).await.unwrap();
+    let home = stage.home(&id("USA:carol")).display().to_string();
+    let words = ["--home", &home, "review", "show", &proposal.to_string()].map(ToOwned::to_owned);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (code, _, notes) = spoken(ended(entente(&words)).await);
+    assert!(code == 0 && !notes.contains("older state"), "{notes}");
+    execute(&stage, "DELETE FROM reviews").await;
+    let (code, _, faults) = spoken(ended(entente(&words)).await);
+    let told = format!("your review of `{proposal}` is not shown, but revision 1 was handed in here");
+    assert!(code == 1 && faults.contains(&told), "{faults}");
     stage.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! What the witness notices, and what it keeps.
 
-use super::*;
+use super::{seen::MAX_BEFORE, *};
 use crate::{
     client::testing::{at, proposal},
     domain::ambient::SystemClock,
@@ -185,4 +185,23 @@ fn final_decision_that_is_gone_or_another_is_met_and_the_first_is_kept() {
         assert_eq!(said.contains("or policy hides it now"), shown.is_none(), "{said}");
         assert_eq!(witness.home.seen_decision(id).unwrap().as_ref(), Some(&kept));
     }
+}
+
+#[test]
+fn proposal_of_ones_own_that_a_whole_list_lacks_is_met_until_it_is_left() {
+    let (_folder, witness) = witness();
+    let stranger = Witness { profile: "other".into(), ..witness.clone() };
+    witness.proposals(&[shown(Some(1), Status::Submitted)]).unwrap();
+    witness.whole(&[shown(Some(1), Status::Submitted)]).unwrap();
+    stranger.whole(&[]).unwrap();
+    assert!(witness.met().is_empty(), "it is there, and the other profile's member is of no party");
+    witness.whole(&[]).unwrap();
+    assert!(matches!(witness.met()[..], [Older::Gone { .. }]));
+    witness.met().clear();
+    stranger.proposal(shown(Some(1), Status::Submitted)).unwrap();
+    witness.left(proposal().id).unwrap();
+    witness.whole(&[]).unwrap();
+    assert!(witness.met().is_empty());
+    stranger.whole(&[]).unwrap();
+    assert_eq!(stranger.met().len(), 1, "each profile has its own");
 }

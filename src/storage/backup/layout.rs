@@ -58,7 +58,7 @@ pub struct BackupManifest {
 pub struct BackupNote {
     /// The name of the backup.
     pub name: String,
-    /// When it was taken, as its manifest says.
+    /// Of which instant its state is: when it was begun, as its manifest says, unless the copied database was older.
     pub begun_at: Timestamp,
     /// When this was noted: the end of the backup, or of the restore.
     pub noted_at: Timestamp,
@@ -84,6 +84,11 @@ pub enum BackupError {
     Path { path: PathBuf, error: io::Error },
     #[error("`{}` is no folder of backups, and it is not empty", .0.display())]
     NotBackups(PathBuf),
+    #[error(
+        "`{folder}` holds no backups, and the last one of these documents, `{1}`, is in another folder: is a disk not mounted?",
+        folder = .0.display()
+    )]
+    NewFolder(PathBuf, String),
     #[error("there is no complete backup in `{}`", .0.display())]
     None(PathBuf),
     #[error("there is no backup `{1}` in `{folder}`", folder = .0.display())]
@@ -121,6 +126,7 @@ impl BackupError {
         match self {
             Self::Store(_) | Self::Path { .. } => "mend the cause and repeat the command: it goes on where it was",
             Self::NotBackups(_) => "name an empty folder, one that is not there yet, or one that has backups already",
+            Self::NewFolder(..) => "mount it; if the folder is meant to be a new one, say so with `--new-folder`",
             Self::None(_) => {
                 "name the folder that `entente-server backup` was given; a backup that was broken off does not count"
             }

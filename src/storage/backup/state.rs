@@ -13,10 +13,21 @@ pub struct DatabaseState {
     pub mark: Option<String>,
     pub last_entry: u64,
     pub last_entry_at: Option<Timestamp>,
+    /// When a server was last well; none where none ever was, or it was not noted yet.
+    pub last_beat: Option<Timestamp>,
     /// Entries that there are; fewer than the number of the last one if some are missing.
     pub entries: u64,
     /// Since when every assignment has a statement, in epoch milliseconds.
     pub assignments_signed_since: i64,
+}
+
+impl DatabaseState {
+    /// Of which instant the state is that a copy begun at this one holds. A standby that replication does not reach any more is as old as what
+    /// came last; so is a database that no server has run on since, and there nothing is missing.
+    #[must_use]
+    pub fn is_of(&self, begun_at: Timestamp) -> Timestamp {
+        self.last_beat.max(self.last_entry_at).map_or(begun_at, |known| known.min(begun_at))
+    }
 }
 
 /// What tables say of themselves.
@@ -50,6 +61,15 @@ pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
             })
             .await?;
     }
+    if state.schema >= TIMED_SINCE {
+        let beat = &mut state.last_beat;
+        snapshot
+            .each("pulse", &[("pulse_id", ColumnKind::Int)], &[("at", ColumnKind::Int)], |cells| {
+                *beat = Some(int(&cells, 0)).filter(|at| *at > 0).and_then(|at| Timestamp::from_millisecond(at).ok());
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+    }
     let (mut last, mut last_at) = (0, 0);
     let columns = [("seq", ColumnKind::Int), ("at", ColumnKind::Int)];
     state.entries = snapshot
@@ -67,6 +87,9 @@ pub async fn state_of(tables: &Tables) -> Result<DatabaseState, StoreError> {
 
 /// The migration since which assignments are signed.
 const PARTS_SIGNED_SINCE: i64 = 6;
+
+/// The migration since which servers note that they are well.
+const TIMED_SINCE: i64 = 10;
 
 /// The migration that brought marks.
 const MARKED_SINCE: i64 = 8;
