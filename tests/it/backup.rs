@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -210,6 +210,58 @@ async fn restore_that_was_broken_off_is_refused_by_servers_and_goes_on_when_repe
     }
     fs::remove_dir(&in_the_way).unwrap();
     succeeded(&elsewhere.operate(&restore).await);
+    let server = elsewhere.serve().await;
+    for done in &worker.done {
+        crash::ask_again(&stage, &server.base(), done).await;
+    }
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn restore_that_was_broken_off_behind_the_database_of_sqlite_goes_on_when_repeated() {
+    break_off_behind_the_database(None, None).await;
+}
+
+#[tokio::test]
+async fn restore_that_was_broken_off_behind_the_database_of_postgresql_goes_on_when_repeated() {
+    let (Some(from), Some(to)) = (Database::fresh().await, Database::fresh().await) else { return };
+    break_off_behind_the_database(Some(from.url()), Some(to.url())).await;
+}
+
+/// The database is there and has its mark, and the folder has none yet.
+async fn break_off_behind_the_database(from: Option<String>, target: Option<String>) {
+    let site = Site::new(from);
+    let stage = crash::set_up(&site).await;
+    let server = site.serve().await;
+    let mut worker = Worker {
+        lane: Lane::Proposals(Proposals::new(["ISR:avi", "USA:bob"])),
+        numbers: Numbers::new(9),
+        done: Vec::new(),
+    };
+    for _ in 0..8 {
+        worker.act(&stage, &server).await;
+    }
+    let folder = site.path("backups");
+    succeeded(&site.operate(&["backup", folder.to_str().unwrap()]).await);
+    assert!(server.stop().await.success());
+
+    // As a restore leaves it that has just begun, and something in the way of what it notes once the database is there.
+    let elsewhere = elsewhere(&site, target);
+    let blobs = elsewhere.path("blobs");
+    let in_the_way = blobs.join("entente-restored.json");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let begun = json!({ "backup": backups(&folder).remove(0), "mark": "3f".repeat(16) });
+    fs::write(blobs.join("entente-restoring.json"), begun.to_string()).unwrap();
+    let restore = ["restore", folder.to_str().unwrap()];
+    let (_, said) = failed(&elsewhere.operate(&restore).await);
+    assert!(said.contains("entente-restored.json"), "{said}");
+    let (_, said) = failed(&elsewhere.operate(&["--check"]).await);
+    assert!(said.contains("was begun here and is not done"), "{said}");
+    fs::remove_dir(&in_the_way).unwrap();
+    let said = succeeded(&elsewhere.operate(&restore).await);
+    assert!(said.contains("is restored"), "{said}");
+    let said = succeeded(&elsewhere.operate(&["verify"]).await);
+    assert!(said.contains("nothing that was looked at has changed"), "{said}");
     let server = elsewhere.serve().await;
     for done in &worker.done {
         crash::ask_again(&stage, &server.base(), done).await;
