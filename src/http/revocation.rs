@@ -2,7 +2,7 @@
 //!
 //! Each issuer stands by itself. As soon as a partner has handed in anything that is or should be a revocation list, each issuer of
 //! its members' certificates needs a current list signed by its own key, and one without is shut out: its certificates, not
-//! its partner's others. A list that was in force stays until a newer one of the same scope takes its place, so a file that breaks,
+//! its partner's others. A list that was in force stays until a newer one of the same scope and key takes its place, so a file that breaks,
 //! vanishes or goes back opens nothing. Only members' certificates are looked up, no intermediates.
 
 use super::{
