@@ -12,7 +12,7 @@ use super::{
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 use x509_parser::certificate::X509Certificate;
@@ -40,7 +40,7 @@ pub(super) struct Lists {
 }
 
 /// A list in force of which the sources have nothing as new any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Behind {
     Gone,
     Older,
@@ -57,22 +57,17 @@ pub(super) struct Issuer<'a> {
 
 impl Lists {
     /// The lists in force after these, with what was found now; also what of it lags behind, by the issuer's name.
-    pub(super) fn next(&self, found: Vec<RevocationList>, need: Need) -> (Self, Vec<(String, Behind)>) {
+    pub(super) fn next(&self, found: Vec<RevocationList>, need: Need) -> (Self, BTreeSet<(String, Behind)>) {
         let need = if self.need == Need::Yes { Need::Yes } else { need };
         let digests: HashSet<_> = found.iter().map(|list| list.sha256).collect();
         let mut next = Self { need, by_scope: BTreeMap::new() };
         for list in found {
             next.by_scope.entry(list.scope.clone()).or_default().push(Arc::new(list));
         }
-        let mut behind = Vec::new();
+        let mut behind = BTreeSet::new();
         for (scope, old) in &self.by_scope {
             let new = next.by_scope.entry(scope.clone()).or_default();
-            let Some(newest) = old.first() else { continue };
-            match new.iter().map(|list| list.rank()).max() {
-                None => behind.push((newest.issuer.clone(), Behind::Gone)),
-                Some(found) if found < newest.rank() => behind.push((newest.issuer.clone(), Behind::Older)),
-                Some(_) => {}
-            }
+            behind.extend(lagging(old, new));
             // The very same list is kept as it was, with what is known of its signer.
             new.retain(|list| old.iter().all(|old| old.sha256 != list.sha256));
             new.extend(old.iter().cloned());
@@ -176,6 +171,27 @@ impl Lists {
         let need = Sha256::of(&[self.need as u8]);
         [need].into_iter().chain(self.by_scope.values().flatten().map(|list| list.sha256))
     }
+}
+
+/// Which of the lists of one scope that were in use lag behind, the newest first: those whose key has nothing as new among what was found.
+/// While nobody knows whose they are, the newest speaks for all of them; and what was found of no known signer may be of any key.
+fn lagging(old: &[Arc<RevocationList>], found: &[Arc<RevocationList>]) -> impl Iterator<Item = (String, Behind)> {
+    old.iter().enumerate().filter_map(move |(place, list)| {
+        let keys = list.proved_by();
+        if keys.is_empty() && place > 0 {
+            return None;
+        }
+        let may_follow = |other: &&Arc<RevocationList>| {
+            let others = other.proved_by();
+            keys.is_empty() || others.is_empty() || others.iter().any(|key| keys.contains(key))
+        };
+        let behind = match found.iter().filter(may_follow).map(|other| other.rank()).max() {
+            None => Behind::Gone,
+            Some(newest) if newest < list.rank() => Behind::Older,
+            Some(_) => return None,
+        };
+        Some((list.issuer.clone(), behind))
+    })
 }
 
 /// Those of one scope's lists, the newest first, that may still count: of each key the newest that it was found to have signed, since a

@@ -323,6 +323,10 @@ async fn list_of_a_key_stays_however_many_newer_ones_another_key_of_its_name_sig
     let registry = world.trust.registry();
     let lists = &registry.lists[&"ISR".parse::<PartnerCode>().unwrap()];
     assert_eq!(lists.digests().count(), 3, "whether any are needed, and one of each key");
+    std::fs::remove_file(world.crls.path().join("ISR/old.crl")).unwrap();
+    let faults = world.trust.reload().await.unwrap().faults;
+    assert!(matches!(&faults[..], [TrustFault::CrlsGone { .. }]), "{faults:?}");
+    assert_eq!(world.check(&avi), Err("revoked"));
 }
 
 /// Nobody knows whose an intermediate's list is before a member shows the certificate.
