@@ -98,8 +98,6 @@ pub enum CrlFault {
     Malformed(String),
     #[error("names no next update")]
     NoNextUpdate,
-    #[error("expired at {0}")]
-    Expired(Timestamp),
     #[error("has a weak or unknown signature")]
     Signature,
     #[error("is of a kind that cannot be used: {0}")]
@@ -118,7 +116,6 @@ impl CrlFault {
             Self::Empty => "give revocation lists as PEM (`-----BEGIN X509 CRL-----`) or DER",
             Self::TooLong => "ask the partner for a list for each distribution point",
             Self::TooMany => "divide the file into several in the partner's folder",
-            Self::Expired(_) => "fetch the partner's current revocation list",
             Self::Malformed(_) | Self::NoNextUpdate | Self::Signature => "ask the partner for the list again",
             Self::Unsupported(_) => "ask the partner for a complete, direct list for all reasons",
             Self::Foreign => "check that the file is under the right partner's code, or enrol the CA that signs it",
@@ -129,7 +126,7 @@ impl CrlFault {
     }
 }
 
-/// Reads every list in a PEM or DER file, each by itself: one that cannot be used does not hide the others. Dates are not judged:
+/// Reads every list in a PEM or DER file, each by itself: one that cannot be used does not hide the others. Dates are not judged here:
 /// one that has expired must keep shutting people out.
 pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<Found, CrlFault>> {
     if pem_or_der.len() as u64 > MAX_FILE_BYTES {
@@ -257,9 +254,9 @@ impl RevocationList {
         (self.this_update, self.number.len(), &self.number)
     }
 
-    /// Whether any key was found to have signed it.
-    pub(super) fn is_proved(&self) -> bool {
-        self.signers().values().any(|signed| *signed)
+    /// The keys that were found to have signed it, by their digest.
+    pub(super) fn proved_by(&self) -> Vec<Sha256> {
+        self.signers().iter().filter(|(_, signed)| **signed).map(|(key, _)| *key).collect()
     }
 
     /// Whether the list speaks for this certificate of its issuer (RFC 5280, 6.3.3 b).

@@ -167,33 +167,11 @@ mod tests {
     use super::*;
     use crate::{
         domain::ambient::{SystemClock, SystemRng},
+        http::test_log::Heard,
         service::time::TOLERANCE,
     };
     use axum::{body::Body, routing::get};
-    use std::{
-        io,
-        sync::{LazyLock, Mutex},
-    };
     use tower::ServiceExt;
-    use tracing::{Dispatch, subscriber::set_default};
-
-    /// Another subscriber beside a test's own: while there is one alone, `tracing` judges what a thread says first by that thread's, and
-    /// never passes it on to anybody again.
-    static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn router() -> Router {
         let router = Router::new().route("/v1/proposals/{id}", get(|| async { "ok" })).route(
@@ -207,15 +185,10 @@ mod tests {
     }
 
     async fn logged(log: &Log, uri: &str) -> (Response, String) {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        LazyLock::force(&BESIDE);
-        let guard = set_default(subscriber(log, move || writer.clone()));
+        let heard = Heard::listen(log);
         let request = Request::get(uri).header("authorization", "Bearer s3cret").body(Body::empty()).unwrap();
         let response = router().oneshot(request).await.unwrap();
-        drop(guard);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        (response, text)
+        (response, heard.text())
     }
 
     #[tokio::test]
@@ -257,15 +230,10 @@ mod tests {
 
     #[test]
     fn libraries_never_log_below_a_warning() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let log = Log { format: LogFormat::Text, level: LogLevel::Trace };
-        LazyLock::force(&BESIDE);
-        tracing::subscriber::with_default(subscriber(&log, move || writer.clone()), || {
-            tracing::info!(target: "h2::codec", "path=/v1/proposals/prop_01");
-            tracing::warn!(target: "sqlx", "slow");
-        });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let heard = Heard::listen(&Log { format: LogFormat::Text, level: LogLevel::Trace });
+        tracing::info!(target: "h2::codec", "path=/v1/proposals/prop_01");
+        tracing::warn!(target: "sqlx", "slow");
+        let text = heard.text();
         assert!(text.contains("slow") && !text.contains("prop_01"), "{text}");
     }
 }

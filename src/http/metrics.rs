@@ -5,6 +5,7 @@
 
 use super::{figures, trust::Registry};
 use crate::{
+    domain::id::PartnerCode,
     service::lists::DIFFERENCES,
     storage::{
         StoreError,
@@ -42,6 +43,7 @@ const CERTIFICATE_EXPIRES: &str = "entente_certificate_expires_timestamp_seconds
 const PROBED: &str = "entente_probe_success_timestamp_seconds";
 const STORE_ERRORS: &str = "entente_store_errors_total";
 const CRL_EXPIRES: &str = "entente_crl_expires_timestamp_seconds";
+const ANCHOR_EXPIRES: &str = "entente_anchor_expires_timestamp_seconds";
 
 /// Makes the recorder the process's own and describes every figure. Works once.
 ///
@@ -132,7 +134,12 @@ fn describe() {
     describe_gauge!(
         CRL_EXPIRES,
         Unit::Seconds,
-        "When a partner's first revocation list expires and shuts it out; +Inf once it has none in force any more"
+        "When a partner's first revocation list expires and shuts its issuer out; +Inf once it has none in force any more"
+    );
+    describe_gauge!(
+        ANCHOR_EXPIRES,
+        Unit::Seconds,
+        "When a partner's first anchor expires and shuts out who is under it; +Inf once the partner is not accepted any more"
     );
 }
 
@@ -257,14 +264,23 @@ pub(super) fn reload(what: &'static str, ok: bool) {
 pub(super) fn trust(generation: u64, partners: usize, before: &Registry, now: &Registry) {
     gauge!(TRUST_GENERATION).set(as_float(generation));
     gauge!(TRUST_PARTNERS).set(as_float(partners as u64));
+    tell_ends(CRL_EXPIRES, before.crl_expiries(), now.crl_expiries());
+    tell_ends(ANCHOR_EXPIRES, before.anchor_expiries(), now.anchor_expiries());
+}
+
+/// When something of each partner expires. A figure cannot be taken back: what does not expire any more does so never.
+fn tell_ends<'a>(
+    figure: &'static str,
+    before: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
+    now: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
+) {
     let mut dated = BTreeSet::new();
-    for (partner, at) in now.crl_expiries() {
-        gauge!(CRL_EXPIRES, "partner" => partner.to_string()).set(at.as_duration().as_secs_f64());
+    for (partner, at) in now {
+        gauge!(figure, "partner" => partner.to_string()).set(at.as_duration().as_secs_f64());
         dated.insert(partner);
     }
-    // A figure cannot be taken back: what does not expire any more does so never.
-    for (partner, _) in before.crl_expiries().filter(|(partner, _)| !dated.contains(partner)) {
-        gauge!(CRL_EXPIRES, "partner" => partner.to_string()).set(f64::INFINITY);
+    for (partner, _) in before.filter(|(partner, _)| !dated.contains(partner)) {
+        gauge!(figure, "partner" => partner.to_string()).set(f64::INFINITY);
     }
 }
 

@@ -59,5 +59,7 @@ mod visibility;
 pub mod watch;
 
 #[cfg(test)]
+mod test_log;
+#[cfg(test)]
 #[cfg(feature = "client")]
 mod test_pki;

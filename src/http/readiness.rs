@@ -131,16 +131,30 @@ impl Probes {
     async fn try_database(&self) {
         let beaten = time::beat(&self.exchange).await;
         let beside = match &self.beside_database {
-            Some(folder) => probe::folder(folder.clone()).await,
+            Some(folder) => probe::folder(folder.clone()).await.map_err(|error| told_of_store(&error)),
             None => Ok(()),
         };
-        let (clock, database) = match beaten {
-            Err(ServiceError::Clock(fault)) => (Err(fault.to_string()), Ok(())),
-            beaten => (Ok(()), beaten.map_err(|error| told(&error))),
-        };
         let now = self.exchange.time.now();
-        self.clock.came(clock, now);
-        self.database.came(database.and(beside.map_err(|error| told_of_store(&error))), now);
+        match beaten {
+            Ok(()) => {
+                self.clock.came(Ok(()), now);
+                self.database.came(beside, now);
+            }
+            Err(ServiceError::Clock(fault)) => {
+                self.clock.came(Err(fault.to_string()), now);
+                // By such a clock nothing is written, so only what is beside the database was tried.
+                if beside.is_err() {
+                    self.database.came(beside, now);
+                } else {
+                    self.database.put_off();
+                }
+            }
+            Err(error) => {
+                // The clock is held against what is on record.
+                self.clock.put_off();
+                self.database.came(Err(told(&error)), now);
+            }
+        }
     }
 
     async fn try_folder(&self) {

@@ -2,7 +2,7 @@
 //!
 //! Each issuer stands by itself. As soon as a partner has handed in anything that is or should be a revocation list, each issuer of
 //! its members' certificates needs a current list signed by its own key, and one without is shut out: its certificates, not
-//! its partner's others. A list that was in force stays until a newer one of the same scope takes its place, so a file that breaks,
+//! its partner's others. A list that was in force stays until a newer one of the same scope and key takes its place, so a file that breaks,
 //! vanishes or goes back opens nothing. Only members' certificates are looked up, no intermediates.
 
 use super::{
@@ -11,11 +11,14 @@ use super::{
 };
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 use x509_parser::certificate::X509Certificate;
 
-/// How many lists of one scope are kept beside the newest that a key was found to have signed: a later one may be damaged, which
-/// only shows when an issuer's certificate is at hand.
+/// How many lists of one scope stay that the sources have no more and whose signer is not known: a later one may be damaged, which only
+/// shows when an issuer's certificate is at hand.
 const KEPT: usize = 3;
 
 /// Whether each issuer of a partner needs a list.
@@ -37,7 +40,7 @@ pub(super) struct Lists {
 }
 
 /// A list in force of which the sources have nothing as new any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Behind {
     Gone,
     Older,
@@ -54,21 +57,17 @@ pub(super) struct Issuer<'a> {
 
 impl Lists {
     /// The lists in force after these, with what was found now; also what of it lags behind, by the issuer's name.
-    pub(super) fn next(&self, found: Vec<RevocationList>, need: Need) -> (Self, Vec<(String, Behind)>) {
+    pub(super) fn next(&self, found: Vec<RevocationList>, need: Need) -> (Self, BTreeSet<(String, Behind)>) {
         let need = if self.need == Need::Yes { Need::Yes } else { need };
+        let digests: HashSet<_> = found.iter().map(|list| list.sha256).collect();
         let mut next = Self { need, by_scope: BTreeMap::new() };
         for list in found {
             next.by_scope.entry(list.scope.clone()).or_default().push(Arc::new(list));
         }
-        let mut behind = Vec::new();
+        let mut behind = BTreeSet::new();
         for (scope, old) in &self.by_scope {
             let new = next.by_scope.entry(scope.clone()).or_default();
-            let Some(newest) = old.first() else { continue };
-            match new.iter().map(|list| list.rank()).max() {
-                None => behind.push((newest.issuer.clone(), Behind::Gone)),
-                Some(found) if found < newest.rank() => behind.push((newest.issuer.clone(), Behind::Older)),
-                Some(_) => {}
-            }
+            behind.extend(lagging(old, new));
             // The very same list is kept as it was, with what is known of its signer.
             new.retain(|list| old.iter().all(|old| old.sha256 != list.sha256));
             new.extend(old.iter().cloned());
@@ -76,11 +75,7 @@ impl Lists {
         for lists in next.by_scope.values_mut() {
             lists.sort_by(|a, b| (b.rank(), b.sha256).cmp(&(a.rank(), a.sha256)));
             lists.dedup_by_key(|list| list.sha256);
-            let proved = lists.iter().skip(KEPT).find(|list| list.is_proved()).cloned();
-            lists.truncate(KEPT);
-            if !lists.iter().any(|list| list.is_proved()) {
-                lists.extend(proved);
-            }
+            *lists = in_use(lists, &digests);
         }
         (next, behind)
     }
@@ -143,7 +138,32 @@ impl Lists {
 
     /// When the first list expires, of those that have not been replaced.
     pub(super) fn until(&self) -> Option<Timestamp> {
-        self.by_scope.values().filter_map(|lists| lists.first()).map(|list| list.next_update).min()
+        self.in_force().map(|list| list.next_update).min()
+    }
+
+    /// Those that have expired and were not replaced.
+    pub(super) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &RevocationList> {
+        self.in_force().filter(move |list| now >= list.next_update)
+    }
+
+    /// For each set of certificates the newest list of each key, and of a scope the newest of all while its signer is not known.
+    fn in_force(&self) -> impl Iterator<Item = &RevocationList> {
+        let (mut newest, mut unproved) = (BTreeMap::<_, &RevocationList>::new(), Vec::new());
+        for (scope, lists) in &self.by_scope {
+            for (place, list) in lists.iter().enumerate() {
+                let keys = list.proved_by();
+                if keys.is_empty() && place == 0 {
+                    unproved.push(&**list);
+                }
+                for key in keys {
+                    let latest = newest.entry((&scope.issuer_der, &scope.points, key)).or_insert(list);
+                    if list.rank() > latest.rank() {
+                        *latest = list;
+                    }
+                }
+            }
+        }
+        newest.into_values().chain(unproved)
     }
 
     /// Tells whether anything changed.
@@ -151,4 +171,48 @@ impl Lists {
         let need = Sha256::of(&[self.need as u8]);
         [need].into_iter().chain(self.by_scope.values().flatten().map(|list| list.sha256))
     }
+}
+
+/// Which of the lists of one scope that were in use lag behind, the newest first: those whose key has nothing as new among what was found.
+/// While nobody knows whose they are, the newest speaks for all of them; and what was found of no known signer may be of any key.
+fn lagging(old: &[Arc<RevocationList>], found: &[Arc<RevocationList>]) -> impl Iterator<Item = (String, Behind)> {
+    old.iter().enumerate().filter_map(move |(place, list)| {
+        let keys = list.proved_by();
+        if keys.is_empty() && place > 0 {
+            return None;
+        }
+        let may_follow = |other: &&Arc<RevocationList>| {
+            let others = other.proved_by();
+            keys.is_empty() || others.is_empty() || others.iter().any(|key| keys.contains(key))
+        };
+        let behind = match found.iter().filter(may_follow).map(|other| other.rank()).max() {
+            None => Behind::Gone,
+            Some(newest) if newest < list.rank() => Behind::Older,
+            Some(_) => return None,
+        };
+        Some((list.issuer.clone(), behind))
+    })
+}
+
+/// Those of one scope's lists, the newest first, that may still count: of each key the newest that it was found to have signed, since a
+/// scope need not name a key and an authority may have two; and those whose signer is not known, if they are among what was found now or
+/// the last before that.
+fn in_use(lists: &[Arc<RevocationList>], found: &HashSet<Sha256>) -> Vec<Arc<RevocationList>> {
+    let (mut newest, mut others, mut in_use) = (HashMap::new(), 0, Vec::new());
+    for list in lists {
+        let keys = list.proved_by();
+        let mut counts = false;
+        if keys.is_empty() {
+            let is_found = found.contains(&list.sha256);
+            others += usize::from(!is_found);
+            counts = is_found || others <= KEPT;
+        }
+        for key in keys {
+            counts |= *newest.entry(key).or_insert_with(|| list.rank()) == list.rank();
+        }
+        if counts {
+            in_use.push(Arc::clone(list));
+        }
+    }
+    in_use
 }

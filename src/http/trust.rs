@@ -157,7 +157,8 @@ impl Trust {
         }
         let unrecorded: Vec<_> = gathered.partners.iter().filter_map(Learnt::unrecorded).collect();
         let old = self.registry();
-        let (new, faults) = old.next(gathered);
+        let (new, mut faults) = old.next(gathered);
+        faults.extend(new.ended(self.clock.now()));
         let changed = !new.is_same(&old);
         let generation = if changed { new.generation } else { old.generation };
         let partners = new.partners.len();
@@ -214,6 +215,12 @@ impl Registry {
     /// When the first revocation list of each partner expires, for those that have any.
     pub fn crl_expiries(&self) -> impl Iterator<Item = (&PartnerCode, Timestamp)> {
         self.partners.iter().filter_map(|(code, partner)| Some((code, partner.lists.until()?)))
+    }
+
+    /// When the first anchor of each partner expires.
+    pub fn anchor_expiries(&self) -> impl Iterator<Item = (&PartnerCode, Timestamp)> {
+        let first = |partner: &PartnerVerifiers| partner.anchors.iter().map(|anchor| anchor.not_after).min();
+        self.partners.iter().filter_map(move |(code, partner)| Some((code, first(partner)?)))
     }
 
     /// Whose certificate this is, or why it is not accepted, at `now`.
@@ -325,6 +332,23 @@ impl Registry {
         }
         let hints = by_subject.keys().map(|subject| DistinguishedName::from(subject.clone())).collect();
         (Self { generation: self.generation + 1, partners, lists: all_lists, by_subject, by_key, hints }, faults)
+    }
+
+    /// What of it has expired by `now`. Each certificate was judged by that all along: these faults shut out nobody, they tell why
+    /// somebody is refused.
+    fn ended(&self, now: Timestamp) -> Vec<TrustFault> {
+        let mut faults = Vec::new();
+        for (code, partner) in &self.partners {
+            faults.extend(partner.anchors.iter().filter(|anchor| now > anchor.not_after).map(|anchor| {
+                let (subject, at) = (anchor.subject.clone(), anchor.not_after);
+                TrustFault::AnchorExpired { partner: code.clone(), subject, at }
+            }));
+            faults.extend(partner.lists.expired(now).map(|list| {
+                let (issuer, at) = (list.issuer.clone(), list.next_update);
+                TrustFault::CrlExpired { partner: code.clone(), issuer, at }
+            }));
+        }
+        faults
     }
 
     fn is_same(&self, other: &Self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! Files are compared by size, time of change and inode every few seconds: that notices a replaced file, a replaced
 //! folder behind a symbolic link and a file system that gives no events. What could not be used, at the start or in a reload, is tried again:
-//! a file that is given to the right account stays as it was in all three.
+//! a file that is given to the right account stays as it was in all three. And now and then everything is learnt anew though nothing changed:
+//! nothing says when a date passes.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,9 @@ pub const INTERVAL: Duration = Duration::from_secs(2);
 /// Looks after a failed reload until the next attempt.
 const LOOKS_BEFORE_RETRY: u32 = 15;
 
+/// Looks after one that went well until the next reload: an hour at [`INTERVAL`].
+const LOOKS_BEFORE_REFRESH: u32 = 1800;
+
 /// Why a reload happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -24,6 +28,7 @@ pub enum Cause {
     Signal,
     Source,
     Retry,
+    Refresh,
 }
 
 /// Files and folders to watch, and how they were when first looked at.
@@ -54,31 +59,37 @@ impl Watch {
         let mut looks = interval_at(Instant::now() + self.interval, self.interval);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hangup = Hangup::listen();
-        let mut looks_since_failure = if went_well { None } else { Some(0) };
+        let (mut went_well, mut looked) = (went_well, 0);
         loop {
             let cause = tokio::select! {
-                _ = looks.tick() => match self.look(&mut looks_since_failure).await {
-                    Some(cause) => cause,
-                    None => continue,
-                },
+                _ = looks.tick() => {
+                    looked += 1;
+                    match self.look(went_well, looked).await {
+                        Some(cause) => cause,
+                        None => continue,
+                    }
+                }
                 () = hangup.next() => Cause::Signal,
                 () = changed() => Cause::Source,
             };
             tracing::info!(?cause, "reloading");
-            looks_since_failure = if reload(cause).await { None } else { Some(0) };
+            (went_well, looked) = (reload(cause).await, 0);
         }
     }
 
-    async fn look(&mut self, since_failure: &mut Option<u32>) -> Option<Cause> {
+    /// Looks for the `looked`th time since the last reload.
+    async fn look(&mut self, went_well: bool, looked: u32) -> Option<Cause> {
         let paths = self.paths.clone();
         let now = tokio::task::spawn_blocking(move || snapshot(&paths)).await.expect("looking does not panic");
         if now != self.seen {
             self.seen = now;
             return Some(Cause::Files);
         }
-        let looks = since_failure.as_mut()?;
-        *looks += 1;
-        (*looks >= LOOKS_BEFORE_RETRY).then_some(Cause::Retry)
+        if went_well {
+            (looked >= LOOKS_BEFORE_REFRESH).then_some(Cause::Refresh)
+        } else {
+            (looked >= LOOKS_BEFORE_RETRY).then_some(Cause::Retry)
+        }
     }
 }
 
@@ -200,6 +211,16 @@ mod tests {
         change.send(()).await.unwrap();
         let watch = Watch::new(Vec::new(), Duration::from_millis(1));
         assert_eq!(first_cause(watch, false, changes).await, [Cause::Source, Cause::Retry]);
+    }
+
+    /// Time goes by as fast as the looks do.
+    #[tokio::test(start_paused = true)]
+    async fn everything_is_learnt_anew_after_an_hour_though_nothing_changes() {
+        let began = Instant::now();
+        let watch = Watch::new(Vec::new(), INTERVAL);
+        assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [Cause::Refresh]);
+        let hour = Duration::from_hours(1);
+        assert!((hour..hour + Duration::from_mins(1)).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 
     #[tokio::test]

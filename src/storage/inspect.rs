@@ -33,7 +33,8 @@ pub enum FoundDatabase {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] with the cause when it cannot be reached; [`StoreError::NewerSchema`] and
-/// [`StoreError::ChangedMigration`] as a start would; [`StoreError::Unfit`] when a start could not write.
+/// [`StoreError::ChangedMigration`] as a start would; [`StoreError::Corrupt`] when its file fails the engine's check, as at a start;
+/// [`StoreError::Unfit`] when a start could not write.
 pub async fn inspect(url: &str) -> Result<FoundDatabase, StoreError> {
     if let Some(path) = sqlite_path(url)? {
         match fs::metadata(&path) {
@@ -53,6 +54,7 @@ pub async fn inspect(url: &str) -> Result<FoundDatabase, StoreError> {
 async fn look_at(db: &Db) -> Result<FoundDatabase, StoreError> {
     let mut tx = db.read().await?;
     can_serve(&mut tx).await?;
+    is_sound(&mut tx).await?;
     let names = tx.choose(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
         "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables WHERE schemaname = current_schema() \
@@ -83,6 +85,15 @@ async fn look_at(db: &Db) -> Result<FoundDatabase, StoreError> {
     let has_lists = schema >= LISTS_SINCE;
     let lists = if has_lists { partners::list_records(&mut tx).await? } else { BTreeMap::new() };
     Ok(FoundDatabase::Exchange { schema, partners: partners::all(&mut tx).await?, lists, mark })
+}
+
+/// Whether the file passes the check that a start of SQLite makes; PostgreSQL has none.
+async fn is_sound(tx: &mut Tx) -> Result<(), StoreError> {
+    let sql = tx.choose("PRAGMA quick_check(1)", "SELECT 'ok' AS quick_check");
+    if tx.fetch_one(sql, args![]).await?.text("quick_check")? == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::corrupt("database", "a SQLite file that passes `PRAGMA quick_check`"))
 }
 
 /// Whether the engine would let a server write.

@@ -71,6 +71,18 @@ fn unit_of_the_server_keeps_its_data_to_itself() {
     }
 }
 
+/// The service manager opens to the unit only what is there before it starts.
+#[test]
+fn folder_that_the_unit_of_backups_writes_to_is_made_by_its_instructions() {
+    let unit = read("examples/systemd/entente-backup.service");
+    let open = unit.lines().find_map(|line| line.strip_prefix("ReadWritePaths=")).unwrap();
+    let own =
+        open.split(' ').find(|path| path.starts_with("/backup")).expect("one that must be there: no `-` before it");
+    let command = format!("install -d -o entente -g entente -m 0700 {own}");
+    assert!(unit.lines().any(|line| line == format!("#   {command}")), "{command}");
+    assert!(read("docs/operations.md").lines().any(|line| line == format!("    {command}")), "{command}");
+}
+
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -95,11 +95,14 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
     let (output, _) = tokio::join!(backing_up, join_all(acting));
     let said = succeeded(&output);
     assert!(said.contains("backup `000001-") && said.contains("is complete"), "{said}");
+    assert!(on_the_way(&output).contains("database: "), "{}", on_the_way(&output));
     assert_private(&folder);
 
     // What is backed up is sound, and so is what runs.
-    let said = succeeded(&operate_alone(&["verify", folder.to_str().unwrap()]).await);
+    let output = operate_alone(&["verify", folder.to_str().unwrap()]).await;
+    let said = succeeded(&output);
     assert!(said.contains("nothing that was looked at has changed"), "{said}");
+    assert!(on_the_way(&output).contains(" statements verified"), "{}", on_the_way(&output));
     let said = succeeded(&site.operate(&["verify"]).await);
     assert!(said.contains("nothing that was looked at has changed"), "{said}");
 
@@ -431,6 +434,11 @@ fn succeeded(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said
+}
+
+/// What it said of how far it was.
+fn on_the_way(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Exit code, and what it said on both streams.

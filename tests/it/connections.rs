@@ -161,10 +161,21 @@ async fn kept_by_the_database(tx: &mut Tx) -> [i64; 3] {
     ["statement", "turn", "silence"].map(|limit| row.int(limit).unwrap())
 }
 
+/// When the database gives up a connection whose other end is gone: count, idle and interval of keepalives, and how long bytes may stay
+/// without an answer. On a socket of one machine, as here, they do not apply and are shown as 0; a reset leads back to what was asked for.
+async fn asked_of_the_connection(tx: &mut Tx) -> Vec<i64> {
+    let sql =
+        "SELECT CAST(reset_val AS BIGINT) AS asked FROM pg_settings WHERE name LIKE 'tcp%' ORDER BY name COLLATE \"C\"";
+    let rows = tx.fetch_all(sql, args![]).await.unwrap();
+    rows.iter().map(|row| row.int("asked").unwrap()).collect()
+}
+
 #[tokio::test]
 async fn database_keeps_the_limits_of_each_unit_of_work() {
     let Some(database) = Database::fresh().await else { return };
     let db = migrated(&database.url()).await;
+    assert_eq!(asked_of_the_connection(&mut db.write().await.unwrap()).await, [3, 10, 5, 15_000]);
+    assert_eq!(asked_of_the_connection(&mut db.read().await.unwrap()).await, [3, 10, 5, 15_000]);
     assert_eq!(kept_by_the_database(&mut db.write().await.unwrap()).await, [31_000, 30_000, 20_000]);
     assert_eq!(kept_by_the_database(&mut db.read().await.unwrap()).await, [31_000, 30_000, 40_000]);
     db.close().await;

@@ -7,6 +7,8 @@ use crate::harness::{
     stage::NATIONS,
     world::{Store, TestWorld},
 };
+use entente::{domain::ambient::Clock, storage::args};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, sync::Arc};
 
@@ -71,6 +73,38 @@ async fn writer_that_comes_to_no_commit_is_red_and_green_again_when_it_does() {
     world.stop().await;
 }
 
+/// While one cannot be tried because of the other it stays as it was.
+#[tokio::test]
+async fn clock_that_is_wrong_makes_no_database_green_and_a_database_that_fails_no_clock() {
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, EAGER).await.unwrap();
+    for part in ["database", "clock"] {
+        becomes_green(&world, part).await;
+    }
+    let right = world.clock.now();
+    world.clock.set(right - SignedDuration::from_hours(1));
+    becomes_red(&world, "clock", "clock is 1h behind what is on record").await;
+    let change = async |sql: &'static str| {
+        let mut tx = world.server.exchange.db.write().await.unwrap();
+        tx.execute(sql, args![]).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    // What is on record cannot be read any more, and no clock held against it.
+    change("ALTER TABLE pulse RENAME TO away").await;
+    becomes_red(&world, "database", "the engine refuses a statement").await;
+    let told = fault(&world, "clock").await;
+    assert!(told.as_ref().is_some_and(|told| told.contains("1h behind")), "{told:?}");
+
+    world.clock.set(right - SignedDuration::from_hours(2));
+    change("ALTER TABLE away RENAME TO pulse").await;
+    becomes_red(&world, "clock", "clock is 2h behind what is on record").await;
+    assert!(fault(&world, "database").await.is_some(), "nothing was written since it failed");
+    world.clock.set(right);
+    for part in ["database", "clock"] {
+        becomes_green(&world, part).await;
+    }
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn database_that_is_away_is_red_with_its_cause() {
     let Some((world, relay)) = TestWorld::start_behind_relay_with(NATIONS, EAGER).await else { return };
@@ -121,7 +155,7 @@ async fn standby_refuses_acts_with_its_cause_until_it_is_promoted() {
 async fn certificate_of_the_server_that_has_expired_is_red() {
     let world = TestWorld::start_with(NATIONS, Store::Sqlite, EAGER).await.unwrap();
     becomes_green(&world, "certificate").await;
-    world.clock.set(world.server.tls.expires_at() + jiff::SignedDuration::from_secs(1));
+    world.clock.set(world.server.tls.expires_at() + SignedDuration::from_secs(1));
     becomes_red(&world, "certificate", "has expired").await;
     world.stop().await;
 }
@@ -134,11 +168,11 @@ async fn trials_leave_no_entry_no_row_and_no_file() {
         let mut tx = exchange.db.read().await.unwrap();
         let sql = "SELECT (SELECT COUNT(*) FROM log_entries) AS entries, (SELECT COUNT(*) FROM pulse) AS beats, \
                    (SELECT at FROM pulse) AS at, (SELECT page_count FROM pragma_page_count()) AS pages";
-        let row = tx.fetch_one(sql, entente::storage::args![]).await.unwrap();
+        let row = tx.fetch_one(sql, args![]).await.unwrap();
         (row.int("entries").unwrap(), row.int("beats").unwrap(), row.int("pages").unwrap(), row.int("at").unwrap())
     };
     let before = count().await;
-    world.clock.set(entente::domain::ambient::Clock::now(&*world.clock) + jiff::SignedDuration::from_secs(60));
+    world.clock.set(world.clock.now() + SignedDuration::from_secs(60));
     let after = until("another trial", async || {
         let now = count().await;
         (now.3 > before.3).then_some(now)

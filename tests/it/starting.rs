@@ -5,16 +5,20 @@ use crate::harness::{
     exchange::Answered,
     postgres::Database,
     process::{Server, Site, ended, server_program, until},
+    world::TestClock,
 };
 use bytes::Bytes;
-use entente::cli::demo::world::{Cast, Nation};
+use entente::{
+    cli::demo::world::{Cast, Nation},
+    http::{check::check, config::Config},
+};
 use futures_util::stream;
 use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs,
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::unix::fs::{FileExt, PermissionsExt, chown, symlink},
     path::Path,
     process::Output,
 };
@@ -59,6 +63,8 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
     let insert = "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES (999, 'x', 'x', 0)";
     sqlx::query(insert).execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
+    let damaged = site.path("damaged.db");
+    damaged_copy(&site.path("entente.db"), &damaged).await;
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = busy.local_addr().unwrap();
     let closed = site.path("closed");
@@ -83,6 +89,7 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
         (sqlite(&text), vec!["text.db", "expected a well-formed SQLite file"]),
         (sqlite(&strange), vec!["strange.db` holds 1 tables of another program"]),
         (sqlite(&newer), vec!["newer.db", "the schema of the database is version 999"]),
+        (sqlite(&damaged), vec!["damaged.db", "is damaged: expected a SQLite file that passes `PRAGMA quick_check`"]),
         (format!("blobs.folder={}", closed.display()), vec!["`blobs.folder`", "closed", wanted]),
         (format!("blobs.folder={}", other.display()), vec!["`blobs.folder`", "other", "the folder has none"]),
         (sqlite(&site.path("fresh.db")), vec!["`blobs.folder`", "the database has none"]),
@@ -108,6 +115,28 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
     assert!(output.status.success() && said.contains("fresh.db` is empty and gets its tables on start"), "{said}");
     assert_eq!(contents(&site), before, "a check changes nothing");
     drop(busy);
+}
+
+/// By a clock that is decades ahead: a start then would let nobody in.
+#[tokio::test]
+async fn check_finds_anchors_and_revocation_lists_that_have_expired() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let config = Config::load(Some(&site.config()), [], &[]).unwrap();
+    let found = check(&config, std::iter::empty(), TestClock::days_ago(0)).await;
+    assert!(found.faults.is_empty(), "{found:?}");
+    let found = check(&config, std::iter::empty(), TestClock::days_ago(-15_000)).await;
+    let told: Vec<_> = found.faults.iter().map(|fault| fault.message.as_str()).collect();
+    assert_eq!(told.len(), 4, "{told:?}");
+    for code in ["USA", "ISR"] {
+        for (begin, middle) in [
+            ("the anchor ", format!("` of `{code}` expired at ")),
+            ("the revocation list ", format!("`{code}`, expired at ")),
+        ] {
+            let is_it = |told: &&str| told.starts_with(begin) && told.contains(&middle);
+            assert!(told.iter().any(is_it), "{begin}{middle}: {told:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -228,6 +257,20 @@ async fn second_order_to_stop_ends_the_server_at_once() {
         dana.http.get(format!("{}/v1/programs", server.base())).send().await.unwrap().expect_status(200).await;
     assert_eq!(programs["items"], json!([]));
     assert!(server.stop().await.success());
+}
+
+/// Copies a SQLite file that no server has open, but for the first page of a table that nothing reads before a start.
+async fn damaged_copy(whole: &Path, damaged: &Path) {
+    fs::copy(whole, damaged).unwrap();
+    let url = format!("sqlite://{}", damaged.display());
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let page = "SELECT (rootpage - 1) * page_size FROM sqlite_schema, pragma_page_size WHERE name = 'call_texts'";
+    let at: i64 = sqlx::query_scalar(page).fetch_one(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    // Beside the file there is no log that could have the page whole.
+    assert!(!damaged.with_extension("db-wal").exists());
+    let file = fs::File::options().write(true).open(damaged).unwrap();
+    file.write_all_at(&[0xff; 12], at.try_into().unwrap()).unwrap();
 }
 
 /// Every file of a site with its bytes.

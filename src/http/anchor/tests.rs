@@ -169,6 +169,21 @@ mod made {
     }
 
     #[test]
+    fn rules_on_policies_that_are_applied_are_enrolled_when_critical() {
+        // From the first certificate below on a policy is required: `policyConstraints` of RFC 5280, 4.2.1.11.
+        let with = |value: Vec<u8>| {
+            check(|params| {
+                let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 36], value);
+                extension.set_criticality(true);
+                params.custom_extensions = vec![extension];
+            })
+        };
+        let enrolled = with(vec![0x30, 3, 0x80, 1, 0]);
+        assert!(enrolled.is_ok(), "{enrolled:?}");
+        assert!(matches!(with(vec![5, 0]), Err(AnchorFault::Malformed(_))), "what cannot be read is not enrolled");
+    }
+
+    #[test]
     fn damaged_self_signature_is_refused() {
         let mut der = Ca::new("Root").der.to_vec();
         *der.last_mut().unwrap() ^= 1;

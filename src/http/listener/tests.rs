@@ -34,6 +34,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+mod refused;
 mod sharing;
 
 /// A running server whose trust, certificate and clock the test can change.

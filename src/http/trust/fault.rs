@@ -5,6 +5,7 @@ use super::super::{
     crl::{Aside, CrlFault},
 };
 use crate::{domain::id::PartnerCode, storage::partners::ListRecord};
+use jiff::Timestamp;
 use std::path::PathBuf;
 
 /// Something about a partner's trust that cannot be used.
@@ -16,12 +17,18 @@ pub enum TrustFault {
     Source { error: String },
     #[error("an anchor of `{partner}` {fault}")]
     Anchor { partner: PartnerCode, fault: AnchorFault },
+    #[error("the anchor `{subject}` of `{partner}` expired at {at}: certificates under it are refused")]
+    AnchorExpired { partner: PartnerCode, subject: String, at: Timestamp },
     #[error("`{partner}` has no anchor")]
     NoAnchor { partner: PartnerCode },
     #[error("`{partner}` and `{other}` have an anchor with the same key")]
     SharedKey { partner: PartnerCode, other: PartnerCode },
     #[error("a revocation list of `{partner}`{} {fault}", in_file(.file.as_ref()))]
     Crl { partner: PartnerCode, file: Option<PathBuf>, fault: CrlFault },
+    #[error(
+        "the revocation list of `{issuer}`, `{partner}`, expired at {at}: certificates that depend on it are refused"
+    )]
+    CrlExpired { partner: PartnerCode, issuer: String, at: Timestamp },
     #[error("`{}` cannot be read: {error}", .file.display())]
     Unreadable { partner: PartnerCode, file: PathBuf, error: String },
     #[error("the folder of revocation lists `{}` cannot be read: {error}", .folder.display())]
@@ -55,9 +62,11 @@ impl TrustFault {
     pub fn partner(&self) -> Option<&PartnerCode> {
         match self {
             Self::Anchor { partner, .. }
+            | Self::AnchorExpired { partner, .. }
             | Self::NoAnchor { partner }
             | Self::SharedKey { partner, .. }
             | Self::Crl { partner, .. }
+            | Self::CrlExpired { partner, .. }
             | Self::Unreadable { partner, .. }
             | Self::NoLists { partner, .. }
             | Self::NotRecorded { partner, .. }
@@ -73,9 +82,14 @@ impl TrustFault {
         match self {
             Self::Source { .. } => "see that the database can be read; it is tried again",
             Self::Anchor { fault, .. } => fault.help(),
+            Self::AnchorExpired { .. } => "enrol the partner's card with its current CA certificates, without this one",
             Self::NoAnchor { .. } => "enrol the partner again with its CA certificate",
             Self::SharedKey { .. } => "one key cannot vouch for two partners: each needs a CA of its own",
             Self::Crl { fault, .. } => fault.help(),
+            Self::CrlExpired { .. } => {
+                "fetch the partner's current list; or, if that authority has no members any more, remove its list and restart \
+                 the server"
+            }
             Self::Unreadable { .. } => "make the file readable for the server's account",
             Self::Folder { .. } => "make the folder readable for the server's account",
             Self::EmptyFolder { .. } => {

@@ -13,6 +13,7 @@ use std::{
     sync::Mutex,
 };
 
+mod expiry;
 mod lists;
 
 fn registry(partners: Vec<PartnerTrust>) -> Registry {

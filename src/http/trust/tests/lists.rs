@@ -301,3 +301,47 @@ async fn lists_that_are_waived_have_no_date_any_more() {
     world.trust.reload().await.unwrap();
     is_told(&dated(30));
 }
+
+/// On each of which the new key of an authority signs another list.
+const DAYS: [&str; 5] = ["20260101000000Z", "20260102000000Z", "20260103000000Z", "20260104000000Z", "20260105000000Z"];
+
+/// Lists as OpenSSL's stock configuration makes them, which name no key; the new key's come daily, the old one's hardly ever.
+#[tokio::test]
+async fn list_of_a_key_stays_however_many_newer_ones_another_key_of_its_name_signs() {
+    let (old, new) = (Ca::new("Root"), Ca::new("Root"));
+    let (avi, noa, min) = (old.member("ISR:avi"), old.member("ISR:noa"), new.member("ISR:min"));
+    let anchors = vec![old.der.clone(), new.der.clone()];
+    let (world, _) = Changing::start(vec![PartnerTrust { anchors, ..old.of("ISR") }]).await;
+    world.put("ISR/old.crl", &old.odd_crl(&OddList::revoking(&[avi.serial])));
+    for this_update in DAYS {
+        world.put("ISR/new.crl", &new.odd_crl(&OddList { this_update, ..OddList::revoking(&[]) }));
+        assert_eq!(world.trust.reload().await.unwrap().faults, []);
+        let judged = [&avi, &noa, &min].map(|held| world.check(held));
+        assert_eq!(judged, [Err("revoked"), Ok(()), Ok(())], "{this_update}");
+    }
+    // What is new of a key takes the place of what it had, and nothing piles up.
+    let registry = world.trust.registry();
+    let lists = &registry.lists[&"ISR".parse::<PartnerCode>().unwrap()];
+    assert_eq!(lists.digests().count(), 3, "whether any are needed, and one of each key");
+    std::fs::remove_file(world.crls.path().join("ISR/old.crl")).unwrap();
+    let faults = world.trust.reload().await.unwrap().faults;
+    assert!(matches!(&faults[..], [TrustFault::CrlsGone { .. }]), "{faults:?}");
+    assert_eq!(world.check(&avi), Err("revoked"));
+}
+
+/// Nobody knows whose an intermediate's list is before a member shows the certificate.
+#[tokio::test]
+async fn list_in_the_folder_stays_though_no_member_has_shown_whose_it_is() {
+    let root = Ca::new("Root");
+    let (old, new) = (root.subordinate("Issuing"), root.subordinate("Issuing"));
+    let (avi, noa) = (old.member("ISR:avi"), old.member("ISR:noa"));
+    let (world, _) = Changing::start(vec![root.of("ISR")]).await;
+    world.put("ISR/old.crl", &old.odd_crl(&OddList::revoking(&[avi.serial])));
+    for this_update in DAYS {
+        world.put("ISR/new.crl", &new.odd_crl(&OddList { this_update, ..OddList::revoking(&[]) }));
+        assert_eq!(world.trust.reload().await.unwrap().faults, []);
+    }
+    let registry = world.trust.registry();
+    let check = |held: &Held| registry.identify(&held.der, std::slice::from_ref(&old.der), instant_of_day(1)).map(drop);
+    assert_eq!((check(&avi), check(&noa)), (Err(Refusal::Revoked), Ok(())));
+}
