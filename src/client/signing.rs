@@ -1,7 +1,8 @@
 //! Signing a version: what is uploaded, compared with what was sealed here, bound into one manifest that every party signs.
 //!
 //! A signature is given only to a manifest whose vaults verified, whose call text verified and whose documents are what the
-//! exchange holds, or what this machine sealed and will still send.
+//! exchange holds, or what this machine sealed and will still send: that is looked at again when it is signed, however long a person
+//! looked at what is to be signed.
 
 use super::{
     Client, ClientError, Result,
@@ -50,6 +51,12 @@ impl Signing {
     #[must_use]
     pub fn is_countersignature(&self) -> bool {
         !self.signed_by.is_empty()
+    }
+
+    /// What this machine sealed, and the exchange did not have when that was looked at.
+    pub(super) fn to_be_sent(&self) -> impl Iterator<Item = &ManifestDocument> {
+        let waiting = self.documents.iter().filter(|line| line.is_own && line.uploaded_by.is_none());
+        waiting.map(|line| &line.document)
     }
 }
 
@@ -149,14 +156,17 @@ impl Client {
     }
 
     /// Signs what was planned. What it names and this machine alone holds is kept from then on until it is sent.
+    ///
+    /// # Errors
+    /// Among others when something of that is not there any more.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
         let manifest = sign_statement(&*self.signing_key()?, &plan.manifest)?;
         let sha256 = plan.manifest.digest()?;
         // Before the signature leaves: its answer may be lost.
-        let marked = self.remember_signed(&plan.manifest)?;
+        let marked = self.remember_signed(plan)?;
         let signed = match self.api().sign_manifest(plan.manifest.proposal, &SignManifest { manifest }).await {
             Err(error) if error.problem().is_some_and(|problem| problem.status < 500) => {
-                self.forget_signed(plan.manifest.version, marked)?;
+                self.forget_signed(plan.manifest.version, &marked)?;
                 return Err(error);
             }
             signed => signed?,

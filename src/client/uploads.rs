@@ -2,6 +2,9 @@
 //!
 //! Plaintext is read once and never copied. What was sealed is recorded first, so that an interruption at any instant leaves
 //! something to take up, and so that what is signed later can be compared with what was sealed here.
+//!
+//! INVARIANT: no signature names a file that this machine alone had and has thrown away. Marks are set, and records forgotten, in turns;
+//! whoever signs looks in theirs whether everything is still there, whoever forgets looks in theirs whether it was signed for since.
 
 mod sealing;
 
@@ -9,7 +12,7 @@ pub use sealing::MAX_SUMMARY;
 
 use super::{
     Client, ClientError, Result, files, progress::Progress, proposals::Summary, records::UploadRecord,
-    transport::Upload,
+    signing::Signing, transport::Upload,
 };
 use crate::{
     domain::id::{ProposalId, Slug},
@@ -101,7 +104,7 @@ impl Client {
             // The exchange has not taken these bytes, and to send them again mends nothing. Where it may have, the transport says so.
             Err(error) if matches!(error.problem().map(|problem| problem.status), Some(413 | 415 | 422)) => {
                 if !self.is_signed_for(record).await {
-                    self.home().forget_upload(profile, record)?;
+                    self.home().forget_unsigned(profile, record)?;
                 }
                 return Err(error);
             }
@@ -113,13 +116,12 @@ impl Client {
                 "do not sign; put the document again, and if it stays so tell the host's operator",
             ));
         }
-        let done = UploadRecord { sealed: None, document: Some(document.id), is_taken_out: false, ..record.clone() };
-        self.home().write_upload(profile, &done)?;
+        self.home().note_sent(profile, record, document.id)?;
         files::remove(sealed)?;
         for earlier in self.home().uploads_of(profile, record.proposal, &record.slot)? {
-            let is_replaced = earlier.sequence < record.sequence && earlier.idempotency_key != record.idempotency_key;
+            let is_replaced = earlier.is_before(record) && earlier.idempotency_key != record.idempotency_key;
             if is_replaced && (earlier.sealed.is_none() || !self.is_signed_for(&earlier).await) {
-                self.home().forget_upload(profile, &earlier)?;
+                self.home().forget_unsigned(profile, &earlier)?;
             }
         }
         Ok(document)
@@ -128,14 +130,14 @@ impl Client {
     /// Whether something newer was sealed for the same slot, so that nobody needs this one unless a signed version names it.
     pub async fn is_replaced(&self, record: &UploadRecord) -> Result<bool> {
         let all = self.home().uploads_of(&self.profile().name, record.proposal, &record.slot)?;
-        let newer = all.iter().any(|other| other.sequence > record.sequence && other.has_file() && !other.is_taken_out);
+        let newer = all.iter().any(|other| record.is_before(other) && other.has_file() && !other.is_taken_out);
         Ok((newer || record.is_taken_out) && !self.is_signed_for(record).await)
     }
 
     /// Whether the exchange has something for the same slot that was sealed here later: sent now, this one takes its place.
     pub fn takes_slot_back(&self, record: &UploadRecord) -> Result<bool> {
         let all = self.home().uploads_of(&self.profile().name, record.proposal, &record.slot)?;
-        Ok(all.iter().any(|other| other.sequence > record.sequence && other.document.is_some() && !other.is_taken_out))
+        Ok(all.iter().any(|other| record.is_before(other) && other.document.is_some() && !other.is_taken_out))
     }
 
     /// Forgets what was sealed for a slot, the sealed file included. The exchange is not told.
@@ -144,24 +146,32 @@ impl Client {
     /// When a signed version names the file and its bytes may still follow: nobody else has them. So it is where the file is missing,
     /// since it can come back.
     pub async fn discard_upload(&self, record: &UploadRecord) -> Result<()> {
-        if record.sealed.is_some() && self.is_signed_for(record).await && !self.is_too_late(record.proposal).await {
-            let what = format!(
-                "what was sealed for slot `{}` of `{}` is kept: a signed version names it, or may, and nobody else has it",
-                record.slot, record.proposal
-            );
-            return Err(ClientError::usage(
-                what,
-                "send it with `entente proposal resume`; it can be discarded once its time is over",
-            ));
+        let (home, profile) = (self.home(), &self.profile().name);
+        let is_forgotten = if record.sealed.is_none() || !self.is_signed_for(record).await {
+            home.forget_unsigned(profile, record)?
+        } else if self.is_too_late(record.proposal).await {
+            let _turn = home.uploads_turn(profile)?;
+            home.forget_upload(profile, record)?;
+            true
+        } else {
+            false
+        };
+        if is_forgotten {
+            return Ok(());
         }
-        self.home().forget_upload(&self.profile().name, record)
+        let what = format!(
+            "what was sealed for slot `{}` of `{}` is kept: a signed version names it, or may, and nobody else has it",
+            record.slot, record.proposal
+        );
+        let help = "send it with `entente proposal resume`; it can be discarded once its time is over";
+        Err(ClientError::usage(what, help))
     }
 
     /// Takes a document out of a slot. What this machine sealed for it and has not sent goes, too, but for what signed versions
     /// name: that is told, and waits to be sent.
     pub async fn remove_document(&self, id: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
-        let profile = &self.profile().name;
-        let mut records = self.home().uploads_of(profile, id, slot)?;
+        let (home, profile) = (self.home(), &self.profile().name);
+        let mut records = home.uploads_of(profile, id, slot)?;
         records.retain(UploadRecord::has_file);
         match self.api().remove_document(id, slot).await {
             // What was sealed here and not sent is all that there is.
@@ -170,12 +180,9 @@ impl Client {
         }
         let mut kept = Vec::new();
         for record in records {
-            if record.is_unsent() && self.is_signed_for(&record).await {
-                let record = UploadRecord { is_taken_out: true, ..record };
-                self.home().write_upload(profile, &record)?;
-                kept.push(record);
-            } else {
-                self.home().forget_upload(profile, &record)?;
+            let is_needed = record.is_unsent() && self.is_signed_for(&record).await;
+            if is_needed || !home.forget_unsigned(profile, &record)? {
+                kept.extend(home.change_upload(profile, &record, |now| now.is_taken_out = true)?);
             }
         }
         Ok(kept)
@@ -183,14 +190,34 @@ impl Client {
 
     /// Remembers which of the files that only this machine holds are named by a version that is about to be signed; those of
     /// which that was not known.
-    pub(super) fn remember_signed(&self, manifest: &Manifest) -> Result<Vec<UploadRecord>> {
-        let mut marked = Vec::new();
-        for mut record in self.interrupted_uploads()?.into_iter().filter(|record| record.proposal == manifest.proposal)
-        {
+    ///
+    /// # Errors
+    /// When one that the version counts on is neither here nor with the exchange any more: somebody replaced, discarded or took it out
+    /// since that was looked at. Nothing is remembered then.
+    pub(super) fn remember_signed(&self, plan: &Signing) -> Result<Vec<UploadRecord>> {
+        let (home, profile, manifest) = (self.home(), &self.profile().name, &plan.manifest);
+        let _turn = home.uploads_turn(profile)?;
+        let mut records = home.uploads(profile)?;
+        records.retain(|record| {
             let named = manifest.document(&record.slot, record.party.as_ref());
-            let is_named = named.is_some_and(|named| named.sha256 == record.sha256);
-            if is_named && record.signed_versions.insert(manifest.version) {
-                self.home().write_upload(&self.profile().name, &record)?;
+            record.proposal == manifest.proposal && named.is_some_and(|named| named.sha256 == record.sha256)
+        });
+        for document in plan.to_be_sent() {
+            let is_it = |record: &UploadRecord| record.slot == document.slot && record.party == document.party;
+            if !records.iter().any(|record| is_it(record) && record.has_file()) {
+                return Err(ClientError::local(
+                    format!(
+                        "what was to be signed has changed: the file that was sealed here for slot `{}` is gone, and nothing was signed",
+                        document.slot
+                    ),
+                    "look at what is put in now, and sign again: `entente proposal sign`",
+                ));
+            }
+        }
+        let mut marked = Vec::new();
+        for mut record in records.into_iter().filter(|record| record.sealed.is_some()) {
+            if record.signed_versions.insert(manifest.version) {
+                home.write_upload(profile, &record)?;
                 marked.push(record);
             }
         }
@@ -198,10 +225,11 @@ impl Client {
     }
 
     /// Takes that back: the exchange did not take the signature.
-    pub(super) fn forget_signed(&self, version: u32, marked: Vec<UploadRecord>) -> Result<()> {
-        for mut record in marked {
-            record.signed_versions.remove(&version);
-            self.home().write_upload(&self.profile().name, &record)?;
+    pub(super) fn forget_signed(&self, version: u32, marked: &[UploadRecord]) -> Result<()> {
+        for record in marked {
+            self.home().change_upload(&self.profile().name, record, |now| {
+                now.signed_versions.remove(&version);
+            })?;
         }
         Ok(())
     }

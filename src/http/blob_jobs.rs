@@ -3,7 +3,10 @@
 
 use super::metrics;
 use crate::{
-    service::{Exchange, upkeep},
+    service::{
+        Exchange,
+        upkeep::{self, Scrubbed},
+    },
     storage::{mark::Mark, sweep::Extent},
 };
 use jiff::Timestamp;
@@ -64,19 +67,20 @@ async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
 pub(super) async fn scrubs(exchange: Arc<Exchange>) {
     let holder = Mark::random(&*exchange.rng).to_string();
     let began_at = exchange.clock.now();
+    metrics::unreadable(0);
     let looking = async {
         let mut ticks = minutes();
         loop {
             ticks.tick().await;
             scrub(&exchange, &holder).await;
-            figures(&exchange, began_at).await;
+            figures(&exchange, &holder, began_at).await;
         }
     };
     let telling = async {
         let mut ticks = minutes();
         loop {
             ticks.tick().await;
-            figures(&exchange, began_at).await;
+            figures(&exchange, &holder, began_at).await;
         }
     };
     tokio::select! {
@@ -92,29 +96,32 @@ fn minutes() -> Interval {
 }
 
 async fn scrub(exchange: &Exchange, holder: &str) {
-    match upkeep::scrub_when_due(exchange, holder).await {
-        Ok(None) => {}
-        Ok(Some(done)) if done.damaged + done.unreadable > 0 => {
-            let (damaged, unreadable) = (done.damaged, done.unreadable);
-            tracing::error!(
-                damaged,
-                unreadable,
-                documents = done.documents,
-                "sealed documents are damaged: `entente-server blobs status` names them"
-            );
+    let Scrubbed { documents, bytes, damaged, unreadable, .. } = match upkeep::scrub_when_due(exchange, holder).await {
+        Ok(Some(done)) => done,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(%error, "the sealed documents could not be looked at");
+            return;
         }
-        Ok(Some(done)) => {
-            tracing::info!(documents = done.documents, bytes = done.bytes, "every sealed document is as stored");
-        }
-        Err(error) => tracing::warn!(%error, "the sealed documents could not be looked at"),
+    };
+    if damaged + unreadable > 0 {
+        let what = "sealed documents are damaged or cannot be read: the lines above name their files";
+        tracing::error!(damaged, unreadable, documents, "{what}");
+    } else {
+        tracing::info!(documents, bytes, "every sealed document is as stored");
     }
+    metrics::unreadable(unreadable);
 }
 
 /// Before the first look at all bytes its age is that of this server.
-async fn figures(exchange: &Exchange, began_at: Timestamp) {
+async fn figures(exchange: &Exchange, holder: &str, began_at: Timestamp) {
     match upkeep::state(exchange).await {
         Ok((damaged, last)) => {
             metrics::damaged(damaged);
+            // What this server could not read another has looked at since, and tells.
+            if last.as_ref().is_some_and(|last| last.was_ended_by_another(holder)) {
+                metrics::unreadable(0);
+            }
             metrics::bytes_checked(last.map_or(began_at, |last| last.checked_at()));
         }
         Err(error) => tracing::debug!(%error, "the damaged documents could not be counted"),

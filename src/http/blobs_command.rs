@@ -4,6 +4,7 @@
 //! database names.
 
 use super::{
+    check::whole,
     config::Config,
     serve::{self, StartError},
 };
@@ -15,7 +16,8 @@ use crate::{
         upkeep::{self, Scrubbed},
     },
     storage::{
-        Db, StoreError, documents,
+        Db, StoreError,
+        documents::{self, DocumentRow},
         mark::{self, Mark},
         sweep::{Extent, Swept},
     },
@@ -197,11 +199,17 @@ async fn sweep(exchange: &Exchange, dry_run: bool, everything: bool, out: &mut i
 }
 
 async fn check(exchange: &Exchange, only_damaged: bool, out: &mut impl Write) -> Result<(), BlobsError> {
-    let Scrubbed { documents, bytes, damaged, recovered, unreadable } =
+    let Scrubbed { documents, bytes, damaged, recovered, unreadable, named } =
         upkeep::scrub_now(exchange, only_damaged).await?;
     writeln!(out, "{documents} documents were read, {bytes} bytes; {recovered} that were damaged are right again")?;
-    if damaged + unreadable > 0 {
+    for (row, error) in &named {
+        let DocumentRow { id, proposal, slot, blob, .. } = row;
+        writeln!(out, "unreadable {id} of {proposal}, slot `{slot}`, file {blob}: {}", whole(error))?;
+    }
+    if damaged > 0 {
         writeln!(out, "`entente-server blobs status` names the damaged ones")?;
+    }
+    if damaged + unreadable > 0 {
         return Err(BlobsError::Damaged { damaged, unreadable });
     }
     Ok(())

@@ -33,6 +33,7 @@ const BLOBS: &str = "entente_blobs";
 const BLOBS_UNNAMED: &str = "entente_blobs_unnamed";
 const BLOBS_QUARANTINED: &str = "entente_blobs_quarantined";
 const BLOBS_DAMAGED: &str = "entente_blobs_damaged";
+const BLOBS_UNREADABLE: &str = "entente_blobs_unreadable";
 const SWEPT: &str = "entente_blobs_swept_timestamp_seconds";
 const BYTES_CHECKED: &str = "entente_blobs_checked_timestamp_seconds";
 const RELOADS: &str = "entente_reloads_total";
@@ -111,6 +112,10 @@ fn describe() {
     describe_gauge!(
         BLOBS_DAMAGED,
         "Documents whose bytes are missing or not those that were stored; anything above 0 is an alarm"
+    );
+    describe_gauge!(
+        BLOBS_UNREADABLE,
+        "Documents that the disk did not give when this server last looked at all bytes; anything above 0 is an alarm"
     );
     describe_gauge!(
         BYTES_CHECKED,
@@ -194,6 +199,10 @@ pub(super) fn swept_at(at: Timestamp) {
 
 pub(super) fn damaged(documents: u64) {
     gauge!(BLOBS_DAMAGED).set(as_float(documents));
+}
+
+pub(super) fn unreadable(documents: u64) {
+    gauge!(BLOBS_UNREADABLE).set(as_float(documents));
 }
 
 pub(super) fn bytes_checked(at: Timestamp) {

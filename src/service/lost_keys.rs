@@ -1,7 +1,8 @@
 //! Keys that outlived the permission to use them: who holds one and may not read any more, and their removal.
 //!
 //! Whoever may pass a key to a vault on may take one away, but only from a holder whom policy refuses at that moment. So nobody
-//! locks out the counterpart, the panel or a colleague: what takes a key is the policy, the role or the key card, never whoever asks.
+//! locks out the counterpart, the panel or a colleague: what takes a key is the policy, the role or the revocation of the key card, never
+//! whoever asks. A card that ran out takes none, although its holder may not use the keys until it is renewed.
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
@@ -43,7 +44,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     Ok(Page { items, next: None })
 }
 
-/// Removes the keys to a vault that a member holds, who must not be permitted to use them any more.
+/// Removes the keys to a vault that a member holds, who must not be permitted to use them any more, be their key card renewed or not.
 pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &MemberId) -> Result<Answer> {
     let mut act = Act::begin(exchange, asked).await?;
     let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
@@ -67,7 +68,7 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &Me
     if !holds || !may_hear_of {
         return Err(ServiceError::Hidden);
     }
-    let who = state::member(exchange, &mut act.tx, holder, act.now).await?;
+    let who = state::holder(exchange, &mut act.tx, holder).await?;
     let is_admitted = match &proposal {
         Some(proposal) => still_reads(who.as_ref(), &act.policies, &vault, proposal)?,
         None => {
@@ -76,7 +77,7 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &Me
             who.as_ref().is_some_and(|who| matches!(may(who), Outcome::Permitted(_)))
         }
     };
-    // INVARIANT: nobody takes a key from whom policy still lets read.
+    // INVARIANT: nobody takes a key from whom policy still lets read, or would with a card of the present time.
     if is_admitted {
         return Err(Refusal::StillAdmitted { holder: holder.clone() }.into());
     }

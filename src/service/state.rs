@@ -69,6 +69,13 @@ pub async fn member(exchange: &Exchange, tx: &mut Tx, id: &MemberId, now: Timest
     Ok(row.map(|row| member_facts(exchange, &row)))
 }
 
+/// The facts about a member by the newest key card, whatever its time, unless it was revoked. This is what decides whether the member
+/// keeps the keys that they hold: a card that ran out can be renewed, and a key that was taken nobody may be able to wrap again.
+pub async fn holder(exchange: &Exchange, tx: &mut Tx, id: &MemberId) -> Result<Option<MemberFacts>> {
+    let row = members::find(tx, id).await?.filter(|row| row.is_active);
+    Ok(row.map(|row| member_facts(exchange, &row)))
+}
+
 /// The facts about those of these members whose key card is in force.
 pub async fn members(
     exchange: &Exchange,

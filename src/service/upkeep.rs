@@ -14,7 +14,7 @@ use crate::storage::{
 };
 use futures_util::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, error::Error as _, time::Duration};
 
 /// Younger files are left alone: longer than any upload takes, so a blob on its way into a row is younger.
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
@@ -25,11 +25,15 @@ const BATCH: u32 = 100;
 /// How often it is noted how far a look at all bytes has come: well within the time for which a server holds it.
 const NOTE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Between two pieces of a quarter of a MiB: at most 16 MiB a second, 1.4 TB a day.
+/// Between two pieces of a quarter of a MiB: at most 16 MiB a second, 1.4 TB a day. With more than that a look takes longer than a day,
+/// and the next one begins when it is over.
 pub const GENTLE: Duration = Duration::from_micros(15_625);
 
+/// How many documents that cannot be read are named at most.
+const NAMED: usize = 1000;
+
 /// What a look at bytes found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Scrubbed {
     pub documents: u64,
     pub bytes: u64,
@@ -39,6 +43,8 @@ pub struct Scrubbed {
     pub recovered: u64,
     /// The disk did not give them; nothing is known of them.
     pub unreadable: u64,
+    /// The first thousand of these, and why. They are noted nowhere: the next look may be able to read them.
+    pub named: Vec<(DocumentRow, StoreError)>,
 }
 
 /// By what age is judged.
@@ -155,7 +161,11 @@ async fn look(
         }
         Err(error @ StoreError::Io(_)) => {
             scrubbed.unreadable += 1;
-            tracing::error!(blob = %row.blob, %error, "a sealed document cannot be read");
+            let cause = error.source().map(ToString::to_string);
+            tracing::error!(blob = %row.blob, %error, cause, "a sealed document cannot be read");
+            if scrubbed.named.len() < NAMED {
+                scrubbed.named.push((row.clone(), error));
+            }
             Ok(())
         }
         Err(error) => Err(error),

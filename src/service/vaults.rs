@@ -374,7 +374,7 @@ pub(super) async fn remove_lost_keys(
     call: CallId,
     holder: &MemberId,
 ) -> Result<()> {
-    let who = state::member(act.exchange, &mut act.tx, holder, act.now).await?;
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     for vault in vaults::held_under(&mut act.tx, call, holder).await? {
         // The key to the call's own vault goes with the officer's role.
         let Some(proposal) = vault.proposal else { continue };

@@ -38,6 +38,12 @@ impl Scrub {
         !is_held && !is_over
     }
 
+    /// Whether another server looked at everything to the end.
+    #[must_use]
+    pub fn was_ended_by_another(&self, holder: &str) -> bool {
+        self.holder != holder && self.ended_at.is_some()
+    }
+
     /// What its age counts from: its end, or its beginning while it goes on or after it was broken off.
     #[must_use]
     pub fn checked_at(&self) -> Timestamp {

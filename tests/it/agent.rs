@@ -17,6 +17,7 @@ use entente::{
         ambient::{Clock, SystemClock},
         entry::EntryKind,
         id::ProposalId,
+        member::CallRole,
         vault::VaultKind,
     },
     sealing::card::KeyCard,
@@ -25,7 +26,7 @@ use entente::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::{process::Stdio, sync::Mutex};
+use std::{collections::BTreeSet, process::Stdio, sync::Mutex};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     time::timeout,
@@ -253,6 +254,40 @@ async fn nobody_takes_a_key_from_whom_policy_admits() {
     stage.refuses("not-found", remove("ISR:avi", "USA:carol")).await;
     remove("USA:dana", "USA:carol").await.unwrap();
     stage.refuses("not-found", remove("USA:dana", "USA:carol")).await;
+    stage.stop().await;
+}
+
+/// By requests that no client of ours would make: neither the counterpart nor an officer.
+#[tokio::test]
+async fn nobody_takes_a_key_from_whose_card_ran_out_until_it_is_revoked() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (dana, frank) = (stage.client("USA:dana"), id("USA:frank"));
+    let (decider, both) = ([CallRole::Decider], [CallRole::Decider, CallRole::Reviewer]);
+    dana.grant_roles(stage.call, &frank, &BTreeSet::from(both)).await.unwrap();
+    let vaults = stage.client("ISR:avi").api().vaults(proposal).await.unwrap();
+    let vault = vaults.into_iter().find(|vault| vault.kind == VaultKind::Panel).unwrap().id;
+    let remove = |by: &str, holder: &str| {
+        let (client, holder) = (stage.client(by).clone(), id(holder));
+        async move { client.api().remove_key(vault, &holder).await }
+    };
+    let soon = stage.clock.now() + SignedDuration::from_hours(1);
+    for member in ["USA:bob", "USA:frank"] {
+        renew(&stage, member, soon).await;
+    }
+    stage.clock.set(soon + SignedDuration::from_secs(1));
+    stage.refuses("still-admitted", remove("ISR:avi", "USA:bob")).await;
+    stage.refuses("still-admitted", remove("USA:dana", "USA:bob")).await;
+    stage.refuses("still-admitted", remove("USA:dana", "USA:frank")).await;
+    // One of two roles goes, and the other lets him read once he has a card again.
+    dana.grant_roles(stage.call, &frank, &BTreeSet::from(decider)).await.unwrap();
+    for member in ["USA:bob", "USA:frank"] {
+        renew(&stage, member, soon + SignedDuration::from_hours(24 * 100)).await;
+        stage.again(member).read_summary(proposal, Version::Standing).await.unwrap();
+    }
+    stage.client("USA:registrar").revoke_key_card(&id("USA:bob"), true).await.unwrap();
+    remove("ISR:avi", "USA:bob").await.unwrap();
+    stage.refuses("not-found", remove("ISR:avi", "USA:bob")).await;
     stage.stop().await;
 }
 

@@ -58,7 +58,7 @@ async fn running_server_looks_at_all_bytes_daily() {
     let whole = fs::read(&file).unwrap();
 
     stage.clock.set(first + DAY - SignedDuration::from_mins(1));
-    assert_eq!(upkeep::scrub_when_due(exchange, "another server").await.unwrap(), None, "the day is not over");
+    assert!(upkeep::scrub_when_due(exchange, "another server").await.unwrap().is_none(), "the day is not over");
     // What a day's look finds, the next one finds to be right again.
     for (day, bytes, damaged) in [(1, &whole[1..], 1), (2, &whole[..], 0)] {
         fs::write(&file, bytes).unwrap();

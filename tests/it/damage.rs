@@ -19,7 +19,7 @@ use entente::{
     wire::{AGE_MEDIA_TYPE, page::Page, proposal::Document},
 };
 use reqwest::{Method, Response};
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 /// A proposal with a small and a large document, and somebody of its parties who speaks HTTP.
 struct Case {
@@ -258,6 +258,24 @@ async fn daily_check_finds_what_is_damaged_and_what_is_right_again() {
         assert_eq!(Sha256::of(&case.get(plan.id).await.bytes().await.unwrap()), plan.sha256);
         case.stage.stop().await;
     }
+}
+
+#[tokio::test]
+async fn document_that_cannot_be_read_is_named_and_not_called_damaged() {
+    let case = Case::new().await;
+    let plan = case.row("work-plan").await;
+    let (file, away) = (case.file(&plan), case.file(&plan).with_extension("away"));
+    fs::rename(&file, &away).unwrap();
+    // It leads to itself, so nobody can open it, whatever their rights.
+    symlink(&file, &file).unwrap();
+    let looked = upkeep::scrub_now(case.exchange(), false).await.unwrap();
+    assert_eq!((looked.documents, looked.unreadable, looked.damaged, case.damaged().await), (5, 1, 0, 0));
+    let named: Vec<_> = looked.named.iter().map(|(row, _)| (row.id, row.blob.clone())).collect();
+    assert_eq!(named, [(plan.id, plan.blob.clone())]);
+    fs::rename(&away, &file).unwrap();
+    assert_eq!(upkeep::scrub_now(case.exchange(), false).await.unwrap().unreadable, 0);
+    assert_eq!(Sha256::of(&case.get(plan.id).await.bytes().await.unwrap()), plan.sha256);
+    case.stage.stop().await;
 }
 
 #[tokio::test]

@@ -64,6 +64,8 @@ async fn check_begins_once_a_day(store: Store) {
     claim(&store, "one", start()).await.unwrap();
     advance(&store, "one", &key('f'), start()).await;
     end(&store, "one", start() + SECOND).await;
+    let last = scrub::last(&mut store.db.read().await.unwrap()).await.unwrap().unwrap();
+    assert!(!last.was_ended_by_another("one") && last.was_ended_by_another("two"));
     for holder in ["one", "two"] {
         assert_eq!(claim(&store, holder, start() + EVERY - SECOND).await, None);
     }

@@ -224,6 +224,21 @@ async fn second_server_on_a_sqlite_file_is_refused_and_operators_go_on() {
     assert!(site.serve().await.stop().await.success());
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn server_takes_as_many_descriptors_as_it_may() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let server = site.serve_with_descriptors(128).await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id().unwrap())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [soft, hard, ..] = words[..] else { panic!("{limits}") };
+    assert_eq!(soft, hard, "{limits}");
+    assert!(hard != "128", "there is nothing to take here");
+    assert!(server.stop().await.success());
+}
+
 #[tokio::test]
 async fn second_order_to_stop_ends_the_server_at_once() {
     let site = Site::new(None);

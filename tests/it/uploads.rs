@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::Output,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -274,6 +274,83 @@ async fn where_the_exchange_cannot_be_asked_nothing_is_thrown_away() {
     let kept = avi.discard_upload(&record).await.unwrap_err();
     assert!(matches!(kept, ClientError::Usage { .. }) && is_kept(&record), "{kept:?}");
     drop(folder);
+}
+
+/// What another terminal does while somebody looks at what is to be signed.
+#[derive(Debug, Clone, Copy)]
+enum Meanwhile {
+    Puts,
+    Discards,
+    TakesOut,
+}
+
+#[tokio::test]
+async fn version_is_not_signed_whose_file_another_terminal_threw_away_meanwhile() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let (avi, slot) = (stage.client("ISR:avi"), slug("work-plan"));
+    for meanwhile in [Meanwhile::Discards, Meanwhile::TakesOut, Meanwhile::Puts] {
+        let file = stage.file("final.pdf", &pdf(&format!("the work plan, before somebody {meanwhile:?}")));
+        let record = avi.seal_document(proposal, &slot, &file, None, quiet()).await.unwrap();
+        let plan = avi.plan_signature(proposal).await.unwrap();
+        assert!(plan.manifest.documents.iter().any(|document| document.sha256 == record.sha256), "{meanwhile:?}");
+        let terminal = stage.again("ISR:avi");
+        match meanwhile {
+            Meanwhile::Puts => {
+                let other = stage.file("better.pdf", &pdf("an even better work plan"));
+                terminal.put_document(proposal, &slot, &other, None, quiet()).await.unwrap();
+            }
+            Meanwhile::Discards => terminal.discard_upload(&record).await.unwrap(),
+            Meanwhile::TakesOut => assert!(terminal.remove_document(proposal, &slot).await.unwrap().is_empty()),
+        }
+        assert!(!record.sealed.as_ref().unwrap().exists(), "{meanwhile:?}: nobody had signed for it");
+        stage.declines(ExitClass::Failure, "what was to be signed has changed", avi.sign(&plan)).await;
+        assert!(avi.api().manifests(proposal).await.unwrap().is_empty(), "{meanwhile:?}: nothing was signed");
+    }
+    // One that it sent meanwhile is with the exchange.
+    let file = stage.file("final.pdf", &pdf("the final work plan"));
+    let record = avi.seal_document(proposal, &slot, &file, None, quiet()).await.unwrap();
+    let plan = avi.plan_signature(proposal).await.unwrap();
+    stage.again("ISR:avi").resume_upload(&record, quiet()).await.unwrap();
+    avi.sign(&plan).await.unwrap();
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.stop().await;
+}
+
+/// Has two files sealed at the same time: neither goes on before both have begun.
+struct Together(Arc<Barrier>, AtomicBool);
+
+impl Progress for Together {
+    fn update(&self, step: Step, _: u64, _: u64) {
+        if step == Step::Sealing && !self.1.swap(true, Ordering::Relaxed) {
+            self.0.wait();
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_sealed_at_the_same_time_are_numbered_one_after_the_other() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let (avi, terminal, slot) = (stage.client("ISR:avi"), stage.again("ISR:avi"), slug("work-plan"));
+    let files = ["one.pdf", "two.pdf"].map(|name| stage.file(name, &pdf(name)));
+    let barrier = Arc::new(Barrier::new(2));
+    let together = || -> Arc<dyn Progress> { Arc::new(Together(barrier.clone(), AtomicBool::new(false))) };
+    let (one, two) = tokio::join!(
+        avi.seal_document(proposal, &slot, &files[0], None, together()),
+        terminal.seal_document(proposal, &slot, &files[1], None, together()),
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let (older, newer) = if one.is_before(&two) { (one, two) } else { (two, one) };
+    assert!(older.sequence < newer.sequence, "{older:?} {newer:?}");
+    // One of them is what the next version has, and what a resume leaves in the slot.
+    let plan = avi.plan_signature(proposal).await.unwrap();
+    assert!(plan.manifest.documents.iter().any(|document| document.sha256 == newer.sha256));
+    assert!(avi.is_replaced(&older).await.unwrap() && !avi.is_replaced(&newer).await.unwrap());
+    avi.resume_upload(&newer, quiet()).await.unwrap();
+    assert!(avi.interrupted_uploads().unwrap().is_empty(), "the older one went with it");
+    stage.stop().await;
 }
 
 #[tokio::test]

@@ -85,11 +85,9 @@ impl Client {
                 && record.recipient == place.vault.statement.recipient
                 && record.media_type == media_type
         };
-        if let Some(same) = records.iter().rfind(is_same) {
-            // Put again, it is the newest, whatever was sealed in between.
-            let sequence = if records.last() == Some(same) { same.sequence } else { next_sequence(&records) };
-            let record = UploadRecord { sequence, is_taken_out: false, ..same.clone() };
-            self.home().write_upload(&self.profile().name, &record)?;
+        if let Some(same) = records.iter().rfind(is_same)
+            && let Some(record) = self.home().renew_upload(&self.profile().name, same)?
+        {
             return Ok(Planned::Sealed(Box::new(record)));
         }
         self.check_time(&place, &records).await?;
@@ -204,7 +202,6 @@ impl Client {
         blocking(move || {
             let folder = home.uploads_folder(&profile)?;
             let path = folder.join(format!("{}.{}.{idempotency_key}.age", place.proposal.id, place.slot.name));
-            let sequence = next_sequence(&home.uploads_of(&profile, place.proposal.id, &place.slot.name)?);
             let recipients = [place.vault.statement.recipient.clone()];
             let failed = |error: io::Error| ClientError::io("write", &path, &error);
             let mut partial = Unfinished::begin(&home, &folder)?;
@@ -241,23 +238,19 @@ impl Client {
                 source,
                 sealed: Some(path.clone()),
                 document: None,
-                sequence,
+                sequence: 0,
                 signed_versions: BTreeSet::new(),
                 is_taken_out: false,
             };
             // The record first: without its file it counts for nothing, while a file without a record would stay for ever. All that is
             // left then is to name the file.
             partial.file().sync_all().map_err(failed)?;
-            home.write_upload(&profile, &record)?;
+            let record = home.add_upload(&profile, record)?;
             partial.finish_new(&path).map_err(failed)?;
             Ok(record)
         })
         .await
     }
-}
-
-fn next_sequence(records: &[UploadRecord]) -> u64 {
-    records.iter().map(|record| record.sequence).max().unwrap_or(0) + 1
 }
 
 /// Checks media type and size against the slot.

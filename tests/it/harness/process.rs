@@ -90,6 +90,15 @@ impl Site {
         Server::start(&self.config(), &self.path("server.log")).await
     }
 
+    /// The program, serving, that begins with so many descriptors and may take more by itself.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn serve_with_descriptors(&self, soft: u64) -> Server {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -Sn {soft} && exec \"$0\" --config \"$1\"");
+        command.args(["-c", &script, SERVER]).arg(self.config());
+        Server::start_by(command, &self.path("server.log")).await
+    }
+
     /// The program, serving, to which a file that may not grow is an error and no signal.
     pub(crate) async fn serve_within_limits(&self) -> Server {
         let mut command = Command::new("sh");
