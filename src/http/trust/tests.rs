@@ -227,6 +227,9 @@ impl PartnerSource for Office {
             return pending().boxed();
         }
         let mut partners = self.0.lock().unwrap();
+        if partners.is_empty() {
+            return ready(Err("database away".into())).boxed();
+        }
         for FoundLists { partner, files, .. } in found {
             partners.iter_mut().find(|known| known.code == partner).unwrap().record = ListRecord::Found(files);
         }
