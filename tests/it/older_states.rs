@@ -240,7 +240,7 @@ async fn proposal_that_is_not_shown_any_more_is_told_to_whoever_saw_it() {
     assert_eq!(run("USA:bob", "proposal list").await.0, 0);
     stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
     let (code, _, faults) = run("USA:olivia", &status).await;
-    assert!(code == 1 && faults.contains(&told) && faults.contains("or policy hides it now"), "{faults}");
+    assert!(code == 3 && faults.contains(&told) && faults.contains("or policy hides it now"), "{code} {faults}");
     // An older state, which lacks the proposal: the list of whoever is of its parties does, too.
     execute(&stage, "UPDATE proposal_members SET member = 'USA:walt', partner = 'USA' WHERE member = 'USA:bob'").await;
     let (code, said, notes) = run("USA:bob", "proposal list").await;
