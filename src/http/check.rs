@@ -277,7 +277,7 @@ pub fn whole(error: &(dyn Error + 'static)) -> String {
     while let Some(error) = cause {
         let text = error.to_string();
         // Some errors quote their cause themselves.
-        if !message.ends_with(&text) {
+        if !message.contains(&text) {
             message.push_str(": ");
             message.push_str(&text);
         }

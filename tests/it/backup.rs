@@ -397,6 +397,7 @@ async fn backup_that_lacks_a_document_is_kept_and_not_noted_as_the_last_one() {
     let folder = site.path("second");
     let (code, said) = failed(&site.operate(&["backup", folder.to_str().unwrap()]).await);
     assert!(code == 1 && said.contains("is a disk not mounted?") && said.contains("`--new-folder`"), "{said}");
+    assert_eq!(said.matches("holds no backups").count(), 1, "once: {said}");
     assert!(!folder.exists());
     let (code, said) = failed(&site.operate(&["backup", folder.to_str().unwrap(), "--new-folder"]).await);
     assert!(code == 1 && said.contains("is taken and lacks documents"), "{said}");
