@@ -105,7 +105,8 @@ impl Witness {
             Ok(shown) => self.proposal(shown),
             Err(error) => {
                 if error.is_not_found() {
-                    self.gone(id, |_| true)?;
+                    // Another member of the same home may know of it; earlier versions of the program did not note who.
+                    self.gone(id, |seen| seen.shown_to.is_empty() || seen.shown_to.contains_key(&self.profile))?;
                 }
                 Err(error)
             }
@@ -118,7 +119,7 @@ impl Witness {
         let seen = self.home.seen_states()?;
         seen.into_iter()
             .filter(|id| !there.contains(id))
-            .try_for_each(|id| self.gone(id, |seen| seen.own.contains(&self.profile)))
+            .try_for_each(|id| self.gone(id, |seen| seen.shown_to.get(&self.profile) == Some(&true)))
     }
 
     fn gone(&self, id: ProposalId, is_meant: impl FnOnce(&SeenState) -> bool) -> Result<()> {
@@ -131,7 +132,8 @@ impl Witness {
     /// A proposal that the member has left: it is no longer of their own.
     pub(super) fn left(&self, id: ProposalId) -> Result<()> {
         let Some(mut seen) = self.home.seen_state(id)? else { return Ok(()) };
-        if seen.own.remove(&self.profile) { self.home.write_seen_state(id, &seen) } else { Ok(()) }
+        let was_own = seen.shown_to.insert(self.profile.clone(), false);
+        if was_own == Some(true) { self.home.write_seen_state(id, &seen) } else { Ok(()) }
     }
 
     /// A review that the member has handed in.
@@ -252,9 +254,9 @@ impl Witness {
         let pending = shown.pending.as_ref().map_or(0, |pending| pending.version);
         let version = shown.version.unwrap_or(0);
         let newest = if shown.mine.is_party { version.max(pending) } else { 0 };
-        let own = shown.mine.is_party.then(|| self.profile.clone()).into_iter().collect();
+        let shown_to = [(self.profile.clone(), shown.mine.is_party)].into();
         let now = SeenState {
-            own,
+            shown_to,
             status: shown.status,
             version,
             newest,
@@ -277,9 +279,13 @@ impl Witness {
         let is_same_version = version == seen.version && newest <= seen.newest;
         if is_same_version && now.status == seen.status {
             // Another profile of the same home may have seen it before.
-            let is_known = now.own.is_subset(&seen.own);
-            let own = seen.own.union(&now.own).cloned().collect();
-            return if is_known { Ok(()) } else { self.home.write_seen_state(shown.id, &SeenState { own, ..seen }) };
+            let shown_to = now.shown_to_as_well_as(&seen);
+            let is_known = shown_to == seen.shown_to;
+            return if is_known {
+                Ok(())
+            } else {
+                self.home.write_seen_state(shown.id, &SeenState { shown_to, ..seen })
+            };
         }
         if is_same_version && seen.status == Status::Withdrawn {
             self.meet(Older::NotWithdrawn { id: shown.id, seen: seen.clone(), now: now.status });

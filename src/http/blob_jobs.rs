@@ -7,11 +7,11 @@ use crate::{
         Exchange,
         upkeep::{self, Scrubbed},
     },
-    storage::{mark::Mark, sweep::Extent},
+    storage::{mark::Mark, scrub::Scrub, sweep::Extent},
 };
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 /// How often the folder is swept; first at the start.
 const SWEEP: Duration = Duration::from_hours(24);
@@ -25,15 +25,14 @@ const ASK: Duration = Duration::from_mins(1);
 /// Sweeps once a day.
 pub(super) async fn sweeps(exchange: Arc<Exchange>) {
     metrics::swept_at(exchange.clock.now());
+    let mut next = Instant::now();
     loop {
-        let pause = match sweep(&exchange).await {
-            Ok(()) => SWEEP,
-            Err(error) => {
-                tracing::warn!(%error, "the folder of sealed documents could not be swept");
-                SWEEP_AGAIN
-            }
-        };
-        sleep(pause).await;
+        sleep_until(next).await;
+        next = Instant::now() + SWEEP;
+        if let Err(error) = sweep(&exchange).await {
+            tracing::warn!(%error, "the folder of sealed documents could not be swept");
+            next = Instant::now() + SWEEP_AGAIN;
+        }
     }
 }
 
@@ -73,14 +72,14 @@ pub(super) async fn scrubs(exchange: Arc<Exchange>) {
         loop {
             ticks.tick().await;
             scrub(&exchange, &holder).await;
-            figures(&exchange, &holder, began_at).await;
+            figures(&exchange, began_at).await;
         }
     };
     let telling = async {
         let mut ticks = minutes();
         loop {
             ticks.tick().await;
-            figures(&exchange, &holder, began_at).await;
+            figures(&exchange, began_at).await;
         }
     };
     tokio::select! {
@@ -110,18 +109,14 @@ async fn scrub(exchange: &Exchange, holder: &str) {
     } else {
         tracing::info!(documents, bytes, "every sealed document is as stored");
     }
-    metrics::unreadable(unreadable);
 }
 
 /// Before the first look at all bytes its age is that of this server.
-async fn figures(exchange: &Exchange, holder: &str, began_at: Timestamp) {
+async fn figures(exchange: &Exchange, began_at: Timestamp) {
     match upkeep::state(exchange).await {
         Ok((damaged, last)) => {
             metrics::damaged(damaged);
-            // What this server could not read another has looked at since, and tells.
-            if last.as_ref().is_some_and(|last| last.was_ended_by_another(holder)) {
-                metrics::unreadable(0);
-            }
+            metrics::unreadable(last.as_ref().map_or(0, Scrub::unreadable));
             metrics::bytes_checked(last.map_or(began_at, |last| last.checked_at()));
         }
         Err(error) => tracing::debug!(%error, "the damaged documents could not be counted"),

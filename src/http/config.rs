@@ -463,6 +463,13 @@ impl Limits {
         if self.probe < Duration::from_millis(10) {
             faults.add("limits.probe_seconds", "would do nothing else", "give seconds above zero; 5 suits most");
         }
+        if self.probe > Duration::from_secs(20) {
+            faults.add(
+                "limits.probe_seconds",
+                "is more than 20: whoever looks takes a server that notes nothing for so long to be away",
+                "5 suits most",
+            );
+        }
         if self.header_bytes < 8192 || self.header_bytes > 1 << 20 {
             faults.add("limits.header_bytes", "is outside 8192 to 1048576", "32768 suits most clients");
         }

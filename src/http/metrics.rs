@@ -115,7 +115,7 @@ fn describe() {
     );
     describe_gauge!(
         BLOBS_UNREADABLE,
-        "Documents that the disk did not give when this server last looked at all bytes; anything above 0 is an alarm"
+        "Documents that the disk did not give in the last look at all bytes, or so far in the one under way; anything above 0 is an alarm"
     );
     describe_gauge!(
         BYTES_CHECKED,
@@ -144,7 +144,7 @@ fn describe() {
     describe_gauge!(
         ANCHOR_EXPIRES,
         Unit::Seconds,
-        "When a partner's first anchor expires and shuts out who is under it; +Inf once the partner is not accepted any more"
+        "When a partner's next anchor expires and shuts out who is under it, or when its last one did; +Inf once the partner is not accepted any more"
     );
 }
 
@@ -270,11 +270,11 @@ pub(super) fn reload(what: &'static str, ok: bool) {
 }
 
 /// Tells the trust that is in force now, in place of the one before.
-pub(super) fn trust(generation: u64, partners: usize, before: &Registry, now: &Registry) {
+pub(super) fn trust(generation: u64, partners: usize, (before, after): (&Registry, &Registry), now: Timestamp) {
     gauge!(TRUST_GENERATION).set(as_float(generation));
     gauge!(TRUST_PARTNERS).set(as_float(partners as u64));
-    tell_ends(CRL_EXPIRES, before.crl_expiries(), now.crl_expiries());
-    tell_ends(ANCHOR_EXPIRES, before.anchor_expiries(), now.anchor_expiries());
+    tell_ends(CRL_EXPIRES, before.crl_expiries(), after.crl_expiries());
+    tell_ends(ANCHOR_EXPIRES, before.anchor_expiries(now), after.anchor_expiries(now));
 }
 
 /// When something of each partner expires. A figure cannot be taken back: what does not expire any more does so never.

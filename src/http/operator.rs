@@ -112,17 +112,13 @@ pub enum OperatorError {
 /// Does what was asked and says what it did on `out`.
 pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut impl Write) -> Result<(), OperatorError> {
     match command {
-        PartnerCommand::Add(parts) => {
-            refuse_clock_ahead(exchange, parts.clock).await?;
-            enrol(exchange, card_of(exchange, &parts)?, out).await
-        }
+        PartnerCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, parts.clock, out).await,
         PartnerCommand::Card { file, clock } => {
-            refuse_clock_ahead(exchange, clock).await?;
             let card = PartnerCard::from_json(&read(&file)?)?;
             let checked = card.anchors.iter().map(|anchor| check_anchor(anchor.as_bytes(), exchange.clock.now()));
             let faults = (1..).zip(checked).filter_map(|(place, checked)| Some((place, checked.err()?)));
             refuse(faults.map(|(place, fault)| format!("anchor {place} of the card {fault}: {}", fault.help())))?;
-            enrol(exchange, card, out).await
+            enrol(exchange, card, clock, out).await
         }
         PartnerCommand::List => list(exchange, out).await,
         PartnerCommand::Show { code } => {
@@ -133,14 +129,12 @@ pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut imp
             }
             Ok(())
         }
-        PartnerCommand::WaiveLists { code, clock } => {
-            refuse_clock_ahead(exchange, clock).await?;
-            waive_lists(exchange, code, out).await
-        }
+        PartnerCommand::WaiveLists { code, clock } => waive_lists(exchange, code, clock, out).await,
     }
 }
 
-/// An entry of a wrong instant would move the time of all servers, which never goes back.
+/// Before anything is entered: an entry of a wrong instant would move the time of all servers, which never goes back. A command that is
+/// repeated at every start of a machine, and changes nothing, is not asked.
 async fn refuse_clock_ahead(exchange: &Exchange, word: ClockWord) -> Result<(), OperatorError> {
     match time::left_behind(exchange).await? {
         Some(last) if !word.clock_is_right => Err(OperatorError::ClockAhead { clock: exchange.clock.now(), last }),
@@ -148,8 +142,16 @@ async fn refuse_clock_ahead(exchange: &Exchange, word: ClockWord) -> Result<(), 
     }
 }
 
-async fn waive_lists(exchange: &Exchange, code: PartnerCode, out: &mut impl Write) -> Result<(), OperatorError> {
+async fn waive_lists(
+    exchange: &Exchange,
+    code: PartnerCode,
+    clock: ClockWord,
+    out: &mut impl Write,
+) -> Result<(), OperatorError> {
     find(exchange, &code).await?.ok_or_else(|| OperatorError::Unknown(code.clone()))?;
+    if operator::list_records(exchange).await?.get(&code) != Some(&ListRecord::Waived) {
+        refuse_clock_ahead(exchange, clock).await?;
+    }
     let Some(files) = operator::waive_lists(exchange, &code).await? else {
         return Ok(writeln!(out, "revocation lists of `{code}` are waived already: nothing changed")?);
     };
@@ -176,7 +178,12 @@ fn card_of(exchange: &Exchange, parts: &Add) -> Result<PartnerCard, OperatorErro
 }
 
 /// Stores a card whose anchors were found fit, unless a server could not honour it together with the others.
-async fn enrol(exchange: &Exchange, card: PartnerCard, out: &mut impl Write) -> Result<(), OperatorError> {
+async fn enrol(
+    exchange: &Exchange,
+    card: PartnerCard,
+    clock: ClockWord,
+    out: &mut impl Write,
+) -> Result<(), OperatorError> {
     let cards = operator::partners(exchange).await?;
     let before = cards.iter().find(|(code, _)| *code == card.code).map(|(_, card)| card.clone());
     let others = cards.into_iter().map(|(_, card)| card).filter(|other| other.code != card.code);
@@ -189,10 +196,12 @@ async fn enrol(exchange: &Exchange, card: PartnerCard, out: &mut impl Write) -> 
             writeln!(out, "`{}` is enrolled with this very card: nothing changed", card.code)?;
         }
         Some(before) => {
+            refuse_clock_ahead(exchange, clock).await?;
             operator::enrol(exchange, &card).await?;
             writeln!(out, "`{}` was replaced:\n{}", card.code, changes(before, &card)?)?;
         }
         None => {
+            refuse_clock_ahead(exchange, clock).await?;
             operator::enrol(exchange, &card).await?;
             writeln!(out, "`{}` is enrolled", card.code)?;
         }

@@ -146,16 +146,17 @@ impl Lists {
         self.in_force().filter(move |list| now >= list.next_update)
     }
 
-    /// For each set of certificates the newest list of each key, and of a scope the newest of all while its signer is not known.
+    /// For each set of certificates the newest list of each key. A newer one whose signer is not known yet, since no member under it has
+    /// come, may follow any of its scope: it stands for all of them until then.
     fn in_force(&self) -> impl Iterator<Item = &RevocationList> {
         let (mut newest, mut unproved) = (BTreeMap::<_, &RevocationList>::new(), Vec::new());
         for (scope, lists) in &self.by_scope {
-            for (place, list) in lists.iter().enumerate() {
-                let keys = list.proved_by();
-                if keys.is_empty() && place == 0 {
-                    unproved.push(&**list);
-                }
-                for key in keys {
+            if let Some(list) = lists.first().filter(|list| list.proved_by().is_empty()) {
+                unproved.push(&**list);
+                continue;
+            }
+            for list in lists {
+                for key in list.proved_by() {
                     let latest = newest.entry((&scope.issuer_der, &scope.points, key)).or_insert(list);
                     if list.rank() > latest.rank() {
                         *latest = list;

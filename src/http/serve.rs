@@ -231,7 +231,7 @@ pub async fn run(
     let changes = Arc::new(Notify::new());
     until(&stopped, check_policies(Arc::clone(&exchange)));
     until(&stopped, watch_partners(Arc::clone(&exchange), generation, Arc::clone(&changes)));
-    until(&stopped, keep_current(watch, learnt.faults.is_empty(), Arc::clone(&tls), changes));
+    until(&stopped, keep_current(watch, learnt.is_as_its_sources_say(), Arc::clone(&tls), changes));
     let admin_stop = stopped.clone().cancelled_owned();
     let admin =
         tokio::spawn(admin::serve(admin_listener, admin::router(metrics, readiness), limits.clone(), admin_stop));

@@ -143,7 +143,7 @@ impl TlsReloaded {
     /// Whether everything is as its sources say.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.certificate.is_ok() && self.trust.as_ref().is_ok_and(|reloaded| reloaded.faults.is_empty())
+        self.certificate.is_ok() && self.trust.as_ref().is_ok_and(Reloaded::is_as_its_sources_say)
     }
 }
 

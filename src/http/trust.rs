@@ -50,7 +50,7 @@ use std::{
 use tokio::time::timeout;
 use verifiers::{AnchorVerifier, PartnerVerifiers};
 
-/// How long it may take to record whose lists were found. It is tried again with the next reload.
+/// How long it may take to load the partners, and then to record whose lists were found. Both are tried again with the next reload.
 const RECORDING: Duration = Duration::from_secs(10);
 
 /// Partners could not be learnt at the start. Later those that are known stay.
@@ -74,6 +74,14 @@ pub struct Reloaded {
     pub faults: Vec<TrustFault>,
     /// What is in order and has no say.
     pub notices: Vec<TrustNotice>,
+}
+
+impl Reloaded {
+    /// Whether nothing is to be tried again: there are no faults but those that time has brought.
+    #[must_use]
+    pub fn is_as_its_sources_say(&self) -> bool {
+        self.faults.iter().all(TrustFault::is_of_time)
+    }
 }
 
 /// All partners' trust at one moment.
@@ -133,14 +141,17 @@ impl Trust {
         for fault in &reloaded.faults {
             tracing::error!(%fault, help = fault.help(), "part of a partner's trust cannot be used");
         }
-        metrics::trust_faults(reloaded.faults.len());
+        metrics::trust_faults(reloaded.faults.iter().filter(|fault| !fault.is_of_time()).count());
         Ok(reloaded)
     }
 
     /// What came of it, and whose lists were found that are not on record.
     async fn put_in_force(&self) -> Result<(Reloaded, Vec<FoundLists>), TrustError> {
         let mut known = self.known.lock().await;
-        let loaded = self.source.partners().await;
+        let loaded = match timeout(RECORDING, self.source.partners()).await {
+            Ok(loaded) => loaded,
+            Err(_) => Err(format!("they were not read within {RECORDING:?}").into()),
+        };
         metrics::reload("trust", loaded.is_ok());
         let (partners, not_loaded) = match (loaded, known.as_ref()) {
             (Ok(partners), _) => (known.insert(partners).clone(), None),
@@ -166,7 +177,7 @@ impl Trust {
             tracing::info!(generation, partners, "trust reloaded");
             self.registry.store(Arc::new(new));
         }
-        metrics::trust(generation, partners, &old, &self.registry());
+        metrics::trust(generation, partners, (&old, &self.registry()), self.clock.now());
         Ok((Reloaded { generation, changed, partners, faults, notices }, unrecorded))
     }
 
@@ -217,10 +228,13 @@ impl Registry {
         self.partners.iter().filter_map(|(code, partner)| Some((code, partner.lists.until()?)))
     }
 
-    /// When the first anchor of each partner expires.
-    pub fn anchor_expiries(&self) -> impl Iterator<Item = (&PartnerCode, Timestamp)> {
-        let first = |partner: &PartnerVerifiers| partner.anchors.iter().map(|anchor| anchor.not_after).min();
-        self.partners.iter().filter_map(move |(code, partner)| Some((code, first(partner)?)))
+    /// When the next anchor of each partner expires; of one whose anchors have all expired, when the last did.
+    pub fn anchor_expiries(&self, now: Timestamp) -> impl Iterator<Item = (&PartnerCode, Timestamp)> {
+        let next = move |partner: &PartnerVerifiers| {
+            let ends = || partner.anchors.iter().map(|anchor| anchor.not_after);
+            ends().filter(|end| now <= *end).min().or_else(|| ends().max())
+        };
+        self.partners.iter().filter_map(move |(code, partner)| Some((code, next(partner)?)))
     }
 
     /// Whose certificate this is, or why it is not accepted, at `now`.

@@ -92,7 +92,7 @@ pub async fn scrub_when_due(exchange: &Exchange, holder: &str) -> Result<Option<
     let Some(claimed) = scrub::claim(&mut tx, holder, now).await? else { return Ok(None) };
     tx.commit().await?;
     let mut scrubbed = Scrubbed::default();
-    let (mut after, mut noted_at) = (claimed.after, now);
+    let (mut after, mut noted_at, mut noted) = (claimed.after, now, 0);
     loop {
         let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
         for row in &rows {
@@ -100,11 +100,11 @@ pub async fn scrub_when_due(exchange: &Exchange, holder: &str) -> Result<Option<
             let now = exchange.clock.now();
             if now.duration_since(noted_at) > NOTE || rows.last() == Some(row) {
                 let mut tx = exchange.db.write().await?;
-                if !scrub::advance(&mut tx, holder, &row.blob, now).await? {
+                if !scrub::advance(&mut tx, holder, &row.blob, scrubbed.unreadable - noted, now).await? {
                     return Ok(Some(scrubbed));
                 }
                 tx.commit().await?;
-                noted_at = now;
+                (noted_at, noted) = (now, scrubbed.unreadable);
             }
         }
         let Some(last) = rows.last() else {
@@ -130,7 +130,14 @@ pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubb
     let mut after: Option<BlobKey> = None;
     loop {
         let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
-        let Some(last) = rows.last() else { return Ok(scrubbed) };
+        let Some(last) = rows.last() else {
+            if !only_damaged {
+                let mut tx = exchange.db.write().await?;
+                scrub::found_unreadable(&mut tx, scrubbed.unreadable).await?;
+                tx.commit().await?;
+            }
+            return Ok(scrubbed);
+        };
         after = Some(last.blob.clone());
         for row in rows.iter().filter(|row| row.is_damaged || !only_damaged) {
             look(exchange, row, None, &mut scrubbed).await?;

@@ -104,10 +104,10 @@ impl BackupOutcome {
 
 /// Refuses a folder without backups where others were taken before: its disk is not mounted, or the folder is new.
 pub fn refuse_new_folder(site: Site<'_>, folder: &Path) -> Result<(), BackupError> {
-    match last_backup(site.blobs)? {
-        Some(last) if !folder.join(SIGN).exists() => Err(BackupError::NewFolder(folder.to_owned(), last.name)),
-        _ => Ok(()),
+    if folder.join(SIGN).exists() {
+        return Ok(());
     }
+    last_backup(site.blobs)?.map_or(Ok(()), |last| Err(BackupError::NewFolder(folder.to_owned(), last.name)))
 }
 
 /// Takes a backup into a folder, beside running servers. One that lacks a document is kept, and not noted as the last backup:

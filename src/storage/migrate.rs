@@ -49,6 +49,7 @@ pub const ALL: &[Migration] = &[
     migration!(9, "wrapped_keys", "0009_wrapped_keys"),
     migration!(10, "time", "0010_time"),
     migration!(11, "revocation_lists", "0011_revocation_lists"),
+    migration!(12, "unreadable", "0012_unreadable"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

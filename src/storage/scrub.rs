@@ -19,13 +19,18 @@ pub struct Scrub {
     /// The last blob that was looked at.
     pub after: Option<BlobKey>,
     pub ended_at: Option<Timestamp>,
+    /// Documents of it that the disk did not give.
+    found_unreadable: u64,
+    /// The same of the whole check before it.
+    unreadable_before: u64,
     holder: String,
     held_until: Timestamp,
 }
 
 /// The last check, if there was any.
 pub async fn last(tx: &mut Tx) -> Result<Option<Scrub>, StoreError> {
-    let sql = "SELECT began_at, after_blob, ended_at, holder, held_until FROM blob_scrub";
+    let sql =
+        "SELECT began_at, after_blob, ended_at, unreadable, unreadable_before, holder, held_until FROM blob_scrub";
     tx.fetch_optional(sql, args![]).await?.as_ref().map(read).transpose()
 }
 
@@ -38,10 +43,10 @@ impl Scrub {
         !is_held && !is_over
     }
 
-    /// Whether another server looked at everything to the end.
+    /// How many documents the disk did not give. Until a check has come to its end, what the one before found holds, too.
     #[must_use]
-    pub fn was_ended_by_another(&self, holder: &str) -> bool {
-        self.holder != holder && self.ended_at.is_some()
+    pub fn unreadable(&self) -> u64 {
+        if self.ended_at.is_some() { self.found_unreadable } else { self.found_unreadable.max(self.unreadable_before) }
     }
 
     /// What its age counts from: its end, or its beginning while it goes on or after it was broken off.
@@ -57,17 +62,33 @@ pub async fn claim(tx: &mut WriteTx, holder: &str, now: Timestamp) -> Result<Opt
     if last.as_ref().is_some_and(|last| !last.is_due(holder, now)) {
         return Ok(None);
     }
-    let unfinished = last.filter(|last| last.ended_at.is_none());
-    // It keeps its beginning, so that its age is seen however often it is broken off; no beginning lies in the future.
-    let (began_at, after) = unfinished.map_or((now, None), |last| (last.began_at.min(now), last.after));
-    let scrub = Scrub { began_at, after, ended_at: None, holder: holder.to_owned(), held_until: now + LEASE };
+    let (holder, held_until) = (holder.to_owned(), now + LEASE);
+    let scrub = match last {
+        // It keeps its beginning, so that its age is seen however often it is broken off; no beginning lies in the future.
+        Some(last) if last.ended_at.is_none() => Scrub { began_at: last.began_at.min(now), holder, held_until, ..last },
+        last => {
+            let unreadable_before = last.map_or(0, |last| last.unreadable());
+            Scrub {
+                began_at: now,
+                after: None,
+                ended_at: None,
+                found_unreadable: 0,
+                unreadable_before,
+                holder,
+                held_until,
+            }
+        }
+    };
     tx.execute(
-        "INSERT INTO blob_scrub (one, began_at, after_blob, ended_at, holder, held_until) \
-         VALUES (1, $1, $2, NULL, $3, $4) ON CONFLICT (one) DO UPDATE SET began_at = excluded.began_at, \
-         after_blob = excluded.after_blob, ended_at = NULL, holder = excluded.holder, held_until = excluded.held_until",
+        "INSERT INTO blob_scrub (one, began_at, after_blob, ended_at, unreadable, unreadable_before, holder, held_until) \
+         VALUES (1, $1, $2, NULL, $3, $4, $5, $6) ON CONFLICT (one) DO UPDATE SET began_at = excluded.began_at, \
+         after_blob = excluded.after_blob, ended_at = NULL, unreadable = excluded.unreadable, \
+         unreadable_before = excluded.unreadable_before, holder = excluded.holder, held_until = excluded.held_until",
         args![
             scrub.began_at,
             scrub.after.as_ref().map(ToString::to_string).unwrap_or_default(),
+            scrub.found_unreadable,
+            scrub.unreadable_before,
             scrub.holder,
             scrub.held_until
         ],
@@ -76,10 +97,22 @@ pub async fn claim(tx: &mut WriteTx, holder: &str, now: Timestamp) -> Result<Opt
     Ok(Some(scrub))
 }
 
-/// Notes how far this server has come; false when another has taken the check over.
-pub async fn advance(tx: &mut WriteTx, holder: &str, after: &BlobKey, now: Timestamp) -> Result<bool, StoreError> {
-    let sql = "UPDATE blob_scrub SET after_blob = $2, held_until = $3 WHERE holder = $1 AND ended_at IS NULL";
-    Ok(tx.execute(sql, args![holder, after, now + LEASE]).await? > 0)
+/// Notes how far this server has come, and how many more documents the disk did not give; false when another has taken the check over.
+pub async fn advance(
+    tx: &mut WriteTx,
+    holder: &str,
+    after: &BlobKey,
+    unreadable: u64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE blob_scrub SET after_blob = $2, unreadable = unreadable + $3, held_until = $4 \
+               WHERE holder = $1 AND ended_at IS NULL";
+    Ok(tx.execute(sql, args![holder, after, unreadable, now + LEASE]).await? > 0)
+}
+
+/// Notes what somebody has found who looked at everything beside the daily check.
+pub async fn found_unreadable(tx: &mut WriteTx, documents: u64) -> Result<(), StoreError> {
+    tx.execute("UPDATE blob_scrub SET unreadable = $1, unreadable_before = $1", args![documents]).await.map(drop)
 }
 
 /// Notes that everything was looked at.
@@ -95,6 +128,8 @@ fn read(row: &Row) -> Result<Scrub, StoreError> {
         began_at: row.time("began_at")?,
         after: if after.is_empty() { None } else { Some(after.parse()?) },
         ended_at: row.opt_time("ended_at")?,
+        found_unreadable: row.count("unreadable")?,
+        unreadable_before: row.count("unreadable_before")?,
         holder: row.text("holder")?,
         held_until: row.time("held_until")?,
     })

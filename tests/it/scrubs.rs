@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 on_both_engines! {
     one_server_at_a_time_holds_the_check_and_another_goes_on,
+    unreadable_documents_are_remembered_however_often_a_check_is_broken_off,
     check_begins_once_a_day,
     time_in_the_future_binds_nobody,
 }
@@ -32,8 +33,12 @@ async fn claim(store: &Store, holder: &str, now: Timestamp) -> Option<Scrub> {
 }
 
 async fn advance(store: &Store, holder: &str, after: &BlobKey, now: Timestamp) -> bool {
+    advance_without(store, holder, after, 0, now).await
+}
+
+async fn advance_without(store: &Store, holder: &str, after: &BlobKey, unreadable: u64, now: Timestamp) -> bool {
     let mut tx = store.db.write().await.unwrap();
-    let is_held = scrub::advance(&mut tx, holder, after, now).await.unwrap();
+    let is_held = scrub::advance(&mut tx, holder, after, unreadable, now).await.unwrap();
     tx.commit().await.unwrap();
     is_held
 }
@@ -64,13 +69,33 @@ async fn check_begins_once_a_day(store: Store) {
     claim(&store, "one", start()).await.unwrap();
     advance(&store, "one", &key('f'), start()).await;
     end(&store, "one", start() + SECOND).await;
-    let last = scrub::last(&mut store.db.read().await.unwrap()).await.unwrap().unwrap();
-    assert!(!last.was_ended_by_another("one") && last.was_ended_by_another("two"));
     for holder in ["one", "two"] {
         assert_eq!(claim(&store, holder, start() + EVERY - SECOND).await, None);
     }
     let next = claim(&store, "two", start() + EVERY).await.unwrap();
     assert_eq!((next.began_at, next.after), (start() + EVERY, None), "from the first document");
+}
+
+async fn unreadable_documents_are_remembered_however_often_a_check_is_broken_off(store: Store) {
+    migrate::run(&store.db, start()).await.unwrap();
+    let told = async || scrub::last(&mut store.db.read().await.unwrap()).await.unwrap().unwrap().unreadable();
+    claim(&store, "one", start()).await.unwrap();
+    assert!(advance_without(&store, "one", &key('3'), 2, start()).await);
+    assert_eq!(claim(&store, "two", start() + LEASE).await.unwrap().unreadable(), 2, "another goes on");
+    assert!(advance_without(&store, "two", &key('5'), 1, start() + LEASE).await);
+    end(&store, "two", start() + LEASE + SECOND).await;
+    assert_eq!(told().await, 3);
+    // The next one finds less, which is known once it has come to its end.
+    claim(&store, "one", start() + EVERY).await.unwrap();
+    assert!(advance_without(&store, "one", &key('f'), 1, start() + EVERY).await);
+    assert_eq!(told().await, 3);
+    end(&store, "one", start() + EVERY + SECOND).await;
+    assert_eq!(told().await, 1);
+    // The operator has mended it, and looked.
+    let mut tx = store.db.write().await.unwrap();
+    scrub::found_unreadable(&mut tx, 0).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(told().await, 0);
 }
 
 async fn time_in_the_future_binds_nobody(store: Store) {

@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// How many earlier states of a proposal are kept beside the newest.
 pub(super) const MAX_BEFORE: usize = 32;
@@ -26,9 +26,9 @@ pub(in crate::client) struct SeenState {
     pub(super) call_version: u32,
     /// By the exchange's clock.
     pub(super) seen_at: Timestamp,
-    /// Profiles whose member was of its parties.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub(super) own: BTreeSet<String>,
+    /// The profiles to which it was shown, and whether their member was of its parties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) shown_to: BTreeMap<String, bool>,
     /// What was seen earlier, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<SeenState>,
@@ -87,15 +87,20 @@ impl SeenState {
         self.version == seen.version && now.is_some() && then.is_some() && now != then
     }
 
+    /// To whom this or that was shown.
+    pub(super) fn shown_to_as_well_as(&self, seen: &Self) -> BTreeMap<String, bool> {
+        seen.shown_to.iter().chain(&self.shown_to).map(|(profile, is_own)| (profile.clone(), *is_own)).collect()
+    }
+
     /// This state with what was seen before it.
     pub(super) fn after(self, seen: Self) -> Self {
         let newest = self.newest.max(seen.newest);
-        let own = self.own.union(&seen.own).cloned().collect();
+        let shown_to = self.shown_to_as_well_as(&seen);
         let mut before = seen.before.clone();
         before.push(Self { before: Vec::new(), ..seen });
         let surplus = before.len().saturating_sub(MAX_BEFORE);
         before.drain(..surplus);
-        Self { newest, own, before, ..self }
+        Self { newest, shown_to, before, ..self }
     }
 
     /// What it is, in words.
@@ -128,7 +133,7 @@ impl SeenState {
         format!(
             "`{id}` is not shown, but was seen here as {} on {:.0}: the exchange has gone back to an older state than it showed, perhaps to a \
              backup, or policy hides it now; if you know of no reason for that, tell the host's operator and the other parties. What was \
-             seen is kept in `{kept}`; remove that file if it is in order",
+             seen is kept in `{kept}`",
             self.shown(),
             self.seen_at
         )

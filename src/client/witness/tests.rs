@@ -2,8 +2,12 @@
 
 use super::{seen::MAX_BEFORE, *};
 use crate::{
-    client::testing::{at, proposal},
+    client::{
+        ClientError,
+        testing::{at, proposal},
+    },
     domain::ambient::SystemClock,
+    wire::problem::{Kind, Problem},
 };
 use serde_json::json;
 
@@ -198,6 +202,9 @@ fn proposal_of_ones_own_that_a_whole_list_lacks_is_met_until_it_is_left() {
     witness.whole(&[]).unwrap();
     assert!(matches!(witness.met()[..], [Older::Gone { .. }]));
     witness.met().clear();
+    let problem = Box::new(Problem::new(Kind::NotFound, "nothing is here for you"));
+    stranger.asked(proposal().id, Err(ClientError::Problem { problem, request_id: None })).unwrap_err();
+    assert!(stranger.met().is_empty(), "it was never shown to that profile");
     stranger.proposal(shown(Some(1), Status::Submitted)).unwrap();
     witness.left(proposal().id).unwrap();
     witness.whole(&[]).unwrap();

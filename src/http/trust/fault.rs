@@ -76,6 +76,12 @@ impl TrustFault {
         }
     }
 
+    /// Whether it is only that time has passed: it has figures and alerts of its own, and to try again mends nothing.
+    #[must_use]
+    pub fn is_of_time(&self) -> bool {
+        matches!(self, Self::AnchorExpired { .. } | Self::CrlExpired { .. })
+    }
+
     /// What the operator can do about it.
     #[must_use]
     pub fn help(&self) -> &'static str {
