@@ -466,7 +466,7 @@ impl Limits {
         if self.probe > Duration::from_secs(20) {
             faults.add(
                 "limits.probe_seconds",
-                "is more than 20: whoever looks takes a server that notes nothing for so long to be away",
+                "is more than 20: a server that notes nothing for a minute is taken to be away",
                 "5 suits most",
             );
         }

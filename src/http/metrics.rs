@@ -115,7 +115,7 @@ fn describe() {
     );
     describe_gauge!(
         BLOBS_UNREADABLE,
-        "Documents that the disk did not give in the last look at all bytes, or so far in the one under way; anything above 0 is an alarm"
+        "Documents that the disk did not give in the last whole look at all bytes, or so far in the one under way if that is more; above 0 is an alarm"
     );
     describe_gauge!(
         BYTES_CHECKED,
@@ -129,7 +129,10 @@ fn describe() {
     describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
-    describe_gauge!(TRUST_FAULTS, "Anchors and revocation lists that cannot be used; anything above 0 wants attention");
+    describe_gauge!(
+        TRUST_FAULTS,
+        "Anchors and revocation lists that cannot be used, but for what has only expired; anything above 0 wants attention"
+    );
     describe_gauge!(CERTIFICATE_EXPIRES, Unit::Seconds, "When the server's certificate expires");
     describe_gauge!(
         PROBED,

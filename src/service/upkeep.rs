@@ -124,6 +124,12 @@ pub async fn state(exchange: &Exchange) -> Result<(u64, Option<Scrub>), StoreErr
     Ok((damaged, scrub::last(&mut tx).await?))
 }
 
+async fn note_unreadable(exchange: &Exchange, documents: u64) -> Result<(), StoreError> {
+    let mut tx = exchange.db.write().await?;
+    scrub::found_unreadable(&mut tx, documents, exchange.clock.now()).await?;
+    tx.commit().await
+}
+
 /// Looks at all bytes at once, or only at those that were found damaged.
 pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubbed> {
     let mut scrubbed = Scrubbed::default();
@@ -131,10 +137,9 @@ pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubb
     loop {
         let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
         let Some(last) = rows.last() else {
-            if !only_damaged {
-                let mut tx = exchange.db.write().await?;
-                scrub::found_unreadable(&mut tx, scrubbed.unreadable).await?;
-                tx.commit().await?;
+            // What was found is told, whatever becomes of the note.
+            if !only_damaged && let Err(error) = note_unreadable(exchange, scrubbed.unreadable).await {
+                tracing::warn!(%error, "what cannot be read could not be noted");
             }
             return Ok(scrubbed);
         };

@@ -110,9 +110,10 @@ pub async fn advance(
     Ok(tx.execute(sql, args![holder, after, unreadable, now + LEASE]).await? > 0)
 }
 
-/// Notes what somebody has found who looked at everything beside the daily check.
-pub async fn found_unreadable(tx: &mut WriteTx, documents: u64) -> Result<(), StoreError> {
-    tx.execute("UPDATE blob_scrub SET unreadable = $1, unreadable_before = $1", args![documents]).await.map(drop)
+/// Notes what somebody has found who looked at everything beside the daily check: one that is under way is over by that.
+pub async fn found_unreadable(tx: &mut WriteTx, documents: u64, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE blob_scrub SET unreadable = $1, unreadable_before = $1, ended_at = COALESCE(ended_at, $2)";
+    tx.execute(sql, args![documents, now]).await.map(drop)
 }
 
 /// Notes that everything was looked at.

@@ -87,9 +87,13 @@ impl SeenState {
         self.version == seen.version && now.is_some() && then.is_some() && now != then
     }
 
-    /// To whom this or that was shown.
+    /// To whom this or that was shown; what was of somebody's own once stays so until they leave it.
     pub(super) fn shown_to_as_well_as(&self, seen: &Self) -> BTreeMap<String, bool> {
-        seen.shown_to.iter().chain(&self.shown_to).map(|(profile, is_own)| (profile.clone(), *is_own)).collect()
+        let mut shown_to = seen.shown_to.clone();
+        for (profile, is_own) in &self.shown_to {
+            *shown_to.entry(profile.clone()).or_default() |= is_own;
+        }
+        shown_to
     }
 
     /// This state with what was seen before it.
