@@ -156,8 +156,9 @@ impl Client {
 
     /// Takes a member out of a proposal; who leaves it does not look for it any more.
     pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
+        let me = self.member_id().await?;
         self.api().remove_member(id, member).await?;
-        if self.member_id().await? == *member {
+        if me == *member {
             self.api().witness().left(id)?;
         }
         Ok(())
