@@ -8,7 +8,7 @@ use super::{
     time::instant,
 };
 use crate::{
-    client::directory::{NewKeyCard, certificate_pin},
+    client::directory::{NearOrganisation, NewKeyCard, certificate_pin},
     domain::{
         id::{MemberId, Sha256},
         member::PartnerRole,
@@ -18,6 +18,9 @@ use crate::{
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use std::path::PathBuf;
+
+/// How many organisations that are nearly the same are named.
+const SHOWN: usize = 10;
 
 /// Vouch for members' keys (registrars)
 #[derive(Debug, Subcommand)]
@@ -34,7 +37,9 @@ To renew a certificate, issue a card with the new one: what the old one signed s
 If a key may be stolen, revoke first, then issue.
 
 The first card of a partner is its registrar's own. Look at the certificate and recipient in person \
-before you sign: everybody else believes them because you did.")]
+before you sign: everybody else believes them because you did. Whoever works where a member of a party works is kept \
+from judging, by the name of the organisation alone: names in the directory that look nearly the same are shown, and \
+at a terminal you are asked whether yours is another one.")]
     Issue(Box<Issue>),
     /// Revoke a member's key card: nothing is sealed to the member any more, and it is let in nowhere
     #[command(after_help = "Examples:
@@ -72,6 +77,8 @@ pub struct Issue {
     /// First instant past validity: RFC 3339 or `2027-01-01 00:00 Asia/Seoul`
     #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
     valid_until: Timestamp,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Debug, Args)]
@@ -94,7 +101,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     match command {
         Command::Issue(args) => {
-            let Issue { member, name, organisation, role, recipient, certificate, valid_from, valid_until } = *args;
+            let Issue { member, name, organisation, role, recipient, certificate, valid_from, valid_until, consent } =
+                *args;
             let mut pins: Vec<Sha256> = Vec::new();
             for file in &certificate {
                 let pem = read_input(file, 1 << 20)?;
@@ -110,6 +118,21 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 if !pins.contains(&pin) {
                     pins.push(pin);
                 }
+            }
+            let near = client.near_organisations(&organisation, &member).await?;
+            for NearOrganisation { organisation: other, partners } in near.iter().take(SHOWN) {
+                context.out.warn(&format!("`{other}` of {} is nearly `{organisation}`", joined(partners)));
+            }
+            if near.len() > SHOWN {
+                context
+                    .out
+                    .warn(&format!("{} more are nearly `{organisation}`: `entente member list`", near.len() - SHOWN));
+            }
+            if !near.is_empty() && !context.out.is_json() {
+                context
+                    .keyboard()
+                    .meant(consent, "write the organisation as the others do if it is the same one")
+                    .await?;
             }
             let card = NewKeyCard {
                 member,

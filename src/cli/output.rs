@@ -8,6 +8,7 @@ use super::{
     error::{CliError, Result},
     table::{Table, padded},
 };
+use crate::domain::name::directs;
 use serde::Serialize;
 use std::{
     fmt::Write as _,
@@ -294,8 +295,7 @@ fn clean_json(text: &str) -> String {
 
 /// Control characters, line and paragraph separators, and what Unicode calls `Bidi_Control`.
 fn is_risky(c: char) -> bool {
-    let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    directs || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+    directs(c) || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// What was written, for tests.

@@ -22,7 +22,7 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The way past the question, for scripts.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Consent {
-    /// Do what cannot be undone without being asked, for scripts
+    /// Go on without being asked, for scripts
     #[arg(long, short)]
     yes: bool,
 }
@@ -76,6 +76,20 @@ impl Keyboard {
         match self.asked("Type `yes` to go on").await.as_deref() {
             Some("yes") => Ok(()),
             _ => Err(CliError::failed("not confirmed, so nothing was done").help("answer `yes` to go on")),
+        }
+    }
+
+    /// Asks whether something unusual is meant, if somebody can be asked: a script has the warning that it was told before.
+    ///
+    /// # Errors
+    /// A failure when the answer is not `yes`.
+    pub(super) async fn meant(&self, given: Consent, help: &str) -> Result<()> {
+        if given.yes || !is_attended() {
+            return Ok(());
+        }
+        match self.asked("Type `yes` if it is meant").await.as_deref() {
+            Some("yes") => Ok(()),
+            _ => Err(CliError::failed("not confirmed, so nothing was done").help(help)),
         }
     }
 

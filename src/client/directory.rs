@@ -8,6 +8,7 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
         member::PartnerRole,
+        name,
     },
     sealing::{
         card::{CardStatus, KeyCard, PartnerCard},
@@ -19,7 +20,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -70,6 +71,15 @@ pub struct ListedPartner {
 pub struct ListedMember {
     pub member: Member,
     pub verified: Result<Arc<VerifiedMember>>,
+}
+
+/// An organisation of the directory that looks like the one that is about to be written into a key card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearOrganisation {
+    /// As a key card has it.
+    pub organisation: String,
+    /// Whose members work there.
+    pub partners: BTreeSet<PartnerCode>,
 }
 
 /// What a registrar states in a key card.
@@ -185,6 +195,23 @@ impl Client {
         Ok(listed)
     }
 
+    /// Organisations of others in the directory, of any partner, that are nearly the same as this one and not the same: one may be a slip for the
+    /// other, and who works at one is not recused from what the other is party to. A partner whose first card this is has no look at it yet.
+    pub async fn near_organisations(&self, organisation: &str, of: &MemberId) -> Result<Vec<NearOrganisation>> {
+        let members = match self.api().all_members(None).await {
+            Err(error) if error.slug() == Some("not-a-member") => Vec::new(),
+            members => members?,
+        };
+        let mut near: BTreeMap<&str, BTreeSet<PartnerCode>> = BTreeMap::new();
+        for member in members.iter().filter(|member| member.member != *of) {
+            near.entry(&member.organisation).or_default().insert(member.member.partner().clone());
+        }
+        near.retain(|other, _| name::is_nearly_same(organisation, other));
+        let near =
+            near.into_iter().map(|(other, partners)| NearOrganisation { organisation: other.to_owned(), partners });
+        Ok(near.collect())
+    }
+
     /// Signs and publishes a key card, as a registrar; its serial is the next one.
     pub async fn issue_key_card(&self, new: &NewKeyCard) -> Result<Member> {
         let serial = self.next_serial(&new.member).await?;
@@ -257,6 +284,7 @@ impl Client {
             ));
         }
         let malformed = |error: StatementError| ClientError::usage(error.to_string(), "mend the key card's content");
+        card.check_seen().map_err(malformed)?;
         let key_card = sign_statement(&key, card).map_err(malformed)?;
         let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;
         verify_member(self.home(), &pinned.card, &card.member, &key_card)?;

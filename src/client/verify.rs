@@ -8,6 +8,7 @@ use super::{Client, ClientError, Result, calls::VerifiedCall, directory::Verifie
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
+        name,
         vault::{VaultKind, WrapTarget},
     },
     sealing::{
@@ -137,7 +138,7 @@ impl Client {
                 return refused("is a party of this proposal");
             }
             let other = self.issued_member(party_member).await?;
-            if other.card.organisation == card.organisation {
+            if name::is_same(&card.organisation, &other.card.organisation) {
                 return refused("works at the same organisation as a party of this proposal");
             }
         }

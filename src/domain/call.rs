@@ -5,6 +5,7 @@
 use super::{
     Refusal,
     id::{PartnerCode, ProposalId, Slug},
+    name,
     review::{Criterion, Points},
     worded,
 };
@@ -104,6 +105,11 @@ impl CallText {
         let fault = |fault: String| Err(Refusal::CallText { fault });
         if self.title.trim().is_empty() || self.title.len() > 200 {
             return fault("the title has 1 to 200 bytes".into());
+        }
+        let titles = std::iter::once(("title", &self.title))
+            .chain(self.slots.iter().map(|slot| ("title of a slot", &slot.title)));
+        if let Some((what, c)) = titles.into_iter().find_map(|(what, text)| Some((what, name::unseen(text)?))) {
+            return fault(name::unseen_fault(what, c));
         }
         if self.text.len() > 200_000 {
             return fault("the text has at most 200,000 bytes".into());

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod id;
 pub mod label;
 pub mod member;
+pub mod name;
 pub mod policy;
 pub mod proposal;
 pub mod refusal;

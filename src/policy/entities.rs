@@ -7,13 +7,14 @@
 
 use super::{
     Action, Extra, ResourceKind,
-    facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource, folded},
+    facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts, Resource},
 };
 use crate::domain::{
     call::Phase,
     id::{MemberId, PartnerCode, Slug},
     label::Label,
     member::CallRole,
+    name::folded,
     proposal::Status,
 };
 use cedar_policy::{

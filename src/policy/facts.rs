@@ -16,18 +16,12 @@ use std::{collections::BTreeSet, sync::Arc};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberFacts {
     pub id: MemberId,
-    /// The employer, as in the key card; compared without regard to case and outer blanks. Empty: unknown, equal to none.
+    /// The employer, as in the key card; compared by `domain::name::folded`. Empty: unknown, equal to none.
     pub organisation: String,
     /// What the partner's registrar vouches for.
     pub roles: BTreeSet<PartnerRole>,
     /// Whether the member's partner hosts the exchange.
     pub host: bool,
-}
-
-/// An organisation as policies compare it.
-#[must_use]
-pub fn folded(organisation: &str) -> String {
-    organisation.trim().to_lowercase()
 }
 
 /// A program.

@@ -13,6 +13,7 @@ use crate::domain::{
     call::Phase,
     id::{PartnerCode, Slug},
     member::{CallRole, PartnerRole},
+    name::folded,
     proposal::Status,
 };
 use cedar_policy::{
@@ -170,11 +171,23 @@ impl Scope {
 
     /// That a pattern can match.
     fn pattern(&self, path: &Expr, pattern: &[PatternElem]) -> Result<(), Refused> {
-        let folded = matches!(last(path), Some("organisation" | "topic"));
+        if self.holds(path).is_none() {
+            return Ok(());
+        }
         let capital = |part: &PatternElem| matches!(part, PatternElem::Char(c) if c.is_uppercase());
-        if self.holds(path).is_some() && folded && pattern.iter().any(capital) {
+        if matches!(last(path), Some("organisation" | "topic")) && pattern.iter().any(capital) {
             let what = format!("`{}` never has a capital letter", written(path));
             return Err(Refused::new(what, "write the pattern in lower case"));
+        }
+        if last(path) == Some("organisation") {
+            // Between two wildcards stands what a name that is compared can hold, but for a blank that ends or begins it.
+            let of = |part: &PatternElem| if let PatternElem::Char(c) = part { Some(*c) } else { None };
+            let mut runs =
+                pattern.split(|part| of(part).is_none()).map(|run| run.iter().filter_map(of).collect::<String>());
+            if let Some(run) = runs.find(|run| folded(run) != run.trim()) {
+                let what = format!("`{}` never has \"{run}\" in it", written(path));
+                return Err(Refused::new(what, format!("organisations are compared in the form \"{}\"", folded(&run))));
+            }
         }
         Ok(())
     }
@@ -211,8 +224,8 @@ fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), Refused> {
         Some("caveats") if text.parse::<Slug>().is_err() => {
             unlike("caveats are short names of `a-z 0-9 -`, as in \"no-contractors\"".into())
         }
-        Some("organisation" | "organisations") if *text != text.trim().to_lowercase() => {
-            unlike(format!("organisations are compared in lower case: \"{}\"", text.trim().to_lowercase()))
+        Some("organisation" | "organisations") if *text != folded(text) => {
+            unlike(format!("organisations are compared in the form \"{}\"", folded(text)))
         }
         _ => Ok(()),
     }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use crate::domain::member::PartnerRole;
+use crate::domain::name;
 pub use crate::domain::vault::CardStatus;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -50,6 +51,7 @@ impl PartnerCard {
         let anchors = normal_pem(anchors)?;
         let card = Self { code, name: name.to_owned(), zone: zone.to_owned(), anchors, registrars };
         card.validate()?;
+        card.check_seen()?;
         Ok(card)
     }
 
@@ -74,6 +76,11 @@ impl PartnerCard {
     /// The trust anchors, DER. Whether each can be honoured as an anchor is for enrolment to say.
     pub fn anchors_der(&self) -> Result<Vec<Vec<u8>>, StatementError> {
         self.anchors.iter().map(|pem| one_certificate(pem)).collect()
+    }
+
+    /// Checks that the name has no character that nobody sees. Cards from before this was asked stay readable.
+    pub fn check_seen(&self) -> Result<(), StatementError> {
+        check_seen("name", &self.name)
     }
 
     /// Checks what can be checked without asking anybody.
@@ -172,6 +179,16 @@ impl KeyCard {
         Ok(signed)
     }
 
+    /// Checks that name and organisation have no character that nobody sees, before the card is published. Cards from before this was asked
+    /// stay readable, and can be revoked as they are.
+    pub fn check_seen(&self) -> Result<(), StatementError> {
+        if self.status == CardStatus::Revoked {
+            return Ok(());
+        }
+        check_seen("name", &self.name)?;
+        check_seen("organisation", &self.organisation)
+    }
+
     /// Whether the card stands at `now`.
     pub fn check_usable(&self, now: Timestamp) -> Result<(), StatementError> {
         let member = || self.member.clone();
@@ -232,6 +249,10 @@ fn check_name(what: &str, name: &str) -> Result<(), StatementError> {
         )));
     }
     Ok(())
+}
+
+fn check_seen(what: &str, text: &str) -> Result<(), StatementError> {
+    name::unseen(text).map_or(Ok(()), |c| Err(invalid(name::unseen_fault(what, c))))
 }
 
 fn check_count(what: &str, count: usize, least: usize, most: usize) -> Result<(), StatementError> {

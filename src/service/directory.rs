@@ -220,6 +220,7 @@ async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Res
         let fault = format!("the key card is about `{}`", card.member);
         return Err(Refusal::Statement { fault }.into());
     }
+    card.check_seen()?;
     let row = MemberRow {
         member: card.member.clone(),
         name: card.name.clone(),

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 /// Enrols a partner or replaces its card; true when it is new.
 pub async fn enrol(exchange: &Exchange, card: &PartnerCard) -> Result<bool> {
+    card.check_seen()?;
     let json = String::from_utf8(card.canonical()?).expect("canonical JSON is UTF-8");
     let mut tx = exchange.db.write().await?;
     let now = time::of_act(exchange, &mut tx).await?;

@@ -9,11 +9,12 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode, ProposalId},
         member::CallRole,
+        name,
         policy::{PolicyOwner, in_force},
     },
     policy::{
         Action, Decision, Resource, Side, Standing,
-        facts::{MemberFacts, ProposalFacts, folded},
+        facts::{MemberFacts, ProposalFacts},
     },
     storage::policies,
     wire::{
@@ -129,9 +130,7 @@ impl<'p> Hearing<'p> {
         if proposal.party_members.contains(&me.id) {
             return Self::Parties(&proposal.party_members);
         }
-        let organisation = folded(&me.organisation);
-        let works_there =
-            !organisation.is_empty() && proposal.organisations.iter().any(|at| folded(at) == organisation);
+        let works_there = proposal.organisations.iter().any(|at| name::is_same(&me.organisation, at));
         if works_there { Self::Nobody } else { Self::Everybody }
     }
 

@@ -5,8 +5,9 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
         member::PartnerRole,
+        name::folded,
     },
-    policy::{Action, Permit, facts::folded},
+    policy::{Action, Permit},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;

@@ -34,6 +34,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("cedar_policy", &["policy"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
+    ("icu_casemap", &["domain/name"]),
+    ("icu_normalizer", &["domain/name"]),
     ("indicatif", &["cli"]),
     ("jsonwebtoken", &["sealing"]),
     ("object_store", &["storage"]),

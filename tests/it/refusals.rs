@@ -6,6 +6,7 @@ mod intake;
 mod labels;
 pub(crate) mod lies;
 mod midway;
+mod names;
 mod panel;
 mod parties;
 mod parts;

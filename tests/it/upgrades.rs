@@ -8,6 +8,7 @@ use entente::{
         inspect::{self, FoundDatabase},
         migrate,
         partners::{self, ListRecord, PartnerRow},
+        visible,
     },
 };
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 on_both_engines! {
     wrapped_keys_from_before_are_kept_and_stand_side_by_side,
     partners_from_before_need_no_lists_until_some_are_found,
+    organisations_from_before_are_compared_as_people_see_them,
 }
 
 async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
@@ -94,4 +96,29 @@ async fn partners_from_before_need_no_lists_until_some_are_found(store: Store) {
     let mut tx = store.db.write().await.unwrap();
     partners::record_lists(&mut tx, &isr, &[]).await.unwrap();
     assert_eq!(partners::list_records(&mut tx).await.unwrap(), BTreeMap::from([(isr, ListRecord::Waived)]));
+}
+
+async fn organisations_from_before_are_compared_as_people_see_them(store: Store) {
+    migrate::run(&store.db, at(0)).await.unwrap();
+    let mut tx = store.db.write().await.unwrap();
+    let partner = "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) \
+                   VALUES ('ISR', 'Israel', 'UTC', '{}', '', 1, 1)";
+    tx.execute(partner, args![]).await.unwrap();
+    let member = "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, \
+                  valid_until, published_at, organisation_folded) VALUES ($1, 'ISR', 'A', $2, '', 'a.b.c', 1, 'active', 1, 9, 1, $3)";
+    // More than are looked at at once; the earlier program only knew lower case and outer blanks, and some rows have no form yet.
+    for number in 0..600 {
+        let (organisation, before) = match number % 3 {
+            0 => ("Universita\u{308}t  Straße", Some("universita\u{308}t  straße")),
+            1 => ("UNIVERSITÄT STRASSE", Some("universität strasse")),
+            _ => ("universität\u{a0}strasse", None),
+        };
+        tx.execute(member, args![format!("ISR:m{number}"), organisation, before.map(str::to_owned)]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    visible::fold_organisations(&store.db).await.unwrap();
+    let folded = "SELECT organisation_folded AS form, COUNT(*) AS n FROM members GROUP BY organisation_folded";
+    let forms = store.db.read().await.unwrap().fetch_all(folded, args![]).await.unwrap();
+    let forms: Vec<_> = forms.iter().map(|row| (row.text("form").unwrap(), row.count("n").unwrap())).collect();
+    assert_eq!(forms, [("universität strasse".to_owned(), 600)]);
 }

@@ -1,29 +1,47 @@
 //! Keeps what lists are filtered and planned by: written with the act that changes it, or made anew from the rows it follows
 //! from. Nothing here is a phase or a status.
 
-use super::super::{Db, Sql, StoreError, WriteTx, args};
-use crate::{
-    domain::id::{CallId, PartnerCode, ProposalId},
-    policy::facts::folded,
+use super::super::{Db, Row, Sql, StoreError, WriteTx, args};
+use crate::domain::{
+    id::{CallId, PartnerCode, ProposalId},
+    name::folded,
 };
 use std::collections::BTreeSet;
 
-/// Fills in what only this program can: organisations as policies compare them. Few at a time, and nothing when all is there.
+/// Writes what only this program can: organisations as policies compare them, where an earlier program wrote another form, or none. Few at
+/// a time; writes nothing when all is right.
 pub async fn fold_organisations(db: &Db) -> Result<(), StoreError> {
+    const AT_ONCE: u32 = 500;
+    let mut after = String::new();
     loop {
-        let mut tx = db.write().await?;
         let sql =
-            "SELECT member, organisation FROM members WHERE organisation_folded IS NULL ORDER BY member LIMIT 500";
-        let found = tx.fetch_all(sql, args![]).await?;
-        if found.is_empty() {
-            return Ok(());
+            "SELECT member, organisation, organisation_folded FROM members WHERE member > $1 ORDER BY member LIMIT $2";
+        let found = db.read().await?.fetch_all(sql, args![after, AT_ONCE]).await?;
+        let Some(last) = found.last() else { return Ok(()) };
+        after = last.text("member")?;
+        let mut is_right = true;
+        for row in &found {
+            is_right &= row.opt_text("organisation_folded")? == Some(folded(&row.text("organisation")?));
         }
-        for row in found {
-            let sql = "UPDATE members SET organisation_folded = $2 WHERE member = $1";
-            tx.execute(sql, args![row.text("member")?, folded(&row.text("organisation")?)]).await?;
+        if !is_right {
+            fold(db, &found).await?;
         }
-        tx.commit().await?;
     }
+}
+
+/// Folds the organisations of these members anew, as they are by now.
+async fn fold(db: &Db, found: &[Row]) -> Result<(), StoreError> {
+    let mut tx = db.write().await?;
+    for row in found {
+        let member = row.text("member")?;
+        let Some(row) = tx.fetch_optional("SELECT organisation FROM members WHERE member = $1", args![member]).await?
+        else {
+            continue;
+        };
+        let sql = "UPDATE members SET organisation_folded = $2 WHERE member = $1";
+        tx.execute(sql, args![member, folded(&row.text("organisation")?)]).await?;
+    }
+    tx.commit().await
 }
 
 /// Counts a proposal that was begun.
