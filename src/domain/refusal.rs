@@ -13,10 +13,10 @@ use jiff::Timestamp;
 pub enum Refusal {
     #[error("the call is in phase `{phase}`; this needs {needed}")]
     WrongPhase { phase: Phase, needed: &'static str },
-    #[error("the deadline for this proposal passed at {deadline_at}; it is {now}")]
-    DeadlinePassed { deadline_at: Timestamp, now: Timestamp },
-    #[error("bytes were accepted until {until}, the end of the grace period; it is {now}")]
-    GracePassed { until: Timestamp, now: Timestamp },
+    #[error("the deadline for this proposal passed at {deadline_at}; the request had arrived at {arrived_at}")]
+    DeadlinePassed { deadline_at: Timestamp, arrived_at: Timestamp },
+    #[error("bytes were accepted until {until}, the end of the grace period; the last one arrived at {arrived_at}")]
+    GracePassed { until: Timestamp, arrived_at: Timestamp },
     #[error(
         "after the deadline only documents of a committed manifest may follow; `{slot}` with these bytes is in none"
     )]

@@ -23,6 +23,7 @@ use axum::{
     http::{HeaderMap, HeaderName, Method, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -93,8 +94,9 @@ impl<T: Taken> FromRequest<Api> for Change<T> {
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            let arrived_at = api.time.now();
             still_accepted(&parts)?;
-            Ok::<_, Fault>((conditions.asked(principal, &parts, &bytes), body))
+            Ok::<_, Fault>((conditions.asked(principal, &parts, &bytes, arrived_at), body))
         };
         let (asked, body) = read.await.map_err(IntoResponse::into_response)?;
         Ok(Self { asked, body })
@@ -113,7 +115,7 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
             still_accepted(&parts)?;
             let idempotency = conditions.idempotency(&parts, &bytes);
-            let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes));
+            let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes, api.time.now()));
             Ok::<_, Fault>((asked, idempotency, body))
         };
         let (asked, idempotency, body) = read.await.map_err(IntoResponse::into_response)?;
@@ -144,7 +146,7 @@ impl FromRequest<Api> for Bare {
             if !body.is_empty() {
                 return Err(Fault::malformed("this operation takes no body"));
             }
-            Ok(conditions.asked(principal, &parts, &body))
+            Ok(conditions.asked(principal, &parts, &body, api.time.now()))
         };
         read.await.map(Self).map_err(IntoResponse::into_response)
     }
@@ -175,11 +177,11 @@ impl Conditions {
         Ok(Self { key: key.to_owned(), if_match: if_match.map(ToOwned::to_owned) })
     }
 
-    /// The request of this principal; `said` is its body, or whatever stands for it.
-    pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8]) -> Asked {
+    /// The request of this principal, which was here at that instant; `said` is its body, or whatever stands for it.
+    pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8], arrived_at: Timestamp) -> Asked {
         let idempotency = Some(self.idempotency(parts, said));
-        let if_match = self.if_match;
-        Asked { principal, idempotency, if_match, is_head: false, credential: credential(parts) }
+        let (if_match, arrived_at) = (self.if_match, Some(arrived_at));
+        Asked { principal, idempotency, if_match, is_head: false, credential: credential(parts), arrived_at }
     }
 
     /// What makes this request recognisable when it is sent again.
@@ -314,7 +316,11 @@ mod tests {
         let request = Request::builder().method(method).uri(address).body(()).unwrap();
         let principal = Principal { member: "ISR:avi".parse().unwrap(), certificate: Sha256::of(b"") };
         let conditions = Conditions { key: "k".into(), if_match: if_match.map(ToOwned::to_owned) };
-        conditions.asked(principal, &request.into_parts().0, body).idempotency.unwrap().request_sha256
+        conditions
+            .asked(principal, &request.into_parts().0, body, Timestamp::UNIX_EPOCH)
+            .idempotency
+            .unwrap()
+            .request_sha256
     }
 
     #[test]

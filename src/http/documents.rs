@@ -147,7 +147,12 @@ impl FromRequest<Api> for Sealed {
             let media_type = plaintext_type(headers)?;
             // The digest stands for the bytes, which a repetition may not even have to send.
             let said = format!("{sha256}\n{size}\n{media_type}");
-            Ok::<_, Fault>((conditions.asked(principal, &parts, said.as_bytes()), sha256, size, media_type))
+            Ok::<_, Fault>((
+                conditions.asked(principal, &parts, said.as_bytes(), api.time.now()),
+                sha256,
+                size,
+                media_type,
+            ))
         };
         let (asked, sha256, size, media_type) = read().map_err(IntoResponse::into_response)?;
         Ok(Self { asked, sha256, size, media_type, bytes: body.into_data_stream(), peer })

@@ -16,7 +16,7 @@ use crate::{
         statement::verify_signed,
     },
     storage::{
-        StoreError, Tx, entries, idempotency,
+        StoreError, Tx, Writer, entries, idempotency,
         members::{self, MemberRow},
         partners::{self, PartnerRow},
     },
@@ -177,16 +177,18 @@ async fn publish_first(
     id: &MemberId,
     body: &PublishKeyCard,
 ) -> Result<Answer> {
-    let mut tx = exchange.db.write().await?;
+    // Nobody takes a turn at writing that is another partner's.
+    let may_be_own = *id.partner() == peer.partner && peer.named.as_ref().is_none_or(|named| named == id);
+    if !may_be_own {
+        return Err(ServiceError::NotAMember);
+    }
+    let mut tx = exchange.db.write_for(Writer::Member(id.clone())).await?;
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
     peer.credential.check().map_err(ServiceError::CertificateRefused)?;
     let (card, row) = verified_card(&mut tx, id, body).await?;
     let signed = verify_signed::<KeyCard>(&body.key_card)?;
-    let is_own = signed.signer_spki == peer.certificate
-        && card.pins(&peer.certificate)
-        && *id.partner() == peer.partner
-        && peer.named.as_ref().is_none_or(|named| named == id);
+    let is_own = signed.signer_spki == peer.certificate && card.pins(&peer.certificate);
     let present = members::find(&mut tx, id).await?;
     if !is_own || present.as_ref().is_some_and(|present| row.serial <= present.serial) {
         return Err(ServiceError::NotAMember);

@@ -24,7 +24,7 @@ use crate::{
         documents::{self, DocumentRow},
         vaults,
     },
-    wire::{page::Page, proposal::Document},
+    wire::{Time, page::Page, proposal::Document},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
@@ -67,7 +67,10 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         check_time(&mut act, &place, announced).await?;
         exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes)
     };
-    let staged = stage(exchange, announced, limit, bytes).await?;
+    // The last byte says when the request was here, not the sync that follows it.
+    let mut arrived_at = exchange.time.now();
+    let staged = stage(exchange, announced, limit, bytes.inspect(|_| arrived_at = exchange.time.now())).await?;
+    let asked = &Asked { arrived_at: Some(arrived_at), ..asked.clone() };
     let mut act = Act::begin(exchange, asked).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let (proposal, permit) = own(&mut act, announced).await?;
@@ -87,13 +90,14 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         media_type: announced.media_type.clone(),
         blob: staged.key().clone(),
         uploaded_by: act.me.id.clone(),
-        uploaded_at: act.now,
+        uploaded_at: act.arrived_at,
         is_current: true,
         is_damaged: false,
     };
     documents::put(&mut act.tx, &permit, &row).await?;
     let payload = json!({
         "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256, "size": row.size,
+        "arrived_at": Time::from(row.uploaded_at),
     });
     act.log(EntryKind::DocumentStored, Subject::proposal(&place.proposal), &payload).await?;
     if committed {
@@ -121,15 +125,15 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, slot: &S
         return Ok(answer);
     }
     let deadline_at = proposal.limits.deadline_at;
-    if act.now > deadline_at {
-        return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    if act.arrived_at > deadline_at {
+        return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
     let party = own_party(&act, &proposal, slot)?;
     let now = act.now;
     if documents::remove(&mut act.tx, &permit, id, slot, party.as_ref(), now).await? == 0 {
         return Err(Refusal::SlotEmpty { slot: slot.clone(), party }.into());
     }
-    let payload = json!({ "slot": slot, "party": party });
+    let payload = json!({ "slot": slot, "party": party, "arrived_at": Time::from(act.arrived_at) });
     act.log(EntryKind::DocumentRemoved, Subject::proposal(&proposal), &payload).await?;
     act.finish(Answer::done()).await
 }
@@ -293,10 +297,10 @@ async fn check_time(act: &mut Act<'_>, place: &Place, announced: &Announced) -> 
             .is_some_and(|document| document.sha256 == announced.sha256),
         None => false,
     };
-    if act.now <= proposal.limits.deadline_at {
+    if act.arrived_at <= proposal.limits.deadline_at {
         Ok(is_awaited)
-    } else if act.now > proposal.limits.grace_until {
-        Err(Refusal::GracePassed { until: proposal.limits.grace_until, now: act.now }.into())
+    } else if act.arrived_at > proposal.limits.grace_until {
+        Err(Refusal::GracePassed { until: proposal.limits.grace_until, arrived_at: act.arrived_at }.into())
     } else if is_awaited {
         Ok(true)
     } else {

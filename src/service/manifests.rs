@@ -23,6 +23,7 @@ use crate::{
         proposals, vaults,
     },
     wire::{
+        Time,
         page::Page,
         proposal::{SignManifest, SignedManifest},
     },
@@ -46,8 +47,8 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
         return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());
     }
     let deadline_at = proposal.limits.deadline_at;
-    if act.now > deadline_at {
-        return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    if act.arrived_at > deadline_at {
+        return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
     let roles = &proposal.call.row.roles;
     if let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) {
@@ -72,15 +73,16 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
         }
         None => add_version(&mut act, &permit, &proposal, &signed).await?,
     };
-    let now = act.now;
-    proposals::sign(&mut act.tx, &permit, id, version.number, &body.manifest, now).await?;
+    let at = act.arrived_at;
+    proposals::sign(&mut act.tx, &permit, id, version.number, &body.manifest, at).await?;
     let payload = json!({
         "version": version.number, "manifest_sha256": version.manifest, "partner": partner, "manifest": body.manifest,
+        "arrived_at": Time::from(at),
     });
     act.log(EntryKind::ManifestSigned, Subject::proposal(&proposal), &payload).await?;
     let signatures = proposals::signatures(&mut act.tx, id, version.number).await?;
     if signatures.len() == proposal.row.parties.len() {
-        proposals::advance(&mut act.tx, &permit, id, version.number, now, None).await?;
+        proposals::advance(&mut act.tx, &permit, id, version.number, at, None).await?;
         let proposal = act.proposal(id).await?;
         labels::follow_versions(&mut act, &permit, &proposal).await?;
         complete_if_all_here(&mut act, &permit, &proposal).await?;
@@ -171,9 +173,9 @@ pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, pro
     if missing(&manifest, &held).next().is_some() {
         return Ok(());
     }
-    let now = act.now;
-    let committed_at = version.committed_at.unwrap_or(now);
-    proposals::advance(&mut act.tx, permit, id, version.number, committed_at, Some(now)).await?;
+    let at = act.arrived_at;
+    let committed_at = version.committed_at.unwrap_or(at);
+    proposals::advance(&mut act.tx, permit, id, version.number, committed_at, Some(at)).await?;
     let payload = json!({ "version": version.number, "manifest_sha256": version.manifest });
     act.log(EntryKind::ProposalSubmitted, Subject::proposal(proposal), &payload).await?;
     let proposal = act.proposal(id).await?;
@@ -200,8 +202,8 @@ async fn add_version(
     let body = crate::sealing::canonical::to_vec(&signed.statement)
         .map_err(crate::sealing::statement::StatementError::from)?;
     let body = String::from_utf8(body).expect("canonical JSON is UTF-8");
-    let now = act.now;
-    proposals::add_version(&mut act.tx, permit, proposal.row.id, &version, &body, now).await?;
+    let at = act.arrived_at;
+    proposals::add_version(&mut act.tx, permit, proposal.row.id, &version, &body, at).await?;
     Ok(version)
 }
 

@@ -120,6 +120,8 @@ pub struct Asked {
     pub is_head: bool,
     /// What the caller came with, when that can stop counting while the request is under way.
     pub credential: Option<Arc<dyn Credential>>,
+    /// When the last byte of the request was here; none for what is judged when it takes place.
+    pub arrived_at: Option<Timestamp>,
 }
 
 /// What let a caller in. Bytes may have travelled for hours since, so an act asks again when it takes place.
@@ -132,7 +134,7 @@ impl Asked {
     /// A read that leaves an entry in the log, unless only its head is wanted.
     #[must_use]
     pub fn read(principal: Principal, is_head: bool) -> Self {
-        Self { principal, idempotency: None, if_match: None, is_head, credential: None }
+        Self { principal, idempotency: None, if_match: None, is_head, credential: None, arrived_at: None }
     }
 }
 

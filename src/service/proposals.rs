@@ -18,6 +18,7 @@ use crate::{
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
     storage::{Tx, proposals, vaults as vault_store, visible::Cut},
     wire::{
+        Time,
         page::{self, Page},
         proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal},
     },
@@ -36,9 +37,9 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     let deadline_at =
         call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &body.parties.keys().cloned().collect())));
     match call.phase {
-        Phase::Open | Phase::Grace if act.now <= deadline_at => {}
+        Phase::Open | Phase::Grace | Phase::Review if act.arrived_at <= deadline_at => {}
         Phase::Open | Phase::Grace | Phase::Review => {
-            return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+            return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
         }
         phase => return Err(Refusal::WrongPhase { phase, needed: "an open call" }.into()),
     }
@@ -71,7 +72,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &parties, act.now).await?;
     let proposal = act.proposal(body.id).await?;
     let subject = Subject::proposal(&proposal);
-    let payload = json!({ "topic": body.topic, "parties": body.parties });
+    let payload = json!({ "topic": body.topic, "parties": body.parties, "arrived_at": Time::from(act.arrived_at) });
     act.log(EntryKind::ProposalCreated, subject, &payload).await?;
     let mut kinds = BTreeSet::new();
     for new in &body.vaults {
@@ -207,11 +208,12 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
         return Err(Refusal::WrongStatus { status, needed }.into());
     }
     let deadline_at = proposal.limits.deadline_at;
-    if act.now > deadline_at {
-        return Err(Refusal::DeadlinePassed { deadline_at, now: act.now }.into());
+    if act.arrived_at > deadline_at {
+        return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
     proposals::set_withdrawn(&mut act.tx, &permit, id, None).await?;
-    act.log(EntryKind::ProposalReinstated, Subject::proposal(&proposal), &json!({})).await?;
+    let payload = json!({ "arrived_at": Time::from(act.arrived_at) });
+    act.log(EntryKind::ProposalReinstated, Subject::proposal(&proposal), &payload).await?;
     finish(act, id).await
 }
 

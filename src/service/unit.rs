@@ -17,7 +17,7 @@ use crate::{
     policy::{Action, Engine, Outcome, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{Signed, Statement, verify_signed},
     storage::{
-        ReadTx, WriteTx, entries,
+        ReadTx, WriteTx, Writer, entries,
         idempotency::{self, Recorded},
         members,
     },
@@ -65,8 +65,12 @@ pub struct Act<'e> {
     pub exchange: &'e Exchange,
     pub tx: WriteTx,
     pub me: MemberFacts,
+    /// When it takes place: its turn has come, and it goes on record.
     pub now: Timestamp,
-    /// In force at that instant.
+    /// When the request was here as a whole, never after `now`. What a party does by a deadline is judged by it: however long others
+    /// keep the writer busy, nobody is late who was in time.
+    pub arrived_at: Timestamp,
+    /// In force at `now`.
     pub policies: Arc<Engine>,
     asked: Asked,
     /// What was answered under the key of the request.
@@ -126,10 +130,11 @@ impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
     /// begun again: it may have ended the caller's own sight of what it was about.
     pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
-        let mut tx = exchange.db.write().await?;
-        // After the wait for the turn: the deadline is judged by the instant at which the act takes place.
-        let now = time::of_act(exchange, &mut tx).await?;
         let Principal { member, certificate } = &asked.principal;
+        let mut tx = exchange.db.write_for(Writer::Member(member.clone())).await?;
+        // After the wait for the turn, so that what follows on record is never earlier.
+        let now = time::of_act(exchange, &mut tx).await?;
+        let arrived_at = asked.arrived_at.map_or(now, |arrived_at| arrived_at.min(now));
         // INVARIANT: what began under a certificate ends with it. Since the caller was let in, the body may have taken hours.
         if let Some(credential) = &asked.credential {
             credential.check().map_err(ServiceError::CertificateRefused)?;
@@ -143,7 +148,7 @@ impl<'e> Act<'e> {
             None => None,
         };
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
-        let act = Self { exchange, tx, me, now, policies, asked: asked.clone(), earlier };
+        let act = Self { exchange, tx, me, now, arrived_at, policies, asked: asked.clone(), earlier };
         match act.replayed() {
             Ok(Some(answer)) if answer.body.is_empty() => Err(ServiceError::Repeated(Box::new(answer))),
             _ => Ok(act),

@@ -1,7 +1,7 @@
 //! One facade over SQLite and PostgreSQL: consistent reads, one writer at a time, and one SQL text for both.
 //!
-//! A unit of work begins with [`Db::write`], reads, decides, writes and commits; no other unit of work of any server
-//! runs meanwhile, so what was read still holds when the effect is written. [`Db::read`] sees one snapshot throughout,
+//! A unit of work begins with [`Db::write`] or [`Db::write_for`], reads, decides, writes and commits; no other unit of work of any server
+//! runs meanwhile, and whose comes next [`super::writer_queue`] says. So what was read still holds when the effect is written. [`Db::read`] sees one snapshot throughout,
 //! taken at its first statement. Whatever is dropped without [`WriteTx::commit`] is rolled back, also when the future
 //! around it is cancelled.
 //!
@@ -22,6 +22,7 @@ use super::{
     postgres::{Connections, Purpose, Session},
     row::Row,
     statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
+    writer_queue::{Turn, Writer, WriterQueue},
 };
 use metrics::{gauge, histogram};
 use sqlx::{
@@ -117,12 +118,16 @@ static POSTGRES: Dialect = Dialect {
     },
 };
 
-/// The database. Cheap to clone; all clones share the connections.
+/// The database. Cheap to clone; all clones share the connections and the queue of writers.
 #[derive(Debug, Clone)]
-pub struct Db(Engine);
+pub struct Db {
+    engine: Engine,
+    writers: WriterQueue,
+    /// How long a writer waits in the queue.
+    patience: Duration,
+}
 
-/// For each engine a writer, of which there is one so that waiting writers queue here in order and take no connection
-/// from the readers, and a pool of readers.
+/// For each engine a writer, of which there is one so that waiting writers take no connection from the readers, and a pool of readers.
 #[derive(Debug, Clone)]
 enum Engine {
     Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
@@ -130,6 +135,10 @@ enum Engine {
 }
 
 impl Db {
+    fn of(engine: Engine, patience: Duration) -> Self {
+        Self { engine, writers: WriterQueue::default(), patience }
+    }
+
     /// Opens `sqlite://<path>` (made if absent) or `postgres://…`, and checks that it can be used: a SQLite file is
     /// read through once. The schema is not looked at; see [`super::migrate::run`].
     ///
@@ -153,7 +162,7 @@ impl Db {
 
     /// Begins a consistent read. The engine refuses any write in it.
     pub async fn read(&self) -> Result<ReadTx, StoreError> {
-        let tx = match &self.0 {
+        let tx = match &self.engine {
             Engine::Sqlite { readers, .. } => {
                 TxOf::Sqlite(begin_sqlite(readers, SQLITE.begin_read, READERS_BUSY).await?)
             }
@@ -162,10 +171,20 @@ impl Db {
         Ok(ReadTx(Tx(tx)))
     }
 
-    /// Begins the one unit of work that may write, after every earlier one has ended.
+    /// Begins the one unit of work that may write, for the exchange itself.
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
+        self.write_for(Writer::Exchange).await
+    }
+
+    /// Begins the one unit of work that may write, once it is this writer's turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the turn does not come in time.
+    pub async fn write_for(&self, writer: Writer) -> Result<WriteTx, StoreError> {
         let _waiting = Waiting::begin();
-        let tx = match &self.0 {
+        let turn = timeout(self.patience, self.writers.take(writer)).await;
+        let turn = turn.map_err(|_| StoreError::Unavailable(WRITER_BUSY.into()))?;
+        let tx = match &self.engine {
             Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write, WRITER_BUSY).await?),
             Engine::Postgres { writer, .. } => TxOf::Postgres(writer.begin(POSTGRES.begin_write).await?),
         };
@@ -173,13 +192,19 @@ impl Db {
         if let Some(lock) = tx.dialect().lock {
             tx.execute(lock, args![]).await?;
         }
-        Ok(WriteTx(tx))
+        Ok(WriteTx { tx, turn })
+    }
+
+    /// How many units of work of this server wait for their turn.
+    #[must_use]
+    pub fn writers_waiting(&self) -> usize {
+        self.writers.len()
     }
 
     /// Keeps up the statistics that plans are made by. Without any SQLite takes each table for a large one.
     pub async fn keep_statistics(&self) -> Result<(), StoreError> {
         // PostgreSQL does it by itself.
-        if matches!(self.0, Engine::Sqlite { .. }) {
+        if matches!(self.engine, Engine::Sqlite { .. }) {
             let mut tx = self.write().await?;
             // All tables, also those that this connection never asked (0x10000); those that grew much are analysed (0x2), by a sample
             // (0x10), for others wait for the writer.
@@ -191,7 +216,7 @@ impl Db {
 
     /// Waits until all transactions have ended and closes every connection.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -227,7 +252,11 @@ pub struct ReadTx(Tx);
 
 /// The unit of work that may write; dropped without [`WriteTx::commit`] it leaves nothing behind.
 #[derive(Debug)]
-pub struct WriteTx(Tx);
+pub struct WriteTx {
+    // Dropped in this order: the transaction ends before the turn is passed on.
+    tx: Tx,
+    turn: Turn,
+}
 
 impl WriteTx {
     /// Makes the unit of work durable. Once begun the commit runs to its end even if the caller goes away.
@@ -235,11 +264,14 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError::OutcomeUnknown`] when nobody said what became of it; after any other error nothing was kept.
     pub async fn commit(self) -> Result<(), StoreError> {
+        let Self { tx, turn } = self;
         let commit = async {
-            match self.0.0 {
+            let committed = match tx.0 {
                 TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
                 TxOf::Postgres(session) => session.commit().await,
-            }
+            };
+            drop(turn);
+            committed
         };
         tokio::spawn(commit).await.map_err(|error| StoreError::OutcomeUnknown(error.into()))?
     }
@@ -261,13 +293,13 @@ impl DerefMut for ReadTx {
 impl Deref for WriteTx {
     type Target = Tx;
     fn deref(&self) -> &Tx {
-        &self.0
+        &self.tx
     }
 }
 
 impl DerefMut for WriteTx {
     fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.0
+        &mut self.tx
     }
 }
 
@@ -443,7 +475,7 @@ async fn open_sqlite(url: &str) -> Result<Db, StoreError> {
         return Err(StoreError::corrupt("database", "a SQLite file that passes `PRAGMA quick_check`"));
     }
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(Db(Engine::Sqlite { writer, readers }))
+    Ok(Db::of(Engine::Sqlite { writer, readers }, PATIENCE))
 }
 
 fn lock_beside(mut path: PathBuf) -> std::io::Result<File> {
@@ -458,7 +490,7 @@ fn postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
     let options = PgConnectOptions::from_str(url)?;
     let writer = Connections::new(&options, Purpose::Write, 1, limits);
     let readers = Connections::new(&options, Purpose::Read, READERS, limits);
-    Ok(Db(Engine::Postgres { writer, readers }))
+    Ok(Db::of(Engine::Postgres { writer, readers }, limits.queue))
 }
 
 async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
@@ -468,7 +500,7 @@ async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
     let is_there = tx.fetch_one("SELECT to_regclass('writer_turn') IS NOT NULL AS found", args![]).await?;
     if !is_there.bool("found")? {
         drop(tx);
-        if let Engine::Postgres { writer, .. } = &db.0 {
+        if let Engine::Postgres { writer, .. } = &db.engine {
             writer.once(TURN).await?;
         }
     }

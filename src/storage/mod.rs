@@ -38,6 +38,7 @@ pub mod statement;
 pub mod sweep;
 pub mod vaults;
 pub mod visible;
+mod writer_queue;
 
 pub use blobs::{BlobKey, Blobs, Expected, StageError, Staged};
 pub use db::{Db, Limits, ReadTx, Tx, WriteTx};
@@ -45,3 +46,4 @@ pub use error::StoreError;
 pub use reading::{Reading, Stored};
 pub use row::Row;
 pub use statement::{Arg, Sql, ToArg, args};
+pub use writer_queue::Writer;

@@ -91,13 +91,13 @@ impl Db {
             .acquire_timeout(PATIENCE)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self(Engine::Sqlite { writer: pool.clone(), readers: pool }))
+        Ok(Self::of(Engine::Sqlite { writer: pool.clone(), readers: pool }, PATIENCE))
     }
 
     /// `sqlite` or `postgresql`.
     #[must_use]
     pub fn engine(&self) -> &'static str {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite { .. } => "sqlite",
             Engine::Postgres { .. } => "postgresql",
         }
@@ -425,7 +425,7 @@ async fn fill(tx: &mut WriteTx, file: &CopiedFile, path: &Path) -> Result<(), St
     let damaged = || StoreError::corrupt(&file.name, "the bytes that were backed up");
     let table = file.table.as_ref().ok_or_else(damaged)?;
     let statement = copy_statement(&table.name, &table.columns, "FROM STDIN")?;
-    let TxOf::Postgres(session) = &mut tx.0.0 else { return Err(damaged()) };
+    let TxOf::Postgres(session) = &mut tx.tx.0 else { return Err(damaged()) };
     let (_, at_the_end) = session.connection()?;
     let (connection, limit) = session.connection_for_pieces()?;
     let mut source = File::open(path)?;

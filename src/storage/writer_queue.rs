@@ -1,0 +1,232 @@
+//! Who writes next. One unit of work at a time, as before; among those that wait the partners take turns, and within a partner its
+//! members, so that a thousand acts of one keep nobody else waiting for more than one of them.
+//!
+//! What waits is in memory and belongs to this server. Servers that share a database take turns at it one by one.
+
+use crate::domain::id::{MemberId, PartnerCode};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::oneshot;
+
+/// For whom something is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// The exchange itself: what runs daily, its readiness, its operator.
+    Exchange,
+    Member(MemberId),
+}
+
+impl Writer {
+    /// The exchange takes turns with the partners as if it were one.
+    fn partner(&self) -> Option<&PartnerCode> {
+        match self {
+            Self::Exchange => None,
+            Self::Member(member) => Some(member.partner()),
+        }
+    }
+}
+
+/// Those who wait for their turn. Cheap to clone; all clones are one queue.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WriterQueue(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_taken: bool,
+    /// The partner that comes next is first.
+    partners: VecDeque<Line<Option<PartnerCode>, Line<Writer, oneshot::Sender<Turn>>>>,
+}
+
+/// What waits under one name, and is never empty.
+#[derive(Debug)]
+struct Line<K, V> {
+    name: K,
+    waiting: VecDeque<V>,
+}
+
+/// The turn at writing. Dropped, it is passed on.
+#[derive(Debug)]
+pub(super) struct Turn(Option<WriterQueue>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0.take() {
+            queue.pass_on();
+        }
+    }
+}
+
+impl WriterQueue {
+    /// Waits for the turn, for as long as the caller does: whoever goes away leaves the queue.
+    pub(super) async fn take(&self, writer: Writer) -> Turn {
+        let waiting = {
+            let mut state = self.state();
+            if state.is_taken {
+                let (sender, receiver) = oneshot::channel();
+                state.add(writer, sender);
+                Some(receiver)
+            } else {
+                state.is_taken = true;
+                None
+            }
+        };
+        match waiting {
+            None => Turn(Some(self.clone())),
+            Some(receiver) => receiver.await.expect("whoever waits is passed the turn, and the queue outlives them"),
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        let state = self.state();
+        let members = state.partners.iter().flat_map(|partner| &partner.waiting);
+        members.flat_map(|member| &member.waiting).filter(|sender| !sender.is_closed()).count()
+    }
+
+    /// Gives the turn to the next one who still waits for it.
+    fn pass_on(&self) {
+        loop {
+            let next = {
+                let mut state = self.state();
+                let next = state.next();
+                state.is_taken = next.is_some();
+                next
+            };
+            let Some(next) = next else { return };
+            match next.send(Turn(Some(self.clone()))) {
+                Ok(()) => return,
+                // They have gone away: the turn is still to be passed on, here and not by dropping it.
+                Err(mut turn) => turn.0 = None,
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, writer: Writer, sender: oneshot::Sender<Turn>) {
+        let members = line(&mut self.partners, writer.partner().cloned());
+        line(members, writer).push_back(sender);
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        let mut partner = self.partners.pop_front()?;
+        let mut member = partner.waiting.pop_front()?;
+        let next = member.waiting.pop_front();
+        if !member.waiting.is_empty() {
+            partner.waiting.push_back(member);
+        }
+        if !partner.waiting.is_empty() {
+            self.partners.push_back(partner);
+        }
+        next
+    }
+}
+
+/// The line of that name; a new one comes last.
+fn line<K: PartialEq, V>(lines: &mut VecDeque<Line<K, V>>, name: K) -> &mut VecDeque<V> {
+    let place = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
+        lines.push_back(Line { name, waiting: VecDeque::new() });
+        lines.len() - 1
+    });
+    &mut lines[place].waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        future::Future,
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
+
+    /// One who waits, and what they would write.
+    struct Waiting<'q> {
+        what: &'static str,
+        turn: Pin<Box<dyn Future<Output = Turn> + 'q>>,
+    }
+
+    impl Waiting<'_> {
+        fn poll(&mut self) -> Poll<Turn> {
+            self.turn.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        }
+    }
+
+    /// Puts somebody into the queue. What they write begins with their name.
+    fn wait<'q>(queue: &'q WriterQueue, what: &'static str) -> Waiting<'q> {
+        let name = what.split(' ').next().unwrap();
+        let writer = name.parse().map_or(Writer::Exchange, Writer::Member);
+        let mut waiting = Waiting { what, turn: Box::pin(queue.take(writer)) };
+        assert!(waiting.poll().is_pending(), "the turn is taken");
+        waiting
+    }
+
+    /// What is written, in its order, once the turn that is taken ends.
+    fn order(turn: Turn, mut waiting: Vec<Waiting<'_>>) -> Vec<&'static str> {
+        let (mut order, mut turn) = (Vec::new(), Some(turn));
+        while !waiting.is_empty() {
+            drop(turn.take());
+            for place in 0..waiting.len() {
+                if let Poll::Ready(theirs) = waiting[place].poll() {
+                    assert!(turn.is_none(), "two have the turn");
+                    turn = Some(theirs);
+                    order.push(waiting.remove(place).what);
+                    break;
+                }
+            }
+            assert!(turn.is_some(), "nobody has the turn and somebody waits");
+        }
+        order
+    }
+
+    fn taken(queue: &WriterQueue) -> Turn {
+        match Box::pin(queue.take(Writer::Exchange)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => panic!("the turn is free"),
+        }
+    }
+
+    #[test]
+    fn partners_take_turns_and_within_a_partner_its_members() {
+        let queue = WriterQueue::default();
+        let turn = taken(&queue);
+        let acts = ["USA:a 1", "USA:a 2", "USA:a 3", "USA:b 1", "ISR:c 1", "ISR:c 2", "beat"];
+        let waiting = acts.map(|act| wait(&queue, act)).into();
+        assert_eq!(order(turn, waiting), ["USA:a 1", "ISR:c 1", "beat", "USA:b 1", "ISR:c 2", "USA:a 2", "USA:a 3"]);
+        drop(taken(&queue));
+    }
+
+    #[test]
+    fn whoever_comes_late_waits_for_one_act_of_each_partner() {
+        let queue = WriterQueue::default();
+        let turn = taken(&queue);
+        let flood = vec!["USA:a flood"; 1000];
+        let mut waiting: Vec<_> = flood.into_iter().map(|act| wait(&queue, act)).collect();
+        waiting.push(wait(&queue, "ISR:c 1"));
+        let order = order(turn, waiting);
+        assert_eq!(order.iter().position(|act| *act == "ISR:c 1"), Some(1));
+        assert_eq!(order.len(), 1001);
+    }
+
+    #[test]
+    fn whoever_goes_away_leaves_the_queue_before_and_after_the_turn_is_theirs() {
+        let queue = WriterQueue::default();
+        let turn = taken(&queue);
+        let (gone, passed_to, last) = (wait(&queue, "USA:a 1"), wait(&queue, "USA:a 2"), wait(&queue, "USA:a 3"));
+        drop(gone);
+        drop(turn);
+        // It is theirs by now, and they never look.
+        drop(passed_to);
+        let mut last = last;
+        let turn = last.poll();
+        assert!(turn.is_ready());
+        drop(turn);
+        drop(taken(&queue));
+    }
+}

@@ -1,0 +1,195 @@
+//! Who was here by the deadline is in time, however long others keep the writer busy; and nobody keeps another partner waiting for
+//! more than one act.
+
+use crate::harness::{
+    process::until,
+    stage::{GRACE, NATIONS, Stage, slug},
+    world::{Store, TestWorld},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use entente::{
+    client::api::Paging,
+    domain::{
+        entry::EntryKind,
+        id::{ProposalId, Sha256},
+        proposal::Status,
+    },
+    sealing::{identity::new_identity, seal::seal_bytes},
+    wire::{AGE_MEDIA_TYPE, directory::CreateProgram, entry::Entry, problem::Problem},
+};
+use futures_util::{future::join_all, stream};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde_json::Value;
+use std::{fs, path::Path};
+use tokio::sync::mpsc;
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Waits until so many acts stand in the queue of writers.
+async fn waiting(stage: &Stage, count: usize) {
+    until("the acts that wait for the writer", async || {
+        (stage.server.exchange.db.writers_waiting() == count).then_some(())
+    })
+    .await;
+}
+
+/// The entries of a kind that the member sees.
+async fn entries(stage: &Stage, member: &str, kind: EntryKind) -> Vec<Entry> {
+    stage.client(member).api().entries(&[kind], &Paging::default()).await.unwrap().items
+}
+
+/// When the request behind the newest entry of a kind had arrived, and when the act took place.
+async fn instants(stage: &Stage, kind: EntryKind) -> (Timestamp, Timestamp) {
+    let entry = entries(stage, "ISR:avi", kind).await.pop().unwrap();
+    let payload: Value = serde_json::from_str(&entry.payload).unwrap();
+    (payload["arrived_at"].as_str().unwrap().parse().unwrap(), entry.at.0)
+}
+
+async fn acts_that_arrived_by_the_deadline_are_in_time(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let (signed, withdrawn, edited) = (stage.prepared().await, stage.prepared().await, stage.prepared().await);
+    let late = stage.prepared().await;
+    let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
+    for proposal in [signed, late] {
+        stage.sign("ISR:avi", proposal).await;
+    }
+    avi.api().withdraw_proposal(withdrawn).await.unwrap();
+    let (plan, late) = (bob.plan_signature(signed).await.unwrap(), bob.plan_signature(late).await.unwrap());
+
+    stage.clock.set(stage.deadline);
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    let plan_slot = slug("work-plan");
+    let later = stage.deadline + SECOND;
+    let hours_pass = async {
+        waiting(&stage, 4).await;
+        stage.clock.set(later);
+        drop(busy);
+    };
+    let joint = stage.joint();
+    let (sign, reinstate, remove, create, ()) = tokio::join!(
+        bob.sign(&plan),
+        avi.api().reinstate_proposal(withdrawn),
+        avi.api().remove_document(edited, &plan_slot),
+        avi.create_proposal(&joint),
+        hours_pass,
+    );
+    assert_eq!(sign.unwrap().status, Status::Submitted);
+    // Prepared again, and by now too late to be handed in.
+    assert_eq!(reinstate.unwrap().status, Status::Lapsed);
+    remove.unwrap();
+    create.unwrap();
+    for kind in [
+        EntryKind::ManifestSigned,
+        EntryKind::ProposalReinstated,
+        EntryKind::DocumentRemoved,
+        EntryKind::ProposalCreated,
+    ] {
+        assert_eq!(instants(&stage, kind).await, (stage.deadline, later), "{kind}");
+    }
+    // The exchange has other things to do at this moment, and who arrives now is late all the same.
+    stage.refuses("deadline-passed", bob.sign(&late)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn acts_that_arrived_by_the_deadline_are_in_time_however_long_the_writer_is_busy() {
+    acts_that_arrived_by_the_deadline_are_in_time(Store::Sqlite).await;
+    acts_that_arrived_by_the_deadline_are_in_time(Store::Postgres).await;
+}
+
+/// Whether bytes of an upload lie in the folder of sealed documents.
+fn has_begun(folder: &Path) -> bool {
+    let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    inside(&folder.join("blobs")).flat_map(|shard| inside(&shard).collect::<Vec<_>>()).next().is_some()
+}
+
+/// Sends a document whose last bytes leave at `last_byte`, while the writer is busy until `turn`: the status and the problem.
+async fn upload(stage: &Stage, proposal: ProposalId, last_byte: Timestamp, turn: Timestamp) -> (u16, Option<Problem>) {
+    let sealed = seal_bytes(&[new_identity().recipient().to_owned()], &[7; 9000]).unwrap();
+    let (first, second) = sealed.split_at(4000);
+    let (hand_over, pieces) = mpsc::channel::<Vec<u8>>(1);
+    let pieces = stream::unfold(pieces, async |mut pieces| {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    hand_over.send(first.to_vec()).await.unwrap();
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let digest = BASE64_STANDARD.encode(Sha256::of(&sealed).as_bytes());
+    let request = raw
+        .request(Method::PUT, &format!("/v1/proposals/{proposal}/documents/annex"))
+        .header("idempotency-key", "late")
+        .header("content-type", AGE_MEDIA_TYPE)
+        .header("content-length", sealed.len())
+        .header("entente-media-type", "application/octet-stream")
+        .header("repr-digest", format!("sha-256=:{digest}:"))
+        .body(reqwest::Body::wrap_stream(pieces));
+    let answer = tokio::spawn(request.send());
+    until("the first bytes", async || has_begun(&stage.plan.dir).then_some(())).await;
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    stage.clock.set(last_byte);
+    hand_over.send(second.to_vec()).await.unwrap();
+    drop(hand_over);
+    waiting(stage, 1).await;
+    stage.clock.set(turn);
+    drop(busy);
+    let answer = answer.await.unwrap().unwrap();
+    (answer.status().as_u16(), answer.json().await.ok())
+}
+
+#[tokio::test]
+async fn document_is_judged_by_the_arrival_of_its_last_byte() {
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let (status, _) = upload(&stage, proposal, stage.deadline, stage.deadline + GRACE + SECOND).await;
+    assert_eq!(status, 201);
+    assert_eq!(instants(&stage, EntryKind::DocumentStored).await, (stage.deadline, stage.deadline + GRACE + SECOND));
+    stage.stop().await;
+
+    // Begun in time is not arrived in time.
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let late = stage.deadline + SignedDuration::from_millis(1);
+    let (status, problem) = upload(&stage, proposal, late, late + SECOND).await;
+    assert_eq!((status, problem.unwrap().slug()), (409, "not-committed"));
+    stage.stop().await;
+}
+
+async fn flood_of_one_partner_holds_up_the_others_for_one_act(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    let dana = stage.client("USA:dana").api();
+    let bodies: Vec<CreateProgram> = (0..20)
+        .map(|number| CreateProgram {
+            name: format!("Program {number}"),
+            lead: "USA".parse().unwrap(),
+            partners: ["USA".parse().unwrap(), "ISR".parse().unwrap()].into(),
+        })
+        .collect();
+    let flood = join_all(bodies.iter().map(|body| dana.create_program(body)));
+    let joint = stage.joint();
+    let innocent = async {
+        waiting(&stage, 20).await;
+        let theirs = async {
+            waiting(&stage, 21).await;
+            drop(busy);
+        };
+        tokio::join!(stage.client("ISR:avi").create_proposal(&joint), theirs).0
+    };
+    let (flood, innocent) = tokio::join!(flood, innocent);
+    assert!(flood.iter().all(Result::is_ok));
+    innocent.unwrap();
+    let theirs = entries(&stage, "ISR:avi", EntryKind::ProposalCreated).await.pop().unwrap().seq;
+    let before = entries(&stage, "USA:dana", EntryKind::ProgramCreated).await;
+    // The stage's own program, and the one act of the flood that was first.
+    assert_eq!(before.iter().filter(|entry| entry.seq < theirs).count(), 2);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn flood_of_one_partner_holds_up_the_others_for_one_act_only() {
+    flood_of_one_partner_holds_up_the_others_for_one_act(Store::Sqlite).await;
+    flood_of_one_partner_holds_up_the_others_for_one_act(Store::Postgres).await;
+}
