@@ -11,6 +11,7 @@ use entente::{
         Exchange, Turns,
         lists::KnownLists,
         marks,
+        quotas::Quotas,
         rules::Rules,
         state::KnownCalls,
         time::{TOLERANCE, Time},
@@ -59,6 +60,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         signer: Signer::new("".into(), "".into()),
         host: host.clone(),
         document_limit: 0,
+        quotas: Quotas::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{
     calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    reviews, sight, visibility,
+    read_rates::ReadRates, reviews, sight, visibility,
 };
 use crate::service::Exchange;
 use axum::{
@@ -24,13 +24,20 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub struct Api {
     exchange: Arc<Exchange>,
     body_bytes: usize,
+    read_rates: Arc<ReadRates>,
 }
 
 impl Api {
     /// The API of an exchange. JSON bodies have at most `body_bytes`, unless they carry ciphertext.
     #[must_use]
     pub fn new(exchange: Arc<Exchange>, body_bytes: usize) -> Self {
-        Self { exchange, body_bytes }
+        let read_rates = Arc::new(ReadRates::new(exchange.quotas.logged_reads_per_minute));
+        Self { exchange, body_bytes, read_rates }
+    }
+
+    /// How often members read what leaves an entry.
+    pub(super) fn read_rates(&self) -> &ReadRates {
+        &self.read_rates
     }
 
     /// Most bytes of a JSON body.

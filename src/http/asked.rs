@@ -128,6 +128,7 @@ impl FromRequestParts<Api> for LoggedRead {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Caller(principal) = Caller::from_request_parts(parts, api).await?;
+        api.read_rates().count(&principal.member).map_err(IntoResponse::into_response)?;
         let asked = Asked::read(principal, parts.method == Method::HEAD);
         Ok(Self(Asked { credential: credential(parts), ..asked }))
     }

@@ -43,6 +43,7 @@ mod principal;
 pub mod problem;
 mod programs;
 mod proposals;
+mod read_rates;
 mod readiness;
 pub mod refusal;
 mod reviews;

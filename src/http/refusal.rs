@@ -8,11 +8,11 @@ use crate::{
     wire::problem::{Kind, Problem},
 };
 use axum::{
-    http::HeaderValue,
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use rustls::{CertRevocationListError, CertificateError, Error as TlsError, OtherError};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Why a client certificate is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -223,6 +223,8 @@ pub enum EdgeRefusal {
     TooManyBodies { limit: usize },
     #[error("at most {limit} downloads at a time are given under one certificate")]
     TooManyDownloads { limit: usize },
+    #[error("at most {limit} reads that leave an entry in the log are done a minute for one member")]
+    TooManyReads { limit: u32, wait: Duration },
     #[error("answers to this certificate wait to be taken, as many as are kept")]
     AnswersWaiting,
     #[error("the request body arrived too slowly")]
@@ -242,6 +244,7 @@ impl EdgeRefusal {
             Self::Overloaded => Kind::Overloaded,
             Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
             Self::TooManyDownloads { .. } | Self::AnswersWaiting => Kind::TooManyAnswers,
+            Self::TooManyReads { .. } => Kind::TooManyReads,
             Self::BodyTooSlow => Kind::Timeout,
             Self::Internal => Kind::Internal,
         }
@@ -250,11 +253,21 @@ impl EdgeRefusal {
 
 impl EdgeRefusal {
     /// The caller's own share that is used up, and how large it is, as the fields of draft-ietf-httpapi-ratelimit-headers-10 tell it.
-    fn exceeded(&self) -> Option<(&'static str, usize, &'static str)> {
+    fn exceeded(&self) -> Option<[(&'static str, String); 2]> {
+        let held = |policy, limit: usize, unit| {
+            [
+                ("ratelimit-policy", format!("\"{policy}\";q={limit};qu=\"{unit}\"")),
+                ("ratelimit", format!("\"{policy}\";r=0")),
+            ]
+        };
         match self {
-            Self::TooManyRequests { limit } => Some(("requests", *limit, "concurrent-requests")),
-            Self::TooManyBodies { limit } => Some(("bodies", *limit, "content-bytes")),
-            Self::TooManyDownloads { limit } => Some(("downloads", *limit, "concurrent-requests")),
+            Self::TooManyRequests { limit } => Some(held("requests", *limit, "concurrent-requests")),
+            Self::TooManyBodies { limit } => Some(held("bodies", *limit, "content-bytes")),
+            Self::TooManyDownloads { limit } => Some(held("downloads", *limit, "concurrent-requests")),
+            Self::TooManyReads { limit, wait } => Some([
+                ("ratelimit-policy", format!("\"logged-reads\";q={limit};w=60")),
+                ("ratelimit", format!("\"logged-reads\";r=0;t={}", wait.as_secs())),
+            ]),
             _ => None,
         }
     }
@@ -269,15 +282,12 @@ impl IntoResponse for EdgeRefusal {
             refusal.help().clone_into(&mut problem.remedy);
         }
         let mut response = problem.into_response();
-        if let Some((policy, most, unit)) = exceeded {
-            let fields = [
-                ("ratelimit-policy", format!("\"{policy}\";q={most};qu=\"{unit}\"")),
-                ("ratelimit", format!("\"{policy}\";r=0")),
-            ];
-            for (name, value) in fields {
-                let value = HeaderValue::from_str(&value).expect("a name and a number are a header's value");
-                response.headers_mut().insert(name, value);
-            }
+        for (name, value) in exceeded.into_iter().flatten() {
+            let value = HeaderValue::from_str(&value).expect("a name and a number are a header's value");
+            response.headers_mut().insert(name, value);
+        }
+        if let Self::TooManyReads { wait, .. } = &self {
+            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().into());
         }
         response
     }

@@ -138,6 +138,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         turns: Turns::default(),
         signer,
         document_limit: config.limits.document_bytes,
+        quotas: config.quotas,
     }))
 }
 
@@ -160,7 +161,8 @@ async fn open_blobs(config: &Config, db: &Db, clock: &dyn Clock, rng: &Arc<dyn R
         MarkFault::Store(error) => StartError::Blobs(error),
         fault => StartError::Marks { database: config.database.url.place(), folder: folder.clone(), fault },
     })?;
-    Blobs::open(folder, mark, Arc::clone(rng)).await.map_err(StartError::Blobs)
+    let blobs = Blobs::open(folder, mark, Arc::clone(rng)).await.map_err(StartError::Blobs)?;
+    Ok(blobs.with_reserve(config.blobs.reserve_bytes))
 }
 
 /// Makes the folders for data on the first start, for the server's account alone. That of documents is made with its mark, and only

@@ -4,7 +4,7 @@
 //! age file. It never learns more about them.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, damage, manifests,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, damage, manifests, quotas,
     state::{self, ProposalState},
     unit::{Act, Subject, View, permit},
 };
@@ -266,6 +266,7 @@ async fn admit(act: &mut Act<'_>, proposal: ProposalState, announced: &Announced
     if announced.size > act.exchange.document_limit {
         return Err(ServiceError::TooLarge { limit: act.exchange.document_limit });
     }
+    quotas::check_documents(act, announced.proposal, &announced.slot, announced.size).await?;
     let kind = if party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
     let found = vaults::of_proposal(&mut act.tx, announced.proposal).await?;
     let vault = found.into_iter().find(|vault| vault.kind == kind && vault.party == party);

@@ -23,6 +23,7 @@ pub mod policies;
 pub mod preview;
 pub mod programs;
 pub mod proposals;
+pub mod quotas;
 pub mod reviews;
 pub mod roles;
 pub mod rules;
@@ -90,6 +91,8 @@ pub struct Exchange {
     pub signer: visibility::Signer,
     /// Largest ciphertext that any slot takes here, in bytes.
     pub document_limit: u64,
+    /// How much one may keep here.
+    pub quotas: quotas::Quotas,
 }
 
 /// Who is asking: a certificate under a partner's anchor, and the member that a key card names for it.

@@ -4,7 +4,7 @@
 //! host's policy officers. Everybody reads what is in force, since every client evaluates it too.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, quotas,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -122,6 +122,7 @@ pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, bo
     }
     let history = policies::history(&mut act.tx, owner).await?;
     rules::check_proposal(&history, says.version, says.follows, says.active_at, act.now)?;
+    quotas::check_policies(&mut act, owner).await?;
     let row = PolicyRow {
         owner: owner.clone(),
         text: body.text.clone(),

@@ -1,7 +1,7 @@
 //! Joint proposals: begin, list, show, hand over, withdraw.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
     vaults,
@@ -69,6 +69,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         // Identifiers are random: who meets a taken one made it, or is guessing and learns nothing but that.
         return Err(Refusal::Exists { what: body.id.to_string() }.into());
     }
+    quotas::check_proposals(&mut act, body.call).await?;
     proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &parties, act.now).await?;
     let proposal = act.proposal(body.id).await?;
     let subject = Subject::proposal(&proposal);

@@ -21,7 +21,7 @@
 use super::{
     error::{Cause, StoreError},
     folder::LIVE,
-    intake::{self, Received},
+    intake::{self, Destination, Received},
     mark::{Mark, MarkedFolder},
     reading::{Reading, Stored},
     sweep::PutBack,
@@ -41,6 +41,8 @@ pub struct Blobs {
     store: LocalFileSystem,
     pub(super) marked: Arc<MarkedFolder>,
     rng: Arc<dyn Rng>,
+    /// What is left free on the disk, in bytes.
+    reserve: u64,
 }
 
 /// The key of a blob: 32 hexadecimal digits nobody can guess, kept in the database as text.
@@ -101,9 +103,15 @@ impl Blobs {
         blocking(move || {
             marked.check()?;
             let store = LocalFileSystem::new_with_prefix(&marked.folder)?.with_fsync(true);
-            Ok(Self { store, marked, rng })
+            Ok(Self { store, marked, rng, reserve: 0 })
         })
         .await
+    }
+
+    /// The same, but no blob takes the last bytes of the disk: acts go on when uploads have filled the rest.
+    #[must_use]
+    pub fn with_reserve(self, bytes: u64) -> Self {
+        Self { reserve: bytes, ..self }
     }
 
     /// The mark of the database and of this folder.
@@ -139,8 +147,8 @@ impl Blobs {
         let key = BlobKey::random(&*self.rng);
         let place = self.store.path_to_filesystem(&key.path()).map_err(StoreError::from)?;
         let marked = Arc::clone(&self.marked);
-        let Received { sha256, size, partial } =
-            intake::receive(Arc::clone(&marked), place, bytes, limit, expected, inspect).await?;
+        let to = Destination { marked: Arc::clone(&marked), place, reserve: self.reserve };
+        let Received { sha256, size, partial } = intake::receive(to, bytes, limit, expected, inspect).await?;
         let staged = Staged { key, sha256, size, unkept: Some(self.store.clone()) };
         // Handed over and back, so that a request cancelled meanwhile leaves nothing either.
         let staged = blocking(move || {

@@ -44,6 +44,31 @@ pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DocumentRo
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
 }
 
+/// What one member has uploaded to a slot, replaced documents included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub uploaded_by: MemberId,
+    pub slot: Slug,
+    pub documents: u64,
+    pub bytes: u64,
+}
+
+/// What is kept of a proposal's documents, by member and slot.
+pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Kept>, StoreError> {
+    let sql = "SELECT uploaded_by, slot, COUNT(*) AS documents, CAST(SUM(size) AS BIGINT) AS bytes FROM documents \
+               WHERE proposal_id = $1 GROUP BY uploaded_by, slot";
+    let rows = tx.fetch_all(sql, args![proposal]).await?;
+    let kept = rows.iter().map(|row| {
+        Ok(Kept {
+            uploaded_by: row.parse("uploaded_by")?,
+            slot: row.parse("slot")?,
+            documents: row.count("documents")?,
+            bytes: row.count("bytes")?,
+        })
+    });
+    kept.collect()
+}
+
 /// The documents of a proposal, replaced ones too, that have one of these digests; oldest first.
 pub async fn with_digests(
     tx: &mut Tx,

@@ -47,11 +47,18 @@ pub(super) struct Received {
     pub(super) partial: Partial,
 }
 
-/// Takes a stream into a partial file for `place`, which is not there yet. A folder without its mark takes nothing, and nothing is
-/// made in it.
+/// Where an upload goes.
+pub(super) struct Destination {
+    pub(super) marked: Arc<MarkedFolder>,
+    /// Not there yet.
+    pub(super) place: PathBuf,
+    /// What is left free on the disk, in bytes.
+    pub(super) reserve: u64,
+}
+
+/// Takes a stream into a partial file for its place. A folder without its mark takes nothing, and nothing is made in it.
 pub(super) async fn receive<E, X: Into<Cause>>(
-    marked: Arc<MarkedFolder>,
-    place: PathBuf,
+    to: Destination,
     bytes: impl Stream<Item = Result<Bytes, X>>,
     limit: u64,
     expected: Expected,
@@ -62,11 +69,14 @@ pub(super) async fn receive<E, X: Into<Cause>>(
         Some(size) if size == limit => StageError::NotAsAnnounced { what: "size" },
         _ => StageError::TooLarge { limit },
     };
+    let Destination { marked, place, reserve } = to;
+    let announced = expected.size.unwrap_or_default();
     let create = move || {
         marked.check()?;
+        leave_free(&marked.folder, reserve.saturating_add(announced))?;
         Ok(Partial::create(place)?)
     };
-    let mut writer = Writer::new(blocking(create).await?);
+    let mut writer = Writer::new(blocking(create).await?, reserve);
     // Copied into one buffer: a sender of single bytes would otherwise make us hold millions of pieces.
     let mut gathered = BytesMut::new();
     let mut size = 0_u64;
@@ -109,6 +119,7 @@ struct Writer {
     busy: Option<Busy>,
     flushing: Option<JoinHandle<Result<(), StoreError>>>,
     unflushed: u64,
+    reserve: u64,
 }
 
 /// A chunk that is being hashed and written.
@@ -119,9 +130,9 @@ struct Busy {
 }
 
 impl Writer {
-    fn new(partial: Partial) -> Self {
+    fn new(partial: Partial, reserve: u64) -> Self {
         let digest = Some(digest::Context::new(&digest::SHA256));
-        Self { partial, digest, busy: None, flushing: None, unflushed: 0 }
+        Self { partial, digest, busy: None, flushing: None, unflushed: 0, reserve }
     }
 
     /// Takes a chunk, and returns a buffer for the next.
@@ -134,7 +145,12 @@ impl Writer {
             digest.update(&hashed);
             digest
         });
-        let writing = spawn_blocking(move || written.chunks(WRITE).try_for_each(|part| (&*file).write_all(part)));
+        let (folder, reserve) = (parent(&self.partial.place).to_owned(), self.reserve);
+        let writing = spawn_blocking(move || {
+            // Each time: others upload meanwhile.
+            leave_free(&folder, reserve)?;
+            written.chunks(WRITE).try_for_each(|part| (&*file).write_all(part))
+        });
         self.busy = Some(Busy { chunk, hashing, writing });
         Ok(spare.unwrap_or_else(|| BytesMut::with_capacity(CHUNK)))
     }
@@ -225,6 +241,18 @@ impl Drop for Partial {
             runtime.spawn_blocking(move || drop(file));
         }
     }
+}
+
+/// Refuses when less than this would be left of the disk. A disk that does not say is asked by writing to it.
+fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    if disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::StorageFull,
+        "it would take what is kept in reserve on the disk (`blobs.reserve_bytes`)",
+    ))
 }
 
 /// Makes a folder and those above it, each known to the disk.

@@ -55,6 +55,12 @@ pub async fn history(tx: &mut Tx, owner: &PolicyOwner) -> Result<Vec<PolicyVersi
     tx.fetch_all(sql, args![owner.to_string()]).await?.iter().map(version).collect()
 }
 
+/// How many versions were proposed after an instant.
+pub async fn proposed_since(tx: &mut Tx, owner: &PolicyOwner, since: Timestamp) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS versions FROM policy_versions WHERE owner = $1 AND proposed_at > $2";
+    tx.fetch_one(sql, args![owner.to_string(), since]).await?.count("versions")
+}
+
 /// One version.
 pub async fn find(tx: &mut Tx, owner: &PolicyOwner, number: u32) -> Result<Option<PolicyRow>, StoreError> {
     let sql = Sql::built(format!("{COLUMNS} WHERE owner = $1 AND version = $2"));

@@ -209,6 +209,13 @@ pub async fn signatures(tx: &mut Tx, id: ProposalId, version: u32) -> Result<Vec
         .collect()
 }
 
+/// How many proposals under a call a member has begun of which no version was ever complete.
+pub async fn never_submitted(tx: &mut Tx, call: CallId, by: &MemberId) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS begun FROM proposals WHERE call_id = $1 AND created_by = $2 AND NOT EXISTS \
+               (SELECT 1 FROM manifests WHERE manifests.proposal_id = proposals.proposal_id AND complete_at IS NOT NULL)";
+    tx.fetch_one(sql, args![call, by]).await?.count("begun")
+}
+
 /// Proposes a new version.
 pub async fn add_version(
     tx: &mut WriteTx,

@@ -11,5 +11,6 @@ mod names;
 mod panel;
 mod parties;
 mod parts;
+mod quotas;
 mod times;
 mod wraps;

@@ -18,6 +18,7 @@ use entente::{
         Exchange, Turns,
         lists::KnownLists,
         marks,
+        quotas::Quotas,
         rules::Rules,
         state::KnownCalls,
         time::{TOLERANCE, Time},
@@ -171,6 +172,7 @@ impl World {
             signer: Signer::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,
+            quotas: Quotas::default(),
         };
         Ground { name, exchange, _folder: folder, _database: database }
     }

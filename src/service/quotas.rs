@@ -1,0 +1,87 @@
+//! How much one may keep on the exchange: what a member begins, what a party uploads, what a nation proposes. The operator sets the numbers;
+//! who comes to the end of one hears the number.
+//!
+//! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::writer_queue`.
+
+use super::{Result, unit::Act};
+use crate::{
+    domain::{
+        Refusal,
+        id::{CallId, PartnerCode, ProposalId, Slug},
+        policy::PolicyOwner,
+    },
+    storage::{documents, policies, proposals},
+};
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+/// `[quotas]`. Sizes are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// Proposals that a member has begun under a call and that were never submitted, withdrawn ones included.
+    pub proposals_per_member: u64,
+    /// Documents of a proposal that a party has uploaded, replaced ones included.
+    pub documents_per_party: u64,
+    /// Their ciphertext.
+    pub bytes_per_party: u64,
+    /// Documents of one slot that a party has uploaded to a proposal.
+    pub documents_per_slot: u64,
+    /// Versions of an owner's policies that are proposed within 24 hours.
+    pub policy_versions_per_day: u64,
+    /// Reads that leave an entry in the log, of one member.
+    pub logged_reads_per_minute: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            proposals_per_member: 50,
+            documents_per_party: 500,
+            bytes_per_party: 64 << 30,
+            documents_per_slot: 50,
+            policy_versions_per_day: 50,
+            logged_reads_per_minute: 3000,
+        }
+    }
+}
+
+/// Refuses one more once there are as many.
+fn check(present: u64, limit: u64, what: &'static str) -> Result<()> {
+    if present >= limit { Err(Refusal::QuotaReached { what, limit }.into()) } else { Ok(()) }
+}
+
+/// Whether the caller may begin another proposal under the call.
+pub(super) async fn check_proposals(act: &mut Act<'_>, call: CallId) -> Result<()> {
+    let begun = proposals::never_submitted(&mut act.tx, call, &act.me.id).await?;
+    let limit = act.exchange.quotas.proposals_per_member;
+    check(begun, limit, "proposals of one member that were never submitted, under one call")
+}
+
+/// Whether the caller's party may upload a document of this size to the slot.
+pub(super) async fn check_documents(act: &mut Act<'_>, id: ProposalId, slot: &Slug, size: u64) -> Result<()> {
+    let party: PartnerCode = act.me.id.partner().clone();
+    let (quotas, kept) = (act.exchange.quotas, documents::kept(&mut act.tx, id).await?);
+    let of_party = || kept.iter().filter(|kept| *kept.uploaded_by.partner() == party);
+    let in_slot = of_party().filter(|kept| kept.slot == *slot).map(|kept| kept.documents).sum();
+    check(in_slot, quotas.documents_per_slot, "documents of one party in one slot, replaced ones included")?;
+    let documents = of_party().map(|kept| kept.documents).sum();
+    check(documents, quotas.documents_per_party, "documents of one party, replaced ones included")?;
+    let bytes: u64 = of_party().map(|kept| kept.bytes).sum();
+    if bytes.saturating_add(size) > quotas.bytes_per_party {
+        let what = "bytes of one party's documents, replaced ones included";
+        return Err(Refusal::QuotaReached { what, limit: quotas.bytes_per_party }.into());
+    }
+    Ok(())
+}
+
+/// Whether another version of the owner's policies may be proposed now.
+pub(super) async fn check_policies(act: &mut Act<'_>, owner: &PolicyOwner) -> Result<()> {
+    let since = act.now.checked_sub(SignedDuration::from_hours(24)).expect("the clock stands after 1970");
+    let proposed = policies::proposed_since(&mut act.tx, owner, since).await?;
+    check(
+        proposed,
+        act.exchange.quotas.policy_versions_per_day,
+        "versions of policies that are proposed within 24 hours",
+    )
+}

@@ -1,0 +1,151 @@
+//! How much one may keep: who comes to the end of a quota hears the number, before bytes travel, and nobody else is kept from anything.
+
+use crate::harness::{
+    stage::{NATIONS, Stage, pdf, quiet, slug},
+    world::{Raw, Store, TestWorld},
+};
+use entente::{
+    client::{ClientError, Result},
+    domain::{ambient::Clock as _, id::ProposalId, policy::PolicyOwner, proposal::Status},
+    wire::problem::Problem,
+};
+use jiff::SignedDuration;
+use reqwest::Method;
+
+async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
+    Some(Stage::open_in(TestWorld::start_with(NATIONS, store, settings).await?).await)
+}
+
+/// What a refusal says, which must be that of a quota.
+fn reached<T>(refused: Result<T>) -> String {
+    match refused.map(drop).unwrap_err() {
+        ClientError::Refused(problem) => {
+            assert_eq!(problem.slug(), "quota-reached", "{problem:?}");
+            problem.detail
+        }
+        other => panic!("{other}"),
+    }
+}
+
+async fn put(stage: &Stage, member: &str, proposal: ProposalId, name: &str, content: &str) -> Result<()> {
+    let file = stage.file(&format!("{}-{}.pdf", &member[4..], content), &pdf(content));
+    stage.client(member).put_document(proposal, &slug(name), &file, None, quiet()).await.map(drop)
+}
+
+async fn member_begins_so_many_proposals(store: Store) {
+    let Some(stage) = with(store, &[("quotas.proposals_per_member", "2")]).await else { return };
+    let avi = stage.client("ISR:avi");
+    let submitted = stage.submitted().await;
+    assert_eq!(avi.api().proposal(submitted).await.unwrap().status, Status::Submitted);
+    let mut begun = Vec::new();
+    for _ in 0..2 {
+        begun.push(avi.create_proposal(&stage.joint()).await.unwrap().id);
+    }
+    let told = reached(avi.create_proposal(&stage.joint()).await);
+    assert!(told.contains("there are 2 proposals of one member"), "{told}");
+    // Whoever withdraws one can bring it back, so it counts.
+    avi.api().withdraw_proposal(begun[0]).await.unwrap();
+    reached(avi.create_proposal(&stage.joint()).await);
+    // The colleague has their own, and one that is submitted makes room.
+    stage.client("USA:bob").create_proposal(&stage.joint()).await.unwrap();
+    stage.upload_all(begun[1]).await;
+    stage.sign("ISR:avi", begun[1]).await;
+    stage.sign("USA:bob", begun[1]).await;
+    avi.create_proposal(&stage.joint()).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn member_begins_so_many_proposals_under_a_call() {
+    member_begins_so_many_proposals(Store::Sqlite).await;
+    member_begins_so_many_proposals(Store::Postgres).await;
+}
+
+async fn party_keeps_so_many_documents(store: Store) {
+    let settings = [("quotas.documents_per_slot", "2"), ("quotas.documents_per_party", "3")];
+    let Some(stage) = with(store, &settings).await else { return };
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    for content in ["one", "two"] {
+        put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
+    }
+    let told = reached(put(&stage, "ISR:avi", proposal, "work-plan", "three").await);
+    assert!(told.contains("there are 2 documents of one party in one slot"), "{told}");
+    put(&stage, "ISR:avi", proposal, "shareholders", "four").await.unwrap();
+    let told = reached(put(&stage, "ISR:avi", proposal, "shareholders", "five").await);
+    assert!(told.contains("there are 3 documents of one party"), "{told}");
+    // What the others keep is theirs.
+    put(&stage, "USA:bob", proposal, "shareholders", "six").await.unwrap();
+    let held = stage.client("ISR:avi").api().documents(proposal).await.unwrap().items.len();
+    assert_eq!(held, 3, "the work plan, and each party's shareholders");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn party_keeps_so_many_documents_of_a_slot_and_in_all() {
+    party_keeps_so_many_documents(Store::Sqlite).await;
+    party_keeps_so_many_documents(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn party_keeps_so_many_bytes() {
+    // One of these has some 14 KiB.
+    let stage = with(Store::Sqlite, &[("quotas.bytes_per_party", "32768")]).await.unwrap();
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    for content in ["one", "two"] {
+        put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
+    }
+    let told = reached(put(&stage, "ISR:avi", proposal, "work-plan", "three").await);
+    assert!(told.contains("there are 32768 bytes of one party's documents"), "{told}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
+    let stage = with(Store::Sqlite, &[("quotas.policy_versions_per_day", "2")]).await.unwrap();
+    let israel: PolicyOwner = "ISR".parse().unwrap();
+    let drafter = stage.client("ISR:drafter");
+    let text = drafter.policy(&israel).await.unwrap().text.unwrap();
+    // Those of the world's beginning were proposed the day before.
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
+    let propose = async || drafter.propose_policy(&israel, "ISR", &text, None).await;
+    for _ in 0..2 {
+        let version = propose().await.unwrap();
+        drafter.api().withdraw_policy(&israel, version.number).await.unwrap();
+    }
+    let told = reached(propose().await);
+    assert!(told.contains("there are 2 versions of policies that are proposed within 24 hours"), "{told}");
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
+    propose().await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn member_reads_so_much_a_minute_of_what_leaves_an_entry() {
+    let stage = with(Store::Sqlite, &[("quotas.logged_reads_per_minute", "60")]).await.unwrap();
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let path = format!("/v1/proposals/{proposal}/vaults");
+    let raw = |member: &str| stage.raw(Some(stage.credential(member)));
+    let (avi, bob) = (raw("ISR:avi"), raw("USA:bob"));
+    let read = async |raw: &Raw| raw.request(Method::GET, &path).send().await.unwrap();
+    // One more comes free each second: whoever asks faster than that comes to the end.
+    let mut refused = None;
+    for _ in 0..600 {
+        let answer = read(&avi).await;
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status(), 200);
+    }
+    let refused = refused.expect("more than a minute's share at once");
+    let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("ratelimit-policy"), "\"logged-reads\";q=60;w=60");
+    assert!(header("ratelimit").starts_with("\"logged-reads\";r=0;t="), "{}", header("ratelimit"));
+    assert!((1..=60).contains(&header("retry-after").parse::<u64>().unwrap()));
+    let problem: Problem = refused.json().await.unwrap();
+    assert_eq!(problem.slug(), "too-many-reads");
+    // Others read meanwhile, and what leaves no entry is read by all.
+    assert_eq!(read(&bob).await.status(), 200);
+    stage.client("ISR:avi").api().proposal(proposal).await.unwrap();
+    stage.stop().await;
+}
