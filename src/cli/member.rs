@@ -46,6 +46,14 @@ pub enum Command {
 What the member would gain and lose sight of; and where they take part in a proposal, who is kept from it because both work \
 in the same place. `entente policy summary` checks what `--signed-summary` wrote.")]
     Preview(MemberPreview),
+    /// List what members of your nation were refused, and how often (policy officers)
+    #[command(after_help = "Examples:
+  entente member refusals
+  entente --json member refusals | jq -r '.items[] | select(.problem == \"denied\") | .member'
+
+Of the server that answers, since it was started: the last 500 different refusals. They say who asked and on which route, never about \
+what. `entente proposal explain` tells why a policy says no.")]
+    Refusals,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +112,21 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             };
             let (changes, summary) = client.preview_member(&act).await?;
             shown.show(context, &client, (&changes, &summary)).await
+        }
+        Command::Refusals => {
+            let refusals = client.refusals().await?;
+            let zone = context.zone()?;
+            context.out.answer(&json!({ "items": refusals }), |screen| {
+                let mut table = Table::new(["MEMBER", "REFUSED", "TIMES", "LAST", "REQUEST"]);
+                for refusal in &refusals {
+                    let unknown = || format!("certificate {:.12}", refusal.certificate.to_string());
+                    let member = refusal.member.as_ref().map_or_else(unknown, ToString::to_string);
+                    let request = format!("{} {}", refusal.method, refusal.route);
+                    let last = zone.both(refusal.last_at.0);
+                    table.row([&*member, &refusal.problem, &refusal.times.to_string(), &last, &request]);
+                }
+                screen.table(&table, "nobody of your nation was refused anything since the server was started");
+            })
         }
         Command::Show { member } => {
             // Shown only once it is verified: a substituted key must not be copied from here.

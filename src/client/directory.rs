@@ -15,7 +15,10 @@ use crate::{
         jws,
         statement::{Signed, StatementError, sign_statement},
     },
-    wire::directory::{Member, Partner, PublishKeyCard},
+    wire::{
+        directory::{Member, MemberRefusal, Partner, PublishKeyCard},
+        page::Page,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -210,6 +213,13 @@ impl Client {
         let near =
             near.into_iter().map(|(other, partners)| NearOrganisation { organisation: other.to_owned(), partners });
         Ok(near.collect())
+    }
+
+    /// What members of the caller's own partner were refused, the latest first. The exchange's word.
+    pub async fn refusals(&self) -> Result<Vec<MemberRefusal>> {
+        let path = format!("/v1/partners/{}/refusals", self.member_id().await?.partner());
+        let page: Page<MemberRefusal> = self.api().transport().get(&path, &[]).await?.body;
+        Ok(page.items)
     }
 
     /// Signs and publishes a key card, as a registrar; its serial is the next one.

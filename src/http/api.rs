@@ -4,7 +4,7 @@
 
 use super::{
     calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    read_rates::ReadRates, reviews, sight, visibility,
+    read_rates::ReadRates, refusals::Refusals, reviews, sight, visibility,
 };
 use crate::service::Exchange;
 use axum::{
@@ -25,14 +25,20 @@ pub struct Api {
     exchange: Arc<Exchange>,
     body_bytes: usize,
     read_rates: Arc<ReadRates>,
+    refusals: Arc<Refusals>,
 }
 
 impl Api {
     /// The API of an exchange. JSON bodies have at most `body_bytes`, unless they carry ciphertext.
     #[must_use]
-    pub fn new(exchange: Arc<Exchange>, body_bytes: usize) -> Self {
+    pub fn new(exchange: Arc<Exchange>, body_bytes: usize, refusals: Arc<Refusals>) -> Self {
         let read_rates = Arc::new(ReadRates::new(exchange.quotas.logged_reads_per_minute));
-        Self { exchange, body_bytes, read_rates }
+        Self { exchange, body_bytes, read_rates, refusals }
+    }
+
+    /// What was refused to whom.
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// How often members read what leaves an entry.
@@ -72,6 +78,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(directory::me))
         .routes(routes!(directory::list_partners))
         .routes(routes!(directory::show_partner))
+        .routes(routes!(directory::list_refusals))
         .routes(routes!(directory::list_members))
         .routes(routes!(directory::show_member))
         .routes(routes!(directory::list_key_cards))

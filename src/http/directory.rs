@@ -10,7 +10,7 @@ use crate::{
     domain::id::MemberId,
     service::{Answer, Result, directory, preview},
     wire::{
-        directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
+        directory::{Me, Member, MemberRefusal, Partner, PublishKeyCard, PublishedKeyCard},
         page::Page,
         policy::Preview,
     },
@@ -33,6 +33,28 @@ pub(super) async fn list_partners(State(api): State<Api>, caller: Caller) -> Res
 #[utoipa::path(get, path = "/v1/partners/{partner}", tag = "directory", responses((status = 200, body = Partner)))]
 pub(super) async fn show_partner(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
     Ok(Answer::json(200, &directory::show_partner(&api, &caller, &at.id("partner")?).await?))
+}
+
+/// What members of the partner were refused, the latest first, for its policy officers: who, on which route, and by which problem, but not
+/// what they asked about.
+///
+/// Since the start of the server that answers, the last 500 different ones.
+#[utoipa::path(get, path = "/v1/partners/{partner}/refusals", tag = "directory",
+    responses((status = 200, body = Page<MemberRefusal>)))]
+pub(super) async fn list_refusals(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    let partner = at.id("partner")?;
+    let names = directory::names_for_refusals(&api, &caller, &partner).await?;
+    let refused = api.refusals().of(&partner).into_iter().map(|(refused, times)| MemberRefusal {
+        member: names.get(&refused.certificate).cloned(),
+        certificate: refused.certificate,
+        method: refused.method.to_owned(),
+        route: refused.route,
+        problem: refused.problem,
+        times: times.count,
+        first_at: times.first_at.into(),
+        last_at: times.last_at.into(),
+    });
+    Ok(Answer::json(200, &Page { items: refused.collect(), next: None }))
 }
 
 /// Members, with the key cards that vouch for them.

@@ -7,7 +7,9 @@ use super::{
     config::{Log, LogFormat, LogLevel},
     metrics::{self, InFlight},
     peer::Peer,
+    problem::Slug,
     refusal::EdgeRefusal,
+    refusals::{Refusals, Refused},
 };
 use crate::{domain::ambient::Rng, service::time::Time};
 use axum::{
@@ -78,12 +80,19 @@ where
 pub struct RequestIds {
     time: Arc<Time>,
     rng: Arc<dyn Rng>,
+    refusals: Arc<Refusals>,
 }
 
 impl RequestIds {
     #[must_use]
     pub fn new(time: Arc<Time>, rng: Arc<dyn Rng>) -> Self {
-        Self { time, rng }
+        Self { time, rng, refusals: Arc::default() }
+    }
+
+    /// What was refused to whom.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
     }
 
     fn next(&self) -> RequestId {
@@ -123,8 +132,8 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     let method = method(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
-    let partner = request.extensions().get::<Peer>().map(|peer| peer.partner.clone());
-    let partner = partner.as_ref().map_or("-", |code| code.as_str());
+    let peer = request.extensions().get::<Peer>().cloned();
+    let partner = peer.as_ref().map_or("-", |peer| peer.partner.as_str());
     request.extensions_mut().insert(id);
     let span = tracing::info_span!("request", request_id = %id);
     let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
@@ -137,7 +146,16 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     let (status, took) = (response.status().as_u16(), began.elapsed());
     metrics::request(method, route, status, took);
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    span.in_scope(|| tracing::info!(method, route, status, millis, partner, "request"));
+    let problem = response.extensions().get::<Slug>().map(|Slug(slug)| slug.as_str());
+    let certificate = peer.as_ref().filter(|_| problem.is_some()).map(|peer| peer.spki_sha256.to_string());
+    let certificate = certificate.as_deref();
+    span.in_scope(|| tracing::info!(method, route, status, millis, partner, problem, certificate, "request"));
+    if let (Some(problem), Some(peer)) = (problem, &peer) {
+        metrics::refused_to(&peer.partner, problem);
+        let (route, problem) = (route.to_owned(), problem.to_owned());
+        let refused = Refused { certificate: peer.spki_sha256, method, route, problem };
+        ids.refusals.note(&peer.partner, refused, ids.time.now());
+    }
     let headers = response.headers_mut();
     let id = HeaderValue::try_from(id.to_string()).expect("a ULID is letters and digits");
     headers.insert(REQUEST_ID, id);

@@ -22,6 +22,7 @@ const REQUESTS: &str = "entente_requests_total";
 const REQUEST_SECONDS: &str = "entente_request_seconds";
 const REQUESTS_OPEN: &str = "entente_requests_in_flight";
 const REQUESTS_REFUSED: &str = "entente_requests_refused_total";
+const REFUSALS: &str = "entente_refusals_total";
 const HANDSHAKES: &str = "entente_handshakes_total";
 const CONNECTIONS: &str = "entente_connections";
 const CONNECTIONS_CUT: &str = "entente_connections_cut_total";
@@ -84,6 +85,7 @@ fn describe() {
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to the answer's header, by route template");
     describe_gauge!(REQUESTS_OPEN, "Requests being answered");
     describe_counter!(REQUESTS_REFUSED, "Requests the edge refused before a handler saw them, by reason");
+    describe_counter!(REFUSALS, "Requests refused by the edge or by a handler, by partner and problem");
     describe_counter!(HANDSHAKES, "TLS handshakes by outcome: `ok` or why not");
     describe_gauge!(CONNECTIONS, "Connections with an accepted certificate");
     describe_counter!(CONNECTIONS_CUT, "Connections the server ended, by reason");
@@ -242,6 +244,11 @@ fn kind(error: &StoreError) -> &'static str {
 
 pub(super) fn refused(reason: &'static str) {
     counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
+}
+
+/// The slugs are those of the catalogue, and partners are few.
+pub(super) fn refused_to(partner: &PartnerCode, problem: &str) {
+    counter!(REFUSALS, "partner" => partner.to_string(), "problem" => problem.to_owned()).increment(1);
 }
 
 pub(super) fn handshake(outcome: &'static str) {

@@ -46,6 +46,7 @@ mod proposals;
 mod read_rates;
 mod readiness;
 pub mod refusal;
+pub mod refusals;
 mod reviews;
 mod revocation;
 pub mod serve;

@@ -243,8 +243,8 @@ pub async fn run(
         tracing::info!("stopping: open requests finish first");
         draining.cancel();
     };
-    let router = api::router(Api::new(Arc::clone(&exchange), limits.body_bytes));
     let ids = RequestIds::new(Arc::clone(&exchange.time), rng);
+    let router = api::router(Api::new(Arc::clone(&exchange), limits.body_bytes, ids.refusals()));
     let served = listener::serve(listener, router, Arc::clone(&tls), limits, ids, order);
     let db = exchange.db.clone();
     let ending = tokio::spawn(async move {

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 use serde_json::json;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// How far a serial may jump: one at the end of the range would leave no room for a revocation.
 const MAX_SERIAL_STEP: u64 = 1_000_000;
@@ -87,6 +87,17 @@ pub async fn show_partner(exchange: &Exchange, principal: &Principal, code: &Par
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     let row = partners::find(&mut view.tx, code).await?.ok_or(ServiceError::Hidden)?;
     Ok(partner(exchange, row))
+}
+
+/// The members behind a partner's certificates, for whoever may hear what its members were refused: those who may ask why.
+pub async fn names_for_refusals(
+    exchange: &Exchange,
+    principal: &Principal,
+    code: &PartnerCode,
+) -> Result<HashMap<Sha256, MemberId>> {
+    let mut view = View::open(exchange, principal).await?;
+    view.authorize(Action::ExplainMembers, Resource::Partner(code))?;
+    Ok(members::certificates(&mut view.tx, code).await?)
 }
 
 /// A page of members, of one partner or of all.

@@ -10,7 +10,7 @@ use crate::{
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// A member, as the key card in force says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,13 @@ pub async fn page(
 pub async fn has_recipient(tx: &mut Tx, member: &MemberId, recipient: &str) -> Result<bool, StoreError> {
     let sql = "SELECT 1 AS found FROM member_recipients WHERE member = $1 AND recipient = $2";
     Ok(tx.fetch_optional(sql, args![member, recipient]).await?.is_some())
+}
+
+/// The certificates that the key cards of a partner's members name.
+pub async fn certificates(tx: &mut Tx, partner: &PartnerCode) -> Result<HashMap<Sha256, MemberId>, StoreError> {
+    let sql = "SELECT spki, member FROM member_certificates WHERE partner = $1";
+    let rows = tx.fetch_all(sql, args![partner]).await?;
+    rows.iter().map(|row| Ok((row.parse("spki")?, row.parse("member")?))).collect()
 }
 
 /// Whether the key card in force names this certificate.

@@ -42,6 +42,23 @@ answer! {
         pub published_at: Time,
     }
 
+    /// What a member of a partner was refused, and how often.
+    pub struct MemberRefusal {
+        /// None where no key card in force names the certificate.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub member: Option<MemberId>,
+        /// SHA-256 of the certificate's subject public key info.
+        pub certificate: Sha256,
+        pub method: String,
+        /// The template of the route, such as `/v1/proposals/{proposal}`.
+        pub route: String,
+        /// Slug of the problem.
+        pub problem: String,
+        pub times: u64,
+        pub first_at: Time,
+        pub last_at: Time,
+    }
+
     /// Who the server takes the caller for.
     pub struct Me {
         pub partner: PartnerCode,

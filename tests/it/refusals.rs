@@ -1,6 +1,7 @@
 //! Every way in which the exchange, or the member's own client, says no: each with its slug or class, and each leaving nothing
 //! half-written behind. Played with the real client over mutual TLS on a clock that stands still until it is set.
 
+mod accounted;
 mod arrivals;
 mod certificates;
 mod intake;

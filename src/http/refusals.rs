@@ -1,0 +1,104 @@
+//! What a partner's members were refused, for its policy officers: who asked, on which route, and by which problem. Never what was asked
+//! about: no identifier, no content.
+//!
+//! It is in memory, since the start of this server: writing it down would let whoever is refused fill the database. The same refusal again is
+//! counted, so a thousand of one kind take the place of one.
+
+use crate::domain::id::{PartnerCode, Sha256};
+use jiff::Timestamp;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// How many different refusals are kept of a partner; of more the one that was longest ago goes.
+const KEPT: usize = 500;
+
+/// Refusals of each partner's members.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<BTreeMap<PartnerCode, BTreeMap<Refused, Times>>>);
+
+/// Something that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Refused {
+    /// SHA-256 of the certificate's subject public key info.
+    pub(super) certificate: Sha256,
+    pub(super) method: &'static str,
+    /// The template of the route, without identifiers.
+    pub(super) route: String,
+    /// Slug of the problem.
+    pub(super) problem: String,
+}
+
+/// How often, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) count: u64,
+    pub(super) first_at: Timestamp,
+    pub(super) last_at: Timestamp,
+}
+
+impl Refusals {
+    /// Notes one.
+    pub(super) fn note(&self, partner: &PartnerCode, refused: Refused, at: Timestamp) {
+        let mut all = self.lock();
+        let of_partner = all.entry(partner.clone()).or_default();
+        if let Some(times) = of_partner.get_mut(&refused) {
+            times.count += 1;
+            times.last_at = times.last_at.max(at);
+            return;
+        }
+        if of_partner.len() >= KEPT
+            && let Some(oldest) = of_partner.iter().min_by_key(|(_, times)| times.last_at).map(|(key, _)| key.clone())
+        {
+            of_partner.remove(&oldest);
+        }
+        of_partner.insert(refused, Times { count: 1, first_at: at, last_at: at });
+    }
+
+    /// Those of a partner's members, the latest first.
+    pub(super) fn of(&self, partner: &PartnerCode) -> Vec<(Refused, Times)> {
+        let all = self.lock();
+        let mut found: Vec<_> =
+            all.get(partner).into_iter().flatten().map(|(key, times)| (key.clone(), *times)).collect();
+        found.sort_by(|(_, a), (_, b)| b.last_at.cmp(&a.last_at));
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartnerCode, BTreeMap<Refused, Times>>> {
+        // Nothing that holds the lock can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(problem: &str) -> Refused {
+        let certificate = Sha256::of(b"avi");
+        Refused { certificate, method: "GET", route: "/v1/proposals/{proposal}".into(), problem: problem.to_owned() }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn same_refusal_again_is_counted_and_the_oldest_of_many_goes() {
+        let (refusals, israel): (_, PartnerCode) = (Refusals::default(), "ISR".parse().unwrap());
+        refusals.note(&israel, refused("not-found"), at(0));
+        refusals.note(&israel, refused("denied"), at(1));
+        refusals.note(&israel, refused("not-found"), at(2));
+        let times = |count, first, last| Times { count, first_at: at(first), last_at: at(last) };
+        let wanted = [(refused("not-found"), times(2, 0, 2)), (refused("denied"), times(1, 1, 1))];
+        assert_eq!(refusals.of(&israel), wanted);
+        for number in 0..KEPT {
+            refusals.note(&israel, refused(&number.to_string()), at(10));
+        }
+        let kept = refusals.of(&israel);
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept.iter().all(|(refused, _)| refused.problem != "not-found" && refused.problem != "denied"));
+        assert!(refusals.of(&"USA".parse().unwrap()).is_empty());
+    }
+}

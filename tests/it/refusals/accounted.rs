@@ -1,0 +1,63 @@
+//! Refusals are accounted for: a nation's policy officers see what their own members were refused, how often and on which route; nobody
+//! sees about what, and no other nation's officer sees anything.
+
+use crate::harness::stage::{Stage, code, id, slug};
+use entente::{
+    domain::id::{MemberId, ProposalId},
+    wire::{directory::MemberRefusal, page::Page},
+};
+use reqwest::Method;
+use std::process::Output;
+
+use crate::harness::process::{ended, entente as program};
+
+/// What a policy officer of Israel is told.
+async fn told(stage: &Stage) -> Vec<MemberRefusal> {
+    stage.client("ISR:drafter").refusals().await.unwrap()
+}
+
+fn times(refusals: &[MemberRefusal], member: &str, problem: &str, route: &str) -> u64 {
+    let member: MemberId = id(member);
+    let found = refusals.iter().filter(|refusal| {
+        refusal.member.as_ref() == Some(&member) && refusal.problem == problem && refusal.route == route
+    });
+    found.map(|refusal| refusal.times).sum()
+}
+
+#[tokio::test]
+async fn policy_officers_see_what_their_own_members_were_refused_and_nobody_sees_about_what() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let absent: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
+    let yael = stage.client("ISR:yael");
+    for hidden in [proposal, proposal, absent] {
+        stage.refuses("not-found", yael.api().proposal(hidden)).await;
+    }
+    stage.refuses("unknown-slot", stage.client("ISR:avi").api().remove_document(proposal, &slug("nowhere"))).await;
+    stage.refuses("not-found", stage.client("USA:carol").api().proposal(proposal)).await;
+
+    let refusals = told(&stage).await;
+    assert_eq!(times(&refusals, "ISR:yael", "not-found", "/v1/proposals/{proposal}"), 3);
+    assert_eq!(times(&refusals, "ISR:avi", "unknown-slot", "/v1/proposals/{proposal}/documents/{slot}"), 1);
+    assert!(refusals.iter().all(|refusal| refusal.member.as_ref().unwrap().partner() == &code("ISR")), "{refusals:?}");
+    let raw = stage.raw(Some(stage.credential("ISR:drafter")));
+    let text = raw.request(Method::GET, "/v1/partners/ISR/refusals").send().await.unwrap().text().await.unwrap();
+    assert!(!text.contains("prop_") && !text.contains("nowhere"), "{text}");
+
+    // Nobody else: not their colleagues, nor another nation's policy officer, nor the host's.
+    for member in ["ISR:yael", "ISR:registrar", "USA:drafter", "USA:dana"] {
+        let raw = stage.raw(Some(stage.credential(member)));
+        stage.refuses_raw(403, "denied", raw.request(Method::GET, "/v1/partners/ISR/refusals")).await;
+    }
+    let raw = stage.raw(Some(stage.credential("USA:drafter")));
+    let page = raw.request(Method::GET, "/v1/partners/USA/refusals").send().await.unwrap();
+    let page: Page<MemberRefusal> = page.json().await.unwrap();
+    assert_eq!(times(&page.items, "USA:carol", "not-found", "/v1/proposals/{proposal}"), 1);
+    assert!(page.items.iter().all(|refusal| refusal.member.as_ref().unwrap().partner() == &code("USA")));
+
+    let home = stage.home(&id("ISR:drafter")).display().to_string();
+    let Output { status, stdout, .. } = ended(program(&["--home", &home, "member", "refusals"])).await;
+    let screen = String::from_utf8(stdout).unwrap();
+    assert!(status.success() && screen.contains("ISR:yael") && screen.contains("not-found"), "{screen}");
+    stage.stop().await;
+}
