@@ -27,7 +27,7 @@ use crate::{
     },
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, Progress, PublishCall, Reason},
-        page::{self, Page},
+        page::{self, Page, Room},
         proposal::Filter,
     },
 };
@@ -241,7 +241,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Page<Call>> {
     let mut view = View::open(exchange, principal).await?;
-    let mut items: Vec<Call> = Vec::new();
+    let (mut items, mut room): (Vec<Call>, _) = (Vec::new(), Room::new(limit));
     loop {
         let ids = calls::ids(&mut view.tx, program, after, page::MAX_PAGE).await?;
         let is_last = ids.len() < page::MAX_PAGE as usize;
@@ -251,10 +251,11 @@ pub async fn list(
             if !view.sees(Resource::Call(&call.facts)) {
                 continue;
             }
-            if items.len() == limit as usize {
+            let item = answer(&call, &view.me.id);
+            if !room.takes(&item) {
                 return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
             }
-            items.push(answer(&call, &view.me.id));
+            items.push(item);
         }
         if is_last {
             return Ok(Page { items, next: None });

@@ -22,9 +22,10 @@ use crate::{
     },
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
-        page::{self, Page},
+        page::{self, Page, Room},
     },
 };
+use serde::Serialize;
 use serde_json::json;
 use std::{collections::HashMap, sync::Arc};
 
@@ -110,11 +111,8 @@ pub async fn list_members(
 ) -> Result<Page<Member>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
-    let mut rows = members::page(&mut view.tx, of, after.as_deref(), limit + 1).await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(|row| page::cursor(&row.member.to_string()));
-    Ok(Page { items: rows.into_iter().map(member).collect(), next })
+    let rows = members::page(&mut view.tx, of, after.as_deref(), limit + 1).await?;
+    Ok(fill(rows.into_iter().map(member), limit, |last| last.member.to_string()))
 }
 
 /// One member.
@@ -135,16 +133,27 @@ pub async fn list_key_cards(
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     members::find(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
-    let mut rows = members::key_cards(&mut view.tx, id, below, limit + 1).await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(|row| page::cursor(&row.serial.to_string()));
+    let rows = members::key_cards(&mut view.tx, id, below, limit + 1).await?;
     let items = rows.into_iter().map(|row| PublishedKeyCard {
         serial: row.serial,
         key_card: row.key_card,
         published_at: row.published_at.into(),
     });
-    Ok(Page { items: items.collect(), next })
+    Ok(fill(items, limit, |last| last.serial.to_string()))
+}
+
+/// A page of what it takes of these, one more than it may have if there are as many.
+fn fill<T: Serialize>(items: impl Iterator<Item = T>, limit: u32, key: impl Fn(&T) -> String) -> Page<T> {
+    let mut page = Page { items: Vec::new(), next: None };
+    let mut room = Room::new(limit);
+    for item in items {
+        if !room.takes(&item) {
+            page.next = page.items.last().map(|last| page::cursor(&key(last)));
+            break;
+        }
+        page.items.push(item);
+    }
+    page
 }
 
 /// Publishes a key card that a registrar of the member's partner signed.

@@ -14,11 +14,14 @@ use crate::{
     storage::entries::{self, EntryRow},
     wire::{
         entry::Entry,
-        page::{self, Page},
+        page::{self, Page, Room},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
+
+/// How many entries are looked at for one page, most of which the caller may not be able to read. A page can so be short, or empty, and go on.
+const EXAMINED: u32 = 10 * page::MAX_PAGE;
 
 /// What entries of one page are about, loaded once each.
 #[derive(Default)]
@@ -29,6 +32,8 @@ struct Known {
 }
 
 /// A page of the entries that the caller may read, oldest first; of these kinds alone, unless there are none.
+///
+/// It ends after so many items, so many bytes or so many entries that were looked at, whichever comes first.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(
@@ -44,23 +49,27 @@ pub async fn list(
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());
-    loop {
+    let mut room = Room::new(limit);
+    for _ in 0..EXAMINED / page::MAX_PAGE {
         let rows = entries::page(&mut view.tx, after, kinds, page::MAX_PAGE).await?;
         let is_last = rows.len() < page::MAX_PAGE as usize;
         for row in rows {
+            let before = after;
             after = row.seq;
             if !may_read(&mut view, &mut known, &row).await? {
                 continue;
             }
-            if items.len() == limit as usize {
-                return Ok(Page { next: items.last().map(|last| page::cursor(&last.seq.to_string())), items });
+            let item = entry(row);
+            if !room.takes(&item) {
+                return Ok(Page { items, next: Some(page::cursor(&before.to_string())) });
             }
-            items.push(entry(row));
+            items.push(item);
         }
         if is_last {
             return Ok(Page { items, next: None });
         }
     }
+    Ok(Page { items, next: Some(page::cursor(&after.to_string())) })
 }
 
 async fn may_read(view: &mut View<'_>, known: &mut Known, row: &EntryRow) -> Result<bool> {
