@@ -5,7 +5,7 @@ use crate::harness::{
     world::{Raw, Store, TestWorld},
 };
 use entente::{
-    client::{ClientError, Result},
+    client::Result,
     domain::{ambient::Clock as _, id::ProposalId, policy::PolicyOwner, proposal::Status},
     wire::problem::Problem,
 };
@@ -18,13 +18,9 @@ async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
 
 /// What a refusal says, which must be that of a quota.
 fn reached<T>(refused: Result<T>) -> String {
-    match refused.map(drop).unwrap_err() {
-        ClientError::Refused(problem) => {
-            assert_eq!(problem.slug(), "quota-reached", "{problem:?}");
-            problem.detail
-        }
-        other => panic!("{other}"),
-    }
+    let error = refused.map(drop).unwrap_err();
+    assert_eq!(error.slug(), Some("quota-reached"), "{error}");
+    error.to_string()
 }
 
 async fn put(stage: &Stage, member: &str, proposal: ProposalId, name: &str, content: &str) -> Result<()> {
@@ -75,7 +71,7 @@ async fn party_keeps_so_many_documents(store: Store) {
     assert!(told.contains("there are 3 documents of one party"), "{told}");
     // What the others keep is theirs.
     put(&stage, "USA:bob", proposal, "shareholders", "six").await.unwrap();
-    let held = stage.client("ISR:avi").api().documents(proposal).await.unwrap().items.len();
+    let held = stage.client("ISR:avi").api().documents(proposal).await.unwrap().len();
     assert_eq!(held, 3, "the work plan, and each party's shareholders");
     stage.stop().await;
 }
@@ -110,7 +106,7 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
     let propose = async || drafter.propose_policy(&israel, "ISR", &text, None).await;
     for _ in 0..2 {
         let version = propose().await.unwrap();
-        drafter.api().withdraw_policy(&israel, version.number).await.unwrap();
+        drafter.api().withdraw_policy(&israel, version.version).await.unwrap();
     }
     let told = reached(propose().await);
     assert!(told.contains("there are 2 versions of policies that are proposed within 24 hours"), "{told}");
