@@ -165,7 +165,7 @@ pub enum RoleCommand {
     /// Set a member's roles; replaces those the member has
     #[command(after_help = "Examples:
   entente call role set $CALL GBR:grace --role reviewer
-  entente call role set $CALL ISR:noa --role officer --role decider
+  entente call role set $CALL ISR:noa --role decider --role observer
   entente call role set $CALL GBR:grace --none
   entente call role set $CALL GBR:grace --role reviewer --dry-run    what it would change
 

@@ -118,7 +118,9 @@ impl Client {
         let holders = self.api().roles(id).await?;
         let by_member = holders.into_iter().map(|holder| (holder.member, holder.roles)).collect();
         let roles = Roles::told(by_member, self.api().program(call.program).await?.partners);
-        let facts = call_facts(&call, &call.text.to_domain()?, &roles, self.now());
+        let rules = call.text.to_domain()?;
+        roles.by_member.iter().try_for_each(|(member, roles)| rules.check_roles(member, roles))?;
+        let facts = call_facts(&call, &rules, &roles, self.now());
         for officer in &facts.officers {
             let officer = self.admit_officer(officer, &facts).await?;
             keys.extend(self.wrap_to_member(vault, &secret, &officer)?);

@@ -125,6 +125,8 @@ impl Client {
     ) -> Result<GrantRoles> {
         let before = self.verified_roles(call).await?;
         let Some(previous) = before.last else { return Err(invalid("the call has no roll")) };
+        let present = before.by_member.get(member).cloned().unwrap_or_default();
+        call.rules.check_new_roles(member, &present, roles)?;
         let statement = RoleStatement {
             call: call.call.id,
             number: before.statements + 1,

@@ -4,7 +4,8 @@
 
 use super::{
     Refusal,
-    id::{PartnerCode, ProposalId, Slug},
+    id::{MemberId, PartnerCode, ProposalId, Slug},
+    member::CallRole,
     name,
     review::{Criterion, Points},
     worded,
@@ -93,8 +94,13 @@ pub struct CallText {
     pub parties: PartyRule,
     /// Partners that must all sign each decision.
     pub funders: BTreeSet<PartnerCode>,
+    /// Those of [`SEPARATED`] that one member may have together; empty: none.
+    pub combined_roles: BTreeSet<CallRole>,
     pub schedule: Schedule,
 }
+
+/// Who runs a call, who reviews and who decides are different members, unless the call's text says otherwise in public.
+pub const SEPARATED: [CallRole; 3] = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider];
 
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 const MAX_SLOT_BYTES: u64 = 64 << 30;
@@ -150,6 +156,12 @@ impl CallText {
                 return fault(format!("slot `{}` needs a media type and a size from 1 byte to 64 GiB", slot.name));
             }
         }
+        let combined = &self.combined_roles;
+        if combined.len() == 1 || combined.iter().any(|role| !SEPARATED.contains(role)) {
+            return fault(
+                "`combined_roles` names two or three of officer, reviewer and decider, or is left out".into(),
+            );
+        }
         let schedule = &self.schedule;
         if schedule.opens_at >= schedule.deadline_at || schedule.deadline_at >= schedule.reviews_due_at {
             return fault("the call opens before its deadline, and reviews are due after it".into());
@@ -182,10 +194,34 @@ impl CallText {
             .ok_or_else(|| Refusal::UnknownSlot { slot: name.clone() })
     }
 
+    /// That a member may have all of these roles in the call.
+    pub fn check_roles(&self, member: &MemberId, roles: &BTreeSet<CallRole>) -> Result<(), Refusal> {
+        let separated: BTreeSet<CallRole> = roles.iter().filter(|role| SEPARATED.contains(role)).copied().collect();
+        if separated.len() < 2 || separated.is_subset(&self.combined_roles) {
+            return Ok(());
+        }
+        let roles = separated.into_iter().map(CallRole::as_str).collect::<Vec<_>>().join(" and ");
+        Err(Refusal::RolesCombined { member: member.clone(), roles })
+    }
+
+    /// The same of a change: what the member has from before is not judged again, only what is gained.
+    pub fn check_new_roles(
+        &self,
+        member: &MemberId,
+        present: &BTreeSet<CallRole>,
+        wanted: &BTreeSet<CallRole>,
+    ) -> Result<(), Refusal> {
+        if wanted.difference(present).any(|role| SEPARATED.contains(role)) {
+            self.check_roles(member, wanted)
+        } else {
+            Ok(())
+        }
+    }
+
     /// What replacing this text by `next` does to proposals already handed in.
     ///
     /// Whatever changes what was asked for (criteria, slots, topics, parties, eligibility) voids them: their parties
-    /// hand in again under the new text. Clarifications, funders and the schedule leave them standing.
+    /// hand in again under the new text. Clarifications, funders, combined roles and the schedule leave them standing.
     #[must_use]
     pub fn amendment_effect(&self, next: &Self) -> AmendmentEffect {
         let same = self.criteria == next.criteria

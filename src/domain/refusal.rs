@@ -59,6 +59,8 @@ pub enum Refusal {
     NotOfParty { member: MemberId, partner: PartnerCode },
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]
     LastOfParty { member: MemberId, partner: PartnerCode },
+    #[error("`{member}` would be {roles} of one call, whose text keeps these apart")]
+    RolesCombined { member: MemberId, roles: String },
     #[error("`{member}` {fault}")]
     Unsuitable { member: MemberId, fault: String },
     #[error("`{member}` has no key card in force")]

@@ -93,6 +93,8 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
         return Err(statement("the publication names another vault than the one sent with it"));
     }
     let roll = verified_roll(&mut act, &call, body.roll.as_deref()).await?;
+    // They were given under the draft's text of then.
+    call.row.roles.iter().try_for_each(|(member, roles)| call.text.check_roles(member, roles))?;
     let new_text = NewText { json: &call.row.text_json, sha256: call.row.text_sha256 };
     calls::publish(&mut act.tx, &permit, id, 1, 1, new_text, &body.publication, Some(vault.id), act.now).await?;
     let stated = NewStated { number: 1, statement: &roll.jws, sha256: roll.payload_sha256 };

@@ -62,6 +62,7 @@ pub async fn set(
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
     let Some(permit) = permits.last() else { return act.finish(answer).await };
+    call.text.check_new_roles(member, &present, &body.roles)?;
     // What the rules know of hidden proposals is told to nobody who has not signed for the change.
     let change = signed_change(&mut act, &call, member, body).await?;
     check_suits(&mut act.tx, &act.me.id, &call, member, &body.roles).await?;
@@ -146,6 +147,7 @@ pub async fn preview(
     if present == *wanted {
         return look.told(&mut view.tx, None).await;
     }
+    call.text.check_new_roles(member, &present, wanted)?;
     let standing = proposals::standing_under(&mut view.tx, id, member, &view.me.id).await?;
     refuse_recused(&view.me.id, standing)?;
     check_last_officer(&call, member, wanted)?;

@@ -29,6 +29,9 @@ request! {
         pub parties: PartyRule,
         /// Partners that must all sign each decision.
         pub funders: BTreeSet<PartnerCode>,
+        /// Those of `officer`, `reviewer` and `decider` that one member may have together. Left out: a member has one of them alone.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        pub combined_roles: BTreeSet<CallRole>,
         pub schedule: Schedule,
     }
 
@@ -212,6 +215,7 @@ impl CallText {
                 required: self.parties.required.clone(),
             },
             funders: self.funders.clone(),
+            combined_roles: self.combined_roles.clone(),
             schedule: call::Schedule {
                 opens_at: self.schedule.opens_at.0,
                 deadline_at: self.schedule.deadline_at.0,

@@ -108,6 +108,7 @@ catalogue! {
     VersionTaken "version-taken" 409 "another version came first" => "read the proposal again and sign the next version";
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
+    RolesCombined "roles-combined" 422 "a member has one of the roles officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
     Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
     NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare your interests first: `entente conflict declare PROPOSAL --none`, or with `--ground` if there is a conflict (`PUT /v1/proposals/{proposal}/declaration`)";
     AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "to change it, ask a call officer who is not in conflict themselves";
@@ -219,6 +220,7 @@ impl From<&Refusal> for Kind {
             Refusal::WrongStatus { .. } => Self::WrongStatus,
             Refusal::NotOfParty { .. } => Self::NotOfParty,
             Refusal::LastOfParty { .. } => Self::LastOfParty,
+            Refusal::RolesCombined { .. } => Self::RolesCombined,
             Refusal::Unsuitable { .. } => Self::Unsuitable,
             Refusal::NoKeyCard { .. } => Self::NoKeyCard,
             Refusal::NotDeclared { .. } => Self::NotDeclared,

@@ -263,7 +263,7 @@ async fn nobody_takes_a_key_from_whose_card_ran_out_until_it_is_revoked() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     let (dana, frank) = (stage.client("USA:dana"), id("USA:frank"));
-    let (decider, both) = ([CallRole::Decider], [CallRole::Decider, CallRole::Reviewer]);
+    let (decider, both) = ([CallRole::Decider], [CallRole::Decider, CallRole::Observer]);
     dana.grant_roles(stage.call, &frank, &BTreeSet::from(both)).await.unwrap();
     let vaults = stage.client("ISR:avi").api().vaults(proposal).await.unwrap();
     let vault = vaults.into_iter().find(|vault| vault.kind == VaultKind::Panel).unwrap().id;

@@ -417,7 +417,7 @@ fn call_text() -> CallText {
         "title": "Joint research", "text": "Whatever happens.", "topics": ["energy"],
         "criteria": [{ "name": "excellence", "title": "Excellence", "max": 5.0, "step": 0.5, "weight": 1 }],
         "slots": [slot("work-plan", "panel"), slot("shareholders", "staff")],
-        "eligible": ["ISR", "USA"],
+        "eligible": ["ISR", "USA"], "combined_roles": ["decider", "reviewer"],
         "parties": { "at_least": 2, "at_most": 2, "required": ["ISR", "USA"] },
         "funders": ["ISR", "USA"],
         "schedule": { "opens_at": at(-1), "deadline_at": at(24), "grace_seconds": 86_400, "reviews_due_at": at(240) },

@@ -124,7 +124,7 @@ async fn preview_of_roles_tells_what_then_comes_of_them() {
         (dana, "USA:frank", BTreeSet::new()),
         (noa, "ISR:eitan", BTreeSet::from([CallRole::Observer])),
         (dana, "USA:opal", BTreeSet::from([CallRole::Officer])),
-        (dana, "USA:walt", BTreeSet::from([CallRole::Reviewer, CallRole::Decider])),
+        (dana, "USA:walt", BTreeSet::from([CallRole::Decider, CallRole::Observer])),
         (noa, "ISR:maya", BTreeSet::new()),
         (dana, "USA:carol", BTreeSet::from([CallRole::Reviewer])),
     ] {
@@ -149,6 +149,8 @@ async fn preview_of_roles_tells_what_then_comes_of_them() {
     let reviewer = BTreeSet::from([CallRole::Reviewer]);
     stage.refuses("unsuitable", dana.preview_roles(stage.call, &id("USA:bob"), &reviewer)).await;
     stage.refuses("denied", dana.preview_roles(stage.call, &id("KOR:minjun"), &reviewer)).await;
+    let both = BTreeSet::from([CallRole::Reviewer, CallRole::Officer]);
+    stage.refuses("roles-combined", dana.preview_roles(stage.call, &id("USA:carol"), &both)).await;
     let decider = BTreeSet::from([CallRole::Decider]);
     stage.refuses("denied", dana.preview_roles(stage.call, &id("ISR:yael"), &decider)).await;
     for member in ["ISR:avi", "USA:walt"] {

@@ -13,5 +13,6 @@ mod panel;
 mod parties;
 mod parts;
 mod quotas;
+mod roles;
 mod times;
 mod wraps;

@@ -39,6 +39,7 @@ pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()
             ("eligible", joined(&text.eligible)),
             ("parties", parties(text)),
             ("funders", joined(&text.funders)),
+            ("combined roles", joined(&text.combined_roles)),
             ("topics", joined(&text.topics)),
             ("your roles", joined(&call.my_roles)),
             ("text", call.text_sha256.to_string()),
