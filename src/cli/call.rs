@@ -17,7 +17,7 @@ use super::{
 use crate::{
     client::Client,
     domain::{
-        call::{AmendmentEffect, Phase},
+        call::AmendmentEffect,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId},
         member::CallRole,
     },
@@ -90,6 +90,18 @@ Asks first: a cancelled call cannot be brought back.")]
         /// Why; shown to every partner of the call
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Delete a call that was never published
+    #[command(after_help = "Examples:
+  entente call delete $CALL
+  entente call delete $CALL --yes    in a script
+
+Asks first: nobody brings it back. A published call is cancelled instead.")]
+    Delete {
+        /// The call
+        call: CallId,
         #[command(flatten)]
         consent: Consent,
     },
@@ -236,6 +248,12 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, false)
         }
+        Command::Delete { call, consent } => {
+            let consequence = "its text and the roles given in it are gone";
+            context.keyboard().consent(consent, &format!("deleting {call}"), consequence).await?;
+            client.delete_draft(call).await?;
+            context.out.done(&format!("deleted {call}"))
+        }
         Command::List { program, list } => {
             let calls = list.collect(async |paging| client.api().calls(program, &paging).await).await?;
             show::list(context, &calls)?;
@@ -264,7 +282,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 /// A call: a draft as the exchange has it, anything published only once its publication verified.
 pub(super) async fn verified(client: &Client, id: CallId) -> Result<Call> {
     let call = client.api().call(id).await?.body;
-    if call.phase == Phase::Draft {
+    if call.publication.is_none() {
         return Ok(call);
     }
     Ok(client.call(id).await?.call.clone())

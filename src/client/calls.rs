@@ -17,6 +17,7 @@ use crate::{
         proposal::AddKeys,
     },
 };
+use http::Method;
 use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -77,6 +78,12 @@ impl Client {
         let edited = self.api().edit_call(id, &etag, &EditCall { text: text.clone() }).await?.body;
         self.home().see_draft(id, text.digest())?;
         Ok(edited)
+    }
+
+    /// Deletes a call that was never published, cancelled or not, in the state that the exchange shows now.
+    pub async fn delete_draft(&self, id: CallId) -> Result<()> {
+        let etag = tag(&self.api().call(id).await?)?;
+        self.api().transport().send_only(Method::DELETE, &format!("/v1/calls/{id}"), None::<&()>, Some(&etag)).await
     }
 
     /// Publishes a draft: makes the call's vault here, wraps it to every officer and signs the text.

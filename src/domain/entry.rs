@@ -24,6 +24,7 @@ worded! {
         CallExtended = "call.extended",
         ProposalExtended = "proposal.extended",
         CallCancelled = "call.cancelled",
+        CallDeleted = "call.deleted",
         RoleGranted = "call.role_granted",
         RoleRevoked = "call.role_revoked",
         ProposalCreated = "proposal.created",
@@ -108,7 +109,9 @@ impl EntryKind {
             Self::PolicyProposed | Self::PolicyWithdrawn => Readers::PolicyOfficers,
             Self::ProgramCreated => Readers::Program,
             Self::CallPublished | Self::CallAmended | Self::CallExtended | Self::CallCancelled => Readers::Call,
-            Self::CallDrafted | Self::CallEdited | Self::RoleGranted | Self::RoleRevoked => Readers::CallOfficers,
+            Self::CallDrafted | Self::CallEdited | Self::CallDeleted | Self::RoleGranted | Self::RoleRevoked => {
+                Readers::CallOfficers
+            }
             // An extension for one proposal tells that it exists: for its own circle only.
             Self::ProposalExtended
             | Self::ProposalCreated

@@ -94,7 +94,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(programs::list, programs::create))
         .routes(routes!(programs::show))
         .routes(routes!(calls::list, calls::draft))
-        .routes(routes!(calls::show, calls::edit))
+        .routes(routes!(calls::show, calls::edit, calls::delete))
         .routes(routes!(calls::publish))
         .routes(routes!(calls::amend))
         .routes(routes!(calls::extend))

@@ -1,8 +1,8 @@
-//! Calls: draft, publish, amend, extend, cancel, roles, progress.
+//! Calls: draft, publish, amend, extend, cancel, delete, roles, progress.
 
 use super::{
     api::Api,
-    asked::{Change, LoggedRead},
+    asked::{Bare, Change, LoggedRead},
     list::{Ask, At, Calls, RolesQuery},
     principal::Caller,
 };
@@ -77,6 +77,13 @@ pub(super) async fn extend(State(api): State<Api>, at: At, change: Change<Extend
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
     calls::cancel(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// Deletes a call that was never published, cancelled or not. Its officers keep the entries of what they did themselves.
+#[utoipa::path(delete, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
+    responses((status = 204)))]
+pub(super) async fn delete(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    calls::delete(&api, &asked, at.id("call")?).await
 }
 
 /// Who bears which role in the call.

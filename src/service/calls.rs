@@ -1,4 +1,4 @@
-//! Calls: draft, publish, amend, extend and cancel.
+//! Calls: draft, publish, amend, extend, cancel and delete.
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, lists,
@@ -11,11 +11,12 @@ use crate::{
         Refusal,
         call::{self as rules, AmendmentEffect, Extension, ExtensionScope, Phase},
         entry::EntryKind,
-        id::{CallId, MemberId, ProgramId},
+        id::{CallId, MemberId, ProgramId, Sha256},
         proposal::Status,
     },
     policy::{
-        Action, Predicate, Resource,
+        Action, Engine, Predicate, Resource, Standing,
+        facts::MemberFacts,
         predicate::{Atom, Row},
     },
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
@@ -49,7 +50,11 @@ pub async fn draft(exchange: &Exchange, asked: &Asked, body: &DraftCall) -> Resu
     let subject = Subject { program: Some(body.program), call: Some(id), proposal: None };
     act.log(EntryKind::CallDrafted, subject, &json!({ "text_sha256": sha256 })).await?;
     let call = act.call(id).await?;
-    let answer = Answer::created(format!("/v1/calls/{id}"), &answer(&call, &act.me.id)).with_etag(etag(&call));
+    let answer = Answer::created(format!("/v1/calls/{id}"), &answer(&call, &act.me.id)).with_etag(etag(
+        &call,
+        &act.policies,
+        &act.me,
+    ));
     act.finish(answer).await
 }
 
@@ -61,7 +66,7 @@ pub async fn edit(exchange: &Exchange, asked: &Asked, id: CallId, body: &EditCal
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    act.require_match(&etag(&call))?;
+    act.require_match(&etag(&call, &act.policies, &act.me))?;
     need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
     body.text.to_domain()?.validate(&call.program.row.partners)?;
     let (json, sha256) = (body.text.canonical(), body.text.digest());
@@ -78,7 +83,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    act.require_match(&etag(&call))?;
+    act.require_match(&etag(&call, &act.policies, &act.me))?;
     need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
     let (publication, text) = verified_publication(&mut act, &call, 1, &body.publication).await?;
     if publication.text_sha256 != call.row.text_sha256 {
@@ -127,7 +132,7 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    act.require_match(&etag(&call))?;
+    act.require_match(&etag(&call, &act.policies, &act.me))?;
     need(&call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
     let reason = required_reason(body.reason.as_deref())?;
     let version = call.row.version + 1;
@@ -161,7 +166,7 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     act.log(EntryKind::CallAmended, Subject::call(&call), &payload).await?;
     let call = act.call(id).await?;
     let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
-    let answer = Answer::json(200, &amended).with_etag(etag(&call));
+    let answer = Answer::json(200, &amended).with_etag(etag(&call, &act.policies, &act.me));
     act.finish(answer).await
 }
 
@@ -234,6 +239,25 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     finish(act, id).await
 }
 
+/// Deletes a call that was never published: nobody but its officers knew of it. Each keeps the entries of what they did to it themselves.
+pub async fn delete(exchange: &Exchange, asked: &Asked, id: CallId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    act.require_match(&etag(&call, &act.policies, &act.me))?;
+    if !call.facts.draft {
+        let needed = "a call that was never published; a published one is cancelled";
+        return Err(Refusal::WrongPhase { phase: call.phase, needed }.into());
+    }
+    calls::delete_draft(&mut act.tx, &permit, id).await?;
+    let payload = json!({ "text_sha256": call.row.text_sha256 });
+    act.log(EntryKind::CallDeleted, Subject::call(&call), &payload).await?;
+    act.finish(Answer::done()).await
+}
+
 /// A page of the calls that the caller may know of.
 pub async fn list(
     exchange: &Exchange,
@@ -269,7 +293,7 @@ pub async fn list(
 pub async fn show(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<(Call, String)> {
     let mut view = View::open(exchange, principal).await?;
     let call = view.call(id).await?;
-    Ok((answer(&call, &view.me.id), etag(&call)))
+    Ok((answer(&call, &view.me.id), etag(&call, &view.policies, &view.me)))
 }
 
 /// How a call stands, counted over what the caller may see.
@@ -312,8 +336,11 @@ pub(super) fn answer(call: &CallState, me: &MemberId) -> Call {
     }
 }
 
-fn etag(call: &CallState) -> String {
-    format!("\"{}\"", call.row.revision)
+/// Names the state that this caller is shown, and moves with that alone: who bears which role is a part of it for whoever may read it.
+fn etag(call: &CallState, policies: &Engine, me: &MemberFacts) -> String {
+    let may = policies.authorize(me, Action::ViewRoles, Resource::Call(&call.facts)).standing() == Standing::Permitted;
+    let shown = json!({ "call": answer(call, &me.id), "roles": may.then_some(&call.row.roles) });
+    format!("\"{}\"", Sha256::of(shown.to_string().as_bytes()))
 }
 
 fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> Result<()> {
@@ -390,6 +417,6 @@ async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffe
 
 async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {
     let call = act.call(id).await?;
-    let answer = Answer::json(200, &answer(&call, &act.me.id)).with_etag(etag(&call));
+    let answer = Answer::json(200, &answer(&call, &act.me.id)).with_etag(etag(&call, &act.policies, &act.me));
     act.finish(answer).await
 }

@@ -242,8 +242,8 @@ impl<'e> Comparison<'e> {
         audience: Audience<'_>,
     ) -> Result<bool> {
         Ok(match audience {
+            Audience::Insiders(Hearing::Nobody) | Audience::Nation { hearing: Hearing::Nobody, .. } => false,
             Audience::Insiders(_) | Audience::Nation { asks_of_all: true, .. } => true,
-            Audience::Nation { hearing: Hearing::Nobody, .. } => false,
             Audience::Nation { code, .. } => {
                 self.parts(tx, (proposal, proposal)).await?.sees_now(code, &proposal.facts)
             }

@@ -126,7 +126,8 @@ pub async fn preview(
 ) -> Result<LabelPreview> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
-    let names = view.may(Action::Explain, Resource::Proposal(&proposal.facts));
+    let hears = !matches!(Hearing::of(&view.me, &proposal.facts), Hearing::Nobody);
+    let names = hears && view.may(Action::Explain, Resource::Proposal(&proposal.facts));
     if !names {
         view.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
     }

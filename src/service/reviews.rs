@@ -394,17 +394,21 @@ pub async fn fetch(exchange: &Exchange, asked: &Asked, id: ReviewId) -> Result<R
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let sees_all = act.authorize(Action::ViewDeliberation, Resource::Proposal(&proposal.facts));
     if row.reviewer != act.me.id
-        && let Err(error) = sees_all
+        && let Err(refused) = sees_all
     {
-        // Whether somebody else has reviewed is not for whoever may not see the deliberation.
-        return Err(match error {
-            ServiceError::Denied(_) | ServiceError::Refused(Refusal::NotDeclared { .. }) => ServiceError::Hidden,
-            other => other,
-        });
+        return Err(concealed(refused));
     }
     let payload = json!({ "review": row.id, "reviewer": row.reviewer, "revision": row.revision });
     act.log(EntryKind::ReviewFetched, Subject::proposal(&proposal), &payload).await?;
     act.finish_read(answer(row, true)).await
+}
+
+/// Whether somebody else has reviewed is not for whoever may not see the deliberation: they hear what they would of a review that is none.
+fn concealed(refused: ServiceError) -> ServiceError {
+    match refused {
+        ServiceError::Denied(_) | ServiceError::Refused(Refusal::NotDeclared { .. }) => ServiceError::Hidden,
+        other => other,
+    }
 }
 
 /// Reopens a review, with a reason, so that its reviewer can hand in a new revision.
@@ -412,7 +416,11 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &s
     let mut act = Act::begin(exchange, asked).await?;
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
-    let permit = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
+    let whole = Resource::Proposal(&proposal.facts);
+    let permit = act.authorize(Action::ReopenReview, whole).map_err(|refused| {
+        let knows = row.reviewer == act.me.id || act.authorize(Action::ViewDeliberation, whole).is_ok();
+        if knows { refused } else { concealed(refused) }
+    })?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }

@@ -40,14 +40,16 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, question: &Ques
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, question.proposal, view.now).await?.ok_or(ServiceError::Hidden)?;
     let subject = question.member.as_ref().unwrap_or(&view.me.id).clone();
-    let is_owners_officer = view.may(Action::Explain, Resource::Proposal(&proposal.facts));
+    let hearing = Hearing::of(&view.me, &proposal.facts);
+    let is_owners_officer =
+        !matches!(hearing, Hearing::Nobody) && view.may(Action::Explain, Resource::Proposal(&proposal.facts));
     let facts = state::member(exchange, &mut view.tx, &subject, view.now).await?.ok_or(ServiceError::Hidden)?;
     if !is_owners_officer {
-        // Of others' proposals one learns only as much as the member in question may know of.
-        // A party does not hear who judges its proposal, whatever office its member holds besides.
-        let is_party = proposal.facts.party_members.contains(&view.me.id);
+        // Of others' proposals one learns only as much as the member in question may know of, and nothing of those of which one hears
+        // nothing oneself. A party does not hear who judges its proposal, whatever office its member holds besides.
         let is_own = subject == view.me.id
-            || !is_party && view.may(Action::ExplainMembers, Resource::Partner(subject.partner()));
+            || matches!(hearing, Hearing::Everybody)
+                && view.may(Action::ExplainMembers, Resource::Partner(subject.partner()));
         if !is_own || !view.policies.visible(&facts, Resource::Proposal(&proposal.facts)) {
             return Err(ServiceError::Hidden);
         }
@@ -86,6 +88,9 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, question: &Ques
 pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Reader>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+    if matches!(Hearing::of(&view.me, &proposal.facts), Hearing::Nobody) {
+        return Err(ServiceError::Hidden);
+    }
     view.authorize(Action::Explain, Resource::Proposal(&proposal.facts))?;
     let mut items = Vec::new();
     for (member, parts) in parts(&proposal) {
@@ -118,7 +123,8 @@ pub(super) enum Hearing<'p> {
     Everybody,
     /// A party does not hear who judges its proposal, whatever office its member holds besides.
     Parties(&'p BTreeSet<MemberId>),
-    /// They have a conflict, or work where a party member works.
+    /// They have a conflict, or work where a party member works; or the call is not opened yet, and they are neither a party nor an officer
+    /// of it, who alone know what is handed in.
     Nobody,
 }
 
@@ -129,6 +135,9 @@ impl<'p> Hearing<'p> {
         }
         if proposal.party_members.contains(&me.id) {
             return Self::Parties(&proposal.party_members);
+        }
+        if !proposal.call.opened && !proposal.call.officers.contains(&me.id) {
+            return Self::Nobody;
         }
         let works_there = proposal.organisations.iter().any(|at| name::is_same(&me.organisation, at));
         if works_there { Self::Nobody } else { Self::Everybody }

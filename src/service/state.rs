@@ -142,7 +142,8 @@ pub fn call_state(
     let facts = Arc::new(CallFacts {
         id: row.id,
         program: program.facts.clone(),
-        draft: phase == Phase::Draft,
+        // A draft that was cancelled is one still: nobody but its officers ever knew of it.
+        draft: !acts.is_published,
         phase,
         opened: phase == Phase::Review,
         eligible: text.eligible.clone(),

@@ -27,7 +27,7 @@ pub struct CallRow {
     pub version: u32,
     /// Lowest version whose proposals still count.
     pub baseline: u32,
-    /// Counts up with each change; the `ETag`.
+    /// Counts up with each change. No caller is shown it: it counts what they may not see as well.
     pub revision: u64,
     pub publication: Option<String>,
     pub vault: Option<VaultId>,
@@ -224,6 +224,14 @@ pub async fn cancel(tx: &mut WriteTx, permit: &Permit, id: CallId, now: Timestam
     assert!(permit.covers_call(&[Action::CancelCall], id));
     let sql = "UPDATE calls SET cancelled_at = $2, revision = revision + 1 WHERE call_id = $1";
     tx.execute(sql, args![id, now]).await?;
+    Ok(())
+}
+
+/// Deletes a call that was never published, and the roles in it. Nothing else can hang on one.
+pub async fn delete_draft(tx: &mut WriteTx, permit: &Permit, id: CallId) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::CancelCall], id));
+    tx.execute("DELETE FROM call_roles WHERE call_id = $1", args![id]).await?;
+    tx.execute("DELETE FROM calls WHERE call_id = $1 AND version = 0", args![id]).await?;
     Ok(())
 }
 

@@ -41,7 +41,8 @@ States) · submitter (party, ISR) · counterpart (party, USA) · assigned (revie
 the own review in, ISR) · undeclared (reviewer, assigned, ISR) · unassigned (reviewer, USA) · conflicted (reviewer, assigned, then
 in conflict, ISR) · officer (of the host, declared clear) · partner-off. (officer of ISR, declared clear) · undecl.-off. (officer of
 the host) · conflict-off. (officer of the host, in conflict) · decider (USA, declared clear) · undecl.-dec. (decider, USA) ·
-observer (USA) · policy-off. (policy officer of ISR) · host-policy (policy officer of USA, the host).
+observer (USA) · policy-off. (policy officer of ISR) · conflict-pol. (policy officer of ISR, who works where the submitter does) ·
+host-policy (policy officer of USA, the host).
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ mod labels;
 pub(crate) mod lies;
 mod midway;
 mod names;
+mod oracles;
 mod panel;
 mod parties;
 mod parts;

@@ -190,6 +190,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/calls").json(json!({ "program": ids.program, "text": empty_text() })),
         get("/v1/calls/{call}"),
         put("/v1/calls/{call}").stale().json(json!({ "text": empty_text() })),
+        delete("/v1/calls/{call}").stale(),
         post("/v1/calls/{call}/publish").stale().json(publication()),
         post("/v1/calls/{call}/amend").stale().json(publication()),
         post("/v1/calls/{call}/extend").json(json!({ "until": long_ago, "reason": "" })),

@@ -73,6 +73,8 @@ const NATIONS: &[Nation] = &[
             cast("ISR:yael"),
             cast("ISR:eitan"),
             cast("ISR:lior"),
+            // Works where a party member works.
+            Cast { member: "ISR:paz", name: "Somebody", organisation: "isr:AVI", roles: &[PartnerRole::PolicyOfficer] },
         ],
     },
     Nation {
@@ -342,6 +344,7 @@ pub(super) const MEMBERS: &[(&str, &str)] = &[
     ("undecl.-dec.", "USA:fern"),
     ("observer", "USA:oscar"),
     ("policy-off.", "ISR:drafter"),
+    ("conflict-pol.", "ISR:paz"),
     ("host-policy", "USA:drafter"),
 ];
 

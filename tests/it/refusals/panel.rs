@@ -210,7 +210,8 @@ async fn officer_declares_before_assigning_reopening_or_giving_more_time() {
     let refused = olivia.api().unassign(proposal, &id("ISR:maya")).await.unwrap_err().problem().unwrap().clone();
     assert!(refused.remedy.contains("`entente conflict declare PROPOSAL --none`"), "{}", refused.remedy);
     assert!(refused.remedy.contains("`PUT /v1/proposals/{proposal}/declaration`"), "{}", refused.remedy);
-    stage.refuses("not-declared", olivia.api().reopen_review(review, "once more")).await;
+    // Whether there is such a review is not for her before.
+    stage.refuses("not-found", olivia.api().reopen_review(review, "once more")).await;
 
     stage.clear(proposal, &["USA:olivia"]).await;
     olivia.assign(stage.call, &pair, false).await.unwrap();

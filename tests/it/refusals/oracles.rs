@@ -1,0 +1,227 @@
+//! Nobody finds out by a refusal, a tag or a question about others what they may not know of: it answers as what is not there.
+
+use crate::harness::{
+    exchange::fresh_key,
+    stage::{NATIONS, Stage, id, review, text},
+};
+use entente::{
+    client::{Client, api::Paging, directory::NewKeyCard, preview::PreviewedAct},
+    domain::{
+        ambient::Clock,
+        call::Phase,
+        entry::EntryKind,
+        id::{CallId, ProposalId, ReviewId},
+        member::CallRole,
+    },
+    wire::{
+        call::{CallText, ExtendCall},
+        entry::Entry,
+        page::MAX_PAGE,
+    },
+};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::json;
+use std::{collections::BTreeSet, fs};
+
+const ABSENT_REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const ABSENT_CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+
+/// Status and body of a member's request.
+async fn answer(stage: &Stage, member: &str, method: Method, path: &str, tag: Option<&str>) -> (u16, String) {
+    let raw = stage.raw(Some(stage.credential(member)));
+    let mut request = raw.request(method.clone(), path);
+    if method != Method::GET {
+        request = request.header("Idempotency-Key", fresh_key());
+    }
+    if let Some(tag) = tag {
+        request = request.header("If-Match", tag);
+    }
+    if method == Method::POST {
+        request = request.json(&json!({ "reason": "once more" }));
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn reopening_tells_nobody_whether_there_is_a_review() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
+    let reopen = async |member: &str, review: ReviewId| {
+        answer(&stage, member, Method::POST, &format!("/v1/reviews/{review}/reopen"), None).await
+    };
+    let absent: ReviewId = ABSENT_REVIEW.parse().unwrap();
+    // An assigned reviewer whose own review is not in, one who is not assigned, parties, an observer, an officer who has not declared,
+    // somebody of another nation.
+    for member in ["ISR:maya", "ISR:yael", "ISR:avi", "USA:bob", "USA:walt", "USA:olivia", "KOR:minjun"] {
+        let found = reopen(member, review).await;
+        assert_eq!(found.0, 404, "{member}: {}", found.1);
+        assert_eq!(found, reopen(member, absent).await, "{member}");
+    }
+    // Who wrote it and who reads it know of it anyway.
+    for member in ["USA:carol", "USA:frank"] {
+        assert_eq!(reopen(member, review).await.0, 403, "{member}");
+    }
+    assert_eq!(reopen("USA:dana", review).await.0, 204);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn tag_of_a_call_moves_with_what_its_reader_is_shown_and_nothing_else() {
+    let stage = Stage::open().await;
+    let (dana, noa) = (stage.client("USA:dana"), stage.client("ISR:noa"));
+    let tag = async |member: &str| stage.client(member).api().call(stage.call).await.unwrap().etag.unwrap();
+    let all = async || [tag("ISR:avi").await, tag("USA:walt").await, tag("USA:dana").await];
+    let before = all().await;
+    assert_eq!(all().await, before);
+    let observer = BTreeSet::from([CallRole::Observer]);
+    dana.grant_roles(stage.call, &id("USA:opal"), &observer).await.unwrap();
+    let after = all().await;
+    assert_eq!((&after[0], &after[1]), (&before[0], &before[1]), "who reads no roles is not told that they changed");
+    assert_ne!(after[2], before[2], "an officer is");
+    let opal = tag("USA:opal").await;
+    dana.grant_roles(stage.call, &id("USA:opal"), &BTreeSet::new()).await.unwrap();
+    assert_ne!(tag("USA:opal").await, opal, "one's own roles are shown");
+    assert_eq!(all().await, before, "what is as it was has the tag that it had");
+    let until = stage.deadline + SignedDuration::from_hours(24);
+    let body = ExtendCall { until: until.into(), reason: "more time".into(), partner: None, proposal: None };
+    noa.api().extend_call(stage.call, &body).await.unwrap();
+    assert!(all().await.iter().zip(&before).all(|(now, then)| now != then), "everybody is shown the deadline");
+    stage.stop().await;
+}
+
+/// The kinds of the entries about a call that the member reads.
+async fn entries(client: &Client, call: CallId) -> Vec<EntryKind> {
+    let about = |entry: &Entry| entry.call == Some(call);
+    let paging = Paging { cursor: None, limit: Some(MAX_PAGE) };
+    let read = client.api().entries(&[], &paging).await.unwrap();
+    assert!(read.next.is_none(), "one page holds them all");
+    read.items.iter().filter(|entry| about(entry)).map(|entry| entry.kind).collect()
+}
+
+#[tokio::test]
+async fn cancelled_draft_is_shown_to_nobody_but_its_officers() {
+    let stage = Stage::open().await;
+    let (dana, now) = (stage.client("USA:dana"), stage.clock.now());
+    let wanted = text(now, now + SignedDuration::from_hours(240));
+    let draft = dana.draft_call(stage.program, &wanted).await.unwrap().id;
+    dana.api().cancel_call(draft, "never mind").await.unwrap();
+    assert_eq!(dana.api().call(draft).await.unwrap().body.phase, Phase::Cancelled);
+    for member in ["ISR:noa", "ISR:avi", "USA:olivia", "USA:walt", "KOR:minjun"] {
+        let look = async |call: &str| answer(&stage, member, Method::GET, &format!("/v1/calls/{call}"), None).await;
+        let found = look(&draft.to_string()).await;
+        assert_eq!((found.0, &found), (404, &look(ABSENT_CALL).await), "{member}");
+        let listed = answer(&stage, member, Method::GET, "/v1/calls", None).await.1;
+        assert!(!listed.contains(&draft.to_string()), "{member}");
+        assert!(entries(stage.client(member), draft).await.is_empty(), "{member}");
+    }
+    stage.refuses("wrong-phase", dana.edit_call(draft, &wanted)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn draft_is_deleted_by_its_officers_and_leaves_nothing_to_others() {
+    let stage = Stage::open().await;
+    let (dana, olivia, now) = (stage.client("USA:dana"), stage.client("USA:olivia"), stage.clock.now());
+    let wanted = text(now, now + SignedDuration::from_hours(240));
+    let draft = dana.draft_call(stage.program, &wanted).await.unwrap().id;
+    dana.grant_roles(draft, &id("USA:olivia"), &BTreeSet::from([CallRole::Officer])).await.unwrap();
+    let seen = olivia.api().call(draft).await.unwrap().etag.unwrap();
+    dana.edit_call(draft, &CallText { title: "Another".into(), ..wanted.clone() }).await.unwrap();
+
+    let path = format!("/v1/calls/{draft}");
+    let before = stage.census().await;
+    let delete =
+        async |member: &str, path: &str, tag: Option<&str>| answer(&stage, member, Method::DELETE, path, tag).await;
+    assert_eq!(delete("USA:olivia", &path, None).await.0, 428);
+    assert_eq!(delete("USA:olivia", &path, Some(&seen)).await.0, 412, "she has not read what Dana wrote since");
+    for member in ["ISR:noa", "ISR:avi", "KOR:minjun"] {
+        let absent = delete(member, &format!("/v1/calls/{ABSENT_CALL}"), Some(&seen)).await;
+        assert_eq!((absent.0, &absent), (404, &delete(member, &path, Some(&seen)).await), "{member}");
+    }
+    assert_eq!(stage.census().await, before);
+    stage.refuses("wrong-phase", dana.delete_draft(stage.call)).await;
+    stage.refuses("denied", stage.client("ISR:avi").delete_draft(stage.call)).await;
+
+    let raw = stage.raw(Some(stage.credential("USA:olivia")));
+    let tag = olivia.api().call(draft).await.unwrap().etag.unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let request = raw.request(Method::DELETE, &path).header("If-Match", &tag).header("Idempotency-Key", "once");
+        answers.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(answers, [204, 204], "the same request again has the same answer");
+    for member in ["USA:olivia", "USA:dana", "ISR:avi"] {
+        let look = async |path: &str| answer(&stage, member, Method::GET, path, None).await;
+        assert_eq!(look(&path).await, look(&format!("/v1/calls/{ABSENT_CALL}")).await, "{member}");
+    }
+    assert_eq!(entries(olivia, draft).await, [EntryKind::CallDeleted], "what she did herself");
+    let of_dana = [EntryKind::CallDrafted, EntryKind::RoleGranted, EntryKind::CallEdited];
+    assert_eq!(entries(dana, draft).await, of_dana);
+    assert!(entries(stage.client("ISR:noa"), draft).await.is_empty());
+
+    // One that was cancelled before goes, too.
+    let other = dana.draft_call(stage.program, &wanted).await.unwrap().id;
+    dana.api().cancel_call(other, "never mind").await.unwrap();
+    dana.delete_draft(other).await.unwrap();
+    assert!(dana.api().call(other).await.unwrap_err().is_not_found());
+    stage.stop().await;
+}
+
+/// What the policy officers of a nation that owns a proposal ask about: whoever asks, nothing is told of it.
+async fn nothing_is_told(stage: &Stage, proposal: ProposalId) {
+    let drafter = stage.client("ISR:drafter");
+    for member in NATIONS.iter().flat_map(|nation| nation.cast).map(|cast| id(cast.member)) {
+        stage.refuses("not-found", drafter.api().explanation(proposal, Some(&member), "View", None)).await;
+    }
+    stage.refuses("not-found", drafter.api().explanation(proposal, None, "View", None)).await;
+    stage.refuses("not-found", drafter.api().readers(proposal)).await;
+    stage.refuses("not-found", drafter.api().preview_label(proposal, None)).await;
+    let file = stage.file("visibility/now.jsonl", b"");
+    let manifest = drafter.fetch_visibility(&"ISR".parse().unwrap(), &file).await.unwrap();
+    assert!(manifest.proposals.is_empty() && !fs::read_to_string(&file).unwrap().contains(&proposal.to_string()));
+    for member in ["ISR:avi", "ISR:noa", "ISR:maya"] {
+        let revoked = PreviewedAct::KeyCardRevoked { member: id(member) };
+        let (changes, sum) = drafter.preview_member(&revoked).await.unwrap();
+        assert_eq!((changes.len(), sum.considered), (0, 0), "{member}");
+    }
+    let shut = "@id(\"shut\") @side(\"release\") @reason(\"nobody for now\")\nforbid(principal, action, resource is Proposal);";
+    let israel = "ISR".parse().unwrap();
+    let proposed = drafter.propose_policy(&israel, "ISR", shut, None).await.unwrap();
+    let (changes, sum) = drafter.preview_policy(&proposed).await.unwrap();
+    assert_eq!((changes.len(), sum.considered), (0, 0));
+    drafter.api().withdraw_policy(&israel, proposed.version).await.unwrap();
+}
+
+#[tokio::test]
+async fn policy_officer_hears_nothing_before_the_opening_that_is_kept_to_parties_and_officers() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    nothing_is_told(&stage, proposal).await;
+    stage.pass_the_opening();
+    let readers = stage.client("ISR:drafter").api().readers(proposal).await.unwrap();
+    assert!(readers.iter().any(|reader| reader.member == id("ISR:noa")), "{readers:?}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn policy_officer_who_works_where_a_party_works_hears_nothing() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let card = stage.again("USA:dana").issued_member(&id("ISR:drafter")).await.unwrap().card.clone();
+    let new = NewKeyCard {
+        member: card.member,
+        name: card.name,
+        organisation: "kinneret  SENSING".into(),
+        roles: card.roles,
+        recipients: card.recipients,
+        certificates: card.certificates,
+        valid_from: None,
+        valid_until: card.valid_until,
+    };
+    stage.client("ISR:registrar").issue_key_card(&new).await.unwrap();
+    nothing_is_told(&stage, proposal).await;
+    stage.stop().await;
+}
