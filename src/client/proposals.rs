@@ -78,7 +78,7 @@ impl Client {
                 "name yourself among the members; whoever begins a proposal takes part in it",
             ));
         }
-        let id = ProposalId::new(&*self.ambient().clock, &*self.ambient().rng);
+        let id = ProposalId::new_of(&me, &*self.ambient().clock, &*self.ambient().rng);
         let members: BTreeSet<MemberId> = new.parties.values().flatten().cloned().collect();
         let verified = Verified {
             call: self.party_call_facts(&call).await?,

@@ -34,6 +34,11 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
+    // Whoever names an identifier of somebody else's making hears the same whether there is a proposal by that name or not.
+    if !body.id.is_of(&act.me.id) {
+        let fault = format!("the identifier of a proposal that `{}` begins ends with a check that says so", act.me.id);
+        return Err(ServiceError::Malformed(fault));
+    }
     let deadline_at =
         call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &body.parties.keys().cloned().collect())));
     match call.phase {
@@ -66,7 +71,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         }
     }
     if proposals::find(&mut act.tx, body.id).await?.is_some() {
-        // Identifiers are random: who meets a taken one made it, or is guessing and learns nothing but that.
+        // Who meets a taken one made it.
         return Err(Refusal::Exists { what: body.id.to_string() }.into());
     }
     quotas::check_proposals(&mut act, body.call).await?;

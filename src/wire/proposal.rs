@@ -46,7 +46,8 @@ impl Filter {
 request! {
     /// Begins a joint proposal. The caller's client made its vaults and wrapped them beforehand.
     pub struct CreateProposal {
-        /// Made by the client (`prop_` and a ULID), since the vault statements name it.
+        /// Made by the client, since the vault statements name it: `prop_` and a ULID whose last eight letters are the first 40 bits of the
+        /// SHA-256 of what is before them, a blank and the caller, in Crockford's base 32.
         pub id: ProposalId,
         pub call: CallId,
         #[serde(default, skip_serializing_if = "Option::is_none")]

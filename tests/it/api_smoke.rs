@@ -86,7 +86,7 @@ impl Stage {
         let publish = publish.header("Idempotency-Key", fresh_key()).json(&body).send().await.unwrap();
         publish.expect_status(200).await;
 
-        let proposal = ProposalId::new(&SystemClock, &SystemRng);
+        let proposal = ProposalId::new_of(&self.avi.member, &SystemClock, &SystemRng);
         let vaults: Vec<Value> = [VaultKind::Panel, VaultKind::Parties]
             .into_iter()
             .map(|kind| {

@@ -244,9 +244,9 @@ impl Work {
 }
 
 fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
-    let id = ProposalId::new(&SystemClock, &SystemRng);
-    let mut keys = 0;
     let author = &stage.speakers[pair[0]];
+    let id = ProposalId::new_of(&author.member, &SystemClock, &SystemRng);
+    let mut keys = 0;
     let mut vault = |kind: VaultKind, holders: &[&'static str]| {
         let (secret, vault) = (VaultSecret::generate(), VaultId::new(&SystemClock, &SystemRng));
         let party = (kind == VaultKind::Staff).then(|| author.member.partner().clone());

@@ -7,7 +7,7 @@ use crate::harness::{
 use entente::{
     client::{Client, api::Paging, directory::NewKeyCard, preview::PreviewedAct},
     domain::{
-        ambient::Clock,
+        ambient::{Clock, SystemClock, SystemRng},
         call::Phase,
         entry::EntryKind,
         id::{CallId, ProposalId, ReviewId},
@@ -89,6 +89,32 @@ async fn tag_of_a_call_moves_with_what_its_reader_is_shown_and_nothing_else() {
     let body = ExtendCall { until: until.into(), reason: "more time".into(), partner: None, proposal: None };
     noa.api().extend_call(stage.call, &body).await.unwrap();
     assert!(all().await.iter().zip(&before).all(|(now, then)| now != then), "everybody is shown the deadline");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn beginning_a_proposal_tells_nobody_whether_there_is_one_by_that_name() {
+    let stage = Stage::open().await;
+    let hidden = stage.prepared().await;
+    let absent = ProposalId::new_of(&id("ISR:avi"), &SystemClock, &SystemRng);
+    let begin = async |member: &str, proposal: ProposalId| {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let parties =
+            json!({ "ISR": [if member.starts_with("ISR") { member } else { "ISR:avi" }], "USA": ["USA:bob"] });
+        let body =
+            json!({ "id": proposal, "call": stage.call, "topic": "navigation", "parties": parties, "vaults": [] });
+        let request = raw.request(Method::POST, "/v1/proposals").header("Idempotency-Key", fresh_key()).json(&body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let before = stage.census().await;
+    for member in ["ISR:tamar", "USA:opal", "USA:bob"] {
+        let found = begin(member, hidden).await;
+        assert_eq!((found.0, &found), (400, &begin(member, absent).await), "{member}");
+    }
+    let own = begin("ISR:avi", hidden).await;
+    assert!(own.0 == 409 && own.1.contains("exists"), "who made it knows of it: {}", own.1);
+    assert_eq!(stage.census().await, before);
     stage.stop().await;
 }
 
