@@ -184,13 +184,19 @@ impl Scope {
             let of = |part: &PatternElem| if let PatternElem::Char(c) = part { Some(*c) } else { None };
             let mut runs =
                 pattern.split(|part| of(part).is_none()).map(|run| run.iter().filter_map(of).collect::<String>());
-            if let Some(run) = runs.find(|run| folded(run) != run.trim()) {
+            if let Some(run) = runs.find(|run| folded(run) != without_outer_blank(run)) {
                 let what = format!("`{}` never has \"{run}\" in it", written(path));
                 return Err(Refused::new(what, format!("organisations are compared in the form \"{}\"", folded(&run))));
             }
         }
         Ok(())
     }
+}
+
+/// Without the one blank that may begin or end what stands between two wildcards.
+fn without_outer_blank(run: &str) -> &str {
+    let run = run.strip_prefix(' ').unwrap_or(run);
+    run.strip_suffix(' ').unwrap_or(run)
 }
 
 fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), Refused> {
