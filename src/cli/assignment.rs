@@ -190,9 +190,14 @@ async fn list(client: &Client, context: &Context, proposal: Option<ProposalId>, 
                 Some(true) => "CONFLICT",
                 Some(false) => "none",
             };
-            let review = if line.has_reviewed { "in" } else { "missing" };
+            let review = match (line.set_aside, line.has_reviewed) {
+                (Some(why), true) => format!("set aside: {why}"),
+                (Some(why), false) => format!("not asked for: {why}"),
+                (None, true) => "in".to_owned(),
+                (None, false) => "missing".to_owned(),
+            };
             let at = zone.both(line.assigned_at.0);
-            table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, review]);
+            table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, &review]);
         }
         screen.table(&table, "nobody is assigned");
     })

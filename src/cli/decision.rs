@@ -22,7 +22,8 @@ pub enum Command {
   entente decision sign $PROPOSAL decline
 
 The first signature proposes the outcome; the others must say the same. The last one makes it final for good, so it asks \
-first, unless a script says `--yes`.")]
+first, unless a script says `--yes`. A signature whose signer has declared a conflict since, works for a party now, or has lost the \
+role or the key card counts as missing: another decider of that partner signs in its place.")]
     Sign {
         /// The proposal
         proposal: ProposalId,
@@ -76,7 +77,11 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 
 fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
     let signatures = decision.signatures.iter().map(|(partner, signature)| {
-        format!("{partner} by {} at {}", signature.member, zone.both(signature.signed_at.0))
+        let set_aside = signature.set_aside.map(|why| {
+            format!(", set aside: {} {}, so another decider of {partner} has to sign", signature.member, why.sentence())
+        });
+        let (member, at) = (&signature.member, zone.both(signature.signed_at.0));
+        format!("{partner} by {member} at {at}{}", set_aside.unwrap_or_default())
     });
     screen.fields(&[
         ("proposal", decision.proposal.to_string()),

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
   entente --json ranking $CALL | jq -r '.items[] | [.rank, .proposal, .total] | @csv'
 
 Total: the weighted average of the scores times the number of criteria. Spread: the highest reviewer's total less the \
-lowest's. A proposal below a threshold has no rank.")]
+lowest's. A proposal below a threshold has no rank. A review whose reviewer has declared a conflict since, works for a party now, \
+or has lost the role, the assignment or the key card is set aside: shown with the reason, and in none of the numbers.")]
 pub struct RankingArgs {
     /// The call
     call: CallId,
@@ -39,14 +40,16 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     context.out.answer(&as_json(&ranking), |screen| {
         let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
         let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
-        let mut table = Table::new(heads.chain(["SPREAD", "REVIEWS", "MISSING", "BELOW"].map(str::to_owned)));
+        let mut table =
+            Table::new(heads.chain(["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "BELOW"].map(str::to_owned)));
         for line in lines {
             let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
             let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
             let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
             cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
             let missing = joined(&line.missing);
-            cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, joined(&line.below)]);
+            let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
+            cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, aside, joined(&line.below)]);
             table.row(cells);
         }
         screen.table(&table, "nothing to rank");
@@ -87,6 +90,6 @@ fn line(line: &Ranked) -> Value {
     json!({
         "proposal": line.proposal, "rank": line.rank, "total": line.total.map(Points::to_number),
         "averages": averages, "spread": line.spread.to_number(), "below": line.below, "missing": line.missing,
-        "reviews": line.reviews,
+        "reviews": line.reviews, "set_aside": line.set_aside,
     })
 }

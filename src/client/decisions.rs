@@ -10,9 +10,11 @@ use crate::{
     domain::{
         decision::Outcome,
         id::{DocumentId, PartnerCode, ProposalId, Sha256},
+        member::CallRole,
         vault::VaultKind,
     },
     sealing::{
+        card::CardStatus,
         seal::{open_bytes, seal_bytes},
         statement::{DecisionStatement, LetterStatement, sign_statement},
     },
@@ -91,7 +93,10 @@ impl Client {
                     "sign that one, or agree with the others that it is taken back before another is proposed",
                 ));
             }
-            missing.retain(|funder| !present.body.signatures.contains_key(funder));
+            self.check_cosigners(&present.body, &proposal, &call, &partner).await?;
+            let signed = |funder: &PartnerCode| present.body.signatures.get(funder);
+            // One's own that was set aside and counts again makes it final, too.
+            missing.retain(|funder| *funder == partner || signed(funder).is_none_or(|it| it.set_aside.is_some()));
         }
         let is_last = missing.iter().eq([&partner]);
         let etag = match present {
@@ -100,6 +105,33 @@ impl Client {
         };
         let statement = DecisionStatement { proposal: id, manifest_sha256: manifest.sha256, outcome, partner };
         Ok(DecisionPlan { statement, funders, etag, is_last })
+    }
+
+    /// Whether those who signed before, as far as the exchange counts them, may still decide: by the signed roll and their key cards.
+    /// A conflict of theirs is shown to officers alone.
+    async fn check_cosigners(
+        &self,
+        decision: &Decision,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        own: &PartnerCode,
+    ) -> Result<()> {
+        if decision.final_at.is_some() {
+            return Ok(());
+        }
+        let deciders = self.verified_roles(call).await?.bearing(CallRole::Decider);
+        let counted = decision.signatures.iter().filter(|(partner, it)| *partner != own && it.set_aside.is_none());
+        for (_, signature) in counted {
+            let card = &self.recent_member(&signature.member).await?.card;
+            self.check_not_of_party(card, proposal).await?;
+            if card.status != CardStatus::Active || !deciders.contains(&signature.member) {
+                return Err(ClientError::unverified(
+                    format!("`{}` signed the decision and decides no longer, but the exchange counts it", card.member),
+                    "do not sign; tell the call's officers and the host's operator",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Signs what was planned, if the table is still as it was then: nobody signs last without having been told so.

@@ -149,11 +149,7 @@ impl Client {
 
     /// A member whose key card is in force now: somebody to seal or wrap to.
     pub async fn member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
-        let known = lock(&self.0.directory.members).get(id).cloned();
-        let member = match known {
-            Some((member, at)) if self.now().duration_since(at).abs() <= FRESH => member,
-            _ => self.fetch_member(id).await?,
-        };
+        let member = self.recent_member(id).await?;
         member.card.check_usable(self.now()).map_err(|error| {
             ClientError::unverified(error.to_string(), "ask the member's registrar for a key card that is in force")
         })?;
@@ -172,6 +168,16 @@ impl Client {
                 ),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// A member as their newest key card says, in force or not, read anew if what is known is no longer fresh: somebody about whom
+    /// something may have changed.
+    pub(super) async fn recent_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
+        let known = lock(&self.0.directory.members).get(id).cloned();
+        match known {
+            Some((member, at)) if self.now().duration_since(at).abs() <= FRESH => Ok(member),
+            _ => self.fetch_member(id).await,
         }
     }
 

@@ -160,8 +160,19 @@ impl Client {
         call: CallId,
         roles: &Roles,
     ) -> Result<Vec<Assignment>> {
+        self.verify_assignments(id, call, roles, self.api().assignments(id).await?).await
+    }
+
+    /// The same of those that were shown.
+    pub(super) async fn verify_assignments(
+        &self,
+        id: ProposalId,
+        call: CallId,
+        roles: &Roles,
+        shown: Vec<Assignment>,
+    ) -> Result<Vec<Assignment>> {
         let mut verified = Vec::new();
-        for assignment in self.api().assignments(id).await? {
+        for assignment in shown {
             let statement = assignment.statement.as_deref().unwrap_or_default();
             let Ok(signed) = verify_signed::<AssignmentStatement>(statement) else { continue };
             let fits =

@@ -1,8 +1,14 @@
 //! The ranking of a call, computed here from reviews opened here: the exchange never sees a score.
+//!
+//! Whose review counts is judged here too, of what was signed: roles, assignments, declarations, key cards. What the exchange says is
+//! set aside never counts; that it says so of none counts for nothing. Who is no officer is not shown what others declared or were
+//! assigned to, and there takes the exchange's word.
 
 use super::{
     Client, ClientError, Result,
     calls::VerifiedCall,
+    facts::{Told, Verified, call_facts, proposal_facts},
+    parts::{Interests, Roles},
     reviews::{InvalidReview, OpenedReviews, missing},
 };
 use crate::{
@@ -10,10 +16,16 @@ use crate::{
         id::{CallId, MemberId, ProposalId},
         proposal::Status,
         review::{Criterion, Ranked, Reviewed, rank},
+        set_aside::SetAside,
     },
-    wire::proposal::Proposal,
+    policy::{
+        counts::review_set_aside,
+        facts::{CallFacts, MemberFacts, ProposalFacts},
+    },
+    sealing::card::CardStatus,
+    wire::{proposal::Proposal, review::Assignment},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The ranking of a call.
 #[derive(Debug)]
@@ -30,12 +42,14 @@ impl Client {
     /// Opens every review of every submitted proposal that the caller sees, and ranks.
     pub async fn ranking(&self, id: CallId) -> Result<Ranking> {
         let call = self.call(id).await?;
+        let roles = self.verified_roles(&call).await?;
+        let facts = call_facts(&call.call, &call.rules, &roles, self.now());
         let (mut reviewed, mut invalid, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for proposal in self.api().all_proposals(Some(id)).await? {
             if proposal.status != Status::Submitted {
                 continue;
             }
-            match self.reviewed(&proposal, &call).await {
+            match self.reviewed(&proposal, &call, &roles, &facts).await {
                 Ok((line, faults)) => {
                     reviewed.push(line);
                     invalid.extend(faults);
@@ -49,12 +63,66 @@ impl Client {
         Ok(Ranking { lines, invalid, closed })
     }
 
-    async fn reviewed(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<(Reviewed, Vec<InvalidReview>)> {
+    async fn reviewed(
+        &self,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+        roles: &Roles,
+        facts: &CallFacts,
+    ) -> Result<(Reviewed, Vec<InvalidReview>)> {
         let opened = self.open_reviews_of(proposal, call).await?;
-        // Who found a conflict owes no review.
-        let lines = self.api().assignments(proposal.id).await?.into_iter().filter(|line| line.conflict != Some(true));
-        let assigned = lines.map(|line| line.reviewer).collect();
-        assemble(proposal.id, &call.rules.criteria, &assigned, opened)
+        let shown = self.api().assignments(proposal.id).await?;
+        let facts = self.facts_of_reviewers(proposal, roles, facts, &shown, &opened).await?;
+        let mut set_aside = BTreeMap::new();
+        for line in &shown {
+            let judged = self.judged(&facts, &line.reviewer).await?;
+            set_aside.extend(judged.or(line.set_aside).map(|aside| (line.reviewer.clone(), aside)));
+        }
+        for review in opened.reviews.iter().map(|opened| &opened.review) {
+            let judged = self.judged(&facts, &review.reviewer).await?;
+            set_aside.extend(judged.or(review.set_aside).map(|aside| (review.reviewer.clone(), aside)));
+        }
+        let assigned = shown.into_iter().map(|line| line.reviewer).collect();
+        assemble(proposal.id, &call.rules.criteria, &assigned, set_aside, opened)
+    }
+
+    /// What decides whether reviews count. To an officer the exchange shows everything that was signed, and what it does not show was
+    /// not; to others it shows their own part, and the rest is as it says.
+    async fn facts_of_reviewers(
+        &self,
+        proposal: &Proposal,
+        roles: &Roles,
+        call: &CallFacts,
+        shown: &[Assignment],
+        opened: &OpenedReviews,
+    ) -> Result<ProposalFacts> {
+        let (assigned, interests): (BTreeSet<MemberId>, Interests) = if call.officers.contains(&self.member_id().await?)
+        {
+            let verified = self.verify_assignments(proposal.id, proposal.call, roles, shown.to_vec()).await?;
+            let assigned = verified.into_iter().map(|line| line.reviewer).collect();
+            (assigned, self.interests(proposal.id, roles).await?)
+        } else {
+            let reviewers = opened.reviews.iter().map(|opened| opened.review.reviewer.clone());
+            (reviewers.chain(shown.iter().map(|line| line.reviewer.clone())).collect(), Interests::default())
+        };
+        let party_members: BTreeSet<MemberId> = proposal.parties.values().flatten().cloned().collect();
+        let verified = Verified {
+            call: call.clone(),
+            assigned,
+            interests,
+            owners: proposal.parties.keys().cloned().collect(),
+            organisations: self.organisations(&party_members).await?,
+            decided: false,
+            label: None,
+        };
+        Ok(proposal_facts(proposal.id, proposal.status, verified, Told { party_members, ..Told::default() }))
+    }
+
+    async fn judged(&self, facts: &ProposalFacts, reviewer: &MemberId) -> Result<Option<SetAside>> {
+        let card = &self.recent_member(reviewer).await?.card;
+        let organisation = card.organisation.clone();
+        let holder = MemberFacts { id: reviewer.clone(), organisation, roles: card.roles.clone(), host: false };
+        Ok(review_set_aside(facts, reviewer, Some(&holder).filter(|_| card.status == CardStatus::Active)))
     }
 }
 
@@ -63,14 +131,21 @@ fn assemble(
     proposal: ProposalId,
     criteria: &[Criterion],
     assigned: &BTreeSet<MemberId>,
+    mut set_aside: BTreeMap<MemberId, SetAside>,
     opened: OpenedReviews,
 ) -> Result<(Reviewed, Vec<InvalidReview>)> {
-    let missing = missing(assigned, &opened);
-    let scores = opened.reviews.iter().map(|opened| {
+    // Whoever is set aside owes no review.
+    let mut missing = missing(assigned, &opened);
+    missing.retain(|reviewer| !set_aside.contains_key(reviewer));
+    let counting = opened.reviews.iter().filter(|opened| !set_aside.contains_key(&opened.review.reviewer));
+    let scores = counting.map(|opened| {
         // Checked when it was opened; the arithmetic after this relies on it.
         Ok((opened.review.reviewer.clone(), opened.body.points(criteria)?))
     });
-    Ok((Reviewed { proposal, scores: scores.collect::<Result<_>>()?, missing }, opened.invalid))
+    let scores = scores.collect::<Result<_>>()?;
+    let has_review = |reviewer: &MemberId| opened.reviews.iter().any(|opened| opened.review.reviewer == *reviewer);
+    set_aside.retain(|reviewer, _| has_review(reviewer));
+    Ok((Reviewed { proposal, scores, missing, set_aside }, opened.invalid))
 }
 
 #[cfg(test)]
@@ -95,6 +170,7 @@ mod tests {
             manifest_sha256: Sha256::of(b"manifest"),
             submitted_at: at("2026-05-01T00:00:00Z").into(),
             reopened_at: None,
+            set_aside: None,
             statement: String::new(),
             ciphertext: None,
         };
@@ -112,7 +188,8 @@ mod tests {
         };
         let reviews = OpenedReviews { reviews: vec![opened("GBR:ann", 4.0, 3.0)], invalid: vec![invalid] };
         let call = call();
-        let (line, invalid) = assemble(proposal().id, &call.rules.criteria, &assigned, reviews).unwrap();
+        let (line, invalid) =
+            assemble(proposal().id, &call.rules.criteria, &assigned, BTreeMap::new(), reviews).unwrap();
         let lines = rank(&call.rules.criteria, None, &[line]);
         assert_eq!((lines[0].rank, lines[0].reviews, invalid.len()), (Some(1), 1, 1));
         assert_eq!(lines[0].missing, ["ISR:noa", "KOR:kim"].map(|member| member.parse().unwrap()).into());
@@ -125,6 +202,22 @@ mod tests {
         let mut one = opened("GBR:ann", 4.0, 3.0);
         one.body.scores.pop_last();
         let reviews = OpenedReviews { reviews: vec![one], invalid: Vec::new() };
-        assert!(assemble(proposal().id, &call().rules.criteria, &BTreeSet::new(), reviews).is_err());
+        let set_aside = BTreeMap::new();
+        assert!(assemble(proposal().id, &call().rules.criteria, &BTreeSet::new(), set_aside, reviews).is_err());
+    }
+
+    #[test]
+    fn review_that_is_set_aside_is_in_no_number_and_owed_by_nobody() {
+        let assigned = ["GBR:ann", "ISR:noa", "KOR:kim"].map(|member| member.parse().unwrap()).into();
+        let aside = |member: &str, why| (member.parse::<MemberId>().unwrap(), why);
+        let set_aside = [aside("GBR:ann", SetAside::Conflict), aside("KOR:kim", SetAside::Card)].into();
+        let reviews = vec![opened("GBR:ann", 5.0, 5.0), opened("ISR:noa", 1.0, 1.0)];
+        let reviews = OpenedReviews { reviews, invalid: Vec::new() };
+        let call = call();
+        let (line, _) = assemble(proposal().id, &call.rules.criteria, &assigned, set_aside, reviews).unwrap();
+        let line = rank(&call.rules.criteria, None, &[line]).remove(0);
+        assert_eq!((line.total, line.reviews), (Some(Points::from_hundredths(200)), 1));
+        assert_eq!((line.spread, line.missing.len()), (Points::from_hundredths(0), 0));
+        assert_eq!(line.set_aside, [aside("GBR:ann", SetAside::Conflict)].into(), "Kim has handed nothing in");
     }
 }

@@ -301,6 +301,7 @@ mod tests {
             manifest_sha256: Sha256::of(b"manifest"),
             submitted_at: at("2026-05-01T00:00:00Z").into(),
             reopened_at: is_reopened.then(|| at("2026-05-02T00:00:00Z").into()),
+            set_aside: None,
             statement: String::new(),
             ciphertext: None,
         }

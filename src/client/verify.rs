@@ -183,7 +183,7 @@ impl Client {
 
     /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders.
     pub(super) async fn verify_decision(&self, decision: &Decision, funders: &BTreeSet<PartnerCode>) -> Result<()> {
-        for (partner, Signature { member, jws, signed_at }) in &decision.signatures {
+        for (partner, Signature { member, jws, signed_at, .. }) in &decision.signatures {
             let signed: Signed<DecisionStatement> = verify_signed(jws)?;
             check_decision(&signed.statement, decision, partner, member)?;
             if !funders.contains(partner) {

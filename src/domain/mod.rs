@@ -14,6 +14,7 @@ pub mod policy;
 pub mod proposal;
 pub mod refusal;
 pub mod review;
+pub mod set_aside;
 pub mod vault;
 
 pub use refusal::Refusal;

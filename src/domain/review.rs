@@ -6,6 +6,7 @@
 use super::{
     Refusal,
     id::{MemberId, ProposalId, Slug},
+    set_aside::SetAside,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -125,6 +126,8 @@ pub struct Reviewed {
     pub scores: BTreeMap<MemberId, BTreeMap<Slug, Points>>,
     /// Assigned reviewers whose review is not in, or did not verify.
     pub missing: BTreeSet<MemberId>,
+    /// Whose review is on record and counts no more.
+    pub set_aside: BTreeMap<MemberId, SetAside>,
 }
 
 /// A line of the ranking.
@@ -142,6 +145,8 @@ pub struct Ranked {
     /// Criteria whose threshold is missed; `total` stands for the call's total threshold.
     pub below: BTreeSet<String>,
     pub missing: BTreeSet<MemberId>,
+    /// Whose review is on record and is in none of these numbers.
+    pub set_aside: BTreeMap<MemberId, SetAside>,
     pub reviews: u32,
 }
 
@@ -175,6 +180,7 @@ fn line(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &Revi
         spread: Points(0),
         below: BTreeSet::new(),
         missing: reviewed.missing.clone(),
+        set_aside: reviewed.set_aside.clone(),
         reviews: u32::try_from(count).expect("fewer reviewers than 2^32"),
     };
     if count == 0 {
@@ -236,7 +242,7 @@ mod tests {
             })
             .collect();
         let proposal = format!("prop_01J9ZQ4N6M8V7X5T3R2P1K0HG{last}").parse().unwrap();
-        Reviewed { proposal, scores, missing: BTreeSet::new() }
+        Reviewed { proposal, scores, missing: BTreeSet::new(), set_aside: BTreeMap::new() }
     }
 
     #[test]

@@ -144,6 +144,8 @@ actions! {
         RevokeRole,
         /// See who bears which role.
         ViewRoles,
+        /// Read what was signed about roles, to check who is an officer, reviewer or decider.
+        ViewRoll,
         /// Fetch one's wrapped key of the call's vault, and wrap it to further officers.
         UseCallVault,
         /// See how many visible proposals stand where.

@@ -16,6 +16,7 @@
 mod action;
 mod bounds;
 mod change;
+pub mod counts;
 mod engine;
 mod entities;
 pub mod facts;

@@ -2,6 +2,7 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults,
 };
@@ -9,11 +10,15 @@ use crate::{
     domain::{
         Refusal, decision as rules,
         entry::EntryKind,
-        id::{DecisionId, DocumentId, PartnerCode, ProposalId, Sha256},
+        id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
+        set_aside::SetAside,
     },
-    policy::{Action, Resource},
+    policy::{Action, Resource, counts},
     sealing::statement::{DecisionStatement, LetterStatement},
-    storage::decisions::{self, DecisionRow, LetterRow},
+    storage::{
+        Tx,
+        decisions::{self, DecisionRow, LetterRow},
+    },
     wire::{
         decision::{Decision, Letter, SendLetter, SignDecision, Signature},
         page::Page,
@@ -26,7 +31,38 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Largest sealed letter, in bytes.
 const MAX_LETTER: usize = 1 << 20;
 
-/// Proposes a decision or adds the caller's partner's signature to the one on the table. The last signature makes it final.
+/// A decision on the table, and which of its signatures are set aside at this instant.
+struct OnTable {
+    row: DecisionRow,
+    set_aside: BTreeMap<MemberId, SetAside>,
+}
+
+impl OnTable {
+    /// The decision of a proposal, if there is one. Under a final one every signature stays, whatever came later.
+    async fn find(exchange: &Exchange, tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Self>> {
+        let Some(row) = decisions::current(tx, proposal.row.id).await? else { return Ok(None) };
+        let mut set_aside = BTreeMap::new();
+        if row.final_at.is_none() {
+            let signers: Vec<MemberId> = row.signatures.values().map(|signature| signature.member.clone()).collect();
+            set_aside = state::set_aside(exchange, tx, &proposal.facts, &signers, counts::signature_set_aside).await?;
+        }
+        Ok(Some(Self { row, set_aside }))
+    }
+
+    /// The signatures that count.
+    fn counting(&self) -> rules::Decision {
+        let signatures = self.row.signatures.iter().map(|(partner, row)| (partner.clone(), row.member.clone()));
+        let signatures = signatures.filter(|(_, member)| !self.set_aside.contains_key(member)).collect();
+        rules::Decision { outcome: self.row.outcome, signatures }
+    }
+
+    fn missing(&self, funders: &BTreeSet<PartnerCode>) -> BTreeSet<PartnerCode> {
+        self.counting().missing(funders).into_iter().cloned().collect()
+    }
+}
+
+/// Proposes a decision or adds the caller's partner's signature to the one on the table. The last signature makes it final, if each of
+/// the others counts at that instant; one that is set aside is missing, and another decider of its partner signs in its place.
 ///
 /// Of two deciders who propose different outcomes at once, the first wins and the second learns what is on the table.
 pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignDecision) -> Result<Answer> {
@@ -47,18 +83,24 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
         return Err(Refusal::NotFunder { partner }.into());
     }
     manifests::require_standing(&proposal, statement.manifest_sha256)?;
-    let current = decisions::current(&mut act.tx, id).await?;
+    let current = OnTable::find(exchange, &mut act.tx, &proposal).await?;
     act.check_match(&etag(current.as_ref()))?;
     let now = act.now;
+    let mut others = BTreeMap::new();
     let row = match current {
-        Some(row) if row.final_at.is_some() => return Err(Refusal::DecisionFinal.into()),
-        Some(row) if row.outcome != statement.outcome || row.manifest != statement.manifest_sha256 => {
+        Some(OnTable { row, .. }) if row.final_at.is_some() => return Err(Refusal::DecisionFinal.into()),
+        Some(OnTable { row, .. }) if row.outcome != statement.outcome || row.manifest != statement.manifest_sha256 => {
             return Err(Refusal::DecisionDiffers { outcome: row.outcome.to_string() }.into());
         }
-        Some(row) if row.signatures.contains_key(&partner) => {
-            return Err(Refusal::AlreadySigned { manifest: row.manifest, partner }.into());
+        Some(table) => {
+            let counting = table.counting();
+            // Who has signed signs again when nothing else makes it final: one that was set aside counts again.
+            if counting.signatures.contains_key(&partner) && !counting.is_final(funders) {
+                return Err(Refusal::AlreadySigned { manifest: table.row.manifest, partner }.into());
+            }
+            others = counting.signatures;
+            table.row
         }
-        Some(row) => row,
         None => {
             let row = DecisionRow {
                 id: DecisionId::new(&*exchange.clock, &*exchange.rng),
@@ -73,22 +115,24 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
             row
         }
     };
-    let mut signatures: BTreeMap<_, _> =
-        row.signatures.iter().map(|(partner, signature)| (partner.clone(), signature.member.clone())).collect();
-    signatures.insert(partner.clone(), act.me.id.clone());
-    let is_final = rules::Decision { outcome: row.outcome, signatures }.is_final(funders);
+    others.insert(partner.clone(), act.me.id.clone());
+    let is_final = rules::Decision { outcome: row.outcome, signatures: others }.is_final(funders);
+    let replaced = row.signatures.get(&partner).map(|signature| signature.member.clone());
     decisions::sign(&mut act.tx, &permit, &row, &body.decision, is_final, now).await?;
     let subject = Subject::proposal(&proposal);
-    let payload = json!({
+    let mut payload = json!({
         "decision": row.id, "outcome": row.outcome, "partner": partner, "manifest_sha256": row.manifest,
         "statement": body.decision,
     });
+    if let Some(replaced) = replaced {
+        payload["in_place_of"] = json!(replaced);
+    }
     act.log(EntryKind::DecisionSigned, subject, &payload).await?;
     if is_final {
         let payload = json!({ "decision": row.id, "outcome": row.outcome, "manifest_sha256": row.manifest });
         act.log(EntryKind::DecisionFinal, subject, &payload).await?;
     }
-    let current = decisions::current(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
+    let current = OnTable::find(exchange, &mut act.tx, &proposal).await?.ok_or(ServiceError::Hidden)?;
     let tag = etag(Some(&current));
     let answer = Answer::json(200, &answer(current, funders)).with_etag(tag);
     act.finish(answer).await
@@ -103,8 +147,9 @@ pub async fn unsign(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Resul
         return Ok(answer);
     }
     let partner = act.me.id.partner().clone();
-    let row = decisions::current(&mut act.tx, id).await?.ok_or(Refusal::NoDecision)?;
-    act.check_match(&etag(Some(&row)))?;
+    let table = OnTable::find(exchange, &mut act.tx, &proposal).await?.ok_or(Refusal::NoDecision)?;
+    act.check_match(&etag(Some(&table)))?;
+    let row = table.row;
     if row.final_at.is_some() {
         return Err(Refusal::DecisionFinal.into());
     }
@@ -127,14 +172,14 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let resource = Resource::Proposal(&proposal.facts);
-    let row = decisions::current(&mut view.tx, id).await?;
-    let is_final = row.as_ref().is_some_and(|row| row.final_at.is_some());
+    let table = OnTable::find(exchange, &mut view.tx, &proposal).await?;
+    let is_final = table.as_ref().is_some_and(|table| table.row.final_at.is_some());
     let follows = view.may(Action::ViewOfficerLog, resource)
         || view.may(Action::Decide, resource)
         || is_final && view.may(Action::ViewPartyLog, resource);
-    let row = row.filter(|_| follows).ok_or(ServiceError::Hidden)?;
-    let tag = etag(Some(&row));
-    Ok((answer(row, &proposal.call.text.funders), tag))
+    let table = table.filter(|_| follows).ok_or(ServiceError::Hidden)?;
+    let tag = etag(Some(&table));
+    Ok((answer(table, &proposal.call.text.funders), tag))
 }
 
 /// Sends a sealed letter about a final decision.
@@ -145,14 +190,12 @@ pub async fn send_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, bod
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let decision = decisions::current(&mut act.tx, id).await?.ok_or(Refusal::NoDecision)?;
-    if decision.final_at.is_none() {
-        let signatures =
-            decision.signatures.iter().map(|(partner, row)| (partner.clone(), row.member.clone())).collect();
-        let open = rules::Decision { outcome: decision.outcome, signatures };
-        let missing: Vec<String> = open.missing(&proposal.call.text.funders).iter().map(ToString::to_string).collect();
+    let table = OnTable::find(exchange, &mut act.tx, &proposal).await?.ok_or(Refusal::NoDecision)?;
+    if table.row.final_at.is_none() {
+        let missing: Vec<String> = table.missing(&proposal.call.text.funders).iter().map(ToString::to_string).collect();
         return Err(Refusal::DecisionOpen { missing: missing.join(", ") }.into());
     }
+    let decision = table.row;
     let statement = act.signed::<LetterStatement>(&body.statement).await?.statement;
     let ciphertext = vaults::sealed_bytes(&body.ciphertext, MAX_LETTER)?;
     let fits = statement.proposal == id
@@ -214,27 +257,33 @@ pub async fn fetch_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, wh
     act.finish_read(letter(row, true)).await
 }
 
-/// Names a state of the table: which decision, and who has signed it.
-fn etag(row: Option<&DecisionRow>) -> String {
-    match row {
-        None => "\"none\"".to_owned(),
-        Some(row) => format!("\"{}.{}\"", row.revision, row.signatures.len()),
-    }
+/// Names a state of the table: which decision, who has signed it and whose signature counts.
+fn etag(table: Option<&OnTable>) -> String {
+    let Some(OnTable { row, set_aside }) = table else { return "\"none\"".to_owned() };
+    let signed = row.signatures.iter().map(|(partner, signature)| {
+        let aside = set_aside.get(&signature.member).map_or("", |aside| aside.as_str());
+        format!("{partner} {} {} {aside}\n", signature.member, signature.signed_at)
+    });
+    let signed = Sha256::of(signed.collect::<String>().as_bytes()).to_string();
+    format!("\"{}.{}.{}\"", row.revision, row.signatures.len(), &signed[..16])
 }
 
-fn answer(row: DecisionRow, funders: &BTreeSet<PartnerCode>) -> Decision {
-    let missing = funders.iter().filter(|funder| !row.signatures.contains_key(funder)).cloned().collect();
+fn answer(table: OnTable, funders: &BTreeSet<PartnerCode>) -> Decision {
+    let missing = table.missing(funders);
+    let OnTable { row, set_aside } = table;
+    let signature = |signed: decisions::DecisionSignatureRow| Signature {
+        set_aside: set_aside.get(&signed.member).copied(),
+        member: signed.member,
+        jws: signed.jws,
+        signed_at: signed.signed_at.into(),
+    };
     Decision {
         id: row.id,
         proposal: row.proposal,
         revision: row.revision,
         outcome: row.outcome,
         manifest_sha256: row.manifest,
-        signatures: row
-            .signatures
-            .into_iter()
-            .map(|(partner, s)| (partner, Signature { member: s.member, jws: s.jws, signed_at: s.signed_at.into() }))
-            .collect(),
+        signatures: row.signatures.into_iter().map(|(partner, signed)| (partner, signature(signed))).collect(),
         missing,
         final_at: row.final_at.map(Into::into),
     }

@@ -15,9 +15,10 @@ use crate::{
         entry::EntryKind,
         id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
         member::Declared,
+        set_aside::SetAside,
         vault::VaultKind,
     },
-    policy::{Action, Resource},
+    policy::{Action, Resource, counts},
     sealing::statement::{AssignmentStatement, DeclarationStatement, ReviewStatement, Signed},
     storage::{
         reviews::{self, ReviewRow},
@@ -301,9 +302,12 @@ pub async fn assignments(exchange: &Exchange, principal: &Principal, id: Proposa
         return Err(ServiceError::Denied("guardrails: only officers and assigned reviewers see assignments".into()));
     }
     let rows = reviews::assignments(&mut view.tx, id).await?;
+    let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
+    let aside = state::set_aside(exchange, &mut view.tx, &proposal.facts, &reviewers, counts::review_set_aside).await?;
     let mine = view.me.id.clone();
     let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| Assignment {
         proposal: id,
+        set_aside: aside.get(&row.reviewer).copied(),
         conflict: declared(&proposal, &row.reviewer),
         has_reviewed: proposal.facts.reviewed.contains(&row.reviewer),
         assigned_at: row.assigned_at.into(),
@@ -365,7 +369,7 @@ pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &S
         "sha256": statement.sha256, "statement": row.statement,
     });
     act.log(EntryKind::ReviewSubmitted, Subject::proposal(&proposal), &payload).await?;
-    act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, false))).await
+    act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, None, false))).await
 }
 
 /// The reviews of a proposal: all for whoever may see the deliberation, the own ones for a reviewer.
@@ -381,8 +385,14 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         return Err(if matches!(of_all, ServiceError::Refused(_)) { of_all } else { of_own });
     }
     let rows = reviews::of_proposal(&mut view.tx, id).await?;
+    let reviewers: BTreeSet<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
+    let reviewers: Vec<MemberId> = reviewers.into_iter().collect();
+    let aside = state::set_aside(exchange, &mut view.tx, &proposal.facts, &reviewers, counts::review_set_aside).await?;
     let mine = view.me.id.clone();
-    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| answer(row, false));
+    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| {
+        let set_aside = aside.get(&row.reviewer).copied();
+        answer(row, set_aside, false)
+    });
     Ok(Page { items: items.collect(), next: None })
 }
 
@@ -400,7 +410,9 @@ pub async fn fetch(exchange: &Exchange, asked: &Asked, id: ReviewId) -> Result<R
     }
     let payload = json!({ "review": row.id, "reviewer": row.reviewer, "revision": row.revision });
     act.log(EntryKind::ReviewFetched, Subject::proposal(&proposal), &payload).await?;
-    act.finish_read(answer(row, true)).await
+    let reviewer = [row.reviewer.clone()];
+    let aside = state::set_aside(exchange, &mut act.tx, &proposal.facts, &reviewer, counts::review_set_aside).await?;
+    act.finish_read(answer(row, aside.get(&reviewer[0]).copied(), true)).await
 }
 
 /// Whether somebody else has reviewed is not for whoever may not see the deliberation: they hear what they would of a review that is none.
@@ -471,7 +483,7 @@ fn needed(reason: &str) -> Result<&str> {
     }
 }
 
-fn answer(row: ReviewRow, with_content: bool) -> Review {
+fn answer(row: ReviewRow, set_aside: Option<SetAside>, with_content: bool) -> Review {
     Review {
         id: row.id,
         proposal: row.proposal,
@@ -480,6 +492,7 @@ fn answer(row: ReviewRow, with_content: bool) -> Review {
         manifest_sha256: row.manifest,
         submitted_at: row.submitted_at.into(),
         reopened_at: row.reopened_at.map(Into::into),
+        set_aside,
         statement: row.statement,
         ciphertext: with_content.then(|| BASE64_STANDARD.encode(row.ciphertext)),
     }

@@ -9,6 +9,7 @@ use crate::{
         id::{CallId, MemberId, ProgramId, ProposalId},
         member::CallRole,
         proposal::{Limits, Status, Version, Versions},
+        set_aside::SetAside,
     },
     policy::facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
     storage::{
@@ -86,6 +87,22 @@ pub async fn members(
     let rows = members::some(tx, ids).await?;
     let in_force = rows.iter().filter(|row| row.is_in_force(now));
     Ok(in_force.map(|row| (row.member.clone(), member_facts(exchange, row))).collect())
+}
+
+/// Which of these members signed something about the proposal that is set aside now, and why; by whichever rule of
+/// [`crate::policy::counts`] is asked.
+pub async fn set_aside(
+    exchange: &Exchange,
+    tx: &mut Tx,
+    proposal: &ProposalFacts,
+    signers: &[MemberId],
+    rule: fn(&ProposalFacts, &MemberId, Option<&MemberFacts>) -> Option<SetAside>,
+) -> Result<BTreeMap<MemberId, SetAside>> {
+    let rows = members::some(tx, signers).await?;
+    let holders: HashMap<&MemberId, MemberFacts> =
+        rows.iter().filter(|row| row.is_active).map(|row| (&row.member, member_facts(exchange, row))).collect();
+    let aside = signers.iter().filter_map(|id| Some((id.clone(), rule(proposal, id, holders.get(id))?)));
+    Ok(aside.collect())
 }
 
 /// What is known of a member without a key card in force: the name, and so the partner.

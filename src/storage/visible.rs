@@ -222,8 +222,9 @@ pub async fn page(tx: &mut Tx, question: &Question<'_>, cut: Cut) -> Result<Vec<
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     pub proposals: u64,
+    /// Those that are not set aside.
     pub assignments: u64,
-    /// Reviewers whose latest review is in and not reopened.
+    /// Reviewers whose latest review is in, not reopened and not set aside.
     pub reviews: u64,
     /// Proposals with a final decision.
     pub decided: u64,
@@ -231,12 +232,12 @@ pub struct Totals {
 
 /// How many proposals the condition holds for.
 pub async fn count(tx: &mut Tx, question: &Question<'_>) -> Result<u64, StoreError> {
-    sums(tx, question, &[("proposals", "1")]).await?.map_or(Ok(0), |row| row.count("proposals"))
+    sums(tx, question, &[("proposals", "1".to_owned())]).await?.map_or(Ok(0), |row| row.count("proposals"))
 }
 
 /// What there is to the proposals that the condition holds for.
 pub async fn totals(tx: &mut Tx, question: &Question<'_>) -> Result<Totals, StoreError> {
-    let Some(row) = sums(tx, question, TOTALS).await? else { return Ok(Totals::default()) };
+    let Some(row) = sums(tx, question, &each_total()).await? else { return Ok(Totals::default()) };
     Ok(Totals {
         proposals: row.count("proposals")?,
         assignments: row.count("assignments")?,
@@ -245,24 +246,34 @@ pub async fn totals(tx: &mut Tx, question: &Question<'_>) -> Result<Totals, Stor
     })
 }
 
-/// Names, and what each proposal adds.
-const TOTALS: &[(&str, &str)] = &[
-    ("proposals", "1"),
-    ("assignments", "(SELECT COUNT(*) FROM assignments s WHERE s.proposal_id = p.proposal_id)"),
-    (
-        "reviews",
-        "(SELECT COUNT(*) FROM reviews s WHERE s.proposal_id = p.proposal_id AND s.reopened_at IS NULL AND s.revision = \
-         (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer))",
-    ),
-    (
-        "decided",
-        "CASE WHEN EXISTS (SELECT 1 FROM decisions d WHERE d.proposal_id = p.proposal_id AND d.final_at IS NOT NULL) \
-         THEN 1 ELSE 0 END",
-    ),
-];
+/// Names, and what each proposal adds. Assignments and reviews that are set aside add nothing.
+fn each_total() -> [(&'static str, String); 4] {
+    let counts = columns::counts();
+    [
+        ("proposals", "1".to_owned()),
+        (
+            "assignments",
+            format!("(SELECT COUNT(*) FROM assignments s WHERE s.proposal_id = p.proposal_id AND {counts})"),
+        ),
+        (
+            "reviews",
+            format!(
+                "(SELECT COUNT(*) FROM reviews s WHERE s.proposal_id = p.proposal_id AND s.reopened_at IS NULL AND s.revision = \
+                 (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer) \
+                 AND {counts})"
+            ),
+        ),
+        (
+            "decided",
+            "CASE WHEN EXISTS (SELECT 1 FROM decisions d WHERE d.proposal_id = p.proposal_id AND d.final_at IS NOT NULL) \
+             THEN 1 ELSE 0 END"
+                .to_owned(),
+        ),
+    ]
+}
 
 /// The sums over all proposals that the condition holds for; nothing if it can hold for none.
-async fn sums(tx: &mut Tx, question: &Question<'_>, of: &[(&str, &str)]) -> Result<Option<Row>, StoreError> {
+async fn sums(tx: &mut Tx, question: &Question<'_>, of: &[(&str, String)]) -> Result<Option<Row>, StoreError> {
     // Each is looked at whatever the plan, so none is chosen by what a page would cost.
     let plan = Plan::of(tx, question, u64::from(u32::MAX)).await?;
     let mut writer = Writer::new(tx.dialect(), question.me);

@@ -4,6 +4,7 @@ use super::{Time, answer, request};
 use crate::domain::{
     decision::Outcome,
     id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
+    set_aside::SetAside,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ answer! {
         pub manifest_sha256: Sha256,
         /// Compact JWS by funding partner.
         pub signatures: BTreeMap<PartnerCode, Signature>,
+        /// The funders that have not signed, or whose signature is set aside.
         pub missing: BTreeSet<PartnerCode>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub final_at: Option<Time>,
@@ -43,6 +45,10 @@ answer! {
         pub member: MemberId,
         pub jws: String,
         pub signed_at: Time,
+        /// Why it counts as missing though it stays on record, if it is so now: `conflict`, `card`, `same-organisation` or `role`.
+        /// Under a final decision every signature stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub set_aside: Option<SetAside>,
     }
 
     /// A sealed letter.

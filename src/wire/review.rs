@@ -4,6 +4,7 @@ use super::{Time, answer, policy::PreviewedChange, problem::LineFault, request};
 use crate::domain::{
     id::{MemberId, ProposalId, ReviewId, Sha256},
     member::ConflictGround,
+    set_aside::SetAside,
 };
 
 request! {
@@ -76,6 +77,10 @@ answer! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub conflict: Option<bool>,
         pub has_reviewed: bool,
+        /// Why the assignment counts no more, and with it the review, if it is so now: `conflict`, `card`, `same-organisation` or
+        /// `role`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub set_aside: Option<SetAside>,
     }
 
     /// What was stated about a member's interest in a proposal.
@@ -99,6 +104,9 @@ answer! {
         pub submitted_at: Time,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reopened_at: Option<Time>,
+        /// Why it counts no more though it stays on record, if it is so now: `conflict`, `card`, `same-organisation` or `role`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub set_aside: Option<SetAside>,
         pub statement: String,
         /// Standard base64; left out in lists.
         #[serde(skip_serializing_if = "Option::is_none")]

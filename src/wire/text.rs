@@ -15,6 +15,7 @@ use crate::domain::{
     member::{CallRole, ConflictGround, Declared, PartnerRole},
     policy::{PolicyOwner, PolicyStatus},
     proposal::{Relation, Sort, Status},
+    set_aside::SetAside,
     vault::{CardStatus, VaultKind, WrapTarget},
 };
 use jiff::Timestamp;
@@ -92,6 +93,7 @@ travels_as_text! {
     Relation: "assigned",
     Sort: "-created",
     Outcome: "fund",
+    SetAside: "conflict",
     VaultKind: "panel",
     CardStatus: "active",
     WrapTarget: "ISR:avi.levi",

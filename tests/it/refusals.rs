@@ -15,5 +15,6 @@ mod parties;
 mod parts;
 mod quotas;
 mod roles;
+mod set_aside;
 mod times;
 mod wraps;

@@ -287,6 +287,19 @@ fn has_caveat(which: &str) -> String {
     format!("EXISTS (SELECT 1 FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND {which})")
 }
 
+/// That a row `s` of its own table, keyed by the reviewer in its column `reviewer`, counts: [`crate::policy::counts::review_set_aside`]
+/// asked of all rows at once.
+pub(super) fn counts() -> String {
+    let colleague = works_at("m.organisation_folded = w.organisation_folded");
+    format!(
+        "NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id AND d.member = s.reviewer AND d.conflict) \
+         AND EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = p.call_id AND r.member = s.reviewer AND r.role = 'reviewer') \
+         AND EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = p.proposal_id AND a.reviewer = s.reviewer) \
+         AND NOT EXISTS (SELECT 1 FROM proposal_members q WHERE q.proposal_id = p.proposal_id AND q.member = s.reviewer) \
+         AND EXISTS (SELECT 1 FROM members w WHERE w.member = s.reviewer AND w.status = 'active' AND NOT {colleague})"
+    )
+}
+
 /// That some party member works at an organisation of this kind.
 fn works_at(which: &str) -> String {
     format!(
