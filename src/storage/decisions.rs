@@ -89,7 +89,7 @@ pub async fn propose(tx: &mut WriteTx, permit: &Permit, row: &DecisionRow, now: 
     Ok(())
 }
 
-/// Adds the principal's signature for its partner, in place of an earlier one of that partner; `is_final` when it is the last one.
+/// Adds the principal's signature for its partner, in place of the one of that partner in `row`; `is_final` when it is the last one.
 pub async fn sign(
     tx: &mut WriteTx,
     permit: &Permit,
@@ -100,9 +100,12 @@ pub async fn sign(
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
     let member = permit.principal();
-    let sql = "INSERT INTO decision_signatures (decision_id, partner, member, jws, signed_at) VALUES ($1, $2, $3, $4, $5) \
-               ON CONFLICT (decision_id, partner) DO UPDATE SET member = excluded.member, jws = excluded.jws, \
-               signed_at = excluded.signed_at";
+    if row.signatures.contains_key(member.partner()) {
+        let sql = "DELETE FROM decision_signatures WHERE decision_id = $1 AND partner = $2";
+        tx.execute(sql, args![row.id, member.partner()]).await?;
+    }
+    let sql =
+        "INSERT INTO decision_signatures (decision_id, partner, member, jws, signed_at) VALUES ($1, $2, $3, $4, $5)";
     tx.execute(sql, args![row.id, member.partner(), member, jws, now]).await?;
     if is_final {
         tx.execute("UPDATE decisions SET final_at = $2 WHERE decision_id = $1", args![row.id, now]).await?;
