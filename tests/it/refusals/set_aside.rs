@@ -89,7 +89,7 @@ async fn review_counts_only_while_its_reviewer_may_judge() {
     expect(&stage, proposal, None).await;
 
     // Bob is of the party of the United States.
-    moves_to(&stage, "USA:carol", " blue ridge NAVIGATION").await;
+    moves_to(&stage, "USA:carol", "blue ridge NAVIGATION").await;
     expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
     moves_to(&stage, "USA:carol", "Chesapeake Research Laboratory").await;
     expect(&stage, proposal, None).await;
