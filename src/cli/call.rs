@@ -68,8 +68,9 @@ when they are given the role).")]
   entente call amend $CALL --file call.toml --reason 'typing error in section 2' --dry-run
   entente call amend $CALL --file call.toml --reason 'typing error in section 2'
 
-A change of criteria, slots, topics, parties or eligibility voids what was handed in until it is handed in again; \
-clarifications, funders and the schedule leave it standing. `--dry-run` says which it is.")]
+A change of criteria, slots, topics, parties or eligibility voids what was handed in until every party signs again: it \
+says how many proposals that are and asks first. Clarifications and the schedule leave it standing. `--dry-run` says \
+which it is. Deadline and grace only become later, the opening of an open call and the funders stay.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal
     #[command(after_help = "Examples:
@@ -151,6 +152,8 @@ pub struct Amend {
     /// Only say what it would do
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Debug, Args)]
@@ -289,9 +292,16 @@ pub(super) async fn verified(client: &Client, id: CallId) -> Result<Call> {
 }
 
 async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
-    let text = file::read(&args.file)?;
-    let amended = client.amend_call(args.call, &text, reason(&args.reason)?, args.dry_run).await?;
+    let (text, why) = (file::read(&args.file)?, reason(&args.reason)?);
+    let mut amended = client.preview_amendment(args.call, &text, why).await?;
     let voided = amended.voided;
+    if !args.dry_run {
+        if voided > 0 {
+            let (act, consequence) = (format!("amending {}", args.call), voids(voided));
+            context.keyboard().consent(args.consent, &act, &consequence).await?;
+        }
+        amended = client.amend_call(args.call, &text, why, (voided > 0).then_some(voided)).await?;
+    }
     context.out.answer(&amended, |screen| {
         let Call { id, version, .. } = &amended.call;
         if args.dry_run {
@@ -301,16 +311,22 @@ async fn amend(args: &Amend, client: &Client, context: &Context) -> Result<()> {
         }
         match amended.effect {
             AmendmentEffect::Keeps => screen.styled(&[(Style::Green, "proposals handed in stand as they are")]),
-            AmendmentEffect::Resubmit => screen.styled(&[(
-                Style::Yellow,
-                &format!("proposals handed in are void until handed in again: {voided} that you may see"),
-            )]),
+            AmendmentEffect::Resubmit => screen.styled(&[(Style::Yellow, &voids(voided))]),
         }
     })?;
     if args.dry_run {
         context.out.note("dry run: nothing was done");
     }
     Ok(())
+}
+
+/// What becomes of proposals that were handed in, of those that the reader may see.
+fn voids(proposals: u32) -> String {
+    match proposals {
+        0 => "no proposal that you may see was handed in".into(),
+        1 => "1 proposal that you may see is void until every party signs it again".into(),
+        more => format!("{more} proposals that you may see are void until every party signs them again"),
+    }
 }
 
 async fn role(command: RoleCommand, client: &Client, context: &Context) -> Result<()> {

@@ -140,6 +140,7 @@ impl Client {
             roll: Some(self.roll(id, &roles)?),
             keys,
             reason: None,
+            voids: None,
             dry_run: false,
         };
         let published = self.api().publish_call(id, &etag, &body).await?.body;
@@ -147,8 +148,26 @@ impl Client {
         Ok(published)
     }
 
-    /// Amends a published call, or says what that would do. Proposals that it voids must be handed in again.
-    pub async fn amend_call(&self, id: CallId, text: &CallText, reason: &str, dry_run: bool) -> Result<Amended> {
+    /// What amending a published call would do.
+    pub async fn preview_amendment(&self, id: CallId, text: &CallText, reason: &str) -> Result<Amended> {
+        Ok(self.send_amendment(id, text, reason, None, true).await?.0)
+    }
+
+    /// Amends a published call. `voids` is how many proposals must be signed again, as [`Client::preview_amendment`] said.
+    pub async fn amend_call(&self, id: CallId, text: &CallText, reason: &str, voids: Option<u32>) -> Result<Amended> {
+        let (amended, publication) = self.send_amendment(id, text, reason, voids, false).await?;
+        self.home().see_publication(&publication)?;
+        Ok(amended)
+    }
+
+    async fn send_amendment(
+        &self,
+        id: CallId,
+        text: &CallText,
+        reason: &str,
+        voids: Option<u32>,
+        dry_run: bool,
+    ) -> Result<(Amended, CallPublication)> {
         text.to_domain()?;
         let present = self.api().call(id).await?;
         let etag = tag(&present)?;
@@ -164,13 +183,10 @@ impl Client {
             roll: None,
             keys: Vec::new(),
             reason: Some(reason.to_owned()),
+            voids,
             dry_run,
         };
-        let amended = self.api().amend_call(id, &etag, &body).await?.body;
-        if !dry_run {
-            self.home().see_publication(&publication)?;
-        }
-        Ok(amended)
+        Ok((self.api().amend_call(id, &etag, &body).await?.body, publication))
     }
 
     /// Replaces a member's roles in a call. An officer gets the keys to the call's vault that they lack.

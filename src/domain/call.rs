@@ -7,7 +7,7 @@ use super::{
     id::{MemberId, PartnerCode, ProposalId, Slug},
     member::CallRole,
     name,
-    review::{Criterion, Points},
+    review::{self, Criterion, Points},
     worded,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -78,6 +78,8 @@ pub struct Schedule {
     /// How long after the deadline the bytes of a committed manifest may still arrive.
     pub grace: SignedDuration,
     pub reviews_due_at: Timestamp,
+    /// The last instant to which the deadline of anybody is moved. Without it: `reviews_due_at`.
+    pub extendable_until: Option<Timestamp>,
 }
 
 /// What a call says. Signed and published as a whole; a change is an amendment.
@@ -104,6 +106,8 @@ pub const SEPARATED: [CallRole; 3] = [CallRole::Officer, CallRole::Reviewer, Cal
 
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 const MAX_SLOT_BYTES: u64 = 64 << 30;
+/// Furthest that a deadline is moved from where the text in force has it: a slip of the pen is not a matter of decades.
+const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 impl CallText {
     /// Checks the text as a whole against the program's participating partners.
@@ -133,6 +137,10 @@ impl CallText {
         if rule.at_least == 0 || rule.at_most < rule.at_least || rule.at_least as usize > self.eligible.len() {
             return fault("the number of parties must be between 1 and the eligible partners".into());
         }
+        if rule.required.len() > rule.at_most as usize {
+            let (required, at_most) = (rule.required.len(), rule.at_most);
+            return fault(format!("{required} parties are required, but a proposal has at most {at_most}"));
+        }
         if self.criteria.is_empty() || self.criteria.len() > 20 {
             return fault("a call has 1 to 20 criteria".into());
         }
@@ -141,6 +149,9 @@ impl CallText {
         }
         if let Some(name) = first_double(self.criteria.iter().map(|c| &c.name)) {
             return fault(format!("criterion `{name}` stands twice"));
+        }
+        if self.total_threshold.is_some_and(|least| !review::is_within_reach(least, &self.criteria)) {
+            return fault("no proposal can reach the least total: the highest scores add up to less".into());
         }
         if self.slots.len() > 40 {
             return fault("a call has at most 40 slots".into());
@@ -168,6 +179,17 @@ impl CallText {
         }
         if schedule.grace.is_negative() || schedule.grace > MAX_GRACE {
             return fault("the grace period is between 0 seconds and 14 days".into());
+        }
+        let sealed_until = schedule.sealed_until(&[]);
+        if schedule.reviews_due_at <= sealed_until {
+            return fault(format!("reviews are due by then, but the call stays sealed until {sealed_until}"));
+        }
+        let furthest = furthest_from(schedule.deadline_at);
+        if schedule.extendable_until.is_some_and(|until| until < schedule.deadline_at || until > furthest) {
+            return fault(format!(
+                "`extendable_until` lies between the deadline and 366 days after it, {} to {furthest}",
+                schedule.deadline_at
+            ));
         }
         Ok(())
     }
@@ -221,7 +243,7 @@ impl CallText {
     /// What replacing this text by `next` does to proposals already handed in.
     ///
     /// Whatever changes what was asked for (criteria, slots, topics, parties, eligibility) voids them: their parties
-    /// hand in again under the new text. Clarifications, funders, combined roles and the schedule leave them standing.
+    /// hand in again under the new text. Clarifications, combined roles and the schedule leave them standing.
     #[must_use]
     pub fn amendment_effect(&self, next: &Self) -> AmendmentEffect {
         let same = self.criteria == next.criteria
@@ -231,6 +253,36 @@ impl CallText {
             && self.eligible == next.eligible
             && self.parties == next.parties;
         if same { AmendmentEffect::Keeps } else { AmendmentEffect::Resubmit }
+    }
+
+    /// Checks that replacing this published text by `next` takes from nobody what they were promised: time to prepare, and who
+    /// decides on what they hand in. The phase is `announced` or `open`.
+    pub fn check_amendment(&self, next: &Self, phase: Phase) -> Result<(), Refusal> {
+        if next.funders != self.funders {
+            return Err(Refusal::FundersFixed { funders: worded_list(&self.funders) });
+        }
+        let (now, then) = (&self.schedule, &next.schedule);
+        if phase != Phase::Announced && then.opens_at != now.opens_at {
+            let (present, given) = (now.opens_at, then.opens_at);
+            let fault = format!("the call has opened at {present}; an amendment cannot move that to {given}");
+            return Err(Refusal::ScheduleFixed { fault });
+        }
+        if then.deadline_at < now.deadline_at {
+            return Err(Refusal::ExtensionBackwards { until: then.deadline_at, present: now.deadline_at });
+        }
+        // By its length, since each extension ends in a grace period, too.
+        if then.grace < now.grace {
+            let (present, given) = (now.grace_end(now.deadline_at), after_grace(now.deadline_at, then.grace));
+            let fault = format!(
+                "the grace period after the deadline of {} ends at {present}; an amendment cannot move that to {given}",
+                now.deadline_at
+            );
+            return Err(Refusal::ScheduleFixed { fault });
+        }
+        if then.deadline_at > now.deadline_at {
+            now.check_extension(then.deadline_at)?;
+        }
+        Ok(())
     }
 }
 
@@ -269,6 +321,18 @@ pub struct CallActs {
 }
 
 impl Schedule {
+    /// The last instant to which the deadline of anybody is moved.
+    #[must_use]
+    pub fn extension_bound(&self) -> Timestamp {
+        self.extendable_until.unwrap_or(self.reviews_due_at).min(furthest_from(self.deadline_at))
+    }
+
+    /// Refuses a deadline past the last instant to which one is moved.
+    pub fn check_extension(&self, until: Timestamp) -> Result<(), Refusal> {
+        let bound = self.extension_bound();
+        if until > bound { Err(Refusal::ExtensionTooFar { until, bound }) } else { Ok(()) }
+    }
+
     /// The deadline that holds for a proposal of these parties. Without a proposal: the one that holds for everyone.
     #[must_use]
     pub fn deadline_for(
@@ -324,6 +388,14 @@ impl Schedule {
     }
 }
 
+fn worded_list(partners: &BTreeSet<PartnerCode>) -> String {
+    partners.iter().map(|partner| format!("`{partner}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn furthest_from(deadline: Timestamp) -> Timestamp {
+    after_grace(deadline, MAX_EXTENSION)
+}
+
 fn after_grace(deadline: Timestamp, grace: SignedDuration) -> Timestamp {
     deadline.checked_add(grace).unwrap_or(Timestamp::MAX)
 }
@@ -334,56 +406,4 @@ fn first_double<'a, T: Ord + 'a>(names: impl Iterator<Item = &'a T>) -> Option<&
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn schedule() -> Schedule {
-        Schedule {
-            opens_at: at("2026-03-01T00:00:00Z"),
-            deadline_at: at("2026-04-01T15:00:00Z"),
-            grace: SignedDuration::from_hours(2),
-            reviews_due_at: at("2026-06-01T00:00:00Z"),
-        }
-    }
-
-    fn published(extensions: Vec<Extension>) -> CallActs {
-        CallActs { is_published: true, is_cancelled: false, extensions }
-    }
-
-    #[test]
-    fn phase_follows_time_and_acts() {
-        let (schedule, acts) = (schedule(), published(vec![]));
-        for (now, phase) in [
-            ("2026-02-28T23:59:59.999Z", Phase::Announced),
-            ("2026-03-01T00:00:00Z", Phase::Open),
-            ("2026-04-01T15:00:00Z", Phase::Open),
-            ("2026-04-01T15:00:00.001Z", Phase::Grace),
-            ("2026-04-01T17:00:00Z", Phase::Grace),
-            ("2026-04-01T17:00:00.001Z", Phase::Review),
-        ] {
-            assert_eq!(schedule.phase(&acts, at(now)), phase, "{now}");
-        }
-        assert_eq!(schedule.phase(&CallActs::default(), at("2026-03-02T00:00:00Z")), Phase::Draft);
-        let cancelled = CallActs { is_cancelled: true, ..acts };
-        assert_eq!(schedule.phase(&cancelled, at("2026-03-02T00:00:00Z")), Phase::Cancelled);
-    }
-
-    #[test]
-    fn one_partners_extension_keeps_everyones_content_sealed() {
-        let isr: PartnerCode = "ISR".parse().unwrap();
-        let until = at("2026-04-05T15:00:00Z");
-        let extensions = vec![Extension { scope: ExtensionScope::Partner(isr.clone()), until }];
-        let schedule = schedule();
-        assert_eq!(schedule.deadline_for(&extensions, None), schedule.deadline_at);
-        let id: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
-        assert_eq!(schedule.deadline_for(&extensions, Some((id, &BTreeSet::from([isr])))), until);
-        let others = BTreeSet::from(["KOR".parse().unwrap()]);
-        assert_eq!(schedule.deadline_for(&extensions, Some((id, &others))), schedule.deadline_at);
-        assert_eq!(schedule.sealed_until(&extensions), at("2026-04-05T17:00:00Z"));
-        assert_eq!(schedule.phase(&published(extensions), at("2026-04-05T14:00:00Z")), Phase::Open);
-    }
-}
+mod tests;

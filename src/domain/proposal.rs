@@ -104,6 +104,15 @@ impl Versions {
         self.current().max_by_key(|v| v.number).filter(|v| v.committed_at.is_none())
     }
 
+    /// The newest version that an amendment voided, until every party has signed one under the text that counts now.
+    #[must_use]
+    pub fn voided(&self) -> Option<&Version> {
+        if self.is_withdrawn || self.current().any(|v| v.committed_at.is_some()) {
+            return None;
+        }
+        self.versions.iter().filter(|v| v.call_version < self.baseline).max_by_key(|v| v.number)
+    }
+
     /// The number a new manifest must bear.
     #[must_use]
     pub fn next_number(&self) -> u32 {

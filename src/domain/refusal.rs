@@ -29,6 +29,18 @@ pub enum Refusal {
     CallText { fault: String },
     #[error("the new deadline {until} is not after the present one, {present}")]
     ExtensionBackwards { until: Timestamp, present: Timestamp },
+    #[error("the new deadline {until} is after {bound}, the last instant to which the text in force lets one be moved")]
+    ExtensionTooFar { until: Timestamp, bound: Timestamp },
+    #[error("{fault}")]
+    ScheduleFixed { fault: String },
+    #[error("the funders of a published call are fixed: {funders}")]
+    FundersFixed { funders: String },
+    #[error(
+        "the amendment voids {}; the request says {}",
+        counted(*voids),
+        given.map_or_else(|| "no number".to_owned(), |given| given.to_string())
+    )]
+    VoidsDiffer { voids: u32, given: Option<u32> },
     #[error("partner `{partner}` is not eligible under this call")]
     NotEligible { partner: PartnerCode },
     #[error("the parties do not meet the call's rule: {fault}")]
@@ -123,4 +135,8 @@ pub enum Refusal {
     NoticeTooShort { active_at: Timestamp, earliest: Timestamp },
     #[error("{fault}")]
     PolicyInvalid { fault: String },
+}
+
+fn counted(proposals: u32) -> String {
+    if proposals == 1 { "1 proposal".into() } else { format!("{proposals} proposals") }
 }

@@ -150,6 +150,15 @@ pub struct Ranked {
     pub reviews: u32,
 }
 
+/// Whether the highest scores reach a least total. Both sides are multiplied by the sum of the weights, so that nothing is rounded.
+#[must_use]
+pub fn is_within_reach(least: Points, criteria: &[Criterion]) -> bool {
+    let weights: i64 = criteria.iter().map(|c| i64::from(c.weight)).sum();
+    let best: i64 = criteria.iter().map(|c| c.max.0 * i64::from(c.weight)).sum();
+    let share = i64::try_from(criteria.len()).expect("at most 20 criteria");
+    least.0 * weights <= best * share
+}
+
 /// Ranks proposals: thresholds first, then weighted totals, best first. Ties keep the order of identifiers.
 #[must_use]
 pub fn rank(criteria: &[Criterion], total_threshold: Option<Points>, reviewed: &[Reviewed]) -> Vec<Ranked> {

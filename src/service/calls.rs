@@ -101,7 +101,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     // They were given under the draft's text of then.
     call.row.roles.iter().try_for_each(|(member, roles)| call.text.check_roles(member, roles))?;
     let new_text = NewText { json: &call.row.text_json, sha256: call.row.text_sha256 };
-    calls::publish(&mut act.tx, &permit, id, 1, 1, new_text, &body.publication, Some(vault.id), act.now).await?;
+    calls::publish(&mut act.tx, &permit, id, 1, 1, new_text, &body.publication, Some(vault.id), None, act.now).await?;
     let stated = NewStated { number: 1, statement: &roll.jws, sha256: roll.payload_sha256 };
     calls::open_roll(&mut act.tx, &permit, id, stated, act.now).await?;
     vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
@@ -140,26 +140,28 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     if Some(publication.vault) != call.row.vault {
         return Err(statement("an amendment keeps the call's vault"));
     }
-    if text.schedule.deadline_at < call.text.schedule.deadline_at {
-        let (until, present) = (text.schedule.deadline_at, call.text.schedule.deadline_at);
-        return Err(Refusal::ExtensionBackwards { until, present }.into());
-    }
+    call.text.check_amendment(&text, call.phase)?;
     let effect = call.text.amendment_effect(&text);
     let voided = count_voided(&mut act, &call, effect).await?;
     if body.dry_run {
         let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
         return act.finish_read(Answer::json(200, &amended)).await;
     }
+    if body.voids.unwrap_or(0) != voided {
+        return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
+    }
     let baseline = if effect == AmendmentEffect::Resubmit { version } else { call.row.baseline };
     let wire_text: CallText = serde_json::from_value(publication.text.clone())
         .map_err(|error| ServiceError::Malformed(format!("the text of the call: {error}")))?;
     let json = wire_text.canonical();
     let new_text = NewText { json: &json, sha256: publication.text_sha256 };
-    calls::publish(&mut act.tx, &permit, id, version, baseline, new_text, &body.publication, None, act.now).await?;
+    let signed = &body.publication;
+    calls::publish(&mut act.tx, &permit, id, version, baseline, new_text, signed, None, Some(reason), act.now).await?;
     let payload = json!({
         "version": version,
         "text_sha256": publication.text_sha256,
         "effect": effect,
+        "voids": voided,
         "reason": reason,
         "publication": body.publication,
     });
@@ -404,13 +406,18 @@ pub(super) fn refuse_recused(me: &MemberId, standing: StandingUnder) -> Result<(
     Err(Refusal::Unsuitable { member: me.clone(), fault }.into())
 }
 
+/// How many proposals that the caller may see have every party's signature, and would need it again.
 async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {
     if effect == AmendmentEffect::Keeps {
         return Ok(0);
     }
     let filter = Filter { call: Some(call.row.id), ..Filter::default() };
-    let standing = Predicate::from(Atom::Row(Row::CompleteSince(call.row.baseline.max(1))));
-    let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, standing, act.now).await?;
+    let baseline = call.row.baseline.max(1);
+    let signed =
+        [Row::CompleteSince(baseline), Row::CommittedSince(baseline)].map(|row| Predicate::from(Atom::Row(row)));
+    let in_force = Predicate::from(Atom::Row(Row::Withdrawn)).negated();
+    let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
+    let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
     let totals = visible::totals(&mut act.tx, &asked.of(&act.me.id)).await?;
     Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }

@@ -16,11 +16,11 @@ use crate::{
     },
     policy::{Action, Resource},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
-    storage::{Tx, proposals, vaults as vault_store, visible::Cut},
+    storage::{Tx, calls, proposals, vaults as vault_store, visible::Cut},
     wire::{
         Time,
         page::{self, Page},
-        proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal},
+        proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void},
     },
 };
 use serde_json::json;
@@ -265,6 +265,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         manifest_sha256: standing.map(|version| version.manifest),
         label: proposal.row.label.clone(),
         pending,
+        void: if is_party { void(tx, proposal).await? } else { None },
         created_at: proposal.row.created_at.into(),
         mine: Mine {
             is_party,
@@ -273,6 +274,13 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
             has_reviewed: proposal.row.reviewed.contains(me),
         },
     })
+}
+
+/// What an amendment voided of what the parties signed, if they have not all signed again.
+async fn void(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Void>> {
+    let Some(version) = proposal.versions.voided() else { return Ok(None) };
+    let amended = calls::voided(tx, proposal.row.call, version.call_version, proposal.versions.baseline).await?;
+    Ok(amended.map(|amended| Void { version: version.number, since: amended.at.into(), reason: amended.reason }))
 }
 
 /// What the newest version waits for, if it does not stand.

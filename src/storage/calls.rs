@@ -76,6 +76,14 @@ pub struct PublishedText {
     pub publication: String,
 }
 
+/// The amendment that voided what was signed before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voided {
+    pub at: Timestamp,
+    /// None if it was made before reasons were kept with texts.
+    pub reason: Option<String>,
+}
+
 /// One call.
 pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError> {
     let sql = "SELECT program_id, text_json, text_sha256, version, baseline, revision, publication, vault_id, \
@@ -135,6 +143,15 @@ pub async fn text_of(tx: &mut Tx, id: CallId, version: u32) -> Result<Option<Pub
     .transpose()
 }
 
+/// When and why an amendment first voided what was signed under `version`, given the lowest version that counts now.
+pub async fn voided(tx: &mut Tx, id: CallId, version: u32, baseline: u32) -> Result<Option<Voided>, StoreError> {
+    // Amendments of before baselines were kept with their texts: the last one that voided anything has the number of the baseline.
+    let sql = "SELECT published_at, reason FROM call_texts WHERE call_id = $1 AND version > $2 \
+               AND (baseline = version OR version = $3) ORDER BY version LIMIT 1";
+    let row = tx.fetch_optional(sql, args![id, version, baseline]).await?;
+    row.map(|row| Ok(Voided { at: row.time("published_at")?, reason: row.opt_text("reason")? })).transpose()
+}
+
 /// Drafts a call; its author becomes its first officer.
 pub async fn draft(
     tx: &mut WriteTx,
@@ -163,7 +180,7 @@ pub async fn edit(tx: &mut WriteTx, permit: &Permit, id: CallId, text: NewText<'
     Ok(())
 }
 
-/// Puts a text in force: the first publication or an amendment. `vault` is given with the first.
+/// Puts a text in force: the first publication, which comes with a vault, or an amendment, which comes with a reason.
 #[expect(clippy::too_many_arguments, reason = "the columns of one row, each named at the call")]
 pub async fn publish(
     tx: &mut WriteTx,
@@ -174,6 +191,7 @@ pub async fn publish(
     text: NewText<'_>,
     publication: &str,
     vault: Option<VaultId>,
+    reason: Option<&str>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::PublishCall, Action::AmendCall], id));
@@ -185,9 +203,9 @@ pub async fn publish(
     )
     .await?;
     tx.execute(
-        "INSERT INTO call_texts (call_id, version, text_json, text_sha256, publication, published_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        args![id, version, text.json, text.sha256, publication, now],
+        "INSERT INTO call_texts (call_id, version, text_json, text_sha256, publication, published_at, baseline, reason) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        args![id, version, text.json, text.sha256, publication, now, baseline, reason],
     )
     .await?;
     Ok(())

@@ -74,6 +74,9 @@ request! {
         pub deadline_at: Time,
         pub grace_seconds: u32,
         pub reviews_due_at: Time,
+        /// The last instant to which anybody's deadline is moved, at most 366 days after the deadline. Without it: `reviews_due_at`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub extendable_until: Option<Time>,
     }
 
     /// Drafts a call under a program.
@@ -103,6 +106,9 @@ request! {
         /// Reason of an amendment, shown to every partner of the call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reason: Option<String>,
+        /// How many proposals an amendment voids, as a dry run said; needed if any were handed in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub voids: Option<u32>,
         /// Only say what it would do.
         #[serde(default)]
         pub dry_run: bool,
@@ -165,7 +171,7 @@ answer! {
     pub struct Amended {
         pub effect: AmendmentEffect,
         pub call: Call,
-        /// How many standing proposals the caller may see that are void until handed in again.
+        /// How many proposals that the caller may see were handed in and are void until every party signs again.
         pub voided: u32,
     }
 
@@ -221,6 +227,7 @@ impl CallText {
                 deadline_at: self.schedule.deadline_at.0,
                 grace: SignedDuration::from_secs(i64::from(self.schedule.grace_seconds)),
                 reviews_due_at: self.schedule.reviews_due_at.0,
+                extendable_until: self.schedule.extendable_until.map(|until| until.0),
             },
         })
     }

@@ -85,14 +85,18 @@ catalogue! {
     SecondOfficer "second-officer" 409 "a second policy officer is needed" => "ask another policy officer of your partner to approve it";
     NoticeTooShort "notice-too-short" 409 "guardrails are announced before they take effect" => "withdraw the version and propose it anew with a later time";
     // calls
-    WrongPhase "wrong-phase" 409 "the call is in another phase" => "see the call's schedule for when this is possible";
+    WrongPhase "wrong-phase" 409 "the call is in another phase" => "the detail says in which phase this is possible; `entente call show` says when the call is in which, as far as it still comes to that";
     CallTextInvalid "call-text-invalid" 422 "the call's text does not hold together" => "mend what the detail names and send the text again";
-    ExtensionBackwards "extension-backwards" 422 "a deadline can only move later" => "name an instant after the present deadline";
+    ExtensionBackwards "extension-backwards" 422 "a deadline can only move later" => "name an instant after the present one; an extension that nobody relies on yet can be taken back (`entente call withdraw-extension`)";
+    ExtensionTooFar "extension-too-far" 422 "the deadline would move too far" => "name an instant up to the one in the detail; before its deadline the call can be amended to a later `extendable_until` first";
+    ScheduleFixed "schedule-fixed" 422 "an amendment takes no time away" => "keep the instant that the detail names; deadlines and grace periods only become longer";
+    FundersFixed "funders-fixed" 422 "the funders of a published call are fixed" => "keep the funders; for others, cancel this call and publish a new one";
+    VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if it is meant";
     NotEligible "not-eligible" 422 "a partner is not eligible under this call" => "choose parties among the partners that the call names";
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
     // proposals
-    DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "ask the call's officers whether they extend it for you; they must give a reason";
-    GracePassed "grace-passed" 409 "the grace period has passed" => "ask the call's officers whether they extend it for you; they must give a reason";
+    DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "while the call is `open` or in `grace` its officers can give you more time, with a reason: ask them; once it is in `review` nobody can";
+    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give you more time, with a reason: ask them; once it is in `review` these bytes cannot follow any more";
     NotCommitted "not-committed" 409 "these bytes are in no committed manifest" => "after the deadline only the exact files that all parties signed for may follow";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
@@ -205,6 +209,10 @@ impl From<&Refusal> for Kind {
             Refusal::StillSealed { .. } => Self::StillSealed,
             Refusal::CallText { .. } => Self::CallTextInvalid,
             Refusal::ExtensionBackwards { .. } => Self::ExtensionBackwards,
+            Refusal::ExtensionTooFar { .. } => Self::ExtensionTooFar,
+            Refusal::ScheduleFixed { .. } => Self::ScheduleFixed,
+            Refusal::FundersFixed { .. } => Self::FundersFixed,
+            Refusal::VoidsDiffer { .. } => Self::VoidsDiffer,
             Refusal::NotEligible { .. } => Self::NotEligible,
             Refusal::PartyRule { .. } => Self::PartyRule,
             Refusal::UnknownTopic { .. } => Self::UnknownTopic,

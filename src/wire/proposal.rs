@@ -122,6 +122,9 @@ answer! {
         /// The version that waits for signatures or bytes.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pending: Option<Pending>,
+        /// What the parties signed before an amendment voided it, until all have signed again; for the parties.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub void: Option<Void>,
         pub created_at: Time,
         /// What the caller has to do with it.
         pub mine: Mine,
@@ -149,6 +152,16 @@ answer! {
         pub awaiting_signatures: BTreeSet<PartnerCode>,
         /// Slots whose bytes are still to come.
         pub awaiting_documents: Vec<Place>,
+    }
+
+    /// A version that does not count any more, because the call was amended.
+    pub struct Void {
+        pub version: u32,
+        /// When the call was amended.
+        pub since: Time,
+        /// The reason of the amendment, where it is on record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<String>,
     }
 
     /// A slot, and the party if it is that party's own.

@@ -63,6 +63,35 @@ async fn call_is_cancelled_only_by_somebody_who_means_it() {
 }
 
 #[tokio::test]
+async fn amendment_that_voids_what_was_handed_in_is_made_only_by_somebody_who_means_it() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let (dana, avi) = (stage.client("USA:dana"), stage.client("ISR:avi"));
+    let mut text = dana.call(stage.call).await.unwrap().text.clone();
+    text.criteria[0].threshold = Some(4.0);
+    let file = stage.file("call.json", &serde_json::to_vec(&text).unwrap());
+    let line = format!("call amend {} --file {} --reason stricter", stage.call, file.display());
+    holds_back(&stage, "USA:dana", &line, "1 proposal that you may see is void until every party signs it again").await;
+    let (code, said) = scripted(&stage, "USA:dana", &format!("{line} --dry-run")).await;
+    assert_eq!((code, status(&stage, proposal).await), (0, Status::Submitted), "{said}");
+    let (code, screen) = typed(&stage, "USA:dana", &line, "yes").await;
+    assert_eq!((code, status(&stage, proposal).await), (0, Status::Preparing), "{screen}");
+    let (code, screen) = typed(&stage, "ISR:avi", &format!("proposal show {proposal}"), "").await;
+    assert!(code == 0 && screen.contains("version 1 is void since"), "{screen}");
+    assert!(screen.contains("because stricter: sign again"), "{screen}");
+    let (_, screen) = typed(&stage, "ISR:avi", "proposal list", "").await;
+    assert!(screen.contains("1 void"), "{screen}");
+    // What voids nothing is not asked about.
+    avi.api().withdraw_proposal(proposal).await.unwrap();
+    text.criteria[0].threshold = Some(4.5);
+    let file = stage.file("next.json", &serde_json::to_vec(&text).unwrap());
+    let line = format!("call amend {} --file {} --reason stricter", stage.call, file.display());
+    let (code, said) = scripted(&stage, "USA:dana", &line).await;
+    assert_eq!(code, 0, "{said}");
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn key_card_is_revoked_only_by_somebody_who_means_it() {
     let stage = Stage::open().await;
     let card = async || stage.client("USA:dana").api().member(&id("ISR:maya")).await.unwrap().status;

@@ -152,7 +152,7 @@ async fn changes_of_the_call(stage: &Stage, log: &mut Chronicle, all: &Onlookers
     let dana = stage.client("USA:dana");
     let mut clarified = dana.call(stage.call).await.unwrap().text.clone();
     clarified.text.push_str(" Work begins within a year.");
-    let amended = dana.amend_call(stage.call, &clarified, "a question was asked", false).await.unwrap();
+    let amended = dana.amend_call(stage.call, &clarified, "a question was asked", None).await.unwrap();
     assert_eq!((amended.effect, amended.voided, amended.call.version), (AmendmentEffect::Keeps, 0, 2));
     let stands = stage.client("ISR:avi").manifest(proposal, Version::Standing).await.unwrap();
     assert!(!stands.is_current_text, "it stands, bound to the text it was signed under");
@@ -160,10 +160,13 @@ async fn changes_of_the_call(stage: &Stage, log: &mut Chronicle, all: &Onlookers
 
     let mut stricter = clarified;
     stricter.criteria[1].threshold = Some(3.5);
-    let tried = dana.amend_call(stage.call, &stricter, "the funders agreed", true).await.unwrap();
+    let tried = dana.preview_amendment(stage.call, &stricter, "the funders agreed").await.unwrap();
     assert_eq!((tried.effect, tried.voided, tried.call.version), (AmendmentEffect::Resubmit, 1, 2));
     log.expect(stage, &[]).await;
-    dana.amend_call(stage.call, &stricter, "the funders agreed", false).await.unwrap();
+    for other in [None, Some(0), Some(2)] {
+        stage.refuses("voids-differ", dana.amend_call(stage.call, &stricter, "the funders agreed", other)).await;
+    }
+    dana.amend_call(stage.call, &stricter, "the funders agreed", Some(1)).await.unwrap();
     let (avi, bob): (&[&str], &[&str]) = (&["ISR:avi"], &["USA:bob"]);
     all.see(stage, proposal, &[(avi, "preparing swi pli - - 0"), (bob, "preparing swu plu - - 0")]).await;
     stage.sign("USA:bob", proposal).await;

@@ -7,6 +7,8 @@
 mod agent;
 mod alerts;
 #[cfg(feature = "client")]
+mod amendments;
+#[cfg(feature = "client")]
 mod api_page;
 #[cfg(feature = "client")]
 mod api_smoke;

@@ -168,7 +168,7 @@ async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since()
     let mut text = dana.api().call(stage.call).await.unwrap().body.text;
     text.slots.iter_mut().find(|slot| slot.name == slug("annex")).unwrap().media_types =
         ["application/pdf".into()].into();
-    dana.amend_call(stage.call, &text, "annexes are to be read by everybody", false).await.unwrap();
+    dana.amend_call(stage.call, &text, "annexes are to be read by everybody", None).await.unwrap();
     stage.client("ISR:registrar").revoke_key_card(&id("ISR:tamar"), false).await.unwrap();
 
     let before = stage.census().await;

@@ -342,9 +342,9 @@ async fn call_goes_from_draft_to_cancelled(store: Store) {
     let permit = office.on_call("USA:dana", Action::EditCall);
     done!(store, tx => calls::edit(&mut tx, &permit, call, text("{\"a\":1}")));
     let permit = office.on_call("USA:dana", Action::PublishCall);
-    done!(store, tx => calls::publish(&mut tx, &permit, call, 1, 1, text("{\"a\":1}"), "first", Some(vault), at(6)));
-    done!(store, tx => calls::publish(&mut tx, &permit, call, 2, 2, text("{\"a\":2}"), "second", None, at(7)));
-    let twice = refused!(store, tx => calls::publish(&mut tx, &permit, call, 2, 2, text("{}"), "", None, at(7)));
+    done!(store, tx => calls::publish(&mut tx, &permit, call, 1, 1, text("{\"a\":1}"), "first", Some(vault), None, at(6)));
+    done!(store, tx => calls::publish(&mut tx, &permit, call, 2, 2, text("{\"a\":2}"), "second", None, Some("a reason"), at(7)));
+    let twice = refused!(store, tx => calls::publish(&mut tx, &permit, call, 2, 2, text("{}"), "", None, None, at(7)));
     assert_eq!(twice, "call_texts_pkey");
     let found = find().await;
     assert_eq!((found.version, found.baseline, found.revision, found.vault), (2, 2, 4, Some(vault)));

@@ -45,7 +45,7 @@ pub(crate) fn value_of(content: &[u8]) -> Result<Value, String> {
 
 fn parse(content: &[u8]) -> Result<CallText, String> {
     let mut value = value_of(content)?;
-    for name in ["opens_at", "deadline_at", "reviews_due_at"] {
+    for name in ["opens_at", "deadline_at", "reviews_due_at", "extendable_until"] {
         if let Some(Value::String(text)) = value.pointer_mut(&format!("/schedule/{name}")) {
             let at = instant(text).map_err(|error| format!("`{name}`: {error}"))?;
             *text = at.to_string();

@@ -17,9 +17,10 @@ use crate::{
     },
     wire::{
         page::Page,
-        proposal::{Document, Pending, Proposal},
+        proposal::{Document, Pending, Proposal, Void},
     },
 };
+use jiff::Timestamp;
 use serde_json::json;
 
 /// Prints one proposal with its documents.
@@ -53,6 +54,9 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
             ("label", worded(proposal.label.as_ref())),
             ("you are", mine(proposal)),
         ]);
+        if let Some(void) = &proposal.void {
+            screen.styled(&[(Style::Yellow, &voided(proposal, void, &zone, now))]);
+        }
         if let Some(pending) = &proposal.pending {
             waiting(screen, pending);
         }
@@ -74,12 +78,23 @@ pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
         for proposal in &page.items {
             let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
             let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
-            let version = proposal.version.map(|version| version.to_string()).unwrap_or_default();
+            let version = match (proposal.version, &proposal.void) {
+                (Some(version), _) => version.to_string(),
+                (None, Some(void)) => format!("{} void", void.version),
+                (None, None) => String::new(),
+            };
             let (at, left) = (zone.both(proposal.deadline_at.0), time::left(proposal.deadline_at.0, now));
             table.row([id, status, joined(proposal.parties.keys()), topic, version, at, left, mine(proposal)]);
         }
         screen.table(&table, "no proposals that you may see");
     })
+}
+
+/// Since when and why what the parties signed does not count any more, and what to do while there is time.
+fn voided(proposal: &Proposal, void: &Void, zone: &Zone, now: Timestamp) -> String {
+    let because = void.reason.as_deref().map(|reason| format!(", because {reason}")).unwrap_or_default();
+    let again = if now <= proposal.deadline_at.0 { ": sign again" } else { "" };
+    format!("version {} is void since {}{because}{again}", void.version, zone.both(void.since.0))
 }
 
 /// Why the documents are not shown, as far as the row tells it.

@@ -129,7 +129,7 @@ async fn officer_whom_no_registrar_vouches_for_does_not_publish() {
     stage.refuses("denied", opal.draft_call(stage.program, &text(now, stage.deadline))).await;
     dana.publish_call(draft.id).await.unwrap();
     let amended = dana.call(draft.id).await.unwrap().text.clone();
-    stage.refuses("denied", opal.amend_call(draft.id, &amended, "why not", false)).await;
+    stage.refuses("denied", opal.amend_call(draft.id, &amended, "why not", None)).await;
     let nobody = dana.grant_roles(draft.id, &id("USA:dana"), &[].into()).await;
     assert!(nobody.is_ok(), "Opal is an officer too");
     stage.refuses("unsuitable", opal.grant_roles(draft.id, &id("USA:opal"), &[].into())).await;

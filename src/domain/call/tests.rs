@@ -1,0 +1,140 @@
+//! The rules of a call: its text, its schedule, and what an amendment may change.
+
+use super::*;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn schedule() -> Schedule {
+    Schedule {
+        opens_at: at("2026-03-01T00:00:00Z"),
+        deadline_at: at("2026-04-01T15:00:00Z"),
+        grace: SignedDuration::from_hours(2),
+        reviews_due_at: at("2026-06-01T00:00:00Z"),
+        extendable_until: None,
+    }
+}
+
+fn text() -> CallText {
+    let partners: BTreeSet<PartnerCode> = ["ISR", "USA"].map(|code| code.parse().unwrap()).into();
+    let criterion = |name: &str, weight| Criterion {
+        name: name.parse().unwrap(),
+        title: name.into(),
+        max: Points::from_hundredths(500),
+        step: Points::from_hundredths(10),
+        weight,
+        threshold: None,
+    };
+    CallText {
+        title: "Water".into(),
+        text: String::new(),
+        topics: BTreeSet::new(),
+        criteria: vec![criterion("excellence", 3), criterion("impact", 2), criterion("plan", 2)],
+        total_threshold: Some(Points::from_hundredths(1500)),
+        slots: Vec::new(),
+        eligible: partners.clone(),
+        parties: PartyRule { at_least: 2, at_most: 2, required: partners.clone() },
+        funders: partners,
+        combined_roles: BTreeSet::new(),
+        schedule: schedule(),
+    }
+}
+
+fn published(extensions: Vec<Extension>) -> CallActs {
+    CallActs { is_published: true, is_cancelled: false, extensions }
+}
+
+#[test]
+fn phase_follows_time_and_acts() {
+    let (schedule, acts) = (schedule(), published(vec![]));
+    for (now, phase) in [
+        ("2026-02-28T23:59:59.999Z", Phase::Announced),
+        ("2026-03-01T00:00:00Z", Phase::Open),
+        ("2026-04-01T15:00:00Z", Phase::Open),
+        ("2026-04-01T15:00:00.001Z", Phase::Grace),
+        ("2026-04-01T17:00:00Z", Phase::Grace),
+        ("2026-04-01T17:00:00.001Z", Phase::Review),
+    ] {
+        assert_eq!(schedule.phase(&acts, at(now)), phase, "{now}");
+    }
+    assert_eq!(schedule.phase(&CallActs::default(), at("2026-03-02T00:00:00Z")), Phase::Draft);
+    let cancelled = CallActs { is_cancelled: true, ..acts };
+    assert_eq!(schedule.phase(&cancelled, at("2026-03-02T00:00:00Z")), Phase::Cancelled);
+}
+
+#[test]
+fn one_partners_extension_keeps_everyones_content_sealed() {
+    let isr: PartnerCode = "ISR".parse().unwrap();
+    let until = at("2026-04-05T15:00:00Z");
+    let extensions = vec![Extension { scope: ExtensionScope::Partner(isr.clone()), until }];
+    let schedule = schedule();
+    assert_eq!(schedule.deadline_for(&extensions, None), schedule.deadline_at);
+    let id: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
+    assert_eq!(schedule.deadline_for(&extensions, Some((id, &BTreeSet::from([isr])))), until);
+    let others = BTreeSet::from(["KOR".parse().unwrap()]);
+    assert_eq!(schedule.deadline_for(&extensions, Some((id, &others))), schedule.deadline_at);
+    assert_eq!(schedule.sealed_until(&extensions), at("2026-04-05T17:00:00Z"));
+    assert_eq!(schedule.phase(&published(extensions), at("2026-04-05T14:00:00Z")), Phase::Open);
+}
+
+#[test]
+fn text_that_nobody_could_meet_is_refused() {
+    let fault = |change: &dyn Fn(&mut CallText)| {
+        let mut text = text();
+        change(&mut text);
+        text.validate(&text.eligible.clone()).unwrap_err().to_string()
+    };
+    assert_eq!(text().validate(&text().eligible), Ok(()), "the highest total is within reach");
+    let found = fault(&|text| text.total_threshold = Some(Points::from_hundredths(1501)));
+    assert!(found.contains("can reach the least total"), "{found}");
+    let found = fault(&|text| (text.parties.at_least, text.parties.at_most) = (1, 1));
+    assert!(found.contains("2 parties are required, but a proposal has at most 1"), "{found}");
+    let found = fault(&|text| text.schedule.reviews_due_at = at("2026-04-01T17:00:00Z"));
+    assert!(found.contains("stays sealed until 2026-04-01T17:00:00Z"), "{found}");
+    for outside in ["2026-04-01T14:59:59Z", "2027-04-02T15:00:01Z"] {
+        let found = fault(&|text| text.schedule.extendable_until = Some(at(outside)));
+        assert!(found.contains("`extendable_until` lies between"), "{found}");
+    }
+}
+
+#[test]
+fn deadlines_move_to_the_bound_of_the_text_and_never_a_decade_away() {
+    let bounded = |extendable_until, reviews_due_at| Schedule { extendable_until, reviews_due_at, ..schedule() };
+    let (review, own) = (at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
+    assert_eq!(bounded(None, review).extension_bound(), review);
+    assert_eq!(bounded(Some(own), review).extension_bound(), own);
+    assert_eq!(bounded(None, at("9999-01-01T00:00:00Z")).extension_bound(), at("2027-04-02T15:00:00Z"));
+    assert_eq!(schedule().check_extension(review), Ok(()));
+    let until = at("2072-04-01T15:00:00Z");
+    assert_eq!(schedule().check_extension(until), Err(Refusal::ExtensionTooFar { until, bound: review }));
+}
+
+#[test]
+fn amendment_takes_no_time_away_and_changes_no_funder() {
+    let tried = |phase, change: &dyn Fn(&mut CallText)| {
+        let mut next = text();
+        change(&mut next);
+        text().check_amendment(&next, phase)
+    };
+    for phase in [Phase::Announced, Phase::Open] {
+        assert_eq!(tried(phase, &|_| {}), Ok(()));
+        assert_eq!(tried(phase, &|text| text.schedule.deadline_at = at("2026-06-01T00:00:00Z")), Ok(()));
+        assert_eq!(tried(phase, &|text| text.schedule.grace = SignedDuration::from_hours(3)), Ok(()));
+        let too_far = tried(phase, &|text| text.schedule.deadline_at = at("2026-06-01T00:00:01Z"));
+        assert!(matches!(too_far, Err(Refusal::ExtensionTooFar { .. })), "{too_far:?}");
+        let earlier = tried(phase, &|text| text.schedule.deadline_at = at("2026-04-01T14:59:59Z"));
+        assert!(matches!(earlier, Err(Refusal::ExtensionBackwards { .. })), "{earlier:?}");
+        // A later deadline does not make up for it: where it was extended, the end would come earlier.
+        let shorter = tried(phase, &|text| {
+            text.schedule.deadline_at = at("2026-04-02T15:00:00Z");
+            text.schedule.grace = SignedDuration::from_hours(1);
+        });
+        assert!(matches!(shorter, Err(Refusal::ScheduleFixed { .. })), "{shorter:?}");
+        let funders = tried(phase, &|text| text.funders = ["USA".parse().unwrap()].into());
+        assert!(matches!(funders, Err(Refusal::FundersFixed { .. })), "{funders:?}");
+    }
+    let moved: &dyn Fn(&mut CallText) = &|text| text.schedule.opens_at = at("2026-03-02T00:00:00Z");
+    assert_eq!(tried(Phase::Announced, moved), Ok(()));
+    assert!(matches!(tried(Phase::Open, moved), Err(Refusal::ScheduleFixed { .. })));
+}

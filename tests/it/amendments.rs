@@ -1,0 +1,130 @@
+//! What an officer who amends a call cannot do to those who prepare and hand in, and what they are told of what was done.
+
+use crate::harness::stage::{GRACE, Stage, code, text};
+use entente::{
+    client::ClientError,
+    domain::{
+        ambient::Clock,
+        call::{AmendmentEffect, Phase},
+        proposal::Status,
+    },
+    wire::call::{Amended, CallText},
+};
+use jiff::SignedDuration;
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+async fn amended(stage: &Stage, change: impl FnOnce(&mut CallText)) -> Result<Amended, ClientError> {
+    let dana = stage.client("USA:dana");
+    let mut text = dana.call(stage.call).await?.text.clone();
+    change(&mut text);
+    dana.amend_call(stage.call, &text, "a reason", None).await
+}
+
+#[tokio::test]
+async fn amendment_of_an_open_call_takes_no_time_away_and_swaps_no_funder() {
+    let stage = Stage::open().await;
+    let deadline = stage.deadline;
+    stage.refuses("schedule-fixed", amended(&stage, |text| text.schedule.opens_at.0 += HOUR)).await;
+    stage.refuses("schedule-fixed", amended(&stage, |text| text.schedule.opens_at.0 -= HOUR)).await;
+    stage.refuses("extension-backwards", amended(&stage, |text| text.schedule.deadline_at.0 -= HOUR)).await;
+    stage.refuses("schedule-fixed", amended(&stage, |text| text.schedule.grace_seconds -= 1)).await;
+    stage.refuses("funders-fixed", amended(&stage, |text| text.funders = [code("USA")].into())).await;
+    let far = deadline + HOUR * (24 * 45);
+    stage
+        .refuses(
+            "extension-too-far",
+            amended(&stage, |text| {
+                text.schedule.deadline_at.0 = far + HOUR;
+                text.schedule.reviews_due_at.0 = far + HOUR * 100;
+            }),
+        )
+        .await;
+    let later = amended(&stage, |text| {
+        text.schedule.deadline_at.0 += HOUR;
+        text.schedule.grace_seconds += 1;
+        text.schedule.extendable_until = Some((far + HOUR).into());
+    });
+    let later = later.await.unwrap();
+    assert_eq!((later.effect, later.call.deadline_at.0), (AmendmentEffect::Keeps, deadline + HOUR));
+    assert_eq!(later.call.sealed_until.0, deadline + HOUR + GRACE + SignedDuration::from_secs(1));
+    // The bound that was raised holds for the next one.
+    let further = amended(&stage, |text| {
+        text.schedule.deadline_at.0 = far + HOUR;
+        text.schedule.reviews_due_at.0 = far + HOUR * 100;
+    });
+    assert_eq!(further.await.unwrap().call.deadline_at.0, far + HOUR);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn announced_call_opens_at_another_time_and_its_deadline_stays() {
+    let stage = Stage::open().await;
+    let dana = stage.client("USA:dana");
+    let opens_at = stage.clock.now() + HOUR;
+    let draft = dana.draft_call(stage.program, &text(opens_at, stage.deadline)).await.unwrap();
+    let call = dana.publish_call(draft.id).await.unwrap();
+    assert_eq!(call.phase, Phase::Announced);
+    let mut earlier = dana.call(call.id).await.unwrap().text.clone();
+    earlier.schedule.deadline_at.0 -= HOUR;
+    stage.refuses("extension-backwards", dana.amend_call(call.id, &earlier, "a slip", None)).await;
+    let mut sooner = dana.call(call.id).await.unwrap().text.clone();
+    sooner.schedule.opens_at.0 -= HOUR;
+    assert_eq!(dana.amend_call(call.id, &sooner, "we are ready", None).await.unwrap().call.phase, Phase::Open);
+    sooner.schedule.opens_at.0 += HOUR;
+    stage.refuses("schedule-fixed", dana.amend_call(call.id, &sooner, "we are not", None)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn parties_are_told_since_when_and_why_what_they_signed_is_void() {
+    let stage = Stage::open().await;
+    let (dana, avi, bob) = (stage.client("USA:dana"), stage.client("ISR:avi"), stage.client("USA:bob"));
+    let proposal = stage.submitted().await;
+    let void = async |member: &str| stage.client(member).api().proposal(proposal).await.unwrap().void;
+    amended(&stage, |text| text.text.push_str(" A clarification.")).await.unwrap();
+    assert_eq!(void("ISR:avi").await, None, "it stands");
+    let mut stricter = dana.call(stage.call).await.unwrap().text.clone();
+    for (least, reason) in [(3.0, "the funders agreed"), (3.5, "they agreed again")] {
+        stage.clock.set(stage.clock.now() + HOUR);
+        stricter.criteria[0].threshold = Some(least);
+        let voids = dana.preview_amendment(stage.call, &stricter, reason).await.unwrap().voided;
+        dana.amend_call(stage.call, &stricter, reason, (voids > 0).then_some(voids)).await.unwrap();
+    }
+    let since = stage.clock.now() - HOUR;
+    for member in ["ISR:avi", "USA:bob"] {
+        let void = void(member).await.unwrap();
+        assert_eq!((void.version, void.since.0), (1, since), "by the first amendment that did it");
+        assert_eq!(void.reason.as_deref(), Some("the funders agreed"));
+    }
+    let listed = bob.api().all_proposals(Some(stage.call)).await.unwrap();
+    assert!(listed[0].void.is_some() && listed[0].status == Status::Preparing);
+    stage.sign("ISR:avi", proposal).await;
+    assert!(void("USA:bob").await.is_some(), "one of them has signed again, the other has not");
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!((void("USA:bob").await, void("ISR:avi").await), (None, None));
+    assert_eq!(avi.api().proposal(proposal).await.unwrap().version, Some(2));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn who_did_not_sign_it_is_not_told_what_became_of_it() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let (dana, avi) = (stage.client("USA:dana"), stage.client("ISR:avi"));
+    let mut stricter = dana.call(stage.call).await.unwrap().text.clone();
+    stricter.criteria[0].threshold = Some(3.0);
+    dana.amend_call(stage.call, &stricter, "the funders agreed", Some(1)).await.unwrap();
+    stage.refuses("not-found", dana.api().proposal(proposal)).await;
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(dana.api().proposal(proposal).await.unwrap().void, None);
+    // What was withdrawn is not among what an amendment voids, and is void as little as it counts.
+    avi.api().withdraw_proposal(proposal).await.unwrap();
+    stricter.criteria[0].threshold = Some(3.5);
+    let tried = dana.preview_amendment(stage.call, &stricter, "once more").await.unwrap();
+    assert_eq!((tried.effect, tried.voided), (AmendmentEffect::Resubmit, 0));
+    dana.amend_call(stage.call, &stricter, "once more", None).await.unwrap();
+    assert_eq!(avi.api().proposal(proposal).await.unwrap().void, None);
+    stage.stop().await;
+}
