@@ -1,5 +1,6 @@
 //! `entente call`: calls for proposals: draft, publish, amend, extend, cancel, roles and progress.
 
+mod extend;
 mod file;
 mod show;
 
@@ -8,7 +9,6 @@ pub(super) use file::value_of;
 use super::{
     context::{Context, ListArgs, joined, reason, whole},
     error::{CliError, Result},
-    key_card::instant_argument,
     output::Style,
     preview::Shown,
     prompt::Consent,
@@ -18,13 +18,12 @@ use crate::{
     client::Client,
     domain::{
         call::AmendmentEffect,
-        id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId},
+        id::{CallId, MemberId, ProgramId},
         member::CallRole,
     },
-    wire::call::{Call, ExtendCall},
+    wire::call::Call,
 };
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use std::{collections::BTreeSet, path::PathBuf};
 
 /// Run calls for proposals
@@ -72,13 +71,28 @@ A change of criteria, slots, topics, parties or eligibility voids what was hande
 says how many proposals that are and asks first. Clarifications and the schedule leave it standing. `--dry-run` says \
 which it is. Deadline and grace only become later, the opening of an open call and the funders stay.")]
     Amend(Amend),
-    /// Move the deadline later, for everybody, one partner or one proposal
+    /// Move the deadline later, for everybody, one partner or one proposal, or the date by which reviews are due
     #[command(after_help = "Examples:
   entente call extend $CALL --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
   entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR
+  entente call extend $CALL --until 2026-06-01T15:00:00Z --reason 'a reviewer fell ill' --reviews --dry-run
 
+Shows what held and what would hold, and asks; `--yes` goes on in a script.
 For one proposal (`--proposal`) first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
-    Extend(Extend),
+    Extend(extend::Extend),
+    /// Take an extension back, until the deadline that would hold without it
+    #[command(after_help = "Examples:
+  entente call show $CALL                                               extensions with their numbers
+  entente call withdraw-extension $CALL 2 --reason 'meant another call'")]
+    WithdrawExtension {
+        /// The call
+        call: CallId,
+        /// The number of the extension
+        number: u32,
+        /// Why; logged
+        #[arg(long)]
+        reason: String,
+    },
     /// Cancel a call for good
     #[command(after_help = "Examples:
   entente call cancel $CALL --reason 'budget withdrawn'
@@ -156,24 +170,6 @@ pub struct Amend {
     consent: Consent,
 }
 
-#[derive(Debug, Args)]
-pub struct Extend {
-    /// The call
-    call: CallId,
-    /// The new deadline: RFC 3339 or `2026-04-01 17:00 Asia/Seoul`
-    #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
-    until: Timestamp,
-    /// Why; logged
-    #[arg(long)]
-    reason: String,
-    /// For proposals of this partner only
-    #[arg(long, conflicts_with = "proposal")]
-    partner: Option<PartnerCode>,
-    /// For this proposal only
-    #[arg(long)]
-    proposal: Option<ProposalId>,
-}
-
 /// Give and list roles in a call
 #[derive(Debug, Subcommand)]
 pub enum RoleCommand {
@@ -224,7 +220,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Example => Ok(()),
         Command::Draft { program, file } => {
             let call = client.draft_call(program, &file::read(&file)?).await?;
-            show::call(context, &call, false)?;
+            show::call(context, &call, None, false)?;
             context
                 .out
                 .note(&format!("next: entente call role set {} MEMBER --role officer, then call publish", call.id));
@@ -232,24 +228,24 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         }
         Command::Edit { call, file } => {
             let call = client.edit_call(call, &file::read(&file)?).await?;
-            show::call(context, &call, false)
+            show::call(context, &call, None, false)
         }
         Command::Publish { call } => {
             let call = client.publish_call(call).await?;
-            show::call(context, &call, false)
+            show::call(context, &call, None, false)
         }
         Command::Amend(args) => amend(&args, &client, context).await,
-        Command::Extend(Extend { call, until, reason: why, partner, proposal }) => {
-            let body = ExtendCall { until: until.into(), reason: reason(&why)?.to_owned(), partner, proposal };
-            let call = client.api().extend_call(call, &body).await?;
-            show::call(context, &call, false)
+        Command::Extend(args) => extend::run(args, &client, context).await,
+        Command::WithdrawExtension { call, number, reason: why } => {
+            let call = client.api().withdraw_extension(call, number, reason(&why)?).await?;
+            show::call(context, &call, None, false)
         }
         Command::Cancel { call, reason: why, consent } => {
             let why = reason(&why)?;
             let consequence = "nobody can bring the call back, and its proposals go no further";
             context.keyboard().consent(consent, &format!("cancelling {call}"), consequence).await?;
             let call = client.api().cancel_call(call, why).await?;
-            show::call(context, &call, false)
+            show::call(context, &call, None, false)
         }
         Command::Delete { call, consent } => {
             let consequence = "its text and the roles given in it are gone";
@@ -263,7 +259,10 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             list.note_more(&context.out, &calls);
             Ok(())
         }
-        Command::Show { call, text } => show::call(context, &verified(&client, call).await?, text),
+        Command::Show { call, text } => {
+            let extensions = client.api().extensions(call).await?;
+            show::call(context, &verified(&client, call).await?, Some(&extensions), text)
+        }
         Command::Role(command) => role(command, &client, context).await,
         Command::Progress { call } => {
             let progress = client.api().call_progress(call).await?;

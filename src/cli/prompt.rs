@@ -73,6 +73,26 @@ impl Keyboard {
                 .help("add `--yes` if it is meant"));
         }
         self.message(&format!("{} cannot be undone: {consequence}.", capitalised(act)));
+        self.affirmed().await
+    }
+
+    /// Says what an act would do, and asks whether that is meant: it can be undone for a while, and others go by it at once.
+    ///
+    /// # Errors
+    /// As [`Keyboard::consent`].
+    pub(super) async fn agree(&self, given: Consent, what: &str) -> Result<()> {
+        if given.yes {
+            return Ok(());
+        }
+        if !is_attended() {
+            return Err(CliError::usage(format!("{what}; there is no terminal to ask at whether that is meant"))
+                .help("add `--yes` if it is meant"));
+        }
+        self.message(&format!("{}.", capitalised(what)));
+        self.affirmed().await
+    }
+
+    async fn affirmed(&self) -> Result<()> {
         match self.asked("Type `yes` to go on").await.as_deref() {
             Some("yes") => Ok(()),
             _ => Err(CliError::failed("not confirmed, so nothing was done").help("answer `yes` to go on")),

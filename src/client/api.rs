@@ -1,6 +1,8 @@
 //! The routes of the exchange, one method each, as they are. What they answer is the exchange's word, nothing more; whoever
 //! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
 
+mod extensions;
+
 use super::{
     ClientError, Result,
     pages::Pages,
@@ -20,8 +22,8 @@ use crate::{
     },
     wire::{
         call::{
-            Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress as CallProgress, PublishCall, Reason,
-            RoleHolder, StatedRoles,
+            Amended, Call, DraftCall, EditCall, GrantRoles, Progress as CallProgress, PublishCall, Reason, RoleHolder,
+            StatedRoles,
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
@@ -241,10 +243,6 @@ impl Api {
 
     pub async fn amend_call(&self, id: CallId, etag: &str, body: &PublishCall) -> Result<Tagged<Amended>> {
         self.transport.send(Method::POST, &format!("/v1/calls/{id}/amend"), Some(body), Some(etag)).await
-    }
-
-    pub async fn extend_call(&self, id: CallId, body: &ExtendCall) -> Result<Call> {
-        self.write(Method::POST, &format!("/v1/calls/{id}/extend"), body).await
     }
 
     pub async fn cancel_call(&self, id: CallId, reason: &str) -> Result<Call> {

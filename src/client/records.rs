@@ -18,10 +18,14 @@ use crate::{
         policy::PolicyOwner,
     },
     sealing::{card::KeyCard, statement::CallPublication},
+    wire::{
+        Time,
+        call::{CallText, Schedule},
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -52,6 +56,31 @@ struct SeenPublication {
     recipient: String,
     /// Digest of the text by version.
     versions: BTreeMap<u32, Sha256>,
+    /// What the newest of them gives, which no later one takes away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<Given>,
+}
+
+/// What a publication gives to those who go by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Given {
+    deadline_at: Time,
+    grace_seconds: u32,
+    funders: BTreeSet<PartnerCode>,
+}
+
+impl Given {
+    fn by(publication: &CallPublication) -> Option<Self> {
+        let text: CallText = serde_json::from_value(publication.text.clone()).ok()?;
+        let Schedule { deadline_at, grace_seconds, .. } = text.schedule;
+        Some(Self { deadline_at, grace_seconds, funders: text.funders })
+    }
+
+    fn takes_from(&self, before: &Self) -> bool {
+        self.deadline_at < before.deadline_at
+            || self.grace_seconds < before.grace_seconds
+            || self.funders != before.funders
+    }
 }
 
 /// The version of a proposal that stood.
@@ -146,7 +175,7 @@ impl Home {
     }
 
     /// Refuses a publication that goes back on one seen before: an earlier version, another text of the same version, another
-    /// lead or another vault. Remembers it otherwise.
+    /// lead or another vault, an earlier deadline, a shorter grace period or other funders. Remembers it otherwise.
     pub(super) fn see_publication(&self, publication: &CallPublication) -> Result<()> {
         let path = self.call_path(publication.call);
         let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
@@ -160,6 +189,7 @@ impl Home {
             vault: publication.vault,
             recipient: publication.recipient.clone(),
             versions: BTreeMap::new(),
+            given: None,
         });
         if known.lead != publication.host {
             return refused("is signed for another partner than before");
@@ -170,11 +200,21 @@ impl Home {
         if known.versions.last_key_value().is_some_and(|(version, _)| publication.version < *version) {
             return refused("is older than one that was seen here");
         }
-        match known.versions.insert(publication.version, publication.text_sha256) {
-            Some(digest) if digest == publication.text_sha256 => Ok(()),
-            Some(_) => refused("has another text than before under the same version"),
-            None => write_record(&path, &seen),
+        let digest = known.versions.insert(publication.version, publication.text_sha256);
+        if digest.is_some_and(|digest| digest != publication.text_sha256) {
+            return refused("has another text than before under the same version");
         }
+        let given = Given::by(publication);
+        if let (Some(now), Some(before)) = (&given, &known.given)
+            && now.takes_from(before)
+        {
+            return refused("takes time away, or a funder, that one seen here gave");
+        }
+        if digest.is_some() && known.given == given {
+            return Ok(());
+        }
+        known.given = given;
+        write_record(&path, &seen)
     }
 
     /// Refuses less stated about a call's roles than was seen before, or something else. Remembers it otherwise.
@@ -416,6 +456,31 @@ mod tests {
         assert_eq!(home.drafted(CALL.parse().unwrap()).unwrap(), Some(Sha256::of(b"draft")));
         let seen = home.seen_text(CALL.parse().unwrap(), 1).unwrap();
         assert_eq!(seen, Some(publication(1, "a").text_sha256));
+    }
+
+    #[test]
+    fn publication_that_takes_away_what_an_earlier_one_gave_is_refused() {
+        let (_folder, home) = home();
+        let first = crate::client::testing::call().publication;
+        home.see_publication(&first).unwrap();
+        let next = |version, change: &dyn Fn(&mut serde_json::Value)| {
+            let mut text = first.text.clone();
+            change(&mut text);
+            let text_sha256 = crate::sealing::canonical::digest(&text).unwrap();
+            CallPublication { version, text, text_sha256, ..first.clone() }
+        };
+        let taken: [&dyn Fn(&mut serde_json::Value); 3] = [
+            &|text| text["schedule"]["deadline_at"] = "2026-04-01T14:59:59Z".into(),
+            &|text| text["schedule"]["grace_seconds"] = 7199.into(),
+            &|text| text["funders"] = serde_json::json!(["USA"]),
+        ];
+        for change in taken {
+            assert_eq!(home.see_publication(&next(2, change)).unwrap_err().class().code(), 4);
+        }
+        let later = next(2, &|text| text["schedule"]["deadline_at"] = "2026-04-02T15:00:00Z".into());
+        home.see_publication(&later).unwrap();
+        home.see_publication(&later).unwrap();
+        assert!(home.see_publication(&next(3, &|_| {})).is_err(), "it was given more since");
     }
 
     #[test]

@@ -138,7 +138,9 @@ pub(crate) fn call() -> VerifiedCall {
         publication: Some("signed".into()),
         vault: Some(publication.vault),
         deadline_at: at("2026-04-01T15:00:00Z").into(),
+        my_deadline_at: at("2026-04-01T15:00:00Z").into(),
         sealed_until: at("2026-04-01T17:00:00Z").into(),
+        reviews_due_at: at("2026-06-01T00:00:00Z").into(),
         my_roles: [].into(),
     };
     VerifiedCall { rules: text.to_domain().unwrap(), text, publication, call, signed_by: "USA:olga".parse().unwrap() }

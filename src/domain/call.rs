@@ -264,7 +264,7 @@ impl CallText {
         let (now, then) = (&self.schedule, &next.schedule);
         if phase != Phase::Announced && then.opens_at != now.opens_at {
             let (present, given) = (now.opens_at, then.opens_at);
-            let fault = format!("the call has opened at {present}; an amendment cannot move that to {given}");
+            let fault = format!("the call opened at {present}; an amendment cannot move that to {given}");
             return Err(Refusal::ScheduleFixed { fault });
         }
         if then.deadline_at < now.deadline_at {
@@ -305,6 +305,14 @@ pub enum ExtensionScope {
     Proposal(ProposalId),
 }
 
+/// What an extension moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    Deadline(ExtensionScope),
+    /// The date by which reviews are due.
+    Reviews,
+}
+
 /// A later deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
@@ -331,6 +339,26 @@ impl Schedule {
     pub fn check_extension(&self, until: Timestamp) -> Result<(), Refusal> {
         let bound = self.extension_bound();
         if until > bound { Err(Refusal::ExtensionTooFar { until, bound }) } else { Ok(()) }
+    }
+
+    /// Refuses a date for reviews that lies too far from the one in the text and from now.
+    pub fn check_review_date(&self, until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+        let bound = furthest_from(self.reviews_due_at.max(now));
+        if until > bound { Err(Refusal::ExtensionTooFar { until, bound }) } else { Ok(()) }
+    }
+
+    /// The deadline that holds for proposals of this partner, unless another party or the proposal itself has more time.
+    #[must_use]
+    pub fn partner_deadline(&self, extensions: &[Extension], partner: &PartnerCode) -> Timestamp {
+        extensions
+            .iter()
+            .filter(|extension| match &extension.scope {
+                ExtensionScope::Everyone => true,
+                ExtensionScope::Partner(extended) => extended == partner,
+                ExtensionScope::Proposal(_) => false,
+            })
+            .map(|extension| extension.until)
+            .fold(self.deadline_at, Timestamp::max)
     }
 
     /// The deadline that holds for a proposal of these parties. Without a proposal: the one that holds for everyone.

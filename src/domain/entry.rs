@@ -23,6 +23,8 @@ worded! {
         CallAmended = "call.amended",
         CallExtended = "call.extended",
         ProposalExtended = "proposal.extended",
+        ExtensionWithdrawn = "call.extension_withdrawn",
+        ProposalExtensionWithdrawn = "proposal.extension_withdrawn",
         CallCancelled = "call.cancelled",
         CallDeleted = "call.deleted",
         RoleGranted = "call.role_granted",
@@ -108,12 +110,17 @@ impl EntryKind {
             | Self::PolicyApproved => Readers::Members,
             Self::PolicyProposed | Self::PolicyWithdrawn => Readers::PolicyOfficers,
             Self::ProgramCreated => Readers::Program,
-            Self::CallPublished | Self::CallAmended | Self::CallExtended | Self::CallCancelled => Readers::Call,
+            Self::CallPublished
+            | Self::CallAmended
+            | Self::CallExtended
+            | Self::ExtensionWithdrawn
+            | Self::CallCancelled => Readers::Call,
             Self::CallDrafted | Self::CallEdited | Self::CallDeleted | Self::RoleGranted | Self::RoleRevoked => {
                 Readers::CallOfficers
             }
             // An extension for one proposal tells that it exists: for its own circle only.
             Self::ProposalExtended
+            | Self::ProposalExtensionWithdrawn
             | Self::ProposalCreated
             | Self::MemberAdded
             | Self::MemberRemoved

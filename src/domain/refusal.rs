@@ -27,10 +27,14 @@ pub enum Refusal {
     StillSealed { until: Timestamp, now: Timestamp },
     #[error("{fault}")]
     CallText { fault: String },
-    #[error("the new deadline {until} is not after the present one, {present}")]
+    #[error("{until} is not after {present}, which holds until now")]
     ExtensionBackwards { until: Timestamp, present: Timestamp },
-    #[error("the new deadline {until} is after {bound}, the last instant to which the text in force lets one be moved")]
+    #[error("{until} is after {bound}, the last instant to which this can be moved")]
     ExtensionTooFar { until: Timestamp, bound: Timestamp },
+    #[error("without this extension {deadline_at} would hold, which has passed; it is {now}")]
+    ExtensionReliedOn { deadline_at: Timestamp, now: Timestamp },
+    #[error("extension {number} is withdrawn already")]
+    ExtensionWithdrawn { number: u32 },
     #[error("{fault}")]
     ScheduleFixed { fault: String },
     #[error("the funders of a published call are fixed: {funders}")]

@@ -98,6 +98,8 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(calls::publish))
         .routes(routes!(calls::amend))
         .routes(routes!(calls::extend))
+        .routes(routes!(calls::extensions))
+        .routes(routes!(calls::withdraw_extension))
         .routes(routes!(calls::cancel))
         .routes(routes!(calls::roles))
         .routes(routes!(calls::role_statements))

@@ -7,11 +7,11 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, calls, reviews, roles, vaults},
+    service::{Answer, Result, calls, extensions, reviews, roles, vaults},
     wire::{
         call::{
-            Amended, Call, DraftCall, EditCall, ExtendCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder,
-            StatedRoles,
+            Amended, Call, CallExtension, DraftCall, EditCall, ExtendCall, Extended, GrantRoles, Progress, PublishCall,
+            Reason, RoleHolder, StatedRoles,
         },
         page::Page,
         policy::Preview,
@@ -63,13 +63,29 @@ pub(super) async fn amend(State(api): State<Api>, at: At, change: Change<Publish
     calls::amend(&api, &change.asked, at.id("call")?, &change.body).await
 }
 
-/// Moves the deadline later, for everyone, one partner or one proposal.
+/// Moves the deadline later, for everyone, one partner or one proposal, or the date by which reviews are due.
 ///
 /// For one proposal the officer declares first to be free of conflict with it.
 #[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
-    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+    responses((status = 200, body = Extended, headers(("ETag" = String)))))]
 pub(super) async fn extend(State(api): State<Api>, at: At, change: Change<ExtendCall>) -> Result<Answer> {
-    calls::extend(&api, &change.asked, at.id("call")?, &change.body).await
+    extensions::extend(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
+/// The extensions in force that you may know of: for everyone, for your own partner and proposals; all of them for officers.
+#[utoipa::path(get, path = "/v1/calls/{call}/extensions", tag = "calls",
+    responses((status = 200, body = Page<CallExtension>)))]
+pub(super) async fn extensions(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &extensions::list(&api, &caller, at.id("call")?).await?))
+}
+
+/// Takes an extension back, until the instant that would hold without it.
+///
+/// For one proposal the officer declares first to be free of conflict with it.
+#[utoipa::path(post, path = "/v1/calls/{call}/extensions/{number}/withdraw", tag = "calls", request_body = Reason,
+    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn withdraw_extension(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
+    extensions::withdraw(&api, &change.asked, at.id("call")?, at.id("number")?, &change.body).await
 }
 
 /// Cancels a call.

@@ -249,13 +249,18 @@ fn idempotency_key() -> Parameter {
 }
 
 fn identifier(name: &str) -> Parameter {
-    if name == "version" {
+    let counted = match name {
+        "version" => Some("Number of a version."),
+        "number" => Some("Number of an extension in its call."),
+        _ => None,
+    };
+    if let Some(description) = counted {
         let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
         return ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
-            .description(Some("Number of a version."))
+            .description(Some(description))
             .schema(Some(number))
             .build();
     }

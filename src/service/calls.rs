@@ -1,4 +1,4 @@
-//! Calls: draft, publish, amend, extend, cancel and delete.
+//! Calls: draft, publish, amend, cancel and delete.
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, lists,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        call::{self as rules, AmendmentEffect, Extension, ExtensionScope, Phase},
+        call::{self as rules, AmendmentEffect, Phase},
         entry::EntryKind,
         id::{CallId, MemberId, ProgramId, Sha256},
         proposal::Status,
@@ -27,7 +27,7 @@ use crate::{
         vaults as vault_store, visible,
     },
     wire::{
-        call::{Amended, Call, CallText, DraftCall, EditCall, ExtendCall, Progress, PublishCall, Reason},
+        call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall, Reason},
         page::{self, Page, Room},
         proposal::Filter,
     },
@@ -172,53 +172,6 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     act.finish(answer).await
 }
 
-/// Moves the deadline for everyone, one partner or one proposal.
-pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &ExtendCall) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
-    let call = act.call(id).await?;
-    let call_permit = act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
-    let (scope, permit, subject, present, kind) = match (&body.partner, body.proposal) {
-        (None, None) => {
-            let present = call.text.schedule.deadline_for(&call.row.extensions, None);
-            (ExtensionScope::Everyone, call_permit, Subject::call(&call), present, EntryKind::CallExtended)
-        }
-        (Some(partner), None) => {
-            let scope = ExtensionScope::Partner(partner.clone());
-            let present = call.text.schedule.deadline_for(&call.row.extensions, None);
-            let own = call.row.extensions.iter().filter(|extension| extension.scope == scope);
-            let present = own.map(|extension| extension.until).fold(present, jiff::Timestamp::max);
-            (scope, call_permit, Subject::call(&call), present, EntryKind::CallExtended)
-        }
-        (None, Some(proposal)) => {
-            let proposal = act.proposal(proposal).await?;
-            let permit = act.authorize(Action::ExtendProposal, Resource::Proposal(&proposal.facts))?;
-            if proposal.row.call != id {
-                return Err(ServiceError::Hidden);
-            }
-            let (present, subject) = (proposal.limits.deadline_at, Subject::proposal(&proposal));
-            (ExtensionScope::Proposal(proposal.row.id), permit, subject, present, EntryKind::ProposalExtended)
-        }
-        _ => return Err(ServiceError::Malformed("name a partner or a proposal, not both".into())),
-    };
-    if let Some(answer) = act.replayed()? {
-        return Ok(answer);
-    }
-    if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
-        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
-    }
-    let phases = [Phase::Announced, Phase::Open, Phase::Grace];
-    need(&call, &phases, "a published call that nobody has opened yet")?;
-    let reason = required_reason(Some(&body.reason))?;
-    if body.until.0 <= present || body.until.0 <= act.now {
-        return Err(Refusal::ExtensionBackwards { until: body.until.0, present: present.max(act.now) }.into());
-    }
-    let extension = Extension { scope, until: body.until.0 };
-    calls::extend(&mut act.tx, &permit, id, &extension, reason, act.now).await?;
-    let payload = json!({ "until": body.until, "partner": body.partner, "reason": reason });
-    act.log(kind, subject, &payload).await?;
-    finish(act, id).await
-}
-
 /// Cancels a call before anything is decided.
 pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reason) -> Result<Answer> {
     let mut act = Act::begin(exchange, asked).await?;
@@ -333,23 +286,29 @@ pub(super) fn answer(call: &CallState, me: &MemberId) -> Call {
         publication: call.row.publication.clone(),
         vault: call.row.vault,
         deadline_at: schedule.deadline_for(&call.row.extensions, None).into(),
+        my_deadline_at: schedule.partner_deadline(&call.row.extensions, me.partner()).into(),
         sealed_until: schedule.sealed_until(&call.row.extensions).into(),
+        reviews_due_at: call
+            .row
+            .reviews_until
+            .map_or(schedule.reviews_due_at, |until| until.max(schedule.reviews_due_at))
+            .into(),
         my_roles: call.row.roles.get(me).cloned().unwrap_or_default(),
     }
 }
 
 /// Names the state that this caller is shown, and moves with that alone: who bears which role is a part of it for whoever may read it.
-fn etag(call: &CallState, policies: &Engine, me: &MemberFacts) -> String {
+pub(super) fn etag(call: &CallState, policies: &Engine, me: &MemberFacts) -> String {
     let may = policies.authorize(me, Action::ViewRoles, Resource::Call(&call.facts)).standing() == Standing::Permitted;
     let shown = json!({ "call": answer(call, &me.id), "roles": may.then_some(&call.row.roles) });
     format!("\"{}\"", Sha256::of(shown.to_string().as_bytes()))
 }
 
-fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> Result<()> {
+pub(super) fn need(call: &CallState, phases: &[Phase], needed: &'static str) -> Result<()> {
     if phases.contains(&call.phase) { Ok(()) } else { Err(Refusal::WrongPhase { phase: call.phase, needed }.into()) }
 }
 
-fn required_reason(reason: Option<&str>) -> Result<&str> {
+pub(super) fn required_reason(reason: Option<&str>) -> Result<&str> {
     reason
         .map(str::trim)
         .filter(|reason| (1..=1000).contains(&reason.len()))
@@ -422,7 +381,7 @@ async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffe
     Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }
 
-async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {
+pub(super) async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {
     let call = act.call(id).await?;
     let answer = Answer::json(200, &answer(&call, &act.me.id)).with_etag(etag(&call, &act.policies, &act.me));
     act.finish(answer).await

@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod directory;
 pub mod documents;
 pub mod entries;
+pub mod extensions;
 pub mod labels;
 pub mod lists;
 pub mod lost_keys;

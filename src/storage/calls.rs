@@ -1,13 +1,13 @@
-//! Calls: their texts, the roles members bear in them, and the deadlines that were moved.
+//! Calls: their texts and the roles members bear in them.
 
 use super::{
-    Row, StoreError, Tx, WriteTx, args,
+    Row, StoreError, Tx, WriteTx, args, extensions,
     stated::{NewStated, Stated},
 };
 use crate::{
     domain::{
-        call::{CallActs, Extension, ExtensionScope},
-        id::{CallId, MemberId, PartnerCode, ProgramId, Sha256, VaultId},
+        call::{CallActs, Extension},
+        id::{CallId, MemberId, ProgramId, Sha256, VaultId},
         member::CallRole,
     },
     policy::{Action, Permit},
@@ -34,7 +34,10 @@ pub struct CallRow {
     pub created_by: MemberId,
     pub is_cancelled: bool,
     pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
+    /// The deadlines that were moved.
     pub extensions: Vec<Extension>,
+    /// When reviews are due, if that was moved.
+    pub reviews_until: Option<Timestamp>,
 }
 
 impl CallRow {
@@ -93,8 +96,7 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
     for row in tx.fetch_all("SELECT member, role FROM call_roles WHERE call_id = $1", args![id]).await? {
         roles.entry(row.parse("member")?).or_default().insert(row.parse("role")?);
     }
-    let sql = "SELECT scope, partner, proposal_id, until_at FROM call_extensions WHERE call_id = $1 ORDER BY number";
-    let extensions = tx.fetch_all(sql, args![id]).await?.iter().map(extension).collect::<Result<_, _>>()?;
+    let (extensions, reviews_until) = extensions::in_force(tx, id).await?;
     Ok(Some(CallRow {
         id,
         program: row.parse("program_id")?,
@@ -109,6 +111,7 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
         is_cancelled: row.opt_time("cancelled_at")?.is_some(),
         roles,
         extensions,
+        reviews_until,
     }))
 }
 
@@ -211,32 +214,6 @@ pub async fn publish(
     Ok(())
 }
 
-/// Moves a deadline. The permit is for the call, or for the one proposal that gets more time.
-pub async fn extend(
-    tx: &mut WriteTx,
-    permit: &Permit,
-    id: CallId,
-    extension: &Extension,
-    reason: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (scope, partner, proposal) = match &extension.scope {
-        ExtensionScope::Everyone => ("everyone", None, None),
-        ExtensionScope::Partner(partner) => ("partner", Some(partner.clone()), None),
-        ExtensionScope::Proposal(proposal) => ("proposal", None, Some(*proposal)),
-    };
-    let covered = permit.covers_call(&[Action::ExtendCall], id)
-        || proposal.is_some_and(|proposal| permit.covers_proposal(&[Action::ExtendProposal], proposal));
-    assert!(covered);
-    tx.execute(
-        "INSERT INTO call_extensions (call_id, number, scope, partner, proposal_id, until_at, reason, made_by, made_at) \
-         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM call_extensions WHERE call_id = $1",
-        args![id, scope, partner, proposal, extension.until, reason, permit.principal(), now],
-    )
-    .await?;
-    touch(tx, id).await
-}
-
 /// Cancels a call.
 pub async fn cancel(tx: &mut WriteTx, permit: &Permit, id: CallId, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::CancelCall], id));
@@ -326,20 +303,10 @@ async fn insert_role(
     Ok(())
 }
 
-async fn touch(tx: &mut WriteTx, id: CallId) -> Result<(), StoreError> {
+/// Says that something about the call has changed.
+pub(super) async fn touch(tx: &mut WriteTx, id: CallId) -> Result<(), StoreError> {
     tx.execute("UPDATE calls SET revision = revision + 1 WHERE call_id = $1", args![id]).await?;
     Ok(())
-}
-
-fn extension(row: &Row) -> Result<Extension, StoreError> {
-    let partner: Option<PartnerCode> = row.opt_parse("partner")?;
-    let scope = match (row.text("scope")?.as_str(), partner, row.opt_parse("proposal_id")?) {
-        ("everyone", None, None) => ExtensionScope::Everyone,
-        ("partner", Some(partner), None) => ExtensionScope::Partner(partner),
-        ("proposal", None, Some(proposal)) => ExtensionScope::Proposal(proposal),
-        _ => return Err(StoreError::corrupt("scope", "a scope with what it is about")),
-    };
-    Ok(Extension { scope, until: row.time("until_at")? })
 }
 
 fn small(row: &Row, column: &str) -> Result<u32, StoreError> {

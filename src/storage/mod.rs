@@ -13,6 +13,7 @@ pub mod decisions;
 pub mod documents;
 pub mod entries;
 pub mod error;
+pub mod extensions;
 pub mod folder;
 pub mod idempotency;
 pub mod inspect;

@@ -3,7 +3,7 @@
 use super::{Time, answer, request};
 use crate::domain::{
     Refusal,
-    call::{self, AmendmentEffect, Audience, Phase},
+    call::{self, AmendmentEffect, Audience, ExtensionScope, Moved, Phase},
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, Slug, VaultId},
     member::CallRole,
     review::{self, Points},
@@ -114,7 +114,8 @@ request! {
         pub dry_run: bool,
     }
 
-    /// Moves the deadline; exactly one of `partner` and `proposal`, or neither for everyone.
+    /// Moves the deadline of everyone, or of what `partner` or `proposal` names, or with `reviews` the date by which reviews are due; one
+    /// of the three at most.
     pub struct ExtendCall {
         pub until: Time,
         pub reason: String,
@@ -122,6 +123,11 @@ request! {
         pub partner: Option<PartnerCode>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub proposal: Option<ProposalId>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub reviews: bool,
+        /// Only say what it would do.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub dry_run: bool,
     }
 
     /// An act that needs a reason.
@@ -161,8 +167,12 @@ answer! {
         pub vault: Option<VaultId>,
         /// The deadline for everyone, extensions included.
         pub deadline_at: Time,
+        /// The deadline for proposals of the caller's partner; later than everyone's if theirs was extended.
+        pub my_deadline_at: Time,
         /// Content opens after this instant: the last deadline of anyone and its grace period.
         pub sealed_until: Time,
+        /// When reviews are due, extensions included.
+        pub reviews_due_at: Time,
         /// The roles of the caller in this call.
         pub my_roles: BTreeSet<CallRole>,
     }
@@ -173,6 +183,39 @@ answer! {
         pub call: Call,
         /// How many proposals that the caller may see were handed in and are void until every party signs again.
         pub voided: u32,
+    }
+
+    /// What an extension does, or would do.
+    pub struct Extended {
+        /// By which it can be withdrawn; none for a dry run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub number: Option<u32>,
+        /// What held before.
+        pub from: Time,
+        pub until: Time,
+        /// From the one to the other.
+        pub seconds: u64,
+        /// When the grace period after a later deadline ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub grace_until: Option<Time>,
+        pub call: Call,
+    }
+
+    /// An extension in force.
+    pub struct CallExtension {
+        pub number: u32,
+        pub until: Time,
+        /// The partner for whose proposals the deadline was moved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub partner: Option<PartnerCode>,
+        /// The proposal for which it was moved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub proposal: Option<ProposalId>,
+        /// Whether the date by which reviews are due was moved, and no deadline.
+        pub reviews: bool,
+        pub reason: String,
+        pub made_by: MemberId,
+        pub made_at: Time,
     }
 
     /// A member's roles in a call.
@@ -199,6 +242,20 @@ answer! {
         pub assignments: u32,
         pub reviews: u32,
         pub decided: u32,
+    }
+}
+
+impl ExtendCall {
+    /// What it moves; none if it names more than one thing.
+    #[must_use]
+    pub fn moved(&self) -> Option<Moved> {
+        match (&self.partner, self.proposal, self.reviews) {
+            (None, None, false) => Some(Moved::Deadline(ExtensionScope::Everyone)),
+            (Some(partner), None, false) => Some(Moved::Deadline(ExtensionScope::Partner(partner.clone()))),
+            (None, Some(proposal), false) => Some(Moved::Deadline(ExtensionScope::Proposal(proposal))),
+            (None, None, true) => Some(Moved::Reviews),
+            _ => None,
+        }
     }
 }
 

@@ -87,8 +87,10 @@ catalogue! {
     // calls
     WrongPhase "wrong-phase" 409 "the call is in another phase" => "the detail says in which phase this is possible; `entente call show` says when the call is in which, as far as it still comes to that";
     CallTextInvalid "call-text-invalid" 422 "the call's text does not hold together" => "mend what the detail names and send the text again";
-    ExtensionBackwards "extension-backwards" 422 "a deadline can only move later" => "name an instant after the present one; an extension that nobody relies on yet can be taken back (`entente call withdraw-extension`)";
-    ExtensionTooFar "extension-too-far" 422 "the deadline would move too far" => "name an instant up to the one in the detail; before its deadline the call can be amended to a later `extendable_until` first";
+    ExtensionBackwards "extension-backwards" 422 "an extension only gives more time" => "name an instant after the present one; an extension that nobody relies on yet can be taken back (`entente call withdraw-extension`)";
+    ExtensionTooFar "extension-too-far" 422 "the deadline would move too far" => "name an instant up to the one in the detail; for a deadline further away amend the call to a later `extendable_until` first, before its deadline";
+    ExtensionReliedOn "extension-relied-on" 409 "others rely on the extension" => "it stays: whoever missed the earlier deadline because of it must not be late now";
+    ExtensionWithdrawn "extension-withdrawn" 409 "the extension is withdrawn already" => "nothing to do; `entente call show` shows those in force";
     ScheduleFixed "schedule-fixed" 422 "an amendment takes no time away" => "keep the instant that the detail names; deadlines and grace periods only become longer";
     FundersFixed "funders-fixed" 422 "the funders of a published call are fixed" => "keep the funders; for others, cancel this call and publish a new one";
     VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if it is meant";
@@ -210,6 +212,8 @@ impl From<&Refusal> for Kind {
             Refusal::CallText { .. } => Self::CallTextInvalid,
             Refusal::ExtensionBackwards { .. } => Self::ExtensionBackwards,
             Refusal::ExtensionTooFar { .. } => Self::ExtensionTooFar,
+            Refusal::ExtensionReliedOn { .. } => Self::ExtensionReliedOn,
+            Refusal::ExtensionWithdrawn { .. } => Self::ExtensionWithdrawn,
             Refusal::ScheduleFixed { .. } => Self::ScheduleFixed,
             Refusal::FundersFixed { .. } => Self::FundersFixed,
             Refusal::VoidsDiffer { .. } => Self::VoidsDiffer,

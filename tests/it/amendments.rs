@@ -6,6 +6,7 @@ use entente::{
     domain::{
         ambient::Clock,
         call::{AmendmentEffect, Phase},
+        id::ProposalId,
         proposal::Status,
     },
     wire::call::{Amended, CallText},
@@ -85,7 +86,7 @@ async fn parties_are_told_since_when_and_why_what_they_signed_is_void() {
     amended(&stage, |text| text.text.push_str(" A clarification.")).await.unwrap();
     assert_eq!(void("ISR:avi").await, None, "it stands");
     let mut stricter = dana.call(stage.call).await.unwrap().text.clone();
-    for (least, reason) in [(3.0, "the funders agreed"), (3.5, "they agreed again")] {
+    for (least, reason) in [(3.5, "the funders agreed"), (4.0, "they agreed again")] {
         stage.clock.set(stage.clock.now() + HOUR);
         stricter.criteria[0].threshold = Some(least);
         let voids = dana.preview_amendment(stage.call, &stricter, reason).await.unwrap().voided;
@@ -107,21 +108,29 @@ async fn parties_are_told_since_when_and_why_what_they_signed_is_void() {
     stage.stop().await;
 }
 
+/// Every party takes it back, whether it needs all of them or one.
+async fn withdrawn(stage: &Stage, proposal: ProposalId) {
+    for member in ["ISR:avi", "USA:bob"] {
+        let _ = stage.client(member).api().withdraw_proposal(proposal).await;
+    }
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status, Status::Withdrawn);
+}
+
 #[tokio::test]
 async fn who_did_not_sign_it_is_not_told_what_became_of_it() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
     let (dana, avi) = (stage.client("USA:dana"), stage.client("ISR:avi"));
     let mut stricter = dana.call(stage.call).await.unwrap().text.clone();
-    stricter.criteria[0].threshold = Some(3.0);
+    stricter.criteria[0].threshold = Some(3.5);
     dana.amend_call(stage.call, &stricter, "the funders agreed", Some(1)).await.unwrap();
     stage.refuses("not-found", dana.api().proposal(proposal)).await;
     stage.sign("ISR:avi", proposal).await;
     stage.sign("USA:bob", proposal).await;
     assert_eq!(dana.api().proposal(proposal).await.unwrap().void, None);
     // What was withdrawn is not among what an amendment voids, and is void as little as it counts.
-    avi.api().withdraw_proposal(proposal).await.unwrap();
-    stricter.criteria[0].threshold = Some(3.5);
+    withdrawn(&stage, proposal).await;
+    stricter.criteria[0].threshold = Some(4.0);
     let tried = dana.preview_amendment(stage.call, &stricter, "once more").await.unwrap();
     assert_eq!((tried.effect, tried.voided), (AmendmentEffect::Resubmit, 0));
     dana.amend_call(stage.call, &stricter, "once more", None).await.unwrap();

@@ -5,6 +5,7 @@ use crate::harness::{
     stage::{Stage, id},
 };
 use entente::domain::{call::Phase, decision::Outcome, id::ProposalId, proposal::Status};
+use jiff::SignedDuration;
 use std::process::{Output, Stdio};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
@@ -82,12 +83,48 @@ async fn amendment_that_voids_what_was_handed_in_is_made_only_by_somebody_who_me
     let (_, screen) = typed(&stage, "ISR:avi", "proposal list", "").await;
     assert!(screen.contains("1 void"), "{screen}");
     // What voids nothing is not asked about.
-    avi.api().withdraw_proposal(proposal).await.unwrap();
+    for party in [avi, stage.client("USA:bob")] {
+        let _ = party.api().withdraw_proposal(proposal).await;
+    }
+    assert_eq!(status(&stage, proposal).await, Status::Withdrawn);
     text.criteria[0].threshold = Some(4.5);
     let file = stage.file("next.json", &serde_json::to_vec(&text).unwrap());
     let line = format!("call amend {} --file {} --reason stricter", stage.call, file.display());
     let (code, said) = scripted(&stage, "USA:dana", &line).await;
     assert_eq!(code, 0, "{said}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn deadline_is_moved_only_by_somebody_who_saw_from_where_to_where() {
+    let stage = Stage::open().await;
+    let deadline = async || stage.client("USA:dana").api().call(stage.call).await.unwrap().body.deadline_at.0;
+    let until = stage.deadline + SignedDuration::from_hours(24 * 45) - SignedDuration::from_mins(30);
+    let line = format!("call extend {} --until {until} --reason outage", stage.call);
+    let (code, said) = scripted(&stage, "USA:dana", &line).await;
+    assert!(code == 2 && said.contains("`--yes`"), "{said}");
+    for words in ["the deadline of everyone moves from", "44 d 23 h later", "the grace period after it ends past"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let (code, said) = scripted(&stage, "USA:dana", &format!("{line} --dry-run")).await;
+    assert_eq!((code, deadline().await), (0, stage.deadline), "{said}");
+    let (code, screen) = typed(&stage, "USA:dana", &line, "no").await;
+    assert_eq!((code, deadline().await), (1, stage.deadline), "{screen}");
+    let (code, screen) = typed(&stage, "USA:dana", &line, "yes").await;
+    assert_eq!((code, deadline().await), (0, until), "{screen}");
+    assert!(screen.contains(&format!("call withdraw-extension {} 1", stage.call)), "{screen}");
+    let (_, screen) = typed(&stage, "ISR:avi", &format!("call show {}", stage.call), "").await;
+    assert!(screen.contains("outage") && screen.contains("everyone"), "{screen}");
+    let line = format!("call withdraw-extension {} 1 --reason slip", stage.call);
+    let (code, said) = scripted(&stage, "USA:dana", &line).await;
+    assert_eq!((code, deadline().await), (0, stage.deadline), "{said}");
+    // Whose partner has more time than the others reads both.
+    let line = format!("call extend {} --until {until} --reason snow --partner ISR --yes", stage.call);
+    assert_eq!(scripted(&stage, "USA:dana", &line).await.0, 0);
+    let (_, screen) = typed(&stage, "ISR:avi", &format!("call show {}", stage.call), "").await;
+    assert!(screen.contains("for others"), "{screen}");
+    let (_, screen) = typed(&stage, "USA:bob", &format!("call show {}", stage.call), "").await;
+    assert!(!screen.contains("for others"), "{screen}");
     stage.stop().await;
 }
 

@@ -179,6 +179,8 @@ async fn changes_of_the_call(stage: &Stage, log: &mut Chronicle, all: &Onlookers
         reason: "an outage at the partner".into(),
         partner: Some(code("ISR")),
         proposal: None,
+        reviews: false,
+        dry_run: false,
     };
     let extend = |key: &str, body: &ExtendCall| {
         let path = format!("/v1/calls/{}/extend", stage.call);

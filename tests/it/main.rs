@@ -32,6 +32,8 @@ mod damage;
 #[cfg(feature = "client")]
 mod demo;
 #[cfg(feature = "client")]
+mod extensions;
+#[cfg(feature = "client")]
 mod first_card;
 mod generated;
 mod harness;

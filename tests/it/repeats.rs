@@ -154,7 +154,14 @@ async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since()
     let add = |key: &str| request(&avi, Method::PUT, &format!("/v1/proposals/{proposal}/members/ISR:tamar"), key);
     let extend = |key: &str| {
         let until = Time(stage.deadline + SignedDuration::from_hours(1));
-        let body = ExtendCall { until, partner: Some(code("ISR")), proposal: None, reason: "snow".into() };
+        let body = ExtendCall {
+            until,
+            partner: Some(code("ISR")),
+            proposal: None,
+            reason: "snow".into(),
+            reviews: false,
+            dry_run: false,
+        };
         let dana = stage.raw(Some(stage.credential("USA:dana")));
         request(&dana, Method::POST, &format!("/v1/calls/{}/extend", stage.call), key).json(&body)
     };

@@ -6,7 +6,7 @@
 use crate::store_facade::{Store, at, on_both_engines};
 use entente::{
     domain::{
-        call::{Extension, ExtensionScope, Phase},
+        call::{Extension, ExtensionScope, Moved, Phase},
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256, VaultId},
         member::{CallRole, PartnerRole},
         proposal::{Parties, Status},
@@ -17,7 +17,9 @@ use entente::{
         facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
     },
     storage::{
-        calls::{self, NewText},
+        args,
+        calls::{self, NewText, Voided},
+        extensions,
         members::{self, KeyCardRow, MemberRow},
         migrate,
         partners::{self, PartnerRow},
@@ -349,6 +351,12 @@ async fn call_goes_from_draft_to_cancelled(store: Store) {
     let found = find().await;
     assert_eq!((found.version, found.baseline, found.revision, found.vault), (2, 2, 4, Some(vault)));
     assert_eq!((found.text_json.as_str(), found.text_sha256), ("{\"a\":2}", Sha256::of(b"{\"a\":2}")));
+    let voided = |reason: Option<&str>| Some(Voided { at: at(7), reason: reason.map(str::to_owned) });
+    assert_eq!(seen!(store, tx => calls::voided(&mut tx, call, 1, 2)), voided(Some("a reason")));
+    assert_eq!(seen!(store, tx => calls::voided(&mut tx, call, 2, 2)), None);
+    // As an earlier program left it.
+    done!(store, tx => tx.execute("UPDATE call_texts SET baseline = NULL, reason = NULL", args![]));
+    assert_eq!(seen!(store, tx => calls::voided(&mut tx, call, 1, 2)), voided(None));
     let first = seen!(store, tx => calls::text_of(&mut tx, call, 1)).unwrap();
     assert_eq!((first.text_json.as_str(), first.publication.as_str()), ("{\"a\":1}", "first"));
     assert_eq!(seen!(store, tx => calls::text_of(&mut tx, call, 3)), None);
@@ -383,14 +391,31 @@ async fn call_keeps_roles_and_extensions(store: Store) {
     ];
     let mut expected = Vec::new();
     for (second, (scope, permit)) in (100..).zip(scopes) {
-        let extension = Extension { scope, until: at(second) };
-        done!(store, tx => calls::extend(&mut tx, &permit, call, &extension, "a reason", at(7)));
-        expected.push(extension);
+        let moved = Moved::Deadline(scope.clone());
+        done!(store, tx => extensions::make(&mut tx, &permit, call, &moved, at(second), "a reason", at(7)));
+        expected.push(Extension { scope, until: at(second) });
+    }
+    let permit = office.on_call("USA:dana", Action::ExtendCall);
+    for second in [900, 800] {
+        done!(store, tx => extensions::make(&mut tx, &permit, call, &Moved::Reviews, at(second), "a reason", at(7)));
     }
     let found = seen!(store, tx => calls::find(&mut tx, call)).unwrap();
     assert_eq!(found.roles[&maya], roles.into());
     assert_eq!(found.holders(CallRole::Officer), ["USA:dana"].map(is).into(), "who drafted it");
     assert_eq!(found.extensions, expected, "in the order in which they were made");
+    assert_eq!(found.reviews_until, Some(at(900)));
+    // One that is taken back counts no more and stays on record; its number is not given again.
+    let on_record = seen!(store, tx => extensions::of_call(&mut tx, call));
+    for taken in [&on_record[1], &on_record[3]] {
+        done!(store, tx => extensions::withdraw(&mut tx, &permit, call, taken, "a slip", at(8)));
+    }
+    let found = seen!(store, tx => calls::find(&mut tx, call)).unwrap();
+    expected.remove(1);
+    assert_eq!((found.extensions, found.reviews_until), (expected, Some(at(800))));
+    done!(store, tx => extensions::make(&mut tx, &permit, call, &Moved::Reviews, at(950), "a reason", at(9)));
+    let on_record = seen!(store, tx => extensions::of_call(&mut tx, call));
+    let on_record: Vec<_> = on_record.iter().map(|row| (row.number, row.is_withdrawn)).collect();
+    assert_eq!(on_record, [(1, false), (2, true), (3, false), (4, true), (5, false), (6, false)]);
     let permits = roles.map(|role| office.on_role("USA:dana", Action::RevokeRole, "ISR:maya", role));
     done!(store, tx => calls::set_roles(&mut tx, &permits, call, &maya, &[].into(), Some(stated(2, b"two")), at(8)));
     assert!(!seen!(store, tx => calls::find(&mut tx, call)).unwrap().roles.contains_key(&maya));

@@ -10,20 +10,32 @@ use crate::{
     },
     domain::call::Audience,
     wire::{
-        call::{Call, CallText},
+        call::{Call, CallExtension, CallText},
         page::Page,
     },
 };
+use serde_json::json;
 
-/// Prints one call.
+/// Prints one call, with the extensions in force where they were asked for.
 ///
 /// # Errors
 /// When standard output cannot be written, or the reader's zone is none.
-pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()> {
+pub(super) fn call(
+    context: &Context,
+    call: &Call,
+    extensions: Option<&[CallExtension]>,
+    with_text: bool,
+) -> Result<()> {
     let (zone, now) = (context.zone()?, context.exchange_now());
     let zones = context.zones_of(&call.text.eligible)?;
-    context.out.answer(call, |screen| {
+    let mut answer = serde_json::to_value(call).unwrap_or_default();
+    if let Some(extensions) = extensions {
+        answer["extensions"] = json!(extensions);
+    }
+    let bound = call.text.to_domain().ok().map(|text| text.schedule.extension_bound());
+    context.out.answer(&answer, |screen| {
         let Call { text, .. } = call;
+        let others = if call.my_deadline_at == call.deadline_at { None } else { Some(call.deadline_at.0) };
         screen.fields(&[
             ("call", call.id.to_string()),
             ("title", text.title.clone()),
@@ -32,10 +44,12 @@ pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()
             ("version", if call.version == 0 { "draft".to_owned() } else { call.version.to_string() }),
             ("lead", call.lead.to_string()),
             ("opens", zone.both(text.schedule.opens_at.0)),
-            ("deadline", zone.deadline(call.deadline_at.0, now, &zones)),
+            ("deadline", zone.deadline(call.my_deadline_at.0, now, &zones)),
+            ("for others", others.map(|at| zone.both(at)).unwrap_or_default()),
             ("grace", time::span(text.schedule.grace_seconds.into())),
             ("sealed until", zone.both(call.sealed_until.0)),
-            ("reviews due", zone.both(text.schedule.reviews_due_at.0)),
+            ("reviews due", zone.both(call.reviews_due_at.0)),
+            ("extendable to", bound.map(|at| zone.both(at)).unwrap_or_default()),
             ("eligible", joined(&text.eligible)),
             ("parties", parties(text)),
             ("funders", joined(&text.funders)),
@@ -44,6 +58,9 @@ pub(super) fn call(context: &Context, call: &Call, with_text: bool) -> Result<()
             ("your roles", joined(&call.my_roles)),
             ("text", call.text_sha256.to_string()),
         ]);
+        if let Some(extensions) = extensions.filter(|extensions| !extensions.is_empty()) {
+            extended(screen, extensions, &zone);
+        }
         criteria(screen, text);
         slots(screen, text);
         if with_text {
@@ -62,12 +79,33 @@ pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
     context.out.answer(calls, |screen| {
         let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);
         for call in &calls.items {
-            let (at, left) = (zone.both(call.deadline_at.0), time::left(call.deadline_at.0, now));
+            let (mine, left) = (zone.both(call.my_deadline_at.0), time::left(call.my_deadline_at.0, now));
+            let at = if call.my_deadline_at == call.deadline_at {
+                mine
+            } else {
+                format!("{mine}, for others {}", zone.both(call.deadline_at.0))
+            };
             let roles = joined(&call.my_roles);
             table.row([&*call.id.to_string(), &call.text.title, call.phase.as_str(), &at, &left, &roles]);
         }
         screen.table(&table, "no calls that you may see");
     })
+}
+
+fn extended(screen: &mut Screen, extensions: &[CallExtension], zone: &Zone) {
+    screen.heading("Extensions");
+    let mut table = Table::new(["NUMBER", "OF", "UNTIL", "BY", "BECAUSE"]);
+    for extension in extensions {
+        let of = match (&extension.partner, extension.proposal) {
+            (Some(partner), _) => partner.to_string(),
+            (None, Some(proposal)) => proposal.to_string(),
+            (None, None) if extension.reviews => "the reviews".to_owned(),
+            (None, None) => "everyone".to_owned(),
+        };
+        let (until, by) = (zone.both(extension.until.0), extension.made_by.to_string());
+        table.row([extension.number.to_string(), of, until, by, extension.reason.clone()]);
+    }
+    screen.table(&table, "none");
 }
 
 fn parties(text: &CallText) -> String {

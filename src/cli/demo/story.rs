@@ -172,6 +172,8 @@ pub(super) async fn play(
         reason: "nationwide network outage at the partner".into(),
         partner: Some("ISR".parse()?),
         proposal: None,
+        reviews: false,
+        dry_run: false,
     };
     world.client("USA:dana").api().extend_call(bilateral.id, &extension).await?;
     narrator::act(

@@ -197,6 +197,15 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/calls/{call}/extend")
             .note("a proposal")
             .json(json!({ "until": long_ago, "reason": "", "proposal": ids.open })),
+        get("/v1/calls/{call}/extensions"),
+        post("/v1/calls/{call}/extensions/{number}/withdraw")
+            .note("of reviews")
+            .at("number", ids.review_extension)
+            .json(json!({ "reason": " " })),
+        post("/v1/calls/{call}/extensions/{number}/withdraw")
+            .note("a proposal")
+            .at("number", ids.proposal_extension)
+            .json(json!({ "reason": " " })),
         post("/v1/calls/{call}/cancel").json(reason()),
         get("/v1/calls/{call}/roles"),
         get("/v1/calls/{call}/roles/{member}/preview")

@@ -19,7 +19,11 @@ use entente::{
         member::{CallRole, ConflictGround, PartnerRole},
         vault::VaultKind,
     },
-    wire::{call::CallText, directory::CreateProgram},
+    wire::{
+        Time,
+        call::{CallText, ExtendCall},
+        directory::CreateProgram,
+    },
 };
 use jiff::SignedDuration;
 use serde_json::json;
@@ -123,6 +127,10 @@ pub(super) struct Ids {
     pub(super) deliberation: VaultId,
     pub(super) review: ReviewId,
     pub(super) letter: DocumentId,
+    /// In force, of the date for reviews.
+    pub(super) review_extension: u32,
+    /// In force, of the first proposal's deadline.
+    pub(super) proposal_extension: u32,
     /// The published key card of a member of the United States.
     pub(super) published_card: String,
 }
@@ -149,14 +157,16 @@ impl Ids {
             deliberation: vault(),
             review: ReviewId::new(clock, rng),
             letter: document(),
+            review_extension: 98,
+            proposal_extension: 99,
             published_card: String::new(),
         }
     }
 
     /// The same but for everything that hangs on a proposal, which does not exist.
     pub(super) fn without_proposals(&self) -> Self {
-        let Self { program, call, call_vault, call_key, published_card, .. } = self.clone();
-        Self { program, call, call_vault, call_key, published_card, ..Self::made_up() }
+        let Self { program, call, call_vault, call_key, review_extension, published_card, .. } = self.clone();
+        Self { program, call, call_vault, call_key, review_extension, published_card, ..Self::made_up() }
     }
 
     /// The same but for the program and the call, which do not exist.
@@ -207,13 +217,25 @@ impl Setting {
         let open = hand_in(&world, call, ["ISR:avi", "USA:bob"]).await;
         let decided = hand_in(&world, call, ["ISR:avi", "USA:bob"]).await;
         let neutral = hand_in(&world, call, ["ISR:gal", "USA:kate"]).await;
+        dana.declare(open, None).await.unwrap();
+        let extension = |until, proposal: Option<ProposalId>| ExtendCall {
+            until: Time(until),
+            reason: "an outage".into(),
+            partner: None,
+            reviews: proposal.is_none(),
+            proposal,
+            dry_run: false,
+        };
+        let extend = async |body: ExtendCall| dana.api().extend_call(call, &body).await.unwrap().number.unwrap();
+        let proposal_extension = extend(extension(day(60) + SignedDuration::from_hours(1), Some(open))).await;
+        let review_extension = extend(extension(day(101), None)).await;
 
         world.clock.set(day(63));
         let pairs = [open, decided].into_iter().flat_map(|proposal| {
             ["USA:carol", "ISR:tal", "ISR:maya", "ISR:yael"].map(|reviewer| (proposal, id(reviewer)))
         });
         let pairs: Vec<_> = pairs.chain([(neutral, id("USA:rhea"))]).collect();
-        for proposal in [open, decided, neutral] {
+        for proposal in [decided, neutral] {
             dana.declare(proposal, None).await.unwrap();
         }
         dana.assign(call, &pairs, false).await.unwrap();
@@ -268,6 +290,8 @@ impl Setting {
             deliberation: vault(VaultKind::Deliberation, None),
             review,
             letter,
+            review_extension,
+            proposal_extension,
             published_card: dana.api().member(&id("USA:mia")).await.unwrap().key_card,
         };
         Some(Self { world, ids, neutral })

@@ -24,8 +24,14 @@ async fn document_comes_out_again_one_proposal_gets_more_time_and_the_call_is_ca
     log.expect(&stage, &["manifest.signed ×2", "proposal.submitted"]).await;
 
     let until = stage.deadline + SignedDuration::from_hours(2);
-    let extension =
-        ExtendCall { until: until.into(), reason: "a reason".into(), partner: None, proposal: Some(proposal) };
+    let extension = ExtendCall {
+        until: until.into(),
+        reason: "a reason".into(),
+        partner: None,
+        proposal: Some(proposal),
+        reviews: false,
+        dry_run: false,
+    };
     stage.refuses("not-declared", dana.api().extend_call(stage.call, &extension)).await;
     dana.declare(proposal, None).await.unwrap();
     dana.api().extend_call(stage.call, &extension).await.unwrap();

@@ -86,7 +86,14 @@ async fn tag_of_a_call_moves_with_what_its_reader_is_shown_and_nothing_else() {
     assert_ne!(tag("USA:opal").await, opal, "one's own roles are shown");
     assert_eq!(all().await, before, "what is as it was has the tag that it had");
     let until = stage.deadline + SignedDuration::from_hours(24);
-    let body = ExtendCall { until: until.into(), reason: "more time".into(), partner: None, proposal: None };
+    let body = ExtendCall {
+        until: until.into(),
+        reason: "more time".into(),
+        partner: None,
+        proposal: None,
+        reviews: false,
+        dry_run: false,
+    };
     noa.api().extend_call(stage.call, &body).await.unwrap();
     assert!(all().await.iter().zip(&before).all(|(now, then)| now != then), "everybody is shown the deadline");
     stage.stop().await;

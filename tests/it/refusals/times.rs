@@ -9,7 +9,7 @@ use entente::{
         proposal::Status,
     },
     sealing::statement::sign_statement,
-    wire::{call::Call, call::ExtendCall, proposal::SignManifest},
+    wire::{call::ExtendCall, call::Extended, proposal::SignManifest},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -86,8 +86,15 @@ async fn extend(
     until: Timestamp,
     partner: Option<PartnerCode>,
     proposal: Option<ProposalId>,
-) -> Result<Call, ClientError> {
-    let body = ExtendCall { until: until.into(), reason: "a reason".into(), partner, proposal };
+) -> Result<Extended, ClientError> {
+    let body = ExtendCall {
+        until: until.into(),
+        reason: "a reason".into(),
+        partner,
+        proposal,
+        reviews: false,
+        dry_run: false,
+    };
     stage.client("USA:dana").api().extend_call(stage.call, &body).await
 }
 

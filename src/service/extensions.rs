@@ -1,0 +1,227 @@
+//! Extensions: a later deadline for everyone, one partner or one proposal, a later date for reviews; and taking either back.
+//!
+//! An extension takes nothing from anybody, so an officer makes it alone. It is taken back only until the instant that would hold without
+//! it: nobody is late then because of it, and no phase comes back or is left out.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    calls::{answer, etag, finish, need, required_reason},
+    state::{self, CallState},
+    unit::{Act, Subject, View},
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::{Extension, ExtensionScope, Moved, Phase},
+        entry::EntryKind,
+        id::{CallId, PartnerCode, ProposalId},
+        member::CallRole,
+    },
+    policy::{Action, Permit, Resource},
+    storage::{
+        extensions::{self, ExtensionRow},
+        proposals,
+    },
+    wire::{
+        call::{CallExtension, ExtendCall, Extended, Reason},
+        page::Page,
+    },
+};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Moves a deadline or the date for reviews, or says what that would do.
+pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &ExtendCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
+    let named_twice =
+        || ServiceError::Malformed("name a partner, a proposal or the reviews, not several of them".into());
+    let moved = body.moved().ok_or_else(named_twice)?;
+    let reach = Reach::authorized(&mut act, &call, moved).await?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    act.check_match(&etag(&call, &act.policies, &act.me))?;
+    if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
+        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
+    }
+    reach.need_phase(&call)?;
+    let reason = required_reason(Some(&body.reason))?;
+    let on_record = extensions::of_call(&mut act.tx, id).await?;
+    let (present, until) = (reach.instant(&call, on_record.iter()), body.until.0);
+    if until <= present || until <= act.now {
+        return Err(Refusal::ExtensionBackwards { until, present: present.max(act.now) }.into());
+    }
+    let schedule = &call.text.schedule;
+    match reach.moved {
+        Moved::Deadline(_) => schedule.check_extension(until)?,
+        Moved::Reviews => schedule.check_review_date(until, act.now)?,
+    }
+    let grace_until = matches!(reach.moved, Moved::Deadline(_)).then(|| schedule.grace_end(until).into());
+    let seconds = u64::try_from(until.duration_since(present).as_secs()).unwrap_or_default();
+    let mut extended = Extended {
+        number: None,
+        from: present.into(),
+        until: body.until,
+        seconds,
+        grace_until,
+        call: answer(&call, &act.me.id),
+    };
+    if body.dry_run {
+        let tag = etag(&call, &act.policies, &act.me);
+        return act.finish_read(Answer::json(200, &extended).with_etag(tag)).await;
+    }
+    let number = extensions::make(&mut act.tx, &reach.permit, id, &reach.moved, until, reason, act.now).await?;
+    let payload = json!({
+        "number": number, "until": body.until, "partner": body.partner, "reviews": body.reviews, "reason": reason,
+    });
+    act.log(reach.kinds().0, reach.subject, &payload).await?;
+    let call = act.call(id).await?;
+    (extended.number, extended.call) = (Some(number), answer(&call, &act.me.id));
+    let tag = etag(&call, &act.policies, &act.me);
+    act.finish(Answer::json(200, &extended).with_etag(tag)).await
+}
+
+/// Takes an extension back, as long as what would hold without it has not passed.
+pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: CallId, number: u32, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
+    let on_record = extensions::of_call(&mut act.tx, id).await?;
+    let extension = on_record.iter().find(|extension| extension.number == number).ok_or(ServiceError::Hidden)?;
+    let reach = Reach::authorized(&mut act, &call, extension.moved.clone()).await?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let reason = required_reason(Some(&body.reason))?;
+    if extension.is_withdrawn {
+        return Err(Refusal::ExtensionWithdrawn { number }.into());
+    }
+    reach.need_phase(&call)?;
+    let deadline_at = reach.instant(&call, on_record.iter().filter(|other| other.number != number));
+    if act.now > deadline_at {
+        return Err(Refusal::ExtensionReliedOn { deadline_at, now: act.now }.into());
+    }
+    extensions::withdraw(&mut act.tx, &reach.permit, id, extension, reason, act.now).await?;
+    let payload = json!({ "number": number, "reason": reason });
+    act.log(reach.kinds().1, reach.subject, &payload).await?;
+    finish(act, id).await
+}
+
+/// The extensions in force: those for everyone and of the date for reviews, that of the caller's own partner, and of the proposals that
+/// the caller is a party of. Officers read the others too, as far as they may know of the proposal.
+pub async fn list(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<CallExtension>> {
+    let mut view = View::open(exchange, principal).await?;
+    let call = Arc::new(view.call(id).await?);
+    let is_officer = call.row.bears(&view.me.id, CallRole::Officer);
+    let mut rows = extensions::of_call(&mut view.tx, id).await?;
+    rows.retain(|row| !row.is_withdrawn);
+    let mut seen: HashMap<ProposalId, bool> = HashMap::new();
+    for proposal in rows.iter().filter_map(|row| only_proposal(&row.moved)) {
+        if seen.contains_key(&proposal) {
+            continue;
+        }
+        let found = proposals::find(&mut view.tx, proposal).await?;
+        let is_seen = found.is_some_and(|row| {
+            let facts = state::proposal_state(row, call.clone(), view.now).facts;
+            (is_officer || facts.party_members.contains(&view.me.id)) && view.sees(Resource::Proposal(&facts))
+        });
+        seen.insert(proposal, is_seen);
+    }
+    rows.retain(|row| match &row.moved {
+        Moved::Reviews | Moved::Deadline(ExtensionScope::Everyone) => true,
+        Moved::Deadline(ExtensionScope::Partner(partner)) => is_officer || partner == view.me.id.partner(),
+        Moved::Deadline(ExtensionScope::Proposal(proposal)) => seen.get(proposal) == Some(&true),
+    });
+    Ok(Page { items: rows.into_iter().map(described).collect(), next: None })
+}
+
+/// What an extension is about, with the permit for it.
+struct Reach {
+    moved: Moved,
+    permit: Permit,
+    subject: Subject,
+    /// Of the one proposal, if it is about one.
+    parties: BTreeSet<PartnerCode>,
+}
+
+impl Reach {
+    /// An officer with a conflict gets no permit for a proposal, and hears nothing of it.
+    async fn authorized(act: &mut Act<'_>, call: &CallState, moved: Moved) -> Result<Self> {
+        let Some(proposal) = only_proposal(&moved) else {
+            let permit = act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
+            return Ok(Self { moved, permit, subject: Subject::call(call), parties: BTreeSet::new() });
+        };
+        let proposal = act.proposal(proposal).await?;
+        let permit = act.authorize(Action::ExtendProposal, Resource::Proposal(&proposal.facts))?;
+        if proposal.row.call != call.row.id {
+            return Err(ServiceError::Hidden);
+        }
+        Ok(Self { moved, permit, subject: Subject::proposal(&proposal), parties: proposal.facts.parties })
+    }
+
+    /// The instant that holds for it by these extensions.
+    fn instant<'r>(&self, call: &CallState, on_record: impl Iterator<Item = &'r ExtensionRow>) -> Timestamp {
+        let (mut deadlines, mut reviews_due_at) = (Vec::new(), call.text.schedule.reviews_due_at);
+        for row in on_record.filter(|row| !row.is_withdrawn) {
+            match &row.moved {
+                Moved::Deadline(scope) => deadlines.push(Extension { scope: scope.clone(), until: row.until }),
+                Moved::Reviews => reviews_due_at = reviews_due_at.max(row.until),
+            }
+        }
+        let schedule = &call.text.schedule;
+        match &self.moved {
+            Moved::Deadline(ExtensionScope::Everyone) => schedule.deadline_for(&deadlines, None),
+            Moved::Deadline(ExtensionScope::Partner(partner)) => schedule.partner_deadline(&deadlines, partner),
+            Moved::Deadline(ExtensionScope::Proposal(id)) => {
+                schedule.deadline_for(&deadlines, Some((*id, &self.parties)))
+            }
+            Moved::Reviews => reviews_due_at,
+        }
+    }
+
+    fn need_phase(&self, call: &CallState) -> Result<()> {
+        let phases = [Phase::Announced, Phase::Open, Phase::Grace, Phase::Review];
+        match self.moved {
+            Moved::Deadline(_) => need(call, &phases[..3], "a published call that nobody has opened yet"),
+            Moved::Reviews => need(call, &phases, "a published call that goes on"),
+        }
+    }
+
+    /// The entries that say that it was made, and that it was taken back.
+    fn kinds(&self) -> (EntryKind, EntryKind) {
+        match only_proposal(&self.moved) {
+            Some(_) => (EntryKind::ProposalExtended, EntryKind::ProposalExtensionWithdrawn),
+            None => (EntryKind::CallExtended, EntryKind::ExtensionWithdrawn),
+        }
+    }
+}
+
+fn only_proposal(moved: &Moved) -> Option<ProposalId> {
+    match moved {
+        Moved::Deadline(ExtensionScope::Proposal(proposal)) => Some(*proposal),
+        _ => None,
+    }
+}
+
+fn described(row: ExtensionRow) -> CallExtension {
+    let (partner, proposal) = match &row.moved {
+        Moved::Deadline(ExtensionScope::Partner(partner)) => (Some(partner.clone()), None),
+        moved => (None, only_proposal(moved)),
+    };
+    CallExtension {
+        number: row.number,
+        until: row.until.into(),
+        partner,
+        proposal,
+        reviews: row.moved == Moved::Reviews,
+        reason: row.reason,
+        made_by: row.made_by,
+        made_at: row.made_at.into(),
+    }
+}

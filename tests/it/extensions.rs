@@ -1,0 +1,242 @@
+//! More time, for whom and how far; who takes it back and until when; and what each reader is told of it.
+
+use crate::harness::{
+    exchange::fresh_key,
+    stage::{GRACE, Stage, code, review},
+};
+use entente::{
+    client::{ClientError, api::Paging},
+    domain::{call::Phase, id::ProposalId, member::ConflictGround, proposal::Status},
+    wire::call::{Call, ExtendCall, Extended},
+};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde_json::json;
+
+const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+fn until(until: Timestamp) -> ExtendCall {
+    ExtendCall {
+        until: until.into(),
+        reason: "an outage".into(),
+        partner: None,
+        proposal: None,
+        reviews: false,
+        dry_run: false,
+    }
+}
+
+fn of_israel(at: Timestamp) -> ExtendCall {
+    ExtendCall { partner: Some(code("ISR")), ..until(at) }
+}
+
+fn of_proposal(proposal: ProposalId, at: Timestamp) -> ExtendCall {
+    ExtendCall { proposal: Some(proposal), ..until(at) }
+}
+
+fn of_reviews(at: Timestamp) -> ExtendCall {
+    ExtendCall { reviews: true, ..until(at) }
+}
+
+async fn extend(stage: &Stage, body: &ExtendCall) -> Result<Extended, ClientError> {
+    stage.client("USA:dana").api().extend_call(stage.call, body).await
+}
+
+async fn withdraw(stage: &Stage, number: u32) -> Result<Call, ClientError> {
+    stage.client("USA:dana").api().withdraw_extension(stage.call, number, "a slip").await
+}
+
+async fn numbers(stage: &Stage, member: &str) -> Vec<u32> {
+    let extensions = stage.client(member).api().extensions(stage.call).await.unwrap();
+    extensions.iter().map(|extension| extension.number).collect()
+}
+
+#[tokio::test]
+async fn no_deadline_moves_past_the_bound_of_the_text() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.clear(proposal, &["USA:dana"]).await;
+    let bound = stage.deadline + DAY * 45;
+    let slip: Timestamp = "9999-12-01T00:00:00Z".parse().unwrap();
+    for at in [bound + MILLISECOND, slip] {
+        for body in [until(at), of_israel(at), of_proposal(proposal, at)] {
+            stage.refuses("extension-too-far", extend(&stage, &body)).await;
+        }
+    }
+    stage.refuses("extension-too-far", extend(&stage, &of_reviews(slip))).await;
+    let tried = ExtendCall { dry_run: true, ..until(bound) };
+    let before = stage.census().await;
+    let tried = extend(&stage, &tried).await.unwrap();
+    assert_eq!(stage.census().await, before, "a dry run does nothing");
+    assert_eq!((tried.number, tried.from.0, tried.until.0), (None, stage.deadline, bound));
+    assert_eq!((tried.seconds, tried.call.deadline_at.0), (45 * 86_400, stage.deadline));
+    let extended = extend(&stage, &until(bound)).await.unwrap();
+    assert_eq!((extended.number, extended.call.deadline_at.0), (Some(1), bound));
+    assert_eq!(extended.grace_until.unwrap().0, bound + GRACE);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn extension_is_taken_back_until_the_deadline_that_would_hold_without_it() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let phase = async || stage.client("USA:dana").api().call(stage.call).await.unwrap().body.phase;
+    extend(&stage, &until(stage.deadline + DAY)).await.unwrap();
+    stage.clock.set(stage.deadline);
+    let call = withdraw(&stage, 1).await.unwrap();
+    assert_eq!((call.deadline_at.0, call.sealed_until.0), (stage.deadline, stage.deadline + GRACE));
+    assert_eq!(numbers(&stage, "USA:dana").await, [] as [u32; 0]);
+    stage.refuses("extension-withdrawn", withdraw(&stage, 1)).await;
+    stage.refuses("not-found", withdraw(&stage, 2)).await;
+
+    extend(&stage, &until(stage.deadline + DAY)).await.unwrap();
+    stage.clock.set(stage.deadline + MILLISECOND);
+    stage.refuses("extension-relied-on", withdraw(&stage, 2)).await;
+    // One upon the other: the upper one is taken back while the lower holds, never the lower one from beneath those who are late by it.
+    extend(&stage, &until(stage.deadline + DAY * 2)).await.unwrap();
+    assert_eq!(withdraw(&stage, 3).await.unwrap().deadline_at.0, stage.deadline + DAY);
+    stage.refuses("extension-relied-on", withdraw(&stage, 2)).await;
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(stage.client("USA:bob").api().proposal(proposal).await.unwrap().status, Status::Submitted);
+    for (at, expected) in [(DAY, Phase::Open), (DAY + MILLISECOND, Phase::Grace), (DAY + HOUR * 2, Phase::Review)] {
+        stage.clock.set(stage.deadline + at);
+        assert_eq!(phase().await, expected);
+        let slug = if expected == Phase::Review { "wrong-phase" } else { "extension-relied-on" };
+        stage.refuses(slug, withdraw(&stage, 2)).await;
+        assert_eq!(phase().await, expected, "no phase comes back");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn one_partners_extension_is_not_taken_from_beneath_it_by_way_of_everyones() {
+    let stage = Stage::open().await;
+    extend(&stage, &until(stage.deadline + DAY)).await.unwrap();
+    extend(&stage, &of_israel(stage.deadline + DAY * 2)).await.unwrap();
+    stage.clock.set(stage.deadline + HOUR);
+    stage.refuses("extension-relied-on", withdraw(&stage, 1)).await;
+    withdraw(&stage, 2).await.unwrap();
+    assert_eq!(numbers(&stage, "ISR:avi").await, [1]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn each_reader_is_shown_the_deadline_and_the_extensions_that_concern_them() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.clear(proposal, &["USA:dana"]).await;
+    let (dana, olivia) = (stage.client("USA:dana"), stage.client("USA:olivia"));
+    let (theirs, alone) = (stage.deadline + DAY, stage.deadline + DAY * 2);
+    extend(&stage, &of_israel(theirs)).await.unwrap();
+    extend(&stage, &of_proposal(proposal, alone)).await.unwrap();
+    for (member, mine) in [("ISR:avi", theirs), ("ISR:maya", theirs), ("USA:bob", stage.deadline)] {
+        let call = stage.client(member).api().call(stage.call).await.unwrap().body;
+        assert_eq!((call.my_deadline_at.0, call.deadline_at.0), (mine, stage.deadline), "{member}");
+        let listed = stage.client(member).api().all_calls().await.unwrap();
+        assert_eq!(listed[0].my_deadline_at.0, mine, "{member}");
+    }
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().deadline_at.0, alone);
+    let expected: [(&str, &[u32]); 6] = [
+        ("USA:dana", &[1, 2]),
+        ("USA:olivia", &[1, 2]),
+        ("ISR:avi", &[1, 2]),
+        ("USA:bob", &[2]),
+        ("ISR:maya", &[1]),
+        ("USA:carol", &[]),
+    ];
+    for (member, expected) in expected {
+        assert_eq!(numbers(&stage, member).await, expected, "{member}");
+    }
+    // With a conflict of interest an officer reads nothing of that proposal's, and takes nothing of it back.
+    stage.refuses("not-declared", olivia.api().withdraw_extension(stage.call, 2, "a slip")).await;
+    olivia.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    assert_eq!(numbers(&stage, "USA:olivia").await, [1]);
+    let raw = stage.raw(Some(stage.credential("USA:olivia")));
+    let ask = async |number: u32| {
+        let path = format!("/v1/calls/{}/extensions/{number}/withdraw", stage.call);
+        let request = raw.request(Method::POST, &path).header("Idempotency-Key", fresh_key());
+        let answer = request.json(&json!({ "reason": "a slip" })).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(ask(2).await, ask(3).await, "as one that does not exist");
+    for member in ["ISR:avi", "USA:carol"] {
+        let answer = stage.client(member).api().withdraw_extension(stage.call, 1, "not mine");
+        stage.refuses("denied", answer).await;
+    }
+    dana.api().withdraw_extension(stage.call, 2, "it was another proposal").await.unwrap();
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().deadline_at.0, theirs);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn date_for_reviews_moves_during_review_and_every_review_stays_good() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let dana = stage.client("USA:dana");
+    stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+    let due = stage.deadline + DAY * 45;
+    let before = dana.api().call(stage.call).await.unwrap().body;
+    assert_eq!(before.reviews_due_at.0, due);
+    for at in [due, due - DAY] {
+        stage.refuses("extension-backwards", extend(&stage, &of_reviews(at))).await;
+    }
+    stage.refuses("extension-too-far", extend(&stage, &of_reviews(due + DAY * 367))).await;
+    stage.refuses("wrong-phase", extend(&stage, &until(due + DAY))).await;
+    let both = ExtendCall { partner: Some(code("ISR")), ..of_reviews(due + DAY) };
+    stage.refuses("malformed", extend(&stage, &both)).await;
+
+    let later = extend(&stage, &of_reviews(due + DAY)).await.unwrap();
+    assert_eq!((later.from.0, later.grace_until, later.call.reviews_due_at.0), (due, None, due + DAY));
+    assert_eq!((later.call.phase, later.call.sealed_until), (Phase::Review, before.sealed_until));
+    assert_eq!(later.call.text_sha256, before.text_sha256, "what reviewers sign by is the same text");
+    let opened = dana.open_reviews(proposal).await.unwrap();
+    assert_eq!((opened.reviews.len(), opened.invalid.len()), (1, 0));
+    stage.client("ISR:maya").submit_review(proposal, &review(3.0, 4.0)).await.unwrap();
+
+    assert_eq!(withdraw(&stage, 1).await.unwrap().reviews_due_at.0, due);
+    extend(&stage, &of_reviews(due + DAY)).await.unwrap();
+    stage.clock.set(due + MILLISECOND);
+    stage.refuses("extension-relied-on", withdraw(&stage, 2)).await;
+    dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
+    stage.refuses("wrong-phase", extend(&stage, &of_reviews(due + DAY * 2))).await;
+    stage.refuses("wrong-phase", withdraw(&stage, 2)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn extension_that_was_shown_for_another_state_of_the_call_is_not_made() {
+    let stage = Stage::open().await;
+    let dana = stage.client("USA:dana");
+    let body = until(stage.deadline + DAY);
+    let seen = dana.api().preview_extension(stage.call, &body).await.unwrap();
+    let noa = stage.client("ISR:noa").api().extend_call(stage.call, &until(stage.deadline + HOUR)).await.unwrap();
+    assert_eq!(noa.number, Some(1));
+    let stale = dana.api().extend_call_as_seen(stage.call, seen.etag.as_deref(), &body);
+    stage.refuses("precondition-failed", stale).await;
+    let seen = dana.api().preview_extension(stage.call, &body).await.unwrap();
+    assert_eq!(seen.body.from.0, stage.deadline + HOUR);
+    dana.api().extend_call_as_seen(stage.call, seen.etag.as_deref(), &body).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn log_tells_the_circle_of_an_extension_that_it_was_taken_back() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.clear(proposal, &["USA:dana"]).await;
+    extend(&stage, &until(stage.deadline + HOUR)).await.unwrap();
+    extend(&stage, &of_proposal(proposal, stage.deadline + DAY)).await.unwrap();
+    for number in [1, 2] {
+        withdraw(&stage, number).await.unwrap();
+    }
+    let kinds = ["call.extension_withdrawn", "proposal.extension_withdrawn"].map(|kind| kind.parse().unwrap());
+    for (member, expected) in [("ISR:avi", 2), ("USA:dana", 2), ("USA:carol", 1)] {
+        let entries = stage.client(member).api().entries(&kinds, &Paging::default()).await.unwrap();
+        assert_eq!(entries.items.len(), expected, "{member}");
+        assert!(entries.items.iter().all(|entry| entry.payload.contains("a slip")), "{member}");
+    }
+    stage.stop().await;
+}
