@@ -137,6 +137,7 @@ async fn by_hand(stage: &Stage, dana: &Client, draft: CallId) -> (String, Publis
         roll: Some(sign_statement(&key, &roll).unwrap()),
         keys: Vec::new(),
         reason: None,
+        voids: None,
         dry_run: false,
     };
     (shown.etag.unwrap(), body)
