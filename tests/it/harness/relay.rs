@@ -161,6 +161,10 @@ async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State, b
                 return pending().await;
             }
             sent.extend_from_slice(&bytes[..len]);
+            // What was sent before was of a unit of work that has ended; one that is rolled back sends no commit.
+            if let Some(begun) = sent.windows(BEGIN.len()).rposition(|window| window == BEGIN) {
+                sent.drain(..begun);
+            }
             if holds(&bytes[..len], COMMIT) {
                 match due(state, &sent) {
                     Some(Cut::Commit) => return,
@@ -190,6 +194,9 @@ async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State, b
         () = down => {}
     }
 }
+
+/// How every unit of work begins.
+const BEGIN: &[u8] = b"BEGIN ISOLATION LEVEL";
 
 /// A simple query of the protocol: its letter, its length, its text.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
