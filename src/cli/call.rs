@@ -75,14 +75,14 @@ which it is. Deadline and grace only become later, the opening of an open call a
     #[command(after_help = "Examples:
   entente call extend $CALL --until '2026-04-01 17:00 Asia/Seoul' --reason 'server outage'
   entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR
-  entente call extend $CALL --until 2026-06-01T15:00:00Z --reason 'a reviewer fell ill' --reviews --dry-run
+  entente call extend $CALL --until 2026-06-01T15:00:00Z --reason illness --reviews --dry-run
 
-Shows what held and what would hold, and asks; `--yes` goes on in a script.
+Shows what held and what would hold, and asks; `--yes` goes on in a script. \
 For one proposal (`--proposal`) first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
     Extend(extend::Extend),
     /// Take an extension back, until the deadline that would hold without it
     #[command(after_help = "Examples:
-  entente call show $CALL                                               extensions with their numbers
+  entente call show $CALL    extensions with their numbers
   entente call withdraw-extension $CALL 2 --reason 'meant another call'")]
     WithdrawExtension {
         /// The call
