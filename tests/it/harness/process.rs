@@ -280,7 +280,7 @@ fn config(plan: &Plan) -> String {
     let path = |name: &str| plan.dir.join(name).display().to_string();
     format!(
         "host = \"{}\"\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"{}\"\nprivate_key = \"{}\"\n[admin]\n\
-         listen = \"127.0.0.1:0\"\n[database]\nurl = \"{}\"\n[blobs]\nfolder = \"{}\"\n\
+         listen = \"127.0.0.1:0\"\n[database]\nurl = \"{}\"\n[blobs]\nfolder = \"{}\"\nreserve_bytes = 0\n\
          [trust]\ncrl_folder = \"{}\"\n",
         plan.host,
         path("pki/server/server.crt"),

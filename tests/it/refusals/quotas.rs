@@ -96,6 +96,19 @@ async fn party_keeps_so_many_bytes() {
 }
 
 #[tokio::test]
+async fn uploads_leave_a_reserve_of_the_disk_to_acts() {
+    // More than any disk has: none of it is left to uploads.
+    let stage = with(Store::Sqlite, &[("blobs.reserve_bytes", "9000000000000000000")]).await.unwrap();
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let before = stage.blobs();
+    let refused = put(&stage, "ISR:avi", proposal, "work-plan", "one").await.unwrap_err();
+    assert_eq!(refused.slug(), Some("storage-full"), "{refused}");
+    assert_eq!(stage.blobs(), before, "what is refused leaves no bytes");
+    stage.client("ISR:avi").api().withdraw_proposal(proposal).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
     let stage = with(Store::Sqlite, &[("quotas.policy_versions_per_day", "2")]).await.unwrap();
     let israel: PolicyOwner = "ISR".parse().unwrap();
