@@ -20,15 +20,23 @@ pub enum Command {
     #[command(after_help = "Examples:
   entente decision sign $PROPOSAL fund
   entente decision sign $PROPOSAL decline
+  entente decision sign $PROPOSAL fund --reason 'money became free'
+  entente decision sign $PROPOSAL rescind --reason 'a conflict came to light'
 
 The first signature proposes the outcome; the others must say the same. The last one makes it final for good, so it asks \
 first, unless a script says `--yes`. A signature whose signer has declared a conflict since, works for a party now, or has lost the \
-role or the key card counts as missing: another decider of that partner signs in its place.")]
+role or the key card counts as missing: another decider of that partner signs in its place.
+
+A final decision is undone by another one only: it names the one in force, says why, and every funder signs again. `rescind` leaves the \
+proposal undecided. Until the last signature the earlier decision is in force. The exchange and the parties read the reason.")]
     Sign {
         /// The proposal
         proposal: ProposalId,
-        /// fund, reserve or decline; the host learns it, the reasons stand in the sealed letter
+        /// fund, reserve, decline, or rescind for a final one; the host learns it, the reasons stand in the sealed letter
         outcome: Outcome,
+        /// Why a final decision is superseded; not sealed, the host and the parties read it
+        #[arg(long)]
+        reason: Option<String>,
         #[command(flatten)]
         consent: Consent,
     },
@@ -51,11 +59,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let client = context.client()?;
     let zone = context.zone()?;
     match command {
-        Command::Sign { proposal, outcome, consent } => {
-            let plan = client.plan_decision(proposal, outcome).await?;
+        Command::Sign { proposal, outcome, reason, consent } => {
+            let reason = reason.as_deref().map(super::context::reason).transpose()?;
+            let plan = client.plan_superseding(proposal, outcome, reason).await?;
             if plan.is_last() {
-                let act = format!("signing last for `{outcome}` on {proposal}");
-                let consequence = "the decision is final then, and nobody can take a signature back";
+                let over = plan.supersedes().map(|(before, why)| format!(" in place of `{before}`, because: {why}"));
+                let act = format!("signing last for `{outcome}` on {proposal}{}", over.unwrap_or_default());
+                let consequence =
+                    "the decision is final then, and only another one that every funder signs takes its place";
                 context.keyboard().consent(consent, &act, consequence).await?;
             }
             let decision = client.decide(&plan).await?;
@@ -89,9 +100,18 @@ fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
         ("version", decision.manifest_sha256.to_string()),
         ("signed", signatures.collect::<Vec<_>>().join("\n")),
         ("missing", joined(&decision.missing)),
+        ("reason", decision.reason.clone().unwrap_or_default()),
     ]);
     match decision.final_at {
         Some(at) => screen.styled(&[(Style::Green, "final "), (Style::Plain, &format!("since {}", zone.both(at.0)))]),
         None => screen.styled(&[(Style::Yellow, "not final: signatures are missing")]),
+    }
+    for before in &decision.before {
+        let at = before.final_at.map(|at| zone.both(at.0)).unwrap_or_default();
+        screen.styled(&[(Style::Dim, &format!("superseded: `{}`, final since {at}", before.outcome))]);
+    }
+    if let Some(next) = &decision.next {
+        screen.heading("To take its place");
+        show(screen, next, zone);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     context::{Context, whole},
     error::{CliError, Result, read_input},
-    output::Screen,
+    output::{Screen, Style},
     prompt::Consent,
     table::Table,
 };
@@ -79,9 +79,11 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::List { proposal } => {
             let letters = client.api().letters(proposal).await?;
             context.out.answer(&whole(&letters), |screen| {
-                let mut table = Table::new(["LETTER", "SENT BY", "SENT"]);
+                let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
                 for letter in &letters {
-                    table.row([letter.id.to_string(), letter.sent_by.to_string(), zone.both(letter.sent_at.0)]);
+                    let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
+                    let (id, by, at) = (letter.id.to_string(), letter.sent_by.to_string(), zone.both(letter.sent_at.0));
+                    table.row([&*id, &*by, &*at, about]);
                 }
                 screen.table(&table, "no letters");
             })
@@ -91,11 +93,17 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 Some(id) => id,
                 None => latest(&client.api().letters(proposal).await?, proposal)?,
             };
-            let OpenedLetter { letter, text } = client.read_letter(proposal, id).await?;
-            let answer = json!({ "letter": letter, "text": &*text });
+            let OpenedLetter { letter, text, is_superseded } = client.read_letter(proposal, id).await?;
+            let answer = json!({ "letter": letter, "text": &*text, "is_superseded": is_superseded });
             context.out.answer(&answer, |screen: &mut Screen| {
                 let from = format!("{} at {}, verified", letter.sent_by, zone.both(letter.sent_at.0));
                 screen.fields(&[("letter", letter.id.to_string()), ("from", from)]);
+                if is_superseded {
+                    screen.styled(&[(
+                        Style::Yellow,
+                        "about a decision that was superseded since; see `entente decision show`",
+                    )]);
+                }
                 screen.gap();
                 screen.paragraph(&text);
             })

@@ -16,7 +16,7 @@ use crate::{
     sealing::{
         card::CardStatus,
         seal::{open_bytes, seal_bytes},
-        statement::{DecisionStatement, LetterStatement, sign_statement},
+        statement::{DecisionStatement, LetterStatement, decision_digest, sign_statement},
     },
     wire::{
         decision::{Decision, Letter, SendLetter, SignDecision},
@@ -37,6 +37,8 @@ const NOTHING_ON_THE_TABLE: &str = "\"none\"";
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecisionPlan {
     statement: DecisionStatement,
+    /// The outcome in force that it takes the place of.
+    supersedes: Option<Outcome>,
     funders: BTreeSet<PartnerCode>,
     etag: Option<String>,
     is_last: bool,
@@ -48,12 +50,20 @@ impl DecisionPlan {
     pub fn is_last(&self) -> bool {
         self.is_last
     }
+
+    /// The outcome in force that the decision takes the place of, if there is one, and why.
+    #[must_use]
+    pub fn supersedes(&self) -> Option<(Outcome, &str)> {
+        self.supersedes.map(|outcome| (outcome, self.statement.reason.as_deref().unwrap_or_default()))
+    }
 }
 
 /// A letter that verified and opened.
 #[derive(Clone)]
 pub struct OpenedLetter {
     pub letter: Letter,
+    /// Whether the decision that it is about, by its signature, is in force no more.
+    pub is_superseded: bool,
     pub text: Zeroizing<String>,
 }
 
@@ -69,8 +79,23 @@ impl Client {
         self.decide(&self.plan_decision(id, outcome).await?).await
     }
 
+    /// Signs a decision in place of the final one, for this reason: proposes it, or joins the one on the table.
+    pub async fn supersede_decision(&self, id: ProposalId, outcome: Outcome, reason: &str) -> Result<Decision> {
+        self.decide(&self.plan_superseding(id, outcome, Some(reason)).await?).await
+    }
+
     /// What a signature on this outcome would say now, and whether it would be the last one.
     pub async fn plan_decision(&self, id: ProposalId, outcome: Outcome) -> Result<DecisionPlan> {
+        self.plan_superseding(id, outcome, None).await
+    }
+
+    /// The same with a reason, which it takes over a final decision unless one with a reason is on the table already.
+    pub async fn plan_superseding(
+        &self,
+        id: ProposalId,
+        outcome: Outcome,
+        reason: Option<&str>,
+    ) -> Result<DecisionPlan> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let partner = self.member_id().await?.partner().clone();
@@ -87,24 +112,40 @@ impl Client {
         let mut missing = funders.clone();
         if let Some(present) = &present {
             self.verify_decision(&present.body, &funders).await?;
-            if present.body.outcome != outcome {
+        }
+        let shown = present.as_ref().map(|present| &present.body);
+        let in_force = shown.filter(|shown| shown.final_at.is_some());
+        let table = if in_force.is_some() { in_force.and_then(|it| it.next.as_deref()) } else { shown };
+        let reason = reason.map(str::trim).or(table.and_then(|table| table.reason.as_deref())).map(str::to_owned);
+        if let Some(in_force) = in_force.filter(|it| it.outcome != Outcome::Rescind && reason.is_none()) {
+            return Err(ClientError::usage(
+                format!("the decision is final: `{}`", in_force.outcome),
+                "every funder together can put another in its place, or rescind it, by signing it with a reason (`--reason`)",
+            ));
+        }
+        if let Some(table) = table {
+            if table.outcome != outcome || table.reason != reason {
+                let because = table.reason.as_deref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
                 return Err(ClientError::usage(
-                    format!("the decision on the table is `{}`", present.body.outcome),
+                    format!("the decision on the table is `{}`{because}", table.outcome),
                     "sign that one, or agree with the others that it is taken back before another is proposed",
                 ));
             }
-            self.check_cosigners(&present.body, &proposal, &call, &partner).await?;
-            let signed = |funder: &PartnerCode| present.body.signatures.get(funder);
+            self.check_cosigners(table, &proposal, &call, &partner).await?;
+            let signed = |funder: &PartnerCode| table.signatures.get(funder);
             // One's own that was set aside and counts again makes it final, too.
             missing.retain(|funder| *funder == partner || signed(funder).is_none_or(|it| it.set_aside.is_some()));
         }
         let is_last = missing.iter().eq([&partner]);
+        let supersedes = in_force.map(digest);
+        let superseded = in_force.map(|it| it.outcome);
         let etag = match present {
             Some(present) => present.etag,
             None => Some(NOTHING_ON_THE_TABLE.to_owned()),
         };
-        let statement = DecisionStatement { proposal: id, manifest_sha256: manifest.sha256, outcome, partner };
-        Ok(DecisionPlan { statement, funders, etag, is_last })
+        let manifest_sha256 = manifest.sha256;
+        let statement = DecisionStatement { proposal: id, manifest_sha256, outcome, partner, supersedes, reason };
+        Ok(DecisionPlan { statement, supersedes: superseded, funders, etag, is_last })
     }
 
     /// Whether those who signed before, as far as the exchange counts them, may still decide: by the signed roll and their key cards.
@@ -174,7 +215,8 @@ impl Client {
         let (recipient, text) = (vault.statement.recipient, Zeroizing::new(text.as_bytes().to_vec()));
         let sealed = blocking(move || Ok(seal_bytes(&[recipient], &text)?)).await?;
         let manifest_sha256 = decision.body.manifest_sha256;
-        let statement = LetterStatement { proposal: id, manifest_sha256, sha256: Sha256::of(&sealed) };
+        let decision_sha256 = Some(digest(&decision.body));
+        let statement = LetterStatement { proposal: id, manifest_sha256, sha256: Sha256::of(&sealed), decision_sha256 };
         let statement = sign_statement(&*self.signing_key()?, &statement)?;
         let letter = SendLetter { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
         self.api().send_letter(id, &letter).await
@@ -192,14 +234,21 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let decision = self.decision(id).await?;
-        if decision.is_some_and(|decision| decision.manifest_sha256 != statement.manifest_sha256) {
-            return Err(invalid("the letter is about another version than the one that was decided on"));
+        let is_superseded = decision.as_ref().is_some_and(|decision| !is_about(&statement, decision));
+        if let Some(decision) = decision {
+            let about = decision.before.iter().find(|before| is_about(&statement, before)).unwrap_or(&decision);
+            if !is_about(&statement, about) {
+                return Err(invalid("the letter is about a decision that is not on record"));
+            }
+            if about.manifest_sha256 != statement.manifest_sha256 {
+                return Err(invalid("the letter is about another version than the one that was decided on"));
+            }
         }
         let vault = self.letters_vault(&proposal, &call).await?;
         let secret = self.open_vault(&vault, &call).await?;
         let text = blocking(move || Ok(open_bytes(&[secret.identity()], &sealed, MAX_LETTER)?)).await?;
         let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is no text", "ask its sender"))?;
-        Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter })
+        Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter, is_superseded })
     }
 
     async fn letters_vault(&self, proposal: &Proposal, call: &Arc<VerifiedCall>) -> Result<VerifiedVault> {
@@ -223,4 +272,15 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// What names a decision, as its signers said it.
+pub(super) fn digest(decision: &Decision) -> Sha256 {
+    let Decision { proposal, manifest_sha256, outcome, supersedes, reason, .. } = decision;
+    decision_digest(proposal, manifest_sha256, outcome, supersedes.as_ref(), reason.as_deref())
+}
+
+/// Whether a letter is about the decision. One that names none is about a first one.
+fn is_about(letter: &LetterStatement, decision: &Decision) -> bool {
+    letter.decision_sha256.map_or(decision.supersedes.is_none(), |named| named == digest(decision))
 }

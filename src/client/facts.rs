@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         call::{self as rules, Phase},
+        decision::Outcome,
         id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         member::CallRole,
@@ -104,7 +105,7 @@ impl Client {
         let decided = match self.api().decision(proposal.id).await? {
             Some(decision) if decision.body.final_at.is_some() => {
                 self.check_decision(&decision.body, proposal, call).await?;
-                true
+                decision.body.outcome != Outcome::Rescind
             }
             _ => false,
         };

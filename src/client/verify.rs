@@ -4,7 +4,7 @@
 //! or that one did which it replaced (`lineage`). Old statements are believed by cards that have expired since: an expired key was
 //! not a stolen one. A card that was revoked for theft names no certificate, and nothing signed before it is believed.
 
-use super::{Client, ClientError, Result, calls::VerifiedCall, directory::VerifiedMember};
+use super::{Client, ClientError, Result, calls::VerifiedCall, decisions::digest, directory::VerifiedMember};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -181,8 +181,25 @@ impl Client {
         self.check_signed_by(&signed, &review.reviewer, review.submitted_at.0).await
     }
 
-    /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders.
+    /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders. What it
+    /// superseded is what its signers name, and what is on the table names it.
     pub(super) async fn verify_decision(&self, decision: &Decision, funders: &BTreeSet<PartnerCode>) -> Result<()> {
+        let mut previous = None;
+        for before in decision.before.iter().chain([decision]) {
+            if before.supersedes != previous || before.proposal != decision.proposal {
+                return Err(invalid("a decision does not follow from the one before it"));
+            }
+            previous = Some(digest(before));
+        }
+        self.verify_decision_alone(decision, funders).await?;
+        let Some(next) = &decision.next else { return Ok(()) };
+        if next.supersedes != previous || next.proposal != decision.proposal || decision.final_at.is_none() {
+            return Err(invalid("the decision on the table is not to take the place of the one in force"));
+        }
+        self.verify_decision_alone(next, funders).await
+    }
+
+    async fn verify_decision_alone(&self, decision: &Decision, funders: &BTreeSet<PartnerCode>) -> Result<()> {
         for (partner, Signature { member, jws, signed_at, .. }) in &decision.signatures {
             let signed: Signed<DecisionStatement> = verify_signed(jws)?;
             check_decision(&signed.statement, decision, partner, member)?;
@@ -297,6 +314,7 @@ fn check_decision(
         && statement.partner == *partner
         && member.partner() == partner
         && statement.outcome == decision.outcome
+        && (statement.supersedes, &statement.reason) == (decision.supersedes, &decision.reason)
         && statement.manifest_sha256 == decision.manifest_sha256;
     if fits { Ok(()) } else { Err(invalid(format!("what `{partner}` signed is not the decision that is shown"))) }
 }

@@ -183,15 +183,21 @@ impl Witness {
 
     /// The decision on a proposal as it is shown now, if any.
     pub(super) fn decision(&self, id: ProposalId, shown: Option<&Decision>) -> Result<()> {
-        let now = shown.and_then(|shown| {
+        let as_seen = |shown: &Decision| {
             let final_at = shown.final_at?.0;
             let Decision { id, outcome, manifest_sha256, .. } = shown;
             let (id, outcome, manifest_sha256) = (*id, *outcome, *manifest_sha256);
-            Some(SeenDecision { id, outcome, manifest_sha256, final_at, seen_at: self.clock.now() })
-        });
+            let (seen_at, before) = (self.clock.now(), Vec::new());
+            Some(SeenDecision { id, outcome, manifest_sha256, final_at, seen_at, before })
+        };
+        let now = shown.and_then(as_seen);
+        let superseded: Vec<_> = shown.iter().flat_map(|shown| &shown.before).filter_map(as_seen).collect();
         match (self.home.seen_decision(id)?, now) {
             (None, Some(now)) => self.home.write_seen_decision(id, &now),
             (Some(seen), Some(now)) if seen.is_same(&now) => Ok(()),
+            (Some(seen), Some(now)) if superseded.iter().any(|earlier| seen.is_same(earlier)) => {
+                self.home.write_seen_decision(id, &now.after(seen))
+            }
             (Some(seen), now) => {
                 let now = match (shown, now) {
                     (_, Some(now)) => Some(format!("{} by another decision of {}", now.outcome, now.final_at)),

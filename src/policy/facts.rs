@@ -71,7 +71,7 @@ pub struct ProposalFacts {
     pub declared_clear: BTreeSet<MemberId>,
     /// Reviewers whose own review is in.
     pub reviewed: BTreeSet<MemberId>,
-    /// Whether every funder has signed a decision.
+    /// Whether a decision is in force: every funder has signed it, and it was not rescinded since.
     pub decided: bool,
     /// Whom it is releasable to, if a label says so.
     pub label: Option<Label>,

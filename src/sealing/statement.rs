@@ -4,6 +4,7 @@
 //! statement is well formed in itself. Whether the signer is the member meant is [`check_signer`](super::card::check_signer)'s
 //! question, and whether that member may say so is policy's.
 
+pub use self::decision::{DecisionStatement, LetterStatement, decision_digest};
 pub use self::part::{AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement};
 use super::{
     canonical::{self, CanonicalError, MAX_SAFE_INTEGER},
@@ -12,7 +13,6 @@ use super::{
 };
 pub use crate::domain::vault::{VaultKind, WrapTarget};
 use crate::domain::{
-    decision::Outcome,
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
     label::Label,
     policy::PolicyOwner,
@@ -25,6 +25,7 @@ use std::{
     fmt,
 };
 
+mod decision;
 mod part;
 
 const MAX_PARTIES: usize = 32;
@@ -370,48 +371,6 @@ impl Statement for ReviewStatement {
 
     fn validate(&self) -> Result<(), StatementError> {
         check_version("revision", self.revision)
-    }
-}
-
-/// A funding partner's decision on exactly one version of a proposal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DecisionStatement {
-    /// The proposal.
-    pub proposal: ProposalId,
-    /// Digest of the manifest decided upon.
-    pub manifest_sha256: Sha256,
-    /// What is decided.
-    pub outcome: Outcome,
-    /// The partner for which it is decided.
-    pub partner: PartnerCode,
-}
-
-impl Statement for DecisionStatement {
-    const TYP: &'static str = "entente-decision+jws";
-
-    fn validate(&self) -> Result<(), StatementError> {
-        Ok(())
-    }
-}
-
-/// A sealed letter to the parties.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LetterStatement {
-    /// The proposal.
-    pub proposal: ProposalId,
-    /// Digest of the manifest it is about.
-    pub manifest_sha256: Sha256,
-    /// SHA-256 of the sealed letter.
-    pub sha256: Sha256,
-}
-
-impl Statement for LetterStatement {
-    const TYP: &'static str = "entente-letter+jws";
-
-    fn validate(&self) -> Result<(), StatementError> {
-        Ok(())
     }
 }
 

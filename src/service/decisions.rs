@@ -14,10 +14,10 @@ use crate::{
         set_aside::SetAside,
     },
     policy::{Action, Resource, counts},
-    sealing::statement::{DecisionStatement, LetterStatement},
+    sealing::statement::{DecisionStatement, LetterStatement, decision_digest, verify_signed},
     storage::{
         Tx,
-        decisions::{self, DecisionRow, LetterRow},
+        decisions::{self, DecisionRow, DecisionSignatureRow, LetterRow},
     },
     wire::{
         decision::{Decision, Letter, SendLetter, SignDecision, Signature},
@@ -31,24 +31,39 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Largest sealed letter, in bytes.
 const MAX_LETTER: usize = 1 << 20;
 
-/// A decision on the table, and which of its signatures are set aside at this instant.
+/// The decisions on a proposal: the final ones in their order, of which the last is in force, and the one on the table.
+struct Decisions {
+    finals: Vec<DecisionRow>,
+    table: Option<OnTable>,
+}
+
+/// A decision on the table, and which of its signatures are set aside at this instant. Under a final one every signature stays,
+/// whatever came later.
 struct OnTable {
     row: DecisionRow,
     set_aside: BTreeMap<MemberId, SetAside>,
 }
 
-impl OnTable {
-    /// The decision of a proposal, if there is one. Under a final one every signature stays, whatever came later.
-    async fn find(exchange: &Exchange, tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Self>> {
-        let Some(row) = decisions::current(tx, proposal.row.id).await? else { return Ok(None) };
-        let mut set_aside = BTreeMap::new();
-        if row.final_at.is_none() {
-            let signers: Vec<MemberId> = row.signatures.values().map(|signature| signature.member.clone()).collect();
-            set_aside = state::set_aside(exchange, tx, &proposal.facts, &signers, counts::signature_set_aside).await?;
-        }
-        Ok(Some(Self { row, set_aside }))
+impl Decisions {
+    async fn of(exchange: &Exchange, tx: &mut Tx, proposal: &ProposalState) -> Result<Self> {
+        let finals = decisions::final_ones(tx, proposal.row.id).await?;
+        let table = match decisions::on_table(tx, proposal.row.id).await? {
+            Some(row) => {
+                let signers: Vec<MemberId> = row.signatures.values().map(|signed| signed.member.clone()).collect();
+                let rule = counts::signature_set_aside;
+                Some(OnTable { set_aside: state::set_aside(exchange, tx, &proposal.facts, &signers, rule).await?, row })
+            }
+            None => None,
+        };
+        Ok(Self { finals, table })
     }
 
+    fn in_force(&self) -> Option<&DecisionRow> {
+        self.finals.last()
+    }
+}
+
+impl OnTable {
     /// The signatures that count.
     fn counting(&self) -> rules::Decision {
         let signatures = self.row.signatures.iter().map(|(partner, row)| (partner.clone(), row.member.clone()));
@@ -61,8 +76,19 @@ impl OnTable {
     }
 }
 
+fn terms(row: &DecisionRow) -> rules::Terms<'_> {
+    let DecisionRow { outcome, manifest, supersedes, reason, .. } = row;
+    rules::Terms { outcome: *outcome, manifest: *manifest, supersedes: *supersedes, reason: reason.as_deref() }
+}
+
+/// What names a decision, as its signers said it.
+fn digest(row: &DecisionRow) -> Sha256 {
+    decision_digest(row.proposal, row.manifest, row.outcome, row.supersedes.as_ref(), row.reason.as_deref())
+}
+
 /// Proposes a decision or adds the caller's partner's signature to the one on the table. The last signature makes it final, if each of
-/// the others counts at that instant; one that is set aside is missing, and another decider of its partner signs in its place.
+/// the others counts at that instant; one that is set aside is missing, and another decider of its partner signs in its place. Over a
+/// final decision another one comes the same way, which names it and says why.
 ///
 /// Of two deciders who propose different outcomes at once, the first wins and the second learns what is on the table.
 pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignDecision) -> Result<Answer> {
@@ -83,14 +109,21 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
         return Err(Refusal::NotFunder { partner }.into());
     }
     manifests::require_standing(&proposal, statement.manifest_sha256)?;
-    let current = OnTable::find(exchange, &mut act.tx, &proposal).await?;
-    act.check_match(&etag(current.as_ref()))?;
+    let known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
+    act.check_match(&etag(&known))?;
+    let said = rules::Terms {
+        outcome: statement.outcome,
+        manifest: statement.manifest_sha256,
+        supersedes: statement.supersedes,
+        reason: statement.reason.as_deref(),
+    };
+    let before = known.finals.last().map(|row| (terms(row), digest(row)));
+    said.check_follows(before.as_ref().map(|(terms, digest)| (terms, *digest)))?;
     let now = act.now;
     let mut others = BTreeMap::new();
-    let row = match current {
-        Some(OnTable { row, .. }) if row.final_at.is_some() => return Err(Refusal::DecisionFinal.into()),
-        Some(OnTable { row, .. }) if row.outcome != statement.outcome || row.manifest != statement.manifest_sha256 => {
-            return Err(Refusal::DecisionDiffers { outcome: row.outcome.to_string() }.into());
+    let row = match known.table {
+        Some(table) if terms(&table.row) != said => {
+            return Err(Refusal::DecisionDiffers { outcome: table.row.outcome.to_string() }.into());
         }
         Some(table) => {
             let counting = table.counting();
@@ -108,6 +141,8 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
                 revision: decisions::next_revision(&mut act.tx, id).await?,
                 outcome: statement.outcome,
                 manifest: statement.manifest_sha256,
+                supersedes: statement.supersedes,
+                reason: statement.reason.clone(),
                 final_at: None,
                 signatures: BTreeMap::new(),
             };
@@ -129,13 +164,17 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     }
     act.log(EntryKind::DecisionSigned, subject, &payload).await?;
     if is_final {
-        let payload = json!({ "decision": row.id, "outcome": row.outcome, "manifest_sha256": row.manifest });
+        let mut payload = json!({ "decision": row.id, "outcome": row.outcome, "manifest_sha256": row.manifest });
+        if let Some((_, superseded)) = before {
+            payload["supersedes"] = json!(superseded);
+            payload["reason"] = json!(row.reason);
+        }
         act.log(EntryKind::DecisionFinal, subject, &payload).await?;
     }
-    let current = OnTable::find(exchange, &mut act.tx, &proposal).await?.ok_or(ServiceError::Hidden)?;
-    let tag = etag(Some(&current));
-    let answer = Answer::json(200, &answer(current, funders)).with_etag(tag);
-    act.finish(answer).await
+    let known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
+    let tag = etag(&known);
+    let shown = answer(known, funders).ok_or(ServiceError::Hidden)?;
+    act.finish(Answer::json(200, &shown).with_etag(tag)).await
 }
 
 /// Takes the caller's partner's signature back, until the last funder has signed.
@@ -147,12 +186,10 @@ pub async fn unsign(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Resul
         return Ok(answer);
     }
     let partner = act.me.id.partner().clone();
-    let table = OnTable::find(exchange, &mut act.tx, &proposal).await?.ok_or(Refusal::NoDecision)?;
-    act.check_match(&etag(Some(&table)))?;
-    let row = table.row;
-    if row.final_at.is_some() {
-        return Err(Refusal::DecisionFinal.into());
-    }
+    let known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
+    act.check_match(&etag(&known))?;
+    let nothing = if known.finals.is_empty() { Refusal::NoDecision } else { Refusal::DecisionFinal };
+    let row = known.table.ok_or(nothing)?.row;
     if !row.signatures.contains_key(&partner) {
         return Err(Refusal::NoDecision.into());
     }
@@ -167,19 +204,22 @@ pub async fn unsign(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Resul
     act.finish(Answer::done()).await
 }
 
-/// The decision on the table and its `ETag`: for officers and deciders at any time, for the parties once it is final.
+/// The decision in force or on the table and its `ETag`: for officers and deciders at any time, for the parties once one is final.
 pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<(Decision, String)> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let resource = Resource::Proposal(&proposal.facts);
-    let table = OnTable::find(exchange, &mut view.tx, &proposal).await?;
-    let is_final = table.as_ref().is_some_and(|table| table.row.final_at.is_some());
-    let follows = view.may(Action::ViewOfficerLog, resource)
-        || view.may(Action::Decide, resource)
-        || is_final && view.may(Action::ViewPartyLog, resource);
-    let table = table.filter(|_| follows).ok_or(ServiceError::Hidden)?;
-    let tag = etag(Some(&table));
-    Ok((answer(table, &proposal.call.text.funders), tag))
+    let mut known = Decisions::of(exchange, &mut view.tx, &proposal).await?;
+    let follows = view.may(Action::ViewOfficerLog, resource) || view.may(Action::Decide, resource);
+    if !follows {
+        if !view.may(Action::ViewPartyLog, resource) {
+            return Err(ServiceError::Hidden);
+        }
+        known.table = None;
+    }
+    let tag = etag(&known);
+    let shown = answer(known, &proposal.call.text.funders).ok_or(ServiceError::Hidden)?;
+    Ok((shown, tag))
 }
 
 /// Sends a sealed letter about a final decision.
@@ -190,19 +230,21 @@ pub async fn send_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, bod
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let table = OnTable::find(exchange, &mut act.tx, &proposal).await?.ok_or(Refusal::NoDecision)?;
-    if table.row.final_at.is_none() {
+    let mut known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
+    let Some(decision) = known.finals.pop() else {
+        let table = known.table.ok_or(Refusal::NoDecision)?;
         let missing: Vec<String> = table.missing(&proposal.call.text.funders).iter().map(ToString::to_string).collect();
         return Err(Refusal::DecisionOpen { missing: missing.join(", ") }.into());
-    }
-    let decision = table.row;
+    };
     let statement = act.signed::<LetterStatement>(&body.statement).await?.statement;
     let ciphertext = vaults::sealed_bytes(&body.ciphertext, MAX_LETTER)?;
     let fits = statement.proposal == id
         && statement.manifest_sha256 == decision.manifest
-        && statement.sha256 == Sha256::of(&ciphertext);
+        && statement.sha256 == Sha256::of(&ciphertext)
+        && is_about(&statement, &decision);
     if !fits {
-        let fault = "it must say this proposal, the version decided on, and these bytes".to_owned();
+        let fault =
+            "it must say this proposal, the decision in force, the version decided on, and these bytes".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
     let row = LetterRow {
@@ -217,7 +259,7 @@ pub async fn send_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, bod
     decisions::send_letter(&mut act.tx, &permit, &row).await?;
     let payload = json!({ "letter": row.id, "sha256": statement.sha256, "statement": row.statement });
     act.log(EntryKind::LetterSent, Subject::proposal(&proposal), &payload).await?;
-    act.finish(Answer::created(format!("/v1/proposals/{id}/letters/{}", row.id), &letter(row, false))).await
+    act.finish(Answer::created(format!("/v1/proposals/{id}/letters/{}", row.id), &letter(row, false, false))).await
 }
 
 /// Takes a letter back.
@@ -242,8 +284,12 @@ pub async fn list_letters(exchange: &Exchange, principal: &Principal, id: Propos
     let proposal = view.proposal(id).await?;
     view.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let rows = decisions::letters(&mut view.tx, id).await?;
-    let items = rows.into_iter().filter(|row| !row.is_withdrawn).map(|row| letter(row, false)).collect();
-    Ok(Page { items, next: None })
+    let in_force = decisions::final_ones(&mut view.tx, id).await?.pop();
+    let items = rows.into_iter().filter(|row| !row.is_withdrawn).map(|row| {
+        let is_superseded = is_superseded(&row, in_force.as_ref());
+        letter(row, is_superseded, false)
+    });
+    Ok(Page { items: items.collect(), next: None })
 }
 
 /// Fetches a sealed letter. Leaves an entry.
@@ -254,24 +300,41 @@ pub async fn fetch_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, wh
     let row = decisions::find_letter(&mut act.tx, which).await?;
     let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
     act.log(EntryKind::LetterFetched, Subject::proposal(&proposal), &json!({ "letter": row.id })).await?;
-    act.finish_read(letter(row, true)).await
+    let in_force = decisions::final_ones(&mut act.tx, id).await?.pop();
+    let is_superseded = is_superseded(&row, in_force.as_ref());
+    act.finish_read(letter(row, is_superseded, true)).await
 }
 
-/// Names a state of the table: which decision, who has signed it and whose signature counts.
-fn etag(table: Option<&OnTable>) -> String {
-    let Some(OnTable { row, set_aside }) = table else { return "\"none\"".to_owned() };
-    let signed = row.signatures.iter().map(|(partner, signature)| {
-        let aside = set_aside.get(&signature.member).map_or("", |aside| aside.as_str());
-        format!("{partner} {} {} {aside}\n", signature.member, signature.signed_at)
-    });
-    let signed = Sha256::of(signed.collect::<String>().as_bytes()).to_string();
-    format!("\"{}.{}.{}\"", row.revision, row.signatures.len(), &signed[..16])
+/// Names what is decided and what is on the table: who has signed it and whose signature counts.
+fn etag(known: &Decisions) -> String {
+    if known.finals.is_empty() && known.table.is_none() {
+        return "\"none\"".to_owned();
+    }
+    let mut said = String::new();
+    for row in known.finals.iter().chain(known.table.as_ref().map(|table| &table.row)) {
+        said += &format!("{} {}\n", row.id, row.revision);
+    }
+    if let Some(OnTable { row, set_aside }) = &known.table {
+        for (partner, signature) in &row.signatures {
+            let aside = set_aside.get(&signature.member).map_or("", |aside| aside.as_str());
+            said += &format!("{partner} {} {} {aside}\n", signature.member, signature.signed_at);
+        }
+    }
+    let newest = known.table.as_ref().map(|table| &table.row).or(known.in_force()).map_or(0, |row| row.revision);
+    format!("\"{newest}.{}\"", &Sha256::of(said.as_bytes()).to_string()[..16])
 }
 
-fn answer(table: OnTable, funders: &BTreeSet<PartnerCode>) -> Decision {
-    let missing = table.missing(funders);
-    let OnTable { row, set_aside } = table;
-    let signature = |signed: decisions::DecisionSignatureRow| Signature {
+/// What is in force, with what came before it and what is on the table; or what is on the table alone.
+fn answer(mut known: Decisions, funders: &BTreeSet<PartnerCode>) -> Option<Decision> {
+    let table = known.table.map(|table| decision(table.missing(funders), table.row, &table.set_aside));
+    let Some(in_force) = known.finals.pop() else { return table };
+    let finals = |row: DecisionRow| decision(BTreeSet::new(), row, &BTreeMap::new());
+    let before = known.finals.into_iter().map(finals).collect();
+    Some(Decision { before, next: table.map(Box::new), ..finals(in_force) })
+}
+
+fn decision(missing: BTreeSet<PartnerCode>, row: DecisionRow, set_aside: &BTreeMap<MemberId, SetAside>) -> Decision {
+    let signature = |signed: DecisionSignatureRow| Signature {
         set_aside: set_aside.get(&signed.member).copied(),
         member: signed.member,
         jws: signed.jws,
@@ -283,18 +346,34 @@ fn answer(table: OnTable, funders: &BTreeSet<PartnerCode>) -> Decision {
         revision: row.revision,
         outcome: row.outcome,
         manifest_sha256: row.manifest,
+        supersedes: row.supersedes,
+        reason: row.reason,
         signatures: row.signatures.into_iter().map(|(partner, signed)| (partner, signature(signed))).collect(),
         missing,
         final_at: row.final_at.map(Into::into),
+        before: Vec::new(),
+        next: None,
     }
 }
 
-fn letter(row: LetterRow, with_content: bool) -> Letter {
+/// Whether a letter's statement is about the decision. One that names none is about a first one.
+fn is_about(letter: &LetterStatement, decision: &DecisionRow) -> bool {
+    letter.decision_sha256.map_or(decision.supersedes.is_none(), |named| named == digest(decision))
+}
+
+/// Whether the decision that a letter is about is in force no more.
+fn is_superseded(row: &LetterRow, in_force: Option<&DecisionRow>) -> bool {
+    let said = verify_signed::<LetterStatement>(&row.statement);
+    !said.is_ok_and(|said| in_force.is_some_and(|in_force| is_about(&said.statement, in_force)))
+}
+
+fn letter(row: LetterRow, is_superseded: bool, with_content: bool) -> Letter {
     Letter {
         id: row.id,
         proposal: row.proposal,
         sent_by: row.sent_by,
         sent_at: row.sent_at.into(),
+        is_superseded,
         statement: row.statement,
         ciphertext: with_content.then(|| BASE64_STANDARD.encode(row.ciphertext)),
     }

@@ -1,4 +1,6 @@
 //! Decisions, the signatures under them, and the sealed letters that tell the parties.
+//!
+//! Of the final decisions on a proposal the last is in force; one that is not final and was not withdrawn is on the table.
 
 use super::{Row, Sql, StoreError, Tx, WriteTx, args};
 use crate::{
@@ -19,6 +21,9 @@ pub struct DecisionRow {
     pub revision: u32,
     pub outcome: Outcome,
     pub manifest: Sha256,
+    /// Digest of the final decision that it takes the place of.
+    pub supersedes: Option<Sha256>,
+    pub reason: Option<String>,
     pub final_at: Option<Timestamp>,
     pub signatures: BTreeMap<PartnerCode, DecisionSignatureRow>,
 }
@@ -43,31 +48,53 @@ pub struct LetterRow {
     pub is_withdrawn: bool,
 }
 
+/// What makes a row `s` of `decisions` decide its proposal: it is the last final one, and no rescission.
+pub(super) const DECIDES: &str = "s.final_at IS NOT NULL AND s.outcome <> 'rescind' AND NOT EXISTS (SELECT 1 FROM decisions l \
+                                  WHERE l.proposal_id = s.proposal_id AND l.final_at IS NOT NULL AND l.revision > s.revision)";
+
 /// The decision on the table, if any.
-pub async fn current(tx: &mut Tx, proposal: ProposalId) -> Result<Option<DecisionRow>, StoreError> {
-    let sql = "SELECT decision_id, revision, outcome, manifest_sha256, final_at FROM decisions \
-               WHERE proposal_id = $1 AND withdrawn_at IS NULL ORDER BY revision DESC LIMIT 1";
-    let Some(row) = tx.fetch_optional(sql, args![proposal]).await? else { return Ok(None) };
-    let id: DecisionId = row.parse("decision_id")?;
-    let sql = "SELECT partner, member, jws, signed_at FROM decision_signatures WHERE decision_id = $1";
-    let mut signatures = BTreeMap::new();
-    for row in tx.fetch_all(sql, args![id]).await? {
-        let signature = DecisionSignatureRow {
-            member: row.parse("member")?,
-            jws: row.text("jws")?,
-            signed_at: row.time("signed_at")?,
-        };
-        signatures.insert(row.parse("partner")?, signature);
+pub async fn on_table(tx: &mut Tx, proposal: ProposalId) -> Result<Option<DecisionRow>, StoreError> {
+    let rows = load(tx, proposal, "withdrawn_at IS NULL AND final_at IS NULL").await?;
+    Ok(rows.into_iter().next_back())
+}
+
+/// The final decisions in their order; the last of them is in force.
+pub async fn final_ones(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<DecisionRow>, StoreError> {
+    load(tx, proposal, "final_at IS NOT NULL").await
+}
+
+async fn load(tx: &mut Tx, proposal: ProposalId, which: &'static str) -> Result<Vec<DecisionRow>, StoreError> {
+    let sql = format!(
+        "SELECT decision_id, revision, outcome, manifest_sha256, supersedes, reason, final_at FROM decisions \
+         WHERE proposal_id = $1 AND {which} ORDER BY revision"
+    );
+    let mut found = Vec::new();
+    for row in tx.fetch_all(Sql::built(sql), args![proposal]).await? {
+        let id: DecisionId = row.parse("decision_id")?;
+        let sql = "SELECT partner, member, jws, signed_at FROM decision_signatures WHERE decision_id = $1";
+        let mut signatures = BTreeMap::new();
+        for row in tx.fetch_all(sql, args![id]).await? {
+            let signature = DecisionSignatureRow {
+                member: row.parse("member")?,
+                jws: row.text("jws")?,
+                signed_at: row.time("signed_at")?,
+            };
+            signatures.insert(row.parse("partner")?, signature);
+        }
+        found.push(DecisionRow {
+            id,
+            proposal,
+            revision: u32::try_from(row.int("revision")?)
+                .map_err(|_| StoreError::corrupt("revision", "a small number"))?,
+            outcome: row.parse("outcome")?,
+            manifest: row.parse("manifest_sha256")?,
+            supersedes: row.opt_parse("supersedes")?,
+            reason: row.opt_text("reason")?,
+            final_at: row.opt_time("final_at")?,
+            signatures,
+        });
     }
-    Ok(Some(DecisionRow {
-        id,
-        proposal,
-        revision: u32::try_from(row.int("revision")?).map_err(|_| StoreError::corrupt("revision", "a small number"))?,
-        outcome: row.parse("outcome")?,
-        manifest: row.parse("manifest_sha256")?,
-        final_at: row.opt_time("final_at")?,
-        signatures,
-    }))
+    Ok(found)
 }
 
 /// The revision that a new decision on the proposal gets.
@@ -81,9 +108,18 @@ pub async fn next_revision(tx: &mut Tx, proposal: ProposalId) -> Result<u32, Sto
 pub async fn propose(tx: &mut WriteTx, permit: &Permit, row: &DecisionRow, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
     tx.execute(
-        "INSERT INTO decisions (decision_id, proposal_id, revision, outcome, manifest_sha256, proposed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        args![row.id, row.proposal, row.revision, row.outcome.as_str(), row.manifest, now],
+        "INSERT INTO decisions (decision_id, proposal_id, revision, outcome, manifest_sha256, proposed_at, supersedes, reason) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        args![
+            row.id,
+            row.proposal,
+            row.revision,
+            row.outcome.as_str(),
+            row.manifest,
+            now,
+            row.supersedes,
+            row.reason.as_deref()
+        ],
     )
     .await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args, visible};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, decisions::DECIDES, visible};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -32,7 +32,7 @@ pub struct ProposalRow {
     pub assigned: BTreeSet<MemberId>,
     /// Reviewers whose latest review is in and not reopened.
     pub reviewed: BTreeSet<MemberId>,
-    /// Whether every funder has signed a decision.
+    /// Whether a decision is in force: every funder has signed it, and it was not rescinded.
     pub is_decided: bool,
     /// The label in force.
     pub label: Option<Label>,
@@ -102,7 +102,7 @@ pub struct StandingUnder {
     pub is_party: bool,
     /// The one who asks has a declared conflict with some proposal.
     pub is_recused: bool,
-    /// Every funder has signed some decision.
+    /// A decision is in force on some proposal that its parties have not withdrawn since.
     pub is_decided: bool,
 }
 
@@ -113,14 +113,16 @@ pub async fn standing_under(
     member: &MemberId,
     me: &MemberId,
 ) -> Result<StandingUnder, StoreError> {
-    let sql = "SELECT \
+    let sql = format!(
+        "SELECT \
          EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
                  WHERE s.member = $2 AND p.call_id = $1) AS is_party, \
          EXISTS (SELECT 1 FROM declarations s JOIN proposals p ON p.proposal_id = s.proposal_id \
                  WHERE s.member = $3 AND s.conflict AND p.call_id = $1) AS is_recused, \
          EXISTS (SELECT 1 FROM decisions s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                 WHERE s.final_at IS NOT NULL AND p.call_id = $1) AS is_decided";
-    let row = tx.fetch_one(sql, args![call, member, me]).await?;
+                 WHERE {DECIDES} AND p.withdrawn_at IS NULL AND p.call_id = $1) AS is_decided"
+    );
+    let row = tx.fetch_one(Sql::built(sql), args![call, member, me]).await?;
     Ok(StandingUnder {
         is_party: row.bool("is_party")?,
         is_recused: row.bool("is_recused")?,
@@ -356,10 +358,9 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
             }
         }
     }
-    for row in tx.fetch_all(set("t.final_at", "decisions t"), ids).await? {
-        if row.opt_time("final_at")?.is_some() {
-            of(&mut found, &row)?.is_decided = true;
-        }
+    let deciding = format!("(SELECT s.proposal_id, s.revision FROM decisions s WHERE {DECIDES}) t");
+    for row in tx.fetch_all(set("t.revision", &deciding), ids).await? {
+        of(&mut found, &row)?.is_decided = true;
     }
     for proposal in found.values_mut() {
         proposal.versions.sort_by_key(|version| version.number);

@@ -12,7 +12,7 @@ mod columns;
 mod plan;
 mod upkeep;
 
-use super::{Row, Sql, StoreError, Tx};
+use super::{Row, Sql, StoreError, Tx, decisions::DECIDES};
 use crate::{
     domain::{
         id::{CallId, MemberId, ProposalId},
@@ -226,7 +226,7 @@ pub struct Totals {
     pub assignments: u64,
     /// Reviewers whose latest review is in, not reopened and not set aside.
     pub reviews: u64,
-    /// Proposals with a final decision.
+    /// Proposals with a decision in force.
     pub decided: u64,
 }
 
@@ -265,9 +265,9 @@ fn each_total() -> [(&'static str, String); 4] {
         ),
         (
             "decided",
-            "CASE WHEN EXISTS (SELECT 1 FROM decisions d WHERE d.proposal_id = p.proposal_id AND d.final_at IS NOT NULL) \
-             THEN 1 ELSE 0 END"
-                .to_owned(),
+            format!(
+                "CASE WHEN EXISTS (SELECT 1 FROM decisions s WHERE s.proposal_id = p.proposal_id AND {DECIDES}) THEN 1 ELSE 0 END"
+            ),
         ),
     ]
 }

@@ -32,12 +32,26 @@ answer! {
         pub revision: u32,
         pub outcome: Outcome,
         pub manifest_sha256: Sha256,
+        /// Digest of the final decision that it takes the place of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub supersedes: Option<Sha256>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<String>,
         /// Compact JWS by funding partner.
         pub signatures: BTreeMap<PartnerCode, Signature>,
         /// The funders that have not signed, or whose signature is set aside.
         pub missing: BTreeSet<PartnerCode>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub final_at: Option<Time>,
+        /// The final decisions that it superseded, the first of them first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(feature = "server", schema(no_recursion))]
+        pub before: Vec<Decision>,
+        /// The one on the table that is to take its place, for officers and deciders. This one is in force until that is final.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "server", schema(no_recursion))]
+        pub next: Option<Box<Decision>>,
     }
 
     /// A funding partner's signature.
@@ -57,6 +71,9 @@ answer! {
         pub proposal: ProposalId,
         pub sent_by: MemberId,
         pub sent_at: Time,
+        /// Whether the decision that it is about was superseded since.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub is_superseded: bool,
         pub statement: String,
         /// Standard base64; left out in lists.
         #[serde(skip_serializing_if = "Option::is_none")]

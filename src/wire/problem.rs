@@ -110,7 +110,7 @@ catalogue! {
     LabelRefused "label-refused" 422 "the releasability label cannot be put on this proposal" => "name partners of this exchange, the owners and the nations whose officers open the call among them";
     LabelTaken "label-taken" 409 "another label came first" => "look at the label and its history with `entente proposal label` and sign the next one";
     SlotEmpty "slot-empty" 422 "a required slot is empty" => "put a document into it, then sign again";
-    AlreadySigned "already-signed" 409 "your party has signed this manifest" => "nothing to do; see the receipt with `entente proposal show`";
+    AlreadySigned "already-signed" 409 "your partner has signed this" => "nothing to do; see `entente proposal show` or `entente decision show`";
     VersionTaken "version-taken" 409 "another version came first" => "read the proposal again and sign the next version";
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
@@ -124,8 +124,8 @@ catalogue! {
     AlreadyReviewed "already-reviewed" 409 "the review is already in" => "ask an officer to reopen it";
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
-    DecisionDiffers "decision-differs" 409 "another decision is on the table" => "look at it; sign it, or withdraw it before proposing another";
-    DecisionFinal "decision-final" 409 "the decision is final" => "nothing can change it; an award amendment is a new act";
+    DecisionDiffers "decision-differs" 409 "another decision is on the table" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";
+    DecisionFinal "decision-final" 409 "the decision is final" => "every funder together can put another decision in its place or rescind it: `entente decision sign PROPOSAL OUTCOME --reason`";
     NoDecision "no-decision" 409 "there is no decision" => "propose one with `entente decision sign`";
     DecisionOpen "decision-open" 409 "the decision is not final yet" => "get the missing signatures first";
     NotFunder "not-funder" 422 "your partner does not fund under this call" => "only deciders of the funding partners sign";

@@ -163,7 +163,7 @@ async fn last_signature_on_a_decision_and_letters_are_asked_about_and_the_first_
     let line = format!("decision sign {proposal} fund");
     let (code, said) = scripted(&stage, "USA:frank", &line).await;
     assert_eq!(code, 0, "the first signature can be taken back: {said}");
-    holds_back(&stage, "ISR:eitan", &line, "nobody can take a signature back").await;
+    holds_back(&stage, "ISR:eitan", &line, "only another one that every funder signs").await;
     let decision = async || stage.client("USA:dana").decision(proposal).await.unwrap().unwrap();
     assert_eq!(decision().await.final_at, None);
     let (code, screen) = typed(&stage, "ISR:eitan", &line, "yes").await;

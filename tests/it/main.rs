@@ -38,6 +38,8 @@ mod first_card;
 mod generated;
 mod harness;
 #[cfg(feature = "client")]
+mod inverses;
+#[cfg(feature = "client")]
 mod journey;
 #[cfg(feature = "client")]
 mod leftovers;

@@ -43,6 +43,9 @@ pub(in crate::client) struct SeenDecision {
     pub(super) final_at: Timestamp,
     /// By the exchange's clock.
     pub(super) seen_at: Timestamp,
+    /// Those that it superseded and that were seen in force, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) before: Vec<SeenDecision>,
 }
 
 /// The entry with the highest number that was seen.
@@ -155,7 +158,14 @@ impl SeenState {
 
 impl SeenDecision {
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        *self == Self { seen_at: self.seen_at, ..other.clone() }
+        *self == Self { seen_at: self.seen_at, before: self.before.clone(), ..other.clone() }
+    }
+
+    /// This decision, which superseded the one that was seen.
+    pub(super) fn after(self, seen: Self) -> Self {
+        let mut before = seen.before.clone();
+        before.push(Self { before: Vec::new(), ..seen });
+        Self { before, ..self }
     }
 
     pub(super) fn worded(&self, id: ProposalId, now: Option<&str>, kept: &str) -> String {

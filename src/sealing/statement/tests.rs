@@ -111,8 +111,24 @@ fn every_statement_reads_back_as_it_was_signed() {
         revision: 2,
         sha256: digest,
     });
-    round(&DecisionStatement { proposal, manifest_sha256: digest, outcome: Outcome::Reserve, partner: id("KOR") });
-    round(&LetterStatement { proposal, manifest_sha256: digest, sha256: digest });
+    round(&DecisionStatement {
+        proposal,
+        manifest_sha256: digest,
+        outcome: Outcome::Reserve,
+        partner: id("KOR"),
+        supersedes: None,
+        reason: None,
+    });
+    round(&DecisionStatement {
+        proposal,
+        manifest_sha256: digest,
+        outcome: Outcome::Fund,
+        partner: id("KOR"),
+        supersedes: Some(digest),
+        reason: Some("money became free".into()),
+    });
+    round(&LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: None });
+    round(&LetterStatement { proposal, manifest_sha256: digest, sha256: digest, decision_sha256: Some(digest) });
     for to in [WrapTarget::Member(id("ISR:avi")), WrapTarget::Vault(id(OTHER_VAULT))] {
         round(&WrapStatement { vault: id(VAULT), to, recipient: recipient.clone(), sha256: digest });
     }

@@ -221,11 +221,6 @@ fn number(value: u32) -> Cell {
     Cell::Int(value.into())
 }
 
-/// What parties' statements about a decision say alike.
-pub(super) fn decision_digest(proposal: impl Display, manifest: impl Display, outcome: impl Display) -> Sha256 {
-    Sha256::of(format!("{proposal} {manifest} {outcome}").as_bytes())
-}
-
 fn said_of_call(jws: &str) -> Result<Said, StatementError> {
     said::<CallPublication>(jws, |publication, said| {
         said.names([
@@ -408,7 +403,7 @@ pub(super) const SIGNED: &[SignedColumn] = &[
         read: |jws| {
             said::<DecisionStatement>(jws, |it, said| {
                 said.names([text(&it.partner)]);
-                said.joint = Some(decision_digest(it.proposal, it.manifest_sha256, it.outcome));
+                said.joint = Some(it.digest());
             })
         },
     },

@@ -1,12 +1,9 @@
 //! What several parties sign, held against their signatures: versions, labels and decisions; and the texts of calls.
 
-use super::{
-    Named, Verifier, document_key,
-    signed::{Signatures, decision_digest},
-};
+use super::{Named, Verifier, document_key, signed::Signatures};
 use crate::{
     domain::id::{PartnerCode, Sha256},
-    sealing::statement::{LabelStatement, Manifest},
+    sealing::statement::{LabelStatement, Manifest, decision_digest},
     service::Result,
     storage::{
         StoreError,
@@ -64,8 +61,18 @@ const LABELS: &[Column] = &[
     ("in_force_at", Int),
 ];
 
-const DECISIONS: &[Column] =
-    &[("decision_id", Text), ("proposal_id", Text), ("outcome", Text), ("manifest_sha256", Text), ("final_at", Int)];
+const DECISIONS: &[Column] = &[
+    ("decision_id", Text),
+    ("proposal_id", Text),
+    ("outcome", Text),
+    ("manifest_sha256", Text),
+    ("final_at", Int),
+    ("supersedes", Text),
+    ("reason", Text),
+];
+
+/// The schema from which on decisions say what they supersede and why.
+const SUPERSEDING: i64 = 15;
 
 const CALL_TEXTS: &[Column] = &[("call_id", Text), ("version", Int), ("text_json", Text), ("published_at", Int)];
 
@@ -147,12 +154,16 @@ impl Verifier<'_> {
         funders: &Funders,
     ) -> Result<()> {
         let report = &mut self.report;
+        let columns = if report.verified.state.schema < SUPERSEDING { &DECISIONS[..5] } else { DECISIONS };
         snapshot
-            .each("decisions", &DECISIONS[..1], DECISIONS, |cells| {
-                let row = Named { columns: DECISIONS, cells: &cells };
+            .each("decisions", &columns[..1], columns, |cells| {
+                let row = Named { columns, cells: &cells };
                 let of_all = signatures.get(&("decision_signatures", row.text("decision_id").to_owned()));
                 let what = format!("decision {} on proposal {}", row.text("decision_id"), row.text("proposal_id"));
-                let digest = decision_digest(row.text("proposal_id"), row.text("manifest_sha256"), row.text("outcome"));
+                let supersedes = row.cell("supersedes").map(|_| row.text("supersedes"));
+                let reason = row.cell("reason").map(|_| row.text("reason"));
+                let (proposal, manifest) = (row.text("proposal_id"), row.text("manifest_sha256"));
+                let digest = decision_digest(proposal, manifest, row.text("outcome"), supersedes, reason);
                 if let Err(fault) = agree(of_all, &digest, None) {
                     report.found(what, fault);
                 } else if row.cell("final_at").is_some() {

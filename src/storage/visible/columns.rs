@@ -3,7 +3,7 @@
 //! Every condition made here is true or false and never NULL, so that it may stand under a NOT. Values are arguments; a text
 //! put together here holds constants of this program and placeholders alone.
 
-use super::super::{Arg, StoreError, ToArg, db::Dialect};
+use super::super::{Arg, StoreError, ToArg, db::Dialect, decisions::DECIDES};
 use crate::{
     domain::id::MemberId,
     policy::predicate::{Atom, Flag, Members, Piece, Predicate, Row, Set, Text, Value},
@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
                 let rows = self.mine(*members).ok_or_else(|| unmapped(atom))?;
                 self.is_of(&rows)
             }
-            Atom::Flag(Flag::Decided) => self.is_of("decisions s WHERE s.final_at IS NOT NULL"),
+            Atom::Flag(Flag::Decided) => self.is_of(&format!("decisions s WHERE {DECIDES}")),
             Atom::Flag(Flag::Labelled) => "p.releasable_key <> ''".to_owned(),
             Atom::Row(Row::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
             Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.mark(version)),

@@ -143,7 +143,8 @@ async fn of_two_outcomes_decided_at_once_one_stands() {
     let manifest_sha256 = standing(&stage, proposal).await;
     let decision = |member: &str, outcome| {
         let partner = id(member).partner().clone();
-        let statement = DecisionStatement { proposal, manifest_sha256, outcome, partner };
+        let statement =
+            DecisionStatement { proposal, manifest_sha256, outcome, partner, supersedes: None, reason: None };
         let key = stage.client(member).signing_key().unwrap();
         SignDecision { decision: sign_statement(&key, &statement).unwrap() }
     };

@@ -363,10 +363,13 @@ async fn decision_is_signed_and_leaves_the_table(store: Store) {
         revision,
         outcome: Outcome::Fund,
         manifest: Sha256::of(b"manifest"),
+        supersedes: None,
+        reason: None,
         final_at: None,
         signatures: [].into(),
     };
-    let current = async || seen!(store, tx => decisions::current(&mut tx, proposal));
+    let current = async || seen!(store, tx => decisions::on_table(&mut tx, proposal));
+    let finals = async || seen!(store, tx => decisions::final_ones(&mut tx, proposal));
     let next = async || seen!(store, tx => decisions::next_revision(&mut tx, proposal));
     let (eitan, frank) =
         (office.on_proposal("ISR:eitan", Action::Decide), office.on_proposal("USA:frank", Action::Decide));
@@ -387,11 +390,22 @@ async fn decision_is_signed_and_leaves_the_table(store: Store) {
     done!(store, tx => decisions::sign(&mut tx, &eitan, &second, "eitan", false, at(11)));
     assert!(!seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().is_decided);
     done!(store, tx => decisions::sign(&mut tx, &frank, &second, "frank", true, at(12)));
-    let found = current().await.unwrap();
+    assert_eq!(current().await, None);
+    let found = finals().await.remove(0);
     assert_eq!((found.id, found.outcome, found.final_at), (second.id, Outcome::Fund, Some(at(12))));
     let signed: Vec<_> = found.signatures.values().map(|row| (row.member.to_string(), row.jws.clone())).collect();
     assert_eq!(signed, [("ISR:eitan".to_owned(), "eitan".to_owned()), ("USA:frank".to_owned(), "frank".to_owned())]);
     assert!(seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().is_decided);
+
+    let (outcome, supersedes) = (Outcome::Rescind, Some(Sha256::of(b"funded")));
+    let rescission = DecisionRow { outcome, supersedes, reason: Some("an error".into()), ..row('C', 3) };
+    done!(store, tx => decisions::propose(&mut tx, &eitan, &rescission, at(13)));
+    done!(store, tx => decisions::sign(&mut tx, &eitan, &rescission, "eitan", false, at(13)));
+    assert_eq!(current().await.map(|row| (row.supersedes, row.reason)), Some((supersedes, Some("an error".into()))));
+    assert!(seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().is_decided, "it is in force until then");
+    done!(store, tx => decisions::sign(&mut tx, &frank, &rescission, "frank", true, at(14)));
+    assert!(!seen!(store, tx => proposals::find(&mut tx, proposal)).unwrap().is_decided);
+    assert_eq!(finals().await.iter().map(|row| row.revision).collect::<Vec<_>>(), [2, 3]);
 }
 
 async fn letter_reads_back_until_it_is_taken_back(store: Store) {

@@ -1,0 +1,94 @@
+//! What deciders sign about a proposal, and officers about a letter.
+//!
+//! A decision that takes the place of a final one names it by its digest, and that digest names the one before it in turn.
+
+use super::{Statement, StatementError, invalid};
+use crate::domain::{
+    decision::{MAX_REASON, Outcome},
+    id::{PartnerCode, ProposalId, Sha256},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+
+/// A funding partner's decision on exactly one version of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionStatement {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// Digest of the manifest decided upon.
+    pub manifest_sha256: Sha256,
+    /// What is decided.
+    pub outcome: Outcome,
+    /// The partner for which it is decided.
+    pub partner: PartnerCode,
+    /// Digest of the final decision that it takes the place of, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<Sha256>,
+    /// Why that one is superseded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl DecisionStatement {
+    /// What names the decision: the digest of what all its signers say alike, the one that it supersedes among it.
+    #[must_use]
+    pub fn digest(&self) -> Sha256 {
+        let Self { proposal, manifest_sha256, outcome, partner: _, supersedes, reason } = self;
+        decision_digest(proposal, manifest_sha256, outcome, supersedes.as_ref(), reason.as_deref())
+    }
+}
+
+/// The same of its parts.
+pub fn decision_digest(
+    proposal: impl Display,
+    manifest: impl Display,
+    outcome: impl Display,
+    supersedes: Option<impl Display>,
+    reason: Option<&str>,
+) -> Sha256 {
+    let mut said = format!("{proposal} {manifest} {outcome}");
+    if let Some(supersedes) = supersedes {
+        said += &format!(" {supersedes} {}", reason.unwrap_or_default());
+    }
+    Sha256::of(said.as_bytes())
+}
+
+impl Statement for DecisionStatement {
+    const TYP: &'static str = "entente-decision+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        match &self.reason {
+            Some(reason) if reason.trim().is_empty() || reason.len() > MAX_REASON => {
+                Err(invalid(format_args!("a reason has 1 to {MAX_REASON} bytes")))
+            }
+            Some(_) if self.supersedes.is_none() => {
+                Err(invalid("only a decision that supersedes another gives a reason"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A sealed letter to the parties.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LetterStatement {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// Digest of the manifest it is about.
+    pub manifest_sha256: Sha256,
+    /// SHA-256 of the sealed letter.
+    pub sha256: Sha256,
+    /// Digest of the decision it is about; letters of before decisions could be superseded are about the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_sha256: Option<Sha256>,
+}
+
+impl Statement for LetterStatement {
+    const TYP: &'static str = "entente-letter+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        Ok(())
+    }
+}

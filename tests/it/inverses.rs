@@ -1,0 +1,145 @@
+//! What is decided can be undone: by all who decided, by name, with a reason, and on record.
+
+use crate::{
+    harness::stage::{Stage, code, review},
+    refusals::lies::tamper,
+};
+use entente::{
+    client::{Client, ExitClass},
+    domain::{
+        decision::Outcome,
+        entry::EntryKind,
+        id::{ProposalId, Sha256},
+    },
+    sealing::statement::{DecisionStatement, sign_statement},
+    storage::args,
+    wire::decision::{Decision, SignDecision},
+};
+
+/// Frank and Eitan sign, and it is final.
+async fn decide(stage: &Stage, proposal: ProposalId, outcome: Outcome) -> Decision {
+    stage.client("USA:frank").sign_decision(proposal, outcome).await.unwrap();
+    let last = stage.client("ISR:eitan").sign_decision(proposal, outcome).await.unwrap();
+    assert!(last.final_at.is_some(), "{last:?}");
+    last
+}
+
+/// The same in place of a final one.
+async fn supersede(stage: &Stage, proposal: ProposalId, outcome: Outcome, reason: &str) -> Decision {
+    stage.client("USA:frank").supersede_decision(proposal, outcome, reason).await.unwrap();
+    stage.client("ISR:eitan").supersede_decision(proposal, outcome, reason).await.unwrap()
+}
+
+async fn shown(client: &Client, proposal: ProposalId) -> Decision {
+    client.decision(proposal).await.unwrap().unwrap()
+}
+
+fn outcomes(decision: &Decision) -> (Outcome, Vec<Outcome>, Option<Outcome>) {
+    let before = decision.before.iter().map(|before| before.outcome).collect();
+    (decision.outcome, before, decision.next.as_ref().map(|next| next.outcome))
+}
+
+#[tokio::test]
+async fn reserve_becomes_fund_when_every_funder_signs_again() {
+    use Outcome::{Fund, Reserve};
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    decide(&stage, proposal, Reserve).await;
+    let (dana, avi, eitan) = (stage.client("USA:dana"), stage.client("ISR:avi"), stage.client("ISR:eitan"));
+    let first = dana.send_letter(proposal, "You are on the reserve list.").await.unwrap();
+    assert_eq!(outcomes(&shown(avi, proposal).await), (Reserve, vec![], None));
+
+    let signing = stage.client("USA:frank").sign_decision(proposal, Fund);
+    stage.declines(ExitClass::Usage, "the decision is final: `reserve`", signing).await;
+    let why = "another award was not taken up";
+    stage.client("USA:frank").supersede_decision(proposal, Fund, why).await.unwrap();
+    assert_eq!(outcomes(&shown(dana, proposal).await), (Reserve, vec![], Some(Fund)), "in force until all have signed");
+    assert_eq!(outcomes(&shown(avi, proposal).await), (Reserve, vec![], None), "parties hear of what is final");
+    stage.client("USA:frank").unsign_decision(proposal).await.unwrap();
+    assert_eq!(outcomes(&shown(dana, proposal).await), (Reserve, vec![], None), "a proposal is taken back as ever");
+
+    stage.client("USA:frank").supersede_decision(proposal, Fund, why).await.unwrap();
+    let signing = eitan.supersede_decision(proposal, Fund, "it is better than we thought");
+    stage.declines(ExitClass::Usage, "because: another award was not taken up", signing).await;
+    let planned = eitan.plan_decision(proposal, Fund).await.unwrap();
+    assert_eq!((planned.is_last(), planned.supersedes()), (true, Some((Reserve, why))));
+    let last = eitan.decide(&planned).await.unwrap();
+    assert!(last.final_at.is_some() && last.reason.as_deref() == Some(why), "{last:?}");
+    for member in ["ISR:avi", "USA:bob", "USA:dana", "ISR:noa", "USA:frank"] {
+        assert_eq!(outcomes(&shown(stage.client(member), proposal).await), (Fund, vec![Reserve], None), "{member}");
+    }
+    assert!(avi.older_states().await.unwrap().is_empty(), "what he saw before is on record");
+    let log = stage.log().await;
+    let last = log.iter().rfind(|entry| entry.kind == EntryKind::DecisionFinal).unwrap();
+    assert!(last.payload.contains(why), "{}", last.payload);
+
+    let second = dana.send_letter(proposal, "You are funded.").await.unwrap();
+    let about: Vec<_> = avi.api().letters(proposal).await.unwrap().iter().map(|it| (it.id, it.is_superseded)).collect();
+    assert_eq!(about, [(first.id, true), (second.id, false)]);
+    for (letter, is_superseded) in about {
+        assert_eq!(avi.read_letter(proposal, letter).await.unwrap().is_superseded, is_superseded);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn rescinded_decision_leaves_the_proposal_undecided_and_on_record() {
+    use Outcome::{Decline, Fund, Rescind};
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let review = stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap().id;
+    decide(&stage, proposal, Fund).await;
+    let dana = stage.client("USA:dana").api();
+    stage.refuses("decision-final", dana.reopen_review(review, "look again")).await;
+    assert_eq!(dana.call_progress(stage.call).await.unwrap().decided, 1);
+    stage.client("USA:frank").supersede_decision(proposal, Rescind, "a conflict came to light").await.unwrap();
+    stage.refuses("decision-final", dana.reopen_review(review, "look again")).await;
+    stage.client("ISR:eitan").sign_decision(proposal, Rescind).await.unwrap();
+
+    assert_eq!(dana.call_progress(stage.call).await.unwrap().decided, 0);
+    dana.reopen_review(review, "look again").await.unwrap();
+    assert_eq!(outcomes(&shown(stage.client("ISR:avi"), proposal).await), (Rescind, vec![Fund], None));
+    // As at the first time nobody has to say why.
+    let last = decide(&stage, proposal, Decline).await;
+    assert_eq!(outcomes(&last), (Decline, vec![Fund, Rescind], None));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn decision_is_superseded_by_who_names_it_only() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let frank = stage.client("USA:frank");
+    let manifest_sha256 = frank.api().proposal(proposal).await.unwrap().manifest_sha256.unwrap();
+    let sign = async |outcome: Outcome, supersedes: Option<Sha256>, reason: Option<&'static str>| {
+        let (partner, reason) = (code("USA"), reason.map(str::to_owned));
+        let said = DecisionStatement { proposal, manifest_sha256, outcome, partner, supersedes, reason };
+        let decision = sign_statement(&frank.signing_key().unwrap(), &said).unwrap();
+        frank.api().sign_decision(proposal, &SignDecision { decision }, None).await
+    };
+    let (why, another) = (Some("an error"), Some(Sha256::of(b"another")));
+    stage.refuses("no-decision", sign(Outcome::Rescind, None, None)).await;
+    stage.refuses("statement-invalid", sign(Outcome::Fund, another, why)).await;
+    decide(&stage, proposal, Outcome::Fund).await;
+    stage.refuses("decision-final", sign(Outcome::Decline, None, None)).await;
+    stage.refuses("statement-invalid", sign(Outcome::Decline, another, why)).await;
+    supersede(&stage, proposal, Outcome::Decline, "an error").await;
+    stage.refuses("decision-final", frank.unsign_decision(proposal)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn history_of_a_decision_that_nobody_signed_is_not_believed() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    decide(&stage, proposal, Outcome::Reserve).await;
+    supersede(&stage, proposal, Outcome::Fund, "money became free").await;
+    let avi = stage.client("ISR:avi");
+    tamper(&stage, "UPDATE decisions SET outcome = 'decline' WHERE supersedes IS NULL", args![]).await;
+    stage.declines(ExitClass::Unverified, "does not follow from the one before", avi.decision(proposal)).await;
+    tamper(&stage, "UPDATE decisions SET outcome = 'reserve' WHERE supersedes IS NULL", args![]).await;
+    shown(avi, proposal).await;
+    tamper(&stage, "UPDATE decisions SET reason = 'a favour' WHERE supersedes IS NOT NULL", args![]).await;
+    stage.declines(ExitClass::Unverified, "not the decision that is shown", avi.decision(proposal)).await;
+    stage.stop().await;
+}
