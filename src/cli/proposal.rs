@@ -131,19 +131,21 @@ Where a version waits for your party, exactly that one is signed, or nothing if 
 
 The owners are always in the label. With the last party's signature the keys of those whom it leaves out are removed.")]
     Label(label::Relabel),
-    /// Withdraw a proposal; until the deadline it can be reinstated
+    /// Withdraw a proposal; one that every party has signed is withdrawn once each of them says so
     #[command(after_help = "Examples:
   entente proposal withdraw $PROPOSAL
   entente proposal withdraw $PROPOSAL --yes    in a script
 
-Past the deadline it cannot be reinstated, so it asks first.")]
+The first party's withdrawal of what all have signed is a wish, shown to the others and taken back with `entente proposal reinstate`. \
+The last one withdraws it. Past the deadline that cannot be undone, so it asks first. A proposal that was funded or put on the reserve \
+list is withdrawn in the same way; the decision stays on record.")]
     Withdraw {
         /// The proposal
         proposal: ProposalId,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Take a withdrawal back
+    /// Take a withdrawal back, or your party's wish for it
     #[command(after_help = "Examples:\n  entente proposal reinstate $PROPOSAL")]
     Reinstate {
         /// The proposal
@@ -335,7 +337,13 @@ async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &
     let phase = client.api().call(proposal.call).await?.body.phase;
     // The exchange's clock decides. Where the two clocks are apart, it asks once too often rather than once too seldom.
     if context.now().max(context.exchange_now()) > deadline_at || !matches!(phase, Phase::Announced | Phase::Open) {
-        let consequence = format!("the deadline was {}, so it cannot be reinstated", context.zone()?.both(deadline_at));
+        let others: Vec<_> =
+            proposal.parties.keys().filter(|party| !proposal.withdrawal.contains_key(*party)).collect();
+        let at = context.zone()?.both(deadline_at);
+        let consequence = match (proposal.version, &others[..]) {
+            (None, _) | (_, [] | [_]) => format!("the deadline was {at}, so it cannot be reinstated"),
+            _ => format!("once every party wishes it, it cannot be reinstated, for the deadline was {at}"),
+        };
         context.keyboard().consent(consent, &format!("withdrawing {id}"), &consequence).await?;
     }
     let proposal = client.api().withdraw_proposal(id).await?;

@@ -164,7 +164,8 @@ impl Client {
         Ok(found)
     }
 
-    /// That a label can be signed: what this machine knows of who opens the call. The exchange knows all its officers.
+    /// That a label can be signed: no funder of the signed text is left out, and nobody of whom this machine knows that they open the
+    /// call. The exchange knows all its officers.
     pub(super) async fn check_label(
         &self,
         label: &Label,
@@ -173,7 +174,7 @@ impl Client {
     ) -> Result<()> {
         label.check(owners)?;
         let known = self.api().partners().await?.into_iter().map(|partner| partner.code).collect();
-        Ok(label.check_place(&known, &BTreeSet::from([call.call.lead.clone()]))?)
+        Ok(label.check_place(&known, &call.rules.funders, &BTreeSet::from([call.call.lead.clone()]))?)
     }
 
     async fn standing(&self, id: ProposalId) -> Result<(Proposal, VerifiedManifest, std::sync::Arc<VerifiedCall>)> {

@@ -38,6 +38,8 @@ worded! {
         ProposalSubmitted = "proposal.submitted",
         LabelSigned = "label.signed",
         LabelInForce = "label.in_force",
+        WithdrawalWished = "proposal.withdrawal_wished",
+        WithdrawalUnwished = "proposal.withdrawal_unwished",
         ProposalWithdrawn = "proposal.withdrawn",
         ProposalReinstated = "proposal.reinstated",
         VaultCreated = "vault.created",
@@ -130,6 +132,8 @@ impl EntryKind {
             | Self::ProposalSubmitted
             | Self::LabelSigned
             | Self::LabelInForce
+            | Self::WithdrawalWished
+            | Self::WithdrawalUnwished
             | Self::ProposalWithdrawn
             | Self::ProposalReinstated
             | Self::LetterSent

@@ -52,12 +52,23 @@ impl Label {
         }
     }
 
-    /// Whether it may be put on a proposal of the exchange: every nation is one of its partners, and nobody who opens the call's
-    /// vault is left out, for the proposal's own vaults are wrapped to that one.
-    pub fn check_place(&self, known: &BTreeSet<PartnerCode>, openers: &BTreeSet<PartnerCode>) -> Result<(), Refusal> {
+    /// Whether it may be put on a proposal of the exchange: every nation is one of its partners, and nobody is left out who funds
+    /// under the call, for without its signature there is no decision, or who opens the call's vault, for the proposal's own vaults
+    /// are wrapped to that one.
+    pub fn check_place(
+        &self,
+        known: &BTreeSet<PartnerCode>,
+        funders: &BTreeSet<PartnerCode>,
+        openers: &BTreeSet<PartnerCode>,
+    ) -> Result<(), Refusal> {
         let fault = |fault: String| Err(Refusal::Label { fault });
         if let Some(unknown) = self.releasable_to.iter().find(|code| !known.contains(code)) {
             return fault(format!("it names `{unknown}`, which is no partner of this exchange"));
+        }
+        if let Some(funder) = funders.iter().find(|funder| !self.admits(funder)) {
+            return fault(format!(
+                "it leaves `{funder}` out, which funds under the call and has to sign the decision; add `{funder}` to the label"
+            ));
         }
         match openers.iter().find(|opener| !self.admits(opener)) {
             Some(opener) => fault(format!(
@@ -114,13 +125,21 @@ mod tests {
     }
 
     #[test]
+    fn funder_cannot_be_left_out() {
+        let known = codes(&["ISR", "USA", "GBR", "KOR"]);
+        let refused = label(&["GBR"], &[]).check_place(&known, &codes(&["ISR", "KOR"]), &codes(&["USA"]));
+        assert!(refused.unwrap_err().to_string().contains("leaves `KOR` out, which funds"));
+        assert!(label(&["KOR"], &[]).check_place(&known, &codes(&["ISR", "KOR"]), &codes(&["USA"])).is_ok());
+    }
+
+    #[test]
     fn nation_that_opens_the_call_cannot_be_left_out() {
         let known = codes(&["ISR", "USA", "GBR"]);
         let label = label(&["GBR"], &[]);
-        assert!(label.check_place(&known, &codes(&["USA", "GBR"])).is_ok());
-        let refused = label.check_place(&known, &codes(&["KOR"])).unwrap_err().to_string();
+        assert!(label.check_place(&known, &codes(&["USA"]), &codes(&["USA", "GBR"])).is_ok());
+        let refused = label.check_place(&known, &codes(&[]), &codes(&["KOR"])).unwrap_err().to_string();
         assert!(refused.contains("add `KOR`"), "{refused}");
-        let refused = label.check_place(&codes(&["ISR", "USA"]), &codes(&[])).unwrap_err().to_string();
+        let refused = label.check_place(&codes(&["ISR", "USA"]), &codes(&[]), &codes(&[])).unwrap_err().to_string();
         assert!(refused.contains("`GBR`, which is no partner"), "{refused}");
     }
 

@@ -101,6 +101,8 @@ pub enum Refusal {
     DecisionDiffers { outcome: String },
     #[error("all funding partners have signed; the decision is final")]
     DecisionFinal,
+    #[error("`{partner}` wishes to withdraw the proposal already; the other parties have to wish it too")]
+    AlreadyWished { partner: PartnerCode },
     #[error("there is no decision to act on")]
     NoDecision,
     #[error("the decision still lacks signatures of {missing}")]

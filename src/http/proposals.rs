@@ -46,14 +46,16 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Resu
     Ok(Answer::json(200, &proposals::show(&api, &caller, at.id("proposal")?).await?))
 }
 
-/// Takes a proposal back.
+/// Takes a proposal back, or says that your party wishes to.
+///
+/// What every party has signed is withdrawn once each of them has asked for it.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/withdraw", tag = "proposals",
     responses((status = 200, body = Proposal)))]
 pub(super) async fn withdraw(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
     proposals::withdraw(&api, &asked, at.id("proposal")?).await
 }
 
-/// Brings a withdrawn proposal back, until the deadline.
+/// Takes your party's wish to withdraw back; a withdrawn proposal stands again, until the deadline.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/reinstate", tag = "proposals",
     responses((status = 200, body = Proposal)))]
 pub(super) async fn reinstate(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {

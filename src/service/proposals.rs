@@ -10,21 +10,26 @@ use crate::{
     domain::{
         Refusal,
         call::Phase,
+        decision::Outcome,
         entry::EntryKind,
-        id::{MemberId, ProposalId},
+        id::{MemberId, PartnerCode, ProposalId},
         proposal::{Parties, Status},
     },
     policy::{Action, Resource},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
-    storage::{Tx, calls, proposals, vaults as vault_store, visible::Cut},
+    storage::{
+        Tx, calls, decisions, proposals, vaults as vault_store,
+        visible::Cut,
+        withdrawals::{self, WishRow},
+    },
     wire::{
         Time,
         page::{self, Page},
-        proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void},
+        proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void, Wish},
     },
 };
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -> Result<Answer> {
@@ -181,7 +186,10 @@ pub async fn remove_member(exchange: &Exchange, asked: &Asked, id: ProposalId, m
     act.finish(Answer::done()).await
 }
 
-/// Takes a proposal back. Its inverse is [`reinstate`], until the deadline.
+/// Takes a proposal back. Before every party has signed a version any of them does; after that each has to wish it, and the last wish
+/// withdraws it. The parties of one that was funded or put on the reserve list step back in the same way; the decision stays on record.
+///
+/// Its inverse is [`reinstate`].
 pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
@@ -193,15 +201,31 @@ pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Res
         let (status, needed) = (proposal.status.to_string(), "one that was not withdrawn");
         return Err(Refusal::WrongStatus { status, needed }.into());
     }
-    if proposal.row.is_decided {
+    let in_force = decisions::final_ones(&mut act.tx, id).await?.pop();
+    if in_force.is_some_and(|decision| decision.outcome == Outcome::Decline) {
         return Err(Refusal::DecisionFinal.into());
     }
-    proposals::set_withdrawn(&mut act.tx, &permit, id, Some(act.now)).await?;
-    act.log(EntryKind::ProposalWithdrawn, Subject::proposal(&proposal), &json!({})).await?;
+    let (now, subject) = (act.now, Subject::proposal(&proposal));
+    if proposal.versions.standing().or(proposal.versions.committed()).is_some() {
+        let partner = act.me.id.partner().clone();
+        let mut wishes = withdrawals::wishes(&mut act.tx, id).await?;
+        if wishes.contains_key(&partner) {
+            return Err(Refusal::AlreadyWished { partner }.into());
+        }
+        withdrawals::wish(&mut act.tx, &permit, id, now).await?;
+        let (member, wished_at) = (act.me.id.clone(), now);
+        wishes.insert(partner.clone(), WishRow { member, wished_at });
+        act.log(EntryKind::WithdrawalWished, subject, &json!({ "partner": partner })).await?;
+        if proposal.row.parties.keys().any(|party| !wishes.contains_key(party)) {
+            return finish(act, id).await;
+        }
+    }
+    proposals::set_withdrawn(&mut act.tx, &permit, id, Some(now)).await?;
+    act.log(EntryKind::ProposalWithdrawn, subject, &json!({})).await?;
     finish(act, id).await
 }
 
-/// Brings a withdrawn proposal back, until the deadline.
+/// Takes the caller's party's wish to withdraw back; a proposal that was withdrawn stands again, until the deadline.
 pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
@@ -209,17 +233,26 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    if proposal.status != Status::Withdrawn {
-        let (status, needed) = (proposal.status.to_string(), "a withdrawn one");
+    let partner = act.me.id.partner().clone();
+    let has_wished = withdrawals::wishes(&mut act.tx, id).await?.contains_key(&partner);
+    let (is_withdrawn, deadline_at) = (proposal.status == Status::Withdrawn, proposal.limits.deadline_at);
+    if !is_withdrawn && !has_wished {
+        let (status, needed) = (proposal.status.to_string(), "a withdrawn one, or a wish of your party to withdraw it");
         return Err(Refusal::WrongStatus { status, needed }.into());
     }
-    let deadline_at = proposal.limits.deadline_at;
-    if act.arrived_at > deadline_at {
+    if is_withdrawn && act.arrived_at > deadline_at {
         return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
-    proposals::set_withdrawn(&mut act.tx, &permit, id, None).await?;
-    let payload = json!({ "arrived_at": Time::from(act.arrived_at) });
-    act.log(EntryKind::ProposalReinstated, Subject::proposal(&proposal), &payload).await?;
+    let subject = Subject::proposal(&proposal);
+    if has_wished {
+        withdrawals::take_back(&mut act.tx, &permit, id).await?;
+        act.log(EntryKind::WithdrawalUnwished, subject, &json!({ "partner": partner })).await?;
+    }
+    if is_withdrawn {
+        proposals::set_withdrawn(&mut act.tx, &permit, id, None).await?;
+        let payload = json!({ "arrived_at": Time::from(act.arrived_at) });
+        act.log(EntryKind::ProposalReinstated, subject, &payload).await?;
+    }
     finish(act, id).await
 }
 
@@ -252,6 +285,10 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
     let is_party = proposal.facts.party_members.contains(me);
     let standing = proposal.standing();
     let pending = if is_party { pending(tx, proposal).await? } else { None };
+    let wishes = if is_party { withdrawals::wishes(tx, proposal.row.id).await? } else { BTreeMap::new() };
+    let wish = |(partner, row): (PartnerCode, WishRow)| {
+        (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
+    };
     Ok(Proposal {
         id: proposal.row.id,
         call: proposal.row.call,
@@ -266,6 +303,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         label: proposal.row.label.clone(),
         pending,
         void: if is_party { void(tx, proposal).await? } else { None },
+        withdrawal: wishes.into_iter().map(wish).collect(),
         created_at: proposal.row.created_at.into(),
         mine: Mine {
             is_party,

@@ -39,6 +39,7 @@ pub mod statement;
 pub mod sweep;
 pub mod vaults;
 pub mod visible;
+pub mod withdrawals;
 mod writer_queue;
 
 pub use blobs::{BlobKey, Blobs, Expected, StageError, Staged};

@@ -107,11 +107,12 @@ catalogue! {
     UnknownSlot "unknown-slot" 422 "the call has no such slot" => "choose one of the slots in the call's text";
     SlotMediaType "slot-media-type" 422 "the slot takes another kind of file" => "convert the file to what the slot takes";
     ManifestMismatch "manifest-mismatch" 422 "the manifest does not fit the proposal" => "let `entente proposal sign` make it anew from what is uploaded";
-    LabelRefused "label-refused" 422 "the releasability label cannot be put on this proposal" => "name partners of this exchange, the owners and the nations whose officers open the call among them";
+    LabelRefused "label-refused" 422 "the releasability label cannot be put on this proposal" => "name partners of this exchange, and leave out neither an owner nor a funder nor a nation whose officers open the call";
     LabelTaken "label-taken" 409 "another label came first" => "look at the label and its history with `entente proposal label` and sign the next one";
     SlotEmpty "slot-empty" 422 "a required slot is empty" => "put a document into it, then sign again";
     AlreadySigned "already-signed" 409 "your partner has signed this" => "nothing to do; see `entente proposal show` or `entente decision show`";
     VersionTaken "version-taken" 409 "another version came first" => "read the proposal again and sign the next version";
+    AlreadyWished "already-wished" 409 "your party wishes to withdraw the proposal already" => "ask the other parties to withdraw it too, or take the wish back with `entente proposal reinstate`";
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
     RolesCombined "roles-combined" 422 "a member has one of the roles officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
@@ -244,6 +245,7 @@ impl From<&Refusal> for Kind {
             Refusal::NoReview { .. } => Self::NoReview,
             Refusal::OtherVersion { .. } => Self::OtherVersion,
             Refusal::DecisionDiffers { .. } => Self::DecisionDiffers,
+            Refusal::AlreadyWished { .. } => Self::AlreadyWished,
             Refusal::DecisionFinal => Self::DecisionFinal,
             Refusal::NoDecision => Self::NoDecision,
             Refusal::DecisionOpen { .. } => Self::DecisionOpen,

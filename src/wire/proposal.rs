@@ -125,9 +125,19 @@ answer! {
         /// What the parties signed before an amendment voided it, until all have signed again; for the parties.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub void: Option<Void>,
+        /// For its parties: which of them wish to withdraw it. It is withdrawn once each of them does.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        pub withdrawal: BTreeMap<PartnerCode, Wish>,
         pub created_at: Time,
         /// What the caller has to do with it.
         pub mine: Mine,
+    }
+
+    /// A party's wish to withdraw a proposal.
+    pub struct Wish {
+        /// Who said so for the party.
+        pub member: MemberId,
+        pub wished_at: Time,
     }
 
     /// How many proposals a list has in all.

@@ -151,6 +151,7 @@ async fn withdrawal_is_asked_about_once_it_cannot_be_taken_back() {
     stage.pass_the_opening();
     holds_back(&stage, "ISR:avi", &line, "it cannot be reinstated").await;
     assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.client("USA:bob").api().withdraw_proposal(proposal).await.unwrap();
     let (code, said) = scripted(&stage, "ISR:avi", &format!("{line} --yes")).await;
     assert_eq!((code, status(&stage, proposal).await), (0, Status::Withdrawn), "{said}");
     stage.stop().await;

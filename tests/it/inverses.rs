@@ -1,7 +1,7 @@
 //! What is decided can be undone: by all who decided, by name, with a reason, and on record.
 
 use crate::{
-    harness::stage::{Stage, code, review},
+    harness::stage::{Stage, code, id, review},
     refusals::lies::tamper,
 };
 use entente::{
@@ -10,6 +10,7 @@ use entente::{
         decision::Outcome,
         entry::EntryKind,
         id::{ProposalId, Sha256},
+        proposal::Status,
     },
     sealing::statement::{DecisionStatement, sign_statement},
     storage::args,
@@ -141,5 +142,65 @@ async fn history_of_a_decision_that_nobody_signed_is_not_believed() {
     shown(avi, proposal).await;
     tamper(&stage, "UPDATE decisions SET reason = 'a favour' WHERE supersedes IS NOT NULL", args![]).await;
     stage.declines(ExitClass::Unverified, "not the decision that is shown", avi.decision(proposal)).await;
+    stage.stop().await;
+}
+
+async fn status(stage: &Stage, proposal: ProposalId) -> Status {
+    stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status
+}
+
+#[tokio::test]
+async fn joint_proposal_that_all_signed_is_withdrawn_by_all() {
+    let stage = Stage::open().await;
+    let (avi, bob) = (stage.client("ISR:avi").api(), stage.client("USA:bob").api());
+    let alone = stage.prepared().await;
+    avi.withdraw_proposal(alone).await.unwrap();
+    assert_eq!(status(&stage, alone).await, Status::Withdrawn, "before all have signed it takes one");
+
+    let proposal = stage.submitted().await;
+    avi.withdraw_proposal(proposal).await.unwrap();
+    stage.refuses("already-wished", avi.withdraw_proposal(proposal)).await;
+    let shown = bob.proposal(proposal).await.unwrap();
+    let wishes: Vec<_> = shown.withdrawal.iter().map(|(party, wish)| (party.clone(), wish.member.clone())).collect();
+    assert_eq!((shown.status, wishes), (Status::Submitted, vec![(code("ISR"), id("ISR:avi"))]));
+    assert!(stage.client("USA:dana").api().proposal(proposal).await.unwrap().withdrawal.is_empty(), "for the parties");
+    avi.reinstate_proposal(proposal).await.unwrap();
+    stage.refuses("wrong-status", avi.reinstate_proposal(proposal)).await;
+    bob.withdraw_proposal(proposal).await.unwrap();
+    assert_eq!(status(&stage, proposal).await, Status::Submitted, "a wish that was taken back is none");
+    avi.withdraw_proposal(proposal).await.unwrap();
+    assert_eq!(status(&stage, proposal).await, Status::Withdrawn);
+
+    // What is withdrawn by all stands again as soon as one of them does not wish it any more, until the deadline.
+    bob.reinstate_proposal(proposal).await.unwrap();
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    bob.withdraw_proposal(proposal).await.unwrap();
+    stage.pass_the_opening();
+    stage.refuses("deadline-passed", bob.reinstate_proposal(proposal)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn winner_steps_back_and_the_decision_stays_on_record() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    decide(&stage, proposal, Outcome::Fund).await;
+    let (avi, bob, dana) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:dana"));
+    bob.api().withdraw_proposal(proposal).await.unwrap();
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    avi.api().withdraw_proposal(proposal).await.unwrap();
+    assert_eq!(status(&stage, proposal).await, Status::Withdrawn);
+    for client in [avi, dana] {
+        assert_eq!(client.api().decision(proposal).await.unwrap().unwrap().body.outcome, Outcome::Fund);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_steps_back_from_what_was_declined() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    decide(&stage, proposal, Outcome::Decline).await;
+    stage.refuses("decision-final", stage.client("ISR:avi").api().withdraw_proposal(proposal)).await;
     stage.stop().await;
 }

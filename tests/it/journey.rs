@@ -217,6 +217,8 @@ async fn hand_over(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal
         connection.request(Method::POST, &format!("/v1/proposals/{proposal}/{path}")).header("Idempotency-Key", "bob-1")
     };
     same_answer_twice(|| withdraw("withdraw")).await;
+    all.see(stage, proposal, &handed).await;
+    stage.client("ISR:tamar").api().withdraw_proposal(proposal).await.unwrap();
     stage.refuses_raw(422, "idempotency-key-reused", withdraw("reinstate")).await;
     let withdrawn =
         [(tamar, "withdrawn swi pli - - 0"), (bob, "withdrawn swu plu - - 0"), (officers, "withdrawn - - - - -")];
@@ -225,7 +227,9 @@ async fn hand_over(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal
     // Asked once more, the old request has its old answer and no effect.
     assert_eq!(withdraw("withdraw").send().await.unwrap().headers()["idempotent-replay"], "true");
     all.see(stage, proposal, &handed).await;
-    log.expect(stage, &["proposal.withdrawn", "proposal.reinstated"]).await;
+    stage.client("USA:bob").api().reinstate_proposal(proposal).await.unwrap();
+    let wishes = ["proposal.withdrawal_wished ×2", "proposal.withdrawn", "proposal.withdrawal_unwished"];
+    log.expect(stage, &[&wishes[..], &["proposal.reinstated", "proposal.withdrawal_unwished"]].concat()).await;
 }
 
 async fn commitment(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: ProposalId) {

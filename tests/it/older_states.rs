@@ -277,7 +277,9 @@ async fn proposal_that_is_reinstated_is_told_once_to_those_who_saw_it_withdrawn(
         let (home, proposal) = (stage.home(&id(member)).display().to_string(), proposal.to_string());
         spoken(ended(entente(&["--home", &home, "proposal", "status", &proposal])).await)
     };
-    stage.client("USA:bob").api().withdraw_proposal(proposal).await.unwrap();
+    for party in ["ISR:avi", "USA:bob"] {
+        stage.client(party).api().withdraw_proposal(proposal).await.unwrap();
+    }
     assert_eq!(status("ISR:avi").await.0, 0);
     stage.client("USA:bob").api().reinstate_proposal(proposal).await.unwrap();
     for is_told in [true, false] {

@@ -60,6 +60,9 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
         if let Some(pending) = &proposal.pending {
             waiting(screen, pending);
         }
+        if !proposal.withdrawal.is_empty() {
+            wishes(screen, proposal, &zone);
+        }
         match &documents {
             Some(documents) => slots(screen, proposal, documents, &call.rules, &zone),
             None => screen.styled(&[(Style::Dim, closed(proposal, call.call.sealed_until.0 >= now))]),
@@ -122,6 +125,23 @@ fn mine(proposal: &Proposal) -> String {
         (mine.has_reviewed, "reviewed"),
     ];
     parts.iter().filter(|(holds, _)| *holds).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+}
+
+/// Who wishes to withdraw it, and what that comes to.
+fn wishes(screen: &mut Screen, proposal: &Proposal, zone: &Zone) {
+    for (partner, wish) in &proposal.withdrawal {
+        let wishes = format!("{partner} wishes to withdraw it, by {} at {}", wish.member, zone.both(wish.wished_at.0));
+        screen.styled(&[(Style::Yellow, &wishes)]);
+    }
+    let others: Vec<_> = proposal.parties.keys().filter(|party| !proposal.withdrawal.contains_key(*party)).collect();
+    if !others.is_empty() {
+        let help = format!(
+            "it is withdrawn once {} wishes it too, with `entente proposal withdraw`; a wish is taken back with \
+             `entente proposal reinstate`",
+            joined(others)
+        );
+        screen.styled(&[(Style::Dim, &help)]);
+    }
 }
 
 fn waiting(screen: &mut Screen, pending: &Pending) {

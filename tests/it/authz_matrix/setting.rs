@@ -254,9 +254,9 @@ impl Setting {
         let review = world.client("ISR:tal").submit_review(open, &assessment()).await.unwrap().id;
         world.client("ISR:eitan").sign_decision(open, Outcome::Fund).await.unwrap();
         for decider in ["ISR:eitan", "USA:frank"] {
-            world.client(decider).sign_decision(decided, Outcome::Fund).await.unwrap();
+            world.client(decider).sign_decision(decided, Outcome::Decline).await.unwrap();
         }
-        let letter = dana.send_letter(decided, "It is funded.").await.unwrap().id;
+        let letter = dana.send_letter(decided, "It is not funded.").await.unwrap().id;
         world.client("ISR:registrar").revoke_key_card(&id("ISR:lior"), false).await.unwrap();
 
         let documents = dana.api().documents(open).await.unwrap();

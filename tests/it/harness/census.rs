@@ -41,6 +41,7 @@ const TABLES: &[&str] = &[
     "decisions",
     "decision_signatures",
     "letters",
+    "withdrawal_wishes",
     "idempotency_keys",
 ];
 

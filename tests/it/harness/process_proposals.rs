@@ -45,6 +45,8 @@ pub(crate) struct Work {
     stored: BTreeMap<Place, Document>,
     /// Signatures by version.
     versions: Vec<(Manifest, BTreeMap<PartnerCode, String>)>,
+    /// Whose party wishes to withdraw it.
+    wishes: BTreeSet<&'static str>,
     withdrawn: bool,
     acts: u32,
     keys: u64,
@@ -99,11 +101,18 @@ impl Proposals {
                 }
                 work.versions[at].1.insert(partner, jws);
             }
-            Effect::Withdrawn => {
-                tell("proposal.withdrawn", 1);
-                work.withdrawn = true;
+            Effect::Withdrawn(who) => {
+                // What both have signed is for both to withdraw.
+                let is_joint = work.versions.iter().any(|(_, signatures)| signatures.len() == 2);
+                if is_joint {
+                    tell("proposal.withdrawal_wished", 1);
+                    work.wishes.insert(who);
+                }
+                work.withdrawn = !is_joint || work.wishes.len() == 2;
+                tell("proposal.withdrawn", u64::from(work.withdrawn));
             }
-            Effect::Reinstated => {
+            Effect::Reinstated(who) => {
+                tell("proposal.withdrawal_unwished", u64::from(work.wishes.remove(who)));
                 tell("proposal.reinstated", 1);
                 work.withdrawn = false;
             }
@@ -123,7 +132,8 @@ impl Work {
         let [first, second] = self.pair;
         let slug = |name: &str| name.parse::<Slug>().unwrap();
         if self.withdrawn {
-            return (self.request(self.who(numbers), Method::POST, "reinstate"), Effect::Reinstated);
+            let who = self.who(numbers);
+            return (self.request(who, Method::POST, "reinstate"), Effect::Reinstated(who));
         }
         if let Some((manifest, signatures)) = self.versions.last()
             && signatures.len() == 1
@@ -140,7 +150,11 @@ impl Work {
                 let request = self.request(self.who(numbers), Method::DELETE, "documents/work-plan");
                 (request, Effect::Removed((slug("work-plan"), None)))
             }
-            6 => (self.request(self.who(numbers), Method::POST, "withdraw"), Effect::Withdrawn),
+            6 => {
+                let open: Vec<_> = self.pair.into_iter().filter(|who| !self.wishes.contains(who)).collect();
+                let who = *numbers.pick::<&'static str>(&open);
+                (self.request(who, Method::POST, "withdraw"), Effect::Withdrawn(who))
+            }
             _ => {
                 let version = u32::try_from(self.versions.len()).unwrap() + 1;
                 let manifest = self.manifest_of(version, (stage.call, stage.call_text_sha256));
@@ -291,6 +305,7 @@ fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
         documents: BTreeMap::new(),
         stored: BTreeMap::new(),
         versions: Vec::new(),
+        wishes: BTreeSet::new(),
         withdrawn: false,
         acts: 0,
         keys,

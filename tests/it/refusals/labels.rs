@@ -36,6 +36,10 @@ const MINJUN: &str = "KOR:minjun";
 
 /// The usual call, in a program in which Korea takes part: Minjun reviews.
 async fn three_nations() -> Stage {
+    three_nations_funded_by(&["ISR", "USA"]).await
+}
+
+async fn three_nations_funded_by(funders: &[&str]) -> Stage {
     let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
     let partners = ["USA", "ISR", "KOR"].map(code).into();
     let dana = world.client("USA:dana");
@@ -43,7 +47,9 @@ async fn three_nations() -> Stage {
     let program = dana.api().create_program(&body).await.unwrap().id;
     let now = world.clock.now();
     let deadline = now + SignedDuration::from_hours(24 * 30);
-    let draft = dana.draft_call(program, &text(now, deadline)).await.unwrap();
+    let mut text = text(now, deadline);
+    text.funders = funders.iter().map(|funder| code(funder)).collect();
+    let draft = dana.draft_call(program, &text).await.unwrap();
     let call = dana.publish_call(draft.id).await.unwrap().id;
     let stage = Stage::around(world, program, call, deadline);
     stage.grant().await;
@@ -131,6 +137,23 @@ async fn who_is_outside_the_label_has_nothing_of_the_proposal() {
     let shown = stage.client("USA:carol").api().proposal(closed).await.unwrap();
     assert_eq!(shown.label, label(&[], &["propin"]));
     crate::lists::acts_kept_what_lists_go_by(&stage.server.exchange.db).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn label_never_leaves_out_a_funder() {
+    let stage = three_nations_funded_by(&["ISR", "KOR", "USA"]).await;
+    let proposal = stage.prepared().await;
+    let avi = stage.client("ISR:avi");
+    let leaving = avi.plan_labelled(proposal, false, &to(&[], &[])).await.unwrap_err().to_string();
+    assert!(leaving.contains("leaves `KOR` out, which funds"), "{leaving}");
+    avi.sign(&avi.plan_labelled(proposal, false, &to(&["KOR"], &[])).await.unwrap()).await.unwrap();
+    stage.sign("USA:bob", proposal).await;
+    let mut plan = avi.plan_label(proposal, &to(&["KOR"], &["propin"])).await.unwrap();
+    // By a client that does not look.
+    plan.statement.label = label(&[], &[]);
+    stage.refuses("label-refused", avi.sign_label(&plan)).await;
+    stage.refuses("label-refused", avi.api().preview_label(proposal, label(&[], &[]).as_ref())).await;
     stage.stop().await;
 }
 
