@@ -34,6 +34,7 @@ pub mod signing;
 pub mod transport;
 pub mod unfinished;
 pub mod uploads;
+mod vault_makers;
 pub mod vaults;
 pub mod verify;
 pub mod visibility;

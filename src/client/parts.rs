@@ -56,7 +56,7 @@ impl Roles {
     }
 
     /// Whether the member is an officer of the call, or was one.
-    fn was_officer(&self, member: &MemberId) -> bool {
+    pub(super) fn was_officer(&self, member: &MemberId) -> bool {
         self.is_officer(member) || self.former_officers.contains(member)
     }
 

@@ -389,12 +389,12 @@ impl Home {
     }
 }
 
-fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some(bytes) = files::read(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| files::damaged(path, &error))
 }
 
-fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
+pub(super) fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec_pretty(record).expect("our records have string keys and whole numbers");
     files::write(path, &text)
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     sealing::{
         card::{KeyCard, check_signer},
-        jws,
+        leaf,
         statement::{
             DecisionStatement, LetterStatement, Manifest, ReviewStatement, Signed, Statement, StatementError,
             VaultStatement, WrapStatement, verify_signed,
@@ -29,10 +29,6 @@ use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-};
-use x509_parser::{
-    extensions::GeneralName,
-    prelude::{FromDer, X509Certificate},
 };
 
 /// A vault whose statement verified.
@@ -50,7 +46,7 @@ impl Client {
         signed: &Signed<T>,
         partners: &BTreeSet<PartnerCode>,
     ) -> Result<Arc<VerifiedMember>> {
-        if let Some(hint) = named_in_certificate::<T>(&signed.jws)?.filter(|hint| partners.contains(hint.partner())) {
+        if let Some(hint) = leaf::named(&signed.leaf).into_iter().find(|hint| partners.contains(hint.partner())) {
             // The second time the card is read anew: their keys may have changed since it was read.
             for read_anew in [false, true] {
                 let member = if read_anew { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
@@ -65,9 +61,11 @@ impl Client {
                 }
             }
         }
-        // A partner whose authority cannot put names in certificates: whose card pins the key, or else did?
+        // A partner whose authority cannot put names in certificates: whose card pins the key, or else did? A name that is there has to
+        // agree.
         let mut others = Vec::new();
-        for partner in partners {
+        let is_unnamed = leaf::named(&signed.leaf).is_empty();
+        for partner in partners.iter().filter(|_| is_unnamed) {
             for member in self.list_members(Some(partner)).await?.into_iter().filter_map(|listed| listed.verified.ok())
             {
                 if member.card.pins(&signed.signer_spki) {
@@ -124,7 +122,10 @@ impl Client {
         if signed.statement.kind == VaultKind::Deliberation {
             self.check_not_of_party(&maker.card, proposal).await.map_err(|error| error.about(vault.id))?;
         }
-        Ok(VerifiedVault { vault: vault.clone(), statement: signed.statement, signed_by: maker.card.member.clone() })
+        let signed_by = maker.card.member.clone();
+        let may_make = self.check_maker(&signed.statement, &signed_by, proposal, call).await;
+        may_make.map_err(|error| error.about(vault.id))?;
+        Ok(VerifiedVault { vault: vault.clone(), statement: signed.statement, signed_by })
     }
 
     /// Refuses somebody who belongs to a party, or works where one of its members works.
@@ -317,19 +318,6 @@ fn check_decision(
         && (statement.supersedes, &statement.reason) == (decision.supersedes, &decision.reason)
         && statement.manifest_sha256 == decision.manifest_sha256;
     if fits { Ok(()) } else { Err(invalid(format!("what `{partner}` signed is not the decision that is shown"))) }
-}
-
-/// The member that the certificate in a statement names, if it names one.
-fn named_in_certificate<T: Statement>(statement: &str) -> Result<Option<MemberId>> {
-    let leaf = jws::verify(statement, T::TYP)?.leaf;
-    let Ok((_, certificate)) = X509Certificate::from_der(&leaf) else { return Ok(None) };
-    let names = certificate.subject_alternative_name().ok().flatten();
-    Ok(names.and_then(|names| {
-        names.value.general_names.iter().find_map(|name| match name {
-            GeneralName::URI(uri) => MemberId::from_san_uri(uri).ok(),
-            _ => None,
-        })
-    }))
 }
 
 pub(super) fn invalid(fault: impl Into<String>) -> ClientError {

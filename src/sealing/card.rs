@@ -5,7 +5,7 @@
 //! word never counts. What a card may *do* is decided elsewhere: roles are only stated here.
 
 use super::{
-    canonical, jws, recipient,
+    canonical, jws, leaf, recipient,
     statement::{Signed, Statement, StatementError, invalid, verify_signed},
 };
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
@@ -215,10 +215,10 @@ impl KeyCard {
     }
 }
 
-/// Checks that `signed` bears the signature of a key that `card` pins.
+/// Checks that `signed` bears the signature of a key that `card` pins, and a certificate that names nobody else.
 pub fn check_signer<T>(signed: &Signed<T>, card: &KeyCard) -> Result<(), StatementError> {
     if card.pins(&signed.signer_spki) {
-        Ok(())
+        leaf::check_name(&signed.leaf, &card.member)
     } else {
         Err(StatementError::SignerNotPinned { member: card.member.clone() })
     }

@@ -12,6 +12,7 @@ pub mod canonical;
 pub mod card;
 pub mod header;
 pub mod jws;
+pub mod leaf;
 pub mod recipient;
 pub mod statement;
 pub mod visibility;

@@ -106,6 +106,11 @@ pub trait Statement: Serialize + DeserializeOwned {
     /// Checks the rules within the statement itself.
     fn validate(&self) -> Result<(), StatementError>;
 
+    /// When it says that it was made, if it says so.
+    fn stated_at(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// SHA-256 of the statement's canonical JSON, the form in which other statements refer to it.
     fn digest(&self) -> Result<Sha256, StatementError> {
         Ok(canonical::digest(self)?)
@@ -119,6 +124,8 @@ pub struct Signed<T> {
     pub statement: T,
     /// SHA-256 of the signer's `SubjectPublicKeyInfo`.
     pub signer_spki: Sha256,
+    /// The certificate that came with it, DER. It hints at a member; see [`leaf`](super::leaf).
+    pub leaf: Vec<u8>,
     /// SHA-256 of the payload, equal to the statement's digest.
     pub payload_sha256: Sha256,
     /// The JWS as it came.
@@ -142,7 +149,8 @@ pub fn verify_signed<T: Statement>(jws: &str) -> Result<Signed<T>, StatementErro
         return Err(StatementError::NotNormal);
     }
     let payload_sha256 = Sha256::of(&verified.payload);
-    Ok(Signed { statement, signer_spki: verified.spki_sha256, payload_sha256, jws: jws.to_owned() })
+    let (signer_spki, leaf) = (verified.spki_sha256, verified.leaf);
+    Ok(Signed { statement, signer_spki, leaf, payload_sha256, jws: jws.to_owned() })
 }
 
 /// The text of a call as published, and the vault that proposals are wrapped to.
@@ -345,6 +353,10 @@ impl Statement for LabelStatement {
             return Err(invalid("`stated_at` has at most milliseconds"));
         }
         Ok(())
+    }
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.stated_at)
     }
 }
 

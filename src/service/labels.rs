@@ -67,6 +67,7 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     check_fits(&mut act, &proposal, &made, &signed.statement).await?;
     let now = act.now;
     if known.is_none() {
+        act.require_recent(&signed)?;
         labels::add(&mut act.tx, &permit, id, &row(&signed)?, now).await?;
     }
     labels::sign(&mut act.tx, &permit, id, expected, &body.statement, now).await?;

@@ -15,16 +15,24 @@ use crate::{
         id::{CallId, MemberId, ProgramId, ProposalId},
     },
     policy::{Action, Engine, Outcome, Permit, Resource, Standing, facts::MemberFacts},
-    sealing::statement::{Signed, Statement, verify_signed},
+    sealing::{
+        leaf,
+        statement::{Signed, Statement, verify_signed},
+    },
     storage::{
         ReadTx, WriteTx, Writer, entries,
         idempotency::{self, Recorded},
         members,
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
+
+/// How far after the act a statement may say that it was made: clocks of members' machines are apart.
+const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
+/// How long before the act: what is signed on one machine may be carried to another.
+const STATED_BEHIND: SignedDuration = SignedDuration::from_hours(24);
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, Default)]
@@ -212,14 +220,40 @@ impl<'e> Act<'e> {
         }
     }
 
-    /// Verifies a statement and that the principal signed it with a key of their key card.
+    /// Verifies a statement: that the principal signed it with a key of their key card, under a certificate that names nobody else and
+    /// is valid now, and that it does not come from the future.
     pub async fn signed<T: Statement>(&mut self, jws: &str) -> Result<Signed<T>> {
         let signed = verify_signed::<T>(jws)?;
-        if members::has_certificate(&mut self.tx, &self.me.id, &signed.signer_spki).await? {
-            Ok(signed)
-        } else {
-            let fault = format!("it is not signed by a key that the key card of `{}` names", self.me.id);
-            Err(Refusal::Statement { fault }.into())
+        let refuse = |fault: String| ServiceError::from(Refusal::Statement { fault });
+        if !members::has_certificate(&mut self.tx, &self.me.id, &signed.signer_spki).await? {
+            return Err(refuse(format!("it is not signed by a key that the key card of `{}` names", self.me.id)));
+        }
+        leaf::check_name(&signed.leaf, &self.me.id)?;
+        leaf::check_time(&signed.leaf, self.now)?;
+        match signed.statement.stated_at() {
+            Some(at) if at > self.now + STATED_AHEAD => Err(refuse(format!(
+                "it says that it was made at {at:.0}, more than {} minutes after now, {:.0}; set the clock of the machine that signs \
+                 right and sign again",
+                STATED_AHEAD.as_mins(),
+                self.now
+            ))),
+            _ => Ok(signed),
+        }
+    }
+
+    /// Refuses a statement that says it was made long ago. For whoever makes one: others who join it sign what was stated first, however
+    /// long they took.
+    pub fn require_recent<T: Statement>(&self, signed: &Signed<T>) -> Result<()> {
+        match signed.statement.stated_at() {
+            Some(at) if at < self.now - STATED_BEHIND => {
+                let fault = format!(
+                    "it says that it was made at {at:.0}, more than {} hours before now, {:.0}; sign it again",
+                    STATED_BEHIND.as_hours(),
+                    self.now
+                );
+                Err(Refusal::Statement { fault }.into())
+            }
+            _ => Ok(()),
         }
     }
 

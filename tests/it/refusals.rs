@@ -16,5 +16,6 @@ mod parts;
 mod quotas;
 mod roles;
 mod set_aside;
+mod signers;
 mod times;
 mod wraps;

@@ -33,7 +33,7 @@ pub struct DecisionStatement {
 impl DecisionStatement {
     /// What names the decision: the digest of what all its signers say alike, the one that it supersedes among it.
     #[must_use]
-    pub fn digest(&self) -> Sha256 {
+    pub fn joint_digest(&self) -> Sha256 {
         let Self { proposal, manifest_sha256, outcome, partner: _, supersedes, reason } = self;
         decision_digest(proposal, manifest_sha256, outcome, supersedes.as_ref(), reason.as_deref())
     }

@@ -403,7 +403,7 @@ pub(super) const SIGNED: &[SignedColumn] = &[
         read: |jws| {
             said::<DecisionStatement>(jws, |it, said| {
                 said.names([text(&it.partner)]);
-                said.joint = Some(it.digest());
+                said.joint = Some(it.joint_digest());
             })
         },
     },

@@ -256,6 +256,11 @@ async fn relabelling_that_is_malformed_late_or_anothers_is_refused() {
     let replaces = changed(&|statement| statement.replaces = Some(Sha256::of(b"another")));
     stage.refuses("label-refused", send("ISR:avi", replaces)).await;
     stage.refuses("label-refused", send("ISR:avi", changed(&|s| s.label = label(&["KOR"], &[])))).await;
+    // A label of 2099, or one that lay about.
+    let (ahead, old) = (SignedDuration::from_mins(11), SignedDuration::from_hours(25));
+    for stated_at in ["2099-01-01T00:00:00Z".parse().unwrap(), stage.clock.now() + ahead, stage.clock.now() - old] {
+        stage.refuses("statement-invalid", send("ISR:avi", changed(&|s| s.stated_at = stated_at))).await;
+    }
     let without_owner = Label { releasable_to: [code("ISR")].into(), caveats: [].into() };
     stage.refuses("label-refused", send("ISR:avi", changed(&|s| s.label = Some(without_owner.clone())))).await;
     stage.refuses("denied", send("USA:dana", plan.statement.clone())).await;

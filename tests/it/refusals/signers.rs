@@ -1,0 +1,109 @@
+//! Who signed counts: certificates that name somebody else or are out of their time, and vaults that none of those made whose it is to
+//! make them.
+
+use super::lies::{key_of, tamper};
+use crate::harness::stage::{Stage, code, id, pdf, quiet, review, slug};
+use entente::{
+    client::ExitClass,
+    domain::{
+        decision::Outcome,
+        id::{ProposalId, VaultId},
+        vault::VaultKind,
+    },
+    sealing::{
+        identity::new_identity,
+        jws::SigningKey,
+        statement::{DecisionStatement, VaultStatement, sign_statement},
+    },
+    storage::args,
+    wire::decision::SignDecision,
+};
+use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
+
+/// The key of a member under another certificate than theirs: one that names somebody, until the end of a year.
+fn key_under(stage: &Stage, member: &str, named: &str, until: i32) -> SigningKey {
+    let pem = stage.credential(member).private_key.expose().to_owned();
+    let key = KeyPair::from_pem(&pem).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = vec![SanType::URI(id(named).san_uri().try_into().unwrap())];
+    params.not_after = date_time_ymd(until, 12, 31);
+    SigningKey::from_pem(pem.as_bytes(), params.self_signed(&key).unwrap().pem().as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn certificate_in_a_statement_names_its_signer_and_is_valid() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let frank = stage.client("USA:frank").api();
+    let manifest_sha256 = frank.proposal(proposal).await.unwrap().manifest_sha256.unwrap();
+    let (outcome, partner) = (Outcome::Fund, code("USA"));
+    let said = DecisionStatement { proposal, manifest_sha256, outcome, partner, supersedes: None, reason: None };
+    let sign = async |named: &str, until: i32| {
+        let decision = sign_statement(&key_under(&stage, "USA:frank", named, until), &said).unwrap();
+        frank.sign_decision(proposal, &SignDecision { decision }, None).await
+    };
+    stage.refuses("statement-invalid", sign("USA:opal", 2100)).await;
+    stage.refuses("statement-invalid", sign("ISR:eitan", 2100)).await;
+    stage.refuses("statement-invalid", sign("USA:frank", 2001)).await;
+    // A renewed certificate over the same key is as good as the one that the key card was made with.
+    sign("USA:frank", 2100).await.unwrap();
+    stage.stop().await;
+}
+
+/// A vault in the place of one that is there, with a statement by somebody and a recipient of their own.
+async fn replace(stage: &Stage, proposal: ProposalId, kind: VaultKind, maker: &str) {
+    let mut tx = stage.server.exchange.db.read().await.unwrap();
+    let sql = "SELECT vault_id AS it FROM vaults WHERE proposal_id = $1 AND kind = $2";
+    let vault: VaultId = tx.fetch_one(sql, args![proposal, kind.as_str()]).await.unwrap().parse("it").unwrap();
+    drop(tx);
+    let recipient = new_identity().recipient().to_owned();
+    let statement = VaultStatement {
+        vault,
+        kind,
+        call: stage.call,
+        proposal: Some(proposal),
+        party: None,
+        recipient: recipient.clone(),
+    };
+    let statement = sign_statement(&key_of(stage, maker), &statement).unwrap();
+    let sql = "UPDATE vaults SET recipient = $1, statement = $2, created_by = $3 WHERE vault_id = $4";
+    tamper(stage, sql, args![recipient, statement, maker, vault]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_to_a_deliberation_vault_that_no_officer_made() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (carol, maya) = (stage.client("USA:carol"), stage.client("ISR:maya"));
+    carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+    // Walt is of the lead, and observes: an accomplice of the host.
+    replace(&stage, proposal, VaultKind::Deliberation, "USA:walt").await;
+    let submitting = maya.submit_review(proposal, &review(2.0, 2.0));
+    stage.declines(ExitClass::Unverified, "is no officer of the call", submitting).await;
+
+    // Olivia is an officer. Who has seen the vault that was there notices all the same.
+    replace(&stage, proposal, VaultKind::Deliberation, "USA:olivia").await;
+    let seen = carol.submit_review(proposal, &review(4.0, 4.0));
+    stage.declines(ExitClass::Unverified, "but on this machine it was", seen).await;
+    let again = stage.again("USA:carol");
+    let seen = again.submit_review(proposal, &review(4.0, 4.0));
+    stage.declines(ExitClass::Unverified, "but on this machine it was", seen).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_to_a_panel_vault_that_no_member_of_the_proposal_made() {
+    let stage = Stage::open().await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let plan = stage.file("plan.pdf", &pdf("the work plan"));
+    let put = |member: &'static str| {
+        let (client, plan) = (stage.client(member), plan.clone());
+        async move { client.put_document(proposal, &slug("work-plan"), &plan, None, quiet()).await }
+    };
+    put("ISR:avi").await.unwrap();
+    // Tamar is of Israel, and of no party.
+    replace(&stage, proposal, VaultKind::Panel, "ISR:tamar").await;
+    stage.declines(ExitClass::Unverified, "is no member of the proposal", put("USA:bob")).await;
+    stage.declines(ExitClass::Unverified, "but on this machine it was", put("ISR:avi")).await;
+    stage.stop().await;
+}
