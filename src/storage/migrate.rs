@@ -51,7 +51,7 @@ pub const ALL: &[Migration] = &[
     migration!(11, "revocation_lists", "0011_revocation_lists"),
     migration!(12, "unreadable", "0012_unreadable"),
     migration!(13, "call_inverses", "0013_call_inverses"),
-    migration!(15, "inverses", "0015_inverses"),
+    migration!(14, "inverses", "0014_inverses"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

@@ -72,7 +72,7 @@ const DECISIONS: &[Column] = &[
 ];
 
 /// The schema from which on decisions say what they supersede and why.
-const SUPERSEDING: i64 = 15;
+const SUPERSEDING: i64 = 14;
 
 const CALL_TEXTS: &[Column] = &[("call_id", Text), ("version", Int), ("text_json", Text), ("published_at", Int)];
 
