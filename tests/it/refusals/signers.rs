@@ -78,15 +78,17 @@ async fn nothing_is_sealed_to_a_deliberation_vault_that_no_officer_made() {
     carol.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     // Walt is of the lead, and observes: an accomplice of the host.
     replace(&stage, proposal, VaultKind::Deliberation, "USA:walt").await;
-    let submitting = maya.submit_review(proposal, &review(2.0, 2.0));
+    let low = review(2.0, 2.0);
+    let submitting = maya.submit_review(proposal, &low);
     stage.declines(ExitClass::Unverified, "is no officer of the call", submitting).await;
 
     // Olivia is an officer. Who has seen the vault that was there notices all the same.
     replace(&stage, proposal, VaultKind::Deliberation, "USA:olivia").await;
-    let seen = carol.submit_review(proposal, &review(4.0, 4.0));
+    let high = review(4.0, 4.0);
+    let seen = carol.submit_review(proposal, &high);
     stage.declines(ExitClass::Unverified, "but on this machine it was", seen).await;
     let again = stage.again("USA:carol");
-    let seen = again.submit_review(proposal, &review(4.0, 4.0));
+    let seen = again.submit_review(proposal, &high);
     stage.declines(ExitClass::Unverified, "but on this machine it was", seen).await;
     stage.stop().await;
 }
