@@ -1,6 +1,7 @@
 //! The rules within each statement, and that one statement has one byte form.
 
 use super::*;
+use crate::domain::decision::Outcome;
 use crate::domain::member::{CallRole, ConflictGround, Declared};
 use crate::sealing::{
     identity::new_identity,
