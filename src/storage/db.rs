@@ -195,10 +195,10 @@ impl Db {
         Ok(WriteTx { tx, turn })
     }
 
-    /// How many units of work of this server wait for their turn.
+    /// How many units of work of members wait for their turn on this server.
     #[must_use]
-    pub fn writers_waiting(&self) -> usize {
-        self.writers.len()
+    pub fn members_waiting(&self) -> usize {
+        self.writers.members()
     }
 
     /// Keeps up the statistics that plans are made by. Without any SQLite takes each table for a large one.

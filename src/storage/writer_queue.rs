@@ -78,10 +78,11 @@ impl WriterQueue {
         }
     }
 
-    /// How many wait.
-    pub(super) fn len(&self) -> usize {
+    /// How many units of work of members wait.
+    pub(super) fn members(&self) -> usize {
         let state = self.state();
-        let members = state.partners.iter().flat_map(|partner| &partner.waiting);
+        let partners = state.partners.iter().filter(|partner| partner.name.is_some());
+        let members = partners.flat_map(|partner| &partner.waiting);
         members.flat_map(|member| &member.waiting).filter(|sender| !sender.is_closed()).count()
     }
 
