@@ -7,6 +7,7 @@
 use crate::domain::id::{PartnerCode, Sha256};
 use jiff::Timestamp;
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -61,7 +62,7 @@ impl Refusals {
         let all = self.lock();
         let mut found: Vec<_> =
             all.get(partner).into_iter().flatten().map(|(key, times)| (key.clone(), *times)).collect();
-        found.sort_by(|(_, a), (_, b)| b.last_at.cmp(&a.last_at));
+        found.sort_by_key(|(_, times)| Reverse(times.last_at));
         found
     }
 

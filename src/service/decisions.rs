@@ -310,18 +310,16 @@ fn etag(known: &Decisions) -> String {
     if known.finals.is_empty() && known.table.is_none() {
         return "\"none\"".to_owned();
     }
-    let mut said = String::new();
-    for row in known.finals.iter().chain(known.table.as_ref().map(|table| &table.row)) {
-        said += &format!("{} {}\n", row.id, row.revision);
-    }
+    let rows = known.finals.iter().chain(known.table.as_ref().map(|table| &table.row));
+    let mut said: Vec<String> = rows.map(|row| format!("{} {}\n", row.id, row.revision)).collect();
     if let Some(OnTable { row, set_aside }) = &known.table {
-        for (partner, signature) in &row.signatures {
+        said.extend(row.signatures.iter().map(|(partner, signature)| {
             let aside = set_aside.get(&signature.member).map_or("", |aside| aside.as_str());
-            said += &format!("{partner} {} {} {aside}\n", signature.member, signature.signed_at);
-        }
+            format!("{partner} {} {} {aside}\n", signature.member, signature.signed_at)
+        }));
     }
     let newest = known.table.as_ref().map(|table| &table.row).or(known.in_force()).map_or(0, |row| row.revision);
-    format!("\"{newest}.{}\"", &Sha256::of(said.as_bytes()).to_string()[..16])
+    format!("\"{newest}.{}\"", &Sha256::of(said.concat().as_bytes()).to_string()[..16])
 }
 
 /// What is in force, with what came before it and what is on the table; or what is on the table alone.

@@ -36,8 +36,11 @@ pub(super) struct WriterQueue(Arc<Mutex<State>>);
 struct State {
     is_taken: bool,
     /// The partner that comes next is first.
-    partners: VecDeque<Line<Option<PartnerCode>, Line<Writer, oneshot::Sender<Turn>>>>,
+    partners: VecDeque<Line<Option<PartnerCode>, OfMember>>,
 }
+
+/// The acts of one member that wait, the oldest first.
+type OfMember = Line<Writer, oneshot::Sender<Turn>>;
 
 /// What waits under one name, and is never empty.
 #[derive(Debug)]

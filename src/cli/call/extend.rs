@@ -80,12 +80,13 @@ fn change(body: &ExtendCall, extended: &Extended, zone: &Zone) -> String {
         _ => "the deadline of everyone".to_owned(),
     };
     let (from, until) = (zone.both(extended.from.0), zone.both(extended.until.0));
-    let mut sentence = format!("{what} moves from {from} to {until}, {} later", time::span(extended.seconds));
     let due = extended.call.reviews_due_at;
-    if !body.reviews && extended.until > due {
-        sentence += &format!("; that is past {}, when reviews are due", zone.both(due.0));
+    let warning = if !body.reviews && extended.until > due {
+        format!("; that is past {}, when reviews are due", zone.both(due.0))
     } else if extended.grace_until.is_some_and(|grace| grace > due) {
-        sentence += &format!("; the grace period after it ends past {}, when reviews are due", zone.both(due.0));
-    }
-    sentence
+        format!("; the grace period after it ends past {}, when reviews are due", zone.both(due.0))
+    } else {
+        String::new()
+    };
+    format!("{what} moves from {from} to {until}, {} later{warning}", time::span(extended.seconds))
 }

@@ -100,7 +100,7 @@ fn text_that_nobody_could_meet_is_refused() {
 
 #[test]
 fn deadlines_move_to_the_bound_of_the_text_and_never_a_decade_away() {
-    let bounded = |extendable_until, reviews_due_at| Schedule { extendable_until, reviews_due_at, ..schedule() };
+    let bounded = |extendable_until, reviews_due_at| Schedule { reviews_due_at, extendable_until, ..schedule() };
     let (review, own) = (at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
     assert_eq!(bounded(None, review).extension_bound(), review);
     assert_eq!(bounded(Some(own), review).extension_bound(), own);

@@ -47,10 +47,12 @@ pub fn decision_digest(
     supersedes: Option<impl Display>,
     reason: Option<&str>,
 ) -> Sha256 {
-    let mut said = format!("{proposal} {manifest} {outcome}");
-    if let Some(supersedes) = supersedes {
-        said += &format!(" {supersedes} {}", reason.unwrap_or_default());
-    }
+    let said = match supersedes {
+        None => format!("{proposal} {manifest} {outcome}"),
+        Some(supersedes) => {
+            format!("{proposal} {manifest} {outcome} {supersedes} {}", reason.unwrap_or_default())
+        }
+    };
     Sha256::of(said.as_bytes())
 }
 
