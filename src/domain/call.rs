@@ -243,7 +243,8 @@ impl CallText {
     /// What replacing this text by `next` does to proposals already handed in.
     ///
     /// Whatever changes what was asked for (criteria, slots, topics, parties, eligibility) voids them: their parties
-    /// hand in again under the new text. Clarifications, combined roles and the schedule leave them standing.
+    /// hand in again under the new text; so does whatever lets one member judge in more roles than was public. Clarifications and the schedule
+    /// leave them standing.
     #[must_use]
     pub fn amendment_effect(&self, next: &Self) -> AmendmentEffect {
         let same = self.criteria == next.criteria
@@ -251,7 +252,8 @@ impl CallText {
             && self.slots == next.slots
             && self.topics == next.topics
             && self.eligible == next.eligible
-            && self.parties == next.parties;
+            && self.parties == next.parties
+            && next.combined_roles.is_subset(&self.combined_roles);
         if same { AmendmentEffect::Keeps } else { AmendmentEffect::Resubmit }
     }
 
@@ -281,6 +283,21 @@ impl CallText {
         }
         if then.deadline_at > now.deadline_at {
             now.check_extension(then.deadline_at)?;
+        }
+        Ok(())
+    }
+}
+
+/// How long everybody has at least to sign again what an amendment of an open call voids.
+const TIME_TO_SIGN: SignedDuration = SignedDuration::from_hours(72);
+
+impl Schedule {
+    /// That an amendment to this schedule, which voids what was handed in, leaves everybody the time to sign again: not only whom an
+    /// extension reaches.
+    pub fn check_time_to_sign(&self, extensions: &[Extension], now: Timestamp) -> Result<(), Refusal> {
+        let deadline_at = self.deadline_for(extensions, None);
+        if deadline_at.duration_since(now) < TIME_TO_SIGN {
+            return Err(Refusal::NoTimeToSign { deadline_at, now });
         }
         Ok(())
     }

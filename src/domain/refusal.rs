@@ -37,6 +37,10 @@ pub enum Refusal {
     ExtensionWithdrawn { number: u32 },
     #[error("{fault}")]
     ScheduleFixed { fault: String },
+    #[error(
+        "what was handed in is to be signed again, and the deadline for everyone would be {deadline_at}; it is {now}"
+    )]
+    NoTimeToSign { deadline_at: Timestamp, now: Timestamp },
     #[error("the funders of a published call are fixed: {funders}")]
     FundersFixed { funders: String },
     #[error(

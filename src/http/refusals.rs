@@ -15,6 +15,9 @@ use std::{
 /// How many different refusals are kept of a partner; of more the one that was longest ago goes.
 const KEPT: usize = 500;
 
+/// The same, of one certificate.
+const OF_ONE: usize = 50;
+
 /// Refusals of each partner's members.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<BTreeMap<PartnerCode, BTreeMap<Refused, Times>>>);
@@ -49,10 +52,14 @@ impl Refusals {
             times.last_at = times.last_at.max(at);
             return;
         }
-        if of_partner.len() >= KEPT
-            && let Some(oldest) = of_partner.iter().min_by_key(|(_, times)| times.last_at).map(|(key, _)| key.clone())
-        {
-            of_partner.remove(&oldest);
+        // Nobody drives out what others were refused: who has a share of their own full loses their own oldest.
+        let of_certificate = of_partner.keys().filter(|kept| kept.certificate == refused.certificate).count();
+        let goes = |kept: &Refused| of_certificate < OF_ONE || kept.certificate == refused.certificate;
+        if of_partner.len() >= KEPT || of_certificate >= OF_ONE {
+            let oldest = of_partner.iter().filter(|(kept, _)| goes(kept)).min_by_key(|(_, times)| times.last_at);
+            if let Some(oldest) = oldest.map(|(kept, _)| kept.clone()) {
+                of_partner.remove(&oldest);
+            }
         }
         of_partner.insert(refused, Times { count: 1, first_at: at, last_at: at });
     }
@@ -94,12 +101,15 @@ mod tests {
         let times = |count, first, last| Times { count, first_at: at(first), last_at: at(last) };
         let wanted = [(refused("not-found"), times(2, 0, 2)), (refused("denied"), times(1, 1, 1))];
         assert_eq!(refusals.of(&israel), wanted);
+        let other = Refused { certificate: Sha256::of(b"yael"), ..refused("denied") };
+        refusals.note(&israel, other.clone(), at(3));
         for number in 0..KEPT {
             refusals.note(&israel, refused(&number.to_string()), at(10));
         }
         let kept = refusals.of(&israel);
-        assert_eq!(kept.len(), KEPT);
-        assert!(kept.iter().all(|(refused, _)| refused.problem != "not-found" && refused.problem != "denied"));
+        assert_eq!(kept.len(), OF_ONE + 1);
+        assert!(kept.iter().all(|(refused, _)| refused.problem != "not-found"));
+        assert!(kept.iter().any(|(refused, _)| *refused == other), "others' refusals stay");
         assert!(refusals.of(&"USA".parse().unwrap()).is_empty());
     }
 }

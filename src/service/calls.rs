@@ -142,6 +142,9 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     }
     call.text.check_amendment(&text, call.phase)?;
     let effect = call.text.amendment_effect(&text);
+    if effect == AmendmentEffect::Resubmit && call.phase == Phase::Open {
+        text.schedule.check_time_to_sign(&call.row.extensions, act.now)?;
+    }
     let voided = count_voided(&mut act, &call, effect).await?;
     if body.dry_run {
         let amended = Amended { effect, call: answer(&call, &act.me.id), voided };

@@ -64,7 +64,8 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
             return Ok(answer);
         }
         let place = admit(&mut act, proposal, announced).await?;
-        check_time(&mut act, &place, announced).await?;
+        let is_awaited = check_time(&mut act, &place, announced).await?;
+        check_quotas(&mut act, announced, is_awaited).await?;
         exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes)
     };
     // The last byte says when the request was here, not the sync that follows it.
@@ -79,6 +80,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
     let place = admit(&mut act, proposal, announced).await?;
     let committed = check_time(&mut act, &place, announced).await?;
+    check_quotas(&mut act, announced, committed).await?;
     let row = DocumentRow {
         id: DocumentId::new(&*exchange.clock, &*exchange.rng),
         proposal: announced.proposal,
@@ -266,7 +268,6 @@ async fn admit(act: &mut Act<'_>, proposal: ProposalState, announced: &Announced
     if announced.size > act.exchange.document_limit {
         return Err(ServiceError::TooLarge { limit: act.exchange.document_limit });
     }
-    quotas::check_documents(act, announced.proposal, &announced.slot, announced.size).await?;
     let kind = if party.is_some() { VaultKind::Staff } else { VaultKind::Panel };
     let found = vaults::of_proposal(&mut act.tx, announced.proposal).await?;
     let vault = found.into_iter().find(|vault| vault.kind == kind && vault.party == party);
@@ -307,6 +308,14 @@ async fn check_time(act: &mut Act<'_>, place: &Place, announced: &Announced) -> 
     } else {
         Err(Refusal::NotCommitted { slot: announced.slot.clone() }.into())
     }
+}
+
+/// What every party has signed for is taken whatever its party keeps here.
+async fn check_quotas(act: &mut Act<'_>, announced: &Announced, is_awaited: bool) -> Result<()> {
+    if is_awaited {
+        return Ok(());
+    }
+    quotas::check_documents(act, announced.proposal, &announced.slot, announced.size).await
 }
 
 async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(

@@ -3,6 +3,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, labels,
     proposals::describe,
+    quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
 };
@@ -20,7 +21,7 @@ use crate::{
     storage::{
         StoreError, Tx,
         documents::{self, DocumentRow},
-        proposals, vaults,
+        proposals, vaults, withdrawals,
     },
     wire::{
         Time,
@@ -80,6 +81,10 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
         "arrived_at": Time::from(at),
     });
     act.log(EntryKind::ManifestSigned, Subject::proposal(&proposal), &payload).await?;
+    // Whoever signs a version does not wish any more what they wished of an earlier one.
+    if withdrawals::take_back(&mut act.tx, &permit, id).await? {
+        act.log(EntryKind::WithdrawalUnwished, Subject::proposal(&proposal), &json!({ "partner": partner })).await?;
+    }
     let signatures = proposals::signatures(&mut act.tx, id, version.number).await?;
     if signatures.len() == proposal.row.parties.len() {
         proposals::advance(&mut act.tx, &permit, id, version.number, at, None).await?;
@@ -192,6 +197,7 @@ async fn add_version(
     if signed.statement.version != expected {
         return Err(Refusal::VersionTaken { expected, given: signed.statement.version }.into());
     }
+    quotas::check_versions(act, proposal.versions.versions.len())?;
     let version = Version {
         number: expected,
         manifest: signed.payload_sha256,

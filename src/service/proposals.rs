@@ -13,12 +13,13 @@ use crate::{
         decision::Outcome,
         entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
+        name,
         proposal::{Parties, Status},
     },
-    policy::{Action, Resource},
+    policy::{Action, Resource, facts::MemberFacts},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
     storage::{
-        Tx, calls, decisions, proposals, vaults as vault_store,
+        Tx, calls, decisions, members, proposals, vaults as vault_store,
         visible::Cut,
         withdrawals::{self, WishRow},
     },
@@ -151,6 +152,9 @@ pub async fn add_member(
     if proposal.facts.party_members.contains(member) {
         return Err(Refusal::Exists { what: member.to_string() }.into());
     }
+    if act.arrived_at > proposal.limits.deadline_at {
+        check_recuses_nobody(&mut act, &proposal, &subject).await?;
+    }
     proposals::add_member(&mut act.tx, &permit, id, member, act.now).await?;
     act.log(EntryKind::MemberAdded, Subject::proposal(&proposal), &json!({ "member": member })).await?;
     let proposal = act.proposal(id).await?;
@@ -161,6 +165,22 @@ pub async fn add_member(
     }
     let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
     act.finish(answer).await
+}
+
+/// That a member who joins after the deadline keeps nobody from judging by where they work: a party could so take a review or a signature
+/// out of a judgement that it knows or fears. The reason stays unsaid, since it would tell who judges.
+async fn check_recuses_nobody(act: &mut Act<'_>, proposal: &ProposalState, joining: &MemberFacts) -> Result<()> {
+    let works_there = |at: &String| name::is_same(&joining.organisation, at);
+    if proposal.facts.organisations.iter().any(works_there) {
+        return Ok(());
+    }
+    let call = &proposal.facts.call;
+    let judges: Vec<_> = proposal.facts.assigned.iter().chain(&call.officers).chain(&call.deciders).cloned().collect();
+    let rows = members::some(&mut act.tx, &judges).await?;
+    if rows.iter().any(|row| works_there(&row.organisation)) {
+        return Err(Refusal::Unsuitable { member: joining.id.clone(), fault: "cannot take this part".into() }.into());
+    }
+    Ok(())
 }
 
 /// Takes a member out of the caller's own party; the member's keys go too.

@@ -27,6 +27,8 @@ pub struct Quotas {
     pub bytes_per_party: u64,
     /// Documents of one slot that a party has uploaded to a proposal.
     pub documents_per_slot: u64,
+    /// Versions of a proposal that any of its parties has proposed.
+    pub versions_per_proposal: u64,
     /// Versions of an owner's policies that are proposed within 24 hours.
     pub policy_versions_per_day: u64,
     /// Reads that leave an entry in the log, of one member.
@@ -40,6 +42,7 @@ impl Default for Quotas {
             documents_per_party: 500,
             bytes_per_party: 64 << 30,
             documents_per_slot: 50,
+            versions_per_proposal: 200,
             policy_versions_per_day: 50,
             logged_reads_per_minute: 3000,
         }
@@ -73,6 +76,11 @@ pub(super) async fn check_documents(act: &mut Act<'_>, id: ProposalId, slot: &Sl
         return Err(Refusal::QuotaReached { what, limit: quotas.bytes_per_party }.into());
     }
     Ok(())
+}
+
+/// Whether another version of a proposal that has so many may be proposed.
+pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
+    check(versions as u64, act.exchange.quotas.versions_per_proposal, "versions of one proposal")
 }
 
 /// Whether another version of the owner's policies may be proposed now.

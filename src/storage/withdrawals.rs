@@ -36,10 +36,9 @@ pub async fn wish(tx: &mut WriteTx, permit: &Permit, proposal: ProposalId, now: 
     Ok(())
 }
 
-/// Takes the wish of the principal's party back.
-pub async fn take_back(tx: &mut WriteTx, permit: &Permit, proposal: ProposalId) -> Result<(), StoreError> {
-    assert!(permit.covers_proposal(&[Action::Reinstate], proposal));
+/// Takes the wish of the principal's party back; whether there was one.
+pub async fn take_back(tx: &mut WriteTx, permit: &Permit, proposal: ProposalId) -> Result<bool, StoreError> {
+    assert!(permit.covers_proposal(&[Action::Reinstate, Action::Sign], proposal));
     let sql = "DELETE FROM withdrawal_wishes WHERE proposal_id = $1 AND partner = $2";
-    tx.execute(sql, args![proposal, permit.principal().partner()]).await?;
-    Ok(())
+    Ok(tx.execute(sql, args![proposal, permit.principal().partner()]).await? > 0)
 }

@@ -118,17 +118,22 @@ impl State {
         line(members, writer).push_back(sender);
     }
 
+    /// The one who comes next, and those behind it in their new order. Whoever has gone away takes no turn from those who wait.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let mut partner = self.partners.pop_front()?;
-        let mut member = partner.waiting.pop_front()?;
-        let next = member.waiting.pop_front();
-        if !member.waiting.is_empty() {
-            partner.waiting.push_back(member);
+        loop {
+            let mut partner = self.partners.pop_front()?;
+            while let Some(mut member) = partner.waiting.pop_front() {
+                member.waiting.retain(|waiting| !waiting.is_closed());
+                let Some(next) = member.waiting.pop_front() else { continue };
+                if !member.waiting.is_empty() {
+                    partner.waiting.push_back(member);
+                }
+                if !partner.waiting.is_empty() {
+                    self.partners.push_back(partner);
+                }
+                return Some(next);
+            }
         }
-        if !partner.waiting.is_empty() {
-            self.partners.push_back(partner);
-        }
-        next
     }
 }
 

@@ -9,7 +9,7 @@ use entente::{
         id::ProposalId,
         proposal::Status,
     },
-    wire::call::{Amended, CallText},
+    wire::call::{Amended, CallText, ExtendCall},
 };
 use jiff::SignedDuration;
 
@@ -55,6 +55,33 @@ async fn amendment_of_an_open_call_takes_no_time_away_and_swaps_no_funder() {
         text.schedule.reviews_due_at.0 = far + HOUR * 100;
     });
     assert_eq!(further.await.unwrap().call.deadline_at.0, far + HOUR);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_voided_can_be_signed_again_by_everybody() {
+    let stage = Stage::open().await;
+    let changed = |text: &mut CallText| {
+        text.topics.insert("sensing".parse().unwrap());
+    };
+    stage.clock.set(stage.deadline - HOUR * 72 + SignedDuration::from_millis(1));
+    stage.refuses("no-time-to-sign", amended(&stage, changed)).await;
+    // More time for one nation is none for the others.
+    let body = ExtendCall {
+        until: (stage.deadline + HOUR * 240).into(),
+        reason: "a reason".into(),
+        partner: Some(code("ISR")),
+        proposal: None,
+        reviews: false,
+        dry_run: false,
+    };
+    stage.client("USA:dana").api().extend_call(stage.call, &body).await.unwrap();
+    stage.refuses("no-time-to-sign", amended(&stage, changed)).await;
+    let later = amended(&stage, |text| {
+        changed(text);
+        text.schedule.deadline_at.0 += HOUR;
+    });
+    assert_eq!(later.await.unwrap().effect, AmendmentEffect::Resubmit);
     stage.stop().await;
 }
 

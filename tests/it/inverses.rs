@@ -1,7 +1,7 @@
 //! What is decided can be undone: by all who decided, by name, with a reason, and on record.
 
 use crate::{
-    harness::stage::{Stage, code, id, review},
+    harness::stage::{Stage, code, id, pdf, review},
     refusals::lies::tamper,
 };
 use entente::{
@@ -16,6 +16,7 @@ use entente::{
     storage::args,
     wire::decision::{Decision, SignDecision},
 };
+use std::collections::BTreeMap;
 
 /// Frank and Eitan sign, and it is final.
 async fn decide(stage: &Stage, proposal: ProposalId, outcome: Outcome) -> Decision {
@@ -75,8 +76,9 @@ async fn reserve_becomes_fund_when_every_funder_signs_again() {
     assert!(last.payload.contains(why), "{}", last.payload);
 
     let second = dana.send_letter(proposal, "You are funded.").await.unwrap();
-    let about: Vec<_> = avi.api().letters(proposal).await.unwrap().iter().map(|it| (it.id, it.is_superseded)).collect();
-    assert_eq!(about, [(first.id, true), (second.id, false)]);
+    let letters = avi.api().letters(proposal).await.unwrap();
+    let about: BTreeMap<_, _> = letters.iter().map(|it| (it.id, it.is_superseded)).collect();
+    assert_eq!(about, [(first.id, true), (second.id, false)].into());
     for (letter, is_superseded) in about {
         assert_eq!(avi.read_letter(proposal, letter).await.unwrap().is_superseded, is_superseded);
     }
@@ -166,6 +168,11 @@ async fn joint_proposal_that_all_signed_is_withdrawn_by_all() {
     assert!(stage.client("USA:dana").api().proposal(proposal).await.unwrap().withdrawal.is_empty(), "for the parties");
     avi.reinstate_proposal(proposal).await.unwrap();
     stage.refuses("wrong-status", avi.reinstate_proposal(proposal)).await;
+    // Whoever signs a newer version does not wish any more what they wished of the one before.
+    avi.withdraw_proposal(proposal).await.unwrap();
+    stage.put("ISR:avi", proposal, "work-plan", &stage.file("newer.pdf", &pdf("a newer plan"))).await;
+    stage.sign("ISR:avi", proposal).await;
+    assert!(avi.proposal(proposal).await.unwrap().withdrawal.is_empty());
     bob.withdraw_proposal(proposal).await.unwrap();
     assert_eq!(status(&stage, proposal).await, Status::Submitted, "a wish that was taken back is none");
     avi.withdraw_proposal(proposal).await.unwrap();

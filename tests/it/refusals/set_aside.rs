@@ -178,3 +178,14 @@ async fn nobody_signs_beside_somebody_who_decides_no_longer_by_what_was_signed()
     stage.declines(ExitClass::Unverified, "decides no longer", signing).await;
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn party_takes_no_review_out_by_whom_it_lets_join_after_the_deadline() {
+    let stage = Stage::open().await;
+    let proposal = reviewed(&stage).await;
+    let employer = stage.client("USA:dana").issued_member(&id("USA:carol")).await.unwrap().card.organisation.clone();
+    moves_to(&stage, "ISR:tamar", &employer).await;
+    stage.refuses("unsuitable", stage.client("ISR:avi").add_member(proposal, &id("ISR:tamar"))).await;
+    expect(&stage, proposal, None).await;
+    stage.stop().await;
+}
