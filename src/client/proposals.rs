@@ -104,7 +104,12 @@ impl Client {
             vaults.push(self.new_vault(&call, VaultPlan { kind, proposal: id, party, holders })?.0);
         }
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
-        self.api().create_proposal(&CreateProposal { id, call: new.call, topic, parties, vaults }).await
+        let body = CreateProposal { id, call: new.call, topic, parties, vaults };
+        let created = self.api().create_proposal(&body).await?;
+        for vault in &body.vaults {
+            self.see_made(id, vault).await?;
+        }
+        Ok(created)
     }
 
     /// Adds a colleague to one's own party, with keys to all that the party holds.

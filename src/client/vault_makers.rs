@@ -13,7 +13,7 @@ use crate::{
         vault::VaultKind,
     },
     sealing::statement::{VaultStatement, verify_signed},
-    wire::proposal::{Proposal, Vault},
+    wire::proposal::{NewVault, Proposal, Vault},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +59,14 @@ impl Client {
             ));
         }
         self.home().see_vault(proposal.id, &place, now)
+    }
+
+    /// Remembers a vault that was made here and that the exchange has taken, so that no other is believed in its place.
+    pub(super) async fn see_made(&self, proposal: ProposalId, made: &NewVault) -> Result<()> {
+        let VaultStatement { vault, kind, party, recipient, .. } =
+            verify_signed::<VaultStatement>(&made.statement)?.statement;
+        let made_by = self.member_id().await?;
+        self.home().see_vault(proposal, &place(kind, party.as_ref()), SeenVault { vault, recipient, made_by })
     }
 
     /// Whether somebody of one's own party's nation made it, who has handed over since. Who belonged to the party before nobody signs

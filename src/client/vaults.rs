@@ -215,7 +215,11 @@ impl Client {
         match self.api().create_deliberation_vault(id, &vault).await {
             // Another officer was quicker.
             Err(error) if error.slug() == Some("exists") => Ok(false),
-            made => made.map(|()| true),
+            made => {
+                made?;
+                self.see_made(id, &vault).await?;
+                Ok(true)
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub enum Refusal {
     #[error("the call is in phase `{phase}`; this needs {needed}")]
     WrongPhase { phase: Phase, needed: &'static str },
-    #[error("there are {limit} {what}, as many as may be kept")]
+    #[error("no more than {limit} {what} are kept")]
     QuotaReached { what: &'static str, limit: u64 },
     #[error("the deadline for this proposal passed at {deadline_at}; the request had arrived at {arrived_at}")]
     DeadlinePassed { deadline_at: Timestamp, arrived_at: Timestamp },

@@ -15,7 +15,6 @@ use crate::{
         call::{Extension, ExtensionScope, Moved, Phase},
         entry::EntryKind,
         id::{CallId, PartnerCode, ProposalId},
-        member::CallRole,
     },
     policy::{Action, Permit, Resource},
     storage::{
@@ -118,7 +117,7 @@ pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: CallId, number: u3
 pub async fn list(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<CallExtension>> {
     let mut view = View::open(exchange, principal).await?;
     let call = Arc::new(view.call(id).await?);
-    let is_officer = call.row.bears(&view.me.id, CallRole::Officer);
+    let is_officer = view.may(Action::ViewCallLog, Resource::Call(&call.facts));
     let mut rows = extensions::of_call(&mut view.tx, id).await?;
     rows.retain(|row| !row.is_withdrawn);
     let mut seen: HashMap<ProposalId, bool> = HashMap::new();

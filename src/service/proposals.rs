@@ -16,7 +16,7 @@ use crate::{
         name,
         proposal::{Parties, Status},
     },
-    policy::{Action, Resource, facts::MemberFacts},
+    policy::{Action, Resource, counts::works_at_one_of, facts::MemberFacts},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
     storage::{
         Tx, calls, decisions, members, proposals, vaults as vault_store,
@@ -170,14 +170,13 @@ pub async fn add_member(
 /// That a member who joins after the deadline keeps nobody from judging by where they work: a party could so take a review or a signature
 /// out of a judgement that it knows or fears. The reason stays unsaid, since it would tell who judges.
 async fn check_recuses_nobody(act: &mut Act<'_>, proposal: &ProposalState, joining: &MemberFacts) -> Result<()> {
-    let works_there = |at: &String| name::is_same(&joining.organisation, at);
-    if proposal.facts.organisations.iter().any(works_there) {
+    if works_at_one_of(joining, &proposal.facts.organisations) {
         return Ok(());
     }
     let call = &proposal.facts.call;
     let judges: Vec<_> = proposal.facts.assigned.iter().chain(&call.officers).chain(&call.deciders).cloned().collect();
     let rows = members::some(&mut act.tx, &judges).await?;
-    if rows.iter().any(|row| works_there(&row.organisation)) {
+    if rows.iter().any(|row| name::is_same(&row.organisation, &joining.organisation)) {
         return Err(Refusal::Unsuitable { member: joining.id.clone(), fault: "cannot take this part".into() }.into());
     }
     Ok(())

@@ -25,6 +25,8 @@ pub struct Quotas {
     pub documents_per_party: u64,
     /// Their ciphertext.
     pub bytes_per_party: u64,
+    /// Ciphertext of all documents on the exchange that members of a partner have uploaded, replaced ones included.
+    pub bytes_per_partner: u64,
     /// Documents of one slot that a party has uploaded to a proposal.
     pub documents_per_slot: u64,
     /// Versions of a proposal that any of its parties has proposed.
@@ -41,6 +43,7 @@ impl Default for Quotas {
             proposals_per_member: 50,
             documents_per_party: 500,
             bytes_per_party: 64 << 30,
+            bytes_per_partner: 256 << 30,
             documents_per_slot: 50,
             versions_per_proposal: 200,
             policy_versions_per_day: 50,
@@ -71,11 +74,16 @@ pub(super) async fn check_documents(act: &mut Act<'_>, id: ProposalId, slot: &Sl
     let documents = of_party().map(|kept| kept.documents).sum();
     check(documents, quotas.documents_per_party, "documents of one party, replaced ones included")?;
     let bytes: u64 = of_party().map(|kept| kept.bytes).sum();
-    if bytes.saturating_add(size) > quotas.bytes_per_party {
-        let what = "bytes of one party's documents, replaced ones included";
-        return Err(Refusal::QuotaReached { what, limit: quotas.bytes_per_party }.into());
-    }
-    Ok(())
+    let what = "bytes of one party's documents, replaced ones included";
+    check_bytes(bytes, size, quotas.bytes_per_party, what)?;
+    let of_partner = documents::bytes_of_partner(&mut act.tx, &party).await?;
+    let what = "bytes of all documents that one partner has uploaded, replaced ones included";
+    check_bytes(of_partner, size, quotas.bytes_per_partner, what)
+}
+
+/// Refuses what would be more than these bytes together with what there is.
+fn check_bytes(present: u64, size: u64, limit: u64, what: &'static str) -> Result<()> {
+    if present.saturating_add(size) > limit { Err(Refusal::QuotaReached { what, limit }.into()) } else { Ok(()) }
 }
 
 /// Whether another version of a proposal that has so many may be proposed.

@@ -9,11 +9,11 @@ use crate::{
     domain::{
         id::{MemberId, PartnerCode, ProposalId},
         member::CallRole,
-        name,
         policy::{PolicyOwner, in_force},
     },
     policy::{
         Action, Decision, Resource, Side, Standing,
+        counts::works_at_one_of,
         facts::{MemberFacts, ProposalFacts},
     },
     storage::policies,
@@ -139,8 +139,7 @@ impl<'p> Hearing<'p> {
         if !proposal.call.opened && !proposal.call.officers.contains(&me.id) {
             return Self::Nobody;
         }
-        let works_there = proposal.organisations.iter().any(|at| name::is_same(&me.organisation, at));
-        if works_there { Self::Nobody } else { Self::Everybody }
+        if works_at_one_of(me, &proposal.organisations) { Self::Nobody } else { Self::Everybody }
     }
 
     pub(super) fn of_member(self, member: &MemberId) -> bool {

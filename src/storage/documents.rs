@@ -69,6 +69,13 @@ pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Kept>, StoreE
     kept.collect()
 }
 
+/// The bytes of all documents on the exchange that members of a partner have uploaded, replaced ones included.
+pub async fn bytes_of_partner(tx: &mut Tx, partner: &PartnerCode) -> Result<u64, StoreError> {
+    // A member's name begins with its partner's code and a colon; the semicolon is the next character.
+    let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes FROM documents WHERE uploaded_by >= $1 AND uploaded_by < $2";
+    tx.fetch_one(sql, args![format!("{partner}:"), format!("{partner};")]).await?.count("bytes")
+}
+
 /// The documents of a proposal, replaced ones too, that have one of these digests; oldest first.
 pub async fn with_digests(
     tx: &mut Tx,

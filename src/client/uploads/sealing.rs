@@ -185,7 +185,10 @@ impl Client {
         match self.api().create_staff_vault(proposal.id, &vault).await {
             // A colleague was quicker.
             Err(error) if error.slug() == Some("exists") => {}
-            made => made?,
+            made => {
+                made?;
+                self.see_made(proposal.id, &vault).await?;
+            }
         }
         let vaults = self.api().vaults(proposal.id).await?;
         let found = self.find_vault(&vaults, kind, Some(party), proposal, call).await?;

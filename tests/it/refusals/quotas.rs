@@ -38,7 +38,7 @@ async fn member_begins_so_many_proposals(store: Store) {
         begun.push(avi.create_proposal(&stage.joint()).await.unwrap().id);
     }
     let told = reached(avi.create_proposal(&stage.joint()).await);
-    assert!(told.contains("there are 2 proposals of one member"), "{told}");
+    assert!(told.contains("no more than 2 proposals of one member"), "{told}");
     // Whoever withdraws one can bring it back, so it counts.
     avi.api().withdraw_proposal(begun[0]).await.unwrap();
     reached(avi.create_proposal(&stage.joint()).await);
@@ -65,10 +65,10 @@ async fn party_keeps_so_many_documents(store: Store) {
         put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
     }
     let told = reached(put(&stage, "ISR:avi", proposal, "work-plan", "three").await);
-    assert!(told.contains("there are 2 documents of one party in one slot"), "{told}");
+    assert!(told.contains("no more than 2 documents of one party in one slot"), "{told}");
     put(&stage, "ISR:avi", proposal, "shareholders", "four").await.unwrap();
     let told = reached(put(&stage, "ISR:avi", proposal, "shareholders", "five").await);
-    assert!(told.contains("there are 3 documents of one party"), "{told}");
+    assert!(told.contains("no more than 3 documents of one party"), "{told}");
     // What the others keep is theirs.
     put(&stage, "USA:bob", proposal, "shareholders", "six").await.unwrap();
     let held = stage.client("ISR:avi").api().documents(proposal).await.unwrap().len();
@@ -91,8 +91,28 @@ async fn party_keeps_so_many_bytes() {
         put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
     }
     let told = reached(put(&stage, "ISR:avi", proposal, "work-plan", "three").await);
-    assert!(told.contains("there are 32768 bytes of one party's documents"), "{told}");
+    assert!(told.contains("no more than 32768 bytes of one party's documents"), "{told}");
     stage.stop().await;
+}
+
+async fn nation_keeps_so_many_bytes(store: Store) {
+    let Some(stage) = with(store, &[("quotas.bytes_per_partner", "32768")]).await else { return };
+    for content in ["one", "two"] {
+        let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+        put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
+    }
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let told = reached(put(&stage, "ISR:avi", proposal, "work-plan", "three").await);
+    assert!(told.contains("no more than 32768 bytes of all documents that one partner has uploaded"), "{told}");
+    // The other nation has room.
+    put(&stage, "USA:bob", proposal, "work-plan", "four").await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nation_keeps_so_many_bytes_over_all_its_proposals() {
+    nation_keeps_so_many_bytes(Store::Sqlite).await;
+    nation_keeps_so_many_bytes(Store::Postgres).await;
 }
 
 #[tokio::test]
@@ -122,7 +142,7 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
         drafter.api().withdraw_policy(&israel, version.version).await.unwrap();
     }
     let told = reached(propose().await);
-    assert!(told.contains("there are 2 versions of policies that are proposed within 24 hours"), "{told}");
+    assert!(told.contains("no more than 2 versions of policies that are proposed within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
     stage.stop().await;

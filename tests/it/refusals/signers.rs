@@ -109,3 +109,17 @@ async fn nothing_is_sealed_to_a_panel_vault_that_no_member_of_the_proposal_made(
     stage.declines(ExitClass::Unverified, "but on this machine it was", put("ISR:avi")).await;
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn machine_that_made_a_vault_seals_to_no_other_from_the_first_file_on() {
+    let stage = Stage::open().await;
+    let avi = stage.client("ISR:avi");
+    let proposal = avi.create_proposal(&stage.joint()).await.unwrap().id;
+    // An accomplice of its own nation, whom a member who has seen no vault yet would believe.
+    replace(&stage, proposal, VaultKind::Panel, "ISR:tamar").await;
+    let plan = stage.file("plan.pdf", &pdf("the work plan"));
+    let place = slug("work-plan");
+    let putting = avi.put_document(proposal, &place, &plan, None, quiet());
+    stage.declines(ExitClass::Unverified, "but on this machine it was", putting).await;
+    stage.stop().await;
+}
