@@ -43,6 +43,9 @@ the reviewers their keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
+More than 100 lines go in several requests. What stands against any of them is asked first, and then nothing is done; each request is \
+all or none by itself, and should one fail in between, the message says which lines are assigned.
+
 The file is either of these:
   CSV   a header `proposal,reviewer` (or with `;`), then a line each
   JSON  [{\"proposal\": \"prop_…\", \"reviewer\": \"GBR:grace\"}]")]

@@ -15,10 +15,11 @@ use crate::{
     },
     wire::{
         call::GrantRoles,
+        problem::{Kind, LineFault, Problem},
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Who bears which role in a call, by the roll that it was published with and what was signed since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -143,7 +144,39 @@ impl Client {
     }
 
     /// Assigns reviewers, all or none; or says what stands against it.
+    ///
+    /// More than one request takes go in several, each all or none by itself. So what stands against any line of them is asked beforehand,
+    /// and an error in between says how many are assigned.
     pub async fn assign(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
+        if pairs.len() <= Assign::MOST {
+            return self.assign_at_once(call, pairs, dry_run).await;
+        }
+        check_repeated(pairs)?;
+        let foreseen = self.assign_in_parts(call, pairs, true).await?;
+        if dry_run {
+            return Ok(foreseen);
+        }
+        if !foreseen.faults.is_empty() {
+            let detail = format!("{} of {} lines cannot be done", foreseen.faults.len(), pairs.len());
+            let problem = Problem { faults: foreseen.faults, ..Problem::new(Kind::LinesRefused, detail) };
+            return Err(ClientError::Problem { problem: Box::new(problem), request_id: None });
+        }
+        self.assign_in_parts(call, pairs, false).await
+    }
+
+    async fn assign_in_parts(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
+        let mut all = Assigned { dry_run, accepted: 0, faults: Vec::new(), changes: Vec::new() };
+        for (before, part) in (0..).step_by(Assign::MOST).zip(pairs.chunks(Assign::MOST)) {
+            let done = self.assign_at_once(call, part, dry_run).await;
+            let done = done.map_err(|error| in_part(error, before, dry_run))?;
+            all.accepted += done.accepted;
+            all.faults.extend(done.faults.into_iter().map(|fault| LineFault { line: fault.line + before, ..fault }));
+            all.changes.extend(done.changes);
+        }
+        Ok(all)
+    }
+
+    async fn assign_at_once(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
         let mut assignments = Vec::with_capacity(pairs.len());
         for (proposal, reviewer) in pairs {
             let said = AssignmentStatement { call, proposal: *proposal, reviewer: reviewer.clone() };
@@ -287,9 +320,62 @@ impl Client {
     }
 }
 
+/// Refuses a line that says again what another one said: two requests could not tell.
+fn check_repeated(pairs: &[(ProposalId, MemberId)]) -> Result<()> {
+    let mut lines = HashMap::new();
+    for (line, pair) in (1..).zip(pairs) {
+        if let Some(first) = lines.insert(pair, line) {
+            let what = format!("line {line} assigns what line {first} does");
+            return Err(ClientError::usage(what, "leave one of them out"));
+        }
+    }
+    Ok(())
+}
+
+/// An error in one of several requests, before which so many lines were done: with the lines as the caller counts them.
+fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
+    let told = |what: String| match before {
+        1.. if !dry_run => {
+            format!("lines 1 to {before} are assigned, and leave them out when you go on; after them: {what}")
+        }
+        _ => what,
+    };
+    match error {
+        ClientError::Problem { mut problem, request_id } => {
+            problem.detail = told(problem.detail);
+            for fault in &mut problem.faults {
+                fault.line += before;
+            }
+            ClientError::Problem { problem, request_id }
+        }
+        ClientError::Transport { what, help } => ClientError::Transport { what: told(what), help },
+        ClientError::Unverified { what, help } => ClientError::Unverified { what: told(what), help },
+        ClientError::Usage { what, help } => ClientError::Usage { what: told(what), help },
+        ClientError::Local { what, help } => ClientError::Local { what: told(what), help },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fault(line: u32) -> LineFault {
+        LineFault { line, problem: "already-assigned".into(), detail: "they are".into() }
+    }
+
+    #[test]
+    fn error_in_a_later_request_says_what_was_done_and_counts_on() {
+        let refused = || {
+            let problem =
+                Problem { faults: vec![fault(7)], ..Problem::new(Kind::LinesRefused, "1 line cannot be done") };
+            ClientError::Problem { problem: Box::new(problem), request_id: None }
+        };
+        let later = in_part(refused(), 200, false);
+        assert!(later.to_string().starts_with("lines 1 to 200 are assigned, "), "{later}");
+        assert_eq!(later.problem().unwrap().faults, [fault(207)]);
+        assert_eq!(in_part(refused(), 200, true).to_string(), "1 line cannot be done");
+        assert_eq!(in_part(refused(), 0, false).to_string(), "1 line cannot be done");
+    }
 
     #[test]
     fn who_was_an_officer_stays_one_for_what_was_signed_then() {

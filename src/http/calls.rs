@@ -7,7 +7,7 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, calls, extensions, reviews, roles, vaults},
+    service::{Answer, Result, assignments, calls, extensions, roles, vaults},
     wire::{
         call::{
             Amended, Call, CallExtension, DraftCall, EditCall, ExtendCall, Extended, GrantRoles, Progress, PublishCall,
@@ -169,5 +169,5 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At)
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
     responses((status = 200, body = Assigned), (status = 422, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {
-    reviews::assign(&api, &change.asked, at.id("call")?, &change.body).await
+    assignments::assign(&api, &change.asked, at.id("call")?, &change.body).await
 }

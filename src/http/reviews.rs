@@ -7,7 +7,7 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, reviews},
+    service::{Answer, Result, assignments, reviews},
     wire::{
         call::Reason,
         page::Page,
@@ -44,14 +44,14 @@ pub(super) async fn declarations(State(api): State<Api>, caller: Caller, at: At)
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments", tag = "reviews",
     responses((status = 200, body = Page<Assignment>)))]
 pub(super) async fn assignments(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::assignments(&api, &caller, at.id("proposal")?).await?))
+    Ok(Answer::json(200, &assignments::assignments(&api, &caller, at.id("proposal")?).await?))
 }
 
 /// Takes an assignment back; the reviewer's keys go too. For officers who have declared to be free of conflict.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/assignments/{member}", tag = "reviews",
     responses((status = 204)))]
 pub(super) async fn unassign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    reviews::unassign(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+    assignments::unassign(&api, &asked, at.id("proposal")?, &at.id("member")?).await
 }
 
 /// What taking an assignment back would change: what the reviewer would lose sight of, and whether they have fetched it. Refuses what
@@ -60,7 +60,7 @@ pub(super) async fn unassign(State(api): State<Api>, at: At, Bare(asked): Bare) 
     responses((status = 200, body = Preview)))]
 pub(super) async fn preview_unassignment(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
     let (proposal, member) = (at.id("proposal")?, at.id("member")?);
-    Ok(Answer::json(200, &reviews::preview_unassignment(&api, &caller, proposal, &member).await?))
+    Ok(Answer::json(200, &assignments::preview_unassignment(&api, &caller, proposal, &member).await?))
 }
 
 /// The reviews of the proposal, without their ciphertext: all once yours is in, only yours before.

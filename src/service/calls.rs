@@ -3,7 +3,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, lists,
     state::{self, CallState},
-    unit::{Act, Subject, View},
+    unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         proposal::Status,
     },
     policy::{
-        Action, Engine, Predicate, Resource, Standing,
+        Action, Engine, Permit, Predicate, Resource, Standing,
         facts::MemberFacts,
         predicate::{Atom, Row},
     },
@@ -124,32 +124,24 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     finish(act, id).await
 }
 
-/// Amends a published call. What that does to proposals already handed in follows from what changed.
+/// Amends a published call. What that does to proposals already handed in follows from what changed. A dry run says it, and takes no turn
+/// at writing: it counts over every proposal.
 pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
+    if body.dry_run {
+        let mut act = Rehearsal::rehearse(exchange, asked).await?;
+        let (call, _) = call_to_amend(&mut act, id).await?;
+        if let Some(answer) = act.replayed()? {
+            return Ok(answer);
+        }
+        let Amendment { effect, voided, .. } = examined(&mut act, &call, body).await?;
+        return Ok(Answer::json(200, &Amended { effect, call: answer(&call, &act.me.id), voided }));
+    }
     let mut act = Act::begin(exchange, asked).await?;
-    let call = act.call(id).await?;
-    let permit = act.authorize(Action::AmendCall, Resource::Call(&call.facts))?;
+    let (call, permit) = call_to_amend(&mut act, id).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    act.require_match(&etag(&call, &act.policies, &act.me))?;
-    need(&call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
-    let reason = required_reason(body.reason.as_deref())?;
-    let version = call.row.version + 1;
-    let (publication, text) = verified_publication(&mut act, &call, version, &body.publication).await?;
-    if Some(publication.vault) != call.row.vault {
-        return Err(statement("an amendment keeps the call's vault"));
-    }
-    call.text.check_amendment(&text, call.phase)?;
-    let effect = call.text.amendment_effect(&text);
-    if effect == AmendmentEffect::Resubmit && call.phase == Phase::Open {
-        text.schedule.check_time_to_sign(&call.row.extensions, act.now)?;
-    }
-    let voided = count_voided(&mut act, &call, effect).await?;
-    if body.dry_run {
-        let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
-        return act.finish_read(Answer::json(200, &amended)).await;
-    }
+    let Amendment { version, publication, reason, effect, voided } = examined(&mut act, &call, body).await?;
     if body.voids.unwrap_or(0) != voided {
         return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
     }
@@ -173,6 +165,44 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
     let answer = Answer::json(200, &amended).with_etag(etag(&call, &act.policies, &act.me));
     act.finish(answer).await
+}
+
+/// What an amendment would be.
+struct Amendment<'b> {
+    version: u32,
+    publication: CallPublication,
+    reason: &'b str,
+    effect: AmendmentEffect,
+    voided: u32,
+}
+
+async fn call_to_amend<T: Reads>(act: &mut Act<'_, T>, id: CallId) -> Result<(CallState, Permit)> {
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::AmendCall, Resource::Call(&call.facts))?;
+    Ok((call, permit))
+}
+
+/// What the amendment would be, if it can be.
+async fn examined<'b, T: Reads>(
+    act: &mut Act<'_, T>,
+    call: &CallState,
+    body: &'b PublishCall,
+) -> Result<Amendment<'b>> {
+    act.require_match(&etag(call, &act.policies, &act.me))?;
+    need(call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
+    let reason = required_reason(body.reason.as_deref())?;
+    let version = call.row.version + 1;
+    let (publication, text) = verified_publication(act, call, version, &body.publication).await?;
+    if Some(publication.vault) != call.row.vault {
+        return Err(statement("an amendment keeps the call's vault"));
+    }
+    call.text.check_amendment(&text, call.phase)?;
+    let effect = call.text.amendment_effect(&text);
+    if effect == AmendmentEffect::Resubmit && call.phase == Phase::Open {
+        text.schedule.check_time_to_sign(&call.row.extensions, act.now)?;
+    }
+    let voided = count_voided(act, call, effect).await?;
+    Ok(Amendment { version, publication, reason, effect, voided })
 }
 
 /// Cancels a call before anything is decided.
@@ -322,8 +352,8 @@ fn statement(fault: &str) -> ServiceError {
     Refusal::Statement { fault: fault.to_owned() }.into()
 }
 
-async fn verified_publication(
-    act: &mut Act<'_>,
+async fn verified_publication<T: Reads>(
+    act: &mut Act<'_, T>,
     call: &CallState,
     version: u32,
     jws: &str,
@@ -369,7 +399,7 @@ pub(super) fn refuse_recused(me: &MemberId, standing: StandingUnder) -> Result<(
 }
 
 /// How many proposals that the caller may see have every party's signature, and would need it again.
-async fn count_voided(act: &mut Act<'_>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {
+async fn count_voided<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {
     if effect == AmendmentEffect::Keeps {
         return Ok(0);
     }

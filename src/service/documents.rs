@@ -6,7 +6,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, damage, manifests, quotas,
     state::{self, ProposalState},
-    unit::{Act, Subject, View, permit},
+    unit::{Act, Reads, Rehearsal, Subject, View, permit},
 };
 use crate::{
     domain::{
@@ -50,7 +50,8 @@ struct Place {
     vault: crate::storage::vaults::VaultRow,
 }
 
-/// Stores a sealed document. The bytes stream to the disk while no transaction is open; one short unit of work adopts them.
+/// Stores a sealed document. The bytes stream to the disk while no transaction is open; one short unit of work adopts them. Before the
+/// first byte nobody waits for a turn at writing: the document is here when its last byte is, however long others write.
 pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     exchange: &Exchange,
     asked: &Asked,
@@ -58,14 +59,14 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Answer> {
     let limit = {
-        let mut act = Act::begin(exchange, asked).await?;
-        let (proposal, _) = own(&mut act, announced).await?;
-        if let Some(answer) = act.replayed()? {
+        let mut first = Rehearsal::rehearse(exchange, asked).await?;
+        let (proposal, _) = own(&mut first, announced).await?;
+        if let Some(answer) = first.replayed()? {
             return Ok(answer);
         }
-        let place = admit(&mut act, proposal, announced).await?;
-        let is_awaited = check_time(&mut act, &place, announced).await?;
-        check_quotas(&mut act, announced, is_awaited).await?;
+        let place = admit(&mut first, proposal, announced).await?;
+        let is_awaited = check_time(&mut first, &place, announced).await?;
+        check_quotas(&mut first, announced, is_awaited).await?;
         exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes)
     };
     // The last byte says when the request was here, not the sync that follows it.
@@ -249,14 +250,14 @@ fn noting_damage(
 }
 
 /// The proposal, to which the caller may upload.
-async fn own(act: &mut Act<'_>, announced: &Announced) -> Result<(ProposalState, Permit)> {
+async fn own<T: Reads>(act: &mut Act<'_, T>, announced: &Announced) -> Result<(ProposalState, Permit)> {
     let proposal = act.proposal(announced.proposal).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
     Ok((proposal, permit))
 }
 
 /// Whether this document may be put here at all, apart from the time.
-async fn admit(act: &mut Act<'_>, proposal: ProposalState, announced: &Announced) -> Result<Place> {
+async fn admit<T: Reads>(act: &mut Act<'_, T>, proposal: ProposalState, announced: &Announced) -> Result<Place> {
     let party = own_party(act, &proposal, &announced.slot)?;
     let listed = Listed {
         slot: announced.slot.clone(),
@@ -278,13 +279,13 @@ async fn admit(act: &mut Act<'_>, proposal: ProposalState, announced: &Announced
 }
 
 /// The party that a document in this slot belongs to: the caller's own for a restricted slot, nobody's otherwise.
-fn own_party(act: &Act<'_>, proposal: &ProposalState, slot: &Slug) -> Result<Option<PartnerCode>> {
+fn own_party<T: Reads>(act: &Act<'_, T>, proposal: &ProposalState, slot: &Slug) -> Result<Option<PartnerCode>> {
     let audience = proposal.call.text.slot(slot)?.audience;
     Ok((audience == Audience::Staff).then(|| act.me.id.partner().clone()))
 }
 
 /// Whether the document may arrive now; true when it belongs to a committed version that waits for it.
-async fn check_time(act: &mut Act<'_>, place: &Place, announced: &Announced) -> Result<bool> {
+async fn check_time<T: Reads>(act: &mut Act<'_, T>, place: &Place, announced: &Announced) -> Result<bool> {
     let proposal = &place.proposal;
     if proposal.status == Status::Withdrawn {
         return Err(Refusal::WrongStatus { status: proposal.status.to_string(), needed: "one not withdrawn" }.into());
@@ -311,7 +312,7 @@ async fn check_time(act: &mut Act<'_>, place: &Place, announced: &Announced) -> 
 }
 
 /// What every party has signed for is taken whatever its party keeps here.
-async fn check_quotas(act: &mut Act<'_>, announced: &Announced, is_awaited: bool) -> Result<()> {
+async fn check_quotas<T: Reads>(act: &mut Act<'_, T>, announced: &Announced, is_awaited: bool) -> Result<()> {
     if is_awaited {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::{answer, etag, finish, need, required_reason},
     state::{self, CallState},
-    unit::{Act, Subject, View},
+    unit::{Act, Reads, Rehearsal, Subject, View},
 };
 use crate::{
     domain::{
@@ -33,48 +33,25 @@ use std::{
     sync::Arc,
 };
 
-/// Moves a deadline or the date for reviews, or says what that would do.
+/// Moves a deadline or the date for reviews, or says what that would do. To say it takes no turn at writing.
 pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &ExtendCall) -> Result<Answer> {
+    if body.dry_run {
+        let mut act = Rehearsal::rehearse(exchange, asked).await?;
+        let (call, reach) = call_to_extend(&mut act, id, body).await?;
+        if let Some(answer) = act.replayed()? {
+            return Ok(answer);
+        }
+        let (extended, _) = examined(&mut act, &call, &reach, body).await?;
+        let tag = etag(&call, &act.policies, &act.me);
+        return Ok(Answer::json(200, &extended).with_etag(tag));
+    }
     let mut act = Act::begin(exchange, asked).await?;
-    let call = act.call(id).await?;
-    act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
-    let named_twice =
-        || ServiceError::Malformed("name a partner, a proposal or the reviews, not several of them".into());
-    let moved = body.moved().ok_or_else(named_twice)?;
-    let reach = Reach::authorized(&mut act, &call, moved).await?;
+    let (call, reach) = call_to_extend(&mut act, id, body).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    act.check_match(&etag(&call, &act.policies, &act.me))?;
-    if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
-        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
-    }
-    reach.need_phase(&call)?;
-    let reason = required_reason(Some(&body.reason))?;
-    let on_record = extensions::of_call(&mut act.tx, id).await?;
-    let (present, until) = (reach.instant(&call, on_record.iter()), body.until.0);
-    if until <= present || until <= act.now {
-        return Err(Refusal::ExtensionBackwards { until, present: present.max(act.now) }.into());
-    }
-    let schedule = &call.text.schedule;
-    match reach.moved {
-        Moved::Deadline(_) => schedule.check_extension(until)?,
-        Moved::Reviews => schedule.check_review_date(until, act.now)?,
-    }
-    let grace_until = matches!(reach.moved, Moved::Deadline(_)).then(|| schedule.grace_end(until).into());
-    let seconds = u64::try_from(until.duration_since(present).as_secs()).unwrap_or_default();
-    let mut extended = Extended {
-        number: None,
-        from: present.into(),
-        until: body.until,
-        seconds,
-        grace_until,
-        call: answer(&call, &act.me.id),
-    };
-    if body.dry_run {
-        let tag = etag(&call, &act.policies, &act.me);
-        return act.finish_read(Answer::json(200, &extended).with_etag(tag)).await;
-    }
+    let (mut extended, reason) = examined(&mut act, &call, &reach, body).await?;
+    let until = body.until.0;
     let number = extensions::make(&mut act.tx, &reach.permit, id, &reach.moved, until, reason, act.now).await?;
     let payload = json!({
         "number": number, "until": body.until, "partner": body.partner, "reviews": body.reviews, "reason": reason,
@@ -84,6 +61,51 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
     (extended.number, extended.call) = (Some(number), answer(&call, &act.me.id));
     let tag = etag(&call, &act.policies, &act.me);
     act.finish(Answer::json(200, &extended).with_etag(tag)).await
+}
+
+async fn call_to_extend<T: Reads>(act: &mut Act<'_, T>, id: CallId, body: &ExtendCall) -> Result<(CallState, Reach)> {
+    let call = act.call(id).await?;
+    act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
+    let named_twice =
+        || ServiceError::Malformed("name a partner, a proposal or the reviews, not several of them".into());
+    let moved = body.moved().ok_or_else(named_twice)?;
+    let reach = Reach::authorized(act, &call, moved).await?;
+    Ok((call, reach))
+}
+
+/// What the extension would be, if it can be, and its reason.
+async fn examined<'b, T: Reads>(
+    act: &mut Act<'_, T>,
+    call: &CallState,
+    reach: &Reach,
+    body: &'b ExtendCall,
+) -> Result<(Extended, &'b str)> {
+    act.check_match(&etag(call, &act.policies, &act.me))?;
+    if let Some(partner) = body.partner.as_ref().filter(|partner| !call.text.eligible.contains(*partner)) {
+        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
+    }
+    reach.need_phase(call)?;
+    let reason = required_reason(Some(&body.reason))?;
+    let on_record = extensions::of_call(&mut act.tx, call.row.id).await?;
+    let (present, until) = (reach.instant(call, on_record.iter()), body.until.0);
+    if until <= present || until <= act.now {
+        return Err(Refusal::ExtensionBackwards { until, present: present.max(act.now) }.into());
+    }
+    let schedule = &call.text.schedule;
+    match reach.moved {
+        Moved::Deadline(_) => schedule.check_extension(until)?,
+        Moved::Reviews => schedule.check_review_date(until, act.now)?,
+    }
+    let grace_until = matches!(reach.moved, Moved::Deadline(_)).then(|| schedule.grace_end(until).into());
+    let extended = Extended {
+        number: None,
+        from: present.into(),
+        until: body.until,
+        seconds: u64::try_from(until.duration_since(present).as_secs()).unwrap_or_default(),
+        grace_until,
+        call: answer(call, &act.me.id),
+    };
+    Ok((extended, reason))
 }
 
 /// Takes an extension back, as long as what would hold without it has not passed.
@@ -151,7 +173,7 @@ struct Reach {
 
 impl Reach {
     /// An officer with a conflict gets no permit for a proposal, and hears nothing of it.
-    async fn authorized(act: &mut Act<'_>, call: &CallState, moved: Moved) -> Result<Self> {
+    async fn authorized<T: Reads>(act: &mut Act<'_, T>, call: &CallState, moved: Moved) -> Result<Self> {
         let Some(proposal) = only_proposal(&moved) else {
             let permit = act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
             return Ok(Self { moved, permit, subject: Subject::call(call), parties: BTreeSet::new() });

@@ -3,7 +3,10 @@
 //!
 //! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::writer_queue`.
 
-use super::{Result, unit::Act};
+use super::{
+    Result,
+    unit::{Act, Reads},
+};
 use crate::{
     domain::{
         Refusal,
@@ -35,6 +38,10 @@ pub struct Quotas {
     pub policy_versions_per_day: u64,
     /// Reads that leave an entry in the log, of one member.
     pub logged_reads_per_minute: u32,
+    /// Acts of one member; those of five minutes may come all at once.
+    pub acts_per_minute_per_member: u32,
+    /// Acts of all members of one partner, key cards aside; those of five minutes may come all at once.
+    pub acts_per_minute_per_partner: u32,
 }
 
 impl Default for Quotas {
@@ -48,6 +55,8 @@ impl Default for Quotas {
             versions_per_proposal: 200,
             policy_versions_per_day: 50,
             logged_reads_per_minute: 3000,
+            acts_per_minute_per_member: 600,
+            acts_per_minute_per_partner: 6000,
         }
     }
 }
@@ -65,7 +74,12 @@ pub(super) async fn check_proposals(act: &mut Act<'_>, call: CallId) -> Result<(
 }
 
 /// Whether the caller's party may upload a document of this size to the slot.
-pub(super) async fn check_documents(act: &mut Act<'_>, id: ProposalId, slot: &Slug, size: u64) -> Result<()> {
+pub(super) async fn check_documents<T: Reads>(
+    act: &mut Act<'_, T>,
+    id: ProposalId,
+    slot: &Slug,
+    size: u64,
+) -> Result<()> {
     let party: PartnerCode = act.me.id.partner().clone();
     let (quotas, kept) = (act.exchange.quotas, documents::kept(&mut act.tx, id).await?);
     let of_party = || kept.iter().filter(|kept| *kept.uploaded_by.partner() == party);

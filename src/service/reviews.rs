@@ -1,9 +1,7 @@
-//! Declarations of interest, assignments and sealed reviews.
+//! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
-    comparison::Comparison,
-    manifests, preview,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults,
@@ -13,13 +11,13 @@ use crate::{
         Refusal,
         call::Phase,
         entry::EntryKind,
-        id::{CallId, MemberId, ProposalId, ReviewId, Sha256},
+        id::{MemberId, ProposalId, ReviewId, Sha256},
         member::Declared,
         set_aside::SetAside,
         vault::VaultKind,
     },
     policy::{Action, Resource, counts},
-    sealing::statement::{AssignmentStatement, DeclarationStatement, ReviewStatement, Signed},
+    sealing::statement::{DeclarationStatement, ReviewStatement, Signed},
     storage::{
         reviews::{self, ReviewRow},
         stated::NewStated,
@@ -27,11 +25,7 @@ use crate::{
     },
     wire::{
         page::Page,
-        policy::Preview,
-        problem::{Kind, LineFault, Problem},
-        review::{
-            Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Pair, Review, SubmitReview,
-        },
+        review::{Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -40,8 +34,6 @@ use std::collections::BTreeSet;
 
 /// Largest sealed review, in bytes.
 const MAX_REVIEW: usize = 1 << 20;
-/// Most lines of one bulk assignment.
-const MAX_LINES: usize = 5000;
 
 /// Declares whether the caller has a conflict of interest. From a conflict on, the proposal does not exist for the caller.
 pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &DeclareConflict) -> Result<Answer> {
@@ -150,170 +142,6 @@ pub async fn declarations(exchange: &Exchange, principal: &Principal, id: Propos
         statement: stated.statement,
         stated_by: stated.by,
         stated_at: stated.at.into(),
-    });
-    Ok(Page { items: items.collect(), next: None })
-}
-
-/// Assigns reviewers to proposals of a call: every line or none.
-pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
-    let state = act.call(call).await?;
-    act.authorize(Action::ViewProgress, Resource::Call(&state.facts))?;
-    if !body.dry_run
-        && let Some(answer) = act.replayed()?
-    {
-        return Ok(answer);
-    }
-    if body.assignments.is_empty() || body.assignments.len() > MAX_LINES {
-        return Err(ServiceError::Malformed(format!("1 to {MAX_LINES} assignments at a time")));
-    }
-    let (mut faults, mut changes) = (Vec::new(), Vec::new());
-    let mut comparison = Comparison::new(exchange, act.policies.clone(), act.policies.clone(), act.now);
-    for (line, pair) in (1..).zip(&body.assignments) {
-        let problem = match assign_one(&mut act, call, pair, body.dry_run).await {
-            Ok((before, after)) if body.dry_run => {
-                comparison.add_one(&mut act.tx, (&before, &after), &pair.reviewer, &mut changes).await?;
-                continue;
-            }
-            Ok(_) => continue,
-            Err(ServiceError::Hidden) => Problem::not_found(),
-            Err(ServiceError::Denied(detail)) => Problem::new(Kind::Denied, detail),
-            Err(ServiceError::Refused(refusal)) => Problem::from(&refusal),
-            Err(error) => return Err(error),
-        };
-        faults.push(LineFault { line, problem: problem.slug().to_owned(), detail: problem.detail });
-    }
-    let accepted = u32::try_from(body.assignments.len() - faults.len()).expect("at most 5000 lines");
-    if body.dry_run {
-        preview::note(&mut act.tx, &mut changes).await?;
-        // The unit of work is dropped: what the lines above wrote never was.
-        return Ok(Answer::json(200, &Assigned { dry_run: true, accepted, faults, changes }));
-    }
-    if !faults.is_empty() {
-        return Err(ServiceError::Lines(faults));
-    }
-    act.finish(Answer::json(200, &Assigned { dry_run: false, accepted, faults, changes })).await
-}
-
-/// The proposal before and after.
-async fn assign_one(
-    act: &mut Act<'_>,
-    call: CallId,
-    pair: &Pair,
-    is_dry_run: bool,
-) -> Result<(ProposalState, ProposalState)> {
-    let proposal = act.proposal(pair.proposal).await?;
-    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
-    if proposal.row.call != call {
-        return Err(ServiceError::Hidden);
-    }
-    let subject = act.member(&pair.reviewer).await?;
-    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
-    let permit = act.authorize(Action::Assign, resource)?;
-    need_review(&proposal)?;
-    if proposal.facts.assigned.contains(&pair.reviewer) {
-        return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
-    }
-    // Judged as if assigned already: some nations release to assigned reviewers only.
-    let then = with_assigned(&proposal, |assigned| assigned.insert(pair.reviewer.clone()));
-    if !act.policies.visible(&subject, Resource::Proposal(&then.facts)) {
-        let fault =
-            "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
-        return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
-    }
-    let (now, statement) = (act.now, if is_dry_run { "" } else { signed_assignment(act, call, pair).await? });
-    reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, statement, now).await?;
-    let payload = json!({ "reviewer": pair.reviewer, "statement": statement });
-    act.log(EntryKind::ReviewerAssigned, Subject::proposal(&proposal), &payload).await?;
-    Ok((proposal, then))
-}
-
-/// The proposal as it would be with other assignments.
-fn with_assigned(proposal: &ProposalState, change: impl Fn(&mut BTreeSet<MemberId>) -> bool) -> ProposalState {
-    let mut then = proposal.clone();
-    change(&mut then.row.assigned);
-    change(&mut then.facts.assigned);
-    then
-}
-
-async fn signed_assignment<'p>(act: &mut Act<'_>, call: CallId, pair: &'p Pair) -> Result<&'p str> {
-    let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
-    let statement = pair.statement.as_deref();
-    let statement = statement.ok_or_else(|| refuse("each line needs a statement of type `entente-assignment+jws`"))?;
-    let said = act.signed::<AssignmentStatement>(statement).await?.statement;
-    if said.call != call || said.proposal != pair.proposal || said.reviewer != pair.reviewer {
-        return Err(refuse("it must say this call, proposal and reviewer"));
-    }
-    Ok(statement)
-}
-
-/// Takes an assignment back; the reviewer's keys go too.
-pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, reviewer: &MemberId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
-    let proposal = act.proposal(id).await?;
-    let permit = act.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
-    if let Some(answer) = act.replayed()? {
-        return Ok(answer);
-    }
-    check_unassignable(&proposal, reviewer)?;
-    reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
-    let payload = json!({ "reviewer": reviewer });
-    act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
-    vaults::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
-    act.finish(Answer::done()).await
-}
-
-/// What taking an assignment back would change. Refuses what [`unassign`] would.
-pub async fn preview_unassignment(
-    exchange: &Exchange,
-    principal: &Principal,
-    id: ProposalId,
-    reviewer: &MemberId,
-) -> Result<Preview> {
-    let mut view = View::open(exchange, principal).await?;
-    let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
-    view.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
-    check_unassignable(&proposal, reviewer)?;
-    let then = with_assigned(&proposal, |assigned| assigned.remove(reviewer));
-    let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
-    let mut items = Vec::new();
-    comparison.add_one(&mut view.tx, (&proposal, &then), reviewer, &mut items).await?;
-    preview::note(&mut view.tx, &mut items).await?;
-    Ok(Preview { considered: 1, items, needs_call_key: false, next: None })
-}
-
-fn check_unassignable(proposal: &ProposalState, reviewer: &MemberId) -> Result<()> {
-    if !proposal.facts.assigned.contains(reviewer) {
-        return Err(Refusal::NotAssigned { member: reviewer.clone() }.into());
-    }
-    if proposal.facts.reviewed.contains(reviewer) {
-        return Err(Refusal::AlreadyReviewed { member: reviewer.clone() }.into());
-    }
-    Ok(())
-}
-
-/// Who is assigned and where they stand: for officers all, for a reviewer the own line.
-pub async fn assignments(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Assignment>> {
-    let mut view = View::open(exchange, principal).await?;
-    let proposal = view.proposal(id).await?;
-    let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
-    let is_assigned = proposal.facts.assigned.contains(&view.me.id);
-    if !sees_all && !is_assigned {
-        return Err(ServiceError::Denied("guardrails: only officers and assigned reviewers see assignments".into()));
-    }
-    let rows = reviews::assignments(&mut view.tx, id).await?;
-    let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
-    let aside = state::set_aside(exchange, &mut view.tx, &proposal.facts, &reviewers, counts::review_set_aside).await?;
-    let mine = view.me.id.clone();
-    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| Assignment {
-        proposal: id,
-        set_aside: aside.get(&row.reviewer).copied(),
-        conflict: declared(&proposal, &row.reviewer),
-        has_reviewed: proposal.facts.reviewed.contains(&row.reviewer),
-        assigned_at: row.assigned_at.into(),
-        assigned_by: row.assigned_by,
-        statement: row.statement,
-        reviewer: row.reviewer,
     });
     Ok(Page { items: items.collect(), next: None })
 }
@@ -459,18 +287,10 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &s
     act.finish(Answer::done()).await
 }
 
-fn need_review(proposal: &ProposalState) -> Result<()> {
+pub(super) fn need_review(proposal: &ProposalState) -> Result<()> {
     match proposal.call.phase {
         Phase::Review => Ok(()),
         phase => Err(Refusal::WrongPhase { phase, needed: "a call under review" }.into()),
-    }
-}
-
-fn declared(proposal: &ProposalState, member: &MemberId) -> Option<bool> {
-    if proposal.facts.conflicts.contains(member) {
-        Some(true)
-    } else {
-        proposal.facts.declared_clear.contains(member).then_some(false)
     }
 }
 

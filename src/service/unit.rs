@@ -1,7 +1,8 @@
 //! The two ways to work: [`View`] looks at one snapshot, [`Act`] changes something and says so in the log.
 //!
 //! An act is one transaction: what it read, what it decided, its effect, its log entries and the answer that a repeated request
-//! will get. It either commits as a whole or leaves nothing.
+//! will get. It either commits as a whole or leaves nothing. Others wait for it, so what takes long and writes nothing is done in a
+//! [`Rehearsal`], which decides in the same way and holds nobody up.
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, outcome, permitted,
@@ -20,14 +21,14 @@ use crate::{
         statement::{Signed, Statement, verify_signed},
     },
     storage::{
-        ReadTx, WriteTx, Writer, entries,
+        ReadTx, Tx, WriteTx, Writer, entries,
         idempotency::{self, Recorded},
         members,
     },
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use std::sync::Arc;
+use std::{ops::DerefMut, sync::Arc};
 
 /// How far after the act a statement may say that it was made: clocks of members' machines are apart.
 const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
@@ -67,11 +68,17 @@ pub struct View<'e> {
     pub policies: Arc<Engine>,
 }
 
+/// What an act is decided in: the one transaction that may write, or a snapshot.
+pub trait Reads: DerefMut<Target = Tx> {}
+
+impl Reads for ReadTx {}
+impl Reads for WriteTx {}
+
 /// Changes something as one principal.
 #[derive(Debug)]
-pub struct Act<'e> {
+pub struct Act<'e, T = WriteTx> {
     pub exchange: &'e Exchange,
-    pub tx: WriteTx,
+    pub tx: T,
     pub me: MemberFacts,
     /// When it takes place: its turn has come, and it goes on record.
     pub now: Timestamp,
@@ -84,6 +91,10 @@ pub struct Act<'e> {
     /// What was answered under the key of the request.
     earlier: Option<Recorded>,
 }
+
+/// An act that is decided on a snapshot and cannot write: a first look before bytes travel or signatures are checked, or a dry run. It takes
+/// no turn. The act itself, if one follows, decides everything again.
+pub type Rehearsal<'e> = Act<'e, ReadTx>;
 
 impl<'e> View<'e> {
     /// Opens a snapshot.
@@ -138,8 +149,56 @@ impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
     /// begun again: it may have ended the caller's own sight of what it was about.
     pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
+        let writer = Writer::Member(asked.principal.member.clone());
+        Self::decided_in(exchange.db.write_for(writer).await?, exchange, asked).await
+    }
+
+    /// Appends a log entry for the circle of readers that its kind has.
+    pub async fn log(&mut self, kind: EntryKind, subject: Subject, payload: &impl Serialize) -> Result<u64> {
+        self.log_for(kind, kind.readers(subject.proposal.is_some()), subject, payload).await
+    }
+
+    async fn log_for(
+        &mut self,
+        kind: EntryKind,
+        readers: Readers,
+        subject: Subject,
+        payload: &impl Serialize,
+    ) -> Result<u64> {
+        let entry = new_entry(self.exchange, kind, readers, subject, Some(self.me.id.clone()), self.now, payload);
+        Ok(entries::append(&mut self.tx, &entry).await?)
+    }
+
+    /// Records the answer for a repeated request and commits.
+    pub async fn finish(mut self, answer: Answer) -> Result<Answer> {
+        let Asked { principal, idempotency, .. } = &self.asked;
+        if let Some(idempotency) = idempotency {
+            let recorded = answer.recorded(idempotency.request_sha256, self.now);
+            idempotency::record(&mut self.tx, &principal.member, &idempotency.key, &recorded).await?;
+        }
+        let asker = idempotency.as_ref().map(|idempotency| (&principal.member, idempotency));
+        outcome::commit(self.exchange, self.tx, asker, answer).await
+    }
+
+    /// Commits a read that left an entry. Of one that hands nothing out, none is left.
+    pub async fn finish_read<T>(self, found: T) -> Result<T> {
+        if !self.asked.is_head {
+            self.tx.commit().await?;
+        }
+        Ok(found)
+    }
+}
+
+impl<'e> Rehearsal<'e> {
+    /// Begins an act that will not be done, refused where the act itself would be.
+    pub async fn rehearse(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
+        Self::decided_in(exchange.db.read().await?, exchange, asked).await
+    }
+}
+
+impl<'e, T: Reads> Act<'e, T> {
+    async fn decided_in(mut tx: T, exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
         let Principal { member, certificate } = &asked.principal;
-        let mut tx = exchange.db.write_for(Writer::Member(member.clone())).await?;
         // After the wait for the turn, so that what follows on record is never earlier.
         let now = time::of_act(exchange, &mut tx).await?;
         let arrived_at = asked.arrived_at.map_or(now, |arrived_at| arrived_at.min(now));
@@ -222,8 +281,12 @@ impl<'e> Act<'e> {
 
     /// Verifies a statement: that the principal signed it with a key of their key card, under a certificate that names nobody else and
     /// is valid now, and that it does not come from the future.
-    pub async fn signed<T: Statement>(&mut self, jws: &str) -> Result<Signed<T>> {
-        let signed = verify_signed::<T>(jws)?;
+    pub async fn signed<S: Statement>(&mut self, jws: &str) -> Result<Signed<S>> {
+        self.signed_by_me(verify_signed(jws)?).await
+    }
+
+    /// The same of a statement whose signature was verified before the turn.
+    pub async fn signed_by_me<S: Statement>(&mut self, signed: Signed<S>) -> Result<Signed<S>> {
         let refuse = |fault: String| ServiceError::from(Refusal::Statement { fault });
         if !members::has_certificate(&mut self.tx, &self.me.id, &signed.signer_spki).await? {
             return Err(refuse(format!("it is not signed by a key that the key card of `{}` names", self.me.id)));
@@ -243,7 +306,7 @@ impl<'e> Act<'e> {
 
     /// Refuses a statement that says it was made long ago. For whoever makes one: others who join it sign what was stated first, however
     /// long they took.
-    pub fn require_recent<T: Statement>(&self, signed: &Signed<T>) -> Result<()> {
+    pub fn require_recent<S: Statement>(&self, signed: &Signed<S>) -> Result<()> {
         match signed.statement.stated_at() {
             Some(at) if at < self.now - STATED_BEHIND => {
                 let fault = format!(
@@ -255,41 +318,6 @@ impl<'e> Act<'e> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Appends a log entry for the circle of readers that its kind has.
-    pub async fn log(&mut self, kind: EntryKind, subject: Subject, payload: &impl Serialize) -> Result<u64> {
-        self.log_for(kind, kind.readers(subject.proposal.is_some()), subject, payload).await
-    }
-
-    async fn log_for(
-        &mut self,
-        kind: EntryKind,
-        readers: Readers,
-        subject: Subject,
-        payload: &impl Serialize,
-    ) -> Result<u64> {
-        let entry = new_entry(self.exchange, kind, readers, subject, Some(self.me.id.clone()), self.now, payload);
-        Ok(entries::append(&mut self.tx, &entry).await?)
-    }
-
-    /// Records the answer for a repeated request and commits.
-    pub async fn finish(mut self, answer: Answer) -> Result<Answer> {
-        let Asked { principal, idempotency, .. } = &self.asked;
-        if let Some(idempotency) = idempotency {
-            let recorded = answer.recorded(idempotency.request_sha256, self.now);
-            idempotency::record(&mut self.tx, &principal.member, &idempotency.key, &recorded).await?;
-        }
-        let asker = idempotency.as_ref().map(|idempotency| (&principal.member, idempotency));
-        outcome::commit(self.exchange, self.tx, asker, answer).await
-    }
-
-    /// Commits a read that left an entry. Of one that hands nothing out, none is left.
-    pub async fn finish_read<T>(self, found: T) -> Result<T> {
-        if !self.asked.is_head {
-            self.tx.commit().await?;
-        }
-        Ok(found)
     }
 }
 

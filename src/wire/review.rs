@@ -25,7 +25,7 @@ request! {
         pub statement: String,
     }
 
-    /// Assigns reviewers, all or none.
+    /// Assigns reviewers, all or none; at most 100 at a time.
     pub struct Assign {
         pub assignments: Vec<Pair>,
         /// Only say what it would do.
@@ -49,6 +49,11 @@ request! {
         /// The age file sealed to the proposal's deliberation vault, standard base64; at most 1 MiB of ciphertext.
         pub ciphertext: String,
     }
+}
+
+impl Assign {
+    /// The most lines of one request: others wait for their turn at writing until all are written.
+    pub const MOST: usize = 100;
 }
 
 answer! {

@@ -3,6 +3,7 @@
 
 mod accounted;
 mod arrivals;
+mod bulk;
 mod certificates;
 mod intake;
 mod labels;

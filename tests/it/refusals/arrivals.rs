@@ -19,7 +19,7 @@ use entente::{
 };
 use futures_util::{future::join_all, stream};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use std::{fs, path::Path};
 use tokio::sync::mpsc;
@@ -105,9 +105,27 @@ fn has_begun(folder: &Path) -> bool {
     inside(&folder.join("blobs")).flat_map(|shard| inside(&shard).collect::<Vec<_>>()).next().is_some()
 }
 
+/// A document, sealed to nobody of this world.
+fn sealed_annex() -> Vec<u8> {
+    seal_bytes(&[new_identity().recipient().to_owned()], &[7; 9000]).unwrap()
+}
+
+/// The request by which a member uploads it.
+fn put(stage: &Stage, member: &str, proposal: ProposalId, sealed: &[u8]) -> RequestBuilder {
+    let digest = BASE64_STANDARD.encode(Sha256::of(sealed).as_bytes());
+    stage
+        .raw(Some(stage.credential(member)))
+        .request(Method::PUT, &format!("/v1/proposals/{proposal}/documents/annex"))
+        .header("idempotency-key", "late")
+        .header("content-type", AGE_MEDIA_TYPE)
+        .header("content-length", sealed.len())
+        .header("entente-media-type", "application/octet-stream")
+        .header("repr-digest", format!("sha-256=:{digest}:"))
+}
+
 /// Sends a document whose last bytes leave at `last_byte`, while the writer is busy until `turn`: the status and the problem.
 async fn upload(stage: &Stage, proposal: ProposalId, last_byte: Timestamp, turn: Timestamp) -> (u16, Option<Problem>) {
-    let sealed = seal_bytes(&[new_identity().recipient().to_owned()], &[7; 9000]).unwrap();
+    let sealed = sealed_annex();
     let (first, second) = sealed.split_at(4000);
     let (hand_over, pieces) = mpsc::channel::<Vec<u8>>(1);
     let pieces = stream::unfold(pieces, async |mut pieces| {
@@ -115,16 +133,7 @@ async fn upload(stage: &Stage, proposal: ProposalId, last_byte: Timestamp, turn:
         Some((Ok::<_, std::io::Error>(piece), pieces))
     });
     hand_over.send(first.to_vec()).await.unwrap();
-    let raw = stage.raw(Some(stage.credential("ISR:avi")));
-    let digest = BASE64_STANDARD.encode(Sha256::of(&sealed).as_bytes());
-    let request = raw
-        .request(Method::PUT, &format!("/v1/proposals/{proposal}/documents/annex"))
-        .header("idempotency-key", "late")
-        .header("content-type", AGE_MEDIA_TYPE)
-        .header("content-length", sealed.len())
-        .header("entente-media-type", "application/octet-stream")
-        .header("repr-digest", format!("sha-256=:{digest}:"))
-        .body(reqwest::Body::wrap_stream(pieces));
+    let request = put(stage, "ISR:avi", proposal, &sealed).body(reqwest::Body::wrap_stream(pieces));
     let answer = tokio::spawn(request.send());
     until("the first bytes", async || has_begun(&stage.plan.dir).then_some(())).await;
     let busy = stage.server.exchange.db.write().await.unwrap();
@@ -154,6 +163,33 @@ async fn document_is_judged_by_the_arrival_of_its_last_byte() {
     let (status, problem) = upload(&stage, proposal, late, late + SECOND).await;
     assert_eq!((status, problem.unwrap().slug()), (409, "not-committed"));
     stage.stop().await;
+}
+
+async fn document_takes_no_turn_before_its_last_byte(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let sealed = sealed_annex();
+    stage.clock.set(stage.deadline);
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    // Whoever may not is told so while others write.
+    let refused = put(&stage, "ISR:tamar", proposal, &sealed).body(sealed.clone()).send().await.unwrap();
+    assert_eq!(refused.status(), 404);
+    // The first thing that waits is the whole document.
+    let answer = tokio::spawn(put(&stage, "ISR:avi", proposal, &sealed).body(sealed.clone()).send());
+    waiting(&stage, 1).await;
+    let turn = stage.deadline + GRACE + SECOND;
+    stage.clock.set(turn);
+    drop(busy);
+    assert_eq!(answer.await.unwrap().unwrap().status(), 201);
+    assert_eq!(instants(&stage, EntryKind::DocumentStored).await, (stage.deadline, turn));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn document_takes_no_turn_at_writing_before_its_last_byte_is_here() {
+    document_takes_no_turn_before_its_last_byte(Store::Sqlite).await;
+    document_takes_no_turn_before_its_last_byte(Store::Postgres).await;
 }
 
 async fn flood_of_one_partner_holds_up_the_others_for_one_act(store: Store) {

@@ -1,0 +1,299 @@
+//! Assignments: reviewers to proposals, many in one request and every line or none; taking one back; who is assigned.
+//!
+//! Others wait while lines are written. So one request has at most [`Assign::MOST`] of them, their signatures are verified before its
+//! turn comes, and what they have in common is read once. A dry run takes no turn at all.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    comparison::Comparison,
+    preview,
+    reviews::need_review,
+    state::{self, CallState, ProposalState},
+    unit::{Act, Reads, Rehearsal, Subject, View},
+    vaults,
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{CallId, MemberId, ProposalId},
+    },
+    policy::{Action, Permit, Resource, counts, facts::MemberFacts},
+    sealing::statement::{AssignmentStatement, Signed, StatementError, verify_signed},
+    storage::{StoreError, proposals, reviews},
+    wire::{
+        page::Page,
+        policy::{Preview, PreviewedChange},
+        problem::{Kind, LineFault, Problem},
+        review::{Assign, Assigned, Assignment, Pair},
+    },
+};
+use serde_json::json;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+use tokio::task::{spawn_blocking, yield_now};
+
+/// A line's statement, verified by itself; who may sign it is asked in its turn.
+type Verified = Result<Signed<AssignmentStatement>, StatementError>;
+
+/// Assigns reviewers to proposals of a call: every line or none.
+pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
+    let mut first = Rehearsal::rehearse(exchange, asked).await?;
+    let state = call_to_assign(&mut first, call).await?;
+    if body.dry_run {
+        check_count(body)?;
+        return foresee(first, state, body).await;
+    }
+    if let Some(answer) = first.replayed()? {
+        return Ok(answer);
+    }
+    check_count(body)?;
+    drop(first);
+    let verified = verify(body).await?;
+    let mut act = Act::begin(exchange, asked).await?;
+    // Everything again: others acted meanwhile.
+    let mut lines = Lines::of(call_to_assign(&mut act, call).await?);
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let mut faults = Vec::new();
+    for ((line, pair), verified) in (1..).zip(&body.assignments).zip(verified) {
+        if let Err(error) = assign_one(&mut act, &mut lines, pair, verified).await {
+            faults.push(fault(line, error)?);
+        }
+    }
+    if !faults.is_empty() {
+        return Err(ServiceError::Lines(faults));
+    }
+    act.finish(Answer::json(200, &assigned(body, faults, Vec::new()))).await
+}
+
+/// What assigning would do and what stands against which line.
+async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Result<Answer> {
+    let mut comparison = Comparison::new(act.exchange, act.policies.clone(), act.policies.clone(), act.now);
+    let (mut lines, mut faults, mut changes) = (Lines::of(call), Vec::new(), Vec::new());
+    for (line, pair) in (1..).zip(&body.assignments) {
+        match lines.judge(&mut act, pair).await {
+            Ok(Judged { before, then, .. }) => {
+                comparison.add_one(&mut act.tx, (&before, &then), &pair.reviewer, &mut changes).await?;
+                lines.take(then);
+            }
+            Err(error) => faults.push(fault(line, error)?),
+        }
+        // Decisions are work: others are let on between two lines.
+        yield_now().await;
+    }
+    preview::note(&mut act.tx, &mut changes).await?;
+    Ok(Answer::json(200, &assigned(body, faults, changes)))
+}
+
+fn assigned(body: &Assign, faults: Vec<LineFault>, changes: Vec<PreviewedChange>) -> Assigned {
+    let accepted = u32::try_from(body.assignments.len() - faults.len()).expect("there are no more than `Assign::MOST`");
+    Assigned { dry_run: body.dry_run, accepted, faults, changes }
+}
+
+/// A call whose officer the caller is.
+async fn call_to_assign<T: Reads>(act: &mut Act<'_, T>, id: CallId) -> Result<CallState> {
+    let call = act.call(id).await?;
+    act.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
+    Ok(call)
+}
+
+fn check_count(body: &Assign) -> Result<()> {
+    let most = Assign::MOST;
+    if (1..=most).contains(&body.assignments.len()) {
+        return Ok(());
+    }
+    Err(ServiceError::Malformed(format!("1 to {most} assignments at a time; send more of them in several requests")))
+}
+
+/// Verifies the signatures, off the threads that serve others; nothing for a line without one.
+async fn verify(body: &Assign) -> Result<Vec<Option<Verified>>> {
+    let statements: Vec<Option<String>> = body.assignments.iter().map(|pair| pair.statement.clone()).collect();
+    let verify = move || statements.iter().map(|jws| jws.as_deref().map(verify_signed)).collect();
+    let verified = spawn_blocking(verify).await.map_err(|error| StoreError::Io(error.into()))?;
+    Ok(verified)
+}
+
+/// What stands against a line. An error that is not about the line is one of the whole request.
+fn fault(line: u32, error: ServiceError) -> Result<LineFault> {
+    let problem = match error {
+        ServiceError::Hidden => Problem::not_found(),
+        ServiceError::Denied(detail) => Problem::new(Kind::Denied, detail),
+        ServiceError::Refused(refusal) => Problem::from(&refusal),
+        error => return Err(error),
+    };
+    Ok(LineFault { line, problem: problem.slug().to_owned(), detail: problem.detail })
+}
+
+/// What the lines of one request are about, each read once, with what the lines before assigned.
+struct Lines {
+    call: Arc<CallState>,
+    proposals: HashMap<ProposalId, ProposalState>,
+    members: HashMap<MemberId, MemberFacts>,
+}
+
+/// A line that can be done: the proposal before and after it.
+struct Judged {
+    permit: Permit,
+    before: ProposalState,
+    then: ProposalState,
+}
+
+impl Lines {
+    fn of(call: CallState) -> Self {
+        Self { call: Arc::new(call), proposals: HashMap::new(), members: HashMap::new() }
+    }
+
+    /// Whether a line can be done, its statement aside.
+    async fn judge<T: Reads>(&mut self, act: &mut Act<'_, T>, pair: &Pair) -> Result<Judged> {
+        let before = self.proposal(act, pair.proposal).await?;
+        let subject = self.member(act, &pair.reviewer).await?;
+        let resource = Resource::ProposalMember { proposal: &before.facts, subject: &subject };
+        let permit = act.authorize(Action::Assign, resource)?;
+        need_review(&before)?;
+        if before.facts.assigned.contains(&pair.reviewer) {
+            return Err(Refusal::AlreadyAssigned { member: pair.reviewer.clone() }.into());
+        }
+        // Judged as if assigned already: some nations release to assigned reviewers only.
+        let then = with_assigned(&before, |assigned| assigned.insert(pair.reviewer.clone()));
+        if !act.policies.visible(&subject, Resource::Proposal(&then.facts)) {
+            let fault =
+                "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
+            return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
+        }
+        Ok(Judged { permit, before, then })
+    }
+
+    /// Notes what a line makes of its proposal, for those after it.
+    fn take(&mut self, then: ProposalState) {
+        self.proposals.insert(then.row.id, then);
+    }
+
+    /// A proposal of the call that the caller may know of.
+    async fn proposal<T: Reads>(&mut self, act: &mut Act<'_, T>, id: ProposalId) -> Result<ProposalState> {
+        if let Some(known) = self.proposals.get(&id) {
+            return Ok(known.clone());
+        }
+        let row = proposals::find(&mut act.tx, id).await?.filter(|row| row.call == self.call.row.id);
+        let row = row.ok_or(ServiceError::Hidden)?;
+        let proposal = state::proposal_state(row, Arc::clone(&self.call), act.now);
+        act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+        self.proposals.insert(id, proposal.clone());
+        Ok(proposal)
+    }
+
+    async fn member<T: Reads>(&mut self, act: &mut Act<'_, T>, id: &MemberId) -> Result<MemberFacts> {
+        if let Some(known) = self.members.get(id) {
+            return Ok(known.clone());
+        }
+        let member = act.member(id).await?;
+        self.members.insert(id.clone(), member.clone());
+        Ok(member)
+    }
+}
+
+async fn assign_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified: Option<Verified>) -> Result<()> {
+    let Judged { permit, before, then } = lines.judge(act, pair).await?;
+    let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
+    let verified = verified.ok_or_else(|| refuse("each line needs a statement of type `entente-assignment+jws`"))?;
+    let signed = act.signed_by_me(verified?).await?;
+    let said = &signed.statement;
+    if said.call != lines.call.row.id || said.proposal != pair.proposal || said.reviewer != pair.reviewer {
+        return Err(refuse("it must say this call, proposal and reviewer"));
+    }
+    reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, &signed.jws, act.now).await?;
+    let payload = json!({ "reviewer": pair.reviewer, "statement": signed.jws });
+    act.log(EntryKind::ReviewerAssigned, Subject::proposal(&before), &payload).await?;
+    lines.take(then);
+    Ok(())
+}
+
+/// The proposal as it would be with other assignments.
+fn with_assigned(proposal: &ProposalState, change: impl Fn(&mut BTreeSet<MemberId>) -> bool) -> ProposalState {
+    let mut then = proposal.clone();
+    change(&mut then.row.assigned);
+    change(&mut then.facts.assigned);
+    then
+}
+
+/// Takes an assignment back; the reviewer's keys go too.
+pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, reviewer: &MemberId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    check_unassignable(&proposal, reviewer)?;
+    reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
+    let payload = json!({ "reviewer": reviewer });
+    act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
+    vaults::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
+    act.finish(Answer::done()).await
+}
+
+/// What taking an assignment back would change. Refuses what [`unassign`] would.
+pub async fn preview_unassignment(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    reviewer: &MemberId,
+) -> Result<Preview> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
+    view.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
+    check_unassignable(&proposal, reviewer)?;
+    let then = with_assigned(&proposal, |assigned| assigned.remove(reviewer));
+    let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
+    let mut items = Vec::new();
+    comparison.add_one(&mut view.tx, (&proposal, &then), reviewer, &mut items).await?;
+    preview::note(&mut view.tx, &mut items).await?;
+    Ok(Preview { considered: 1, items, needs_call_key: false, next: None })
+}
+
+fn check_unassignable(proposal: &ProposalState, reviewer: &MemberId) -> Result<()> {
+    if !proposal.facts.assigned.contains(reviewer) {
+        return Err(Refusal::NotAssigned { member: reviewer.clone() }.into());
+    }
+    if proposal.facts.reviewed.contains(reviewer) {
+        return Err(Refusal::AlreadyReviewed { member: reviewer.clone() }.into());
+    }
+    Ok(())
+}
+
+/// Who is assigned and where they stand: for officers all, for a reviewer the own line.
+pub async fn assignments(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Assignment>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
+    let is_assigned = proposal.facts.assigned.contains(&view.me.id);
+    if !sees_all && !is_assigned {
+        return Err(ServiceError::Denied("guardrails: only officers and assigned reviewers see assignments".into()));
+    }
+    let rows = reviews::assignments(&mut view.tx, id).await?;
+    let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
+    let aside = state::set_aside(exchange, &mut view.tx, &proposal.facts, &reviewers, counts::review_set_aside).await?;
+    let mine = view.me.id.clone();
+    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| Assignment {
+        proposal: id,
+        set_aside: aside.get(&row.reviewer).copied(),
+        conflict: declared(&proposal, &row.reviewer),
+        has_reviewed: proposal.facts.reviewed.contains(&row.reviewer),
+        assigned_at: row.assigned_at.into(),
+        assigned_by: row.assigned_by,
+        statement: row.statement,
+        reviewer: row.reviewer,
+    });
+    Ok(Page { items: items.collect(), next: None })
+}
+
+fn declared(proposal: &ProposalState, member: &MemberId) -> Option<bool> {
+    if proposal.facts.conflicts.contains(member) {
+        Some(true)
+    } else {
+        proposal.facts.declared_clear.contains(member).then_some(false)
+    }
+}

@@ -1,0 +1,137 @@
+//! Many lines in one request, and what only says what would be: neither holds up whoever else has something to write.
+
+use crate::harness::{
+    stage::{NATIONS, Stage, id},
+    world::{Store, TestWorld},
+};
+use entente::{
+    client::api::Paging,
+    domain::{
+        ambient::{SystemClock, SystemRng},
+        call::AmendmentEffect,
+        entry::EntryKind,
+        id::{MemberId, ProposalId},
+    },
+    wire::{
+        call::{CallText, ExtendCall},
+        problem::LineFault,
+        review::{Assign, Pair},
+    },
+};
+use jiff::SignedDuration;
+
+/// So many pairs of Carol with proposals that are none.
+fn of_absent(count: usize) -> Vec<(ProposalId, MemberId)> {
+    (0..count).map(|_| (ProposalId::new(&SystemClock, &SystemRng), id("USA:carol"))).collect()
+}
+
+async fn dry_run_waits_for_nobody(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.submitted().await;
+    let dana = stage.client("USA:dana");
+    let shown = dana.call(stage.call).await.unwrap();
+    let text = CallText { total_threshold: Some(7.0), ..shown.text.clone() };
+    let until = stage.deadline + SignedDuration::from_hours(24);
+    let (reason, dry_run) = ("more time".to_owned(), true);
+    let longer = ExtendCall { until: until.into(), reason, partner: None, proposal: None, reviews: false, dry_run };
+    let before = stage.census().await;
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    let foreseen = dana.preview_amendment(stage.call, &text, "the funders agreed").await.unwrap();
+    assert_eq!(foreseen.effect, AmendmentEffect::Resubmit);
+    assert_eq!(dana.api().extend_call(stage.call, &longer).await.unwrap().until.0, until);
+    drop(busy);
+    assert_eq!(stage.census().await, before);
+
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana"]).await;
+    let before = stage.census().await;
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    let lines = [(proposal, "USA:carol"), (proposal, "ISR:maya"), (proposal, "USA:carol"), (proposal, "USA:walt")];
+    let foreseen = stage.assign(&lines, true).await;
+    assert_eq!(foreseen.accepted, 2);
+    let faults: Vec<_> = foreseen.faults.iter().map(|fault| (fault.line, fault.problem.as_str())).collect();
+    assert_eq!(faults[0], (3, "already-assigned"), "what an earlier line does counts for later ones");
+    assert_eq!(faults[1].0, 4);
+    assert!(foreseen.changes.iter().any(|change| change.member == id("ISR:maya") && change.gains));
+    drop(busy);
+    assert_eq!(stage.census().await, before);
+    let assigned = stage.assign(&lines[..2], false).await;
+    assert_eq!((assigned.accepted, assigned.faults), (2, Vec::new()));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn dry_run_takes_no_turn_at_writing_and_leaves_nothing() {
+    dry_run_waits_for_nobody(Store::Sqlite).await;
+    dry_run_waits_for_nobody(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn request_has_so_many_assignments_and_a_client_sends_more_in_several() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana"]).await;
+    let dana = stage.client("USA:dana");
+    for dry_run in [true, false] {
+        let absent = of_absent(Assign::MOST + 1);
+        let pair = |(proposal, reviewer): (ProposalId, MemberId)| Pair { proposal, reviewer, statement: None };
+        let body = Assign { assignments: absent.into_iter().map(pair).collect(), dry_run };
+        stage.refuses("malformed", dana.api().assign(stage.call, &body)).await;
+    }
+
+    // One line that can be done, in the third request.
+    let mut lines = of_absent(2 * Assign::MOST + 5);
+    let place = 2 * Assign::MOST + 2;
+    lines[place] = (proposal, id("USA:carol"));
+    let stands: Vec<u32> = (1..).take(lines.len()).filter(|line| *line as usize != place + 1).collect();
+    let of = |faults: &[LineFault]| faults.iter().map(|fault| fault.line).collect::<Vec<_>>();
+    let foreseen = dana.assign(stage.call, &lines, true).await.unwrap();
+    assert_eq!((foreseen.accepted, of(&foreseen.faults)), (1, stands.clone()));
+    let before = stage.census().await;
+    let refused = dana.assign(stage.call, &lines, false).await.unwrap_err();
+    assert_eq!((refused.slug(), of(&refused.problem().unwrap().faults)), (Some("lines-refused"), stands));
+    assert_eq!(stage.census().await, before, "what can be done waits for the rest");
+
+    // Said twice, in two requests.
+    lines[0] = lines[place].clone();
+    let refused = dana.assign(stage.call, &lines, false).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("line {} assigns what line 1 does", place + 1));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn line_without_a_signature_that_holds_is_named_and_nothing_is_assigned() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.pass_the_opening();
+    stage.clear(proposal, &["USA:dana", "ISR:noa"]).await;
+    stage.assign(&[(proposal, "ISR:yael")], false).await;
+    let dana = stage.client("USA:dana").api();
+    let theirs = dana.assignments(proposal).await.unwrap()[0].statement.clone();
+    let pair = |reviewer: &str, statement: Option<&str>| Pair {
+        proposal,
+        reviewer: id(reviewer),
+        statement: statement.map(ToOwned::to_owned),
+    };
+    // None, none that is one, one for somebody else; and what is hidden or done stands before them.
+    let assignments = vec![
+        pair("USA:carol", None),
+        pair("USA:carol", Some("no statement")),
+        pair("USA:carol", theirs.as_deref()),
+        pair("ISR:yael", None),
+        Pair { proposal: ProposalId::new(&SystemClock, &SystemRng), ..pair("USA:carol", None) },
+    ];
+    let before = stage.census().await;
+    let refused = dana.assign(stage.call, &Assign { assignments, dry_run: false }).await.unwrap_err();
+    let faults = &refused.problem().unwrap().faults;
+    let faults: Vec<_> = faults.iter().map(|fault| (fault.line, fault.problem.as_str())).collect();
+    let invalid = "statement-invalid";
+    let expected = [(1, invalid), (2, invalid), (3, invalid), (4, "already-assigned"), (5, "not-found")];
+    assert_eq!(faults, expected);
+    assert_eq!(stage.census().await, before);
+    let entries = dana.entries(&[EntryKind::ReviewerAssigned], &Paging::default()).await.unwrap();
+    assert_eq!(entries.items.len(), 1);
+    stage.stop().await;
+}
