@@ -111,7 +111,7 @@ impl Client {
                 "ask one of them to publish",
             ));
         }
-        let vault = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
+        let vault = VaultId::new_of(&me, &*self.ambient().clock, &*self.ambient().rng);
         let secret = VaultSecret::generate();
         let statement = VaultStatement {
             vault,

@@ -101,7 +101,7 @@ impl Client {
                     holders.push(self.admit(member, kind, party.as_ref(), &facts).await?);
                 }
             }
-            vaults.push(self.new_vault(&call, VaultPlan { kind, proposal: id, party, holders })?.0);
+            vaults.push(self.new_vault(&call, VaultPlan { kind, proposal: id, party, holders }).await?.0);
         }
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
         let body = CreateProposal { id, call: new.call, topic, parties, vaults };

@@ -211,7 +211,7 @@ impl Client {
             return Ok(false);
         }
         let plan = VaultPlan { kind: VaultKind::Deliberation, proposal: id, party: None, holders: Vec::new() };
-        let (vault, _) = self.new_vault(&call, plan)?;
+        let (vault, _) = self.new_vault(&call, plan).await?;
         match self.api().create_deliberation_vault(id, &vault).await {
             // Another officer was quicker.
             Err(error) if error.slug() == Some("exists") => Ok(false),
@@ -249,8 +249,9 @@ impl Client {
     }
 
     /// A vault made here, wrapped to its holders and to the call's vault.
-    pub(super) fn new_vault(&self, call: &VerifiedCall, plan: VaultPlan) -> Result<(NewVault, Arc<VaultSecret>)> {
-        let id = VaultId::new(&*self.ambient().clock, &*self.ambient().rng);
+    pub(super) async fn new_vault(&self, call: &VerifiedCall, plan: VaultPlan) -> Result<(NewVault, Arc<VaultSecret>)> {
+        let me = self.member_id().await?;
+        let id = VaultId::new_of(&me, &*self.ambient().clock, &*self.ambient().rng);
         let secret = Arc::new(VaultSecret::generate());
         let statement = VaultStatement {
             vault: id,

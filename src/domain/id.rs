@@ -261,34 +261,39 @@ typed_ids! {
     DecisionId = "dec";
 }
 
-impl ProposalId {
-    /// How many letters at its end say who may begin a proposal by this name; five bits each.
-    const CHECK: usize = 8;
+/// Identifiers that members choose themselves, since what they sign names them: the last letters say whose they are. So nobody can find
+/// out, by presenting an identifier of somebody else's making, whether there is something by that name.
+macro_rules! ids_of_their_makers {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// A new identifier that `member` alone can make something with.
+            #[must_use]
+            pub fn new_of(member: &MemberId, clock: &dyn Clock, rng: &dyn Rng) -> Self {
+                let id = Self::new(clock, rng);
+                Self(ulid::Ulid::from(u128::from(id.0) & !CHECKED | id.check(member)))
+            }
 
-    /// A new identifier that `member` alone can begin a proposal with.
-    #[must_use]
-    pub fn new_of(member: &MemberId, clock: &dyn Clock, rng: &dyn Rng) -> Self {
-        let id = Self::new(clock, rng);
-        Self(ulid::Ulid::from(u128::from(id.0) & !Self::mask() | id.check(member)))
-    }
+            /// Whether the member made it.
+            #[must_use]
+            pub fn is_of(self, member: &MemberId) -> bool {
+                u128::from(self.0) & CHECKED == self.check(member)
+            }
 
-    /// Whether the member made it. Nobody can ask by beginning one whether there is a proposal by the name that another made.
-    #[must_use]
-    pub fn is_of(self, member: &MemberId) -> bool {
-        u128::from(self.0) & Self::mask() == self.check(member)
-    }
-
-    fn mask() -> u128 {
-        (1 << (5 * Self::CHECK)) - 1
-    }
-
-    /// What its last letters are if `member` made it: the beginning of the SHA-256 of all others, a blank and the member.
-    fn check(self, member: &MemberId) -> u128 {
-        let text = self.to_string();
-        let digest = Sha256::of(format!("{} {member}", &text[..text.len() - Self::CHECK]).as_bytes());
-        digest.as_bytes()[..5].iter().fold(0, |check, byte| check << 8 | u128::from(*byte))
-    }
+            /// What its last letters are if `member` made it: the beginning of the SHA-256 of all others, a blank and the member.
+            fn check(self, member: &MemberId) -> u128 {
+                let text = self.to_string();
+                let digest = Sha256::of(format!("{} {member}", &text[..text.len() - CHECK]).as_bytes());
+                digest.as_bytes()[..5].iter().fold(0, |check, byte| check << 8 | u128::from(*byte))
+            }
+        }
+    )*};
 }
+
+/// How many letters at the end of such an identifier say whose it is; five bits each.
+const CHECK: usize = 8;
+const CHECKED: u128 = (1 << (5 * CHECK)) - 1;
+
+ids_of_their_makers! { ProposalId VaultId }
 
 fn new_ulid(clock: &dyn Clock, rng: &dyn Rng) -> ulid::Ulid {
     let mut random = [0; 16];
@@ -302,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifier_of_a_proposal_is_of_the_member_who_made_it() {
+    fn identifier_that_members_choose_is_of_the_one_who_made_it() {
         use crate::domain::ambient::{SystemClock, SystemRng};
         let (avi, tamar): (MemberId, MemberId) = ("ISR:avi".parse().unwrap(), "ISR:tamar".parse().unwrap());
         let id = ProposalId::new_of(&avi, &SystemClock, &SystemRng);
@@ -311,6 +316,8 @@ mod tests {
         // As a shell makes it: docs/api.md.
         let written: ProposalId = "prop_01J9ZQ4N6M8V7X5T3RGY5RS8GG".parse().unwrap();
         assert!(written.is_of(&avi));
+        let vault = VaultId::new_of(&avi, &SystemClock, &SystemRng);
+        assert!(vault.is_of(&avi) && !vault.is_of(&tamar), "{vault}");
     }
 
     #[test]

@@ -164,7 +164,7 @@ pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &Ad
     act.finish(Answer::done()).await
 }
 
-/// Verifies a vault's statement: signed by the principal, of this kind, for this place.
+/// Verifies a vault's statement: signed by the principal, of this kind, for this place, and by a name of the principal's own making.
 pub(super) async fn verified(
     act: &mut Act<'_>,
     jws: &str,
@@ -176,6 +176,11 @@ pub(super) async fn verified(
         act.signed::<VaultStatement>(jws).await?.statement;
     if given != kind || for_call != call || for_proposal != proposal {
         let fault = "the vault's statement is for another kind, call or proposal".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
+    // Whoever names an identifier of somebody else's making hears the same whether there is a vault by that name or not.
+    if !vault.is_of(&act.me.id) {
+        let fault = format!("the identifier of a vault that `{}` makes ends with a check that says so", act.me.id);
         return Err(Refusal::Statement { fault }.into());
     }
     Ok(VaultRow {
@@ -190,7 +195,7 @@ pub(super) async fn verified(
     })
 }
 
-/// Stores a vault and logs it.
+/// Stores a vault and logs it. Who meets a taken name or place knows of it: they made the one, and see the other.
 pub(super) async fn create(act: &mut Act<'_>, permit: &Permit, subject: Subject, vault: &VaultRow) -> Result<()> {
     let now = act.now;
     vaults::create(&mut act.tx, permit, vault, now).await.map_err(|error| match error.constraint() {

@@ -60,7 +60,7 @@ request! {
 
     /// A vault and the keys to it.
     pub struct NewVault {
-        /// Compact JWS of type `entente-vault+jws`.
+        /// Compact JWS of type `entente-vault+jws`. The vault's identifier is of the caller's making, as a proposal's is.
         pub statement: String,
         pub keys: Vec<WrappedKeyIn>,
     }

@@ -181,7 +181,7 @@ impl Client {
             holders.push(self.admit(member, kind, Some(party), &facts).await?);
         }
         let plan = VaultPlan { kind, proposal: proposal.id, party: Some(party.clone()), holders };
-        let (vault, _) = self.new_vault(call, plan)?;
+        let (vault, _) = self.new_vault(call, plan).await?;
         match self.api().create_staff_vault(proposal.id, &vault).await {
             // A colleague was quicker.
             Err(error) if error.slug() == Some("exists") => {}

@@ -57,7 +57,7 @@ jq -n --arg program "$(jq -r .id program.json)" --arg opens "$(instant -60)" --a
 api POST /v1/calls --json @body.json --dump-header headers > call.json
 CALL=$(jq -r .id call.json)
 
-vault=$(new_id vault)
+vault=$(own_id vault USA:dana)
 age-keygen 2> /dev/null | grep '^AGE-SECRET-KEY-' > call.key
 recipient=$(age-keygen -y call.key) officer=$(age-keygen -y USA-dana.age)
 jq -cjS --arg vault "$vault" --arg recipient "$recipient" '{call: .id, version: 1, text, text_sha256, vault: $vault,

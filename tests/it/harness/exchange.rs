@@ -136,7 +136,7 @@ pub(crate) struct Vault {
 impl Person {
     pub(crate) fn make_vault(&self, kind: VaultKind, call: CallId, proposal: Option<ProposalId>) -> Vault {
         let secret = VaultSecret::generate();
-        let id = VaultId::new(&SystemClock, &SystemRng);
+        let id = VaultId::new_of(&self.member, &SystemClock, &SystemRng);
         let party = (kind == VaultKind::Staff).then(|| self.member.partner().clone());
         let recipient = secret.recipient().to_owned();
         let statement = VaultStatement { vault: id, kind, call, proposal, party, recipient };

@@ -266,7 +266,7 @@ fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
     let id = ProposalId::new_of(&author.member, &SystemClock, &SystemRng);
     let mut keys = 0;
     let mut vault = |kind: VaultKind, holders: &[&'static str]| {
-        let (secret, vault) = (VaultSecret::generate(), VaultId::new(&SystemClock, &SystemRng));
+        let (secret, vault) = (VaultSecret::generate(), VaultId::new_of(&author.member, &SystemClock, &SystemRng));
         let party = (kind == VaultKind::Staff).then(|| author.member.partner().clone());
         let recipient = secret.recipient().to_owned();
         let statement =

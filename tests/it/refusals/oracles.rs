@@ -1,17 +1,24 @@
 //! Nobody finds out by a refusal, a tag or a question about others what they may not know of: it answers as what is not there.
 
+use super::lies::key_of;
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, id, review, text},
+    stage::{NATIONS, Stage, code, id, review, text},
 };
 use entente::{
-    client::{Client, api::Paging, directory::NewKeyCard, preview::PreviewedAct},
+    client::{Client, api::Paging, directory::NewKeyCard, preview::PreviewedAct, proposals::NewProposal},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         call::Phase,
         entry::EntryKind,
-        id::{CallId, ProposalId, ReviewId},
+        id::{CallId, ProposalId, ReviewId, VaultId},
         member::CallRole,
+        proposal::Parties,
+        vault::VaultKind,
+    },
+    sealing::{
+        identity::new_identity,
+        statement::{VaultStatement, sign_statement},
     },
     wire::{
         call::{CallText, ExtendCall},
@@ -123,6 +130,39 @@ async fn beginning_a_proposal_tells_nobody_whether_there_is_one_by_that_name() {
     assert!(own.0 == 409 && own.1.contains("exists"), "who made it knows of it: {}", own.1);
     assert_eq!(stage.census().await, before);
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn making_a_vault_tells_nobody_whether_there_is_one_by_that_name() {
+    let stage = Stage::open().await;
+    let hidden = stage.prepared().await;
+    let taken = stage.client("ISR:avi").api().vaults(hidden).await.unwrap()[0].id;
+    let absent = VaultId::new_of(&id("ISR:avi"), &SystemClock, &SystemRng);
+    // The call's other proposal is between others, who have no `staff` vault of Bob's yet.
+    let own = stage.client("ISR:tamar").create_proposal(&joint(&stage, "ISR:tamar")).await.unwrap().id;
+    let make = async |vault: VaultId| {
+        let recipient = new_identity().recipient().to_owned();
+        let (kind, party) = (VaultKind::Staff, Some(code("USA")));
+        let said = VaultStatement { vault, kind, call: stage.call, proposal: Some(own), party, recipient };
+        let statement = sign_statement(&key_of(&stage, "USA:opal"), &said).unwrap();
+        let raw = stage.raw(Some(stage.credential("USA:opal")));
+        let request = raw.request(Method::POST, &format!("/v1/proposals/{own}/vaults/staff"));
+        let body = json!({ "statement": statement, "keys": [] });
+        let answer = request.header("Idempotency-Key", fresh_key()).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let before = stage.census().await;
+    let found = make(taken).await;
+    assert_eq!(found.0, 422, "{}", found.1);
+    assert_eq!(found, make(absent).await);
+    assert_eq!(stage.census().await, before);
+    stage.stop().await;
+}
+
+/// What a member of Israel begins with Opal.
+fn joint(stage: &Stage, member: &str) -> NewProposal {
+    let parties: Parties = [(code("ISR"), [id(member)].into()), (code("USA"), [id("USA:opal")].into())].into();
+    NewProposal { parties, ..stage.joint() }
 }
 
 /// The kinds of the entries about a call that the member reads.

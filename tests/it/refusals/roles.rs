@@ -106,7 +106,7 @@ async fn by_hand(stage: &Stage, dana: &Client, draft: CallId) -> (String, Publis
     let shown = dana.api().call(draft).await.unwrap();
     let (text, secret) = (shown.body.text, VaultSecret::generate());
     let recipient = secret.recipient().to_owned();
-    let vault = VaultId::new(&SystemClock, &SystemRng);
+    let vault = VaultId::new_of(&id("USA:dana"), &SystemClock, &SystemRng);
     let made = VaultStatement {
         vault,
         kind: VaultKind::Call,
