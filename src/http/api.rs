@@ -4,7 +4,7 @@
 
 use super::{
     calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    read_rates::ReadRates, refusals::Refusals, reviews, sight, visibility,
+    rates::Rates, refusals::Refusals, reviews, sight, visibility,
 };
 use crate::service::Exchange;
 use axum::{
@@ -24,7 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub struct Api {
     exchange: Arc<Exchange>,
     body_bytes: usize,
-    read_rates: Arc<ReadRates>,
+    rates: Arc<Rates>,
     refusals: Arc<Refusals>,
 }
 
@@ -32,8 +32,8 @@ impl Api {
     /// The API of an exchange. JSON bodies have at most `body_bytes`, unless they carry ciphertext.
     #[must_use]
     pub fn new(exchange: Arc<Exchange>, body_bytes: usize, refusals: Arc<Refusals>) -> Self {
-        let read_rates = Arc::new(ReadRates::new(exchange.quotas.logged_reads_per_minute));
-        Self { exchange, body_bytes, read_rates, refusals }
+        let rates = Arc::new(Rates::new(&exchange.quotas));
+        Self { exchange, body_bytes, rates, refusals }
     }
 
     /// What was refused to whom.
@@ -41,9 +41,9 @@ impl Api {
         &self.refusals
     }
 
-    /// How often members read what leaves an entry.
-    pub(super) fn read_rates(&self) -> &ReadRates {
-        &self.read_rates
+    /// How often members act, and read what leaves an entry.
+    pub(super) fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Most bytes of a JSON body.

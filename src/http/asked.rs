@@ -79,9 +79,8 @@ taken! {
         call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel, review::DeclareConflict,
         review::LiftConflict, decision::SignDecision;
     MIB => policy::ProposePolicy;
-    2 * MIB => review::SubmitReview, decision::SendLetter;
-    // 5000 signed lines.
-    16 * MIB => review::Assign;
+    // Of assignments: a hundred signed lines.
+    2 * MIB => review::SubmitReview, review::Assign, decision::SendLetter;
     4 * MIB => call::PublishCall, proposal::CreateProposal, proposal::NewVault, proposal::AddKeys, proposal::AddMember;
 }
 
@@ -91,6 +90,7 @@ impl<T: Taken> FromRequest<Api> for Change<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
@@ -109,8 +109,10 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let Holder(peer) = Holder::from_request_parts(&mut parts, api).await?;
+        let principal = directory::identify(api, &peer).await.map_err(|error| Fault::from(error).into_response())?;
+        let member = principal.as_ref().map(|principal| &principal.member);
+        api.rates().card(member, &peer.certificate).map_err(IntoResponse::into_response)?;
         let read = async {
-            let principal = directory::identify(api, &peer).await?;
             let conditions = Conditions::read(&parts.headers)?;
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
             still_accepted(&parts)?;
@@ -128,7 +130,7 @@ impl FromRequestParts<Api> for LoggedRead {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Caller(principal) = Caller::from_request_parts(parts, api).await?;
-        api.read_rates().count(&principal.member).map_err(IntoResponse::into_response)?;
+        api.rates().read(&principal.member).map_err(IntoResponse::into_response)?;
         let asked = Asked::read(principal, parts.method == Method::HEAD);
         Ok(Self(Asked { credential: credential(parts), ..asked }))
     }
@@ -140,6 +142,7 @@ impl FromRequest<Api> for Bare {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             let body = bytes(&parts.headers, body, api.body_bytes()).await?;

@@ -137,6 +137,7 @@ impl FromRequest<Api> for Sealed {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
+        api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let peer = Peer::from_request_parts(&mut parts, api).await.map_err(IntoResponse::into_response)?;
         let headers = &parts.headers;
         let read = || {

@@ -43,7 +43,7 @@ mod principal;
 pub mod problem;
 mod programs;
 mod proposals;
-mod read_rates;
+mod rates;
 mod readiness;
 pub mod refusal;
 pub mod refusals;

@@ -201,6 +201,18 @@ impl Refusal {
     }
 }
 
+/// A share that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// How many there can be a minute, one minute after another.
+    pub per_minute: u32,
+    /// How many at once: as many as in a window of that many seconds.
+    pub at_once: u32,
+    pub window: u64,
+    /// Until there can be one more.
+    pub wait: Duration,
+}
+
 /// Why the edge does not let a request go on, as a problem document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EdgeRefusal {
@@ -223,8 +235,12 @@ pub enum EdgeRefusal {
     TooManyBodies { limit: usize },
     #[error("at most {limit} downloads at a time are given under one certificate")]
     TooManyDownloads { limit: usize },
-    #[error("at most {limit} reads that leave an entry in the log are done a minute for one member")]
-    TooManyReads { limit: u32, wait: Duration },
+    #[error("at most {} reads that leave an entry in the log are done a minute for one member", .0.per_minute)]
+    TooManyReads(Spent),
+    #[error("at most {} acts a minute are done for one member, and {} at once", .0.per_minute, .0.at_once)]
+    TooManyActs(Spent),
+    #[error("at most {} acts a minute are done for the members of one partner, and {} at once", .0.per_minute, .0.at_once)]
+    TooManyActsOfPartner(Spent),
     #[error("answers to this certificate wait to be taken, as many as are kept")]
     AnswersWaiting,
     #[error("the request body arrived too slowly")]
@@ -244,7 +260,8 @@ impl EdgeRefusal {
             Self::Overloaded => Kind::Overloaded,
             Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
             Self::TooManyDownloads { .. } | Self::AnswersWaiting => Kind::TooManyAnswers,
-            Self::TooManyReads { .. } => Kind::TooManyReads,
+            Self::TooManyReads(_) => Kind::TooManyReads,
+            Self::TooManyActs(_) | Self::TooManyActsOfPartner(_) => Kind::TooManyActs,
             Self::BodyTooSlow => Kind::Timeout,
             Self::Internal => Kind::Internal,
         }
@@ -264,10 +281,24 @@ impl EdgeRefusal {
             Self::TooManyRequests { limit } => Some(held("requests", *limit, "concurrent-requests")),
             Self::TooManyBodies { limit } => Some(held("bodies", *limit, "content-bytes")),
             Self::TooManyDownloads { limit } => Some(held("downloads", *limit, "concurrent-requests")),
-            Self::TooManyReads { limit, wait } => Some([
-                ("ratelimit-policy", format!("\"logged-reads\";q={limit};w=60")),
-                ("ratelimit", format!("\"logged-reads\";r=0;t={}", wait.as_secs())),
-            ]),
+            _ => {
+                let (policy, Spent { at_once, window, wait, .. }) = self.spent()?;
+                Some([
+                    ("ratelimit-policy", format!("\"{policy}\";q={at_once};w={window}")),
+                    ("ratelimit", format!("\"{policy}\";r=0;t={}", wait.as_secs())),
+                ])
+            }
+        }
+    }
+}
+
+impl EdgeRefusal {
+    /// A share by time that is used up, and its name.
+    fn spent(&self) -> Option<(&'static str, &Spent)> {
+        match self {
+            Self::TooManyReads(spent) => Some(("logged-reads", spent)),
+            Self::TooManyActs(spent) => Some(("acts", spent)),
+            Self::TooManyActsOfPartner(spent) => Some(("acts-of-partner", spent)),
             _ => None,
         }
     }
@@ -275,7 +306,7 @@ impl EdgeRefusal {
 
 impl IntoResponse for EdgeRefusal {
     fn into_response(self) -> Response {
-        let exceeded = self.exceeded();
+        let (exceeded, wait) = (self.exceeded(), self.spent().map(|(_, spent)| spent.wait));
         let mut problem = Problem::new(self.kind(), self.to_string());
         if let Self::CertificateRefused(refusal) = &self {
             // Closer to the case than what holds for every refused certificate.
@@ -286,7 +317,7 @@ impl IntoResponse for EdgeRefusal {
             let value = HeaderValue::from_str(&value).expect("a name and a number are a header's value");
             response.headers_mut().insert(name, value);
         }
-        if let Self::TooManyReads { wait, .. } = &self {
+        if let Some(wait) = wait {
             response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().into());
         }
         response

@@ -137,6 +137,7 @@ catalogue! {
     TooManyRequests "too-many-requests" 429 "you have as many requests open, or as many bytes of bodies under way, as one certificate may" => "wait for those that are under way, and try again after the time in `Retry-After`";
     QuotaReached "quota-reached" 409 "you keep as much here as one may" => "what the detail counts stays on record; ask the host's operator to raise the number under `[quotas]`";
     TooManyReads "too-many-reads" 429 "you have read as often in a minute as one member may, of what leaves an entry in the log" => "try again after the time in `Retry-After`";
+    TooManyActs "too-many-acts" 429 "you or your partner's members have acted as often as is done at once" => "try again after the time in `Retry-After`";
     TooManyAnswers "too-many-answers" 429 "answers to you that you have not taken are as many as are kept" => "read the answers that are under way to their end, or end them, and try again after the time in `Retry-After`";
     Overloaded "overloaded" 503 "the exchange is busy" => "try again after the time in `Retry-After`";
     Unavailable "unavailable" 503 "a part of the exchange is not available" => "nothing was done; try again after the time in `Retry-After`";

@@ -1,12 +1,18 @@
 //! How much one may keep: who comes to the end of a quota hears the number, before bytes travel, and nobody else is kept from anything.
 
 use crate::harness::{
-    stage::{NATIONS, Stage, pdf, quiet, slug},
+    exchange::fresh_key,
+    stage::{NATIONS, Stage, id, pdf, quiet, slug},
     world::{Raw, Store, TestWorld},
 };
 use entente::{
     client::Result,
-    domain::{ambient::Clock as _, id::ProposalId, policy::PolicyOwner, proposal::Status},
+    domain::{
+        ambient::{Clock as _, SystemClock, SystemRng},
+        id::ProposalId,
+        policy::PolicyOwner,
+        proposal::Status,
+    },
     wire::problem::Problem,
 };
 use jiff::SignedDuration;
@@ -145,6 +151,54 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
     assert!(told.contains("no more than 2 versions of policies that are proposed within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
+    stage.stop().await;
+}
+
+/// Acts that come to nothing, by one who is never told of the proposal, until one is refused for their number: how many, and the answer.
+async fn acts(stage: &Stage, member: &str, most: usize) -> (usize, Option<reqwest::Response>) {
+    let raw = stage.raw(Some(stage.credential(member)));
+    let path = format!("/v1/proposals/{}/withdraw", ProposalId::new(&SystemClock, &SystemRng));
+    for done in 0..most {
+        let answer = raw.request(Method::POST, &path).header("idempotency-key", fresh_key()).send().await.unwrap();
+        if answer.status() == 429 {
+            return (done, Some(answer));
+        }
+        assert_eq!(answer.status(), 404);
+    }
+    (most, None)
+}
+
+#[tokio::test]
+async fn member_acts_so_often_a_minute_and_others_go_on() {
+    let stage = with(Store::Sqlite, &[("quotas.acts_per_minute_per_member", "20")]).await.unwrap();
+    // One more comes free every three seconds: whoever acts faster than that comes to the end.
+    let (done, refused) = acts(&stage, "ISR:avi", 400).await;
+    assert!(done >= 100, "those of five minutes come at once: {done}");
+    let refused = refused.expect("more than the share of five minutes at once");
+    let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("ratelimit-policy"), "\"acts\";q=100;w=300");
+    assert!(header("ratelimit").starts_with("\"acts\";r=0;t="), "{}", header("ratelimit"));
+    assert!((1..=4).contains(&header("retry-after").parse::<u64>().unwrap()));
+    let problem: Problem = refused.json().await.unwrap();
+    assert_eq!(problem.slug(), "too-many-acts");
+    assert!(problem.detail.contains("at most 20 acts a minute are done for one member"), "{}", problem.detail);
+    // Colleagues and other partners act meanwhile, and whoever has come to the end reads.
+    assert_eq!(acts(&stage, "ISR:tamar", 1).await.0, 1);
+    stage.client("USA:bob").create_proposal(&stage.joint()).await.unwrap();
+    stage.client("ISR:avi").call(stage.call).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn partner_acts_so_often_a_minute_and_its_registrar_revokes_all_the_same() {
+    let stage = with(Store::Sqlite, &[("quotas.acts_per_minute_per_partner", "20")]).await.unwrap();
+    let (_, refused) = acts(&stage, "ISR:avi", 400).await;
+    let refused = refused.expect("more than the partner's share");
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"acts-of-partner\";q=100;w=300");
+    let problem: Problem = refused.json().await.unwrap();
+    assert_eq!(problem.slug(), "too-many-acts");
+    stage.client("USA:bob").create_proposal(&stage.joint()).await.unwrap();
+    stage.client("ISR:registrar").revoke_key_card(&id("ISR:avi"), true).await.unwrap();
     stage.stop().await;
 }
 
