@@ -93,10 +93,17 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 Some(id) => id,
                 None => latest(&client.api().letters(proposal).await?, proposal)?,
             };
-            let OpenedLetter { letter, text, is_superseded } = client.read_letter(proposal, id).await?;
-            let answer = json!({ "letter": letter, "text": &*text, "is_superseded": is_superseded });
+            let OpenedLetter { letter, text, is_superseded, is_by_officer } = client.read_letter(proposal, id).await?;
+            let answer = json!({
+                "letter": letter, "text": &*text, "is_superseded": is_superseded, "is_by_officer": is_by_officer,
+            });
             context.out.answer(&answer, |screen: &mut Screen| {
-                let from = format!("{} at {}, verified", letter.sent_by, zone.both(letter.sent_at.0));
+                let verified = if is_by_officer {
+                    "verified: an officer of the call"
+                } else {
+                    "signature verified; who the call's officers are is not shown to you"
+                };
+                let from = format!("{} at {}, {verified}", letter.sent_by, zone.both(letter.sent_at.0));
                 screen.fields(&[("letter", letter.id.to_string()), ("from", from)]);
                 if is_superseded {
                     screen.styled(&[(

@@ -64,6 +64,8 @@ pub struct OpenedLetter {
     pub letter: Letter,
     /// Whether the decision that it is about, by its signature, is in force no more.
     pub is_superseded: bool,
+    /// Whether the sender is an officer of the call by the signed roll. False where that is not shown to the reader, as to parties.
+    pub is_by_officer: bool,
     pub text: Zeroizing<String>,
 }
 
@@ -233,6 +235,7 @@ impl Client {
         let statement = self.verify_letter(&letter, &sealed).await?;
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
+        let is_by_officer = self.is_by_officer(&letter, &call).await?;
         let decision = self.decision(id).await?;
         let is_superseded = decision.as_ref().is_some_and(|decision| !is_about(&statement, decision));
         if let Some(decision) = decision {
@@ -248,7 +251,29 @@ impl Client {
         let secret = self.open_vault(&vault, &call).await?;
         let text = blocking(move || Ok(open_bytes(&[secret.identity()], &sealed, MAX_LETTER)?)).await?;
         let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is no text", "ask its sender"))?;
-        Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter, is_superseded })
+        Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter, is_superseded, is_by_officer })
+    }
+
+    /// Whether the sender of a letter is an officer of the call by the signed roll; false where the roll is not shown to the reader.
+    ///
+    /// # Errors
+    /// When it says that they are none, or when they are of no partner that could have one.
+    async fn is_by_officer(&self, letter: &Letter, call: &VerifiedCall) -> Result<bool> {
+        let sender = &letter.sent_by;
+        let refused = |fault: &str| {
+            let what = format!("the letter was sent by `{sender}`, who {fault}");
+            Err(ClientError::unverified(what, "do not rely on it; tell the call's officers and the host's operator"))
+        };
+        match self.verified_roles(call).await {
+            Ok(roles) if roles.was_officer(sender) => Ok(true),
+            Ok(_) => refused("is no officer of the call by what was signed"),
+            // Who bears a role is for those who judge. A party sees of which nation the sender is.
+            Err(error) if matches!(error.slug(), Some("denied" | "not-found")) => {
+                let partners = self.told_roles(call).await?.partners;
+                if partners.contains(sender.partner()) { Ok(false) } else { refused("is of no partner of the call") }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn letters_vault(&self, proposal: &Proposal, call: &Arc<VerifiedCall>) -> Result<VerifiedVault> {

@@ -7,7 +7,7 @@ use super::{
     Client, ClientError, Result,
     pages::Pages,
     preview::{Adding, Sums, in_milliseconds},
-    verify::invalid,
+    verify::{check_valid, invalid},
 };
 use crate::{
     domain::{
@@ -231,6 +231,7 @@ impl Client {
         partner: &PartnerCode,
     ) -> Result<()> {
         let PolicySignature { member, signed_at, .. } = signature;
+        check_valid(signed, member, signed_at.0)?;
         if member.partner() == partner {
             let (key, role) = (&signed.signer_spki, PartnerRole::PolicyOfficer);
             for read_anew in [false, true] {

@@ -86,13 +86,14 @@ impl Client {
         ))
     }
 
-    /// Checks that `member` signed what the exchange recorded at that instant.
+    /// Checks that `member` signed what the exchange recorded at that instant, under a certificate that was valid then.
     pub(super) async fn check_signed_by<T: Statement>(
         &self,
         signed: &Signed<T>,
         member: &MemberId,
         recorded_at: Timestamp,
     ) -> Result<()> {
+        check_valid(signed, member, recorded_at)?;
         if check_signer(signed, &self.issued_member(member).await?.card).is_ok() {
             return Ok(());
         }
@@ -232,6 +233,15 @@ impl Client {
     async fn partners_of(&self, call: &VerifiedCall) -> Result<BTreeSet<PartnerCode>> {
         Ok(self.told_roles(call).await?.partners)
     }
+}
+
+/// That the certificate which came with a statement was valid when the exchange recorded it, as the exchange asks itself.
+pub(super) fn check_valid<T: Statement>(signed: &Signed<T>, member: &MemberId, recorded_at: Timestamp) -> Result<()> {
+    leaf::check_time(&signed.leaf, recorded_at).map_err(|_| {
+        invalid(format!(
+            "`{member}` signed under a certificate that was not valid at {recorded_at:.0}, when it was recorded"
+        ))
+    })
 }
 
 /// A wrapped key's own statement: signed, and about this vault, this holder and these bytes.

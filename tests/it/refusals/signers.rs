@@ -13,7 +13,7 @@ use entente::{
     sealing::{
         identity::new_identity,
         jws::SigningKey,
-        statement::{DecisionStatement, VaultStatement, sign_statement},
+        statement::{DecisionStatement, LetterStatement, VaultStatement, sign_statement, verify_signed},
     },
     storage::args,
     wire::decision::SignDecision,
@@ -47,6 +47,54 @@ async fn certificate_in_a_statement_names_its_signer_and_is_valid() {
     stage.refuses("statement-invalid", sign("USA:frank", 2001)).await;
     // A renewed certificate over the same key is as good as the one that the key card was made with.
     sign("USA:frank", 2100).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn signature_under_a_certificate_out_of_its_time_is_believed_by_no_client() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (frank, noa) = (stage.client("USA:frank"), stage.client("ISR:noa"));
+    let signed = frank.sign_decision(proposal, Outcome::Fund).await.unwrap();
+    let jws = &signed.signatures[&code("USA")].jws;
+    let said = verify_signed::<DecisionStatement>(jws).unwrap().statement;
+    for (until, is_valid) in [(2100, true), (2001, false)] {
+        // The host puts it there: the key is Frank's each time.
+        let jws = sign_statement(&key_under(&stage, "USA:frank", "USA:frank", until), &said).unwrap();
+        tamper(&stage, "UPDATE decision_signatures SET jws = $1", args![jws]).await;
+        if is_valid {
+            noa.decision(proposal).await.unwrap().unwrap();
+        } else {
+            stage.declines(ExitClass::Unverified, "that was not valid at", noa.decision(proposal)).await;
+        }
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn letter_is_by_an_officer_of_the_signed_roll() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    for member in ["USA:frank", "ISR:eitan"] {
+        stage.client(member).sign_decision(proposal, Outcome::Fund).await.unwrap();
+    }
+    let dana = stage.client("USA:dana");
+    let letter = dana.send_letter(proposal, "You are funded.").await.unwrap();
+    assert!(dana.read_letter(proposal, letter.id).await.unwrap().is_by_officer);
+    // A party is not shown who bears a role, and hears that it is not.
+    assert!(!stage.client("ISR:avi").read_letter(proposal, letter.id).await.unwrap().is_by_officer);
+
+    let said = verify_signed::<LetterStatement>(&letter.statement).unwrap().statement;
+    let by = async |member: &str| {
+        let statement = sign_statement(&key_of(&stage, member), &said).unwrap();
+        tamper(&stage, "UPDATE letters SET statement = $1, sent_by = $2", args![statement, id(member)]).await;
+    };
+    by("USA:walt").await;
+    let reading = stage.client("ISR:noa").read_letter(proposal, letter.id);
+    stage.declines(ExitClass::Unverified, "is no officer of the call", reading).await;
+    by("KOR:minjun").await;
+    let reading = stage.client("USA:bob").read_letter(proposal, letter.id);
+    stage.declines(ExitClass::Unverified, "is of no partner of the call", reading).await;
     stage.stop().await;
 }
 
