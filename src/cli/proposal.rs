@@ -13,7 +13,7 @@ use super::{
     prompt::Consent,
 };
 use crate::{
-    client::{Client, opening::Version, proposals::NewProposal},
+    client::{Client, opening::Version, parties::HandOver, proposals::NewProposal},
     domain::{
         call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 /// Prepare, submit, follow and open joint proposals
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Begin a joint proposal; you are a member of your party
+    /// Begin a joint proposal; you are a member of your party, everybody else is asked to join
     #[command(after_help = "Examples:
   entente proposal create --call $CALL --with USA:bob --topic sensing
   entente proposal create --call $CALL --with USA:bob --with ISR:tamar")]
@@ -151,11 +151,27 @@ list is withdrawn in the same way; the decision stays on record.")]
         /// The proposal
         proposal: ProposalId,
     },
-    /// Add and remove colleagues of your own party
+    /// Join the party that you are asked to join; nobody who works where you work judges the proposal then
+    #[command(after_help = "Examples:
+  entente proposal list --mine                  shows what you are invited to
+  entente proposal accept $PROPOSAL")]
+    Accept {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Decline to join the party that you are asked to join
+    #[command(after_help = "Examples:\n  entente proposal decline $PROPOSAL")]
+    Decline {
+        /// The proposal
+        proposal: ProposalId,
+    },
+    /// Ask colleagues to join your own party, take members out, consent to who joins late
     #[command(subcommand)]
     Member(MemberCommand),
-    /// Hand the proposal over: add a colleague of your own party and take yourself out
-    #[command(after_help = "Examples:\n  entente proposal hand-over $PROPOSAL ISR:tamar")]
+    /// Hand the proposal over: ask a colleague of your own party to join, and take yourself out once they have
+    #[command(after_help = "Examples:
+  entente proposal hand-over $PROPOSAL ISR:tamar    asks them to join
+  entente proposal hand-over $PROPOSAL ISR:tamar    again, once they have accepted: takes you out")]
     HandOver {
         /// The proposal
         proposal: ProposalId,
@@ -181,7 +197,7 @@ pub struct Create {
     /// The call
     #[arg(long)]
     call: CallId,
-    /// A member of another party, or a further one of your own
+    /// A member of another party, or a further one of your own, to be asked to join
     #[arg(long, value_name = "MEMBER")]
     with: Vec<MemberId>,
     /// One of the call's topics
@@ -210,7 +226,7 @@ pub struct FilterArgs {
     /// Those assigned to you only
     #[arg(long, conflicts_with = "mine")]
     assigned: bool,
-    /// Those you are a party member of only
+    /// Those you are a party member of, or asked to become one, only
     #[arg(long)]
     mine: bool,
 }
@@ -223,18 +239,36 @@ impl From<FilterArgs> for Filter {
     }
 }
 
-/// Add and remove colleagues of your own party
+/// Ask colleagues to join your own party, take members out, consent to who joins late
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
-    /// Add a colleague of your own party, with the keys that your party holds
-    #[command(after_help = "Examples:\n  entente proposal member add $PROPOSAL ISR:tamar")]
-    Add {
+    /// Ask a colleague to join your own party, with the keys that your party holds; to a party that nobody has joined the others ask
+    #[command(after_help = "Examples:
+  entente proposal member invite $PROPOSAL ISR:tamar
+
+They can read what your party reads, and are no party before `entente proposal accept`.")]
+    Invite {
         /// The proposal
         proposal: ProposalId,
         /// The colleague
         member: MemberId,
     },
-    /// Remove a member of your own party: no further access; what was downloaded stays with them
+    /// Consent to a member joining a party after the deadline from another organisation; for officers of the call
+    #[command(after_help = "Examples:
+  entente proposal member consent $PROPOSAL ISR:tamar
+  entente proposal member consent $PROPOSAL ISR:tamar --withdraw    until they have joined
+
+Whoever works where the member works judges the proposal no more once they have joined.")]
+    Consent {
+        /// The proposal
+        proposal: ProposalId,
+        /// Who is asked to join
+        member: MemberId,
+        /// Take the consent back
+        #[arg(long)]
+        withdraw: bool,
+    },
+    /// Remove a member of your own party, or take an invitation back: no further access; what was downloaded stays with them
     #[command(after_help = "Examples:\n  entente proposal member remove $PROPOSAL ISR:avi")]
     Remove {
         /// The proposal
@@ -266,6 +300,10 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let proposal = client.create_proposal(&new).await?;
             show::one(context, &client, &proposal).await?;
             context.out.note(&format!("next: entente proposal summary {} --file summary.json", proposal.id));
+            if !proposal.invited.is_empty() {
+                let who = joined(&proposal.invited);
+                context.out.note(&format!("{who} joins with: entente proposal accept {}", proposal.id));
+            }
             Ok(())
         }
         Command::Summary { proposal, file, version } => {
@@ -311,9 +349,33 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let proposal = client.api().reinstate_proposal(proposal).await?;
             show::one(context, &client, &proposal).await
         }
-        Command::Member(MemberCommand::Add { proposal, member }) => {
-            let proposal = client.add_member(proposal, &member).await?;
+        Command::Accept { proposal } => {
+            let proposal = client.accept_invitation(proposal).await?;
             show::one(context, &client, &proposal).await
+        }
+        Command::Decline { proposal } => {
+            let me = client.member_id().await?;
+            let shown = client.api().proposal(proposal).await?;
+            if !shown.mine.is_invited {
+                return Err(CliError::usage(format!("you are not asked to join a party of {proposal}"))
+                    .help("leave one with `entente proposal member remove` and your own name"));
+            }
+            client.remove_member(proposal, &me).await?;
+            context.out.done(&format!("you declined; {proposal} concerns you no more"))
+        }
+        Command::Member(MemberCommand::Invite { proposal, member }) => {
+            let proposal = client.invite(proposal, &member).await?;
+            show::one(context, &client, &proposal).await?;
+            context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.id));
+            Ok(())
+        }
+        Command::Member(MemberCommand::Consent { proposal, member, withdraw: false }) => {
+            client.api().consent_to_join(proposal, &member).await?;
+            context.out.done(&format!("{member} may join a party of {proposal}"))
+        }
+        Command::Member(MemberCommand::Consent { proposal, member, withdraw: true }) => {
+            client.api().take_consent_back(proposal, &member).await?;
+            context.out.done(&format!("the consent to {member} joining a party of {proposal} is taken back"))
         }
         Command::Member(MemberCommand::Remove { proposal, member }) => {
             client.remove_member(proposal, &member).await?;
@@ -322,8 +384,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             Ok(())
         }
         Command::HandOver { proposal, member } => {
-            client.hand_over(proposal, &member).await?;
-            context.out.done(&format!("{proposal} is {member}'s now; you are out of it"))
+            match client.hand_over(proposal, &member).await? {
+                HandOver::Done => context.out.done(&format!("{proposal} is {member}'s now; you are out of it")),
+                HandOver::Asked => {
+                    context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;
+                    context.out.note(&format!("{member} joins with: entente proposal accept {proposal}"));
+                    Ok(())
+                }
+            }
         }
         Command::Open(args) => documents::open(context, &client, &args).await,
         Command::Verify(args) => documents::verify(context, &client, &args).await,

@@ -2,6 +2,7 @@
 //! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
 
 mod extensions;
+mod parties;
 
 use super::{
     ClientError, Result,
@@ -31,7 +32,7 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, Document, Filter, LabelPreview, LostKey, MissingKey, NewVault,
+            AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, LostKey, MissingKey, NewVault,
             Proposal, SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
@@ -333,14 +334,6 @@ impl Api {
 
     pub async fn reinstate_proposal(&self, id: ProposalId) -> Result<Proposal> {
         self.witness.reinstated(self.act(Method::POST, &of(id, "/reinstate")).await?)
-    }
-
-    pub async fn add_member(&self, id: ProposalId, member: &MemberId, body: &AddMember) -> Result<Proposal> {
-        self.witness.proposal(self.write(Method::PUT, &of(id, &format!("/members/{member}")), body).await?)
-    }
-
-    pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
-        self.done(Method::DELETE, &of(id, &format!("/members/{member}")), NOTHING).await
     }
 
     pub async fn vaults(&self, id: ProposalId) -> Result<Vec<Vault>> {

@@ -89,6 +89,10 @@ impl Client {
                 return Err(invalid(format!("a `{kind}` vault of a proposal is for nobody to read")));
             }
         };
+        // Whom oneself asks to join stands among those who are asked, so a member of a party is one who is said to have joined.
+        if facts.party_members.contains(reader) {
+            self.check_joined(facts.id, reader).await?;
+        }
         if let Some(label) = facts.label.as_ref().filter(|label| !label.admits(reader.partner())) {
             return Err(outside(label, reader, kind));
         }

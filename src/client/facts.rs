@@ -190,6 +190,8 @@ pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified,
         label,
         assigned,
         party_members: told.party_members,
+        // Only whoever asks somebody to join wraps to them before they have.
+        invited: BTreeSet::new(),
         call: Arc::new(call),
     }
 }

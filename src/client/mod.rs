@@ -21,6 +21,7 @@ pub mod media;
 pub mod opening;
 pub mod own_keys;
 pub mod pages;
+pub mod parties;
 mod parts;
 pub mod policies;
 pub mod preview;

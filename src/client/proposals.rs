@@ -1,4 +1,4 @@
-//! Joint proposals: begun with vaults made here, handed over with keys wrapped anew.
+//! Joint proposals: begun with vaults made here, and with invitations to everybody else who is to take part.
 
 use super::{
     Client, ClientError, Result,
@@ -12,11 +12,10 @@ use crate::{
         proposal::{Parties, Status},
         vault::VaultKind,
     },
-    wire::proposal::{AddMember, CreateProposal, Proposal},
+    wire::proposal::{CreateProposal, Proposal},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::OnceCell;
 
 /// A proposal to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +66,8 @@ pub struct BudgetLine {
 }
 
 impl Client {
-    /// Begins a joint proposal: makes its vaults here and wraps them to every party member and to the call's vault.
+    /// Begins a joint proposal: makes its vaults here, wraps them to everybody named and to the call's vault, and asks everybody but
+    /// oneself to join.
     pub async fn create_proposal(&self, new: &NewProposal) -> Result<Proposal> {
         let call = self.call(new.call).await?;
         let me = self.member_id().await?;
@@ -89,84 +89,35 @@ impl Client {
             decided: false,
             label: None,
         };
-        let told = Told { topic: new.topic.clone(), party_members: members, reviewed: BTreeSet::new() };
-        let facts = proposal_facts(id, Status::Preparing, verified, told);
+        let mut invited = members;
+        invited.remove(&me);
+        let party_members = BTreeSet::from([me.clone()]);
+        let told = Told { topic: new.topic.clone(), party_members, reviewed: BTreeSet::new() };
+        let mut facts = proposal_facts(id, Status::Preparing, verified, told);
+        facts.invited = invited;
         let mut vaults = Vec::new();
         for (kind, party) in
             [(VaultKind::Panel, None), (VaultKind::Parties, None), (VaultKind::Staff, Some(me.partner().clone()))]
         {
             let mut holders = Vec::new();
-            for member in &facts.party_members {
+            for member in facts.party_members.iter().chain(&facts.invited) {
                 if party.as_ref().is_none_or(|party| member.partner() == party) {
                     holders.push(self.admit(member, kind, party.as_ref(), &facts).await?);
                 }
             }
             vaults.push(self.new_vault(&call, VaultPlan { kind, proposal: id, party, holders }).await?.0);
         }
+        let mut invitations = BTreeMap::new();
+        for member in &facts.invited {
+            invitations.insert(member.clone(), self.invitation(id, member)?);
+        }
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
-        let body = CreateProposal { id, call: new.call, topic, parties, vaults };
+        let body = CreateProposal { id, call: new.call, topic, parties, invitations, vaults };
         let created = self.api().create_proposal(&body).await?;
         for vault in &body.vaults {
             self.see_made(id, vault).await?;
         }
         Ok(created)
-    }
-
-    /// Adds a colleague to one's own party, with keys to all that the party holds.
-    pub async fn add_member(&self, id: ProposalId, member: &MemberId) -> Result<Proposal> {
-        let proposal = self.api().proposal(id).await?;
-        let call = self.call(proposal.call).await?;
-        let me = self.member_id().await?;
-        if member.partner() != me.partner() {
-            return Err(ClientError::usage(
-                format!("`{member}` belongs to another partner than you"),
-                "each party names its own members; ask the counterpart",
-            ));
-        }
-        let colleague = self.member(member).await?;
-        let vaults = self.api().vaults(id).await?;
-        // As if they had joined; found out only if there is something to wrap.
-        let facts = OnceCell::new();
-        let joined = || async {
-            let mut facts = self.proposal_facts(&proposal, &call, &vaults).await?;
-            facts.party_members.insert(member.clone());
-            facts.organisations.insert(colleague.card.organisation.clone());
-            Ok::<_, ClientError>(facts)
-        };
-        let mut keys = BTreeMap::new();
-        for (kind, party) in
-            [(VaultKind::Panel, None), (VaultKind::Parties, None), (VaultKind::Staff, Some(me.partner()))]
-        {
-            if let Some(vault) = self.find_vault(&vaults, kind, party, &proposal, &call).await? {
-                let colleague = self.admit(member, kind, party, facts.get_or_try_init(joined).await?).await?;
-                let secret = self.open_vault(&vault, &call).await?;
-                keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &colleague)?);
-            }
-        }
-        self.api().add_member(id, member, &AddMember { keys }).await
-    }
-
-    /// Hands over: adds the colleague, then takes oneself out.
-    pub async fn hand_over(&self, id: ProposalId, to: &MemberId) -> Result<()> {
-        let me = self.member_id().await?;
-        if me == *to {
-            return Err(ClientError::usage("you cannot hand over to yourself", "name a colleague"));
-        }
-        let proposal = self.api().proposal(id).await?;
-        if !proposal.parties.values().any(|members| members.contains(to)) {
-            self.add_member(id, to).await?;
-        }
-        self.remove_member(id, &me).await
-    }
-
-    /// Takes a member out of a proposal; who leaves it does not look for it any more.
-    pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
-        let me = self.member_id().await?;
-        self.api().remove_member(id, member).await?;
-        if me == *member {
-            self.api().witness().left(id)?;
-        }
-        Ok(())
     }
 
     /// Notes that a list has everything that the member may know of, so that what is missing of their own is noticed.

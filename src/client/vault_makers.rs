@@ -43,8 +43,7 @@ impl Client {
         let may_make = match statement.kind {
             VaultKind::Deliberation => self.verified_roles(call).await?.was_officer(maker),
             _ => {
-                is_member(proposal, maker)
-                    || self.is_colleague_of_before(maker, proposal).await?
+                self.is_proven_member(proposal, maker).await?
                     || self.is_vouched_for(statement, maker, proposal, call).await?
             }
         };
@@ -69,11 +68,17 @@ impl Client {
         self.home().see_vault(proposal, &place(kind, party.as_ref()), SeenVault { vault, recipient, made_by })
     }
 
-    /// Whether somebody of one's own party's nation made it, who has handed over since. Who belonged to the party before nobody signs
-    /// yet; a member takes their own nation's word until every party has signed.
-    async fn is_colleague_of_before(&self, maker: &MemberId, proposal: &Proposal) -> Result<bool> {
-        let me = self.member_id().await?;
-        Ok(proposal.version.is_none() && is_member(proposal, &me) && maker.partner() == me.partner())
+    /// Whether signatures lead the maker back to whoever began the proposal: a member of it, now or before. They are for the parties; whoever
+    /// judges goes by what is shown, and by what all parties signed later.
+    async fn is_proven_member(&self, proposal: &Proposal, maker: &MemberId) -> Result<bool> {
+        if !(proposal.mine.is_party || proposal.mine.is_invited) {
+            return Ok(proposal.id.is_of(maker) || is_member(proposal, maker));
+        }
+        match self.check_joined(proposal.id, maker).await {
+            Ok(()) => Ok(true),
+            Err(ClientError::Unverified { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether every party signed for the vault: it is named in the version that stands, or its maker made one that is.

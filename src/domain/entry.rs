@@ -30,6 +30,13 @@ worded! {
         RoleGranted = "call.role_granted",
         RoleRevoked = "call.role_revoked",
         ProposalCreated = "proposal.created",
+        MemberInvited = "proposal.member_invited",
+        InvitationWithdrawn = "proposal.invitation_withdrawn",
+        InvitationDeclined = "proposal.invitation_declined",
+        ConsentGiven = "proposal.consent_given",
+        ConsentWithdrawn = "proposal.consent_withdrawn",
+        MemberJoined = "proposal.member_joined",
+        // Of before members joined by their own signature.
         MemberAdded = "proposal.member_added",
         MemberRemoved = "proposal.member_removed",
         DocumentStored = "document.stored",
@@ -124,6 +131,12 @@ impl EntryKind {
             Self::ProposalExtended
             | Self::ProposalExtensionWithdrawn
             | Self::ProposalCreated
+            | Self::MemberInvited
+            | Self::InvitationWithdrawn
+            | Self::InvitationDeclined
+            | Self::ConsentGiven
+            | Self::ConsentWithdrawn
+            | Self::MemberJoined
             | Self::MemberAdded
             | Self::MemberRemoved
             | Self::DocumentStored

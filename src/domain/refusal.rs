@@ -79,6 +79,13 @@ pub enum Refusal {
     NotOfParty { member: MemberId, partner: PartnerCode },
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]
     LastOfParty { member: MemberId, partner: PartnerCode },
+    #[error("`{member}` is not asked to join a party of this proposal, or has joined it")]
+    NotInvited { member: MemberId },
+    #[error(
+        "the deadline was {deadline_at}; after it, whoever works elsewhere than the party members joins with the consent of an officer \
+         of the call, and none has consented to `{member}`"
+    )]
+    NeedsConsent { member: MemberId, deadline_at: Timestamp },
     #[error("`{member}` would be {roles} of one call, whose text keeps these apart")]
     RolesCombined { member: MemberId, roles: String },
     #[error("`{member}` {fault}")]

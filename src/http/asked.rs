@@ -76,7 +76,8 @@ const A_SECOND: u64 = 16 << 10;
 
 taken! {
     0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
-        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel, review::DeclareConflict,
+        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel,
+        proposal::AcceptInvitation, review::DeclareConflict,
         review::LiftConflict, decision::SignDecision;
     MIB => policy::ProposePolicy;
     // Of assignments: a hundred signed lines.

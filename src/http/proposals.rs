@@ -7,11 +7,11 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, labels, lost_keys as lost, manifests, own_keys, proposals, vaults},
+    service::{Answer, Result, labels, lost_keys as lost, manifests, own_keys, parties, proposals, vaults},
     wire::{
         page::Page,
         proposal::{
-            AddKeys, AddMember, Count, CreateProposal, LabelPreview, LostKey, MissingKey, NewVault, Proposal,
+            AcceptInvitation, AddKeys, AddMember, Count, CreateProposal, Joined, LabelPreview, LostKey, MissingKey, NewVault, Proposal,
             SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
         },
     },
@@ -62,18 +62,49 @@ pub(super) async fn reinstate(State(api): State<Api>, at: At, Bare(asked): Bare)
     proposals::reinstate(&api, &asked, at.id("proposal")?).await
 }
 
-/// Adds a colleague to your own party, with keys to what the party holds.
+/// Asks a colleague to join your own party, with keys to what the party holds.
+///
+/// They can read what its members read, and are no party until they accept. To a party that nobody has joined yet the others ask.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals", request_body = AddMember,
     responses((status = 200, body = Proposal)))]
-pub(super) async fn add_member(State(api): State<Api>, at: At, change: Change<AddMember>) -> Result<Answer> {
-    proposals::add_member(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body).await
+pub(super) async fn invite(State(api): State<Api>, at: At, change: Change<AddMember>) -> Result<Answer> {
+    parties::invite(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body).await
 }
 
-/// Takes a member out of your own party; the member's keys go too.
+/// Takes a member out of your own party, or takes an invitation back; declines, if you are the one who is invited. The member's keys go
+/// too.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals",
     responses((status = 204)))]
 pub(super) async fn remove_member(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    proposals::remove_member(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+    parties::remove(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+}
+
+/// Joins the party that you are asked to join.
+#[utoipa::path(post, path = "/v1/proposals/{proposal}/acceptance", tag = "proposals", request_body = AcceptInvitation,
+    responses((status = 200, body = Proposal)))]
+pub(super) async fn accept(State(api): State<Api>, at: At, change: Change<AcceptInvitation>) -> Result<Answer> {
+    parties::accept(&api, &change.asked, at.id("proposal")?, &change.body).await
+}
+
+/// What was signed about who is asked to join the parties and joined them; for the parties.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/joined", tag = "proposals",
+    responses((status = 200, body = Page<Joined>)))]
+pub(super) async fn joined(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &parties::joined(&api, &caller, at.id("proposal")?).await?))
+}
+
+/// Consents to a member joining a party after the deadline from another organisation; for officers.
+#[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}/consent", tag = "proposals",
+    responses((status = 204)))]
+pub(super) async fn consent(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    parties::consent(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+}
+
+/// Takes the consent back, until the member has joined.
+#[utoipa::path(delete, path = "/v1/proposals/{proposal}/members/{member}/consent", tag = "proposals",
+    responses((status = 204)))]
+pub(super) async fn take_consent_back(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
+    parties::take_consent_back(&api, &asked, at.id("proposal")?, &at.id("member")?).await
 }
 
 /// The vaults that you may know of, with the keys that you can use.

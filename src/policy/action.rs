@@ -172,10 +172,14 @@ actions! {
         Withdraw,
         /// Undo a withdrawal.
         Reinstate,
-        /// Make the subject a member of one's own party.
+        /// Ask the subject to join one's own party.
         AddMember,
-        /// Take the subject out of one's own party.
+        /// Take the subject out of one's own party, or the invitation back.
         RemoveMember,
+        /// Join the party that one is asked to join, or decline.
+        AnswerInvitation,
+        /// Consent to the subject joining a party after the deadline.
+        ConsentToJoin,
         /// Move the deadline for this proposal alone.
         ExtendProposal,
         /// Fetch the reviews and their wrapped keys.
@@ -233,13 +237,21 @@ impl Action {
         matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ViewDeliberation)
     }
 
+    /// Whether whoever is asked to join a party does it as if they had joined: they look, and they answer.
+    #[must_use]
+    pub fn is_for_invited(self) -> bool {
+        matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ReadLetter | Self::AnswerInvitation)
+    }
+
     /// What has to be told with it.
     #[must_use]
     pub fn extra(self) -> Extra {
         match self {
             Self::ReadStaff => Extra::Owner,
             Self::GrantRole | Self::RevokeRole => Extra::Role,
-            Self::AddMember | Self::RemoveMember | Self::Assign | Self::LiftConflict => Extra::Subject,
+            Self::AddMember | Self::RemoveMember | Self::ConsentToJoin | Self::Assign | Self::LiftConflict => {
+                Extra::Subject
+            }
             _ => Extra::None,
         }
     }

@@ -88,6 +88,7 @@ mod tests {
             call: Arc::new(call),
             parties: ["ISR".parse().unwrap()].into(),
             party_members: [id("ISR:avi")].into(),
+            invited: [].into(),
             organisations: ["Kinneret Sensing".to_owned(), String::new()].into(),
             topic: None,
             status: Status::Submitted,

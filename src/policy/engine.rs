@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};
 use cedar_policy::Authorizer;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 /// The platform's policies, checked and ready to be asked.
 #[derive(Debug)]
@@ -111,12 +111,20 @@ impl Engine {
     /// Whether `principal` may know that `resource` exists: the filter of every list and count.
     pub fn visible(&self, principal: &MemberFacts, resource: Resource<'_>) -> bool {
         let Some(view) = resource.kind().view() else { return true };
+        let joined = resource.proposal().and_then(|proposal| proposal.as_joined(&principal.id));
+        let resource = joined.as_ref().map_or(resource, |joined| resource.of(joined));
         let world = self.names.world(principal, resource, &|name| self.is_named(view, name));
         world.is_ok_and(|world| self.permits(principal, view, resource, &world))
     }
 
     /// Which of these proposals `principal` may know of, in their order: [`Engine::visible`] for a page at a time.
-    pub fn visible_among(&self, principal: &MemberFacts, proposals: &[&ProposalFacts]) -> Vec<bool> {
+    pub fn visible_among<'p>(&self, principal: &MemberFacts, proposals: &[&'p ProposalFacts]) -> Vec<bool> {
+        let looks = |proposal: &&'p ProposalFacts| match proposal.as_joined(&principal.id) {
+            Some(joined) => Cow::Owned(joined),
+            None => Cow::Borrowed(*proposal),
+        };
+        let looked: Vec<Cow<'p, ProposalFacts>> = proposals.iter().map(looks).collect();
+        let proposals = &looked.iter().map(|proposal| &**proposal).collect::<Vec<_>>()[..];
         let Ok(worlds) = self.names.worlds(principal, proposals, &|name| self.is_named(Action::View, name)) else {
             // One that cannot be decided on is no reason to hide the others.
             return proposals.iter().map(|proposal| self.visible(principal, Resource::Proposal(proposal))).collect();
@@ -152,7 +160,10 @@ impl Engine {
         }
         let steps = action.view().into_iter().chain([action]);
         let told = |name: &str| steps.clone().any(|step| self.is_named(step, name));
-        let world = match self.names.world(principal, resource, &told) {
+        // Whoever is asked to join a party looks as if they had joined, and does nothing else so but answer.
+        let joined = resource.proposal().and_then(|proposal| proposal.as_joined(&principal.id));
+        let looked = joined.as_ref().map_or(resource, |joined| resource.of(joined));
+        let mut world = match self.names.world(principal, looked, &told) {
             Ok(world) => world,
             Err(error) => return undecidable(action, refusal, &error),
         };
@@ -164,6 +175,12 @@ impl Engine {
             }
         }
         if action.view() != Some(action) {
+            if joined.is_some() && !action.is_for_invited() {
+                world = match self.names.world(principal, resource, &told) {
+                    Ok(world) => world,
+                    Err(error) => return undecidable(action, Standing::Denied, &error),
+                };
+            }
             let step = self.step(principal, action, resource, &world, is_asked);
             let permitted = step.permitted();
             steps.push(step);

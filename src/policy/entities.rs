@@ -320,6 +320,7 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
         call: Arc::new(call.clone()),
         parties: partners,
         party_members: members.clone(),
+        invited: BTreeSet::new(),
         organisations: BTreeSet::from(["one".to_owned()]),
         topic: Some("topic".parse()?),
         status: Status::Submitted,

@@ -58,7 +58,10 @@ pub struct ProposalFacts {
     pub call: Arc<CallFacts>,
     /// The partners that own it jointly; never empty.
     pub parties: BTreeSet<PartnerCode>,
+    /// Those who joined by their own signature.
     pub party_members: BTreeSet<MemberId>,
+    /// Who is asked to join a party and has not answered; see [`ProposalFacts::invites`].
+    pub invited: BTreeSet<MemberId>,
     /// The organisations of all party members.
     pub organisations: BTreeSet<String>,
     pub topic: Option<Slug>,
@@ -75,6 +78,32 @@ pub struct ProposalFacts {
     pub decided: bool,
     /// Whom it is releasable to, if a label says so.
     pub label: Option<Label>,
+}
+
+impl ProposalFacts {
+    /// Whether the member is asked to join a party, and could. An invitation of somebody who takes part in the call or is assigned to the
+    /// proposal is without effect, so that nobody is kept from a role, nor let in beside it, by being asked.
+    #[must_use]
+    pub fn invites(&self, member: &MemberId) -> bool {
+        let call = &self.call;
+        let parts = [&call.officers, &call.reviewers, &call.deciders, &call.observers, &self.assigned];
+        self.invited.contains(member) && !parts.iter().any(|part| part.contains(member))
+    }
+
+    /// Whether the member looks at the proposal as its party members do: as one of them, or asked to become one.
+    #[must_use]
+    pub fn shows_as_party(&self, member: &MemberId) -> bool {
+        self.party_members.contains(member) || self.invites(member)
+    }
+
+    /// The proposal as somebody looks at it who is asked to join a party: as if they had. None for everybody else.
+    pub(super) fn as_joined(&self, member: &MemberId) -> Option<Self> {
+        self.invites(member).then(|| {
+            let mut joined = self.clone();
+            joined.party_members.insert(member.clone());
+            joined
+        })
+    }
 }
 
 /// What an action is asked for.

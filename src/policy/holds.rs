@@ -63,6 +63,8 @@ impl Bears {
 
 fn holds(atom: &Atom, me: &MemberId, proposal: &ProposalFacts) -> Option<bool> {
     match atom {
+        // Conditions are made of the actions alone that lists and previews ask about, which are for those who are asked to join, too.
+        Atom::Mine(Members::PartyMembers) => Some(proposal.shows_as_party(me)),
         Atom::Mine(members) => Some(mine(*members, proposal).contains(me)),
         atom => settled(atom, proposal),
     }

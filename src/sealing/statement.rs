@@ -1,4 +1,4 @@
-//! What members sign: call publications, vaults, manifests, labels, reviews, decisions, letters, wraps and policies.
+//! What members sign: call publications, vaults, invitations, manifests, labels, reviews, decisions, letters, wraps and policies.
 //!
 //! Each statement is a JWS whose payload has exactly one byte form; [`verify_signed`] proves the signature and that the
 //! statement is well formed in itself. Whether the signer is the member meant is [`check_signer`](super::card::check_signer)'s
@@ -6,6 +6,7 @@
 
 pub use self::decision::{DecisionStatement, LetterStatement, decision_digest};
 pub use self::part::{AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement};
+pub use self::party::{AcceptanceStatement, InvitationStatement};
 use super::{
     canonical::{self, CanonicalError, MAX_SAFE_INTEGER},
     jws::{self, JwsError, SigningKey},
@@ -27,6 +28,7 @@ use std::{
 
 mod decision;
 mod part;
+mod party;
 
 const MAX_PARTIES: usize = 32;
 const MAX_DOCUMENTS: usize = 1024;

@@ -216,7 +216,7 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     if call.phase == Phase::Cancelled {
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
     }
-    let standing = proposals::standing_under(&mut act.tx, id, &act.me.id, &act.me.id).await?;
+    let standing = proposals::standing_under(&mut act.tx, id, &act.me.id).await?;
     refuse_recused(&act.me.id, standing)?;
     if standing.is_decided {
         return Err(Refusal::DecisionFinal.into());

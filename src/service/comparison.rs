@@ -269,7 +269,7 @@ impl<'e> Comparison<'e> {
         let panel = self.panel(tx, states).await?;
         let others: BTreeSet<&MemberId> = [states.0, states.1]
             .into_iter()
-            .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.assigned))
+            .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.invited).chain(&state.facts.assigned))
             .filter(|member| panel.binary_search_by(|seat| seat.judge.member.cmp(member)).is_err())
             .collect();
         let seat = |judge| Seat { judge, now: Bears::default(), then: Bears::default() };

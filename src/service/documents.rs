@@ -149,7 +149,7 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, slot: &S
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Document>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
-    let is_party = proposal.facts.party_members.contains(&view.me.id);
+    let is_party = proposal.facts.shows_as_party(&view.me.id);
     let rows = if is_party {
         documents::current(&mut view.tx, id).await?
     } else {
@@ -220,7 +220,7 @@ async fn fetchable(
             permit(policies, me, Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner })?
         }
     };
-    if !proposal.facts.party_members.contains(&me.id) {
+    if !proposal.facts.shows_as_party(&me.id) {
         let manifest = manifests::standing(tx, &proposal).await?;
         if !manifest.is_some_and(|manifest| manifests::names(&manifest, &row)) {
             return Err(ServiceError::Hidden);

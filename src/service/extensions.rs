@@ -150,7 +150,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: CallId) -> Res
         let found = proposals::find(&mut view.tx, proposal).await?;
         let is_seen = found.is_some_and(|row| {
             let facts = state::proposal_state(row, call.clone(), view.now).facts;
-            (is_officer || facts.party_members.contains(&view.me.id)) && view.sees(Resource::Proposal(&facts))
+            (is_officer || facts.shows_as_party(&view.me.id)) && view.sees(Resource::Proposal(&facts))
         });
         seen.insert(proposal, is_seen);
     }

@@ -92,7 +92,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
-    let is_party = proposal.facts.party_members.contains(&view.me.id);
+    let is_party = proposal.facts.shows_as_party(&view.me.id);
     let made = labels::statements(&mut view.tx, id).await?;
     let standing = proposal.standing().and_then(|version| in_force(&made, version.manifest)).map(|row| row.number);
     let mut items = Vec::new();

@@ -1,7 +1,7 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, labels,
+    Answer, Asked, Exchange, Principal, Result, labels, parties,
     proposals::describe,
     quotas,
     state::ProposalState,
@@ -51,12 +51,7 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
     if act.arrived_at > deadline_at {
         return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
-    let roles = &proposal.call.row.roles;
-    if let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) {
-        let fault =
-            "bears a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
-        return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
-    }
+    parties::require_no_roles(&proposal)?;
     let signed = act.signed::<Manifest>(&body.manifest).await?;
     check_fits(&mut act, &proposal, &signed.statement).await?;
     let partner = act.me.id.partner().clone();
@@ -102,7 +97,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
-    let is_party = proposal.facts.party_members.contains(&view.me.id);
+    let is_party = proposal.facts.shows_as_party(&view.me.id);
     let standing = proposal.standing().map(|version| version.number);
     let mut items = Vec::new();
     for version in &proposal.row.versions {

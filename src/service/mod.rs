@@ -21,6 +21,7 @@ pub mod marks;
 pub mod operator;
 mod outcome;
 pub mod own_keys;
+pub mod parties;
 pub mod policies;
 pub mod preview;
 pub mod programs;

@@ -1,7 +1,7 @@
-//! Joint proposals: begin, list, show, hand over, withdraw.
+//! Joint proposals: begin, list, show, withdraw. Who is in their parties is `parties`' business.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, quotas,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, parties, quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
     vaults,
@@ -13,20 +13,19 @@ use crate::{
         decision::Outcome,
         entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
-        name,
-        proposal::{Parties, Status},
+        proposal::Status,
     },
-    policy::{Action, Resource, counts::works_at_one_of, facts::MemberFacts},
+    policy::{Action, Resource},
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
     storage::{
-        Tx, calls, decisions, members, proposals, vaults as vault_store,
+        Tx, calls, decisions, proposals,
         visible::Cut,
         withdrawals::{self, WishRow},
     },
     wire::{
         Time,
         page::{self, Page},
-        proposal::{AddMember, Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void, Wish},
+        proposal::{Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void, Wish},
     },
 };
 use serde_json::json;
@@ -45,8 +44,8 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         let fault = format!("the identifier of a proposal that `{}` begins ends with a check that says so", act.me.id);
         return Err(ServiceError::Malformed(fault));
     }
-    let deadline_at =
-        call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &body.parties.keys().cloned().collect())));
+    let owners: BTreeSet<PartnerCode> = body.parties.keys().cloned().collect();
+    let deadline_at = call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &owners)));
     match call.phase {
         Phase::Open | Phase::Grace | Phase::Review if act.arrived_at <= deadline_at => {}
         Phase::Open | Phase::Grace | Phase::Review => {
@@ -54,9 +53,8 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         }
         phase => return Err(Refusal::WrongPhase { phase, needed: "an open call" }.into()),
     }
-    let parties: Parties = body.parties.clone();
-    call.text.parties.check(&call.text.eligible, &parties)?;
-    if !parties.get(act.me.id.partner()).is_some_and(|members| members.contains(&act.me.id)) {
+    call.text.parties.check(&call.text.eligible, &body.parties)?;
+    if !body.parties.get(act.me.id.partner()).is_some_and(|members| members.contains(&act.me.id)) {
         return Err(Refusal::PartyRule { fault: format!("`{}` is not among the members", act.me.id) }.into());
     }
     match &body.topic {
@@ -68,24 +66,20 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         }
         _ => {}
     }
-    for member in parties.values().flatten() {
-        let facts = act.member(member).await?;
-        let may_begin = act.policies.authorize(&facts, Action::CreateProposal, Resource::Call(&call.facts));
-        if may_begin.permit().is_none() {
-            let fault = "cannot be a party of this call: its partner is not eligible, or it runs or judges the call";
-            return Err(Refusal::Unsuitable { member: member.clone(), fault: fault.into() }.into());
-        }
-    }
+    let asked_to_join = parties::asked_at_the_beginning(&mut act, &call, body).await?;
     if proposals::find(&mut act.tx, body.id).await?.is_some() {
         // Who meets a taken one made it.
         return Err(Refusal::Exists { what: body.id.to_string() }.into());
     }
     quotas::check_proposals(&mut act, body.call).await?;
-    proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &parties, act.now).await?;
-    let proposal = act.proposal(body.id).await?;
-    let subject = Subject::proposal(&proposal);
+    proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
+    let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };
     let payload = json!({ "topic": body.topic, "parties": body.parties, "arrived_at": Time::from(act.arrived_at) });
     act.log(EntryKind::ProposalCreated, subject, &payload).await?;
+    for (member, invitation) in &asked_to_join {
+        parties::keep_invitation(&mut act, &permit, subject, body.id, member, invitation).await?;
+    }
+    let proposal = act.proposal(body.id).await?;
     let mut kinds = BTreeSet::new();
     for new in &body.vaults {
         let kind = verify_signed::<VaultStatement>(&new.statement)?.statement.kind;
@@ -129,79 +123,6 @@ pub async fn create_staff_vault(
     vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
     vaults::add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
     vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
-    act.finish(Answer::done()).await
-}
-
-/// Adds a colleague to the caller's own party, with keys to what the party holds.
-pub async fn add_member(
-    exchange: &Exchange,
-    asked: &Asked,
-    id: ProposalId,
-    member: &MemberId,
-    body: &AddMember,
-) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
-    let proposal = act.proposal(id).await?;
-    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
-    let subject = act.member(member).await?;
-    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
-    let permit = act.authorize(Action::AddMember, resource)?;
-    if let Some(answer) = act.replayed()? {
-        return Ok(answer);
-    }
-    if proposal.facts.party_members.contains(member) {
-        return Err(Refusal::Exists { what: member.to_string() }.into());
-    }
-    if act.arrived_at > proposal.limits.deadline_at {
-        check_recuses_nobody(&mut act, &proposal, &subject).await?;
-    }
-    proposals::add_member(&mut act.tx, &permit, id, member, act.now).await?;
-    act.log(EntryKind::MemberAdded, Subject::proposal(&proposal), &json!({ "member": member })).await?;
-    let proposal = act.proposal(id).await?;
-    for (vault, keys) in &body.keys {
-        let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
-        let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
-        vaults::add_all_keys(&mut act, &permit, &proposal, &vault, keys).await?;
-    }
-    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
-    act.finish(answer).await
-}
-
-/// That a member who joins after the deadline keeps nobody from judging by where they work: a party could so take a review or a signature
-/// out of a judgement that it knows or fears. The reason stays unsaid, since it would tell who judges.
-async fn check_recuses_nobody(act: &mut Act<'_>, proposal: &ProposalState, joining: &MemberFacts) -> Result<()> {
-    if works_at_one_of(joining, &proposal.facts.organisations) {
-        return Ok(());
-    }
-    let call = &proposal.facts.call;
-    let judges: Vec<_> = proposal.facts.assigned.iter().chain(&call.officers).chain(&call.deciders).cloned().collect();
-    let rows = members::some(&mut act.tx, &judges).await?;
-    if rows.iter().any(|row| name::is_same(&row.organisation, &joining.organisation)) {
-        return Err(Refusal::Unsuitable { member: joining.id.clone(), fault: "cannot take this part".into() }.into());
-    }
-    Ok(())
-}
-
-/// Takes a member out of the caller's own party; the member's keys go too.
-pub async fn remove_member(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
-    let proposal = act.proposal(id).await?;
-    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
-    let subject = act.member(member).await?;
-    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
-    let permit = act.authorize(Action::RemoveMember, resource)?;
-    if let Some(answer) = act.replayed()? {
-        return Ok(answer);
-    }
-    let partner = member.partner();
-    let own = proposal.row.parties.get(partner).filter(|members| members.contains(member));
-    let own = own.ok_or_else(|| Refusal::NotOfParty { member: member.clone(), partner: partner.clone() })?;
-    if own.len() == 1 {
-        return Err(Refusal::LastOfParty { member: member.clone(), partner: partner.clone() }.into());
-    }
-    proposals::remove_member(&mut act.tx, &permit, id, member).await?;
-    act.log(EntryKind::MemberRemoved, Subject::proposal(&proposal), &json!({ "member": member })).await?;
-    vaults::remove_all_keys(&mut act, &permit, &proposal, member).await?;
     act.finish(Answer::done()).await
 }
 
@@ -262,6 +183,9 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
     if is_withdrawn && act.arrived_at > deadline_at {
         return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
+    if is_withdrawn {
+        parties::require_no_roles(&proposal)?;
+    }
     let subject = Subject::proposal(&proposal);
     if has_wished {
         withdrawals::take_back(&mut act.tx, &permit, id).await?;
@@ -301,10 +225,12 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 
 /// The proposal as it travels. What waits for signatures or bytes is for its parties and shown to nobody else.
 pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberId) -> Result<Proposal> {
-    let is_party = proposal.facts.party_members.contains(me);
+    let (is_party, is_invited) = (proposal.facts.party_members.contains(me), proposal.facts.invites(me));
+    let looks_as_party = is_party || is_invited;
+    let is_officer = proposal.facts.call.officers.contains(me);
     let standing = proposal.standing();
-    let pending = if is_party { pending(tx, proposal).await? } else { None };
-    let wishes = if is_party { withdrawals::wishes(tx, proposal.row.id).await? } else { BTreeMap::new() };
+    let pending = if looks_as_party { pending(tx, proposal).await? } else { None };
+    let wishes = if looks_as_party { withdrawals::wishes(tx, proposal.row.id).await? } else { BTreeMap::new() };
     let wish = |(partner, row): (PartnerCode, WishRow)| {
         (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
     };
@@ -314,6 +240,8 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         topic: proposal.row.topic.clone(),
         status: proposal.status,
         parties: proposal.row.parties.clone(),
+        // Whom a party asks is for the parties, and for the officer who is to consent.
+        invited: if looks_as_party || is_officer { proposal.row.invited.clone() } else { BTreeSet::new() },
         organisations: proposal.row.organisations.clone(),
         deadline_at: proposal.limits.deadline_at.into(),
         grace_until: proposal.limits.grace_until.into(),
@@ -321,11 +249,12 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         manifest_sha256: standing.map(|version| version.manifest),
         label: proposal.row.label.clone(),
         pending,
-        void: if is_party { void(tx, proposal).await? } else { None },
+        void: if looks_as_party { void(tx, proposal).await? } else { None },
         withdrawal: wishes.into_iter().map(wish).collect(),
         created_at: proposal.row.created_at.into(),
         mine: Mine {
             is_party,
+            is_invited,
             is_assigned: proposal.row.assigned.contains(me),
             is_clear: proposal.row.clear.contains(me),
             has_reviewed: proposal.row.reviewed.contains(me),

@@ -8,7 +8,7 @@ use super::{
     comparison::{Audience, Comparison},
     preview::Look,
     sight::Hearing,
-    state::{self, CallState},
+    state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
     vaults,
 };
@@ -16,14 +16,14 @@ use crate::{
     domain::{
         Refusal,
         entry::EntryKind,
-        id::{CallId, MemberId},
+        id::{CallId, MemberId, PartnerCode},
         member::CallRole,
-        proposal::Sort,
+        proposal::{Sort, Status},
     },
     policy::{Action, Permit, Resource, facts::MemberFacts},
     sealing::statement::{RoleStatement, Signed},
     storage::{
-        Tx, calls, labels, proposals,
+        calls, labels, proposals,
         stated::NewStated,
         vaults as vault_store,
         visible::{Cut, Key},
@@ -65,7 +65,7 @@ pub async fn set(
     call.text.check_new_roles(member, &present, &body.roles)?;
     // What the rules know of hidden proposals is told to nobody who has not signed for the change.
     let change = signed_change(&mut act, &call, member, body).await?;
-    check_suits(&mut act.tx, &act.me.id, &call, member, &body.roles).await?;
+    check_suits(&mut act, &call, member, &body.roles).await?;
     let stated = change.as_ref().map(|signed| NewStated {
         number: signed.statement.number,
         statement: &signed.jws,
@@ -88,23 +88,42 @@ pub async fn set(
 
 /// Whether the member may be given these roles, and the one who asks may give them.
 async fn check_suits(
-    tx: &mut Tx,
-    me: &MemberId,
+    act: &mut Act<'_>,
     call: &CallState,
     member: &MemberId,
     wanted: &BTreeSet<CallRole>,
 ) -> Result<()> {
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
-    let standing = proposals::standing_under(tx, call.row.id, member, me).await?;
-    refuse_recused(me, standing)?;
+    refuse_recused(&act.me.id, proposals::standing_under(&mut act.tx, call.row.id, &act.me.id).await?)?;
     let gains = wanted.difference(&present).next().is_some();
     let gains_office = !present.contains(&CallRole::Officer) && wanted.contains(&CallRole::Officer);
-    // An officer holds the key to the call's vault, and with it to every proposal under the call.
-    let is_outside = gains_office && labels::leave_out(tx, call.row.id, member.partner()).await?;
-    if gains && standing.is_party || is_outside {
+    if gains && is_party(act, call, member).await? || gains_office && is_left_out(act, call, member.partner()).await? {
         return Err(unsuitable(member));
     }
     check_last_officer(call, member, wanted)
+}
+
+/// Whether the member is party to a proposal that is alive. One that was withdrawn or has lapsed keeps nobody from a role.
+async fn is_party(act: &mut Act<'_>, call: &CallState, member: &MemberId) -> Result<bool> {
+    let (rows, call) =
+        (proposals::of_party_member(&mut act.tx, call.row.id, member).await?, Arc::new(call.clone()));
+    let now = act.now;
+    Ok(rows.into_iter().any(|row| is_alive(&state::proposal_state(row, call.clone(), now))))
+}
+
+/// Whether a label leaves the partner out of a proposal that is alive: an officer holds the key to the call's vault, and with it to every
+/// proposal under the call.
+async fn is_left_out(act: &mut Act<'_>, call: &CallState, partner: &PartnerCode) -> Result<bool> {
+    for id in labels::leaving_out(&mut act.tx, call.row.id, partner, call.row.baseline).await? {
+        if is_alive(&act.proposal(id).await?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_alive(proposal: &ProposalState) -> bool {
+    !matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
 }
 
 /// The reason stays unsaid: it would tell of a proposal that the officer may not know of.
@@ -148,8 +167,7 @@ pub async fn preview(
         return look.told(&mut view.tx, None).await;
     }
     call.text.check_new_roles(member, &present, wanted)?;
-    let standing = proposals::standing_under(&mut view.tx, id, member, &view.me.id).await?;
-    refuse_recused(&view.me.id, standing)?;
+    refuse_recused(&view.me.id, proposals::standing_under(&mut view.tx, id, &view.me.id).await?)?;
     check_last_officer(&call, member, wanted)?;
     let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
@@ -165,7 +183,7 @@ pub async fn preview(
         for proposal in seen {
             let is_outside = wanted.contains(&CallRole::Officer)
                 && proposal.row.label.as_ref().is_some_and(|label| !label.admits(member.partner()));
-            if gains && proposal.facts.party_members.contains(member) || is_outside {
+            if is_alive(&proposal) && (gains && proposal.facts.party_members.contains(member) || is_outside) {
                 return Err(unsuitable(member));
             }
             let changed = state::proposal_state(proposal.row.clone(), then.clone(), view.now);

@@ -107,7 +107,11 @@ pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId)
 pub(super) fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<String>> {
     let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
     let in_call = roles.map(|role| (role.as_str(), proposal.call.row.holders(role)));
-    let of_proposal = [("party", proposal.facts.party_members.clone()), ("assigned", proposal.facts.assigned.clone())];
+    let of_proposal = [
+        ("party", proposal.facts.party_members.clone()),
+        ("invited", proposal.facts.invited.clone()),
+        ("assigned", proposal.facts.assigned.clone()),
+    ];
     let mut parts: BTreeMap<MemberId, BTreeSet<String>> = BTreeMap::new();
     for (part, members) in in_call.into_iter().chain(of_proposal) {
         for member in members {

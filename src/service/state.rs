@@ -235,6 +235,7 @@ pub fn proposal_state(row: ProposalRow, call: Arc<CallState>, now: Timestamp) ->
         call: call.facts.clone(),
         parties,
         party_members: row.parties.values().flatten().cloned().collect(),
+        invited: row.invited.clone(),
         organisations: row.organisations.clone(),
         topic: row.topic.clone(),
         status,

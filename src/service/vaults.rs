@@ -51,7 +51,7 @@ pub async fn of_proposal(exchange: &Exchange, asked: &Asked, id: ProposalId) -> 
         let seals = vault.kind == VaultKind::Deliberation
             && act.authorize(Action::Review, Resource::Proposal(&proposal.facts)).is_ok();
         // Each party signs for the other's restricted documents too, so it sees where they are sealed to, and no key.
-        let signs = vault.kind == VaultKind::Staff && proposal.facts.party_members.contains(&act.me.id);
+        let signs = vault.kind == VaultKind::Staff && proposal.facts.shows_as_party(&act.me.id);
         if !reads && !seals && !signs {
             continue;
         }
@@ -441,8 +441,7 @@ fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
 
 /// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
 pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
-    let parties = &proposal.facts.party_members;
-    !parties.contains(&who.id) || parties.contains(member)
+    !proposal.facts.party_members.contains(&who.id) || proposal.facts.shows_as_party(member)
 }
 
 /// Everybody who could be permitted to read anything of a proposal.

@@ -174,8 +174,7 @@ impl Manifest<'_> {
                 }
                 // A party does not hear who judges under its call.
                 let me = self.view.me.id.clone();
-                let is_party =
-                    !told.is_empty() && proposals::standing_under(&mut self.view.tx, *id, &me, &me).await?.is_party;
+                let is_party = !told.is_empty() && proposals::is_party_under(&mut self.view.tx, *id, &me).await?;
                 if !told.is_empty() && !is_party {
                     let line = CallRoles { call: *id, phase: call.phase, roles: told };
                     self.lines.add(&Line::Call(line)).await?;

@@ -57,12 +57,21 @@ pub async fn signatures(tx: &mut Tx, id: ProposalId, number: u32) -> Result<Vec<
         .collect()
 }
 
-/// Whether some proposal under a call bears a label that leaves a partner out, whether anybody may know of it or not.
-pub async fn leave_out(tx: &mut Tx, call: CallId, partner: &PartnerCode) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM proposals p WHERE p.call_id = $1 AND p.releasable_key <> '' \
-               AND NOT EXISTS (SELECT 1 FROM label_partners s WHERE s.proposal_id = p.proposal_id AND s.partner = $2)) \
-               AS is_left_out";
-    tx.fetch_one(sql, args![call, partner]).await?.bool("is_left_out")
+/// The proposals under a call that every party has signed for, that bear a label which leaves a partner out and that were not withdrawn,
+/// whether anybody may know of them or not; those that may have lapsed among them. `baseline` is the lowest version of the call's text
+/// whose proposals count.
+pub async fn leaving_out(
+    tx: &mut Tx,
+    call: CallId,
+    partner: &PartnerCode,
+    baseline: u32,
+) -> Result<Vec<ProposalId>, StoreError> {
+    let sql = "SELECT p.proposal_id FROM proposals p WHERE p.call_id = $1 AND p.releasable_key <> '' \
+               AND p.withdrawn_at IS NULL AND p.committed_under >= $3 \
+               AND NOT EXISTS (SELECT 1 FROM label_partners s WHERE s.proposal_id = p.proposal_id AND s.partner = $2) \
+               ORDER BY p.complete_under DESC";
+    let rows = tx.fetch_all(sql, args![call, partner, baseline]).await?;
+    rows.iter().map(|row| row.parse("proposal_id")).collect()
 }
 
 /// Proposes a relabelling.

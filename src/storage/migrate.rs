@@ -53,6 +53,7 @@ pub const ALL: &[Migration] = &[
     migration!(13, "call_inverses", "0013_call_inverses"),
     migration!(14, "inverses", "0014_inverses"),
     migration!(15, "bytes_of_a_nation", "0015_bytes_of_a_nation"),
+    migration!(16, "parties_by_consent", "0016_parties_by_consent"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

@@ -18,6 +18,7 @@ pub mod folder;
 pub mod idempotency;
 pub mod inspect;
 mod intake;
+pub mod invitations;
 pub mod labels;
 pub mod mark;
 pub mod members;

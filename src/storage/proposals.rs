@@ -21,7 +21,10 @@ pub struct ProposalRow {
     pub created_by: MemberId,
     pub created_at: Timestamp,
     pub is_withdrawn: bool,
+    /// Each party, with those who joined it.
     pub parties: Parties,
+    /// Who is asked to join and has not answered.
+    pub invited: BTreeSet<MemberId>,
     /// Organisations of the parties' members.
     pub organisations: BTreeSet<String>,
     pub versions: Vec<Version>,
@@ -74,7 +77,7 @@ pub async fn concerning(
     let theirs = format!("{partner}:%");
     let sql = format!(
         "{COLUMNS} WHERE proposal_id > $1 AND (\
-         EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = proposals.proposal_id AND s.partner = $2) \
+         EXISTS (SELECT 1 FROM proposal_parties s WHERE s.proposal_id = proposals.proposal_id AND s.partner = $2) \
          OR call_id IN (SELECT r.call_id FROM call_roles r WHERE r.member LIKE $3) \
          OR EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = proposals.proposal_id AND a.reviewer LIKE $3)) \
          ORDER BY proposal_id LIMIT $4"
@@ -98,50 +101,61 @@ pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, S
 /// part only. Nothing of it may be told apart in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingUnder {
-    /// The member is party to some proposal.
-    pub is_party: bool,
     /// The one who asks has a declared conflict with some proposal.
     pub is_recused: bool,
     /// A decision is in force on some proposal that its parties have not withdrawn since.
     pub is_decided: bool,
 }
 
-/// What stands under a call with regard to a member and to the one who asks.
+/// What stands under a call with regard to the one who asks.
 pub async fn standing_under(
     tx: &mut Tx,
     call: CallId,
-    member: &MemberId,
     me: &MemberId,
 ) -> Result<StandingUnder, StoreError> {
     let sql = format!(
         "SELECT \
-         EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                 WHERE s.member = $2 AND p.call_id = $1) AS is_party, \
          EXISTS (SELECT 1 FROM declarations s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                 WHERE s.member = $3 AND s.conflict AND p.call_id = $1) AS is_recused, \
+                 WHERE s.member = $2 AND s.conflict AND p.call_id = $1) AS is_recused, \
          EXISTS (SELECT 1 FROM decisions s JOIN proposals p ON p.proposal_id = s.proposal_id \
                  WHERE {DECIDES} AND p.withdrawn_at IS NULL AND p.call_id = $1) AS is_decided"
     );
-    let row = tx.fetch_one(Sql::built(sql), args![call, member, me]).await?;
+    let row = tx.fetch_one(Sql::built(sql), args![call, me]).await?;
     Ok(StandingUnder {
-        is_party: row.bool("is_party")?,
         is_recused: row.bool("is_recused")?,
         is_decided: row.bool("is_decided")?,
     })
 }
 
-/// Begins a proposal.
+/// Whether a member is party to some proposal under a call, withdrawn and lapsed ones included.
+pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
+               WHERE s.member = $2 AND p.call_id = $1) AS is_party";
+    tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
+}
+
+/// The proposals under a call to which a member is party and that were not withdrawn, whether anybody may know of them or not.
+pub async fn of_party_member(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
+    let sql = format!(
+        "{COLUMNS} WHERE call_id = $1 AND withdrawn_at IS NULL \
+         AND proposal_id IN (SELECT s.proposal_id FROM proposal_members s WHERE s.member = $2)"
+    );
+    let rows = tx.fetch_all(Sql::built(sql), args![call, member]).await?;
+    load(tx, rows).await
+}
+
+/// Begins a proposal of these parties; the principal is the first who belongs to one.
 pub async fn create(
     tx: &mut WriteTx,
     permit: &Permit,
     id: ProposalId,
     call: CallId,
     topic: Option<&Slug>,
-    parties: &Parties,
+    parties: &BTreeSet<PartnerCode>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::CreateProposal], call));
-    let key = visible::parties_key(parties.keys());
+    let key = visible::parties_key(parties);
     tx.execute(
         "INSERT INTO proposals (proposal_id, call_id, topic, created_by, created_at, parties_key) \
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -149,22 +163,17 @@ pub async fn create(
     )
     .await?;
     visible::tally(tx, call, &key).await?;
-    for member in parties.values().flatten() {
-        insert_member(tx, id, member, now).await?;
+    for partner in parties {
+        let sql = "INSERT INTO proposal_parties (proposal_id, partner) VALUES ($1, $2)";
+        tx.execute(sql, args![id, partner]).await?;
     }
-    Ok(())
+    insert_member(tx, id, permit.principal(), now).await
 }
 
-/// Adds a colleague to a party.
-pub async fn add_member(
-    tx: &mut WriteTx,
-    permit: &Permit,
-    id: ProposalId,
-    member: &MemberId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    assert!(permit.covers_proposal(&[Action::AddMember], id));
-    insert_member(tx, id, member, now).await
+/// Makes the principal a member of their nation's party.
+pub async fn join(tx: &mut WriteTx, permit: &Permit, id: ProposalId, now: Timestamp) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::AnswerInvitation], id));
+    insert_member(tx, id, permit.principal(), now).await
 }
 
 /// Takes a member out of a party.
@@ -279,6 +288,11 @@ pub async fn advance(
 const COLUMNS: &str =
     "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
 
+/// The parties, their members, and who is asked to join them, as rows of one kind.
+const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS organisation, 0 AS joined FROM proposal_parties q \
+     UNION ALL SELECT q.proposal_id, q.partner, q.member, m.organisation, 1 FROM proposal_members q JOIN members m ON m.member = q.member \
+     UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
+
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
     tx.execute(sql, args![id, member, member.partner(), now]).await?;
@@ -298,6 +312,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
             created_at: row.time("created_at")?,
             is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
             parties: Parties::new(),
+            invited: BTreeSet::new(),
             organisations: BTreeSet::new(),
             versions: Vec::new(),
             conflicts: BTreeSet::new(),
@@ -317,11 +332,19 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
     let set = |columns: &str, from: &str| {
         Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
     };
-    let from = "proposal_members t JOIN members m ON m.member = t.member";
-    for row in tx.fetch_all(set("t.member, t.partner, m.organisation", from), ids.clone()).await? {
+    for row in tx.fetch_all(set("t.partner, t.member, t.organisation, t.joined", PARTICIPANTS), ids.clone()).await? {
         let proposal = of(&mut found, &row)?;
-        proposal.parties.entry(row.parse("partner")?).or_default().insert(row.parse("member")?);
-        proposal.organisations.insert(row.text("organisation")?);
+        let members = proposal.parties.entry(row.parse("partner")?).or_default();
+        match (row.opt_parse("member")?, row.int("joined")? == 1) {
+            (Some(member), true) => {
+                members.insert(member);
+                proposal.organisations.insert(row.text("organisation")?);
+            }
+            (Some(member), false) => {
+                proposal.invited.insert(member);
+            }
+            (None, _) => {}
+        }
     }
     let columns = "t.version, t.call_version, t.sha256, t.committed_at, t.complete_at";
     for row in tx.fetch_all(set(columns, "manifests t"), ids.clone()).await? {

@@ -103,7 +103,9 @@ catalogue! {
     NotCommitted "not-committed" 409 "these bytes are in no committed manifest" => "after the deadline only the exact files that all parties signed for may follow";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
-    LastOfParty "last-of-party" 409 "a party needs at least one member" => "add a colleague first";
+    LastOfParty "last-of-party" 409 "a party needs at least one member" => "ask a colleague to join, who accepts, first; or withdraw the proposal";
+    NotInvited "not-invited" 409 "no invitation waits for an answer" => "see `entente proposal show` for who is in the parties";
+    NeedsConsent "needs-consent" 409 "an officer of the call has to consent" => "ask an officer of the call, who consents with `entente proposal member consent`";
     UnknownTopic "unknown-topic" 422 "the call has no such topic" => "choose one of the topics in the call's text";
     UnknownSlot "unknown-slot" 422 "the call has no such slot" => "choose one of the slots in the call's text";
     SlotMediaType "slot-media-type" 422 "the slot takes another kind of file" => "convert the file to what the slot takes";
@@ -236,6 +238,8 @@ impl From<&Refusal> for Kind {
             Refusal::WrongStatus { .. } => Self::WrongStatus,
             Refusal::NotOfParty { .. } => Self::NotOfParty,
             Refusal::LastOfParty { .. } => Self::LastOfParty,
+            Refusal::NotInvited { .. } => Self::NotInvited,
+            Refusal::NeedsConsent { .. } => Self::NeedsConsent,
             Refusal::RolesCombined { .. } => Self::RolesCombined,
             Refusal::Unsuitable { .. } => Self::Unsuitable,
             Refusal::NoKeyCard { .. } => Self::NoKeyCard,

@@ -52,8 +52,11 @@ request! {
         pub call: CallId,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub topic: Option<Slug>,
-        /// The members of each party, the caller among them.
+        /// Who is to be in each party, the caller among them. Everybody else is asked to join.
         pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
+        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        pub invitations: BTreeMap<MemberId, String>,
         /// One `panel` and one `parties` vault, and the `staff` vault of the caller's own party.
         pub vaults: Vec<NewVault>,
     }
@@ -78,9 +81,17 @@ request! {
         pub keys: Vec<WrappedKeyIn>,
     }
 
-    /// Adds a colleague to the caller's own party, with keys to the vaults that the party holds.
+    /// Asks a colleague to join the caller's own party, with keys to the vaults that the party holds.
     pub struct AddMember {
+        /// Compact JWS of type `entente-invitation+jws`.
+        pub invitation: String,
         pub keys: BTreeMap<VaultId, Vec<WrappedKeyIn>>,
+    }
+
+    /// Joins the party that the caller is asked to join.
+    pub struct AcceptInvitation {
+        /// Compact JWS of type `entente-acceptance+jws`, with the digest of the invitation.
+        pub statement: String,
     }
 
     /// Proposes a version or adds the caller's signature to the one that waits for it.
@@ -104,7 +115,11 @@ answer! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub topic: Option<Slug>,
         pub status: Status,
+        /// The parties, each with the members who joined it.
         pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
+        /// Who is asked to join and has not answered; for the parties and the call's officers.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        pub invited: BTreeSet<MemberId>,
         /// Organisations of the parties' members, for declaring conflicts.
         pub organisations: BTreeSet<String>,
         /// Last instant for signatures on this proposal.
@@ -148,10 +163,30 @@ answer! {
     /// The caller's own relation to a proposal.
     pub struct Mine {
         pub is_party: bool,
+        /// Whether the caller is asked to join a party and may.
+        #[serde(default)]
+        pub is_invited: bool,
         pub is_assigned: bool,
         /// Whether the caller has declared that no conflict exists.
         pub is_clear: bool,
         pub has_reviewed: bool,
+    }
+
+    /// An invitation to a party, and its acceptance.
+    pub struct Joined {
+        pub member: MemberId,
+        pub invited_by: MemberId,
+        pub invited_at: Time,
+        /// Compact JWS of type `entente-invitation+jws`.
+        pub invitation: String,
+        /// The officer who consented to the member joining after the deadline.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub consented_by: Option<MemberId>,
+        /// Compact JWS of type `entente-acceptance+jws`; none until the member accepts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub acceptance: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub accepted_at: Option<Time>,
     }
 
     /// A version that does not stand yet.

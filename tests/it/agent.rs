@@ -311,8 +311,9 @@ async fn process_passes_keys_on_goes_through_an_outage_and_stops_when_told() {
     let proposal = avi
         .create_proposal(&NewProposal { call, topic: Some(slug("navigation")), parties: parties.into() })
         .await
-        .unwrap()
-        .id;
+        .unwrap();
+    world.join_all(&proposal).await.unwrap();
+    let proposal = proposal.id;
     let mut tx = world.server.exchange.db.write().await.unwrap();
     let lost = tx.execute("DELETE FROM wrapped_keys WHERE holder = 'ISR:tamar'", args![]).await.unwrap();
     assert!(lost > 0);

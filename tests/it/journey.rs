@@ -122,6 +122,7 @@ async fn preparation(stage: &Stage, log: &mut Chronicle, all: &Onlookers) -> Pro
     assert_eq!(proposal.status, Status::Preparing);
     let begun = [
         "proposal.created",
+        "proposal.member_invited",
         "vault.created",
         "key.wrapped ×3",
         "vault.created",
@@ -130,6 +131,8 @@ async fn preparation(stage: &Stage, log: &mut Chronicle, all: &Onlookers) -> Pro
         "key.wrapped ×2",
     ];
     log.expect(stage, &begun).await;
+    stage.join_all(&proposal).await.unwrap();
+    log.expect(stage, &["proposal.member_joined"]).await;
     let proposal = proposal.id;
     stage.upload_all(proposal).await;
     log.expect(stage, &["document.stored ×3", "vault.created", "key.wrapped ×2", "document.stored"]).await;

@@ -64,7 +64,9 @@ async fn lists_follow_everything_that_happens_at_once() {
     lists.push(lists_are_true(&stage, &[first], "another call").await);
     let mut joint = stage.joint();
     joint.call = call;
-    let second = avi.create_proposal(&joint).await.unwrap().id;
+    let second = avi.create_proposal(&joint).await.unwrap();
+    stage.join_all(&second).await.unwrap();
+    let second = second.id;
     let both = [first, second];
     lists.push(lists_are_true(&stage, &both, "one begun under another call").await);
     stage.upload_all(second).await;

@@ -105,7 +105,7 @@ async fn act_of_which_nobody_can_say_whether_it_was_done_is_said_to_be_unknown()
 async fn upload_whose_commit_is_lost_keeps_its_bytes_if_and_only_if_it_was_done() {
     let Some((world, relay)) = behind_relay().await else { return };
     let stage = Stage::open_in(world).await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let avi = stage.raw(Some(stage.credential("ISR:avi")));
     let before = stage.blobs();
     relay.cut("upload-lost", Cut::Commit);
@@ -190,7 +190,7 @@ async fn whatever_is_cut_nothing_is_answered_that_is_not_so() {
 async fn upload_whose_commit_is_refused_leaves_no_bytes(store: Store) {
     let Some(world) = TestWorld::start(NATIONS, store).await else { return };
     let stage = Stage::open_in(world).await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let avi = stage.raw(Some(stage.credential("ISR:avi")));
     // The database itself refuses the commit of whatever stores a document, and no statement before it.
     let db = &stage.server.exchange.db;

@@ -311,7 +311,9 @@ async fn begin(world: &entente::cli::demo::world::World) {
         .map(|(code, member)| (code.parse().unwrap(), [member.parse().unwrap()].into()))
         .into();
     let joint = entente::client::proposals::NewProposal { call, topic: Some(slug("navigation")), parties };
-    let proposal = avi.create_proposal(&joint).await.unwrap().id;
+    let proposal = avi.create_proposal(&joint).await.unwrap();
+    world.join_all(&proposal).await.unwrap();
+    let proposal = proposal.id;
     avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
     let file = world.plan.dir.join("work-plan.pdf");
     fs::write(&file, pdf("the work plan")).unwrap();

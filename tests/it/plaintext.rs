@@ -4,7 +4,7 @@
 
 use crate::harness::{
     census::files,
-    stage::{GRACE, NATIONS, Stage, pdf, quiet, slug, text},
+    stage::{GRACE, NATIONS, Stage, id, pdf, quiet, slug, text},
     world::{Raw, Store, TestWorld},
 };
 use base64::{
@@ -14,6 +14,7 @@ use base64::{
 use entente::{
     client::{
         opening::Version,
+        parties::HandOver,
         proposals::{BudgetLine, Summary, TeamMember},
         reviews::ReviewBody,
     },
@@ -161,7 +162,7 @@ async fn call_with_a_public_title(world: TestWorld) -> Stage {
 /// From a proposal to its letter, with a word in everything that is sealed. Gathers refusals on the way.
 async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId {
     let (avi, bob, dana) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:dana"));
-    let proposal = avi.create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let summary = Summary {
         title: SEALED[0].into(),
         abstract_text: SEALED[1].repeat(50),
@@ -178,7 +179,8 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     stage.sign("ISR:avi", proposal).await;
     answers.push(dana.declare(proposal, None).await.unwrap_err().to_string());
     stage.sign("USA:bob", proposal).await;
-    avi.hand_over(proposal, &"ISR:tamar".parse().unwrap()).await.unwrap();
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    assert_eq!(avi.hand_over(proposal, &id("ISR:tamar")).await.unwrap(), HandOver::Done);
     stage.clock.set(stage.deadline + SignedDuration::from_millis(1));
     answers.push(bob.put_summary(proposal, &summary, quiet()).await.unwrap_err().to_string());
     stage.clock.set(stage.deadline + GRACE + SignedDuration::from_millis(1));

@@ -266,7 +266,7 @@ async fn policy_officer_with_an_interest_hears_nothing_from_any_preview() {
     assert!(!of_member(approver).await.is_empty());
 
     // In the party now: who judges the proposal is nothing for its parties' ears.
-    stage.client("ISR:avi").add_member(proposal, &id("ISR:approver")).await.unwrap();
+    stage.joins_late("ISR:avi", proposal, "ISR:approver").await;
     assert!(of_policy(approver).await.is_empty() && of_member(approver).await.is_empty());
     let shown = approver.api().preview_label(proposal, None).await.unwrap();
     assert!(shown.items.is_empty());

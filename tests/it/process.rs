@@ -518,7 +518,10 @@ pub(crate) async fn open_proposal(world: &World) -> ProposalId {
         let member: entente::domain::id::MemberId = member.parse().unwrap();
         (member.partner().clone(), [member].into())
     });
-    avi.create_proposal(&NewProposal { call: call.id, topic: None, parties: parties.into() }).await.unwrap().id
+    let new = NewProposal { call: call.id, topic: None, parties: parties.into() };
+    let proposal = avi.create_proposal(&new).await.unwrap();
+    world.join_all(&proposal).await.unwrap();
+    proposal.id
 }
 
 fn call_text() -> CallText {

@@ -6,6 +6,7 @@ mod arrivals;
 mod bulk;
 mod certificates;
 mod intake;
+mod invitations;
 mod labels;
 pub(crate) mod lies;
 mod midway;

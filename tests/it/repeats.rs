@@ -20,7 +20,7 @@ use entente::{
     sealing::{
         identity::new_identity,
         seal::seal_bytes,
-        statement::{DeclarationStatement, PolicyApproval, PolicyStatement, sign_statement, verify_signed},
+        statement::{DeclarationStatement, InvitationStatement, PolicyApproval, PolicyStatement, sign_statement, verify_signed},
     },
     wire::{
         AGE_MEDIA_TYPE, Time,
@@ -112,7 +112,7 @@ async fn hand_over_that_ends_in_leaving_is_answered_again(store: Store) {
     };
     let (status, _, location, body) = told(upload().send().await.unwrap()).await;
     assert!(status == 201 && location.is_some() && body.contains("annex"), "{body}");
-    stage.client("ISR:avi").add_member(proposal, &id("ISR:tamar")).await.unwrap();
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let leave = format!("/v1/proposals/{proposal}/members/ISR:avi");
     let leaving = |key: &str| request(&avi, Method::DELETE, &leave, key);
     assert_eq!(told(leaving("leaving").send().await.unwrap()).await, (204, false, None, String::new()));
@@ -167,7 +167,10 @@ async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since()
     };
     let first = told(upload("annex").send().await.unwrap()).await;
     assert!(first.0 == 201 && !first.1, "{first:?}");
-    let added = told(add("add").json(&AddMember { keys: BTreeMap::new() }).send().await.unwrap()).await;
+    let asked = InvitationStatement { proposal, member: id("ISR:tamar"), stated_at: stage.clock.now() };
+    let invitation = sign_statement(&key_of(&stage, "ISR:avi"), &asked).unwrap();
+    let invite = AddMember { invitation, keys: BTreeMap::new() };
+    let added = told(add("add").json(&invite).send().await.unwrap()).await;
     assert!((200..300).contains(&added.0) && !added.1, "{added:?}");
     let extended = told(extend("extend").send().await.unwrap()).await;
     assert!(extended.0 == 200 && !extended.1, "{extended:?}");
@@ -182,7 +185,7 @@ async fn what_was_done_is_answered_again_whatever_rule_stands_against_it_since()
     let again = told(upload("annex").send().await.unwrap()).await;
     assert_eq!((again.0, again.1, again.3), (201, true, first.3));
     assert_eq!(told(upload("another").send().await.unwrap()).await.0, 422);
-    let again = told(add("add").json(&AddMember { keys: BTreeMap::new() }).send().await.unwrap()).await;
+    let again = told(add("add").json(&invite).send().await.unwrap()).await;
     assert_eq!((again.0, again.1), (added.0, true));
     let again = told(extend("extend").send().await.unwrap()).await;
     assert_eq!((again.0, again.1), (200, true));

@@ -28,7 +28,7 @@ use entente::{
         vaults::VaultRow,
     },
 };
-use std::{path::Path, str::FromStr, sync::Arc};
+use std::{collections::BTreeSet, path::Path, str::FromStr, sync::Arc};
 
 on_both_engines! {
     partner_is_enrolled_and_its_card_replaced,
@@ -116,6 +116,7 @@ impl Office {
             call: Arc::new(call.clone()),
             parties: two.into(),
             party_members: ["ISR:avi", "USA:bob"].map(is).into(),
+            invited: ["ISR:registrar"].map(is).into(),
             organisations: [].into(),
             topic: None,
             status: Status::Submitted,
@@ -222,6 +223,10 @@ async fn with_call(store: &Store) -> Office {
     office
 }
 
+fn owners() -> BTreeSet<PartnerCode> {
+    ["ISR", "USA"].map(is).into()
+}
+
 fn parties() -> Parties {
     [(is("ISR"), ["ISR:avi"].map(is).into()), (is("USA"), ["USA:bob"].map(is).into())].into()
 }
@@ -229,12 +234,14 @@ fn parties() -> Parties {
 async fn create(store: &Store, office: &Office, proposal: ProposalId) {
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
     let topic = is("energy");
-    done!(store, tx => entente::storage::proposals::create(&mut tx, &permit, proposal, office.call.id, Some(&topic), &parties(), at(5)));
+    done!(store, tx => entente::storage::proposals::create(&mut tx, &permit, proposal, office.call.id, Some(&topic), &owners(), at(5)));
 }
 
 async fn with_proposal(store: &Store) -> Office {
     let office = with_call(store).await;
     create(store, &office, office.proposal.id).await;
+    let permit = office.on_proposal("USA:bob", Action::AnswerInvitation);
+    done!(store, tx => entente::storage::proposals::join(&mut tx, &permit, office.proposal.id, at(5)));
     office
 }
 

@@ -145,8 +145,9 @@ pub(super) async fn play(
     }
     let [lodestone, furrow, second_life] = [proposals[0].1, proposals[1].1, proposals[2].1];
     let colleague = id("ISR:tamar");
-    world.client("ISR:avi").add_member(lodestone, &colleague).await?;
-    narrator::act("ISR:avi", "adds a colleague, ISR:tamar, who can now open what ISR:avi can");
+    world.client("ISR:avi").invite(lodestone, &colleague).await?;
+    world.client("ISR:tamar").accept_invitation(lodestone).await?;
+    narrator::act("ISR:avi", "asks a colleague to join, ISR:tamar, who accepts and can open what ISR:avi can");
     refused(
         world
             .client("USA:dana")
@@ -337,8 +338,11 @@ async fn hand_in(
         parties.entry(id(member).partner().clone()).or_default().insert(id(member));
     }
     let new = NewProposal { call: offer.call, topic: Some(slug(offer.topic)), parties };
-    let proposal = lead.create_proposal(&new).await?.id;
+    let begun = lead.create_proposal(&new).await?;
     narrator::act(offer.members[0], &format!("begins {} with {}", offer.name, offer.members[1..].join(" and ")));
+    world.join_all(&begun).await?;
+    narrator::act(&offer.members[1..].join(" and "), "accept, each by their own signature");
+    let proposal = begun.id;
     lead.put_summary(proposal, &summary(offer), progress.clone()).await?;
     lead.put_document(proposal, &slug("work-plan"), &documents.work_plan, None, progress.clone()).await?;
     lead.put_document(proposal, &slug("budget"), &documents.budget, None, progress.clone()).await?;

@@ -5,7 +5,7 @@
 
 use crate::{
     cli::dev_pki::{DevPki, PartnerSpec, Spec},
-    client::{Ambient, Client, Home, Profile, directory::NewKeyCard},
+    client::{Ambient, Client, ClientError, Home, Profile, directory::NewKeyCard},
     domain::{
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode},
@@ -18,6 +18,7 @@ use crate::{
     },
     sealing::identity::{NoPrompt, new_identity, write_identity_file},
     service::operator,
+    wire::proposal::Proposal,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -140,6 +141,17 @@ impl World {
     pub fn client(&self, member: &str) -> &Client {
         let id: MemberId = member.parse().expect("members of the cast have good names");
         self.clients.get(&id).expect("the member is in the cast")
+    }
+
+    /// Everybody who is asked to join a party of the proposal does.
+    ///
+    /// # Errors
+    /// When the exchange refuses one of them.
+    pub async fn join_all(&self, proposal: &Proposal) -> Result<(), ClientError> {
+        for member in &proposal.invited {
+            self.client(&member.to_string()).accept_invitation(proposal.id).await?;
+        }
+        Ok(())
     }
 
     /// The address of the exchange.

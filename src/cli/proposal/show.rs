@@ -54,6 +54,10 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
             ("label", worded(proposal.label.as_ref())),
             ("you are", mine(proposal)),
         ]);
+        if proposal.mine.is_invited {
+            let help = "you are asked to join: `entente proposal accept` or `entente proposal decline`";
+            screen.styled(&[(Style::Yellow, help)]);
+        }
         if let Some(void) = &proposal.void {
             screen.styled(&[(Style::Yellow, &voided(proposal, void, &zone, now))]);
         }
@@ -112,7 +116,13 @@ fn closed(proposal: &Proposal, is_sealed: bool) -> &'static str {
 }
 
 fn parties(proposal: &Proposal) -> String {
-    let lines = proposal.parties.iter().map(|(partner, members)| format!("{partner}: {}", joined(members)));
+    let lines = proposal.parties.iter().map(|(partner, members)| {
+        let asked = proposal.invited.iter().filter(|member| member.partner() == partner);
+        let asked: Vec<String> = asked.map(|member| format!("{member} (invited)")).collect();
+        let all: Vec<String> = members.iter().map(ToString::to_string).chain(asked).collect();
+        let all = if all.is_empty() { "nobody yet".to_owned() } else { joined(&all) };
+        format!("{partner}: {all}")
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -120,6 +130,7 @@ fn mine(proposal: &Proposal) -> String {
     let mine = &proposal.mine;
     let parts = [
         (mine.is_party, "party"),
+        (mine.is_invited, "invited"),
         (mine.is_assigned, "assigned"),
         (mine.is_clear, "declared clear"),
         (mine.has_reviewed, "reviewed"),

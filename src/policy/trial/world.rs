@@ -48,7 +48,7 @@ pub(super) struct Question {
 }
 
 /// Facts of a proposal that a world may leave out.
-const OPTIONAL: [&str; 3] = ["topic", "releasable_to", "caveats"];
+const OPTIONAL: [&str; 4] = ["invited", "topic", "releasable_to", "caveats"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,6 +98,9 @@ struct RawProposal {
     id: String,
     parties: Vec<String>,
     party_members: Vec<String>,
+    /// Who is asked to join a party.
+    #[serde(default)]
+    invited: Vec<String>,
     organisations: Vec<String>,
     topic: Option<String>,
     status: String,
@@ -228,6 +231,7 @@ impl World {
             call: Arc::new(call),
             parties: set("proposal.parties", &raw.parties)?,
             party_members: set("proposal.party_members", &raw.party_members)?,
+            invited: set("proposal.invited", &raw.invited)?,
             organisations: raw.organisations.into_iter().collect(),
             topic: raw.topic.map(|topic| parse("proposal.topic", &topic)).transpose()?,
             status: parse("proposal.status", &raw.status)?,

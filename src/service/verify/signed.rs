@@ -4,8 +4,8 @@ use super::{Named, Verifier, cards::Pins};
 use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
     sealing::statement::{
-        AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement, LabelStatement, LetterStatement,
-        Manifest, PolicyApproval, PolicyStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
+        AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
+        InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
         StatementError, VaultStatement, WrapStatement, verify_signed,
     },
     service::Result,
@@ -300,6 +300,32 @@ pub(super) const SIGNED: &[SignedColumn] = &[
         read: |jws| {
             said::<DeclarationStatement>(jws, |it, said| {
                 said.names([text(it.proposal), text(&it.member), number(it.number)]);
+            })
+        },
+    },
+    SignedColumn {
+        table: "party_invitations",
+        key: &[("proposal_id", Text), ("member", Text)],
+        statement: "statement",
+        needed: Needed::Always,
+        signer: Signer::Member("invited_by"),
+        digest: Some("sha256"),
+        content: None,
+        names: &[("proposal_id", Text), ("member", Text)],
+        read: |jws| said::<InvitationStatement>(jws, |it, said| said.names([text(it.proposal), text(&it.member)])),
+    },
+    SignedColumn {
+        table: "party_invitations",
+        key: &[("proposal_id", Text), ("member", Text)],
+        statement: "acceptance",
+        needed: Needed::Above("accepted_at"),
+        signer: Signer::Member("member"),
+        digest: None,
+        content: None,
+        names: &[("proposal_id", Text), ("member", Text), ("sha256", Text)],
+        read: |jws| {
+            said::<AcceptanceStatement>(jws, |it, said| {
+                said.names([text(it.proposal), text(&it.member), text(it.invitation_sha256)]);
             })
         },
     },

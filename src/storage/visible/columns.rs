@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
             Atom::Within(Set::Parties, codes) => {
                 let codes = self.marks(codes);
                 format!(
-                    "NOT EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
+                    "NOT EXISTS (SELECT 1 FROM proposal_parties s WHERE s.proposal_id = p.proposal_id \
                      AND s.partner NOT IN ({codes}))"
                 )
             }
@@ -182,7 +182,15 @@ impl<'a> Writer<'a> {
     pub(super) fn mine(&mut self, members: Members) -> Option<String> {
         let me = self.me();
         Some(match members {
-            Members::PartyMembers => format!("proposal_members s WHERE s.member = {me}"),
+            // Who is asked to join, too: as `policy::facts` has it, nobody who takes part in the call or is assigned.
+            Members::PartyMembers => format!(
+                "(SELECT q.proposal_id FROM proposal_members q WHERE q.member = {me} UNION ALL \
+                 SELECT i.proposal_id FROM party_invitations i JOIN proposals c ON c.proposal_id = i.proposal_id \
+                 WHERE i.member = {me} AND i.acceptance IS NULL \
+                 AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = c.call_id AND r.member = i.member) \
+                 AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = i.proposal_id AND a.reviewer = i.member)) s \
+                 WHERE TRUE"
+            ),
             Members::Assigned => format!("assignments s WHERE s.reviewer = {me}"),
             Members::Conflicts => format!("declarations s WHERE s.member = {me} AND s.conflict"),
             Members::DeclaredClear => format!("declarations s WHERE s.member = {me} AND NOT s.conflict"),

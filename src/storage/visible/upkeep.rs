@@ -80,13 +80,16 @@ pub async fn reindex(db: &Db) -> Result<(), StoreError> {
     let joined = tx.dialect().joined;
     let key = format!(
         "UPDATE proposals SET parties_key = COALESCE((SELECT ' ' || {joined}(s.partner, ' ' ORDER BY s.partner) || ' ' FROM \
-         (SELECT DISTINCT m.partner FROM proposal_members m WHERE m.proposal_id = proposals.proposal_id) s), '')"
+         (SELECT m.partner FROM proposal_parties m WHERE m.proposal_id = proposals.proposal_id) s), '')"
     );
     let releasable = format!(
         "UPDATE proposals SET releasable_key = COALESCE((SELECT ' ' || {joined}(s.partner, ' ' ORDER BY s.partner) || ' ' FROM \
          label_partners s WHERE s.proposal_id = proposals.proposal_id), '')"
     );
     for sql in [
+        "INSERT INTO proposal_parties (proposal_id, partner) SELECT DISTINCT m.proposal_id, m.partner FROM proposal_members m \
+         WHERE NOT EXISTS (SELECT 1 FROM proposal_parties s WHERE s.proposal_id = m.proposal_id AND s.partner = m.partner)"
+            .into(),
         Sql::built(key),
         Sql::built(releasable),
         VERSIONS.into(),

@@ -234,13 +234,18 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         put("/v1/proposals/{proposal}/members/{member}")
             .note("of ISR")
             .at("member", "ISR:avi")
-            .json(json!({ "keys": {} })),
+            .json(json!({ "invitation": "", "keys": {} })),
         put("/v1/proposals/{proposal}/members/{member}")
             .note("of USA")
             .at("member", "USA:bob")
-            .json(json!({ "keys": {} })),
+            .json(json!({ "invitation": "", "keys": {} })),
         delete("/v1/proposals/{proposal}/members/{member}").note("of ISR").at("member", "ISR:avi"),
         delete("/v1/proposals/{proposal}/members/{member}").note("of USA").at("member", "USA:bob"),
+        post("/v1/proposals/{proposal}/acceptance").json(json!({ "statement": "" })),
+        get("/v1/proposals/{proposal}/joined"),
+        // Whoever joined already needs nobody's consent any more.
+        put("/v1/proposals/{proposal}/members/{member}/consent").at("member", "ISR:avi"),
+        delete("/v1/proposals/{proposal}/members/{member}/consent").at("member", "ISR:avi"),
         get("/v1/proposals/{proposal}/explanation").note("of oneself"),
         get("/v1/proposals/{proposal}/explanation").note("of a reviewer of ISR").query("member", "ISR:tal"),
         get("/v1/proposals/{proposal}/explanation").note("of one in conflict, ISR").query("member", "ISR:yael"),

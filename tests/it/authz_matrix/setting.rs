@@ -77,6 +77,7 @@ const NATIONS: &[Nation] = &[
             cast("ISR:yael"),
             cast("ISR:eitan"),
             cast("ISR:lior"),
+            cast("ISR:shir"),
             // Works where a party member works.
             Cast { member: "ISR:paz", name: "Somebody", organisation: "isr:AVI", roles: &[PartnerRole::PolicyOfficer] },
         ],
@@ -250,6 +251,7 @@ impl Setting {
         let prepared = dana.prepare_panel(call).await.unwrap();
         assert!(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "{prepared:?}");
 
+        world.client("ISR:avi").invite(open, &id("ISR:shir")).await.unwrap();
         world.clock.set(day(80));
         let review = world.client("ISR:tal").submit_review(open, &assessment()).await.unwrap().id;
         world.client("ISR:eitan").sign_decision(open, Outcome::Fund).await.unwrap();
@@ -355,6 +357,7 @@ pub(super) const MEMBERS: &[(&str, &str)] = &[
     ("registrar", "USA:registrar"),
     ("submitter", "ISR:avi"),
     ("counterpart", "USA:bob"),
+    ("invited", "ISR:shir"),
     ("assigned", "USA:carol"),
     ("reviewed", "ISR:tal"),
     ("undeclared", "ISR:maya"),
@@ -381,7 +384,9 @@ async fn hand_in(world: &TestWorld, call: CallId, members: [&str; 2]) -> Proposa
     let lead = world.client(members[0]);
     let parties = members.iter().map(|member| (id(member).partner().clone(), [id(member)].into())).collect();
     let new = NewProposal { call, topic: Some("energy".parse().unwrap()), parties };
-    let proposal = lead.create_proposal(&new).await.unwrap().id;
+    let proposal = lead.create_proposal(&new).await.unwrap();
+    world.join_all(&proposal).await.unwrap();
+    let proposal = proposal.id;
     let summary =
         Summary { title: "Title".into(), abstract_text: "Abstract".into(), team: Vec::new(), budget: Vec::new() };
     lead.put_summary(proposal, &summary, Arc::new(NoProgress)).await.unwrap();

@@ -108,6 +108,7 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Created(Box<Work>),
+    Joined,
     Stored(ManifestDocument),
     Removed(Place),
     Signed { partner: PartnerCode, version: u32, jws: String, is_last: bool },

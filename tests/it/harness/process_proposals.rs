@@ -5,22 +5,24 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use entente::{
     domain::{
-        ambient::{SystemClock, SystemRng},
+        ambient::{Clock, SystemClock, SystemRng},
         call::{SUMMARY_MEDIA_TYPE, SUMMARY_SLOT},
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
     },
     sealing::{
         seal::seal_bytes,
         statement::{
-            Manifest, ManifestDocument, Statement, VaultKind, VaultStatement, WrapStatement, WrapTarget, sign_statement,
+            AcceptanceStatement, InvitationStatement, Manifest, ManifestDocument, Statement, VaultKind, VaultStatement,
+            WrapStatement, WrapTarget, sign_statement,
         },
         vault::VaultSecret,
     },
     wire::{
         page::Page,
-        proposal::{CreateProposal, Document, NewVault, Proposal, SignManifest, SignedManifest, WrappedKeyIn},
+        proposal::{AcceptInvitation, CreateProposal, Document, NewVault, Proposal, SignManifest, SignedManifest, WrappedKeyIn},
     },
 };
+use jiff::Timestamp;
 use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +42,9 @@ pub(crate) struct Work {
     /// The vaults of all and of the first one's party.
     panel: (VaultId, String),
     staff: (VaultId, String),
+    /// By which the second is asked to join.
+    invitation: Sha256,
+    has_joined: bool,
     documents: BTreeMap<Place, ManifestDocument>,
     /// As the exchange answered when it took them.
     stored: BTreeMap<Place, Document>,
@@ -71,6 +76,7 @@ impl Proposals {
     pub(super) fn learn(&mut self, effect: Effect, answer: &Answer, tell: &mut impl FnMut(&str, u64)) {
         if let Effect::Created(work) = effect {
             tell("proposal.created", 1);
+            tell("proposal.member_invited", 1);
             tell("vault.created", 3);
             tell("key.wrapped", work.keys);
             assert_eq!(answer.json::<Proposal>().id, work.id);
@@ -80,6 +86,10 @@ impl Proposals {
         let work = self.work.as_mut().unwrap();
         work.acts += 1;
         match effect {
+            Effect::Joined => {
+                tell("proposal.member_joined", 1);
+                work.has_joined = true;
+            }
             Effect::Stored(document) => {
                 tell("document.stored", 1);
                 let place = (document.slot.clone(), document.party.clone());
@@ -135,6 +145,9 @@ impl Work {
     fn next(&self, stage: &Stage, numbers: &mut Numbers) -> (Request, Effect) {
         let [first, second] = self.pair;
         let slug = |name: &str| name.parse::<Slug>().unwrap();
+        if !self.has_joined {
+            return self.join(stage, second);
+        }
         if self.withdrawn {
             let who = self.who(numbers);
             return (self.request(who, Method::POST, "reinstate"), Effect::Reinstated(who));
@@ -207,6 +220,15 @@ impl Work {
         (request, Effect::Stored(document))
     }
 
+    fn join(&self, stage: &Stage, who: &'static str) -> (Request, Effect) {
+        let author = &stage.speakers[who];
+        let (proposal, member, invitation_sha256) = (self.id, author.member.clone(), self.invitation);
+        let statement = AcceptanceStatement { proposal, member, invitation_sha256, stated_at: now() };
+        let mut request = self.request(who, Method::POST, "acceptance");
+        request.body = json(&AcceptInvitation { statement: sign_statement(&author.signing, &statement).unwrap() });
+        (request, Effect::Joined)
+    }
+
     fn sign(&self, stage: &Stage, who: &'static str, manifest: Manifest, is_last: bool) -> (Request, Effect) {
         let jws = sign_statement(&stage.speakers[who].signing, &manifest).unwrap();
         let mut request = self.request(who, Method::POST, "manifests");
@@ -240,7 +262,8 @@ impl Work {
         assert_eq!(shown.version, standing.map(|(manifest, _)| manifest.version), "{id}");
         assert_eq!(shown.manifest_sha256, standing.map(|(manifest, _)| manifest.digest().unwrap()), "{id}");
         let members: BTreeSet<MemberId> = shown.parties.into_values().flatten().collect();
-        assert_eq!(members, self.pair.iter().map(|member| member.parse().unwrap()).collect(), "{id}");
+        let joined = if self.has_joined { &self.pair[..] } else { &self.pair[..1] };
+        assert_eq!(members, joined.iter().map(|member| member.parse().unwrap()).collect(), "{id}");
 
         let (shown, _): (Page<Document>, _) = get(stage, base, who, &format!("/v1/proposals/{id}/documents")).await;
         let place = |document: &Document| (document.slot.clone(), document.party.clone());
@@ -259,6 +282,11 @@ impl Work {
             self.versions.iter().map(|(manifest, signatures)| (manifest.version, signatures.clone())).collect();
         assert_eq!(shown, known, "signatures of {id}");
     }
+}
+
+/// To the millisecond, as statements say it.
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(SystemClock.now().as_millisecond()).unwrap()
 }
 
 fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
@@ -294,11 +322,15 @@ fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
     let (panel, new_panel) = vault(VaultKind::Panel, &pair);
     let (_, new_parties) = vault(VaultKind::Parties, &pair);
     let (staff, new_staff) = vault(VaultKind::Staff, &pair[..1]);
+    let asked = stage.speakers[pair[1]].member.clone();
+    let invitation = InvitationStatement { proposal: id, member: asked.clone(), stated_at: now() };
+    let signed = sign_statement(&author.signing, &invitation).unwrap();
     let body = CreateProposal {
         id,
         call: stage.call,
         topic: Some("energy".parse().unwrap()),
         parties: pair.iter().map(|member| (partner(member), [member.parse().unwrap()].into())).collect(),
+        invitations: [(asked, signed)].into(),
         vaults: vec![new_panel, new_parties, new_staff],
     };
     let work = Work {
@@ -306,6 +338,8 @@ fn begin(stage: &Stage, pair: [&'static str; 2]) -> (Request, Effect) {
         pair,
         panel,
         staff,
+        invitation: invitation.digest().unwrap(),
+        has_joined: false,
         documents: BTreeMap::new(),
         stored: BTreeMap::new(),
         versions: Vec::new(),

@@ -40,7 +40,7 @@ const HALF_DONE: &[(&str, &str)] = &[
         "a version committed before every party signed, or signed by every party and not committed",
         "SELECT COUNT(*) FROM manifests m WHERE (m.committed_at IS NOT NULL) <> (\
          (SELECT COUNT(*) FROM manifest_signatures s WHERE s.proposal_id = m.proposal_id AND s.version = m.version) = \
-         (SELECT COUNT(DISTINCT p.partner) FROM proposal_members p WHERE p.proposal_id = m.proposal_id))",
+         (SELECT COUNT(*) FROM proposal_parties p WHERE p.proposal_id = m.proposal_id))",
     ),
     (
         "a complete version that is not committed",
@@ -48,8 +48,13 @@ const HALF_DONE: &[(&str, &str)] = &[
     ),
     (
         "a proposal without its parties",
-        "SELECT COUNT(*) FROM proposals p WHERE (SELECT COUNT(*) FROM proposal_members m \
+        "SELECT COUNT(*) FROM proposals p WHERE (SELECT COUNT(*) FROM proposal_parties m \
          WHERE m.proposal_id = p.proposal_id) < 2",
+    ),
+    (
+        "somebody who accepted and is no member, or is one and has not accepted",
+        "SELECT COUNT(*) FROM party_invitations i WHERE (i.acceptance IS NOT NULL) <> EXISTS \
+         (SELECT 1 FROM proposal_members m WHERE m.proposal_id = i.proposal_id AND m.member = i.member)",
     ),
     (
         "a proposal without its vaults",

@@ -153,9 +153,29 @@ impl Stage {
         NewProposal { call: self.call, topic: Some(slug("navigation")), parties }
     }
 
+    /// A joint proposal that both parties have joined.
+    pub(crate) async fn begun(&self) -> ProposalId {
+        let proposal = self.client("ISR:avi").create_proposal(&self.joint()).await.unwrap();
+        self.join_all(&proposal).await.unwrap();
+        proposal.id
+    }
+
+    /// A colleague is asked to join a party, and does.
+    pub(crate) async fn joins(&self, asks: &str, proposal: ProposalId, member: &str) {
+        self.client(asks).invite(proposal, &id(member)).await.unwrap();
+        self.client(member).accept_invitation(proposal).await.unwrap();
+    }
+
+    /// The same after the deadline, from another organisation: with the consent of Dana, who has declared to be clear.
+    pub(crate) async fn joins_late(&self, asks: &str, proposal: ProposalId, member: &str) {
+        self.client(asks).invite(proposal, &id(member)).await.unwrap();
+        self.client("USA:dana").api().consent_to_join(proposal, &id(member)).await.unwrap();
+        self.client(member).accept_invitation(proposal).await.unwrap();
+    }
+
     /// A joint proposal with every document uploaded and nothing signed.
     pub(crate) async fn prepared(&self) -> ProposalId {
-        let proposal = self.client("ISR:avi").create_proposal(&self.joint()).await.unwrap().id;
+        let proposal = self.begun().await;
         self.upload_all(proposal).await;
         proposal
     }

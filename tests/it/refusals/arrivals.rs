@@ -150,7 +150,7 @@ async fn upload(stage: &Stage, proposal: ProposalId, last_byte: Timestamp, turn:
 #[tokio::test]
 async fn document_is_judged_by_the_arrival_of_its_last_byte() {
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let (status, _) = upload(&stage, proposal, stage.deadline, stage.deadline + GRACE + SECOND).await;
     assert_eq!(status, 201);
     assert_eq!(instants(&stage, EntryKind::DocumentStored).await, (stage.deadline, stage.deadline + GRACE + SECOND));
@@ -158,7 +158,7 @@ async fn document_is_judged_by_the_arrival_of_its_last_byte() {
 
     // Begun in time is not arrived in time.
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let late = stage.deadline + SignedDuration::from_millis(1);
     let (status, problem) = upload(&stage, proposal, late, late + SECOND).await;
     assert_eq!((status, problem.unwrap().slug()), (409, "not-committed"));

@@ -51,7 +51,7 @@ async fn body_of_json_past_the_limit_is_refused() {
 #[tokio::test]
 async fn document_that_does_not_fit_its_slot_is_refused() {
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let (large, small) = (sealed(usize::try_from(ANNEX_LIMIT).unwrap()), sealed(1000));
     stage.refuses_raw(413, "too-large", upload(&raw, proposal, "annex", "a", &large)).await;
@@ -70,7 +70,7 @@ async fn document_that_does_not_fit_its_slot_is_refused() {
 #[tokio::test]
 async fn bytes_that_are_not_a_complete_age_file_of_the_announced_digest_are_refused() {
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let whole = sealed(1000);
     let mut other = whole.clone();
@@ -110,7 +110,7 @@ fn with_header(stanzas: &str) -> Vec<u8> {
 #[tokio::test]
 async fn file_that_no_members_key_opens_is_refused() {
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let word = "A".repeat(43);
     for (key, stanzas) in [
@@ -148,7 +148,7 @@ static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subsc
 #[tokio::test]
 async fn refused_file_leaves_no_warning() {
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let raw = stage.raw(Some(stage.credential("ISR:avi")));
     let whole = sealed(1000);
     let lines = Lines::default();

@@ -70,11 +70,11 @@ async fn nothing_is_wrapped_to_a_key_card_that_is_not_the_registrars() {
     let of_avi = look(&stage, "SELECT key_card AS it FROM members WHERE member = 'ISR:avi'", args![]).await;
     for forged in [by_korea, by_herself, of_avi] {
         tamper(&stage, PUT_CARD, args![forged]).await;
-        let adding = avi.add_member(proposal, &tamar);
+        let adding = avi.invite(proposal, &tamar);
         stage.declines(ExitClass::Unverified, "is not their registrar's", adding).await;
     }
     tamper(&stage, PUT_CARD, args![genuine]).await;
-    avi.add_member(proposal, &tamar).await.unwrap();
+    avi.invite(proposal, &tamar).await.unwrap();
     stage.stop().await;
 }
 
@@ -104,7 +104,7 @@ async fn older_key_card_does_not_come_back() {
         || stage.client_with(home.clone(), &id("ISR:avi"), files.join("avi.crt"), files.join("avi.key")).unwrap();
     assert_eq!(again().member(&member).await.unwrap().card.serial, 2);
     tamper(&stage, PUT_CARD, args![old]).await;
-    stage.declines(ExitClass::Unverified, "serial", again().add_member(proposal, &member)).await;
+    stage.declines(ExitClass::Unverified, "serial", again().invite(proposal, &member)).await;
     stage.stop().await;
 }
 

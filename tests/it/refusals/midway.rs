@@ -58,7 +58,7 @@ async fn large() -> (Stage, ProposalId) {
     let draft = dana.draft_call(program, &text).await.unwrap();
     let call = dana.publish_call(draft.id).await.unwrap().id;
     let stage = Stage::around(world, program, call, deadline);
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     (stage, proposal)
 }
 

@@ -20,8 +20,8 @@ async fn hand_over_stays_within_the_party_and_leaves_somebody_in_it() {
     let avi = stage.client("ISR:avi");
     for stranger in ["USA:frank", "KOR:minjun"] {
         stage.declines(ExitClass::Usage, "another partner", avi.hand_over(proposal, &id(stranger))).await;
-        let body = AddMember { keys: BTreeMap::new() };
-        stage.refuses("denied", avi.api().add_member(proposal, &id(stranger), &body)).await;
+        let body = AddMember { invitation: String::new(), keys: BTreeMap::new() };
+        stage.refuses("denied", avi.api().invite(proposal, &id(stranger), &body)).await;
     }
     stage.refuses("denied", avi.api().remove_member(proposal, &id("USA:bob"))).await;
     stage.refuses("last-of-party", avi.api().remove_member(proposal, &id("ISR:avi"))).await;
@@ -40,7 +40,7 @@ async fn who_runs_or_judges_a_call_is_no_party_in_it() {
     }
     let proposal = stage.prepared().await;
     for member in ["USA:olivia", "USA:carol", "USA:frank", "USA:walt"] {
-        stage.refuses("denied", stage.client("USA:bob").add_member(proposal, &id(member))).await;
+        stage.refuses("denied", stage.client("USA:bob").invite(proposal, &id(member))).await;
     }
     stage.stop().await;
 }
@@ -143,7 +143,7 @@ async fn policy_officer_in_a_party_does_not_hear_who_judges_its_proposal() {
     let proposal = stage.awaiting_keys().await;
     let readers = approver.api().readers(proposal).await.unwrap();
     assert!(readers.iter().any(|reader| reader.member == id("USA:carol")), "as long as it is only the nation's");
-    avi.add_member(proposal, &id("ISR:approver")).await.unwrap();
+    stage.joins_late("ISR:avi", proposal, "ISR:approver").await;
     stage.refuses("not-found", approver.api().readers(proposal)).await;
     stage.refuses("not-found", approver.api().explanation(proposal, Some(&id("ISR:maya")), "View", None)).await;
     stage.stop().await;

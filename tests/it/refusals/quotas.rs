@@ -41,7 +41,7 @@ async fn member_begins_so_many_proposals(store: Store) {
     assert_eq!(avi.api().proposal(submitted).await.unwrap().status, Status::Submitted);
     let mut begun = Vec::new();
     for _ in 0..2 {
-        begun.push(avi.create_proposal(&stage.joint()).await.unwrap().id);
+        begun.push(stage.begun().await);
     }
     let told = reached(avi.create_proposal(&stage.joint()).await);
     assert!(told.contains("no more than 2 proposals of one member"), "{told}");
@@ -66,7 +66,7 @@ async fn member_begins_so_many_proposals_under_a_call() {
 async fn party_keeps_so_many_documents(store: Store) {
     let settings = [("quotas.documents_per_slot", "2"), ("quotas.documents_per_party", "3")];
     let Some(stage) = with(store, &settings).await else { return };
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     for content in ["one", "two"] {
         put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn party_keeps_so_many_documents_of_a_slot_and_in_all() {
 async fn party_keeps_so_many_bytes() {
     // One of these has some 14 KiB.
     let stage = with(Store::Sqlite, &[("quotas.bytes_per_party", "32768")]).await.unwrap();
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     for content in ["one", "two"] {
         put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
     }
@@ -104,10 +104,10 @@ async fn party_keeps_so_many_bytes() {
 async fn nation_keeps_so_many_bytes(store: Store) {
     let Some(stage) = with(store, &[("quotas.bytes_per_partner", "32768")]).await else { return };
     for content in ["one", "two"] {
-        let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+        let proposal = stage.begun().await;
         put(&stage, "ISR:avi", proposal, "work-plan", content).await.unwrap();
     }
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let told = reached(put(&stage, "ISR:avi", proposal, "work-plan", "three").await);
     assert!(told.contains("no more than 32768 bytes of all documents that one partner has uploaded"), "{told}");
     // The other nation has room.
@@ -125,7 +125,7 @@ async fn nation_keeps_so_many_bytes_over_all_its_proposals() {
 async fn uploads_leave_a_reserve_of_the_disk_to_acts() {
     // More than any disk has: none of it is left to uploads.
     let stage = with(Store::Sqlite, &[("blobs.reserve_bytes", "9000000000000000000")]).await.unwrap();
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let before = stage.blobs();
     let refused = put(&stage, "ISR:avi", proposal, "work-plan", "one").await.unwrap_err();
     assert_eq!(refused.slug(), Some("storage-full"), "{refused}");
@@ -205,7 +205,7 @@ async fn partner_acts_so_often_a_minute_and_its_registrar_revokes_all_the_same()
 #[tokio::test]
 async fn member_reads_so_much_a_minute_of_what_leaves_an_entry() {
     let stage = with(Store::Sqlite, &[("quotas.logged_reads_per_minute", "60")]).await.unwrap();
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let path = format!("/v1/proposals/{proposal}/vaults");
     let raw = |member: &str| stage.raw(Some(stage.credential(member)));
     let (avi, bob) = (raw("ISR:avi"), raw("USA:bob"));

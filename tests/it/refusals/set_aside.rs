@@ -185,7 +185,18 @@ async fn party_takes_no_review_out_by_whom_it_lets_join_after_the_deadline() {
     let proposal = reviewed(&stage).await;
     let employer = stage.client("USA:dana").issued_member(&id("USA:carol")).await.unwrap().card.organisation.clone();
     moves_to(&stage, "ISR:tamar", &employer).await;
-    stage.refuses("unsuitable", stage.client("ISR:avi").add_member(proposal, &id("ISR:tamar"))).await;
+    stage.client("ISR:avi").invite(proposal, &id("ISR:tamar")).await.unwrap();
+    let tamar = stage.client("ISR:tamar");
+    stage.refuses("needs-consent", tamar.accept_invitation(proposal)).await;
     expect(&stage, proposal, None).await;
+    // An officer who knows what it does lets her, and she joins.
+    let dana = stage.client("USA:dana").api();
+    dana.consent_to_join(proposal, &id("ISR:tamar")).await.unwrap();
+    dana.take_consent_back(proposal, &id("ISR:tamar")).await.unwrap();
+    stage.refuses("needs-consent", tamar.accept_invitation(proposal)).await;
+    dana.consent_to_join(proposal, &id("ISR:tamar")).await.unwrap();
+    tamar.accept_invitation(proposal).await.unwrap();
+    expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
+    stage.refuses("not-invited", dana.take_consent_back(proposal, &id("ISR:tamar"))).await;
     stage.stop().await;
 }

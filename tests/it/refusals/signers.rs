@@ -144,7 +144,7 @@ async fn nothing_is_sealed_to_a_deliberation_vault_that_no_officer_made() {
 #[tokio::test]
 async fn nothing_is_sealed_to_a_panel_vault_that_no_member_of_the_proposal_made() {
     let stage = Stage::open().await;
-    let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
+    let proposal = stage.begun().await;
     let plan = stage.file("plan.pdf", &pdf("the work plan"));
     let put = |member: &'static str| {
         let (client, plan) = (stage.client(member), plan.clone());
@@ -163,7 +163,7 @@ async fn machine_that_made_a_vault_seals_to_no_other_from_the_first_file_on() {
     let stage = Stage::open().await;
     let avi = stage.client("ISR:avi");
     let proposal = avi.create_proposal(&stage.joint()).await.unwrap().id;
-    // An accomplice of its own nation, whom a member who has seen no vault yet would believe.
+    // Whatever the exchange says of who made the other one.
     replace(&stage, proposal, VaultKind::Panel, "ISR:tamar").await;
     let plan = stage.file("plan.pdf", &pdf("the work plan"));
     let place = slug("work-plan");

@@ -129,10 +129,10 @@ async fn party_hands_nothing_to_a_colleague_whom_an_owner_does_not_admit() {
 forbid(principal, action == Action::"Read", resource) when { principal.roles.contains("policy_officer") };"#;
     stage.israel_adds(apart).await;
     let avi = stage.again("ISR:avi");
-    stage.declines(ExitClass::Unverified, "`ISR/apart`", avi.add_member(proposal, &officer)).await;
+    stage.declines(ExitClass::Unverified, "`ISR/apart`", avi.invite(proposal, &officer)).await;
     let mut joint = stage.joint();
     joint.parties.get_mut(officer.partner()).unwrap().insert(officer.clone());
     stage.declines(ExitClass::Unverified, "`ISR/apart`", avi.create_proposal(&joint)).await;
-    avi.add_member(proposal, &id("ISR:tamar")).await.unwrap();
+    avi.invite(proposal, &id("ISR:tamar")).await.unwrap();
     stage.stop().await;
 }

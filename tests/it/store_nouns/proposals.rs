@@ -1,6 +1,6 @@
 //! What hangs on a proposal, and the log: the same contract.
 
-use super::{Office, create, id, is, parties, stated, vault_row, with_call, with_people, with_proposal};
+use super::{Office, create, id, is, owners, parties, stated, vault_row, with_call, with_people, with_proposal};
 use crate::store_facade::{Store, at, on_both_engines};
 use entente::{
     domain::{
@@ -18,6 +18,7 @@ use entente::{
         documents::{self, DocumentRow},
         entries::{self, EntryRow},
         idempotency::{self, Recorded},
+        invitations,
         proposals::{self, SignatureRow},
         reviews::{self, ReviewRow},
         vaults::{self, WrappedKeyRow},
@@ -53,17 +54,39 @@ async fn proposal_reads_back_with_its_parties(store: Store) {
     assert_eq!(found.organisations, ["Office of ISR:avi", "Office of USA:bob"].map(String::from).into());
     assert!(!found.is_withdrawn && !found.is_decided && found.versions.is_empty());
 
-    let eitan: MemberId = is("ISR:eitan");
-    let permit = office.on_member("ISR:avi", Action::AddMember, "ISR:noa-2", &office.proposal);
-    let nobody: MemberId = is("ISR:noa-2");
-    assert_eq!(refused!(store, tx => proposals::add_member(&mut tx, &permit, id, &nobody, at(6))), "foreign_key");
-    done!(store, tx => proposals::add_member(&mut tx, &permit, id, &eitan, at(6)));
-    let twice = refused!(store, tx => proposals::add_member(&mut tx, &permit, id, &eitan, at(6)));
+    let asked: MemberId = is("ISR:registrar");
+    let (invite, nobody) =
+        (office.on_member("ISR:avi", Action::AddMember, "ISR:registrar", &office.proposal), is("ISR:noa-2"));
+    let place = (Some(office.call.id), id);
+    let signed = ("jws", Sha256::of(b"invitation"));
+    let unknown = refused!(store, tx => invitations::invite(&mut tx, &invite, place, &nobody, signed, at(6)));
+    assert_eq!(unknown, "foreign_key");
+    done!(store, tx => invitations::invite(&mut tx, &invite, place, &asked, signed, at(6)));
+    let found = find().await;
+    assert_eq!((found.invited, found.parties), ([asked.clone()].into(), parties()), "asked, and no member");
+    let answer = office.on_proposal("ISR:registrar", Action::AnswerInvitation);
+    done!(store, tx => proposals::join(&mut tx, &answer, id, at(7)));
+    done!(store, tx => invitations::accept(&mut tx, &answer, id, "accepted", at(7)));
+    let twice = refused!(store, tx => proposals::join(&mut tx, &answer, id, at(7)));
     assert_eq!(twice, "proposal_members_pkey");
-    assert!(find().await.parties[&is("ISR")].contains(&eitan));
-    let permit = office.on_member("ISR:avi", Action::RemoveMember, "ISR:eitan", &office.proposal);
-    done!(store, tx => proposals::remove_member(&mut tx, &permit, id, &eitan));
+    let found = find().await;
+    assert!(found.invited.is_empty() && found.parties[&is("ISR")].contains(&asked));
+    let row = seen!(store, tx => invitations::find(&mut tx, id, &asked)).unwrap();
+    assert_eq!((row.invited_by, row.invited_at), (is("ISR:avi"), at(6)));
+    assert_eq!((row.sha256, row.acceptance), (signed.1, Some(("accepted".to_owned(), at(7)))));
+    let remove = office.on_member("ISR:avi", Action::RemoveMember, "ISR:registrar", &office.proposal);
+    done!(store, tx => proposals::remove_member(&mut tx, &remove, id, &asked));
     assert_eq!(find().await.parties, parties());
+    // Who was accepted once stays on record; who was only asked does not.
+    done!(store, tx => invitations::remove(&mut tx, &remove, id, &asked));
+    assert_eq!(seen!(store, tx => invitations::of_proposal(&mut tx, id)).len(), 1);
+    done!(store, tx => invitations::invite(&mut tx, &invite, place, &asked, signed, at(8)));
+    let consent = office.on_member("USA:dana", Action::ConsentToJoin, "ISR:registrar", &office.proposal);
+    done!(store, tx => invitations::set_consent(&mut tx, &consent, id, &asked, true));
+    let row = seen!(store, tx => invitations::find(&mut tx, id, &asked)).unwrap();
+    assert_eq!((row.acceptance, row.consented_by), (None, Some(is("USA:dana"))));
+    done!(store, tx => invitations::remove(&mut tx, &remove, id, &asked));
+    assert_eq!(seen!(store, tx => invitations::of_proposal(&mut tx, id)), []);
 
     let (withdraw, reinstate) =
         [Action::Withdraw, Action::Reinstate].map(|action| office.on_proposal("ISR:avi", action)).into();
@@ -99,7 +122,7 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
         [a, d]
     );
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
-    let again = refused!(store, tx => proposals::create(&mut tx, &permit, a, office.call.id, None, &parties(), at(5)));
+    let again = refused!(store, tx => proposals::create(&mut tx, &permit, a, office.call.id, None, &owners(), at(5)));
     assert_eq!(again, "proposals_pkey");
 }
 

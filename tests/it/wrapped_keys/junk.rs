@@ -172,7 +172,7 @@ async fn junk_makers_of_one_nation_fill_their_own_share_and_lock_nobody_out() {
     publish(&stage, "USA:bob", &both).await;
     let makers = ["ISR:avi", "ISR:tamar", "ISR:drafter", "ISR:approver", "ISR:registrar"];
     for maker in &makers[1..] {
-        stage.client("ISR:avi").add_member(proposal, &id(maker)).await.unwrap();
+        stage.joins("ISR:avi", proposal, maker).await;
     }
     for (place, maker) in makers.iter().enumerate() {
         let body = junk(&stage, maker, panel, &to("USA:bob"), identity.recipient());
@@ -331,7 +331,7 @@ impl Numbers {
 async fn whatever_others_wrap_and_remove_a_holder_opens_what_they_could_open() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
-    stage.client("ISR:avi").add_member(proposal, &id("ISR:tamar")).await.unwrap();
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let holders = ["USA:bob", "USA:carol", "USA:frank"];
     let others = ["ISR:avi", "ISR:tamar", "ISR:noa", "USA:dana", "ISR:maya"];
     let kinds = [VaultKind::Panel, VaultKind::Parties, VaultKind::Deliberation];

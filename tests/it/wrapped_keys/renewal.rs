@@ -204,7 +204,7 @@ async fn lost_identity_of_a_party_is_mended_by_the_counterpart_and_an_officer_af
 async fn lost_identity_is_mended_by_a_colleague_before_anything_is_handed_in() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
-    stage.client("ISR:avi").add_member(proposal, &id("ISR:tamar")).await.unwrap();
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
     let avi = lose(&stage, "ISR:avi").await;
     let staff = vault_id(&stage, "ISR:avi", proposal, VaultKind::Staff).await;
     let lacking = stage.client("ISR:tamar").api().missing_keys(proposal).await.unwrap();

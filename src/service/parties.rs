@@ -1,0 +1,333 @@
+//! Who is in the parties of a proposal: asked by one of its members, joining by their own signature, leaving when they wish.
+//!
+//! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone.
+
+use super::{
+    Answer, Asked, Exchange, Principal, Result,
+    proposals::describe,
+    state::{self, CallState, ProposalState},
+    unit::{Act, Subject, View},
+    vaults,
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{MemberId, PartnerCode, ProposalId},
+        proposal::Status,
+    },
+    policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
+    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed},
+    storage::{
+        invitations::{self, InvitationRow},
+        proposals, vaults as vault_store,
+    },
+    wire::{
+        Time,
+        page::Page,
+        proposal::{AcceptInvitation, AddMember, CreateProposal, Joined},
+    },
+};
+use serde_json::json;
+
+/// Most members of one party, those who are asked included.
+const MOST_OF_PARTY: usize = 40;
+
+/// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
+pub async fn invite(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    member: &MemberId,
+    body: &AddMember,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let subject = act.member(member).await?;
+    let permit = speaks_for(&act, &proposal, &subject, Action::AddMember)?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let partner = member.partner();
+    let Some(members) = proposal.row.parties.get(partner) else {
+        return Err(Refusal::NotEligible { partner: partner.clone() }.into());
+    };
+    if members.contains(member) || proposal.row.invited.contains(member) {
+        return Err(Refusal::Exists { what: member.to_string() }.into());
+    }
+    check_number(members.len() + proposal.row.invited.iter().filter(|other| other.partner() == partner).count() + 1)?;
+    check_suits(&act, &proposal.call, &subject)?;
+    let invitation = verified_invitation(&mut act, id, member, &body.invitation).await?;
+    keep_invitation(&mut act, &permit, Subject::proposal(&proposal), id, member, &invitation).await?;
+    let proposal = act.proposal(id).await?;
+    for (vault, keys) in &body.keys {
+        let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
+        let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
+        vaults::add_all_keys(&mut act, &permit, &proposal, &vault, keys).await?;
+    }
+    finish(act, id).await
+}
+
+/// Joins the party that the caller is asked to join.
+pub async fn accept(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &AcceptInvitation) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    let permit = act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let me = act.me.id.clone();
+    let invitation = open_invitation(&mut act, &proposal, &me).await?;
+    let signed = act.signed::<AcceptanceStatement>(&body.statement).await?;
+    act.require_recent(&signed)?;
+    let AcceptanceStatement { proposal: about, member, invitation_sha256, .. } = &signed.statement;
+    if *about != id || *member != me || *invitation_sha256 != invitation.sha256 {
+        let fault = "it must name this proposal, yourself and the digest of the invitation".to_owned();
+        return Err(Refusal::Statement { fault }.into());
+    }
+    check_late(&act, &proposal, &invitation)?;
+    let (now, subject) = (act.now, Subject::proposal(&proposal));
+    proposals::join(&mut act.tx, &permit, id, now).await?;
+    invitations::accept(&mut act.tx, &permit, id, &body.statement, now).await?;
+    let payload = json!({ "member": me, "statement": body.statement, "arrived_at": Time::from(act.arrived_at) });
+    act.log(EntryKind::MemberJoined, subject, &payload).await?;
+    finish(act, id).await
+}
+
+/// Takes a member out of the caller's own party, or an invitation back; whoever is asked to join declines. The member's keys go too.
+pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let declines = *member == act.me.id && proposal.facts.invites(member);
+    let permit = if declines {
+        act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?
+    } else {
+        // Whose key card is in force no more can be taken out all the same.
+        let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
+        let subject = subject.unwrap_or_else(|| state::bare_member(exchange, member));
+        speaks_for(&act, &proposal, &subject, Action::RemoveMember)?
+    };
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let subject = Subject::proposal(&proposal);
+    if proposal.row.invited.contains(member) {
+        invitations::remove(&mut act.tx, &permit, id, member).await?;
+        let kind = if declines { EntryKind::InvitationDeclined } else { EntryKind::InvitationWithdrawn };
+        act.log(kind, subject, &json!({ "member": member })).await?;
+    } else {
+        check_leaves(&mut act, &proposal, member).await?;
+        proposals::remove_member(&mut act.tx, &permit, id, member).await?;
+        act.log(EntryKind::MemberRemoved, subject, &json!({ "member": member })).await?;
+    }
+    vaults::remove_all_keys(&mut act, &permit, &proposal, member).await?;
+    act.finish(Answer::done()).await
+}
+
+/// Consents to a member joining after the deadline from an organisation that no party member works at: whoever works there judges the
+/// proposal no more. Of no effect before the member accepts; taken back until then by [`take_consent_back`].
+pub async fn consent(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
+    set_consent(exchange, asked, id, member, true).await
+}
+
+/// The inverse of [`consent`].
+pub async fn take_consent_back(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
+    set_consent(exchange, asked, id, member, false).await
+}
+
+async fn set_consent(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    member: &MemberId,
+    consents: bool,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let proposal = act.proposal(id).await?;
+    act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+    let subject = act.member(member).await?;
+    let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
+    let permit = act.authorize(Action::ConsentToJoin, resource)?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let invitation = open_invitation(&mut act, &proposal, member).await?;
+    if invitation.consented_by.is_some() == consents {
+        // Said once, however often it is asked for.
+        return act.finish(Answer::done()).await;
+    }
+    invitations::set_consent(&mut act.tx, &permit, id, member, consents).await?;
+    let kind = if consents { EntryKind::ConsentGiven } else { EntryKind::ConsentWithdrawn };
+    act.log(kind, Subject::proposal(&proposal), &json!({ "member": member })).await?;
+    act.finish(Answer::done()).await
+}
+
+/// What was signed about who is asked to join and joined, of members who have left since, too; for the parties. It leads each member back
+/// to whoever began the proposal.
+pub async fn joined(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Joined>> {
+    let mut view = View::open(exchange, principal).await?;
+    let proposal = view.proposal(id).await?;
+    view.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
+    let items = invitations::of_proposal(&mut view.tx, id).await?.into_iter().map(|row| {
+        let (acceptance, accepted_at) = row.acceptance.map(|(jws, at)| (jws, at.into())).unzip();
+        Joined {
+            member: row.member,
+            invited_by: row.invited_by,
+            invited_at: row.invited_at.into(),
+            invitation: row.statement,
+            consented_by: row.consented_by,
+            acceptance,
+            accepted_at,
+        }
+    });
+    Ok(Page { items: items.collect(), next: None })
+}
+
+/// Who is asked to join by whoever begins a proposal: everybody named but themselves, each with an invitation.
+pub(super) async fn asked_at_the_beginning(
+    act: &mut Act<'_>,
+    call: &CallState,
+    body: &CreateProposal,
+) -> Result<Vec<(MemberId, Signed<InvitationStatement>)>> {
+    let me = act.me.id.clone();
+    for members in body.parties.values() {
+        check_number(members.len())?;
+    }
+    let named: Vec<&MemberId> = body.parties.values().flatten().filter(|member| **member != me).collect();
+    if let Some(other) = body.invitations.keys().find(|member| !named.contains(member)) {
+        return Err(Refusal::Statement { fault: format!("`{other}` is invited and not among the members") }.into());
+    }
+    let mut asked = Vec::with_capacity(named.len());
+    for member in named {
+        let subject = act.member(member).await?;
+        check_suits(act, call, &subject)?;
+        let missing = || Refusal::Statement { fault: format!("the invitation of `{member}` is missing") };
+        let invitation = body.invitations.get(member).ok_or_else(missing)?;
+        asked.push((member.clone(), verified_invitation(act, body.id, member, invitation).await?));
+    }
+    Ok(asked)
+}
+
+/// Keeps an invitation, of which its member hears in their list.
+pub(super) async fn keep_invitation(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    subject: Subject,
+    id: ProposalId,
+    member: &MemberId,
+    invitation: &Signed<InvitationStatement>,
+) -> Result<()> {
+    let (now, statement) = (act.now, (&*invitation.jws, invitation.payload_sha256));
+    invitations::invite(&mut act.tx, permit, (subject.call, id), member, statement, now).await?;
+    act.log(EntryKind::MemberInvited, subject, &json!({ "member": member, "statement": invitation.jws })).await?;
+    Ok(())
+}
+
+/// Refuses where somebody of a party bears a role in the call by now: nobody judges or runs what they take part in.
+pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
+    let roles = &proposal.call.row.roles;
+    let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) else {
+        return Ok(());
+    };
+    let fault = "bears a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
+    Err(Refusal::Unsuitable { member: member.clone(), fault }.into())
+}
+
+/// The caller's permit to ask the subject to join a party, or to take them out of it. A party that nobody has joined has nobody to speak
+/// for it, so the other ones do.
+fn speaks_for(act: &Act<'_>, proposal: &ProposalState, subject: &MemberFacts, action: Action) -> Result<Permit> {
+    let is_empty = proposal.row.parties.get(subject.id.partner()).is_some_and(|members| members.is_empty());
+    if is_empty {
+        return act.authorize(Action::Edit, Resource::Proposal(&proposal.facts));
+    }
+    act.authorize(action, Resource::ProposalMember { proposal: &proposal.facts, subject })
+}
+
+/// Whether the member could be a party under the call at all.
+fn check_suits(act: &Act<'_>, call: &CallState, subject: &MemberFacts) -> Result<()> {
+    let may_begin = act.policies.authorize(subject, Action::CreateProposal, Resource::Call(&call.facts));
+    if may_begin.permit().is_some() {
+        return Ok(());
+    }
+    let fault = "cannot be a party of this call: its partner is not eligible, or it runs or judges the call";
+    Err(Refusal::Unsuitable { member: subject.id.clone(), fault: fault.into() }.into())
+}
+
+fn check_number(members: usize) -> Result<()> {
+    if members > MOST_OF_PARTY {
+        let fault = format!("a party has at most {MOST_OF_PARTY} members, those who are asked to join included");
+        return Err(Refusal::PartyRule { fault }.into());
+    }
+    Ok(())
+}
+
+async fn verified_invitation(
+    act: &mut Act<'_>,
+    id: ProposalId,
+    member: &MemberId,
+    jws: &str,
+) -> Result<Signed<InvitationStatement>> {
+    let signed = act.signed::<InvitationStatement>(jws).await?;
+    act.require_recent(&signed)?;
+    if signed.statement.proposal != id || signed.statement.member != *member {
+        return Err(Refusal::Statement { fault: format!("it must ask `{member}` to join this proposal") }.into());
+    }
+    Ok(signed)
+}
+
+/// The invitation that the member has not answered yet.
+async fn open_invitation(act: &mut Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<InvitationRow> {
+    let found = invitations::find(&mut act.tx, proposal.row.id, member).await?;
+    let open = found.filter(|invitation| invitation.acceptance.is_none());
+    Ok(open.ok_or_else(|| Refusal::NotInvited { member: member.clone() })?)
+}
+
+/// After the deadline a party could take a review or a signature out of a judgement that it knows or fears, by letting somebody join who
+/// works where the one who judges works. So whoever brings another organisation then joins with the consent of an officer, whether
+/// somebody of it judges or not: to ask tells nothing.
+fn check_late(act: &Act<'_>, proposal: &ProposalState, invitation: &InvitationRow) -> Result<()> {
+    let deadline_at = proposal.limits.deadline_at;
+    let is_in_time = act.arrived_at <= deadline_at;
+    if is_in_time || works_at_one_of(&act.me, &proposal.facts.organisations) || invitation.consented_by.is_some() {
+        return Ok(());
+    }
+    Err(Refusal::NeedsConsent { member: act.me.id.clone(), deadline_at }.into())
+}
+
+/// Whether the member may leave: the last one of a party that has not signed what counts, and not the last of all.
+async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
+    let partner = member.partner();
+    let own = proposal.row.parties.get(partner).filter(|members| members.contains(member));
+    let own = own.ok_or_else(|| Refusal::NotOfParty { member: member.clone(), partner: partner.clone() })?;
+    if own.len() > 1 {
+        return Ok(());
+    }
+    let is_last = proposal.facts.party_members.len() == 1;
+    if is_last || has_signed(act, proposal, partner).await? {
+        return Err(Refusal::LastOfParty { member: member.clone(), partner: partner.clone() }.into());
+    }
+    Ok(())
+}
+
+/// Whether the party has signed a version that can still stand.
+async fn has_signed(act: &mut Act<'_>, proposal: &ProposalState, partner: &PartnerCode) -> Result<bool> {
+    if proposal.status == Status::Withdrawn {
+        return Ok(false);
+    }
+    let versions = &proposal.versions;
+    for version in [versions.standing(), versions.committed(), versions.pending()].into_iter().flatten() {
+        let signatures = proposals::signatures(&mut act.tx, proposal.row.id, version.number).await?;
+        if signatures.iter().any(|signature| signature.partner == *partner) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {
+    let proposal = act.proposal(id).await?;
+    let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
+    act.finish(answer).await
+}

@@ -1,0 +1,122 @@
+//! Who is asked to join a party, and the signatures by which they joined.
+
+use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use crate::{
+    domain::id::{CallId, MemberId, ProposalId, Sha256},
+    policy::{Action, Permit},
+};
+use jiff::Timestamp;
+
+/// An invitation, and what its member answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationRow {
+    pub member: MemberId,
+    pub invited_by: MemberId,
+    pub invited_at: Timestamp,
+    /// Digest of the statement.
+    pub sha256: Sha256,
+    /// Compact JWS of type `entente-invitation+jws`.
+    pub statement: String,
+    /// The officer who consented to the member joining after the deadline.
+    pub consented_by: Option<MemberId>,
+    /// Compact JWS of type `entente-acceptance+jws`, with the instant at which it was accepted.
+    pub acceptance: Option<(String, Timestamp)>,
+}
+
+const COLUMNS: &str = "SELECT member, invited_by, invited_at, sha256, statement, consented_by, acceptance, accepted_at \
+     FROM party_invitations WHERE proposal_id = $1";
+
+/// The newest invitation of a member.
+pub async fn find(tx: &mut Tx, proposal: ProposalId, member: &MemberId) -> Result<Option<InvitationRow>, StoreError> {
+    let sql = format!("{COLUMNS} AND member = $2");
+    let row = tx.fetch_optional(Sql::built(sql), args![proposal, member]).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Every invitation to the parties of a proposal, of members who have left since, too; by member.
+pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<InvitationRow>, StoreError> {
+    let sql = format!("{COLUMNS} ORDER BY member");
+    tx.fetch_all(Sql::built(sql), args![proposal]).await?.iter().map(read).collect()
+}
+
+/// Keeps an invitation by the principal, in the place of an earlier one of the same member.
+pub async fn invite(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    (call, proposal): (Option<CallId>, ProposalId),
+    member: &MemberId,
+    (statement, sha256): (&str, Sha256),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(
+        permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal)
+            || call.is_some_and(|call| permit.covers_call(&[Action::CreateProposal], call))
+    );
+    let sql = "DELETE FROM party_invitations WHERE proposal_id = $1 AND member = $2";
+    tx.execute(sql, args![proposal, member]).await?;
+    tx.execute(
+        "INSERT INTO party_invitations (proposal_id, member, partner, invited_by, invited_at, sha256, statement) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        args![proposal, member, member.partner(), permit.principal(), now, sha256, statement],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes back an invitation that nobody has accepted, or declines it.
+pub async fn remove(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    member: &MemberId,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::RemoveMember, Action::Edit, Action::AnswerInvitation], proposal));
+    let sql = "DELETE FROM party_invitations WHERE proposal_id = $1 AND member = $2 AND acceptance IS NULL";
+    tx.execute(sql, args![proposal, member]).await?;
+    Ok(())
+}
+
+/// Keeps the principal's acceptance.
+pub async fn accept(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    acceptance: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::AnswerInvitation], proposal));
+    let sql = "UPDATE party_invitations SET acceptance = $3, accepted_at = $4 WHERE proposal_id = $1 AND member = $2";
+    tx.execute(sql, args![proposal, permit.principal(), acceptance, now]).await?;
+    Ok(())
+}
+
+/// Notes that the principal consents to the member joining after the deadline, or does so no more.
+pub async fn set_consent(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: ProposalId,
+    member: &MemberId,
+    consents: bool,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_proposal(&[Action::ConsentToJoin], proposal));
+    let by = consents.then(|| permit.principal());
+    let sql = "UPDATE party_invitations SET consented_by = $3 WHERE proposal_id = $1 AND member = $2";
+    tx.execute(sql, args![proposal, member, by]).await?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<InvitationRow, StoreError> {
+    let acceptance = match (row.opt_text("acceptance")?, row.opt_time("accepted_at")?) {
+        (Some(statement), Some(at)) => Some((statement, at)),
+        _ => None,
+    };
+    Ok(InvitationRow {
+        member: row.parse("member")?,
+        invited_by: row.parse("invited_by")?,
+        invited_at: row.time("invited_at")?,
+        sha256: row.parse("sha256")?,
+        statement: row.text("statement")?,
+        consented_by: row.opt_parse("consented_by")?,
+        acceptance,
+    })
+}
