@@ -93,12 +93,12 @@ For one proposal (`--proposal`) first declare that you have no conflict: `entent
         #[arg(long)]
         reason: String,
     },
-    /// Cancel a call for good
+    /// Cancel a call
     #[command(after_help = "Examples:
   entente call cancel $CALL --reason 'budget withdrawn'
   entente call cancel $CALL --reason 'budget withdrawn' --yes    in a script
 
-Asks first: a cancelled call cannot be brought back.")]
+Asks first: it is brought back with `entente call reopen`, but not once a time by which parties had to act went by.")]
     Cancel {
         /// The call
         call: CallId,
@@ -107,6 +107,16 @@ Asks first: a cancelled call cannot be brought back.")]
         reason: String,
         #[command(flatten)]
         consent: Consent,
+    },
+    /// Bring a cancelled call back, unless a time by which parties had to act went by meanwhile
+    #[command(after_help = "Examples:
+  entente call reopen $CALL --reason 'the budget was restored'")]
+    Reopen {
+        /// The call
+        call: CallId,
+        /// Why; shown to every partner of the call
+        #[arg(long)]
+        reason: String,
     },
     /// Delete a call that was never published
     #[command(after_help = "Examples:
@@ -242,9 +252,13 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         }
         Command::Cancel { call, reason: why, consent } => {
             let why = reason(&why)?;
-            let consequence = "nobody can bring the call back, and its proposals go no further";
+            let consequence = "its proposals go no further, and it is not brought back once a deadline went by";
             context.keyboard().consent(consent, &format!("cancelling {call}"), consequence).await?;
             let call = client.api().cancel_call(call, why).await?;
+            show::call(context, &call, None, false)
+        }
+        Command::Reopen { call, reason: why } => {
+            let call = client.api().reopen_call(call, reason(&why)?).await?;
             show::call(context, &call, None, false)
         }
         Command::Delete { call, consent } => {

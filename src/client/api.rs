@@ -246,6 +246,10 @@ impl Api {
         self.transport.send(Method::POST, &format!("/v1/calls/{id}/amend"), Some(body), Some(etag)).await
     }
 
+    pub async fn reopen_call(&self, id: CallId, reason: &str) -> Result<Call> {
+        self.write(Method::POST, &format!("/v1/calls/{id}/reopen"), &because(reason)).await
+    }
+
     pub async fn cancel_call(&self, id: CallId, reason: &str) -> Result<Call> {
         self.write(Method::POST, &format!("/v1/calls/{id}/cancel"), &because(reason)).await
     }

@@ -411,6 +411,12 @@ impl Schedule {
         after_grace(deadline, self.grace)
     }
 
+    /// The last instants for signatures, and for bytes, of anybody.
+    pub fn last_instants(&self, extensions: &[Extension]) -> impl Iterator<Item = Timestamp> {
+        let deadlines = extensions.iter().map(|extension| extension.until).chain([self.deadline_at]);
+        deadlines.flat_map(|deadline| [deadline, self.grace_end(deadline)])
+    }
+
     /// The phase at `now`.
     #[must_use]
     pub fn phase(&self, acts: &CallActs, now: Timestamp) -> Phase {

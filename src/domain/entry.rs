@@ -26,6 +26,7 @@ worded! {
         ExtensionWithdrawn = "call.extension_withdrawn",
         ProposalExtensionWithdrawn = "proposal.extension_withdrawn",
         CallCancelled = "call.cancelled",
+        CallReopened = "call.reopened",
         CallDeleted = "call.deleted",
         RoleGranted = "call.role_granted",
         RoleRevoked = "call.role_revoked",
@@ -123,7 +124,8 @@ impl EntryKind {
             | Self::CallAmended
             | Self::CallExtended
             | Self::ExtensionWithdrawn
-            | Self::CallCancelled => Readers::Call,
+            | Self::CallCancelled
+            | Self::CallReopened => Readers::Call,
             Self::CallDrafted | Self::CallEdited | Self::CallDeleted | Self::RoleGranted | Self::RoleRevoked => {
                 Readers::CallOfficers
             }

@@ -101,6 +101,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(calls::extensions))
         .routes(routes!(calls::withdraw_extension))
         .routes(routes!(calls::cancel))
+        .routes(routes!(calls::reopen))
         .routes(routes!(calls::roles))
         .routes(routes!(calls::role_statements))
         .routes(routes!(calls::grant))

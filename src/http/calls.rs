@@ -95,6 +95,13 @@ pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason
     calls::cancel(&api, &change.asked, at.id("call")?, &change.body).await
 }
 
+/// Brings a cancelled call back, unless a time by which parties had to act went by meanwhile.
+#[utoipa::path(post, path = "/v1/calls/{call}/reopen", tag = "calls", request_body = Reason,
+    responses((status = 200, body = Call, headers(("ETag" = String)))))]
+pub(super) async fn reopen(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
+    calls::reopen(&api, &change.asked, at.id("call")?, &change.body).await
+}
+
 /// Deletes a call that was never published, cancelled or not. Its officers keep the entries of what they did themselves.
 #[utoipa::path(delete, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
     responses((status = 204)))]

@@ -136,7 +136,7 @@ actions! {
         AmendCall,
         /// Move a deadline for all or for one partner.
         ExtendCall,
-        /// End the call without decisions.
+        /// End the call without decisions, or bring it back.
         CancelCall,
         /// Give the subject a role in the call.
         GrantRole,

@@ -222,8 +222,36 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
         return Err(Refusal::DecisionFinal.into());
     }
     let reason = required_reason(Some(&body.reason))?;
-    calls::cancel(&mut act.tx, &permit, id, act.now).await?;
+    let now = act.now;
+    calls::set_cancelled(&mut act.tx, &permit, id, Some(now)).await?;
     act.log(EntryKind::CallCancelled, Subject::call(&call), &json!({ "reason": reason })).await?;
+    finish(act, id).await
+}
+
+/// Brings a cancelled call back, unless a time by which parties had to act went by meanwhile: nobody is late because of it.
+///
+/// The inverse of [`cancel`].
+pub async fn reopen(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, asked).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let Some(cancelled_at) = call.row.cancelled_at else {
+        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a cancelled call" }.into());
+    };
+    refuse_recused(&act.me.id, proposals::standing_under(&mut act.tx, id, &act.me.id).await?)?;
+    let reason = required_reason(Some(&body.reason))?;
+    let now = act.now;
+    let is_missed = |at: &Timestamp| cancelled_at <= *at && *at < now;
+    if let Some(missed) = call.text.schedule.last_instants(&call.row.extensions).find(is_missed)
+        && call.row.version > 0
+    {
+        return Err(Refusal::CancelledTooLong { cancelled_at, missed, now }.into());
+    }
+    calls::set_cancelled(&mut act.tx, &permit, id, None).await?;
+    act.log(EntryKind::CallReopened, Subject::call(&call), &json!({ "reason": reason })).await?;
     finish(act, id).await
 }
 

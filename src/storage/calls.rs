@@ -32,7 +32,7 @@ pub struct CallRow {
     pub publication: Option<String>,
     pub vault: Option<VaultId>,
     pub created_by: MemberId,
-    pub is_cancelled: bool,
+    pub cancelled_at: Option<Timestamp>,
     pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
     /// The deadlines that were moved.
     pub extensions: Vec<Extension>,
@@ -46,7 +46,7 @@ impl CallRow {
     pub fn acts(&self) -> CallActs {
         CallActs {
             is_published: self.version > 0,
-            is_cancelled: self.is_cancelled,
+            is_cancelled: self.cancelled_at.is_some(),
             extensions: self.extensions.clone(),
         }
     }
@@ -108,7 +108,7 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
         publication: row.opt_text("publication")?,
         vault: row.opt_parse("vault_id")?,
         created_by: row.parse("created_by")?,
-        is_cancelled: row.opt_time("cancelled_at")?.is_some(),
+        cancelled_at: row.opt_time("cancelled_at")?,
         roles,
         extensions,
         reviews_until,
@@ -215,10 +215,15 @@ pub async fn publish(
 }
 
 /// Cancels a call.
-pub async fn cancel(tx: &mut WriteTx, permit: &Permit, id: CallId, now: Timestamp) -> Result<(), StoreError> {
+pub async fn set_cancelled(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    id: CallId,
+    cancelled_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
     assert!(permit.covers_call(&[Action::CancelCall], id));
     let sql = "UPDATE calls SET cancelled_at = $2, revision = revision + 1 WHERE call_id = $1";
-    tx.execute(sql, args![id, now]).await?;
+    tx.execute(sql, args![id, cancelled_at]).await?;
     Ok(())
 }
 

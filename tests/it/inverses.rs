@@ -5,8 +5,10 @@ use crate::{
     refusals::lies::tamper,
 };
 use entente::{
-    client::{Client, ExitClass},
+    client::{Client, ExitClass, api::Paging},
     domain::{
+        ambient::Clock,
+        call::Phase,
         decision::Outcome,
         entry::EntryKind,
         id::{ProposalId, Sha256},
@@ -16,7 +18,10 @@ use entente::{
     storage::args,
     wire::decision::{Decision, SignDecision},
 };
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
+
+const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 
 /// Frank and Eitan sign, and it is final.
 async fn decide(stage: &Stage, proposal: ProposalId, outcome: Outcome) -> Decision {
@@ -209,5 +214,44 @@ async fn nobody_steps_back_from_what_was_declined() {
     let proposal = stage.under_review().await;
     decide(&stage, proposal, Outcome::Decline).await;
     stage.refuses("decision-final", stage.client("ISR:avi").api().withdraw_proposal(proposal)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn cancelled_call_is_brought_back_while_nobody_is_late_because_of_it() {
+    let stage = Stage::open().await;
+    let (dana, bob) = (stage.client("USA:dana"), stage.client("USA:bob"));
+    stage.refuses("wrong-phase", dana.api().reopen_call(stage.call, "it is open")).await;
+    let proposal = stage.prepared().await;
+    dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
+    stage.refuses("denied", bob.api().reopen_call(stage.call, "please")).await;
+    stage.refuses("malformed", dana.api().reopen_call(stage.call, " ")).await;
+    // Up to the last instant by which somebody has to act, whoever that is.
+    stage.clock.set(stage.deadline);
+    let reopened = dana.api().reopen_call(stage.call, "there is money after all").await.unwrap();
+    assert_eq!(reopened.phase, Phase::Open);
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    let told = bob.api().entries(&[EntryKind::CallReopened], &Paging::default()).await.unwrap().items;
+    assert!(told.len() == 1 && told[0].payload.contains("there is money after all"), "{told:?}");
+
+    dana.api().cancel_call(stage.call, "and gone again").await.unwrap();
+    stage.clock.set(stage.deadline + MILLISECOND);
+    let (reopening, told) = (dana.api().reopen_call(stage.call, "once more").await.unwrap_err(), "went by meanwhile");
+    assert!(reopening.slug() == Some("cancelled-too-long") && reopening.to_string().contains(told), "{reopening}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn call_that_was_cancelled_under_review_is_brought_back_whenever() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let dana = stage.client("USA:dana");
+    dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
+    stage.refuses("denied", stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0))).await;
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24 * 20));
+    dana.api().reopen_call(stage.call, "there is money after all").await.unwrap();
+    stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
     stage.stop().await;
 }

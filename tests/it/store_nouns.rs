@@ -367,8 +367,11 @@ async fn call_goes_from_draft_to_cancelled(store: Store) {
     let first = seen!(store, tx => calls::text_of(&mut tx, call, 1)).unwrap();
     assert_eq!((first.text_json.as_str(), first.publication.as_str()), ("{\"a\":1}", "first"));
     assert_eq!(seen!(store, tx => calls::text_of(&mut tx, call, 3)), None);
-    done!(store, tx => calls::cancel(&mut tx, &office.on_call("USA:dana", Action::CancelCall), call, at(8)));
-    assert!(find().await.is_cancelled);
+    let cancel = office.on_call("USA:dana", Action::CancelCall);
+    done!(store, tx => calls::set_cancelled(&mut tx, &cancel, call, Some(at(8))));
+    assert_eq!(find().await.cancelled_at, Some(at(8)));
+    done!(store, tx => calls::set_cancelled(&mut tx, &cancel, call, None));
+    assert_eq!(find().await.cancelled_at, None);
 
     let permit = office.permit("USA:dana", Action::CreateCall, Resource::Program(&office.program));
     let again = refused!(store, tx => calls::draft(&mut tx, &permit, call, office.program.id, text("{}"), at(9)));
