@@ -42,6 +42,7 @@ worded! {
         MemberRemoved = "proposal.member_removed",
         DocumentStored = "document.stored",
         DocumentRemoved = "document.removed",
+        DocumentDropped = "document.dropped",
         ManifestSigned = "manifest.signed",
         ProposalSubmitted = "proposal.submitted",
         LabelSigned = "label.signed",
@@ -143,6 +144,7 @@ impl EntryKind {
             | Self::MemberRemoved
             | Self::DocumentStored
             | Self::DocumentRemoved
+            | Self::DocumentDropped
             | Self::ManifestSigned
             | Self::ProposalSubmitted
             | Self::LabelSigned

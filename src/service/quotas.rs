@@ -32,6 +32,8 @@ pub struct Quotas {
     pub bytes_per_partner: u64,
     /// Documents of one slot that a party has uploaded to a proposal.
     pub documents_per_slot: u64,
+    /// So many days after it was replaced or taken out, a document that no version names goes; at least one.
+    pub replaced_documents_days: u16,
     /// Versions of a proposal that any of its parties has proposed.
     pub versions_per_proposal: u64,
     /// Versions of an owner's policies that are proposed within 24 hours.
@@ -52,6 +54,7 @@ impl Default for Quotas {
             bytes_per_party: 64 << 30,
             bytes_per_partner: 256 << 30,
             documents_per_slot: 50,
+            replaced_documents_days: 30,
             versions_per_proposal: 200,
             policy_versions_per_day: 50,
             logged_reads_per_minute: 3000,

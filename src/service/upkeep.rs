@@ -3,21 +3,32 @@
 //!
 //! INVARIANT: nothing that a document names, or named in any copy of the database, is removed here without the operator's order.
 
-use super::{Exchange, Result, damage};
-use crate::storage::{
-    BlobKey, Db, StoreError, Stored,
-    documents::{self, DocumentRow},
-    mark::{self, Mark},
-    pulse,
-    scrub::{self, Scrub},
-    sweep::{Extent, Quarantined, Swept},
+use super::{
+    Exchange, Result, damage, state, time,
+    unit::{Subject, new_entry},
+};
+use crate::{
+    domain::entry::EntryKind,
+    storage::{
+        BlobKey, Db, StoreError, Stored,
+        documents::{self, DocumentRow},
+        entries,
+        mark::{self, Mark},
+        pulse,
+        scrub::{self, Scrub},
+        sweep::{Extent, Quarantined, Swept},
+    },
 };
 use futures_util::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use std::{collections::HashSet, error::Error as _, time::Duration};
 
 /// Younger files are left alone: longer than any upload takes, so a blob on its way into a row is younger.
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many documents go in one unit of work.
+const AT_ONCE: u32 = 20;
 
 /// How many documents are read from the database at a time.
 const BATCH: u32 = 100;
@@ -71,6 +82,37 @@ pub async fn sweep(exchange: &Exchange, extent: Extent) -> Result<Swept> {
     let (db, mark) = (exchange.db.clone(), exchange.blobs.mark().clone());
     let named = |keys| named(db.clone(), mark.clone(), keys);
     Ok(exchange.blobs.sweep(now, older_than, extent, named).await?)
+}
+
+/// Lets documents go that were replaced or taken out so long ago, and that no version names: they count no more, and their bytes are moved
+/// into quarantine. How many.
+pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
+    let days = i64::from(exchange.quotas.replaced_documents_days.max(1));
+    let Instants { now, on_record } = instants(exchange).await?;
+    let age = SignedDuration::from_hours(24 * days);
+    let before = on_record.checked_sub(age).expect("what is on record happened after 1970");
+    let mut dropped = 0;
+    loop {
+        // A few at a time, so that nobody waits for long.
+        let mut tx = exchange.db.write().await?;
+        let rows = documents::replaced(&mut tx, before, AT_ONCE).await?;
+        if rows.is_empty() {
+            return Ok(dropped);
+        }
+        let at = time::of_act(exchange, &mut tx).await?;
+        for row in &rows {
+            documents::drop_replaced(&mut tx, row.id).await?;
+            let Some(proposal) = state::proposal(&mut tx, row.proposal, at).await? else { continue };
+            let (kind, subject) = (EntryKind::DocumentDropped, Subject::proposal(&proposal));
+            let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
+            let entry = new_entry(exchange, kind, kind.readers(true), subject, None, at, &payload);
+            entries::append(&mut tx, &entry).await?;
+        }
+        tx.commit().await?;
+        dropped += rows.len() as u64;
+        // What stays behind if the machine stops here is what a sweep finds.
+        exchange.blobs.set_aside(rows.into_iter().map(|row| row.blob).collect(), now).await?;
+    }
 }
 
 /// Removes for good what was moved aside so long ago and no document names.
@@ -164,6 +206,10 @@ async fn look(
             damage::clear(&exchange.db, row).await
         }
         Ok(()) => Ok(()),
+        // It went meanwhile, as documents do that were replaced.
+        Err(StoreError::NoSuchBlob(_)) if documents::find(&mut *exchange.db.read().await?, row.id).await?.is_none() => {
+            Ok(())
+        }
         Err(error @ (StoreError::NoSuchBlob(_) | StoreError::DamagedBlob { .. })) => {
             // A disk that was unmounted meanwhile is no damage.
             exchange.blobs.check_mark().await?;

@@ -123,6 +123,13 @@ impl Blobs {
         Ok(swept)
     }
 
+    /// Moves blobs that no row names any more into quarantine.
+    pub async fn set_aside(&self, keys: Vec<BlobKey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.check_mark().await?;
+        let folder = self.folder().to_owned();
+        blocking(move || move_aside(&folder, &keys, now)).await
+    }
+
     /// Moves a blob from quarantine to where it is served from.
     pub(super) async fn put_back_one(&self, key: &BlobKey) -> Result<PutBack, StoreError> {
         let (marked, key) = (Arc::clone(&self.marked), key.clone());

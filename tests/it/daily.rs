@@ -2,13 +2,14 @@
 
 use crate::harness::{
     process::until,
-    stage::{NATIONS, Stage},
+    stage::{NATIONS, Stage, pdf, slug},
     world::{Store, TestWorld, written},
 };
 use entente::{
-    domain::ambient::Clock,
+    client::api::Paging,
+    domain::{ambient::Clock, entry::EntryKind},
     service::{Exchange, upkeep},
-    storage::documents,
+    storage::{documents, sweep::Extent},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{fs, path::PathBuf, time::Duration};
@@ -69,4 +70,51 @@ async fn running_server_looks_at_all_bytes_daily() {
         assert_eq!(upkeep::state(exchange).await.unwrap().0, damaged);
     }
     stage.stop().await;
+}
+
+async fn replaced_documents_go(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let (exchange, avi) = (&stage.server.exchange, stage.client("ISR:avi"));
+    let proposal = stage.begun().await;
+    let put = async |content: &str| {
+        let file = stage.file("plan.pdf", &pdf(content));
+        stage.put("ISR:avi", proposal, "work-plan", &file).await;
+        let all = avi.api().documents(proposal).await.unwrap();
+        all.into_iter().find(|document| document.slot == slug("work-plan")).unwrap()
+    };
+    let replaced = put("never signed for").await;
+    stage.upload_all(proposal).await;
+    let named = put("signed for").await;
+    for member in ["ISR:avi", "USA:bob"] {
+        stage.sign(member, proposal).await;
+    }
+    put("the newest").await;
+    let began = stage.clock.now();
+    // What is old is so by the record, and something has to be on it.
+    let after = async |time: SignedDuration| {
+        stage.clock.set(began + time);
+        avi.api().vaults(proposal).await.unwrap();
+        upkeep::drop_replaced(exchange).await.unwrap()
+    };
+    assert_eq!(after(DAY * 30).await, 0);
+    assert_eq!(after(DAY * 30 + SignedDuration::from_millis(1)).await, 2, "both that no version names");
+    assert_eq!(after(DAY * 31).await, 0);
+    assert_eq!(exchange.blobs.quarantined().await.unwrap().blobs, 2);
+    let mut tx = exchange.db.read().await.unwrap();
+    assert!(documents::find(&mut tx, replaced.id).await.unwrap().is_none());
+    assert!(documents::find(&mut tx, named.id).await.unwrap().is_some(), "a version names it");
+    drop(tx);
+    let told = avi.api().entries(&[EntryKind::DocumentDropped], &Paging::default()).await.unwrap().items;
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().any(|entry| entry.payload.contains(&replaced.sha256.to_string())), "{told:?}");
+    // Nothing is left behind that a sweep would wonder about.
+    assert_eq!(upkeep::sweep(exchange, Extent::DryRun).await.unwrap().orphans, 0);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn documents_that_were_replaced_go_unless_a_version_names_them() {
+    replaced_documents_go(Store::Sqlite).await;
+    replaced_documents_go(Store::Postgres).await;
 }
