@@ -17,6 +17,7 @@ CREATE TABLE party_invitations (
     sha256       TEXT COLLATE "C"   NOT NULL,
     statement    TEXT COLLATE "C"   NOT NULL,
     consented_by TEXT COLLATE "C"   REFERENCES members (member),
+    consented_for TEXT COLLATE "C",
     acceptance   TEXT COLLATE "C",
     accepted_at  BIGINT,
     PRIMARY KEY (proposal_id, member)

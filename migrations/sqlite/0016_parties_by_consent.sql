@@ -17,6 +17,7 @@ CREATE TABLE party_invitations (
     sha256       TEXT   NOT NULL,
     statement    TEXT   NOT NULL,
     consented_by TEXT   REFERENCES members (member),
+    consented_for TEXT,
     acceptance   TEXT,
     accepted_at  INTEGER,
     PRIMARY KEY (proposal_id, member)

@@ -14,6 +14,7 @@ use crate::{
         Refusal,
         entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
+        name,
         proposal::Status,
     },
     policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
@@ -154,13 +155,14 @@ async fn set_consent(
         return Ok(answer);
     }
     let invitation = open_invitation(&mut act, &proposal, member).await?;
-    if invitation.consented_by.is_some() == consents {
+    let organisation = consents.then_some(&*subject.organisation);
+    if invitation.consent.as_ref().map(|(_, of)| &**of) == organisation {
         // Said once, however often it is asked for.
         return act.finish(Answer::done()).await;
     }
-    invitations::set_consent(&mut act.tx, &permit, id, member, consents).await?;
+    invitations::set_consent(&mut act.tx, &permit, id, member, organisation).await?;
     let kind = if consents { EntryKind::ConsentGiven } else { EntryKind::ConsentWithdrawn };
-    act.log(kind, Subject::proposal(&proposal), &json!({ "member": member })).await?;
+    act.log(kind, Subject::proposal(&proposal), &json!({ "member": member, "organisation": organisation })).await?;
     act.finish(Answer::done()).await
 }
 
@@ -177,7 +179,7 @@ pub async fn joined(exchange: &Exchange, principal: &Principal, id: ProposalId) 
             invited_by: row.invited_by,
             invited_at: row.invited_at.into(),
             invitation: row.statement,
-            consented_by: row.consented_by,
+            consented_by: row.consent.map(|(by, _)| by),
             acceptance,
             accepted_at,
         }
@@ -290,7 +292,9 @@ async fn open_invitation(act: &mut Act<'_>, proposal: &ProposalState, member: &M
 fn check_late(act: &Act<'_>, proposal: &ProposalState, invitation: &InvitationRow) -> Result<()> {
     let deadline_at = proposal.limits.deadline_at;
     let is_in_time = act.arrived_at <= deadline_at;
-    if is_in_time || works_at_one_of(&act.me, &proposal.facts.organisations) || invitation.consented_by.is_some() {
+    // A consent is to somebody of the organisation for which it was given.
+    let is_consented = invitation.consent.as_ref().is_some_and(|(_, of)| name::is_same(of, &act.me.organisation));
+    if is_in_time || works_at_one_of(&act.me, &proposal.facts.organisations) || is_consented {
         return Ok(());
     }
     Err(Refusal::NeedsConsent { member: act.me.id.clone(), deadline_at }.into())

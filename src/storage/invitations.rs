@@ -17,13 +17,14 @@ pub struct InvitationRow {
     pub sha256: Sha256,
     /// Compact JWS of type `entente-invitation+jws`.
     pub statement: String,
-    /// The officer who consented to the member joining after the deadline.
-    pub consented_by: Option<MemberId>,
+    /// The officer who consented to the member joining after the deadline, and where the member worked by then.
+    pub consent: Option<(MemberId, String)>,
     /// Compact JWS of type `entente-acceptance+jws`, with the instant at which it was accepted.
     pub acceptance: Option<(String, Timestamp)>,
 }
 
-const COLUMNS: &str = "SELECT member, invited_by, invited_at, sha256, statement, consented_by, acceptance, accepted_at \
+const COLUMNS: &str = "SELECT member, invited_by, invited_at, sha256, statement, consented_by, consented_for, acceptance, \
+     accepted_at \
      FROM party_invitations WHERE proposal_id = $1";
 
 /// The newest invitation of a member.
@@ -90,22 +91,26 @@ pub async fn accept(
     Ok(())
 }
 
-/// Notes that the principal consents to the member joining after the deadline, or does so no more.
+/// Notes that the principal consents to the member of this organisation joining after the deadline, or, without, does so no more.
 pub async fn set_consent(
     tx: &mut WriteTx,
     permit: &Permit,
     proposal: ProposalId,
     member: &MemberId,
-    consents: bool,
+    organisation: Option<&str>,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::ConsentToJoin], proposal));
-    let by = consents.then(|| permit.principal());
-    let sql = "UPDATE party_invitations SET consented_by = $3 WHERE proposal_id = $1 AND member = $2";
-    tx.execute(sql, args![proposal, member, by]).await?;
+    let by = organisation.map(|_| permit.principal());
+    let sql = "UPDATE party_invitations SET consented_by = $3, consented_for = $4 WHERE proposal_id = $1 AND member = $2";
+    tx.execute(sql, args![proposal, member, by, organisation]).await?;
     Ok(())
 }
 
 fn read(row: &Row) -> Result<InvitationRow, StoreError> {
+    let consent = match (row.opt_parse("consented_by")?, row.opt_text("consented_for")?) {
+        (Some(by), Some(organisation)) => Some((by, organisation)),
+        _ => None,
+    };
     let acceptance = match (row.opt_text("acceptance")?, row.opt_time("accepted_at")?) {
         (Some(statement), Some(at)) => Some((statement, at)),
         _ => None,
@@ -116,7 +121,7 @@ fn read(row: &Row) -> Result<InvitationRow, StoreError> {
         invited_at: row.time("invited_at")?,
         sha256: row.parse("sha256")?,
         statement: row.text("statement")?,
-        consented_by: row.opt_parse("consented_by")?,
+        consent,
         acceptance,
     })
 }

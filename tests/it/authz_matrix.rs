@@ -38,9 +38,9 @@ no-card (Israel's authority, for somebody without a key card) · revoked-card (i
 
 Members: outsider (of Korea, which takes no part) · member (of the United States, without a role) · registrar (of the United
 States) · submitter (party, ISR) · counterpart (party, USA) · invited (by the submitter to its party, ISR) · assigned (reviewer,
-declared clear, USA) · reviewed (the same with the own review in, ISR) · undeclared (reviewer, assigned, ISR) · unassigned (reviewer, USA) · conflicted (reviewer, assigned, then
-in conflict, ISR) · officer (of the host, declared clear) · partner-off. (officer of ISR, declared clear) · undecl.-off. (officer of
-the host) · conflict-off. (officer of the host, in conflict) · decider (USA, declared clear) · undecl.-dec. (decider, USA) ·
+declared clear, USA) · reviewed (the same with the own review in, ISR) · undeclared (reviewer, assigned, ISR) · unassigned (reviewer,
+USA) · conflicted (reviewer, assigned, then in conflict, ISR) · officer (of the host, declared clear) · partner-off. (officer of ISR,
+declared clear) · undecl.-off. (officer of the host) · conflict-off. (officer of the host, in conflict) · decider (USA, declared clear) · undecl.-dec. (decider, USA) ·
 observer (USA) · policy-off. (policy officer of ISR) · conflict-pol. (policy officer of ISR, who works where the submitter does) ·
 host-policy (policy officer of USA, the host).
 ";

@@ -195,6 +195,10 @@ async fn party_takes_no_review_out_by_whom_it_lets_join_after_the_deadline() {
     dana.take_consent_back(proposal, &id("ISR:tamar")).await.unwrap();
     stage.refuses("needs-consent", tamar.accept_invitation(proposal)).await;
     dana.consent_to_join(proposal, &id("ISR:tamar")).await.unwrap();
+    // It is for where she works: she cannot change that afterwards.
+    moves_to(&stage, "ISR:tamar", "Elsewhere").await;
+    stage.refuses("needs-consent", tamar.accept_invitation(proposal)).await;
+    moves_to(&stage, "ISR:tamar", &employer).await;
     tamar.accept_invitation(proposal).await.unwrap();
     expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
     stage.refuses("not-invited", dana.take_consent_back(proposal, &id("ISR:tamar"))).await;

@@ -82,9 +82,9 @@ async fn proposal_reads_back_with_its_parties(store: Store) {
     assert_eq!(seen!(store, tx => invitations::of_proposal(&mut tx, id)).len(), 1);
     done!(store, tx => invitations::invite(&mut tx, &invite, place, &asked, signed, at(8)));
     let consent = office.on_member("USA:dana", Action::ConsentToJoin, "ISR:registrar", &office.proposal);
-    done!(store, tx => invitations::set_consent(&mut tx, &consent, id, &asked, true));
+    done!(store, tx => invitations::set_consent(&mut tx, &consent, id, &asked, Some("Registry")));
     let row = seen!(store, tx => invitations::find(&mut tx, id, &asked)).unwrap();
-    assert_eq!((row.acceptance, row.consented_by), (None, Some(is("USA:dana"))));
+    assert_eq!((row.acceptance, row.consent), (None, Some((is("USA:dana"), "Registry".to_owned()))));
     done!(store, tx => invitations::remove(&mut tx, &remove, id, &asked));
     assert_eq!(seen!(store, tx => invitations::of_proposal(&mut tx, id)), []);
 
