@@ -32,6 +32,7 @@ use crate::{
         proposal::Filter,
     },
 };
+use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
