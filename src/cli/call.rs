@@ -98,7 +98,7 @@ For one proposal (`--proposal`) first declare that you have no conflict: `entent
   entente call cancel $CALL --reason 'budget withdrawn'
   entente call cancel $CALL --reason 'budget withdrawn' --yes    in a script
 
-Asks first: it is brought back with `entente call reopen`, but not once a time by which parties had to act went by.")]
+Asks first: `entente call reopen` brings it back only while parties have 72 hours left, or under review.")]
     Cancel {
         /// The call
         call: CallId,
@@ -108,7 +108,7 @@ Asks first: it is brought back with `entente call reopen`, but not once a time b
         #[command(flatten)]
         consent: Consent,
     },
-    /// Bring a cancelled call back, unless a time by which parties had to act went by meanwhile
+    /// Bring a cancelled call back, while parties have 72 hours left, or under review
     #[command(after_help = "Examples:
   entente call reopen $CALL --reason 'the budget was restored'")]
     Reopen {
@@ -252,7 +252,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         }
         Command::Cancel { call, reason: why, consent } => {
             let why = reason(&why)?;
-            let consequence = "its proposals go no further, and it is not brought back once a deadline went by";
+            let consequence = "its proposals go no further, and within 72 hours of a deadline nobody brings it back";
             context.keyboard().consent(consent, &format!("cancelling {call}"), consequence).await?;
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, None, false)

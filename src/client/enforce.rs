@@ -90,8 +90,14 @@ impl Client {
             }
         };
         // Whom oneself asks to join stands among those who are asked, so a member of a party is one who is said to have joined.
-        if facts.party_members.contains(reader) {
-            self.check_joined(facts.id, reader).await?;
+        let me = self.member_id().await?;
+        if facts.party_members.contains(reader) && *reader != me {
+            // Officers pass on what a party restricts to itself, too, and cannot tell who asked whom for it.
+            if kind == VaultKind::Staff && facts.party_members.contains(&me) {
+                self.check_joined_own(facts.id, reader).await?;
+            } else {
+                self.check_joined(facts.id, reader).await?;
+            }
         }
         if let Some(label) = facts.label.as_ref().filter(|label| !label.admits(reader.partner())) {
             return Err(outside(label, reader, kind));

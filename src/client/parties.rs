@@ -72,15 +72,17 @@ impl Client {
     /// Joins the party that one is asked to join, if whoever asks is a member of the proposal.
     pub async fn accept_invitation(&self, id: ProposalId) -> Result<Proposal> {
         let me = self.member_id().await?;
-        let lines = self.lines(id).await?;
-        let Some(line) = lines.get(&me).filter(|line| line.acceptance.is_none()) else {
+        let lines = self.api().joined(id).await?;
+        let Some(line) = lines.iter().find(|line| line.member == me && line.acceptance.is_none()) else {
             return Err(ClientError::usage(
                 format!("no invitation of `{me}` to a party of `{id}` waits for an answer"),
                 "see `entente proposal show` for who is in the parties",
             ));
         };
         let invitation = self.verified_invitation(id, line).await?;
-        self.check_led_back(id, &line.invited_by, &lines).await?;
+        if !self.chains(id, &lines).await?.lead_back(&line.invited_by) {
+            return Err(not_led_back(id, &line.invited_by));
+        }
         let statement = AcceptanceStatement {
             proposal: id,
             member: me,
@@ -97,8 +99,15 @@ impl Client {
         if me == *to {
             return Err(ClientError::usage("you cannot hand over to yourself", "name a colleague"));
         }
+        if me.partner() != to.partner() {
+            return Err(ClientError::usage(
+                format!("`{to}` belongs to another partner than you"),
+                "hand over to a colleague; each party has its own members",
+            ));
+        }
         let proposal = self.api().proposal(id).await?;
         if proposal.parties.values().any(|members| members.contains(to)) {
+            self.check_joined(id, to).await?;
             self.remove_member(id, &me).await?;
             return Ok(HandOver::Done);
         }
@@ -123,44 +132,54 @@ impl Client {
         if id.is_of(member) || *member == self.member_id().await? {
             return Ok(());
         }
-        let lines = self.lines(id).await?;
-        self.check_led_back(id, member, &lines).await
-    }
-
-    async fn lines(&self, id: ProposalId) -> Result<BTreeMap<MemberId, Joined>> {
         let lines = self.api().joined(id).await?;
-        Ok(lines.into_iter().map(|line| (line.member.clone(), line)).collect())
+        if self.chains(id, &lines).await?.lead_back(member) { Ok(()) } else { Err(not_led_back(id, member)) }
     }
 
-    async fn check_led_back(
-        &self,
-        id: ProposalId,
-        member: &MemberId,
-        lines: &BTreeMap<MemberId, Joined>,
-    ) -> Result<()> {
-        let (mut now, mut seen) = (member, BTreeSet::new());
-        while !id.is_of(now) {
-            let line = lines.get(now).filter(|_| seen.insert(now));
-            let accepted = line.and_then(|line| Some((line, line.acceptance.as_deref()?, line.accepted_at?)));
-            let Some((line, acceptance, accepted_at)) = accepted else {
-                return Err(ClientError::unverified(
-                    format!(
-                        "the exchange shows `{member}` as a member of a party of `{id}`, but no signatures lead them back to whoever began it"
-                    ),
-                    "nothing was wrapped to them and nothing of theirs believed; tell the other parties, the call's officers and the \
-                     host's operator",
-                ));
-            };
-            let invitation = self.verified_invitation(id, line).await?;
-            let signed: Signed<AcceptanceStatement> = verify_signed(acceptance)?;
-            let AcceptanceStatement { proposal, member: whose, invitation_sha256, .. } = &signed.statement;
-            if *proposal != id || whose != now || *invitation_sha256 != invitation.payload_sha256 {
-                return Err(invalid(format!("what `{now}` accepted is another invitation")));
-            }
-            self.check_signed_by(&signed, now, accepted_at.0).await?;
-            now = &line.invited_by;
+    /// Refuses the same, and a colleague whom another party asked: their party's own members ask for what is restricted to it.
+    pub(super) async fn check_joined_own(&self, id: ProposalId, colleague: &MemberId) -> Result<()> {
+        let me = self.member_id().await?;
+        let lines = self.api().joined(id).await?;
+        let chains = self.chains(id, &lines).await?;
+        if !chains.lead_back(colleague) {
+            return Err(not_led_back(id, colleague));
+        }
+        if chains.first_of_party(colleague).is_disjoint(&chains.first_of_party(&me)) {
+            return Err(ClientError::unverified(
+                format!("`{colleague}` was asked into your party of `{id}` by another one, so what is restricted to it is not wrapped to them"),
+                "if you want them in it, take them out and ask them yourself: `entente proposal member remove`, then `invite`",
+            ));
         }
         Ok(())
+    }
+
+    /// What was signed about who asked whom and who accepted; what does not verify is left out.
+    async fn chains(&self, id: ProposalId, lines: &[Joined]) -> Result<Chains> {
+        let mut chains = Chains { id, asked_by: BTreeMap::new() };
+        for line in lines {
+            match self.verify_line(id, line).await {
+                Ok(true) => {
+                    let asked_by = chains.asked_by.entry(line.member.clone()).or_default();
+                    asked_by.insert(line.invited_by.clone());
+                }
+                Ok(false) | Err(ClientError::Unverified { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(chains)
+    }
+
+    /// Whether the member accepted that invitation.
+    async fn verify_line(&self, id: ProposalId, line: &Joined) -> Result<bool> {
+        let (Some(acceptance), Some(accepted_at)) = (&line.acceptance, line.accepted_at) else { return Ok(false) };
+        let invitation = self.verified_invitation(id, line).await?;
+        let signed: Signed<AcceptanceStatement> = verify_signed(acceptance)?;
+        let AcceptanceStatement { proposal, member, invitation_sha256, .. } = &signed.statement;
+        if *proposal != id || *member != line.member || *invitation_sha256 != invitation.payload_sha256 {
+            return Ok(false);
+        }
+        self.check_signed_by(&signed, &line.member, accepted_at.0).await?;
+        Ok(true)
     }
 
     async fn verified_invitation(&self, id: ProposalId, line: &Joined) -> Result<Signed<InvitationStatement>> {
@@ -172,8 +191,99 @@ impl Client {
         Ok(signed)
     }
 
+    /// By the exchange's clock where it was heard, to the millisecond: a wrong clock of this machine makes nobody late.
     fn stated_at(&self) -> Timestamp {
-        let now = self.now();
+        let now = self.exchange_now();
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+}
+
+fn not_led_back(id: ProposalId, member: &MemberId) -> ClientError {
+    ClientError::unverified(
+        format!("the exchange shows `{member}` in a party of `{id}`, but no signatures lead them back to whoever began it"),
+        "nothing of theirs is believed, and nothing wrapped to them; tell the other parties, the call's officers and the host's operator",
+    )
+}
+
+/// Who was asked by whom and accepted, as they signed it.
+struct Chains {
+    id: ProposalId,
+    asked_by: BTreeMap<MemberId, BTreeSet<MemberId>>,
+}
+
+impl Chains {
+    /// Whether some chain ends at whoever began the proposal.
+    fn lead_back(&self, member: &MemberId) -> bool {
+        self.reached(member, |_, _| true).iter().any(|reached| self.id.is_of(reached))
+    }
+
+    /// The first ones of the member's own party: those to whom its other members are led back, and whom somebody else asked.
+    fn first_of_party(&self, member: &MemberId) -> BTreeSet<MemberId> {
+        let own = self.reached(member, |now, by| now.partner() == by.partner());
+        let is_first = |now: &MemberId| {
+            let by_others = self.asked_by.get(now).into_iter().flatten().filter(|by| by.partner() != now.partner());
+            self.id.is_of(now) || by_others.into_iter().any(|by| self.lead_back(by))
+        };
+        own.into_iter().filter(is_first).collect()
+    }
+
+    /// Everybody to whom a chain leads, the member among them, going on where `goes` says so.
+    fn reached(&self, member: &MemberId, goes: impl Fn(&MemberId, &MemberId) -> bool) -> BTreeSet<MemberId> {
+        let (mut reached, mut open) = (BTreeSet::from([member.clone()]), vec![member.clone()]);
+        while let Some(now) = open.pop() {
+            for by in self.asked_by.get(&now).into_iter().flatten().filter(|by| goes(&now, by)) {
+                if reached.insert(by.clone()) {
+                    open.push(by.clone());
+                }
+            }
+        }
+        reached
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ambient::{SystemClock, SystemRng};
+
+    fn id(member: &str) -> MemberId {
+        member.parse().unwrap()
+    }
+
+    fn chains(asked: &[(&str, &str)]) -> Chains {
+        let mut asked_by = BTreeMap::<MemberId, BTreeSet<MemberId>>::new();
+        for (member, by) in asked {
+            asked_by.entry(id(member)).or_default().insert(id(by));
+        }
+        Chains { id: ProposalId::new_of(&id("USA:bob"), &SystemClock, &SystemRng), asked_by }
+    }
+
+    #[test]
+    fn chain_leads_back_to_whoever_began_the_proposal_or_nowhere() {
+        let asked = [("ISR:avi", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:mole", "ISR:yael"), ("ISR:yael", "ISR:mole")];
+        let chains = chains(&asked);
+        for member in ["USA:bob", "ISR:avi", "ISR:tamar"] {
+            assert!(chains.lead_back(&id(member)), "{member}");
+        }
+        for member in ["ISR:mole", "ISR:yael", "USA:opal"] {
+            assert!(!chains.lead_back(&id(member)), "{member}");
+        }
+    }
+
+    #[test]
+    fn who_left_and_was_asked_again_breaks_no_chain() {
+        let chains = chains(&[("ISR:avi", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:avi", "ISR:tamar")]);
+        assert!(chains.lead_back(&id("ISR:avi")) && chains.lead_back(&id("ISR:tamar")));
+    }
+
+    #[test]
+    fn party_is_those_whom_its_own_members_asked() {
+        let asked = [("ISR:avi", "USA:bob"), ("ISR:mole", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:gal", "ISR:tamar")];
+        let chains = chains(&asked);
+        let first = |member: &str| chains.first_of_party(&id(member));
+        assert_eq!(first("ISR:gal"), [id("ISR:avi")].into());
+        assert!(!first("ISR:gal").is_disjoint(&first("ISR:avi")));
+        assert!(first("ISR:mole").is_disjoint(&first("ISR:avi")));
+        assert_eq!(first("USA:bob"), [id("USA:bob")].into());
     }
 }

@@ -71,7 +71,8 @@ impl Client {
     /// Whether signatures lead the maker back to whoever began the proposal: a member of it, now or before. They are for the parties; whoever
     /// judges goes by what is shown, and by what all parties signed later.
     async fn is_proven_member(&self, proposal: &Proposal, maker: &MemberId) -> Result<bool> {
-        if !(proposal.mine.is_party || proposal.mine.is_invited) {
+        let me = self.member_id().await?;
+        if !is_member(proposal, &me) && !proposal.invited.contains(&me) {
             return Ok(proposal.id.is_of(maker) || is_member(proposal, maker));
         }
         match self.check_joined(proposal.id, maker).await {

@@ -301,6 +301,23 @@ impl Schedule {
         }
         Ok(())
     }
+
+    /// That nobody is short of time because a call was cancelled for a while: whatever instant, for signatures or for bytes, had not
+    /// passed by then is far enough away.
+    pub fn check_time_lost(
+        &self,
+        extensions: &[Extension],
+        cancelled_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let deadlines = extensions.iter().map(|extension| extension.until).chain([self.deadline_at]);
+        let mut instants = deadlines.flat_map(|deadline| [deadline, self.grace_end(deadline)]);
+        let is_short = |at: &Timestamp| cancelled_at <= *at && at.duration_since(now) < TIME_TO_SIGN;
+        match instants.find(is_short) {
+            Some(until) => Err(Refusal::CancelledTooLong { cancelled_at, until, now }),
+            None => Ok(()),
+        }
+    }
 }
 
 worded! {
@@ -409,12 +426,6 @@ impl Schedule {
     #[must_use]
     pub fn grace_end(&self, deadline: Timestamp) -> Timestamp {
         after_grace(deadline, self.grace)
-    }
-
-    /// The last instants for signatures, and for bytes, of anybody.
-    pub fn last_instants(&self, extensions: &[Extension]) -> impl Iterator<Item = Timestamp> {
-        let deadlines = extensions.iter().map(|extension| extension.until).chain([self.deadline_at]);
-        deadlines.flat_map(|deadline| [deadline, self.grace_end(deadline)])
     }
 
     /// The phase at `now`.

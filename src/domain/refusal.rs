@@ -41,8 +41,11 @@ pub enum Refusal {
         "what was handed in is to be signed again, and the deadline for everyone would be {deadline_at}; it is {now}"
     )]
     NoTimeToSign { deadline_at: Timestamp, now: Timestamp },
-    #[error("it was cancelled at {cancelled_at}, and {missed}, by which parties had to act, went by meanwhile; it is {now}")]
-    CancelledTooLong { cancelled_at: Timestamp, missed: Timestamp, now: Timestamp },
+    #[error(
+        "it was cancelled at {cancelled_at}, and parties would have until {until}, less than 72 hours from now, {now}: whoever did not act before \
+         would be short of time"
+    )]
+    CancelledTooLong { cancelled_at: Timestamp, until: Timestamp, now: Timestamp },
     #[error("the funders of a published call are fixed: {funders}")]
     FundersFixed { funders: String },
     #[error(

@@ -95,7 +95,7 @@ pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason
     calls::cancel(&api, &change.asked, at.id("call")?, &change.body).await
 }
 
-/// Brings a cancelled call back, unless a time by which parties had to act went by meanwhile.
+/// Brings a cancelled call back, while 72 hours are left of every time that parties had left when it was cancelled.
 #[utoipa::path(post, path = "/v1/calls/{call}/reopen", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn reopen(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {

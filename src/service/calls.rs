@@ -32,7 +32,6 @@ use crate::{
         proposal::Filter,
     },
 };
-use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -229,7 +228,8 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     finish(act, id).await
 }
 
-/// Brings a cancelled call back, unless a time by which parties had to act went by meanwhile: nobody is late because of it.
+/// Brings a cancelled call back while parties still have the time that an amendment leaves them: whoever cancels and reopens closes a call
+/// for nobody.
 ///
 /// The inverse of [`cancel`].
 pub async fn reopen(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reason) -> Result<Answer> {
@@ -245,11 +245,8 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
     refuse_recused(&act.me.id, proposals::standing_under(&mut act.tx, id, &act.me.id).await?)?;
     let reason = required_reason(Some(&body.reason))?;
     let now = act.now;
-    let is_missed = |at: &Timestamp| cancelled_at <= *at && *at < now;
-    if let Some(missed) = call.text.schedule.last_instants(&call.row.extensions).find(is_missed)
-        && call.row.version > 0
-    {
-        return Err(Refusal::CancelledTooLong { cancelled_at, missed, now }.into());
+    if call.row.version > 0 {
+        call.text.schedule.check_time_lost(&call.row.extensions, cancelled_at, now)?;
     }
     calls::set_cancelled(&mut act.tx, &permit, id, None).await?;
     act.log(EntryKind::CallReopened, Subject::call(&call), &json!({ "reason": reason })).await?;

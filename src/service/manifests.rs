@@ -173,6 +173,11 @@ pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, pro
     if missing(&manifest, &held).next().is_some() {
         return Ok(());
     }
+    // It may have lapsed, when it barred nobody, and come back by an extension.
+    parties::require_no_roles(proposal)?;
+    if let Some(label) = &manifest.label {
+        labels::check_place(act, proposal, label).await?;
+    }
     let at = act.arrived_at;
     let committed_at = version.committed_at.unwrap_or(at);
     proposals::advance(&mut act.tx, permit, id, version.number, committed_at, Some(at)).await?;

@@ -15,11 +15,11 @@ use crate::{
         entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
         name,
-        proposal::Status,
     },
     policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
     sealing::statement::{AcceptanceStatement, InvitationStatement, Signed},
     storage::{
+        documents,
         invitations::{self, InvitationRow},
         proposals, vaults as vault_store,
     },
@@ -33,6 +33,8 @@ use serde_json::json;
 
 /// Most members of one party, those who are asked included.
 const MOST_OF_PARTY: usize = 40;
+/// Most invitations to one party that are kept: those of members who have left since are, too.
+const MOST_INVITATIONS: u64 = 200;
 
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(
@@ -58,6 +60,10 @@ pub async fn invite(
         return Err(Refusal::Exists { what: member.to_string() }.into());
     }
     check_number(members.len() + proposal.row.invited.iter().filter(|other| other.partner() == partner).count() + 1)?;
+    if invitations::count(&mut act.tx, id, partner).await? >= MOST_INVITATIONS {
+        let fault = format!("{MOST_INVITATIONS} invitations to the party of `{partner}` are on record, which is the most");
+        return Err(Refusal::PartyRule { fault }.into());
+    }
     check_suits(&act, &proposal.call, &subject)?;
     let invitation = verified_invitation(&mut act, id, member, &body.invitation).await?;
     keep_invitation(&mut act, &permit, Subject::proposal(&proposal), id, member, &invitation).await?;
@@ -87,7 +93,9 @@ pub async fn accept(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &A
         let fault = "it must name this proposal, yourself and the digest of the invitation".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    check_late(&act, &proposal, &invitation)?;
+    let joining = act.me.clone();
+    check_suits(&act, &proposal.call, &joining)?;
+    check_late(&mut act, &proposal, &invitation).await?;
     let (now, subject) = (act.now, Subject::proposal(&proposal));
     proposals::join(&mut act.tx, &permit, id, now).await?;
     invitations::accept(&mut act.tx, &permit, id, &body.statement, now).await?;
@@ -118,12 +126,15 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, member: 
         invitations::remove(&mut act.tx, &permit, id, member).await?;
         let kind = if declines { EntryKind::InvitationDeclined } else { EntryKind::InvitationWithdrawn };
         act.log(kind, subject, &json!({ "member": member })).await?;
+        // Whoever takes a part in the call by now keeps what that lets them read: a party takes nothing from who judges it.
+        let proposal = act.proposal(id).await?;
+        vaults::remove_unreadable_keys(&mut act, &permit, &proposal, member).await?;
     } else {
         check_leaves(&mut act, &proposal, member).await?;
         proposals::remove_member(&mut act.tx, &permit, id, member).await?;
         act.log(EntryKind::MemberRemoved, subject, &json!({ "member": member })).await?;
+        vaults::remove_all_keys(&mut act, &permit, &proposal, member).await?;
     }
-    vaults::remove_all_keys(&mut act, &permit, &proposal, member).await?;
     act.finish(Answer::done()).await
 }
 
@@ -148,7 +159,8 @@ async fn set_consent(
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
-    let subject = act.member(member).await?;
+    let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
+    let subject = subject.unwrap_or_else(|| state::bare_member(exchange, member));
     let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &subject };
     let permit = act.authorize(Action::ConsentToJoin, resource)?;
     if let Some(answer) = act.replayed()? {
@@ -166,16 +178,19 @@ async fn set_consent(
     act.finish(Answer::done()).await
 }
 
-/// What was signed about who is asked to join and joined, of members who have left since, too; for the parties. It leads each member back
-/// to whoever began the proposal.
+/// What was signed about who is asked to join and joined, of members who have left since, too; for the parties, and for whoever wraps keys
+/// to them. It leads each member back to whoever began the proposal.
 pub async fn joined(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Joined>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
-    view.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
+    if !view.may(Action::WrapKey, Resource::Proposal(&proposal.facts)) {
+        view.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
+    }
     let items = invitations::of_proposal(&mut view.tx, id).await?.into_iter().map(|row| {
         let (acceptance, accepted_at) = row.acceptance.map(|(jws, at)| (jws, at.into())).unzip();
         Joined {
             member: row.member,
+            number: row.number,
             invited_by: row.invited_by,
             invited_at: row.invited_at.into(),
             invitation: row.statement,
@@ -253,8 +268,8 @@ fn check_suits(act: &Act<'_>, call: &CallState, subject: &MemberFacts) -> Result
     if may_begin.permit().is_some() {
         return Ok(());
     }
-    let fault = "cannot be a party of this call: its partner is not eligible, or it runs or judges the call";
-    Err(Refusal::Unsuitable { member: subject.id.clone(), fault: fault.into() }.into())
+    // The reason stays unsaid: it would tell who judges.
+    Err(Refusal::Unsuitable { member: subject.id.clone(), fault: "cannot take this part".into() }.into())
 }
 
 fn check_number(members: usize) -> Result<()> {
@@ -289,18 +304,27 @@ async fn open_invitation(act: &mut Act<'_>, proposal: &ProposalState, member: &M
 /// After the deadline a party could take a review or a signature out of a judgement that it knows or fears, by letting somebody join who
 /// works where the one who judges works. So whoever brings another organisation then joins with the consent of an officer, whether
 /// somebody of it judges or not: to ask tells nothing.
-fn check_late(act: &Act<'_>, proposal: &ProposalState, invitation: &InvitationRow) -> Result<()> {
+async fn check_late(act: &mut Act<'_>, proposal: &ProposalState, invitation: &InvitationRow) -> Result<()> {
     let deadline_at = proposal.limits.deadline_at;
     let is_in_time = act.arrived_at <= deadline_at;
-    // A consent is to somebody of the organisation for which it was given.
-    let is_consented = invitation.consent.as_ref().is_some_and(|(_, of)| name::is_same(of, &act.me.organisation));
-    if is_in_time || works_at_one_of(&act.me, &proposal.facts.organisations) || is_consented {
+    if is_in_time || works_at_one_of(&act.me, &proposal.facts.organisations) {
         return Ok(());
+    }
+    // A consent is to somebody of the organisation for which it was given, and by somebody who could still give it.
+    if let Some((officer, of)) = &invitation.consent
+        && name::is_same(of, &act.me.organisation)
+        && let Some(officer) = state::member(act.exchange, &mut act.tx, officer, act.now).await?
+    {
+        let resource = Resource::ProposalMember { proposal: &proposal.facts, subject: &act.me };
+        if act.policies.authorize(&officer, Action::ConsentToJoin, resource).permit().is_some() {
+            return Ok(());
+        }
     }
     Err(Refusal::NeedsConsent { member: act.me.id.clone(), deadline_at }.into())
 }
 
-/// Whether the member may leave: the last one of a party that has not signed what counts, and not the last of all.
+/// Whether the member may leave: the last one of a party that has not signed what counts and keeps no restricted documents here, which
+/// would be whoever's who came after; and not the last of all.
 async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
     let partner = member.partner();
     let own = proposal.row.parties.get(partner).filter(|members| members.contains(member));
@@ -309,7 +333,8 @@ async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &Memb
         return Ok(());
     }
     let is_last = proposal.facts.party_members.len() == 1;
-    if is_last || has_signed(act, proposal, partner).await? {
+    let kept = documents::current(&mut act.tx, proposal.row.id).await?;
+    if is_last || kept.iter().any(|row| row.party.as_ref() == Some(partner)) || has_signed(act, proposal, partner).await? {
         return Err(Refusal::LastOfParty { member: member.clone(), partner: partner.clone() }.into());
     }
     Ok(())
@@ -317,9 +342,6 @@ async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &Memb
 
 /// Whether the party has signed a version that can still stand.
 async fn has_signed(act: &mut Act<'_>, proposal: &ProposalState, partner: &PartnerCode) -> Result<bool> {
-    if proposal.status == Status::Withdrawn {
-        return Ok(false);
-    }
     let versions = &proposal.versions;
     for version in [versions.standing(), versions.committed(), versions.pending()].into_iter().flatten() {
         let signatures = proposals::signatures(&mut act.tx, proposal.row.id, version.number).await?;

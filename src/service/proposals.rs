@@ -1,7 +1,7 @@
 //! Joint proposals: begin, list, show, withdraw. Who is in their parties is `parties`' business.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, parties, quotas,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, labels, parties, quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
     vaults,
@@ -185,6 +185,9 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
     }
     if is_withdrawn {
         parties::require_no_roles(&proposal)?;
+        if let Some(label) = &proposal.row.label {
+            labels::check_place(&mut act, &proposal, label).await?;
+        }
     }
     let subject = Subject::proposal(&proposal);
     if has_wished {

@@ -80,9 +80,8 @@ pub async fn set(
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
     }
-    if !body.roles.is_superset(&present) {
-        vaults::remove_lost_keys(&mut act, permit, id, member).await?;
-    }
+    // What a new role lets them read they get anew; what an invitation gave them ends with it.
+    vaults::remove_lost_keys(&mut act, permit, id, member).await?;
     act.finish(answer).await
 }
 

@@ -91,27 +91,30 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
     let Instants { now, on_record } = instants(exchange).await?;
     let age = SignedDuration::from_hours(24 * days);
     let before = on_record.checked_sub(age).expect("what is on record happened after 1970");
-    let mut dropped = 0;
+    let (mut dropped, mut after) = (0, None);
     loop {
-        // A few at a time, so that nobody waits for long.
+        // Found while others act, a few at a time, and asked once more in the unit of work in which they go.
+        let rows = documents::replaced(&mut *exchange.db.read().await?, before, after, AT_ONCE).await?;
+        let Some(last) = rows.last() else { return Ok(dropped) };
+        after = Some(last.id);
         let mut tx = exchange.db.write().await?;
-        let rows = documents::replaced(&mut tx, before, AT_ONCE).await?;
-        if rows.is_empty() {
-            return Ok(dropped);
-        }
-        let at = time::of_act(exchange, &mut tx).await?;
-        for row in &rows {
-            documents::drop_replaced(&mut tx, row.id).await?;
-            let Some(proposal) = state::proposal(&mut tx, row.proposal, at).await? else { continue };
-            let (kind, subject) = (EntryKind::DocumentDropped, Subject::proposal(&proposal));
-            let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
-            let entry = new_entry(exchange, kind, kind.readers(true), subject, None, at, &payload);
-            entries::append(&mut tx, &entry).await?;
+        let (at, mut gone) = (time::of_act(exchange, &mut tx).await?, Vec::new());
+        for row in rows {
+            if !documents::drop_replaced(&mut tx, row.id).await? {
+                continue;
+            }
+            if let Some(proposal) = state::proposal(&mut tx, row.proposal, at).await? {
+                let (kind, subject) = (EntryKind::DocumentDropped, Subject::proposal(&proposal));
+                let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
+                let entry = new_entry(exchange, kind, kind.readers(true), subject, None, at, &payload);
+                entries::append(&mut tx, &entry).await?;
+            }
+            gone.push(row.blob);
         }
         tx.commit().await?;
-        dropped += rows.len() as u64;
+        dropped += gone.len() as u64;
         // What stays behind if the machine stops here is what a sweep finds.
-        exchange.blobs.set_aside(rows.into_iter().map(|row| row.blob).collect(), now).await?;
+        exchange.blobs.set_aside(gone, now).await?;
     }
 }
 

@@ -89,7 +89,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
             continue;
         }
         let mut holders = candidates(&proposal);
-        holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
+        holders.retain(|member| may_name(&view.me, &proposal, member, false) && needs_own_key(vault.kind, &proposal, member));
         for (member, recipients) in vaults::recipients_without_key(&mut view.tx, vault.id, &holders).await? {
             let now = view.now;
             let Some(facts) = state::member(exchange, &mut view.tx, &member, now).await? else { continue };
@@ -245,7 +245,7 @@ async fn add_key(
         WrapTarget::Member(holder) => {
             let facts = holder_of(act, holder, &row.recipient).await?;
             // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
-            let may_hear_of = may_name(&act.me, proposal, holder);
+            let may_hear_of = may_name(&act.me, proposal, holder, is_inviting(permit, proposal));
             if let Some(label) =
                 proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(holder.partner()))
             {
@@ -372,6 +372,23 @@ pub(super) async fn remove_all_keys(
     Ok(())
 }
 
+/// Removes the keys that a member holds to vaults of a proposal that they may not read.
+pub(super) async fn remove_unreadable_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    holder: &MemberId,
+) -> Result<()> {
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
+    for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
+        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, &act.policies, &vault, proposal))?;
+        if !may_read {
+            remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read.
 pub(super) async fn remove_lost_keys(
     act: &mut Act<'_>,
@@ -439,9 +456,19 @@ fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
     Ok(vault.party.as_ref().ok_or_else(damaged)?)
 }
 
-/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
-pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
-    !proposal.facts.party_members.contains(&who.id) || proposal.facts.shows_as_party(member)
+/// Whether keys are wrapped in the act that asks their holder to join. Any other would tell, again and again, whether somebody who was
+/// asked takes a part in the call by now.
+fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
+    permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal.row.id)
+        || permit.covers_call(&[Action::CreateProposal], proposal.row.call)
+}
+
+/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them; and of whom they
+/// are just asking.
+pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId, is_inviting: bool) -> bool {
+    let facts = &proposal.facts;
+    let is_told = facts.party_members.contains(member) || is_inviting && facts.invites(member);
+    !facts.party_members.contains(&who.id) || is_told
 }
 
 /// Everybody who could be permitted to read anything of a proposal.

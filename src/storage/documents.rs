@@ -136,21 +136,33 @@ pub async fn remove(
     clear_slot(tx, proposal, slot, party, now).await
 }
 
-/// Documents that left the working set before `before` and that no version of their proposal names: the first of them, up to `limit`.
-pub async fn replaced(tx: &mut Tx, before: Timestamp, limit: u32) -> Result<Vec<DocumentRow>, StoreError> {
-    let position = tx.dialect().position;
-    let sql = Sql::built(format!(
-        "{COLUMNS} WHERE removed_at < $1 AND NOT EXISTS (SELECT 1 FROM manifests m \
-         WHERE m.proposal_id = documents.proposal_id AND {position}(m.body, documents.sha256) > 0) \
-         ORDER BY document_id LIMIT $2"
-    ));
-    tx.fetch_all(sql, args![before, i64::from(limit)]).await?.iter().map(read).collect()
+/// Documents that left the working set before `before` and that no version of their proposal names: those after `after`, up to `limit`.
+pub async fn replaced(
+    tx: &mut Tx,
+    before: Timestamp,
+    after: Option<DocumentId>,
+    limit: u32,
+) -> Result<Vec<DocumentRow>, StoreError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let unnamed = unnamed(tx);
+    let sql = format!("{COLUMNS} WHERE removed_at < $1 AND document_id > $2 AND {unnamed} ORDER BY document_id LIMIT $3");
+    tx.fetch_all(Sql::built(sql), args![before, after, i64::from(limit)]).await?.iter().map(read).collect()
 }
 
-/// Drops one of [`replaced`]. An act of the server itself, which needs no permit.
-pub async fn drop_replaced(tx: &mut WriteTx, id: DocumentId) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM documents WHERE document_id = $1 AND removed_at IS NOT NULL", args![id]).await?;
-    Ok(())
+/// That no version of its proposal names a document.
+fn unnamed(tx: &Tx) -> String {
+    let position = tx.dialect().position;
+    format!(
+        "NOT EXISTS (SELECT 1 FROM manifests m WHERE m.proposal_id = documents.proposal_id \
+         AND {position}(m.body, documents.sha256) > 0)"
+    )
+}
+
+/// Drops one of [`replaced`], if it still is one. An act of the server itself, which needs no permit.
+pub async fn drop_replaced(tx: &mut WriteTx, id: DocumentId) -> Result<bool, StoreError> {
+    let unnamed = unnamed(tx);
+    let sql = format!("DELETE FROM documents WHERE document_id = $1 AND removed_at IS NOT NULL AND {unnamed}");
+    Ok(tx.execute(Sql::built(sql), args![id]).await? > 0)
 }
 
 /// Notes that a document's bytes were found damaged at this moment, or are right again; whether that is news. An act of the server

@@ -2,7 +2,7 @@
 
 use super::{Row, Sql, StoreError, Tx, WriteTx, args};
 use crate::{
-    domain::id::{CallId, MemberId, ProposalId, Sha256},
+    domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
@@ -11,6 +11,8 @@ use jiff::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationRow {
     pub member: MemberId,
+    /// Which of the member's to this proposal, from 1. Those before it were accepted, and the member has left since.
+    pub number: u32,
     pub invited_by: MemberId,
     pub invited_at: Timestamp,
     /// Digest of the statement.
@@ -23,24 +25,30 @@ pub struct InvitationRow {
     pub acceptance: Option<(String, Timestamp)>,
 }
 
-const COLUMNS: &str = "SELECT member, invited_by, invited_at, sha256, statement, consented_by, consented_for, acceptance, \
+const COLUMNS: &str = "SELECT member, number, invited_by, invited_at, sha256, statement, consented_by, consented_for, acceptance, \
      accepted_at \
      FROM party_invitations WHERE proposal_id = $1";
 
 /// The newest invitation of a member.
 pub async fn find(tx: &mut Tx, proposal: ProposalId, member: &MemberId) -> Result<Option<InvitationRow>, StoreError> {
-    let sql = format!("{COLUMNS} AND member = $2");
+    let sql = format!("{COLUMNS} AND member = $2 ORDER BY number DESC LIMIT 1");
     let row = tx.fetch_optional(Sql::built(sql), args![proposal, member]).await?;
     row.as_ref().map(read).transpose()
 }
 
-/// Every invitation to the parties of a proposal, of members who have left since, too; by member.
+/// Every invitation to the parties of a proposal, of members who have left since, too; by member, the first of each first.
 pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<InvitationRow>, StoreError> {
-    let sql = format!("{COLUMNS} ORDER BY member");
+    let sql = format!("{COLUMNS} ORDER BY member, number");
     tx.fetch_all(Sql::built(sql), args![proposal]).await?.iter().map(read).collect()
 }
 
-/// Keeps an invitation by the principal, in the place of an earlier one of the same member.
+/// How many invitations to a party were ever kept, but for those that were declined or taken back.
+pub async fn count(tx: &mut Tx, proposal: ProposalId, partner: &PartnerCode) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS invitations FROM party_invitations WHERE proposal_id = $1 AND partner = $2";
+    tx.fetch_one(sql, args![proposal, partner]).await?.count("invitations")
+}
+
+/// Keeps an invitation by the principal, beside those of the same member that were accepted.
 pub async fn invite(
     tx: &mut WriteTx,
     permit: &Permit,
@@ -53,11 +61,10 @@ pub async fn invite(
         permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal)
             || call.is_some_and(|call| permit.covers_call(&[Action::CreateProposal], call))
     );
-    let sql = "DELETE FROM party_invitations WHERE proposal_id = $1 AND member = $2";
-    tx.execute(sql, args![proposal, member]).await?;
     tx.execute(
-        "INSERT INTO party_invitations (proposal_id, member, partner, invited_by, invited_at, sha256, statement) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO party_invitations (proposal_id, member, number, partner, invited_by, invited_at, sha256, statement) \
+         SELECT $1, $2, COALESCE(MAX(e.number), 0) + 1, $3, $4, $5, $6, $7 FROM party_invitations e \
+         WHERE e.proposal_id = $1 AND e.member = $2",
         args![proposal, member, member.partner(), permit.principal(), now, sha256, statement],
     )
     .await?;
@@ -86,7 +93,8 @@ pub async fn accept(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::AnswerInvitation], proposal));
-    let sql = "UPDATE party_invitations SET acceptance = $3, accepted_at = $4 WHERE proposal_id = $1 AND member = $2";
+    let sql = "UPDATE party_invitations SET acceptance = $3, accepted_at = $4 \
+               WHERE proposal_id = $1 AND member = $2 AND acceptance IS NULL";
     tx.execute(sql, args![proposal, permit.principal(), acceptance, now]).await?;
     Ok(())
 }
@@ -101,7 +109,8 @@ pub async fn set_consent(
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::ConsentToJoin], proposal));
     let by = organisation.map(|_| permit.principal());
-    let sql = "UPDATE party_invitations SET consented_by = $3, consented_for = $4 WHERE proposal_id = $1 AND member = $2";
+    let sql = "UPDATE party_invitations SET consented_by = $3, consented_for = $4 \
+               WHERE proposal_id = $1 AND member = $2 AND acceptance IS NULL";
     tx.execute(sql, args![proposal, member, by, organisation]).await?;
     Ok(())
 }
@@ -117,6 +126,7 @@ fn read(row: &Row) -> Result<InvitationRow, StoreError> {
     };
     Ok(InvitationRow {
         member: row.parse("member")?,
+        number: u32::try_from(row.int("number")?).map_err(|_| StoreError::corrupt("number", "a small number"))?,
         invited_by: row.parse("invited_by")?,
         invited_at: row.time("invited_at")?,
         sha256: row.parse("sha256")?,

@@ -94,7 +94,7 @@ catalogue! {
     ScheduleFixed "schedule-fixed" 422 "an amendment takes no time away" => "keep the instant that the detail names; deadlines and grace periods only become longer";
     FundersFixed "funders-fixed" 422 "the funders of a published call are fixed" => "keep the funders; for others, cancel this call and publish a new one";
     NoTimeToSign "no-time-to-sign" 422 "the amendment voids what was handed in and leaves no time to sign it again" => "move the deadline in the same amendment, to three days from now or later";
-    CancelledTooLong "cancelled-too-long" 409 "the time of the parties went by while the call was cancelled" => "draft a new call; what was prepared is begun anew under it";
+    CancelledTooLong "cancelled-too-long" 409 "the call was cancelled for too long" => "draft a new call; what was prepared is begun anew under it";
     VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if it is meant";
     NotEligible "not-eligible" 422 "a partner is not eligible under this call" => "choose parties among the partners that the call names";
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";

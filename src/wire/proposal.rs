@@ -175,6 +175,8 @@ answer! {
     /// An invitation to a party, and its acceptance.
     pub struct Joined {
         pub member: MemberId,
+        /// Which of the member's to this proposal, from 1: who left and is asked again has several.
+        pub number: u32,
         pub invited_by: MemberId,
         pub invited_at: Time,
         /// Compact JWS of type `entente-invitation+jws`.

@@ -218,7 +218,7 @@ async fn nobody_steps_back_from_what_was_declined() {
 }
 
 #[tokio::test]
-async fn cancelled_call_is_brought_back_while_nobody_is_late_because_of_it() {
+async fn cancelled_call_is_brought_back_while_nobody_is_short_of_time_because_of_it() {
     let stage = Stage::open().await;
     let (dana, bob) = (stage.client("USA:dana"), stage.client("USA:bob"));
     stage.refuses("wrong-phase", dana.api().reopen_call(stage.call, "it is open")).await;
@@ -226,8 +226,7 @@ async fn cancelled_call_is_brought_back_while_nobody_is_late_because_of_it() {
     dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
     stage.refuses("denied", bob.api().reopen_call(stage.call, "please")).await;
     stage.refuses("malformed", dana.api().reopen_call(stage.call, " ")).await;
-    // Up to the last instant by which somebody has to act, whoever that is.
-    stage.clock.set(stage.deadline);
+    stage.clock.set(stage.deadline - SignedDuration::from_hours(72));
     let reopened = dana.api().reopen_call(stage.call, "there is money after all").await.unwrap();
     assert_eq!(reopened.phase, Phase::Open);
     stage.sign("ISR:avi", proposal).await;
@@ -237,8 +236,8 @@ async fn cancelled_call_is_brought_back_while_nobody_is_late_because_of_it() {
     assert!(told.len() == 1 && told[0].payload.contains("there is money after all"), "{told:?}");
 
     dana.api().cancel_call(stage.call, "and gone again").await.unwrap();
-    stage.clock.set(stage.deadline + MILLISECOND);
-    let (reopening, told) = (dana.api().reopen_call(stage.call, "once more").await.unwrap_err(), "went by meanwhile");
+    stage.clock.set(stage.deadline - SignedDuration::from_hours(72) + MILLISECOND);
+    let (reopening, told) = (dana.api().reopen_call(stage.call, "once more").await.unwrap_err(), "short of time");
     assert!(reopening.slug() == Some("cancelled-too-long") && reopening.to_string().contains(told), "{reopening}");
     stage.stop().await;
 }

@@ -157,7 +157,7 @@ async fn statements_of_one_member_that_changed_their_places_are_named() {
             ("letters", &["statement", "*ciphertext"], "", "letter_id", "proposal_id"),
             ("assignments", &["statement"], "", "proposal_id || ' ' || reviewer", "proposal_id"),
             ("vaults", &["statement"], " AND kind = 'panel'", "vault_id", "vault_id"),
-            ("party_invitations", &["acceptance"], "", "proposal_id || ' USA:bob'", "proposal_id"),
+            ("party_invitations", &["acceptance"], "", "proposal_id || ' USA:bob 1'", "proposal_id"),
             ("manifest_signatures", &["jws"], " AND partner = 'ISR'", "proposal_id || ' 1 ISR'", "proposal_id"),
             ("label_signatures", &["jws"], " AND partner = 'ISR'", "proposal_id || ' 1 ISR'", "proposal_id"),
             (

@@ -149,9 +149,9 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let me = self.member_id().await?;
-        if !proposal.parties.contains_key(me.partner()) {
-            let what = format!("`{}` is no party of this proposal", me.partner());
-            return Err(ClientError::usage(what, "only its parties put documents into a proposal"));
+        if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
+            let what = format!("`{me}` is no member of a party of this proposal");
+            return Err(ClientError::usage(what, "only they put documents in; if you are invited: `entente proposal accept`"));
         }
         let slot = call.rules.slot(slot)?;
         let party = (slot.audience == Audience::Staff).then(|| me.partner().clone());
@@ -176,9 +176,14 @@ impl Client {
             return Err(ClientError::unverified(what, "tell the host's operator; begin the proposal anew"));
         };
         let facts = self.proposal_facts(proposal, call, &vaults).await?;
+        let me = self.member_id().await?;
         let mut holders = Vec::new();
         for member in &proposal.parties[party] {
-            holders.push(self.admit(member, kind, Some(party), &facts).await?);
+            match self.admit(member, kind, Some(party), &facts).await {
+                // Whoever may not have it, or was asked into the party by another one, is left out.
+                Err(ClientError::Unverified { .. }) if *member != me => {}
+                admitted => holders.push(admitted?),
+            }
         }
         let plan = VaultPlan { kind, proposal: proposal.id, party: Some(party.clone()), holders };
         let (vault, _) = self.new_vault(call, plan).await?;

@@ -305,7 +305,7 @@ pub(super) const SIGNED: &[SignedColumn] = &[
     },
     SignedColumn {
         table: "party_invitations",
-        key: &[("proposal_id", Text), ("member", Text)],
+        key: &[("proposal_id", Text), ("member", Text), ("number", Int)],
         statement: "statement",
         needed: Needed::Always,
         signer: Signer::Member("invited_by"),
@@ -316,7 +316,7 @@ pub(super) const SIGNED: &[SignedColumn] = &[
     },
     SignedColumn {
         table: "party_invitations",
-        key: &[("proposal_id", Text), ("member", Text)],
+        key: &[("proposal_id", Text), ("member", Text), ("number", Int)],
         statement: "acceptance",
         needed: Needed::Above("accepted_at"),
         signer: Signer::Member("member"),

@@ -72,7 +72,8 @@ async fn who_is_asked_looks_and_answers_and_does_nothing_else() {
     assert_eq!(bob.read_summary(proposal, Version::Working).await.unwrap().title, "Lodestone");
     let plan = stage.file("plan.pdf", &pdf("the work plan"));
     let place = slug("work-plan");
-    stage.refuses("denied", bob.put_document(proposal, &place, &plan, None, quiet())).await;
+    let putting = bob.put_document(proposal, &place, &plan, None, quiet());
+    stage.declines(ExitClass::Usage, "is no member of a party", putting).await;
     stage.refuses("denied", bob.api().withdraw_proposal(proposal)).await;
     stage.refuses("denied", bob.invite(proposal, &id("USA:opal"))).await;
     stage.refuses("denied", bob.api().remove_member(proposal, &id("ISR:avi"))).await;
@@ -116,11 +117,15 @@ async fn last_member_leaves_until_the_party_has_signed() {
     let stage = Stage::open().await;
     let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
     let proposal = stage.prepared().await;
+    // What is restricted to the party would be whoever's who came after him.
+    stage.refuses("last-of-party", bob.api().remove_member(proposal, &id("USA:bob"))).await;
+    bob.remove_document(proposal, &slug("shareholders")).await.unwrap();
     bob.remove_member(proposal, &id("USA:bob")).await.unwrap();
     assert!(avi.api().proposal(proposal).await.unwrap().parties[&code("USA")].is_empty());
     stage.refuses("last-of-party", avi.api().remove_member(proposal, &id("ISR:avi"))).await;
     avi.invite(proposal, &id("USA:bob")).await.unwrap();
     bob.accept_invitation(proposal).await.unwrap();
+    stage.put("USA:bob", proposal, "shareholders", &stage.file("again.pdf", &pdf("again"))).await;
     stage.sign("USA:bob", proposal).await;
     stage.refuses("last-of-party", bob.api().remove_member(proposal, &id("USA:bob"))).await;
     // Handing over takes the colleague's word; he goes once she has given it.
@@ -202,6 +207,68 @@ async fn host_makes_nobody_a_member_of_a_party() {
     tamper(&stage, "UPDATE party_invitations SET invited_by = 'ISR:avi' WHERE member = 'ISR:tamar'", args![]).await;
     let wrapped = stage.again("ISR:avi").wrap_missing(proposal).await.unwrap();
     assert!(wrapped.done.len() == 3 && wrapped.refused.is_empty(), "{wrapped:?}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn who_left_and_comes_back_breaks_nobodys_signatures() {
+    let stage = Stage::open().await;
+    let (avi, bob, opal) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:opal"));
+    let proposal = stage.begun().await;
+    stage.joins("USA:bob", proposal, "USA:opal").await;
+    assert_eq!(bob.hand_over(proposal, &id("USA:opal")).await.unwrap(), HandOver::Done);
+    // Opal came by Bob's invitation, and asks him back.
+    opal.invite(proposal, &id("USA:bob")).await.unwrap();
+    bob.remove_member(proposal, &id("USA:bob")).await.unwrap();
+    stage.joins("USA:opal", proposal, "USA:bob").await;
+    tamper(&stage, "DELETE FROM wrapped_keys WHERE holder IN ('USA:bob', 'USA:opal')", args![]).await;
+    let wrapped = avi.wrap_missing(proposal).await.unwrap();
+    assert!(!wrapped.done.is_empty() && wrapped.refused.is_empty(), "{wrapped:?}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn other_party_puts_nobody_beside_what_is_restricted() {
+    let stage = Stage::open().await;
+    let mut joint = stage.joint();
+    joint.parties.get_mut(&code("ISR")).unwrap().insert(id("ISR:tamar"));
+    // Bob begins it, and names two of Israel.
+    let begun = stage.client("USA:bob").create_proposal(&joint).await.unwrap();
+    stage.join_all(&begun).await.unwrap();
+    let (avi, tamar) = (stage.client("ISR:avi"), stage.client("ISR:tamar"));
+    let file = stage.file("holders.pdf", &pdf("holders"));
+    avi.put_document(begun.id, &slug("shareholders"), &file, None, quiet()).await.unwrap();
+    let wrapped = avi.wrap_missing(begun.id).await.unwrap();
+    let told = "was asked into your party";
+    assert!(wrapped.done.is_empty() && wrapped.refused.len() == 1, "{wrapped:?}");
+    assert!(wrapped.refused[0].1.to_string().contains(told), "{wrapped:?}");
+    // If Avi wants her in it, he asks her himself.
+    tamar.remove_member(begun.id, &id("ISR:tamar")).await.unwrap();
+    stage.joins("ISR:avi", begun.id, "ISR:tamar").await;
+    let out = stage.plan.dir.join("opened.pdf");
+    tamar.open_document(begun.id, &slug("shareholders"), None, Version::Working, &out, quiet()).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn party_takes_no_key_from_who_judges_by_an_invitation() {
+    let stage = Stage::open().await;
+    let (avi, bob, dana) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:dana"));
+    let proposal = stage.prepared().await;
+    bob.invite(proposal, &id("USA:opal")).await.unwrap();
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    stage.pass_the_opening();
+    dana.grant_roles(stage.call, &id("USA:opal"), &[CallRole::Reviewer].into()).await.unwrap();
+    stage.clear(proposal, &["USA:dana"]).await;
+    stage.assign(&[(proposal, "USA:opal")], false).await;
+    stage.clear(proposal, &["USA:opal"]).await;
+    stage.prepare_panel().await;
+    stage.client("USA:opal").read_summary(proposal, Version::Standing).await.unwrap();
+    bob.remove_member(proposal, &id("USA:opal")).await.unwrap();
+    stage.client("USA:opal").read_summary(proposal, Version::Standing).await.unwrap();
+    let told = avi.api().entries(&[EntryKind::KeyRemoved], &Paging::default()).await.unwrap().items;
+    assert!(told.is_empty(), "{told:?}");
     stage.stop().await;
 }
 
