@@ -252,8 +252,10 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         }
         Command::Cancel { call, reason: why, consent } => {
             let why = reason(&why)?;
-            let consequence = "its proposals go no further, and within 72 hours of a deadline nobody brings it back";
-            context.keyboard().consent(consent, &format!("cancelling {call}"), consequence).await?;
+            let what = format!(
+                "cancelling {call} ends it for everybody: its proposals go no further, and within 72 hours of a deadline nobody brings it back"
+            );
+            context.keyboard().agree(consent, &what).await?;
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, None, false)
         }
