@@ -383,16 +383,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             context.out.note("what was downloaded before stays readable with the keys of that time");
             Ok(())
         }
-        Command::HandOver { proposal, member } => {
-            match client.hand_over(proposal, &member).await? {
-                HandOver::Done => context.out.done(&format!("{proposal} is {member}'s now; you are out of it")),
-                HandOver::Asked => {
-                    context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;
-                    context.out.note(&format!("{member} joins with: entente proposal accept {proposal}"));
-                    Ok(())
-                }
+        Command::HandOver { proposal, member } => match client.hand_over(proposal, &member).await? {
+            HandOver::Done => context.out.done(&format!("{proposal} is {member}'s now; you are out of it")),
+            HandOver::Asked => {
+                context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;
+                context.out.note(&format!("{member} joins with: entente proposal accept {proposal}"));
+                Ok(())
             }
-        }
+        },
         Command::Open(args) => documents::open(context, &client, &args).await,
         Command::Verify(args) => documents::verify(context, &client, &args).await,
     }

@@ -32,8 +32,8 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, LostKey, MissingKey, NewVault,
-            Proposal, SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
+            AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, LostKey, MissingKey, NewVault, Proposal,
+            SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
         },
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
         sight::{Explanation, Reader},

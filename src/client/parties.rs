@@ -146,7 +146,9 @@ impl Client {
         }
         if chains.first_of_party(colleague).is_disjoint(&chains.first_of_party(&me)) {
             return Err(ClientError::unverified(
-                format!("`{colleague}` was asked into your party of `{id}` by another one, so what is restricted to it is not wrapped to them"),
+                format!(
+                    "`{colleague}` was asked into your party of `{id}` by another one, so what is restricted to it is not wrapped to them"
+                ),
                 "if you want them in it, take them out and ask them yourself: `entente proposal member remove`, then `invite`",
             ));
         }
@@ -200,7 +202,9 @@ impl Client {
 
 fn not_led_back(id: ProposalId, member: &MemberId) -> ClientError {
     ClientError::unverified(
-        format!("the exchange shows `{member}` in a party of `{id}`, but no signatures lead them back to whoever began it"),
+        format!(
+            "the exchange shows `{member}` in a party of `{id}`, but no signatures lead them back to whoever began it"
+        ),
         "nothing of theirs is believed, and nothing wrapped to them; tell the other parties, the call's officers and the host's operator",
     )
 }
@@ -260,7 +264,8 @@ mod tests {
 
     #[test]
     fn chain_leads_back_to_whoever_began_the_proposal_or_nowhere() {
-        let asked = [("ISR:avi", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:mole", "ISR:yael"), ("ISR:yael", "ISR:mole")];
+        let asked =
+            [("ISR:avi", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:mole", "ISR:yael"), ("ISR:yael", "ISR:mole")];
         let chains = chains(&asked);
         for member in ["USA:bob", "ISR:avi", "ISR:tamar"] {
             assert!(chains.lead_back(&id(member)), "{member}");
@@ -278,7 +283,8 @@ mod tests {
 
     #[test]
     fn party_is_those_whom_its_own_members_asked() {
-        let asked = [("ISR:avi", "USA:bob"), ("ISR:mole", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:gal", "ISR:tamar")];
+        let asked =
+            [("ISR:avi", "USA:bob"), ("ISR:mole", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:gal", "ISR:tamar")];
         let chains = chains(&asked);
         let first = |member: &str| chains.first_of_party(&id(member));
         assert_eq!(first("ISR:gal"), [id("ISR:avi")].into());

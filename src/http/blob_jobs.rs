@@ -40,9 +40,14 @@ async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
     match upkeep::drop_replaced(exchange).await {
         Ok(0) => {}
         Ok(dropped) => {
-            tracing::info!(dropped, "documents that were replaced long ago and that no version names are in quarantine");
+            tracing::info!(
+                dropped,
+                "documents that were replaced long ago and that no version names are in quarantine"
+            );
         }
-        Err(error) => tracing::warn!(%error, "documents that were replaced long ago could not be moved into quarantine"),
+        Err(error) => {
+            tracing::warn!(%error, "documents that were replaced long ago could not be moved into quarantine")
+        }
     }
     let swept = upkeep::sweep(exchange, Extent::SmallShare).await?;
     let quarantined = exchange.blobs.quarantined().await?.blobs;

@@ -11,8 +11,8 @@ use crate::{
     wire::{
         page::Page,
         proposal::{
-            AcceptInvitation, AddKeys, AddMember, Count, CreateProposal, Joined, LabelPreview, LostKey, MissingKey, NewVault, Proposal,
-            SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
+            AcceptInvitation, AddKeys, AddMember, Count, CreateProposal, Joined, LabelPreview, LostKey, MissingKey,
+            NewVault, Proposal, SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
         },
     },
 };

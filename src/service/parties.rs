@@ -61,7 +61,8 @@ pub async fn invite(
     }
     check_number(members.len() + proposal.row.invited.iter().filter(|other| other.partner() == partner).count() + 1)?;
     if invitations::count(&mut act.tx, id, partner).await? >= MOST_INVITATIONS {
-        let fault = format!("{MOST_INVITATIONS} invitations to the party of `{partner}` are on record, which is the most");
+        let fault =
+            format!("{MOST_INVITATIONS} invitations to the party of `{partner}` are on record, which is the most");
         return Err(Refusal::PartyRule { fault }.into());
     }
     check_suits(&act, &proposal.call, &subject)?;
@@ -145,7 +146,12 @@ pub async fn consent(exchange: &Exchange, asked: &Asked, id: ProposalId, member:
 }
 
 /// The inverse of [`consent`].
-pub async fn take_consent_back(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
+pub async fn take_consent_back(
+    exchange: &Exchange,
+    asked: &Asked,
+    id: ProposalId,
+    member: &MemberId,
+) -> Result<Answer> {
     set_consent(exchange, asked, id, member, false).await
 }
 
@@ -334,7 +340,10 @@ async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &Memb
     }
     let is_last = proposal.facts.party_members.len() == 1;
     let kept = documents::current(&mut act.tx, proposal.row.id).await?;
-    if is_last || kept.iter().any(|row| row.party.as_ref() == Some(partner)) || has_signed(act, proposal, partner).await? {
+    if is_last
+        || kept.iter().any(|row| row.party.as_ref() == Some(partner))
+        || has_signed(act, proposal, partner).await?
+    {
         return Err(Refusal::LastOfParty { member: member.clone(), partner: partner.clone() }.into());
     }
     Ok(())

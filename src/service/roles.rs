@@ -104,8 +104,7 @@ async fn check_suits(
 
 /// Whether the member is party to a proposal that is alive. One that was withdrawn or has lapsed keeps nobody from a role.
 async fn is_party(act: &mut Act<'_>, call: &CallState, member: &MemberId) -> Result<bool> {
-    let (rows, call) =
-        (proposals::of_party_member(&mut act.tx, call.row.id, member).await?, Arc::new(call.clone()));
+    let (rows, call) = (proposals::of_party_member(&mut act.tx, call.row.id, member).await?, Arc::new(call.clone()));
     let now = act.now;
     Ok(rows.into_iter().any(|row| is_alive(&state::proposal_state(row, call.clone(), now))))
 }

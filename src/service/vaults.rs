@@ -89,7 +89,7 @@ pub async fn missing(exchange: &Exchange, principal: &Principal, id: ProposalId)
             continue;
         }
         let mut holders = candidates(&proposal);
-        holders.retain(|member| may_name(&view.me, &proposal, member, false) && needs_own_key(vault.kind, &proposal, member));
+        holders.retain(|member| may_name(&view.me, &proposal, member) && needs_own_key(vault.kind, &proposal, member));
         for (member, recipients) in vaults::recipients_without_key(&mut view.tx, vault.id, &holders).await? {
             let now = view.now;
             let Some(facts) = state::member(exchange, &mut view.tx, &member, now).await? else { continue };
@@ -245,7 +245,8 @@ async fn add_key(
         WrapTarget::Member(holder) => {
             let facts = holder_of(act, holder, &row.recipient).await?;
             // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
-            let may_hear_of = may_name(&act.me, proposal, holder, is_inviting(permit, proposal));
+            let may_hear_of =
+                may_name(&act.me, proposal, holder) || is_inviting(permit, proposal) && proposal.facts.invites(holder);
             if let Some(label) =
                 proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(holder.partner()))
             {
@@ -463,12 +464,10 @@ fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
         || permit.covers_call(&[Action::CreateProposal], proposal.row.call)
 }
 
-/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them; and of whom they
-/// are just asking.
-pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId, is_inviting: bool) -> bool {
-    let facts = &proposal.facts;
-    let is_told = facts.party_members.contains(member) || is_inviting && facts.invites(member);
-    !facts.party_members.contains(&who.id) || is_told
+/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
+pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
+    let parties = &proposal.facts.party_members;
+    !parties.contains(&who.id) || parties.contains(member)
 }
 
 /// Everybody who could be permitted to read anything of a proposal.

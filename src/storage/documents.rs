@@ -145,7 +145,8 @@ pub async fn replaced(
 ) -> Result<Vec<DocumentRow>, StoreError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     let unnamed = unnamed(tx);
-    let sql = format!("{COLUMNS} WHERE removed_at < $1 AND document_id > $2 AND {unnamed} ORDER BY document_id LIMIT $3");
+    let sql =
+        format!("{COLUMNS} WHERE removed_at < $1 AND document_id > $2 AND {unnamed} ORDER BY document_id LIMIT $3");
     tx.fetch_all(Sql::built(sql), args![before, after, i64::from(limit)]).await?.iter().map(read).collect()
 }
 

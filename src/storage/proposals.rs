@@ -108,11 +108,7 @@ pub struct StandingUnder {
 }
 
 /// What stands under a call with regard to the one who asks.
-pub async fn standing_under(
-    tx: &mut Tx,
-    call: CallId,
-    me: &MemberId,
-) -> Result<StandingUnder, StoreError> {
+pub async fn standing_under(tx: &mut Tx, call: CallId, me: &MemberId) -> Result<StandingUnder, StoreError> {
     let sql = format!(
         "SELECT \
          EXISTS (SELECT 1 FROM declarations s JOIN proposals p ON p.proposal_id = s.proposal_id \
@@ -121,10 +117,7 @@ pub async fn standing_under(
                  WHERE {DECIDES} AND p.withdrawn_at IS NULL AND p.call_id = $1) AS is_decided"
     );
     let row = tx.fetch_one(Sql::built(sql), args![call, me]).await?;
-    Ok(StandingUnder {
-        is_recused: row.bool("is_recused")?,
-        is_decided: row.bool("is_decided")?,
-    })
+    Ok(StandingUnder { is_recused: row.bool("is_recused")?, is_decided: row.bool("is_decided")? })
 }
 
 /// Whether a member is party to some proposal under a call, withdrawn and lapsed ones included.

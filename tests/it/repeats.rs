@@ -20,7 +20,9 @@ use entente::{
     sealing::{
         identity::new_identity,
         seal::seal_bytes,
-        statement::{DeclarationStatement, InvitationStatement, PolicyApproval, PolicyStatement, sign_statement, verify_signed},
+        statement::{
+            DeclarationStatement, InvitationStatement, PolicyApproval, PolicyStatement, sign_statement, verify_signed,
+        },
     },
     wire::{
         AGE_MEDIA_TYPE, Time,

@@ -151,7 +151,10 @@ impl Client {
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
             let what = format!("`{me}` is no member of a party of this proposal");
-            return Err(ClientError::usage(what, "only they put documents in; if you are invited: `entente proposal accept`"));
+            return Err(ClientError::usage(
+                what,
+                "only they put documents in; if you are invited: `entente proposal accept`",
+            ));
         }
         let slot = call.rules.slot(slot)?;
         let party = (slot.audience == Audience::Staff).then(|| me.partner().clone());

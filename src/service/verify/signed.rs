@@ -5,8 +5,9 @@ use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
     sealing::statement::{
         AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
-        InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement, ReviewStatement, RoleStatement, RollStatement, Statement,
-        StatementError, VaultStatement, WrapStatement, verify_signed,
+        InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement,
+        ReviewStatement, RoleStatement, RollStatement, Statement, StatementError, VaultStatement, WrapStatement,
+        verify_signed,
     },
     service::Result,
     storage::{

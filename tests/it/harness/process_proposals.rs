@@ -19,7 +19,9 @@ use entente::{
     },
     wire::{
         page::Page,
-        proposal::{AcceptInvitation, CreateProposal, Document, NewVault, Proposal, SignManifest, SignedManifest, WrappedKeyIn},
+        proposal::{
+            AcceptInvitation, CreateProposal, Document, NewVault, Proposal, SignManifest, SignedManifest, WrappedKeyIn,
+        },
     },
 };
 use jiff::Timestamp;

@@ -143,7 +143,8 @@ async fn what_is_withdrawn_or_lapsed_bars_nobody() {
     let stage = Stage::open().await;
     let (avi, bob, dana) = (stage.client("ISR:avi"), stage.client("USA:bob"), stage.client("USA:dana"));
     let proposal = stage.submitted().await;
-    let reviewer = || dana.grant_roles(stage.call, &id("USA:bob"), &[CallRole::Reviewer].into());
+    let (who, role) = (id("USA:bob"), [CallRole::Reviewer].into());
+    let reviewer = || dana.grant_roles(stage.call, &who, &role);
     stage.refuses("unsuitable", reviewer()).await;
     avi.api().withdraw_proposal(proposal).await.unwrap();
     bob.api().withdraw_proposal(proposal).await.unwrap();
@@ -177,7 +178,8 @@ async fn label_of_a_withdrawn_proposal_keeps_no_nation_from_its_officer() {
     ] {
         tamper(&stage, sql, args![]).await;
     }
-    let officer = || dana.grant_roles(stage.call, &id("KOR:minjun"), &[CallRole::Officer].into());
+    let (who, role) = (id("KOR:minjun"), [CallRole::Officer].into());
+    let officer = || dana.grant_roles(stage.call, &who, &role);
     stage.refuses("unsuitable", officer()).await;
     for party in [avi, bob] {
         party.api().withdraw_proposal(proposal).await.unwrap();
@@ -298,8 +300,8 @@ async fn acceptance_is_of_this_invitation_and_once() {
     }
     stage.refuses("not-invited", avi.api().accept_invitation(proposal, &said(proposal, "USA:bob", genuine, now))).await;
     bob.api().accept_invitation(proposal, &said(proposal, "USA:bob", genuine, now)).await.unwrap();
-    let again = bob.api().accept_invitation(proposal, &said(proposal, "USA:bob", genuine, now));
-    stage.refuses("not-invited", again).await;
+    let again = said(proposal, "USA:bob", genuine, now);
+    stage.refuses("not-invited", bob.api().accept_invitation(proposal, &again)).await;
     stage.declines(ExitClass::Usage, "waits for an answer", bob.accept_invitation(proposal)).await;
     stage.stop().await;
 }

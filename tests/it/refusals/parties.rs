@@ -139,7 +139,7 @@ async fn officer_whom_no_registrar_vouches_for_does_not_publish() {
 #[tokio::test]
 async fn policy_officer_in_a_party_does_not_hear_who_judges_its_proposal() {
     let stage = Stage::open().await;
-    let (avi, approver) = (stage.client("ISR:avi"), stage.client("ISR:approver"));
+    let approver = stage.client("ISR:approver");
     let proposal = stage.awaiting_keys().await;
     let readers = approver.api().readers(proposal).await.unwrap();
     assert!(readers.iter().any(|reader| reader.member == id("USA:carol")), "as long as it is only the nation's");
