@@ -6,11 +6,10 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     comparison::Comparison,
-    preview,
+    lost_keys, preview,
     reviews::need_review,
     state::{self, CallState, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View},
-    vaults,
 };
 use crate::{
     domain::{
@@ -231,7 +230,7 @@ pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, review
     reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
     let payload = json!({ "reviewer": reviewer });
     act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
-    vaults::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
+    lost_keys::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
     act.finish(Answer::done()).await
 }
 

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{MemberId, ProposalId, VaultId},
+        id::{CallId, MemberId, ProposalId, VaultId},
     },
-    policy::{Action, Engine, Outcome, Resource, facts::MemberFacts},
+    policy::{Action, Engine, Outcome, Permit, Resource, facts::MemberFacts},
     storage::vaults::{self, VaultRow, WrappedKeyRow},
     wire::{page::Page, proposal::LostKey},
 };
@@ -97,4 +97,54 @@ fn still_reads(
 /// The members among the holders; the other kind is the call's vault.
 fn member_holders(keys: &[WrappedKeyRow]) -> BTreeSet<MemberId> {
     keys.iter().filter_map(|key| key.holder.parse().ok()).collect()
+}
+
+/// Removes the keys that a member holds to any vault of a proposal.
+pub(super) async fn remove_all_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    holder: &MemberId,
+) -> Result<()> {
+    for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
+        remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
+    }
+    Ok(())
+}
+
+/// Removes the keys that a member holds to vaults of a proposal that they may not read.
+pub(super) async fn remove_unreadable_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    holder: &MemberId,
+) -> Result<()> {
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
+    for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
+        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, &act.policies, &vault, proposal))?;
+        if !may_read {
+            remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read.
+pub(super) async fn remove_lost_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    call: CallId,
+    holder: &MemberId,
+) -> Result<()> {
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
+    for vault in vaults::held_under(&mut act.tx, call, holder).await? {
+        // The key to the call's own vault goes with the officer's role.
+        let Some(proposal) = vault.proposal else { continue };
+        let proposal = act.proposal(proposal).await?;
+        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, &act.policies, &vault, &proposal))?;
+        if !may_read {
+            remove_keys(act, permit, Subject::proposal(&proposal), vault.id, holder).await?;
+        }
+    }
+    Ok(())
 }

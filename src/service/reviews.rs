@@ -1,7 +1,7 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, lost_keys, manifests,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults,
@@ -62,7 +62,7 @@ pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &
     let payload = json!({ "member": me, "ground": body.ground, "statement": signed.jws });
     if body.conflict {
         act.log(EntryKind::ConflictDeclared, subject, &payload).await?;
-        vaults::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
+        lost_keys::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
     } else {
         act.log(EntryKind::ConflictDenied, subject, &payload).await?;
     }

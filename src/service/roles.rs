@@ -6,6 +6,7 @@ use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
     comparison::{Audience, Comparison},
+    lost_keys,
     preview::Look,
     sight::Hearing,
     state::{self, CallState, ProposalState},
@@ -81,7 +82,7 @@ pub async fn set(
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
     }
     // What a new role lets them read they get anew; what an invitation gave them ends with it.
-    vaults::remove_lost_keys(&mut act, permit, id, member).await?;
+    lost_keys::remove_lost_keys(&mut act, permit, id, member).await?;
     act.finish(answer).await
 }
 
