@@ -248,7 +248,8 @@ async fn call_that_was_cancelled_under_review_is_brought_back_whenever() {
     let proposal = stage.under_review().await;
     let dana = stage.client("USA:dana");
     dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
-    stage.refuses("denied", stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0))).await;
+    // Nothing of it is open to reviewers meanwhile.
+    stage.refuses("not-found", stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0))).await;
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24 * 20));
     dana.api().reopen_call(stage.call, "there is money after all").await.unwrap();
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap();

@@ -42,6 +42,7 @@ as anybody, to see what the log tells them:
 
 Hand in a joint proposal yourself, as a company of each nation:
   id=$(as ISR.gal --json proposal create --call {call} --with USA:kate --topic navigation | grep -o 'prop_[0-9A-Z]*' | head -1)
+  as USA.kate proposal accept $id
   as ISR.gal proposal summary $id --file {summary}
   as ISR.gal proposal put $id work-plan {plan}
   as ISR.gal proposal put $id budget {budget}
