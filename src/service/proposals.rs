@@ -66,11 +66,11 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         }
         _ => {}
     }
-    let asked_to_join = parties::asked_at_the_beginning(&mut act, &call, body).await?;
     if proposals::find(&mut act.tx, body.id).await?.is_some() {
         // Who meets a taken one made it.
         return Err(Refusal::Exists { what: body.id.to_string() }.into());
     }
+    let asked_to_join = parties::asked_at_the_beginning(&mut act, &call, body).await?;
     quotas::check_proposals(&mut act, body.call).await?;
     proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
     let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };

@@ -154,7 +154,7 @@ async fn what_is_withdrawn_or_lapsed_bars_nobody() {
     dana.grant_roles(stage.call, &id("USA:bob"), &[].into()).await.unwrap();
     avi.api().reinstate_proposal(proposal).await.unwrap();
     stage.refuses("unsuitable", reviewer()).await;
-    bob.api().withdraw_proposal(proposal).await.unwrap();
+    // Bob's wish stands still.
     avi.api().withdraw_proposal(proposal).await.unwrap();
     // Never handed in: the time went by.
     let other = stage.prepared().await;
@@ -296,7 +296,7 @@ async fn acceptance_is_of_this_invitation_and_once() {
         said(proposal, "USA:bob", of_another, now),
         said(proposal, "USA:bob", genuine, early),
     ] {
-        stage.refuses("statement", bob.api().accept_invitation(proposal, &wrong)).await;
+        stage.refuses("statement-invalid", bob.api().accept_invitation(proposal, &wrong)).await;
     }
     stage.refuses("not-invited", avi.api().accept_invitation(proposal, &said(proposal, "USA:bob", genuine, now))).await;
     bob.api().accept_invitation(proposal, &said(proposal, "USA:bob", genuine, now)).await.unwrap();
@@ -319,7 +319,7 @@ async fn nobody_is_named_without_an_invitation_nor_beyond_the_number() {
         vaults: Vec::new(),
     };
     let NewProposal { mut parties, .. } = stage.joint();
-    stage.refuses("statement", avi.api().create_proposal(&new(parties.clone()))).await;
+    stage.refuses("statement-invalid", avi.api().create_proposal(&new(parties.clone()))).await;
     parties.get_mut(&code("USA")).unwrap().extend((0..40).map(|n| id(&format!("USA:somebody-{n}"))));
     stage.refuses("party-rule", avi.api().create_proposal(&new(parties))).await;
     stage.stop().await;

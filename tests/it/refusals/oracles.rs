@@ -139,7 +139,9 @@ async fn making_a_vault_tells_nobody_whether_there_is_one_by_that_name() {
     let taken = stage.client("ISR:avi").api().vaults(hidden).await.unwrap()[0].id;
     let absent = VaultId::new_of(&id("ISR:avi"), &SystemClock, &SystemRng);
     // The call's other proposal is between others, who have no `staff` vault of Bob's yet.
-    let own = stage.client("ISR:tamar").create_proposal(&joint(&stage, "ISR:tamar")).await.unwrap().id;
+    let own = stage.client("ISR:tamar").create_proposal(&joint(&stage, "ISR:tamar")).await.unwrap();
+    stage.join_all(&own).await.unwrap();
+    let own = own.id;
     let make = async |vault: VaultId| {
         let recipient = new_identity().recipient().to_owned();
         let (kind, party) = (VaultKind::Staff, Some(code("USA")));
