@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
     signals::sweep(&context);
     let done = runtime.block_on(async {
         let run = async {
-            let done = run(cli.command, &context).await;
+            let done = Box::pin(run(cli.command, &context)).await;
             // What the command itself ended with comes first.
             let last_words = context.last_words().await;
             done.and(last_words)

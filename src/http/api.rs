@@ -170,6 +170,6 @@ mod tests {
         assert_eq!(names.len(), 91);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 86);
+        assert_eq!(names.len(), 91);
     }
 }

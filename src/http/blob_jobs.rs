@@ -46,7 +46,7 @@ async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
             );
         }
         Err(error) => {
-            tracing::warn!(%error, "documents that were replaced long ago could not be moved into quarantine")
+            tracing::warn!(%error, "documents that were replaced long ago could not be moved into quarantine");
         }
     }
     let swept = upkeep::sweep(exchange, Extent::SmallShare).await?;

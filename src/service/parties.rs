@@ -30,6 +30,7 @@ use crate::{
     },
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Most members of one party, those who are asked included.
 const MOST_OF_PARTY: usize = 40;
@@ -261,7 +262,7 @@ pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
 /// The caller's permit to ask the subject to join a party, or to take them out of it. A party that nobody has joined has nobody to speak
 /// for it, so the other ones do.
 fn speaks_for(act: &Act<'_>, proposal: &ProposalState, subject: &MemberFacts, action: Action) -> Result<Permit> {
-    let is_empty = proposal.row.parties.get(subject.id.partner()).is_some_and(|members| members.is_empty());
+    let is_empty = proposal.row.parties.get(subject.id.partner()).is_some_and(BTreeSet::is_empty);
     if is_empty {
         return act.authorize(Action::Edit, Resource::Proposal(&proposal.facts));
     }
