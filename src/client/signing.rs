@@ -82,7 +82,10 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
-            return Err(ClientError::usage("you are no party of this proposal", "only its parties sign it"));
+            return Err(ClientError::usage(
+                "you are no party of this proposal",
+                "only members of its parties sign it; if you are invited: `entente proposal accept`",
+            ));
         }
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;

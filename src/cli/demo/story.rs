@@ -341,7 +341,9 @@ async fn hand_in(
     let begun = lead.create_proposal(&new).await?;
     narrator::act(offer.members[0], &format!("begins {} with {}", offer.name, offer.members[1..].join(" and ")));
     world.join_all(&begun).await?;
-    narrator::act(&offer.members[1..].join(" and "), "accept, each by their own signature");
+    let accepts =
+        if offer.members.len() == 2 { "accepts by their own signature" } else { "accept, each by their own signature" };
+    narrator::act(&offer.members[1..].join(" and "), accepts);
     let proposal = begun.id;
     lead.put_summary(proposal, &summary(offer), progress.clone()).await?;
     lead.put_document(proposal, &slug("work-plan"), &documents.work_plan, None, progress.clone()).await?;
