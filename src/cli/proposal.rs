@@ -253,7 +253,7 @@ They can read what your party reads, and are no party before `entente proposal a
         /// The colleague
         member: MemberId,
     },
-    /// Consent to a member joining a party after the deadline from another organisation; for officers of the call
+    /// Consent to a member joining a party after the deadline from another organisation; for officers of other nations
     #[command(after_help = "Examples:
   entente proposal member consent $PROPOSAL ISR:tamar
   entente proposal member consent $PROPOSAL ISR:tamar --withdraw    until they have joined

@@ -88,7 +88,7 @@ pub enum Refusal {
     NotInvited { member: MemberId },
     #[error(
         "the deadline was {deadline_at}; after it, whoever works elsewhere than the party members joins with the consent of an officer \
-         of the call, and none has consented to `{member}`"
+         of another nation, and none has consented to `{member}`"
     )]
     NeedsConsent { member: MemberId, deadline_at: Timestamp },
     #[error("`{member}` would be {roles} of one call, whose text keeps these apart")]

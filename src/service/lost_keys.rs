@@ -119,12 +119,8 @@ pub(super) async fn remove_unreadable_keys(
     proposal: &ProposalState,
     holder: &MemberId,
 ) -> Result<()> {
-    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
-        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, &act.policies, &vault, proposal))?;
-        if !may_read {
-            remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
-        }
+        remove_if_unreadable(act, permit, proposal, &vault, holder).await?;
     }
     Ok(())
 }
@@ -136,15 +132,23 @@ pub(super) async fn remove_lost_keys(
     call: CallId,
     holder: &MemberId,
 ) -> Result<()> {
-    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     for vault in vaults::held_under(&mut act.tx, call, holder).await? {
         // The key to the call's own vault goes with the officer's role.
         let Some(proposal) = vault.proposal else { continue };
         let proposal = act.proposal(proposal).await?;
-        let may_read = who.as_ref().map_or(Ok(false), |who| reads(who, &act.policies, &vault, &proposal))?;
-        if !may_read {
-            remove_keys(act, permit, Subject::proposal(&proposal), vault.id, holder).await?;
-        }
+        remove_if_unreadable(act, permit, &proposal, &vault, holder).await?;
     }
     Ok(())
+}
+
+async fn remove_if_unreadable(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    vault: &VaultRow,
+    holder: &MemberId,
+) -> Result<()> {
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
+    let may_read = who.map_or(Ok(false), |who| reads(&who, &act.policies, vault, proposal))?;
+    if may_read { Ok(()) } else { remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await }
 }

@@ -104,9 +104,9 @@ catalogue! {
     NotCommitted "not-committed" 409 "these bytes are in no committed manifest" => "after the deadline only the exact files that all parties signed for may follow";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
-    LastOfParty "last-of-party" 409 "a party needs at least one member" => "ask a colleague to join, who accepts, first; or withdraw the proposal";
+    LastOfParty "last-of-party" 409 "a party needs at least one member" => "ask a colleague to join, who accepts, first; or withdraw the proposal; before your party has signed, you can leave once its restricted documents are taken out";
     NotInvited "not-invited" 409 "no invitation waits for an answer" => "see `entente proposal show` for who is in the parties";
-    NeedsConsent "needs-consent" 409 "an officer of the call has to consent" => "ask an officer of the call, who consents with `entente proposal member consent`";
+    NeedsConsent "needs-consent" 409 "an officer of another nation has to consent" => "ask an officer of another nation in the call, who consents with `entente proposal member consent`";
     UnknownTopic "unknown-topic" 422 "the call has no such topic" => "choose one of the topics in the call's text";
     UnknownSlot "unknown-slot" 422 "the call has no such slot" => "choose one of the slots in the call's text";
     SlotMediaType "slot-media-type" 422 "the slot takes another kind of file" => "convert the file to what the slot takes";
