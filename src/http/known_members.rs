@@ -1,45 +1,117 @@
-//! Which certificates a key card is known to name, for shares: authorities issue as many certificates as they like, and key cards are
-//! signed one by one.
+//! Which certificates a key card is known to name, and from where they came, for shares: authorities issue as many certificates as they like,
+//! and key cards are signed one by one.
 //!
 //! It lets nobody in: whoever asks is looked up each time. It is what was found the last time.
 
 use crate::domain::id::Sha256;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// So many are remembered; beyond that all begin anew as strangers.
 const REMEMBERED: usize = 65_536;
+/// From so many addresses one certificate is remembered to come, the latest ones.
+const ADDRESSES: usize = 4;
 
 /// Certificates, by their keys, that a key card in force named when they last asked for something.
 #[derive(Debug, Default)]
-pub(super) struct KnownMembers(Mutex<BTreeSet<Sha256>>);
+pub(super) struct KnownMembers(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// With the addresses they came from, the latest last.
+    certificates: BTreeMap<Sha256, VecDeque<IpAddr>>,
+    /// How many certificates came from an address.
+    addresses: BTreeMap<IpAddr, usize>,
+}
 
 impl KnownMembers {
     pub(super) fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Notes what was found.
-    pub(super) fn note(&self, certificate: Sha256, has_key_card: bool) {
-        let mut members = self.lock();
+    /// Notes what was found of a certificate that came from there.
+    pub(super) fn note(&self, certificate: Sha256, from: IpAddr, has_key_card: bool) {
+        let mut known = self.lock();
         if !has_key_card {
-            members.remove(&certificate);
-        } else if !members.contains(&certificate) {
-            if members.len() >= REMEMBERED {
-                members.clear();
+            known.forget(&certificate);
+        } else {
+            if known.certificates.len() >= REMEMBERED && !known.certificates.contains_key(&certificate) {
+                *known = Known::default();
             }
-            members.insert(certificate);
+            known.came(certificate, from);
         }
     }
 
     pub(super) fn contains(&self, certificate: &Sha256) -> bool {
-        self.lock().contains(certificate)
+        self.lock().certificates.contains_key(certificate)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<Sha256>> {
+    /// Whether a member came from there.
+    pub(super) fn came_from(&self, address: IpAddr) -> bool {
+        self.lock().addresses.contains_key(&address)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // Nothing that holds the lock can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn came(&mut self, certificate: Sha256, from: IpAddr) {
+        let addresses = self.certificates.entry(certificate).or_default();
+        if addresses.back() == Some(&from) {
+            return;
+        }
+        if let Some(place) = addresses.iter().position(|address| *address == from) {
+            addresses.remove(place);
+        } else {
+            *self.addresses.entry(from).or_default() += 1;
+        }
+        addresses.push_back(from);
+        let gone = if addresses.len() > ADDRESSES { addresses.pop_front() } else { None };
+        self.leave(gone);
+    }
+
+    fn forget(&mut self, certificate: &Sha256) {
+        let addresses = self.certificates.remove(certificate);
+        self.leave(addresses.into_iter().flatten());
+    }
+
+    fn leave(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        for address in addresses {
+            if let Some(count) = self.addresses.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.addresses.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_is_known_while_a_member_is_who_came_from_it_lately() {
+        let known = KnownMembers::new();
+        let [avi, noa] = [1, 2].map(|key| Sha256::of(&[key]));
+        let at = |last: u8| IpAddr::from([192, 0, 2, last]);
+        known.note(avi, at(1), true);
+        known.note(noa, at(1), true);
+        known.note(noa, at(1), false);
+        assert!(known.came_from(at(1)) && !known.contains(&noa));
+        (2..=5).for_each(|last| known.note(avi, at(last), true));
+        assert!(!known.came_from(at(1)), "the last four");
+        known.note(avi, at(2), true);
+        known.note(avi, at(6), true);
+        assert_eq!([2, 3, 4, 5, 6].map(|last| known.came_from(at(last))), [true, false, true, true, true]);
+        known.note(avi, at(2), false);
+        assert!(known.lock().addresses.is_empty() && known.lock().certificates.is_empty());
     }
 }

@@ -16,7 +16,7 @@ use super::{
     places::{Holder, Places},
     refusal::EdgeRefusal,
     shares::{Downloads, Full, HeldByAnswer, Quota, Shares},
-    strangers::{Stranger, Strangers},
+    strangers::{Stranger, Strangers, source},
     tls::Tls,
 };
 use crate::wire::AGE_MEDIA_TYPE;
@@ -103,7 +103,7 @@ pub async fn serve(
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));
     let server = Arc::new(Server {
         router: observe(router, ids),
-        handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address),
+        handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address, Arc::clone(&known)),
         connections: Places::new(limits.connection_quota(), limits.connections_without_key_card, Arc::clone(&known)),
         known,
         tls: Some(tls),
@@ -121,7 +121,7 @@ pub(super) async fn serve_plain(
 ) -> Drained {
     let known = KnownMembers::new();
     let connections = Places::new(Quota { total: 64, per_partner: 64, per_member: 64 }, 64, Arc::clone(&known));
-    let handshakes = Strangers::new(1, 1);
+    let handshakes = Strangers::new(1, 1, Arc::clone(&known));
     accept(listener, Arc::new(Server { router, handshakes, connections, known, tls: None, limits }), shutdown).await
 }
 
@@ -328,7 +328,7 @@ pub(super) struct Introduced(Arc<KnownMembers>);
 
 impl Introduced {
     pub(super) fn note(&self, peer: &Peer, has_key_card: bool) {
-        self.0.note(peer.spki_sha256, has_key_card);
+        self.0.note(peer.spki_sha256, source(peer.address().ip()), has_key_card);
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
 
     fn places(total: usize, per_partner: usize, per_member: usize) -> Arc<Places> {
         let known = KnownMembers::new();
-        (0..10).for_each(|certificate| known.note(Sha256::of(&[certificate]), true));
+        (0..10).for_each(|certificate| known.note(Sha256::of(&[certificate]), [192, 0, 2, 1].into(), true));
         Places::new(Quota { total, per_partner, per_member }, 1, known)
     }
 
@@ -213,10 +213,10 @@ mod tests {
         let stranger = |places| Connection::busy(places, "ISR", 99);
         let before: Vec<_> = (0..3).map(|_| stranger(&places)).collect();
         assert_eq!(there(&before), [false, false, true]);
-        places.known.note(Sha256::of(&[99]), true);
+        places.known.note(Sha256::of(&[99]), [192, 0, 2, 1].into(), true);
         let after: Vec<_> = (0..4).map(|_| stranger(&places)).collect();
         assert!(there(&after).into_iter().all(|there| there) && before[2].is_there());
-        places.known.note(Sha256::of(&[99]), false);
+        places.known.note(Sha256::of(&[99]), [192, 0, 2, 1].into(), false);
         let _newest = stranger(&places);
         assert_eq!(places.count(), 5, "what there is goes one by one");
     }

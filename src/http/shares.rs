@@ -238,7 +238,7 @@ mod tests {
     /// In which certificates below 10 have a key card.
     fn shares(total: usize, per_partner: usize, per_member: usize) -> Arc<Shares> {
         let known = KnownMembers::new();
-        (0..10).for_each(|key| known.note(Sha256::of(&[key]), true));
+        (0..10).for_each(|key| known.note(Sha256::of(&[key]), [192, 0, 2, 1].into(), true));
         Shares::new(Quota { total, per_partner, per_member }, known)
     }
 
@@ -313,7 +313,7 @@ mod tests {
     fn what_is_given_back_leaves_no_trace() {
         let shares = shares(9, 8, 3);
         let held: Vec<_> = [1, 2, 100].map(|key| shares.take_as(holder("ISR", key), 1).unwrap()).into();
-        shares.known.note(Sha256::of(&[100]), true);
+        shares.known.note(Sha256::of(&[100]), [192, 0, 2, 1].into(), true);
         drop(held);
         let left = shares.lock();
         assert_eq!((left.total, left.partners.len(), left.members.len(), left.strangers.len()), (0, 0, 0, 0));

@@ -1,9 +1,11 @@
 //! Places for handshakes, which cost nothing to begin: a stranger has shown no certificate yet.
 //!
-//! A newcomer always gets one. Who has not said a word of TLS yet gives way before those in the middle of a handshake, and among
-//! those an address with many before one with few. An address is told to IPv4's whole and to the first 64 bits of IPv6, which one
+//! A newcomer always gets one. Addresses from which no member came lately give way first; then who has not said a word of TLS yet, before
+//! those in the middle of a handshake; and among those an address with many before one with few. So however many addresses strangers have,
+//! members come in from where they came before. An address is told to IPv4's whole and to the first 64 bits of IPv6, which one
 //! machine has for itself.
 
+use super::known_members::KnownMembers;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
@@ -12,11 +14,15 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// So many handshakes at a time an address has before others for a member's having come from there.
+const OF_A_MEMBER: usize = 16;
+
 /// Places for handshakes.
 #[derive(Debug)]
 pub(super) struct Strangers {
     total: usize,
     per_address: usize,
+    known: Arc<KnownMembers>,
     taken: Mutex<Taken>,
 }
 
@@ -37,24 +43,26 @@ struct Taken {
 #[derive(Debug)]
 struct Seat {
     source: IpAddr,
+    is_members: bool,
     has_spoken: bool,
     leave: CancellationToken,
 }
 
 impl Strangers {
-    pub(super) fn new(total: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_address, taken: Mutex::default() })
+    pub(super) fn new(total: usize, per_address: usize, known: Arc<KnownMembers>) -> Arc<Self> {
+        Arc::new(Self { total, per_address, known, taken: Mutex::default() })
     }
 
     /// A place for somebody from this address; another may have to go for it.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Stranger {
         let source = source(address);
+        let is_members = self.known.came_from(source);
         let mut taken = self.lock();
         taken.make_room(self.per_address, source, |seat| seat.source == source);
         taken.make_room(self.total, source, |_| true);
         let (number, leave) = (taken.next, CancellationToken::new());
         taken.next += 1;
-        taken.by_number.insert(number, Seat { source, has_spoken: false, leave: leave.clone() });
+        taken.by_number.insert(number, Seat { source, is_members, has_spoken: false, leave: leave.clone() });
         Stranger { strangers: Arc::clone(self), number, leave }
     }
 
@@ -79,7 +87,11 @@ impl Taken {
         for source in self.by_number.values().map(|seat| seat.source).chain([newcomer]) {
             *sources.entry(source).or_insert(0) += 1;
         }
-        let rank = |(number, seat): &(&u64, &Seat)| (!seat.has_spoken, sources[&seat.source], Reverse(**number));
+        let rank = |(number, seat): &(&u64, &Seat)| {
+            let count = sources[&seat.source];
+            let is_preferred = seat.is_members && count <= OF_A_MEMBER;
+            (!is_preferred, !seat.has_spoken, count, Reverse(**number))
+        };
         let victim = self.by_number.iter().filter(|(_, seat)| among(seat)).max_by_key(rank).map(|(number, _)| *number);
         if let Some(seat) = victim.and_then(|number| self.by_number.remove(&number)) {
             seat.leave.cancel();
@@ -107,7 +119,8 @@ impl Drop for Stranger {
     }
 }
 
-fn source(address: IpAddr) -> IpAddr {
+/// The part of an address that one machine has for itself.
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -120,6 +133,7 @@ fn source(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::Sha256;
 
     fn from(strangers: &Arc<Strangers>, address: &str) -> Stranger {
         strangers.take(address.parse().unwrap())
@@ -131,7 +145,7 @@ mod tests {
 
     #[test]
     fn silent_ones_give_way_before_those_in_the_middle_of_a_handshake() {
-        let strangers = Strangers::new(3, 3);
+        let strangers = Strangers::new(3, 3, KnownMembers::new());
         let member = from(&strangers, "192.0.2.1");
         member.has_spoken();
         let silent: Vec<_> = (0..1500).map(|_| from(&strangers, "198.51.100.7")).collect();
@@ -146,7 +160,7 @@ mod tests {
 
     #[test]
     fn address_with_many_makes_room_among_its_own() {
-        let strangers = Strangers::new(10, 2);
+        let strangers = Strangers::new(10, 2, KnownMembers::new());
         let other = from(&strangers, "192.0.2.1");
         let many: Vec<_> = (0..4).map(|_| from(&strangers, "198.51.100.7")).collect();
         many.iter().for_each(Stranger::has_spoken);
@@ -157,7 +171,7 @@ mod tests {
 
     #[test]
     fn ipv6_counts_by_the_part_that_one_machine_has_for_itself() {
-        let strangers = Strangers::new(10, 1);
+        let strangers = Strangers::new(10, 1, KnownMembers::new());
         let all: Vec<_> = ["2001:db8:0:1::1", "2001:db8:0:1::ffff", "2001:db8:0:2::1"]
             .map(|address| from(&strangers, address))
             .into();
@@ -165,8 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn member_comes_in_from_where_they_came_before_however_many_addresses_strangers_have() {
+        let strangers = Strangers::new(256, 128, KnownMembers::new());
+        strangers.known.note(Sha256::of(b"avi"), "192.0.2.1".parse().unwrap(), true);
+        let member = from(&strangers, "192.0.2.1");
+        let many: Vec<_> = (0..1024).map(|n| from(&strangers, &format!("198.51.{}.{}", n / 256, n % 256))).collect();
+        many[512..].iter().for_each(Stranger::has_spoken);
+        let more: Vec<_> = (0..512).map(|n| from(&strangers, &format!("203.0.{}.{}", n / 256, n % 256))).collect();
+        assert!(!member.leave().is_cancelled(), "silent itself, and whether they have spoken or not");
+        let [first, .., last] = &more[..] else { unreachable!() };
+        assert!(first.leave().is_cancelled() && !last.leave().is_cancelled(), "a newcomer comes in");
+        // Who floods from where a member came before is no better than others.
+        let flood: Vec<_> = (0..128).map(|_| from(&strangers, "192.0.2.1")).collect();
+        let newcomer = from(&strangers, "192.0.2.9");
+        newcomer.has_spoken();
+        let again: Vec<_> = (0..128).map(|_| from(&strangers, "192.0.2.1")).collect();
+        assert!(!newcomer.leave().is_cancelled());
+        drop((flood, again));
+    }
+
+    #[test]
     fn place_is_given_back() {
-        let strangers = Strangers::new(1, 1);
+        let strangers = Strangers::new(1, 1, KnownMembers::new());
         drop(from(&strangers, "192.0.2.1"));
         assert!(strangers.lock().by_number.is_empty());
     }

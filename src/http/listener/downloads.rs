@@ -74,7 +74,7 @@ fn serve_pipe(protocol: Protocol, pipe: usize) -> (DuplexStream, Arc<Sources>, t
     };
     let server = Arc::new(Server {
         router: Router::new().route("/big", get(big)).route("/small", get(async || "small")),
-        handshakes: Strangers::new(1, 1),
+        handshakes: Strangers::new(1, 1, KnownMembers::new()),
         connections: Places::new(Quota { total: 1, per_partner: 1, per_member: 1 }, 1, KnownMembers::new()),
         known: KnownMembers::new(),
         tls: None,
