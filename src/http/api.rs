@@ -36,6 +36,11 @@ impl Api {
         Self { exchange, body_bytes, rates, refusals }
     }
 
+    /// The exchange, for work that outlives its request.
+    pub(super) fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
     /// What was refused to whom.
     pub(super) fn refusals(&self) -> &Refusals {
         &self.refusals

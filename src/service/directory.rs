@@ -16,7 +16,7 @@ use crate::{
         statement::verify_signed,
     },
     storage::{
-        StoreError, Tx, Writer, entries, idempotency,
+        StoreError, Tx, Whose, entries, idempotency,
         members::{self, MemberRow},
         partners::{self, PartnerRow},
     },
@@ -43,11 +43,18 @@ pub struct Peer {
     pub credential: Arc<dyn Credential>,
 }
 
+impl Peer {
+    /// Whose turn at reading it is to find out who this is.
+    fn whose(&self) -> Whose {
+        Whose::Holder(self.partner.clone(), self.certificate)
+    }
+}
+
 /// The member behind a certificate: the one whose key card in force names it. A URI in the certificate must name the same one.
 ///
 /// The URI alone is not enough: a replaced certificate, or one that an authority issued past its registrar, stays nobody's.
 pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Principal>> {
-    let mut tx = exchange.db.read().await?;
+    let mut tx = exchange.db.read_for(peer.whose()).await?;
     let pinned = members::by_certificate(&mut tx, &peer.partner, &peer.certificate).await?;
     let member = pinned.filter(|pinned| peer.named.as_ref().is_none_or(|named| named == pinned));
     let Some(member) = member else { return Ok(None) };
@@ -58,7 +65,7 @@ pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Princip
 /// Who the exchange takes the caller for; also for callers without a key card.
 pub async fn me(exchange: &Exchange, peer: &Peer) -> Result<Me> {
     let principal = identify(exchange, peer).await?;
-    let mut tx = exchange.db.read().await?;
+    let mut tx = exchange.db.read_for(peer.whose()).await?;
     let row = match &principal {
         Some(principal) => members::find(&mut tx, &principal.member).await?,
         None => None,
@@ -202,7 +209,7 @@ async fn publish_first(
     if !may_be_own {
         return Err(ServiceError::NotAMember);
     }
-    let mut tx = exchange.db.write_for(Writer::Member(id.clone())).await?;
+    let mut tx = exchange.db.write_for(Whose::Member(id.clone())).await?;
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
     peer.credential.check().map_err(ServiceError::CertificateRefused)?;

@@ -46,28 +46,27 @@ use crate::{
         id::{MemberId, PartnerCode, Sha256},
     },
     sealing::statement::StatementError,
-    storage::{Blobs, Db, StoreError, idempotency::Recorded},
+    storage::{Blobs, Db, Queue, StoreError, Turn, Whose, idempotency::Recorded},
     wire::problem::LineFault,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{fmt, sync::Arc};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Turns at long looks: over many proposals, with a snapshot open all the while. Those who may not look take none.
 #[derive(Debug)]
-pub struct Turns(Semaphore);
+pub struct Turns(Queue);
 
 impl Turns {
-    async fn take(&self) -> Result<SemaphorePermit<'_>> {
-        self.0.acquire().await.map_err(|_| ServiceError::Interrupted)
+    async fn take(&self, principal: &Principal) -> Turn {
+        self.0.take(Whose::Member(principal.member.clone())).await
     }
 }
 
 impl Default for Turns {
     fn default() -> Self {
         // Fewer than there are readers of the database.
-        Self(Semaphore::new(2))
+        Self(Queue::of(2))
     }
 }
 

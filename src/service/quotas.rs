@@ -1,7 +1,7 @@
 //! How much one may keep on the exchange: what a member begins, what a party uploads, what a nation proposes. The operator sets the numbers;
 //! who comes to the end of one hears the number.
 //!
-//! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::writer_queue`.
+//! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::turns`.
 
 use super::{
     Result,

@@ -21,7 +21,7 @@ use crate::{
         statement::{Signed, Statement, verify_signed},
     },
     storage::{
-        ReadTx, Tx, WriteTx, Writer, entries,
+        ReadTx, Tx, Whose, WriteTx, entries,
         idempotency::{self, Recorded},
         members,
     },
@@ -99,7 +99,7 @@ pub type Rehearsal<'e> = Act<'e, ReadTx>;
 impl<'e> View<'e> {
     /// Opens a snapshot.
     pub async fn open(exchange: &'e Exchange, principal: &Principal) -> Result<Self> {
-        let mut tx = exchange.db.read().await?;
+        let mut tx = exchange.db.read_for(Whose::Member(principal.member.clone())).await?;
         let now = time::of_view(exchange, &mut tx).await?;
         let me = state::member(exchange, &mut tx, &principal.member, now).await?.ok_or(ServiceError::NotAMember)?;
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
@@ -149,8 +149,8 @@ impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
     /// begun again: it may have ended the caller's own sight of what it was about.
     pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
-        let writer = Writer::Member(asked.principal.member.clone());
-        Self::decided_in(exchange.db.write_for(writer).await?, exchange, asked).await
+        let whose = Whose::Member(asked.principal.member.clone());
+        Self::decided_in(exchange.db.write_for(whose).await?, exchange, asked).await
     }
 
     /// Appends a log entry for the circle of readers that its kind has.
@@ -192,7 +192,8 @@ impl<'e> Act<'e> {
 impl<'e> Rehearsal<'e> {
     /// Begins an act that will not be done, refused where the act itself would be.
     pub async fn rehearse(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
-        Self::decided_in(exchange.db.read().await?, exchange, asked).await
+        let whose = Whose::Member(asked.principal.member.clone());
+        Self::decided_in(exchange.db.read_for(whose).await?, exchange, asked).await
     }
 }
 

@@ -2,8 +2,8 @@
 //! one instant, signed by the exchange.
 //!
 //! It tells a policy officer what [`sight`](super::sight) would tell them, proposal by proposal, and nothing of proposals with which
-//! they are in conflict themselves. One snapshot; lines go out as they are made, and the signature over them comes last, so memory
-//! does not grow with what there is to tell.
+//! they are in conflict themselves. One snapshot; lines go out as they are made, by way of a file, and the signature over them comes last. So memory
+//! does not grow with what there is to tell, and the snapshot does not wait for who reads.
 
 use super::{
     Exchange, Principal, Result, ServiceError,
@@ -19,7 +19,7 @@ use crate::{
     },
     policy::{Action, Resource, Side, Standing, facts::MemberFacts},
     sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
-    storage::{calls, entries, members, partners, policies, proposals},
+    storage::{Spool, Spooled, calls, entries, members, partners, policies, proposals, spool},
     wire::{
         page::MAX_PAGE,
         visibility::{CallRoles, Head, KnownMember, Line, SeenProposal, Sight, SignatureLine, VersionInForce},
@@ -27,21 +27,16 @@ use crate::{
 };
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
-use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 /// Lines are handed over in pieces of about this many bytes.
 const PIECE: usize = 64 << 10;
-/// How long the caller may leave a piece untaken: a snapshot is open until the last one.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The exchange's own certificate and key: those of its listener, read whenever something is to be signed, so that a renewed one
 /// counts at once.
@@ -85,14 +80,32 @@ impl Signer {
     }
 }
 
-/// The way on which the pieces of a manifest leave.
-pub type Pieces = mpsc::Sender<Result<Bytes, ServiceError>>;
-
-/// Writes the manifest of a partner. Nothing is written before it is known that the caller may have it and that it can be signed.
-pub async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, pieces: &Pieces) -> Result<()> {
+/// The manifest of a partner, of which what is made can be taken. Nothing is made before it is known that the caller may have it and that
+/// it can be signed. It is made no slower for being taken slowly, since a snapshot and a turn are held for it.
+pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: PartnerCode) -> Result<Spooled> {
     // Whoever may not have one takes nobody's turn; who may is asked again once it comes, for the wait may be long.
-    drop(authorized(exchange, principal, partner).await?);
-    let _turn = exchange.turns.take().await?;
+    drop(authorized(&exchange, &principal, &partner).await?);
+    let (spool, mut spooled) = spool(exchange.blobs.folder())?;
+    let making = tokio::spawn(async move {
+        let made = write(&exchange, &principal, &partner, spool).await;
+        made.inspect_err(|error| {
+            // Of a caller who has gone there is nothing to say.
+            if !matches!(error, ServiceError::Interrupted) {
+                tracing::warn!(%error, "a visibility manifest was not made to its end");
+            }
+        })
+    });
+    if spooled.begun().await.is_err() {
+        making.await.map_err(|_| ServiceError::Interrupted)??;
+    }
+    Ok(spooled)
+}
+
+async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
+    let _turn = tokio::select! {
+        turn = exchange.turns.take(principal) => turn,
+        () = spool.given_up() => return Err(ServiceError::Interrupted),
+    };
     let mut view = authorized(exchange, principal, partner).await?;
     let (key, intermediates) = exchange.signer.read().await?;
     let seq = entries::last(&mut view.tx).await?;
@@ -106,7 +119,7 @@ pub async fn write(exchange: &Exchange, principal: &Principal, partner: &Partner
     };
     let mut made = Manifest {
         partner,
-        lines: Lines { pieces, buffer: Vec::with_capacity(PIECE), digest: Context::new(&SHA256), count: 0 },
+        lines: Lines { spool, buffer: Vec::with_capacity(PIECE), digest: Context::new(&SHA256), count: 0 },
         named: BTreeSet::new(),
         known: BTreeMap::new(),
         calls: BTreeMap::new(),
@@ -118,7 +131,6 @@ pub async fn write(exchange: &Exchange, principal: &Principal, partner: &Partner
     made.write_members().await?;
     let Manifest { lines, view, .. } = made;
     let (now, by) = (view.now, view.me.id.clone());
-    // The snapshot is closed before the last piece has been taken.
     drop(view);
     let statement = VisibilityStatement {
         host: exchange.host.clone(),
@@ -143,7 +155,7 @@ async fn authorized<'e>(exchange: &'e Exchange, principal: &Principal, partner: 
 /// A manifest that is being written.
 struct Manifest<'a> {
     partner: &'a PartnerCode,
-    lines: Lines<'a>,
+    lines: Lines,
     view: View<'a>,
     /// Who is named; a manifest says of nobody else who they are.
     named: BTreeSet<MemberId>,
@@ -328,14 +340,14 @@ impl Manifest<'_> {
 }
 
 /// Lines on their way out.
-struct Lines<'a> {
-    pieces: &'a Pieces,
+struct Lines {
+    spool: Spool,
     buffer: Vec<u8>,
     digest: Context,
     count: u64,
 }
 
-impl Lines<'_> {
+impl Lines {
     async fn add(&mut self, line: &Line) -> Result<()> {
         let start = self.buffer.len();
         self.put(line);
@@ -351,7 +363,9 @@ impl Lines<'_> {
 
     async fn end(mut self, line: &Line) -> Result<()> {
         self.put(line);
-        self.hand_over().await
+        self.hand_over().await?;
+        self.spool.end();
+        Ok(())
     }
 
     fn put(&mut self, line: &Line) {
@@ -360,12 +374,8 @@ impl Lines<'_> {
     }
 
     async fn hand_over(&mut self) -> Result<()> {
-        let piece = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
-        match tokio::time::timeout(PATIENCE, self.pieces.send(Ok(piece))).await {
-            Ok(Ok(())) => Ok(()),
-            // Nobody is there, or nobody takes it.
-            Ok(Err(_)) | Err(_) => Err(ServiceError::Interrupted),
-        }
+        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
+        if self.spool.add(piece).await? { Ok(()) } else { Err(ServiceError::Interrupted) }
     }
 }
 

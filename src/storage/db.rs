@@ -1,7 +1,7 @@
 //! One facade over SQLite and PostgreSQL: consistent reads, one writer at a time, and one SQL text for both.
 //!
 //! A unit of work begins with [`Db::write`] or [`Db::write_for`], reads, decides, writes and commits; no other unit of work of any server
-//! runs meanwhile, and whose comes next [`super::writer_queue`] says. So what was read still holds when the effect is written. [`Db::read`] sees one snapshot throughout,
+//! runs meanwhile, and whose comes next [`super::turns`] says. So what was read still holds when the effect is written. [`Db::read`] sees one snapshot throughout,
 //! taken at its first statement. Whatever is dropped without [`WriteTx::commit`] is rolled back, also when the future
 //! around it is cancelled.
 //!
@@ -22,7 +22,7 @@ use super::{
     postgres::{Connections, Purpose, Session},
     row::Row,
     statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
-    writer_queue::{Turn, Writer, WriterQueue},
+    turns::{Queue, Turn, Whose},
 };
 use metrics::{gauge, histogram};
 use sqlx::{
@@ -118,12 +118,13 @@ static POSTGRES: Dialect = Dialect {
     },
 };
 
-/// The database. Cheap to clone; all clones share the connections and the queue of writers.
+/// The database. Cheap to clone; all clones share the connections and the queues.
 #[derive(Debug, Clone)]
 pub struct Db {
     engine: Engine,
-    writers: WriterQueue,
-    /// How long a writer waits in the queue.
+    writers: Queue,
+    readers: Queue,
+    /// How long one waits in a queue.
     patience: Duration,
 }
 
@@ -136,7 +137,7 @@ enum Engine {
 
 impl Db {
     fn of(engine: Engine, patience: Duration) -> Self {
-        Self { engine, writers: WriterQueue::default(), patience }
+        Self { engine, writers: Queue::of(1), readers: Queue::of(READERS as usize), patience }
     }
 
     /// Opens `sqlite://<path>` (made if absent) or `postgres://…`, and checks that it can be used: a SQLite file is
@@ -160,29 +161,39 @@ impl Db {
         }
     }
 
-    /// Begins a consistent read. The engine refuses any write in it.
+    /// Begins a consistent read, for the exchange itself. The engine refuses any write in it.
     pub async fn read(&self) -> Result<ReadTx, StoreError> {
+        self.read_for(Whose::Exchange).await
+    }
+
+    /// The same, once it is their turn at reading.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the turn does not come in time.
+    pub async fn read_for(&self, whose: Whose) -> Result<ReadTx, StoreError> {
+        let turn = timeout(self.patience, self.readers.take(whose)).await;
+        let turn = turn.map_err(|_| StoreError::Unavailable(READERS_BUSY.into()))?;
         let tx = match &self.engine {
             Engine::Sqlite { readers, .. } => {
                 TxOf::Sqlite(begin_sqlite(readers, SQLITE.begin_read, READERS_BUSY).await?)
             }
             Engine::Postgres { readers, .. } => TxOf::Postgres(readers.begin(POSTGRES.begin_read).await?),
         };
-        Ok(ReadTx(Tx(tx)))
+        Ok(ReadTx { tx: Tx(tx), _turn: turn })
     }
 
     /// Begins the one unit of work that may write, for the exchange itself.
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
-        self.write_for(Writer::Exchange).await
+        self.write_for(Whose::Exchange).await
     }
 
-    /// Begins the one unit of work that may write, once it is this writer's turn.
+    /// Begins the one unit of work that may write, once it is their turn.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the turn does not come in time.
-    pub async fn write_for(&self, writer: Writer) -> Result<WriteTx, StoreError> {
+    pub async fn write_for(&self, whose: Whose) -> Result<WriteTx, StoreError> {
         let _waiting = Waiting::begin();
-        let turn = timeout(self.patience, self.writers.take(writer)).await;
+        let turn = timeout(self.patience, self.writers.take(whose)).await;
         let turn = turn.map_err(|_| StoreError::Unavailable(WRITER_BUSY.into()))?;
         let tx = match &self.engine {
             Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write, WRITER_BUSY).await?),
@@ -248,7 +259,11 @@ impl Drop for Waiting {
 
 /// A consistent read; ends when dropped.
 #[derive(Debug)]
-pub struct ReadTx(Tx);
+pub struct ReadTx {
+    // Dropped in this order, as in [`WriteTx`].
+    tx: Tx,
+    _turn: Turn,
+}
 
 /// The unit of work that may write; dropped without [`WriteTx::commit`] it leaves nothing behind.
 #[derive(Debug)]
@@ -280,13 +295,13 @@ impl WriteTx {
 impl Deref for ReadTx {
     type Target = Tx;
     fn deref(&self) -> &Tx {
-        &self.0
+        &self.tx
     }
 }
 
 impl DerefMut for ReadTx {
     fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.0
+        &mut self.tx
     }
 }
 
@@ -514,6 +529,29 @@ const TURN: &str = "DO $$ BEGIN CREATE TABLE IF NOT EXISTS writer_turn (); \
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    #[tokio::test]
+    async fn flood_of_reads_keeps_another_partner_waiting_for_none_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();
+        let member = |text: &str| Whose::Member(text.parse().unwrap());
+        let mut reads = Vec::new();
+        for _ in 0..READERS {
+            reads.push(db.read_for(member("USA:dana")).await.unwrap());
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut flood: Vec<_> = (0..100).map(|_| Box::pin(db.read_for(member("USA:dana")))).collect();
+        assert!(flood.iter_mut().all(|read| read.as_mut().poll(&mut cx).is_pending()));
+        let mut other = pin!(db.read_for(member("ISR:avi")));
+        assert!(other.as_mut().poll(&mut cx).is_pending());
+        // One of the flood was there first; then it is the other's turn.
+        reads.truncate(reads.len() - 2);
+        drop(other.await.unwrap());
+    }
 
     #[tokio::test]
     async fn whoever_waits_in_vain_on_sqlite_is_told_for_what() {

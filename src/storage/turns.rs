@@ -1,46 +1,50 @@
-//! Who writes next. One unit of work at a time, as before; among those that wait the partners take turns, and within a partner its
-//! members, so that a thousand acts of one keep nobody else waiting for more than one of them.
+//! Who comes next where places are few: at writing, of which there is one, at reading the database, and at long looks over it. Among
+//! those that wait the partners take turns, and within a partner its members, so that a thousand requests of one keep nobody else waiting for
+//! more than one of them.
 //!
-//! What waits is in memory and belongs to this server. Servers that share a database take turns at it one by one.
+//! What waits is in memory and belongs to this server. Servers that share a database take turns at writing one by one.
 
-use crate::domain::id::{MemberId, PartnerCode};
+use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
 
-/// For whom something is written.
+/// For whom something is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writer {
+pub enum Whose {
     /// The exchange itself: what runs daily, its readiness, its operator.
     Exchange,
     Member(MemberId),
+    /// Whoever came with this certificate of a partner, before it is known who that is.
+    Holder(PartnerCode, Sha256),
 }
 
-impl Writer {
+impl Whose {
     /// The exchange takes turns with the partners as if it were one.
     fn partner(&self) -> Option<&PartnerCode> {
         match self {
             Self::Exchange => None,
             Self::Member(member) => Some(member.partner()),
+            Self::Holder(partner, _) => Some(partner),
         }
     }
 }
 
-/// Those who wait for their turn. Cheap to clone; all clones are one queue.
-#[derive(Debug, Clone, Default)]
-pub(super) struct WriterQueue(Arc<Mutex<State>>);
+/// Places, and those who wait for one. Cheap to clone; all clones are one queue.
+#[derive(Debug, Clone)]
+pub struct Queue(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    is_taken: bool,
+    free: usize,
     /// The partner that comes next is first.
     partners: VecDeque<Line<Option<PartnerCode>, OfMember>>,
 }
 
-/// The acts of one member that wait, the oldest first.
-type OfMember = Line<Writer, oneshot::Sender<Turn>>;
+/// What of one member waits, the oldest first.
+type OfMember = Line<Whose, oneshot::Sender<Turn>>;
 
 /// What waits under one name, and is never empty.
 #[derive(Debug)]
@@ -49,9 +53,9 @@ struct Line<K, V> {
     waiting: VecDeque<V>,
 }
 
-/// The turn at writing. Dropped, it is passed on.
+/// A place. Dropped, it is passed on.
 #[derive(Debug)]
-pub(super) struct Turn(Option<WriterQueue>);
+pub struct Turn(Option<Queue>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -61,17 +65,23 @@ impl Drop for Turn {
     }
 }
 
-impl WriterQueue {
+impl Queue {
+    /// So many places, all of them free.
+    #[must_use]
+    pub fn of(places: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { free: places, partners: VecDeque::new() })))
+    }
+
     /// Waits for the turn, for as long as the caller does: whoever goes away leaves the queue.
-    pub(super) async fn take(&self, writer: Writer) -> Turn {
+    pub async fn take(&self, whose: Whose) -> Turn {
         let waiting = {
             let mut state = self.state();
-            if state.is_taken {
+            if state.free == 0 {
                 let (sender, receiver) = oneshot::channel();
-                state.add(writer, sender);
+                state.add(whose, sender);
                 Some(receiver)
             } else {
-                state.is_taken = true;
+                state.free -= 1;
                 None
             }
         };
@@ -81,7 +91,7 @@ impl WriterQueue {
         }
     }
 
-    /// How many units of work of members wait.
+    /// How much of members waits.
     pub(super) fn members(&self) -> usize {
         let state = self.state();
         let partners = state.partners.iter().filter(|partner| partner.name.is_some());
@@ -95,7 +105,7 @@ impl WriterQueue {
             let next = {
                 let mut state = self.state();
                 let next = state.next();
-                state.is_taken = next.is_some();
+                state.free += usize::from(next.is_none());
                 next
             };
             let Some(next) = next else { return };
@@ -113,9 +123,9 @@ impl WriterQueue {
 }
 
 impl State {
-    fn add(&mut self, writer: Writer, sender: oneshot::Sender<Turn>) {
-        let members = line(&mut self.partners, writer.partner().cloned());
-        line(members, writer).push_back(sender);
+    fn add(&mut self, whose: Whose, sender: oneshot::Sender<Turn>) {
+        let members = line(&mut self.partners, whose.partner().cloned());
+        line(members, whose).push_back(sender);
     }
 
     /// The one who comes next, and those behind it in their new order. Whoever has gone away takes no turn from those who wait.
@@ -168,10 +178,10 @@ mod tests {
     }
 
     /// Puts somebody into the queue. What they write begins with their name.
-    fn wait<'q>(queue: &'q WriterQueue, what: &'static str) -> Waiting<'q> {
+    fn wait<'q>(queue: &'q Queue, what: &'static str) -> Waiting<'q> {
         let name = what.split(' ').next().unwrap();
-        let writer = name.parse().map_or(Writer::Exchange, Writer::Member);
-        let mut waiting = Waiting { what, turn: Box::pin(queue.take(writer)) };
+        let whose = name.parse().map_or(Whose::Exchange, Whose::Member);
+        let mut waiting = Waiting { what, turn: Box::pin(queue.take(whose)) };
         assert!(waiting.poll().is_pending(), "the turn is taken");
         waiting
     }
@@ -194,8 +204,8 @@ mod tests {
         order
     }
 
-    fn taken(queue: &WriterQueue) -> Turn {
-        match Box::pin(queue.take(Writer::Exchange)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    fn taken(queue: &Queue) -> Turn {
+        match Box::pin(queue.take(Whose::Exchange)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(turn) => turn,
             Poll::Pending => panic!("the turn is free"),
         }
@@ -203,7 +213,7 @@ mod tests {
 
     #[test]
     fn partners_take_turns_and_within_a_partner_its_members() {
-        let queue = WriterQueue::default();
+        let queue = Queue::of(1);
         let turn = taken(&queue);
         let acts = ["USA:a 1", "USA:a 2", "USA:a 3", "USA:b 1", "ISR:c 1", "ISR:c 2", "beat"];
         let waiting = acts.map(|act| wait(&queue, act)).into();
@@ -213,7 +223,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_late_waits_for_one_act_of_each_partner() {
-        let queue = WriterQueue::default();
+        let queue = Queue::of(1);
         let turn = taken(&queue);
         let flood = vec!["USA:a flood"; 1000];
         let mut waiting: Vec<_> = flood.into_iter().map(|act| wait(&queue, act)).collect();
@@ -225,7 +235,7 @@ mod tests {
 
     #[test]
     fn whoever_goes_away_leaves_the_queue_before_and_after_the_turn_is_theirs() {
-        let queue = WriterQueue::default();
+        let queue = Queue::of(1);
         let turn = taken(&queue);
         let (gone, passed_to, last) = (wait(&queue, "USA:a 1"), wait(&queue, "USA:a 2"), wait(&queue, "USA:a 3"));
         drop(gone);
@@ -237,5 +247,22 @@ mod tests {
         assert!(turn.is_ready());
         drop(turn);
         drop(taken(&queue));
+    }
+    #[test]
+    fn as_many_have_a_turn_at_a_time_as_there_are_places() {
+        let queue = Queue::of(2);
+        let (first, second) = (taken(&queue), taken(&queue));
+        let mut waiting = [wait(&queue, "USA:a 1"), wait(&queue, "USA:a 2"), wait(&queue, "ISR:c 1")];
+        drop(first);
+        drop(second);
+        let turns = waiting.each_mut().map(Waiting::poll);
+        assert!(matches!(turns, [Poll::Ready(_), Poll::Pending, Poll::Ready(_)]));
+        drop(turns);
+        let third = waiting[1].poll();
+        assert!(third.is_ready());
+        drop((taken(&queue), third));
+        let both = [taken(&queue), taken(&queue)];
+        wait(&queue, "USA:a 3");
+        drop(both);
     }
 }

@@ -232,7 +232,7 @@ async fn copy_tables(db: &Db, folder: &Path, progress: &mut dyn FnMut(u64)) -> R
         let statement = copy_statement(&name, &columns, "TO STDOUT")?;
         let mut out = Hashed::create(&folder.join(&file_name))?;
         let mut rows = 0;
-        if let TxOf::Postgres(session) = &mut tx.0.0 {
+        if let TxOf::Postgres(session) = &mut tx.tx.0 {
             let (connection, limit) = session.connection_for_pieces()?;
             let mut lines = within(limit, connection.copy_out_raw(&statement)).await?;
             while let Some(piece) = within(limit, lines.try_next()).await? {
