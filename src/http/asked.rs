@@ -7,6 +7,7 @@
 
 use super::{
     api::Api,
+    list::At,
     pace::BodyTooSlow,
     peer::Peer,
     principal::{Caller, Holder},
@@ -14,7 +15,11 @@ use super::{
 };
 use crate::{
     domain::id::Sha256,
-    service::{Asked, Credential, Idempotency, Principal, ServiceError, directory},
+    policy::Action,
+    service::{
+        Asked, Credential, Idempotency, Principal, ServiceError, directory,
+        first_look::{self, About},
+    },
     wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
 };
 use axum::{
@@ -60,6 +65,11 @@ pub(super) struct FirstChange<T> {
 pub(super) trait Taken: DeserializeOwned {
     /// The body may have this many bytes even where the operator allows fewer in general: it carries ciphertext.
     const ROOM: usize = 0;
+
+    /// What the caller has to be permitted before a large one is taken, as far as the address says it.
+    fn about(_: &At) -> Option<Result<About, ServiceError>> {
+        None
+    }
 }
 
 macro_rules! taken {
@@ -68,7 +78,22 @@ macro_rules! taken {
     };
 }
 
+/// A body that can be large, and what it is about.
+macro_rules! taken_after_a_look {
+    ($($name:ty: $room:expr, $at:ident => $about:expr;)*) => {
+        $(impl Taken for $name {
+            const ROOM: usize = $room;
+
+            fn about($at: &At) -> Option<Result<About, ServiceError>> {
+                Some($about)
+            }
+        })*
+    };
+}
+
 const MIB: usize = 1 << 20;
+/// So long a body is taken from every member, whatever it is about.
+const UNASKED: u64 = 64 << 10;
 
 /// For a whole body that is read into memory, and more for each 16 KiB that it may have.
 const BODY_TIME: Duration = Duration::from_mins(1);
@@ -79,10 +104,29 @@ taken! {
         call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel,
         proposal::AcceptInvitation, review::DeclareConflict,
         review::LiftConflict, decision::SignDecision;
-    MIB => policy::ProposePolicy;
-    // Of assignments: a hundred signed lines.
-    2 * MIB => review::SubmitReview, review::Assign, decision::SendLetter;
-    4 * MIB => call::PublishCall, proposal::CreateProposal, proposal::NewVault, proposal::AddKeys, proposal::AddMember;
+    // Which call it is for is in the body.
+    4 * MIB => proposal::CreateProposal;
+}
+
+taken_after_a_look! {
+    policy::ProposePolicy: MIB, at => at.id("owner").map(About::Policies);
+    review::SubmitReview: 2 * MIB, at => of_proposal(at, &[Action::Review]);
+    decision::SendLetter: 2 * MIB, at => of_proposal(at, &[Action::SendLetter]);
+    // A hundred signed lines.
+    review::Assign: 2 * MIB, at => of_call(at, &[Action::ViewProgress]);
+    call::PublishCall: 4 * MIB, at => of_call(at, &[Action::PublishCall, Action::AmendCall]);
+    proposal::NewVault: 4 * MIB, at => of_proposal(at, &[Action::WrapDeliberation, Action::Upload]);
+    proposal::AddKeys: 4 * MIB, at => at.id("vault").map(About::Vault);
+    // Whom it takes depends on who is asked and who is there.
+    proposal::AddMember: 4 * MIB, at => of_proposal(at, &[Action::View]);
+}
+
+fn of_call(at: &At, actions: &'static [Action]) -> Result<About, ServiceError> {
+    Ok(About::Call(at.id("call")?, actions))
+}
+
+fn of_proposal(at: &At, actions: &'static [Action]) -> Result<About, ServiceError> {
+    Ok(About::Proposal(at.id("proposal")?, actions))
 }
 
 impl<T: Taken> FromRequest<Api> for Change<T> {
@@ -94,6 +138,14 @@ impl<T: Taken> FromRequest<Api> for Change<T> {
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
+            check_media_type(&parts.headers, "application/json")?;
+            let length = check_length(&parts.headers, api.body_bytes().max(T::ROOM))?;
+            if length.is_none_or(|length| length > UNASKED) {
+                let Ok(at) = At::from_request_parts(&mut parts, api).await;
+                if let Some(about) = T::about(&at) {
+                    first_look::check(api, &principal, &conditions.key, about?).await?;
+                }
+            }
             let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
             let arrived_at = api.time.now();
             still_accepted(&parts)?;
@@ -244,6 +296,15 @@ pub(super) fn without_values(message: &str) -> String {
     }
 }
 
+/// The length that is announced, if one is. Refuses one past the limit.
+fn check_length(headers: &HeaderMap, limit: usize) -> Result<Option<u64>, Fault> {
+    let announced = one(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<u64>().ok());
+    match announced {
+        Some(length) if length > limit as u64 => Err(ServiceError::TooLarge { limit: limit as u64 }.into()),
+        announced => Ok(announced),
+    }
+}
+
 async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, limit: usize) -> Result<(Bytes, T), Fault> {
     check_media_type(headers, "application/json")?;
     let bytes = bytes(headers, body, limit).await?;
@@ -254,10 +315,7 @@ async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, limit: usize
 
 pub(super) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
     let too_large = || Fault::from(ServiceError::TooLarge { limit: limit as u64 });
-    let announced = one(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
+    let announced = check_length(headers, limit)?;
     // INVARIANT: no place is held by a body that keeps moving and never ends.
     let patience = BODY_TIME + Duration::from_secs(announced.unwrap_or(limit as u64) / A_SECOND);
     let Ok(read) = timeout(patience, to_bytes(body, limit)).await else {

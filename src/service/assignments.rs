@@ -4,7 +4,7 @@
 //! turn comes, and what they have in common is read once. A dry run takes no turn at all.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, aside,
     comparison::Comparison,
     lost_keys, preview,
     reviews::need_review,
@@ -19,7 +19,7 @@ use crate::{
     },
     policy::{Action, Permit, Resource, counts, facts::MemberFacts},
     sealing::statement::{AssignmentStatement, Signed, StatementError, verify_signed},
-    storage::{StoreError, proposals, reviews},
+    storage::{proposals, reviews},
     wire::{
         page::Page,
         policy::{Preview, PreviewedChange},
@@ -32,7 +32,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::task::yield_now;
 
 /// A line's statement, verified by itself; who may sign it is asked in its turn.
 type Verified = Result<Signed<AssignmentStatement>, StatementError>;
@@ -112,8 +112,7 @@ fn check_count(body: &Assign) -> Result<()> {
 async fn verify(body: &Assign) -> Result<Vec<Option<Verified>>> {
     let statements: Vec<Option<String>> = body.assignments.iter().map(|pair| pair.statement.clone()).collect();
     let verify = move || statements.iter().map(|jws| jws.as_deref().map(verify_signed)).collect();
-    let verified = spawn_blocking(verify).await.map_err(|error| StoreError::Io(error.into()))?;
-    Ok(verified)
+    aside(verify).await
 }
 
 /// What stands against a line. An error that is not about the line is one of the whole request.

@@ -5,6 +5,7 @@ use super::{
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
+    wraps::Wraps,
 };
 use crate::{
     domain::{
@@ -77,6 +78,7 @@ pub async fn edit(exchange: &Exchange, asked: &Asked, id: CallId, body: &EditCal
 
 /// Publishes a draft with the vault that proposals will be wrapped to.
 pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
+    let wraps = Wraps::of(&body.keys).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::PublishCall, Resource::Call(&call.facts))?;
@@ -105,7 +107,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
     let stated = NewStated { number: 1, statement: &roll.jws, sha256: roll.payload_sha256 };
     calls::open_roll(&mut act.tx, &permit, id, stated, act.now).await?;
     vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
-    vaults::add_call_keys(&mut act, &permit, &call, &vault, &body.keys).await?;
+    wraps.add_to_call(&mut act, &permit, &call, &vault).await?;
     let officers = call.facts.officers.clone();
     let held: BTreeSet<String> =
         vault_store::keys(&mut act.tx, vault.id).await?.into_iter().map(|key| key.holder).collect();

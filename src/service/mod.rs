@@ -13,6 +13,7 @@ pub mod directory;
 pub mod documents;
 pub mod entries;
 pub mod extensions;
+pub mod first_look;
 pub mod labels;
 pub mod lists;
 pub mod lost_keys;
@@ -38,6 +39,7 @@ pub mod upkeep;
 pub mod vaults;
 pub mod verify;
 pub mod visibility;
+mod wraps;
 
 use crate::{
     domain::{
@@ -52,6 +54,7 @@ use crate::{
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{fmt, sync::Arc};
+use tokio::task::spawn_blocking;
 
 /// Turns at long looks: over many proposals, with a snapshot open all the while. Those who may not look take none.
 #[derive(Debug)]
@@ -68,6 +71,11 @@ impl Default for Turns {
         // Fewer than there are readers of the database.
         Self(Queue::of(2))
     }
+}
+
+/// Does what takes the processor's time and nothing else, off the threads that serve others.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    Ok(spawn_blocking(work).await.map_err(|error| StoreError::Io(error.into()))?)
 }
 
 /// The exchange: everything that an operation needs.

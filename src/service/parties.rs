@@ -3,11 +3,11 @@
 //! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, lost_keys,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, aside, lost_keys,
     proposals::describe,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
-    vaults,
+    wraps::{self, Wraps},
 };
 use crate::{
     domain::{
@@ -17,7 +17,7 @@ use crate::{
         name,
     },
     policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
-    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed},
+    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed, StatementError, verify_signed},
     storage::{
         documents,
         invitations::{self, InvitationRow},
@@ -30,12 +30,17 @@ use crate::{
     },
 };
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most members of one party, those who are asked included.
 const MOST_OF_PARTY: usize = 40;
 /// Most invitations to one party that are kept: those of members who have left since are, too.
 const MOST_INVITATIONS: u64 = 200;
+/// Most invitations in one request: as many as keys.
+const MOST_AT_ONCE: usize = wraps::MOST;
+
+/// An invitation that a request brings, verified by itself; who may sign it is asked in its turn.
+type Verified = std::result::Result<Signed<InvitationStatement>, StatementError>;
 
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(
@@ -45,6 +50,8 @@ pub async fn invite(
     member: &MemberId,
     body: &AddMember,
 ) -> Result<Answer> {
+    let keys: Vec<_> = body.keys.values().map(Vec::as_slice).collect();
+    let wraps = Wraps::of_all(&keys).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
@@ -67,13 +74,13 @@ pub async fn invite(
         return Err(Refusal::PartyRule { fault }.into());
     }
     check_suits(&act, &proposal.call, &subject)?;
-    let invitation = verified_invitation(&mut act, id, member, &body.invitation).await?;
+    let invitation = checked(&mut act, id, member, verify_signed(&body.invitation)).await?;
     keep_invitation(&mut act, &permit, Subject::proposal(&proposal), id, member, &invitation).await?;
     let proposal = act.proposal(id).await?;
-    for (vault, keys) in &body.keys {
+    for (vault, wraps) in body.keys.keys().zip(wraps) {
         let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
         let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
-        vaults::add_all_keys(&mut act, &permit, &proposal, &vault, keys).await?;
+        wraps.add(&mut act, &permit, &proposal, &vault).await?;
     }
     finish(act, id).await
 }
@@ -209,11 +216,22 @@ pub async fn joined(exchange: &Exchange, principal: &Principal, id: ProposalId) 
     Ok(Page { items: items.collect(), next: None })
 }
 
+/// Verifies the invitations that a request brings, before its turn and off the threads that serve others.
+pub(super) async fn verified(invitations: &BTreeMap<MemberId, String>) -> Result<BTreeMap<MemberId, Verified>> {
+    if invitations.len() > MOST_AT_ONCE {
+        let fault = format!("at most {MOST_AT_ONCE} invitations at a time; ask the others once the proposal is begun");
+        return Err(ServiceError::Malformed(fault));
+    }
+    let invitations = invitations.clone();
+    aside(move || invitations.into_iter().map(|(member, jws)| (member, verify_signed(&jws))).collect()).await
+}
+
 /// Who is asked to join by whoever begins a proposal: everybody named but themselves, each with an invitation.
 pub(super) async fn asked_at_the_beginning(
     act: &mut Act<'_>,
     call: &CallState,
     body: &CreateProposal,
+    mut invitations: BTreeMap<MemberId, Verified>,
 ) -> Result<Vec<(MemberId, Signed<InvitationStatement>)>> {
     let me = act.me.id.clone();
     for members in body.parties.values() {
@@ -228,8 +246,8 @@ pub(super) async fn asked_at_the_beginning(
         let subject = act.member(member).await?;
         check_suits(act, call, &subject)?;
         let missing = || Refusal::Statement { fault: format!("the invitation of `{member}` is missing") };
-        let invitation = body.invitations.get(member).ok_or_else(missing)?;
-        asked.push((member.clone(), verified_invitation(act, body.id, member, invitation).await?));
+        let invitation = invitations.remove(member).ok_or_else(missing)?;
+        asked.push((member.clone(), checked(act, body.id, member, invitation).await?));
     }
     Ok(asked)
 }
@@ -287,13 +305,13 @@ fn check_number(members: usize) -> Result<()> {
     Ok(())
 }
 
-async fn verified_invitation(
+async fn checked(
     act: &mut Act<'_>,
     id: ProposalId,
     member: &MemberId,
-    jws: &str,
+    verified: Verified,
 ) -> Result<Signed<InvitationStatement>> {
-    let signed = act.signed::<InvitationStatement>(jws).await?;
+    let signed = act.signed_by_me(verified?).await?;
     act.require_recent(&signed)?;
     if signed.statement.proposal != id || signed.statement.member != *member {
         return Err(Refusal::Statement { fault: format!("it must ask `{member}` to join this proposal") }.into());

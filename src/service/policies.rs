@@ -4,7 +4,7 @@
 //! host's policy officers. Everybody reads what is in force, since every client evaluates it too.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, quotas,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, aside, quotas,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     policy::{Action, GUARDRAILS, Guardrails, PartnerRules, Resource},
     sealing::statement::{PolicyApproval, PolicyStatement},
     storage::{
-        StoreError, Tx, partners,
+        Tx, partners,
         policies::{self, ApprovalRow, PolicyRow, approve_action, propose_action, withdraw_action},
     },
     wire::{
@@ -26,7 +26,6 @@ use crate::{
     },
 };
 use serde_json::json;
-use tokio::task::spawn_blocking;
 
 /// What is in force, of every owner that has policies: the guardrails first. Without texts.
 pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Page<wire::PolicyVersion>> {
@@ -226,7 +225,7 @@ pub async fn withdraw(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, n
 }
 
 /// The partner whose policy officers write these policies, if it is enrolled.
-async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner) -> Result<PartnerCode> {
+pub(super) async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner) -> Result<PartnerCode> {
     let partner = owner.written_by(&exchange.host);
     let row = partners::find(tx, partner).await?.ok_or(ServiceError::Hidden)?;
     Ok(row.partner)
@@ -239,8 +238,7 @@ async fn check_text(owner: &PolicyOwner, text: String) -> Result<()> {
         PolicyOwner::Guardrails => Guardrails::parse(&owner.to_string(), &text).map(drop),
         PolicyOwner::Partner(code) => PartnerRules::parse(code.as_str(), code, &text).map(drop),
     };
-    let read = spawn_blocking(read).await.map_err(|error| StoreError::Io(error.into()))?;
-    read.map_err(|error| Refusal::PolicyInvalid { fault: error.to_string() }.into())
+    aside(read).await?.map_err(|error| Refusal::PolicyInvalid { fault: error.to_string() }.into())
 }
 
 /// Whether the caller may know of a version: its writers of all, everybody of what is in force and of what was announced for all.

@@ -5,6 +5,7 @@ use super::{
     state::ProposalState,
     unit::{Act, Subject, View},
     vaults,
+    wraps::Wraps,
 };
 use crate::{
     domain::{
@@ -33,6 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -> Result<Answer> {
+    let keys: Vec<_> = body.vaults.iter().map(|new| &*new.keys).collect();
+    let (wraps, invitations) = (Wraps::of_all(&keys).await?, parties::verified(&body.invitations).await?);
     let mut act = Act::begin(exchange, asked).await?;
     let call = act.call(body.call).await?;
     let permit = act.authorize(Action::CreateProposal, Resource::Call(&call.facts))?;
@@ -70,7 +73,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         // Who meets a taken one made it.
         return Err(Refusal::Exists { what: body.id.to_string() }.into());
     }
-    let asked_to_join = parties::asked_at_the_beginning(&mut act, &call, body).await?;
+    let asked_to_join = parties::asked_at_the_beginning(&mut act, &call, body, invitations).await?;
     quotas::check_proposals(&mut act, body.call).await?;
     proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
     let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };
@@ -81,7 +84,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
     }
     let proposal = act.proposal(body.id).await?;
     let mut kinds = BTreeSet::new();
-    for new in &body.vaults {
+    for (new, wraps) in body.vaults.iter().zip(wraps) {
         let kind = verify_signed::<VaultStatement>(&new.statement)?.statement.kind;
         let vault = vaults::verified(&mut act, &new.statement, kind, body.call, Some(body.id)).await?;
         let is_own = vault.party.as_ref().is_none_or(|party| party == act.me.id.partner());
@@ -91,7 +94,7 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
         }
         kinds.insert(kind);
         vaults::create(&mut act, &permit, subject, &vault).await?;
-        vaults::add_all_keys(&mut act, &permit, &proposal, &vault, &new.keys).await?;
+        wraps.add(&mut act, &permit, &proposal, &vault).await?;
         vaults::require_call_vault_key(&mut act, &vault, &call).await?;
     }
     if !kinds.contains(&VaultKind::Panel) || !kinds.contains(&VaultKind::Parties) {
@@ -110,6 +113,7 @@ pub async fn create_staff_vault(
     id: ProposalId,
     body: &crate::wire::proposal::NewVault,
 ) -> Result<Answer> {
+    let wraps = Wraps::of(&body.keys).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
@@ -121,7 +125,7 @@ pub async fn create_staff_vault(
         return Err(Refusal::Statement { fault: "a party makes its own `staff` vault only".into() }.into());
     }
     vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    vaults::add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault).await?;
     vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::done()).await
 }

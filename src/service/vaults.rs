@@ -1,43 +1,35 @@
 //! Vaults and wrapped keys: who may hold a key to what.
 //!
-//! The server never sees an identity. It holds wrapped keys, hands each to its holder only, and takes one only for a holder
-//! whom policy lets read what the vault protects, at that moment.
+//! The server never sees an identity. It holds wrapped keys and hands each to its holder only; which ones it takes is said in `wraps`.
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
+    wraps::Wraps,
 };
 use crate::{
     domain::{
         Refusal,
         entry::EntryKind,
-        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, VaultId, WrappedKeyId},
+        id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
     },
     policy::{self, Action, Outcome, Permit, Resource, facts::MemberFacts},
     sealing::{
         header::HeaderCheck,
-        statement::{VaultKind, VaultStatement, WrapStatement, WrapTarget},
+        statement::{VaultKind, VaultStatement},
     },
     storage::{
-        StoreError, Tx, members,
+        StoreError, Tx,
         vaults::{self, VaultRow, WrappedKeyRow},
     },
     wire::{
         page::Page,
-        proposal::{AddKeys, MissingKey, NewVault, Vault, WrappedKey, WrappedKeyIn},
+        proposal::{AddKeys, MissingKey, NewVault, Vault, WrappedKey},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
-
-/// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
-const MAX_WRAPPED_KEY: usize = 16 << 10;
-/// Most keys in one request: sixteen officers with every recipient that a key card can name.
-const MAX_KEYS: usize = 256;
-/// How many members of one partner may wrap the same vault for the same recipient of somebody else. Of all partners together it is
-/// not limited: no nation must be able to keep another from mending what does not open.
-const MAX_WRAPS_OF_PARTNER: usize = 4;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
 pub async fn of_proposal(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Page<Vault>> {
@@ -126,6 +118,7 @@ pub async fn create_deliberation(
     id: ProposalId,
     body: &NewVault,
 ) -> Result<Answer> {
+    let wraps = Wraps::of(&body.keys).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
@@ -134,13 +127,14 @@ pub async fn create_deliberation(
     }
     let vault = verified(&mut act, &body.statement, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
     create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault).await?;
     require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::created(format!("/v1/proposals/{id}/vaults"), &answer(vault, Vec::new()))).await
 }
 
 /// Adds wrapped keys to a vault.
 pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &AddKeys) -> Result<Answer> {
+    let wraps = Wraps::of(&body.keys).await?;
     let mut act = Act::begin(exchange, asked).await?;
     let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     if let Some(proposal) = vault.proposal {
@@ -152,14 +146,14 @@ pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &Ad
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
-        add_all_keys(&mut act, &permit, &proposal, &vault, &body.keys).await?;
+        wraps.add(&mut act, &permit, &proposal, &vault).await?;
     } else {
         let call = act.call(vault.call).await?;
         let permit = act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
-        add_call_keys(&mut act, &permit, &call, &vault, &body.keys).await?;
+        wraps.add_to_call(&mut act, &permit, &call, &vault).await?;
     }
     act.finish(Answer::done()).await
 }
@@ -209,93 +203,6 @@ pub(super) async fn create(act: &mut Act<'_>, permit: &Permit, subject: Subject,
     Ok(())
 }
 
-/// Adds wrapped keys to a proposal's vault, each if policy lets its holder read what the vault protects.
-pub(super) async fn add_all_keys(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    proposal: &ProposalState,
-    vault: &VaultRow,
-    keys: &[WrappedKeyIn],
-) -> Result<()> {
-    check_count(keys)?;
-    for key in keys {
-        add_key(act, permit, proposal, vault, key).await?;
-    }
-    Ok(())
-}
-
-async fn add_key(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    proposal: &ProposalState,
-    vault: &VaultRow,
-    key: &WrappedKeyIn,
-) -> Result<()> {
-    let (statement, row) = verified_key(act, vault, key).await?;
-    match &statement.to {
-        WrapTarget::Vault(target) => {
-            let call_vault = match proposal.call.row.vault {
-                Some(id) if id == *target => vaults::find(&mut act.tx, id).await?,
-                _ => None,
-            };
-            if call_vault.is_none_or(|found| found.recipient != row.recipient) {
-                return Err(refused("the only vault that a proposal is wrapped to is its call's"));
-            }
-        }
-        WrapTarget::Member(holder) => {
-            let facts = holder_of(act, holder, &row.recipient).await?;
-            // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
-            let may_hear_of =
-                may_name(&act.me, proposal, holder) || is_inviting(permit, proposal) && proposal.facts.invites(holder);
-            if let Some(label) =
-                proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(holder.partner()))
-            {
-                // Whatever the policies in force say: no key is wrapped past the label that the owners signed.
-                return Err(refused(&format!(
-                    "the proposal is `{label}`, so `{holder}` gets no key; its parties can relabel it"
-                )));
-            }
-            if !may_hear_of || !reads(&facts, &act.policies, vault, proposal)? {
-                return Err(refused(&format!("policy does not let `{holder}` read what this vault protects")));
-            }
-        }
-    }
-    store_key(act, permit, Subject::proposal(proposal), vault, &row).await
-}
-
-/// Adds wrapped keys to a call's vault, each if its holder is an officer of the call.
-pub(super) async fn add_call_keys(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    call: &CallState,
-    vault: &VaultRow,
-    keys: &[WrappedKeyIn],
-) -> Result<()> {
-    check_count(keys)?;
-    for key in keys {
-        add_call_key(act, permit, call, vault, key).await?;
-    }
-    Ok(())
-}
-
-async fn add_call_key(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    call: &CallState,
-    vault: &VaultRow,
-    key: &WrappedKeyIn,
-) -> Result<()> {
-    let (statement, row) = verified_key(act, vault, key).await?;
-    let WrapTarget::Member(holder) = &statement.to else {
-        return Err(refused("a call's vault is wrapped to members only"));
-    };
-    let facts = holder_of(act, holder, &row.recipient).await?;
-    if !opens_call_vault(&facts, &act.policies, call) {
-        return Err(refused(&format!("`{holder}` is no officer of the call")));
-    }
-    store_key(act, permit, Subject::call(call), vault, &row).await
-}
-
 /// Every vault of a proposal must be wrapped to the recipient of the call's, or nobody could ever open it for the panel.
 pub(super) async fn require_call_vault_key(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<()> {
     let target = match call.row.vault {
@@ -314,14 +221,6 @@ pub(super) async fn require_call_vault_key(act: &mut Act<'_>, vault: &VaultRow, 
     } else {
         Err(refused(&format!("the {} vault is not wrapped to the call's vault", vault.kind)))
     }
-}
-
-/// Refuses more keys than one request may bring.
-fn check_count(keys: &[WrappedKeyIn]) -> Result<()> {
-    if keys.len() > MAX_KEYS {
-        return Err(refused(&format!("{} keys came at once, at most {MAX_KEYS} are taken", keys.len())));
-    }
-    Ok(())
 }
 
 /// Refuses to take away the last key to a call's vault: to open it takes a key, and so does wrapping another. A proposal's vaults
@@ -383,7 +282,7 @@ pub(super) fn reading<'p>(vault: &'p VaultRow, proposal: &'p ProposalState) -> R
     }))
 }
 
-fn opens_call_vault(who: &MemberFacts, policies: &policy::Engine, call: &CallState) -> bool {
+pub(super) fn opens_call_vault(who: &MemberFacts, policies: &policy::Engine, call: &CallState) -> bool {
     matches!(policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts)), Outcome::Permitted(_))
 }
 
@@ -405,13 +304,6 @@ pub(super) fn wrap_action(vault: &VaultRow) -> Action {
 fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
     let damaged = || StoreError::Corrupt { place: "party".into(), expected: "the party of a staff vault".into() };
     Ok(vault.party.as_ref().ok_or_else(damaged)?)
-}
-
-/// Whether keys are wrapped in the act that asks their holder to join. Any other would tell, again and again, whether somebody who was
-/// asked takes a part in the call by now.
-fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
-    permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal.row.id)
-        || permit.covers_call(&[Action::CreateProposal], proposal.row.call)
 }
 
 /// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
@@ -448,37 +340,6 @@ async fn own_keys(act: &mut Act<'_>, vault: &VaultRow) -> Result<Vec<WrappedKeyR
     Ok(vaults::keys(&mut act.tx, vault.id).await?.into_iter().filter(|key| key.holder == me).collect())
 }
 
-async fn holder_of(act: &mut Act<'_>, holder: &MemberId, recipient: &str) -> Result<MemberFacts> {
-    let facts = act.member(holder).await?;
-    if members::has_recipient(&mut act.tx, holder, recipient).await? {
-        Ok(facts)
-    } else {
-        Err(refused(&format!("the key card of `{holder}` does not name that recipient")))
-    }
-}
-
-async fn verified_key(
-    act: &mut Act<'_>,
-    vault: &VaultRow,
-    key: &WrappedKeyIn,
-) -> Result<(WrapStatement, WrappedKeyRow)> {
-    let statement = act.signed::<WrapStatement>(&key.statement).await?.statement;
-    let ciphertext = sealed_bytes(&key.ciphertext, MAX_WRAPPED_KEY)?;
-    if statement.vault != vault.id || statement.sha256 != Sha256::of(&ciphertext) {
-        return Err(refused("the statement is for another vault or another file"));
-    }
-    let row = WrappedKeyRow {
-        id: WrappedKeyId::new(&*act.exchange.clock, &*act.exchange.rng),
-        vault: vault.id,
-        holder: statement.to.to_string(),
-        recipient: statement.recipient.clone(),
-        statement: key.statement.clone(),
-        ciphertext,
-        wrapped_by: act.me.id.clone(),
-    };
-    Ok((statement, row))
-}
-
 /// Small ciphertext that travels in JSON: standard base64 of a complete age file.
 pub(super) fn sealed_bytes(base64: &str, limit: usize) -> Result<Vec<u8>> {
     if base64.len() / 4 * 3 > limit + 3 {
@@ -493,46 +354,7 @@ pub(super) fn sealed_bytes(base64: &str, limit: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn store_key(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    subject: Subject,
-    vault: &VaultRow,
-    row: &WrappedKeyRow,
-) -> Result<()> {
-    // INVARIANT: no key of another holder is ever replaced, not even by whoever wrapped it: what opens today opens tomorrow. Others
-    // stand beside it, so that a key that does not open keeps nobody out.
-    let me = act.me.id.clone();
-    let is_mine = row.holder == me.to_string();
-    let beside = vaults::keys_for(&mut act.tx, vault.id, &row.holder, &row.recipient).await?;
-    let earlier = beside.iter().find(|key| key.wrapped_by == me);
-    if let Some(earlier) = earlier {
-        if !is_mine {
-            return Err(Refusal::AlreadyWrapped { holder: row.holder.clone() }.into());
-        }
-        // What comes in its place may not open, which nobody here can tell.
-        require_other_key(&mut act.tx, vault, |key, _| key == earlier.id).await?;
-        vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
-    }
-    let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);
-    let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count();
-    if !is_mine && of_partner >= MAX_WRAPS_OF_PARTNER {
-        let (holder, partner) = (row.holder.clone(), me.partner().clone());
-        return Err(Refusal::WrappedOften { holder, partner, most: MAX_WRAPS_OF_PARTNER }.into());
-    }
-    let now = act.now;
-    vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
-    let mut payload = json!({
-        "vault": vault.id, "key": row.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement,
-    });
-    if let Some(earlier) = earlier {
-        payload["replaces"] = json!(earlier.id);
-    }
-    act.log(EntryKind::KeyWrapped, subject, &payload).await?;
-    Ok(())
-}
-
-fn refused(fault: &str) -> ServiceError {
+pub(super) fn refused(fault: &str) -> ServiceError {
     Refusal::WrapRefused { fault: fault.to_owned() }.into()
 }
 

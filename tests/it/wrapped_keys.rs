@@ -66,7 +66,7 @@ async fn shown(stage: &Stage, member: &str, proposal: ProposalId, kind: VaultKin
     vaults.into_iter().find(|vault| vault.kind == kind && own(vault)).unwrap()
 }
 
-async fn vault_id(stage: &Stage, member: &str, proposal: ProposalId, kind: VaultKind) -> VaultId {
+pub(crate) async fn vault_id(stage: &Stage, member: &str, proposal: ProposalId, kind: VaultKind) -> VaultId {
     shown(stage, member, proposal, kind).await.id
 }
 

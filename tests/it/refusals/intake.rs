@@ -1,15 +1,24 @@
 //! What is not taken in: bodies too large, bytes that are not what was announced, files that are not sealed.
 
-use crate::harness::{
-    stage::{ANNEX_LIMIT, Stage},
-    world::Raw,
+use crate::{
+    harness::{
+        exchange::fresh_key,
+        stage::{ANNEX_LIMIT, Stage, id},
+        world::Raw,
+    },
+    wrapped_keys::vault_id,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    domain::id::{ProposalId, Sha256},
+    domain::{
+        ambient::{SystemClock, SystemRng},
+        id::{ProposalId, Sha256, VaultId},
+        vault::VaultKind,
+    },
     sealing::{identity::new_identity, seal::seal_bytes},
     wire::AGE_MEDIA_TYPE,
 };
+use futures_util::stream;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use std::{
@@ -45,6 +54,40 @@ async fn body_of_json_past_the_limit_is_refused() {
     let raw = stage.raw(Some(stage.credential("USA:dana")));
     let request = raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", "big").json(&body);
     stage.refuses_raw(413, "too-large", request).await;
+    stage.stop().await;
+}
+
+/// A body that is announced as large and does not come.
+fn awaited(raw: &Raw, method: Method, path: &str) -> RequestBuilder {
+    let body = reqwest::Body::wrap_stream(stream::pending::<io::Result<Vec<u8>>>());
+    let request = raw.request(method, path).header("Idempotency-Key", fresh_key());
+    request.header("Content-Type", "application/json").body(body)
+}
+
+#[tokio::test]
+async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_it_says() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let call = stage.call;
+    let panel = vault_id(&stage, "USA:carol", proposal, VaultKind::Panel).await;
+    let refuses = async |member: &str, status, slug, path: &str| {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let method = if path.contains("/members/") { Method::PUT } else { Method::POST };
+        stage.refuses_raw(status, slug, awaited(&raw, method, path)).await;
+    };
+    let absent = VaultId::new_of(&id("ISR:tamar"), &SystemClock, &SystemRng);
+    for vault in [panel, absent] {
+        refuses("ISR:tamar", 404, "not-found", &format!("/v1/vaults/{vault}/keys")).await;
+    }
+    refuses("ISR:avi", 403, "denied", &format!("/v1/calls/{call}/assignments")).await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/calls/{call}/publish")).await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/calls/{call}/amend")).await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/vaults/deliberation")).await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/vaults/staff")).await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/letters")).await;
+    refuses("ISR:avi", 403, "denied", &format!("/v1/proposals/{proposal}/reviews")).await;
+    refuses("ISR:avi", 403, "denied", "/v1/policies/ISR/versions").await;
+    refuses("ISR:tamar", 404, "not-found", &format!("/v1/proposals/{proposal}/members/ISR:tamar")).await;
     stage.stop().await;
 }
 

@@ -69,6 +69,21 @@ async fn nobody_overwrites_a_key_of_another_holder_not_even_who_made_it() {
 }
 
 #[tokio::test]
+async fn request_brings_so_many_keys_and_no_more() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let panel = vault_id(&stage, "ISR:noa", proposal, VaultKind::Panel).await;
+    let carols = recipients(&stage, "USA:carol").await.remove(0);
+    let one = junk(&stage, "ISR:noa", panel, &to("USA:carol"), &carols);
+    let of = |count| AddKeys { keys: one.keys.iter().cycle().take(count).cloned().collect() };
+    let noa = stage.client("ISR:noa");
+    stage.refuses("wrap-refused", noa.api().add_keys(panel, &of(101))).await;
+    // As many as there may be are looked at one by one: the second for the same recipient is one too many.
+    stage.refuses("already-wrapped", noa.api().add_keys(panel, &of(100))).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn key_that_does_not_open_stands_beside_one_that_does_and_is_told_of() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;

@@ -1,0 +1,71 @@
+//! A look before a large body is taken: who may not do what it asks for, whatever it says, hears so before it has sent it.
+//!
+//! It goes by the address alone and by what takes no body to know; the act decides everything by itself.
+
+use super::{Exchange, Principal, Result, ServiceError, policies, unit::View, vaults};
+use crate::{
+    domain::{
+        id::{CallId, ProposalId, VaultId},
+        policy::PolicyOwner,
+    },
+    policy::{Action, Resource},
+    storage::{idempotency, policies::propose_action, vaults as vault_store},
+};
+
+/// What an act with a large body is about.
+#[derive(Debug, Clone)]
+pub enum About {
+    /// Any of the actions on a call.
+    Call(CallId, &'static [Action]),
+    /// Any of the actions on a proposal.
+    Proposal(ProposalId, &'static [Action]),
+    /// Keys to a vault.
+    Vault(VaultId),
+    /// A version of policies.
+    Policies(PolicyOwner),
+}
+
+/// Refuses whoever could not do it in any case. A request that was answered before under its key is left to the act.
+pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about: About) -> Result<()> {
+    let mut view = View::open(exchange, principal).await?;
+    if idempotency::find(&mut view.tx, &principal.member, key).await?.is_some() {
+        return Ok(());
+    }
+    match about {
+        About::Call(id, actions) => {
+            let call = view.call(id).await?;
+            permitted_any(&view, actions, Resource::Call(&call.facts))
+        }
+        About::Proposal(id, actions) => {
+            let proposal = view.proposal(id).await?;
+            permitted_any(&view, actions, Resource::Proposal(&proposal.facts))
+        }
+        About::Vault(id) => {
+            let vault = vault_store::find(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
+            if let Some(proposal) = vault.proposal {
+                let proposal = view.proposal(proposal).await?;
+                view.authorize(vaults::wrap_action(&vault), Resource::Proposal(&proposal.facts))?;
+                let may_wrap = vaults::may_wrap(&view.me, &view.policies, &vault, &proposal)?;
+                return if may_wrap { Ok(()) } else { Err(ServiceError::Hidden) };
+            }
+            let call = view.call(vault.call).await?;
+            permitted_any(&view, &[Action::UseCallVault], Resource::Call(&call.facts))
+        }
+        About::Policies(owner) => {
+            let partner = policies::writer(&mut view.tx, exchange, &owner).await?;
+            permitted_any(&view, &[propose_action(&owner)], Resource::Partner(&partner))
+        }
+    }
+}
+
+/// Any of the actions; what stands against the first of them, if none is permitted.
+fn permitted_any(view: &View<'_>, actions: &[Action], resource: Resource<'_>) -> Result<()> {
+    let mut refused = None;
+    for action in actions {
+        match view.authorize(*action, resource) {
+            Ok(_) => return Ok(()),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}

@@ -1,0 +1,232 @@
+//! The wrapped keys that a request brings: looked at before its turn, taken within it, each if policy lets its holder read what the
+//! vault protects.
+//!
+//! Others wait while keys are written. So a request brings at most [`MOST`] of them, over all its vaults, and what each is by itself, its
+//! signature and the shape of its file, is found out before the turn comes and off the threads that serve others.
+
+use super::{
+    Result, aside,
+    state::{CallState, ProposalState},
+    unit::{Act, Subject},
+    vaults::{may_name, opens_call_vault, reads, refused, require_other_key, sealed_bytes},
+};
+use crate::{
+    domain::{
+        Refusal,
+        entry::EntryKind,
+        id::{MemberId, Sha256, WrappedKeyId},
+    },
+    policy::{Action, Permit, facts::MemberFacts},
+    sealing::statement::{Signed, StatementError, WrapStatement, WrapTarget, verify_signed},
+    storage::{
+        members,
+        vaults::{self, VaultRow, WrappedKeyRow},
+    },
+    wire::proposal::WrappedKeyIn,
+};
+use serde_json::json;
+use std::collections::HashMap;
+
+/// Most keys in one request: of twelve parties of two members each, with two recipients on their key cards, those to two vaults.
+pub(super) const MOST: usize = 100;
+/// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
+const MAX_WRAPPED_KEY: usize = 16 << 10;
+/// How many members of one partner may wrap the same vault for the same recipient of somebody else. Of all partners together it is
+/// not limited: no nation must be able to keep another from mending what does not open.
+const MAX_WRAPS_OF_PARTNER: usize = 4;
+
+/// Wrapped keys to one vault, each with what is wrong with it by itself. That is said in its turn, since who may not add keys hears that
+/// alone.
+#[derive(Debug)]
+pub(super) struct Wraps(Vec<Wrap>);
+
+#[derive(Debug)]
+struct Wrap {
+    statement: std::result::Result<Signed<WrapStatement>, StatementError>,
+    ciphertext: Result<Vec<u8>>,
+}
+
+impl Wraps {
+    /// Looks at the keys to one vault.
+    pub(super) async fn of(keys: &[WrappedKeyIn]) -> Result<Self> {
+        let all = Self::of_all(&[keys]).await?;
+        Ok(Self(all.into_iter().flat_map(|wraps| wraps.0).collect()))
+    }
+
+    /// Looks at the keys to several vaults.
+    pub(super) async fn of_all(keys: &[&[WrappedKeyIn]]) -> Result<Vec<Self>> {
+        let count: usize = keys.iter().map(|keys| keys.len()).sum();
+        if count > MOST {
+            return Err(refused(&format!(
+                "{count} keys came at once, at most {MOST} are taken; send the others in further requests"
+            )));
+        }
+        let keys: Vec<Vec<WrappedKeyIn>> = keys.iter().map(|keys| keys.to_vec()).collect();
+        aside(move || keys.iter().map(|keys| Self(keys.iter().map(Wrap::look).collect())).collect()).await
+    }
+
+    /// Adds the keys to a proposal's vault.
+    pub(super) async fn add(
+        self,
+        act: &mut Act<'_>,
+        permit: &Permit,
+        proposal: &ProposalState,
+        vault: &VaultRow,
+    ) -> Result<()> {
+        let mut holders = Holders::default();
+        for wrap in self.0 {
+            let (to, row) = wrap.for_vault(act, vault).await?;
+            match &to {
+                WrapTarget::Vault(_) => {
+                    let call_vault = match proposal.call.row.vault {
+                        Some(id) if WrapTarget::Vault(id) == to => vaults::find(&mut act.tx, id).await?,
+                        _ => None,
+                    };
+                    if call_vault.is_none_or(|found| found.recipient != row.recipient) {
+                        return Err(refused("the only vault that a proposal is wrapped to is its call's"));
+                    }
+                }
+                WrapTarget::Member(holder) => {
+                    let facts = holders.find(act, holder, &row.recipient).await?;
+                    check_reader(act, permit, proposal, vault, facts)?;
+                }
+            }
+            store(act, permit, Subject::proposal(proposal), vault, &row).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the keys to a call's vault, each if its holder is an officer of the call.
+    pub(super) async fn add_to_call(
+        self,
+        act: &mut Act<'_>,
+        permit: &Permit,
+        call: &CallState,
+        vault: &VaultRow,
+    ) -> Result<()> {
+        let mut holders = Holders::default();
+        for wrap in self.0 {
+            let (to, row) = wrap.for_vault(act, vault).await?;
+            let WrapTarget::Member(holder) = &to else {
+                return Err(refused("a call's vault is wrapped to members only"));
+            };
+            let facts = holders.find(act, holder, &row.recipient).await?;
+            if !opens_call_vault(facts, &act.policies, call) {
+                return Err(refused(&format!("`{holder}` is no officer of the call")));
+            }
+            store(act, permit, Subject::call(call), vault, &row).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Wrap {
+    fn look(key: &WrappedKeyIn) -> Self {
+        Self { statement: verify_signed(&key.statement), ciphertext: sealed_bytes(&key.ciphertext, MAX_WRAPPED_KEY) }
+    }
+
+    /// The key as it is kept, if the caller signed it for this vault.
+    async fn for_vault(self, act: &mut Act<'_>, vault: &VaultRow) -> Result<(WrapTarget, WrappedKeyRow)> {
+        let Signed { statement, jws, .. } = act.signed_by_me(self.statement?).await?;
+        let ciphertext = self.ciphertext?;
+        if statement.vault != vault.id || statement.sha256 != Sha256::of(&ciphertext) {
+            return Err(refused("the statement is for another vault or another file"));
+        }
+        let row = WrappedKeyRow {
+            id: WrappedKeyId::new(&*act.exchange.clock, &*act.exchange.rng),
+            vault: vault.id,
+            holder: statement.to.to_string(),
+            recipient: statement.recipient,
+            statement: jws,
+            ciphertext,
+            wrapped_by: act.me.id.clone(),
+        };
+        Ok((statement.to, row))
+    }
+}
+
+/// Those for whom keys of one request are, each read once.
+#[derive(Default)]
+struct Holders(HashMap<MemberId, MemberFacts>);
+
+impl Holders {
+    /// A member whose key card in force names the recipient.
+    async fn find(&mut self, act: &mut Act<'_>, holder: &MemberId, recipient: &str) -> Result<&MemberFacts> {
+        if !self.0.contains_key(holder) {
+            let facts = act.member(holder).await?;
+            self.0.insert(holder.clone(), facts);
+        }
+        if !members::has_recipient(&mut act.tx, holder, recipient).await? {
+            return Err(refused(&format!("the key card of `{holder}` does not name that recipient")));
+        }
+        Ok(&self.0[holder])
+    }
+}
+
+/// Refuses a key for somebody who may not read what the vault protects, or of whom the caller is not to hear.
+fn check_reader(
+    act: &Act<'_>,
+    permit: &Permit,
+    proposal: &ProposalState,
+    vault: &VaultRow,
+    holder: &MemberFacts,
+) -> Result<()> {
+    let id = &holder.id;
+    // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
+    let may_hear_of = may_name(&act.me, proposal, id) || is_inviting(permit, proposal) && proposal.facts.invites(id);
+    if let Some(label) = proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(id.partner())) {
+        // Whatever the policies in force say: no key is wrapped past the label that the owners signed.
+        return Err(refused(&format!("the proposal is `{label}`, so `{id}` gets no key; its parties can relabel it")));
+    }
+    if !may_hear_of || !reads(holder, &act.policies, vault, proposal)? {
+        return Err(refused(&format!("policy does not let `{id}` read what this vault protects")));
+    }
+    Ok(())
+}
+
+/// Whether keys are wrapped in the act that asks their holder to join. Any other would tell, again and again, whether somebody who was
+/// asked takes a part in the call by now.
+fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
+    permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal.row.id)
+        || permit.covers_call(&[Action::CreateProposal], proposal.row.call)
+}
+
+/// Keeps a key beside those that others wrapped for the same recipient.
+async fn store(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    subject: Subject,
+    vault: &VaultRow,
+    row: &WrappedKeyRow,
+) -> Result<()> {
+    // INVARIANT: no key of another holder is ever replaced, not even by whoever wrapped it: what opens today opens tomorrow. Others
+    // stand beside it, so that a key that does not open keeps nobody out.
+    let me = act.me.id.clone();
+    let is_mine = row.holder == me.to_string();
+    let beside = vaults::keys_for(&mut act.tx, vault.id, &row.holder, &row.recipient).await?;
+    let earlier = beside.iter().find(|key| key.wrapped_by == me);
+    if let Some(earlier) = earlier {
+        if !is_mine {
+            return Err(Refusal::AlreadyWrapped { holder: row.holder.clone() }.into());
+        }
+        // What comes in its place may not open, which nobody here can tell.
+        require_other_key(&mut act.tx, vault, |key, _| key == earlier.id).await?;
+        vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
+    }
+    let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);
+    let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count();
+    if !is_mine && of_partner >= MAX_WRAPS_OF_PARTNER {
+        let (holder, partner) = (row.holder.clone(), me.partner().clone());
+        return Err(Refusal::WrappedOften { holder, partner, most: MAX_WRAPS_OF_PARTNER }.into());
+    }
+    let now = act.now;
+    vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
+    let mut payload = json!({
+        "vault": vault.id, "key": row.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement,
+    });
+    if let Some(earlier) = earlier {
+        payload["replaces"] = json!(earlier.id);
+    }
+    act.log(EntryKind::KeyWrapped, subject, &payload).await?;
+    Ok(())
+}
