@@ -1,13 +1,24 @@
-//! Request bodies and cursors: what parses can be turned into the domain's types without a panic.
+//! Request bodies and cursors: what parses can be turned into the domain's types without a panic, and is written as it was read.
 #![no_main]
 
 use entente::wire::{
-    call::{CallText, DraftCall, ExtendCall},
+    call::{CallText, DraftCall, EditCall, ExtendCall, GrantRoles, PublishCall, Reason},
+    decision::{SendLetter, SignDecision},
+    directory::{CreateProgram, PublishKeyCard},
     page,
-    proposal::CreateProposal,
-    review::Assign,
+    policy::{ApprovePolicy, ProposePolicy},
+    proposal::{AcceptInvitation, AddKeys, AddMember, CreateProposal, SignLabel, SignManifest},
+    review::{Assign, DeclareConflict, LiftConflict, SubmitReview},
 };
 use libfuzzer_sys::fuzz_target;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+fn read<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+    let Ok(body) = serde_json::from_slice::<T>(bytes) else { return };
+    let text = serde_json::to_string(&body).expect("what was read can be written");
+    assert_eq!(serde_json::from_str::<T>(&text).expect("and read again"), body);
+}
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = serde_json::from_slice::<CallText>(bytes) {
@@ -18,10 +29,28 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = rules.validate(&rules.eligible);
         }
     }
-    let _ = serde_json::from_slice::<DraftCall>(bytes);
-    let _ = serde_json::from_slice::<ExtendCall>(bytes);
-    let _ = serde_json::from_slice::<CreateProposal>(bytes);
-    let _ = serde_json::from_slice::<Assign>(bytes);
+    read::<DraftCall>(bytes);
+    read::<EditCall>(bytes);
+    read::<PublishCall>(bytes);
+    read::<ExtendCall>(bytes);
+    read::<Reason>(bytes);
+    read::<GrantRoles>(bytes);
+    read::<CreateProgram>(bytes);
+    read::<PublishKeyCard>(bytes);
+    read::<ProposePolicy>(bytes);
+    read::<ApprovePolicy>(bytes);
+    read::<CreateProposal>(bytes);
+    read::<AddKeys>(bytes);
+    read::<AddMember>(bytes);
+    read::<AcceptInvitation>(bytes);
+    read::<SignManifest>(bytes);
+    read::<SignLabel>(bytes);
+    read::<Assign>(bytes);
+    read::<DeclareConflict>(bytes);
+    read::<LiftConflict>(bytes);
+    read::<SubmitReview>(bytes);
+    read::<SignDecision>(bytes);
+    read::<SendLetter>(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = page::last_key(text);
     }

@@ -1,19 +1,58 @@
-//! Signed statements and cards: nothing but a valid signature passes, and nothing panics.
+//! Signed statements and cards: nothing but a valid signature passes, nothing panics, and what is well formed has one form.
 #![no_main]
 
 use entente::sealing::{
+    canonical,
     card::{KeyCard, PartnerCard},
-    statement::{CallPublication, Manifest, VaultStatement, WrapStatement, verify_signed},
+    recipient,
+    statement::{
+        AcceptanceStatement, AssignmentStatement, CallPublication, DecisionStatement, DeclarationStatement,
+        InvitationStatement, LabelStatement, LetterStatement, Manifest, PolicyApproval, PolicyStatement,
+        PreviewStatement, ReviewStatement, RoleStatement, RollStatement, Statement, VaultStatement, WrapStatement,
+        verify_signed,
+    },
+    visibility::VisibilityStatement,
 };
 use libfuzzer_sys::fuzz_target;
+
+/// As a JWS, and as what a JWS with a good signature would carry.
+fn read<T: Statement>(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = verify_signed::<T>(text);
+    }
+    let Ok(statement) = serde_json::from_slice::<T>(bytes) else { return };
+    if statement.validate().is_err() {
+        return;
+    }
+    let _ = statement.stated_at();
+    let Ok(normal) = canonical::to_vec(&statement) else { return };
+    let again: T = serde_json::from_slice(&normal).expect("canonical JSON reads back");
+    assert_eq!(canonical::to_vec(&again).expect("canonical once, canonical twice"), normal);
+    assert_eq!(again.digest().expect("a digest"), statement.digest().expect("a digest"));
+}
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = PartnerCard::from_json(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = verify_signed::<KeyCard>(text);
-        let _ = verify_signed::<CallPublication>(text);
-        let _ = verify_signed::<Manifest>(text);
-        let _ = verify_signed::<VaultStatement>(text);
-        let _ = verify_signed::<WrapStatement>(text);
+        let _ = recipient::check(text);
     }
+    read::<KeyCard>(bytes);
+    read::<CallPublication>(bytes);
+    read::<Manifest>(bytes);
+    read::<VaultStatement>(bytes);
+    read::<WrapStatement>(bytes);
+    read::<LabelStatement>(bytes);
+    read::<ReviewStatement>(bytes);
+    read::<PolicyStatement>(bytes);
+    read::<PolicyApproval>(bytes);
+    read::<PreviewStatement>(bytes);
+    read::<DecisionStatement>(bytes);
+    read::<LetterStatement>(bytes);
+    read::<InvitationStatement>(bytes);
+    read::<AcceptanceStatement>(bytes);
+    read::<RollStatement>(bytes);
+    read::<RoleStatement>(bytes);
+    read::<AssignmentStatement>(bytes);
+    read::<DeclarationStatement>(bytes);
+    read::<VisibilityStatement>(bytes);
 });
