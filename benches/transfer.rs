@@ -7,6 +7,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
 
+#[path = "common/server.rs"]
+mod server;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     cli::demo::world::{Cast, Nation, Plan, World, example_policies},
@@ -21,14 +24,15 @@ use entente::{
 };
 use jiff::SignedDuration;
 use serde_json::json;
+use server::{Server, machine};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     fs::{self, File},
-    io::{BufRead, BufReader, Read},
+    io::Read,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -186,49 +190,6 @@ impl Curl {
     }
 }
 
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(dir: &Path) -> Self {
-        let set = |key: &str, value: &Path| format!("{key}={}", value.display());
-        let mut server = Command::new(env!("CARGO_BIN_EXE_entente-server"));
-        for setting in [
-            "host=USA".to_owned(),
-            "api.listen=127.0.0.1:0".to_owned(),
-            "admin.listen=127.0.0.1:0".to_owned(),
-            set("api.certificate", &dir.join("pki/server/server.crt")),
-            set("api.private_key", &dir.join("pki/server/server.key")),
-            format!("database.url=sqlite://{}", dir.join("entente.db").display()),
-            set("blobs.folder", &dir.join("blobs")),
-        ] {
-            server.args(["--set", &setting]);
-        }
-        let mut child = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        let address =
-            said.split_whitespace().find_map(|word| word.strip_prefix("api=")).unwrap_or_else(|| panic!("{said}"));
-        let port = address.rsplit(':').next().unwrap().parse().unwrap();
-        Self { child, port }
-    }
-
-    fn peak_kib(&self) -> u32 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 struct Nginx {
     child: Child,
     port: u16,
@@ -281,11 +242,4 @@ impl Drop for Nginx {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
-}
-
-fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} cores, {}", model.trim_start_matches([' ', '\t', ':']))
 }
