@@ -56,20 +56,29 @@ use serde::Serialize;
 use std::{fmt, sync::Arc};
 use tokio::task::spawn_blocking;
 
-/// Turns at long looks: over many proposals, with a snapshot open all the while. Those who may not look take none.
+/// Turns at what reads long, with a snapshot open all the while: fewer than there are readers of the database, so that some are always left
+/// for whoever wants a page. Those who may not look take none.
 #[derive(Debug)]
-pub struct Turns(Queue);
+pub struct Turns {
+    looks: Queue,
+    counts: Queue,
+}
 
 impl Turns {
-    async fn take(&self, principal: &Principal) -> Turn {
-        self.0.take(Whose::Member(principal.member.clone())).await
+    /// At a look over many proposals: a preview, a manifest.
+    pub async fn look(&self, principal: &Principal) -> Turn {
+        self.looks.take(Whose::Member(principal.member.clone())).await
+    }
+
+    /// At a count, which goes through all that it counts.
+    pub async fn count(&self, principal: &Principal) -> Turn {
+        self.counts.take(Whose::Member(principal.member.clone())).await
     }
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        // Fewer than there are readers of the database.
-        Self(Queue::of(2))
+        Self { looks: Queue::of(2), counts: Queue::of(3) }
     }
 }
 

@@ -92,7 +92,7 @@ pub async fn preview(
         Ok((view, row))
     };
     drop(authorized().await?);
-    let _turn = exchange.turns.take(principal).await;
+    let _turn = exchange.turns.look(principal).await;
     let (mut view, row) = authorized().await?;
     let then = exchange.rules.with(&view.policies, owner, &row.text)?;
     let comparison = Comparison::new(exchange, Arc::clone(&view.policies), then, view.now);
@@ -160,7 +160,7 @@ pub async fn of_member(
         Ok(view)
     };
     drop(authorized().await?);
-    let _turn = exchange.turns.take(principal).await;
+    let _turn = exchange.turns.look(principal).await;
     let mut view = authorized().await?;
     let now = state::member(exchange, &mut view.tx, member, view.now).await?;
     let then = changed(exchange, member, now.as_ref(), change)?;

@@ -158,7 +158,7 @@ pub async fn preview(
         Ok((view, call))
     };
     drop(authorized().await?);
-    let _turn = exchange.turns.take(principal).await;
+    let _turn = exchange.turns.look(principal).await;
     let (mut view, call) = authorized().await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let mut look = Look::default();

@@ -103,7 +103,7 @@ pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: Pa
 
 async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
     let _turn = tokio::select! {
-        turn = exchange.turns.take(principal) => turn,
+        turn = exchange.turns.look(principal) => turn,
         () = spool.given_up() => return Err(ServiceError::Interrupted),
     };
     let mut view = authorized(exchange, principal, partner).await?;

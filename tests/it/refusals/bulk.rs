@@ -10,15 +10,19 @@ use entente::{
         ambient::{SystemClock, SystemRng},
         call::AmendmentEffect,
         entry::EntryKind,
-        id::{MemberId, ProposalId},
+        id::{MemberId, ProposalId, Sha256},
+        proposal::Sort,
     },
+    service::Principal,
     wire::{
         call::{CallText, ExtendCall},
         problem::LineFault,
+        proposal::Filter,
         review::{Assign, Pair},
     },
 };
 use jiff::SignedDuration;
+use std::pin::pin;
 
 /// So many pairs of Carol with proposals that are none.
 fn of_absent(count: usize) -> Vec<(ProposalId, MemberId)> {
@@ -133,5 +137,30 @@ async fn line_without_a_signature_that_holds_is_named_and_nothing_is_assigned() 
     assert_eq!(stage.census().await, before);
     let entries = dana.entries(&[EntryKind::ReviewerAssigned], &Paging::default()).await.unwrap();
     assert_eq!(entries.items.len(), 1);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn counts_that_take_long_leave_readers_to_whoever_wants_a_page() {
+    let stage = Stage::open().await;
+    let proposal = stage.begun().await;
+    let turns = &stage.server.exchange.turns;
+    let dana = Principal { member: id("USA:dana"), certificate: Sha256::of(b"one of hers") };
+    let under_way = [turns.count(&dana).await, turns.count(&dana).await, turns.count(&dana).await];
+    let avi = stage.client("ISR:avi");
+    let filter = Filter::default();
+    let pages = async {
+        for _ in 0..3 {
+            let page = avi.api().proposals(&filter, Sort::Created, &Paging::default()).await.unwrap();
+            assert_eq!(page.items[0].id, proposal);
+        }
+    };
+    let mut count = pin!(avi.api().count_proposals(&filter));
+    tokio::select! {
+        _ = &mut count => panic!("a fourth count goes on beside three"),
+        () = pages => {}
+    }
+    drop(under_way);
+    assert_eq!(count.await.unwrap().proposals, 1);
     stage.stop().await;
 }
