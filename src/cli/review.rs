@@ -206,7 +206,7 @@ async fn show_own(client: &Client, context: &Context, id: ProposalId, zone: &Zon
     match client.open_review(review.id).await {
         Ok(opened) => context.out.answer(&opened_json(&opened), |screen| show_opened(screen, &opened, &criteria, zone)),
         // Sealed to the panel: until an officer shares the key it is closed to its own author too.
-        Err(ClientError::Usage { help, .. } | ClientError::Local { help, .. }) => {
+        Err(ClientError::Usage { help, .. } | ClientError::NotShown { help, .. } | ClientError::Local { help, .. }) => {
             context.out.answer(&json!({ "review": review }), |screen| show_handed_in(screen, &review, zone))?;
             context.out.note(&format!("sealed to the panel, and you hold no key yet: {help}"));
             Ok(())

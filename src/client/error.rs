@@ -51,6 +51,9 @@ pub enum ClientError {
     /// The caller asks for something that cannot be meant.
     #[error("{what}")]
     Usage { what: String, help: String },
+    /// The exchange does not show it to the caller, or gives no key to it.
+    #[error("{what}")]
+    NotShown { what: String, help: String },
     /// Something on this machine.
     #[error("{what}")]
     Local { what: String, help: String },
@@ -65,6 +68,11 @@ impl ClientError {
     /// Something asked for that cannot be meant.
     pub fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage { what: what.into(), help: help.into() }
+    }
+
+    /// Something that the exchange does not show to the caller.
+    pub fn not_shown(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::NotShown { what: what.into(), help: help.into() }
     }
 
     /// Something on this machine.
@@ -84,7 +92,7 @@ impl ClientError {
             Self::Problem { .. } => ExitClass::Refused,
             Self::Unverified { .. } => ExitClass::Unverified,
             Self::Transport { .. } => ExitClass::Unreachable,
-            Self::Usage { .. } => ExitClass::Usage,
+            Self::Usage { .. } | Self::NotShown { .. } => ExitClass::Usage,
             Self::Local { .. } => ExitClass::Failure,
         }
     }
@@ -97,6 +105,7 @@ impl ClientError {
             Self::Unverified { help, .. }
             | Self::Transport { help, .. }
             | Self::Usage { help, .. }
+            | Self::NotShown { help, .. }
             | Self::Local { help, .. } => help,
         }
     }

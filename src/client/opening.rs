@@ -267,7 +267,7 @@ impl Client {
             stored.slot == document.slot && stored.party == document.party && stored.sha256 == document.sha256
         });
         let stored = stored.ok_or_else(|| {
-            ClientError::usage(
+            ClientError::not_shown(
                 format!("the exchange does not show the document of that version in slot `{slot}` to you"),
                 "its bytes may still be on their way, or a newer file has replaced it",
             )

@@ -351,6 +351,7 @@ fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
         ClientError::Transport { what, help } => ClientError::Transport { what: told(what), help },
         ClientError::Unverified { what, help } => ClientError::Unverified { what: told(what), help },
         ClientError::Usage { what, help } => ClientError::Usage { what: told(what), help },
+        ClientError::NotShown { what, help } => ClientError::NotShown { what: told(what), help },
         ClientError::Local { what, help } => ClientError::Local { what: told(what), help },
     }
 }

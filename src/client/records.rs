@@ -299,8 +299,11 @@ impl Home {
         Ok(found.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    pub(super) fn forget_seen_state(&self, proposal: ProposalId) -> Result<()> {
-        files::remove(&self.state_path(proposal)).map(drop)
+    /// Keeps a state that an amendment made void, under another name.
+    pub(super) fn put_seen_state_aside(&self, proposal: ProposalId) -> Result<()> {
+        let path = self.state_path(proposal);
+        std::fs::rename(&path, path.with_extension("json.before-amendment"))
+            .map_err(|error| ClientError::io("put aside", &path, &error))
     }
 
     /// The newest review that was handed in with a profile.

@@ -298,7 +298,7 @@ impl Client {
         let (own, others): (Vec<_>, Vec<_>) = vault.vault.keys.iter().cloned().partition(|key| key.holder == me);
         let through: Vec<_> = others.into_iter().filter(|key| key.holder == call_vault).collect();
         if own.is_empty() && through.is_empty() {
-            return Err(ClientError::usage(
+            return Err(ClientError::not_shown(
                 format!("you hold no key to the {} vault of this proposal yet", vault.statement.kind),
                 "ask somebody who holds one (a call officer, or a member of your party) to run `entente key share`",
             ));
@@ -326,7 +326,7 @@ impl Client {
         let me = self.member_id().await?.to_string();
         let own: Vec<_> = vault.keys.into_iter().filter(|key| key.holder == me).collect();
         if own.is_empty() {
-            return Err(ClientError::usage(
+            return Err(ClientError::not_shown(
                 "you hold no key to the call's vault",
                 "ask another officer of the call to run `entente key share --call`, which wraps it to you",
             ));

@@ -320,12 +320,13 @@ impl Client {
             match older {
                 Older::Proposal { id, call, seen, now } => {
                     // An amendment that asks for new submissions makes the earlier ones void.
+                    // Believed where it was signed alone.
                     let is_amended = match call {
-                        Some(call) => self.api().call(call).await.is_ok_and(|call| call.body.version > seen.call_version),
+                        Some(call) => self.call(call).await.is_ok_and(|call| call.publication.version > seen.call_version),
                         None => false,
                     };
                     if is_amended {
-                        self.home().forget_seen_state(id)?;
+                        self.home().put_seen_state_aside(id)?;
                     } else {
                         let notice = seen.worded(id, &now, &self.home().state_path(id).display().to_string());
                         told.push(OlderState { subject: id.to_string(), notice, may_be_in_order: false });

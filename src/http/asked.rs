@@ -10,7 +10,7 @@ use super::{
     list::At,
     pace::BodyTooSlow,
     peer::Peer,
-    principal::{Caller, Holder},
+    principal::{Caller, Holder, introduce},
     problem::Fault,
 };
 use crate::{
@@ -163,6 +163,7 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
         let (mut parts, body) = request.into_parts();
         let Holder(peer) = Holder::from_request_parts(&mut parts, api).await?;
         let principal = directory::identify(api, &peer).await.map_err(|error| Fault::from(error).into_response())?;
+        introduce(&parts, principal.is_some());
         let member = principal.as_ref().map(|principal| &principal.member);
         api.rates().card(member, &peer.certificate).map_err(IntoResponse::into_response)?;
         let read = async {

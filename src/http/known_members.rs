@@ -8,12 +8,16 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// So many are remembered; beyond that all begin anew as strangers.
 const REMEMBERED: usize = 65_536;
 /// From so many addresses one certificate is remembered to come, the latest ones.
 const ADDRESSES: usize = 4;
+/// For so long an address counts from which a member came: who was shut out since then has no part in it for ever.
+const LATELY: Duration = Duration::from_hours(24 * 7);
 
 /// Certificates, by their keys, that a key card in force named when they last asked for something.
 #[derive(Debug, Default)]
@@ -23,8 +27,15 @@ pub(super) struct KnownMembers(Mutex<Known>);
 struct Known {
     /// With the addresses they came from, the latest last.
     certificates: BTreeMap<Sha256, VecDeque<IpAddr>>,
-    /// How many certificates came from an address.
-    addresses: BTreeMap<IpAddr, usize>,
+    addresses: BTreeMap<IpAddr, Came>,
+}
+
+/// Who came from an address.
+#[derive(Debug)]
+struct Came {
+    /// How many certificates.
+    certificates: usize,
+    latest: Instant,
 }
 
 impl KnownMembers {
@@ -49,9 +60,9 @@ impl KnownMembers {
         self.lock().certificates.contains_key(certificate)
     }
 
-    /// Whether a member came from there.
+    /// Whether a member came from there lately.
     pub(super) fn came_from(&self, address: IpAddr) -> bool {
-        self.lock().addresses.contains_key(&address)
+        self.lock().addresses.get(&address).is_some_and(|came| came.latest.elapsed() < LATELY)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -62,6 +73,9 @@ impl KnownMembers {
 
 impl Known {
     fn came(&mut self, certificate: Sha256, from: IpAddr) {
+        let now = Instant::now();
+        let came = self.addresses.entry(from).or_insert(Came { certificates: 0, latest: now });
+        came.latest = now;
         let addresses = self.certificates.entry(certificate).or_default();
         if addresses.back() == Some(&from) {
             return;
@@ -69,7 +83,7 @@ impl Known {
         if let Some(place) = addresses.iter().position(|address| *address == from) {
             addresses.remove(place);
         } else {
-            *self.addresses.entry(from).or_default() += 1;
+            came.certificates += 1;
         }
         addresses.push_back(from);
         let gone = if addresses.len() > ADDRESSES { addresses.pop_front() } else { None };
@@ -83,9 +97,9 @@ impl Known {
 
     fn leave(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         for address in addresses {
-            if let Some(count) = self.addresses.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(came) = self.addresses.get_mut(&address) {
+                came.certificates -= 1;
+                if came.certificates == 0 {
                     self.addresses.remove(&address);
                 }
             }
@@ -96,6 +110,20 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn address_is_known_for_a_week_after_a_member_came() {
+        let known = KnownMembers::new();
+        let (avi, from) = (Sha256::of(b"avi"), IpAddr::from([192, 0, 2, 1]));
+        known.note(avi, from, true);
+        tokio::time::advance(LATELY - Duration::from_secs(1)).await;
+        assert!(known.came_from(from));
+        known.note(avi, from, true);
+        tokio::time::advance(LATELY - Duration::from_secs(1)).await;
+        assert!(known.came_from(from));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!known.came_from(from) && known.contains(&avi));
+    }
 
     #[test]
     fn address_is_known_while_a_member_is_who_came_from_it_lately() {

@@ -28,6 +28,13 @@ impl Deref for Caller {
     }
 }
 
+/// Notes for shares whether a key card names the certificate that the request came under.
+pub(super) fn introduce(parts: &Parts, has_key_card: bool) {
+    if let (Some(introduced), Some(peer)) = (parts.extensions.get::<Introduced>(), parts.extensions.get::<Peer>()) {
+        introduced.note(peer, has_key_card);
+    }
+}
+
 impl FromRequestParts<Api> for Holder {
     type Rejection = Response;
 
@@ -48,10 +55,8 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Holder(peer) = Holder::from_request_parts(parts, api).await?;
         let found = directory::identify(api, &peer).await;
-        if let (Some(introduced), Some(peer)) = (parts.extensions.get::<Introduced>(), parts.extensions.get::<Peer>())
-            && let Ok(found) = &found
-        {
-            introduced.note(peer, found.is_some());
+        if let Ok(found) = &found {
+            introduce(parts, found.is_some());
         }
         let found = found.and_then(|found| found.ok_or(ServiceError::NotAMember));
         found.map(Self).map_err(|error| Fault::from(error).into_response())

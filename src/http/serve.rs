@@ -73,12 +73,20 @@ pub enum StartError {
     Config(Vec<ConfigFault>),
     #[error("the folder `{}` cannot be made: {error}", .folder.display())]
     Folder { folder: PathBuf, error: io::Error },
-    #[error("the database: {0}")]
-    Database(#[source] StoreError),
+    #[error("the database `{place}`: {error}")]
+    Database {
+        place: String,
+        #[source]
+        error: StoreError,
+    },
     #[error("{0}\n  {help}", help = .0.help())]
     HalfRestored(#[from] BackupError),
-    #[error("the folder of sealed documents: {0}")]
-    Blobs(#[source] StoreError),
+    #[error("the folder of sealed documents `{}`: {error}", .folder.display())]
+    Blobs {
+        folder: PathBuf,
+        #[source]
+        error: StoreError,
+    },
     #[error(
         "the folder of sealed documents is not known to belong to the database: {fault}\n  database  {database}\n  \
          folder    {}\n  {}; `entente-server blobs adopt --dry-run` counts what is there",
@@ -151,17 +159,18 @@ pub(super) async fn open_database(config: &Config, clock: &dyn Clock) -> Result<
         visible::fold_organisations(&db).await?;
         Ok(db)
     };
-    database.await.map_err(StartError::Database)
+    database.await.map_err(|error| StartError::Database { place: config.database.url.place(), error })
 }
 
 /// Opens the folder of documents, once it is certain that it is this database's.
 async fn open_blobs(config: &Config, db: &Db, clock: &dyn Clock, rng: &Arc<dyn Rng>) -> Result<Blobs, StartError> {
     let folder = &config.blobs.folder;
     let mark = marks::settle(db, folder, &**rng, clock.now()).await.map_err(|fault| match fault {
-        MarkFault::Store(error) => StartError::Blobs(error),
+        MarkFault::Store(error) => StartError::Blobs { folder: folder.clone(), error },
         fault => StartError::Marks { database: config.database.url.place(), folder: folder.clone(), fault },
     })?;
-    let blobs = Blobs::open(folder, mark, Arc::clone(rng)).await.map_err(StartError::Blobs)?;
+    let blobs = Blobs::open(folder, mark, Arc::clone(rng)).await;
+    let blobs = blobs.map_err(|error| StartError::Blobs { folder: folder.clone(), error })?;
     Ok(blobs.with_reserve(config.blobs.reserve_bytes))
 }
 
@@ -198,7 +207,9 @@ pub async fn run(
     let metrics = recorder();
     refuse_half_restored(&config.blobs.folder)?;
     make_folders(&config)?;
-    let serving = Serving::begin(config.database.url.reveal()).map_err(StartError::Database)?;
+    let place = config.database.url.place();
+    let serving = Serving::begin(config.database.url.reveal());
+    let serving = serving.map_err(|error| StartError::Database { place, error })?;
     let exchange = open(&config, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let generation = operator::trust_generation(&exchange).await.unwrap_or_default();
     let enrolled = Enrolled(Arc::clone(&exchange));

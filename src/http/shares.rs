@@ -209,22 +209,45 @@ impl From<Share> for HeldByAnswer {
     }
 }
 
+/// The place of an answer that waits on the disk until it is taken: as many as one may have downloads, so a member has one such answer at a time and a
+/// partner a few.
+#[derive(Debug)]
+pub(super) struct SpoolPlace(DownloadPlace);
+
+impl SpoolPlace {
+    pub(super) fn keep(self, extensions: &mut Extensions) {
+        self.0.keep(extensions);
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for DownloadPlace {
     type Rejection = EdgeRefusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, EdgeRefusal> {
-        let (Some(Downloads(shares)), Some(peer)) = (parts.extensions.get(), parts.extensions.get::<Peer>()) else {
-            return Ok(Self(None));
-        };
-        let share = shares.take(peer, 1).map_err(|full| {
-            metrics::refused("downloads");
-            match full {
-                Full::Member => EdgeRefusal::TooManyDownloads { limit: shares.quota.per_member },
-                Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
-            }
-        })?;
-        Ok(Self(Some(share)))
+        download_places(parts, |_| 1)
     }
+}
+
+impl<S: Sync> FromRequestParts<S> for SpoolPlace {
+    type Rejection = EdgeRefusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, EdgeRefusal> {
+        download_places(parts, |quota| quota.per_member).map(Self)
+    }
+}
+
+fn download_places(parts: &Parts, amount: impl FnOnce(Quota) -> usize) -> Result<DownloadPlace, EdgeRefusal> {
+    let (Some(Downloads(shares)), Some(peer)) = (parts.extensions.get(), parts.extensions.get::<Peer>()) else {
+        return Ok(DownloadPlace(None));
+    };
+    let share = shares.take(peer, amount(shares.quota)).map_err(|full| {
+        metrics::refused("downloads");
+        match full {
+            Full::Member => EdgeRefusal::TooManyDownloads { limit: shares.quota.per_member },
+            Full::Partner | Full::Everybody => EdgeRefusal::Overloaded,
+        }
+    })?;
+    Ok(DownloadPlace(Some(share)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Places for handshakes, which cost nothing to begin: a stranger has shown no certificate yet.
 //!
-//! A newcomer always gets one. Addresses from which no member came lately give way first; then who has not said a word of TLS yet, before
+//! A newcomer always gets one. Up to half of the places are kept for addresses from which members came lately, a few for each; all others
+//! give way first: who has not said a word of TLS yet, before
 //! those in the middle of a handshake; and among those an address with many before one with few. So however many addresses strangers have,
-//! members come in from where they came before. An address is told to IPv4's whole and to the first 64 bits of IPv6, which one
+//! members come in from where they came before, and who comes from elsewhere has half of the places to come in by. An address is told to IPv4's whole and to the first 64 bits of IPv6, which one
 //! machine has for itself.
 
 use super::known_members::KnownMembers;
@@ -56,10 +57,11 @@ impl Strangers {
     /// A place for somebody from this address; another may have to go for it.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Stranger {
         let source = source(address);
-        let is_members = self.known.came_from(source);
+        let came = self.known.came_from(source);
         let mut taken = self.lock();
         taken.make_room(self.per_address, source, |seat| seat.source == source);
         taken.make_room(self.total, source, |_| true);
+        let is_members = came && taken.keep_for_member(self.total / 2, source);
         let (number, leave) = (taken.next, CancellationToken::new());
         taken.next += 1;
         taken.by_number.insert(number, Seat { source, is_members, has_spoken: false, leave: leave.clone() });
@@ -88,14 +90,37 @@ impl Taken {
             *sources.entry(source).or_insert(0) += 1;
         }
         let rank = |(number, seat): &(&u64, &Seat)| {
-            let count = sources[&seat.source];
-            let is_preferred = seat.is_members && count <= OF_A_MEMBER;
-            (!is_preferred, !seat.has_spoken, count, Reverse(**number))
+            (!seat.is_members, !seat.has_spoken, sources[&seat.source], Reverse(**number))
         };
         let victim = self.by_number.iter().filter(|(_, seat)| among(seat)).max_by_key(rank).map(|(number, _)| *number);
         if let Some(seat) = victim.and_then(|number| self.by_number.remove(&number)) {
             seat.leave.cancel();
         }
+    }
+}
+
+impl Taken {
+    /// Whether a newcomer from where a member came lately has a place that is kept for members. When all of these are taken, the address
+    /// with most of them gives one up, if it has more than the newcomer's would have.
+    fn keep_for_member(&mut self, most: usize, newcomer: IpAddr) -> bool {
+        let mut kept: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for seat in self.by_number.values().filter(|seat| seat.is_members) {
+            *kept.entry(seat.source).or_default() += 1;
+        }
+        let own = kept.get(&newcomer).copied().unwrap_or_default();
+        if own >= OF_A_MEMBER {
+            return false;
+        }
+        if kept.values().sum::<usize>() < most {
+            return true;
+        }
+        let with_most = kept.into_iter().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > own + 1);
+        let Some((source, _)) = with_most else { return false };
+        let mut theirs = self.by_number.values_mut().rev().filter(|seat| seat.is_members && seat.source == source);
+        theirs.next().is_some_and(|seat| {
+            seat.is_members = false;
+            true
+        })
     }
 }
 
@@ -189,13 +214,25 @@ mod tests {
         assert!(!member.leave().is_cancelled(), "silent itself, and whether they have spoken or not");
         let [first, .., last] = &more[..] else { unreachable!() };
         assert!(first.leave().is_cancelled() && !last.leave().is_cancelled(), "a newcomer comes in");
-        // Who floods from where a member came before is no better than others.
-        let flood: Vec<_> = (0..128).map(|_| from(&strangers, "192.0.2.1")).collect();
-        let newcomer = from(&strangers, "192.0.2.9");
+        // The same machine may have more at a time, and its first ones stay.
+        let flood: Vec<_> = (0..200).map(|_| from(&strangers, "192.0.2.1")).collect();
+        assert!(!member.leave().is_cancelled() && there(&flood[..15]).into_iter().all(|there| there));
+        assert!(there(&flood).into_iter().any(|there| !there), "past sixteen they are like others");
+    }
+
+    #[test]
+    fn members_who_flood_leave_half_of_the_places_to_others_and_a_few_to_each_other() {
+        let strangers = Strangers::new(256, 128, KnownMembers::new());
+        let known = |n: u8| format!("192.0.2.{n}");
+        (1..=20).for_each(|n| strangers.known.note(Sha256::of(&[n]), known(n).parse().unwrap(), true));
+        let flood: Vec<_> = (0..=255).map(|n| from(&strangers, &known(n % 16 + 1))).collect();
+        let colleague = from(&strangers, &known(20));
+        let newcomer = from(&strangers, "203.0.113.1");
         newcomer.has_spoken();
-        let again: Vec<_> = (0..128).map(|_| from(&strangers, "192.0.2.1")).collect();
-        assert!(!newcomer.leave().is_cancelled());
-        drop((flood, again));
+        let more: Vec<_> = (0..=255).map(|n| from(&strangers, &known(n % 16 + 1))).collect();
+        assert!(!newcomer.leave().is_cancelled(), "who comes from where none came");
+        assert!(!colleague.leave().is_cancelled(), "and who comes from where another member came");
+        drop((flood, more));
     }
 
     #[test]

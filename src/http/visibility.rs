@@ -1,6 +1,6 @@
 //! What a partner can see and what others see of it, as one signed file.
 
-use super::{api::Api, list::At, principal::Caller, shares::DownloadPlace};
+use super::{api::Api, list::At, principal::Caller, shares::SpoolPlace};
 use crate::{
     service::{ServiceError, visibility},
     storage::StoreError,
@@ -13,7 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// What is not taken by then is cut off: it takes room on the disk meanwhile.
+const TAKEN_WITHIN: Duration = Duration::from_hours(1);
 
 /// Everything that your partner's members can see and everything of its own that others can see, for its policy officers.
 ///
@@ -25,13 +29,15 @@ pub(super) async fn manifest(
     State(api): State<Api>,
     caller: Caller,
     at: At,
-    place: DownloadPlace,
+    place: SpoolPlace,
 ) -> Result<Response, ServiceError> {
     let (partner, Caller(principal)) = (at.id("partner")?, caller);
     let manifest = visibility::manifest(Arc::clone(api.exchange()), principal, partner).await?;
-    let pieces = stream::try_unfold(manifest, async |mut manifest| {
-        let piece = manifest.next().await?;
-        Ok::<_, StoreError>(piece.map(|piece| (piece, manifest)))
+    let until = Instant::now() + TAKEN_WITHIN;
+    let pieces = stream::try_unfold((manifest, until), async |(mut manifest, until)| {
+        let piece = timeout_at(until, manifest.next()).await;
+        let piece = piece.map_err(|_| StoreError::Unavailable("a manifest was not taken within an hour".into()))??;
+        Ok::<_, StoreError>(piece.map(|piece| (piece, (manifest, until))))
     });
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))];
     let mut response = (headers, Body::from_stream(pieces)).into_response();

@@ -39,7 +39,9 @@ type Verified = Result<Signed<AssignmentStatement>, StatementError>;
 
 /// Assigns reviewers to proposals of a call: every line or none.
 pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
+    let turn = if body.dry_run { Some(exchange.turns.look(&asked.principal).await?) } else { None };
     let mut first = Rehearsal::rehearse(exchange, asked).await?;
+    turn.into_iter().for_each(|turn| first.tx.hold(turn));
     let state = call_to_assign(&mut first, call).await?;
     if body.dry_run {
         check_count(body)?;

@@ -130,7 +130,9 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
 /// at writing: it counts over every proposal.
 pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
     if body.dry_run {
+        let turn = exchange.turns.count(&asked.principal).await?;
         let mut act = Rehearsal::rehearse(exchange, asked).await?;
+        act.tx.hold(turn);
         let (call, _) = call_to_amend(&mut act, id).await?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
@@ -314,7 +316,9 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: CallId) -> Res
 
 /// How a call stands, counted over what the caller may see.
 pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Progress> {
+    let turn = exchange.turns.count(principal).await?;
     let mut view = View::open(exchange, principal).await?;
+    view.tx.hold(turn);
     let call = view.call(id).await?;
     view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
     let mut progress =

@@ -53,8 +53,11 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt, sync::Arc};
-use tokio::task::spawn_blocking;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// How long a turn at what reads long is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Turns at what reads long, with a snapshot open all the while: fewer than there are readers of the database, so that some are always left
 /// for whoever wants a page. Those who may not look take none.
@@ -66,14 +69,20 @@ pub struct Turns {
 
 impl Turns {
     /// At a look over many proposals: a preview, a manifest.
-    pub async fn look(&self, principal: &Principal) -> Turn {
-        self.looks.take(Whose::Member(principal.member.clone())).await
+    pub async fn look(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.looks, principal).await
     }
 
     /// At a count, which goes through all that it counts.
-    pub async fn count(&self, principal: &Principal) -> Turn {
-        self.counts.take(Whose::Member(principal.member.clone())).await
+    pub async fn count(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.counts, principal).await
     }
+}
+
+/// To be held by the read that it is for.
+async fn take(queue: &Queue, principal: &Principal) -> Result<Turn> {
+    let turn = timeout(PATIENCE, queue.take(Whose::Member(principal.member.clone()))).await;
+    Ok(turn.map_err(|_| StoreError::Unavailable("others look and count over many proposals".into()))?)
 }
 
 impl Default for Turns {

@@ -92,8 +92,9 @@ pub async fn preview(
         Ok((view, row))
     };
     drop(authorized().await?);
-    let _turn = exchange.turns.look(principal).await;
+    let turn = exchange.turns.look(principal).await?;
     let (mut view, row) = authorized().await?;
+    view.tx.hold(turn);
     let then = exchange.rules.with(&view.policies, owner, &row.text)?;
     let comparison = Comparison::new(exchange, Arc::clone(&view.policies), then, view.now);
     compare(&mut view, comparison, &writer, after).await
@@ -160,8 +161,9 @@ pub async fn of_member(
         Ok(view)
     };
     drop(authorized().await?);
-    let _turn = exchange.turns.look(principal).await;
+    let turn = exchange.turns.look(principal).await?;
     let mut view = authorized().await?;
+    view.tx.hold(turn);
     let now = state::member(exchange, &mut view.tx, member, view.now).await?;
     let then = changed(exchange, member, now.as_ref(), change)?;
     let policies = Arc::clone(&view.policies);

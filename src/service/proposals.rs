@@ -219,8 +219,9 @@ pub async fn list(exchange: &Exchange, principal: &Principal, filter: &Filter, c
 
 /// How many proposals there are that the caller may know of.
 pub async fn count(exchange: &Exchange, principal: &Principal, filter: &Filter) -> Result<Count> {
-    let _turn = exchange.turns.count(principal).await;
+    let turn = exchange.turns.count(principal).await?;
     let mut view = View::open(exchange, principal).await?;
+    view.tx.hold(turn);
     Ok(Count { proposals: view.count_proposals(filter).await? })
 }
 

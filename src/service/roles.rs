@@ -158,8 +158,9 @@ pub async fn preview(
         Ok((view, call))
     };
     drop(authorized().await?);
-    let _turn = exchange.turns.look(principal).await;
+    let turn = exchange.turns.look(principal).await?;
     let (mut view, call) = authorized().await?;
+    view.tx.hold(turn);
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let mut look = Look::default();
     if present == *wanted {

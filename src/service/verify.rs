@@ -3,7 +3,8 @@
 //! Of a running exchange or of a backup, and from rows and bytes alone: no key opens anything here. A signature counts when it
 //! is by a key that some key card of the member it is said to be by names, and a key card when a registrar of its partner, of
 //! today or of an earlier partner card in the log, signed it. A statement must say what the columns beside it say, and versions,
-//! labels and decisions what their signatures are under. Whether the member might say so was decided when it was said.
+//! labels and decisions what their signatures are under; whoever is in a party has signed that they joined. Whether the member might say so
+//! was decided when it was said.
 //!
 //! All rows are read as one state, so that what is written meanwhile is no damage, and documents after that, since a row never
 //! loses its document. Nothing is open in the database while their bytes are read.
@@ -12,6 +13,7 @@
 //! that nothing else names, the end of the log among them, and whatever was replaced together with the partner cards.
 
 mod cards;
+mod members;
 mod signed;
 mod versions;
 
@@ -131,6 +133,7 @@ impl Verifier<'_> {
         for column in SIGNED {
             self.signed(&mut snapshot, column, &pins, &mut signatures).await?;
         }
+        self.members(&mut snapshot).await?;
         self.texts(&mut snapshot).await?;
         let funders = self.funders(&mut snapshot).await?;
         self.decisions(&mut snapshot, &signatures, &funders).await?;

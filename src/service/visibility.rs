@@ -19,7 +19,7 @@ use crate::{
     },
     policy::{Action, Resource, Side, Standing, facts::MemberFacts},
     sealing::{jws::SigningKey, statement::sign_statement, visibility::VisibilityStatement},
-    storage::{Spool, Spooled, calls, entries, members, partners, policies, proposals, spool},
+    storage::{Spool, Spooled, calls, entries, members, partners, policies, proposals},
     wire::{
         page::MAX_PAGE,
         visibility::{CallRoles, Head, KnownMember, Line, SeenProposal, Sight, SignatureLine, VersionInForce},
@@ -85,9 +85,13 @@ impl Signer {
 pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: PartnerCode) -> Result<Spooled> {
     // Whoever may not have one takes nobody's turn; who may is asked again once it comes, for the wait may be long.
     drop(authorized(&exchange, &principal, &partner).await?);
-    let (spool, mut spooled) = spool(exchange.blobs.folder())?;
+    let (spool, mut spooled) = exchange.blobs.spool().await?;
     let making = tokio::spawn(async move {
-        let made = write(&exchange, &principal, &partner, spool).await;
+        let (left, writing) = (spool.clone(), write(&exchange, &principal, &partner, spool));
+        let made = tokio::select! {
+            made = writing => made,
+            () = left.given_up() => Err(ServiceError::Interrupted),
+        };
         made.inspect_err(|error| {
             // Of a caller who has gone there is nothing to say.
             if !matches!(error, ServiceError::Interrupted) {
@@ -102,11 +106,9 @@ pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: Pa
 }
 
 async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
-    let _turn = tokio::select! {
-        turn = exchange.turns.look(principal) => turn,
-        () = spool.given_up() => return Err(ServiceError::Interrupted),
-    };
+    let turn = exchange.turns.look(principal).await?;
     let mut view = authorized(exchange, principal, partner).await?;
+    view.tx.hold(turn);
     let (key, intermediates) = exchange.signer.read().await?;
     let seq = entries::last(&mut view.tx).await?;
     let head = Head {

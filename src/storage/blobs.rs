@@ -24,6 +24,7 @@ use super::{
     intake::{self, Destination, Received},
     mark::{Mark, MarkedFolder},
     reading::{Reading, Stored},
+    spool::{Spool, Spooled, spool},
     sweep::PutBack,
 };
 use crate::domain::{ambient::Rng, id::Sha256};
@@ -133,6 +134,14 @@ impl Blobs {
     pub async fn check_mark(&self) -> Result<(), StoreError> {
         let marked = Arc::clone(&self.marked);
         blocking(move || marked.check()).await
+    }
+
+    /// Room for an answer that waits to be taken, beside the ciphertext.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherFolder`] as in [`Blobs::check_mark`], and [`StoreError::Full`] when it would take the reserve.
+    pub async fn spool(&self) -> Result<(Spool, Spooled), StoreError> {
+        spool(Arc::clone(&self.marked), self.reserve).await
     }
 
     /// Takes a stream of bytes, at most `limit` of them, and returns when they are safe on the disk. `inspect` sees

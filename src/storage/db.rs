@@ -22,7 +22,7 @@ use super::{
     postgres::{Connections, Purpose, Session},
     row::Row,
     statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
-    turns::{Queue, Turn, Whose},
+    turns::{Queue, Whose},
 };
 use metrics::{gauge, histogram};
 use sqlx::{
@@ -31,17 +31,14 @@ use sqlx::{
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use std::{
-    fs::File,
-    ops::{Deref, DerefMut},
-    path::PathBuf,
-    str::FromStr as _,
-    time::Duration,
-};
+use std::{fs::File, path::PathBuf, str::FromStr as _, time::Duration};
 use tokio::time::{Instant, timeout};
 
 pub mod copy;
 pub mod tables;
+mod unit;
+
+pub use unit::{ReadTx, WriteTx};
 
 /// How long a caller of SQLite waits for a connection or another process's lock before the store is `Unavailable`.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -179,7 +176,7 @@ impl Db {
             }
             Engine::Postgres { readers, .. } => TxOf::Postgres(readers.begin(POSTGRES.begin_read).await?),
         };
-        Ok(ReadTx { tx: Tx(tx), _turn: turn })
+        Ok(ReadTx::new(Tx(tx), turn))
     }
 
     /// Begins the one unit of work that may write, for the exchange itself.
@@ -203,7 +200,7 @@ impl Db {
         if let Some(lock) = tx.dialect().lock {
             tx.execute(lock, args![]).await?;
         }
-        Ok(WriteTx { tx, turn })
+        Ok(WriteTx::new(tx, turn))
     }
 
     /// How many units of work of members wait for their turn on this server.
@@ -254,67 +251,6 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         gauge!(WRITERS_WAITING).decrement(1.0);
         histogram!(WRITER_WAIT).record(self.0.elapsed().as_secs_f64());
-    }
-}
-
-/// A consistent read; ends when dropped.
-#[derive(Debug)]
-pub struct ReadTx {
-    // Dropped in this order, as in [`WriteTx`].
-    tx: Tx,
-    _turn: Turn,
-}
-
-/// The unit of work that may write; dropped without [`WriteTx::commit`] it leaves nothing behind.
-#[derive(Debug)]
-pub struct WriteTx {
-    // Dropped in this order: the transaction ends before the turn is passed on.
-    tx: Tx,
-    turn: Turn,
-}
-
-impl WriteTx {
-    /// Makes the unit of work durable. Once begun the commit runs to its end even if the caller goes away.
-    ///
-    /// # Errors
-    /// [`StoreError::OutcomeUnknown`] when nobody said what became of it; after any other error nothing was kept.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { tx, turn } = self;
-        let commit = async {
-            let committed = match tx.0 {
-                TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
-                TxOf::Postgres(session) => session.commit().await,
-            };
-            drop(turn);
-            committed
-        };
-        tokio::spawn(commit).await.map_err(|error| StoreError::OutcomeUnknown(error.into()))?
-    }
-}
-
-impl Deref for ReadTx {
-    type Target = Tx;
-    fn deref(&self) -> &Tx {
-        &self.tx
-    }
-}
-
-impl DerefMut for ReadTx {
-    fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.tx
-    }
-}
-
-impl Deref for WriteTx {
-    type Target = Tx;
-    fn deref(&self) -> &Tx {
-        &self.tx
-    }
-}
-
-impl DerefMut for WriteTx {
-    fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.tx
     }
 }
 

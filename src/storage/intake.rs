@@ -244,7 +244,7 @@ impl Drop for Partial {
 }
 
 /// Refuses when less than this would be left of the disk. A disk that does not say is asked by writing to it.
-fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
+pub(super) fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
     let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
     if disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes {
         return Ok(());

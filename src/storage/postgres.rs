@@ -7,7 +7,10 @@
 //!
 //! Must never guess what became of a commit: without an answer it is [`StoreError::OutcomeUnknown`].
 
-use super::error::{Cause, StoreError};
+use super::{
+    error::{Cause, StoreError},
+    turns::Turn,
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection,
     postgres::{PgConnectOptions, PgDatabaseError, PgSeverity},
@@ -102,6 +105,8 @@ pub(super) struct Session {
     home: Arc<Home>,
     /// Of one statement.
     limit: Duration,
+    /// Passed on with the place.
+    turns: Vec<Turn>,
     /// PostgreSQL answers a commit by a rollback once a statement has failed, and calls that no error.
     has_failed: bool,
 }
@@ -143,7 +148,8 @@ impl Connections {
             return Err(closed());
         }
         let limit = home.statement;
-        let mut session = Session { connection: None, place: Some(place), home, limit, has_failed: false };
+        let mut session =
+            Session { connection: None, place: Some(place), home, limit, turns: Vec::new(), has_failed: false };
         loop {
             let idle = session.home.idle().pop();
             let Some((connection, since)) = idle else { break };
@@ -294,18 +300,25 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Ends it without a commit; the turns are passed on when its place is.
+    pub(super) fn end_holding(mut self, turns: Vec<Turn>) {
+        self.turns = turns;
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         // Outside a runtime the connection ends here, and the transaction with it.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (home, place) = (Arc::clone(&self.home), self.place.take());
+        let (home, place, turns) = (Arc::clone(&self.home), self.place.take(), std::mem::take(&mut self.turns));
         runtime.spawn(async move {
             let rollback = timeout(home.limits.answer, sqlx::raw_sql("ROLLBACK").execute(&mut connection)).await;
             if matches!(rollback, Ok(Ok(_))) {
                 home.idle().push((connection, Instant::now()));
             }
-            drop(place);
+            drop((place, turns));
         });
     }
 }

@@ -3,10 +3,10 @@
 //!
 //! The file is gone with the last one who holds it, and with the process.
 
-use super::StoreError;
+use super::{StoreError, blobs::blocking, intake::leave_free, mark::MarkedFolder};
 use bytes::Bytes;
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
-use tokio::{sync::watch, task::spawn_blocking};
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use tokio::{runtime::Handle, sync::watch};
 
 /// How much is read at a time.
 const PIECE: u64 = 64 << 10;
@@ -19,28 +19,52 @@ struct Progress {
 }
 
 /// The end at which an answer is made. Dropped before [`Spool::end`], what was made broke off.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Spool {
-    file: Arc<File>,
+    file: Arc<Unnamed>,
+    folder: Arc<MarkedFolder>,
+    reserve: u64,
     progress: watch::Sender<Progress>,
 }
 
 /// The end at which it is taken.
 #[derive(Debug)]
 pub struct Spooled {
-    file: Arc<File>,
+    file: Arc<Unnamed>,
     progress: watch::Receiver<Progress>,
     taken: u64,
 }
 
-/// A new answer, in this folder.
-///
-/// # Errors
-/// When the folder takes no file.
-pub fn spool(folder: &Path) -> Result<(Spool, Spooled), StoreError> {
-    let file = Arc::new(tempfile::tempfile_in(folder)?);
-    let (sender, receiver) = watch::channel(Progress { bytes: 0, is_whole: false });
-    Ok((Spool { file: Arc::clone(&file), progress: sender }, Spooled { file, progress: receiver, taken: 0 }))
+/// A file that ends with whoever holds it last.
+#[derive(Debug)]
+struct Unnamed(Option<File>);
+
+impl Unnamed {
+    fn file(&self) -> &File {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        // Only closing it frees what it holds on the disk, which takes long enough to be kept from threads that answer.
+        let file = self.0.take();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || drop(file));
+        }
+    }
+}
+
+/// A new answer in the folder, which must have its mark. Like an upload it leaves the reserve of the disk.
+pub(super) async fn spool(folder: Arc<MarkedFolder>, reserve: u64) -> Result<(Spool, Spooled), StoreError> {
+    let made = Arc::clone(&folder);
+    let file = blocking(move || {
+        made.check()?;
+        Ok(tempfile::tempfile_in(&made.folder)?)
+    });
+    let file = Arc::new(Unnamed(Some(file.await?)));
+    let (progress, receiver) = watch::channel(Progress { bytes: 0, is_whole: false });
+    Ok((Spool { file: Arc::clone(&file), folder, reserve, progress }, Spooled { file, progress: receiver, taken: 0 }))
 }
 
 impl Spool {
@@ -50,8 +74,13 @@ impl Spool {
     /// When the disk takes it not.
     pub async fn add(&mut self, piece: Vec<u8>) -> Result<bool, StoreError> {
         let Progress { bytes: at, .. } = *self.progress.borrow();
-        let (file, bytes) = (Arc::clone(&self.file), at + piece.len() as u64);
-        blocking(move || file.write_all_at(&piece, at)).await?;
+        let (len, reserve) = (piece.len() as u64, self.reserve);
+        let (file, folder, bytes) = (Arc::clone(&self.file), Arc::clone(&self.folder), at + len);
+        let written = blocking(move || {
+            leave_free(&folder.folder, reserve.saturating_add(len))?;
+            Ok(file.file().write_all_at(&piece, at)?)
+        });
+        written.await?;
         self.progress.send_replace(Progress { bytes, is_whole: false });
         Ok(!self.progress.is_closed())
     }
@@ -91,7 +120,11 @@ impl Spooled {
         }
         let file = Arc::clone(&self.file);
         let mut piece = vec![0; usize::try_from(len).expect("a piece is small")];
-        let piece = blocking(move || file.read_exact_at(&mut piece, taken).map(|()| piece)).await?;
+        let piece = blocking(move || {
+            file.file().read_exact_at(&mut piece, taken)?;
+            Ok(piece)
+        });
+        let piece = piece.await?;
         self.taken += len;
         Ok(Some(piece.into()))
     }
@@ -101,18 +134,26 @@ fn broken_off() -> StoreError {
     StoreError::Io(io::Error::from(io::ErrorKind::BrokenPipe).into())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, StoreError> {
-    Ok(spawn_blocking(work).await.map_err(io::Error::from)??)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        domain::ambient::SystemRng,
+        storage::mark::{FILE, Mark, put_into_folder},
+    };
+    use std::{fs, path::Path};
+
+    /// An answer in a folder of its own, which leaves so much of the disk.
+    async fn begun(folder: &Path, reserve: u64) -> Result<(Spool, Spooled), StoreError> {
+        let mark = Mark::random(&SystemRng);
+        put_into_folder(folder, &mark).await?;
+        spool(Arc::new(MarkedFolder { folder: folder.to_owned(), mark }), reserve).await
+    }
 
     #[tokio::test]
     async fn what_is_made_is_there_at_once_and_waits_however_long_nobody_takes_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut made, mut taken) = spool(folder.path()).unwrap();
+        let (mut made, mut taken) = begun(folder.path(), 0).await.unwrap();
         assert!(made.add(b"first\n".to_vec()).await.unwrap());
         assert_eq!(taken.next().await.unwrap().unwrap(), "first\n");
         // Far more than would wait in memory.
@@ -127,13 +168,26 @@ mod tests {
             bytes += piece.len();
         }
         assert_eq!(bytes, 20 * large.len());
-        assert!(folder.path().read_dir().unwrap().next().is_none(), "it has no name");
+        let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [FILE], "it has no name");
+    }
+
+    #[tokio::test]
+    async fn no_answer_takes_the_reserve_of_the_disk_or_goes_to_another_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut made, mut taken) = begun(folder.path(), u64::MAX).await.unwrap();
+        assert!(matches!(made.add(b"first\n".to_vec()).await, Err(StoreError::Full(_))));
+        drop(made);
+        assert!(taken.begun().await.is_err());
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        let marked = MarkedFolder { folder: folder.path().to_owned(), mark: Mark::random(&SystemRng) };
+        assert!(matches!(spool(Arc::new(marked), 0).await, Err(StoreError::OtherFolder { .. })));
     }
 
     #[tokio::test]
     async fn what_broke_off_is_not_taken_for_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut made, mut taken) = spool(folder.path()).unwrap();
+        let (mut made, mut taken) = begun(folder.path(), 0).await.unwrap();
         made.add(b"first\n".to_vec()).await.unwrap();
         drop(made);
         assert_eq!(taken.next().await.unwrap().unwrap(), "first\n");
@@ -144,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_makes_it_hears_that_nobody_takes_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut made, taken) = spool(folder.path()).unwrap();
+        let (mut made, taken) = begun(folder.path(), 0).await.unwrap();
         drop(taken);
         assert!(!made.add(b"first\n".to_vec()).await.unwrap());
     }

@@ -2,6 +2,7 @@
 //! none, the operator is told, and what was put right is handed out again.
 
 use crate::harness::{
+    process::{ended, entente},
     stage::{Stage, pdf, review},
     world::{Raw, Store, TestWorld},
 };
@@ -292,5 +293,46 @@ async fn download_reads_its_own_row_and_no_other_of_its_proposal() {
     let answer = case.get(plan.id).await;
     assert_eq!(answer.status(), 200);
     assert_eq!(Sha256::of(&answer.bytes().await.unwrap()), plan.sha256);
+    case.stage.stop().await;
+}
+
+/// What `proposal verify --fetch` of Avi's says, and how it ends.
+async fn verified(case: &Case) -> (Option<i32>, String, String) {
+    let home = case.stage.plan.dir.join("homes/ISR.avi");
+    let output = ended(entente(&[
+        "--home",
+        home.to_str().unwrap(),
+        "proposal",
+        "verify",
+        &case.proposal.to_string(),
+        "--fetch",
+        "--json",
+    ]))
+    .await;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn client_says_of_no_bytes_that_it_verified_them_unless_it_had_them() {
+    let case = Case::new().await;
+    for member in ["ISR:avi", "USA:bob"] {
+        case.stage.sign(member, case.proposal).await;
+    }
+    let (code, said, _) = verified(&case).await;
+    let answer: serde_json::Value = serde_json::from_str(&said).unwrap();
+    // The other party's shareholders are not for Avi.
+    assert_eq!((code, &answer["ciphertexts_checked"]), (Some(0), &false.into()), "{answer}");
+    assert_eq!(answer["not_fetched"].as_array().unwrap().len(), 1, "{answer}");
+
+    for slot in ["work-plan", "shareholders"] {
+        let row = case.row(slot).await;
+        let whole = fs::read(case.file(&row)).unwrap();
+        case.flip(&row);
+        let (code, said, error) = verified(&case).await;
+        assert_ne!(code, Some(0), "{slot}: {said}");
+        assert!(!said.contains("\"verified\":true") && !error.is_empty(), "{slot}: {said} {error}");
+        fs::write(case.file(&row), whole).unwrap();
+    }
     case.stage.stop().await;
 }

@@ -203,6 +203,7 @@ async fn second_server_on_a_sqlite_file_is_refused_and_operators_go_on() {
         let (code, said) = failed(&site.operate(words).await);
         assert_eq!(code, 1, "{said}");
         assert!(said.contains("another server runs on") && said.contains(&process.to_string()), "{said}");
+        assert!(said.contains(&site.path("entente.db").display().to_string()), "{said}");
     }
     // By another name it is the same file: one that is a link, and one by a folder that is.
     symlink("entente.db", site.path("link.db")).unwrap();

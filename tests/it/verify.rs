@@ -293,3 +293,24 @@ async fn text_of_a_call_counts_under_a_key_that_a_key_card_of_its_host_names_and
     })
     .await;
 }
+
+#[tokio::test]
+async fn member_who_was_put_into_a_party_without_having_joined_is_named() {
+    on_both_engines(async |stage| {
+        let proposal = stage.begun().await;
+        assert_eq!(found(&stage).await, Vec::<String>::new(), "who began it, and who was asked and joined");
+        let put = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) \
+                   SELECT proposal_id, 'ISR:tamar', 'ISR', added_at FROM proposal_members WHERE member = 'ISR:avi'";
+        tamper(&stage, put.to_owned(), Vec::new()).await;
+        let wanted = format!(
+            "member ISR:tamar of proposal {proposal}: is in a party of it and nothing that they signed says that they joined"
+        );
+        assert_eq!(found(&stage).await, [wanted]);
+        tamper(&stage, "DELETE FROM proposal_members WHERE member = 'ISR:tamar'".to_owned(), Vec::new()).await;
+        // One who did, by an invitation of somebody else than is said now.
+        tamper(&stage, "DELETE FROM party_invitations WHERE member = 'USA:bob'".to_owned(), Vec::new()).await;
+        let found = found(&stage).await;
+        assert!(found.len() == 1 && found[0].starts_with("member USA:bob"), "{found:?}");
+    })
+    .await;
+}

@@ -254,15 +254,16 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
 /// Verifies a version.
 pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) -> Result<()> {
     let verified = client.manifest(args.proposal, args.version.version).await?;
+    let mut not_shown = Vec::new();
     if args.fetch {
         for document in &verified.manifest.documents {
             let (slot, party) = (&document.slot, document.party.as_ref());
             let meter = context.meter(place(slot, party));
             match client.check_document(args.proposal, slot, party, args.version.version, meter).await {
                 Ok(_) => {}
-                // Another party's restricted document is not for everybody to fetch.
-                Err(error) if is_closed(&error) => {
+                Err(error) if party.is_some() && is_closed(&error) => {
                     context.out.warn(&format!("{}: not fetched: {error}", place(slot, party)));
+                    not_shown.push(place(slot, party));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -271,7 +272,7 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) ->
     let VerifiedManifest { manifest, sha256, signed_by, is_standing, .. } = &verified;
     let answer = json!({
         "verified": true, "is_standing": is_standing, "manifest_sha256": sha256, "signed_by": signed_by,
-        "manifest": manifest, "ciphertexts_checked": args.fetch,
+        "manifest": manifest, "ciphertexts_checked": args.fetch && not_shown.is_empty(), "not_fetched": not_shown,
     });
     context.out.answer(&answer, |screen| {
         let signers = signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
@@ -292,8 +293,12 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) ->
         }
         screen.table(&table, "none");
         screen.gap();
-        let what = if args.fetch { "signatures, manifest and bytes" } else { "signatures and manifest" };
-        screen.styled(&[(Style::Green, "verified  "), (Style::Plain, what)]);
+        let what = match (args.fetch, not_shown.is_empty()) {
+            (false, _) => "signatures and manifest".to_owned(),
+            (true, true) => "signatures, manifest and bytes".to_owned(),
+            (true, false) => format!("signatures, manifest and all bytes but those of {}", not_shown.join(", ")),
+        };
+        screen.styled(&[(Style::Green, "verified  "), (Style::Plain, &what)]);
     })
 }
 
@@ -369,9 +374,13 @@ async fn open_all(context: &Context, client: &Client, args: &Open, all: &[Target
     })
 }
 
-/// Whether a document is withheld from the reader, as other parties' restricted ones are, rather than damaged.
+/// Whether a document is withheld from the reader, as other parties' restricted ones are, rather than damaged or not to be had just now.
 fn is_closed(error: &ClientError) -> bool {
-    matches!(error, ClientError::Problem { .. } | ClientError::Local { .. } | ClientError::Usage { .. })
+    match error {
+        ClientError::Problem { problem, .. } => ["not-found", "denied"].contains(&problem.slug()),
+        ClientError::NotShown { .. } => true,
+        _ => false,
+    }
 }
 
 fn stored(context: &Context, document: &Document) -> Result<()> {

@@ -22,7 +22,6 @@ use entente::{
     },
 };
 use jiff::SignedDuration;
-use std::pin::pin;
 
 /// So many pairs of Carol with proposals that are none.
 fn of_absent(count: usize) -> Vec<(ProposalId, MemberId)> {
@@ -155,7 +154,7 @@ async fn counts_that_take_long_leave_readers_to_whoever_wants_a_page() {
             assert_eq!(page.items[0].id, proposal);
         }
     };
-    let mut count = pin!(avi.api().count_proposals(&filter));
+    let mut count = Box::pin(avi.api().count_proposals(&filter));
     tokio::select! {
         _ = &mut count => panic!("a fourth count goes on beside three"),
         () = pages => {}
