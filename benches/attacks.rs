@@ -262,7 +262,7 @@ fn keys_of(pki: &Path, vault: VaultId, recipient: &str) -> String {
     let statement = WrapStatement { vault, to, recipient: recipient.to_owned(), sha256: Sha256::of(&ciphertext) };
     let statement = sign_statement(&key, &statement).unwrap();
     let key = json!({ "statement": statement, "ciphertext": BASE64_STANDARD.encode(ciphertext) });
-    json!({ "keys": vec![key; 100] }).to_string()
+    json!({ "keys": vec![key; 128] }).to_string()
 }
 
 impl Ground {

@@ -1,4 +1,4 @@
-//! How long a request with as many lines as one may have holds its turn at writing, and so everybody else's acts up: a hundred
+//! How long a request with as many lines as one may have holds its turn at writing, and so everybody else's acts up: fifty
 //! assignments, a hundred wrapped keys, beside an act of one line.
 //!
 //! `cargo bench --bench turns` on SQLite and, where it is installed, PostgreSQL, through the whole exchange. Another writer asks for the turn again and
@@ -24,7 +24,10 @@ use entente::{
         seal::seal_bytes,
         statement::{WrapStatement, sign_statement},
     },
-    wire::proposal::{AddKeys, WrappedKeyIn},
+    wire::{
+        proposal::{AddKeys, WrappedKeyIn},
+        review::Assign,
+    },
 };
 use harness::{
     stage::{NATIONS, Stage, id},
@@ -36,7 +39,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// As many as one request may have.
+/// In one request, but for assignments, of which one may have fewer.
 const LINES: usize = 100;
 const REVIEWERS: [&str; 3] = ["USA:carol", "ISR:yael", "ISR:maya"];
 /// Those for whom keys are wrapped, each with as many recipients as a key card may name.
@@ -69,7 +72,7 @@ async fn measure(engine: &str, stage: Stage) {
         one.push(held(&stage, stage.clear(*proposal, &["USA:dana"])).await);
     }
     for reviewer in REVIEWERS {
-        let pairs: Vec<_> = proposals.iter().map(|proposal| (*proposal, reviewer)).collect();
+        let pairs: Vec<_> = proposals[..Assign::MOST].iter().map(|proposal| (*proposal, reviewer)).collect();
         assigned.push(held(&stage, async { drop(stage.assign(&pairs, false).await) }).await);
     }
     let recipients = many_recipients(&stage).await;
@@ -90,7 +93,7 @@ async fn measure(engine: &str, stage: Stage) {
     one.sort();
     let median = one[one.len() / 2];
     line("one declaration", &mut one, median);
-    line("100 assignments", &mut assigned, median);
+    line("50 assignments", &mut assigned, median);
     line("100 wrapped keys", &mut wrapped, median);
     stage.stop().await;
 }

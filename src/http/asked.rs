@@ -112,7 +112,7 @@ taken_after_a_look! {
     policy::ProposePolicy: MIB, at => at.id("owner").map(About::Policies);
     review::SubmitReview: 2 * MIB, at => of_proposal(at, &[Action::Review]);
     decision::SendLetter: 2 * MIB, at => of_proposal(at, &[Action::SendLetter]);
-    // A hundred signed lines.
+    // Fifty signed lines.
     review::Assign: 2 * MIB, at => of_call(at, &[Action::ViewProgress]);
     call::PublishCall: 4 * MIB, at => of_call(at, &[Action::PublishCall, Action::AmendCall]);
     proposal::NewVault: 4 * MIB, at => of_proposal(at, &[Action::WrapDeliberation, Action::Upload]);

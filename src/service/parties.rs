@@ -7,7 +7,7 @@ use super::{
     proposals::describe,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
-    wraps::{self, Wraps},
+    wraps::Wraps,
 };
 use crate::{
     domain::{
@@ -36,8 +36,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_OF_PARTY: usize = 40;
 /// Most invitations to one party that are kept: those of members who have left since are, too.
 const MOST_INVITATIONS: u64 = 200;
-/// Most invitations in one request: as many as keys.
-const MOST_AT_ONCE: usize = wraps::MOST;
+/// Most invitations in one request.
+const MOST_AT_ONCE: usize = 100;
 
 /// An invitation that a request brings, verified by itself; who may sign it is asked in its turn.
 type Verified = std::result::Result<Signed<InvitationStatement>, StatementError>;

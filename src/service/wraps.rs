@@ -27,8 +27,8 @@ use crate::{
 use serde_json::json;
 use std::collections::HashMap;
 
-/// Most keys in one request: of twelve parties of two members each, with two recipients on their key cards, those to two vaults.
-pub(super) const MOST: usize = 100;
+/// Most keys in one request: a proposal of twenty-four members with two recipients on each key card begins with 103.
+pub(super) const MOST: usize = 128;
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
 const MAX_WRAPPED_KEY: usize = 16 << 10;
 /// How many members of one partner may wrap the same vault for the same recipient of somebody else. Of all partners together it is
@@ -58,7 +58,7 @@ impl Wraps {
         let count: usize = keys.iter().map(|keys| keys.len()).sum();
         if count > MOST {
             return Err(refused(&format!(
-                "{count} keys came at once, at most {MOST} are taken; send the others in further requests"
+                "{count} keys came at once, at most {MOST} are taken; add the others in further requests, and ask those for whom they are once the proposal is begun"
             )));
         }
         let keys: Vec<Vec<WrappedKeyIn>> = keys.iter().map(|keys| keys.to_vec()).collect();

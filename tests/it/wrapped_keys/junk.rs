@@ -77,9 +77,9 @@ async fn request_brings_so_many_keys_and_no_more() {
     let one = junk(&stage, "ISR:noa", panel, &to("USA:carol"), &carols);
     let of = |count| AddKeys { keys: one.keys.iter().cycle().take(count).cloned().collect() };
     let noa = stage.client("ISR:noa");
-    stage.refuses("wrap-refused", noa.api().add_keys(panel, &of(101))).await;
+    stage.refuses("wrap-refused", noa.api().add_keys(panel, &of(129))).await;
     // As many as there may be are looked at one by one: the second for the same recipient is one too many.
-    stage.refuses("already-wrapped", noa.api().add_keys(panel, &of(100))).await;
+    stage.refuses("already-wrapped", noa.api().add_keys(panel, &of(128))).await;
     stage.stop().await;
 }
 
