@@ -195,11 +195,11 @@ fn main() {
         let ms =
             |time: Option<&Duration>| time.map_or("-".into(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
         println!(
-            "{name:<12} {:>5} {:>9} {:>9} {failed:>7}   {what}; {:.1} MB sent; {}; server's peak {:.0} MiB",
+            "{name:<12} {:>5} {:>9} {:>9} {failed:>7}   {what}; {} kB sent; {}; server's peak {:.0} MiB",
             times.len(),
             ms(times.get(times.len() / 2)),
             ms(times.last()),
-            sent as f64 / 1e6,
+            sent / 1000,
             heard.join(", "),
             f64::from(server.peak_kib()) / 1024.0,
         );
@@ -270,7 +270,9 @@ impl Ground {
         let pki = dir.join("pki");
         let mut roots = RootCertStore::empty();
         let authority = pki.join("server/ca.crt");
-        CertificateDer::pem_file_iter(authority).unwrap().for_each(|der| roots.add(der.unwrap()).unwrap());
+        for der in CertificateDer::pem_file_iter(authority).unwrap() {
+            roots.add(der.unwrap()).unwrap();
+        }
         let config = |who: &str| {
             let path = |what: &str| pki.join(format!("{}.{what}", who.replace(':', "/")));
             let chain = CertificateDer::pem_file_iter(path("crt")).unwrap().map(Result::unwrap).collect();
@@ -379,9 +381,9 @@ fn from_everywhere(ground: &Arc<Ground>, tasks: &mut JoinSet<()>, speaks: bool) 
         let ground = Arc::clone(ground);
         tasks.spawn(async move {
             let (mut open, mut pace) = (VecDeque::new(), interval(Duration::from_micros(2_667)));
-            for number in 0_u32.. {
+            for number in (0..=u8::MAX).cycle() {
                 pace.tick().await;
-                let Ok(mut tcp) = ground.connect(Ipv4Addr::new(127, 1, part, (number % 256) as u8)).await else {
+                let Ok(mut tcp) = ground.connect(Ipv4Addr::new(127, 1, part, number)).await else {
                     ground.hear("not connected");
                     continue;
                 };

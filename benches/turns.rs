@@ -153,7 +153,7 @@ async fn keys(
     let key = SigningKey::from_pem(credential.private_key.expose().as_bytes(), credential.certificate.as_bytes());
     let key = key.unwrap();
     let wrap = |(holder, recipient): &(&'static str, String)| {
-        let ciphertext = seal_bytes(&[recipient.clone()], b"nothing").unwrap();
+        let ciphertext = seal_bytes(std::slice::from_ref(recipient), b"nothing").unwrap();
         let (to, sha256) = (WrapTarget::Member(id(holder)), Sha256::of(&ciphertext));
         let statement = WrapStatement { vault, to, recipient: recipient.clone(), sha256 };
         let statement = sign_statement(&key, &statement).unwrap();

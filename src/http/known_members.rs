@@ -46,13 +46,13 @@ impl KnownMembers {
     /// Notes what was found of a certificate that came from there.
     pub(super) fn note(&self, certificate: Sha256, from: IpAddr, has_key_card: bool) {
         let mut known = self.lock();
-        if !has_key_card {
-            known.forget(&certificate);
-        } else {
+        if has_key_card {
             if known.certificates.len() >= REMEMBERED && !known.certificates.contains_key(&certificate) {
                 *known = Known::default();
             }
             known.came(certificate, from);
+        } else {
+            known.forget(&certificate);
         }
     }
 
@@ -115,11 +115,12 @@ mod tests {
     async fn address_is_known_for_a_week_after_a_member_came() {
         let known = KnownMembers::new();
         let (avi, from) = (Sha256::of(b"avi"), IpAddr::from([192, 0, 2, 1]));
+        let nearly = LATELY.checked_sub(Duration::from_secs(1)).unwrap();
         known.note(avi, from, true);
-        tokio::time::advance(LATELY - Duration::from_secs(1)).await;
+        tokio::time::advance(nearly).await;
         assert!(known.came_from(from));
         known.note(avi, from, true);
-        tokio::time::advance(LATELY - Duration::from_secs(1)).await;
+        tokio::time::advance(nearly).await;
         assert!(known.came_from(from));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!known.came_from(from) && known.contains(&avi));

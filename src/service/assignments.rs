@@ -41,7 +41,9 @@ type Verified = Result<Signed<AssignmentStatement>, StatementError>;
 pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
     let turn = if body.dry_run { Some(exchange.turns.look(&asked.principal).await?) } else { None };
     let mut first = Rehearsal::rehearse(exchange, asked).await?;
-    turn.into_iter().for_each(|turn| first.tx.hold(turn));
+    if let Some(turn) = turn {
+        first.tx.hold(turn);
+    }
     let state = call_to_assign(&mut first, call).await?;
     if body.dry_run {
         check_count(body)?;
