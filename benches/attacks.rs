@@ -76,18 +76,11 @@ const NATIONS: &[Nation] = &[
             Cast { member: "ISR:noa", name: "Noa", organisation: "University", roles: &[] },
         ],
     },
-    Nation {
-        code: "KOR",
-        name: "Korea",
-        zone: "Asia/Seoul",
-        authority: ("KR Research Root CA", "Agency"),
-        cast: &[Cast { member: "KOR:soo", name: "Soo", organisation: "Agency", roles: OFFICER }],
-    },
 ];
 /// Those who attack: two members and a policy officer of one nation.
 const ATTACKERS: [&str; 2] = ["ISR:avi", "ISR:noa"];
 const DRAFTER: &str = "ISR:drafter";
-const INNOCENT: &str = "KOR:soo";
+const INNOCENT: &str = "USA:dana";
 const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// How long the officer waits for one act before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -218,7 +211,7 @@ async fn prepare(dir: &Path) -> (ProposalId, VaultId, String) {
     };
     let world = World::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
     let dana = world.client("USA:dana");
-    let partners = ["USA", "ISR", "KOR"].map(|code| code.parse().unwrap()).into();
+    let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
     let program = CreateProgram { name: "Bench".into(), lead: "USA".parse().unwrap(), partners };
     let program = dana.api().create_program(&program).await.unwrap();
     let call = dana.draft_call(program.id, &call_text()).await.unwrap();
@@ -242,7 +235,7 @@ fn call_text() -> CallText {
         "title": "Bench", "text": "", "topics": [],
         "criteria": [{ "name": "merit", "title": "Merit", "max": 5.0, "step": 0.5, "weight": 1 }],
         "slots": [{
-            "name": "summary", "title": "Summary", "required": true, "media_types": ["application/pdf"],
+            "name": "work-plan", "title": "Work plan", "required": true, "media_types": ["application/pdf"],
             "max_bytes": 1 << 20, "audience": "panel",
         }],
         "eligible": ["USA", "ISR"],
@@ -354,9 +347,9 @@ async fn ask(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> io::Result<u1
     }
 }
 
-/// Connects anew and acts: a program of one's own nation is begun.
+/// Connects anew and acts: a program is begun.
 async fn innocent(ground: &Ground) -> io::Result<()> {
-    let body = json!({ "name": "Innocent", "lead": "KOR", "partners": ["KOR"] }).to_string();
+    let body = json!({ "name": "Innocent", "lead": "USA", "partners": ["USA"] }).to_string();
     let mut stream = ground.open(INNOCENT).await?;
     let status = ask(&mut stream, &ground.request("POST", "/v1/programs", &body)).await?;
     if status == 201 { Ok(()) } else { Err(io::Error::other(format!("{status}"))) }

@@ -24,6 +24,7 @@ impl Server {
             set("api.private_key", &dir.join("pki/server/server.key")),
             format!("database.url=sqlite://{}", dir.join("entente.db").display()),
             set("blobs.folder", &dir.join("blobs")),
+            set("trust.crl_folder", &dir.join("crls")),
         ] {
             server.args(["--set", &setting]);
         }
