@@ -65,6 +65,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Turns {
     looks: Queue,
     counts: Queue,
+    texts: Queue,
 }
 
 impl Turns {
@@ -77,17 +78,23 @@ impl Turns {
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
         take(&self.counts, principal).await
     }
+
+    /// At reading a text of policies, which takes the processor's time: one at a time, so that some is left for others.
+    pub async fn text(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.texts, principal).await
+    }
 }
 
-/// To be held by the read that it is for.
+/// To be held by what it is for.
 async fn take(queue: &Queue, principal: &Principal) -> Result<Turn> {
     let turn = timeout(PATIENCE, queue.take(Whose::Member(principal.member.clone()))).await;
-    Ok(turn.map_err(|_| StoreError::Unavailable("others look and count over many proposals".into()))?)
+    Ok(turn
+        .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { looks: Queue::of(2), counts: Queue::of(3) }
+        Self { looks: Queue::of(2), counts: Queue::of(3), texts: Queue::of(1) }
     }
 }
 

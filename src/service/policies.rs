@@ -17,7 +17,7 @@ use crate::{
     policy::{Action, GUARDRAILS, Guardrails, PartnerRules, Resource},
     sealing::statement::{PolicyApproval, PolicyStatement},
     storage::{
-        Tx, partners,
+        Turn, Tx, partners,
         policies::{self, ApprovalRow, PolicyRow, approve_action, propose_action, withdraw_action},
     },
     wire::{
@@ -101,7 +101,8 @@ pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, bo
     // Reading a text takes a while, so it is done before the turn, and for those who may propose one. Who may not has perhaps done so
     // before, which the act knows.
     if may {
-        check_text(owner, body.text.clone()).await?;
+        let turn = exchange.turns.text(&asked.principal).await?;
+        check_text(owner, body.text.clone(), Some(turn)).await?;
     }
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
@@ -111,7 +112,7 @@ pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, bo
     }
     // INVARIANT: no text is kept unread. The office was given between the look and the turn.
     if !may {
-        check_text(owner, body.text.clone()).await?;
+        check_text(owner, body.text.clone(), None).await?;
     }
     let signed = act.signed::<PolicyStatement>(&body.statement).await?;
     let says = signed.statement;
@@ -164,7 +165,8 @@ pub async fn approve(
     // The program may have been replaced by one with another schema since it was proposed. A version's text never changes.
     let is_read = found.is_some();
     if let Some(row) = found {
-        check_text(owner, row.text).await?;
+        let turn = exchange.turns.text(&asked.principal).await?;
+        check_text(owner, row.text, Some(turn)).await?;
     }
     let mut act = Act::begin(exchange, asked).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
@@ -175,7 +177,7 @@ pub async fn approve(
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
     // As in `propose`: what changed between the look and the turn.
     if !is_read {
-        check_text(owner, row.text.clone()).await?;
+        check_text(owner, row.text.clone(), None).await?;
     }
     rules::check_approval(owner, &row.version, &act.me.id, act.now)?;
     let says = act.signed::<PolicyApproval>(&body.approval).await?.statement;
@@ -231,12 +233,15 @@ pub(super) async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner
     Ok(row.partner)
 }
 
-/// Reads the text as the engine will, off the threads that serve others.
-async fn check_text(owner: &PolicyOwner, text: String) -> Result<()> {
+/// Reads the text as the engine will, off the threads that serve others. The turn is held until it is read, whoever goes away meanwhile.
+async fn check_text(owner: &PolicyOwner, text: String, turn: Option<Turn>) -> Result<()> {
     let owner = owner.clone();
-    let read = move || match &owner {
-        PolicyOwner::Guardrails => Guardrails::parse(&owner.to_string(), &text).map(drop),
-        PolicyOwner::Partner(code) => PartnerRules::parse(code.as_str(), code, &text).map(drop),
+    let read = move || {
+        let _turn = turn;
+        match &owner {
+            PolicyOwner::Guardrails => Guardrails::parse(&owner.to_string(), &text).map(drop),
+            PolicyOwner::Partner(code) => PartnerRules::parse(code.as_str(), code, &text).map(drop),
+        }
     };
     aside(read).await?.map_err(|error| Refusal::PolicyInvalid { fault: error.to_string() }.into())
 }
