@@ -39,15 +39,16 @@ type Verified = Result<Signed<AssignmentStatement>, StatementError>;
 
 /// Assigns reviewers to proposals of a call: every line or none.
 pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
-    let turn = if body.dry_run { Some(exchange.turns.look(&asked.principal).await?) } else { None };
     let mut first = Rehearsal::rehearse(exchange, asked).await?;
-    if let Some(turn) = turn {
-        first.tx.hold(turn);
-    }
-    let state = call_to_assign(&mut first, call).await?;
+    call_to_assign(&mut first, call).await?;
     if body.dry_run {
         check_count(body)?;
-        return foresee(first, state, body).await;
+        drop(first);
+        let turn = exchange.turns.look(&asked.principal).await?;
+        let mut look = Rehearsal::rehearse(exchange, asked).await?;
+        look.tx.hold(turn);
+        let state = call_to_assign(&mut look, call).await?;
+        return foresee(look, state, body).await;
     }
     if let Some(answer) = first.replayed()? {
         return Ok(answer);

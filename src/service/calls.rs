@@ -130,6 +130,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
 /// at writing: it counts over every proposal.
 pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
     if body.dry_run {
+        drop(call_to_amend(&mut Rehearsal::rehearse(exchange, asked).await?, id).await?);
         let turn = exchange.turns.count(&asked.principal).await?;
         let mut act = Rehearsal::rehearse(exchange, asked).await?;
         act.tx.hold(turn);
@@ -316,11 +317,16 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: CallId) -> Res
 
 /// How a call stands, counted over what the caller may see.
 pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Progress> {
+    let authorized = async || -> Result<_> {
+        let mut view = View::open(exchange, principal).await?;
+        let call = view.call(id).await?;
+        view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
+        Ok((view, call))
+    };
+    drop(authorized().await?);
     let turn = exchange.turns.count(principal).await?;
-    let mut view = View::open(exchange, principal).await?;
+    let (mut view, call) = authorized().await?;
     view.tx.hold(turn);
-    let call = view.call(id).await?;
-    view.authorize(Action::ViewProgress, Resource::Call(&call.facts))?;
     let mut progress =
         Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);

@@ -59,8 +59,8 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// How long a turn at what reads long is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Turns at what reads long, with a snapshot open all the while: fewer than there are readers of the database, so that some are always left
-/// for whoever wants a page. Those who may not look take none.
+/// Turns at what takes long: looks and counts, with a snapshot open all the while and fewer than there are readers of the database, and texts of
+/// policies. Those who may not look take none.
 #[derive(Debug)]
 pub struct Turns {
     looks: Queue,

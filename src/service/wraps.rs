@@ -58,7 +58,8 @@ impl Wraps {
         let count: usize = keys.iter().map(|keys| keys.len()).sum();
         if count > MOST {
             return Err(refused(&format!(
-                "{count} keys came at once, at most {MOST} are taken; add the others in further requests, and ask those for whom they are once the proposal is begun"
+                "{count} keys came at once, at most {MOST} are taken; add the others in further requests, and ask those for \
+                 whom they are once the proposal is begun"
             )));
         }
         let keys: Vec<Vec<WrappedKeyIn>> = keys.iter().map(|keys| keys.to_vec()).collect();

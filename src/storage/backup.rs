@@ -8,9 +8,9 @@
 //! DIR/unfinished/                  one that is being taken, or was broken off
 //! ```
 //!
-//! The database is copied first, as one snapshot, then the documents that the rows of that copy name: what was dropped meanwhile lies in quarantine and is looked for there, too,
-//! so every one of them is still there. A backup gets its name as the last thing; what has a name is whole. A
-//! document that is there already is not copied again, so a second backup into the same folder takes what is new.
+//! The database is copied first, as one snapshot, then the documents that the rows of that copy name: what was dropped
+//! meanwhile lies in quarantine and is looked for there, too, so every one of them is still there. A backup gets its name as
+//! the last thing; what has a name is whole. A document that is there already is not copied again, so a second backup into the same folder takes what is new.
 //!
 //! A restore goes the other way: documents, then database, then the mark that both have in common, a new one, so that neither
 //! is taken for a part of what was there before. A file in the folder of documents says that it is not done; servers do not
