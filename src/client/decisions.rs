@@ -166,7 +166,7 @@ impl Client {
         let counted = decision.signatures.iter().filter(|(partner, it)| *partner != own && it.set_aside.is_none());
         for (_, signature) in counted {
             let card = &self.recent_member(&signature.member).await?.card;
-            self.check_not_of_party(card, proposal).await?;
+            self.check_not_of_party(card, proposal, call).await?;
             if card.status != CardStatus::Active || !deciders.contains(&signature.member) {
                 return Err(ClientError::unverified(
                     format!("`{}` signed the decision and decides no longer, but the exchange counts it", card.member),

@@ -17,6 +17,7 @@ use crate::{
         id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         member::CallRole,
+        name::is_same,
         proposal::Status,
     },
     policy::facts::{CallFacts, ProgramFacts, ProposalFacts},
@@ -115,7 +116,7 @@ impl Client {
             assigned: assignments.iter().map(|line| line.reviewer.clone()).collect(),
             interests,
             owners: proposal.parties.keys().cloned().collect(),
-            organisations: self.organisations(&party_members).await?,
+            organisations: self.organisations_of(proposal, call).await?,
             decided,
             label,
         };
@@ -124,11 +125,36 @@ impl Client {
         Ok(proposal_facts(proposal.id, proposal.status, verified, told))
     }
 
-    /// Where members work, by their key cards.
+    /// Where members work, by their newest key cards.
     pub(super) async fn organisations(&self, members: &BTreeSet<MemberId>) -> Result<BTreeSet<String>> {
         let mut organisations = BTreeSet::new();
         for member in members {
             organisations.insert(self.issued_member(member).await?.card.organisation.clone());
+        }
+        Ok(organisations)
+    }
+
+    /// Where the members of a proposal's parties work, by the key card that was the newest at the deadline, or when they joined after it: what
+    /// a registrar writes later takes nobody out of the judging. When a card was published is the exchange's word.
+    pub(super) async fn organisations_of(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<BTreeSet<String>> {
+        let deadline_at = proposal.deadline_at.0.max(call.rules.schedule.deadline_at);
+        let mut joined = None;
+        let mut organisations = BTreeSet::new();
+        for member in proposal.parties.values().flatten() {
+            let newest = self.issued_member(member).await?;
+            let mut organisation = self.employer_at(&newest, deadline_at).await?;
+            if !is_same(&organisation, &newest.card.organisation) {
+                let lines = match joined.take() {
+                    Some(lines) => lines,
+                    None => self.api().joined(proposal.id).await?,
+                };
+                let accepted = lines.iter().filter(|line| line.member == *member).filter_map(|line| line.accepted_at);
+                if let Some(accepted_at) = accepted.max().filter(|accepted_at| accepted_at.0 > deadline_at) {
+                    organisation = self.employer_at(&newest, accepted_at.0).await?;
+                }
+                joined = Some(lines);
+            }
+            organisations.insert(organisation);
         }
         Ok(organisations)
     }

@@ -4,7 +4,7 @@
 //! certificate does. So the exchange keeps every card, and the chain from the present card down is followed link by link: each
 //! serial is the next lower one and each card is the registrar's. The host can hide the past, which makes signatures
 //! unprovable, but cannot leave out the one card that took earlier keys back, nor put in a card. Nothing is ever sealed to a card
-//! found here, and what this machine has seen as the newest stays so.
+//! found here, and what this machine has seen as the newest stays so. They also say where the member worked at an instant.
 
 use super::{
     Client, Result,
@@ -27,12 +27,15 @@ pub(super) struct EarlierCard {
     card: KeyCard,
     published_at: Timestamp,
     replaced_at: Timestamp,
+    /// Whether it speaks for what was signed under it: no later card took that back, and none is missing that could have.
+    speaks: bool,
 }
 
 impl EarlierCard {
     /// Whether the card speaks for a signature by this key, recorded at this instant if that is known.
     fn vouches(&self, key: &Sha256, recorded_at: Option<Timestamp>) -> bool {
-        self.card.status == CardStatus::Active
+        self.speaks
+            && self.card.status == CardStatus::Active
             && self.card.pins(key)
             && recorded_at.is_none_or(|at| {
                 let in_force = self.published_at <= at && at <= self.replaced_at;
@@ -68,8 +71,14 @@ impl Client {
         Ok(earlier.iter().any(|earlier| bears(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
     }
 
+    /// Where the member worked at the instant, by their key cards.
+    pub(super) async fn employer_at(&self, member: &VerifiedMember, at: Timestamp) -> Result<String> {
+        let lineage = self.lineage(&member.card).await?;
+        Ok(card_at(&member.card, &lineage, at).organisation.clone())
+    }
+
     async fn lineage(&self, newest: &KeyCard) -> Result<Arc<Vec<EarlierCard>>> {
-        if newest.serial == 1 || newest.takes_back() {
+        if newest.serial == 1 {
             return Ok(Arc::default());
         }
         let known = lock(&self.0.directory.lineages).get(&newest.member).cloned();
@@ -90,9 +99,14 @@ impl Client {
     }
 }
 
+/// The card that was the newest at the instant; the first one if there was none yet.
+fn card_at<'c>(newest: &'c KeyCard, earlier: &'c [EarlierCard], at: Timestamp) -> &'c KeyCard {
+    earlier.iter().take_while(|earlier| earlier.replaced_at > at).last().map_or(newest, |earlier| &earlier.card)
+}
+
 /// The cards below the newest, as far as the chain holds. `published` begins with the newest.
 fn follow(newest: &KeyCard, published: &[PublishedKeyCard], partner: &PartnerCard) -> Vec<EarlierCard> {
-    let (mut chain, mut later) = (Vec::new(), newest.clone());
+    let (mut chain, mut later, mut speaks) = (Vec::new(), newest.clone(), true);
     let Some((first, rest)) = published.split_first() else { return chain };
     let is_newest = |card: &KeyCard| card == newest;
     if !KeyCard::verify_issued(&first.key_card, partner).is_ok_and(|signed| is_newest(&signed.statement)) {
@@ -100,15 +114,16 @@ fn follow(newest: &KeyCard, published: &[PublishedKeyCard], partner: &PartnerCar
     }
     let mut replaced_at = first.published_at.0;
     for offered in rest {
-        // INVARIANT: stop at the first card that is missing or not the registrar's. Beyond it may lie the one that took keys back.
+        // INVARIANT: below a card that took keys back, and below one that is missing or not the registrar's, which may have, nothing speaks.
         let Ok(signed) = KeyCard::verify_issued(&offered.key_card, partner) else { break };
         let card = signed.statement;
-        if card.member != later.member || card.serial + 1 != later.serial || later.takes_back() {
+        if card.member != later.member || card.serial >= later.serial {
             break;
         }
+        speaks &= card.serial + 1 == later.serial && !later.takes_back();
         later = card.clone();
         let published_at = offered.published_at.0;
-        chain.push(EarlierCard { card, published_at, replaced_at });
+        chain.push(EarlierCard { card, published_at, replaced_at, speaks });
         replaced_at = published_at;
     }
     chain
@@ -183,7 +198,7 @@ mod tests {
         let cards = [renewed(&isr, 1), revoked(&isr, 2, Vec::new()), renewed(&isr, 3)];
         let mut offered = shown(&isr, &cards);
         offered.remove(1);
-        assert!(follow(&cards[2], &offered, &isr.card).is_empty());
+        assert!(!speaks_for(&follow(&cards[2], &offered, &isr.card), 1, None));
         // Nor with a card of its own making in the place, nor that of somebody else.
         for forged in
             [Nation::new("ISR").issue(&renewed(&isr, 2)), isr.issue(&KeyCard { serial: 2, ..isr.member("noa").card })]
@@ -192,6 +207,24 @@ mod tests {
             offered[1].key_card = forged;
             assert!(follow(&cards[2], &offered, &isr.card).is_empty());
         }
+    }
+
+    #[test]
+    fn member_worked_where_the_card_that_was_the_newest_said() {
+        let isr = Nation::new("ISR");
+        let at_work = |serial: u64, organisation: &str| KeyCard {
+            organisation: organisation.to_owned(),
+            ..renewed(&isr, serial)
+        };
+        let taken_back = KeyCard { organisation: "Second".into(), ..revoked(&isr, 2, Vec::new()) };
+        let cards = [at_work(1, "First"), taken_back, at_work(4, "Fourth")];
+        let chain = follow(&cards[2], &shown(&isr, &cards), &isr.card);
+        let worked = |instant: &str| card_at(&cards[2], &chain, at(instant)).organisation.as_str();
+        assert_eq!(worked("2026-04-01T00:00:00Z"), "Fourth", "from the instant on at which it was published");
+        assert_eq!(worked("2026-03-31T23:59:59Z"), "Second", "whatever was taken back");
+        assert_eq!(worked("2026-01-01T00:00:00Z"), "First", "beyond a serial that was left out, too");
+        assert_eq!(worked("2025-01-01T00:00:00Z"), "First", "there was no other yet");
+        assert!(!speaks_for(&chain, 1, None) && !speaks_for(&chain, 2, None));
     }
 
     #[test]

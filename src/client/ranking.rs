@@ -72,7 +72,7 @@ impl Client {
     ) -> Result<(Reviewed, Vec<InvalidReview>)> {
         let opened = self.open_reviews_of(proposal, call).await?;
         let shown = self.api().assignments(proposal.id).await?;
-        let facts = self.facts_of_reviewers(proposal, roles, facts, &shown, &opened).await?;
+        let facts = self.facts_of_reviewers(proposal, call, roles, facts, &shown, &opened).await?;
         let mut set_aside = BTreeMap::new();
         for line in &shown {
             let judged = self.judged(&facts, &line.reviewer).await?;
@@ -91,6 +91,7 @@ impl Client {
     async fn facts_of_reviewers(
         &self,
         proposal: &Proposal,
+        verified: &VerifiedCall,
         roles: &Roles,
         call: &CallFacts,
         shown: &[Assignment],
@@ -111,7 +112,7 @@ impl Client {
             assigned,
             interests,
             owners: proposal.parties.keys().cloned().collect(),
-            organisations: self.organisations(&party_members).await?,
+            organisations: self.organisations_of(proposal, verified).await?,
             decided: false,
             label: None,
         };

@@ -440,7 +440,7 @@ impl Client {
         let VaultStatement { kind, party, .. } = &vault.statement;
         let holder = self.member(reader).await?;
         if !is_party(proposal, reader) {
-            self.check_not_of_party(&holder.card, proposal).await?;
+            self.check_not_of_party(&holder.card, proposal, call).await?;
         }
         let facts = facts.get_or_try_init(|| self.proposal_facts(proposal, call, vaults)).await?;
         let holder = if *kind == VaultKind::Deliberation {

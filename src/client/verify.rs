@@ -121,7 +121,7 @@ impl Client {
         };
         let maker = self.signer(&signed, &makers).await.map_err(|error| error.about(vault.id))?;
         if signed.statement.kind == VaultKind::Deliberation {
-            self.check_not_of_party(&maker.card, proposal).await.map_err(|error| error.about(vault.id))?;
+            self.check_not_of_party(&maker.card, proposal, call).await.map_err(|error| error.about(vault.id))?;
         }
         let signed_by = maker.card.member.clone();
         let may_make = self.check_maker(&signed.statement, &signed_by, proposal, call).await;
@@ -130,19 +130,22 @@ impl Client {
     }
 
     /// Refuses somebody who belongs to a party, or works where one of its members works.
-    pub(super) async fn check_not_of_party(&self, card: &KeyCard, proposal: &Proposal) -> Result<()> {
+    pub(super) async fn check_not_of_party(
+        &self,
+        card: &KeyCard,
+        proposal: &Proposal,
+        call: &VerifiedCall,
+    ) -> Result<()> {
         let refused = |fault: &str| {
             let what = format!("`{}` {fault}", card.member);
             Err(ClientError::unverified(what, "tell the call's officers; they can assign or appoint somebody else"))
         };
-        for party_member in proposal.parties.values().flatten() {
-            if *party_member == card.member {
-                return refused("is a party of this proposal");
-            }
-            let other = self.issued_member(party_member).await?;
-            if name::is_same(&card.organisation, &other.card.organisation) {
-                return refused("works at the same organisation as a party of this proposal");
-            }
+        if proposal.parties.values().flatten().any(|party_member| *party_member == card.member) {
+            return refused("is a party of this proposal");
+        }
+        let organisations = self.organisations_of(proposal, call).await?;
+        if organisations.iter().any(|organisation| name::is_same(&card.organisation, organisation)) {
+            return refused("works at the same organisation as a party of this proposal");
         }
         Ok(())
     }

@@ -61,10 +61,30 @@ pub(super) struct FirstChange<T> {
     pub(super) body: T,
 }
 
+/// How many bytes a JSON body may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Room {
+    /// A few fields, a reason, a statement.
+    Small,
+    /// As many as the operator allows in general.
+    General,
+    /// This many, even where the operator allows fewer: it carries ciphertext.
+    Ciphertext(usize),
+}
+
+impl Room {
+    fn limit(self, general: usize) -> usize {
+        match self {
+            Self::Small => general.min(SMALL),
+            Self::General => general,
+            Self::Ciphertext(bytes) => general.max(bytes),
+        }
+    }
+}
+
 /// A JSON body that an operation takes.
 pub(super) trait Taken: DeserializeOwned {
-    /// The body may have this many bytes even where the operator allows fewer in general: it carries ciphertext.
-    const ROOM: usize = 0;
+    const ROOM: Room;
 
     /// What the caller has to be permitted before a large one is taken, as far as the address says it.
     fn about(_: &At) -> Option<Result<About, ServiceError>> {
@@ -74,7 +94,7 @@ pub(super) trait Taken: DeserializeOwned {
 
 macro_rules! taken {
     ($($room:expr => $($name:ty),*;)*) => {
-        $($(impl Taken for $name { const ROOM: usize = $room; })*)*
+        $($(impl Taken for $name { const ROOM: Room = $room; })*)*
     };
 }
 
@@ -82,7 +102,7 @@ macro_rules! taken {
 macro_rules! taken_after_a_look {
     ($($name:ty: $room:expr, $at:ident => $about:expr;)*) => {
         $(impl Taken for $name {
-            const ROOM: usize = $room;
+            const ROOM: Room = $room;
 
             fn about($at: &At) -> Option<Result<About, ServiceError>> {
                 Some($about)
@@ -93,32 +113,34 @@ macro_rules! taken_after_a_look {
 
 const MIB: usize = 1 << 20;
 /// So long a body is taken from every member, whatever it is about.
-const UNASKED: u64 = 64 << 10;
+const SMALL: usize = 64 << 10;
 
 /// For a whole body that is read into memory, and more for each 16 KiB that it may have.
 const BODY_TIME: Duration = Duration::from_mins(1);
 const A_SECOND: u64 = 16 << 10;
 
 taken! {
-    0 => bodies::PublishKeyCard, bodies::CreateProgram, call::DraftCall, call::EditCall, call::ExtendCall, call::Reason,
-        call::GrantRoles, policy::ApprovePolicy, proposal::SignManifest, proposal::SignLabel,
-        proposal::AcceptInvitation, review::DeclareConflict,
-        review::LiftConflict, decision::SignDecision;
-    // Which call it is for is in the body.
-    4 * MIB => proposal::CreateProposal;
+    Room::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
+        policy::ApprovePolicy, proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
+        decision::SignDecision;
+    // Which program or call it is for is in the body.
+    Room::General => call::DraftCall;
+    Room::Ciphertext(4 * MIB) => proposal::CreateProposal;
 }
 
 taken_after_a_look! {
-    policy::ProposePolicy: MIB, at => at.id("owner").map(About::Policies);
-    review::SubmitReview: 2 * MIB, at => of_proposal(at, &[Action::Review]);
-    decision::SendLetter: 2 * MIB, at => of_proposal(at, &[Action::SendLetter]);
+    call::EditCall: Room::General, at => of_call(at, &[Action::EditCall]);
+    proposal::SignManifest: Room::General, at => of_proposal(at, &[Action::Sign]);
+    policy::ProposePolicy: Room::Ciphertext(MIB), at => at.id("owner").map(About::Policies);
+    review::SubmitReview: Room::Ciphertext(2 * MIB), at => of_proposal(at, &[Action::Review]);
+    decision::SendLetter: Room::Ciphertext(2 * MIB), at => of_proposal(at, &[Action::SendLetter]);
     // Fifty signed lines.
-    review::Assign: 2 * MIB, at => of_call(at, &[Action::ViewProgress]);
-    call::PublishCall: 4 * MIB, at => of_call(at, &[Action::PublishCall, Action::AmendCall]);
-    proposal::NewVault: 4 * MIB, at => of_proposal(at, &[Action::WrapDeliberation, Action::Upload]);
-    proposal::AddKeys: 4 * MIB, at => at.id("vault").map(About::Vault);
+    review::Assign: Room::Ciphertext(2 * MIB), at => of_call(at, &[Action::ViewProgress]);
+    call::PublishCall: Room::Ciphertext(4 * MIB), at => of_call(at, &[Action::PublishCall, Action::AmendCall]);
+    proposal::NewVault: Room::Ciphertext(4 * MIB), at => of_proposal(at, &[Action::WrapDeliberation, Action::Upload]);
+    proposal::AddKeys: Room::Ciphertext(4 * MIB), at => at.id("vault").map(About::Vault);
     // Whom it takes depends on who is asked and who is there.
-    proposal::AddMember: 4 * MIB, at => of_proposal(at, &[Action::View]);
+    proposal::AddMember: Room::Ciphertext(4 * MIB), at => of_proposal(at, &[Action::View]);
 }
 
 fn of_call(at: &At, actions: &'static [Action]) -> Result<About, ServiceError> {
@@ -139,14 +161,14 @@ impl<T: Taken> FromRequest<Api> for Change<T> {
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             check_media_type(&parts.headers, "application/json")?;
-            let length = check_length(&parts.headers, api.body_bytes().max(T::ROOM))?;
-            if length.is_none_or(|length| length > UNASKED) {
+            let length = check_length(&parts.headers, T::ROOM.limit(api.body_bytes()))?;
+            if length.is_none_or(|length| length > SMALL as u64) {
                 let Ok(at) = At::from_request_parts(&mut parts, api).await;
                 if let Some(about) = T::about(&at) {
                     first_look::check(api, &principal, &conditions.key, about?).await?;
                 }
             }
-            let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            let (bytes, body) = json(&parts.headers, body, T::ROOM.limit(api.body_bytes())).await?;
             let arrived_at = api.time.now();
             still_accepted(&parts)?;
             Ok::<_, Fault>((conditions.asked(principal, &parts, &bytes, arrived_at), body))
@@ -168,7 +190,7 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
         api.rates().card(member, &peer.certificate).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
-            let (bytes, body) = json(&parts.headers, body, api.body_bytes().max(T::ROOM)).await?;
+            let (bytes, body) = json(&parts.headers, body, T::ROOM.limit(api.body_bytes())).await?;
             still_accepted(&parts)?;
             let idempotency = conditions.idempotency(&parts, &bytes);
             let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes, api.time.now()));

@@ -1,7 +1,7 @@
 //! Calls: draft, publish, amend, cancel and delete.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, lists,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, lists, parties,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
@@ -167,6 +167,7 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     });
     act.log(EntryKind::CallAmended, Subject::call(&call), &payload).await?;
     let call = act.call(id).await?;
+    parties::follow_newest_employers(&mut act, &permit, &call).await?;
     let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
     let answer = Answer::json(200, &amended).with_etag(etag(&call, &act.policies, &act.me));
     act.finish(answer).await

@@ -1,7 +1,7 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Asked, Credential, Exchange, Idempotency, Principal, Result, ServiceError,
+    Answer, Asked, Credential, Exchange, Idempotency, Principal, Result, ServiceError, state,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -9,25 +9,31 @@ use crate::{
         Refusal,
         entry::EntryKind,
         id::{MemberId, PartnerCode, Sha256},
+        name::is_same,
     },
-    policy::{Action, Resource},
+    policy::{Action, Permit, Resource},
     sealing::{
         card::{CardStatus, KeyCard, PartnerCard},
         statement::verify_signed,
     },
     storage::{
-        StoreError, Tx, Whose, entries, idempotency,
+        StoreError, Tx, Whose, WriteTx, entries, idempotency,
         members::{self, MemberRow},
         partners::{self, PartnerRow},
+        proposals,
     },
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
         page::{self, Page, Room},
     },
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 /// How far a serial may jump: one at the end of the range would leave no room for a revocation.
 const MAX_SERIAL_STEP: u64 = 1_000_000;
@@ -182,7 +188,8 @@ pub async fn publish_key_card(
         return Ok(answer);
     }
     let (card, row) = verified_card(&mut act.tx, id, body).await?;
-    let present = members::find(&mut act.tx, id).await?.map_or(0, |row| row.serial);
+    let before = members::find(&mut act.tx, id).await?;
+    let present = before.as_ref().map_or(0, |row| row.serial);
     if row.serial <= present {
         return Err(Refusal::StaleKeyCard { given: row.serial, present }.into());
     }
@@ -190,6 +197,7 @@ pub async fn publish_key_card(
         let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
         return Err(Refusal::Statement { fault }.into());
     }
+    keep_employer(&mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
         .await
         .map_err(certificate_taken)?;
@@ -221,10 +229,11 @@ async fn publish_first(
         return Err(ServiceError::NotAMember);
     }
     let registrar =
-        crate::policy::facts::MemberFacts { roles: card.roles.clone(), ..super::state::member_facts(exchange, &row) };
+        crate::policy::facts::MemberFacts { roles: card.roles.clone(), ..state::member_facts(exchange, &row) };
     let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
     let outcome = policies.authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
     let permit = super::permitted(outcome)?;
+    keep_employer(&mut tx, &permit, present.as_ref(), &row, now).await?;
     members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)
         .await
         .map_err(certificate_taken)?;
@@ -238,6 +247,35 @@ async fn publish_first(
     let recorded = answer.recorded(idempotency.request_sha256, now);
     idempotency::record(&mut tx, id, &idempotency.key, &recorded).await?;
     super::outcome::commit(exchange, tx, Some((id, idempotency)), answer).await
+}
+
+/// After the deadline of a proposal a key card of one of its members brings no organisation into it: with one word of its registrar a party
+/// would take the review or the signature of somebody who works there out of a judgement that it knows or fears. Who learns of a real
+/// conflict declares it.
+async fn keep_employer(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    before: Option<&MemberRow>,
+    card: &MemberRow,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(before) = before.filter(|before| !is_same(&before.organisation, &card.organisation)) else {
+        return Ok(());
+    };
+    let mut calls = HashMap::new();
+    let mut closed = Vec::new();
+    for row in proposals::with_newest_employer(tx, &card.member).await? {
+        if let Entry::Vacant(unknown) = calls.entry(row.call) {
+            let call = state::call(tx, row.call, now).await?.ok_or(ServiceError::Hidden)?;
+            unknown.insert(Arc::new(call));
+        }
+        let call = calls[&row.call].clone();
+        let proposal = state::proposal_state(row, call, now);
+        if now > proposal.limits.deadline_at {
+            closed.push(proposal.row.id);
+        }
+    }
+    Ok(proposals::keep_employer(tx, permit, &card.member, &before.organisation, &closed).await?)
 }
 
 async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Result<(KeyCard, MemberRow)> {

@@ -6,6 +6,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::{answer, etag, finish, need, required_reason},
+    parties,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
 };
@@ -58,6 +59,7 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
     });
     act.log(reach.kinds().0, reach.subject, &payload).await?;
     let call = act.call(id).await?;
+    parties::follow_newest_employers(&mut act, &reach.permit, &call).await?;
     (extended.number, extended.call) = (Some(number), answer(&call, &act.me.id));
     let tag = etag(&call, &act.policies, &act.me);
     act.finish(Answer::json(200, &extended).with_etag(tag)).await

@@ -30,7 +30,10 @@ use crate::{
     },
 };
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Most members of one party, those who are asked included.
 const MOST_OF_PARTY: usize = 40;
@@ -346,6 +349,18 @@ async fn check_late(act: &mut Act<'_>, proposal: &ProposalState, invitation: &In
         }
     }
     Err(Refusal::NeedsConsent { member: act.me.id.clone(), deadline_at }.into())
+}
+
+/// A deadline that is open again lets the newest key cards say where the members of a party work, as before any deadline.
+pub(super) async fn follow_newest_employers(act: &mut Act<'_>, permit: &Permit, call: &CallState) -> Result<()> {
+    let call = Arc::new(call.clone());
+    for row in proposals::with_kept_employers(&mut act.tx, call.row.id).await? {
+        let proposal = state::proposal_state(row, call.clone(), act.now);
+        if act.now <= proposal.limits.deadline_at {
+            proposals::follow_newest_employers(&mut act.tx, permit, &proposal.row).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the member may leave: the last one of a party that has not signed what counts and keeps no restricted documents here, which

@@ -22,7 +22,9 @@ use crate::{
     },
     policy::{Action, Resource, facts::MemberFacts},
     storage::{
-        Tx, entries, members, partners, policies, proposals, vaults,
+        Tx, entries, partners, policies,
+        proposals::{self, Employer},
+        vaults,
         visible::{self, Cut, Key},
     },
     wire::{
@@ -31,6 +33,7 @@ use crate::{
         proposal::Filter,
     },
 };
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -187,7 +190,7 @@ pub async fn of_member(
             let Some(row) = found.remove(&key.id) else { continue };
             let call = asked.iter().find_map(|asked| asked.calls.get(&row.call)).ok_or(ServiceError::Hidden)?;
             let proposal = state::proposal_state(row, Arc::clone(call), view.now);
-            let elsewhere = elsewhere(&mut view, &proposal, then.as_ref()).await?;
+            let elsewhere = elsewhere(&proposal, then.as_ref(), view.now);
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
             let audience = Audience::of_nation(&view, nation, &proposal);
             if look.at(&mut comparison, &mut view.tx, states, audience).await? {
@@ -234,24 +237,18 @@ async fn next_seen(tx: &mut Tx, member: &MemberId, asked: &[Asked], after: Optio
     Ok((keys, bound.is_none()))
 }
 
-/// The proposal as it would be if one of its party members worked somewhere else; none if the member is not of its parties.
-async fn elsewhere(
-    view: &mut View<'_>,
-    proposal: &ProposalState,
-    then: Option<&MemberFacts>,
-) -> Result<Option<ProposalState>> {
-    let Some(facts) = then.filter(|facts| proposal.facts.party_members.contains(&facts.id)) else { return Ok(None) };
-    let mut organisations = BTreeSet::from([facts.organisation.clone()]);
-    for other in proposal.facts.party_members.iter().filter(|other| **other != facts.id) {
-        // As storage has it: whoever was ever vouched for works where the last card said.
-        if let Some(row) = members::find(&mut view.tx, other).await? {
-            organisations.insert(row.organisation);
-        }
+/// The proposal as it would be if one of its party members worked somewhere else; none if nothing would change: the member is not of its
+/// parties, or its deadline has passed.
+fn elsewhere(proposal: &ProposalState, then: Option<&MemberFacts>, now: Timestamp) -> Option<ProposalState> {
+    let facts = then.filter(|facts| proposal.facts.party_members.contains(&facts.id))?;
+    if now > proposal.limits.deadline_at {
+        return None;
     }
     let mut changed = proposal.clone();
-    changed.row.organisations.clone_from(&organisations);
-    changed.facts.organisations = organisations;
-    Ok(Some(changed))
+    let there = Employer { counts: facts.organisation.clone(), newest: facts.organisation.clone() };
+    changed.row.employers.insert(facts.id.clone(), there);
+    changed.facts.organisations = changed.row.organisations();
+    Some(changed)
 }
 
 /// Notes which of those who lose content have fetched it, and which of those who gain it hold a key already.

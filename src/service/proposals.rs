@@ -251,7 +251,8 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         parties: proposal.row.parties.clone(),
         // Whom a party asks is for the parties, and for the officer who is to consent.
         invited: if looks_as_party || is_officer { proposal.row.invited.clone() } else { BTreeSet::new() },
-        organisations: proposal.row.organisations.clone(),
+        organisations: proposal.row.organisations(),
+        later_organisations: proposal.row.later_organisations(),
         deadline_at: proposal.limits.deadline_at.into(),
         grace_until: proposal.limits.grace_until.into(),
         version: standing.map(|version| version.number),

@@ -236,7 +236,7 @@ pub fn proposal_state(row: ProposalRow, call: Arc<CallState>, now: Timestamp) ->
         parties,
         party_members: row.parties.values().flatten().cloned().collect(),
         invited: row.invited.clone(),
-        organisations: row.organisations.clone(),
+        organisations: row.organisations(),
         topic: row.topic.clone(),
         status,
         conflicts: row.conflicts.clone(),

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
+        name::{folded, is_same},
         proposal::{Parties, Version},
     },
     policy::{Action, Permit},
@@ -25,8 +26,8 @@ pub struct ProposalRow {
     pub parties: Parties,
     /// Who is asked to join and has not answered.
     pub invited: BTreeSet<MemberId>,
-    /// Organisations of the parties' members.
-    pub organisations: BTreeSet<String>,
+    /// Where each member of the parties works, as it counts for this proposal.
+    pub employers: BTreeMap<MemberId, Employer>,
     pub versions: Vec<Version>,
     /// Members with a declared conflict.
     pub conflicts: BTreeSet<MemberId>,
@@ -39,6 +40,30 @@ pub struct ProposalRow {
     pub is_decided: bool,
     /// The label in force.
     pub label: Option<Label>,
+}
+
+/// Where a member of a party works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Employer {
+    /// The organisation that counts: until the deadline that of the newest key card, from then on that of the deadline.
+    pub counts: String,
+    /// What the newest key card says.
+    pub newest: String,
+}
+
+impl ProposalRow {
+    /// The organisations of the parties' members that count.
+    #[must_use]
+    pub fn organisations(&self) -> BTreeSet<String> {
+        self.employers.values().map(|employer| employer.counts.clone()).collect()
+    }
+
+    /// Organisations where a member of the parties works by now and that do not count, since nobody of them did at the deadline.
+    #[must_use]
+    pub fn later_organisations(&self) -> BTreeSet<String> {
+        let counts = |name: &str| self.employers.values().any(|employer| is_same(&employer.counts, name));
+        self.employers.values().map(|employer| employer.newest.clone()).filter(|newest| !counts(newest)).collect()
+    }
 }
 
 /// A signature under a version.
@@ -182,6 +207,59 @@ pub async fn remove_member(
     Ok(())
 }
 
+/// The proposals to which the member is party and for which the newest key card says where they work.
+pub async fn with_newest_employer(tx: &mut Tx, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
+    let sql = format!(
+        "{COLUMNS} WHERE proposal_id IN \
+         (SELECT s.proposal_id FROM proposal_members s WHERE s.member = $1 AND s.deadline_organisation IS NULL)"
+    );
+    let rows = tx.fetch_all(Sql::built(sql), args![member]).await?;
+    load_many(tx, rows).await
+}
+
+/// The proposals under a call of which some member works elsewhere than at the deadline, by their newest key card.
+pub async fn with_kept_employers(tx: &mut Tx, call: CallId) -> Result<Vec<ProposalRow>, StoreError> {
+    let sql = format!(
+        "{COLUMNS} WHERE call_id = $1 AND proposal_id IN \
+         (SELECT s.proposal_id FROM proposal_members s WHERE s.deadline_organisation_folded IS NOT NULL)"
+    );
+    let rows = tx.fetch_all(Sql::built(sql), args![call]).await?;
+    load_many(tx, rows).await
+}
+
+/// Keeps where the member worked until now as what counts for these proposals, whatever later key cards say.
+pub async fn keep_employer(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    member: &MemberId,
+    organisation: &str,
+    ids: &[ProposalId],
+) -> Result<(), StoreError> {
+    assert!(permit.covers_partner(&[Action::PublishKeyCard], member.partner()));
+    for id in ids {
+        let sql = "UPDATE proposal_members SET deadline_organisation = $3, deadline_organisation_folded = $4 \
+                   WHERE proposal_id = $1 AND member = $2 AND deadline_organisation IS NULL";
+        tx.execute(sql, args![id, member, organisation, folded(organisation)]).await?;
+    }
+    Ok(())
+}
+
+/// Lets the newest key cards say again where the members of a proposal of the call work.
+pub async fn follow_newest_employers(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    proposal: &ProposalRow,
+) -> Result<(), StoreError> {
+    assert!(
+        permit.covers_call(&[Action::ExtendCall, Action::AmendCall], proposal.call)
+            || permit.covers_proposal(&[Action::ExtendProposal], proposal.id)
+    );
+    let sql = "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL \
+               WHERE proposal_id = $1";
+    tx.execute(sql, args![proposal.id]).await?;
+    Ok(())
+}
+
 /// Takes a proposal back, or brings it back.
 pub async fn set_withdrawn(
     tx: &mut WriteTx,
@@ -282,14 +360,26 @@ const COLUMNS: &str =
     "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
 
 /// The parties, their members, and who is asked to join them, as rows of one kind.
-const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS organisation, 0 AS joined FROM proposal_parties q \
-     UNION ALL SELECT q.proposal_id, q.partner, q.member, m.organisation, 1 FROM proposal_members q JOIN members m ON m.member = q.member \
-     UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
+const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS counts, NULL AS newest, 0 AS joined FROM proposal_parties q \
+     UNION ALL SELECT q.proposal_id, q.partner, q.member, COALESCE(q.deadline_organisation, m.organisation), m.organisation, 1 \
+     FROM proposal_members q JOIN members m ON m.member = q.member \
+     UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
 
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
     tx.execute(sql, args![id, member, member.partner(), now]).await?;
     Ok(())
+}
+
+/// Completes any number of rows, some at a time: a statement has no room for all.
+async fn load_many(tx: &mut Tx, mut rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
+    const AT_ONCE: usize = 500;
+    let mut found = Vec::with_capacity(rows.len());
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(AT_ONCE));
+        found.extend(load(tx, std::mem::replace(&mut rows, rest)).await?);
+    }
+    Ok(found)
 }
 
 /// Completes rows with their sets: one statement a set for the whole page, whatever its length.
@@ -306,7 +396,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
             is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
             parties: Parties::new(),
             invited: BTreeSet::new(),
-            organisations: BTreeSet::new(),
+            employers: BTreeMap::new(),
             versions: Vec::new(),
             conflicts: BTreeSet::new(),
             clear: BTreeSet::new(),
@@ -325,13 +415,14 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
     let set = |columns: &str, from: &str| {
         Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
     };
-    for row in tx.fetch_all(set("t.partner, t.member, t.organisation, t.joined", PARTICIPANTS), ids.clone()).await? {
+    for row in tx.fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined", PARTICIPANTS), ids.clone()).await? {
         let proposal = of(&mut found, &row)?;
         let members = proposal.parties.entry(row.parse("partner")?).or_default();
-        match (row.opt_parse("member")?, row.int("joined")? == 1) {
+        match (row.opt_parse::<MemberId>("member")?, row.int("joined")? == 1) {
             (Some(member), true) => {
-                members.insert(member);
-                proposal.organisations.insert(row.text("organisation")?);
+                members.insert(member.clone());
+                let employer = Employer { counts: row.text("counts")?, newest: row.text("newest")? };
+                proposal.employers.insert(member, employer);
             }
             (Some(member), false) => {
                 proposal.invited.insert(member);

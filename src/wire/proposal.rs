@@ -120,8 +120,12 @@ answer! {
         /// Who is asked to join and has not answered; for the parties and the call's officers.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         pub invited: BTreeSet<MemberId>,
-        /// Organisations of the parties' members, for declaring conflicts.
+        /// Organisations of the parties' members as of the deadline, for declaring conflicts. Who works at one judges nothing of it.
         pub organisations: BTreeSet<String>,
+        /// Organisations that key cards of the parties' members name since the deadline. They keep nobody from judging: who works at one says
+        /// whether that is a conflict.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        pub later_organisations: BTreeSet<String>,
         /// Last instant for signatures on this proposal.
         pub deadline_at: Time,
         /// Last instant for the bytes of a committed manifest.

@@ -2,11 +2,12 @@
 
 use crate::harness::{
     exchange::fresh_key,
-    stage::{GRACE, Stage, code, review},
+    stage::{GRACE, Stage, code, id, review},
 };
 use entente::{
-    client::{ClientError, api::Paging},
+    client::{ClientError, api::Paging, directory::NewKeyCard},
     domain::{call::Phase, id::ProposalId, member::ConflictGround, proposal::Status},
+    sealing::card::KeyCard,
     wire::call::{Call, ExtendCall, Extended},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -168,6 +169,43 @@ async fn each_reader_is_shown_the_deadline_and_the_extensions_that_concern_them(
     }
     dana.api().withdraw_extension(stage.call, 2, "it was another proposal").await.unwrap();
     assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().deadline_at.0, theirs);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn key_cards_count_again_for_a_proposal_whose_deadline_is_moved_after_it() {
+    let stage = Stage::open().await;
+    let (proposal, other) = (stage.submitted().await, stage.submitted().await);
+    for proposal in [proposal, other] {
+        stage.clear(proposal, &["USA:dana"]).await;
+    }
+    let moves = async |organisation: &str| {
+        let present = stage.client("ISR:registrar").issued_member(&id("ISR:avi")).await.unwrap().card.clone();
+        let KeyCard { member, name, roles, recipients, certificates, valid_until, .. } = present;
+        let organisation = organisation.to_owned();
+        let new =
+            NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+        stage.client("ISR:registrar").issue_key_card(&new).await.unwrap();
+    };
+    let shown = async || {
+        let shown = stage.client("USA:bob").api().proposal(proposal).await.unwrap();
+        [shown.organisations, shown.later_organisations].map(|names| names.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    moves("Negev Optics").await;
+    assert_eq!(shown().await, ["Blue Ridge Navigation, Negev Optics", ""], "before the deadline");
+    extend(&stage, &of_proposal(other, stage.deadline + DAY * 2)).await.unwrap();
+    stage.clock.set(stage.deadline + HOUR);
+    moves("Galil Optics").await;
+    assert_eq!(shown().await, ["Blue Ridge Navigation, Negev Optics", "Galil Optics"], "after it");
+    extend(&stage, &of_proposal(proposal, stage.deadline + DAY)).await.unwrap();
+    assert_eq!(shown().await, ["Blue Ridge Navigation, Galil Optics", ""], "before it once more");
+    moves("Golan Optics").await;
+    assert_eq!(shown().await, ["Blue Ridge Navigation, Golan Optics", ""]);
+    stage.clock.set(stage.deadline + DAY + HOUR);
+    moves("Galil Optics").await;
+    assert_eq!(shown().await, ["Blue Ridge Navigation, Golan Optics", "Galil Optics"]);
+    moves("golan optics").await;
+    assert_eq!(shown().await, ["Blue Ridge Navigation, Golan Optics", ""], "where he worked");
     stage.stop().await;
 }
 

@@ -228,6 +228,11 @@ pub(crate) async fn acts_kept_what_lists_go_by(db: &storage::Db) {
         {
             kept.push(row.text("o").unwrap());
         }
+        let sql = "SELECT deadline_organisation_folded AS o FROM proposal_members \
+                   WHERE deadline_organisation_folded IS NOT NULL ORDER BY proposal_id, member";
+        for row in tx.fetch_all(sql, args![]).await.unwrap() {
+            kept.push(row.text("o").unwrap());
+        }
         kept
     };
     let before = kept().await;

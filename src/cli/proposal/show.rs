@@ -54,6 +54,12 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
             ("label", worded(proposal.label.as_ref())),
             ("you are", mine(proposal)),
         ]);
+        if !proposal.later_organisations.is_empty() {
+            let later = proposal.later_organisations.iter().cloned().collect::<Vec<_>>().join(", ");
+            let help = format!("since the deadline a member of a party also works at: {later}. That keeps nobody from judging; if it is a \
+                 conflict of yours, `entente conflict declare`");
+            screen.styled(&[(Style::Dim, &help)]);
+        }
         if proposal.mine.is_invited {
             let help = "you are asked to join: `entente proposal accept` or `entente proposal decline`";
             screen.styled(&[(Style::Yellow, help)]);

@@ -102,12 +102,14 @@ impl<'a> Writer<'a> {
                 let name = self.mark(name);
                 // The order of a cross join is that of SQLite's loops: those who work there come first, where all rows are wanted.
                 self.joins(&format!(
-                    "members m CROSS JOIN proposal_members s WHERE s.member = m.member \
-                     AND m.organisation_folded <> '' AND m.organisation_folded = {name}"
+                    "(SELECT q.proposal_id FROM members m CROSS JOIN proposal_members q WHERE q.member = m.member \
+                     AND q.deadline_organisation_folded IS NULL AND m.organisation_folded <> '' AND m.organisation_folded = {name} \
+                     UNION ALL SELECT q.proposal_id FROM proposal_members q \
+                     WHERE q.deadline_organisation_folded <> '' AND q.deadline_organisation_folded = {name}) s"
                 ))
-                .unwrap_or_else(|| works_at(&format!("m.organisation_folded = {name}")))
+                .unwrap_or_else(|| works_at(&format!("{EMPLOYER} = {name}")))
             }
-            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => works_at("m.organisation_folded = p.topic"),
+            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => works_at(&format!("{EMPLOYER} = p.topic")),
             Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
             Atom::Within(Set::Parties, codes) => {
                 let codes = self.marks(codes);
@@ -132,7 +134,7 @@ impl<'a> Writer<'a> {
             Atom::Within(Set::Organisations, names) if names.is_empty() => format!("NOT {}", works_at("TRUE")),
             Atom::Within(Set::Organisations, names) => {
                 let names = self.marks(names);
-                format!("NOT {}", works_at(&format!("m.organisation_folded NOT IN ({names})")))
+                format!("NOT {}", works_at(&format!("{EMPLOYER} NOT IN ({names})")))
             }
             Atom::Mine(members) if let Some(place) = self.led.iter().position(|led| led == members) => {
                 format!("o.m{place} = 1")
@@ -298,7 +300,7 @@ fn has_caveat(which: &str) -> String {
 /// That a row `s` of its own table, keyed by the reviewer in its column `reviewer`, counts: [`crate::policy::counts::review_set_aside`]
 /// asked of all rows at once.
 pub(super) fn counts() -> String {
-    let colleague = works_at("m.organisation_folded = w.organisation_folded");
+    let colleague = works_at(&format!("{EMPLOYER} = w.organisation_folded"));
     format!(
         "NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id AND d.member = s.reviewer AND d.conflict) \
          AND EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = p.call_id AND r.member = s.reviewer AND r.role = 'reviewer') \
@@ -308,10 +310,13 @@ pub(super) fn counts() -> String {
     )
 }
 
+/// Where the party member `s`, whose newest key card is `m`, works as far as the proposal is concerned.
+const EMPLOYER: &str = "COALESCE(s.deadline_organisation_folded, m.organisation_folded)";
+
 /// That some party member works at an organisation of this kind.
 fn works_at(which: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member \
-         WHERE s.proposal_id = p.proposal_id AND m.organisation_folded <> '' AND {which})"
+         WHERE s.proposal_id = p.proposal_id AND {EMPLOYER} <> '' AND {which})"
     )
 }

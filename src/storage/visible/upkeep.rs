@@ -17,7 +17,7 @@ pub async fn fold_organisations(db: &Db) -> Result<(), StoreError> {
         let sql =
             "SELECT member, organisation, organisation_folded FROM members WHERE member > $1 ORDER BY member LIMIT $2";
         let found = db.read().await?.fetch_all(sql, args![after, AT_ONCE]).await?;
-        let Some(last) = found.last() else { return Ok(()) };
+        let Some(last) = found.last() else { return fold_kept(db).await };
         after = last.text("member")?;
         let mut is_right = true;
         for row in &found {
@@ -27,6 +27,29 @@ pub async fn fold_organisations(db: &Db) -> Result<(), StoreError> {
             fold(db, &found).await?;
         }
     }
+}
+
+/// Folds anew where members worked at a deadline. Few have moved since one.
+async fn fold_kept(db: &Db) -> Result<(), StoreError> {
+    let sql = "SELECT DISTINCT deadline_organisation, deadline_organisation_folded FROM proposal_members \
+               WHERE deadline_organisation_folded IS NOT NULL";
+    let mut stale = Vec::new();
+    for row in db.read().await?.fetch_all(sql, args![]).await? {
+        let organisation = row.text("deadline_organisation")?;
+        if row.text("deadline_organisation_folded")? != folded(&organisation) {
+            stale.push(organisation);
+        }
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let mut tx = db.write().await?;
+    for organisation in stale {
+        let sql = "UPDATE proposal_members SET deadline_organisation_folded = $2 \
+                   WHERE deadline_organisation_folded IS NOT NULL AND deadline_organisation = $1";
+        tx.execute(sql, args![organisation, folded(&organisation)]).await?;
+    }
+    tx.commit().await
 }
 
 /// Folds the organisations of these members anew, as they are by now.
@@ -101,6 +124,7 @@ pub async fn reindex(db: &Db) -> Result<(), StoreError> {
          UNION ALL SELECT '', '', COUNT(*) FROM proposals"
             .into(),
         "UPDATE members SET organisation_folded = NULL".into(),
+        "UPDATE proposal_members SET deadline_organisation_folded = '' WHERE deadline_organisation_folded IS NOT NULL".into(),
     ] {
         tx.execute(sql, args![]).await?;
     }

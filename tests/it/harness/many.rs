@@ -6,6 +6,7 @@ use entente::{
     domain::{
         ambient::Clock,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Sha256},
+        name::folded,
     },
     storage::{Arg, Db, Sql, args, visible},
 };
@@ -139,13 +140,15 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     waiting: Vec<Vec<Arg>>,
+    /// Written once everything else is there.
+    kept_employers: Vec<Vec<Arg>>,
     reviews: u32,
     decisions: u32,
 }
 
 impl Rows {
     pub(crate) fn new() -> Self {
-        Self { waiting: TABLES.iter().map(|_| Vec::new()).collect(), reviews: 0, decisions: 0 }
+        Self { waiting: TABLES.iter().map(|_| Vec::new()).collect(), kept_employers: Vec::new(), reviews: 0, decisions: 0 }
     }
 
     fn add(&mut self, table: &str, row: Vec<Arg>) {
@@ -165,6 +168,11 @@ impl Rows {
                 let sql = format!("INSERT INTO {table} ({}) VALUES {}", columns.join(", "), marks.join(", "));
                 tx.execute(Sql::built(sql), rows.to_vec()).await.unwrap();
             }
+        }
+        for values in std::mem::take(&mut self.kept_employers) {
+            let sql = "UPDATE proposal_members SET deadline_organisation = $3, deadline_organisation_folded = $4 \
+                       WHERE proposal_id = $1 AND member = $2";
+            tx.execute(sql, values).await.unwrap();
         }
         tx.commit().await.unwrap();
     }
@@ -237,6 +245,11 @@ impl Rows {
         for member in proposal.members {
             self.add("proposal_members", args![id, member, member.partner(), 0_i64]);
         }
+    }
+
+    /// Where a member of the proposal worked at its deadline, whatever their newest key card says.
+    pub(crate) fn kept_employer(&mut self, id: ProposalId, member: &MemberId, organisation: &str) {
+        self.kept_employers.push(args![id, member, organisation, folded(organisation)]);
     }
 
     /// A version under a text of the call, signed by all if `committed`, and complete.

@@ -198,6 +198,13 @@ fn proposal(
     let topic = chance.percent(70).then(|| *chance.pick(&TOPICS));
     let created_at = now() - SignedDuration::from_millis(i64::try_from(chance.next() % 400).unwrap());
     rows.proposal(&Proposal { id: proposal, call, topic, members: &own, created_at, is_withdrawn: chance.percent(10) });
+    // Of its own chance, so that what else is in the world does not depend on it.
+    let mut moves = Chance::new(number);
+    for member in &own {
+        if moves.percent(20) {
+            rows.kept_employer(proposal, member, moves.pick::<&str>(&ORGANISATIONS));
+        }
+    }
     for version in 1..=i64::try_from(chance.below(3)).unwrap() {
         let under = 1 + i64::try_from(chance.below(2)).unwrap();
         let committed = chance.percent(80);

@@ -54,6 +54,14 @@ async fn body_of_json_past_the_limit_is_refused() {
     let raw = stage.raw(Some(stage.credential("USA:dana")));
     let request = raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", "big").json(&body);
     stage.refuses_raw(413, "too-large", request).await;
+    // What is a few words by its kind has less room, whatever the operator allows in general.
+    let cancel = format!("/v1/calls/{}/cancel", stage.call);
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    for (length, status, slug) in [(65 << 10, 413, "too-large"), (63 << 10, 403, "denied")] {
+        let body = json!({ "reason": "x".repeat(length) });
+        let request = raw.request(Method::POST, &cancel).header("Idempotency-Key", fresh_key()).json(&body);
+        stage.refuses_raw(status, slug, request).await;
+    }
     stage.stop().await;
 }
 
@@ -82,6 +90,7 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     refuses("ISR:avi", 403, "denied", &format!("/v1/calls/{call}/assignments")).await;
     refuses("USA:carol", 403, "denied", &format!("/v1/calls/{call}/publish")).await;
     refuses("USA:carol", 403, "denied", &format!("/v1/calls/{call}/amend")).await;
+    refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/manifests")).await;
     refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/vaults/deliberation")).await;
     refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/vaults/staff")).await;
     refuses("USA:carol", 403, "denied", &format!("/v1/proposals/{proposal}/letters")).await;

@@ -180,6 +180,34 @@ async fn nobody_signs_beside_somebody_who_decides_no_longer_by_what_was_signed()
 }
 
 #[tokio::test]
+async fn party_takes_no_review_out_by_a_key_card_of_after_the_deadline() {
+    let stage = Stage::open().await;
+    let proposal = reviewed(&stage).await;
+    let (dana, carol) = (stage.client("USA:dana"), stage.client("USA:carol"));
+    let employer = dana.issued_member(&id("USA:carol")).await.unwrap().card.organisation.clone();
+    moves_to(&stage, "ISR:avi", &employer).await;
+    expect(&stage, proposal, None).await;
+    let shown = carol.api().proposal(proposal).await.unwrap();
+    assert_eq!(shown.organisations, ["Blue Ridge Navigation", "Kinneret Sensing"].map(String::from).into());
+    assert_eq!(shown.later_organisations, [employer.clone()].into(), "she may see a conflict in it, and say so");
+
+    // Nor by one that follows a card which takes everything back, or leaves serials out.
+    stage.client("ISR:registrar").revoke_key_card(&id("ISR:avi"), false).await.unwrap();
+    moves_to(&stage, "ISR:avi", "Elsewhere").await;
+    moves_to(&stage, "ISR:avi", &employer).await;
+    expect(&stage, proposal, None).await;
+
+    // Where he worked at the deadline still counts, against whoever comes to work there.
+    moves_to(&stage, "USA:carol", "KINNERET sensing").await;
+    expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
+    moves_to(&stage, "USA:carol", &employer).await;
+    expect(&stage, proposal, None).await;
+    carol.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    expect(&stage, proposal, Some(SetAside::Conflict)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn party_takes_no_review_out_by_whom_it_lets_join_after_the_deadline() {
     let stage = Stage::open().await;
     let proposal = reviewed(&stage).await;

@@ -51,7 +51,7 @@ async fn proposal_reads_back_with_its_parties(store: Store) {
     let found = find().await;
     assert_eq!((found.call, found.created_by.clone(), found.created_at), (office.call.id, is("ISR:avi"), at(5)));
     assert_eq!((found.topic.clone(), found.parties.clone()), (Some(is::<Slug>("energy")), parties()));
-    assert_eq!(found.organisations, ["Office of ISR:avi", "Office of USA:bob"].map(String::from).into());
+    assert_eq!(found.organisations(), ["Office of ISR:avi", "Office of USA:bob"].map(String::from).into());
     assert!(!found.is_withdrawn && !found.is_decided && found.versions.is_empty());
 
     let asked: MemberId = is("ISR:registrar");

@@ -1,0 +1,7 @@
+-- Where a member worked at the deadline of the proposal, if a key card of after it names another organisation: what counts for this proposal.
+-- NULL: what the newest key card says.
+ALTER TABLE proposal_members ADD COLUMN deadline_organisation TEXT;
+-- The same as policies compare it.
+ALTER TABLE proposal_members ADD COLUMN deadline_organisation_folded TEXT;
+CREATE INDEX proposal_members_moved ON proposal_members (deadline_organisation_folded, proposal_id)
+    WHERE deadline_organisation_folded IS NOT NULL;
