@@ -20,7 +20,7 @@ use crate::{
     },
     wire::{
         call::Call,
-        proposal::{LostKey, MissingKey, Proposal},
+        proposal::{MissingKey, Proposal, SurplusKey},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -137,7 +137,7 @@ type Reasons = BTreeMap<Option<Key>, String>;
 #[derive(Default)]
 struct Wanted {
     vault: bool,
-    lost: Vec<LostKey>,
+    surplus: Vec<SurplusKey>,
     missing: Vec<MissingKey>,
 }
 
@@ -291,17 +291,17 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         let (id, place) = (proposal.id, Place::Proposal(proposal.id));
         let wanted = Wanted {
             vault: !self.has_vault.contains(&id) && is_panels_turn(proposal, calls),
-            lost: client.api().lost_keys(id).await?,
+            surplus: client.api().surplus_keys(id).await?,
             missing: client.api().missing_keys(id).await?,
         };
         if self.waits(client, place, &wanted, tally) {
             return Ok(());
         }
-        let Wanted { vault, lost, mut missing } = wanted;
+        let Wanted { vault, surplus, mut missing } = wanted;
         let mut not_done = Vec::new();
 
         let (mut removed, mut wrapped) = (Removed::default(), Wrapped::default());
-        let done = client.remove_lost(id, lost, &mut removed).await;
+        let done = client.remove_surplus(id, surplus, &mut removed).await;
         for (key, why) in removed.done {
             tally.removed += 1;
             report(&event(Act::Removed, place, Some(key.into()), Some(&why)));
@@ -359,7 +359,7 @@ impl Waiting {
     /// Whether nothing is asked for but what could not be done the last time.
     fn covers(&self, wanted: &Wanted) -> bool {
         wanted.missing.iter().all(|key| self.reasons.contains_key(&Some(key.clone().into())))
-            && wanted.lost.iter().all(|key| self.reasons.contains_key(&Some(key.clone().into())))
+            && wanted.surplus.iter().all(|key| self.reasons.contains_key(&Some(key.clone().into())))
             && (!wanted.vault || self.reasons.contains_key(&None))
     }
 }
@@ -404,8 +404,8 @@ impl From<MissingKey> for Key {
     }
 }
 
-impl From<LostKey> for Key {
-    fn from(LostKey { vault, kind, holder }: LostKey) -> Self {
+impl From<SurplusKey> for Key {
+    fn from(SurplusKey { vault, kind, holder }: SurplusKey) -> Self {
         Self { vault, kind, holder, recipients: Vec::new() }
     }
 }

@@ -32,8 +32,8 @@ use crate::{
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
-            AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, LostKey, MissingKey, NewVault, Proposal,
-            SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
+            AddKeys, Count, CreateProposal, Document, Filter, LabelPreview, MissingKey, NewVault, Proposal, SignLabel,
+            SignManifest, SignedLabel, SignedManifest, SurplusKey, Vault,
         },
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
         sight::{Explanation, Reader},
@@ -360,8 +360,8 @@ impl Api {
         self.done(Method::POST, &format!("/v1/vaults/{vault}/keys"), Some(body)).await
     }
 
-    pub async fn lost_keys(&self, id: ProposalId) -> Result<Vec<LostKey>> {
-        self.all(&of(id, "/lost-keys"), &[]).await
+    pub async fn surplus_keys(&self, id: ProposalId) -> Result<Vec<SurplusKey>> {
+        self.all(&of(id, "/surplus-keys"), &[]).await
     }
 
     pub async fn remove_key(&self, vault: VaultId, holder: &MemberId) -> Result<()> {

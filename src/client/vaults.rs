@@ -24,7 +24,7 @@ use crate::{
         statement::{VaultStatement, WrapStatement, sign_statement},
         vault::VaultSecret,
     },
-    wire::proposal::{AddKeys, LostKey, MissingKey, NewVault, Proposal, Vault, WrappedKeyIn},
+    wire::proposal::{AddKeys, MissingKey, NewVault, Proposal, SurplusKey, Vault, WrappedKeyIn},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub struct Wrapped {
 /// Which keys were removed and why, and which were not and why.
 #[derive(Debug, Default)]
 pub struct Removed {
-    pub done: Vec<(LostKey, ClientError)>,
-    pub kept: Vec<(LostKey, ClientError)>,
+    pub done: Vec<(SurplusKey, ClientError)>,
+    pub kept: Vec<(SurplusKey, ClientError)>,
 }
 
 /// What was made ready for a panel.
@@ -164,15 +164,20 @@ impl Client {
     /// Removes these keys, whose holders policy does not admit any more: those of whom this client says the same. A holder whose key
     /// card is out of its time keeps theirs: once it is renewed they are good again, and nobody else may be left to wrap new ones.
     /// What was done before an error is in `removed`.
-    pub(super) async fn remove_lost(&self, id: ProposalId, lost: Vec<LostKey>, removed: &mut Removed) -> Result<()> {
-        if lost.is_empty() {
+    pub(super) async fn remove_surplus(
+        &self,
+        id: ProposalId,
+        surplus: Vec<SurplusKey>,
+        removed: &mut Removed,
+    ) -> Result<()> {
+        if surplus.is_empty() {
             return Ok(());
         }
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
         let facts = OnceCell::new();
-        for key in lost {
+        for key in surplus {
             let judged = async {
                 self.require_timely(&key.holder).await?;
                 self.admit_to(key.vault, &key.holder, &proposal, &call, &vaults, &facts).await

@@ -56,9 +56,9 @@ worded! {
         KeyRemoved = "key.removed",
         KeyFetched = "key.fetched",
         DocumentFetched = "document.fetched",
-        ConflictDeclared = "conflict.declared",
-        ConflictDenied = "conflict.denied",
-        ConflictLifted = "conflict.lifted",
+        ConflictDeclared = "interest.declared_conflict",
+        ClearDeclared = "interest.declared_clear",
+        ConflictLifted = "interest.conflict_lifted",
         ReviewerAssigned = "reviewer.assigned",
         ReviewerUnassigned = "reviewer.unassigned",
         ReviewSubmitted = "review.submitted",
@@ -166,7 +166,7 @@ impl EntryKind {
             | Self::KeyFetched
             | Self::DocumentFetched
             | Self::ConflictDeclared
-            | Self::ConflictDenied
+            | Self::ClearDeclared
             | Self::ConflictLifted
             | Self::ReviewerAssigned
             | Self::ReviewerUnassigned

@@ -132,7 +132,7 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::create_deliberation_vault))
         .routes(routes!(proposals::missing_keys))
         .routes(routes!(proposals::add_keys))
-        .routes(routes!(proposals::lost_keys))
+        .routes(routes!(proposals::surplus_keys))
         .routes(routes!(proposals::remove_key))
         .routes(routes!(proposals::discard_key))
         .routes(routes!(proposals::list_manifests, proposals::sign_manifest))

@@ -121,10 +121,10 @@ const A_SECOND: u64 = 16 << 10;
 
 taken! {
     Room::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
-        policy::ApprovePolicy, proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
+        proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
         decision::SignDecision;
-    // Which program or call it is for is in the body.
-    Room::General => call::DraftCall;
+    // Which program or call it is for is in the body; an approval holds the preview that it is for.
+    Room::General => call::DraftCall, policy::ApprovePolicy;
     Room::Ciphertext(4 * MIB) => proposal::CreateProposal;
 }
 

@@ -7,12 +7,12 @@ use super::{
     principal::Caller,
 };
 use crate::{
-    service::{Answer, Result, labels, lost_keys as lost, manifests, own_keys, parties, proposals, vaults},
+    service::{Answer, Result, labels, manifests, own_keys, parties, proposals, surplus_keys as surplus, vaults},
     wire::{
         page::Page,
         proposal::{
-            AcceptInvitation, AddKeys, AddMember, Count, CreateProposal, Joined, LabelPreview, LostKey, MissingKey,
-            NewVault, Proposal, SignLabel, SignManifest, SignedLabel, SignedManifest, Vault,
+            AcceptInvitation, AddKeys, AddMember, Count, CreateProposal, Joined, LabelPreview, MissingKey, NewVault,
+            Proposal, SignLabel, SignManifest, SignedLabel, SignedManifest, SurplusKey, Vault,
         },
     },
 };
@@ -154,16 +154,16 @@ pub(super) async fn add_keys(State(api): State<Api>, at: At, change: Change<AddK
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more: what you, who could wrap it, are to
 /// remove.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/lost-keys", tag = "vaults",
-    responses((status = 200, body = Page<LostKey>)))]
-pub(super) async fn lost_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &lost::list(&api, &caller, at.id("proposal")?).await?))
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/surplus-keys", tag = "vaults",
+    responses((status = 200, body = Page<SurplusKey>)))]
+pub(super) async fn surplus_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
+    Ok(Answer::json(200, &surplus::list(&api, &caller, at.id("proposal")?).await?))
 }
 
 /// Removes a member's keys to a vault, if policy does not let the member use them any more.
 #[utoipa::path(delete, path = "/v1/vaults/{vault}/keys/{member}", tag = "vaults", responses((status = 204)))]
 pub(super) async fn remove_key(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    lost::remove(&api, &asked, at.id("vault")?, &at.id("member")?).await
+    surplus::remove(&api, &asked, at.id("vault")?, &at.id("member")?).await
 }
 
 /// Discards a wrapped key of your own, which does not open or which is for a recipient that you have no longer.

@@ -6,9 +6,10 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, aside,
     comparison::Comparison,
-    lost_keys, preview,
+    preview,
     reviews::need_review,
     state::{self, CallState, ProposalState},
+    surplus_keys,
     unit::{Act, Reads, Rehearsal, Subject, View},
 };
 use crate::{
@@ -234,7 +235,7 @@ pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, review
     reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
     let payload = json!({ "reviewer": reviewer });
     act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
-    lost_keys::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
+    surplus_keys::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
     act.finish(Answer::done()).await
 }
 

@@ -3,9 +3,10 @@
 //! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, aside, lost_keys,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, aside,
     proposals::describe,
     state::{self, CallState, ProposalState},
+    surplus_keys,
     unit::{Act, Subject, View},
     wraps::Wraps,
 };
@@ -140,12 +141,12 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, member: 
         act.log(kind, subject, &json!({ "member": member })).await?;
         // Whoever takes a part in the call by now keeps what that lets them read: a party takes nothing from who judges it.
         let proposal = act.proposal(id).await?;
-        lost_keys::remove_unreadable_keys(&mut act, &permit, &proposal, member).await?;
+        surplus_keys::remove_unreadable_keys(&mut act, &permit, &proposal, member).await?;
     } else {
         check_leaves(&mut act, &proposal, member).await?;
         proposals::remove_member(&mut act.tx, &permit, id, member).await?;
         act.log(EntryKind::MemberRemoved, subject, &json!({ "member": member })).await?;
-        lost_keys::remove_all_keys(&mut act, &permit, &proposal, member).await?;
+        surplus_keys::remove_all_keys(&mut act, &permit, &proposal, member).await?;
     }
     act.finish(Answer::done()).await
 }

@@ -1,8 +1,9 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, lost_keys, manifests,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
     state::{self, ProposalState},
+    surplus_keys,
     unit::{Act, Subject, View},
     vaults,
 };
@@ -62,9 +63,9 @@ pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &
     let payload = json!({ "member": me, "ground": body.ground, "statement": signed.jws });
     if body.conflict {
         act.log(EntryKind::ConflictDeclared, subject, &payload).await?;
-        lost_keys::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
+        surplus_keys::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
     } else {
-        act.log(EntryKind::ConflictDenied, subject, &payload).await?;
+        act.log(EntryKind::ClearDeclared, subject, &payload).await?;
     }
     act.finish(Answer::done()).await
 }

@@ -6,10 +6,10 @@ use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
     comparison::{Audience, Comparison},
-    lost_keys,
     preview::Look,
     sight::Hearing,
     state::{self, CallState, ProposalState},
+    surplus_keys,
     unit::{Act, Subject, View},
     vaults,
 };
@@ -82,7 +82,7 @@ pub async fn set(
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
     }
     // What a new role lets them read they get anew; what an invitation gave them ends with it.
-    lost_keys::remove_lost_keys(&mut act, permit, id, member).await?;
+    surplus_keys::remove_surplus_keys(&mut act, permit, id, member).await?;
     act.finish(answer).await
 }
 

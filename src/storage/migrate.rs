@@ -55,6 +55,7 @@ pub const ALL: &[Migration] = &[
     migration!(15, "bytes_of_a_nation", "0015_bytes_of_a_nation"),
     migration!(16, "parties_by_consent", "0016_parties_by_consent"),
     migration!(17, "deadline_organisations", "0017_deadline_organisations"),
+    migration!(18, "kinds_of_interests", "0018_kinds_of_interests"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

@@ -415,7 +415,8 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
     let set = |columns: &str, from: &str| {
         Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
     };
-    for row in tx.fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined", PARTICIPANTS), ids.clone()).await? {
+    for row in tx.fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined", PARTICIPANTS), ids.clone()).await?
+    {
         let proposal = of(&mut found, &row)?;
         let members = proposal.parties.entry(row.parse("partner")?).or_default();
         match (row.opt_parse::<MemberId>("member")?, row.int("joined")? == 1) {

@@ -329,7 +329,7 @@ answer! {
     }
 
     /// A member who holds a key to a vault, and whom policy does not let read what it protects any more.
-    pub struct LostKey {
+    pub struct SurplusKey {
         pub vault: VaultId,
         pub kind: VaultKind,
         pub holder: MemberId,

@@ -155,8 +155,8 @@ async fn holder_whose_card_ran_out_keeps_their_keys_and_one_whose_card_was_revok
     renew(&stage, "USA:carol", soon).await;
     stage.client("ISR:registrar").revoke_key_card(&id("ISR:maya"), true).await.unwrap();
     stage.clock.set(soon + SignedDuration::from_secs(1));
-    let lost = stage.client("USA:dana").api().lost_keys(proposal).await.unwrap();
-    assert_eq!(lost.iter().map(|key| key.holder.to_string()).collect::<Vec<_>>(), ["ISR:maya", "USA:carol"]);
+    let surplus = stage.client("USA:dana").api().surplus_keys(proposal).await.unwrap();
+    assert_eq!(surplus.iter().map(|key| key.holder.to_string()).collect::<Vec<_>>(), ["ISR:maya", "USA:carol"]);
     let (tally, told) = round(&mut agent).await;
     assert_eq!(tally, Tally { wrapped: 0, removed: 1, not_done: 1 });
     assert_eq!(
@@ -248,9 +248,9 @@ async fn nobody_takes_a_key_from_whom_policy_admits() {
     stage.refuses("denied", remove("USA:carol", "ISR:maya")).await;
 
     stage.israel_adds(NO_REVIEWERS).await;
-    let lost = stage.client("USA:dana").api().lost_keys(proposal).await.unwrap();
-    assert_eq!(lost.iter().map(|key| key.holder.to_string()).collect::<Vec<_>>(), ["ISR:maya", "USA:carol"]);
-    assert!(stage.client("ISR:avi").api().lost_keys(proposal).await.unwrap().is_empty(), "a party hears of parties");
+    let surplus = stage.client("USA:dana").api().surplus_keys(proposal).await.unwrap();
+    assert_eq!(surplus.iter().map(|key| key.holder.to_string()).collect::<Vec<_>>(), ["ISR:maya", "USA:carol"]);
+    assert!(stage.client("ISR:avi").api().surplus_keys(proposal).await.unwrap().is_empty(), "a party hears of parties");
     stage.refuses("not-found", remove("ISR:avi", "USA:carol")).await;
     remove("USA:dana", "USA:carol").await.unwrap();
     stage.refuses("not-found", remove("USA:dana", "USA:carol")).await;

@@ -305,12 +305,16 @@ async fn assignment(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposa
     assert!(progress.proposals.is_empty(), "not even a count for her: {progress:?}");
     let pairs = [(proposal, "USA:carol"), (proposal, "ISR:yael")];
     assert_eq!(stage.assign(&pairs, true).await.accepted, 2);
-    log.expect(stage, &["conflict.declared", "conflict.denied ×4"]).await;
+    log.expect(stage, &["interest.declared_conflict", "interest.declared_clear ×4"]).await;
     stage.assign(&pairs, false).await;
     stage.client("ISR:yael").declare(proposal, Some(ConflictGround::Collaboration)).await.unwrap();
     stage.assign(&[(proposal, "ISR:maya")], false).await;
     stage.clear(proposal, &["USA:carol", "ISR:maya"]).await;
-    log.expect(stage, &["reviewer.assigned ×2", "conflict.declared", "reviewer.assigned", "conflict.denied ×2"]).await;
+    log.expect(
+        stage,
+        &["reviewer.assigned ×2", "interest.declared_conflict", "reviewer.assigned", "interest.declared_clear ×2"],
+    )
+    .await;
     stage.prepare_panel().await;
     // To the call's vault and both deciders; the panel vault to them and both reviewers.
     log.expect(stage, &["vault.created", "key.wrapped ×7"]).await;

@@ -2,7 +2,10 @@
 
 use crate::store_facade::{Store, at, on_both_engines};
 use entente::{
-    domain::id::{PartnerCode, Sha256},
+    domain::{
+        entry::EntryKind,
+        id::{PartnerCode, Sha256},
+    },
     storage::{
         args,
         inspect::{self, FoundDatabase},
@@ -16,6 +19,7 @@ use std::collections::BTreeMap;
 on_both_engines! {
     wrapped_keys_from_before_are_kept_and_stand_side_by_side,
     partners_from_before_need_no_lists_until_some_are_found,
+    entries_about_interests_get_the_names_of_what_was_done,
     organisations_from_before_are_compared_as_people_see_them,
 }
 
@@ -61,6 +65,25 @@ async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) 
     let kept = tx.fetch_all("SELECT key_id, ciphertext FROM wrapped_keys ORDER BY key_id", args![]).await.unwrap();
     let kept: Vec<_> = kept.iter().map(|row| (row.text("key_id").unwrap(), row.bytes("ciphertext").unwrap())).collect();
     assert_eq!(kept, [("key_1".to_owned(), vec![1, 2]), ("key_2".to_owned(), vec![1, 2])]);
+}
+
+async fn entries_about_interests_get_the_names_of_what_was_done(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..17], at(0)).await.unwrap();
+    let mut tx = store.db.write().await.unwrap();
+    for (seq, kind) in [(1, "conflict.declared"), (2, "conflict.denied"), (3, "conflict.lifted"), (4, "call.drafted")] {
+        let sql = "INSERT INTO log_entries (seq, at, kind, readers, payload, salt) VALUES ($1, 0, $2, 'x', '{}', $3)";
+        tx.execute(sql, args![seq, kind, Vec::<u8>::new()]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    migrate::run(&store.db, at(1)).await.unwrap();
+    let mut tx = store.db.read().await.unwrap();
+    let kinds = tx.fetch_all("SELECT kind FROM log_entries ORDER BY seq", args![]).await.unwrap();
+    let kinds: Vec<EntryKind> = kinds.iter().map(|row| row.parse("kind").unwrap()).collect();
+    let (conflict, clear, lifted) = (EntryKind::ConflictDeclared, EntryKind::ClearDeclared, EntryKind::ConflictLifted);
+    assert_eq!(kinds, [conflict, clear, lifted, EntryKind::CallDrafted]);
+    drop(tx);
+    let refused = store.refusal("UPDATE log_entries SET kind = 'call.edited'", args![]).await;
+    assert_eq!(refused, "log_entries_append_only", "as before");
 }
 
 async fn partners_from_before_need_no_lists_until_some_are_found(store: Store) {

@@ -256,7 +256,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         post("/v1/proposals/{proposal}/vaults/deliberation").json(vault()),
         get("/v1/proposals/{proposal}/missing-keys"),
         get("/v1/calls/{call}/missing-keys"),
-        get("/v1/proposals/{proposal}/lost-keys"),
+        get("/v1/proposals/{proposal}/surplus-keys"),
         get("/v1/proposals/{proposal}/documents"),
         put("/v1/proposals/{proposal}/documents/{slot}"),
         delete("/v1/proposals/{proposal}/documents/{slot}"),

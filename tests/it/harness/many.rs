@@ -148,7 +148,12 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn new() -> Self {
-        Self { waiting: TABLES.iter().map(|_| Vec::new()).collect(), kept_employers: Vec::new(), reviews: 0, decisions: 0 }
+        Self {
+            waiting: TABLES.iter().map(|_| Vec::new()).collect(),
+            kept_employers: Vec::new(),
+            reviews: 0,
+            decisions: 0,
+        }
     }
 
     fn add(&mut self, table: &str, row: Vec<Arg>) {

@@ -35,7 +35,7 @@ async fn document_comes_out_again_one_proposal_gets_more_time_and_the_call_is_ca
     stage.refuses("not-declared", dana.api().extend_call(stage.call, &extension)).await;
     dana.declare(proposal, None).await.unwrap();
     dana.api().extend_call(stage.call, &extension).await.unwrap();
-    log.expect(&stage, &["conflict.denied", "proposal.extended"]).await;
+    log.expect(&stage, &["interest.declared_clear", "proposal.extended"]).await;
     assert_eq!(bob.api().proposal(proposal).await.unwrap().deadline_at.0, until);
     let call = stage.client("USA:carol").api().call(stage.call).await.unwrap().body;
     assert_eq!(call.deadline_at.0, stage.deadline, "the others' deadline stays");
@@ -68,13 +68,13 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     carol.read_summary(proposal, Version::Standing).await.unwrap();
 
     maya.declare(proposal, Some(ConflictGround::Family)).await.unwrap();
-    log.expect(&stage, &["conflict.declared", "key.removed"]).await;
+    log.expect(&stage, &["interest.declared_conflict", "key.removed"]).await;
     stage.refuses("not-found", maya.lift_conflict(proposal, &id("ISR:maya"), "I misread")).await;
     stage.refuses("denied", carol.lift_conflict(proposal, &id("ISR:maya"), "she misread")).await;
     stage.refuses("denied", noa.lift_conflict(proposal, &id("ISR:maya"), "a compatriot")).await;
     dana.lift_conflict(proposal, &id("ISR:maya"), "she misread the name").await.unwrap();
     stage.refuses("no-conflict", dana.lift_conflict(proposal, &id("ISR:maya"), "once more")).await;
-    log.expect(&stage, &["conflict.lifted"]).await;
+    log.expect(&stage, &["interest.conflict_lifted"]).await;
     assert_eq!(
         maya.manifest(proposal, Version::Standing).await.unwrap_err().slug(),
         Some("not-declared"),
@@ -82,7 +82,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     );
     maya.declare(proposal, None).await.unwrap();
     stage.prepare_panel().await;
-    log.expect(&stage, &["conflict.denied", "key.wrapped"]).await;
+    log.expect(&stage, &["interest.declared_clear", "key.wrapped"]).await;
 
     // An officer with a conflict: another lifts it, never they themselves.
     noa.declare(proposal, Some(ConflictGround::Other)).await.unwrap();
@@ -90,7 +90,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     // She leaves the call by the hand of her own nation, which therefore gets another officer first.
     stage.refuses("denied", dana.grant_roles(stage.call, &id("ISR:noa"), &[].into())).await;
     dana.grant_roles(stage.call, &id("ISR:tamar"), &[CallRole::Officer].into()).await.unwrap();
-    log.expect(&stage, &["conflict.declared", "call.role_granted", "key.wrapped"]).await;
+    log.expect(&stage, &["interest.declared_conflict", "call.role_granted", "key.wrapped"]).await;
     stage.client("ISR:tamar").grant_roles(stage.call, &id("ISR:noa"), &[].into()).await.unwrap();
     log.expect(&stage, &["call.role_revoked", "key.removed"]).await;
     dana.grant_roles(stage.call, &id("USA:frank"), &[].into()).await.unwrap();

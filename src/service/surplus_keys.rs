@@ -17,13 +17,13 @@ use crate::{
     },
     policy::{Action, Engine, Outcome, Permit, Resource, facts::MemberFacts},
     storage::vaults::{self, VaultRow, WrappedKeyRow},
-    wire::{page::Page, proposal::LostKey},
+    wire::{page::Page, proposal::SurplusKey},
 };
 use std::collections::BTreeSet;
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
 /// it. A party is told of its parties only.
-pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<LostKey>> {
+pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SurplusKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let mut items = Vec::new();
@@ -37,7 +37,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
             }
             let who = state::member(exchange, &mut view.tx, &holder, view.now).await?;
             if !still_reads(who.as_ref(), &view.policies, &vault, &proposal)? {
-                items.push(LostKey { vault: vault.id, kind: vault.kind, holder });
+                items.push(SurplusKey { vault: vault.id, kind: vault.kind, holder });
             }
         }
     }
@@ -126,7 +126,7 @@ pub(super) async fn remove_unreadable_keys(
 }
 
 /// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read.
-pub(super) async fn remove_lost_keys(
+pub(super) async fn remove_surplus_keys(
     act: &mut Act<'_>,
     permit: &Permit,
     call: CallId,
