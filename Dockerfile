@@ -11,8 +11,8 @@ COPY src src
 COPY migrations migrations
 COPY policies policies
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --no-default-features --features server --bin entente-server \
-    && cp target/release/entente-server /entente-server
+    cargo build --profile dist --locked --no-default-features --features server --bin entente-server \
+    && cp target/dist/entente-server /entente-server
 
 FROM debian:12-slim
 COPY --from=build /entente-server /usr/local/bin/entente-server

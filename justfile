@@ -8,7 +8,7 @@ _default:
 
 # A whole cycle of two calls with five partners, then a running exchange to try by hand
 demo *ARGS:
-    cargo run --release -- demo "$@"
+    cargo run -- demo "$@"
 
 # All tests; PostgreSQL is used where it is installed
 test *ARGS:

@@ -490,6 +490,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test stops time")]
     async fn whoever_waits_in_vain_on_sqlite_is_told_for_what() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();

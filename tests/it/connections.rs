@@ -76,6 +76,7 @@ async fn begun(db: &Db, key: &str) -> WriteTx {
 }
 
 /// What comes of something that first finds its connection silent, without waiting for that to be noticed.
+#[expect(clippy::disallowed_methods, reason = "a test stops time")]
 async fn given_up<T>(asking: impl Future<Output = T>) -> T {
     let noticing = async {
         tokio::time::pause();
@@ -89,6 +90,7 @@ async fn given_up<T>(asking: impl Future<Output = T>) -> T {
 
 /// What comes of something that is never answered, without waiting for its limit: nothing else happens here meanwhile, so time is led
 /// on to the limit.
+#[expect(clippy::disallowed_methods, reason = "a test stops time")]
 async fn unanswered<T>(asking: impl Future<Output = T>) -> T {
     tokio::time::pause();
     let came = timeout(PATIENCE, asking).await.expect("it has a limit");

@@ -17,6 +17,7 @@ use std::{fs, path::PathBuf, time::Duration};
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Lets so much time pass for everything that waits in this process, by no clock that shows a date.
+#[expect(clippy::disallowed_methods, reason = "a test stops time")]
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
