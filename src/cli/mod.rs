@@ -4,6 +4,7 @@
 //! Secrets are never arguments. Exit codes are those of [`Exit`](error::Exit); a signal ends with 128 and its number.
 
 mod agent;
+mod api;
 mod assignment;
 mod call;
 mod conflict;
@@ -106,6 +107,7 @@ pub enum Command {
     Letter(letter::Command),
     /// Show what happened, as far as you may know
     Log(log::LogArgs),
+    Api(api::ApiArgs),
     /// Run a whole cycle between five partners on this machine
     Demo(demo::Args),
     /// Make a development PKI
@@ -194,6 +196,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Decision(command) => decision::run(command, context).await,
         Command::Letter(command) => letter::run(command, context).await,
         Command::Log(args) => log::run(args, context).await,
+        Command::Api(args) => api::run(args, context).await,
         Command::Demo(args) => demo(args, context).await,
         Command::DevPki(args) => pki::run(args, context),
         Command::Completions { shell } => {

@@ -5,8 +5,10 @@
 //! became of an act, it is asked again with that same key a few times. What is in doubt after that is said to be ([`fate`]).
 
 mod fate;
+mod plain;
 mod tls;
 
+pub use plain::{PlainAnswer, PlainRequest};
 pub(super) use tls::roots;
 
 use super::{

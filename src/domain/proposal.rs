@@ -21,7 +21,7 @@ worded! {
         Committed = "committed",
         /// A version stands.
         Submitted = "submitted",
-        /// Taken back by a party.
+        /// Taken back: by a party, or by all once all have signed.
         Withdrawn = "withdrawn",
         /// The time went by without a version that stands.
         Lapsed = "lapsed",

@@ -116,7 +116,8 @@ pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Res
     Ok(Answer::json(200, &roles::list(&api, &caller, at.id("call")?).await?))
 }
 
-/// What was signed about the roles since the call was published, in its order: the roll, then each change. For officers.
+/// What was signed about the roles since the call was published, in its order: the roll, then each change. For officers,
+/// reviewers and deciders of the call.
 #[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls",
     responses((status = 200, body = Page<StatedRoles>)))]
 pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
@@ -171,10 +172,10 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At)
 
 /// Assigns reviewers to proposals of the call, all or none.
 ///
-/// The officer declares first to be free of conflict with each. When a line cannot be done nothing is, and 422 answers with what
-/// stands against each line.
+/// The officer declares first to be free of conflict with each. When a line cannot be done nothing is, and the problem
+/// `lines-refused` says what stands against each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
-    responses((status = 200, body = Assigned), (status = 422, body = Assigned)))]
+    responses((status = 200, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {
     assignments::assign(&api, &change.asked, at.id("call")?, &change.body).await
 }

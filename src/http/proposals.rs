@@ -86,7 +86,8 @@ pub(super) async fn accept(State(api): State<Api>, at: At, change: Change<Accept
     parties::accept(&api, &change.asked, at.id("proposal")?, &change.body).await
 }
 
-/// What was signed about who is asked to join the parties and joined them; for the parties.
+/// What was signed about who is asked to join the parties and joined them: for the parties, for
+/// whoever is asked to join, and for who may wrap keys.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/joined", tag = "proposals",
     responses((status = 200, body = Page<Joined>)))]
 pub(super) async fn joined(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {

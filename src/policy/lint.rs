@@ -1,6 +1,6 @@
 //! Which Cedar a policy may be written in: only what can also be asked of a database as a predicate over columns.
 //!
-//! A list of proposals must one day be filtered by the very policies that decide on one proposal, so what cannot be translated
+//! A list of proposals is filtered by the very policies that decide on one proposal (ADR 12), so what cannot be translated
 //! is refused when a policy is loaded and not when somebody asks. The same restriction lets [`super::entities`] leave members
 //! out of sets that no policy can ask about: a set is only ever asked whether it contains one value, or values written out in
 //! the policy, and no policy may write out a member.

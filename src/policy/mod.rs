@@ -1,7 +1,7 @@
 //! May they? The only place that answers it, and the only importer of `cedar_policy`.
 //!
-//! Authorization is data plus one function. The data are Cedar policies: the platform's guardrails and one file for each
-//! partner. The function is [`Engine::authorize`]; nothing else in the program compares roles, parties or conflicts to
+//! Authorization is data plus one function. The data are Cedar policies: the platform's guardrails and the version in
+//! force of each partner, which its policy officers signed. The function is [`Engine::authorize`]; nothing else in the program compares roles, parties or conflicts to
 //! decide what a caller may do. It answers permitted, with a [`Permit`] that storage asks for before it writes; denied, when
 //! the caller may know that the thing exists; or hidden, when they may not.
 //!

@@ -196,14 +196,14 @@ pub fn spki_sha256(certificate: &[u8]) -> Result<Sha256, JwsError> {
 }
 
 /// The public key of a certificate, if it can sign here.
-struct LeafKey {
+pub(super) struct LeafKey {
     algorithm: Algorithm,
     key: DecodingKey,
     spki_sha256: Sha256,
 }
 
 impl LeafKey {
-    fn read(leaf: &[u8]) -> Result<Self, JwsError> {
+    pub(super) fn read(leaf: &[u8]) -> Result<Self, JwsError> {
         let certificate = parse_certificate(leaf)?;
         let spki = &certificate.tbs_certificate.subject_pki;
         let point = spki.subject_public_key.data.as_ref();
@@ -231,7 +231,7 @@ impl LeafKey {
         Ok(Self { algorithm, key, spki_sha256: Sha256::of(spki.raw) })
     }
 
-    fn verifies(&self, signature: &str, message: &[u8]) -> bool {
+    pub(super) fn verifies(&self, signature: &str, message: &[u8]) -> bool {
         crypto::verify(signature, message, &self.key, self.algorithm).unwrap_or(false)
     }
 }

@@ -27,6 +27,9 @@ pub mod vault;
 #[cfg(test)]
 #[cfg(feature = "client")]
 mod testing;
+#[cfg(test)]
+#[cfg(feature = "client")]
+mod vectors;
 
 #[cfg(test)]
 mod tests {

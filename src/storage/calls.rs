@@ -214,7 +214,7 @@ pub async fn publish(
     Ok(())
 }
 
-/// Cancels a call.
+/// Cancels a call, or brings it back.
 pub async fn set_cancelled(
     tx: &mut WriteTx,
     permit: &Permit,

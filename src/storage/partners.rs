@@ -1,6 +1,6 @@
 //! Partners as the host's operator enrolled them.
 //!
-//! These are the operator's own acts, done on the machine itself and logged: the only writes that need no permit.
+//! These are the operator's own acts, done on the machine itself and logged, so they need no permit.
 
 use super::{ReadTx, Row, StoreError, Tx, WriteTx, args};
 use crate::domain::id::{PartnerCode, Sha256};

@@ -53,6 +53,8 @@ mod marks;
 #[cfg(feature = "client")]
 mod older_states;
 #[cfg(feature = "client")]
+mod plain_requests;
+#[cfg(feature = "client")]
 mod plaintext;
 mod policies;
 mod policy_bounds;
