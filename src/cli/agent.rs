@@ -64,13 +64,13 @@ impl Stop {
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let Command::Run(Run { call, every, once }) = command;
     let connect = || {
-        context.client().map_err(|error| {
+        context.new_client().map_err(|error| {
             let help = error.help.unwrap_or_default();
             ClientError::local(error.message, help)
         })
     };
     // What is wrong with the set-up is said with its own exit code.
-    context.client()?;
+    context.client().await?;
     let mut agent = Agent::new(connect, call);
     agent.check().await?;
     let stop = Stop::default();

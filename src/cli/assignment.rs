@@ -97,7 +97,7 @@ pub struct List {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Add { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;

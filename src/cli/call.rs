@@ -225,7 +225,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     if let Command::Example = command {
         return context.out.bytes(file::EXAMPLE.as_bytes());
     }
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Example => Ok(()),
         Command::Draft { program, file } => {

@@ -50,7 +50,7 @@ pub struct Declare {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Declare(Declare { proposal, ground, none: _ }) => {
             client.declare(proposal, ground).await?;

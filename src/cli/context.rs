@@ -90,7 +90,17 @@ impl Context {
     }
 
     /// The way to the exchange as the member of the chosen profile.
-    pub fn client(&self) -> Result<Client> {
+    ///
+    /// # Errors
+    /// Among others when its private key needs a passphrase that nobody gives.
+    pub async fn client(&self) -> Result<Client> {
+        // On a thread of its own: a person may be asked for a passphrase, and an interruption is heard meanwhile.
+        let context = self.clone();
+        tokio::task::spawn_blocking(move || context.new_client()).await.map_err(CliError::failed)?
+    }
+
+    /// The same, on the caller's thread.
+    pub(super) fn new_client(&self) -> Result<Client> {
         let home = self.home()?;
         let profile = home.profile(self.global.profile.as_deref())?;
         let out = self.out.clone();

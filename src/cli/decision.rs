@@ -56,7 +56,7 @@ proposal undecided. Until the last signature the earlier decision is in force. T
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let zone = context.zone()?;
     match command {
         Command::Sign { proposal, outcome, reason, consent } => {

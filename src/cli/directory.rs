@@ -26,7 +26,7 @@ pub enum PartnerCommand {
 
 /// Shows whom the exchange takes the caller for.
 pub(super) async fn me(context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let me = client.api().me().await?;
     let zone = context.zone()?;
     context.out.answer(&me, |screen| {
@@ -48,7 +48,7 @@ pub(super) async fn me(context: &Context) -> Result<()> {
 
 /// Runs a `partner` command.
 pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         PartnerCommand::List => {
             let listed = client.list_partners().await?;

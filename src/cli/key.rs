@@ -96,7 +96,7 @@ pub struct Share {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Share(Share { call: Some(call), .. }) => show(context, &client.prepare_panel(call).await?),
         Command::Share(Share { proposal, to_call, .. }) => {

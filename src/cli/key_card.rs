@@ -98,7 +98,7 @@ pub struct Revoke {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Issue(args) => {
             let Issue { member, name, organisation, role, recipient, certificate, valid_from, valid_until, consent } =

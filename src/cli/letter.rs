@@ -63,7 +63,7 @@ Asks first: the parties can open a letter as soon as it is sent.")]
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let zone = context.zone()?;
     match command {
         Command::Send { proposal, file, consent } => {

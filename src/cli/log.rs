@@ -81,7 +81,7 @@ struct Reader {
 
 /// Runs the command.
 pub(super) async fn run(args: LogArgs, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let zone = context.zone()?;
     let kinds: BTreeSet<EntryKind> = args.kind.iter().flat_map(|kinds| kinds.0.iter().copied()).collect();
     let kinds: Vec<EntryKind> = kinds.into_iter().collect();

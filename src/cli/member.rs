@@ -79,7 +79,7 @@ pub struct MemberPreview {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::List { partner } => {
             let members = client.list_members(partner.as_ref()).await?;

@@ -221,7 +221,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Explain(args) => sight::explain(&args, context).await,
         Command::Who { proposal } => sight::who(proposal, context).await,
         Command::Visibility(args) => visibility::fetch(&args, context).await,
-        Command::Diff(args) => visibility::diff(&args, context),
+        Command::Diff(args) => visibility::diff(&args, context).await,
         Command::Preview { version: Numbered { owner, version }, all } => {
             preview::preview(&owner, version, all, context).await
         }
@@ -232,7 +232,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 
 /// What concerns versions of policies.
 async fn versions(command: Command, context: &Context) -> Result<()> {
-    let (client, zone) = (context.client()?, context.zone()?);
+    let (client, zone) = (context.client().await?, context.zone()?);
     match command {
         Command::Check(_)
         | Command::Test(_)

@@ -89,7 +89,7 @@ impl Shown {
 
 /// Verifies a signed sum and shows it.
 pub(super) async fn verify(file: &std::path::Path, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let content = read_input(file, 1 << 20)?;
     let signed: SignedSummary = serde_json::from_slice(&content)
         .map_err(|_| crate::client::ClientError::no_summary(&file.display().to_string()))?;

@@ -8,14 +8,13 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::Profile,
+    client::{Client, Profile},
     domain::id::MemberId,
-    sealing::{identity::Keyring, jws::SigningKey},
+    sealing::identity::Keyring,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Say how to reach an exchange, and as whom
 #[derive(Debug, Subcommand)]
@@ -66,7 +65,7 @@ pub struct Add {
     /// Your certificate, PEM
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// Its private key, PEM, readable by you alone
+    /// Its private key, PEM, readable by you alone; can be protected by a passphrase
     #[arg(long, value_name = "FILE")]
     private_key: PathBuf,
     /// Age identity, ssh private key or plugin identity; several are tried in turn
@@ -118,10 +117,7 @@ fn add(args: Add, context: &Context) -> Result<()> {
     }
     let certificate = absolute(&args.certificate)?;
     let private_key = absolute(&args.private_key)?;
-    let (pem, key) = (read(&certificate)?, Zeroizing::new(read(&private_key)?));
-    SigningKey::from_pem(&key, &pem).map_err(|error| {
-        CliError::failed(error).help("check `--certificate` and `--private-key`: they must be a pair, in PEM")
-    })?;
+    let pem = read(&certificate)?;
     let named = member_of(&pem);
     if let (Some(given), Some(named)) = (&args.member, &named)
         && given != named
@@ -145,8 +141,9 @@ fn add(args: Add, context: &Context) -> Result<()> {
         member: args.member.or(named),
         zone: context.global.zone.clone(),
     };
-    // Refuses an address or an authority that nothing could connect with.
-    crate::client::Client::new(context.home()?, profile.clone(), context.keyboard(), context.ambient.clone())?;
+    // Refuses an address or an authority that nothing could connect with, and a key that signs nothing.
+    let client = Client::new(context.home()?, profile.clone(), context.keyboard(), context.ambient.clone())?;
+    client.signing_key()?;
     let home = context.home()?;
     home.save_profile(&profile)?;
     let answer = as_json(&profile, home.default_profile()?.as_deref());

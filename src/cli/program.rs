@@ -49,7 +49,7 @@ pub struct Create {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Create(Create { name, lead, partner }) => {
             let partners: BTreeSet<PartnerCode> = partner.into_iter().chain([lead.clone()]).collect();

@@ -128,7 +128,8 @@ fn is_attended() -> bool {
 impl Prompt for Keyboard {
     fn passphrase(&self, purpose: &str) -> Option<SecretText> {
         if let Some(file) = &self.file {
-            return from_file(file).ok();
+            // Why a named file is not taken is said here: whoever asks knows only that there is no passphrase.
+            return from_file(file).inspect_err(|error| self.message(&format!("warning: {error}"))).ok();
         }
         // Whether there is a terminal decides, not standard input: `entente proposal summary --file -` reads that.
         rpassword::prompt_password(format!("{}: ", capitalised(purpose))).ok().map(Into::into)

@@ -288,7 +288,7 @@ pub struct VersionArg {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     match command {
         Command::Create(args) => {
             let me = client.member_id().await?;

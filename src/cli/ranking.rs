@@ -33,7 +33,7 @@ pub struct RankingArgs {
 
 /// Runs the command.
 pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let criteria = client.call(args.call).await?.rules.criteria.clone();
     let ranking = client.ranking(args.call).await?;
     let Ranking { lines, invalid, closed } = &ranking;

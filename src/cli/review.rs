@@ -114,7 +114,7 @@ pub struct Draft {
 
 /// Runs the command.
 pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let zone = context.zone()?;
     match command {
         Command::Draft(args) => draft(args, &client, context).await,

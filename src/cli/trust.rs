@@ -69,7 +69,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
         Command::Fetch { partner, fingerprint } => {
-            let offered = context.client()?.offered_partner(&partner).await?.card;
+            let offered = context.client().await?.offered_partner(&partner).await?.card;
             if offered.code != partner {
                 return Err(CliError::unverified(format!("the exchange answered with the card of `{}`", offered.code)));
             }

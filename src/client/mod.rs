@@ -56,6 +56,7 @@ use crate::{
     sealing::{
         identity::{Keyring, Prompt},
         jws::SigningKey,
+        private_key::unprotected,
         vault::VaultSecret,
     },
 };
@@ -64,11 +65,13 @@ use jiff::Timestamp;
 use std::{
     collections::HashMap,
     fmt, fs,
+    path::Path,
     sync::{Arc, Mutex, OnceLock},
 };
 use tokio::sync::OnceCell;
 use transport::Transport;
 use witness::Witness;
+use zeroize::Zeroizing;
 
 /// The time and randomness that the client works with.
 #[derive(Debug, Clone)]
@@ -85,6 +88,13 @@ impl Ambient {
     }
 }
 
+/// The private key in the file, in PEM and free of a passphrase, which `prompt` is asked for.
+fn read_private_key(path: &Path, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>> {
+    let content = files::read_private(path)?;
+    unprotected(content, &path.display().to_string(), prompt)
+        .map_err(|error| ClientError::local(error.to_string(), error.help()))
+}
+
 /// One member's way to one exchange. Cheap to clone; clones share what was verified so far.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
@@ -96,6 +106,8 @@ struct Inner {
     api: Api,
     load_keyring: Box<dyn Fn() -> Result<Keyring> + Send + Sync>,
     keyring: OnceCell<Arc<Keyring>>,
+    /// PEM, free of a passphrase.
+    private_key: Zeroizing<Vec<u8>>,
     signing_key: OnceLock<Arc<SigningKey>>,
     member: OnceCell<MemberId>,
     directory: directory::Cache,
@@ -105,10 +117,11 @@ struct Inner {
 }
 
 impl Client {
-    /// A client for a profile. Reads the certificate and its key now, identities only when something is to be opened:
-    /// `prompt` is asked for passphrases then, once.
+    /// A client for a profile. Reads the certificate and its key now, identities only when something is to be opened: `prompt` is asked
+    /// for the passphrase of each then, once. May wait for a person.
     pub fn new(home: Home, profile: Profile, prompt: impl Prompt, ambient: Ambient) -> Result<Self> {
-        let transport = Transport::new(&profile, ambient.clone())?;
+        let private_key = read_private_key(&profile.private_key, &prompt)?;
+        let transport = Transport::new(&profile, &private_key, ambient.clone())?;
         let witness = Witness::new(home.clone(), profile.name.clone(), transport.clock().clone());
         let paths = profile.identities.clone();
         let load_keyring = move || {
@@ -131,6 +144,7 @@ impl Client {
             api: Api::new(transport, witness),
             load_keyring: Box::new(load_keyring),
             keyring: OnceCell::new(),
+            private_key,
             signing_key: OnceLock::new(),
             member: OnceCell::new(),
             directory: directory::Cache::default(),
@@ -192,10 +206,9 @@ impl Client {
             return Ok(key.clone());
         }
         let profile = self.profile();
-        let key = files::read_private(&profile.private_key)?;
         let certificate = fs::read(&profile.certificate);
         let certificate = certificate.map_err(|error| ClientError::io("read", &profile.certificate, &error))?;
-        let key = SigningKey::from_pem(&key, &certificate).map_err(|error| {
+        let key = SigningKey::from_pem(&self.0.private_key, &certificate).map_err(|error| {
             ClientError::local(error.to_string(), "check `certificate` and `private_key` of the profile")
         })?;
         Ok(self.0.signing_key.get_or_init(|| Arc::new(key)).clone())

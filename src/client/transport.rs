@@ -83,8 +83,9 @@ pub struct Upload<'a> {
 }
 
 impl Transport {
-    /// Reads the certificates that the profile names; connects only when something is asked.
-    pub fn new(profile: &Profile, ambient: Ambient) -> Result<Self> {
+    /// Reads the certificates that the profile names, of which `private_key` in PEM is the member's; connects only when something is
+    /// asked.
+    pub fn new(profile: &Profile, private_key: &[u8], ambient: Ambient) -> Result<Self> {
         let server = profile.server.trim_end_matches('/').to_owned();
         let url = reqwest::Url::parse(&server).ok().filter(|url| url.scheme() == "https" && url.path() == "/");
         if url.is_none() {
@@ -92,7 +93,7 @@ impl Transport {
             return Err(ClientError::usage(format!("`{server}` is no address of an exchange"), help));
         }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::tls(profile)?)
+            .tls_backend_preconfigured(tls::tls(profile, private_key)?)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(20))

@@ -91,10 +91,7 @@ pub enum JwsError {
     #[error("the payload of the JWS is refused: {0}")]
     Payload(#[from] CanonicalError),
     /// The PEM holds no usable private key.
-    #[error(
-        "no usable private key in the PEM; wanted unencrypted PKCS #8 or SEC 1 (`openssl pkcs8 -in KEY -out PLAIN` \
-         removes a passphrase)"
-    )]
+    #[error("no usable private key in the PEM; wanted PKCS #8 or SEC 1")]
     PrivateKey,
     /// The PEM holds no certificate.
     #[error("no certificate in the PEM")]

@@ -20,6 +20,8 @@ pub mod visibility;
 #[cfg(feature = "client")]
 pub mod identity;
 #[cfg(feature = "client")]
+pub mod private_key;
+#[cfg(feature = "client")]
 pub mod seal;
 #[cfg(feature = "client")]
 pub mod vault;

@@ -65,6 +65,8 @@ mod previews;
 #[cfg(feature = "client")]
 mod process;
 #[cfg(feature = "client")]
+mod protected_keys;
+#[cfg(feature = "client")]
 mod readiness;
 #[cfg(feature = "client")]
 mod refusals;

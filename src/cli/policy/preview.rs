@@ -18,7 +18,7 @@ const EACH: u64 = 10_000;
 
 /// Shows what a version would change.
 pub(super) async fn preview(owner: &PolicyOwner, number: u32, all: bool, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let policy = client.policy_version(owner, number).await?;
     let most = if all || context.out.is_json() { usize::MAX } else { ENOUGH };
     let (changes, sum) = look(&client, &policy, most, context).await?;

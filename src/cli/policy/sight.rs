@@ -57,7 +57,7 @@ impl Act {
 
 /// Why a member may or may not.
 pub(super) async fn explain(args: &Explain, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let Explain { proposal, member, action, owner, brief } = args;
     let found = client.api().explanation(*proposal, member.as_ref(), action.name(), owner.as_ref()).await;
     let found = found.map_err(|error| {
@@ -72,7 +72,7 @@ pub(super) async fn explain(args: &Explain, context: &Context) -> Result<()> {
 
 /// Everybody who may know of a proposal.
 pub(super) async fn who(proposal: ProposalId, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let mut readers = client.api().readers(proposal).await?;
     readers.sort_by(|a, b| (a.member.partner(), &a.member).cmp(&(b.member.partner(), &b.member)));
     context.out.answer(&whole(&readers), |screen| {

@@ -35,7 +35,7 @@ pub struct Diff {
 
 /// Fetches, verifies and keeps a manifest.
 pub(super) async fn fetch(args: &Visibility, context: &Context) -> Result<()> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let partner = match &args.partner {
         Some(partner) => partner.clone(),
         None => client.member_id().await?.partner().clone(),
@@ -60,8 +60,8 @@ pub(super) async fn fetch(args: &Visibility, context: &Context) -> Result<()> {
 }
 
 /// Compares two manifests, both verified.
-pub(super) fn diff(args: &Diff, context: &Context) -> Result<()> {
-    let client = context.client()?;
+pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
+    let client = context.client().await?;
     let (old, new) = (client.read_visibility(&args.old)?, client.read_visibility(&args.new)?);
     if old.head.partner != new.head.partner || old.head.host != new.head.host {
         return Err(CliError::usage("the two manifests are of different partners or exchanges"));

@@ -1,7 +1,7 @@
 //! The transport against a server that does what a script says, over real mutual TLS on the loopback.
 
 use super::*;
-use crate::client::progress::NoProgress;
+use crate::client::{files, progress::NoProgress};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
     CertificateError, RootCertStore, ServerConfig,
@@ -140,8 +140,12 @@ async fn served(turns: Vec<Turn>) -> (Transport, Bench) {
     (transport(&bench), bench)
 }
 
+fn made(profile: &Profile) -> Result<Transport> {
+    Transport::new(profile, &files::read_private(&profile.private_key)?, Ambient::system())
+}
+
 fn transport(bench: &Bench) -> Transport {
-    Transport { first_wait: Duration::ZERO, ..Transport::new(&bench.profile, Ambient::system()).unwrap() }
+    Transport { first_wait: Duration::ZERO, ..made(&bench.profile).unwrap() }
 }
 
 async fn post(transport: &Transport) -> Result<Tagged<Value>> {
@@ -359,10 +363,10 @@ async fn private_key_that_others_can_read_is_not_used_any_more() {
         fs::set_permissions(&bench.profile.private_key, mode).unwrap();
     };
     set(0o644);
-    let refused = Transport::new(&bench.profile, Ambient::system()).unwrap_err();
+    let refused = made(&bench.profile).unwrap_err();
     assert!(refused.class().code() == 1 && refused.to_string().contains("can be read by others"), "{refused}");
     set(0o600);
-    assert!(Transport::new(&bench.profile, Ambient::system()).is_ok());
+    assert!(made(&bench.profile).is_ok());
 }
 
 #[tokio::test]
@@ -494,7 +498,7 @@ async fn server_that_speaks_another_tls_is_not_one_that_refuses_the_certificate(
         stream.write_all(&[0x15, 3, 3, 0, 2, 2, 70]).await.unwrap();
         stream.shutdown().await.ok();
     });
-    let transport = Transport::new(&Profile { server, ..bench.profile.clone() }, Ambient::system()).unwrap();
+    let transport = made(&Profile { server, ..bench.profile.clone() }).unwrap();
     let unreached = post(&transport).await.unwrap_err();
     assert_eq!((unreached.class().code(), unreached.slug()), (5, None), "{unreached}");
 }
@@ -530,6 +534,6 @@ fn address_must_be_https_and_nothing_more() {
         zone: None,
     };
     for server in ["http://exchange.example", "exchange.example", "https://exchange.example/v1", ""] {
-        assert_eq!(Transport::new(&profile(server), Ambient::system()).unwrap_err().class().code(), 2, "{server}");
+        assert_eq!(Transport::new(&profile(server), &[], Ambient::system()).unwrap_err().class().code(), 2, "{server}");
     }
 }

@@ -1,6 +1,6 @@
 //! TLS of the connection to the exchange: what the profile's files make of it, and what its failures say.
 
-use crate::client::{ClientError, Profile, Result, files};
+use crate::client::{ClientError, Profile, Result};
 use jiff::Timestamp;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore,
@@ -21,12 +21,11 @@ pub(in crate::client) fn roots(profile: &Profile) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-pub(super) fn tls(profile: &Profile) -> Result<ClientConfig> {
+pub(super) fn tls(profile: &Profile, private_key: &[u8]) -> Result<ClientConfig> {
     let roots = roots(profile)?;
-    let key = files::read_private(&profile.private_key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+    let key = PrivateKeyDer::from_pem_slice(private_key).map_err(|_| {
         let what = format!("no usable private key in `{}`", profile.private_key.display());
-        ClientError::local(what, "give an unencrypted PKCS #8 or SEC 1 key in PEM")
+        ClientError::local(what, "give a PKCS #8 or SEC 1 key in PEM")
     })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);

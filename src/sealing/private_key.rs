@@ -1,0 +1,138 @@
+//! The private key of a certificate as a file has it: bare, or protected by a passphrase (PKCS #8, PBES2).
+//!
+//! The passphrase is asked for once and forgotten; what comes of it lives in memory that is overwritten, and is written nowhere.
+
+use super::identity::Prompt;
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument};
+use zeroize::Zeroizing;
+
+/// Why a protected private key was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrivateKeyError {
+    /// No passphrase could be asked for.
+    #[error("`{0}` needs a passphrase, and there is nobody to ask")]
+    NoPassphrase(String),
+    /// The passphrase does not open the key.
+    #[error("the passphrase for `{0}` is wrong")]
+    WrongPassphrase(String),
+    /// Protected in another way, or damaged.
+    #[error("`{name}` is a protected private key that cannot be read: {problem}")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl PrivateKeyError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::NoPassphrase(_) => {
+                "run it at a terminal, or name a file whose first line is the passphrase: `--passphrase-file`"
+            }
+            Self::WrongPassphrase(_) => "run the command again",
+            Self::Unreadable { .. } => {
+                "protect it as PKCS #8: `openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in KEY -out PROTECTED`"
+            }
+        }
+    }
+}
+
+const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
+/// How OpenSSL marked protected keys before PKCS #8.
+const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
+
+/// The key in PEM, free of its passphrase, which `prompt` is asked for; a bare key, and whatever else it is, as it came.
+///
+/// # Errors
+/// When the key is protected and not read.
+pub fn unprotected(
+    pem: Zeroizing<Vec<u8>>,
+    name: &str,
+    prompt: &impl Prompt,
+) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
+    let unreadable = |problem: String| PrivateKeyError::Unreadable { name: name.to_owned(), problem };
+    let Ok(text) = std::str::from_utf8(&pem) else { return Ok(pem) };
+    if text.contains(LEGACY) {
+        return Err(unreadable("it is not PKCS #8".to_owned()));
+    }
+    let Some((_, rest)) = text.split_once(BEGIN) else { return Ok(pem) };
+    let (body, _) = rest.split_once(END).ok_or_else(|| unreadable("its last line is missing".to_owned()))?;
+    let block = Zeroizing::new(format!("{BEGIN}{body}{END}\n"));
+    let (_, document) = SecretDocument::from_pem(&block).map_err(|error| unreadable(error.to_string()))?;
+    let protected =
+        EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|error| unreadable(error.to_string()))?;
+    if protected.encryption_algorithm.pbes2().is_none() {
+        return Err(unreadable("it is protected in a way that is not safe any more".to_owned()));
+    }
+    let passphrase = prompt.passphrase(&format!("passphrase for the private key {name}"));
+    let passphrase = passphrase.ok_or_else(|| PrivateKeyError::NoPassphrase(name.to_owned()))?;
+    // Padding that fits by chance gives bytes that are no key.
+    let opened = protected.decrypt(passphrase.expose()).ok();
+    let opened = opened.and_then(|opened| opened.to_pem("PRIVATE KEY", LineEnding::LF).ok());
+    let opened = opened.ok_or_else(|| PrivateKeyError::WrongPassphrase(name.to_owned()))?;
+    Ok(Zeroizing::new(opened.as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealing::{
+        identity::{NoPrompt, SecretText},
+        jws::SigningKey,
+        testing,
+    };
+    use pkcs8::PrivateKeyInfo;
+    use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
+
+    #[derive(Clone)]
+    struct Says(&'static str);
+
+    impl Prompt for Says {
+        fn passphrase(&self, purpose: &str) -> Option<SecretText> {
+            assert_eq!(purpose, "passphrase for the private key avi.key");
+            Some(self.0.to_owned().into())
+        }
+
+        fn message(&self, _: &str) {}
+    }
+
+    fn read(pem: &str, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
+        unprotected(Zeroizing::new(pem.as_bytes().to_vec()), "avi.key", prompt)
+    }
+
+    #[test]
+    fn protected_key_signs_once_its_passphrase_is_given() {
+        for kind in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+            let (key, certificate) = testing::certificate(kind);
+            let der = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            let info = PrivateKeyInfo::try_from(der.secret_pkcs8_der()).unwrap();
+            let parameters =
+                pkcs8::pkcs5::pbes2::Parameters::pbkdf2_sha256_aes256cbc(2048, b"8 bytes.", &[7; 16]).unwrap();
+            let protected = info.encrypt_with_params(parameters, "open sesame").unwrap();
+            let protected = protected.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).unwrap();
+            let opened = read(&format!("a note\n{}{certificate}", *protected), &Says("open sesame")).unwrap();
+            assert!(SigningKey::from_pem(&opened, certificate.as_bytes()).is_ok());
+            assert_eq!(read(&protected, &Says("close")), Err(PrivateKeyError::WrongPassphrase("avi.key".into())));
+            assert_eq!(read(&protected, &NoPrompt), Err(PrivateKeyError::NoPassphrase("avi.key".into())));
+            assert_eq!(**read(&key, &NoPrompt).unwrap(), *key.as_bytes(), "a bare one is nobody's to ask about");
+        }
+    }
+
+    #[test]
+    fn what_is_protected_in_another_way_is_told_from_what_is_not_protected() {
+        for pem in [
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        ] {
+            let refused = read(pem, &NoPrompt).unwrap_err();
+            assert!(matches!(refused, PrivateKeyError::Unreadable { .. }), "{refused:?}");
+            assert!(refused.help().contains("openssl pkcs8 -topk8"));
+        }
+    }
+}
