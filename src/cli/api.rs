@@ -4,7 +4,7 @@
 
 use super::{
     context::Context,
-    error::{CliError, Exit, Result},
+    error::{CliError, Exit, Result, read_input},
 };
 use crate::{
     client::{
@@ -17,11 +17,11 @@ use clap::Args;
 use http::{HeaderName, HeaderValue, Method, header};
 use std::{
     fmt::Write as _,
-    fs,
-    io::{self, Read},
     path::{Path, PathBuf},
 };
 
+/// The longest body that is sent, in bytes.
+const MAX_BODY: u64 = 64 << 20;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Send one request to the API and print the answer
@@ -100,7 +100,7 @@ pub(super) async fn run(args: ApiArgs, context: &Context) -> Result<()> {
         let line = curl(client.profile(), &request, args.body.as_deref());
         return context.out.bytes(line.as_bytes());
     }
-    request.body = args.body.as_deref().map(read).transpose()?;
+    request.body = args.body.as_deref().map(|file| read_input(file, MAX_BODY)).transpose()?;
     let answer = transport.send_plain(&request).await?;
     if args.include {
         context.out.bytes(head(&answer).as_bytes())?;
@@ -113,15 +113,6 @@ pub(super) async fn run(args: ApiArgs, context: &Context) -> Result<()> {
         context.out.bytes(b"\n")?;
     }
     Err(refused(&answer))
-}
-
-fn read(file: &Path) -> Result<Vec<u8>> {
-    if file == Path::new("-") {
-        let mut body = Vec::new();
-        io::stdin().read_to_end(&mut body)?;
-        return Ok(body);
-    }
-    fs::read(file).map_err(|error| CliError::failed(format!("cannot read `{}`: {error}", file.display())))
 }
 
 fn head(answer: &PlainAnswer) -> String {
@@ -139,13 +130,17 @@ fn refused(answer: &PlainAnswer) -> CliError {
         || format!("the exchange answered {}", answer.status),
         |problem| format!("the exchange answered {}: {}", answer.status.as_u16(), problem.detail),
     );
-    let help = problem.map_or_else(|| "see the answer".to_owned(), |problem| problem.remedy);
-    CliError { exit: Exit::Refused, message: what, help: Some(help), problem: None }
+    let help = problem.as_ref().map_or("see the answer", |problem| &problem.remedy).to_owned();
+    CliError { exit: Exit::Refused, message: what, help: Some(help), problem: problem.map(Box::new) }
 }
 
 /// The request as one command for a POSIX shell.
 fn curl(profile: &Profile, request: &PlainRequest, body: Option<&Path>) -> String {
-    let mut words = vec!["curl".to_owned(), "--tlsv1.3".to_owned(), "--request".to_owned(), request.method.to_string()];
+    let mut words: Vec<String> = ["curl", "--tlsv1.3", "--globoff"].map(str::to_owned).into();
+    match request.method {
+        Method::HEAD => words.push("--head".to_owned()),
+        ref method => words.extend(["--request".to_owned(), method.to_string()]),
+    }
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
     // `curl` reads one file of authorities.
     for authority in profile.server_ca.iter().take(1) {
@@ -154,7 +149,9 @@ fn curl(profile: &Profile, request: &PlainRequest, body: Option<&Path>) -> Strin
     option("--cert", &profile.certificate.to_string_lossy());
     option("--key", &profile.private_key.to_string_lossy());
     for (name, value) in &request.headers {
-        option("--header", &format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        let value = String::from_utf8_lossy(value.as_bytes());
+        // `curl` leaves out a header that is written with a colon and nothing after it.
+        option("--header", &if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") });
     }
     if let Some(body) = body {
         option("--data-binary", &format!("@{}", body.display()));

@@ -177,7 +177,11 @@ pub fn main() -> ExitCode {
 pub async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Keys(command) => keys::run(command, context),
-        Command::Profile(command) => profile::run(command, context),
+        // A person may be asked for a passphrase, and an interruption is heard meanwhile.
+        Command::Profile(command) => {
+            let context = context.clone();
+            tokio::task::spawn_blocking(move || profile::run(command, &context)).await.map_err(CliError::failed)?
+        }
         Command::Trust(command) => trust::run(command, context).await,
         Command::Me => directory::me(context).await,
         Command::Partner(command) => directory::partner(command, context).await,

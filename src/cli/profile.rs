@@ -143,7 +143,9 @@ fn add(args: Add, context: &Context) -> Result<()> {
     };
     // Refuses an address or an authority that nothing could connect with, and a key that signs nothing.
     let client = Client::new(context.home()?, profile.clone(), context.keyboard(), context.ambient.clone())?;
-    client.signing_key()?;
+    client.signing_key().map_err(|error| {
+        CliError::from(error).help("check `--certificate` and `--private-key`: they must be a pair, in PEM")
+    })?;
     let home = context.home()?;
     home.save_profile(&profile)?;
     let answer = as_json(&profile, home.default_profile()?.as_deref());

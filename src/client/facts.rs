@@ -17,7 +17,6 @@ use crate::{
         id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
         member::CallRole,
-        name::is_same,
         proposal::Status,
     },
     policy::facts::{CallFacts, ProgramFacts, ProposalFacts},
@@ -135,26 +134,18 @@ impl Client {
     }
 
     /// Where the members of a proposal's parties work, by the key card that was the newest at the deadline, or when they joined after it: what
-    /// a registrar writes later takes nobody out of the judging. When a card was published is the exchange's word.
+    /// a registrar writes later takes nobody out of the judging. When a card was published and a member joined is the exchange's word, and
+    /// where no chain of cards reaches that far, so is where they worked.
     pub(super) async fn organisations_of(&self, proposal: &Proposal, call: &VerifiedCall) -> Result<BTreeSet<String>> {
         let deadline_at = proposal.deadline_at.0.max(call.rules.schedule.deadline_at);
-        let mut joined = None;
         let mut organisations = BTreeSet::new();
         for member in proposal.parties.values().flatten() {
+            let joined_at = proposal.joined_late.get(member).map(|joined_at| joined_at.0);
             let newest = self.issued_member(member).await?;
-            let mut organisation = self.employer_at(&newest, deadline_at).await?;
-            if !is_same(&organisation, &newest.card.organisation) {
-                let lines = match joined.take() {
-                    Some(lines) => lines,
-                    None => self.api().joined(proposal.id).await?,
-                };
-                let accepted = lines.iter().filter(|line| line.member == *member).filter_map(|line| line.accepted_at);
-                if let Some(accepted_at) = accepted.max().filter(|accepted_at| accepted_at.0 > deadline_at) {
-                    organisation = self.employer_at(&newest, accepted_at.0).await?;
-                }
-                joined = Some(lines);
+            match self.employer_at(&newest, joined_at.unwrap_or(deadline_at).max(deadline_at)).await? {
+                Some(organisation) => organisations.extend([organisation]),
+                None => organisations.extend(proposal.organisations.iter().cloned()),
             }
-            organisations.insert(organisation);
         }
         Ok(organisations)
     }

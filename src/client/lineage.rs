@@ -71,10 +71,10 @@ impl Client {
         Ok(earlier.iter().any(|earlier| bears(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
     }
 
-    /// Where the member worked at the instant, by their key cards.
-    pub(super) async fn employer_at(&self, member: &VerifiedMember, at: Timestamp) -> Result<String> {
+    /// Where the member worked at the instant, by their key cards; none if the chain of cards does not reach so far.
+    pub(super) async fn employer_at(&self, member: &VerifiedMember, at: Timestamp) -> Result<Option<String>> {
         let lineage = self.lineage(&member.card).await?;
-        Ok(card_at(&member.card, &lineage, at).organisation.clone())
+        Ok(card_at(&member.card, &lineage, at).map(|card| card.organisation.clone()))
     }
 
     async fn lineage(&self, newest: &KeyCard) -> Result<Arc<Vec<EarlierCard>>> {
@@ -99,9 +99,14 @@ impl Client {
     }
 }
 
-/// The card that was the newest at the instant; the first one if there was none yet.
-fn card_at<'c>(newest: &'c KeyCard, earlier: &'c [EarlierCard], at: Timestamp) -> &'c KeyCard {
-    earlier.iter().take_while(|earlier| earlier.replaced_at > at).last().map_or(newest, |earlier| &earlier.card)
+/// The card that was the newest at the instant; the first one of all if there was none yet. None if it is not among these.
+fn card_at<'c>(newest: &'c KeyCard, earlier: &'c [EarlierCard], at: Timestamp) -> Option<&'c KeyCard> {
+    let later = earlier.iter().take_while(|card| card.replaced_at > at).count();
+    let found = later.checked_sub(1).map_or(newest, |last| &earlier[last].card);
+    // A card below it had been replaced by then, or it is the first one, or it was published by then.
+    let is_it =
+        later < earlier.len() || found.serial == 1 || earlier.last().is_some_and(|card| card.published_at <= at);
+    is_it.then_some(found)
 }
 
 /// The cards below the newest, as far as the chain holds. `published` begins with the newest.
@@ -219,12 +224,18 @@ mod tests {
         let taken_back = KeyCard { organisation: "Second".into(), ..revoked(&isr, 2, Vec::new()) };
         let cards = [at_work(1, "First"), taken_back, at_work(4, "Fourth")];
         let chain = follow(&cards[2], &shown(&isr, &cards), &isr.card);
-        let worked = |instant: &str| card_at(&cards[2], &chain, at(instant)).organisation.as_str();
+        let worked = |instant: &str| card_at(&cards[2], &chain, at(instant)).unwrap().organisation.as_str();
         assert_eq!(worked("2026-04-01T00:00:00Z"), "Fourth", "from the instant on at which it was published");
         assert_eq!(worked("2026-03-31T23:59:59Z"), "Second", "whatever was taken back");
         assert_eq!(worked("2026-01-01T00:00:00Z"), "First", "beyond a serial that was left out, too");
         assert_eq!(worked("2025-01-01T00:00:00Z"), "First", "there was no other yet");
         assert!(!speaks_for(&chain, 1, None) && !speaks_for(&chain, 2, None));
+        // Hidden, or signed by a registrar who is one no more: what is left does not say it.
+        assert_eq!(card_at(&cards[2], &[], at("2026-01-01T00:00:00Z")), None);
+        assert_eq!(card_at(&cards[2], &chain[..1], at("2026-01-20T00:00:00Z")), None);
+        assert!(card_at(&cards[2], &chain[..1], at("2026-02-20T00:00:00Z")).is_some());
+        assert!(card_at(&cards[2], &chain[..1], at("2026-04-20T00:00:00Z")).is_some());
+        assert!(card_at(&cards[0], &[], at("2026-01-01T00:00:00Z")).is_some());
     }
 
     #[test]

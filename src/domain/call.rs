@@ -263,10 +263,21 @@ impl CallText {
         if next.funders != self.funders {
             return Err(Refusal::FundersFixed { funders: worded_list(&self.funders) });
         }
+        let shut_out: BTreeSet<PartnerCode> = self.eligible.difference(&next.eligible).cloned().collect();
+        if !shut_out.is_empty() {
+            return Err(Refusal::EligibleFixed { partners: worded_list(&shut_out) });
+        }
         let (now, then) = (&self.schedule, &next.schedule);
         if phase != Phase::Announced && then.opens_at != now.opens_at {
             let (present, given) = (now.opens_at, then.opens_at);
             let fault = format!("the call opened at {present}; an amendment cannot move that to {given}");
+            return Err(Refusal::ScheduleFixed { fault });
+        }
+        if then.opens_at > now.opens_at && then.deadline_at.duration_since(then.opens_at) < TIME_TO_SIGN {
+            let (given, least) = (then.opens_at, then.deadline_at - TIME_TO_SIGN);
+            let fault = format!(
+                "the call is to open by {least}, 72 hours before its deadline; an amendment cannot move that to {given}"
+            );
             return Err(Refusal::ScheduleFixed { fault });
         }
         if then.deadline_at < now.deadline_at {

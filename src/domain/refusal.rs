@@ -48,6 +48,8 @@ pub enum Refusal {
     CancelledTooLong { cancelled_at: Timestamp, until: Timestamp, now: Timestamp },
     #[error("the funders of a published call are fixed: {funders}")]
     FundersFixed { funders: String },
+    #[error("an amendment takes no partner out of those that may take part: {partners}")]
+    EligibleFixed { partners: String },
     #[error(
         "the amendment voids {}; the request says {}",
         counted(*voids),
@@ -84,6 +86,10 @@ pub enum Refusal {
     NotOfParty { member: MemberId, partner: PartnerCode },
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]
     LastOfParty { member: MemberId, partner: PartnerCode },
+    #[error(
+        "the deadline was {deadline_at}; nobody else of the parties works where `{member}` does, and who judges goes by that"
+    )]
+    StillCounted { member: MemberId, deadline_at: Timestamp },
     #[error("`{member}` is not asked to join a party of this proposal, or has joined it")]
     NotInvited { member: MemberId },
     #[error(

@@ -123,14 +123,16 @@ taken! {
     Room::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
         proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
         decision::SignDecision;
-    // Which program or call it is for is in the body; an approval holds the preview that it is for.
-    Room::General => call::DraftCall, policy::ApprovePolicy;
+    // Which program or call it is for is in the body.
+    Room::General => call::DraftCall;
     Room::Ciphertext(4 * MIB) => proposal::CreateProposal;
 }
 
 taken_after_a_look! {
     call::EditCall: Room::General, at => of_call(at, &[Action::EditCall]);
     proposal::SignManifest: Room::General, at => of_proposal(at, &[Action::Sign]);
+    // It holds the preview that it is for.
+    policy::ApprovePolicy: Room::General, at => at.id("owner").map(About::Policies);
     policy::ProposePolicy: Room::Ciphertext(MIB), at => at.id("owner").map(About::Policies);
     review::SubmitReview: Room::Ciphertext(2 * MIB), at => of_proposal(at, &[Action::Review]);
     decision::SendLetter: Room::Ciphertext(2 * MIB), at => of_proposal(at, &[Action::SendLetter]);

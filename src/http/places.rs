@@ -56,6 +56,12 @@ impl Places {
         let mut taken = self.lock();
         let own = if is_member { per_member } else { self.without_key_card.min(per_member) };
         taken.make_room(own, holder, |seat| seat.holder == *holder);
+        if !is_member {
+            let is_stranger = |seat: &Seat| seat.holder.as_ref().is_some_and(|(_, key)| !self.known.contains(key));
+            let of_partner = |seat: &Seat| partner(&seat.holder) == partner(holder);
+            // As many certificates as an authority issues, all together.
+            taken.make_room((per_partner / 4).max(own), holder, |seat| of_partner(seat) && is_stranger(seat));
+        }
         taken.make_room(per_partner, holder, |seat| partner(&seat.holder) == partner(holder));
         taken.make_room(total, holder, |_| true);
         let number = taken.next;
@@ -182,6 +188,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn certificates_without_a_key_card_take_a_quarter_of_their_partner_all_together() {
+        let places = places(40, 16, 4);
+        let members: Vec<_> = (0..8).map(|certificate| Connection::idle(&places, "ISR", certificate)).collect();
+        let strangers: Vec<_> = (20..60).map(|certificate| Connection::busy(&places, "ISR", certificate)).collect();
+        assert!(there(&members).iter().all(|there| *there), "no member gives way for them");
+        assert_eq!(there(&strangers).iter().filter(|there| **there).count(), 4);
+        assert!(strangers.last().is_some_and(Connection::is_there), "the newcomer is in");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn registrar_comes_in_though_colleagues_hold_all_that_the_partner_has() {
         let places = places(10, 4, 3);
         let held: Vec<_> = [1, 1, 1, 2].map(|certificate| Connection::busy(&places, "ISR", certificate)).into();
@@ -209,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn certificate_without_a_key_card_has_a_small_share_until_one_names_it() {
-        let places = places(10, 10, 5);
+        let places = places(40, 40, 5);
         let stranger = |places| Connection::busy(places, "ISR", 99);
         let before: Vec<_> = (0..3).map(|_| stranger(&places)).collect();
         assert_eq!(there(&before), [false, false, true]);

@@ -67,10 +67,20 @@ struct Place {
     /// For each bracket that is open, how many attributes were taken in a row outside of it.
     open: Vec<usize>,
     path: usize,
+    /// Whether a value has just ended, so that a `[` takes an attribute of it and begins no set.
+    follows_value: bool,
 }
 
 impl Place {
     fn pass(&mut self, token: &str) -> Result<(), Refused> {
+        if token.trim().is_empty() || token.starts_with("//") {
+            return Ok(());
+        }
+        if token == "[" && self.follows_value {
+            self.step()?;
+        }
+        self.follows_value = token.starts_with(|first: char| first.is_alphanumeric() || "_\")]}".contains(first))
+            && !["if", "then", "else", "has", "like", "is", "in", "when", "unless"].contains(&token);
         match token {
             "(" | "[" | "{" => {
                 self.open.push(self.path);
@@ -83,13 +93,7 @@ impl Place {
                 }
             }
             ")" | "]" | "}" => self.path = self.open.pop().unwrap_or_default(),
-            "." => {
-                self.path += 1;
-                if self.path > MAX_PATH {
-                    let what = format!("more than {MAX_PATH} attributes are taken of each other here");
-                    return Err(Refused::new(what, "the schema's longest path has four: `resource.call.program.lead`"));
-                }
-            }
+            "." => self.step()?,
             "&&" | "||" | "!" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "if" | "has" | "like"
             | "is" | "in" => {
                 self.path = 0;
@@ -102,6 +106,16 @@ impl Place {
             }
             "," | ";" | "then" | "else" => self.path = 0,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// One more attribute of what stands before it.
+    fn step(&mut self) -> Result<(), Refused> {
+        self.path += 1;
+        if self.path > MAX_PATH {
+            let what = format!("more than {MAX_PATH} attributes are taken of each other here");
+            return Err(Refused::new(what, "the schema's longest path has four: `resource.call.program.lead`"));
         }
         Ok(())
     }
@@ -238,7 +252,13 @@ mod tests {
         let chain = |many: usize| format!("{}true{}", "if true then ".repeat(many), " else false".repeat(many));
         assert!(refused(&chain(1_000)).contains("operators"));
         assert!(refused(&"!".repeat(1_000)).contains("operators"));
-        assert!(refused(&format!("resource{}", ".call".repeat(1_000))).contains("attributes"));
+        for attribute in [".call", "[\"call\"]", " [ \"call\" ]", "[\"call\"] // of it\n", ".call[\"program\"]"] {
+            assert!(refused(&format!("resource{}", attribute.repeat(2_000))).contains("attributes"), "{attribute}");
+        }
+        assert!(refused(&format!("[1]{}", "[\"a\"]".repeat(1_000))).contains("attributes"));
+        assert!(refused(&format!("(resource){}", "[\"a\"]".repeat(1_000))).contains("attributes"));
+        let sets = "resource.topic in [\"a\"] ".repeat(MAX_PATH + 4);
+        assert!(!refused(&sets).contains("attributes"), "sets are no paths");
         // Not those of a text or a remark.
         taken(
             &format!("{FUNDED} // {}\n && resource.topic like \"{}\"", "&& ((".repeat(500), "!(&&".repeat(500))

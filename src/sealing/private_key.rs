@@ -1,9 +1,9 @@
 //! The private key of a certificate as a file has it: bare, or protected by a passphrase (PKCS #8, PBES2).
 //!
-//! The passphrase is asked for once and forgotten; what comes of it lives in memory that is overwritten, and is written nowhere.
+//! The passphrase is forgotten at once. The opened key is written nowhere; the copy that is kept is overwritten when it is let go.
 
 use super::identity::Prompt;
-use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument};
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument, pkcs5::pbes2::Pbkdf2Prf};
 use zeroize::Zeroizing;
 
 /// Why a protected private key was not read.
@@ -66,8 +66,11 @@ pub fn unprotected(
     let (_, document) = SecretDocument::from_pem(&block).map_err(|error| unreadable(error.to_string()))?;
     let protected =
         EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|error| unreadable(error.to_string()))?;
-    if protected.encryption_algorithm.pbes2().is_none() {
-        return Err(unreadable("it is protected in a way that is not safe any more".to_owned()));
+    let kdf = protected.encryption_algorithm.pbes2().map(|parameters| &parameters.kdf);
+    if kdf.is_none_or(|kdf| kdf.pbkdf2().is_some_and(|kdf| kdf.prf == Pbkdf2Prf::HmacWithSha1)) {
+        return Err(unreadable(
+            "it is protected in a way that is not taken any more (before PBES2, or by SHA-1)".to_owned(),
+        ));
     }
     let passphrase = prompt.passphrase(&format!("passphrase for the private key {name}"));
     let passphrase = passphrase.ok_or_else(|| PrivateKeyError::NoPassphrase(name.to_owned()))?;
@@ -125,7 +128,21 @@ mod tests {
 
     #[test]
     fn what_is_protected_in_another_way_is_told_from_what_is_not_protected() {
+        let (key, _) = testing::certificate(&rcgen::PKCS_ED25519);
+        let der = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let info = PrivateKeyInfo::try_from(der.secret_pkcs8_der()).unwrap();
+        let mut parameters =
+            pkcs8::pkcs5::pbes2::Parameters::pbkdf2_sha256_aes256cbc(2048, b"8 bytes.", &[7; 16]).unwrap();
+        let protected = info.encrypt_with_params(parameters.clone(), "x").unwrap();
+        if let pkcs8::pkcs5::pbes2::Kdf::Pbkdf2(kdf) = &mut parameters.kdf {
+            kdf.prf = Pbkdf2Prf::HmacWithSha1;
+        }
+        let protected = EncryptedPrivateKeyInfo::try_from(protected.as_bytes()).unwrap().encrypted_data.to_vec();
+        let by_sha1 = EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data: &protected };
+        let by_sha1 =
+            SecretDocument::try_from(by_sha1).unwrap().to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).unwrap();
         for pem in [
+            by_sha1.as_str(),
             "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n",
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",

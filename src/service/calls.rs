@@ -167,7 +167,7 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
     });
     act.log(EntryKind::CallAmended, Subject::call(&call), &payload).await?;
     let call = act.call(id).await?;
-    parties::follow_newest_employers(&mut act, &permit, &call).await?;
+    parties::follow_newest_employers(&mut act, &permit, &call, None).await?;
     let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
     let answer = Answer::json(200, &amended).with_etag(etag(&call, &act.policies, &act.me));
     act.finish(answer).await

@@ -217,7 +217,7 @@ async fn publish_first(
     if !may_be_own {
         return Err(ServiceError::NotAMember);
     }
-    let mut tx = exchange.db.write_for(Whose::Member(id.clone())).await?;
+    let mut tx = exchange.db.write_for(peer.whose()).await?;
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
     peer.credential.check().map_err(ServiceError::CertificateRefused)?;

@@ -51,8 +51,7 @@ pub async fn list(
     let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());
     let mut room = Room::new(limit);
     for _ in 0..EXAMINED / page::MAX_PAGE {
-        let rows = entries::page(&mut view.tx, after, kinds, page::MAX_PAGE).await?;
-        let is_last = rows.len() < page::MAX_PAGE as usize;
+        let (rows, until) = entries::page(&mut view.tx, after, kinds, page::MAX_PAGE).await?;
         for row in rows {
             let before = after;
             after = row.seq;
@@ -65,9 +64,8 @@ pub async fn list(
             }
             items.push(item);
         }
-        if is_last {
-            return Ok(Page { items, next: None });
-        }
+        let Some(until) = until else { return Ok(Page { items, next: None }) };
+        after = until;
     }
     Ok(Page { items, next: Some(page::cursor(&after.to_string())) })
 }

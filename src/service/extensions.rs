@@ -59,7 +59,9 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
     });
     act.log(reach.kinds().0, reach.subject, &payload).await?;
     let call = act.call(id).await?;
-    parties::follow_newest_employers(&mut act, &reach.permit, &call).await?;
+    if matches!(reach.moved, Moved::Deadline(_)) {
+        parties::follow_newest_employers(&mut act, &reach.permit, &call, only_proposal(&reach.moved)).await?;
+    }
     (extended.number, extended.call) = (Some(number), answer(&call, &act.me.id));
     let tag = etag(&call, &act.policies, &act.me);
     act.finish(Answer::json(200, &extended).with_etag(tag)).await

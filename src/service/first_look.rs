@@ -9,7 +9,11 @@ use crate::{
         policy::PolicyOwner,
     },
     policy::{Action, Resource},
-    storage::{idempotency, policies::propose_action, vaults as vault_store},
+    storage::{
+        idempotency,
+        policies::{approve_action, propose_action},
+        vaults as vault_store,
+    },
 };
 
 /// What an act with a large body is about.
@@ -21,7 +25,7 @@ pub enum About {
     Proposal(ProposalId, &'static [Action]),
     /// Keys to a vault.
     Vault(VaultId),
-    /// A version of policies.
+    /// A version of policies, proposed or approved.
     Policies(PolicyOwner),
 }
 
@@ -53,7 +57,7 @@ pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about:
         }
         About::Policies(owner) => {
             let partner = policies::writer(&mut view.tx, exchange, &owner).await?;
-            permitted_any(&view, &[propose_action(&owner)], Resource::Partner(&partner))
+            permitted_any(&view, &[propose_action(&owner), approve_action(&owner)], Resource::Partner(&partner))
         }
     }
 }

@@ -198,6 +198,9 @@ async fn add_version(
         return Err(Refusal::VersionTaken { expected, given: signed.statement.version }.into());
     }
     quotas::check_versions(act, proposal.versions.versions.len())?;
+    let held = held(&mut act.tx, proposal.row.id, &signed.statement).await?;
+    let awaited = missing(&signed.statement, &held).map(|document| document.size).fold(0, u64::saturating_add);
+    quotas::check_awaited(act, proposal.row.id, proposal.facts.parties.len(), awaited).await?;
     let version = Version {
         number: expected,
         manifest: signed.payload_sha256,

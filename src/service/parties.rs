@@ -16,6 +16,7 @@ use crate::{
         entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
         name,
+        proposal::Status,
     },
     policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
     sealing::statement::{AcceptanceStatement, InvitationStatement, Signed, StatementError, verify_signed},
@@ -353,9 +354,17 @@ async fn check_late(act: &mut Act<'_>, proposal: &ProposalState, invitation: &In
 }
 
 /// A deadline that is open again lets the newest key cards say where the members of a party work, as before any deadline.
-pub(super) async fn follow_newest_employers(act: &mut Act<'_>, permit: &Permit, call: &CallState) -> Result<()> {
+/// Of the one proposal alone, if one is named.
+pub(super) async fn follow_newest_employers(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    call: &CallState,
+    only: Option<ProposalId>,
+) -> Result<()> {
     let call = Arc::new(call.clone());
-    for row in proposals::with_kept_employers(&mut act.tx, call.row.id).await? {
+    let mut kept = proposals::with_kept_employers(&mut act.tx, call.row.id).await?;
+    kept.retain(|row| only.is_none_or(|only| row.id == only));
+    for row in kept {
         let proposal = state::proposal_state(row, call.clone(), act.now);
         if act.now <= proposal.limits.deadline_at {
             proposals::follow_newest_employers(&mut act.tx, permit, &proposal.row).await?;
@@ -370,9 +379,15 @@ async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &Memb
     let partner = member.partner();
     let own = proposal.row.parties.get(partner).filter(|members| members.contains(member));
     let own = own.ok_or_else(|| Refusal::NotOfParty { member: member.clone(), partner: partner.clone() })?;
-    if own.len() > 1 {
-        return Ok(());
+    if own.len() == 1 {
+        check_not_last(act, proposal, member).await?;
     }
+    check_still_counted(act, proposal, member)
+}
+
+/// That whoever is alone in their party may leave it.
+async fn check_not_last(act: &mut Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
+    let partner = member.partner();
     let is_last = proposal.facts.party_members.len() == 1;
     let kept = documents::current(&mut act.tx, proposal.row.id).await?;
     if is_last
@@ -382,6 +397,27 @@ async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &Memb
         return Err(Refusal::LastOfParty { member: member.clone(), partner: partner.clone() }.into());
     }
     Ok(())
+}
+
+/// After the deadline whoever leaves leaves a member behind who works where they do: by leaving a party would bring somebody back into the
+/// judging who was kept from it.
+fn check_still_counted(act: &Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
+    let deadline_at = proposal.limits.deadline_at;
+    let is_over = matches!(proposal.status, Status::Withdrawn | Status::Lapsed);
+    if act.arrived_at <= deadline_at || is_over {
+        return Ok(());
+    }
+    let employers = &proposal.row.employers;
+    let Some(leaves) =
+        employers.get(member).map(|employer| &*employer.counts).filter(|name| !name::folded(name).is_empty())
+    else {
+        return Ok(());
+    };
+    let mut others = employers.iter().filter(|(other, _)| *other != member);
+    if others.any(|(_, employer)| name::is_same(&employer.counts, leaves)) {
+        return Ok(());
+    }
+    Err(Refusal::StillCounted { member: member.clone(), deadline_at }.into())
 }
 
 /// Whether the party has signed a version that can still stand.

@@ -22,9 +22,7 @@ use crate::{
     },
     policy::{Action, Resource, facts::MemberFacts},
     storage::{
-        Tx, entries, partners, policies,
-        proposals::{self, Employer},
-        vaults,
+        Tx, entries, partners, policies, proposals, vaults,
         visible::{self, Cut, Key},
     },
     wire::{
@@ -98,7 +96,7 @@ pub async fn preview(
     let turn = exchange.turns.look(principal).await?;
     let (mut view, row) = authorized().await?;
     view.tx.hold(turn);
-    let then = exchange.rules.with(&view.policies, owner, &row.text)?;
+    let then = exchange.rules.with(&view.policies, owner, &row.text).await?;
     let comparison = Comparison::new(exchange, Arc::clone(&view.policies), then, view.now);
     compare(&mut view, comparison, &writer, after).await
 }
@@ -245,8 +243,10 @@ fn elsewhere(proposal: &ProposalState, then: Option<&MemberFacts>, now: Timestam
         return None;
     }
     let mut changed = proposal.clone();
-    let there = Employer { counts: facts.organisation.clone(), newest: facts.organisation.clone() };
-    changed.row.employers.insert(facts.id.clone(), there);
+    if let Some(employer) = changed.row.employers.get_mut(&facts.id) {
+        employer.counts.clone_from(&facts.organisation);
+        employer.newest.clone_from(&facts.organisation);
+    }
     changed.facts.organisations = changed.row.organisations();
     Some(changed)
 }

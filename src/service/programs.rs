@@ -5,7 +5,7 @@ use super::{
     unit::{Act, Subject, View},
 };
 use crate::{
-    domain::{entry::EntryKind, id::ProgramId},
+    domain::{entry::EntryKind, id::ProgramId, name},
     policy::{Action, Resource},
     storage::{
         partners,
@@ -27,6 +27,9 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProgram) ->
     }
     if body.name.trim().is_empty() || body.name.len() > 200 {
         return Err(ServiceError::Malformed("the name has 1 to 200 bytes".into()));
+    }
+    if let Some(c) = name::unseen(&body.name) {
+        return Err(ServiceError::Malformed(name::unseen_fault("name", c)));
     }
     if !body.partners.contains(&body.lead) {
         return Err(ServiceError::Malformed("the lead takes part in the program".into()));

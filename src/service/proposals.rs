@@ -253,6 +253,7 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
         invited: if looks_as_party || is_officer { proposal.row.invited.clone() } else { BTreeSet::new() },
         organisations: proposal.row.organisations(),
         later_organisations: proposal.row.later_organisations(),
+        joined_late: joined_late(proposal),
         deadline_at: proposal.limits.deadline_at.into(),
         grace_until: proposal.limits.grace_until.into(),
         version: standing.map(|version| version.number),
@@ -270,6 +271,13 @@ pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberI
             has_reviewed: proposal.row.reviewed.contains(me),
         },
     })
+}
+
+/// Who joined after the deadline.
+fn joined_late(proposal: &ProposalState) -> BTreeMap<MemberId, Time> {
+    let joined = proposal.row.employers.iter().map(|(member, employer)| (member.clone(), employer.joined_at));
+    let late = joined.filter(|(_, joined_at)| *joined_at > proposal.limits.deadline_at);
+    late.map(|(member, joined_at)| (member, joined_at.into())).collect()
 }
 
 /// What an amendment voided of what the parties signed, if they have not all signed again.

@@ -98,6 +98,22 @@ pub(super) async fn check_documents<T: Reads>(
     check_bytes(of_partner, size, quotas.bytes_per_partner, what)
 }
 
+/// Whether a version may be proposed whose documents that are not here yet have so many bytes. What all have signed is taken whatever its
+/// party keeps by then, so it is counted before.
+pub(super) async fn check_awaited(act: &mut Act<'_>, id: ProposalId, parties: usize, size: u64) -> Result<()> {
+    if size == 0 {
+        return Ok(());
+    }
+    let quotas = act.exchange.quotas;
+    let kept = documents::kept(&mut act.tx, id).await?.iter().map(|kept| kept.bytes).sum();
+    let limit = quotas.bytes_per_party.saturating_mul(parties as u64);
+    check_bytes(kept, size, limit, "bytes of all parties' documents, replaced and announced ones included")?;
+    let party: PartnerCode = act.me.id.partner().clone();
+    let of_partner = documents::bytes_of_partner(&mut act.tx, &party).await?;
+    let what = "bytes of all documents that one partner has uploaded or announces, replaced ones included";
+    check_bytes(of_partner, size, quotas.bytes_per_partner, what)
+}
+
 /// Refuses what would be more than these bytes together with what there is.
 fn check_bytes(present: u64, size: u64, limit: u64, what: &'static str) -> Result<()> {
     if present.saturating_add(size) > limit { Err(Refusal::QuotaReached { what, limit }.into()) } else { Ok(()) }

@@ -82,22 +82,26 @@ impl Rules {
     }
 
     /// The policies with this text in the place of its owner's: what would be, were it in force.
-    pub fn with(&self, now: &Arc<Engine>, owner: &PolicyOwner, text: &str) -> Result<Arc<Engine>> {
+    pub async fn with(&self, now: &Arc<Engine>, owner: &PolicyOwner, text: &str) -> Result<Arc<Engine>> {
         let digest = Sha256::of(text.as_bytes());
         let foreseen = || self.foreseen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |known: &&Foreseen| Arc::ptr_eq(&known.now, now) && known.owner == *owner && known.text == digest;
         if let Some(found) = foreseen().iter().find(is_it) {
             return Ok(Arc::clone(&found.then));
         }
-        let refused = |error: PolicyError| Refusal::PolicyInvalid { fault: error.to_string() };
-        let then = Arc::new(match owner {
-            PolicyOwner::Guardrails => {
-                now.with_guardrails(Arc::new(Guardrails::parse("guardrails", text).map_err(refused)?))
-            }
-            PolicyOwner::Partner(code) => {
-                now.with_partner(Arc::new(PartnerRules::parse(code.as_str(), code, text).map_err(refused)?))
-            }
+        let (engine, of, text) = (Arc::clone(now), owner.clone(), text.to_owned());
+        let then = super::aside(move || {
+            let refused = |error: PolicyError| Refusal::PolicyInvalid { fault: error.to_string() };
+            Ok::<_, Refusal>(match of {
+                PolicyOwner::Guardrails => {
+                    engine.with_guardrails(Arc::new(Guardrails::parse("guardrails", &text).map_err(refused)?))
+                }
+                PolicyOwner::Partner(code) => {
+                    engine.with_partner(Arc::new(PartnerRules::parse(code.as_str(), &code, &text).map_err(refused)?))
+                }
+            })
         });
+        let then = Arc::new(then.await??);
         let mut known = foreseen();
         if known.len() >= FORESEEN {
             known.pop_front();

@@ -172,9 +172,10 @@ pub async fn unsign(
 const LETTERS: &str =
     "SELECT letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at FROM letters";
 
-/// The letters of a proposal, oldest first.
+/// The letters of a proposal, oldest first, without their ciphertext: each can have a mebibyte.
 pub async fn letters(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<LetterRow>, StoreError> {
-    let sql = Sql::built(format!("{LETTERS} WHERE proposal_id = $1 ORDER BY letter_id"));
+    let listed = LETTERS.replace("ciphertext", "substr(ciphertext, 1, 0) AS ciphertext");
+    let sql = Sql::built(format!("{listed} WHERE proposal_id = $1 ORDER BY letter_id"));
     tx.fetch_all(sql, args![proposal]).await?.iter().map(letter).collect()
 }
 

@@ -49,13 +49,23 @@ pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
 }
 
-/// Entries after `after`, oldest first; of these kinds alone, unless there are none.
-pub async fn page(tx: &mut Tx, after: u64, kinds: &[EntryKind], limit: u32) -> Result<Vec<EntryRow>, StoreError> {
+/// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds; and the number of the last one that
+/// was looked at, if there may be more.
+pub async fn page(
+    tx: &mut Tx,
+    after: u64,
+    kinds: &[EntryKind],
+    limit: u32,
+) -> Result<(Vec<EntryRow>, Option<u64>), StoreError> {
     // One text for any number of kinds and for both engines: a kind is among them if taking it out changes the list.
     let sql = "SELECT seq, at, kind, readers, actor, program_id, call_id, proposal_id, payload, salt FROM log_entries \
-               WHERE seq > $1 AND ($2 = '' OR REPLACE($2, ' ' || kind || ' ', '') <> $2) ORDER BY seq LIMIT $3";
+               WHERE seq > $1 AND seq <= $3 AND ($2 = '' OR REPLACE($2, ' ' || kind || ' ', '') <> $2) ORDER BY seq";
+    // Numbers have no gaps, so this is how many are looked at.
+    let until = after.saturating_add(u64::from(limit)).min(i64::MAX.unsigned_abs());
     let listed: String = kinds.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
-    tx.fetch_all(sql, args![after, listed, limit]).await?.iter().map(read).collect()
+    let rows = tx.fetch_all(sql, args![after, listed, until]).await?.iter().map(read).collect::<Result<_, _>>()?;
+    let is_last = last(tx).await? <= until;
+    Ok((rows, (!is_last).then_some(until)))
 }
 
 /// Who has fetched a document of which of these proposals.

@@ -49,6 +49,7 @@ pub struct Employer {
     pub counts: String,
     /// What the newest key card says.
     pub newest: String,
+    pub joined_at: Timestamp,
 }
 
 impl ProposalRow {
@@ -360,10 +361,11 @@ const COLUMNS: &str =
     "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
 
 /// The parties, their members, and who is asked to join them, as rows of one kind.
-const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS counts, NULL AS newest, 0 AS joined FROM proposal_parties q \
-     UNION ALL SELECT q.proposal_id, q.partner, q.member, COALESCE(q.deadline_organisation, m.organisation), m.organisation, 1 \
+const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS counts, NULL AS newest, \
+     CAST(NULL AS BIGINT) AS joined_at, 0 AS joined FROM proposal_parties q \
+     UNION ALL SELECT q.proposal_id, q.partner, q.member, COALESCE(q.deadline_organisation, m.organisation), m.organisation, q.added_at, 1 \
      FROM proposal_members q JOIN members m ON m.member = q.member \
-     UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
+     UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, NULL, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
 
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
@@ -415,14 +417,17 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
     let set = |columns: &str, from: &str| {
         Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
     };
-    for row in tx.fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined", PARTICIPANTS), ids.clone()).await?
+    for row in tx
+        .fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined_at, t.joined", PARTICIPANTS), ids.clone())
+        .await?
     {
         let proposal = of(&mut found, &row)?;
         let members = proposal.parties.entry(row.parse("partner")?).or_default();
         match (row.opt_parse::<MemberId>("member")?, row.int("joined")? == 1) {
             (Some(member), true) => {
                 members.insert(member.clone());
-                let employer = Employer { counts: row.text("counts")?, newest: row.text("newest")? };
+                let (counts, newest) = (row.text("counts")?, row.text("newest")?);
+                let employer = Employer { counts, newest, joined_at: row.time("joined_at")? };
                 proposal.employers.insert(member, employer);
             }
             (Some(member), false) => {

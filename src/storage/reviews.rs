@@ -149,9 +149,10 @@ pub async fn unassign(
 const COLUMNS: &str = "SELECT review_id, proposal_id, reviewer, revision, manifest_sha256, statement, ciphertext, \
                        submitted_at, reopened_at FROM reviews";
 
-/// Every revision of every review of a proposal, by reviewer and revision.
+/// Every revision of every review of a proposal, by reviewer and revision, without their ciphertext: each can have a mebibyte.
 pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<ReviewRow>, StoreError> {
-    let sql = Sql::built(format!("{COLUMNS} WHERE proposal_id = $1 ORDER BY reviewer, revision"));
+    let listed = COLUMNS.replace("ciphertext", "substr(ciphertext, 1, 0) AS ciphertext");
+    let sql = Sql::built(format!("{listed} WHERE proposal_id = $1 ORDER BY reviewer, revision"));
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
 }
 

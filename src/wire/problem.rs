@@ -93,6 +93,7 @@ catalogue! {
     ExtensionWithdrawn "extension-withdrawn" 409 "the extension is withdrawn already" => "nothing to do; `entente call show` shows those in force";
     ScheduleFixed "schedule-fixed" 422 "an amendment takes no time away" => "keep the instant that the detail names; deadlines and grace periods only become longer";
     FundersFixed "funders-fixed" 422 "the funders of a published call are fixed" => "keep the funders; for others, cancel this call and publish a new one";
+    EligibleFixed "eligible-fixed" 422 "who may take part in a published call can only grow" => "leave every partner in that may take part now; for others publish a new call";
     NoTimeToSign "no-time-to-sign" 422 "the amendment voids what was handed in and leaves no time to sign it again" => "move the deadline in the same amendment, to three days from now or later";
     CancelledTooLong "cancelled-too-long" 409 "the call was cancelled for too long" => "draft a new call; what was prepared is begun anew under it";
     VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if it is meant";
@@ -104,6 +105,7 @@ catalogue! {
     NotCommitted "not-committed" 409 "these bytes are in no committed manifest" => "after the deadline only the exact files that all parties signed for may follow";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
+    StillCounted "still-counted" 409 "where the member works still counts" => "since the deadline only a member leaves whose organisation another member of the parties has; ask a colleague of theirs to join first, or withdraw the proposal";
     LastOfParty "last-of-party" 409 "a party needs at least one member" => "ask a colleague to join, who accepts, first; or withdraw the proposal; before your party has signed, you can leave once its restricted documents are taken out";
     NotInvited "not-invited" 409 "no invitation waits for an answer" => "see `entente proposal show` for who is in the parties";
     NeedsConsent "needs-consent" 409 "an officer of another nation has to consent" => "ask an officer of another nation in the call, who consents with `entente proposal member consent`";
@@ -222,6 +224,7 @@ impl From<&Refusal> for Kind {
             Refusal::ExtensionWithdrawn { .. } => Self::ExtensionWithdrawn,
             Refusal::ScheduleFixed { .. } => Self::ScheduleFixed,
             Refusal::FundersFixed { .. } => Self::FundersFixed,
+            Refusal::EligibleFixed { .. } => Self::EligibleFixed,
             Refusal::NoTimeToSign { .. } => Self::NoTimeToSign,
             Refusal::CancelledTooLong { .. } => Self::CancelledTooLong,
             Refusal::VoidsDiffer { .. } => Self::VoidsDiffer,
@@ -239,6 +242,7 @@ impl From<&Refusal> for Kind {
             Refusal::VersionTaken { .. } => Self::VersionTaken,
             Refusal::WrongStatus { .. } => Self::WrongStatus,
             Refusal::NotOfParty { .. } => Self::NotOfParty,
+            Refusal::StillCounted { .. } => Self::StillCounted,
             Refusal::LastOfParty { .. } => Self::LastOfParty,
             Refusal::NotInvited { .. } => Self::NotInvited,
             Refusal::NeedsConsent { .. } => Self::NeedsConsent,

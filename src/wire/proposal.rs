@@ -126,6 +126,9 @@ answer! {
         /// whether that is a conflict.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         pub later_organisations: BTreeSet<String>,
+        /// Who joined a party after the deadline, and when: where they worked then is what counts of them.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        pub joined_late: BTreeMap<MemberId, Time>,
         /// Last instant for signatures on this proposal.
         pub deadline_at: Time,
         /// Last instant for the bytes of a committed manifest.

@@ -96,6 +96,10 @@ async fn announced_call_opens_at_another_time_and_its_deadline_stays() {
     let mut earlier = dana.call(call.id).await.unwrap().text.clone();
     earlier.schedule.deadline_at.0 -= HOUR;
     stage.refuses("extension-backwards", dana.amend_call(call.id, &earlier, "a slip", None)).await;
+    // Nobody could hand in what opens a minute before its deadline.
+    let mut later = dana.call(call.id).await.unwrap().text.clone();
+    later.schedule.opens_at.0 = later.schedule.deadline_at.0 - HOUR * 71;
+    stage.refuses("schedule-fixed", dana.amend_call(call.id, &later, "a slip", None)).await;
     let mut sooner = dana.call(call.id).await.unwrap().text.clone();
     sooner.schedule.opens_at.0 -= HOUR;
     assert_eq!(dana.amend_call(call.id, &sooner, "we are ready", None).await.unwrap().call.phase, Phase::Open);

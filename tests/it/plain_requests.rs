@@ -76,7 +76,10 @@ async fn request_printed_for_curl_is_the_same_request() {
     let stage = Stage::open().await;
     let output = asked(&stage, "ISR:avi", &["GET", "/v1/calls?limit=1", "--curl"]).await;
     let line = text(&output.stdout);
-    assert!(line.starts_with("curl --tlsv1.3 --request GET --cacert ") && line.lines().count() == 1, "{line}");
+    assert!(
+        line.starts_with("curl --tlsv1.3 --globoff --request GET --cacert ") && line.lines().count() == 1,
+        "{line}"
+    );
     if std::process::Command::new("curl").arg("--version").output().is_err() {
         eprintln!("CURL IS NOT INSTALLED: the line that `entente api --curl` prints was not run");
         return stage.stop().await;

@@ -35,6 +35,7 @@ fn costly() -> Vec<(String, &'static str)> {
         (policy(&format!("{}true{}", "!(".repeat(200), ")".repeat(200))), "deep"),
         (policy(&vec!["true"; 1_000].join(" && ")), "operators"),
         (policy(&format!("{}true{}", "if true then ".repeat(1_000), " else false".repeat(1_000))), "operators"),
+        (policy(&format!("resource{} == 1", "[\"a\"]".repeat(12_000))), "attributes"),
         (policy(&equal), "deep"),
         (policy(&doubled), "conditions"),
     ]

@@ -2,7 +2,7 @@
 //!
 //! Sent once: what to repeat, and under which idempotency key, is the author's to say. The address is always the profile's exchange.
 
-use super::{MAX_ANSWER, PATIENCE, Transport, body, may_have_arrived};
+use super::{IDEMPOTENCY_KEY, MAX_ANSWER, PATIENCE, Transport, body, may_have_arrived};
 use crate::client::{ClientError, Result};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -55,9 +55,11 @@ impl Transport {
         let failure = self.failure(error, if may_have_arrived { super::Fate::Unknown } else { super::Fate::Unsent });
         match failure {
             ClientError::Transport { what, .. } if may_have_arrived && !request.method.is_safe() => {
+                let key = request.headers.iter().find(|(name, _)| *name == IDEMPOTENCY_KEY);
+                let key = key.and_then(|(_, key)| key.to_str().ok()).unwrap_or("…");
                 ClientError::Transport {
                     what: format!("{what}; whether it was done is not known"),
-                    help: "send the same request with the same `Idempotency-Key` again: nothing is done twice".into(),
+                    help: format!("send it again with `--header 'Idempotency-Key: {key}'`: nothing is done twice"),
                 }
             }
             failure => failure,

@@ -133,7 +133,15 @@ fn amendment_takes_no_time_away_and_changes_no_funder() {
         assert!(matches!(shorter, Err(Refusal::ScheduleFixed { .. })), "{shorter:?}");
         let funders = tried(phase, &|text| text.funders = ["USA".parse().unwrap()].into());
         assert!(matches!(funders, Err(Refusal::FundersFixed { .. })), "{funders:?}");
+        let shut_out = tried(phase, &|text| drop(text.eligible.pop_first()));
+        assert!(matches!(shut_out, Err(Refusal::EligibleFixed { .. })), "{shut_out:?}");
+        assert_eq!(tried(phase, &|text| text.eligible.extend(["FIN".parse().unwrap()])), Ok(()));
     }
+    let late: &dyn Fn(&mut CallText) = &|text| text.schedule.opens_at = at("2026-03-29T15:00:01Z");
+    assert!(
+        matches!(tried(Phase::Announced, late), Err(Refusal::ScheduleFixed { .. })),
+        "71 hours 59 minutes are left"
+    );
     let moved: &dyn Fn(&mut CallText) = &|text| text.schedule.opens_at = at("2026-03-02T00:00:00Z");
     assert_eq!(tried(Phase::Announced, moved), Ok(()));
     assert!(matches!(tried(Phase::Open, moved), Err(Refusal::ScheduleFixed { .. })));

@@ -193,7 +193,7 @@ async fn host_makes_nobody_a_member_of_a_party() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
     let nobody = "no signatures lead them back";
-    let insert = "INSERT INTO proposal_members SELECT proposal_id, 'ISR:tamar', 'ISR', 0 FROM proposals";
+    let insert = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) SELECT proposal_id, 'ISR:tamar', 'ISR', 0 FROM proposals";
     tamper(&stage, insert, args![]).await;
     let wrapped = stage.client("ISR:avi").wrap_missing(proposal).await.unwrap();
     assert!(wrapped.done.is_empty() && !wrapped.refused.is_empty(), "{wrapped:?}");

@@ -15,7 +15,10 @@ use entente::{
     },
     service::{ServiceError, operator},
     storage::args,
-    wire::{directory::PublishKeyCard, proposal::Filter},
+    wire::{
+        directory::{CreateProgram, PublishKeyCard},
+        proposal::Filter,
+    },
 };
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -129,6 +132,12 @@ async fn partner_or_call_with_a_character_in_its_name_that_nobody_sees_is_refuse
     let mut wanted = text(now, now + SignedDuration::from_hours(240));
     wanted.title = "Joint\u{ad} research".into();
     stage.refuses("call-text-invalid", dana.draft_call(stage.program, &wanted)).await;
+    let program = CreateProgram {
+        name: "Joint\u{202e} research".into(),
+        lead: "USA".parse().unwrap(),
+        partners: ["USA".parse().unwrap()].into(),
+    };
+    stage.refuses("malformed", dana.api().create_program(&program)).await;
     wanted.title = "Joint research".into();
     wanted.slots[0].title = "Work\u{feff} plan".into();
     stage.refuses("call-text-invalid", dana.draft_call(stage.program, &wanted)).await;

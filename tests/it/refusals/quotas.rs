@@ -101,6 +101,19 @@ async fn party_keeps_so_many_bytes() {
     stage.stop().await;
 }
 
+#[tokio::test]
+async fn bytes_that_a_version_announces_count_as_those_that_are_here() {
+    let stage = with(Store::Sqlite, &[("quotas.bytes_per_party", "65536")]).await.unwrap();
+    let proposal = stage.prepared().await;
+    let avi = stage.client("ISR:avi");
+    let large = stage.file("large.pdf", &pdf(&"x".repeat(150_000)));
+    avi.seal_document(proposal, &slug("work-plan"), &large, None, quiet()).await.unwrap();
+    let told = reached(avi.sign(&avi.plan_signature(proposal).await.unwrap()).await);
+    assert!(told.contains("no more than 131072 bytes of all parties' documents"), "{told}");
+    assert!(avi.api().manifests(proposal).await.unwrap().is_empty());
+    stage.stop().await;
+}
+
 async fn nation_keeps_so_many_bytes(store: Store) {
     let Some(stage) = with(store, &[("quotas.bytes_per_partner", "32768")]).await else { return };
     for content in ["one", "two"] {

@@ -202,8 +202,52 @@ async fn party_takes_no_review_out_by_a_key_card_of_after_the_deadline() {
     expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
     moves_to(&stage, "USA:carol", &employer).await;
     expect(&stage, proposal, None).await;
+    // Nobody who judges is held up by it: reviewers read and review, and deciders sign beside each other.
+    assert_eq!(carol.open_reviews(proposal).await.unwrap().reviews.len(), 2);
+    stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
+    let planned = stage.client("ISR:eitan").plan_decision(proposal, Outcome::Fund).await.unwrap();
+    assert!(planned.is_last());
     carol.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
     expect(&stage, proposal, Some(SetAside::Conflict)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn who_joins_late_counts_for_where_they_worked_then_on_server_and_client_alike() {
+    let stage = Stage::open().await;
+    let proposal = reviewed(&stage).await;
+    let employer = stage.client("USA:dana").issued_member(&id("USA:carol")).await.unwrap().card.organisation.clone();
+    // At the deadline she worked where a reviewer does; she joins as a colleague of Avi's, and goes back.
+    moves_to(&stage, "ISR:tamar", &employer).await;
+    moves_to(&stage, "ISR:tamar", "Kinneret Sensing").await;
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    moves_to(&stage, "ISR:tamar", &employer).await;
+    expect(&stage, proposal, None).await;
+    let shown = stage.client("USA:carol").api().proposal(proposal).await.unwrap();
+    assert_eq!(shown.joined_late.keys().collect::<Vec<_>>(), [&id("ISR:tamar")]);
+    assert_eq!(shown.later_organisations, [employer].into());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_leaves_a_party_after_the_deadline_who_keeps_somebody_from_judging() {
+    let stage = Stage::open().await;
+    let proposal = reviewed(&stage).await;
+    let avi = stage.client("ISR:avi");
+    moves_to(&stage, "USA:carol", "Kinneret Sensing").await;
+    expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
+    // By moving, letting a colleague from elsewhere in and leaving to him nobody is brought back.
+    moves_to(&stage, "ISR:avi", "Galilee Optics").await;
+    moves_to(&stage, "ISR:tamar", "Galilee Optics").await;
+    stage.joins_late("ISR:avi", proposal, "ISR:tamar").await;
+    stage.refuses("still-counted", avi.remove_member(proposal, &id("ISR:avi"))).await;
+    stage.refuses("still-counted", stage.client("ISR:tamar").remove_member(proposal, &id("ISR:avi"))).await;
+    expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
+    // Somebody who works there joins, and he can go.
+    moves_to(&stage, "ISR:approver", "Kinneret Sensing").await;
+    stage.joins("ISR:tamar", proposal, "ISR:approver").await;
+    avi.remove_member(proposal, &id("ISR:avi")).await.unwrap();
+    expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
     stage.stop().await;
 }
 
