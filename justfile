@@ -14,6 +14,11 @@ demo *ARGS:
 test *ARGS:
     cargo test "$@"
 
+# The unit tests and those of the sources as text: what is worth running after every change
+test-quick *ARGS:
+    cargo test --lib "$@"
+    cargo test --test it -- architecture generated
+
 # Everything that must hold before a change lands
 ci:
     .ci/run
@@ -35,6 +40,36 @@ generate:
     cargo build --quiet --bin entente-server
     cargo run --quiet --bin entente-server -- openapi > docs/openapi.json
     cargo run --quiet --bin entente-server -- problems > docs/problems.md
+
+# Begin the next decision: `just adr 'What is decided'`
+adr TITLE:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    last=$(ls docs/adr | sed -n 's/^0*\([0-9]*\)-.*/\1/p' | sort -n | tail -n 1)
+    slug=$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9' '-' | sed 's/^-//; s/-$//')
+    file=$(printf 'docs/adr/%04d-%s.md' "$((last + 1))" "$slug")
+    printf '# %d. %s\n\n## Context\n\n## Decision\n\n## Consequences\n' "$((last + 1))" "$1" >"$file"
+    echo "$file"
+
+# Begin the next migration, for both engines: `just migration what_it_adds`
+migration NAME:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    last=$(ls migrations/sqlite | sed -n 's/^0*\([0-9]*\)_.*/\1/p' | sort -n | tail -n 1)
+    name=$(printf '%04d_%s' "$((last + 1))" "$1")
+    for engine in sqlite postgres; do
+        echo '-- What it is for, and what becomes of rows that are there.' >"migrations/$engine/$name.sql"
+        echo "migrations/$engine/$name.sql"
+    done
+    echo "add to \`ALL\` in src/storage/migrate.rs: migration!($((last + 1)), \"$1\", \"$name\"),"
+
+# One benchmark, beside its peer: attacks, lists, preview, transfer or turns
+bench NAME *ARGS:
+    cargo bench --bench "$1" -- "${@:2}"
+
+# Fuzz what parses bytes from outside: age_header, anchors, bodies, policies or statements; needs nightly and `cargo install cargo-fuzz`
+fuzz TARGET *ARGS:
+    cd fuzz && cargo +nightly fuzz run --sanitizer none "$1" -- "${@:2}"
 
 # Format and lint
 tidy:
