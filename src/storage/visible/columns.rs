@@ -69,6 +69,11 @@ impl<'a> Writer<'a> {
         Ok(match predicate {
             Predicate::Const(value) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
             Predicate::Is(atom) => self.atom(atom)?,
+            // In the form in which PostgreSQL makes joins of both.
+            Predicate::IsNot(Atom::Contains(Set::Organisations, Value::Written(name))) if self.joined.is_none() => {
+                let name = self.mark(name);
+                works_nowhere(|employer| format!("{employer} = {name}"))
+            }
             Predicate::IsNot(atom) => format!("NOT ({})", self.atom(atom)?),
             Predicate::All(parts) => balanced(&self.conditions(parts)?, " AND "),
             Predicate::Any(parts) => balanced(&self.conditions(parts)?, " OR "),
@@ -107,9 +112,11 @@ impl<'a> Writer<'a> {
                      UNION ALL SELECT q.proposal_id FROM proposal_members q \
                      WHERE q.deadline_organisation_folded <> '' AND q.deadline_organisation_folded = {name}) s"
                 ))
-                .unwrap_or_else(|| works_at(&format!("{EMPLOYER} = {name}")))
+                .unwrap_or_else(|| works_at(|employer| format!("{employer} = {name}")))
             }
-            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => works_at(&format!("{EMPLOYER} = p.topic")),
+            Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => {
+                works_at(|employer| format!("{employer} = p.topic"))
+            }
             Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
             Atom::Within(Set::Parties, codes) => {
                 let codes = self.marks(codes);
@@ -131,10 +138,10 @@ impl<'a> Writer<'a> {
                 let names = self.marks(names);
                 format!("NOT {}", has_caveat(&format!("s.caveat NOT IN ({names})")))
             }
-            Atom::Within(Set::Organisations, names) if names.is_empty() => format!("NOT {}", works_at("TRUE")),
+            Atom::Within(Set::Organisations, names) if names.is_empty() => works_nowhere(|_| "TRUE".to_owned()),
             Atom::Within(Set::Organisations, names) => {
                 let names = self.marks(names);
-                format!("NOT {}", works_at(&format!("{EMPLOYER} NOT IN ({names})")))
+                works_nowhere(|employer| format!("{employer} NOT IN ({names})"))
             }
             Atom::Mine(members) if let Some(place) = self.led.iter().position(|led| led == members) => {
                 format!("o.m{place} = 1")
@@ -300,23 +307,40 @@ fn has_caveat(which: &str) -> String {
 /// That a row `s` of its own table, keyed by the reviewer in its column `reviewer`, counts: [`crate::policy::counts::review_set_aside`]
 /// asked of all rows at once.
 pub(super) fn counts() -> String {
-    let colleague = works_at(&format!("{EMPLOYER} = w.organisation_folded"));
+    let works_elsewhere = works_nowhere(|employer| format!("{employer} = w.organisation_folded"));
     format!(
         "NOT EXISTS (SELECT 1 FROM declarations d WHERE d.proposal_id = p.proposal_id AND d.member = s.reviewer AND d.conflict) \
          AND EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = p.call_id AND r.member = s.reviewer AND r.role = 'reviewer') \
          AND EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = p.proposal_id AND a.reviewer = s.reviewer) \
          AND NOT EXISTS (SELECT 1 FROM proposal_members q WHERE q.proposal_id = p.proposal_id AND q.member = s.reviewer) \
-         AND EXISTS (SELECT 1 FROM members w WHERE w.member = s.reviewer AND w.status = 'active' AND NOT {colleague})"
+         AND EXISTS (SELECT 1 FROM members w WHERE w.member = s.reviewer AND w.status = 'active' AND {works_elsewhere})"
     )
 }
 
-/// Where the party member `s`, whose newest key card is `m`, works as far as the proposal is concerned.
-const EMPLOYER: &str = "COALESCE(s.deadline_organisation_folded, m.organisation_folded)";
+/// That some party member works at an organisation of this kind: where their newest key card says, or where they did at the deadline, if
+/// that is another one.
+fn works_at(which: impl Fn(&str) -> String) -> String {
+    let [newest, kept] = employers(which);
+    format!("({newest} OR {kept})")
+}
 
-/// That some party member works at an organisation of this kind.
-fn works_at(which: &str) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member \
-         WHERE s.proposal_id = p.proposal_id AND {EMPLOYER} <> '' AND {which})"
-    )
+/// The contrary of [`works_at`].
+fn works_nowhere(which: impl Fn(&str) -> String) -> String {
+    let [newest, kept] = employers(which);
+    format!("(NOT {newest} AND NOT {kept})")
+}
+
+/// Two questions, since few have moved: one expression over both tables would be asked of every row.
+fn employers(which: impl Fn(&str) -> String) -> [String; 2] {
+    let (newest, kept) = (which("m.organisation_folded"), which("s.deadline_organisation_folded"));
+    [
+        format!(
+            "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member WHERE s.proposal_id = p.proposal_id \
+             AND s.deadline_organisation_folded IS NULL AND m.organisation_folded <> '' AND {newest})"
+        ),
+        format!(
+            "EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
+             AND s.deadline_organisation_folded <> '' AND {kept})"
+        ),
+    ]
 }
