@@ -7,6 +7,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 # Not built here, but cargo wants every target that `Cargo.toml` names.
 COPY benches benches
+COPY examples examples
 COPY src src
 COPY migrations migrations
 COPY policies policies

@@ -15,6 +15,7 @@ use entente::{
         rules::Rules,
         state::KnownCalls,
         time::{TOLERANCE, Time},
+        usage::Usage,
         visibility::Signer,
     },
     storage::{Blobs, Db, args},
@@ -61,6 +62,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         host: host.clone(),
         document_limit: 0,
         quotas: Quotas::default(),
+        usage: Usage::default(),
     }
 }
 

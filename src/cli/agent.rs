@@ -24,7 +24,7 @@ use std::{
 /// Pass keys on without anybody at the keyboard
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Wrap keys for whom policy admits and remove those of whom it does not, again and again
+    /// Wrap keys for members whom policy admits, and remove those of members whom it does not, again and again
     #[command(after_help = "Examples:
   entente agent run
   entente agent run --call $CALL --every 30s

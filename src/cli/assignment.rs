@@ -43,7 +43,7 @@ the reviewers their keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-More than 100 lines go in several requests. What stands against any of them is asked first, and then nothing is done; each request is \
+More than 100 lines go in several requests. Objections to any line are asked for first, and if there is one nothing is done; each request is \
 all or none by itself, and should one fail in between, the message says which lines are assigned.
 
 The file is either of these:

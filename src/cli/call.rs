@@ -192,7 +192,7 @@ pub enum RoleCommand {
 
 Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]
     Set(RoleSet),
-    /// List who bears which role
+    /// List who has which role
     #[command(after_help = "Examples:\n  entente call role list $CALL")]
     List {
         /// The call
@@ -207,7 +207,7 @@ pub struct RoleSet {
     call: CallId,
     /// The member
     member: MemberId,
-    /// officer, reviewer, decider or observer; may stand several times
+    /// officer, reviewer, decider or observer; may be given several times
     #[arg(long)]
     role: Vec<CallRole>,
     /// Take all roles away

@@ -21,7 +21,7 @@ pub enum Command {
 From a declared conflict on the proposal does not exist for you: no row, no count, no key. Only another officer of the \
 call can lift it. The organisations concerned are in `entente proposal show`.")]
     Declare(Declare),
-    /// Take a member's declared conflict off the record, as an officer; the member declares anew
+    /// Take a member's declared conflict off the record, as an officer; the member declares again
     #[command(after_help = "Examples:
   entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company for its namesake'")]
     Lift {

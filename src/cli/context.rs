@@ -105,9 +105,7 @@ impl Context {
         let profile = home.profile(self.global.profile.as_deref())?;
         let out = self.out.clone();
         let client = Client::new(home, profile, self.keyboard(), self.ambient.clone())?;
-        // Another one opened, so nothing stands in the way; but somebody made a key that cannot be right.
-        let client =
-            client.on_broken_key(move |key| out.warn(&format!("{key}; another one did: see `entente key check`")));
+        let client = client.on_warning(move |sentence| out.warn(sentence));
         *self.in_use() = Some(client.clone());
         Ok(client)
     }

@@ -32,7 +32,7 @@ proposal undecided. Until the last signature the earlier decision is in force. T
     Sign {
         /// The proposal
         proposal: ProposalId,
-        /// fund, reserve, decline, or rescind for a final one; the host learns it, the reasons stand in the sealed letter
+        /// fund, reserve, decline, or rescind for a final one; the host learns it, the reasons are in the sealed letter
         outcome: Outcome,
         /// Why a final decision is superseded; not sealed, the host and the parties read it
         #[arg(long)]

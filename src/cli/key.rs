@@ -23,7 +23,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-/// Share vault keys with those whom policy admits
+/// Share vault keys with the members whom policy admits
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Wrap keys for everybody whom policy admits and who lacks one

@@ -64,7 +64,7 @@ pub struct MemberPreview {
     /// Where they would work
     #[arg(long)]
     organisation: Option<String>,
-    /// A role that they would have in the partner; may stand several times, and no others count
+    /// A role that they would have in the partner; may be given several times; then only these count
     #[arg(long)]
     role: Vec<PartnerRole>,
     /// They would have no role in the partner

@@ -20,6 +20,7 @@ mod keys;
 mod letter;
 mod log;
 mod member;
+mod open;
 pub mod output;
 mod pki;
 mod policy;
@@ -72,7 +73,7 @@ pub enum Command {
     Profile(profile::Command),
     #[command(subcommand)]
     Trust(trust::Command),
-    /// Show whom the exchange takes you for
+    /// Show which member your certificate belongs to
     #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
     Me,
     #[command(subcommand)]
@@ -108,6 +109,7 @@ pub enum Command {
     /// Show what happened, as far as you may know
     Log(log::LogArgs),
     Api(api::ApiArgs),
+    Open(open::OpenArgs),
     /// Run a whole cycle between five partners on this machine
     Demo(demo::Args),
     /// Make a development PKI
@@ -201,6 +203,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Letter(command) => letter::run(command, context).await,
         Command::Log(args) => log::run(args, context).await,
         Command::Api(args) => api::run(args, context).await,
+        Command::Open(args) => open::run(args, context).await,
         Command::Demo(args) => demo(args, context).await,
         Command::DevPki(args) => pki::run(args, context),
         Command::Completions { shell } => {
@@ -311,6 +314,33 @@ mod tests {
         let faults = found.iter().filter_map(|example| Some((example, Cli::try_parse_from(words(example)).err()?)));
         let faults: Vec<String> = faults.map(|(example, error)| format!("{example}\n{error}")).collect();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    #[test]
+    fn remedies_of_problems_name_commands_and_routes_that_exist() {
+        let api = include_str!("../../docs/openapi.json");
+        let (mut commands, mut routes) = (0, 0);
+        for kind in crate::wire::problem::Kind::ALL {
+            for quoted in kind.remedy().split('`').skip(1).step_by(2) {
+                if let Some(line) = quoted.strip_prefix("entente ") {
+                    let mut command = &Cli::command();
+                    for word in line.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())) {
+                        let found = command.find_subcommand(word);
+                        command = found.unwrap_or_else(|| panic!("`{}`: there is no `{quoted}`", kind.slug()));
+                    }
+                    for option in line.split(' ').filter_map(|word| word.strip_prefix("--")) {
+                        let is_it = |argument: &clap::Arg| argument.get_long() == Some(option);
+                        assert!(command.get_arguments().any(is_it), "`{}`: no `--{option}` of `{quoted}`", kind.slug());
+                    }
+                    commands += 1;
+                }
+                if let Some((method, route)) = quoted.split_once(" /v1/") {
+                    assert!(api.contains(&format!("\"/v1/{route}\"")), "`{}`: no `{method} /v1/{route}`", kind.slug());
+                    routes += 1;
+                }
+            }
+        }
+        assert!(commands > 20 && routes > 0, "{commands} commands, {routes} routes");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::PathBuf;
   entente dev-pki certs-dev --server-name exchange.test --member USA:bob --member ISR:avi --days 7
 
 Writes server/{ca,server}.{crt,key} and, for USA, ISR, KOR, GBR and EU, CODE/{ca.crt,ca.key,crl.pem,card.json} and \
-CODE/HANDLE.{crt,key} for the registrar and each member. The authorities of KOR and GBR bear the same name on purpose.")]
+CODE/HANDLE.{crt,key} for the registrar and each member. The authorities of KOR and GBR have the same name on purpose.")]
 pub struct DevPkiArgs {
     /// Folder to write to; nothing in it is overwritten
     dir: PathBuf,

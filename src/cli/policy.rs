@@ -39,7 +39,7 @@ pub enum Command {
   entente policy check draft.cedar --owner ISR
   entente policy check guardrails.cedar
 
-Says file and line of what cannot be taken and what to write instead; exit code 2.")]
+Names file and line of each fault, and what to write instead; exit code 2.")]
     Check(TextFile),
     /// Try a text against cases, with the code the exchange decides with, without connecting
     #[command(after_help = "Examples:
@@ -50,7 +50,7 @@ Says file and line of what cannot be taken and what to write instead; exit code 
     jq -r '.items[] | select(.passed | not) | .name'
 
 Nations whose policies are not given are not asked, unless everybody is. Exit code 1 when a case \
-fails, 2 when the text or the cases cannot be taken. docs/policies.md says what a case can hold.")]
+fails, 2 when the text or the cases are invalid. docs/policies.md says what a case can hold.")]
     Test(trial::TestArgs),
     /// Print a policy text to begin with: the starter, and recipes beneath it
     #[command(after_help = "Examples:

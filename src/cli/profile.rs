@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Say how to reach an exchange, and as whom
+/// Set up how to reach an exchange, and as which member
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Add a profile, or replace the one of that name

@@ -121,7 +121,7 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
 
 Where a version waits for your party, exactly that one is signed, or nothing if something else was put in since.")]
     Sign(sign::SignArgs),
-    /// Show whom a proposal is releasable to, or relabel what stands; every party has to sign
+    /// Show whom a proposal is releasable to, or relabel the standing version; every party has to sign
     #[command(after_help = "Examples:
   entente proposal label $PROPOSAL                               the label in force, verified
   entente proposal label $PROPOSAL --rel-to GBR,KOR --dry-run    who would gain and lose sight
@@ -258,7 +258,7 @@ They can read what your party reads, and are no party before `entente proposal a
   entente proposal member consent $PROPOSAL ISR:tamar
   entente proposal member consent $PROPOSAL ISR:tamar --withdraw    until they have joined
 
-Whoever works where the member works judges the proposal no more once they have joined.")]
+Once the member has joined, nobody of their organisation judges the proposal.")]
     Consent {
         /// The proposal
         proposal: ProposalId,

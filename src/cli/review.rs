@@ -92,10 +92,10 @@ It is bound to the very version you read. Afterwards only an officer can reopen 
 pub struct Draft {
     /// The proposal
     proposal: ProposalId,
-    /// A score; may stand several times
+    /// A score; may be given several times
     #[arg(long, value_name = "CRITERION=POINTS", value_parser = score)]
     score: Vec<(Slug, f64)>,
-    /// A comment on a criterion; may stand several times
+    /// A comment on a criterion; may be given several times
     #[arg(long, value_name = "CRITERION=TEXT", value_parser = comment)]
     comment: Vec<(Slug, String)>,
     /// The overall comment

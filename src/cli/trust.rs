@@ -23,7 +23,7 @@ pub enum Command {
   entente trust add isr-card.json --fingerprint 3f9a…
 
 Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange. \
-Colons and capitals in it do not matter, nor do blanks if it stands in quotation marks.")]
+Colons and capitals in it do not matter, and blanks do not either within quotation marks.")]
     Add {
         /// The card, JSON
         file: PathBuf,
@@ -35,7 +35,7 @@ Colons and capitals in it do not matter, nor do blanks if it stands in quotation
     #[command(after_help = "Examples:
   entente trust fetch ISR --fingerprint 3f9a…
 
-Colons and capitals in the fingerprint do not matter, nor do blanks if it stands in quotation marks.")]
+Colons and capitals in the fingerprint do not matter, and blanks do not either within quotation marks.")]
     Fetch {
         /// The partner's code
         partner: PartnerCode,

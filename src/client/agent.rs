@@ -154,7 +154,14 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
     pub async fn check(&self) -> Result<()> {
         let client = (self.connect)()?;
         client.signing_key()?;
-        client.keyring().await.map(drop)
+        if client.keyring().await?.has_rsa() {
+            return Err(ClientError::local(
+                "a key agent opens what others choose, again and again, and the time that takes can reveal an `ssh-rsa` identity \
+                 (RUSTSEC-2023-0071)",
+                "give the agent an identity of its own with `entente keys new`, and have the registrar name it in the key card",
+            ));
+        }
+        Ok(())
     }
 
     /// Looks at every proposal once. Each act is reported when it is done; what could not be done, when it is new. Ends early,

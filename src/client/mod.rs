@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod bare;
 pub mod calls;
 pub mod clock;
 pub mod decisions;
@@ -99,6 +100,12 @@ fn read_private_key(path: &Path, prompt: &impl Prompt) -> Result<Zeroizing<Vec<u
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
+/// Hears warnings.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
+const RSA_IDENTITY: &str = "one of your identities is an `ssh-rsa` key, and how long it takes to open something with it can reveal the key \
+                            (RUSTSEC-2023-0071): make another with `entente keys new`, and have your registrar name it in your key card";
+
 struct Inner {
     home: Home,
     profile: Profile,
@@ -113,7 +120,7 @@ struct Inner {
     directory: directory::Cache,
     policies: enforce::Cache,
     vaults: Mutex<HashMap<VaultId, Arc<VaultSecret>>>,
-    on_broken_key: OnceLock<own_keys::Listener>,
+    on_warning: OnceLock<Listener>,
 }
 
 impl Client {
@@ -150,7 +157,7 @@ impl Client {
             directory: directory::Cache::default(),
             policies: enforce::Cache::default(),
             vaults: Mutex::default(),
-            on_broken_key: OnceLock::new(),
+            on_warning: OnceLock::new(),
         })))
     }
 
@@ -217,8 +224,30 @@ impl Client {
     /// The identities of the profile, loaded on first use.
     pub async fn keyring(&self) -> Result<Arc<Keyring>> {
         let client = self.clone();
-        let load = || blocking(move || (client.0.load_keyring)().map(Arc::new));
+        let load = || {
+            blocking(move || {
+                let keyring = (client.0.load_keyring)()?;
+                if keyring.has_rsa() {
+                    client.warn(RSA_IDENTITY);
+                }
+                Ok(Arc::new(keyring))
+            })
+        };
         self.0.keyring.get_or_try_init(load).await.cloned()
+    }
+
+    /// Has a listener told, in a sentence, of what does not stand in the way but should not be so. The first that is set stays.
+    #[must_use]
+    pub fn on_warning(self, hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        // A second one would be a mistake of the program and changes nothing.
+        let _ = self.0.on_warning.set(Box::new(hear));
+        self
+    }
+
+    fn warn(&self, sentence: &str) {
+        if let Some(hear) = self.0.on_warning.get() {
+            hear(sentence);
+        }
     }
 
     fn ambient(&self) -> &Ambient {

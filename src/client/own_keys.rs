@@ -15,9 +15,9 @@ use crate::{
         vault::VaultKind,
     },
     sealing::{
-        identity::Identity,
+        identity::{Identity, Keyring},
         seal::SealError,
-        statement::VaultStatement,
+        statement::{Signed, VaultStatement, WrapStatement, verify_signed},
         vault::{VaultError, VaultSecret},
     },
     wire::proposal::{Vault, WrappedKey},
@@ -36,9 +36,6 @@ pub struct BrokenKey {
     pub wrapped_by: MemberId,
     pub fault: ClientError,
 }
-
-/// Who is told of keys that do not open.
-pub(super) type Listener = Box<dyn Fn(&BrokenKey) + Send + Sync>;
 
 impl fmt::Display for BrokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,6 +105,17 @@ impl Opening {
     }
 }
 
+fn broken(key: &WrappedKey, vault: &VaultStatement, fault: ClientError) -> BrokenKey {
+    BrokenKey {
+        vault: vault.vault,
+        kind: vault.kind,
+        key: key.id,
+        holder: key.holder.clone(),
+        wrapped_by: key.wrapped_by.clone(),
+        fault,
+    }
+}
+
 /// What keys are tried with.
 pub(super) struct Trying<'i> {
     pub(super) identities: &'i [&'i dyn Identity],
@@ -130,14 +138,7 @@ impl Trying<'_> {
             match self.open_one(key, vault) {
                 Tried::Opens(secret) => return Opening { secret: Some(secret), ..opening },
                 Tried::Elsewhere(fault) => opening.elsewhere = Some(fault),
-                Tried::Broken(fault) => opening.broken.push(BrokenKey {
-                    vault: vault.vault,
-                    kind: vault.kind,
-                    key: key.id,
-                    holder: key.holder.clone(),
-                    wrapped_by: key.wrapped_by.clone(),
-                    fault,
-                }),
+                Tried::Broken(fault) => opening.broken.push(broken(key, vault, fault)),
             }
         }
         opening
@@ -177,14 +178,6 @@ impl Trying<'_> {
 }
 
 impl Client {
-    /// Has a listener told of each wrapped key that does not open although another one did. The first that is set stays.
-    #[must_use]
-    pub fn on_broken_key(self, hear: impl Fn(&BrokenKey) + Send + Sync + 'static) -> Self {
-        // A second one would be a mistake of the program and changes nothing.
-        let _ = self.0.on_broken_key.set(Box::new(hear));
-        self
-    }
-
     /// Tries every wrapped key that the exchange gives out for a proposal: one's own, and as an officer those to the call's vault.
     pub async fn check_keys(&self, id: ProposalId) -> Result<Vec<CheckedKey>> {
         let proposal = self.api().proposal(id).await?;
@@ -248,36 +241,82 @@ impl Client {
 
     /// Tells of keys that did not open beside one that did.
     pub(super) fn tell_broken(&self, broken: &[BrokenKey]) {
-        if let Some(hear) = self.0.on_broken_key.get() {
-            broken.iter().for_each(hear);
+        for key in broken {
+            self.warn(&format!("{key}; another one did: see `entente key check`"));
         }
     }
 
     /// Tries one's own keys with the identities of the profile.
     pub(super) async fn open_own(&self, keys: Vec<WrappedKey>, statement: VaultStatement) -> Result<Opening> {
         let keyring = self.keyring().await?;
-        blocking(move || {
+        let (keys, unverified) = self.verified_if_needed(&keyring, keys).await?;
+        let broken = unverified.into_iter().map(|(key, fault)| broken(&key, &statement, fault)).collect();
+        let opening = blocking(move || {
             let trying = Trying { identities: &keyring.identities(), recipients: keyring.recipients() };
             Ok(trying.open(&keys, &statement))
-        })
-        .await
+        });
+        Ok(opening.await?.or(Opening { broken, ..Opening::default() }))
+    }
+
+    /// The keys that may be tried with these identities, and those that may not, with the reason. How long it takes to open something with an
+    /// `ssh-rsa` identity can reveal the private key to whoever chooses what is opened (RUSTSEC-2023-0071). So with such an identity a key
+    /// is tried only if a key card shows that its signer is the member who wrapped it.
+    async fn verified_if_needed(
+        &self,
+        keyring: &Keyring,
+        keys: Vec<WrappedKey>,
+    ) -> Result<(Vec<WrappedKey>, Vec<(WrappedKey, ClientError)>)> {
+        if !keyring.has_rsa() {
+            return Ok((keys, Vec::new()));
+        }
+        let (mut verified, mut unverified) = (Vec::new(), Vec::new());
+        for key in keys {
+            let signed: Signed<WrapStatement> = match verify_signed(&key.statement) {
+                Ok(signed) => signed,
+                Err(error) => {
+                    unverified.push((key, error.into()));
+                    continue;
+                }
+            };
+            match self.signer(&signed, &[key.wrapped_by.partner().clone()].into()).await {
+                Ok(signer) if *signer.id() == key.wrapped_by => verified.push(key),
+                Ok(_) => {
+                    unverified.push((key, invalid("a wrapped key is signed by somebody else than the exchange says")))
+                }
+                Err(error @ ClientError::Unverified { .. }) => unverified.push((key, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((verified, unverified))
     }
 
     async fn check_own(&self, keys: Vec<WrappedKey>, statement: VaultStatement) -> Result<Vec<CheckedKey>> {
         let me = self.member_id().await?;
         let card = self.fetch_member(&me).await?;
         let keyring = self.keyring().await?;
+        let (keys, unverified) = self.verified_if_needed(&keyring, keys).await?;
         blocking(move || {
             let named = card.recipients();
             let trying = Trying { identities: &keyring.identities(), recipients: keyring.recipients() };
             let mut checked: Vec<_> =
                 keys.iter().map(|key| trying.check(key, &statement, named.contains(&key.recipient))).collect();
-            let missing = named.iter().filter(|recipient| keys.iter().all(|key| key.recipient != **recipient));
-            checked.extend(missing.map(|recipient| CheckedKey {
+            let is_there = |recipient: &String| {
+                keys.iter().chain(unverified.iter().map(|(key, _)| key)).any(|key| key.recipient == *recipient)
+            };
+            let missing: Vec<String> = named.iter().filter(|recipient| !is_there(recipient)).cloned().collect();
+            checked.extend(unverified.into_iter().map(|(key, fault)| CheckedKey {
+                vault: statement.vault,
+                kind: statement.kind,
+                is_on_card: named.contains(&key.recipient),
+                found: Found::Broken { key: key.id, wrapped_by: key.wrapped_by, fault },
+                holder: key.holder,
+                recipient: key.recipient,
+            }));
+            checked.extend(missing.into_iter().map(|recipient| CheckedKey {
                 vault: statement.vault,
                 kind: statement.kind,
                 holder: me.to_string(),
-                recipient: recipient.clone(),
+                recipient,
                 is_on_card: true,
                 found: Found::Missing,
             }));

@@ -20,30 +20,31 @@ pub enum Refusal {
     #[error("bytes were accepted until {until}, the end of the grace period; the last one arrived at {arrived_at}")]
     GracePassed { until: Timestamp, arrived_at: Timestamp },
     #[error(
-        "after the deadline only documents of a committed manifest may follow; `{slot}` with these bytes is in none"
+        "this file in `{slot}` is not part of the signed version; after the deadline only files of the version that every party signed can \
+         follow"
     )]
     NotCommitted { slot: Slug },
     #[error("the call stays sealed until {until}; it is {now}")]
     StillSealed { until: Timestamp, now: Timestamp },
     #[error("{fault}")]
     CallText { fault: String },
-    #[error("{until} is not after {present}, which holds until now")]
+    #[error("{until} is not later than {present}, the present date")]
     ExtensionBackwards { until: Timestamp, present: Timestamp },
     #[error("{until} is after {bound}, the last instant to which this can be moved")]
     ExtensionTooFar { until: Timestamp, bound: Timestamp },
-    #[error("without this extension {deadline_at} would hold, which has passed; it is {now}")]
+    #[error("without this extension the date would be {deadline_at}, which has passed; it is {now}")]
     ExtensionReliedOn { deadline_at: Timestamp, now: Timestamp },
-    #[error("extension {number} is withdrawn already")]
+    #[error("extension {number} was withdrawn before")]
     ExtensionWithdrawn { number: u32 },
     #[error("{fault}")]
     ScheduleFixed { fault: String },
     #[error(
-        "what was handed in is to be signed again, and the deadline for everyone would be {deadline_at}; it is {now}"
+        "parties would have to sign what they handed in again, with the deadline for everyone at {deadline_at}; it is {now}"
     )]
     NoTimeToSign { deadline_at: Timestamp, now: Timestamp },
     #[error(
-        "it was cancelled at {cancelled_at}, and parties would have until {until}, less than 72 hours from now, {now}: whoever did not act before \
-         would be short of time"
+        "it was cancelled at {cancelled_at}, and parties would have until {until}, less than 72 hours from now, {now}: too short for parties \
+         that did not act before"
     )]
     CancelledTooLong { cancelled_at: Timestamp, until: Timestamp, now: Timestamp },
     #[error("the funders of a published call are fixed: {funders}")]
@@ -76,7 +77,7 @@ pub enum Refusal {
     LabelTaken { expected: u32, given: u32 },
     #[error("required slot `{slot}`{} is empty", party.as_ref().map(|p| format!(" of party `{p}`")).unwrap_or_default())]
     SlotEmpty { slot: Slug, party: Option<PartnerCode> },
-    #[error("manifest `{manifest}` already bears the signature of party `{partner}`")]
+    #[error("party `{partner}` has signed manifest `{manifest}` before")]
     AlreadySigned { manifest: Sha256, partner: PartnerCode },
     #[error("version {expected} is the next one of this proposal, the manifest says {given}")]
     VersionTaken { expected: u32, given: u32 },
@@ -87,14 +88,14 @@ pub enum Refusal {
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]
     LastOfParty { member: MemberId, partner: PartnerCode },
     #[error(
-        "the deadline was {deadline_at}; nobody else of the parties works where `{member}` does, and who judges goes by that"
+        "the deadline was {deadline_at}; `{member}` is the only party member of their organisation, and who may judge depends on it"
     )]
     StillCounted { member: MemberId, deadline_at: Timestamp },
     #[error("`{member}` is not asked to join a party of this proposal, or has joined it")]
     NotInvited { member: MemberId },
     #[error(
-        "the deadline was {deadline_at}; after it, whoever works elsewhere than the party members joins with the consent of an officer \
-         of another nation, and none has consented to `{member}`"
+        "the deadline was {deadline_at}; after it, a member of an organisation that is new to the proposal joins only with the consent of \
+         an officer of another nation, and none has consented to `{member}`"
     )]
     NeedsConsent { member: MemberId, deadline_at: Timestamp },
     #[error("`{member}` would be {roles} of one call, whose text keeps these apart")]
@@ -105,7 +106,7 @@ pub enum Refusal {
     NoKeyCard { member: MemberId },
     #[error("`{member}` has not declared yet whether a conflict of interest with `{proposal}` exists")]
     NotDeclared { member: MemberId, proposal: ProposalId },
-    #[error("a declaration of `{member}` for this proposal already stands")]
+    #[error("`{member}` has made a declaration for this proposal before")]
     AlreadyDeclared { member: MemberId },
     #[error("no conflict of `{member}` is on record for this proposal")]
     NoConflict { member: MemberId },
@@ -123,9 +124,9 @@ pub enum Refusal {
     DecisionDiffers { outcome: String },
     #[error("all funding partners have signed; the decision is final")]
     DecisionFinal,
-    #[error("`{partner}` wishes to withdraw the proposal already; the other parties have to wish it too")]
+    #[error("`{partner}` has asked to withdraw the proposal before; the other parties have to ask for it, too")]
     AlreadyWished { partner: PartnerCode },
-    #[error("there is no decision to act on")]
+    #[error("the proposal has no decision")]
     NoDecision,
     #[error("the decision still lacks signatures of {missing}")]
     DecisionOpen { missing: String },
@@ -140,20 +141,20 @@ pub enum Refusal {
     #[error("policy still lets `{holder}` read what this vault protects")]
     StillAdmitted { holder: MemberId },
     #[error(
-        "you have wrapped a key to this vault for that recipient of `{holder}` before; nobody overwrites it, you neither"
+        "you have wrapped a key to this vault for that recipient of `{holder}` before; a key cannot be overwritten"
     )]
     AlreadyWrapped { holder: String },
     #[error(
         "{most} members of `{partner}` have wrapped a key to this vault for that recipient of `{holder}`, which is enough"
     )]
     WrappedOften { holder: String, partner: PartnerCode, most: usize },
-    #[error("it is the last key to the vault of `{call}`; without one nobody could open a proposal under it any more")]
+    #[error("it is the last key to the vault of `{call}`; without it nobody could open a proposal under the call")]
     LastKey { call: CallId },
-    #[error("the wrapped key is not wanted: {fault}")]
+    #[error("the wrapped key is refused: {fault}")]
     WrapRefused { fault: String },
     #[error("version {version} waits for a second policy officer")]
     PolicyWaiting { version: u32 },
-    #[error("version {given} was made from another state; {expected} is the next one")]
+    #[error("version {given} was made from an older state; the next version is {expected}")]
     PolicyOutdated { given: u32, expected: u32 },
     #[error("version {version} is {status}")]
     PolicySettled { version: u32, status: &'static str },

@@ -263,7 +263,8 @@ impl Conditions {
     pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8], arrived_at: Timestamp) -> Asked {
         let idempotency = Some(self.idempotency(parts, said));
         let (if_match, arrived_at) = (self.if_match, Some(arrived_at));
-        Asked { principal, idempotency, if_match, is_head: false, credential: credential(parts), arrived_at }
+        let (credential, size) = (credential(parts), said.len() as u64);
+        Asked { principal, idempotency, if_match, is_head: false, credential, arrived_at, size }
     }
 
     /// What makes this request recognisable when it is sent again.

@@ -29,6 +29,7 @@ use crate::{
         rules::Rules,
         state::KnownCalls,
         time::Time,
+        usage::Usage,
         visibility::Signer,
     },
     storage::{
@@ -147,6 +148,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         signer,
         document_limit: config.limits.document_bytes,
         quotas: config.quotas,
+        usage: Usage::default(),
     }))
 }
 

@@ -270,6 +270,11 @@ impl Keyring {
         &self.recipients
     }
 
+    /// Whether one of them is an `ssh-rsa` key, whose use takes a time that depends on the key (RUSTSEC-2023-0071).
+    pub fn has_rsa(&self) -> bool {
+        self.recipients.iter().any(|recipient| recipient.starts_with("ssh-rsa "))
+    }
+
     /// Whether there is no identity at all.
     pub fn is_empty(&self) -> bool {
         self.identities.is_empty()

@@ -1,7 +1,7 @@
 //! Calls: draft, publish, amend, cancel and delete.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, lists, parties,
+    Answer, Asked, Exchange, Principal, Result, ServiceError, lists, parties, quotas,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
@@ -44,6 +44,7 @@ pub async fn draft(exchange: &Exchange, asked: &Asked, body: &DraftCall) -> Resu
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
+    quotas::check_drafts(&mut act).await?;
     body.text.to_domain()?.validate(&program.row.partners)?;
     let id = CallId::new(&*exchange.clock, &*exchange.rng);
     let (json, sha256) = (body.text.canonical(), body.text.digest());

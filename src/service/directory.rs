@@ -202,7 +202,7 @@ pub async fn publish_key_card(
         .await
         .map_err(certificate_taken)?;
     act.log(EntryKind::KeyCardPublished, Subject::default(), &card_payload(&row, body)).await?;
-    act.finish(Answer::json(200, &member(row))).await
+    act.finish_key_card(Answer::json(200, &member(row))).await
 }
 
 async fn publish_first(

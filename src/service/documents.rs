@@ -7,6 +7,7 @@ use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, damage, manifests, quotas,
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
+    usage::{Arrival, Coming},
 };
 use crate::{
     domain::{
@@ -58,7 +59,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     announced: &Announced,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Answer> {
-    let limit = {
+    let (arrival, limit) = {
         let mut first = Rehearsal::rehearse(exchange, asked).await?;
         let (proposal, _) = own(&mut first, announced).await?;
         if let Some(answer) = first.replayed()? {
@@ -66,8 +67,10 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         }
         let place = admit(&mut first, proposal, announced).await?;
         let is_awaited = check_time(&mut first, &place, announced).await?;
-        check_quotas(&mut first, announced, is_awaited).await?;
-        exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes)
+        let coming = coming(&first, announced);
+        let arrival = exchange.usage.coming(coming.clone());
+        check_quotas(&mut first, &arrival, &coming, is_awaited).await?;
+        (arrival, exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes))
     };
     // The last byte says when the request was here, not the sync that follows it.
     let mut arrived_at = exchange.time.now();
@@ -81,7 +84,8 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
     let place = admit(&mut act, proposal, announced).await?;
     let committed = check_time(&mut act, &place, announced).await?;
-    check_quotas(&mut act, announced, committed).await?;
+    let coming = coming(&act, announced);
+    check_quotas(&mut act, &arrival, &coming, committed).await?;
     let row = DocumentRow {
         id: DocumentId::new(&*exchange.clock, &*exchange.rng),
         proposal: announced.proposal,
@@ -312,11 +316,21 @@ async fn check_time<T: Reads>(act: &mut Act<'_, T>, place: &Place, announced: &A
 }
 
 /// What every party has signed for is taken whatever its party keeps here.
-async fn check_quotas<T: Reads>(act: &mut Act<'_, T>, announced: &Announced, is_awaited: bool) -> Result<()> {
+async fn check_quotas<T: Reads>(
+    act: &mut Act<'_, T>,
+    arrival: &Arrival,
+    coming: &Coming,
+    is_awaited: bool,
+) -> Result<()> {
     if is_awaited {
         return Ok(());
     }
-    quotas::check_documents(act, announced.proposal, &announced.slot, announced.size).await
+    quotas::check_documents(act, arrival, coming).await
+}
+
+fn coming<T: Reads>(act: &Act<'_, T>, announced: &Announced) -> Coming {
+    let Announced { proposal, slot, size, .. } = announced;
+    Coming { party: act.me.id.partner().clone(), proposal: *proposal, slot: slot.clone(), size: *size }
 }
 
 async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(

@@ -36,6 +36,7 @@ pub mod surplus_keys;
 pub mod time;
 pub mod unit;
 pub mod upkeep;
+pub mod usage;
 pub mod vaults;
 pub mod verify;
 pub mod visibility;
@@ -128,6 +129,8 @@ pub struct Exchange {
     pub document_limit: u64,
     /// How much one may keep here.
     pub quotas: quotas::Quotas,
+    /// What counts towards them and is in no row of the database.
+    pub usage: usage::Usage,
 }
 
 /// Who is asking: a certificate under a partner's anchor, and the member that a key card names for it.
@@ -160,6 +163,8 @@ pub struct Asked {
     pub credential: Option<Arc<dyn Credential>>,
     /// When the last byte of the request was here; none for what is judged when it takes place.
     pub arrived_at: Option<Timestamp>,
+    /// Of its body, in bytes.
+    pub size: u64,
 }
 
 /// What let a caller in. Bytes may have travelled for hours since, so an act asks again when it takes place.
@@ -172,7 +177,7 @@ impl Asked {
     /// A read that leaves an entry in the log, unless only its head is wanted.
     #[must_use]
     pub fn read(principal: Principal, is_head: bool) -> Self {
-        Self { principal, idempotency: None, if_match: None, is_head, credential: None, arrived_at: None }
+        Self { principal, idempotency: None, if_match: None, is_head, credential: None, arrived_at: None, size: 0 }
     }
 }
 

@@ -6,17 +6,20 @@
 use super::{
     Result,
     unit::{Act, Reads},
+    usage::{Arrival, Coming},
 };
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, PartnerCode, ProposalId, Slug},
+        id::{CallId, PartnerCode, ProposalId},
         policy::PolicyOwner,
     },
-    storage::{documents, policies, proposals},
+    storage::{calls, documents, policies, proposals},
 };
 use jiff::SignedDuration;
 use serde::Deserialize;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// `[quotas]`. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -24,6 +27,10 @@ use serde::Deserialize;
 pub struct Quotas {
     /// Proposals that a member has begun under a call and that were never submitted, withdrawn ones included.
     pub proposals_per_member: u64,
+    /// Calls that a member has drafted and that were never published.
+    pub drafts_per_member: u64,
+    /// Calls that members of a partner draft within 24 hours, deleted ones aside.
+    pub calls_per_day_per_partner: u64,
     /// Documents of a proposal that a party has uploaded, replaced ones included.
     pub documents_per_party: u64,
     /// Their ciphertext.
@@ -38,6 +45,10 @@ pub struct Quotas {
     pub versions_per_proposal: u64,
     /// Versions of an owner's policies that are proposed within 24 hours.
     pub policy_versions_per_day: u64,
+    /// What acts and logged reads of one member add to the database within 24 hours: bodies, answers that are kept for repetitions, entries.
+    pub stored_bytes_per_day_per_member: u64,
+    /// The same of all members of one partner, key cards aside.
+    pub stored_bytes_per_day_per_partner: u64,
     /// Reads that leave an entry in the log, of one member.
     pub logged_reads_per_minute: u32,
     /// Acts of one member; those of five minutes may come all at once.
@@ -50,6 +61,8 @@ impl Default for Quotas {
     fn default() -> Self {
         Self {
             proposals_per_member: 50,
+            drafts_per_member: 20,
+            calls_per_day_per_partner: 50,
             documents_per_party: 500,
             bytes_per_party: 64 << 30,
             bytes_per_partner: 256 << 30,
@@ -57,6 +70,8 @@ impl Default for Quotas {
             replaced_documents_days: 30,
             versions_per_proposal: 200,
             policy_versions_per_day: 50,
+            stored_bytes_per_day_per_member: 256 << 20,
+            stored_bytes_per_day_per_partner: 1 << 30,
             logged_reads_per_minute: 3000,
             acts_per_minute_per_member: 600,
             acts_per_minute_per_partner: 6000,
@@ -76,26 +91,39 @@ pub(super) async fn check_proposals(act: &mut Act<'_>, call: CallId) -> Result<(
     check(begun, limit, "proposals of one member that were never submitted, under one call")
 }
 
-/// Whether the caller's party may upload a document of this size to the slot.
-pub(super) async fn check_documents<T: Reads>(
-    act: &mut Act<'_, T>,
-    id: ProposalId,
-    slot: &Slug,
-    size: u64,
-) -> Result<()> {
-    let party: PartnerCode = act.me.id.partner().clone();
-    let (quotas, kept) = (act.exchange.quotas, documents::kept(&mut act.tx, id).await?);
-    let of_party = || kept.iter().filter(|kept| *kept.uploaded_by.partner() == party);
-    let in_slot = of_party().filter(|kept| kept.slot == *slot).map(|kept| kept.documents).sum();
+/// Whether the caller may draft another call.
+pub(super) async fn check_drafts(act: &mut Act<'_>) -> Result<()> {
+    let quotas = act.exchange.quotas;
+    let drafts = calls::drafts_of(&mut act.tx, &act.me.id).await?;
+    check(drafts, quotas.drafts_per_member, "calls that one member has drafted and not published")?;
+    let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
+    let drafted = calls::drafted_since(&mut act.tx, act.me.id.partner(), since).await?;
+    check(drafted, quotas.calls_per_day_per_partner, "calls that one partner's members draft within 24 hours")
+}
+
+/// Whether the caller's party may upload this document. Those that are on their way count as those that are here.
+pub(super) async fn check_documents<T: Reads>(act: &mut Act<'_, T>, arrival: &Arrival, coming: &Coming) -> Result<()> {
+    let Coming { party, proposal: id, slot, size } = coming;
+    let (quotas, kept) = (act.exchange.quotas, documents::kept(&mut act.tx, *id).await?);
+    let others: Vec<Coming> = arrival.others().into_iter().filter(|other| other.party == *party).collect();
+    let of_party = || kept.iter().filter(|kept| kept.uploaded_by.partner() == party);
+    let coming = || others.iter().filter(|other| other.proposal == *id);
+    let in_slot: u64 = of_party().filter(|kept| kept.slot == *slot).map(|kept| kept.documents).sum();
+    let in_slot = in_slot + coming().filter(|other| other.slot == *slot).count() as u64;
     check(in_slot, quotas.documents_per_slot, "documents of one party in one slot, replaced ones included")?;
-    let documents = of_party().map(|kept| kept.documents).sum();
-    check(documents, quotas.documents_per_party, "documents of one party, replaced ones included")?;
-    let bytes: u64 = of_party().map(|kept| kept.bytes).sum();
-    let what = "bytes of one party's documents, replaced ones included";
-    check_bytes(bytes, size, quotas.bytes_per_party, what)?;
-    let of_partner = documents::bytes_of_partner(&mut act.tx, &party).await?;
-    let what = "bytes of all documents that one partner has uploaded, replaced ones included";
-    check_bytes(of_partner, size, quotas.bytes_per_partner, what)
+    let documents: u64 = of_party().map(|kept| kept.documents).sum();
+    check(
+        documents + coming().count() as u64,
+        quotas.documents_per_party,
+        "documents of one party, replaced ones included",
+    )?;
+    let bytes: u64 = of_party().map(|kept| kept.bytes).chain(coming().map(|other| other.size)).sum();
+    let what = "bytes of one party's documents, replaced ones and those on their way included";
+    check_bytes(bytes, *size, quotas.bytes_per_party, what)?;
+    let kept = documents::bytes_of_partner(&mut act.tx, party).await?;
+    let of_partner = kept.saturating_add(others.iter().map(|other| other.size).sum());
+    let what = "bytes of all documents that one partner has uploaded, replaced ones and those on their way included";
+    check_bytes(of_partner, *size, quotas.bytes_per_partner, what)
 }
 
 /// Whether a version may be proposed whose documents that are not here yet have so many bytes. What all have signed is taken whatever its
@@ -126,7 +154,7 @@ pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
 
 /// Whether another version of the owner's policies may be proposed now.
 pub(super) async fn check_policies(act: &mut Act<'_>, owner: &PolicyOwner) -> Result<()> {
-    let since = act.now.checked_sub(SignedDuration::from_hours(24)).expect("the clock stands after 1970");
+    let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
     let proposed = policies::proposed_since(&mut act.tx, owner, since).await?;
     check(
         proposed,

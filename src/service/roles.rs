@@ -103,7 +103,8 @@ async fn check_suits(
     check_last_officer(call, member, wanted)
 }
 
-/// Whether the member is party to a proposal that is alive. One that was withdrawn or has lapsed keeps nobody from a role.
+/// Whether the member is or was party to a proposal that is alive: whoever wrote it and left does not judge it. One that was withdrawn or
+/// has lapsed keeps nobody from a role.
 async fn is_party(act: &mut Act<'_>, call: &CallState, member: &MemberId) -> Result<bool> {
     let (rows, call) = (proposals::of_party_member(&mut act.tx, call.row.id, member).await?, Arc::new(call.clone()));
     let now = act.now;

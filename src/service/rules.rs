@@ -141,8 +141,12 @@ impl Rules {
             let row = policies::find(tx, &owner, version.number).await?.ok_or(ServiceError::Hidden)?;
             let read = match verify(tx, host, &row).await? {
                 Ok(()) => match &owner {
-                    PolicyOwner::Guardrails => self.read_guardrails(&row.text).map(|read| guardrails = Some(read)),
-                    PolicyOwner::Partner(code) => self.read_partner(code, &row.text).map(|read| partners.push(read)),
+                    PolicyOwner::Guardrails => {
+                        self.read_guardrails(&row.text).await?.map(|read| guardrails = Some(read))
+                    }
+                    PolicyOwner::Partner(code) => {
+                        self.read_partner(code, &row.text).await?.map(|read| partners.push(read))
+                    }
                 },
                 Err(what) => Err(what),
             };
@@ -155,33 +159,43 @@ impl Rules {
             Some(guardrails) => guardrails,
             // INVARIANT: guardrails that do not count are not replaced by milder ones.
             None if guardrails_fault => Arc::new(Guardrails::none()),
-            None => self.read_guardrails(GUARDRAILS).map_err(ServiceError::Malformed)?,
+            None => self.read_guardrails(GUARDRAILS).await?.map_err(ServiceError::Malformed)?,
         };
         let engine = Arc::new(Engine::new(guardrails, partners));
         Ok(Loaded { generation, from: now, until, engine, faults })
     }
 
-    fn read_guardrails(&self, text: &str) -> Result<Arc<Guardrails>, String> {
+    /// The guardrails, or what is wrong with them.
+    async fn read_guardrails(&self, text: &str) -> Result<Result<Arc<Guardrails>, String>> {
         let digest = Sha256::of(text.as_bytes());
-        let mut known = self.guardrails.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, read)) = known.as_ref().filter(|(known, _)| *known == digest) {
-            return Ok(Arc::clone(read));
+        let known = || self.guardrails.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, read)) = known().as_ref().filter(|(known, _)| *known == digest) {
+            return Ok(Ok(Arc::clone(read)));
         }
-        let read = Arc::new(Guardrails::parse("guardrails", text).map_err(|error| error.to_string())?);
-        *known = Some((digest, Arc::clone(&read)));
-        Ok(read)
+        let text = text.to_owned();
+        let read = super::aside(move || Guardrails::parse("guardrails", &text)).await?;
+        Ok(read.map_err(|error| error.to_string()).map(|read| {
+            let read = Arc::new(read);
+            *known() = Some((digest, Arc::clone(&read)));
+            read
+        }))
     }
 
-    fn read_partner(&self, code: &PartnerCode, text: &str) -> Result<Arc<PartnerRules>, String> {
+    /// A partner's policies, or what is wrong with them.
+    async fn read_partner(&self, code: &PartnerCode, text: &str) -> Result<Result<Arc<PartnerRules>, String>> {
         let key = (code.clone(), Sha256::of(text.as_bytes()));
-        let mut known = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(read) = known.get(&key) {
-            return Ok(Arc::clone(read));
+        let known = || self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = known().get(&key) {
+            return Ok(Ok(Arc::clone(read)));
         }
-        let read = Arc::new(PartnerRules::parse(code.as_str(), code, text).map_err(|error| error.to_string())?);
-        known.retain(|(other, _), _| other != code);
-        known.insert(key, Arc::clone(&read));
-        Ok(read)
+        let (of, text) = (code.clone(), text.to_owned());
+        let read = super::aside(move || PartnerRules::parse(of.as_str(), &of, &text)).await?;
+        Ok(read.map_err(|error| error.to_string()).map(|read| {
+            let (read, mut known) = (Arc::new(read), known());
+            known.retain(|(other, _), _| other != code);
+            known.insert(key, Arc::clone(&read));
+            read
+        }))
     }
 }
 

@@ -7,7 +7,7 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError, outcome, permitted,
     state::{self, CallState, ProgramState, ProposalState},
-    time,
+    time, usage,
 };
 use crate::{
     domain::{
@@ -170,7 +170,25 @@ impl<'e> Act<'e> {
     }
 
     /// Records the answer for a repeated request and commits.
-    pub async fn finish(mut self, answer: Answer) -> Result<Answer> {
+    pub async fn finish(self, answer: Answer) -> Result<Answer> {
+        let Exchange { usage, quotas, .. } = self.exchange;
+        usage.add(&self.me.id, self.stores(&answer), quotas, self.now)?;
+        self.record_and_commit(answer).await
+    }
+
+    /// The same of a key card, which counts for its registrar alone.
+    pub async fn finish_key_card(self, answer: Answer) -> Result<Answer> {
+        let Exchange { usage, quotas, .. } = self.exchange;
+        usage.add_key_card(&self.me.id, self.stores(&answer), quotas, self.now)?;
+        self.record_and_commit(answer).await
+    }
+
+    /// Bytes that the act adds to the database.
+    fn stores(&self, answer: &Answer) -> u64 {
+        self.asked.size + answer.body.len() as u64 + usage::OF_AN_ENTRY
+    }
+
+    async fn record_and_commit(mut self, answer: Answer) -> Result<Answer> {
         let Asked { principal, idempotency, .. } = &self.asked;
         if let Some(idempotency) = idempotency {
             let recorded = answer.recorded(idempotency.request_sha256, self.now);
@@ -183,6 +201,8 @@ impl<'e> Act<'e> {
     /// Commits a read that left an entry. Of one that hands nothing out, none is left.
     pub async fn finish_read<T>(self, found: T) -> Result<T> {
         if !self.asked.is_head {
+            let Exchange { usage, quotas, .. } = self.exchange;
+            usage.add(&self.me.id, usage::OF_AN_ENTRY, quotas, self.now)?;
             self.tx.commit().await?;
         }
         Ok(found)

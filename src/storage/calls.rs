@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         call::{CallActs, Extension},
-        id::{CallId, MemberId, ProgramId, Sha256, VaultId},
+        id::{CallId, MemberId, PartnerCode, ProgramId, Sha256, VaultId},
         member::CallRole,
     },
     policy::{Action, Permit},
@@ -134,6 +134,19 @@ pub async fn ids(
         }
     };
     rows.iter().map(|row| row.parse("call_id")).collect()
+}
+
+/// How many calls the member has drafted that were never published.
+pub async fn drafts_of(tx: &mut Tx, member: &MemberId) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS drafts FROM calls WHERE created_by = $1 AND published_at IS NULL";
+    tx.fetch_one(sql, args![member]).await?.count("drafts")
+}
+
+/// How many calls that are still there members of the partner have drafted since.
+pub async fn drafted_since(tx: &mut Tx, partner: &PartnerCode, since: Timestamp) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) AS drafted FROM calls c JOIN members m ON m.member = c.created_by \
+               WHERE m.partner = $1 AND c.created_at >= $2";
+    tx.fetch_one(sql, args![partner, since]).await?.count("drafted")
 }
 
 /// A text that is or was in force.

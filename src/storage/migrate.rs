@@ -56,6 +56,7 @@ pub const ALL: &[Migration] = &[
     migration!(16, "parties_by_consent", "0016_parties_by_consent"),
     migration!(17, "deadline_organisations", "0017_deadline_organisations"),
     migration!(18, "kinds_of_interests", "0018_kinds_of_interests"),
+    migration!(19, "calls_of_an_author", "0019_calls_of_an_author"),
 ];
 
 /// Applies what of [`ALL`] is missing; the version the database has then.

@@ -153,11 +153,14 @@ pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Res
     tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
 }
 
-/// The proposals under a call to which a member is party and that were not withdrawn, whether anybody may know of them or not.
+/// The proposals under a call to which a member is or was party and that were not withdrawn, whether anybody may know of them or not.
 pub async fn of_party_member(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
     let sql = format!(
         "{COLUMNS} WHERE call_id = $1 AND withdrawn_at IS NULL \
-         AND proposal_id IN (SELECT s.proposal_id FROM proposal_members s WHERE s.member = $2)"
+         AND (created_by = $2 \
+              OR proposal_id IN (SELECT s.proposal_id FROM proposal_members s WHERE s.member = $2) \
+              OR proposal_id IN (SELECT i.proposal_id FROM party_invitations i \
+                                 WHERE i.member = $2 AND i.accepted_at IS NOT NULL))"
     );
     let rows = tx.fetch_all(Sql::built(sql), args![call, member]).await?;
     load(tx, rows).await

@@ -17,6 +17,8 @@ mod architecture;
 mod authz_matrix;
 #[cfg(feature = "client")]
 mod backup;
+#[cfg(feature = "client")]
+mod bare_files;
 mod blobs;
 #[cfg(feature = "client")]
 mod clocks;
@@ -36,6 +38,8 @@ mod extensions;
 #[cfg(feature = "client")]
 mod first_card;
 mod generated;
+#[cfg(feature = "client")]
+mod golden;
 mod harness;
 #[cfg(feature = "client")]
 mod inverses;

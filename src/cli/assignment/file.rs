@@ -41,39 +41,30 @@ fn json(text: &str) -> Result<Vec<Line>, String> {
 }
 
 fn csv(text: &str) -> Result<Vec<Line>, String> {
-    let mut lines =
-        text.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.trim().is_empty());
-    let (number, header) = lines.next().ok_or("it is empty")?;
-    let separator = if header.contains(';') { ';' } else { ',' };
-    let header = fields(header, separator, number)?;
+    // Spreadsheets of many countries separate columns by semicolons.
+    let separator = if text.lines().next().is_some_and(|header| header.contains(';')) { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.delimiter(separator).has_headers(false).flexible(true).trim(csv::Trim::All);
+    let mut records = reader.from_reader(text.as_bytes()).into_records().map(|record| {
+        let record = record.map_err(|error| error.to_string())?;
+        let line = record.position().map_or(1, csv::Position::line);
+        Ok::<_, String>((line, record))
+    });
+    let (line, header) = records.next().ok_or("it is empty")??;
     let column = |name: &str| {
         let found = header.iter().position(|head| head.eq_ignore_ascii_case(name));
-        found.ok_or_else(|| format!("line {number}: the header has no column `{name}`; wanted `proposal,reviewer`"))
+        found.ok_or_else(|| format!("line {line}: the header has no column `{name}`; wanted `proposal,reviewer`"))
     };
     let (proposal, reviewer) = (column("proposal")?, column("reviewer")?);
-    let pairs = lines.map(|(number, line)| {
-        let fields = fields(line, separator, number)?;
+    let pairs = records.map(|record| {
+        let (line, fields) = record?;
         if fields.len() != header.len() {
-            return Err(format!("line {number}: {} columns, the header has {}", fields.len(), header.len()));
+            return Err(format!("line {line}: {} columns, the header has {}", fields.len(), header.len()));
         }
-        let at = |error: crate::domain::id::IdError| format!("line {number}: {error}");
+        let at = |error: crate::domain::id::IdError| format!("line {line}: {error}");
         Ok((fields[proposal].parse().map_err(at)?, fields[reviewer].parse().map_err(at)?))
     });
     pairs.collect()
-}
-
-/// The fields of a line. Quotes may stand around a whole field; any other use of them is refused rather than guessed at,
-/// since neither identifiers nor member names hold quotes or separators.
-fn fields(line: &str, separator: char, number: usize) -> Result<Vec<&str>, String> {
-    let field = |field: &'_ str| -> Option<()> { (!field.contains('"')).then_some(()) };
-    line.split(separator)
-        .map(|text| {
-            let text = text.trim();
-            let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-            field(inner).ok_or_else(|| format!("line {number}: quotes are understood around a whole field only"))?;
-            Ok(inner)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -95,6 +86,7 @@ mod tests {
             format!("proposal,reviewer\n{A},GBR:grace\n{B},KOR:jiwoo\n"),
             format!("\u{feff}Reviewer;Proposal\r\nGBR:grace;{A}\r\n\r\nKOR:jiwoo;{B}\r\n"),
             format!("\"proposal\",\"note\",\"reviewer\"\n\"{A}\",\"\",\"GBR:grace\"\n{B}, ,KOR:jiwoo"),
+            format!("proposal,title,reviewer\n{A},\"Sensors, \"\"cold\"\" ones\",GBR:grace\n{B},Fog,KOR:jiwoo\n"),
         ] {
             assert_eq!(pairs(&text).unwrap(), wanted, "{text}");
         }
@@ -115,7 +107,10 @@ mod tests {
             ("proposal,member\n".into(), "line 1: the header has no column `reviewer`"),
             (format!("proposal,reviewer\n{A},GBR:grace\nprop_1,GBR:grace\n"), "line 3: `prop_1`"),
             (format!("proposal,reviewer\n{A}\n"), "line 2: 1 columns"),
-            (format!("proposal,reviewer\n{A},\"GBR:\"\"grace\"\n"), "line 2: quotes"),
+            (
+                format!("proposal,title,reviewer\n{A},\"two\nlines\",GBR:grace\n{A},x,GBR grace\n"),
+                "line 4: `GBR grace`",
+            ),
             ("[{\"proposal\":\"x\",\"reviewer\":\"GBR:grace\"}]".into(), "assignment 1"),
         ] {
             let found = pairs(&text).unwrap_err();

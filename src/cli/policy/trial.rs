@@ -38,7 +38,7 @@ pub struct TestArgs {
     /// The world that cases start from [default: `world.json` beside them, or that of `entente policy world`]
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
-    /// Policies of another nation, to be asked too; the file bears its code
+    /// Policies of another nation, to be asked too; the file is named by its code
     #[arg(long, value_name = "FILE")]
     with: Vec<PathBuf>,
     /// Guardrails to ask instead of those that the program comes with

@@ -9,6 +9,8 @@
 //! makes that a failure.
 
 use super::scratch::scratch;
+use entente::storage::{Db, migrate};
+use jiff::Timestamp;
 use sqlx::Connection as _;
 use std::{
     env, fs,
@@ -21,6 +23,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
+use tokio::sync::OnceCell;
 
 /// A database of one's own; gone when dropped.
 #[derive(Debug)]
@@ -37,6 +40,23 @@ impl Database {
         let cluster = tokio::task::spawn_blocking(Cluster::of_this_process).await.unwrap()?;
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         cluster.administer(format!("CREATE DATABASE {name}")).await;
+        Some(Self { name, cluster })
+    }
+
+    /// A database with the present schema, copied from one that was migrated once; or `None` when there is no PostgreSQL on this machine.
+    pub(crate) async fn migrated() -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+        let cluster = tokio::task::spawn_blocking(Cluster::of_this_process).await.unwrap()?;
+        let migrate = || async {
+            cluster.administer("CREATE DATABASE migrated".to_owned()).await;
+            let db = Db::open(&cluster.url("migrated")).await.unwrap();
+            migrate::run(&db, Timestamp::UNIX_EPOCH).await.unwrap();
+            db.close().await;
+        };
+        TEMPLATE.get_or_init(migrate).await;
+        let name = format!("migrated_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        cluster.administer(format!("CREATE DATABASE {name} TEMPLATE migrated")).await;
         Some(Self { name, cluster })
     }
 

@@ -121,7 +121,7 @@ impl TestWorld {
     ) -> Option<Self> {
         let database = match store {
             Store::Sqlite => None,
-            Store::Postgres => Some(Database::fresh().await?),
+            Store::Postgres => Some(Database::migrated().await?),
         };
         let url = database.as_ref().map(Database::url);
         Some(Self::start_on(nations, database, url, settings).await)
@@ -137,7 +137,7 @@ impl TestWorld {
         nations: &'static [Nation],
         settings: &[(&str, &str)],
     ) -> Option<(Self, Relay)> {
-        let database = Database::fresh().await?;
+        let database = Database::migrated().await?;
         let relay = Relay::start(&database).await;
         Some((Self::start_on(nations, Some(database), Some(relay.url()), settings).await, relay))
     }

@@ -22,6 +22,7 @@ use entente::{
         rules::Rules,
         state::KnownCalls,
         time::{TOLERANCE, Time},
+        usage::Usage,
         visibility::Signer,
     },
     storage::{Blobs, Db, migrate},
@@ -144,7 +145,7 @@ impl World {
     /// The world on each engine that there is.
     pub(super) async fn grounds(&self) -> Vec<Ground> {
         let mut grounds = vec![self.on_sqlite().await];
-        if let Some(database) = Database::fresh().await {
+        if let Some(database) = Database::migrated().await {
             let url = database.url();
             grounds.push(self.ground("PostgreSQL", &url, scratch(), Some(database)).await);
         }
@@ -173,6 +174,7 @@ impl World {
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,
             quotas: Quotas::default(),
+            usage: Usage::default(),
         };
         Ground { name, exchange, _folder: folder, _database: database }
     }

@@ -1,15 +1,15 @@
 //! Refusals are accounted for: a nation's policy officers see what their own members were refused, how often and on which route; nobody
 //! sees about what, and no other nation's officer sees anything.
 
-use crate::harness::stage::{Stage, code, id, slug};
+use crate::harness::stage::{NATIONS, Stage, code, id, slug};
 use entente::{
     domain::id::{MemberId, ProposalId},
     wire::{directory::MemberRefusal, page::Page},
 };
 use reqwest::Method;
-use std::process::Output;
+use std::{fs, process::Output};
 
-use crate::harness::process::{ended, entente as program};
+use crate::harness::process::{Site, ended, entente as program};
 
 /// What a policy officer of Israel is told.
 async fn told(stage: &Stage) -> Vec<MemberRefusal> {
@@ -60,4 +60,25 @@ async fn policy_officers_see_what_their_own_members_were_refused_and_nobody_sees
     let screen = String::from_utf8(stdout).unwrap();
     assert!(status.success() && screen.contains("ISR:yael") && screen.contains("not-found"), "{screen}");
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn operator_finds_the_certificate_and_the_problem_of_a_refusal_and_nothing_of_what_it_was_about() {
+    let site = Site::new(None);
+    site.world(NATIONS).await.stop().await;
+    let server = site.serve().await;
+    let (avi, absent) = (site.speaker("ISR:avi"), "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF");
+    let address = format!("{}/v1/proposals/{absent}", server.base());
+    assert_eq!(avi.http.get(address).send().await.unwrap().status(), 404);
+    let figures = server.admin("/metrics").await.1;
+    let counted = "entente_refusals_total{partner=\"ISR\",problem=\"not-found\"} 1";
+    assert!(figures.lines().any(|line| line == counted), "{figures}");
+    assert!(server.stop().await.success());
+    let log = fs::read_to_string(site.path("server.log")).unwrap();
+    let refused = log.lines().filter(|line| line.contains("\"not-found\"")).collect::<Vec<_>>();
+    let [line] = refused[..] else { panic!("{} lines of refusals in\n{log}", refused.len()) };
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["certificate"], avi.signing.spki_sha256().to_string());
+    assert_eq!((&line["partner"], &line["route"]), (&"ISR".into(), &"/v1/proposals/{proposal}".into()));
+    assert!(!log.contains(absent) && !figures.contains(absent));
 }

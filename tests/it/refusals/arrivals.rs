@@ -2,6 +2,7 @@
 //! more than one act.
 
 use crate::harness::{
+    exchange::fresh_key,
     process::until,
     stage::{GRACE, NATIONS, Stage, slug},
     world::{Store, TestWorld},
@@ -99,24 +100,34 @@ async fn acts_that_arrived_by_the_deadline_are_in_time_however_long_the_writer_i
     acts_that_arrived_by_the_deadline_are_in_time(Store::Postgres).await;
 }
 
-/// Whether bytes of an upload lie in the folder of sealed documents.
-fn has_begun(folder: &Path) -> bool {
+/// How many documents, whole or in part, lie in the folder of sealed documents.
+pub(super) fn begun_in(folder: &Path) -> usize {
     let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    inside(&folder.join("blobs")).flat_map(|shard| inside(&shard).collect::<Vec<_>>()).next().is_some()
+    inside(&folder.join("blobs")).flat_map(|shard| inside(&shard).collect::<Vec<_>>()).count()
+}
+
+/// A body that is sent piece by piece, until the other end is dropped.
+pub(super) fn in_pieces() -> (mpsc::Sender<Vec<u8>>, reqwest::Body) {
+    let (hand_over, pieces) = mpsc::channel::<Vec<u8>>(1);
+    let pieces = stream::unfold(pieces, async |mut pieces| {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    (hand_over, reqwest::Body::wrap_stream(pieces))
 }
 
 /// A document, sealed to nobody of this world.
-fn sealed_annex() -> Vec<u8> {
+pub(super) fn sealed_annex() -> Vec<u8> {
     seal_bytes(&[new_identity().recipient().to_owned()], &[7; 9000]).unwrap()
 }
 
 /// The request by which a member uploads it.
-fn put(stage: &Stage, member: &str, proposal: ProposalId, sealed: &[u8]) -> RequestBuilder {
+pub(super) fn put(stage: &Stage, member: &str, proposal: ProposalId, sealed: &[u8]) -> RequestBuilder {
     let digest = BASE64_STANDARD.encode(Sha256::of(sealed).as_bytes());
     stage
         .raw(Some(stage.credential(member)))
         .request(Method::PUT, &format!("/v1/proposals/{proposal}/documents/annex"))
-        .header("idempotency-key", "late")
+        .header("idempotency-key", fresh_key())
         .header("content-type", AGE_MEDIA_TYPE)
         .header("content-length", sealed.len())
         .header("entente-media-type", "application/octet-stream")
@@ -127,15 +138,11 @@ fn put(stage: &Stage, member: &str, proposal: ProposalId, sealed: &[u8]) -> Requ
 async fn upload(stage: &Stage, proposal: ProposalId, last_byte: Timestamp, turn: Timestamp) -> (u16, Option<Problem>) {
     let sealed = sealed_annex();
     let (first, second) = sealed.split_at(4000);
-    let (hand_over, pieces) = mpsc::channel::<Vec<u8>>(1);
-    let pieces = stream::unfold(pieces, async |mut pieces| {
-        let piece = pieces.recv().await?;
-        Some((Ok::<_, std::io::Error>(piece), pieces))
-    });
+    let (hand_over, body) = in_pieces();
     hand_over.send(first.to_vec()).await.unwrap();
-    let request = put(stage, "ISR:avi", proposal, &sealed).body(reqwest::Body::wrap_stream(pieces));
+    let request = put(stage, "ISR:avi", proposal, &sealed).body(body);
     let answer = tokio::spawn(request.send());
-    until("the first bytes", async || has_begun(&stage.plan.dir).then_some(())).await;
+    until("the first bytes", async || (begun_in(&stage.plan.dir) > 0).then_some(())).await;
     let busy = stage.server.exchange.db.write().await.unwrap();
     stage.clock.set(last_byte);
     hand_over.send(second.to_vec()).await.unwrap();

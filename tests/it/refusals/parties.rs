@@ -1,7 +1,11 @@
 //! Who cannot be what: parties, officers and reviewers are different people; and calls are changed only by whoever has read
 //! them and is vouched for.
 
-use crate::harness::stage::{Stage, code, id, pdf, text};
+use super::set_aside::moves_to;
+use crate::harness::{
+    stage::{NATIONS, Stage, code, id, pdf, text},
+    world::{Store, TestWorld},
+};
 use entente::{
     client::{ExitClass, proposals::NewProposal},
     domain::{ambient::Clock, member::CallRole, proposal::Parties},
@@ -59,6 +63,31 @@ async fn party_bears_no_role_in_its_call() {
     }
     stage.refuses("denied", dana.grant_roles(stage.call, &id("KOR:minjun"), &[CallRole::Reviewer].into())).await;
     stage.stop().await;
+}
+
+async fn who_was_party_bears_no_role(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.begun().await;
+    let (avi, tamar, dana) = (stage.client("ISR:avi"), stage.client("ISR:tamar"), stage.client("USA:dana"));
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    // Neither who began the proposal nor who joined it judges it by leaving and working elsewhere.
+    avi.remove_member(proposal, &id("ISR:avi")).await.unwrap();
+    moves_to(&stage, "ISR:avi", "Galilee Optics").await;
+    stage.refuses("unsuitable", dana.grant_roles(stage.call, &id("ISR:avi"), &[CallRole::Observer].into())).await;
+    stage.joins("ISR:tamar", proposal, "ISR:approver").await;
+    tamar.remove_member(proposal, &id("ISR:tamar")).await.unwrap();
+    stage.refuses("unsuitable", dana.grant_roles(stage.call, &id("ISR:tamar"), &[CallRole::Reviewer].into())).await;
+    // A withdrawn one keeps nobody from a role.
+    stage.client("ISR:approver").api().withdraw_proposal(proposal).await.unwrap();
+    dana.grant_roles(stage.call, &id("ISR:tamar"), &[CallRole::Reviewer].into()).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn who_was_party_bears_no_role_in_its_call() {
+    who_was_party_bears_no_role(Store::Sqlite).await;
+    who_was_party_bears_no_role(Store::Postgres).await;
 }
 
 #[tokio::test]

@@ -1,19 +1,21 @@
 //! How much one may keep: who comes to the end of a quota hears the number, before bytes travel, and nobody else is kept from anything.
 
+use super::arrivals::{begun_in, in_pieces, put as put_annex, sealed_annex};
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, id, pdf, quiet, slug},
+    process::until,
+    stage::{NATIONS, Stage, id, pdf, quiet, slug, text},
     world::{Raw, Store, TestWorld},
 };
 use entente::{
-    client::Result,
+    client::{Client, Result, api::Paging},
     domain::{
         ambient::{Clock as _, SystemClock, SystemRng},
         id::ProposalId,
         policy::PolicyOwner,
         proposal::Status,
     },
-    wire::problem::Problem,
+    wire::{call::Call, problem::Problem},
 };
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -63,6 +65,42 @@ async fn member_begins_so_many_proposals_under_a_call() {
     member_begins_so_many_proposals(Store::Postgres).await;
 }
 
+async fn member_drafts_so_many_calls(store: Store) {
+    let settings = [("quotas.drafts_per_member", "2"), ("quotas.calls_per_day_per_partner", "4")];
+    let Some(stage) = with(store, &settings).await else { return };
+    let dana = stage.client("USA:dana");
+    let text = text(stage.clock.now(), stage.deadline);
+    let draft = async || dana.draft_call(stage.program, &text).await;
+    let first = draft().await.unwrap().id;
+    draft().await.unwrap();
+    let told = reached(draft().await);
+    assert!(told.contains("no more than 2 calls that one member has drafted"), "{told}");
+    // What is deleted or published makes room, and the stage's own call was published.
+    dana.delete_draft(first).await.unwrap();
+    let second = draft().await.unwrap().id;
+    reached(draft().await);
+    dana.publish_call(second).await.unwrap();
+    draft().await.unwrap();
+    // The stage's call, the one that was published and two drafts are four within a day.
+    dana.publish_call(drafts_of(&dana).await[0].id).await.unwrap();
+    let told = reached(draft().await);
+    assert!(told.contains("no more than 4 calls that one partner's members draft within 24 hours"), "{told}");
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
+    draft().await.unwrap();
+    stage.stop().await;
+}
+
+async fn drafts_of(dana: &Client) -> Vec<Call> {
+    let calls = dana.api().calls(None, &Paging::default()).await.unwrap().items;
+    calls.into_iter().filter(|call| call.version == 0).collect()
+}
+
+#[tokio::test]
+async fn member_drafts_so_many_calls_and_a_partner_so_many_a_day() {
+    member_drafts_so_many_calls(Store::Sqlite).await;
+    member_drafts_so_many_calls(Store::Postgres).await;
+}
+
 async fn party_keeps_so_many_documents(store: Store) {
     let settings = [("quotas.documents_per_slot", "2"), ("quotas.documents_per_party", "3")];
     let Some(stage) = with(store, &settings).await else { return };
@@ -102,6 +140,41 @@ async fn party_keeps_so_many_bytes() {
 }
 
 #[tokio::test]
+async fn document_that_is_on_its_way_counts_as_one_that_is_here() {
+    let settings = [("quotas.documents_per_slot", "1"), ("quotas.bytes_per_partner", "20000")];
+    let stage = with(Store::Sqlite, &settings).await.unwrap();
+    let (proposal, other) = (stage.begun().await, stage.begun().await);
+    let sealed = sealed_annex();
+    let (hand_over, body) = in_pieces();
+    hand_over.send(sealed[..4000].to_vec()).await.unwrap();
+    let coming = tokio::spawn(put_annex(&stage, "ISR:avi", proposal, &sealed).body(body).send());
+    until("the first bytes", async || (begun_in(&stage.plan.dir) == 1).then_some(())).await;
+    let refused = async |proposal| {
+        let answer = put_annex(&stage, "ISR:avi", proposal, &sealed).body(sealed.clone()).send().await.unwrap();
+        assert_eq!(answer.status(), 409);
+        answer.json::<Problem>().await.unwrap().detail
+    };
+    let told = refused(proposal).await;
+    assert!(told.contains("no more than 1 documents of one party in one slot"), "{told}");
+    // The other proposal has room in the slot; two of these and the third have more bytes than the partner may keep.
+    let (second, body) = in_pieces();
+    let also_coming = tokio::spawn(put_annex(&stage, "ISR:avi", other, &sealed).body(body).send());
+    second.send(sealed[..4000].to_vec()).await.unwrap();
+    until("both", async || (begun_in(&stage.plan.dir) == 2).then_some(())).await;
+    let told = refused(stage.begun().await).await;
+    assert!(told.contains("replaced ones and those on their way included"), "{told}");
+    // The other nation has room, and what was let in arrives.
+    let answer = put_annex(&stage, "USA:bob", other, &sealed).body(sealed.clone()).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    for (hand_over, coming) in [(hand_over, coming), (second, also_coming)] {
+        hand_over.send(sealed[4000..].to_vec()).await.unwrap();
+        drop(hand_over);
+        assert_eq!(coming.await.unwrap().unwrap().status(), 201);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn bytes_that_a_version_announces_count_as_those_that_are_here() {
     let stage = with(Store::Sqlite, &[("quotas.bytes_per_party", "65536")]).await.unwrap();
     let proposal = stage.prepared().await;
@@ -111,6 +184,19 @@ async fn bytes_that_a_version_announces_count_as_those_that_are_here() {
     let told = reached(avi.sign(&avi.plan_signature(proposal).await.unwrap()).await);
     assert!(told.contains("no more than 131072 bytes of all parties' documents"), "{told}");
     assert!(avi.api().manifests(proposal).await.unwrap().is_empty());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn parties_propose_so_many_versions() {
+    let stage = with(Store::Sqlite, &[("quotas.versions_per_proposal", "1")]).await.unwrap();
+    let proposal = stage.prepared().await;
+    stage.sign("ISR:avi", proposal).await;
+    put(&stage, "ISR:avi", proposal, "work-plan", "another").await.unwrap();
+    let avi = stage.client("ISR:avi");
+    let told = reached(avi.sign(&avi.plan_signature(proposal).await.unwrap()).await);
+    assert!(told.contains("no more than 1 versions of one proposal"), "{told}");
+    assert_eq!(avi.api().manifests(proposal).await.unwrap().len(), 1);
     stage.stop().await;
 }
 
@@ -164,6 +250,28 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
     assert!(told.contains("no more than 2 versions of policies that are proposed within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn member_and_partner_add_so_many_bytes_to_the_database_a_day() {
+    let settings = [("quotas.stored_bytes_per_day_per_member", "60000")];
+    let stage = with(Store::Sqlite, &settings).await.unwrap();
+    let (dana, mut text) = (stage.client("USA:dana"), text(stage.clock.now(), stage.deadline));
+    text.text = "x".repeat(20_000);
+    let draft = dana.draft_call(stage.program, &text).await;
+    // Its request and its answer have the text, so a second one is too much.
+    let told = match draft {
+        Ok(_) => reached(dana.draft_call(stage.program, &text).await),
+        refused => reached(refused),
+    };
+    let what = "no more than 60000 bytes that acts and logged reads of one member add to the database within 24 hours";
+    assert!(told.contains(what), "{told}");
+    assert!(drafts_of(&dana).await.len() <= 1, "what is refused is not kept");
+    // Others go on, and the next day there is room again.
+    stage.begun().await;
+    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
+    dana.draft_call(stage.program, &text).await.unwrap();
     stage.stop().await;
 }
 

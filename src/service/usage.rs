@@ -1,0 +1,192 @@
+//! What this server counts in memory for [`quotas`](super::quotas): bytes that acts have added to the database lately, and documents that
+//! are on their way.
+
+use super::{Result, quotas::Quotas};
+use crate::domain::{
+    Refusal,
+    id::{MemberId, PartnerCode, ProposalId, Slug},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// What an act adds beside the bytes of its request and of its answer: its entry in the log and rows of a few columns.
+pub(super) const OF_AN_ENTRY: u64 = 1 << 10;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Past as many of them those are forgotten of whom nothing counts any more.
+const REMEMBERED: usize = 4096;
+
+/// Cheap to clone; all clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Usage(Arc<Mutex<Counted>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    members: Levels<MemberId>,
+    partners: Levels<PartnerCode>,
+    coming: HashMap<u64, Coming>,
+    next: u64,
+}
+
+/// A document whose bytes are on their way.
+#[derive(Debug, Clone)]
+pub(super) struct Coming {
+    pub(super) party: PartnerCode,
+    pub(super) proposal: ProposalId,
+    pub(super) slot: Slug,
+    pub(super) size: u64,
+}
+
+/// Counts a document as coming until it is dropped.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    usage: Usage,
+    number: u64,
+}
+
+impl Usage {
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts bytes that an act adds to the database, for its member and the member's partner, or refuses them. They count less and less,
+    /// and no longer after a day.
+    pub(super) fn add(&self, member: &MemberId, bytes: u64, quotas: &Quotas, now: Timestamp) -> Result<()> {
+        let mut counted = self.counted();
+        let (of_member, of_partner) = (quotas.stored_bytes_per_day_per_member, quotas.stored_bytes_per_day_per_partner);
+        let what = "bytes that acts and logged reads of one member add to the database within 24 hours";
+        counted.members.check(member, bytes, of_member, what, now)?;
+        let what = "bytes that acts and logged reads of one partner's members add to the database within 24 hours";
+        counted.partners.check(member.partner(), bytes, of_partner, what, now)?;
+        counted.members.add(member, bytes, of_member, now);
+        counted.partners.add(member.partner(), bytes, of_partner, now);
+        Ok(())
+    }
+
+    /// The same for the member alone, who can publish key cards whatever colleagues have added.
+    pub(super) fn add_key_card(&self, member: &MemberId, bytes: u64, quotas: &Quotas, now: Timestamp) -> Result<()> {
+        let (mut counted, limit) = (self.counted(), quotas.stored_bytes_per_day_per_member);
+        let what = "bytes that acts and logged reads of one member add to the database within 24 hours";
+        counted.members.check(member, bytes, limit, what, now)?;
+        counted.members.add(member, bytes, limit, now);
+        Ok(())
+    }
+
+    /// Counts a document as coming.
+    pub(super) fn coming(&self, coming: Coming) -> Arrival {
+        let mut counted = self.counted();
+        let number = counted.next;
+        counted.next += 1;
+        counted.coming.insert(number, coming);
+        Arrival { usage: self.clone(), number }
+    }
+}
+
+impl Arrival {
+    /// The documents that are coming beside this one.
+    pub(super) fn others(&self) -> Vec<Coming> {
+        let counted = self.usage.counted();
+        counted.coming.iter().filter(|(number, _)| **number != self.number).map(|(_, coming)| coming.clone()).collect()
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.usage.counted().coming.remove(&self.number);
+    }
+}
+
+/// Bytes by whoever added them. Each falls evenly, by a whole quota in a day.
+#[derive(Debug)]
+struct Levels<K>(HashMap<K, Level>);
+
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    bytes: u64,
+    at: Timestamp,
+}
+
+impl<K> Default for Levels<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Hash + Eq + Clone> Levels<K> {
+    fn check(&self, who: &K, bytes: u64, per_day: u64, what: &'static str, now: Timestamp) -> Result<()> {
+        let present = self.0.get(who).map_or(0, |level| level.at(now, per_day));
+        if present.saturating_add(bytes) > per_day {
+            return Err(Refusal::QuotaReached { what, limit: per_day }.into());
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, who: &K, bytes: u64, per_day: u64, now: Timestamp) {
+        if self.0.len() > REMEMBERED {
+            self.0.retain(|_, level| level.at(now, per_day) > 0);
+        }
+        let level = self.0.entry(who.clone()).or_insert(Level { bytes: 0, at: now });
+        *level = Level { bytes: level.at(now, per_day).saturating_add(bytes), at: now.max(level.at) };
+    }
+}
+
+impl Level {
+    /// What is left of it. A clock that was set back frees nothing.
+    fn at(self, now: Timestamp, per_day: u64) -> u64 {
+        let passed = u128::try_from(now.duration_since(self.at).as_millis()).unwrap_or_default();
+        let day = u128::try_from(DAY.as_millis()).expect("a day has milliseconds");
+        let freed = u64::try_from(u128::from(per_day) * passed / day).unwrap_or(u64::MAX);
+        self.bytes.saturating_sub(freed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUOTAS: fn() -> Quotas =
+        || Quotas { stored_bytes_per_day_per_member: 100, stored_bytes_per_day_per_partner: 150, ..Quotas::default() };
+
+    fn at(hours: i64) -> Timestamp {
+        "2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
+    }
+
+    fn id(member: &str) -> MemberId {
+        member.parse().unwrap()
+    }
+
+    #[test]
+    fn bytes_of_a_day_count_for_member_and_partner_and_fall_evenly() {
+        let (usage, quotas) = (Usage::default(), QUOTAS());
+        usage.add(&id("ISR:avi"), 100, &quotas, at(0)).unwrap();
+        assert!(usage.add(&id("ISR:avi"), 1, &quotas, at(0)).is_err(), "the member's are used up");
+        usage.add(&id("ISR:tamar"), 50, &quotas, at(0)).unwrap();
+        assert!(usage.add(&id("ISR:tamar"), 1, &quotas, at(0)).is_err(), "the partner's are used up");
+        usage.add_key_card(&id("ISR:tamar"), 50, &quotas, at(0)).unwrap();
+        usage.add(&id("USA:bob"), 100, &quotas, at(0)).unwrap();
+        // Half a day later half a quota is free again, and what was refused was not counted.
+        assert!(usage.add(&id("ISR:avi"), 51, &quotas, at(12)).is_err());
+        usage.add(&id("ISR:avi"), 50, &quotas, at(12)).unwrap();
+        assert!(usage.add(&id("ISR:avi"), 1, &quotas, at(11)).is_err(), "a clock that was set back frees nothing");
+        usage.add(&id("ISR:avi"), 100, &quotas, at(36)).unwrap();
+    }
+
+    #[test]
+    fn document_counts_as_coming_until_it_is_dropped() {
+        let usage = Usage::default();
+        let coming = |slot: &str| Coming {
+            party: "ISR".parse().unwrap(),
+            proposal: "prop_00000000000000000000000000".parse().unwrap(),
+            slot: slot.parse().unwrap(),
+            size: 7,
+        };
+        let one = usage.coming(coming("one"));
+        let two = usage.coming(coming("two"));
+        assert_eq!(one.others().iter().map(|coming| coming.slot.as_str()).collect::<Vec<_>>(), ["two"]);
+        drop(two);
+        assert!(one.others().is_empty());
+    }
+}
