@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   entente open report.pdf.age --identity identity.txt --output report.pdf
   entente open note.age --identity ~/.ssh/id_ed25519
-  entente open - --identity identity.txt < note.age
+  entente open - --identity identity.txt                 from standard input
 
 The plaintext goes to standard output, up to 64 MiB, or into a new file, and only after the end of the sealed file is verified. Use it to check the files of other programs; documents of proposals are opened by `entente proposal open`, which verifies also who signed them.")]
 pub struct OpenArgs {
