@@ -7,7 +7,7 @@ use super::{
     Action, Decision, Extra, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
     entities::{Names, World},
     facts::{MemberFacts, ProposalFacts, Resource},
-    residual::Made,
+    residual::PredicateCache,
     rules::{Asked, Named, PartnerRules, Ruleset, without_policies},
     source::{self, Sourced},
 };
@@ -53,7 +53,7 @@ pub struct Engine {
     partners: BTreeMap<PartnerCode, Arc<PartnerRules>>,
     /// The attributes that anybody's policies about an action name.
     named: Vec<Named>,
-    made: Made,
+    predicate_cache: PredicateCache,
 }
 
 impl Engine {
@@ -65,8 +65,8 @@ impl Engine {
             let theirs = partners.values().flat_map(|rules| rules.named(*action));
             Named::any(theirs.chain([guardrails.0.named(*action)]))
         });
-        let (authorizer, names, made) = (Authorizer::new(), Names::new(), Made::default());
-        Self { authorizer, names, named: named.collect(), guardrails, partners, made }
+        let (authorizer, names, predicate_cache) = (Authorizer::new(), Names::new(), PredicateCache::default());
+        Self { authorizer, names, named: named.collect(), guardrails, partners, predicate_cache }
     }
 
     /// The same with other guardrails.
@@ -263,8 +263,8 @@ impl Engine {
         &self.names
     }
 
-    pub(super) fn made(&self) -> &Made {
-        &self.made
+    pub(super) fn predicate_cache(&self) -> &PredicateCache {
+        &self.predicate_cache
     }
 }
 

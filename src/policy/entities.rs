@@ -175,8 +175,8 @@ impl Names {
         Ok(Request::new(principal, self.actions[action.index()].clone(), resource, context, schema)?)
     }
 
-    /// Who asks and for what, when the resource is still open.
-    pub(super) fn asking(
+    /// The principal and the action of a request whose resource is unknown.
+    pub(super) fn principal_and_action(
         &self,
         principal: &MemberFacts,
         action: Action,

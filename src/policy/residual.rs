@@ -28,46 +28,46 @@ use std::{
 #[error("the policies cannot be put as a predicate: {0}")]
 pub struct Untranslatable(String);
 
-/// For whom and for what a predicate was made, and the facts it was made of.
-type Kept = HashMap<(MemberId, Action), (MemberFacts, Arc<Predicate>)>;
+/// Predicates by member and action, each with the facts it follows from.
+type PredicatesByMember = HashMap<(MemberId, Action), (MemberFacts, Arc<Predicate>)>;
 
-/// Predicates already made. They belong to one engine, and so to one version of the policies.
+/// Caches the predicates of one engine, and so of one version of all policies.
 #[derive(Debug, Default)]
-pub(super) struct Made(Mutex<Kept>);
+pub(super) struct PredicateCache(Mutex<PredicatesByMember>);
 
-/// What one set of policies was found to leave open, for whom and for what. It belongs to a text, and so outlives the engines of
-/// which the text is a part: when one nation's policies change, the others' need not be asked anew.
+/// Caches what one set of policies leaves open. It belongs to the text of these policies and outlives the engines that contain
+/// the text: when one nation's policies change, the others' are not evaluated again.
 #[derive(Debug, Default)]
-pub(super) struct Left(Mutex<Known>);
+pub(super) struct ResidualCache(Mutex<Residuals>);
 
 #[derive(Debug, Default)]
-struct Known {
-    left: HashMap<(MemberId, Action), (Arc<MemberFacts>, Arc<Predicate>)>,
-    /// Each once, for policies leave the same open for most members.
+struct Residuals {
+    by_member: HashMap<(MemberId, Action), (Arc<MemberFacts>, Arc<Predicate>)>,
+    /// Each predicate once, since policies leave the same open for most members.
     distinct: HashSet<Arc<Predicate>>,
 }
 
-impl Left {
+impl ResidualCache {
     fn get(&self, principal: &MemberFacts, action: Action) -> Option<Arc<Predicate>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (facts, left) = known.left.get(&(principal.id.clone(), action))?;
-        (**facts == *principal).then(|| Arc::clone(left))
+        let residuals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (facts, residual) = residuals.by_member.get(&(principal.id.clone(), action))?;
+        (**facts == *principal).then(|| Arc::clone(residual))
     }
 
-    fn keep(&self, principal: &Arc<MemberFacts>, action: Action, left: Predicate) -> Arc<Predicate> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.left.len() >= REMEMBERED {
-            *known = Known::default();
+    fn insert(&self, principal: &Arc<MemberFacts>, action: Action, residual: Predicate) -> Arc<Predicate> {
+        let mut residuals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if residuals.by_member.len() >= CACHED {
+            *residuals = Residuals::default();
         }
-        let left = known.distinct.get(&left).cloned().unwrap_or_else(|| Arc::new(left));
-        known.distinct.insert(Arc::clone(&left));
-        known.left.insert((principal.id.clone(), action), (Arc::clone(principal), Arc::clone(&left)));
-        left
+        let residual = residuals.distinct.get(&residual).cloned().unwrap_or_else(|| Arc::new(residual));
+        residuals.distinct.insert(Arc::clone(&residual));
+        residuals.by_member.insert((principal.id.clone(), action), (Arc::clone(principal), Arc::clone(&residual)));
+        residual
     }
 }
 
-/// How many members' predicates are remembered before all are forgotten.
-const REMEMBERED: usize = 4096;
+/// How many predicates a cache holds before it is emptied.
+const CACHED: usize = 4096;
 
 impl Engine {
     /// Which proposals `principal` may do `action` on, the action of knowing about them included.
@@ -76,10 +76,10 @@ impl Engine {
     /// For an action that is not about proposals or has to be told more, and for policies that no predicate can say.
     pub fn predicate(&self, principal: &MemberFacts, action: Action) -> Result<Arc<Predicate>, Untranslatable> {
         let key = (principal.id.clone(), action);
-        if let Some((facts, made)) = self.made().0.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+        if let Some((facts, cached)) = self.predicate_cache().0.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
             && facts == principal
         {
-            return Ok(made.clone());
+            return Ok(cached.clone());
         }
         if action.kind() != ResourceKind::Proposal || action.extra() != Extra::None {
             return Err(Untranslatable(format!("`{action}` cannot be asked of proposals without more being told")));
@@ -87,26 +87,26 @@ impl Engine {
         let steps: BTreeSet<Action> = action.view().into_iter().chain([action]).collect();
         let steps =
             steps.into_iter().map(|step| self.step_predicate(principal, step)).collect::<Result<Vec<_>, _>>()?;
-        let made = Arc::new(Predicate::all(steps));
-        let mut all = self.made().0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED {
-            all.clear();
+        let predicate = Arc::new(Predicate::all(steps));
+        let mut cache = self.predicate_cache().0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= CACHED {
+            cache.clear();
         }
-        all.insert(key, (principal.clone(), made.clone()));
-        Ok(made)
+        cache.insert(key, (principal.clone(), predicate.clone()));
+        Ok(predicate)
     }
 
     fn step_predicate(&self, principal: &MemberFacts, action: Action) -> Result<Predicate, Untranslatable> {
-        let mut asked = Asking { engine: self, principal: Arc::new(principal.clone()), action, residual: None };
-        let mut sides = vec![(*asked.of(self.guardrails())?).clone()];
+        let mut rulesets = RulesetEvaluator::new(self, Arc::new(principal.clone()), action);
+        let mut sides = vec![(*rulesets.residual(self.guardrails())?).clone()];
         if action.is_three_sided() {
             let owners: BTreeMap<&PartnerCode, &Ruleset> = self.releases().collect();
             sides.push(Atom::Within(Set::Parties, owners.keys().map(ToString::to_string).collect()).into());
-            // Owners who release alike are asked once: that none of them owns it, or that they release it.
+            // Owners with the same release condition share it: none of them owns the proposal, or the condition holds.
             let mut alike: Vec<(Arc<Predicate>, Vec<Predicate>)> = Vec::new();
             for (code, release) in owners {
                 let owns_not = Predicate::IsNot(Atom::Contains(Set::Parties, Value::Written(code.to_string())));
-                let release = asked.of(release)?;
+                let release = rulesets.residual(release)?;
                 match alike.iter_mut().find(|(known, _)| *known == release) {
                     Some((_, owners)) => owners.push(owns_not),
                     None => alike.push((release, vec![owns_not])),
@@ -115,36 +115,42 @@ impl Engine {
             for (release, owners) in alike {
                 sides.push(Predicate::any([(*release).clone(), Predicate::all(owners)]));
             }
-            let reader = self.reader(principal).map(|reader| asked.of(reader)).transpose()?;
+            let reader = self.reader(principal).map(|reader| rulesets.residual(reader)).transpose()?;
             sides.push(reader.map_or(Predicate::Const(false), |reader| (*reader).clone()));
         }
         Ok(Predicate::all(sides))
     }
 }
 
-/// One member asking sides for one action; the request is made for the first side that was not asked before.
-struct Asking<'a> {
+/// Evaluates rulesets for one member and one action. The request is built for the first ruleset that is not cached.
+struct RulesetEvaluator<'a> {
     engine: &'a Engine,
     principal: Arc<MemberFacts>,
     action: Action,
-    residual: Option<Residual<'a>>,
+    request: Option<ResidualRequest<'a>>,
 }
 
-impl Asking<'_> {
-    fn of(&mut self, rules: &Ruleset) -> Result<Arc<Predicate>, Untranslatable> {
-        if let Some(left) = rules.left().get(&self.principal, self.action) {
-            return Ok(left);
+impl<'a> RulesetEvaluator<'a> {
+    fn new(engine: &'a Engine, principal: Arc<MemberFacts>, action: Action) -> Self {
+        Self { engine, principal, action, request: None }
+    }
+
+    /// What a ruleset leaves open, cached or evaluated.
+    fn residual(&mut self, rules: &Ruleset) -> Result<Arc<Predicate>, Untranslatable> {
+        let cache = rules.residual_cache();
+        if let Some(residual) = cache.get(&self.principal, self.action) {
+            return Ok(residual);
         }
-        let residual = match &mut self.residual {
-            Some(made) => made,
-            none => none.insert(Residual::new(self.engine, &self.principal, self.action)?),
+        let request = match &mut self.request {
+            Some(request) => request,
+            none => none.insert(ResidualRequest::new(self.engine, &self.principal, self.action)?),
         };
-        Ok(rules.left().keep(&self.principal, self.action, residual.of(rules)?))
+        Ok(cache.insert(&self.principal, self.action, request.evaluate(rules)?))
     }
 }
 
-/// One member asking for one action, with the proposal unknown.
-struct Residual<'a> {
+/// One member's request for one action, with the proposal unknown.
+struct ResidualRequest<'a> {
     principal: String,
     action: Action,
     schema: &'a Schema,
@@ -152,11 +158,11 @@ struct Residual<'a> {
     entities: PartialEntities,
 }
 
-impl<'a> Residual<'a> {
+impl<'a> ResidualRequest<'a> {
     fn new(engine: &'a Engine, principal: &MemberFacts, action: Action) -> Result<Self, Untranslatable> {
         let schema = source::schema();
-        let (uid, action_uid, entity) = engine.names().asking(principal, action).map_err(unknown)?;
-        let kind: EntityTypeName = action.kind().as_str().parse().map_err(unknown)?;
+        let (uid, action_uid, entity) = engine.names().principal_and_action(principal, action).map_err(cedar_error)?;
+        let kind: EntityTypeName = action.kind().as_str().parse().map_err(cedar_error)?;
         let request = PartialRequest::new(
             PartialEntityUid::from_concrete(uid),
             action_uid,
@@ -164,18 +170,18 @@ impl<'a> Residual<'a> {
             Some(cedar_policy::Context::empty()),
             schema,
         )
-        .map_err(unknown)?;
-        let entities = Entities::from_entities([entity], Some(schema)).map_err(unknown)?;
-        let entities = PartialEntities::from_concrete(entities, schema).map_err(unknown)?;
+        .map_err(cedar_error)?;
+        let entities = Entities::from_entities([entity], Some(schema)).map_err(cedar_error)?;
+        let entities = PartialEntities::from_concrete(entities, schema).map_err(cedar_error)?;
         Ok(Self { principal: principal.id.to_string(), action, schema, request, entities })
     }
 
-    /// What one side says: some permit holds, no forbid does, and none of its policies errs.
-    fn of(&self, rules: &Ruleset) -> Result<Predicate, Untranslatable> {
-        let left = rules.slice(self.action).tpe(&self.request, &self.entities, self.schema).map_err(unknown)?;
+    /// When one side permits: some permit holds, no forbid does, and none of its policies errs.
+    fn evaluate(&self, rules: &Ruleset) -> Result<Predicate, Untranslatable> {
+        let partial = rules.slice(self.action).tpe(&self.request, &self.entities, self.schema).map_err(cedar_error)?;
         let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-        for policy in left.policies() {
-            let pst = policy.to_pst().map_err(unknown)?;
+        for policy in partial.policies() {
+            let pst = policy.to_pst().map_err(cedar_error)?;
             let mut truth = Truth::known(true);
             for clause in pst.body().clauses() {
                 let clause = match clause {
@@ -187,7 +193,7 @@ impl<'a> Residual<'a> {
             if policy.effect() == Effect::Permit { &mut permits } else { &mut forbids }.push(truth.holds);
             errors.push(truth.errs);
         }
-        // Cedar tells them in no order. In one order, sides that say the same are found to do so.
+        // Cedar returns them in no fixed order. Sorted, equal sides compare equal.
         for parts in [&mut permits, &mut forbids, &mut errors] {
             parts.sort_unstable();
         }
@@ -206,22 +212,22 @@ impl<'a> Residual<'a> {
             Expr::BinaryOp { op: BinaryOp::Eq, left, right } => self.equal(left, right)?,
             Expr::BinaryOp { op: BinaryOp::NotEq, left, right } => self.equal(left, right)?.not(),
             Expr::BinaryOp { op: BinaryOp::Contains, left, right } => self.contains(left, right)?,
-            Expr::BinaryOp { op: BinaryOp::ContainsAny, left, right } => match (written(left), written(right)) {
+            Expr::BinaryOp { op: BinaryOp::ContainsAny, left, right } => match (literals(left), literals(right)) {
                 (_, Some(values)) => self.some_of(left, &values)?,
                 (Some(values), None) => self.some_of(right, &values)?,
-                (None, None) => return Err(no(expr)),
+                (None, None) => return Err(untranslatable(expr)),
             },
-            Expr::BinaryOp { op: BinaryOp::ContainsAll, left, right } => match (written(left), written(right)) {
+            Expr::BinaryOp { op: BinaryOp::ContainsAll, left, right } => match (literals(left), literals(right)) {
                 (_, Some(values)) => {
                     let mut each = values.iter().map(|value| self.contains(left, value));
                     each.try_fold(Truth::known(true), |all, one| Ok(all.and(one?)))?
                 }
                 (Some(values), None) => {
-                    let Place::Set(set) = self.place(right)? else { return Err(no(expr)) };
+                    let Attribute::Set(set) = self.attribute_at(right)? else { return Err(untranslatable(expr)) };
                     let values = values.iter().map(|value| literal(value)).collect::<Result<_, _>>()?;
                     Truth::of(Atom::Within(set, values))
                 }
-                (None, None) => return Err(no(expr)),
+                (None, None) => return Err(untranslatable(expr)),
             },
             Expr::IfThenElse { cond, then_expr, else_expr } => {
                 let (cond, then, other) =
@@ -240,7 +246,7 @@ impl<'a> Residual<'a> {
                 }
             }
             Expr::Like { expr: subject, pattern } => {
-                let Place::Text(text) = self.place(subject)? else { return Err(no(expr)) };
+                let Attribute::Text(text) = self.attribute_at(subject)? else { return Err(untranslatable(expr)) };
                 let pieces = pattern.iter().map(|piece| match piece {
                     PatternElem::Char(letter) => Piece::Letter(*letter),
                     PatternElem::Wildcard => Piece::Anything,
@@ -248,88 +254,90 @@ impl<'a> Residual<'a> {
                 Truth::about(text, Atom::Like(text, pieces.collect()))
             }
             Expr::Is { expr: subject, entity_type, in_expr: None } => {
-                let kind = match self.place(subject)? {
-                    Place::Entity(kind) => kind,
-                    Place::Text(Text::Lead) => "Partner",
-                    _ => return Err(no(expr)),
+                let kind = match self.attribute_at(subject)? {
+                    Attribute::Entity(kind) => kind,
+                    Attribute::Text(Text::Lead) => "Partner",
+                    _ => return Err(untranslatable(expr)),
                 };
                 Truth::known(entity_type.to_string() == kind)
             }
             Expr::HasAttr { expr: subject, attrs } => {
-                let mut place = self.place(subject)?;
+                let mut attribute = self.attribute_at(subject)?;
                 let mut holds = Predicate::Const(true);
                 for attr in attrs.iter() {
-                    let Place::Entity(kind) = place else { return Err(no(expr)) };
-                    place = attribute(kind, attr).ok_or_else(|| no(expr))?;
-                    if let Place::Text(Text::Topic) = place {
+                    let Attribute::Entity(kind) = attribute else { return Err(untranslatable(expr)) };
+                    attribute = attribute_named(kind, attr).ok_or_else(|| untranslatable(expr))?;
+                    if let Attribute::Text(Text::Topic) = attribute {
                         holds = Atom::HasTopic.into();
                     }
                 }
                 Truth { holds, errs: Predicate::Const(false) }
             }
-            Expr::GetAttr { .. } => match self.place(expr)? {
-                Place::Flag(flag) => Truth::of(Atom::Flag(flag)),
-                _ => return Err(no(expr)),
+            Expr::GetAttr { .. } => match self.attribute_at(expr)? {
+                Attribute::Flag(flag) => Truth::of(Atom::Flag(flag)),
+                _ => return Err(untranslatable(expr)),
             },
             Expr::ResidualError => Truth { holds: Predicate::Const(false), errs: Predicate::Const(true) },
-            _ => return Err(no(expr)),
+            _ => return Err(untranslatable(expr)),
         })
     }
 
     fn equal(&self, left: &Expr, right: &Expr) -> Result<Truth, Untranslatable> {
         match (left, right) {
-            (Expr::Literal(Literal::Bool(_)), _) | (_, Expr::Literal(Literal::Bool(_))) => self.alike(left, right),
+            (Expr::Literal(Literal::Bool(_)), _) | (_, Expr::Literal(Literal::Bool(_))) => self.equivalent(left, right),
             (Expr::Literal(left), Expr::Literal(right)) => Ok(Truth::known(left == right)),
             (Expr::Literal(_), _) => self.equal(right, left),
-            (_, Expr::Literal(_)) => match self.place(left) {
-                Ok(Place::Text(text)) => Ok(Truth::about(text, Atom::Equals(text, literal(right)?))),
-                _ => Err(no(left)),
+            (_, Expr::Literal(_)) => match self.attribute_at(left) {
+                Ok(Attribute::Text(text)) => Ok(Truth::about(text, Atom::Equals(text, literal(right)?))),
+                _ => Err(untranslatable(left)),
             },
-            _ => match (self.place(left), self.place(right)) {
-                (Ok(Place::Text(left)), Ok(Place::Text(right))) if left == right => {
+            _ => match (self.attribute_at(left), self.attribute_at(right)) {
+                (Ok(Attribute::Text(left)), Ok(Attribute::Text(right))) if left == right => {
                     Ok(Truth { holds: Predicate::Const(true), errs: may_lack(left) })
                 }
-                (Ok(Place::Text(left)), Ok(Place::Text(right))) => {
+                (Ok(Attribute::Text(left)), Ok(Attribute::Text(right))) => {
                     let errs = Predicate::any([may_lack(left), may_lack(right)]);
                     Ok(Truth { holds: Atom::Same(left, right).into(), errs })
                 }
                 // There is one of each kind around a proposal, and the validator holds only those of one kind together.
-                (Ok(Place::Entity(left)), Ok(Place::Entity(right))) => Ok(Truth::known(left == right)),
-                _ => self.alike(left, right),
+                (Ok(Attribute::Entity(left)), Ok(Attribute::Entity(right))) => Ok(Truth::known(left == right)),
+                _ => self.equivalent(left, right),
             },
         }
     }
 
     /// Two conditions that are both true or both false.
-    fn alike(&self, left: &Expr, right: &Expr) -> Result<Truth, Untranslatable> {
+    fn equivalent(&self, left: &Expr, right: &Expr) -> Result<Truth, Untranslatable> {
         let (left, right) = (self.condition(left)?, self.condition(right)?);
         Ok(Truth { holds: Predicate::same(&left.holds, &right.holds), errs: Predicate::any([left.errs, right.errs]) })
     }
 
     fn contains(&self, set: &Expr, value: &Expr) -> Result<Truth, Untranslatable> {
-        if let Some(values) = written(set) {
+        if let Some(values) = literals(set) {
             let mut found = Truth::known(false);
             for written in values {
                 found = found.not().and(self.equal(value, written)?.not()).not();
             }
             // Even of no values the value is taken, and may be lacking.
-            if let Ok(Place::Text(text)) = self.place(value) {
+            if let Ok(Attribute::Text(text)) = self.attribute_at(value) {
                 found.errs = Predicate::any([found.errs, may_lack(text)]);
             }
             return Ok(found);
         }
-        match (self.place(set)?, value) {
-            (Place::Members(members), Expr::Literal(Literal::EntityUID(EntityUID { ty, eid })))
+        match (self.attribute_at(set)?, value) {
+            (Attribute::Members(members), Expr::Literal(Literal::EntityUID(EntityUID { ty, eid })))
                 if ty.to_string() == "Member" && *eid == self.principal =>
             {
                 Ok(Truth::of(Atom::Mine(members)))
             }
-            (Place::Set(set), Expr::Literal(_)) => Ok(Truth::of(Atom::Contains(set, Value::Written(literal(value)?)))),
-            (Place::Set(set), _) => match self.place(value)? {
-                Place::Text(text) => Ok(Truth::about(text, Atom::Contains(set, Value::Of(text)))),
-                _ => Err(no(value)),
+            (Attribute::Set(set), Expr::Literal(_)) => {
+                Ok(Truth::of(Atom::Contains(set, Value::Written(literal(value)?))))
+            }
+            (Attribute::Set(set), _) => match self.attribute_at(value)? {
+                Attribute::Text(text) => Ok(Truth::about(text, Atom::Contains(set, Value::Of(text)))),
+                _ => Err(untranslatable(value)),
             },
-            _ => Err(no(set)),
+            _ => Err(untranslatable(set)),
         }
     }
 
@@ -338,21 +346,21 @@ impl<'a> Residual<'a> {
         Ok(each.try_fold(Truth::known(true), |none, one| Ok(none.and(one?.not())))?.not())
     }
 
-    fn place(&self, expr: &Expr) -> Result<Place, Untranslatable> {
+    fn attribute_at(&self, expr: &Expr) -> Result<Attribute, Untranslatable> {
         match expr {
-            Expr::Var(Var::Resource) => Ok(Place::Entity(self.action.kind().as_str())),
-            Expr::GetAttr { expr: owner, attr } => match self.place(owner)? {
-                Place::Entity(kind) => attribute(kind, attr).ok_or_else(|| no(expr)),
-                _ => Err(no(expr)),
+            Expr::Var(Var::Resource) => Ok(Attribute::Entity(self.action.kind().as_str())),
+            Expr::GetAttr { expr: owner, attr } => match self.attribute_at(owner)? {
+                Attribute::Entity(kind) => attribute_named(kind, attr).ok_or_else(|| untranslatable(expr)),
+                _ => Err(untranslatable(expr)),
             },
-            _ => Err(no(expr)),
+            _ => Err(untranslatable(expr)),
         }
     }
 }
 
-/// What an attribute is.
+/// An attribute, by the kind of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Attribute {
     Entity(&'static str),
     Flag(Flag),
     Text(Text),
@@ -361,38 +369,38 @@ enum Place {
 }
 
 /// The attributes of the schema that a proposal leads to. What column each is, `storage::visible` knows.
-const ATTRIBUTES: &[(&str, &str, Place)] = &[
-    ("Proposal", "call", Place::Entity("Call")),
-    ("Proposal", "parties", Place::Set(Set::Parties)),
-    ("Proposal", "party_members", Place::Members(Members::PartyMembers)),
-    ("Proposal", "organisations", Place::Set(Set::Organisations)),
-    ("Proposal", "topic", Place::Text(Text::Topic)),
-    ("Proposal", "status", Place::Text(Text::Status)),
-    ("Proposal", "conflicts", Place::Members(Members::Conflicts)),
-    ("Proposal", "assigned", Place::Members(Members::Assigned)),
-    ("Proposal", "declared_clear", Place::Members(Members::DeclaredClear)),
-    ("Proposal", "reviewed", Place::Members(Members::Reviewed)),
-    ("Proposal", "decided", Place::Flag(Flag::Decided)),
-    ("Proposal", "labelled", Place::Flag(Flag::Labelled)),
-    ("Proposal", "releasable_to", Place::Set(Set::ReleasableTo)),
-    ("Proposal", "caveats", Place::Set(Set::Caveats)),
-    ("Call", "program", Place::Entity("Program")),
-    ("Call", "draft", Place::Flag(Flag::Draft)),
-    ("Call", "phase", Place::Text(Text::Phase)),
-    ("Call", "opened", Place::Flag(Flag::Opened)),
-    ("Call", "eligible", Place::Set(Set::Eligible)),
-    ("Call", "funders", Place::Set(Set::Funders)),
-    ("Call", "officer_partners", Place::Set(Set::OfficerPartners)),
-    ("Call", "officers", Place::Members(Members::Officers)),
-    ("Call", "reviewers", Place::Members(Members::Reviewers)),
-    ("Call", "deciders", Place::Members(Members::Deciders)),
-    ("Call", "observers", Place::Members(Members::Observers)),
-    ("Program", "lead", Place::Text(Text::Lead)),
-    ("Program", "partners", Place::Set(Set::Participants)),
+const ATTRIBUTES: &[(&str, &str, Attribute)] = &[
+    ("Proposal", "call", Attribute::Entity("Call")),
+    ("Proposal", "parties", Attribute::Set(Set::Parties)),
+    ("Proposal", "party_members", Attribute::Members(Members::PartyMembers)),
+    ("Proposal", "organisations", Attribute::Set(Set::Organisations)),
+    ("Proposal", "topic", Attribute::Text(Text::Topic)),
+    ("Proposal", "status", Attribute::Text(Text::Status)),
+    ("Proposal", "conflicts", Attribute::Members(Members::Conflicts)),
+    ("Proposal", "assigned", Attribute::Members(Members::Assigned)),
+    ("Proposal", "declared_clear", Attribute::Members(Members::DeclaredClear)),
+    ("Proposal", "reviewed", Attribute::Members(Members::Reviewed)),
+    ("Proposal", "decided", Attribute::Flag(Flag::Decided)),
+    ("Proposal", "labelled", Attribute::Flag(Flag::Labelled)),
+    ("Proposal", "releasable_to", Attribute::Set(Set::ReleasableTo)),
+    ("Proposal", "caveats", Attribute::Set(Set::Caveats)),
+    ("Call", "program", Attribute::Entity("Program")),
+    ("Call", "draft", Attribute::Flag(Flag::Draft)),
+    ("Call", "phase", Attribute::Text(Text::Phase)),
+    ("Call", "opened", Attribute::Flag(Flag::Opened)),
+    ("Call", "eligible", Attribute::Set(Set::Eligible)),
+    ("Call", "funders", Attribute::Set(Set::Funders)),
+    ("Call", "officer_partners", Attribute::Set(Set::OfficerPartners)),
+    ("Call", "officers", Attribute::Members(Members::Officers)),
+    ("Call", "reviewers", Attribute::Members(Members::Reviewers)),
+    ("Call", "deciders", Attribute::Members(Members::Deciders)),
+    ("Call", "observers", Attribute::Members(Members::Observers)),
+    ("Program", "lead", Attribute::Text(Text::Lead)),
+    ("Program", "partners", Attribute::Set(Set::Participants)),
 ];
 
-fn attribute(of: &str, name: &str) -> Option<Place> {
-    ATTRIBUTES.iter().find(|(kind, attr, _)| *kind == of && *attr == name).map(|(.., place)| *place)
+fn attribute_named(of: &str, name: &str) -> Option<Attribute> {
+    ATTRIBUTES.iter().find(|(kind, attr, _)| *kind == of && *attr == name).map(|(.., attribute)| *attribute)
 }
 
 /// When an expression holds, and when it errs instead; where it errs, `holds` says nothing.
@@ -434,7 +442,7 @@ fn may_lack(text: Text) -> Predicate {
 }
 
 /// The members of a set that is written out.
-fn written(expr: &Expr) -> Option<Vec<&Expr>> {
+fn literals(expr: &Expr) -> Option<Vec<&Expr>> {
     let Expr::Set(values) = expr else { return None };
     values.iter().map(|value| matches!(**value, Expr::Literal(_)).then_some(&**value)).collect()
 }
@@ -444,15 +452,15 @@ fn literal(expr: &Expr) -> Result<String, Untranslatable> {
     match expr {
         Expr::Literal(Literal::String(text)) => Ok(text.to_string()),
         Expr::Literal(Literal::EntityUID(uid)) if uid.ty.to_string() == "Partner" => Ok(uid.eid.to_string()),
-        _ => Err(no(expr)),
+        _ => Err(untranslatable(expr)),
     }
 }
 
-fn no(expr: &Expr) -> Untranslatable {
+fn untranslatable(expr: &Expr) -> Untranslatable {
     Untranslatable(format!("`{expr:?}`"))
 }
 
-fn unknown(error: impl fmt::Display) -> Untranslatable {
+fn cedar_error(error: impl fmt::Display) -> Untranslatable {
     Untranslatable(error.to_string())
 }
 

@@ -6,7 +6,7 @@
 use super::{
     Action, PolicyName, Reason, Side, Verdict,
     facts::{MemberFacts, ProposalFacts},
-    residual::Left,
+    residual::ResidualCache,
     source::{self, PartnerSide, PolicyError, Sourced},
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};
@@ -24,7 +24,7 @@ pub(super) struct Ruleset {
     by_action: Vec<PolicySet>,
     named: Vec<Named>,
     words: HashMap<PolicyId, Words>,
-    left: Left,
+    residual_cache: ResidualCache,
 }
 
 /// The attributes that policies name, of whatever kind of thing; none when that cannot be told.
@@ -124,7 +124,7 @@ impl Ruleset {
                 (sourced.policy.id().clone(), Words { name, sentence, text })
             })
             .collect();
-        Self { by_action, named, words, left: Left::default() }
+        Self { by_action, named, words, residual_cache: ResidualCache::default() }
     }
 
     /// Whether the policies let the request through. An error in any of them means no: Cedar would skip the policy, and a
@@ -177,9 +177,9 @@ impl Ruleset {
         &self.named[action.index()]
     }
 
-    /// What they were found to leave open.
-    pub(super) fn left(&self) -> &Left {
-        &self.left
+    /// Caches what they leave open.
+    pub(super) fn residual_cache(&self) -> &ResidualCache {
+        &self.residual_cache
     }
 
     /// The policies that apply to an action.

@@ -19,15 +19,15 @@ fn engine(condition: &str) -> Engine {
 }
 
 /// What is left of a condition in the guardrails for the Korean reviewer, were they an officer.
-fn left_of(condition: &str) -> Predicate {
+fn residual_of(condition: &str) -> Predicate {
     let engine = engine(condition);
-    let asked = Residual::new(&engine, &World::new().member("KOR:reviewer"), Action::View).unwrap();
-    let left = asked.of(engine.guardrails()).unwrap();
-    left.replaced(&mut |atom| (*atom == Atom::Mine(Members::Officers)).then_some(true.into()))
+    let request = ResidualRequest::new(&engine, &World::new().member("KOR:reviewer"), Action::View).unwrap();
+    let residual = request.evaluate(engine.guardrails()).unwrap();
+    residual.replaced(&mut |atom| (*atom == Atom::Mine(Members::Officers)).then_some(true.into()))
 }
 
 #[test]
-fn every_attribute_that_a_proposal_leads_to_has_a_place() {
+fn every_attribute_that_a_proposal_leads_to_is_mapped() {
     let (mut kind, mut named) = ("", BTreeSet::new());
     for line in SCHEMA.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("entity ") {
@@ -64,9 +64,9 @@ fn every_construct_that_a_policy_may_use_is_translated() {
         r"[true, false].contains(resource.decided)",
         r"resource.call == resource.call && resource.status == resource.status && resource.decided",
     ] {
-        left_of(condition);
+        residual_of(condition);
     }
-    for (condition, left) in [
+    for (condition, residual) in [
         ("principal.host", false.into()),
         (r#"principal.partner == Partner::"KOR""#, true.into()),
         ("resource.assigned.contains(principal)", Atom::Mine(Members::Assigned).into()),
@@ -82,7 +82,7 @@ fn every_construct_that_a_policy_may_use_is_translated() {
             ]),
         ),
     ] {
-        assert_eq!(left_of(condition), left, "{condition}");
+        assert_eq!(residual_of(condition), residual, "{condition}");
     }
 }
 
@@ -103,7 +103,7 @@ fn predicate_is_that_of_the_member_who_asks_now() {
 
 /// However Cedar orders what is left, and however an author ordered policies.
 #[test]
-fn nations_that_release_alike_are_asked_once() {
+fn nations_that_release_alike_share_one_condition() {
     let permits = [
         r#"permit(principal, action == Action::"View", resource) when { resource.assigned.contains(principal) };"#,
         r#"permit(principal, action == Action::"View", resource) when { resource.party_members.contains(principal) };"#,
@@ -120,16 +120,12 @@ fn nations_that_release_alike_are_asked_once() {
         Arc::new(PartnerRules::parse(code, &code.parse().unwrap(), &text).unwrap())
     });
     let engine = Engine::new(Arc::new(Guardrails::built_in()), nations);
-    let mut asking = Asking {
-        engine: &engine,
-        principal: Arc::new(World::new().member("KOR:reviewer")),
-        action: Action::View,
-        residual: None,
-    };
-    let left: Vec<_> = engine.releases().map(|(_, release)| asking.of(release).unwrap()).collect();
-    assert_eq!(left.len(), 3);
+    let reviewer = Arc::new(World::new().member("KOR:reviewer"));
+    let mut rulesets = RulesetEvaluator::new(&engine, reviewer, Action::View);
+    let residuals: Vec<_> = engine.releases().map(|(_, release)| rulesets.residual(release).unwrap()).collect();
+    assert_eq!(residuals.len(), 3);
     assert!(
-        left.iter().all(|one| *one == left[0] && matches!(&**one, Predicate::Any(parts) if parts.len() == 4)),
-        "{left:?}"
+        residuals.iter().all(|one| *one == residuals[0] && matches!(&**one, Predicate::Any(parts) if parts.len() == 4)),
+        "{residuals:?}"
     );
 }
