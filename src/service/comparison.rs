@@ -1,4 +1,4 @@
-//! Who may see a proposal as things stand beside who may as they would: what previews tell.
+//! Compares who may see a proposal now with who may see it after a change: the findings of previews.
 
 use super::{
     Exchange, Result, ServiceError,
@@ -53,8 +53,8 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// So many differences are held against a proposal before any member is.
-const FEW: usize = 64;
+/// How many differences are evaluated for a proposal before any member is.
+const MAX_SHARED_DIFFERENCES: usize = 64;
 
 /// What a condition asks now and would ask then, without what it asks both times. Most members have the same.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ struct Difference {
     now: Predicate,
     then: Predicate,
     /// Among all that a comparison found.
-    place: usize,
+    index: usize,
 }
 
 impl Difference {
@@ -82,8 +82,8 @@ struct Condition {
 
 impl Condition {
     /// Whether it is permitted now.
-    fn holds_now(&self, seat: &Seat, now: &ProposalFacts) -> bool {
-        let holds = |condition: &Predicate| condition.holds(&seat.judge.member, now, seat.now);
+    fn holds_now(&self, participant: &Participant, now: &ProposalFacts) -> bool {
+        let holds = |condition: &Predicate| condition.holds(&participant.conditions.member, now, participant.now);
         holds(&self.differs.now) && holds(&self.shared)
     }
 
@@ -91,71 +91,75 @@ impl Condition {
     /// as it is.
     fn change(
         &self,
-        seat: &Seat,
+        participant: &Participant,
         (now, then): (&ProposalFacts, &ProposalFacts),
         concerned: Option<&[bool]>,
     ) -> Option<bool> {
-        let would = |condition: &Predicate| condition.holds(&seat.judge.member, then, seat.then);
+        let would = |condition: &Predicate| condition.holds(&participant.conditions.member, then, participant.then);
         if let Some(concerned) = concerned {
-            if !concerned[self.differs.place] {
+            if !concerned[self.differs.index] {
                 return None;
             }
-            let (is, would_be) = (self.differs.now.holds(&seat.judge.member, now, seat.now), would(&self.differs.then));
+            let (is, would_be) = (
+                self.differs.now.holds(&participant.conditions.member, now, participant.now),
+                would(&self.differs.then),
+            );
             return (is != would_be && would(&self.shared)).then_some(would_be);
         }
         let would_be = would(&self.differs.then) && would(&self.shared);
-        (self.holds_now(seat, now) != would_be).then_some(would_be)
+        (self.holds_now(participant, now) != would_be).then_some(would_be)
     }
 }
 
-/// What a member may do with proposals, as far as previews tell of it.
+/// The conditions under which a member may see and read proposals.
 #[derive(Debug)]
-struct Judge {
+struct MemberConditions {
     member: MemberId,
     sees: Condition,
-    /// Sees as well, for reading is asked in both steps.
+    /// Includes seeing, since reading is evaluated in both steps.
     reads: Condition,
 }
 
-/// A member at a call, with the roles that they bear there now and then.
+/// A member at a call, with their roles there now and after the change.
 #[derive(Debug, Clone)]
-struct Seat {
-    judge: Arc<Judge>,
+struct Participant {
+    conditions: Arc<MemberConditions>,
     now: Bears,
     then: Bears,
 }
 
-impl Seat {
-    fn tell(
+impl Participant {
+    fn add_changes(
         &self,
         states: (&ProposalState, &ProposalState),
         concerned: Option<&[bool]>,
         items: &mut Vec<PreviewedChange>,
     ) {
         let facts = (&states.0.facts, &states.1.facts);
-        for (action, condition) in [(Action::View, &self.judge.sees), (Action::Read, &self.judge.reads)] {
+        for (action, condition) in [(Action::View, &self.conditions.sees), (Action::Read, &self.conditions.reads)] {
             if let Some(gains) = condition.change(self, facts, concerned) {
-                items.push(told(states.1, &self.judge.member, action, gains));
+                items.push(previewed_change(states.1, &self.conditions.member, action, gains));
             }
         }
     }
 }
 
-/// Everybody who bears a part in a proposal or its call, now or then.
-struct Parts {
-    panel: Arc<Vec<Seat>>,
-    besides: Vec<Seat>,
+/// Everybody with a role in a proposal or its call, now or after the change.
+struct Participants {
+    /// Those with a role in the call.
+    panel: Arc<Vec<Participant>>,
+    besides: Vec<Participant>,
 }
 
-impl Parts {
-    fn all(&self) -> impl Iterator<Item = &Seat> {
+impl Participants {
+    fn all(&self) -> impl Iterator<Item = &Participant> {
         self.panel.iter().chain(&self.besides)
     }
 
     /// Whether somebody of a nation can know of the proposal as it is.
     fn sees_now(&self, nation: &PartnerCode, now: &ProposalFacts) -> bool {
-        let theirs = self.all().filter(|seat| seat.judge.member.partner() == nation);
-        theirs.into_iter().any(|seat| seat.judge.sees.holds_now(seat, now))
+        let theirs = self.all().filter(|participant| participant.conditions.member.partner() == nation);
+        theirs.into_iter().any(|participant| participant.conditions.sees.holds_now(participant, now))
     }
 }
 
@@ -165,19 +169,19 @@ pub struct Comparison<'e> {
     now: Arc<Engine>,
     then: Arc<Engine>,
     at: Timestamp,
-    /// Who was looked up, or is given.
-    known: HashMap<MemberId, Arc<Judge>>,
+    /// The conditions of the members who were looked up or given.
+    members: HashMap<MemberId, Arc<MemberConditions>>,
     /// Of all of them, each once.
     differences: Vec<Arc<Difference>>,
     /// Everybody with a role in a call, now or then.
-    panels: HashMap<CallId, Arc<Vec<Seat>>>,
+    panels: HashMap<CallId, Arc<Vec<Participant>>>,
 }
 
 impl<'e> Comparison<'e> {
     /// Between these policies; twice the same when it is something else that would change.
     #[must_use]
     pub fn new(exchange: &'e Exchange, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
-        Self { exchange, now, then, at, known: HashMap::new(), differences: Vec::new(), panels: HashMap::new() }
+        Self { exchange, now, then, at, members: HashMap::new(), differences: Vec::new(), panels: HashMap::new() }
     }
 
     /// With one member as they would be; none without a key card in force.
@@ -186,8 +190,8 @@ impl<'e> Comparison<'e> {
         member: &MemberId,
         facts: (Option<&MemberFacts>, Option<&MemberFacts>),
     ) -> Result<Self> {
-        let judge = self.judged(member, facts)?;
-        self.known.insert(member.clone(), Arc::new(judge));
+        let conditions = self.member_conditions(member, facts)?;
+        self.members.insert(member.clone(), Arc::new(conditions));
         Ok(self)
     }
 
@@ -206,20 +210,22 @@ impl<'e> Comparison<'e> {
         }
         let facts = (&states.0.facts, &states.1.facts);
         let is_same = std::ptr::eq(states.0, states.1) || facts.0 == facts.1;
-        let parts = self.parts(tx, states).await?;
+        let participants = self.participants(tx, states).await?;
         let start = items.len();
         // Where they are as many as members, which is so when a change speaks of employers, to ask beforehand saves nothing.
-        let looked_at = (self.differences.len() <= FEW).then_some(facts.0);
+        let looked_at = (self.differences.len() <= MAX_SHARED_DIFFERENCES).then_some(facts.0);
         let concerned: Option<Vec<bool>> =
             is_same.then(|| self.differences.iter().map(|differs| differs.concerns(looked_at)).collect());
         if concerned.as_ref().is_none_or(|concerned| concerned.contains(&true)) {
-            for seat in parts.all().filter(|seat| audience.hears_of(&seat.judge.member)) {
-                seat.tell(states, concerned.as_deref(), items);
+            for participant in
+                participants.all().filter(|participant| audience.hears_of(&participant.conditions.member))
+            {
+                participant.add_changes(states, concerned.as_deref(), items);
             }
         }
         if let Audience::Nation { code, asks_of_all: false, .. } = audience {
             // Who would gain is told only of what some member of theirs can know of already.
-            if items.len() > start && !parts.sees_now(code, facts.0) {
+            if items.len() > start && !participants.sees_now(code, facts.0) {
                 items.truncate(start);
             }
             return Ok(items.len() > start);
@@ -229,7 +235,8 @@ impl<'e> Comparison<'e> {
         for change in items[start..].iter_mut().filter(|change| change.gains && change.action == Action::View.as_str())
         {
             let nation = change.member.partner();
-            change.admits_nation = !*knew.entry(nation.clone()).or_insert_with(|| parts.sees_now(nation, facts.0));
+            change.admits_nation =
+                !*knew.entry(nation.clone()).or_insert_with(|| participants.sees_now(nation, facts.0));
         }
         Ok(true)
     }
@@ -245,7 +252,7 @@ impl<'e> Comparison<'e> {
             Audience::Insiders(Hearing::Nobody) | Audience::Nation { hearing: Hearing::Nobody, .. } => false,
             Audience::Insiders(_) | Audience::Nation { asks_of_all: true, .. } => true,
             Audience::Nation { code, .. } => {
-                self.parts(tx, (proposal, proposal)).await?.sees_now(code, &proposal.facts)
+                self.participants(tx, (proposal, proposal)).await?.sees_now(code, &proposal.facts)
             }
         })
     }
@@ -259,46 +266,54 @@ impl<'e> Comparison<'e> {
         items: &mut Vec<PreviewedChange>,
     ) -> Result<()> {
         let [now, then] = [states.0, states.1].map(|state| Bears::of(member, &state.facts.call));
-        for judge in self.judges(tx, [member]).await? {
-            Seat { judge, now, then }.tell(states, None, items);
+        for conditions in self.conditions_of(tx, [member]).await? {
+            Participant { conditions, now, then }.add_changes(states, None, items);
         }
         Ok(())
     }
 
-    async fn parts(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Parts> {
+    async fn participants(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Participants> {
         let panel = self.panel(tx, states).await?;
         let others: BTreeSet<&MemberId> = [states.0, states.1]
             .into_iter()
             .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.invited).chain(&state.facts.assigned))
-            .filter(|member| panel.binary_search_by(|seat| seat.judge.member.cmp(member)).is_err())
+            .filter(|member| panel.binary_search_by(|participant| participant.conditions.member.cmp(member)).is_err())
             .collect();
-        let seat = |judge| Seat { judge, now: Bears::default(), then: Bears::default() };
-        let besides = self.judges(tx, others).await?.into_iter().map(seat).collect();
-        Ok(Parts { panel, besides })
+        let participant = |conditions| Participant { conditions, now: Bears::default(), then: Bears::default() };
+        let besides = self.conditions_of(tx, others).await?.into_iter().map(participant).collect();
+        Ok(Participants { panel, besides })
     }
 
-    /// The judges of these members, in their order.
-    async fn judges(&mut self, tx: &mut Tx, members: impl IntoIterator<Item = &MemberId>) -> Result<Vec<Arc<Judge>>> {
+    /// The conditions of these members, in their order.
+    async fn conditions_of(
+        &mut self,
+        tx: &mut Tx,
+        members: impl IntoIterator<Item = &MemberId>,
+    ) -> Result<Vec<Arc<MemberConditions>>> {
         let members: Vec<&MemberId> = members.into_iter().collect();
         let missing: Vec<MemberId> = members
             .iter()
-            .filter(|member| !self.known.contains_key(**member))
+            .filter(|member| !self.members.contains_key(**member))
             .map(|member| (*member).clone())
             .collect();
         if !missing.is_empty() {
             let facts = state::members(self.exchange, tx, &missing, self.at).await?;
             for member in missing {
                 let facts = facts.get(&member);
-                let judge = self.judged(&member, (facts, facts))?;
-                self.known.insert(member, Arc::new(judge));
+                let conditions = self.member_conditions(&member, (facts, facts))?;
+                self.members.insert(member, Arc::new(conditions));
             }
         }
-        Ok(members.into_iter().filter_map(|member| self.known.get(member).cloned()).collect())
+        Ok(members.into_iter().filter_map(|member| self.members.get(member).cloned()).collect())
     }
 
-    fn judged(&mut self, member: &MemberId, facts: (Option<&MemberFacts>, Option<&MemberFacts>)) -> Result<Judge> {
+    fn member_conditions(
+        &mut self,
+        member: &MemberId,
+        facts: (Option<&MemberFacts>, Option<&MemberFacts>),
+    ) -> Result<MemberConditions> {
         let (sees, reads) = (self.condition(facts, Action::View)?, self.condition(facts, Action::Read)?);
-        Ok(Judge { member: member.clone(), sees, reads })
+        Ok(MemberConditions { member: member.clone(), sees, reads })
     }
 
     fn condition(&mut self, facts: (Option<&MemberFacts>, Option<&MemberFacts>), action: Action) -> Result<Condition> {
@@ -306,14 +321,14 @@ impl<'e> Comparison<'e> {
         let [shared, now, then] = Predicate::apart(&now, &*predicate(&self.then, facts.1, action)?);
         let known = self.differences.iter().find(|differs| differs.now == now && differs.then == then).cloned();
         let differs = known.unwrap_or_else(|| {
-            let differs = Arc::new(Difference { now, then, place: self.differences.len() });
+            let differs = Arc::new(Difference { now, then, index: self.differences.len() });
             self.differences.push(Arc::clone(&differs));
             differs
         });
         Ok(Condition { shared, differs })
     }
 
-    async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Seat>>> {
+    async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Participant>>> {
         let (now, then) = (&states.0.call, &states.1.call);
         if let Some(panel) = self.panels.get(&now.row.id) {
             return Ok(Arc::clone(panel));
@@ -323,12 +338,12 @@ impl<'e> Comparison<'e> {
             .into_iter()
             .flat_map(|call| roles.into_iter().flat_map(|role| call.row.holders(role)))
             .collect();
-        let judges = self.judges(tx, &holders).await?.into_iter();
-        let seats = judges.map(|judge| {
-            let [now, then] = [now, then].map(|call| Bears::of(&judge.member, &call.facts));
-            Seat { judge, now, then }
+        let conditions = self.conditions_of(tx, &holders).await?.into_iter();
+        let participants = conditions.map(|conditions| {
+            let [now, then] = [now, then].map(|call| Bears::of(&conditions.member, &call.facts));
+            Participant { conditions, now, then }
         });
-        let panel = Arc::new(seats.collect::<Vec<_>>());
+        let panel = Arc::new(participants.collect::<Vec<_>>());
         self.panels.insert(now.row.id, Arc::clone(&panel));
         Ok(panel)
     }
@@ -349,7 +364,7 @@ fn predicate(policies: &Engine, member: Option<&MemberFacts>, action: Action) ->
 }
 
 /// A change for one member; what is fetched and wrapped already is noted later, for many at a time.
-fn told(proposal: &ProposalState, member: &MemberId, action: Action, gains: bool) -> PreviewedChange {
+fn previewed_change(proposal: &ProposalState, member: &MemberId, action: Action, gains: bool) -> PreviewedChange {
     PreviewedChange {
         proposal: proposal.row.id,
         member: member.clone(),
