@@ -33,7 +33,7 @@ use entente::{
     service::{Exchange, lists, state, unit::View},
     storage::{
         self, Db, Sql, args, migrate,
-        visible::{self, Cut},
+        visible::{self, PageRequest},
     },
     wire::proposal::Filter,
 };
@@ -145,7 +145,7 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
             let me = state::member(&exchange, &mut tx, &reader.member, now()).await.unwrap().unwrap();
             View { exchange: &exchange, tx, me, now: now(), policies: policies.clone() }
         };
-        let (filter, cut) = (Filter::default(), Cut { sort: Sort::Created, after: None, limit: LIMIT });
+        let (filter, request) = (Filter::default(), PageRequest { sort: Sort::Created, after: None, limit: LIMIT });
         let page = format!(
             "SELECT p.proposal_id, p.created_at FROM {} ORDER BY p.created_at, p.proposal_id LIMIT $2",
             reader.from
@@ -158,14 +158,14 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
         let ours = async || {
             let mut tx = exchange.db.read().await.unwrap();
             let asked = lists::ask(&exchange, &policies, &mut tx, &me, &filter, true.into(), now()).await.unwrap();
-            let cut = Cut { limit: LIMIT + 1, ..cut };
-            let found = visible::page(&mut tx, &asked.of(&me.id), cut).await.unwrap();
+            let request = PageRequest { limit: LIMIT + 1, ..request };
+            let found = visible::page(&mut tx, &asked.query(&me.id), request).await.unwrap();
             found.iter().take(LIMIT as usize).map(|key| key.id).collect::<Vec<_>>()
         };
         assert_eq!(ours().await, by_hand().await, "{}", reader.name);
         let select = [median(100, &ours).await, median(100, &by_hand).await];
         let page = [
-            median(100, &async || view().await.proposals(&filter, cut).await.unwrap().0.len()).await,
+            median(100, &async || view().await.proposals(&filter, request).await.unwrap().0.len()).await,
             median(100, &async || {
                 let ids = by_hand().await;
                 let mut tx = exchange.db.read().await.unwrap();

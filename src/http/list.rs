@@ -12,7 +12,7 @@ use crate::{
         proposal::{Relation, Sort, Status},
     },
     service::{Result, ServiceError, preview::CardChange},
-    storage::visible::{Cut, Key},
+    storage::visible::{ListPosition, PageRequest},
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE, last_key},
         proposal::Filter,
@@ -153,8 +153,8 @@ impl Proposals {
     }
 
     /// Which part of the list is.
-    pub(super) fn cut(&self) -> Result<Cut> {
-        Ok(Cut { sort: self.sort.unwrap_or(Sort::Created), after: self.after()?, limit: self.limit()? })
+    pub(super) fn page(&self) -> Result<PageRequest> {
+        Ok(PageRequest { sort: self.sort.unwrap_or(Sort::Created), after: self.after()?, limit: self.limit()? })
     }
 }
 
@@ -237,7 +237,7 @@ impl RolesQuery {
     }
 
     /// What the cursor stands for.
-    pub(super) fn after(&self) -> Result<Option<Key>> {
+    pub(super) fn after(&self) -> Result<Option<ListPosition>> {
         after(self.cursor.as_deref())
     }
 }
@@ -273,7 +273,7 @@ impl CardQuery {
     }
 
     /// What the cursor stands for.
-    pub(super) fn after(&self) -> Result<Option<Key>> {
+    pub(super) fn after(&self) -> Result<Option<ListPosition>> {
         after(self.cursor.as_deref())
     }
 }

@@ -22,7 +22,7 @@ use axum::extract::State;
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
     responses((status = 200, body = Page<Proposal>)))]
 pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Proposals>) -> Result<Answer> {
-    Ok(Answer::json(200, &proposals::list(&api, &caller, &query.filter(), query.cut()?).await?))
+    Ok(Answer::json(200, &proposals::list(&api, &caller, &query.filter(), query.page()?).await?))
 }
 
 /// How many proposals there are that you may know of.

@@ -450,7 +450,7 @@ async fn count_voided<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: 
     let in_force = Predicate::from(Atom::Row(Row::Withdrawn)).negated();
     let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
     let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
-    let totals = visible::totals(&mut act.tx, &asked.of(&act.me.id)).await?;
+    let totals = visible::totals(&mut act.tx, &asked.query(&act.me.id)).await?;
     Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }
 

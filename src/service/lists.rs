@@ -24,7 +24,7 @@ use crate::{
     },
     storage::{
         Tx, proposals,
-        visible::{self, Class, Classes, Cut, Key, Question, Reach, Totals},
+        visible::{self, CallGroup, CallGroups, CallScope, ListPosition, PageRequest, ProposalQuery, Totals},
     },
     wire::proposal::Filter,
 };
@@ -59,7 +59,7 @@ fn narrowed(filter: &Filter) -> Predicate {
 /// The condition for one member at one instant, with the calls it is asked of.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    pub classes: Arc<Classes>,
+    pub groups: Arc<CallGroups>,
     pub calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
     /// How many proposals there are, whoever may know of them.
     begun: u64,
@@ -68,8 +68,8 @@ pub struct Asked {
 impl Asked {
     /// The question that one member puts to the database.
     #[must_use]
-    pub fn of<'a>(&'a self, me: &'a MemberId) -> Question<'a> {
-        Question::new(me, &self.classes, self.begun)
+    pub fn query<'a>(&'a self, me: &'a MemberId) -> ProposalQuery<'a> {
+        ProposalQuery::new(me, &self.groups, self.begun)
     }
 }
 
@@ -87,8 +87,8 @@ struct KnownList {
     visible: Arc<Predicate>,
     /// What follows from that and the filter.
     own: BTreeSet<Members>,
-    reach: Reach,
-    classes: Arc<Classes>,
+    call_scope: CallScope,
+    groups: Arc<CallGroups>,
     calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
     /// No deadline passes between these.
     from: Timestamp,
@@ -106,12 +106,16 @@ impl KnownList {
 
 impl View<'_> {
     /// The proposals of one part of the list, in its order, and the key of the last one if there are more.
-    pub async fn proposals(&mut self, filter: &Filter, cut: Cut) -> Result<(Vec<ProposalState>, Option<Key>)> {
+    pub async fn proposals(
+        &mut self,
+        filter: &Filter,
+        page: PageRequest,
+    ) -> Result<(Vec<ProposalState>, Option<ListPosition>)> {
         let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        let question = asked.of(&self.me.id);
-        let mut keys = visible::page(&mut self.tx, &question, Cut { limit: cut.limit + 1, ..cut }).await?;
-        let has_more = keys.len() > cut.limit as usize;
-        keys.truncate(cut.limit as usize);
+        let query = asked.query(&self.me.id);
+        let mut keys = visible::page(&mut self.tx, &query, PageRequest { limit: page.limit + 1, ..page }).await?;
+        let has_more = keys.len() > page.limit as usize;
+        keys.truncate(page.limit as usize);
         let next = keys.last().copied().filter(|_| has_more);
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
         let rows = proposals::some(&mut self.tx, &ids).await?;
@@ -138,13 +142,13 @@ impl View<'_> {
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
         let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::count(&mut self.tx, &asked.of(&self.me.id)).await?)
+        Ok(visible::count(&mut self.tx, &asked.query(&self.me.id)).await?)
     }
 
     /// What there is to the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
         let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::totals(&mut self.tx, &asked.of(&self.me.id)).await?)
+        Ok(visible::totals(&mut self.tx, &asked.query(&self.me.id)).await?)
     }
 }
 
@@ -167,24 +171,24 @@ pub async fn ask(
     let known = is_plain.then(|| exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned());
     let known = known.flatten().filter(|known| Arc::ptr_eq(&known.visible, &visible));
     let condition = || Predicate::all([(*visible).clone(), narrowed(filter), also.clone()]);
-    let (own, reach) = match &known {
-        Some(known) => (known.own.clone(), known.reach),
+    let (own, call_scope) = match &known {
+        Some(known) => (known.own.clone(), known.call_scope),
         None => {
             let condition = condition();
-            (visible::own_sets(&condition), filter.call.map_or_else(|| reach(&condition), Reach::One))
+            (visible::own_sets(&condition), filter.call.map_or_else(|| call_scope(&condition), CallScope::One))
         }
     };
-    let visible::Calls { found, begun } = visible::calls(tx, &me.id, &own, reach).await?;
+    let visible::Calls { found, begun } = visible::calls(tx, &me.id, &own, call_scope).await?;
     let calls = state::calls(exchange, tx, &found, now).await?;
     if let Some(known) = known.filter(|known| known.holds_for(&calls, now)) {
-        return Ok(Asked { classes: Arc::clone(&known.classes), calls: Arc::clone(&known.calls), begun });
+        return Ok(Asked { groups: Arc::clone(&known.groups), calls: Arc::clone(&known.calls), begun });
     }
     let moment = Moment::new(now);
-    let classes = Arc::new(Classes::from(classes(&condition(), &calls, &me.id, &moment)));
+    let groups = Arc::new(CallGroups::from(groups(&condition(), &calls, &me.id, &moment)));
     let calls = Arc::new(calls);
-    let asked = Asked { classes: Arc::clone(&classes), calls: Arc::clone(&calls), begun };
+    let asked = Asked { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun };
     if is_plain {
-        let known = KnownList { visible, own, reach, classes, calls, from: now, until: moment.until.get() };
+        let known = KnownList { visible, own, call_scope, groups, calls, from: now, until: moment.until.get() };
         let mut all = exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED && !all.contains_key(&key) {
             all.clear();
@@ -216,7 +220,7 @@ impl Moment {
 }
 
 /// Which calls need be asked about at all.
-fn reach(condition: &Predicate) -> Reach {
+fn call_scope(condition: &Predicate) -> CallScope {
     let could_hold = |roles: bool, own: bool| {
         condition.could_hold(&mut |atom| match atom {
             Atom::Mine(members) if members.is_of_call() => (!roles).then_some(false),
@@ -224,11 +228,16 @@ fn reach(condition: &Predicate) -> Reach {
             _ => None,
         })
     };
-    if could_hold(false, false) { Reach::All } else { Reach::Own { roles: could_hold(true, false) } }
+    if could_hold(false, false) { CallScope::All } else { CallScope::Own { roles: could_hold(true, false) } }
 }
 
 /// Settles what is asked of calls, and puts those together of which the same is left.
-fn classes(condition: &Predicate, calls: &BTreeMap<CallId, Arc<CallState>>, me: &MemberId, now: &Moment) -> Vec<Class> {
+fn groups(
+    condition: &Predicate,
+    calls: &BTreeMap<CallId, Arc<CallState>>,
+    me: &MemberId,
+    now: &Moment,
+) -> Vec<CallGroup> {
     let mut atoms: Vec<&Atom> = Vec::new();
     condition.each_atom(&mut |atom, _| {
         if !atoms.contains(&atom) {
@@ -240,17 +249,17 @@ fn classes(condition: &Predicate, calls: &BTreeMap<CallId, Arc<CallState>>, me: 
         let known = atoms.iter().map(|atom| under(call, me, now, atom)).collect();
         alike.entry(known).or_default().push(*id);
     }
-    let mut classes: Vec<Class> = Vec::new();
+    let mut groups: Vec<CallGroup> = Vec::new();
     for (known, calls) in alike {
         let holds = condition
             .replaced(&mut |atom| atoms.iter().position(|of| *of == atom).and_then(|place| known[place].clone()));
-        match classes.iter_mut().find(|class| class.holds == holds) {
-            Some(class) => class.calls.extend(calls),
+        match groups.iter_mut().find(|group| group.holds == holds) {
+            Some(group) => group.calls.extend(calls),
             None if holds == Predicate::Const(false) => {}
-            None => classes.push(Class { calls, holds }),
+            None => groups.push(CallGroup { calls, holds }),
         }
     }
-    classes
+    groups
 }
 
 /// What an atom comes down to for the proposals under a call, if the call has anything to say to it.

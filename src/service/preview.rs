@@ -23,7 +23,7 @@ use crate::{
     policy::{Action, Resource, facts::MemberFacts},
     storage::{
         Tx, entries, partners, policies, proposals, vaults,
-        visible::{self, Cut, Key},
+        visible::{self, ListPosition, PageRequest},
     },
     wire::{
         page,
@@ -152,7 +152,7 @@ pub async fn of_member(
     principal: &Principal,
     member: &MemberId,
     change: &CardChange,
-    after: Option<Key>,
+    after: Option<ListPosition>,
 ) -> Result<Preview> {
     let nation = member.partner();
     let authorized = async || -> Result<_> {
@@ -179,20 +179,20 @@ pub async fn of_member(
     }
     let (mut look, mut passed) = (Look::default(), after);
     loop {
-        let (keys, is_last) = next_seen(&mut view.tx, member, &asked, passed).await?;
-        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let (positions, is_last) = next_seen(&mut view.tx, member, &asked, passed).await?;
+        let ids: Vec<_> = positions.iter().map(|position| position.id).collect();
         let rows = proposals::some(&mut view.tx, &ids).await?;
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
-        for key in keys {
-            passed = Some(key);
-            let Some(row) = found.remove(&key.id) else { continue };
+        for position in positions {
+            passed = Some(position);
+            let Some(row) = found.remove(&position.id) else { continue };
             let call = asked.iter().find_map(|asked| asked.calls.get(&row.call)).ok_or(ServiceError::Hidden)?;
             let proposal = state::proposal_state(row, Arc::clone(call), view.now);
             let elsewhere = elsewhere(&proposal, then.as_ref(), view.now);
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
             let audience = Audience::of_nation(&view, nation, &proposal);
             if look.at(&mut comparison, &mut view.tx, states, audience).await? {
-                return look.told(&mut view.tx, Some(page::cursor(&key.to_string()))).await;
+                return look.told(&mut view.tx, Some(page::cursor(&position.to_string()))).await;
             }
         }
         if is_last {
@@ -220,19 +220,24 @@ fn changed(
 }
 
 /// The next proposals in either list, in the order of both, and whether they are the last ones.
-async fn next_seen(tx: &mut Tx, member: &MemberId, asked: &[Asked], after: Option<Key>) -> Result<(Vec<Key>, bool)> {
+async fn next_seen(
+    tx: &mut Tx,
+    member: &MemberId,
+    asked: &[Asked],
+    after: Option<ListPosition>,
+) -> Result<(Vec<ListPosition>, bool)> {
     let limit = page::MAX_PAGE;
-    let (mut keys, mut bound) = (BTreeSet::new(), None::<Key>);
+    let (mut positions, mut bound) = (BTreeSet::new(), None::<ListPosition>);
     for asked in asked {
-        let found = visible::page(tx, &asked.of(member), Cut { sort: Sort::Created, after, limit }).await?;
+        let found = visible::page(tx, &asked.query(member), PageRequest { sort: Sort::Created, after, limit }).await?;
         // Past the end of a full page its list may go on, so what the other one has there waits.
         if found.len() == limit as usize {
             bound = bound.into_iter().chain(found.last().copied()).min();
         }
-        keys.extend(found);
+        positions.extend(found);
     }
-    let keys = keys.into_iter().filter(|key| bound.is_none_or(|bound| *key <= bound)).collect();
-    Ok((keys, bound.is_none()))
+    let positions = positions.into_iter().filter(|position| bound.is_none_or(|bound| *position <= bound)).collect();
+    Ok((positions, bound.is_none()))
 }
 
 /// The proposal as it would be if one of its party members worked somewhere else; none if nothing would change: the member is not of its

@@ -20,7 +20,7 @@ use crate::{
     sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
     storage::{
         Tx, calls, decisions, proposals,
-        visible::Cut,
+        visible::PageRequest,
         withdrawals::{self, WishRow},
     },
     wire::{
@@ -207,9 +207,14 @@ pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Re
 }
 
 /// A page of the proposals that the caller may know of.
-pub async fn list(exchange: &Exchange, principal: &Principal, filter: &Filter, cut: Cut) -> Result<Page<Proposal>> {
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    filter: &Filter,
+    page: PageRequest,
+) -> Result<Page<Proposal>> {
     let mut view = View::open(exchange, principal).await?;
-    let (found, next) = view.proposals(filter, cut).await?;
+    let (found, next) = view.proposals(filter, page).await?;
     let mut items = Vec::with_capacity(found.len());
     for proposal in found {
         items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);

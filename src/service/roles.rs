@@ -27,7 +27,7 @@ use crate::{
         calls, labels, proposals,
         stated::NewStated,
         vaults as vault_store,
-        visible::{Cut, Key},
+        visible::{ListPosition, PageRequest},
     },
     wire::{
         call::{GrantRoles, RoleHolder, StatedRoles},
@@ -148,7 +148,7 @@ pub async fn preview(
     id: CallId,
     member: &MemberId,
     wanted: &BTreeSet<CallRole>,
-    mut after: Option<Key>,
+    mut after: Option<ListPosition>,
 ) -> Result<Preview> {
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
@@ -180,7 +180,7 @@ pub async fn preview(
     let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
     let filter = Filter { call: Some(id), ..Filter::default() };
     let enough = 'looking: loop {
-        let (seen, next) = view.proposals(&filter, Cut { sort: Sort::Created, after, limit: MAX_PAGE }).await?;
+        let (seen, next) = view.proposals(&filter, PageRequest { sort: Sort::Created, after, limit: MAX_PAGE }).await?;
         for proposal in seen {
             let is_outside = wanted.contains(&CallRole::Officer)
                 && proposal.row.label.as_ref().is_some_and(|label| !label.admits(member.partner()));
@@ -190,7 +190,7 @@ pub async fn preview(
             let changed = state::proposal_state(proposal.row.clone(), then.clone(), view.now);
             let audience = Audience::Insiders(Hearing::of(&view.me, &proposal.facts));
             if look.at(&mut comparison, &mut view.tx, (&proposal, &changed), audience).await? {
-                break 'looking Some(Key { created_at: proposal.row.created_at, id: proposal.row.id });
+                break 'looking Some(ListPosition { created_at: proposal.row.created_at, id: proposal.row.id });
             }
         }
         after = next;

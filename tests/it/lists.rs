@@ -21,7 +21,7 @@ use entente::{
     storage::{
         self, Tx, args,
         proposals::ProposalRow,
-        visible::{self, Class, Classes, Cut, Key, Question},
+        visible::{self, CallGroup, CallGroups, ListPosition, PageRequest, ProposalQuery},
     },
     wire::proposal::Filter,
 };
@@ -137,11 +137,11 @@ async fn a_count_is_of_what_the_pages_hold_however_many_tables_are_asked() {
             let alone = Predicate::from(chance.pick(&atoms).clone());
             let halves = most.chunks(2).map(|two| Predicate::any(two.to_vec()));
             for holds in [alone, Predicate::any(most.clone()), Predicate::all(halves), Predicate::all(most.clone())] {
-                let classes = Classes::from(vec![Class { calls: world.calls.clone(), holds }]);
-                let question = Question::new(&me.id, &classes, truth.proposals.len() as u64);
-                let counted = visible::count(&mut tx, &question).await.unwrap();
-                let found = all(&mut tx, &question, Sort::Created, 200).await.len();
-                assert_eq!(counted, found as u64, "{} for {}: {:?}", ground.name, me.id, classes.all());
+                let groups = CallGroups::from(vec![CallGroup { calls: world.calls.clone(), holds }]);
+                let query = ProposalQuery::new(&me.id, &groups, truth.proposals.len() as u64);
+                let counted = visible::count(&mut tx, &query).await.unwrap();
+                let found = all(&mut tx, &query, Sort::Created, 200).await.len();
+                assert_eq!(counted, found as u64, "{} for {}: {:?}", ground.name, me.id, groups.all());
                 sizes.push(found);
             }
         }
@@ -308,14 +308,14 @@ impl Truth {
     }
 
     /// What the member's list is to be.
-    fn list(&self, member: usize, fits: impl Fn(&state::ProposalState) -> bool) -> Vec<Key> {
+    fn list(&self, member: usize, fits: impl Fn(&state::ProposalState) -> bool) -> Vec<ListPosition> {
         let all = self.proposals.iter().zip(&self.visible[member]);
         all.filter(|(proposal, visible)| **visible && fits(proposal)).map(|(proposal, _)| key(proposal)).collect()
     }
 }
 
-fn key(proposal: &state::ProposalState) -> Key {
-    Key { created_at: proposal.row.created_at, id: proposal.row.id }
+fn key(proposal: &state::ProposalState) -> ListPosition {
+    ListPosition { created_at: proposal.row.created_at, id: proposal.row.id }
 }
 
 /// The changes to conditions after which everybody's list is still what it should be.
@@ -329,11 +329,14 @@ async fn survivors<'a>(ground: &Ground, world: &World, truth: &Truth, mut change
         let wanted = truth.list(place, |_| true);
         let mut survivors = Vec::new();
         for name in changes {
-            let classes =
-                asked.classes.all().iter().map(|class| Class { holds: mutated(name, &class.holds), ..class.clone() });
-            let classes = Classes::from(classes.collect::<Vec<_>>());
-            let question = Question { classes: &classes, ..asked.of(&me.id) };
-            if all(&mut tx, &question, Sort::Created, 200).await == wanted {
+            let groups = asked
+                .groups
+                .all()
+                .iter()
+                .map(|group| CallGroup { holds: mutated(name, &group.holds), ..group.clone() });
+            let groups = CallGroups::from(groups.collect::<Vec<_>>());
+            let query = ProposalQuery { groups: &groups, ..asked.query(&me.id) };
+            if all(&mut tx, &query, Sort::Created, 200).await == wanted {
                 survivors.push(name);
             }
         }
@@ -352,8 +355,8 @@ async fn compare(ground: &Ground, world: &World, truth: &Truth, chance: &mut Cha
             let asked = lists::ask(&ground.exchange, &world.engine, &mut tx, me, &filter, true.into(), world::now())
                 .await
                 .unwrap();
-            let question = Question { few, ..asked.of(&me.id) };
-            assert_eq!(visible::count(&mut tx, &question).await.unwrap(), wanted.len() as u64, "count: {context}");
+            let query = ProposalQuery { few, ..asked.query(&me.id) };
+            assert_eq!(visible::count(&mut tx, &query).await.unwrap(), wanted.len() as u64, "count: {context}");
             let sort = *chance.pick(&[Sort::Created, Sort::Newest]);
             if sort == Sort::Newest {
                 wanted.reverse();
@@ -361,7 +364,7 @@ async fn compare(ground: &Ground, world: &World, truth: &Truth, chance: &mut Cha
             let size = *chance.pick(&[3, 7, 50, 51, 199]);
             // Small pages of long lists add nothing but time.
             let size = size.max(u32::try_from(wanted.len() / 6).unwrap());
-            let found = all(&mut tx, &question, sort, size).await;
+            let found = all(&mut tx, &query, sort, size).await;
             if found != wanted {
                 report(truth, world, me, &found, &wanted);
                 panic!("{context}");
@@ -383,7 +386,7 @@ async fn served(ground: &Ground, world: &World, truth: &Truth, place: usize, cha
     let mut view = View { exchange, tx, me, now: world::now(), policies };
     let (mut after, mut found) = (None, Vec::new());
     loop {
-        let cut = Cut { sort: Sort::Created, after, limit: *chance.pick(&[33, 200]) };
+        let cut = PageRequest { sort: Sort::Created, after, limit: *chance.pick(&[33, 200]) };
         let (page, next) = view.proposals(&filter, cut).await.unwrap();
         found.extend(page.iter().map(key));
         // What a cursor carries reads back as the same place.
@@ -398,10 +401,10 @@ async fn served(ground: &Ground, world: &World, truth: &Truth, place: usize, cha
 }
 
 /// The whole list, page by page.
-async fn all(tx: &mut Tx, question: &Question<'_>, sort: Sort, limit: u32) -> Vec<Key> {
+async fn all(tx: &mut Tx, query: &ProposalQuery<'_>, sort: Sort, limit: u32) -> Vec<ListPosition> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = visible::page(tx, question, Cut { sort, after, limit }).await.unwrap();
+        let page = visible::page(tx, query, PageRequest { sort, after, limit }).await.unwrap();
         assert!(page.len() <= limit as usize);
         let is_last = page.len() < limit as usize;
         after = page.last().copied();
@@ -440,7 +443,7 @@ fn fits(filter: &Filter, proposal: &state::ProposalState, me: &MemberFacts) -> b
         })
 }
 
-fn report(truth: &Truth, world: &World, me: &MemberFacts, found: &[Key], wanted: &[Key]) {
+fn report(truth: &Truth, world: &World, me: &MemberFacts, found: &[ListPosition], wanted: &[ListPosition]) {
     for proposal in &truth.proposals {
         let (is, should) = (found.contains(&key(proposal)), wanted.contains(&key(proposal)));
         if is != should {

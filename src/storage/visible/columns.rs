@@ -12,26 +12,33 @@ use std::collections::{BTreeSet, HashMap};
 
 /// A statement in the making: its text, and each value once.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(super) struct SqlBuilder<'a> {
     dialect: &'static Dialect,
     me: &'a MemberId,
     args: Vec<Arg>,
-    marks: HashMap<String, usize>,
+    placeholders: HashMap<String, usize>,
     /// The sets whose rows `o` led to the proposal, each with a column there that says which of them did.
-    led: Vec<Members>,
+    joined_own_sets: Vec<Members>,
     /// Where all proposals are looked at: the rows that are joined, as `j0` and so on.
-    joined: Option<Vec<String>>,
+    left_joins: Option<Vec<String>>,
 }
 
 /// So many kinds of rows are joined at the most: both engines bound how many tables they bring into the best order.
-const JOINED: usize = 6;
+const MAX_LEFT_JOINS: usize = 6;
 
 /// More parts than this are put in brackets by halves, for SQLite bounds how deep an expression may be.
-const SHALLOW: usize = 40;
+const MAX_FLAT_PARTS: usize = 40;
 
-impl<'a> Writer<'a> {
+impl<'a> SqlBuilder<'a> {
     pub(super) fn new(dialect: &'static Dialect, me: &'a MemberId) -> Self {
-        Self { dialect, me, args: Vec::new(), marks: HashMap::new(), led: Vec::new(), joined: None }
+        Self {
+            dialect,
+            me,
+            args: Vec::new(),
+            placeholders: HashMap::new(),
+            joined_own_sets: Vec::new(),
+            left_joins: None,
+        }
     }
 
     pub(super) fn dialect(&self) -> &'static Dialect {
@@ -43,10 +50,10 @@ impl<'a> Writer<'a> {
     }
 
     /// A placeholder for the value.
-    pub(super) fn mark(&mut self, value: &(impl ToArg + ?Sized)) -> String {
+    pub(super) fn bind(&mut self, value: &(impl ToArg + ?Sized)) -> String {
         let arg = value.to_arg();
         let next = self.args.len() + 1;
-        let number = *self.marks.entry(format!("{arg:?}")).or_insert(next);
+        let number = *self.placeholders.entry(format!("{arg:?}")).or_insert(next);
         if number == next {
             self.args.push(arg);
         }
@@ -54,14 +61,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Placeholders for the values, with commas.
-    pub(super) fn marks<T: ToArg>(&mut self, values: impl IntoIterator<Item = T>) -> String {
-        values.into_iter().map(|value| self.mark(&value)).collect::<Vec<_>>().join(", ")
+    pub(super) fn bind_all<T: ToArg>(&mut self, values: impl IntoIterator<Item = T>) -> String {
+        values.into_iter().map(|value| self.bind(&value)).collect::<Vec<_>>().join(", ")
     }
 
     /// The one who asks.
     pub(super) fn me(&mut self) -> String {
         let me = self.me;
-        self.mark(me)
+        self.bind(me)
     }
 
     /// The condition on the row `p` of `proposals`.
@@ -70,8 +77,8 @@ impl<'a> Writer<'a> {
             Predicate::Const(value) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
             Predicate::Is(atom) => self.atom(atom)?,
             // In the form in which PostgreSQL makes joins of both.
-            Predicate::IsNot(Atom::Contains(Set::Organisations, Value::Written(name))) if self.joined.is_none() => {
-                let name = self.mark(name);
+            Predicate::IsNot(Atom::Contains(Set::Organisations, Value::Written(name))) if self.left_joins.is_none() => {
+                let name = self.bind(name);
                 works_nowhere(|employer| format!("{employer} = {name}"))
             }
             Predicate::IsNot(atom) => format!("NOT ({})", self.atom(atom)?),
@@ -90,23 +97,23 @@ impl<'a> Writer<'a> {
     fn atom(&mut self, atom: &Atom) -> Result<String, StoreError> {
         Ok(match atom {
             Atom::HasTopic => "p.topic IS NOT NULL".to_owned(),
-            Atom::Equals(Text::Topic, value) => format!("COALESCE(p.topic = {}, FALSE)", self.mark(value)),
+            Atom::Equals(Text::Topic, value) => format!("COALESCE(p.topic = {}, FALSE)", self.bind(value)),
             Atom::Like(Text::Topic, pattern) => {
                 let (operator, suffix) = (self.dialect.like.operator, self.dialect.like.suffix);
                 let pattern = self.pattern(pattern);
-                format!("COALESCE(p.topic {operator} {}{suffix}, FALSE)", self.mark(&pattern))
+                format!("COALESCE(p.topic {operator} {}{suffix}, FALSE)", self.bind(&pattern))
             }
             Atom::Contains(Set::Parties, Value::Written(code)) => self.is_among("parties_key", code),
             Atom::Contains(Set::ReleasableTo, Value::Written(code)) => self.is_among("releasable_key", code),
             Atom::Contains(Set::Caveats, Value::Written(name)) => {
-                let rows = format!("label_caveats s WHERE s.caveat = {}", self.mark(name));
-                self.is_of(&rows)
+                let rows = format!("label_caveats s WHERE s.caveat = {}", self.bind(name));
+                self.has_row(&rows)
             }
             Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
-                let name = self.mark(name);
+                let name = self.bind(name);
                 // The order of a cross join is that of SQLite's loops: those who work there come first, where all rows are wanted.
-                self.joins(&format!(
+                self.left_join(&format!(
                     "(SELECT q.proposal_id FROM members m CROSS JOIN proposal_members q WHERE q.member = m.member \
                      AND q.deadline_organisation_folded IS NULL AND m.organisation_folded <> '' AND m.organisation_folded = {name} \
                      UNION ALL SELECT q.proposal_id FROM proposal_members q \
@@ -119,7 +126,7 @@ impl<'a> Writer<'a> {
             }
             Atom::Within(Set::Parties, codes) if codes.is_empty() => "FALSE".to_owned(),
             Atom::Within(Set::Parties, codes) => {
-                let codes = self.marks(codes);
+                let codes = self.bind_all(codes);
                 format!(
                     "NOT EXISTS (SELECT 1 FROM proposal_parties s WHERE s.proposal_id = p.proposal_id \
                      AND s.partner NOT IN ({codes}))"
@@ -127,7 +134,7 @@ impl<'a> Writer<'a> {
             }
             Atom::Within(Set::ReleasableTo, codes) if codes.is_empty() => "p.releasable_key = ''".to_owned(),
             Atom::Within(Set::ReleasableTo, codes) => {
-                let codes = self.marks(codes);
+                let codes = self.bind_all(codes);
                 format!(
                     "NOT EXISTS (SELECT 1 FROM label_partners s WHERE s.proposal_id = p.proposal_id \
                      AND s.partner NOT IN ({codes}))"
@@ -135,28 +142,28 @@ impl<'a> Writer<'a> {
             }
             Atom::Within(Set::Caveats, names) if names.is_empty() => format!("NOT {}", has_caveat("TRUE")),
             Atom::Within(Set::Caveats, names) => {
-                let names = self.marks(names);
+                let names = self.bind_all(names);
                 format!("NOT {}", has_caveat(&format!("s.caveat NOT IN ({names})")))
             }
             Atom::Within(Set::Organisations, names) if names.is_empty() => works_nowhere(|_| "TRUE".to_owned()),
             Atom::Within(Set::Organisations, names) => {
-                let names = self.marks(names);
+                let names = self.bind_all(names);
                 works_nowhere(|employer| format!("{employer} NOT IN ({names})"))
             }
-            Atom::Mine(members) if let Some(place) = self.led.iter().position(|led| led == members) => {
-                format!("o.m{place} = 1")
+            Atom::Mine(members) if let Some(index) = self.joined_own_sets.iter().position(|set| set == members) => {
+                format!("o.m{index} = 1")
             }
             Atom::Mine(members) => {
-                let rows = self.mine(*members).ok_or_else(|| unmapped(atom))?;
-                self.is_of(&rows)
+                let rows = self.own_rows(*members).ok_or_else(|| unmapped(atom))?;
+                self.has_row(&rows)
             }
-            Atom::Flag(Flag::Decided) => self.is_of(&format!("decisions s WHERE {DECIDES}")),
+            Atom::Flag(Flag::Decided) => self.has_row(&format!("decisions s WHERE {DECIDES}")),
             Atom::Flag(Flag::Labelled) => "p.releasable_key <> ''".to_owned(),
             Atom::Row(Row::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
-            Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.mark(version)),
-            Atom::Row(Row::CompleteSince(version)) => format!("p.complete_under >= {}", self.mark(version)),
+            Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.bind(version)),
+            Atom::Row(Row::CompleteSince(version)) => format!("p.complete_under >= {}", self.bind(version)),
             Atom::Row(Row::OneOf(ids)) if ids.is_empty() => "FALSE".to_owned(),
-            Atom::Row(Row::OneOf(ids)) => format!("p.proposal_id IN ({})", self.marks(ids)),
+            Atom::Row(Row::OneOf(ids)) => format!("p.proposal_id IN ({})", self.bind_all(ids)),
             // The call is known before its proposals are asked for.
             Atom::Flag(_)
             | Atom::Equals(..)
@@ -169,26 +176,26 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The proposals that rows of one's own in some of these sets lead to, each once, to be joined as `o`. What follows may ask them
-    /// which; if there are none it asks the tables.
-    pub(super) fn lead(&mut self, sets: &BTreeSet<Members>) -> Option<String> {
-        self.led.clear();
+    /// The proposals that own rows in these sets lead to, each once, to be joined as `o`. Conditions written after this read the
+    /// columns of `o`; without such rows they read the tables.
+    pub(super) fn join_own_rows(&mut self, sets: &BTreeSet<Members>) -> Option<String> {
+        self.joined_own_sets.clear();
         let rows: Vec<(Members, String)> =
-            sets.iter().filter_map(|members| Some((*members, self.mine(*members)?))).collect();
+            sets.iter().filter_map(|members| Some((*members, self.own_rows(*members)?))).collect();
         let flags = |of: &dyn Fn(usize) -> String| (0..rows.len()).map(of).collect::<Vec<_>>().join(", ");
-        let parts = rows.iter().enumerate().map(|(place, (_, rows))| {
-            let each = flags(&|other| format!("{} AS m{other}", u8::from(other == place)));
+        let parts = rows.iter().enumerate().map(|(index, (_, rows))| {
+            let each = flags(&|other| format!("{} AS m{other}", u8::from(other == index)));
             format!("SELECT s.proposal_id, {each} FROM {rows}")
         });
         let parts: Vec<String> = parts.collect();
-        let each = flags(&|place| format!("MAX(u.m{place}) AS m{place}"));
-        self.led = rows.iter().map(|(members, _)| *members).collect();
+        let each = flags(&|index| format!("MAX(u.m{index}) AS m{index}"));
+        self.joined_own_sets = rows.iter().map(|(members, _)| *members).collect();
         let all = parts.join(" UNION ALL ");
         (!rows.is_empty()).then(|| format!("SELECT u.proposal_id, {each} FROM ({all}) u GROUP BY u.proposal_id"))
     }
 
     /// The rows `s` that make the one who asks a member of the set; to be followed by more conditions.
-    pub(super) fn mine(&mut self, members: Members) -> Option<String> {
+    pub(super) fn own_rows(&mut self, members: Members) -> Option<String> {
         let me = self.me();
         Some(match members {
             // Who is asked to join, too: as `policy::facts` has it, nobody who takes part in the call or is assigned.
@@ -211,37 +218,37 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Being one of the proposals of some rows `s`, which are the same whatever the proposal.
-    fn is_of(&mut self, rows: &str) -> String {
+    /// Whether the proposal has one of the rows `s`, which do not depend on the proposal.
+    fn has_row(&mut self, rows: &str) -> String {
         let asked = || format!("EXISTS (SELECT 1 FROM {rows} AND s.proposal_id = p.proposal_id)");
-        self.joins(rows).unwrap_or_else(asked)
+        self.left_join(rows).unwrap_or_else(asked)
     }
 
-    /// The same if such rows are joined and there is room for them.
-    fn joins(&mut self, rows: &str) -> Option<String> {
-        let joined = self.joined.as_mut()?;
-        let place = joined.iter().position(|known| known == rows).unwrap_or(joined.len());
-        if place == JOINED {
+    /// The same by a left join, if rows are joined and there is room for more.
+    fn left_join(&mut self, rows: &str) -> Option<String> {
+        let joined = self.left_joins.as_mut()?;
+        let index = joined.iter().position(|known| known == rows).unwrap_or(joined.len());
+        if index == MAX_LEFT_JOINS {
             return None;
         }
-        if place == joined.len() {
+        if index == joined.len() {
             joined.push(rows.to_owned());
         }
-        Some(format!("j{place}.proposal_id IS NOT NULL"))
+        Some(format!("j{index}.proposal_id IS NOT NULL"))
     }
 
     /// All proposals that `what` says, each once. What it asks of other tables is joined: to look there for one proposal after the
     /// other would take longer, and PostgreSQL would not do it on several cores.
-    pub(super) fn all(
+    pub(super) fn all_proposals(
         &mut self,
         what: impl FnOnce(&mut Self) -> Result<String, StoreError>,
     ) -> Result<String, StoreError> {
-        self.joined = Some(Vec::new());
+        self.left_joins = Some(Vec::new());
         let holds = what(self)?;
-        let joined = self.joined.take().unwrap_or_default();
-        let join = |(place, rows): (usize, String)| {
+        let joined = self.left_joins.take().unwrap_or_default();
+        let join = |(index, rows): (usize, String)| {
             format!(
-                " LEFT JOIN (SELECT DISTINCT s.proposal_id FROM {rows}) j{place} ON j{place}.proposal_id = p.proposal_id"
+                " LEFT JOIN (SELECT DISTINCT s.proposal_id FROM {rows}) j{index} ON j{index}.proposal_id = p.proposal_id"
             )
         };
         let joins: String = joined.into_iter().enumerate().map(join).collect();
@@ -251,7 +258,7 @@ impl<'a> Writer<'a> {
     /// Being one of the partners that a column holds as one text.
     fn is_among(&mut self, column: &'static str, code: &str) -> String {
         let position = self.dialect.position;
-        format!("{position}(p.{column}, {}) > 0", self.mark(&format!(" {code} ")))
+        format!("{position}(p.{column}, {}) > 0", self.bind(&format!(" {code} ")))
     }
 
     fn pattern(&self, pieces: &[Piece]) -> String {
@@ -274,7 +281,7 @@ impl<'a> Writer<'a> {
 
 /// Parts in brackets, by halves where they are many.
 pub(super) fn balanced(parts: &[String], between: &str) -> String {
-    if parts.len() <= SHALLOW {
+    if parts.len() <= MAX_FLAT_PARTS {
         return format!("({})", parts.join(between));
     }
     let (left, right) = parts.split_at(parts.len() / 2);

@@ -22,7 +22,7 @@ use entente::{
         proposals::{self, SignatureRow},
         reviews::{self, ReviewRow},
         vaults::{self, WrappedKeyRow},
-        visible::{self, Class, Classes, Cut, Key, Question},
+        visible::{self, CallGroup, CallGroups, ListPosition, PageRequest, ProposalQuery},
     },
 };
 
@@ -104,12 +104,12 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
     }
     let [a, b, c, d] = ['A', 'B', 'C', 'D'].map(|letter| id::<ProposalId>("prop", letter));
     let avi: MemberId = is("ISR:avi");
-    let classes = |call| Classes::from(vec![Class { calls: vec![call], holds: true.into() }]);
+    let groups = |call| CallGroups::from(vec![CallGroup { calls: vec![call], holds: true.into() }]);
     let page = async |call, sort, after: Option<ProposalId>, limit| {
-        let after = after.map(|id| Key { created_at: at(5), id });
-        let classes = classes(call);
-        let question = Question::new(&avi, &classes, 4);
-        let keys = seen!(store, tx => visible::page(&mut tx, &question, Cut { sort, after, limit }));
+        let after = after.map(|id| ListPosition { created_at: at(5), id });
+        let groups = groups(call);
+        let query = ProposalQuery::new(&avi, &groups, 4);
+        let keys = seen!(store, tx => visible::page(&mut tx, &query, PageRequest { sort, after, limit }));
         keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
     };
     let call = office.call.id;
@@ -117,7 +117,7 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
     assert_eq!(page(call, Sort::Created, Some(c), 3).await, [d]);
     assert_eq!(page(call, Sort::Newest, Some(c), 3).await, [b, a]);
     assert_eq!(page(id("call", 'Z'), Sort::Created, None, 3).await, []);
-    assert_eq!(seen!(store, tx => visible::count(&mut tx, &Question::new(&avi, &classes(call), 4))), 4);
+    assert_eq!(seen!(store, tx => visible::count(&mut tx, &ProposalQuery::new(&avi, &groups(call), 4))), 4);
     assert_eq!(
         seen!(store, tx => proposals::some(&mut tx, &[d, a])).iter().map(|row| row.id).collect::<Vec<_>>(),
         [a, d]
