@@ -134,7 +134,7 @@ impl From<KeepError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match &error {
-            StartError::Config(faults) => Self(2, format!("{error}:\n{}", told(faults))),
+            StartError::Config(faults) => Self(2, format!("{error}:\n{}", fault_lines(faults))),
             _ => Self::new(1, error),
         }
     }
@@ -154,7 +154,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Ok::<(), Failure>(())
     };
     let mut running = pin!(running);
-    let mut told = async || {
+    let mut stop_signal = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -162,11 +162,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     tokio::select! {
         done = &mut running => return done,
-        () = told() => drop(order),
+        () = stop_signal() => drop(order),
     }
     tokio::select! {
         done = &mut running => done,
-        () = told() => {
+        () = stop_signal() => {
             tracing::warn!("told to stop a second time: ending at once");
             // What was acknowledged is on the disk; open requests end as they would with the machine.
             process::exit(1)
@@ -182,7 +182,8 @@ async fn check(config: &Config) -> Result<(), Failure> {
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let checked = check::check(config, variables, Arc::new(SystemClock)).await;
     if !checked.faults.is_empty() {
-        let text = format!("the configuration can be read, but a start is not in order:\n{}", told(&checked.faults));
+        let text =
+            format!("the configuration can be read, but a start is not in order:\n{}", fault_lines(&checked.faults));
         return Err(Failure(1, text));
     }
     let shortfall = descriptors::shortfall(&config.limits, descriptors::reachable());
@@ -216,7 +217,7 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
-fn told(faults: &[ConfigFault]) -> String {
+fn fault_lines(faults: &[ConfigFault]) -> String {
     let lines: Vec<_> = faults.iter().map(|fault| format!("  {fault}\n    {}", fault.help)).collect();
     lines.join("\n")
 }

@@ -74,7 +74,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
     let mut agent = Agent::new(connect, call);
     agent.check().await?;
     let stop = Stop::default();
-    let mut told = pin!(stop_signal()?);
+    let mut stop_signal = pin!(stop_signal()?);
     tell_manager("READY=1");
     state(context, "started", None)?;
     let mut failures = 0_u32;
@@ -92,7 +92,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let mut round = pin!(agent.round(&is_stopped, &mut report));
             tokio::select! {
                 done = &mut round => done,
-                () = &mut told, if !stop.is_set() => {
+                () = &mut stop_signal, if !stop.is_set() => {
                     stop.0.store(true, Ordering::Relaxed);
                     tell_manager("STOPPING=1");
                     round.await
@@ -117,7 +117,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
         if !stop.is_set() {
             tokio::select! {
                 () = tokio::time::sleep(wait) => continue,
-                () = &mut told => tell_manager("STOPPING=1"),
+                () = &mut stop_signal => tell_manager("STOPPING=1"),
             }
         }
         return state(context, "stopped", None);
@@ -219,8 +219,8 @@ fn tell_manager(state: &str) {
             Some(name) => SocketAddr::from_abstract_name(name),
             None => SocketAddr::from_pathname(&place),
         };
-        let told = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-        drop(told);
+        let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+        drop(sent);
     }
     #[cfg(not(target_os = "linux"))]
     let _ = state;

@@ -162,7 +162,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
     context.out.answer(&json!({ "items": items }), |screen| {
         let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY", "STATE"]);
         for key in &checked {
-            let (id, wrapped_by, mut state) = told(key);
+            let (id, wrapped_by, mut state) = key_state(key);
             if !key.is_on_card {
                 state = format!("{state} (your key card names its recipient no longer)");
             }
@@ -176,7 +176,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
         screen.table(&table, "no key is for you");
     })?;
     let left = checked.iter().filter(|key| matches!(key.found, Found::Broken { .. } | Found::Missing));
-    let left = left.filter(|key| told(key).0.is_none_or(|id| !discarded.contains(&id))).count();
+    let left = left.filter(|key| key_state(key).0.is_none_or(|id| !discarded.contains(&id))).count();
     if left == 0 {
         return Ok(());
     }
@@ -189,11 +189,11 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
 fn unwanted(key: &CheckedKey, args: &Check, me: &MemberId) -> Option<WrappedKeyId> {
     let is_broken = matches!(key.found, Found::Broken { .. });
     let is_unwanted = args.remove && is_broken || args.remove_replaced && !key.is_on_card;
-    told(key).0.filter(|_| is_unwanted && key.holder == me.to_string())
+    key_state(key).0.filter(|_| is_unwanted && key.holder == me.to_string())
 }
 
 /// Which key it is, whose work, and what became of it.
-fn told(key: &CheckedKey) -> (Option<WrappedKeyId>, Option<&MemberId>, String) {
+fn key_state(key: &CheckedKey) -> (Option<WrappedKeyId>, Option<&MemberId>, String) {
     match &key.found {
         Found::Opens { key, wrapped_by } => (Some(*key), Some(wrapped_by), "opens".to_owned()),
         Found::Broken { key, wrapped_by, fault } => (Some(*key), Some(wrapped_by), format!("DOES NOT OPEN: {fault}")),
@@ -209,7 +209,7 @@ fn described(key: &CheckedKey, discarded: &[WrappedKeyId]) -> Value {
         Found::Elsewhere { fault, .. } => ("elsewhere", Some(fault)),
         Found::Missing => ("missing", None),
     };
-    let (id, wrapped_by, _) = told(key);
+    let (id, wrapped_by, _) = key_state(key);
     json!({
         "vault": key.vault, "kind": key.kind, "holder": key.holder, "recipient": key.recipient, "is_on_card": key.is_on_card,
         "key": id, "wrapped_by": wrapped_by, "found": found, "fault": fault.map(ToString::to_string),

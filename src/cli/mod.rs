@@ -151,14 +151,14 @@ pub fn main() -> ExitCode {
             return Ok(run.await);
         }
         let mut run = pin!(run);
-        let told = match signals::told() {
-            Ok(told) => told,
+        let ending = match signals::ending_signal() {
+            Ok(ending) => ending,
             Err(error) => return Ok(Err(error)),
         };
         tokio::select! {
             done = &mut run => Ok(done),
             // While the work is there: dropped, it removes by itself what it has begun, and nobody says so.
-            signal = told => Err((signal, unfinished::abandon())),
+            signal = ending => Err((signal, unfinished::abandon())),
         }
     });
     // A thread that waits for a passphrase or for the disk must not hold up the end.
@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn usage_error_for_programs_names_what_is_missing() {
         let error = Cli::try_parse_from(["entente", "proposal", "put"]).unwrap_err().render().to_string();
-        let told = first_paragraph(&error);
-        assert_eq!(told, "the following required arguments were not provided: <PROPOSAL> <SLOT> <FILE>");
+        let text = first_paragraph(&error);
+        assert_eq!(text, "the following required arguments were not provided: <PROPOSAL> <SLOT> <FILE>");
     }
 
     #[test]

@@ -295,7 +295,7 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
         Command::Propose { file, active_at } => {
             let (owner, place, text) = read(&file)?;
             let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
-            told(context, &proposed, &zone)
+            print_version(context, &proposed, &zone)
         }
         Command::Approve { version: Numbered { owner, version }, consent } => {
             let policy = client.policy_version(&owner, version).await?;
@@ -303,17 +303,17 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
             let act = format!("approving version {version} of {owner}");
             context.keyboard().consent(consent, &act, "what somebody reads because of it stays read").await?;
             let approved = client.approve_policy(&policy, &preview).await?;
-            told(context, &approved, &zone)
+            print_version(context, &approved, &zone)
         }
         Command::Withdraw(Numbered { owner, version }) => {
             let withdrawn = client.api().withdraw_policy(&owner, version).await?;
-            told(context, &withdrawn, &zone)
+            print_version(context, &withdrawn, &zone)
         }
         Command::Restore { version: Numbered { owner, version }, active_at } => {
             let earlier = client.policy_version(&owner, version).await?;
             let text = earlier.text.as_deref().unwrap_or_default();
             let proposed = client.propose_policy(&owner, &owner.to_string(), text, active_at).await?;
-            told(context, &proposed, &zone)
+            print_version(context, &proposed, &zone)
         }
     }
 }
@@ -367,7 +367,7 @@ fn owner_of(file: &Path) -> Option<PolicyOwner> {
     file.file_stem()?.to_str()?.parse().ok()
 }
 
-fn told(context: &Context, policy: &PolicyVersion, zone: &Zone) -> Result<()> {
+fn print_version(context: &Context, policy: &PolicyVersion, zone: &Zone) -> Result<()> {
     context.out.answer(policy, |screen| fields(screen, policy, zone))
 }
 

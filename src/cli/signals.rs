@@ -26,7 +26,7 @@ impl Signal {
 
 /// Completes with the first signal that ends a command. They are listened to from the call on.
 #[cfg(unix)]
-pub(super) fn told() -> Result<impl Future<Output = Signal>> {
+pub(super) fn ending_signal() -> Result<impl Future<Output = Signal>> {
     use tokio::signal::unix::{self, SignalKind};
     let ignored = ignored();
     let listen = |kind: SignalKind, signal: Signal| {
@@ -56,7 +56,7 @@ async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
 
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere signals have to be asked for")]
-pub(super) fn told() -> Result<impl Future<Output = Signal>> {
+pub(super) fn ending_signal() -> Result<impl Future<Output = Signal>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
         Signal::Interrupt

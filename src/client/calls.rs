@@ -1,6 +1,6 @@
 //! Calls: drafting, publishing with a vault made here, and reading them only once their publication verified.
 
-use super::{Client, ClientError, Result, facts::call_facts, parts::Roles, transport::Tagged, verify::invalid};
+use super::{Client, ClientError, Result, facts::call_facts, participation::Roles, transport::Tagged, verify::invalid};
 use crate::{
     domain::{
         call::{self as rules, Phase},
@@ -124,7 +124,7 @@ impl Client {
         let mut keys = Vec::new();
         let holders = self.api().roles(id).await?;
         let by_member = holders.into_iter().map(|holder| (holder.member, holder.roles)).collect();
-        let roles = Roles::told(by_member, self.api().program(call.program).await?.partners);
+        let roles = Roles::unsigned(by_member, self.api().program(call.program).await?.partners);
         let rules = call.text.to_domain()?;
         roles.by_member.iter().try_for_each(|(member, roles)| rules.check_roles(member, roles))?;
         let facts = call_facts(&call, &rules, &roles, self.now());

@@ -269,7 +269,7 @@ impl Client {
             Ok(_) => refused("is no officer of the call by what was signed"),
             // Who bears a role is for those who judge. A party sees of which nation the sender is.
             Err(error) if matches!(error.slug(), Some("denied" | "not-found")) => {
-                let partners = self.told_roles(call).await?.partners;
+                let partners = self.unsigned_roles(call).await?.partners;
                 if partners.contains(sender.partner()) { Ok(false) } else { refused("is of no partner of the call") }
             }
             Err(error) => Err(error),

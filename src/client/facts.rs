@@ -1,13 +1,13 @@
 //! Calls and proposals as policies see them, on the member's machine: what it verified itself, and what it was told.
 //!
-//! This is the one place that tells the two apart: [`Verified`] facts follow from signatures, key cards and clocks; [`Told`] ones
+//! This is the one place that tells the two apart: [`Verified`] facts follow from signatures, key cards and clocks; [`Unverified`] ones
 //! nobody signs yet.
 
 use super::{
     Client, ClientError, Result,
     calls::VerifiedCall,
     opening::Version,
-    parts::{Interests, Roles},
+    participation::{Interests, Roles},
     reviews::in_force,
 };
 use crate::{
@@ -52,9 +52,9 @@ pub(super) struct Verified {
     pub(super) label: Option<Label>,
 }
 
-/// What is the exchange's word alone, since nobody signs it yet.
+/// What the exchange states and nobody signs yet, so that this machine cannot verify it.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Unverified {
     pub(super) topic: Option<Slug>,
     pub(super) party_members: BTreeSet<MemberId>,
     /// Whose review is in. Where it matters, the reviews themselves are verified.
@@ -70,18 +70,18 @@ impl Client {
 
     /// A published call as policies see it on the machine of a party, who does not hear who judges.
     pub(super) async fn party_call_facts(&self, call: &VerifiedCall) -> Result<CallFacts> {
-        let roles = self.told_roles(call).await?;
+        let roles = self.unsigned_roles(call).await?;
         Ok(call_facts(&call.call, &call.rules, &roles, self.now()))
     }
 
     /// Nobody's roles, and the partners of the program as the exchange states them; its lead is the one that signed the call.
-    pub(super) async fn told_roles(&self, call: &VerifiedCall) -> Result<Roles> {
+    pub(super) async fn unsigned_roles(&self, call: &VerifiedCall) -> Result<Roles> {
         let mut partners = match self.api().program(call.call.program).await {
             Err(error) if error.is_not_found() => call.rules.eligible.union(&call.rules.funders).cloned().collect(),
             program => program?.partners,
         };
         partners.insert(call.call.lead.clone());
-        Ok(Roles::told(BTreeMap::new(), partners))
+        Ok(Roles::unsigned(BTreeMap::new(), partners))
     }
 
     /// A proposal as policies see it: by whoever judges it, with roles, assignments and declarations as they were signed and only if
@@ -95,7 +95,7 @@ impl Client {
         let mut label = proposal.label.clone();
         let (mut assignments, mut interests) = (Vec::new(), Interests::default());
         let roles =
-            if proposal.mine.is_party { self.told_roles(call).await? } else { self.verified_roles(call).await? };
+            if proposal.mine.is_party { self.unsigned_roles(call).await? } else { self.verified_roles(call).await? };
         if !proposal.mine.is_party {
             let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
             label = self.label_in_force(proposal, &standing).await?.label;
@@ -120,8 +120,8 @@ impl Client {
             label,
         };
         let reviewed = assignments.into_iter().filter(|line| line.has_reviewed).map(|line| line.reviewer).collect();
-        let told = Told { topic: proposal.topic.clone(), party_members, reviewed };
-        Ok(proposal_facts(proposal.id, proposal.status, verified, told))
+        let unverified = Unverified { topic: proposal.topic.clone(), party_members, reviewed };
+        Ok(proposal_facts(proposal.id, proposal.status, verified, unverified))
     }
 
     /// Where members work, by their newest key cards.
@@ -192,21 +192,26 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
 }
 
 /// The facts of a decision, from what was verified and what was told.
-pub(super) fn proposal_facts(id: ProposalId, status: Status, verified: Verified, told: Told) -> ProposalFacts {
+pub(super) fn proposal_facts(
+    id: ProposalId,
+    status: Status,
+    verified: Verified,
+    unverified: Unverified,
+) -> ProposalFacts {
     let Verified { call, owners, assigned, interests, organisations, decided, label } = verified;
     ProposalFacts {
         id,
         parties: owners,
         organisations,
-        topic: told.topic,
+        topic: unverified.topic,
         status,
         conflicts: interests.conflicts,
         declared_clear: interests.clear,
-        reviewed: told.reviewed,
+        reviewed: unverified.reviewed,
         decided,
         label,
         assigned,
-        party_members: told.party_members,
+        party_members: unverified.party_members,
         // Only whoever asks somebody to join wraps to them before they have.
         invited: BTreeSet::new(),
         call: Arc::new(call),
@@ -265,7 +270,7 @@ permit(principal, action, resource is Proposal);"#;
         let (signed, proposal) = (call(), proposal());
         let stated = Call { phase, ..signed.call };
         let partners = ["ISR", "USA", "GBR"].map(|code| code.parse().unwrap()).into();
-        let roles = Roles::told(panel.roles, partners);
+        let roles = Roles::unsigned(panel.roles, partners);
         let verified = Verified {
             call: call_facts(&stated, &signed.rules, &roles, at(now)),
             assigned: panel.assigned,
@@ -276,8 +281,8 @@ permit(principal, action, resource is Proposal);"#;
             label: None,
         };
         let party_members = proposal.parties.values().flatten().cloned().collect();
-        let told = Told { topic: None, party_members, reviewed: panel.reviewed };
-        proposal_facts(proposal.id, Status::Submitted, verified, told)
+        let unverified = Unverified { topic: None, party_members, reviewed: panel.reviewed };
+        proposal_facts(proposal.id, Status::Submitted, verified, unverified)
     }
 
     pub(crate) const OPENED: &str = "2026-04-03T00:00:00Z";

@@ -140,17 +140,17 @@ impl Client {
 
     /// Approves a version that another policy officer proposed, after verifying who did and that its text can be used. Signs for
     /// the summary of what it would change.
-    pub async fn approve_policy(&self, policy: &PolicyVersion, told: &PreviewSummary) -> Result<PolicyVersion> {
+    pub async fn approve_policy(&self, policy: &PolicyVersion, summary: &PreviewSummary) -> Result<PolicyVersion> {
         let (owner, number) = (&policy.owner, policy.version);
         let policy_sha256 = self.check_version(policy).await?;
         let text = policy.text.as_deref().ok_or_else(|| invalid("the version came without its text"))?;
         check_text(owner, &owner.to_string(), text).map_err(|error| {
             ClientError::usage(error.to_string(), "nothing was approved; ask for a version that can be used")
         })?;
-        if told.policy_sha256 != policy_sha256 {
+        if summary.policy_sha256 != policy_sha256 {
             return Err(ClientError::usage("the preview is of another version", "look at this version first"));
         }
-        let preview = canonical::to_vec(told).map_err(StatementError::from)?;
+        let preview = canonical::to_vec(summary).map_err(StatementError::from)?;
         let preview = String::from_utf8(preview).map_err(|_| invalid("canonical JSON is text"))?;
         let preview_sha256 = Some(Sha256::of(preview.as_bytes()));
         let approval = PolicyApproval { owner: owner.clone(), version: number, policy_sha256, preview_sha256 };

@@ -2,8 +2,8 @@
 
 use super::{
     Client, ClientError, Result,
-    facts::{Told, Verified, proposal_facts},
-    parts::Interests,
+    facts::{Unverified, Verified, proposal_facts},
+    participation::Interests,
     vaults::VaultPlan,
 };
 use crate::{
@@ -92,8 +92,8 @@ impl Client {
         let mut invited = members;
         invited.remove(&me);
         let party_members = BTreeSet::from([me.clone()]);
-        let told = Told { topic: new.topic.clone(), party_members, reviewed: BTreeSet::new() };
-        let mut facts = proposal_facts(id, Status::Preparing, verified, told);
+        let unverified = Unverified { topic: new.topic.clone(), party_members, reviewed: BTreeSet::new() };
+        let mut facts = proposal_facts(id, Status::Preparing, verified, unverified);
         facts.invited = invited;
         let mut vaults = Vec::new();
         for (kind, party) in

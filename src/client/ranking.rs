@@ -7,8 +7,8 @@
 use super::{
     Client, ClientError, Result,
     calls::VerifiedCall,
-    facts::{Told, Verified, call_facts, proposal_facts},
-    parts::{Interests, Roles},
+    facts::{Unverified, Verified, call_facts, proposal_facts},
+    participation::{Interests, Roles},
     reviews::{InvalidReview, OpenedReviews, missing},
 };
 use crate::{
@@ -116,7 +116,12 @@ impl Client {
             decided: false,
             label: None,
         };
-        Ok(proposal_facts(proposal.id, proposal.status, verified, Told { party_members, ..Told::default() }))
+        Ok(proposal_facts(
+            proposal.id,
+            proposal.status,
+            verified,
+            Unverified { party_members, ..Unverified::default() },
+        ))
     }
 
     async fn judged(&self, facts: &ProposalFacts, reviewer: &MemberId) -> Result<Option<SetAside>> {

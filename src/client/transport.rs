@@ -32,7 +32,7 @@ use reqwest::{Body, RequestBuilder, Response};
 use rustls::AlertDescription;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error as _, fmt::Write, fs, path::Path, sync::Arc, time::Duration};
-use tls::{is_about_certificate, tls_error, told, untimely};
+use tls::{certificate_fault, is_about_certificate, tls_error, untimely};
 use tokio_util::io::ReaderStream;
 
 /// How often a request is tried when the connection breaks.
@@ -343,7 +343,7 @@ impl Transport {
                 format!(
                     "the certificate of `{}` is not what the profile's `server_ca` vouches for: {}",
                     self.server,
-                    told(fault)
+                    certificate_fault(fault)
                 ),
                 format!("check `server` and `server_ca` of the profile with the host's operator{unsent}"),
             ),

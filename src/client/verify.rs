@@ -234,7 +234,7 @@ impl Client {
 
     /// The partners whose members can be officers of a call: those of its program, and its lead.
     async fn partners_of(&self, call: &VerifiedCall) -> Result<BTreeSet<PartnerCode>> {
-        Ok(self.told_roles(call).await?.partners)
+        Ok(self.unsigned_roles(call).await?.partners)
     }
 }
 

@@ -315,7 +315,7 @@ impl Client {
     /// What was shown to this client that is older than what this machine saw before. Told once; what was seen stays.
     pub async fn older_states(&self) -> Result<Vec<OlderState>> {
         let met = std::mem::take(&mut *self.api().witness().met());
-        let mut told = Vec::new();
+        let mut states = Vec::new();
         for older in met {
             match older {
                 Older::Proposal { id, call, seen, now } => {
@@ -329,32 +329,32 @@ impl Client {
                         self.home().put_seen_state_aside(id)?;
                     } else {
                         let notice = seen.worded(id, &now, &self.home().state_path(id).display().to_string());
-                        told.push(OlderState { subject: id.to_string(), notice, may_be_in_order: false });
+                        states.push(OlderState { subject: id.to_string(), notice, may_be_in_order: false });
                     }
                 }
                 Older::NotWithdrawn { id, seen, now } => {
                     let kept = self.home().state_path(id).display().to_string();
                     let notice = seen.worded_not_withdrawn(id, now, &kept);
-                    told.push(OlderState { subject: format!("{id}, withdrawn"), notice, may_be_in_order: true });
+                    states.push(OlderState { subject: format!("{id}, withdrawn"), notice, may_be_in_order: true });
                 }
                 Older::Gone { id, seen } => {
                     let kept = self.home().state_path(id).display().to_string();
                     let notice = seen.worded_gone(id, &kept);
-                    told.push(OlderState { subject: format!("{id}, not shown"), notice, may_be_in_order: true });
+                    states.push(OlderState { subject: format!("{id}, not shown"), notice, may_be_in_order: true });
                 }
                 Older::Review { id, seen, now } => {
                     let kept = self.home().review_path(&self.profile().name, id).display().to_string();
                     let notice = seen.worded(id, now, &kept);
                     let subject = format!("the review of {id}");
-                    told.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
+                    states.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
                 }
                 Older::Decision { id, seen, now } => {
                     let kept = self.home().decision_path(id).display().to_string();
                     let notice = seen.worded(id, now.as_deref(), &kept);
                     let subject = format!("the decision on {id}");
-                    told.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
+                    states.push(OlderState { subject, notice, may_be_in_order: now.is_none() });
                 }
-                Older::Log { seen, now: (seq, at) } => told.push(OlderState {
+                Older::Log { seen, now: (seq, at) } => states.push(OlderState {
                     subject: "a number of the log".to_owned(),
                     notice: format!(
                         "the log is at entry {seq} on {at}, but entry {} of {} was seen here before: the exchange has gone back to \
@@ -363,14 +363,14 @@ impl Client {
                     ),
                     may_be_in_order: false,
                 }),
-                Older::End { seen, highest } => told.push(OlderState {
+                Older::End { seen, highest } => states.push(OlderState {
                     subject: "the end of the log".to_owned(),
                     notice: seen.worded_end(highest),
                     may_be_in_order: self.is_hidden(seen.proposal).await,
                 }),
             }
         }
-        Ok(told)
+        Ok(states)
     }
 
     /// Whether a proposal is not shown to this member, as after a conflict of interest that they declared.

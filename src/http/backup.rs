@@ -270,13 +270,13 @@ fn age(manifest: &BackupManifest, now: Timestamp) -> String {
 pub(super) fn ago(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
-    let told: Vec<String> = parts
+    let text: Vec<String> = parts
         .iter()
         .skip_while(|(count, unit)| *count == 0 && *unit != "s")
         .take(2)
         .map(|(count, unit)| format!("{count} {unit}"))
         .collect();
-    told.join(" ")
+    text.join(" ")
 }
 
 fn size(bytes: u64) -> String {
@@ -340,13 +340,13 @@ mod tests {
 
     #[test]
     fn ages_and_sizes_are_told_in_units_that_people_use() {
-        for (seconds, told) in
+        for (seconds, text) in
             [(0, "0 s"), (61, "1 min 1 s"), (86_400 * 3 + 7300, "3 d 2 h"), (3600, "1 h 0 min"), (-5, "0 s")]
         {
-            assert_eq!(ago(SignedDuration::from_secs(seconds)), told);
+            assert_eq!(ago(SignedDuration::from_secs(seconds)), text);
         }
-        for (bytes, told) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
-            assert_eq!(size(bytes), told);
+        for (bytes, text) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
+            assert_eq!(size(bytes), text);
         }
     }
 }

@@ -228,7 +228,7 @@ async fn describe(config: &Config, db: &Db, out: &mut impl Write) -> Result<(), 
     let known = marks::of_database(db).await?;
     let unsettled = known.as_ref().is_some_and(|known| !known.is_settled);
     let known = known.map(|known| known.mark);
-    writeln!(out, "database  {}\n          {}", config.database.url.place(), told(known.as_ref(), unsettled))?;
+    writeln!(out, "database  {}\n          {}", config.database.url.place(), mark_text(known.as_ref(), unsettled))?;
     let found = of_folder(&config.blobs.folder).await;
     writeln!(out, "folder    {}\n          {found}", config.blobs.folder.display())?;
     let Survey { documents, missing, other_size, files, unknown } = survey;
@@ -246,12 +246,12 @@ async fn describe(config: &Config, db: &Db, out: &mut impl Write) -> Result<(), 
 
 async fn of_folder(folder: &Path) -> String {
     match mark::of_folder(folder).await {
-        Ok(mark) => told(mark.as_ref(), false),
+        Ok(mark) => mark_text(mark.as_ref(), false),
         Err(error) => error.to_string(),
     }
 }
 
-fn told(mark: Option<&Mark>, unsettled: bool) -> String {
+fn mark_text(mark: Option<&Mark>, unsettled: bool) -> String {
     let unsettled = if unsettled { ", which the folder was about to get" } else { "" };
     mark.map_or_else(|| "no mark".to_owned(), |mark| format!("mark {}{unsettled}", mark.short()))
 }

@@ -377,8 +377,8 @@ mod tests {
         let desk = Desk::new().await;
         let (old, new) = (Ca::new("Root"), Ca::new("Root"));
         let (old, new) = (desk.put("old.der", &old.der), desk.put("new.pem", &pem(&new.der)));
-        let told = desk.add("ISR", "Israel", &[&old], REGISTRAR).await.unwrap();
-        assert!(told.starts_with("`ISR` is enrolled\n"), "{told}");
+        let said = desk.add("ISR", "Israel", &[&old], REGISTRAR).await.unwrap();
+        assert!(said.starts_with("`ISR` is enrolled\n"), "{said}");
         let card = find(&desk.exchange, &"ISR".parse().unwrap()).await.unwrap().unwrap();
         let fingerprint = card.fingerprint().unwrap().to_string();
         let shown = desk.run(&["show", "ISR"]).await.unwrap();
@@ -389,9 +389,9 @@ mod tests {
         let same = desk.add("ISR", "Israel", &[&old], REGISTRAR).await.unwrap();
         assert!(same.contains("nothing changed"), "{same}");
         let certificate = desk.put("registrar.pem", Ca::new("x").member("ISR:registrar").pem.as_bytes());
-        let told = desk.add("ISR", "State of Israel", &[&new], &certificate).await.unwrap();
+        let said = desk.add("ISR", "State of Israel", &[&new], &certificate).await.unwrap();
         for line in ["name: `Israel` is now `State of Israel`", "- anchor", "+ anchor", "- registrar", "+ registrar"] {
-            assert!(told.contains(line), "{line} in {told}");
+            assert!(said.contains(line), "{line} in {said}");
         }
     }
 
@@ -425,8 +425,8 @@ mod tests {
         let desk = Desk::new().await;
         let anchor = desk.put("ca.der", &Ca::new("Root").der);
         desk.add("ISR", "Israel", &[&anchor], REGISTRAR).await.unwrap();
-        let told = desk.run(&["waive-lists", "ISR"]).await.unwrap();
-        assert!(told.contains("need no revocation list") && !told.contains("were found"), "{told}");
+        let said = desk.run(&["waive-lists", "ISR"]).await.unwrap();
+        assert!(said.contains("need no revocation list") && !said.contains("were found"), "{said}");
         assert_eq!(desk.run(&["waive-lists", "KOR"]).await.unwrap_err(), "no partner `KOR` is enrolled");
         let files = ["ISR.pem".to_owned(), "ISR/b.crl".to_owned()];
         let found = |before| [FoundLists { partner: "ISR".parse().unwrap(), files: files.to_vec(), before }];
@@ -435,8 +435,8 @@ mod tests {
         operator::record_lists(&desk.exchange, &found(ListRecord::Waived)).await.unwrap();
         assert!(desk.run(&["show", "ISR"]).await.unwrap().contains("lists        ISR.pem\n             ISR/b.crl\n"));
         let generation = operator::trust_generation(&desk.exchange).await.unwrap();
-        let told = desk.run(&["waive-lists", "ISR"]).await.unwrap();
-        assert!(told.contains("need no revocation list") && told.contains("`ISR.pem`, `ISR/b.crl`"), "{told}");
+        let said = desk.run(&["waive-lists", "ISR"]).await.unwrap();
+        assert!(said.contains("need no revocation list") && said.contains("`ISR.pem`, `ISR/b.crl`"), "{said}");
         assert!(operator::trust_generation(&desk.exchange).await.unwrap() > generation, "a running server looks again");
         assert!(!desk.run(&["show", "ISR"]).await.unwrap().contains("lists "));
         assert!(desk.run(&["waive-lists", "ISR"]).await.unwrap().contains("nothing changed"));

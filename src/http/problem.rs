@@ -209,7 +209,7 @@ mod tests {
     use crate::domain::Refusal;
     use axum::body::to_bytes;
 
-    async fn told(error: ServiceError) -> (StatusCode, axum::http::HeaderMap, Problem) {
+    async fn answered(error: ServiceError) -> (StatusCode, axum::http::HeaderMap, Problem) {
         let (parts, body) = error.into_response().into_parts();
         assert_eq!(parts.headers[header::CONTENT_TYPE], PROBLEM_JSON);
         let problem: Problem = serde_json::from_slice(&to_bytes(body, 1 << 16).await.unwrap()).unwrap();
@@ -229,32 +229,32 @@ mod tests {
     #[tokio::test]
     async fn store_that_is_away_says_when_to_come_back_and_a_full_one_says_so() {
         let away = ServiceError::Store(StoreError::Unavailable("gone".into()));
-        let (status, headers, problem) = told(away).await;
+        let (status, headers, problem) = answered(away).await;
         assert_eq!((status.as_u16(), problem.slug()), (503, "unavailable"));
         assert_eq!(headers[header::RETRY_AFTER], RETRY_AFTER);
         let unsaid = ServiceError::Store(StoreError::OutcomeUnknown("gone".into()));
-        let (status, headers, problem) = told(unsaid).await;
+        let (status, headers, problem) = answered(unsaid).await;
         assert_eq!((status.as_u16(), problem.slug()), (503, "outcome-unknown"));
         assert_eq!(headers[header::RETRY_AFTER], RETRY_AFTER);
         assert!(!format!("{problem:?}").contains("nothing was done"), "{problem:?}");
-        let (status, _, problem) = told(ServiceError::Store(StoreError::Full("disk".into()))).await;
+        let (status, _, problem) = answered(ServiceError::Store(StoreError::Full("disk".into()))).await;
         assert_eq!((status.as_u16(), problem.slug()), (507, "storage-full"));
     }
 
     #[tokio::test]
     async fn what_broke_inside_is_not_told() {
         let error = StoreError::Statement("value `quantum radar` is too long".into());
-        let (status, _, problem) = told(error.into()).await;
+        let (status, _, problem) = answered(error.into()).await;
         assert_eq!(status, 500);
         assert!(!format!("{problem:?}").contains("quantum"), "{problem:?}");
     }
 
     #[tokio::test]
     async fn failed_precondition_names_the_present_state() {
-        let (status, headers, _) = told(ServiceError::PreconditionFailed { current: "\"7\"".into() }).await;
+        let (status, headers, _) = answered(ServiceError::PreconditionFailed { current: "\"7\"".into() }).await;
         assert_eq!(status, 412);
         assert_eq!(headers[header::ETAG], "\"7\"");
-        let (status, headers, _) = told(ServiceError::OutOfRange { size: 9 }).await;
+        let (status, headers, _) = answered(ServiceError::OutOfRange { size: 9 }).await;
         assert_eq!(status, 416);
         assert_eq!(headers[header::CONTENT_RANGE], "bytes */9");
     }
@@ -262,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn refusal_keeps_its_kind_and_detail() {
         let refusal = Refusal::UnknownSlot { slot: "work-plan".parse().unwrap() };
-        let (status, _, problem) = told(refusal.clone().into()).await;
+        let (status, _, problem) = answered(refusal.clone().into()).await;
         assert_eq!((status.as_u16(), problem.slug()), (422, "unknown-slot"));
         assert_eq!(problem.detail, refusal.to_string());
     }

@@ -102,7 +102,7 @@ impl Probes {
             Box::pin(async move {
                 let limit = probes.every * STUCK;
                 let policies =
-                    async { operator::guardrails_count(&probes.exchange).await.map_err(|error| told(&error)) };
+                    async { operator::guardrails_count(&probes.exchange).await.map_err(|error| fault_text(&error)) };
                 let (policies, marked) = tokio::join!(in_time(policies), in_time(probes.marked()));
                 let folder = match marked {
                     Ok(()) => probes.folder.now(limit),
@@ -131,7 +131,7 @@ impl Probes {
     async fn try_database(&self) {
         let beaten = time::beat(&self.exchange).await;
         let beside = match &self.beside_database {
-            Some(folder) => probe::folder(folder.clone()).await.map_err(|error| told_of_store(&error)),
+            Some(folder) => probe::folder(folder.clone()).await.map_err(|error| store_fault_text(&error)),
             None => Ok(()),
         };
         let now = self.exchange.time.now();
@@ -152,7 +152,7 @@ impl Probes {
             Err(error) => {
                 // The clock is held against what is on record.
                 self.clock.put_off();
-                self.database.came(Err(told(&error)), now);
+                self.database.came(Err(fault_text(&error)), now);
             }
         }
     }
@@ -162,7 +162,7 @@ impl Probes {
         let marked = self.marked().await;
         if marked.is_ok() {
             let tried = probe::folder(self.blobs.clone()).await;
-            self.folder.came(tried.map_err(|error| told_of_store(&error)), self.exchange.time.now());
+            self.folder.came(tried.map_err(|error| store_fault_text(&error)), self.exchange.time.now());
         } else {
             self.folder.put_off();
         }
@@ -170,7 +170,7 @@ impl Probes {
     }
 
     async fn marked(&self) -> Result<(), String> {
-        self.exchange.blobs.check_mark().await.map_err(|error| told_of_store(&error))
+        self.exchange.blobs.check_mark().await.map_err(|error| store_fault_text(&error))
     }
 }
 
@@ -215,15 +215,15 @@ fn still_valid(until: Timestamp, now: Timestamp) -> Result<(), String> {
     if now > until { Err(format!("the server's certificate has expired, {until}")) } else { Ok(()) }
 }
 
-fn told(error: &ServiceError) -> String {
+fn fault_text(error: &ServiceError) -> String {
     match error {
-        ServiceError::Store(error) => told_of_store(error),
+        ServiceError::Store(error) => store_fault_text(error),
         other => other.to_string(),
     }
 }
 
 /// With the cause, if that can hold nothing that was stored.
-fn told_of_store(error: &StoreError) -> String {
+fn store_fault_text(error: &StoreError) -> String {
     match error {
         StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) | StoreError::Full(_) | StoreError::Io(_) => {
             error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))

@@ -162,7 +162,7 @@ mod tests {
 
     /// Runs a watch after a start that went well, until it has reported once, and says why it did.
     async fn first_cause(watch: Watch, ok: bool, mut changes: mpsc::Receiver<()>) -> Vec<Cause> {
-        let (tell, mut told) = mpsc::channel(2);
+        let (tell, mut received) = mpsc::channel(2);
         let reload = async |cause| {
             tell.send(cause).await.unwrap();
             ok
@@ -175,9 +175,9 @@ mod tests {
         tokio::select! {
             never = watch.run(true, reload, changed) => match never {},
             () = async {
-                causes.extend(told.recv().await);
+                causes.extend(received.recv().await);
                 if !ok {
-                    causes.extend(told.recv().await);
+                    causes.extend(received.recv().await);
                 }
             } => {}
         }
@@ -225,14 +225,14 @@ mod tests {
 
     #[tokio::test]
     async fn start_that_did_not_go_well_is_tried_again_though_nothing_changes() {
-        let (tell, mut told) = mpsc::channel(1);
+        let (tell, mut received) = mpsc::channel(1);
         let reload = async |cause| {
             tell.send(cause).await.unwrap();
             true
         };
         let cause = tokio::select! {
             never = Watch::new(Vec::new(), Duration::from_millis(1)).run(false, reload, std::future::pending) => match never {},
-            cause = told.recv() => cause,
+            cause = received.recv() => cause,
         };
         assert_eq!(cause, Some(Cause::Retry));
     }

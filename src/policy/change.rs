@@ -234,7 +234,7 @@ mod tests {
             World::new()
                 .with("proposal", &json!({"conflicts": ["KOR:reviewer"], "assigned": [], "declared_clear": []})),
         ];
-        let mut told = 0;
+        let mut changed = 0;
         for world in worlds {
             for member in world.members() {
                 for action in [Action::View, Action::Read, Action::ViewDeliberation] {
@@ -248,11 +248,11 @@ mod tests {
                         };
                         assert!(after(&set), "{} {action}: {set:?}", member.id);
                         assert!(!after(&set[..set.len() - 1]), "{} {action}: {set:?}", member.id);
-                        told += 1;
+                        changed += 1;
                     }
                 }
             }
         }
-        assert!(told > 10, "{told}");
+        assert!(changed > 10, "{changed}");
     }
 }

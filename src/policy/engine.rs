@@ -159,11 +159,11 @@ impl Engine {
             return undecidable(action, refusal, &"the action cannot be asked of such a resource");
         }
         let steps = action.view().into_iter().chain([action]);
-        let told = |name: &str| steps.clone().any(|step| self.is_named(step, name));
+        let is_named = |name: &str| steps.clone().any(|step| self.is_named(step, name));
         // Whoever is asked to join a party looks as if they had joined, and does nothing else so but answer.
         let joined = resource.proposal().and_then(|proposal| proposal.as_joined(&principal.id));
         let looked = joined.as_ref().map_or(resource, |joined| resource.of(joined));
-        let mut world = match self.names.world(principal, looked, &told) {
+        let mut world = match self.names.world(principal, looked, &is_named) {
             Ok(world) => world,
             Err(error) => return undecidable(action, refusal, &error),
         };
@@ -176,7 +176,7 @@ impl Engine {
         }
         if action.view() != Some(action) {
             if joined.is_some() && !action.is_for_invited() {
-                world = match self.names.world(principal, resource, &told) {
+                world = match self.names.world(principal, resource, &is_named) {
                     Ok(world) => world,
                     Err(error) => return undecidable(action, Standing::Denied, &error),
                 };

@@ -53,8 +53,8 @@ impl World {
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Whether some policy asks for an attribute of this name; the others are not put into words.
-pub(super) type Told<'a> = &'a dyn Fn(&str) -> bool;
+/// Whether some policy names an attribute; only named attributes are built.
+pub(super) type IsNamed<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Attributes by name, each made when it is asked for.
 type Attributes<'a> = &'a [(&'a str, &'a dyn Fn() -> Value)];
@@ -79,31 +79,31 @@ impl Names {
         &self,
         principal: &MemberFacts,
         resource: Resource<'_>,
-        told: Told<'_>,
+        is_named: IsNamed<'_>,
     ) -> Result<World, Failure> {
         let subject = resource.subject();
-        let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id), told };
-        let mut entities = vec![self.member(principal, told)?];
+        let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id), is_named };
+        let mut entities = vec![self.member(principal, is_named)?];
         // The same member twice would be two entities of one name; what the caller is known by is what counts.
         if let Some(subject) = subject.filter(|subject| subject.id != principal.id) {
-            entities.push(self.member(subject, told)?);
+            entities.push(self.member(subject, is_named)?);
         }
         let resource_uid = match resource {
             Resource::Exchange => uid(&self.exchange, "exchange"),
             Resource::Partner(code) => uid(&self.partner, code.as_str()),
             Resource::Program(program) => {
-                entities.push(self.program(program, told)?);
+                entities.push(self.program(program, is_named)?);
                 uid(&self.program, &program.id.to_string())
             }
             Resource::Call(call) | Resource::CallRole { call, .. } => {
-                entities.push(self.program(&call.program, told)?);
+                entities.push(self.program(&call.program, is_named)?);
                 entities.push(self.call(call, &who)?);
                 uid(&self.call, &call.id.to_string())
             }
             Resource::Proposal(proposal)
             | Resource::StaffSlots { proposal, .. }
             | Resource::ProposalMember { proposal, .. } => {
-                entities.push(self.program(&proposal.call.program, told)?);
+                entities.push(self.program(&proposal.call.program, is_named)?);
                 entities.push(self.call(&proposal.call, &who)?);
                 entities.push(self.proposal(proposal, &who)?);
                 uid(&self.proposal, &proposal.id.to_string())
@@ -124,17 +124,17 @@ impl Names {
         &self,
         principal: &MemberFacts,
         proposals: &[&ProposalFacts],
-        told: Told<'_>,
+        is_named: IsNamed<'_>,
     ) -> Result<Vec<World>, Failure> {
-        let who = Who { principal: &principal.id, subject: None, told };
-        let mut entities = vec![self.member(principal, told)?];
+        let who = Who { principal: &principal.id, subject: None, is_named };
+        let mut entities = vec![self.member(principal, is_named)?];
         // Two states of one thing would be two entities of one name, which are refused below.
         let (mut programs, mut calls): (Vec<&Arc<ProgramFacts>>, Vec<&Arc<CallFacts>>) = (Vec::new(), Vec::new());
         for proposal in proposals {
             let (call, program) = (&proposal.call, &proposal.call.program);
             if !programs.contains(&program) {
                 programs.push(program);
-                entities.push(self.program(program, told)?);
+                entities.push(self.program(program, is_named)?);
             }
             if !calls.iter().any(|known| Arc::ptr_eq(known, call)) {
                 calls.push(call);
@@ -185,10 +185,10 @@ impl Names {
         Ok((who, self.actions[action.index()].clone(), self.member(principal, &|_| true)?))
     }
 
-    fn member(&self, member: &MemberFacts, told: Told<'_>) -> Result<Entity, Failure> {
+    fn member(&self, member: &MemberFacts, is_named: IsNamed<'_>) -> Result<Entity, Failure> {
         entity(
             uid(&self.member, &member.id.to_string()),
-            told,
+            is_named,
             &[
                 ("partner", &|| self.partner_value(member.id.partner())),
                 ("organisation", &|| Value::new_string(folded(&member.organisation))),
@@ -198,12 +198,12 @@ impl Names {
         )
     }
 
-    fn program(&self, program: &ProgramFacts, told: Told<'_>) -> Result<Entity, Failure> {
+    fn program(&self, program: &ProgramFacts, is_named: IsNamed<'_>) -> Result<Entity, Failure> {
         let partners =
             || program.partners.iter().chain((!program.partners.contains(&program.lead)).then_some(&program.lead));
         entity(
             uid(&self.program, &program.id.to_string()),
-            told,
+            is_named,
             &[
                 ("lead", &|| self.partner_value(&program.lead)),
                 ("partners", &|| Value::new_set(partners().map(|code| self.partner_value(code)))),
@@ -215,7 +215,7 @@ impl Names {
         let officer_partners = || call.officers.iter().map(|id| id.partner().clone()).collect();
         entity(
             uid(&self.call, &call.id.to_string()),
-            who.told,
+            who.is_named,
             &[
                 ("program", &|| Value::new_entity_uid(uid(&self.program, &call.program.id.to_string()))),
                 ("draft", &|| Value::new_bool(call.draft)),
@@ -241,7 +241,8 @@ impl Names {
         let releasable_to = || label.into_iter().flat_map(|label| &label.releasable_to);
         let caveats = || label.into_iter().flat_map(|label| &label.caveats);
         let topic = || word(proposal.topic.as_ref().map_or("", Slug::as_str));
-        let (all, without_topic) = (|name: &str| (who.told)(name), |name: &str| name != "topic" && (who.told)(name));
+        let (all, without_topic) =
+            (|name: &str| (who.is_named)(name), |name: &str| name != "topic" && (who.is_named)(name));
         entity(
             uid(&self.proposal, &proposal.id.to_string()),
             if proposal.topic.is_some() { &all } else { &without_topic },
@@ -273,8 +274,8 @@ impl Names {
     }
 
     fn members(&self, set: &BTreeSet<MemberId>, who: &Who<'_>) -> Value {
-        let told = [Some(who.principal), who.subject].into_iter().flatten().filter(|member| set.contains(member));
-        Value::new_set(told.map(|member| Value::new_entity_uid(uid(&self.member, &member.to_string()))))
+        let is_named = [Some(who.principal), who.subject].into_iter().flatten().filter(|member| set.contains(member));
+        Value::new_set(is_named.map(|member| Value::new_entity_uid(uid(&self.member, &member.to_string()))))
     }
 }
 
@@ -282,7 +283,7 @@ impl Names {
 struct Who<'a> {
     principal: &'a MemberId,
     subject: Option<&'a MemberId>,
-    told: Told<'a>,
+    is_named: IsNamed<'a>,
 }
 
 /// Checks that the shapes built here are those of the schema, for every action: what is decided later is not checked again.
@@ -350,9 +351,10 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
     Ok(())
 }
 
-fn entity(uid: EntityUid, told: Told<'_>, attributes: Attributes<'_>) -> Result<Entity, Failure> {
-    let told = attributes.iter().filter(|(name, _)| told(name)).map(|(name, value)| ((*name).to_owned(), value()));
-    Ok(Entity::new_with_tags(uid, told, [], [])?)
+fn entity(uid: EntityUid, is_named: IsNamed<'_>, attributes: Attributes<'_>) -> Result<Entity, Failure> {
+    let is_named =
+        attributes.iter().filter(|(name, _)| is_named(name)).map(|(name, value)| ((*name).to_owned(), value()));
+    Ok(Entity::new_with_tags(uid, is_named, [], [])?)
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {

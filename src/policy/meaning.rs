@@ -109,7 +109,7 @@ impl Scope {
     /// That what is asked of a thing is one of its attributes.
     fn name(&self, owner: &Expr, attr: &str) -> Result<(), Refused> {
         if matches!(owner, Expr::Var(Var::Context)) {
-            return self.told(attr);
+            return self.context_attribute(attr);
         }
         let things = self.things(owner);
         // What some of the things have is for Cedar to judge, which goes through them one by one.
@@ -131,7 +131,7 @@ impl Scope {
     }
 
     /// That something is told with every action of the policy.
-    fn told(&self, attr: &str) -> Result<(), Refused> {
+    fn context_attribute(&self, attr: &str) -> Result<(), Refused> {
         let tells = |extra: Extra| match attr {
             "owner" => extra == Extra::Owner,
             "subject" => matches!(extra, Extra::Subject | Extra::Role),

@@ -424,14 +424,14 @@ mod tests {
             for world in 0..16 {
                 let wanted = raw.eval(world);
                 assert_eq!(built.value(&mut |atom| Some(bit(world, atom))), Some(wanted));
-                let mut told = |atom: &Atom| known.contains(&position(atom)).then(|| bit(world, atom));
-                let partly = built.replaced(&mut |atom| told(atom).map(Predicate::Const));
+                let mut known_value = |atom: &Atom| known.contains(&position(atom)).then(|| bit(world, atom));
+                let partly = built.replaced(&mut |atom| known_value(atom).map(Predicate::Const));
                 assert_eq!(partly.value(&mut |atom| Some(bit(world, atom))), Some(wanted));
                 // What is settled by a part of the truth is settled for good.
-                if let Some(settled) = built.value(&mut told) {
+                if let Some(settled) = built.value(&mut known_value) {
                     assert_eq!(settled, wanted);
                 }
-                assert!(!wanted || built.could_hold(&mut told));
+                assert!(!wanted || built.could_hold(&mut known_value));
             }
         }
     }

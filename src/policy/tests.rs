@@ -400,8 +400,8 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
     }
     assert_eq!(answers(&engine, std::slice::from_ref(&officer), &proposal), before);
     let names = super::entities::Names::new();
-    let told = names.world(&officer, Resource::Proposal(&proposal), &|_| true).unwrap();
-    let written = format!("{:?}", told.entities());
+    let entities = names.world(&officer, Resource::Proposal(&proposal), &|_| true).unwrap();
+    let written = format!("{:?}", entities.entities());
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");
 }
 

@@ -39,7 +39,7 @@ impl Vocabulary {
         let types = json[""]["entityTypes"].as_object()?;
         let attributes = |shape: &Value| -> Option<BTreeMap<String, Holds>> {
             let Some(shape) = shape["shape"]["attributes"].as_object() else { return Some(BTreeMap::new()) };
-            shape.iter().map(|(name, told)| Some((name.clone(), holds(told)?))).collect()
+            shape.iter().map(|(name, declared)| Some((name.clone(), holds(declared)?))).collect()
         };
         types.iter().map(|(name, shape)| Some((name.clone(), attributes(shape)?))).collect::<Option<_>>().map(Self)
     }
@@ -105,12 +105,12 @@ impl fmt::Display for Holds {
     }
 }
 
-fn holds(told: &Value) -> Option<Holds> {
-    let name = |told: &Value| {
-        let kind = told["type"].as_str()?;
-        Some(told["name"].as_str().unwrap_or(kind).to_owned())
+fn holds(declared: &Value) -> Option<Holds> {
+    let name = |declared: &Value| {
+        let kind = declared["type"].as_str()?;
+        Some(declared["name"].as_str().unwrap_or(kind).to_owned())
     };
-    if told["type"] == "Set" { name(&told["element"]).map(Holds::Many) } else { name(told).map(Holds::One) }
+    if declared["type"] == "Set" { name(&declared["element"]).map(Holds::Many) } else { name(declared).map(Holds::One) }
 }
 
 /// How many letters must be put in, left out or changed to make one word of the other.

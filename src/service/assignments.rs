@@ -83,7 +83,7 @@ async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Resu
         match lines.judge(&mut act, pair).await {
             Ok(Judged { before, then, .. }) => {
                 comparison.add_one(&mut act.tx, (&before, &then), &pair.reviewer, &mut changes).await?;
-                lines.take(then);
+                lines.record(then);
             }
             Err(error) => faults.push(fault(line, error)?),
         }
@@ -172,7 +172,7 @@ impl Lines {
     }
 
     /// Notes what a line makes of its proposal, for those after it.
-    fn take(&mut self, then: ProposalState) {
+    fn record(&mut self, then: ProposalState) {
         self.proposals.insert(then.row.id, then);
     }
 
@@ -211,7 +211,7 @@ async fn assign_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified:
     reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, &signed.jws, act.now).await?;
     let payload = json!({ "reviewer": pair.reviewer, "statement": signed.jws });
     act.log(EntryKind::ReviewerAssigned, Subject::proposal(&before), &payload).await?;
-    lines.take(then);
+    lines.record(then);
     Ok(())
 }
 

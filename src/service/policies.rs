@@ -185,8 +185,10 @@ pub async fn approve(
         let fault = "it approves another version than this one".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    let told = body.preview.as_ref().map(|preview| Sha256::of(preview.as_bytes()));
-    if told != says.preview_sha256 || body.preview.as_ref().is_some_and(|preview| preview.len() > MAX_POLICY_TEXT) {
+    let preview_sha256 = body.preview.as_ref().map(|preview| Sha256::of(preview.as_bytes()));
+    if preview_sha256 != says.preview_sha256
+        || body.preview.as_ref().is_some_and(|preview| preview.len() > MAX_POLICY_TEXT)
+    {
         let fault = "the preview that came with it is not the one it names, or longer than 64 KiB".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }

@@ -40,7 +40,7 @@ use std::{
 /// The most proposals that one question looks at.
 const LOOKED_AT: u32 = 2000;
 /// So many changes are told in one answer, and those on the last proposal.
-const TOLD: usize = 10_000;
+const MAX_CHANGES: usize = 10_000;
 
 /// What one question has found so far.
 #[derive(Debug, Default)]
@@ -65,12 +65,12 @@ impl Look {
         self.looked_at += 1;
         // Decisions are work: others are let on between two proposals.
         tokio::task::yield_now().await;
-        let is_enough = self.looked_at >= LOOKED_AT || self.items.len() >= TOLD;
+        let is_enough = self.looked_at >= LOOKED_AT || self.items.len() >= MAX_CHANGES;
         Ok(is_enough && (is_told || comparison.is_known(tx, states.0, audience).await?))
     }
 
     /// All of it, and where to go on.
-    pub(super) async fn told(mut self, tx: &mut Tx, next: Option<String>) -> Result<Preview> {
+    pub(super) async fn finish(mut self, tx: &mut Tx, next: Option<String>) -> Result<Preview> {
         note(tx, &mut self.items).await?;
         Ok(Preview { considered: self.considered, items: self.items, needs_call_key: false, next })
     }
@@ -127,11 +127,11 @@ pub async fn compare(
             let proposal = state::proposal_state(row, call, view.now);
             let audience = Audience::of_nation(view, writer, &proposal);
             if look.at(&mut comparison, &mut view.tx, (&proposal, &proposal), audience).await? {
-                return look.told(&mut view.tx, Some(page::cursor(&id.to_string()))).await;
+                return look.finish(&mut view.tx, Some(page::cursor(&id.to_string()))).await;
             }
         }
         if is_last {
-            return look.told(&mut view.tx, None).await;
+            return look.finish(&mut view.tx, None).await;
         }
     }
 }
@@ -192,11 +192,11 @@ pub async fn of_member(
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
             let audience = Audience::of_nation(&view, nation, &proposal);
             if look.at(&mut comparison, &mut view.tx, states, audience).await? {
-                return look.told(&mut view.tx, Some(page::cursor(&position.to_string()))).await;
+                return look.finish(&mut view.tx, Some(page::cursor(&position.to_string()))).await;
             }
         }
         if is_last {
-            return look.told(&mut view.tx, None).await;
+            return look.finish(&mut view.tx, None).await;
         }
     }
 }

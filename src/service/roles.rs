@@ -165,7 +165,7 @@ pub async fn preview(
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let mut look = Look::default();
     if present == *wanted {
-        return look.told(&mut view.tx, None).await;
+        return look.finish(&mut view.tx, None).await;
     }
     call.text.check_new_roles(member, &present, wanted)?;
     refuse_recused(&view.me.id, proposals::standing_under(&mut view.tx, id, &view.me.id).await?)?;
@@ -198,7 +198,7 @@ pub async fn preview(
             break None;
         }
     };
-    let mut found = look.told(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
+    let mut found = look.finish(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
     if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
         let lacking = vault_store::recipients_without_key(&mut view.tx, vault, std::slice::from_ref(member)).await?;
         found.needs_call_key = !lacking.is_empty();

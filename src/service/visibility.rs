@@ -179,18 +179,18 @@ impl Manifest<'_> {
                         roles.entry(member).or_default().insert(role);
                     }
                 }
-                let mut told = BTreeMap::new();
+                let mut shown = BTreeMap::new();
                 for (member, roles) in roles {
                     let Some(facts) = self.member(&member).await? else { continue };
                     if self.view.policies.visible(&facts, Resource::Call(&call.facts)) {
-                        told.insert(member, roles);
+                        shown.insert(member, roles);
                     }
                 }
                 // A party does not hear who judges under its call.
                 let me = self.view.me.id.clone();
-                let is_party = !told.is_empty() && proposals::is_party_under(&mut self.view.tx, *id, &me).await?;
-                if !told.is_empty() && !is_party {
-                    let line = CallRoles { call: *id, phase: call.phase, roles: told };
+                let is_party = !shown.is_empty() && proposals::is_party_under(&mut self.view.tx, *id, &me).await?;
+                if !shown.is_empty() && !is_party {
+                    let line = CallRoles { call: *id, phase: call.phase, roles: shown };
                     self.lines.add(&Line::Call(line)).await?;
                 }
             }

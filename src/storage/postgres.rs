@@ -160,7 +160,7 @@ impl Connections {
                 // What took one connection has mostly taken all.
                 Err(error) => {
                     session.home.idle().clear();
-                    tracing::warn!(cause = %told(&error), "a connection to the database was lost; connecting anew");
+                    tracing::warn!(cause = %cause_text(&error), "a connection to the database was lost; connecting anew");
                 }
             }
             session.has_failed = false;
@@ -355,6 +355,6 @@ fn closed() -> StoreError {
     unavailable("the connections to the database are closed")
 }
 
-fn told(error: &StoreError) -> String {
+fn cause_text(error: &StoreError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

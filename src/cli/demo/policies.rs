@@ -49,15 +49,15 @@ pub(super) async fn change(world: &World, proposal: ProposalId, name: &str, revi
     }
 
     let approver = world.client("ISR:approver");
-    let (changes, told) = approver.preview_policy(&proposed).await?;
-    narrator::act("ISR:approver", &format!("looks at what it would change, over {} proposals:", told.considered));
-    for (nation, tally) in &told.losses {
+    let (changes, summary) = approver.preview_policy(&proposed).await?;
+    narrator::act("ISR:approver", &format!("looks at what it would change, over {} proposals:", summary.considered));
+    for (nation, tally) in &summary.losses {
         let line = format!("{nation}: {} members lose the content of {} proposals", tally.members, tally.readings);
         narrator::line(&format!("  {:<24} {line}", ""));
     }
     let fetched = changes.iter().filter(|change| change.has_fetched).count();
     narrator::line(&format!("  {:<24} {fetched} of those have fetched content already; what was read stays read", ""));
-    approver.approve_policy(&proposed, &told).await?;
+    approver.approve_policy(&proposed, &summary).await?;
     narrator::act("ISR:approver", "approves and signs for that preview; it is in force");
 
     if reads(world.client(reviewer), proposal).await? {
@@ -100,8 +100,8 @@ pub(super) async fn change(world: &World, proposal: ProposalId, name: &str, revi
 
 async fn replace(drafter: &Client, approver: &Client, owner: &PolicyOwner, text: &str) -> Result<(), Error> {
     let proposed = drafter.propose_policy(owner, &owner.to_string(), text, None).await?;
-    let (_, told) = approver.preview_policy(&proposed).await?;
-    approver.approve_policy(&proposed, &told).await?;
+    let (_, summary) = approver.preview_policy(&proposed).await?;
+    approver.approve_policy(&proposed, &summary).await?;
     Ok(())
 }
 

@@ -247,8 +247,8 @@ impl World {
         let [drafter, approver] = POLICY_OFFICERS.map(|(handle, _)| MemberId::new(code.clone(), handle));
         let proposed = self.clients[&drafter?].propose_policy(&owner, code.as_str(), text, None).await?;
         let approver = &self.clients[&approver?];
-        let (_, told) = approver.preview_policy(&proposed).await?;
-        approver.approve_policy(&proposed, &told).await?;
+        let (_, summary) = approver.preview_policy(&proposed).await?;
+        approver.approve_policy(&proposed, &summary).await?;
         Ok(())
     }
 

@@ -51,10 +51,10 @@ async fn look(
     most: usize,
     context: &Context,
 ) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
-    let mut told = 0;
+    let mut reported = 0;
     let mut looked_at = |proposals: u64| {
-        if proposals >= told + EACH {
-            told = proposals;
+        if proposals >= reported + EACH {
+            reported = proposals;
             context.out.note(&format!("{proposals} proposals looked at"));
         }
     };

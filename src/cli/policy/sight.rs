@@ -104,7 +104,7 @@ fn show(screen: &mut Screen, found: &Explanation, brief: bool) {
         screen.gap();
         screen.heading(&step.action);
         for side in &step.sides {
-            told(screen, side, brief);
+            print_side(screen, side, brief);
         }
     }
     if found.would_permit.is_empty() {
@@ -122,7 +122,7 @@ fn show(screen: &mut Screen, found: &Explanation, brief: bool) {
     }
 }
 
-fn told(screen: &mut Screen, side: &ExplainedSide, brief: bool) {
+fn print_side(screen: &mut Screen, side: &ExplainedSide, brief: bool) {
     let version = side.version.map_or_else(|| "no policies".to_owned(), |version| format!("version {version}"));
     let who = if side.side == "guardrails" { String::new() } else { format!(" of {}", side.owner) };
     let (style, verdict) = if side.permitted { (Style::Green, "yes") } else { (Style::Red, "no") };

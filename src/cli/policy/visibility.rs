@@ -83,7 +83,7 @@ pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
 fn show(screen: &mut Screen, changes: &[Change]) {
     let mut table = Table::new(["PROPOSAL", "MEMBER", "WHAT", "NOW", "BECAUSE"]);
     for Change { proposal, member, what, gains, causes } in changes {
-        let causes: Vec<String> = causes.iter().map(told).collect();
+        let causes: Vec<String> = causes.iter().map(cause_text).collect();
         let now = if *gains { "gained" } else { "lost" };
         table.row([&proposal.to_string(), &member.to_string(), what, now, &causes.join("; ")]);
     }
@@ -91,7 +91,7 @@ fn show(screen: &mut Screen, changes: &[Change]) {
 }
 
 /// A cause as people read it.
-fn told(cause: &Cause) -> String {
+fn cause_text(cause: &Cause) -> String {
     let number = |number: &Option<u64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
     let list = |words: &BTreeSet<String>| {
         if words.is_empty() { "none".to_owned() } else { words.iter().cloned().collect::<Vec<_>>().join(", ") }
@@ -129,6 +129,6 @@ mod tests {
     #[test]
     fn cause_names_whose_policies_changed() {
         let cause = Cause::Policy { owner: "ISR".parse().unwrap(), from: Some(1), to: Some(2) };
-        assert_eq!(told(&cause), "policy: version of `ISR` 1 -> 2");
+        assert_eq!(cause_text(&cause), "policy: version of `ISR` 1 -> 2");
     }
 }

@@ -172,7 +172,7 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
                     context.out.warn(&format!("{what} of {} {rest}: {help}", record.proposal));
                 }
             }
-            Err(error) => failures.push(told(context, &what, record, interrupted(error))),
+            Err(error) => failures.push(report_failure(context, &what, record, interrupted(error))),
         }
     }
     ended(&failures, records.len(), "could not be sent")
@@ -184,7 +184,7 @@ async fn discard(context: &Context, client: &Client, records: &[UploadRecord]) -
     for record in records {
         let what = place(&record.slot, record.party.as_ref());
         if let Err(error) = client.discard_upload(record).await {
-            failures.push(told(context, &what, record, error.into()));
+            failures.push(report_failure(context, &what, record, error.into()));
         }
     }
     context.out.done(&format!("{} interrupted uploads forgotten", records.len() - failures.len()))?;
@@ -192,7 +192,7 @@ async fn discard(context: &Context, client: &Client, records: &[UploadRecord]) -
 }
 
 /// Says what became of one of several, and how bad it is.
-fn told(context: &Context, what: &str, record: &UploadRecord, error: CliError) -> Exit {
+fn report_failure(context: &Context, what: &str, record: &UploadRecord, error: CliError) -> Exit {
     let error = CliError { message: format!("{what} of {}: {}", record.proposal, error.message), ..error };
     if context.out.is_json() {
         // The problem that follows is the exchange's, which does not say which upload it was about.

@@ -456,7 +456,7 @@ async fn server_that_the_profile_does_not_vouch_for_is_told_nothing() {
 #[test]
 fn fault_of_the_servers_certificate_is_told_in_words() {
     for fault in [CertificateError::UnknownIssuer, CertificateError::BadSignature] {
-        assert_eq!(told(&fault), "no CA in it issued the certificate");
+        assert_eq!(certificate_fault(&fault), "no CA in it issued the certificate");
     }
 }
 

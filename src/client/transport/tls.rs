@@ -79,7 +79,7 @@ pub(super) fn is_about_certificate(alert: AlertDescription) -> bool {
 }
 
 /// What is wrong with a server's certificate, in words where there are better ones.
-pub(super) fn told(fault: &CertificateError) -> String {
+pub(super) fn certificate_fault(fault: &CertificateError) -> String {
     match fault {
         // An authority of the same name but with another key shows as a bad signature.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {

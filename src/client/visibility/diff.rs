@@ -98,7 +98,7 @@ fn abilities(manifest: &Manifest) -> BTreeMap<(ProposalId, MemberId), BTreeSet<S
 
 fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> Vec<Cause> {
     let call = [old, new].iter().find_map(|manifest| manifest.proposals.get(&id)).map(|proposal| proposal.call);
-    let (then, now) = (Told::of(old, id, call, member), Told::of(new, id, call, member));
+    let (then, now) = (ManifestFacts::of(old, id, call, member), ManifestFacts::of(new, id, call, member));
     let mut causes = BTreeSet::new();
 
     let mut asked = BTreeSet::from([PolicyOwner::Guardrails, PolicyOwner::Partner(member.partner().clone())]);
@@ -174,8 +174,8 @@ fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> 
     causes.into_iter().collect()
 }
 
-/// What one manifest tells of a member and a proposal.
-struct Told<'a> {
+/// What one manifest states about a member and a proposal.
+struct ManifestFacts<'a> {
     manifest: &'a Manifest,
     call: Option<CallId>,
     member: &'a MemberId,
@@ -183,7 +183,7 @@ struct Told<'a> {
     sight: Option<&'a Sight>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ManifestFacts<'a> {
     fn of(manifest: &'a Manifest, id: ProposalId, call: Option<CallId>, member: &'a MemberId) -> Self {
         let proposal = manifest.proposals.get(&id);
         let sight = proposal.and_then(|proposal| proposal.sight.iter().find(|sight| sight.member == *member));
@@ -227,7 +227,7 @@ mod tests {
     const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
     /// What Korea is told: of a proposal of Israel's, one of its reviewers reads it.
-    fn told(versions: &[(&str, u32)], reviewer: bool, phase: &str, proposal: Option<Value>) -> Manifest {
+    fn manifest(versions: &[(&str, u32)], reviewer: bool, phase: &str, proposal: Option<Value>) -> Manifest {
         let policies: Vec<Value> =
             versions.iter().map(|(owner, version)| json!({ "owner": owner, "version": version })).collect();
         let head: Head = serde_json::from_value(json!({
@@ -271,26 +271,26 @@ mod tests {
     fn causes_are_what_both_tell_and_what_differs() {
         let (assigned, reviewer) = (&["assigned", "reviewer"][..], &["reviewer"][..]);
         let versions = &[("ISR", 1), ("KOR", 1), ("USA", 1)][..];
-        let old = told(versions, true, "review", Some(seen(true, assigned, &[])));
+        let old = manifest(versions, true, "review", Some(seen(true, assigned, &[])));
         assert!(compare(&old, &old).is_empty());
 
         let policy = |owner: &str, to| Cause::Policy { owner: owner.parse().unwrap(), from: Some(1), to };
-        let others = told(&[("ISR", 2), ("KOR", 1), ("USA", 9)], true, "review", Some(seen(false, assigned, &[])));
+        let others = manifest(&[("ISR", 2), ("KOR", 1), ("USA", 9)], true, "review", Some(seen(false, assigned, &[])));
         assert_eq!(causes_of(&old, &others), [policy("ISR", Some(2))], "of the United States nobody is asked");
-        let gone = told(&[("ISR", 1), ("USA", 1)], true, "review", None);
+        let gone = manifest(&[("ISR", 1), ("USA", 1)], true, "review", None);
         assert_eq!(causes_of(&old, &gone), [policy("KOR", None)]);
 
-        let unassigned = told(versions, true, "review", Some(seen(false, reviewer, &[])));
+        let unassigned = manifest(versions, true, "review", Some(seen(false, reviewer, &[])));
         assert_eq!(causes_of(&old, &unassigned), [Cause::Assignment { assigned: false }]);
-        let labelled = told(versions, true, "review", Some(seen(false, assigned, &["ISR"])));
+        let labelled = manifest(versions, true, "review", Some(seen(false, assigned, &["ISR"])));
         let label = Cause::Label { from: BTreeSet::new(), to: ["ISR".to_owned()].into() };
         assert_eq!(causes_of(&old, &labelled), [label]);
 
         // What is hidden altogether: roles and phase are told of the call.
         let role = Cause::Role { from: ["reviewer".to_owned()].into(), to: BTreeSet::new() };
-        assert_eq!(causes_of(&old, &told(versions, false, "review", None)), [role]);
+        assert_eq!(causes_of(&old, &manifest(versions, false, "review", None)), [role]);
         let phase = Cause::Phase { from: Phase::Review, to: Phase::Cancelled };
-        assert_eq!(causes_of(&old, &told(versions, true, "cancelled", None)), [phase]);
-        assert_eq!(causes_of(&old, &told(versions, true, "review", None)), [Cause::NotTold]);
+        assert_eq!(causes_of(&old, &manifest(versions, true, "cancelled", None)), [phase]);
+        assert_eq!(causes_of(&old, &manifest(versions, true, "review", None)), [Cause::NotTold]);
     }
 }

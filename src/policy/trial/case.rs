@@ -70,19 +70,19 @@ impl Case {
         if text.len() > MAX_TEXT {
             return Err(fault(format!("the file is longer than {MAX_TEXT} bytes")));
         }
-        let told: Vec<Value> =
+        let given: Vec<Value> =
             serde_json::from_str(text).map_err(|error| fault(format!("the cases are malformed: {error}")))?;
-        if told.is_empty() || told.len() > MAX_CASES {
-            return Err(fault(format!("the file has {} cases; it should have 1 to {MAX_CASES}", told.len())));
+        if given.is_empty() || given.len() > MAX_CASES {
+            return Err(fault(format!("the file has {} cases; it should have 1 to {MAX_CASES}", given.len())));
         }
         let mut names = BTreeSet::new();
-        let mut cases = Vec::with_capacity(told.len());
-        for (at, told) in (1..).zip(told) {
-            let name = told["name"].as_str().map_or_else(|| format!("number {at}"), str::to_owned);
+        let mut cases = Vec::with_capacity(given.len());
+        for (at, given) in (1..).zip(given) {
+            let name = given["name"].as_str().map_or_else(|| format!("number {at}"), str::to_owned);
             let fault = |what: String| {
                 TrialError::new(place, Some(&name), what, "`docs/policies.md` says what a case can hold")
             };
-            let raw = serde_json::from_value(told).map_err(|error| fault(error.to_string()))?;
+            let raw = serde_json::from_value(given).map_err(|error| fault(error.to_string()))?;
             cases.push(Self::read(place, raw, world).map_err(fault)?);
             if !names.insert(name.clone()) {
                 return Err(fault("another case of the file has the same name".into()));

@@ -31,7 +31,7 @@ pub const WORLD: &str = include_str!("../../../policies/cases/world.json");
 #[derive(Debug, Clone)]
 pub struct World {
     /// As it was read, so that a case can replace single facts.
-    told: Map<String, Value>,
+    given: Map<String, Value>,
     members: BTreeMap<MemberId, MemberFacts>,
     proposal: ProposalFacts,
 }
@@ -131,14 +131,14 @@ impl World {
         if text.len() > MAX_TEXT {
             return Err(fault(format!("the world is longer than {MAX_TEXT} bytes")));
         }
-        let told = serde_json::from_str(text).map_err(|error| fault(format!("the world is malformed: {error}")))?;
-        Self::told(told).map_err(fault)
+        let given = serde_json::from_str(text).map_err(|error| fault(format!("the world is malformed: {error}")))?;
+        Self::from_map(given).map_err(fault)
     }
 
     /// The same world with facts of `program`, `call` or `proposal` replaced.
     pub(in crate::policy) fn with(&self, part: &str, facts: &Map<String, Value>) -> Result<Self, String> {
-        let mut told = self.told.clone();
-        let known = told.get_mut(part).and_then(Value::as_object_mut).ok_or_else(|| format!("no `{part}`"))?;
+        let mut given = self.given.clone();
+        let known = given.get_mut(part).and_then(Value::as_object_mut).ok_or_else(|| format!("no `{part}`"))?;
         for (name, value) in facts {
             if !known.contains_key(name) && !OPTIONAL.contains(&name.as_str()) {
                 let names: Vec<&str> = known.keys().map(String::as_str).collect();
@@ -146,7 +146,7 @@ impl World {
             }
             known.insert(name.clone(), value.clone());
         }
-        Self::told(told)
+        Self::from_map(given)
     }
 
     /// The members, by name.
@@ -197,9 +197,9 @@ impl World {
         })
     }
 
-    fn told(told: Map<String, Value>) -> Result<Self, String> {
+    fn from_map(given: Map<String, Value>) -> Result<Self, String> {
         let raw: RawWorld =
-            serde_json::from_value(Value::Object(told.clone())).map_err(|error| format!("in the world: {error}"))?;
+            serde_json::from_value(Value::Object(given.clone())).map_err(|error| format!("in the world: {error}"))?;
         let mut members = BTreeMap::new();
         for (id, raw) in raw.members {
             let id: MemberId = parse("members", &id)?;
@@ -254,7 +254,7 @@ impl World {
             );
         }
         let proposal = ProposalFacts { label, ..proposal };
-        Ok(Self { told, members, proposal })
+        Ok(Self { given, members, proposal })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who takes which part in a call, as those who may say so signed it: roles, assignments and declarations of interest.
+//! Who participates in a call and how: roles, assignments and declarations of interest, each verified from its signature.
 //!
 //! The exchange can hold back what was stated last. It can make nothing up, and leave nothing out in the middle: roles go on from
 //! the roll that a call is published with, and each statement names the one before.
@@ -43,7 +43,7 @@ pub(super) struct Interests {
 
 impl Roles {
     /// Roles of a draft, as the exchange states them; publishing it signs them.
-    pub(super) fn told(by_member: BTreeMap<MemberId, BTreeSet<CallRole>>, partners: BTreeSet<PartnerCode>) -> Self {
+    pub(super) fn unsigned(by_member: BTreeMap<MemberId, BTreeSet<CallRole>>, partners: BTreeSet<PartnerCode>) -> Self {
         Self { by_member, partners, ..Self::default() }
     }
 
@@ -61,7 +61,7 @@ impl Roles {
         self.is_officer(member) || self.former_officers.contains(member)
     }
 
-    fn take(&mut self, change: &RoleStatement) {
+    fn apply(&mut self, change: &RoleStatement) {
         let was_officer = self.is_officer(&change.member);
         if change.roles.is_empty() {
             self.by_member.remove(&change.member);
@@ -111,7 +111,7 @@ impl Client {
             }
             self.check_signed_by(&signed, &change.stated_by, change.stated_at.0).await?;
             (roles.statements, roles.last) = (number, Some(signed.payload_sha256));
-            roles.take(said);
+            roles.apply(said);
         }
         self.home().see_roles(id, roles.statements, roles.last)?;
         Ok(roles)
@@ -334,7 +334,7 @@ fn check_repeated(pairs: &[(ProposalId, MemberId)]) -> Result<()> {
 
 /// An error in one of several requests, before which so many lines were done: with the lines as the caller counts them.
 fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
-    let told = |what: String| match before {
+    let with_context = |what: String| match before {
         1.. if !dry_run => {
             format!("lines 1 to {before} are assigned, and leave them out when you go on; after them: {what}")
         }
@@ -342,17 +342,17 @@ fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
     };
     match error {
         ClientError::Problem { mut problem, request_id } => {
-            problem.detail = told(problem.detail);
+            problem.detail = with_context(problem.detail);
             for fault in &mut problem.faults {
                 fault.line += before;
             }
             ClientError::Problem { problem, request_id }
         }
-        ClientError::Transport { what, help } => ClientError::Transport { what: told(what), help },
-        ClientError::Unverified { what, help } => ClientError::Unverified { what: told(what), help },
-        ClientError::Usage { what, help } => ClientError::Usage { what: told(what), help },
-        ClientError::NotShown { what, help } => ClientError::NotShown { what: told(what), help },
-        ClientError::Local { what, help } => ClientError::Local { what: told(what), help },
+        ClientError::Transport { what, help } => ClientError::Transport { what: with_context(what), help },
+        ClientError::Unverified { what, help } => ClientError::Unverified { what: with_context(what), help },
+        ClientError::Usage { what, help } => ClientError::Usage { what: with_context(what), help },
+        ClientError::NotShown { what, help } => ClientError::NotShown { what: with_context(what), help },
+        ClientError::Local { what, help } => ClientError::Local { what: with_context(what), help },
     }
 }
 
@@ -383,7 +383,7 @@ mod tests {
         let (avi, dana): (MemberId, MemberId) = ("ISR:avi".parse().unwrap(), "USA:dana".parse().unwrap());
         let mut roles = Roles::default();
         let mut take = |member: &MemberId, given: &[CallRole]| {
-            roles.take(&RoleStatement {
+            roles.apply(&RoleStatement {
                 call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
                 number: 2,
                 previous: Sha256::of(b"before"),
