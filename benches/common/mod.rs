@@ -8,7 +8,7 @@ use entente::{
     },
     policy::{Engine, Guardrails, PartnerRules},
     service::{
-        Exchange, Turns,
+        Exchange, LongWorkQueues,
         lists::KnownLists,
         marks,
         quotas::Quotas,
@@ -57,7 +57,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         rng,
         calls: KnownCalls::default(),
         lists: KnownLists::default(),
-        turns: Turns::default(),
+        long_work: LongWorkQueues::default(),
         signer: Signer::new("".into(), "".into()),
         host: host.clone(),
         document_limit: 0,

@@ -162,7 +162,7 @@ impl Client {
         if decision.final_at.is_some() {
             return Ok(());
         }
-        let deciders = self.verified_roles(call).await?.bearing(CallRole::Decider);
+        let deciders = self.verified_roles(call).await?.members_with(CallRole::Decider);
         let counted = decision.signatures.iter().filter(|(partner, it)| *partner != own && it.set_aside.is_none());
         for (_, signature) in counted {
             let card = &self.recent_member(&signature.member).await?.card;

@@ -184,10 +184,10 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
         opened,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
-        officers: roles.bearing(CallRole::Officer),
-        reviewers: roles.bearing(CallRole::Reviewer),
-        deciders: roles.bearing(CallRole::Decider),
-        observers: roles.bearing(CallRole::Observer),
+        officers: roles.members_with(CallRole::Officer),
+        reviewers: roles.members_with(CallRole::Reviewer),
+        deciders: roles.members_with(CallRole::Decider),
+        observers: roles.members_with(CallRole::Observer),
     }
 }
 

@@ -47,7 +47,7 @@ impl Roles {
         Self { by_member, partners, ..Self::default() }
     }
 
-    pub(super) fn bearing(&self, role: CallRole) -> BTreeSet<MemberId> {
+    pub(super) fn members_with(&self, role: CallRole) -> BTreeSet<MemberId> {
         let bearers = self.by_member.iter().filter(|(_, roles)| roles.contains(&role));
         bearers.map(|(member, _)| member.clone()).collect()
     }
@@ -395,7 +395,7 @@ mod tests {
         assert!(take(&avi, &[CallRole::Officer]).is_officer(&avi));
         let after = take(&avi, &[CallRole::Reviewer]);
         assert!(!after.is_officer(&avi) && after.was_officer(&avi));
-        assert_eq!(after.bearing(CallRole::Reviewer), BTreeSet::from([avi.clone()]));
+        assert_eq!(after.members_with(CallRole::Reviewer), BTreeSet::from([avi.clone()]));
         let after = take(&avi, &[]);
         assert!(after.was_officer(&avi) && after.by_member.is_empty());
         let after = take(&dana, &[CallRole::Observer]);

@@ -3,8 +3,8 @@
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
 use super::{
-    calls, decisions, directory, documents, entries, linger::linger, openapi, policies, problem, programs, proposals,
-    rates::Rates, refusals::Refusals, reviews, sight, visibility,
+    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, openapi, policies,
+    problem, programs, proposals, rates::Rates, refusals::Refusals, reviews, sight, visibility,
 };
 use crate::service::Exchange;
 use axum::{
@@ -72,7 +72,7 @@ pub fn router(api: Api) -> Router {
     router
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(middleware::map_request(linger))
+        .layer(middleware::map_request(drain_refused_body))
         .with_state(api)
 }
 

@@ -8,10 +8,10 @@
 use super::{
     api::Api,
     list::At,
-    pace::BodyTooSlow,
     peer::Peer,
     principal::{Caller, Holder, introduce},
     problem::Fault,
+    timeouts::BodyTooSlow,
 };
 use crate::{
     domain::id::Sha256,

@@ -20,26 +20,26 @@ use std::{
 use tokio::{runtime::Handle, time::timeout};
 
 /// A client far away has the answer after a few seconds; one that goes on sending without reading has none coming.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Has the rest of the request's body thrown away when its reader gives up on it.
-pub(super) async fn linger(request: Request) -> Request {
+pub(super) async fn drain_refused_body(request: Request) -> Request {
     // HTTP/2 ends one request without touching the others.
     if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
         return request;
     }
     let waits = request.headers().contains_key(header::EXPECT);
-    request.map(|body| Body::new(Lingering { rest: Some(body), waits }))
+    request.map(|body| Body::new(DrainedBody { rest: Some(body), waits }))
 }
 
-struct Lingering {
+struct DrainedBody {
     /// None once it ended.
     rest: Option<Body>,
     /// Whether the client waits for leave to send.
     waits: bool,
 }
 
-impl HttpBody for Lingering {
+impl HttpBody for DrainedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -62,16 +62,16 @@ impl HttpBody for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for DrainedBody {
     fn drop(&mut self) {
         let Some(body) = self.rest.take().filter(|body| !self.waits && !body.is_end_stream()) else { return };
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(PATIENCE, throw_away(body)));
+            runtime.spawn(timeout(DRAIN_LIMIT, drain(body)));
         }
     }
 }
 
-async fn throw_away(mut body: Body) {
+async fn drain(mut body: Body) {
     while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
@@ -107,7 +107,7 @@ mod tests {
         if expect {
             request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
         }
-        let mut body = linger(request).await.into_body().into_data_stream();
+        let mut body = drain_refused_body(request).await.into_body().into_data_stream();
         for _ in 0..pieces {
             body.next().await.unwrap().unwrap();
         }
@@ -132,7 +132,7 @@ mod tests {
     async fn body_without_end_is_let_go_after_a_while() {
         let gone = Arc::new(Notify::new());
         let endless = counted(&Arc::default(), &gone).into_data_stream().chain(stream::pending());
-        drop(linger(Request::new(Body::from_stream(endless))).await);
+        drop(drain_refused_body(Request::new(Body::from_stream(endless))).await);
         gone.notified().await;
     }
 }

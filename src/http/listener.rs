@@ -6,17 +6,17 @@
 
 use super::{
     config::Limits,
+    connection_slots::{ConnectionSlots, Holder},
     descriptors::ACCEPTED,
     known_members::KnownMembers,
     logging::{RequestIds, observe},
     metrics,
     outgoing::ResponseBody,
-    pace::{OpenAnswer, Overrun, Pace, PacedIo, RequestBody, linger},
     peer::Peer,
-    places::{Holder, Places},
     refusal::EdgeRefusal,
     shares::{Downloads, Full, HeldByAnswer, Quota, Shares},
     strangers::{Stranger, Strangers, source},
+    timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
 };
 use crate::wire::AGE_MEDIA_TYPE;
@@ -104,7 +104,11 @@ pub async fn serve(
     let server = Arc::new(Server {
         router: observe(router, ids),
         handshakes: Strangers::new(limits.handshakes, limits.handshakes_per_address, Arc::clone(&known)),
-        connections: Places::new(limits.connection_quota(), limits.connections_without_key_card, Arc::clone(&known)),
+        connections: ConnectionSlots::new(
+            limits.connection_quota(),
+            limits.connections_without_key_card,
+            Arc::clone(&known),
+        ),
         known,
         tls: Some(tls),
         limits,
@@ -120,7 +124,8 @@ pub(super) async fn serve_plain(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let known = KnownMembers::new();
-    let connections = Places::new(Quota { total: 64, per_partner: 64, per_member: 64 }, 64, Arc::clone(&known));
+    let connections =
+        ConnectionSlots::new(Quota { total: 64, per_partner: 64, per_member: 64 }, 64, Arc::clone(&known));
     let handshakes = Strangers::new(1, 1, Arc::clone(&known));
     accept(listener, Arc::new(Server { router, handshakes, connections, known, tls: None, limits }), shutdown).await
 }
@@ -128,7 +133,7 @@ pub(super) async fn serve_plain(
 struct Server {
     router: Router,
     handshakes: Arc<Strangers>,
-    connections: Arc<Places>,
+    connections: Arc<ConnectionSlots>,
     known: Arc<KnownMembers>,
     tls: Option<Arc<Tls>>,
     limits: Limits,
@@ -192,9 +197,9 @@ impl Server {
         let _ = tcp.set_nodelay(true);
         hold_little_unsent(&tcp);
         let Some(tls) = &self.tls else {
-            let pace = Pace::new(true, retire);
-            let _place = self.connections.take(&None, &pace);
-            self.speak(tcp, Protocol::Http1, None, pace).await;
+            let activity = ConnectionActivity::new(true, retire);
+            let _slot = self.connections.take(&None, &activity);
+            self.speak(tcp, Protocol::Http1, None, activity).await;
             return;
         };
         let Some((stream, peer)) = self.handshake(tls, tcp, address, &retire).await else { return };
@@ -202,12 +207,12 @@ impl Server {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let pace = Pace::new(protocol == Protocol::Http1, retire);
+        let activity = ConnectionActivity::new(protocol == Protocol::Http1, retire);
         let holder: Holder = Some((peer.partner.clone(), peer.spki_sha256));
-        let place = self.connections.take(&holder, &pace);
+        let slot = self.connections.take(&holder, &activity);
         metrics::connections(self.connections.count());
-        self.speak(stream, protocol, Some(peer), pace).await;
-        drop(place);
+        self.speak(stream, protocol, Some(peer), activity).await;
+        drop(slot);
         metrics::connections(self.connections.count());
     }
 
@@ -254,7 +259,7 @@ impl Server {
             // rustls has sent the alert that says why; let it arrive.
             let _ = tcp.shutdown().await;
             tokio::select! {
-                () = linger(&mut tcp) => {}
+                () = drain_before_close(&mut tcp) => {}
                 () = stranger.leave().cancelled() => {}
                 () = retire.cancelled() => {}
             }
@@ -262,23 +267,28 @@ impl Server {
         None
     }
 
-    async fn speak<S>(self: &Arc<Self>, stream: S, protocol: Protocol, peer: Option<Peer>, pace: Arc<Pace>)
-    where
+    async fn speak<S>(
+        self: &Arc<Self>,
+        stream: S,
+        protocol: Protocol,
+        peer: Option<Peer>,
+        activity: Arc<ConnectionActivity>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = TokioIo::new(PacedIo::new(stream, Arc::clone(&pace)));
+        let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity)));
         let service = {
-            let (server, pace) = (Arc::clone(self), Arc::clone(&pace));
-            service_fn(move |request| Arc::clone(&server).answer(request, peer.clone(), Arc::clone(&pace)))
+            let (server, activity) = (Arc::clone(self), Arc::clone(&activity));
+            service_fn(move |request| Arc::clone(&server).answer(request, peer.clone(), Arc::clone(&activity)))
         };
         // hyper refuses a header over its limit without a word, so the gate's own limit is the lower one where there is a gate.
         let header_bytes = self.limits.header_bytes.saturating_mul(if self.tls.is_some() { 2 } else { 1 });
         let ended = match protocol {
             Protocol::Http1 => {
                 let mut http = http1::Builder::new();
-                // Time is kept by `Pace`, which can tell a slow header from an idle connection.
+                // Time is kept by `ConnectionActivity`, which can tell a slow header from an idle connection.
                 http.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(header_bytes as usize);
-                drive(http.serve_connection(io, service), &pace, &self.limits).await
+                drive(http.serve_connection(io, service), &activity, &self.limits).await
             }
             Protocol::Http2 => {
                 let mut http = http2::Builder::new(TokioExecutor::new());
@@ -290,7 +300,7 @@ impl Server {
                     .max_header_list_size(header_bytes)
                     .keep_alive_interval(PING_EVERY)
                     .keep_alive_timeout(self.limits.stall);
-                drive(http.serve_connection(io, service), &pace, &self.limits).await
+                drive(http.serve_connection(io, service), &activity, &self.limits).await
             }
         };
         if let Some(overrun) = ended {
@@ -307,11 +317,11 @@ impl Server {
         self: Arc<Self>,
         request: hyper::Request<Incoming>,
         peer: Option<Peer>,
-        pace: Arc<Pace>,
+        activity: Arc<ConnectionActivity>,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let open = pace.open_request();
-        let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&pace), &self.limits)));
-        request.extensions_mut().insert(ConnectionPace(pace));
+        let open = activity.open_request();
+        let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&activity), &self.limits)));
+        request.extensions_mut().insert(ActivityExtension(activity));
         request.extensions_mut().insert(Introduced(Arc::clone(&self.known)));
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
@@ -334,7 +344,7 @@ impl Introduced {
 
 /// Lets the gate retire the connection a request came by.
 #[derive(Clone)]
-struct ConnectionPace(Arc<Pace>);
+struct ActivityExtension(Arc<ConnectionActivity>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -343,10 +353,14 @@ enum Protocol {
 }
 
 /// Runs a connection to its end, or to the limit it overruns.
-async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limits) -> Option<Overrun> {
+async fn drive<C: GracefulConnection>(
+    connection: C,
+    activity: &ConnectionActivity,
+    limits: &Limits,
+) -> Option<Overrun> {
     let mut connection = pin!(connection);
-    let mut retired = pin!(pace.retired().cancelled());
-    let mut displaced = pin!(pace.displaced().cancelled());
+    let mut retired = pin!(activity.retired().cancelled());
+    let mut displaced = pin!(activity.displaced().cancelled());
     let mut alarm = pin!(sleep_until(Instant::now()));
     let mut retired_at = None::<Instant>;
     poll_fn(|cx| {
@@ -366,7 +380,7 @@ async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limit
         }
         // What the connection just did may have moved its deadline, forward or back.
         loop {
-            let (mut due, overrun) = pace.deadline(limits);
+            let (mut due, overrun) = activity.deadline(limits);
             if let Some(at) = retired_at
                 && overrun != Overrun::Stall
             {
@@ -380,7 +394,7 @@ async fn drive<C: GracefulConnection>(connection: C, pace: &Pace, limits: &Limit
             } else if overrun == Overrun::Idle && retired_at.is_none() {
                 // The next poll says goodbye; a client that does not listen is cut after `FAREWELL`.
                 metrics::cut("idle");
-                pace.retire();
+                activity.retire();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             } else {
@@ -408,8 +422,8 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
     if let Err(refusal) = peer.still_accepted() {
         tracing::info!(reason = refusal.slug(), "a certificate is no longer accepted");
         metrics::refused(refusal.slug());
-        if let Some(ConnectionPace(pace)) = request.extensions().get() {
-            pace.retire();
+        if let Some(ActivityExtension(activity)) = request.extensions().get() {
+            activity.retire();
         }
         let version = request.version();
         let mut response = EdgeRefusal::CertificateRefused(refusal).into_response();

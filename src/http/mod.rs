@@ -1,7 +1,7 @@
 //! The edge: mutual TLS, limits, peers, handlers, and what the operator sees of a running server.
 //!
 //! A request's way: [`listener`] accepts and shakes hands by [`tls`], which asks [`trust`] whose certificate it is;
-//! [`pace`] and `places` bound time and room; [`logging`] gives the request its id; then a handler finds its
+//! [`timeouts`] and `connection_slots` bound time and room; [`logging`] gives the request its id; then a handler finds its
 //! [`peer::Peer`]. Nothing up to there knows proposals, members' rights or the database.
 //!
 //! [`api`] holds every route. A handler, one file a noun, reads what was asked (`principal`, `asked`, `list`), calls one function
@@ -18,15 +18,16 @@ mod calls;
 pub mod check;
 pub mod clock;
 pub mod config;
+mod connection_slots;
 pub mod crl;
 mod decisions;
 pub mod descriptors;
 mod directory;
 mod documents;
+mod drain_refused_body;
 mod entries;
 mod figures;
 mod known_members;
-mod linger;
 mod list;
 pub mod listener;
 pub mod logging;
@@ -34,10 +35,8 @@ pub mod metrics;
 pub mod openapi;
 pub mod operator;
 mod outgoing;
-pub mod pace;
 mod path;
 pub mod peer;
-mod places;
 mod policies;
 mod principal;
 pub mod problem;
@@ -55,6 +54,7 @@ mod sight;
 mod signed;
 mod standing;
 mod strangers;
+pub mod timeouts;
 pub mod tls;
 pub mod trust;
 mod visibility;

@@ -4,7 +4,7 @@
 //! the answer holds its request open and what it counts for until the last piece has gone to the connection's encryption, and
 //! notes whenever one has. That is where progress is seen, on both protocols and however slow the client is.
 
-use super::{metrics, pace::OpenAnswer};
+use super::{metrics, timeouts::OpenAnswer};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::{
@@ -96,15 +96,15 @@ impl Drop for Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::pace::Pace;
+    use crate::http::timeouts::ConnectionActivity;
     use axum::body::Body as AxumBody;
     use std::future::poll_fn;
     use tokio_util::sync::CancellationToken;
 
-    fn body(bytes: usize, http_1: bool) -> (Arc<Pace>, ResponseBody) {
-        let pace = Pace::new(http_1, CancellationToken::new());
-        let answer = OpenAnswer::begin(pace.open_request(), None);
-        (pace, ResponseBody::new(AxumBody::from(vec![7; bytes]), answer))
+    fn body(bytes: usize, http_1: bool) -> (Arc<ConnectionActivity>, ResponseBody) {
+        let activity = ConnectionActivity::new(http_1, CancellationToken::new());
+        let answer = OpenAnswer::begin(activity.open_request(), None);
+        (activity, ResponseBody::new(AxumBody::from(vec![7; bytes]), answer))
     }
 
     async fn next(body: &mut ResponseBody) -> Option<Bytes> {
@@ -128,13 +128,13 @@ mod tests {
 
     #[tokio::test]
     async fn request_stays_open_until_the_last_piece_has_gone() {
-        let (pace, mut body) = body(20_000, false);
+        let (activity, mut body) = body(20_000, false);
         let pieces = [next(&mut body).await.unwrap(), next(&mut body).await.unwrap()];
         drop(body);
         let [first, second] = pieces;
         drop(second);
-        assert!(pace.idle_since().is_none(), "the first piece waits in a buffer");
+        assert!(activity.idle_since().is_none(), "the first piece waits in a buffer");
         drop(first);
-        assert!(pace.idle_since().is_some());
+        assert!(activity.idle_since().is_some());
     }
 }

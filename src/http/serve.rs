@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::ambient::{Clock, Rng},
     service::{
-        Exchange, Turns,
+        Exchange, LongWorkQueues,
         lists::KnownLists,
         marks::{self, MarkFault},
         operator,
@@ -144,7 +144,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
         calls: KnownCalls::default(),
         lists: KnownLists::default(),
         host: config.host.clone(),
-        turns: Turns::default(),
+        long_work: LongWorkQueues::default(),
         signer,
         document_limit: config.limits.document_bytes,
         quotas: config.quotas,

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What one connection is doing and since when. Times are microseconds since it began; 0 stands for never.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ConnectionActivity {
     began: Instant,
     /// HTTP/1 alone: in HTTP/2 bytes arrive for many reasons and a slow header costs no connection.
     watches_heads: bool,
@@ -55,7 +55,7 @@ pub(super) enum Overrun {
     Displaced,
 }
 
-impl Pace {
+impl ConnectionActivity {
     pub(super) fn new(watches_heads: bool, retire: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
@@ -118,7 +118,7 @@ impl Pace {
         self.mark(&self.moved_at);
         let number = self.requests.fetch_add(1, Ordering::AcqRel);
         self.open_requests.fetch_add(1, Ordering::AcqRel);
-        OpenRequest { pace: Arc::clone(self), number }
+        OpenRequest { activity: Arc::clone(self), number }
     }
 
     fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<AtomicU64>>> {
@@ -155,15 +155,15 @@ impl Pace {
 /// A request from its header to the last byte of its answer.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
-    pace: Arc<Pace>,
+    activity: Arc<ConnectionActivity>,
     number: u64,
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let pace = &self.pace;
-        pace.mark(&pace.idle_since);
-        pace.open_requests.fetch_sub(1, Ordering::AcqRel);
+        let activity = &self.activity;
+        activity.mark(&activity.idle_since);
+        activity.open_requests.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -178,7 +178,7 @@ pub(super) struct OpenAnswer {
 impl OpenAnswer {
     pub(super) fn begin(request: OpenRequest, held: Option<HeldByAnswer>) -> Arc<Self> {
         let moved_at = Arc::new(AtomicU64::new(0));
-        request.pace.answers().insert(request.number, Arc::clone(&moved_at));
+        request.activity.answers().insert(request.number, Arc::clone(&moved_at));
         let answer = Arc::new(Self { request, moved_at, _held: held });
         answer.moved();
         answer
@@ -186,64 +186,64 @@ impl OpenAnswer {
 
     /// A piece of it has gone out.
     pub(super) fn moved(&self) {
-        let pace = &self.request.pace;
-        pace.mark(&self.moved_at);
-        pace.mark(&pace.moved_at);
+        let activity = &self.request.activity;
+        activity.mark(&self.moved_at);
+        activity.mark(&activity.moved_at);
     }
 
     pub(super) fn is_http_1(&self) -> bool {
-        self.request.pace.watches_heads
+        self.request.activity.watches_heads
     }
 }
 
 impl Drop for OpenAnswer {
     fn drop(&mut self) {
-        self.request.pace.answers().remove(&self.request.number);
+        self.request.activity.answers().remove(&self.request.number);
     }
 }
 
 /// A stream that notes when bytes arrive, and closes so that the last answer is not lost.
 #[derive(Debug)]
-pub(super) struct PacedIo<T> {
+pub(super) struct TimedIo<T> {
     inner: T,
-    pace: Arc<Pace>,
-    linger: Option<Pin<Box<Sleep>>>,
+    activity: Arc<ConnectionActivity>,
+    close_limit: Option<Pin<Box<Sleep>>>,
 }
 
 /// For a client to notice that its answer has come and stop sending.
-const LINGER: Duration = Duration::from_secs(2);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Reads and discards what still comes until the other side closes or `LINGER` is over.
+/// Reads and discards what still comes until the other side closes or `CLOSE_LIMIT` is over.
 ///
 /// A socket closed with bytes unread is reset, and a reset may overtake what was sent last: the alert that says why a
 /// certificate is refused, or the answer that says why an upload is.
-pub(super) async fn linger<T: AsyncRead + Unpin>(stream: &mut T) {
+pub(super) async fn drain_before_close<T: AsyncRead + Unpin>(stream: &mut T) {
     let mut sink = [0; 8192];
     let discard = async { while let Ok(1..) = stream.read(&mut sink).await {} };
-    let _ = timeout(LINGER, discard).await;
+    let _ = timeout(CLOSE_LIMIT, discard).await;
 }
 
-impl<T> PacedIo<T> {
-    pub(super) fn new(inner: T, pace: Arc<Pace>) -> Self {
-        Self { inner, pace, linger: None }
+impl<T> TimedIo<T> {
+    pub(super) fn new(inner: T, activity: Arc<ConnectionActivity>) -> Self {
+        Self { inner, activity, close_limit: None }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for PacedIo<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for TimedIo<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.pace.bytes_arrived();
+            self.activity.bytes_arrived();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
-        self.pace.bytes_left();
+        self.activity.bytes_left();
         Poll::Ready(Ok(written))
     }
 
@@ -253,14 +253,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.linger.is_none() {
+        if this.close_limit.is_none() {
             ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-            if !this.pace.body_left.load(Ordering::Acquire) {
+            if !this.activity.body_left.load(Ordering::Acquire) {
                 return Poll::Ready(Ok(()));
             }
         }
-        // The other half of `linger`, in the form hyper asks for.
-        let over = this.linger.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + LINGER)));
+        // The other half of `drain_before_close`, in the form hyper asks for.
+        let over = this.close_limit.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + CLOSE_LIMIT)));
         let mut sink = [0; 8192];
         while over.as_mut().poll(cx).is_pending() {
             let mut buf = ReadBuf::new(&mut sink);
@@ -278,7 +278,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedIo<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
-        self.pace.bytes_left();
+        self.activity.bytes_left();
         Poll::Ready(Ok(written))
     }
 
@@ -312,7 +312,7 @@ impl BodyTooSlow {
 #[derive(Debug)]
 pub(super) struct RequestBody<B> {
     inner: B,
-    pace: Arc<Pace>,
+    activity: Arc<ConnectionActivity>,
     /// Waiting that is still allowed; grows with every byte.
     allowance: Duration,
     per_byte: Duration,
@@ -323,20 +323,20 @@ pub(super) struct RequestBody<B> {
 
 impl<B> Drop for RequestBody<B> {
     fn drop(&mut self) {
-        if !self.ended && self.pace.watches_heads {
-            self.pace.body_left.store(true, Ordering::Release);
+        if !self.ended && self.activity.watches_heads {
+            self.activity.body_left.store(true, Ordering::Release);
         }
     }
 }
 
 impl<B: Body> RequestBody<B> {
-    pub(super) fn new(inner: B, pace: Arc<Pace>, limits: &Limits) -> Self {
+    pub(super) fn new(inner: B, activity: Arc<ConnectionActivity>, limits: &Limits) -> Self {
         let per_byte = match limits.upload_bytes_per_second {
             0 => Duration::from_secs(1),
             rate => Duration::from_nanos(1_000_000_000 / rate),
         };
         let ended = inner.is_end_stream();
-        Self { inner, pace, allowance: limits.idle, per_byte, longest_wait: limits.idle, waiting: None, ended }
+        Self { inner, activity, allowance: limits.idle, per_byte, longest_wait: limits.idle, waiting: None, ended }
     }
 }
 
@@ -361,7 +361,7 @@ where
                     let bytes = data.map_or(0, Bytes::len);
                     let earned = this.per_byte.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
                     this.allowance = this.allowance.saturating_add(earned);
-                    this.pace.mark(&this.pace.moved_at);
+                    this.activity.mark(&this.activity.moved_at);
                     metrics::received(bytes);
                 }
                 this.ended = frame.is_none() || this.inner.is_end_stream();
@@ -395,33 +395,37 @@ mod tests {
     use futures_util::{StreamExt, stream};
     use tokio::time::advance;
 
-    fn pace() -> Arc<Pace> {
-        Pace::new(true, CancellationToken::new())
+    fn activity() -> Arc<ConnectionActivity> {
+        ConnectionActivity::new(true, CancellationToken::new())
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_state_has_its_own_deadline() {
-        let (limits, pace, start) = (Limits::default(), pace(), Instant::now());
-        assert_eq!(pace.deadline(&limits), (start + limits.header, Overrun::Header));
+        let (limits, activity, start) = (Limits::default(), activity(), Instant::now());
+        assert_eq!(activity.deadline(&limits), (start + limits.header, Overrun::Header));
         advance(Duration::from_secs(3)).await;
-        let open = pace.open_request();
-        assert_eq!(pace.deadline(&limits), (start + Duration::from_secs(3) + limits.stall, Overrun::Stall));
-        assert_eq!(pace.idle_since(), None);
+        let open = activity.open_request();
+        assert_eq!(activity.deadline(&limits), (start + Duration::from_secs(3) + limits.stall, Overrun::Stall));
+        assert_eq!(activity.idle_since(), None);
         advance(Duration::from_secs(4)).await;
         drop(open);
-        assert_eq!(pace.deadline(&limits), (start + Duration::from_secs(7) + limits.idle, Overrun::Idle));
+        assert_eq!(activity.deadline(&limits), (start + Duration::from_secs(7) + limits.idle, Overrun::Idle));
         advance(Duration::from_secs(2)).await;
-        pace.bytes_arrived();
-        assert_eq!(pace.deadline(&limits), (start + Duration::from_secs(9) + limits.header, Overrun::Header));
+        activity.bytes_arrived();
+        assert_eq!(activity.deadline(&limits), (start + Duration::from_secs(9) + limits.header, Overrun::Header));
         advance(Duration::from_secs(2)).await;
-        pace.bytes_arrived();
-        assert_eq!(pace.deadline(&limits).0, start + Duration::from_secs(9) + limits.header, "a trickle buys no time");
+        activity.bytes_arrived();
+        assert_eq!(
+            activity.deadline(&limits).0,
+            start + Duration::from_secs(9) + limits.header,
+            "a trickle buys no time"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn body_that_stops_is_cut() {
         let parts = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"abc"))]).chain(stream::pending());
-        let body = RequestBody::new(AxumBody::from_stream(parts), pace(), &Limits::default());
+        let body = RequestBody::new(AxumBody::from_stream(parts), activity(), &Limits::default());
         let error = axum::body::to_bytes(AxumBody::new(body), 100).await.unwrap_err();
         assert!(BodyTooSlow::caused(&error), "{error:?}");
     }
@@ -434,7 +438,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 (sent < 200).then(|| (Ok::<_, io::Error>(Bytes::from(vec![0; size])), sent + 1))
             });
-            let body = RequestBody::new(AxumBody::from_stream(parts), pace(), &Limits::default());
+            let body = RequestBody::new(AxumBody::from_stream(parts), activity(), &Limits::default());
             let read = axum::body::to_bytes(AxumBody::new(body), 1 << 20).await;
             assert_eq!(read.is_ok(), fine, "{size}");
         }
@@ -442,36 +446,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answer_that_nobody_takes_ends_its_connection_whatever_else_moves() {
-        let pace = Pace::new(false, CancellationToken::new());
+        let activity = ConnectionActivity::new(false, CancellationToken::new());
         advance(Duration::from_secs(1)).await;
         let (limits, start) = (Limits::default(), Instant::now());
-        let unread = OpenAnswer::begin(pace.open_request(), None);
+        let unread = OpenAnswer::begin(activity.open_request(), None);
         advance(Duration::from_secs(10)).await;
-        let read = OpenAnswer::begin(pace.open_request(), None);
+        let read = OpenAnswer::begin(activity.open_request(), None);
         advance(Duration::from_secs(10)).await;
         read.moved();
-        assert_eq!(pace.deadline(&limits), (start + limits.stall, Overrun::Stall));
+        assert_eq!(activity.deadline(&limits), (start + limits.stall, Overrun::Stall));
         unread.moved();
-        assert_eq!(pace.deadline(&limits).0, start + Duration::from_secs(20) + limits.stall);
+        assert_eq!(activity.deadline(&limits).0, start + Duration::from_secs(20) + limits.stall);
         advance(Duration::from_secs(5)).await;
         read.moved();
         drop(unread);
-        assert_eq!(pace.deadline(&limits).0, start + Duration::from_secs(25) + limits.stall);
+        assert_eq!(activity.deadline(&limits).0, start + Duration::from_secs(25) + limits.stall);
     }
 
     #[tokio::test(start_paused = true)]
     async fn download_that_moves_at_all_is_not_cut() {
         let (limits, start) = (Limits::default(), Instant::now());
-        let pace = pace();
-        let answer = OpenAnswer::begin(pace.open_request(), None);
-        let mut io = PacedIo::new(tokio::io::join(tokio::io::empty(), tokio::io::sink()), Arc::clone(&pace));
+        let activity = activity();
+        let answer = OpenAnswer::begin(activity.open_request(), None);
+        let mut io = TimedIo::new(tokio::io::join(tokio::io::empty(), tokio::io::sink()), Arc::clone(&activity));
         let almost = Duration::from_secs(59);
         for minute in 1..=10 {
             advance(almost).await;
-            assert!(Instant::now() < pace.deadline(&limits).0, "{minute}");
+            assert!(Instant::now() < activity.deadline(&limits).0, "{minute}");
             tokio::io::AsyncWriteExt::write(&mut io, b"a few bytes").await.unwrap();
         }
-        assert_eq!(pace.deadline(&limits).0, start + 10 * almost + limits.stall);
+        assert_eq!(activity.deadline(&limits).0, start + 10 * almost + limits.stall);
         drop(answer);
     }
 }

@@ -18,7 +18,7 @@ impl Predicate {
     /// Whether it is true of the proposal, asked by `me`, who bears these roles in its call. What only rows can tell counts as not known,
     /// and so as no.
     #[must_use]
-    pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts, roles: Bears) -> bool {
+    pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts, roles: HeldRoles) -> bool {
         let mut known = |atom: &Atom| match atom {
             Atom::Mine(Members::Officers) => Some(roles.officer),
             Atom::Mine(Members::Reviewers) => Some(roles.reviewer),
@@ -39,16 +39,16 @@ impl Predicate {
     }
 }
 
-/// Which roles a member bears in a call. To look for them in a large panel takes longer than all else that is asked.
+/// The roles of one member in a call. Finding them in a large panel takes longer than the rest of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Bears {
+pub struct HeldRoles {
     officer: bool,
     reviewer: bool,
     decider: bool,
     observer: bool,
 }
 
-impl Bears {
+impl HeldRoles {
     /// Those of one member.
     #[must_use]
     pub fn of(member: &MemberId, call: &CallFacts) -> Self {
@@ -179,7 +179,7 @@ mod tests {
         for world in worlds {
             let proposal = world.proposal();
             for member in world.members() {
-                let roles = super::Bears::of(&member.id, &proposal.call);
+                let roles = super::HeldRoles::of(&member.id, &proposal.call);
                 for action in [Action::View, Action::Read, Action::ViewDeliberation] {
                     let standing = engine.authorize(&member, action, Resource::Proposal(&proposal)).standing();
                     let expected = standing == Standing::Permitted;

@@ -40,7 +40,7 @@ pub use action::{Action, Extra, ResourceKind};
 pub use change::Change;
 pub use engine::{Engine, Guardrails};
 pub use facts::Resource;
-pub use holds::Bears;
+pub use holds::HeldRoles;
 pub use outcome::{Decision, Outcome, Permit, PolicyName, Reason, Reasons, ResourceId, Side, Standing, Step, Verdict};
 pub use predicate::Predicate;
 pub use residual::Untranslatable;

@@ -45,7 +45,7 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     if body.dry_run {
         check_count(body)?;
         drop(first);
-        let turn = exchange.turns.look(&asked.principal).await?;
+        let turn = exchange.long_work.scan(&asked.principal).await?;
         let mut look = Rehearsal::rehearse(exchange, asked).await?;
         look.tx.hold(turn);
         let state = call_to_assign(&mut look, call).await?;

@@ -132,7 +132,7 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
 pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
     if body.dry_run {
         drop(call_to_amend(&mut Rehearsal::rehearse(exchange, asked).await?, id).await?);
-        let turn = exchange.turns.count(&asked.principal).await?;
+        let turn = exchange.long_work.count(&asked.principal).await?;
         let mut act = Rehearsal::rehearse(exchange, asked).await?;
         act.tx.hold(turn);
         let (call, _) = call_to_amend(&mut act, id).await?;
@@ -326,7 +326,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
         Ok((view, call))
     };
     drop(authorized().await?);
-    let turn = exchange.turns.count(principal).await?;
+    let turn = exchange.long_work.count(principal).await?;
     let (mut view, call) = authorized().await?;
     view.tx.hold(turn);
     let mut progress =

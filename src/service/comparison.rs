@@ -14,7 +14,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{
-        Action, Bears, Engine, Predicate, Resource,
+        Action, Engine, HeldRoles, Predicate, Resource,
         facts::{MemberFacts, ProposalFacts},
     },
     storage::Tx,
@@ -124,8 +124,8 @@ struct MemberConditions {
 #[derive(Debug, Clone)]
 struct Participant {
     conditions: Arc<MemberConditions>,
-    now: Bears,
-    then: Bears,
+    now: HeldRoles,
+    then: HeldRoles,
 }
 
 impl Participant {
@@ -265,7 +265,7 @@ impl<'e> Comparison<'e> {
         member: &MemberId,
         items: &mut Vec<PreviewedChange>,
     ) -> Result<()> {
-        let [now, then] = [states.0, states.1].map(|state| Bears::of(member, &state.facts.call));
+        let [now, then] = [states.0, states.1].map(|state| HeldRoles::of(member, &state.facts.call));
         for conditions in self.conditions_of(tx, [member]).await? {
             Participant { conditions, now, then }.add_changes(states, None, items);
         }
@@ -279,7 +279,8 @@ impl<'e> Comparison<'e> {
             .flat_map(|state| state.facts.party_members.iter().chain(&state.facts.invited).chain(&state.facts.assigned))
             .filter(|member| panel.binary_search_by(|participant| participant.conditions.member.cmp(member)).is_err())
             .collect();
-        let participant = |conditions| Participant { conditions, now: Bears::default(), then: Bears::default() };
+        let participant =
+            |conditions| Participant { conditions, now: HeldRoles::default(), then: HeldRoles::default() };
         let besides = self.conditions_of(tx, others).await?.into_iter().map(participant).collect();
         Ok(Participants { panel, besides })
     }
@@ -340,7 +341,7 @@ impl<'e> Comparison<'e> {
             .collect();
         let conditions = self.conditions_of(tx, &holders).await?.into_iter();
         let participants = conditions.map(|conditions| {
-            let [now, then] = [now, then].map(|call| Bears::of(&conditions.member, &call.facts));
+            let [now, then] = [now, then].map(|call| HeldRoles::of(&conditions.member, &call.facts));
             Participant { conditions, now, then }
         });
         let panel = Arc::new(participants.collect::<Vec<_>>());

@@ -306,7 +306,7 @@ fn under(call: &CallState, me: &MemberId, now: &Moment, atom: &Atom) -> Option<P
     match atom {
         Atom::Flag(Flag::Draft) => Some(facts.draft.into()),
         Atom::Flag(Flag::Opened) => Some(facts.opened.into()),
-        Atom::Mine(members) => holds(*members).map(|role| call.row.bears(me, role).into()),
+        Atom::Mine(members) => holds(*members).map(|role| call.row.has_role(me, role).into()),
         Atom::Equals(text, wanted) => some_value(*text, &mut |value| (value == wanted).into()),
         Atom::Like(text, pattern) => some_value(*text, &mut |value| Piece::fit(pattern, value).into()),
         Atom::Same(left, right) => {

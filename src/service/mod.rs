@@ -57,45 +57,45 @@ use serde::Serialize;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// How long a turn at what reads long is waited for.
+/// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Turns at what takes long: looks and counts, with a snapshot open all the while and fewer than there are readers of the database, and texts of
-/// policies. Those who may not look take none.
+/// Queues for work that takes long: scans and counts, which keep a snapshot open and leave some readers of the database to others,
+/// and reading policies. A member without permission does not queue.
 #[derive(Debug)]
-pub struct Turns {
-    looks: Queue,
+pub struct LongWorkQueues {
+    scans: Queue,
     counts: Queue,
-    texts: Queue,
+    policy_texts: Queue,
 }
 
-impl Turns {
-    /// At a look over many proposals: a preview, a manifest.
-    pub async fn look(&self, principal: &Principal) -> Result<Turn> {
-        take(&self.looks, principal).await
+impl LongWorkQueues {
+    /// A turn at a scan over many proposals: a preview, a manifest.
+    pub async fn scan(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.scans, principal).await
     }
 
-    /// At a count, which goes through all that it counts.
+    /// A turn at a count, which reads all that it counts.
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
         take(&self.counts, principal).await
     }
 
-    /// At reading a text of policies, which takes the processor's time: one at a time, so that some is left for others.
-    pub async fn text(&self, principal: &Principal) -> Result<Turn> {
-        take(&self.texts, principal).await
+    /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for others.
+    pub async fn policy_text(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.policy_texts, principal).await
     }
 }
 
-/// To be held by what it is for.
+/// Waits for a turn, which the caller holds while the work runs.
 async fn take(queue: &Queue, principal: &Principal) -> Result<Turn> {
     let turn = timeout(PATIENCE, queue.take(Whose::Member(principal.member.clone()))).await;
     Ok(turn
         .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
 }
 
-impl Default for Turns {
+impl Default for LongWorkQueues {
     fn default() -> Self {
-        Self { looks: Queue::of(2), counts: Queue::of(3), texts: Queue::of(1) }
+        Self { scans: Queue::of(2), counts: Queue::of(3), policy_texts: Queue::of(1) }
     }
 }
 
@@ -122,7 +122,7 @@ pub struct Exchange {
     /// The partner that hosts the exchange.
     pub host: PartnerCode,
     /// Who looks long, and who waits.
-    pub turns: Turns,
+    pub long_work: LongWorkQueues,
     /// What the exchange signs with.
     pub signer: visibility::Signer,
     /// Largest ciphertext that any slot takes here, in bytes.

@@ -101,7 +101,7 @@ pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, bo
     // Reading a text takes a while, so it is done before the turn, and for those who may propose one. Who may not has perhaps done so
     // before, which the act knows.
     if may {
-        let turn = exchange.turns.text(&asked.principal).await?;
+        let turn = exchange.long_work.policy_text(&asked.principal).await?;
         check_text(owner, body.text.clone(), Some(turn)).await?;
     }
     let mut act = Act::begin(exchange, asked).await?;
@@ -165,7 +165,7 @@ pub async fn approve(
     // The program may have been replaced by one with another schema since it was proposed. A version's text never changes.
     let is_read = found.is_some();
     if let Some(row) = found {
-        let turn = exchange.turns.text(&asked.principal).await?;
+        let turn = exchange.long_work.policy_text(&asked.principal).await?;
         check_text(owner, row.text, Some(turn)).await?;
     }
     let mut act = Act::begin(exchange, asked).await?;

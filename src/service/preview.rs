@@ -93,7 +93,7 @@ pub async fn preview(
         Ok((view, row))
     };
     drop(authorized().await?);
-    let turn = exchange.turns.look(principal).await?;
+    let turn = exchange.long_work.scan(principal).await?;
     let (mut view, row) = authorized().await?;
     view.tx.hold(turn);
     let then = exchange.rules.with(&view.policies, owner, &row.text).await?;
@@ -162,7 +162,7 @@ pub async fn of_member(
         Ok(view)
     };
     drop(authorized().await?);
-    let turn = exchange.turns.look(principal).await?;
+    let turn = exchange.long_work.scan(principal).await?;
     let mut view = authorized().await?;
     view.tx.hold(turn);
     let now = state::member(exchange, &mut view.tx, member, view.now).await?;

@@ -224,7 +224,7 @@ pub async fn list(
 
 /// How many proposals there are that the caller may know of.
 pub async fn count(exchange: &Exchange, principal: &Principal, filter: &Filter) -> Result<Count> {
-    let turn = exchange.turns.count(principal).await?;
+    let turn = exchange.long_work.count(principal).await?;
     let mut view = View::open(exchange, principal).await?;
     view.tx.hold(turn);
     Ok(Count { proposals: view.count_proposals(filter).await? })

@@ -132,7 +132,7 @@ fn unsuitable(member: &MemberId) -> ServiceError {
 }
 
 fn check_last_officer(call: &CallState, member: &MemberId, wanted: &BTreeSet<CallRole>) -> Result<()> {
-    let loses_office = call.row.bears(member, CallRole::Officer) && !wanted.contains(&CallRole::Officer);
+    let loses_office = call.row.has_role(member, CallRole::Officer) && !wanted.contains(&CallRole::Officer);
     if loses_office && call.facts.officers.len() == 1 {
         let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
         return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
@@ -159,7 +159,7 @@ pub async fn preview(
         Ok((view, call))
     };
     drop(authorized().await?);
-    let turn = exchange.turns.look(principal).await?;
+    let turn = exchange.long_work.scan(principal).await?;
     let (mut view, call) = authorized().await?;
     view.tx.hold(turn);
     let present = call.row.roles.get(member).cloned().unwrap_or_default();

@@ -106,7 +106,7 @@ pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: Pa
 }
 
 async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
-    let turn = exchange.turns.look(principal).await?;
+    let turn = exchange.long_work.scan(principal).await?;
     let mut view = authorized(exchange, principal, partner).await?;
     view.tx.hold(turn);
     let (key, intermediates) = exchange.signer.read().await?;

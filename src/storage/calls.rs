@@ -59,7 +59,7 @@ impl CallRow {
 
     /// Whether `member` bears `role`.
     #[must_use]
-    pub fn bears(&self, member: &MemberId, role: CallRole) -> bool {
+    pub fn has_role(&self, member: &MemberId, role: CallRole) -> bool {
         self.roles.get(member).is_some_and(|roles| roles.contains(&role))
     }
 }

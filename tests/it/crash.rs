@@ -248,7 +248,7 @@ enum Hour {
     /// With it: as a request goes out, in the middle of a body or as an answer comes.
     WithTheStep,
     /// When the members' tasks have had their turn so many times more.
-    Turns(u64),
+    LongWorkQueues(u64),
     /// When this file changes: in the middle of a unit of work, where the engine lets us see one.
     Change(PathBuf),
     /// When the server, by this file, has written so many times more, to whatever it writes to.
@@ -279,7 +279,7 @@ impl Death {
         let pid = server.child.id().unwrap();
         let hour = match (numbers.below(4), wal) {
             (0, _) => Hour::WithTheStep,
-            (1, _) => Hour::Turns(1 + numbers.below(2000)),
+            (1, _) => Hour::LongWorkQueues(1 + numbers.below(2000)),
             (2, Some(wal)) => Hour::Change(wal.clone()),
             _ => Hour::Writes(PathBuf::from(format!("/proc/{pid}/io")), 1 + numbers.below(240)),
         };
@@ -327,7 +327,7 @@ impl Death {
         let before = self.hour.hand();
         let (turns, end) = match self.hour {
             Hour::WithTheStep => (0, 0),
-            Hour::Turns(turns) => (turns, u128::MAX),
+            Hour::LongWorkQueues(turns) => (turns, u128::MAX),
             Hour::Change(_) => (TURNS, before + 1),
             Hour::Writes(_, writes) => (TURNS, before + u128::from(writes)),
         };
@@ -352,7 +352,7 @@ impl Hour {
     /// What only goes forward while the server works.
     fn hand(&self) -> u128 {
         match self {
-            Self::WithTheStep | Self::Turns(_) => 0,
+            Self::WithTheStep | Self::LongWorkQueues(_) => 0,
             Self::Change(file) => {
                 let changed = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
                 changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos())

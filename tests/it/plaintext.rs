@@ -79,7 +79,7 @@ impl io::Write for Lines {
 }
 
 /// Everything in which something is looked for, by name.
-type Places = Vec<(String, Vec<u8>)>;
+type ConnectionSlots = Vec<(String, Vec<u8>)>;
 
 #[tokio::test]
 async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers() {
@@ -95,7 +95,7 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
     misplaced_everywhere(&stage, proposal, &mut answers).await;
     assert!(answers.len() > 20, "{}", answers.len());
 
-    let mut places = Places::new();
+    let mut places = ConnectionSlots::new();
     for page in ["/metrics", "/readyz", "/healthz"] {
         places.push((page.to_owned(), admin(&stage, page).await));
     }
@@ -128,14 +128,14 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
 }
 
 /// The same search, of the same places, for what may be known; and of members' own machines, for what is secret.
-fn the_search_finds_what_is_there(stage: &Stage, places: &Places) {
+fn the_search_finds_what_is_there(stage: &Stage, places: &ConnectionSlots) {
     let places_of_title = found(PUBLIC, places);
     assert!(places_of_title.iter().any(|place| place.contains("entente.db")), "{places_of_title:?}");
-    let signed: Places = places.iter().filter(|(name, _)| name.contains("entente.db")).cloned().collect();
-    let without_clear: Places =
+    let signed: ConnectionSlots = places.iter().filter(|(name, _)| name.contains("entente.db")).cloned().collect();
+    let without_clear: ConnectionSlots =
         signed.into_iter().map(|(name, bytes)| (name, replaced(&bytes, PUBLIC.as_bytes()))).collect();
     assert!(!found(PUBLIC, &without_clear).is_empty(), "encoded in the signed publication it is found too");
-    let own: Places = files(&stage.plan.dir.join("files"))
+    let own: ConnectionSlots = files(&stage.plan.dir.join("files"))
         .into_iter()
         .chain(files(&stage.plan.dir.join("homes")))
         .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
@@ -321,7 +321,7 @@ async fn admin(stage: &Stage, page: &str) -> Vec<u8> {
 }
 
 /// The places that hold a word, in clear, in hexadecimal digits or in either base64, wherever in the encoded text it begins.
-fn found(word: &str, places: &Places) -> Vec<String> {
+fn found(word: &str, places: &ConnectionSlots) -> Vec<String> {
     let hex = word.bytes().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex

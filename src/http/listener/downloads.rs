@@ -75,14 +75,14 @@ fn serve_pipe(protocol: Protocol, pipe: usize) -> (DuplexStream, Arc<Sources>, t
     let server = Arc::new(Server {
         router: Router::new().route("/big", get(big)).route("/small", get(async || "small")),
         handshakes: Strangers::new(1, 1, KnownMembers::new()),
-        connections: Places::new(Quota { total: 1, per_partner: 1, per_member: 1 }, 1, KnownMembers::new()),
+        connections: ConnectionSlots::new(Quota { total: 1, per_partner: 1, per_member: 1 }, 1, KnownMembers::new()),
         known: KnownMembers::new(),
         tls: None,
         limits: Limits::default(),
     });
     let (near, far) = duplex(pipe);
-    let pace = Pace::new(protocol == Protocol::Http1, CancellationToken::new());
-    let speaking = tokio::spawn(async move { server.speak(far, protocol, None, pace).await });
+    let activity = ConnectionActivity::new(protocol == Protocol::Http1, CancellationToken::new());
+    let speaking = tokio::spawn(async move { server.speak(far, protocol, None, activity).await });
     (near, sources, speaking)
 }
 

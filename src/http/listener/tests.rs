@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     domain::ambient::SystemRng,
     http::{
-        pace::BodyTooSlow,
         refusal::Refusal,
         shares::DownloadPlace,
         test_pki::{Ca, Calendar, Held, day},
+        timeouts::BodyTooSlow,
         tls::{CertificateFiles, provider},
         trust::{PartnerTrust, Trust},
         watch::Watch,

@@ -15,7 +15,7 @@ use entente::{
     policy::Engine,
     sealing::statement::Manifest,
     service::{
-        Exchange, Turns,
+        Exchange, LongWorkQueues,
         lists::KnownLists,
         marks,
         quotas::Quotas,
@@ -169,7 +169,7 @@ impl World {
             rng,
             calls: KnownCalls::default(),
             lists: KnownLists::default(),
-            turns: Turns::default(),
+            long_work: LongWorkQueues::default(),
             signer: Signer::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,

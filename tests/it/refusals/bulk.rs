@@ -143,7 +143,7 @@ async fn line_without_a_signature_that_holds_is_named_and_nothing_is_assigned() 
 async fn counts_that_take_long_leave_readers_to_whoever_wants_a_page() {
     let stage = Stage::open().await;
     let proposal = stage.begun().await;
-    let turns = &stage.server.exchange.turns;
+    let turns = &stage.server.exchange.long_work;
     let dana = Principal { member: id("USA:dana"), certificate: Sha256::of(b"one of hers") };
     let under_way = [turns.count(&dana).await, turns.count(&dana).await, turns.count(&dana).await];
     let avi = stage.client("ISR:avi");
