@@ -13,7 +13,7 @@ mod server;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::demo::world::{Cast, Nation, Plan, World, example_policies},
+    cli::demo::world::{Cast, DemoNation, DemoPlan, DemoWorld, example_policies},
     client::proposals::NewProposal,
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
@@ -55,8 +55,8 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
-const NATIONS: &[Nation] = &[
-    Nation {
+const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -66,7 +66,7 @@ const NATIONS: &[Nation] = &[
             Cast { member: "USA:bob", name: "Bob", organisation: "Company", roles: &[] },
         ],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",
@@ -201,7 +201,7 @@ fn main() {
 
 /// The PKI, the members, an open call and a proposal of Israel, made through a server in this process that then stops.
 async fn prepare(dir: &Path) -> (ProposalId, VaultId, String) {
-    let plan = Plan {
+    let plan = DemoPlan {
         dir: dir.to_owned(),
         database_url: format!("sqlite://{}", dir.join("entente.db").display()),
         policies: example_policies(NATIONS),
@@ -209,7 +209,7 @@ async fn prepare(dir: &Path) -> (ProposalId, VaultId, String) {
         nations: NATIONS,
         settings: Vec::new(),
     };
-    let world = World::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
+    let world = DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
     let dana = world.client("USA:dana");
     let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();
     let program = CreateProgram { name: "Bench".into(), lead: "USA".parse().unwrap(), partners };

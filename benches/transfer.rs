@@ -12,7 +12,7 @@ mod server;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::demo::world::{Cast, Nation, Plan, World, example_policies},
+    cli::demo::world::{Cast, DemoNation, DemoPlan, DemoWorld, example_policies},
     client::proposals::NewProposal,
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
@@ -37,7 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const NATIONS: &[Nation] = &[Nation {
+const NATIONS: &[DemoNation] = &[DemoNation {
     code: "USA",
     name: "United States",
     zone: "America/New_York",
@@ -104,7 +104,7 @@ struct Target {
 
 /// Makes the PKI, the members, an open call and a proposal, through a server in this process that then stops.
 async fn prepare(dir: &Path) -> Target {
-    let plan = Plan {
+    let plan = DemoPlan {
         dir: dir.to_owned(),
         database_url: format!("sqlite://{}", dir.join("entente.db").display()),
         policies: example_policies(NATIONS),
@@ -112,7 +112,7 @@ async fn prepare(dir: &Path) -> Target {
         nations: NATIONS,
         settings: Vec::new(),
     };
-    let world = World::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
+    let world = DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
     let dana = world.client("USA:dana");
     let partners = BTreeSet::from(["USA".parse().unwrap()]);
     let program = CreateProgram { name: "Bench".into(), lead: "USA".parse().unwrap(), partners };

@@ -11,7 +11,7 @@ use entente::{
         clock::{self, ClockCommand},
         config::{Config, ConfigFault},
         descriptors, logging, openapi,
-        operator::{self, PartnerCommand},
+        operator::{self, OperatorCommand},
         problem,
         serve::{self, StartError},
     },
@@ -55,7 +55,7 @@ struct Arguments {
 enum Command {
     /// Enrol and show partners
     #[command(subcommand)]
-    Partner(PartnerCommand),
+    Partner(OperatorCommand),
     /// Look after the folder of sealed documents
     #[command(subcommand)]
     Blobs(BlobsCommand),
@@ -192,7 +192,7 @@ async fn check(config: &Config) -> Result<(), Failure> {
     writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::new(1, error))
 }
 
-async fn partner(config: &Config, command: PartnerCommand) -> Result<(), Failure> {
+async fn partner(config: &Config, command: OperatorCommand) -> Result<(), Failure> {
     let exchange = serve::open(config, Arc::new(SystemClock), Arc::new(SystemRng)).await?;
     let done = operator::partner(&exchange, command, &mut io::stdout()).await;
     exchange.db.close().await;

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     client::{
         ClientError,
-        agent::{Act, Agent, Event, Place, Tally, pause},
+        agent::{Agent, AgentAct, AgentSubject, Event, RoundTally, pause},
     },
     domain::id::CallId,
 };
@@ -23,7 +23,7 @@ use std::{
 
 /// Pass keys on without anybody at the keyboard
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum AgentCommand {
     /// Wrap keys for members whom policy admits, and remove those of members whom it does not, again and again
     #[command(after_help = "Examples:
   entente agent run
@@ -61,8 +61,8 @@ impl Stop {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    let Command::Run(Run { call, every, once }) = command;
+pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> {
+    let AgentCommand::Run(Run { call, every, once }) = command;
     let connect = || {
         context.new_client().map_err(|error| {
             let help = error.help.unwrap_or_default();
@@ -125,7 +125,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 /// Exit code 3 if something was left to do, as a script wants to know.
-fn finished(Tally { wrapped, removed, not_done }: Tally) -> Result<()> {
+fn finished(RoundTally { wrapped, removed, not_done }: RoundTally) -> Result<()> {
     if not_done == 0 {
         return Ok(());
     }
@@ -142,8 +142,8 @@ fn line(context: &Context, event: &Event) -> Result<()> {
     context.out.answer(&value, |screen| {
         let Event { act, place, key, reason, help } = event;
         let place = match place {
-            Place::Call(id) => format!("call={id}"),
-            Place::Proposal(id) => format!("proposal={id}"),
+            AgentSubject::Call(id) => format!("call={id}"),
+            AgentSubject::Proposal(id) => format!("proposal={id}"),
         };
         let mut text = format!("{} {} {place}", context.now(), act.as_str());
         if let Some(key) = key {
@@ -152,7 +152,7 @@ fn line(context: &Context, event: &Event) -> Result<()> {
         if let Some(reason) = reason {
             text = format!("{text} reason={reason:?}");
         }
-        if let Some(help) = help.as_ref().filter(|_| *act != Act::Removed) {
+        if let Some(help) = help.as_ref().filter(|_| *act != AgentAct::Removed) {
             text = format!("{text} help={help:?}");
         }
         screen.line(&text);

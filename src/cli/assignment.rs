@@ -5,7 +5,7 @@ mod file;
 use super::{
     context::{Context, whole},
     error::{CliError, Exit, Result, read_input},
-    preview::{Shown, rows, sums},
+    preview::{PreviewArgs, rows, sums},
     table::Table,
 };
 use crate::{
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// Assign reviewers to proposals (officers)
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum AssignmentCommand {
     /// Assign reviewers to a proposal, all or none
     #[command(after_help = "Examples:
   entente assignment add $PROPOSAL GBR:grace KOR:jiwoo
@@ -36,7 +36,7 @@ the reviewers their keys.")]
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        shown: Shown,
+        shown: PreviewArgs,
     },
     /// Assign many at once from a CSV or JSON file, all or none
     #[command(after_help = "Examples:
@@ -68,7 +68,7 @@ The file is either of these:
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        shown: Shown,
+        shown: PreviewArgs,
     },
 }
 
@@ -82,7 +82,7 @@ pub struct Load {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    shown: Shown,
+    shown: PreviewArgs,
 }
 
 #[derive(Debug, Args)]
@@ -96,16 +96,16 @@ pub struct List {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::Add { proposal, reviewer, dry_run, shown } => {
+        AssignmentCommand::Add { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
             let call = client.api().proposal(proposal).await?.call;
             let pairs = reviewer.into_iter().map(|reviewer| (proposal, reviewer)).collect();
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        Command::Load(Load { call, file, dry_run, shown }) => {
+        AssignmentCommand::Load(Load { call, file, dry_run, shown }) => {
             shown.only_with(dry_run)?;
             let content = read_input(&file, 8 << 20)?;
             let pairs = file::read(&content).map_err(|fault| {
@@ -113,8 +113,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             })?;
             assign(&client, context, call, pairs, dry_run.then_some(&shown)).await
         }
-        Command::List(List { proposal, call }) => list(&client, context, proposal, call).await,
-        Command::Remove { proposal, reviewer, dry_run, shown } => {
+        AssignmentCommand::List(List { proposal, call }) => list(&client, context, proposal, call).await,
+        AssignmentCommand::Remove { proposal, reviewer, dry_run, shown } => {
             shown.only_with(dry_run)?;
             if dry_run {
                 let (changes, summary) = client.preview_unassignment(proposal, &reviewer).await?;
@@ -131,7 +131,7 @@ async fn assign(
     context: &Context,
     call: CallId,
     pairs: Vec<(ProposalId, MemberId)>,
-    dry_run: Option<&Shown>,
+    dry_run: Option<&PreviewArgs>,
 ) -> Result<()> {
     let answer = client.assign(call, &pairs, dry_run.is_some()).await?;
     let Assigned { dry_run: _, accepted, faults, changes } = &answer;

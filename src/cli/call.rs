@@ -10,7 +10,7 @@ use super::{
     context::{Context, ListArgs, joined, reason, whole},
     error::{CliError, Result},
     output::Style,
-    preview::Shown,
+    preview::PreviewArgs,
     prompt::Consent,
     table::Table,
 };
@@ -28,7 +28,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 /// Run calls for proposals
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CallCommand {
     /// Print a commented call file to fill in
     #[command(after_help = "Examples:\n  entente call example > call.toml")]
     Example,
@@ -217,18 +217,18 @@ pub struct RoleSet {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    shown: Shown,
+    shown: PreviewArgs,
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
-    if let Command::Example = command {
+pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
+    if let CallCommand::Example = command {
         return context.out.bytes(file::EXAMPLE.as_bytes());
     }
     let client = context.client().await?;
     match command {
-        Command::Example => Ok(()),
-        Command::Draft { program, file } => {
+        CallCommand::Example => Ok(()),
+        CallCommand::Draft { program, file } => {
             let call = client.draft_call(program, &file::read(&file)?).await?;
             show::call(context, &call, None, false)?;
             context
@@ -236,21 +236,21 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 .note(&format!("next: entente call role set {} MEMBER --role officer, then call publish", call.id));
             Ok(())
         }
-        Command::Edit { call, file } => {
+        CallCommand::Edit { call, file } => {
             let call = client.edit_call(call, &file::read(&file)?).await?;
             show::call(context, &call, None, false)
         }
-        Command::Publish { call } => {
+        CallCommand::Publish { call } => {
             let call = client.publish_call(call).await?;
             show::call(context, &call, None, false)
         }
-        Command::Amend(args) => amend(&args, &client, context).await,
-        Command::Extend(args) => extend::run(args, &client, context).await,
-        Command::WithdrawExtension { call, number, reason: why } => {
+        CallCommand::Amend(args) => amend(&args, &client, context).await,
+        CallCommand::Extend(args) => extend::run(args, &client, context).await,
+        CallCommand::WithdrawExtension { call, number, reason: why } => {
             let call = client.api().withdraw_extension(call, number, reason(&why)?).await?;
             show::call(context, &call, None, false)
         }
-        Command::Cancel { call, reason: why, consent } => {
+        CallCommand::Cancel { call, reason: why, consent } => {
             let why = reason(&why)?;
             let what = format!(
                 "cancelling {call} ends it for everybody: its proposals go no further, and within 72 hours of a deadline nobody brings it back"
@@ -259,28 +259,28 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, None, false)
         }
-        Command::Reopen { call, reason: why } => {
+        CallCommand::Reopen { call, reason: why } => {
             let call = client.api().reopen_call(call, reason(&why)?).await?;
             show::call(context, &call, None, false)
         }
-        Command::Delete { call, consent } => {
+        CallCommand::Delete { call, consent } => {
             let consequence = "its text and the roles given in it are gone";
             context.keyboard().consent(consent, &format!("deleting {call}"), consequence).await?;
             client.delete_draft(call).await?;
             context.out.done(&format!("deleted {call}"))
         }
-        Command::List { program, list } => {
+        CallCommand::List { program, list } => {
             let calls = list.collect(async |paging| client.api().calls(program, &paging).await).await?;
             show::list(context, &calls)?;
             list.note_more(&context.out, &calls);
             Ok(())
         }
-        Command::Show { call, text } => {
+        CallCommand::Show { call, text } => {
             let extensions = client.api().extensions(call).await?;
             show::call(context, &verified(&client, call).await?, Some(&extensions), text)
         }
-        Command::Role(command) => role(command, &client, context).await,
-        Command::Progress { call } => {
+        CallCommand::Role(command) => role(command, &client, context).await,
+        CallCommand::Progress { call } => {
             let progress = client.api().call_progress(call).await?;
             context.out.answer(&progress, |screen| {
                 let proposals = progress.proposals.iter().map(|(status, count)| format!("{count} {status}"));

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 
 /// Declare conflicts of interest, before anything opens
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ConflictCommand {
     /// Declare that you have a conflict of interest with a proposal, or that you have none
     #[command(after_help = "Examples:
   entente conflict declare $PROPOSAL --none
@@ -49,10 +49,10 @@ pub struct Declare {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: ConflictCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::Declare(Declare { proposal, ground, none: _ }) => {
+        ConflictCommand::Declare(Declare { proposal, ground, none: _ }) => {
             client.declare(proposal, ground).await?;
             match ground {
                 None => context.out.done(&format!("declared that you have no conflict with {proposal}")),
@@ -61,7 +61,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                     .done(&format!("declared a conflict ({ground}); {proposal} is closed to you from now on")),
             }
         }
-        Command::Lift { proposal, member, reason: why } => {
+        ConflictCommand::Lift { proposal, member, reason: why } => {
             client.lift_conflict(proposal, &member, reason(&why)?).await?;
             context.out.done(&format!("the conflict of {member} is off the record; {member} declares anew"))
         }

@@ -8,7 +8,7 @@ use super::{
     time::{self, Zone},
 };
 use crate::{
-    client::{Ambient, Client, Home, Progress, api::Paging, pages::Pages},
+    client::{Ambient, Client, Home, ProgressListener, api::Paging, pages::Pages},
     domain::id::PartnerCode,
     wire::page::{MAX_PAGE, Page},
 };
@@ -197,7 +197,7 @@ impl Context {
     }
 
     /// Shows the progress of a file.
-    pub fn meter(&self, label: impl Into<String>) -> Arc<dyn Progress> {
+    pub fn meter(&self, label: impl Into<String>) -> Arc<dyn ProgressListener> {
         Arc::new(Meter::new(&self.out, label, &self.interrupted))
     }
 }

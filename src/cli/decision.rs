@@ -15,7 +15,7 @@ use clap::Subcommand;
 
 /// Decide on proposals, one signature per funding partner
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum DecisionCommand {
     /// Sign a decision on the version that stands: propose it, or add your partner's signature
     #[command(after_help = "Examples:
   entente decision sign $PROPOSAL fund
@@ -55,11 +55,11 @@ proposal undecided. Until the last signature the earlier decision is in force. T
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let zone = context.zone()?;
     match command {
-        Command::Sign { proposal, outcome, reason, consent } => {
+        DecisionCommand::Sign { proposal, outcome, reason, consent } => {
             let reason = reason.as_deref().map(super::context::reason).transpose()?;
             let plan = client.plan_superseding(proposal, outcome, reason).await?;
             if plan.is_last() {
@@ -72,14 +72,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let decision = client.decide(&plan).await?;
             context.out.answer(&decision, |screen| show(screen, &decision, &zone))
         }
-        Command::Show { proposal } => {
+        DecisionCommand::Show { proposal } => {
             let Some(decision) = client.decision(proposal).await? else {
                 return Err(CliError::failed(format!("there is no decision on {proposal}"))
                     .help("deciders propose one with `entente decision sign`"));
             };
             context.out.answer(&decision, |screen| show(screen, &decision, &zone))
         }
-        Command::Unsign { proposal } => {
+        DecisionCommand::Unsign { proposal } => {
             client.unsign_decision(proposal).await?;
             context.out.done(&format!("your partner's signature on the decision about {proposal} is taken back"))
         }

@@ -8,7 +8,7 @@
 
 mod authority;
 
-pub use authority::{Authority, Credential, Leaf, Usage};
+pub use authority::{Authority, CertificateAndKey, LeafProfile, Usage};
 
 use crate::{
     domain::{
@@ -137,7 +137,7 @@ impl PartnerSpec {
 pub struct DevPki {
     /// The authority of the server's certificate.
     pub server_authority: Authority,
-    pub server: Credential,
+    pub server: CertificateAndKey,
     pub partners: BTreeMap<PartnerCode, DevPartner>,
 }
 
@@ -150,7 +150,7 @@ pub struct DevPartner {
     /// Revocation list in PEM, with nothing on it.
     pub crl: String,
     /// The registrar among them.
-    pub members: BTreeMap<MemberId, Credential>,
+    pub members: BTreeMap<MemberId, CertificateAndKey>,
 }
 
 impl DevPki {
@@ -161,7 +161,7 @@ impl DevPki {
     pub fn generate(spec: &Spec, rng: &dyn Rng) -> Result<Self> {
         let valid = (spec.valid_from, spec.valid_until);
         let server_authority = Authority::new(("Entente Development Server CA", "Entente"), valid, rng)?;
-        let server = Leaf {
+        let server = LeafProfile {
             common_name: spec.server_names.first().cloned().unwrap_or_default(),
             uri: None,
             names: spec.server_names.clone(),

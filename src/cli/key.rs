@@ -9,7 +9,7 @@ use super::{
 use crate::{
     client::{
         Client, ClientError,
-        own_keys::{CheckedKey, Found},
+        own_keys::{CheckedKey, KeyState},
         vaults::{Prepared, Wrapped},
     },
     domain::{
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 /// Share vault keys with the members whom policy admits
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum KeyCommand {
     /// Wrap keys for everybody whom policy admits and who lacks one
     #[command(after_help = "Examples:
   entente key share $PROPOSAL
@@ -36,12 +36,12 @@ Officers run it after the opening, after each assignment and after each review t
 that reviews are sealed to. Everybody who holds a key runs it when somebody has a new identity: a key is missing for each \
 recipient of a key card that has none. With `--to-call` a party wraps its vaults to the call once more, when officers say that they \
 cannot open them.")]
-    Share(Share),
+    Share(ShareArgs),
     /// List who may read but lacks a key
     #[command(after_help = "Examples:
   entente key missing $PROPOSAL
   entente key missing --call $CALL    officers who lack a key to the call's vault")]
-    Missing(Scope),
+    Missing(KeyScope),
     /// Try each wrapped key that is for you, and say which opens
     #[command(after_help = "Examples:
   entente key check $PROPOSAL
@@ -58,7 +58,7 @@ the profile, each vault must have a key that opens.")]
 /// A proposal or a call.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("place").required(true).args(["proposal", "call"]))]
-pub struct Scope {
+pub struct KeyScope {
     /// The proposal
     proposal: Option<ProposalId>,
     /// This call's own vault, for officers
@@ -69,7 +69,7 @@ pub struct Scope {
 #[derive(Debug, Args)]
 pub struct Check {
     #[command(flatten)]
-    scope: Scope,
+    scope: KeyScope,
     /// Discard those of your keys that do not open
     #[arg(long)]
     remove: bool,
@@ -83,7 +83,7 @@ pub struct Check {
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("scope").required(true).args(["proposal", "call"]))]
-pub struct Share {
+pub struct ShareArgs {
     /// The proposal
     proposal: Option<ProposalId>,
     /// Every submitted proposal of this call
@@ -95,11 +95,11 @@ pub struct Share {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::Share(Share { call: Some(call), .. }) => show(context, &client.prepare_panel(call).await?),
-        Command::Share(Share { proposal, to_call, .. }) => {
+        KeyCommand::Share(ShareArgs { call: Some(call), .. }) => show(context, &client.prepare_panel(call).await?),
+        KeyCommand::Share(ShareArgs { proposal, to_call, .. }) => {
             let proposal = proposal.ok_or_else(unnamed)?;
             if to_call {
                 let wrapped = client.wrap_to_call(proposal).await?;
@@ -109,7 +109,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             }
             show(context, &share(&client, proposal).await?)
         }
-        Command::Missing(scope) => {
+        KeyCommand::Missing(scope) => {
             let missing = match (scope.call, scope.proposal) {
                 (Some(call), _) => client.api().missing_call_keys(call).await?,
                 (None, proposal) => client.api().missing_keys(proposal.ok_or_else(unnamed)?).await?,
@@ -124,7 +124,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "nobody lacks a key");
             })
         }
-        Command::Check(args) => check(context, &client, &args).await,
+        KeyCommand::Check(args) => check(context, &client, &args).await,
     }
 }
 
@@ -133,7 +133,7 @@ fn unnamed() -> CliError {
 }
 
 /// Discards a key of one's own by its identifier.
-async fn discard(context: &Context, client: &Client, scope: &Scope, key: WrappedKeyId) -> Result<()> {
+async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: WrappedKeyId) -> Result<()> {
     match (scope.call, scope.proposal) {
         (Some(call), _) => client.discard_one_of_call(call, key).await?,
         (None, proposal) => client.discard_one(proposal.ok_or_else(unnamed)?, key).await?,
@@ -175,7 +175,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
         }
         screen.table(&table, "no key is for you");
     })?;
-    let left = checked.iter().filter(|key| matches!(key.found, Found::Broken { .. } | Found::Missing));
+    let left = checked.iter().filter(|key| matches!(key.found, KeyState::Broken { .. } | KeyState::Missing));
     let left = left.filter(|key| key_state(key).0.is_none_or(|id| !discarded.contains(&id))).count();
     if left == 0 {
         return Ok(());
@@ -187,7 +187,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
 
 /// The key, if it is the member's own and to be discarded.
 fn unwanted(key: &CheckedKey, args: &Check, me: &MemberId) -> Option<WrappedKeyId> {
-    let is_broken = matches!(key.found, Found::Broken { .. });
+    let is_broken = matches!(key.found, KeyState::Broken { .. });
     let is_unwanted = args.remove && is_broken || args.remove_replaced && !key.is_on_card;
     key_state(key).0.filter(|_| is_unwanted && key.holder == me.to_string())
 }
@@ -195,19 +195,21 @@ fn unwanted(key: &CheckedKey, args: &Check, me: &MemberId) -> Option<WrappedKeyI
 /// Which key it is, whose work, and what became of it.
 fn key_state(key: &CheckedKey) -> (Option<WrappedKeyId>, Option<&MemberId>, String) {
     match &key.found {
-        Found::Opens { key, wrapped_by } => (Some(*key), Some(wrapped_by), "opens".to_owned()),
-        Found::Broken { key, wrapped_by, fault } => (Some(*key), Some(wrapped_by), format!("DOES NOT OPEN: {fault}")),
-        Found::Elsewhere { key, wrapped_by, fault } => (Some(*key), Some(wrapped_by), format!("not tried: {fault}")),
-        Found::Missing => (None, None, "MISSING".to_owned()),
+        KeyState::Opens { key, wrapped_by } => (Some(*key), Some(wrapped_by), "opens".to_owned()),
+        KeyState::Broken { key, wrapped_by, fault } => {
+            (Some(*key), Some(wrapped_by), format!("DOES NOT OPEN: {fault}"))
+        }
+        KeyState::Elsewhere { key, wrapped_by, fault } => (Some(*key), Some(wrapped_by), format!("not tried: {fault}")),
+        KeyState::Missing => (None, None, "MISSING".to_owned()),
     }
 }
 
 fn described(key: &CheckedKey, discarded: &[WrappedKeyId]) -> Value {
     let (found, fault) = match &key.found {
-        Found::Opens { .. } => ("opens", None),
-        Found::Broken { fault, .. } => ("broken", Some(fault)),
-        Found::Elsewhere { fault, .. } => ("elsewhere", Some(fault)),
-        Found::Missing => ("missing", None),
+        KeyState::Opens { .. } => ("opens", None),
+        KeyState::Broken { fault, .. } => ("broken", Some(fault)),
+        KeyState::Elsewhere { fault, .. } => ("elsewhere", Some(fault)),
+        KeyState::Missing => ("missing", None),
     };
     let (id, wrapped_by, _) = key_state(key);
     json!({

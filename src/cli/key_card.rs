@@ -24,7 +24,7 @@ const SHOWN: usize = 10;
 
 /// Vouch for members' keys (registrars)
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum KeyCardCommand {
     /// Sign and publish a member's key card; replaces an earlier one
     #[command(after_help = "Examples:
   entente key-card issue ISR:avi --name 'Avi Levi' --organisation 'Galil Optics' \\
@@ -97,10 +97,10 @@ pub struct Revoke {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::Issue(args) => {
+        KeyCardCommand::Issue(args) => {
             let Issue { member, name, organisation, role, recipient, certificate, valid_from, valid_until, consent } =
                 *args;
             let mut pins: Vec<Sha256> = Vec::new();
@@ -147,7 +147,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let published = client.issue_key_card(&card).await?;
             context.out.answer(&published, |screen| show(screen, &published))
         }
-        Command::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, consent }) => {
+        KeyCardCommand::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, consent }) => {
             let consequence = if keep_signatures {
                 "the member is let in nowhere and nothing is sealed to the member, unless you issue another card"
             } else {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Make and look at your own age identity
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum KeysCommand {
     /// Make a new age identity
     #[command(after_help = "Examples:
   entente keys new --passphrase                  asks; writes identity.age in the home folder
@@ -54,10 +54,10 @@ pub struct Show {
 }
 
 /// Runs the command.
-pub(super) fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) fn run(command: KeysCommand, context: &Context) -> Result<()> {
     match command {
-        Command::New(args) => new(&args, context),
-        Command::Show(args) => show(&args, context),
+        KeysCommand::New(args) => new(&args, context),
+        KeysCommand::Show(args) => show(&args, context),
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// Send and open sealed letters to a proposal's parties
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum LetterCommand {
     /// Seal a letter to the parties and send it (officers, once the decision is final)
     #[command(after_help = "Examples:
   entente letter send $PROPOSAL --file award.txt
@@ -62,11 +62,11 @@ Asks first: the parties can open a letter as soon as it is sent.")]
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let zone = context.zone()?;
     match command {
-        Command::Send { proposal, file, consent } => {
+        LetterCommand::Send { proposal, file, consent } => {
             let text = String::from_utf8(read_input(&file, 1 << 20)?)
                 .map_err(|_| CliError::usage(format!("`{}` is not UTF-8 text", file.display())))?;
             let consequence = "every party can open it at once; taken back later, it stays read";
@@ -76,7 +76,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.fields(&[("letter", letter.id.to_string()), ("sent", zone.both(letter.sent_at.0))]);
             })
         }
-        Command::List { proposal } => {
+        LetterCommand::List { proposal } => {
             let letters = client.api().letters(proposal).await?;
             context.out.answer(&whole(&letters), |screen| {
                 let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
@@ -88,7 +88,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "no letters");
             })
         }
-        Command::Open { proposal, letter } => {
+        LetterCommand::Open { proposal, letter } => {
             let id = match letter {
                 Some(id) => id,
                 None => latest(&client.api().letters(proposal).await?, proposal)?,
@@ -115,7 +115,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.paragraph(&text);
             })
         }
-        Command::Withdraw { proposal, letter } => {
+        LetterCommand::Withdraw { proposal, letter } => {
             client.api().withdraw_letter(proposal, letter).await?;
             context.out.done(&format!("{letter} is taken back"))
         }

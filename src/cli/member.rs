@@ -4,7 +4,7 @@ use super::{
     context::{Context, joined},
     error::Result,
     output::Style,
-    preview::Shown,
+    preview::PreviewArgs,
     table::Table,
 };
 use crate::{
@@ -19,7 +19,7 @@ use serde_json::json;
 
 /// Look up members and their key cards
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum MemberCommand {
     /// List members, and whether each one's key card verifies
     #[command(after_help = "Examples:
   entente member list
@@ -74,14 +74,14 @@ pub struct MemberPreview {
     #[arg(long, conflicts_with_all = ["organisation", "role", "no_role"])]
     revoked: bool,
     #[command(flatten)]
-    shown: Shown,
+    shown: PreviewArgs,
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::List { partner } => {
+        MemberCommand::List { partner } => {
             let members = client.list_members(partner.as_ref()).await?;
             let items: Vec<_> = members.iter().map(as_json).collect();
             context.out.answer(&json!({ "items": items }), |screen| {
@@ -103,7 +103,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 }
             })
         }
-        Command::Preview(MemberPreview { member, organisation, role, no_role, revoked, shown }) => {
+        MemberCommand::Preview(MemberPreview { member, organisation, role, no_role, revoked, shown }) => {
             let roles = (no_role || !role.is_empty()).then(|| role.into_iter().collect());
             let act = if revoked {
                 PreviewedAct::KeyCardRevoked { member }
@@ -113,7 +113,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let (changes, summary) = client.preview_member(&act).await?;
             shown.show(context, &client, (&changes, &summary)).await
         }
-        Command::Refusals => {
+        MemberCommand::Refusals => {
             let refusals = client.refusals().await?;
             let zone = context.zone()?;
             context.out.answer(&json!({ "items": refusals }), |screen| {
@@ -128,7 +128,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "nobody of your nation was refused anything since the server was started");
             })
         }
-        Command::Show { member } => {
+        MemberCommand::Show { member } => {
             // Shown only once it is verified: a substituted key must not be copied from here.
             let verified = client.issued_member(&member).await?;
             let listed = client.api().member(&member).await?;

@@ -68,44 +68,44 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[command(subcommand)]
-    Keys(keys::Command),
+    Keys(keys::KeysCommand),
     #[command(subcommand)]
-    Profile(profile::Command),
+    Profile(profile::ProfileCommand),
     #[command(subcommand)]
-    Trust(trust::Command),
+    Trust(trust::TrustCommand),
     /// Show which member your certificate belongs to
     #[command(after_help = "Examples:\n  entente me\n  entente --profile registrar me")]
     Me,
     #[command(subcommand)]
     Partner(directory::PartnerCommand),
     #[command(subcommand)]
-    Member(member::Command),
+    Member(member::MemberCommand),
     #[command(subcommand)]
-    KeyCard(key_card::Command),
+    KeyCard(key_card::KeyCardCommand),
     #[command(subcommand)]
-    Policy(policy::Command),
+    Policy(policy::PolicyCommand),
     #[command(subcommand)]
-    Program(program::Command),
+    Program(program::ProgramCommand),
     #[command(subcommand)]
-    Call(call::Command),
+    Call(call::CallCommand),
     #[command(subcommand)]
-    Proposal(proposal::Command),
+    Proposal(proposal::ProposalCommand),
     #[command(subcommand)]
-    Conflict(conflict::Command),
+    Conflict(conflict::ConflictCommand),
     #[command(subcommand)]
-    Assignment(assignment::Command),
+    Assignment(assignment::AssignmentCommand),
     #[command(subcommand)]
-    Key(key::Command),
+    Key(key::KeyCommand),
     #[command(subcommand)]
-    Agent(agent::Command),
+    Agent(agent::AgentCommand),
     #[command(subcommand)]
-    Review(review::Command),
+    Review(review::ReviewCommand),
     /// Rank the proposals of a call from the opened reviews, on this machine
     Ranking(ranking::RankingArgs),
     #[command(subcommand)]
-    Decision(decision::Command),
+    Decision(decision::DecisionCommand),
     #[command(subcommand)]
-    Letter(letter::Command),
+    Letter(letter::LetterCommand),
     /// Show what happened, as far as you may know
     Log(log::LogArgs),
     Api(api::ApiArgs),

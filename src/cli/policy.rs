@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 /// Write and look at the policies of partners and the platform's guardrails
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum PolicyCommand {
     /// Check a text as the exchange would, without connecting
     #[command(after_help = "Examples:
   entente policy check ISR.cedar
@@ -212,39 +212,39 @@ pub struct Numbered {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()> {
     match command {
-        Command::Check(file) => check(&file, context),
-        Command::Test(args) => trial::run(&args, context),
-        Command::Example { recipes, cases, list } => example(&recipes, cases, list, context),
-        Command::World => context.out.bytes(WORLD.as_bytes()),
-        Command::Explain(args) => sight::explain(&args, context).await,
-        Command::Who { proposal } => sight::who(proposal, context).await,
-        Command::Visibility(args) => visibility::fetch(&args, context).await,
-        Command::Diff(args) => visibility::diff(&args, context).await,
-        Command::Preview { version: Numbered { owner, version }, all } => {
+        PolicyCommand::Check(file) => check(&file, context),
+        PolicyCommand::Test(args) => trial::run(&args, context),
+        PolicyCommand::Example { recipes, cases, list } => example(&recipes, cases, list, context),
+        PolicyCommand::World => context.out.bytes(WORLD.as_bytes()),
+        PolicyCommand::Explain(args) => sight::explain(&args, context).await,
+        PolicyCommand::Who { proposal } => sight::who(proposal, context).await,
+        PolicyCommand::Visibility(args) => visibility::fetch(&args, context).await,
+        PolicyCommand::Diff(args) => visibility::diff(&args, context).await,
+        PolicyCommand::Preview { version: Numbered { owner, version }, all } => {
             preview::preview(&owner, version, all, context).await
         }
-        Command::Summary { file } => super::preview::verify(&file, context).await,
+        PolicyCommand::Summary { file } => super::preview::verify(&file, context).await,
         command => versions(command, context).await,
     }
 }
 
 /// What concerns versions of policies.
-async fn versions(command: Command, context: &Context) -> Result<()> {
+async fn versions(command: PolicyCommand, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     match command {
-        Command::Check(_)
-        | Command::Test(_)
-        | Command::Example { .. }
-        | Command::World
-        | Command::Explain(_)
-        | Command::Who { .. }
-        | Command::Visibility(_)
-        | Command::Diff(_)
-        | Command::Summary { .. }
-        | Command::Preview { .. } => unreachable!("they were run by themselves"),
-        Command::List => {
+        PolicyCommand::Check(_)
+        | PolicyCommand::Test(_)
+        | PolicyCommand::Example { .. }
+        | PolicyCommand::World
+        | PolicyCommand::Explain(_)
+        | PolicyCommand::Who { .. }
+        | PolicyCommand::Visibility(_)
+        | PolicyCommand::Diff(_)
+        | PolicyCommand::Summary { .. }
+        | PolicyCommand::Preview { .. } => unreachable!("they were run by themselves"),
+        PolicyCommand::List => {
             let listed = client.list_policies().await?;
             let items: Vec<_> = listed
                 .iter()
@@ -268,7 +268,7 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
                 None => Ok(()),
             }
         }
-        Command::Show { owner, version, text } => {
+        PolicyCommand::Show { owner, version, text } => {
             let policy = match version {
                 Some(number) => client.policy_version(&owner, number).await?,
                 None => client.policy(&owner).await?,
@@ -278,7 +278,7 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
             }
             context.out.answer(&policy, |screen| show(screen, &policy, &zone))
         }
-        Command::History { owner } => {
+        PolicyCommand::History { owner } => {
             let versions = client.api().policy_versions(&owner).await?;
             context.out.answer(&whole(&versions), |screen| {
                 let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
@@ -292,12 +292,12 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "no versions that you may know of");
             })
         }
-        Command::Propose { file, active_at } => {
+        PolicyCommand::Propose { file, active_at } => {
             let (owner, place, text) = read(&file)?;
             let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
             print_version(context, &proposed, &zone)
         }
-        Command::Approve { version: Numbered { owner, version }, consent } => {
+        PolicyCommand::Approve { version: Numbered { owner, version }, consent } => {
             let policy = client.policy_version(&owner, version).await?;
             let preview = preview::before_approval(&client, &owner, version, context).await?;
             let act = format!("approving version {version} of {owner}");
@@ -305,11 +305,11 @@ async fn versions(command: Command, context: &Context) -> Result<()> {
             let approved = client.approve_policy(&policy, &preview).await?;
             print_version(context, &approved, &zone)
         }
-        Command::Withdraw(Numbered { owner, version }) => {
+        PolicyCommand::Withdraw(Numbered { owner, version }) => {
             let withdrawn = client.api().withdraw_policy(&owner, version).await?;
             print_version(context, &withdrawn, &zone)
         }
-        Command::Restore { version: Numbered { owner, version }, active_at } => {
+        PolicyCommand::Restore { version: Numbered { owner, version }, active_at } => {
             let earlier = client.policy_version(&owner, version).await?;
             let text = earlier.text.as_deref().unwrap_or_default();
             let proposed = client.propose_policy(&owner, &owner.to_string(), text, active_at).await?;

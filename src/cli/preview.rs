@@ -30,7 +30,7 @@ pub(super) const ENOUGH: usize = 2 * (SHOWN + 1);
 
 /// How a preview is shown and kept.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Shown {
+pub struct PreviewArgs {
     /// With a dry run: every change, however many
     #[arg(long)]
     pub(super) all: bool,
@@ -39,7 +39,7 @@ pub struct Shown {
     signed_summary: Option<PathBuf>,
 }
 
-impl Shown {
+impl PreviewArgs {
     /// Refuses what has a meaning only for a look ahead.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Set up how to reach an exchange, and as which member
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ProfileCommand {
     /// Add a profile, or replace the one of that name
     #[command(after_help = "Examples:
   entente profile add work --server https://exchange.example:8443 --server-ca server-ca.crt \\
@@ -26,7 +26,7 @@ pub enum Command {
 
 Several identities may be named, ssh private keys and plugin identities among them. `--zone` is kept in the profile. \
 The member is read from the certificate's URI; name it with `--member` where the certificate has none.")]
-    Add(Add),
+    Add(AddProfileArgs),
     /// List profiles
     #[command(after_help = "Examples:\n  entente profile list\n  entente --json profile list | jq -r '.items[].name'")]
     List,
@@ -53,7 +53,7 @@ The member is read from the certificate's URI; name it with `--member` where the
 }
 
 #[derive(Debug, Args)]
-pub struct Add {
+pub struct AddProfileArgs {
     /// Its name
     name: String,
     /// Address of the exchange
@@ -77,11 +77,11 @@ pub struct Add {
 }
 
 /// Runs the command.
-pub(super) fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) fn run(command: ProfileCommand, context: &Context) -> Result<()> {
     let home = context.home()?;
     match command {
-        Command::Add(args) => add(args, context),
-        Command::List => {
+        ProfileCommand::Add(args) => add(args, context),
+        ProfileCommand::List => {
             let chosen = home.default_profile()?;
             let profiles = home.profiles()?;
             let profiles = profiles.iter().map(|name| home.profile(Some(name))).collect::<Result<Vec<_>, _>>()?;
@@ -95,23 +95,23 @@ pub(super) fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "no profiles; make one with `entente profile add`");
             })
         }
-        Command::Show { name } => {
+        ProfileCommand::Show { name } => {
             let profile = home.profile(name.as_deref().or(context.global.profile.as_deref()))?;
             let answer = as_json(&profile, home.default_profile()?.as_deref());
             context.out.answer(&answer, |screen| show(screen, &profile))
         }
-        Command::Use { name } => {
+        ProfileCommand::Use { name } => {
             home.set_default_profile(&name)?;
             context.out.done(&format!("profile `{name}` is used from now on"))
         }
-        Command::Remove { name } => {
+        ProfileCommand::Remove { name } => {
             home.remove_profile(&name)?;
             context.out.done(&format!("profile `{name}` removed"))
         }
     }
 }
 
-fn add(args: Add, context: &Context) -> Result<()> {
+fn add(args: AddProfileArgs, context: &Context) -> Result<()> {
     if let Some(zone) = &context.global.zone {
         Zone::named(zone)?;
     }

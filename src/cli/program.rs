@@ -16,11 +16,11 @@ use std::collections::BTreeSet;
 
 /// Set up and look at programs: the agreements or forums that calls run under
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ProgramCommand {
     /// Create a program (program officers of the host)
     #[command(after_help = "Examples:
   entente program create --name 'US-Israel Industrial R&D' --lead USA --partner USA --partner ISR")]
-    Create(Create),
+    Create(CreateProgramArgs),
     /// List the programs you take part in
     #[command(
         after_help = "Examples:\n  entente program list\n  entente --json program list --all | jq -r '.items[].id'"
@@ -35,7 +35,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateProgramArgs {
     /// What people call it; seen by every participating partner
     #[arg(long)]
     name: String,
@@ -48,16 +48,16 @@ pub struct Create {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: ProgramCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::Create(Create { name, lead, partner }) => {
+        ProgramCommand::Create(CreateProgramArgs { name, lead, partner }) => {
             let partners: BTreeSet<PartnerCode> = partner.into_iter().chain([lead.clone()]).collect();
             let program = client.api().create_program(&CreateProgram { name, lead, partners }).await?;
             let zone = context.zone()?;
             context.out.answer(&program, |screen| show(screen, &program, &zone))
         }
-        Command::List(list) => {
+        ProgramCommand::List(list) => {
             let programs = list.collect(async |paging| client.api().programs(&paging).await).await?;
             context.out.answer(&programs, |screen| {
                 let mut table = Table::new(["PROGRAM", "NAME", "LEAD", "PARTNERS"]);
@@ -70,7 +70,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             list.note_more(&context.out, &programs);
             Ok(())
         }
-        Command::Show { program } => {
+        ProgramCommand::Show { program } => {
             let program = client.api().program(program).await?;
             let zone = context.zone()?;
             context.out.answer(&program, |screen| show(screen, &program, &zone))

@@ -5,7 +5,7 @@ use super::{
     output::{Out, Style},
     table::size,
 };
-use crate::client::{Progress, Step};
+use crate::client::{ProgressListener, ProgressStep};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::{Arc, Mutex};
 
@@ -20,11 +20,11 @@ pub(super) struct Meter {
 
 /// What an interruption would cut off, so that the last words can say what to do.
 #[derive(Debug, Default)]
-pub struct Interrupted(Mutex<Option<Step>>);
+pub struct Interrupted(Mutex<Option<ProgressStep>>);
 
 #[derive(Debug, Default)]
 struct Shown {
-    step: Option<Step>,
+    step: Option<ProgressStep>,
     tenths: u64,
     bar: Option<ProgressBar>,
 }
@@ -35,7 +35,7 @@ impl Meter {
         Self { out: out.clone(), label: label.into(), interrupted: interrupted.clone(), shown: Mutex::default() }
     }
 
-    fn line(&self, step: Step, tenths: u64, done: u64, total: u64) {
+    fn line(&self, step: ProgressStep, tenths: u64, done: u64, total: u64) {
         if self.out.is_json() {
             let (step, file) = (step.to_string(), &self.label);
             let line = serde_json::json!({ "progress": { "step": step, "file": file, "done": done, "total": total } });
@@ -46,7 +46,7 @@ impl Meter {
         }
     }
 
-    fn bar(&self, step: Step, total: u64) -> ProgressBar {
+    fn bar(&self, step: ProgressStep, total: u64) -> ProgressBar {
         let template = "{prefix:>11} {msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
         let style = ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("=> ");
         let label = super::output::clean(&self.label);
@@ -54,15 +54,15 @@ impl Meter {
     }
 }
 
-impl Progress for Meter {
-    fn update(&self, step: Step, done: u64, total: u64) {
+impl ProgressListener for Meter {
+    fn update(&self, step: ProgressStep, done: u64, total: u64) {
         self.interrupted.note(Some(step).filter(|_| done < total));
         if self.out.is_quiet() {
             return;
         }
         let mut shown = self.shown.lock().expect("showing progress does not panic");
         // What is fetched is opened as it comes: two bars would say the same thing twice.
-        if step == Step::Opening && shown.step == Some(Step::Downloading) {
+        if step == ProgressStep::Opening && shown.step == Some(ProgressStep::Downloading) {
             return;
         }
         if shown.step != Some(step) {
@@ -99,18 +99,18 @@ impl Drop for Meter {
 }
 
 impl Interrupted {
-    fn note(&self, step: Option<Step>) {
+    fn note(&self, step: Option<ProgressStep>) {
         *self.0.lock().expect("noting a step does not panic") = step;
     }
 
     /// What somebody should do whose command was cut off just now.
     pub fn advice(&self) -> &'static str {
         match *self.0.lock().expect("noting a step does not panic") {
-            Some(Step::Sealing) => {
+            Some(ProgressStep::Sealing) => {
                 "run the same command again; nothing of this file was sent, and what was sealed before is kept"
             }
-            Some(Step::Uploading) => "run the same command again; sealing is not repeated",
-            Some(Step::Downloading | Step::Opening) => "run the same command again",
+            Some(ProgressStep::Uploading) => "run the same command again; sealing is not repeated",
+            Some(ProgressStep::Downloading | ProgressStep::Opening) => "run the same command again",
             None => "run the same command again if it did not finish",
         }
     }
@@ -125,7 +125,7 @@ mod tests {
         let (out, _, stderr) = Out::captured(false);
         let meter = Meter::new(&out, "a.pdf", &Arc::default());
         for done in [0, 5, 100, 150, 120, 150, 1000] {
-            meter.update(Step::Uploading, done, 1000);
+            meter.update(ProgressStep::Uploading, done, 1000);
         }
         assert_eq!(stderr.text(), "uploading a.pdf: 10 % of 1000 B\nuploading a.pdf: 100 % of 1000 B\n");
     }
@@ -134,16 +134,16 @@ mod tests {
     fn opening_alongside_a_download_is_not_shown_twice() {
         let (out, _, stderr) = Out::captured(false);
         let meter = Meter::new(&out, "a.pdf", &Arc::default());
-        meter.update(Step::Downloading, 600, 1000);
-        meter.update(Step::Opening, 500, 1000);
-        meter.update(Step::Downloading, 650, 1000);
+        meter.update(ProgressStep::Downloading, 600, 1000);
+        meter.update(ProgressStep::Opening, 500, 1000);
+        meter.update(ProgressStep::Downloading, 650, 1000);
         assert_eq!(stderr.text(), "downloading a.pdf: 60 % of 1000 B\n");
     }
 
     #[test]
     fn programs_get_a_json_line_each_tenth() {
         let (out, _, stderr) = Out::captured(true);
-        Meter::new(&out, "a.pdf", &Arc::default()).update(Step::Sealing, 500, 1000);
+        Meter::new(&out, "a.pdf", &Arc::default()).update(ProgressStep::Sealing, 500, 1000);
         let line: serde_json::Value = serde_json::from_str(&stderr.text()).unwrap();
         assert_eq!(
             (line["progress"]["done"].as_u64(), line["progress"]["step"].as_str()),
@@ -156,7 +156,7 @@ mod tests {
         let (out, _, _) = Out::captured(false);
         let interrupted = Arc::default();
         let meter = Meter::new(&out, "a.pdf", &interrupted);
-        meter.update(Step::Uploading, 1, 2);
+        meter.update(ProgressStep::Uploading, 1, 2);
         assert_eq!(interrupted.advice(), "run the same command again; sealing is not repeated");
     }
 }

@@ -13,7 +13,7 @@ use super::{
     prompt::Consent,
 };
 use crate::{
-    client::{Client, opening::Version, parties::HandOver, proposals::NewProposal},
+    client::{Client, opening::VersionChoice, parties::HandOver, proposals::NewProposal},
     domain::{
         call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -26,12 +26,12 @@ use std::path::PathBuf;
 
 /// Prepare, submit, follow and open joint proposals
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ProposalCommand {
     /// Begin a joint proposal; you are a member of your party, everybody else is asked to join
     #[command(after_help = "Examples:
   entente proposal create --call $CALL --with USA:bob --topic sensing
   entente proposal create --call $CALL --with USA:bob --with ISR:tamar")]
-    Create(Create),
+    Create(CreateProposalArgs),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:
   entente proposal summary $PROPOSAL --file summary.json
@@ -167,7 +167,7 @@ list is withdrawn in the same way; the decision stays on record.")]
     },
     /// Ask colleagues to join your own party, take members out, consent to who joins late
     #[command(subcommand)]
-    Member(MemberCommand),
+    Member(PartyMemberCommand),
     /// Hand the proposal over: ask a colleague of your own party to join, and take yourself out once they have
     #[command(after_help = "Examples:
   entente proposal hand-over $PROPOSAL ISR:tamar    asks them to join
@@ -189,11 +189,11 @@ list is withdrawn in the same way; the decision stays on record.")]
     #[command(after_help = "Examples:
   entente proposal verify $PROPOSAL
   entente proposal verify $PROPOSAL --fetch --version 2")]
-    Verify(documents::Verify),
+    Verify(documents::VerifyArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateProposalArgs {
     /// The call
     #[arg(long)]
     call: CallId,
@@ -241,7 +241,7 @@ impl From<FilterArgs> for Filter {
 
 /// Ask colleagues to join your own party, take members out, consent to who joins late
 #[derive(Debug, Subcommand)]
-pub enum MemberCommand {
+pub enum PartyMemberCommand {
     /// Ask a colleague to join your own party, with the keys that your party holds; to a party that nobody has joined the others ask
     #[command(after_help = "Examples:
   entente proposal member invite $PROPOSAL ISR:tamar
@@ -283,14 +283,14 @@ Once the member has joined, nobody of their organisation judges the proposal.")]
 pub struct VersionArg {
     /// newest, standing, working (uploaded, not signed) or a number
     #[arg(long = "version", value_name = "VERSION", default_value = "newest", value_parser = version)]
-    version: Version,
+    version: VersionChoice,
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     match command {
-        Command::Create(args) => {
+        ProposalCommand::Create(args) => {
             let me = client.member_id().await?;
             let mut parties = Parties::new();
             for member in args.with.into_iter().chain([me]) {
@@ -306,13 +306,13 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             }
             Ok(())
         }
-        Command::Summary { proposal, file, version } => {
+        ProposalCommand::Summary { proposal, file, version } => {
             documents::summary(context, &client, proposal, file.as_deref(), version.version).await
         }
-        Command::Put { proposal, slot, file, media_type } => {
+        ProposalCommand::Put { proposal, slot, file, media_type } => {
             documents::put(context, &client, proposal, &slot, &file, media_type.as_deref()).await
         }
-        Command::Remove { proposal, slot } => {
+        ProposalCommand::Remove { proposal, slot } => {
             let kept = client.remove_document(proposal, &slot).await?;
             for record in &kept {
                 let versions = joined(&record.signed_versions);
@@ -323,16 +323,16 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             }
             context.out.done(&format!("slot `{slot}` of {proposal} is empty"))
         }
-        Command::Resume(args) => documents::resume(context, &client, &args).await,
-        Command::Status { proposal } => {
+        ProposalCommand::Resume(args) => documents::resume(context, &client, &args).await,
+        ProposalCommand::Status { proposal } => {
             let proposal = client.api().proposal(proposal).await?;
             show::one(context, &client, &proposal).await
         }
-        Command::List { filter, count: true, .. } => {
+        ProposalCommand::List { filter, count: true, .. } => {
             let count = client.api().count_proposals(&filter.into()).await?;
             context.out.answer(&count, |screen| screen.line(&count.proposals.to_string()))
         }
-        Command::List { filter, sort, list, .. } => {
+        ProposalCommand::List { filter, sort, list, .. } => {
             let filter: Filter = filter.into();
             let page = list.collect(async |paging| client.api().proposals(&filter, sort, &paging).await).await?;
             if filter == Filter::default() && list.is_from_the_start() && page.next.is_none() {
@@ -342,18 +342,18 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             list.note_more(&context.out, &page);
             Ok(())
         }
-        Command::Sign(args) => sign::run(args, context, &client).await,
-        Command::Label(args) => label::run(args, context, &client).await,
-        Command::Withdraw { proposal, consent } => withdraw(proposal, consent, context, &client).await,
-        Command::Reinstate { proposal } => {
+        ProposalCommand::Sign(args) => sign::run(args, context, &client).await,
+        ProposalCommand::Label(args) => label::run(args, context, &client).await,
+        ProposalCommand::Withdraw { proposal, consent } => withdraw(proposal, consent, context, &client).await,
+        ProposalCommand::Reinstate { proposal } => {
             let proposal = client.api().reinstate_proposal(proposal).await?;
             show::one(context, &client, &proposal).await
         }
-        Command::Accept { proposal } => {
+        ProposalCommand::Accept { proposal } => {
             let proposal = client.accept_invitation(proposal).await?;
             show::one(context, &client, &proposal).await
         }
-        Command::Decline { proposal } => {
+        ProposalCommand::Decline { proposal } => {
             let me = client.member_id().await?;
             let shown = client.api().proposal(proposal).await?;
             if !shown.mine.is_invited {
@@ -363,27 +363,27 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             client.remove_member(proposal, &me).await?;
             context.out.done(&format!("you declined; {proposal} concerns you no more"))
         }
-        Command::Member(MemberCommand::Invite { proposal, member }) => {
+        ProposalCommand::Member(PartyMemberCommand::Invite { proposal, member }) => {
             let proposal = client.invite(proposal, &member).await?;
             show::one(context, &client, &proposal).await?;
             context.out.note(&format!("{member} joins with: entente proposal accept {}", proposal.id));
             Ok(())
         }
-        Command::Member(MemberCommand::Consent { proposal, member, withdraw: false }) => {
+        ProposalCommand::Member(PartyMemberCommand::Consent { proposal, member, withdraw: false }) => {
             client.api().consent_to_join(proposal, &member).await?;
             context.out.done(&format!("{member} may join a party of {proposal}"))
         }
-        Command::Member(MemberCommand::Consent { proposal, member, withdraw: true }) => {
+        ProposalCommand::Member(PartyMemberCommand::Consent { proposal, member, withdraw: true }) => {
             client.api().take_consent_back(proposal, &member).await?;
             context.out.done(&format!("the consent to {member} joining a party of {proposal} is taken back"))
         }
-        Command::Member(MemberCommand::Remove { proposal, member }) => {
+        ProposalCommand::Member(PartyMemberCommand::Remove { proposal, member }) => {
             client.remove_member(proposal, &member).await?;
             context.out.done(&format!("{member} has no further access to {proposal}"))?;
             context.out.note("what was downloaded before stays readable with the keys of that time");
             Ok(())
         }
-        Command::HandOver { proposal, member } => match client.hand_over(proposal, &member).await? {
+        ProposalCommand::HandOver { proposal, member } => match client.hand_over(proposal, &member).await? {
             HandOver::Done => context.out.done(&format!("{proposal} is {member}'s now; you are out of it")),
             HandOver::Asked => {
                 context.out.done(&format!("{member} is asked to join; once they have, hand over again"))?;
@@ -391,8 +391,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 Ok(())
             }
         },
-        Command::Open(args) => documents::open(context, &client, &args).await,
-        Command::Verify(args) => documents::verify(context, &client, &args).await,
+        ProposalCommand::Open(args) => documents::open(context, &client, &args).await,
+        ProposalCommand::Verify(args) => documents::verify(context, &client, &args).await,
     }
 }
 
@@ -416,14 +416,14 @@ async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &
     show::one(context, client, &proposal).await
 }
 
-fn version(text: &str) -> Result<Version, String> {
+fn version(text: &str) -> Result<VersionChoice, String> {
     match text {
-        "newest" => Ok(Version::Newest),
-        "standing" => Ok(Version::Standing),
-        "working" => Ok(Version::Working),
+        "newest" => Ok(VersionChoice::Newest),
+        "standing" => Ok(VersionChoice::Standing),
+        "working" => Ok(VersionChoice::Working),
         number => number
             .parse()
-            .map(Version::Number)
+            .map(VersionChoice::Number)
             .map_err(|_| "wanted `newest`, `standing`, `working` or a number".to_owned()),
     }
 }

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 /// Write, submit and open reviews
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ReviewCommand {
     /// Write a draft, kept sealed on this machine; what is given replaces what the draft says there
     #[command(after_help = "Examples:
   entente review draft $PROPOSAL --score excellence=4.5 --score impact=4
@@ -113,12 +113,12 @@ pub struct Draft {
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let zone = context.zone()?;
     match command {
-        Command::Draft(args) => draft(args, &client, context).await,
-        Command::Drafts => {
+        ReviewCommand::Draft(args) => draft(args, &client, context).await,
+        ReviewCommand::Drafts => {
             let drafts = client.drafts()?;
             context.out.answer(&whole(&drafts), |screen| {
                 for id in &drafts {
@@ -129,8 +129,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 }
             })
         }
-        Command::Show { proposal } => show_own(&client, context, proposal, &zone).await,
-        Command::Submit { proposal, file } => {
+        ReviewCommand::Show { proposal } => show_own(&client, context, proposal, &zone).await,
+        ReviewCommand::Submit { proposal, file } => {
             let body = match file {
                 Some(file) => read(&file)?,
                 None => client.draft(proposal).await?.ok_or_else(|| {
@@ -143,7 +143,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 show_handed_in(screen, &review, &zone);
             })
         }
-        Command::List { proposal } => {
+        ReviewCommand::List { proposal } => {
             let reviews = client.api().reviews(proposal).await?;
             context.out.answer(&whole(&reviews), |screen| {
                 let mut table = Table::new(["REVIEW", "REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
@@ -155,8 +155,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "no reviews that you may see");
             })
         }
-        Command::Open { proposal } => open(&client, context, proposal, &zone).await,
-        Command::Reopen { review, reason: why } => {
+        ReviewCommand::Open { proposal } => open(&client, context, proposal, &zone).await,
+        ReviewCommand::Reopen { review, reason: why } => {
             client.api().reopen_review(review, reason(&why)?).await?;
             context.out.done(&format!("{review} is reopened; its reviewer can hand in a new revision"))
         }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 /// Pin the cards of partners, the root of everything that is verified
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum TrustCommand {
     /// Pin a partner card from a file
     #[command(after_help = "Examples:
   entente trust add isr-card.json --fingerprint 3f9a…
@@ -61,14 +61,14 @@ Colons and capitals in the fingerprint do not matter, and blanks do not either w
 }
 
 /// Runs the command.
-pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> {
     let home = context.home()?;
     match command {
-        Command::Add { file, fingerprint } => {
+        TrustCommand::Add { file, fingerprint } => {
             let pinned = home.pin_partner(&read_input(&file, 1 << 20)?, &fingerprint)?;
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
-        Command::Fetch { partner, fingerprint } => {
+        TrustCommand::Fetch { partner, fingerprint } => {
             let offered = context.client().await?.offered_partner(&partner).await?.card;
             if offered.code != partner {
                 return Err(CliError::unverified(format!("the exchange answered with the card of `{}`", offered.code)));
@@ -77,7 +77,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
             let pinned = home.pin_partner(&card, &fingerprint)?;
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
-        Command::List => {
+        TrustCommand::List => {
             let pins = home.pins()?;
             let items: Vec<Value> = pins.iter().map(as_json).collect();
             context.out.answer(&whole(&items), |screen| {
@@ -88,13 +88,13 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<()> {
                 screen.table(&table, "no partner is pinned; see `entente trust add --help`");
             })
         }
-        Command::Show { partner } => {
+        TrustCommand::Show { partner } => {
             let pinned = home.pinned(&partner)?.ok_or_else(|| {
                 CliError::failed(format!("no card of `{partner}` is pinned")).help("see `entente trust add --help`")
             })?;
             context.out.answer(&as_json(&pinned), |screen| show(screen, &pinned))
         }
-        Command::Remove { partner } => {
+        TrustCommand::Remove { partner } => {
             if !home.unpin_partner(&partner)? {
                 return Err(CliError::failed(format!("no card of `{partner}` is pinned")));
             }

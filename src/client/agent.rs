@@ -39,7 +39,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// What the agent did, or could not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
+pub enum AgentAct {
     /// A key was wrapped for its holder.
     Wrapped,
     /// The exchange asks for a key, and this machine refuses or cannot wrap it.
@@ -54,7 +54,7 @@ pub enum Act {
     LeftOut,
 }
 
-impl Act {
+impl AgentAct {
     /// As it stands in a line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -72,7 +72,7 @@ impl Act {
 /// What an act is about: a proposal, or a call and its vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum AgentSubject {
     Call(CallId),
     Proposal(ProposalId),
 }
@@ -80,11 +80,11 @@ pub enum Place {
 /// One act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
-    pub act: Act,
+    pub act: AgentAct,
     #[serde(flatten)]
-    pub place: Place,
+    pub place: AgentSubject,
     #[serde(flatten)]
-    pub key: Option<Key>,
+    pub key: Option<AgentKey>,
     /// Why it was refused, removed, kept or left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -95,7 +95,7 @@ pub struct Event {
 
 /// Which key to which vault.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Key {
+pub struct AgentKey {
     pub vault: VaultId,
     pub kind: VaultKind,
     pub holder: MemberId,
@@ -104,9 +104,9 @@ pub struct Key {
     pub recipients: Vec<String>,
 }
 
-/// What a round came to.
+/// The counts of one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct RoundTally {
     pub wrapped: usize,
     pub removed: usize,
     /// What could not be done, told before or not.
@@ -120,7 +120,7 @@ pub struct Agent<C> {
     call: Option<CallId>,
     /// Proposals that have the vault for their reviews.
     has_vault: BTreeSet<ProposalId>,
-    waiting: BTreeMap<Place, Waiting>,
+    waiting: BTreeMap<AgentSubject, Waiting>,
 }
 
 /// What could not be done about a proposal or a call.
@@ -131,7 +131,7 @@ struct Waiting {
 }
 
 /// Why not, for a key, or for the proposal or call as a whole.
-type Reasons = BTreeMap<Option<Key>, String>;
+type Reasons = BTreeMap<Option<AgentKey>, String>;
 
 /// What is asked for, for one proposal or call.
 #[derive(Default)]
@@ -173,28 +173,29 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         &mut self,
         is_stopped: &(dyn Fn() -> bool + Sync),
         report: &mut (dyn FnMut(&Event) + Send),
-    ) -> Result<Tally> {
+    ) -> Result<RoundTally> {
         let client = (self.connect)()?;
         let calls = self.calls(&client).await?;
         let proposals = client.api().all_proposals(self.call).await?;
-        let mut present: BTreeSet<Place> = proposals.iter().map(|proposal| Place::Proposal(proposal.id)).collect();
-        present.extend(calls.keys().copied().map(Place::Call));
-        self.has_vault.retain(|id| present.contains(&Place::Proposal(*id)));
+        let mut present: BTreeSet<AgentSubject> =
+            proposals.iter().map(|proposal| AgentSubject::Proposal(proposal.id)).collect();
+        present.extend(calls.keys().copied().map(AgentSubject::Call));
+        self.has_vault.retain(|id| present.contains(&AgentSubject::Proposal(*id)));
         self.waiting.retain(|place, _| present.contains(place));
-        let mut tally = Tally::default();
+        let mut tally = RoundTally::default();
         for call in calls.values().filter(|call| runs(call)) {
             if is_stopped() {
                 return Ok(tally);
             }
             let done = self.tend_call(&client, call.id, &mut tally, report).await;
-            self.settle(&client, Place::Call(call.id), done, &mut tally, report)?;
+            self.settle(&client, AgentSubject::Call(call.id), done, &mut tally, report)?;
         }
         for proposal in proposals {
             if is_stopped() {
                 break;
             }
             let done = self.tend(&client, &proposal, &calls, &mut tally, report).await;
-            self.settle(&client, Place::Proposal(proposal.id), done, &mut tally, report)?;
+            self.settle(&client, AgentSubject::Proposal(proposal.id), done, &mut tally, report)?;
         }
         Ok(tally)
     }
@@ -212,9 +213,9 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
     fn settle(
         &mut self,
         client: &Client,
-        place: Place,
+        place: AgentSubject,
         done: Result<()>,
-        tally: &mut Tally,
+        tally: &mut RoundTally,
         report: &mut (dyn FnMut(&Event) + Send),
     ) -> Result<()> {
         match done {
@@ -222,7 +223,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error @ (ClientError::Unverified { .. } | ClientError::Problem { .. })) if !error.is_passing() => {
                 tally.not_done += 1;
-                self.leave(client, place, [(Act::LeftOut, None, error)].into(), report);
+                self.leave(client, place, [(AgentAct::LeftOut, None, error)].into(), report);
                 Ok(())
             }
             done => done,
@@ -234,23 +235,23 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         &mut self,
         client: &Client,
         id: CallId,
-        tally: &mut Tally,
+        tally: &mut RoundTally,
         report: &mut (dyn FnMut(&Event) + Send),
     ) -> Result<()> {
         let wanted = Wanted { missing: client.api().missing_call_keys(id).await?, ..Wanted::default() };
-        if self.waits(client, Place::Call(id), &wanted, tally) {
+        if self.waits(client, AgentSubject::Call(id), &wanted, tally) {
             return Ok(());
         }
         let mut wrapped = Wrapped::default();
         let done = client.wrap_call_for(id, wanted.missing, &mut wrapped).await;
-        let not_done = self.report_wrapped(client, Place::Call(id), wrapped, done, tally, report).await?;
+        let not_done = self.report_wrapped(client, AgentSubject::Call(id), wrapped, done, tally, report).await?;
         tally.not_done += not_done.len();
-        self.leave(client, Place::Call(id), not_done, report);
+        self.leave(client, AgentSubject::Call(id), not_done, report);
         Ok(())
     }
 
     /// Whether nothing is asked for but what could not be done a short while ago.
-    fn waits(&self, client: &Client, place: Place, wanted: &Wanted, tally: &mut Tally) -> bool {
+    fn waits(&self, client: &Client, place: AgentSubject, wanted: &Wanted, tally: &mut RoundTally) -> bool {
         let waiting = self.waiting.get(&place);
         let waiting = waiting.filter(|waiting| waiting.covers(wanted) && client.now() < waiting.again_at);
         tally.not_done += waiting.map_or(0, |waiting| waiting.reasons.len());
@@ -261,30 +262,30 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
     async fn report_wrapped(
         &self,
         client: &Client,
-        place: Place,
+        place: AgentSubject,
         wrapped: Wrapped,
         done: Result<()>,
-        tally: &mut Tally,
+        tally: &mut RoundTally,
         report: &mut (dyn FnMut(&Event) + Send),
-    ) -> Result<Vec<(Act, Option<Key>, ClientError)>> {
+    ) -> Result<Vec<(AgentAct, Option<AgentKey>, ClientError)>> {
         for key in wrapped.done {
             tally.wrapped += 1;
-            report(&event(Act::Wrapped, place, Some(key.into()), None));
+            report(&event(AgentAct::Wrapped, place, Some(key.into()), None));
         }
         done?;
         let asked_still = if wrapped.refused.iter().all(|(_, why)| why.problem().is_none()) {
             Vec::new()
         } else {
             match place {
-                Place::Call(id) => client.api().missing_call_keys(id).await?,
-                Place::Proposal(id) => client.api().missing_keys(id).await?,
+                AgentSubject::Call(id) => client.api().missing_call_keys(id).await?,
+                AgentSubject::Proposal(id) => client.api().missing_keys(id).await?,
             }
         };
         let not_done = wrapped.refused.into_iter().filter(|(key, why)| {
             // Else another agent, or a person, was quicker.
             why.problem().is_none() || asked_still.contains(key)
         });
-        Ok(not_done.map(|(key, why)| (Act::Refused, Some(key.into()), why)).collect())
+        Ok(not_done.map(|(key, why)| (AgentAct::Refused, Some(key.into()), why)).collect())
     }
 
     async fn tend(
@@ -292,10 +293,10 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         client: &Client,
         proposal: &Proposal,
         calls: &BTreeMap<CallId, Call>,
-        tally: &mut Tally,
+        tally: &mut RoundTally,
         report: &mut (dyn FnMut(&Event) + Send),
     ) -> Result<()> {
-        let (id, place) = (proposal.id, Place::Proposal(proposal.id));
+        let (id, place) = (proposal.id, AgentSubject::Proposal(proposal.id));
         let wanted = Wanted {
             vault: !self.has_vault.contains(&id) && is_panels_turn(proposal, calls),
             surplus: client.api().surplus_keys(id).await?,
@@ -311,9 +312,9 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         let done = client.remove_surplus(id, surplus, &mut removed).await;
         for (key, why) in removed.done {
             tally.removed += 1;
-            report(&event(Act::Removed, place, Some(key.into()), Some(&why)));
+            report(&event(AgentAct::Removed, place, Some(key.into()), Some(&why)));
         }
-        not_done.extend(removed.kept.into_iter().map(|(key, why)| (Act::Kept, Some(Key::from(key)), why)));
+        not_done.extend(removed.kept.into_iter().map(|(key, why)| (AgentAct::Kept, Some(AgentKey::from(key)), why)));
         done?;
 
         if vault {
@@ -321,12 +322,12 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
                 Ok(made) => {
                     self.has_vault.insert(id);
                     if made {
-                        report(&event(Act::VaultMade, place, None, None));
+                        report(&event(AgentAct::VaultMade, place, None, None));
                         missing = client.api().missing_keys(id).await?;
                     }
                 }
                 Err(error) if error.is_passing() => return Err(error),
-                Err(error) => not_done.push((Act::LeftOut, None, error)),
+                Err(error) => not_done.push((AgentAct::LeftOut, None, error)),
             }
         }
 
@@ -341,8 +342,8 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
     fn leave(
         &mut self,
         client: &Client,
-        place: Place,
-        not_done: Vec<(Act, Option<Key>, ClientError)>,
+        place: AgentSubject,
+        not_done: Vec<(AgentAct, Option<AgentKey>, ClientError)>,
         report: &mut (dyn FnMut(&Event) + Send),
     ) {
         let before = self.waiting.remove(&place).map(|waiting| waiting.reasons).unwrap_or_default();
@@ -398,20 +399,20 @@ fn is_panels_turn(proposal: &Proposal, calls: &BTreeMap<CallId, Call>) -> bool {
     proposal.status == Status::Submitted && !proposal.mine.is_party && calls.get(&proposal.call).is_some_and(is_open)
 }
 
-fn event(act: Act, place: Place, key: Option<Key>, why: Option<&ClientError>) -> Event {
+fn event(act: AgentAct, place: AgentSubject, key: Option<AgentKey>, why: Option<&ClientError>) -> Event {
     let reason = why.map(ToString::to_string);
     // What was removed needs nobody to do anything.
-    let help = why.filter(|_| act != Act::Removed).map(|why| why.help().to_owned());
+    let help = why.filter(|_| act != AgentAct::Removed).map(|why| why.help().to_owned());
     Event { act, place, key, reason, help }
 }
 
-impl From<MissingKey> for Key {
+impl From<MissingKey> for AgentKey {
     fn from(MissingKey { vault, kind, holder, recipients }: MissingKey) -> Self {
         Self { vault, kind, holder, recipients }
     }
 }
 
-impl From<SurplusKey> for Key {
+impl From<SurplusKey> for AgentKey {
     fn from(SurplusKey { vault, kind, holder }: SurplusKey) -> Self {
         Self { vault, kind, holder, recipients: Vec::new() }
     }

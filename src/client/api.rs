@@ -8,7 +8,7 @@ use super::{
     ClientError, Result,
     pages::Pages,
     preview::PreviewedAct,
-    progress::Progress,
+    progress::ProgressListener,
     transport::{Tagged, Transport, Upload},
     witness::Witness,
 };
@@ -23,8 +23,7 @@ use crate::{
     },
     wire::{
         call::{
-            Amended, Call, DraftCall, EditCall, GrantRoles, Progress as CallProgress, PublishCall, Reason, RoleHolder,
-            StatedRoles,
+            Amended, Call, DraftCall, EditCall, GrantRoles, Progress, PublishCall, Reason, RoleHolder, StatedRoles,
         },
         decision::{Decision, Letter, SendLetter, SignDecision},
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
@@ -54,14 +53,14 @@ pub struct Paging {
 
 /// The routes.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct ApiClient {
     transport: Transport,
     witness: Witness,
 }
 
 const NOTHING: Option<&()> = None;
 
-impl Api {
+impl ApiClient {
     pub(super) fn new(transport: Transport, witness: Witness) -> Self {
         Self { transport, witness }
     }
@@ -279,7 +278,7 @@ impl Api {
         self.transport.get(&format!("/v1/calls/{id}/roles/{member}/preview"), &query).await.map(|tagged| tagged.body)
     }
 
-    pub async fn call_progress(&self, id: CallId) -> Result<CallProgress> {
+    pub async fn call_progress(&self, id: CallId) -> Result<Progress> {
         self.read(&format!("/v1/calls/{id}/progress")).await
     }
 
@@ -383,7 +382,7 @@ impl Api {
         id: ProposalId,
         slot: &Slug,
         upload: &Upload<'_>,
-        progress: &Arc<dyn Progress>,
+        progress: &Arc<dyn ProgressListener>,
     ) -> Result<Document> {
         self.transport.upload(&of(id, &format!("/documents/{slot}")), upload, progress).await
     }

@@ -3,7 +3,7 @@
 use super::{
     Client, ClientError, Result, blocking,
     calls::VerifiedCall,
-    opening::Version,
+    opening::VersionChoice,
     verify::{VerifiedVault, invalid},
 };
 use crate::{
@@ -109,7 +109,7 @@ impl Client {
             ));
         }
         let vaults = self.api().vaults(id).await?;
-        let manifest = self.verified_manifest(&proposal, &call, &vaults, Version::Standing).await?;
+        let manifest = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
         let present = self.api().decision(id).await?;
         let mut missing = funders.clone();
         if let Some(present) = &present {

@@ -29,7 +29,7 @@ use std::{
 
 /// What was verified since the program started.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
+pub(super) struct DirectoryCache {
     partners: Mutex<HashMap<PartnerCode, Arc<PartnerCard>>>,
     /// With the instant at which the exchange was asked.
     members: Mutex<HashMap<MemberId, (Arc<VerifiedMember>, Timestamp)>>,

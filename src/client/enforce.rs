@@ -16,7 +16,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{
-        Action, Decision, Engine, Guardrails, PartnerRules, Resource, Side, Standing,
+        Action, AuthorizationTrace, Engine, Guardrails, PartnerRules, Resource, Side, Standing,
         facts::{CallFacts, MemberFacts, ProposalFacts},
     },
     wire::policy::PolicyVersion,
@@ -42,7 +42,7 @@ impl Admitted {
 
 /// The policies in force that were read and verified, and which partner hosts.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
+pub(super) struct PolicyCache {
     read: Mutex<HashMap<PolicyOwner, InForce>>,
     host: OnceCell<PartnerCode>,
 }
@@ -218,7 +218,7 @@ fn outside(label: &Label, reader: &MemberId, kind: VaultKind) -> ClientError {
 
 /// Who says no, by which version, and whom to tell.
 fn refusal(
-    decision: &Decision,
+    decision: &AuthorizationTrace,
     reader: &MemberId,
     kind: VaultKind,
     versions: &BTreeMap<PolicyOwner, u32>,

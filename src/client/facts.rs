@@ -1,12 +1,12 @@
 //! Calls and proposals as policies see them, on the member's machine: what it verified itself, and what it was told.
 //!
-//! This is the one place that tells the two apart: [`Verified`] facts follow from signatures, key cards and clocks; [`Unverified`] ones
-//! nobody signs yet.
+//! Only this file separates the two: [`VerifiedFacts`] follow from signatures, key cards and clocks; nobody signs
+//! [`UnverifiedFacts`] yet.
 
 use super::{
     Client, ClientError, Result,
     calls::VerifiedCall,
-    opening::Version,
+    opening::VersionChoice,
     participation::{Interests, Roles},
     reviews::in_force,
 };
@@ -33,7 +33,7 @@ use std::{
 };
 
 /// What this machine verified of a proposal, or knows itself.
-pub(super) struct Verified {
+pub(super) struct VerifiedFacts {
     /// The call's eligible partners, funders, schedule, program and roles as signed, opened by this machine's clock *and* the
     /// exchange's word.
     pub(super) call: CallFacts,
@@ -54,7 +54,7 @@ pub(super) struct Verified {
 
 /// What the exchange states and nobody signs yet, so that this machine cannot verify it.
 #[derive(Default)]
-pub(super) struct Unverified {
+pub(super) struct UnverifiedFacts {
     pub(super) topic: Option<Slug>,
     pub(super) party_members: BTreeSet<MemberId>,
     /// Whose review is in. Where it matters, the reviews themselves are verified.
@@ -97,7 +97,7 @@ impl Client {
         let roles =
             if proposal.mine.is_party { self.unsigned_roles(call).await? } else { self.verified_roles(call).await? };
         if !proposal.mine.is_party {
-            let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
+            let standing = self.verified_manifest(proposal, call, vaults, VersionChoice::Standing).await?;
             label = self.label_in_force(proposal, &standing).await?.label;
             assignments = self.verified_assignments(proposal.id, proposal.call, &roles).await?;
             interests = self.interests(proposal.id, &roles).await?;
@@ -110,7 +110,7 @@ impl Client {
             _ => false,
         };
         let party_members: BTreeSet<MemberId> = proposal.parties.values().flatten().cloned().collect();
-        let verified = Verified {
+        let verified = VerifiedFacts {
             call: call_facts(&call.call, &call.rules, &roles, self.now()),
             assigned: assignments.iter().map(|line| line.reviewer.clone()).collect(),
             interests,
@@ -120,7 +120,7 @@ impl Client {
             label,
         };
         let reviewed = assignments.into_iter().filter(|line| line.has_reviewed).map(|line| line.reviewer).collect();
-        let unverified = Unverified { topic: proposal.topic.clone(), party_members, reviewed };
+        let unverified = UnverifiedFacts { topic: proposal.topic.clone(), party_members, reviewed };
         Ok(proposal_facts(proposal.id, proposal.status, verified, unverified))
     }
 
@@ -195,10 +195,10 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
 pub(super) fn proposal_facts(
     id: ProposalId,
     status: Status,
-    verified: Verified,
-    unverified: Unverified,
+    verified: VerifiedFacts,
+    unverified: UnverifiedFacts,
 ) -> ProposalFacts {
-    let Verified { call, owners, assigned, interests, organisations, decided, label } = verified;
+    let VerifiedFacts { call, owners, assigned, interests, organisations, decided, label } = verified;
     ProposalFacts {
         id,
         parties: owners,
@@ -271,7 +271,7 @@ permit(principal, action, resource is Proposal);"#;
         let stated = Call { phase, ..signed.call };
         let partners = ["ISR", "USA", "GBR"].map(|code| code.parse().unwrap()).into();
         let roles = Roles::unsigned(panel.roles, partners);
-        let verified = Verified {
+        let verified = VerifiedFacts {
             call: call_facts(&stated, &signed.rules, &roles, at(now)),
             assigned: panel.assigned,
             interests: panel.interests,
@@ -281,7 +281,7 @@ permit(principal, action, resource is Proposal);"#;
             label: None,
         };
         let party_members = proposal.parties.values().flatten().cloned().collect();
-        let unverified = Unverified { topic: None, party_members, reviewed: panel.reviewed };
+        let unverified = UnverifiedFacts { topic: None, party_members, reviewed: panel.reviewed };
         proposal_facts(proposal.id, Status::Submitted, verified, unverified)
     }
 

@@ -4,7 +4,8 @@
 //! a newer one is kept from a machine that never saw it, it cannot notice.
 
 use super::{
-    Client, ClientError, Result, calls::VerifiedCall, opening::VerifiedManifest, opening::Version, verify::invalid,
+    Client, ClientError, Result, calls::VerifiedCall, opening::VerifiedManifest, opening::VersionChoice,
+    verify::invalid,
 };
 use crate::{
     domain::{
@@ -181,7 +182,7 @@ impl Client {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
-        let standing = self.verified_manifest(&proposal, &call, &vaults, Version::Standing).await?;
+        let standing = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
         Ok((proposal, standing, call))
     }
 

@@ -47,7 +47,7 @@ mod testing;
 
 pub use error::{ClientError, ExitClass, Result};
 pub use profile::{Home, Profile};
-pub use progress::{NoProgress, Progress, Step};
+pub use progress::{NoProgress, ProgressListener, ProgressStep};
 
 use crate::{
     domain::{
@@ -61,7 +61,7 @@ use crate::{
         vault::VaultSecret,
     },
 };
-use api::Api;
+use api::ApiClient;
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
@@ -110,15 +110,15 @@ struct Inner {
     home: Home,
     profile: Profile,
     ambient: Ambient,
-    api: Api,
+    api: ApiClient,
     load_keyring: Box<dyn Fn() -> Result<Keyring> + Send + Sync>,
     keyring: OnceCell<Arc<Keyring>>,
     /// PEM, free of a passphrase.
     private_key: Zeroizing<Vec<u8>>,
     signing_key: OnceLock<Arc<SigningKey>>,
     member: OnceCell<MemberId>,
-    directory: directory::Cache,
-    policies: enforce::Cache,
+    directory: directory::DirectoryCache,
+    policies: enforce::PolicyCache,
     vaults: Mutex<HashMap<VaultId, Arc<VaultSecret>>>,
     on_warning: OnceLock<Listener>,
 }
@@ -148,14 +148,14 @@ impl Client {
             home,
             profile,
             ambient,
-            api: Api::new(transport, witness),
+            api: ApiClient::new(transport, witness),
             load_keyring: Box::new(load_keyring),
             keyring: OnceCell::new(),
             private_key,
             signing_key: OnceLock::new(),
             member: OnceCell::new(),
-            directory: directory::Cache::default(),
-            policies: enforce::Cache::default(),
+            directory: directory::DirectoryCache::default(),
+            policies: enforce::PolicyCache::default(),
             vaults: Mutex::default(),
             on_warning: OnceLock::new(),
         })))
@@ -163,7 +163,7 @@ impl Client {
 
     /// The routes of the exchange, as they are: what they answer is not verified yet.
     #[must_use]
-    pub fn api(&self) -> &Api {
+    pub fn api(&self) -> &ApiClient {
         &self.0.api
     }
 

@@ -6,7 +6,7 @@
 use super::{
     Client, ClientError, Home, Result, blocking,
     calls::VerifiedCall,
-    progress::{NoProgress, Progress, Step},
+    progress::{NoProgress, ProgressListener, ProgressStep},
     proposals::Summary,
     unfinished::Unfinished,
     uploads::MAX_SUMMARY,
@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 
 /// Which version of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Version {
+pub enum VersionChoice {
     /// For a party the version that waits for signatures or bytes, if there is one; else the one that stands.
     #[default]
     Newest,
@@ -82,7 +82,7 @@ struct Found {
 
 impl Client {
     /// A version of a proposal, verified.
-    pub async fn manifest(&self, id: ProposalId, version: Version) -> Result<VerifiedManifest> {
+    pub async fn manifest(&self, id: ProposalId, version: VersionChoice) -> Result<VerifiedManifest> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
@@ -95,9 +95,9 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         party: Option<&PartnerCode>,
-        version: Version,
+        version: VersionChoice,
         out: &Path,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<OpenedDocument> {
         refuse_existing(out)?;
         let found = self.find_document(id, slot, party, version).await?;
@@ -116,9 +116,9 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         party: Option<&PartnerCode>,
-        version: Version,
+        version: VersionChoice,
         to: impl Write + Send + 'static,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<OpenedDocument> {
         let found = self.find_document(id, slot, party, version).await?;
         self.open_found(found, progress, move |open| through_nameless(open, to)).await
@@ -130,9 +130,9 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         party: Option<&PartnerCode>,
-        version: Version,
+        version: VersionChoice,
         to: impl Write + Send + 'static,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<OpenedDocument> {
         let found = self.find_document(id, slot, party, version).await?;
         let expected = found.document.sha256;
@@ -147,8 +147,8 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         party: Option<&PartnerCode>,
-        version: Version,
-        progress: Arc<dyn Progress>,
+        version: VersionChoice,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<OpenedDocument> {
         let found = self.find_document(id, slot, party, version).await?;
         let expected = found.document.sha256;
@@ -163,9 +163,9 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         party: Option<&PartnerCode>,
-        version: Version,
+        version: VersionChoice,
         out: &Path,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<OpenedDocument> {
         refuse_existing(out)?;
         let found = self.find_document(id, slot, party, version).await?;
@@ -175,7 +175,7 @@ impl Client {
     }
 
     /// The summary of a proposal, verified and opened.
-    pub async fn read_summary(&self, id: ProposalId, version: Version) -> Result<Summary> {
+    pub async fn read_summary(&self, id: ProposalId, version: VersionChoice) -> Result<Summary> {
         let slot = SUMMARY_SLOT.parse().expect("a short name");
         let found = self.find_document(id, &slot, None, version).await?;
         let secret = self.open_vault(&found.vault, &found.call).await?;
@@ -204,24 +204,26 @@ impl Client {
         proposal: &Proposal,
         call: &VerifiedCall,
         vaults: &[Vault],
-        version: Version,
+        version: VersionChoice,
     ) -> Result<VerifiedManifest> {
         let versions = self.api().manifests(proposal.id).await?;
         let pending = proposal.pending.as_ref().map(|pending| pending.version);
         let standing = || versions.iter().find(|version| version.is_standing);
         let (chosen, help) = match version {
-            Version::Standing => (standing(), "it is submitted once every party has signed and every byte is there"),
-            Version::Newest => {
+            VersionChoice::Standing => {
+                (standing(), "it is submitted once every party has signed and every byte is there")
+            }
+            VersionChoice::Newest => {
                 let pending = versions.iter().find(|version| Some(version.version) == pending);
                 (
                     pending.or_else(standing),
                     "no version is signed yet; what is only uploaded is opened with `--version working`",
                 )
             }
-            Version::Number(number) => {
+            VersionChoice::Number(number) => {
                 (versions.iter().find(|version| version.version == number), "see `entente proposal status`")
             }
-            Version::Working => (None, "what is only uploaded has no manifest"),
+            VersionChoice::Working => (None, "what is only uploaded has no manifest"),
         };
         let Some(chosen) = chosen else {
             return Err(ClientError::usage(format!("there is no such version of `{}`", proposal.id), help));
@@ -247,20 +249,20 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         party: Option<&PartnerCode>,
-        version: Version,
+        version: VersionChoice,
     ) -> Result<Found> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let vaults = self.api().vaults(id).await?;
         let me = self.member_id().await?;
-        let (candidates, signed_by) = if version == Version::Working {
+        let (candidates, signed_by) = if version == VersionChoice::Working {
             (working(&self.api().documents(id).await?, &vaults), BTreeMap::new())
         } else {
             let verified = self.verified_manifest(&proposal, &call, &vaults, version).await?;
             (verified.manifest.documents, verified.signed_by)
         };
         let document = choose(candidates, slot, party, me.partner())?;
-        if version == Version::Working {
+        if version == VersionChoice::Working {
             check_size(&document, call.rules.slot(slot)?.max_bytes)?;
         }
         let stored = self.api().documents(id).await?.into_iter().find(|stored| {
@@ -284,13 +286,13 @@ impl Client {
     async fn open_found(
         &self,
         found: Found,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
         place: impl FnOnce(&mut dyn FnMut(&mut fs::File) -> Result<u64>) -> Result<u64> + Send + 'static,
     ) -> Result<OpenedDocument> {
         let secret = self.open_vault(&found.vault, &found.call).await?;
         let (expected, total, heard) = (found.document.sha256, found.document.size, progress.clone());
         let size = self.fetch(&found, progress, move |mut pieces| {
-            let mut hear = |done| heard.update(Step::Opening, done, total);
+            let mut hear = |done| heard.update(ProgressStep::Opening, done, total);
             place(
                 &mut |file| Ok(open_signed(&[secret.identity()], &mut pieces, file, Some(&expected), &mut hear)?.size),
             )
@@ -303,7 +305,7 @@ impl Client {
     async fn fetch<T: Send + 'static>(
         &self,
         found: &Found,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
         work: impl FnOnce(Pieces) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, receiver) = mpsc::channel(16);
@@ -315,7 +317,7 @@ impl Client {
             // Not a byte more than was signed, whatever the exchange sends.
             let fetched = self.api().ciphertext(found.proposal.id, found.id, total, |piece| {
                 received += piece.len() as u64;
-                progress.update(Step::Downloading, received, total);
+                progress.update(ProgressStep::Downloading, received, total);
                 let sending = sender.send(piece);
                 async move { sending.await.map_err(|_| ClientError::local("stopped", "")) }
             });

@@ -54,12 +54,12 @@ pub struct CheckedKey {
     pub recipient: String,
     /// Whether the holder's key card in force names the recipient.
     pub is_on_card: bool,
-    pub found: Found,
+    pub found: KeyState,
 }
 
 /// What became of trying a wrapped key.
 #[derive(Debug)]
-pub enum Found {
+pub enum KeyState {
     /// It opens the vault.
     Opens { key: WrappedKeyId, wrapped_by: MemberId },
     /// It cannot be right.
@@ -168,9 +168,9 @@ impl Trying<'_> {
     fn check(&self, key: &WrappedKey, vault: &VaultStatement, is_on_card: bool) -> CheckedKey {
         let (id, wrapped_by) = (key.id, key.wrapped_by.clone());
         let found = match self.open_one(key, vault) {
-            Tried::Opens(_) => Found::Opens { key: id, wrapped_by },
-            Tried::Broken(fault) => Found::Broken { key: id, wrapped_by, fault },
-            Tried::Elsewhere(fault) => Found::Elsewhere { key: id, wrapped_by, fault },
+            Tried::Opens(_) => KeyState::Opens { key: id, wrapped_by },
+            Tried::Broken(fault) => KeyState::Broken { key: id, wrapped_by, fault },
+            Tried::Elsewhere(fault) => KeyState::Elsewhere { key: id, wrapped_by, fault },
         };
         let (holder, recipient) = (key.holder.clone(), key.recipient.clone());
         CheckedKey { vault: vault.vault, kind: vault.kind, holder, recipient, is_on_card, found }
@@ -318,7 +318,7 @@ impl Client {
                 holder: me.to_string(),
                 recipient,
                 is_on_card: true,
-                found: Found::Missing,
+                found: KeyState::Missing,
             }));
             Ok(checked)
         })

@@ -1,4 +1,5 @@
-//! Who participates in a call and how: roles, assignments and declarations of interest, each verified from its signature.
+//! Who participates in a call and how: roles, assignments and declarations of interest, each verified from its
+//! signature.
 //!
 //! The exchange can hold back what was stated last. It can make nothing up, and leave nothing out in the middle: roles go on from
 //! the roll that a call is published with, and each statement names the one before.

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum ProgressStep {
     /// Reading plaintext and sealing it; counted in plaintext bytes.
     Sealing,
     /// Sending ciphertext.
@@ -15,7 +15,7 @@ pub enum Step {
     Opening,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ProgressStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sealing => "sealing",
@@ -27,15 +27,15 @@ impl fmt::Display for Step {
 }
 
 /// Hears how far long work is. Called from several threads, often; it must return quickly.
-pub trait Progress: Send + Sync {
+pub trait ProgressListener: Send + Sync {
     /// `done` of `total` bytes of this step. `done` may go back when a broken connection is taken up again.
-    fn update(&self, step: Step, done: u64, total: u64);
+    fn update(&self, step: ProgressStep, done: u64, total: u64);
 }
 
 /// Nobody listens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 
-impl Progress for NoProgress {
-    fn update(&self, _step: Step, _done: u64, _total: u64) {}
+impl ProgressListener for NoProgress {
+    fn update(&self, _step: ProgressStep, _done: u64, _total: u64) {}
 }

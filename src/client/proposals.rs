@@ -2,7 +2,7 @@
 
 use super::{
     Client, ClientError, Result,
-    facts::{Unverified, Verified, proposal_facts},
+    facts::{UnverifiedFacts, VerifiedFacts, proposal_facts},
     participation::Interests,
     vaults::VaultPlan,
 };
@@ -80,7 +80,7 @@ impl Client {
         }
         let id = ProposalId::new_of(&me, &*self.ambient().clock, &*self.ambient().rng);
         let members: BTreeSet<MemberId> = new.parties.values().flatten().cloned().collect();
-        let verified = Verified {
+        let verified = VerifiedFacts {
             call: self.party_call_facts(&call).await?,
             assigned: BTreeSet::new(),
             interests: Interests::default(),
@@ -92,7 +92,7 @@ impl Client {
         let mut invited = members;
         invited.remove(&me);
         let party_members = BTreeSet::from([me.clone()]);
-        let unverified = Unverified { topic: new.topic.clone(), party_members, reviewed: BTreeSet::new() };
+        let unverified = UnverifiedFacts { topic: new.topic.clone(), party_members, reviewed: BTreeSet::new() };
         let mut facts = proposal_facts(id, Status::Preparing, verified, unverified);
         facts.invited = invited;
         let mut vaults = Vec::new();

@@ -7,7 +7,7 @@
 use super::{
     Client, ClientError, Result,
     calls::VerifiedCall,
-    facts::{Unverified, Verified, call_facts, proposal_facts},
+    facts::{UnverifiedFacts, VerifiedFacts, call_facts, proposal_facts},
     participation::{Interests, Roles},
     reviews::{InvalidReview, OpenedReviews, missing},
 };
@@ -107,7 +107,7 @@ impl Client {
             (reviewers.chain(shown.iter().map(|line| line.reviewer.clone())).collect(), Interests::default())
         };
         let party_members: BTreeSet<MemberId> = proposal.parties.values().flatten().cloned().collect();
-        let verified = Verified {
+        let verified = VerifiedFacts {
             call: call.clone(),
             assigned,
             interests,
@@ -120,7 +120,7 @@ impl Client {
             proposal.id,
             proposal.status,
             verified,
-            Unverified { party_members, ..Unverified::default() },
+            UnverifiedFacts { party_members, ..UnverifiedFacts::default() },
         ))
     }
 

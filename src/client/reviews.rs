@@ -5,7 +5,7 @@ use super::{
     Client, ClientError, Result, blocking,
     calls::VerifiedCall,
     files,
-    opening::{VerifiedManifest, Version},
+    opening::{VerifiedManifest, VersionChoice},
     verify::invalid,
 };
 use crate::{
@@ -144,7 +144,7 @@ impl Client {
         let call = self.call(proposal.call).await?;
         body.points(&call.rules.criteria)?;
         let vaults = self.api().vaults(id).await?;
-        let manifest = self.verified_manifest(&proposal, &call, &vaults, Version::Standing).await?;
+        let manifest = self.verified_manifest(&proposal, &call, &vaults, VersionChoice::Standing).await?;
         let vault = self.find_vault(&vaults, VaultKind::Deliberation, None, &proposal, &call).await?;
         let vault = vault.ok_or_else(|| {
             ClientError::usage(
@@ -222,7 +222,7 @@ impl Client {
         call: &VerifiedCall,
     ) -> Result<(VerifiedManifest, Arc<VaultSecret>)> {
         let vaults = self.api().vaults(proposal.id).await?;
-        let manifest = self.verified_manifest(proposal, call, &vaults, Version::Standing).await?;
+        let manifest = self.verified_manifest(proposal, call, &vaults, VersionChoice::Standing).await?;
         let vault = self.find_vault(&vaults, VaultKind::Deliberation, None, proposal, call).await?;
         let vault = vault.ok_or_else(|| {
             ClientError::usage("the proposal shows you no deliberation vault", "hand in your own review first")

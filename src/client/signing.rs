@@ -8,7 +8,7 @@ use super::{
     Client, ClientError, Result,
     calls::VerifiedCall,
     labels::LabelChoice,
-    opening::{Version, check_text},
+    opening::{VersionChoice, check_text},
     records::UploadRecord,
     verify::invalid,
 };
@@ -149,12 +149,12 @@ impl Client {
             return Ok(None);
         }
         if proposal.pending.is_some() {
-            return Ok(self.verified_manifest(proposal, call, vaults, Version::Newest).await?.manifest.label);
+            return Ok(self.verified_manifest(proposal, call, vaults, VersionChoice::Newest).await?.manifest.label);
         }
         if proposal.version.is_none() {
             return Ok(None);
         }
-        let standing = self.verified_manifest(proposal, call, vaults, Version::Standing).await?;
+        let standing = self.verified_manifest(proposal, call, vaults, VersionChoice::Standing).await?;
         Ok(self.label_in_force(proposal, &standing).await?.label)
     }
 

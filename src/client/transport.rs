@@ -14,7 +14,7 @@ pub(super) use tls::roots;
 use super::{
     Ambient, ClientError, Profile, Result,
     clock::ExchangeClock,
-    progress::{Progress, Step},
+    progress::{ProgressListener, ProgressStep},
 };
 use crate::{
     domain::id::Sha256,
@@ -164,7 +164,7 @@ impl Transport {
         &self,
         path: &str,
         upload: &Upload<'_>,
-        progress: &Arc<dyn Progress>,
+        progress: &Arc<dyn ProgressListener>,
     ) -> Result<T> {
         let build = || {
             let file = fs::File::open(upload.file).map_err(|error| ClientError::io("open", upload.file, &error))?;
@@ -172,7 +172,7 @@ impl Transport {
             let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE);
             let pieces = pieces.inspect_ok(move |piece: &Bytes| {
                 done += piece.len() as u64;
-                progress.update(Step::Uploading, done, size);
+                progress.update(ProgressStep::Uploading, done, size);
             });
             let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(upload.sha256.as_bytes()));
             let request = self.http.put(self.address(path)).header(header::CONTENT_TYPE, AGE_MEDIA_TYPE);

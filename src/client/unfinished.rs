@@ -46,9 +46,9 @@ pub struct Abandoned {
     pub finished: Vec<PathBuf>,
 }
 
-/// What a sweep found.
+/// The files that a sweep found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweptFiles {
     pub removed: Vec<PathBuf>,
     /// Those that could not be removed, and why. They are tried again at the next start.
     pub left: Vec<(PathBuf, String)>,
@@ -203,9 +203,9 @@ pub fn abandon() -> Abandoned {
 }
 
 /// Removes what processes left unfinished that are no more.
-pub fn sweep(home: &Home) -> Result<Swept> {
+pub fn sweep(home: &Home) -> Result<SweptFiles> {
     let folder = home.root().join("unfinished");
-    let mut swept = Swept::default();
+    let mut swept = SweptFiles::default();
     for name in files::names(&folder, "journal")? {
         let path = folder.join(format!("{name}.journal"));
         let failed = |error: io::Error| ClientError::io("read", &path, &error);
@@ -374,7 +374,7 @@ mod tests {
     fn sweep_leaves_alone_what_is_being_written_and_whatever_is_not_ours() {
         let (folder, home) = home();
         let unfinished = Unfinished::begin(&home, folder.path()).unwrap();
-        assert_eq!(sweep(&home).unwrap(), Swept::default());
+        assert_eq!(sweep(&home).unwrap(), SweptFiles::default());
         assert!(unfinished.path().exists());
 
         // Of a process that is no more: its lock went with it.
@@ -389,9 +389,9 @@ mod tests {
         // Cut off while it was written: the name is none.
         noted.extend(b"/.ent");
         fs::write(home.root().join("unfinished/x.journal"), noted).unwrap();
-        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![dead.clone()], ..Swept::default() });
+        assert_eq!(sweep(&home).unwrap(), SweptFiles { removed: vec![dead.clone()], ..SweptFiles::default() });
         assert!(!dead.exists() && foreign.exists() && unfinished.path().exists());
-        assert_eq!(sweep(&home).unwrap(), Swept::default());
+        assert_eq!(sweep(&home).unwrap(), SweptFiles::default());
         drop(unfinished);
         assert_eq!(entries(&home.root().join("unfinished")), [""; 0]);
     }
@@ -418,12 +418,12 @@ mod tests {
         fs::rename(&disk, &elsewhere).unwrap();
         let away = Away { folder: disk.clone(), journal };
         for _ in 0..2 {
-            assert_eq!(sweep(&home).unwrap(), Swept { away: [away.clone()].into(), ..Swept::default() });
+            assert_eq!(sweep(&home).unwrap(), SweptFiles { away: [away.clone()].into(), ..SweptFiles::default() });
         }
         fs::rename(&elsewhere, &disk).unwrap();
-        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![part.clone()], ..Swept::default() });
+        assert_eq!(sweep(&home).unwrap(), SweptFiles { removed: vec![part.clone()], ..SweptFiles::default() });
         assert!(!part.exists() && !away.journal.exists());
-        assert_eq!(sweep(&home).unwrap(), Swept::default());
+        assert_eq!(sweep(&home).unwrap(), SweptFiles::default());
     }
 
     #[cfg(unix)]
@@ -440,10 +440,10 @@ mod tests {
         assert_eq!(fs::read(&journal).unwrap(), note(present), "the device is noted before the file is made");
         fs::write(&journal, note(present + 1)).unwrap();
         let away = Away { folder: folder.clone(), journal: journal.clone() };
-        assert_eq!(sweep(&home).unwrap(), Swept { away: [away].into(), ..Swept::default() });
+        assert_eq!(sweep(&home).unwrap(), SweptFiles { away: [away].into(), ..SweptFiles::default() });
         // A file that is there goes, whatever number the disk has by now.
         fs::write(&part, b"the plan").unwrap();
-        assert_eq!(sweep(&home).unwrap(), Swept { removed: vec![part], ..Swept::default() });
+        assert_eq!(sweep(&home).unwrap(), SweptFiles { removed: vec![part], ..SweptFiles::default() });
         assert!(!journal.exists());
     }
 }

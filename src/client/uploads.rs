@@ -11,7 +11,7 @@ mod sealing;
 pub use sealing::MAX_SUMMARY;
 
 use super::{
-    Client, ClientError, Result, files, progress::Progress, proposals::Summary, records::UploadRecord,
+    Client, ClientError, Result, files, progress::ProgressListener, proposals::Summary, records::UploadRecord,
     signing::Signing, transport::Upload,
 };
 use crate::{
@@ -32,7 +32,7 @@ impl Client {
         slot: &Slug,
         file: &Path,
         media_type: Option<&str>,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<Document> {
         let record = match self.plan_document(id, slot, file, media_type).await? {
             Planned::Sealed(record) => {
@@ -54,7 +54,7 @@ impl Client {
         slot: &Slug,
         file: &Path,
         media_type: Option<&str>,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<UploadRecord> {
         match self.plan_document(id, slot, file, media_type).await? {
             Planned::Sealed(record) => Ok(*record),
@@ -67,7 +67,7 @@ impl Client {
         &self,
         id: ProposalId,
         summary: &Summary,
-        progress: Arc<dyn Progress>,
+        progress: Arc<dyn ProgressListener>,
     ) -> Result<Document> {
         let new = self.plan_summary(id, summary).await?;
         self.send_signed(id, &new.place.slot.name, None, &progress).await?;
@@ -87,7 +87,7 @@ impl Client {
     ///
     /// # Errors
     /// When the sealed file is not where it belongs, too. That is no reason to forget it: it may be away, or be being written.
-    pub async fn resume_upload(&self, record: &UploadRecord, progress: Arc<dyn Progress>) -> Result<Document> {
+    pub async fn resume_upload(&self, record: &UploadRecord, progress: Arc<dyn ProgressListener>) -> Result<Document> {
         let profile = &self.profile().name;
         let Some(sealed) = record.sealed.as_ref().filter(|_| record.is_unsent()) else {
             return Err(self.missing(record).await);
@@ -241,7 +241,7 @@ impl Client {
         id: ProposalId,
         slot: &Slug,
         next: Option<&UploadRecord>,
-        progress: &Arc<dyn Progress>,
+        progress: &Arc<dyn ProgressListener>,
     ) -> Result<()> {
         for record in self.home().uploads_of(&self.profile().name, id, slot)? {
             let is_next = next.is_some_and(|next| next.idempotency_key == record.idempotency_key);

@@ -5,7 +5,7 @@
 
 mod diff;
 
-pub use diff::{Cause, Change, compare};
+pub use diff::{AccessCause, AccessChange, compare};
 
 use super::{Client, ClientError, Result, transport::roots, unfinished::Unfinished, verify::invalid};
 use crate::{
@@ -41,7 +41,7 @@ const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// A verified manifest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Manifest {
+pub struct VisibilityManifest {
     pub head: Head,
     pub calls: BTreeMap<CallId, CallRoles>,
     pub proposals: BTreeMap<ProposalId, SeenProposal>,
@@ -50,7 +50,7 @@ pub struct Manifest {
 
 impl Client {
     /// Fetches the manifest of a partner as it is now and keeps it in a file, once it is verified.
-    pub async fn fetch_visibility(&self, partner: &PartnerCode, to: &Path) -> Result<Manifest> {
+    pub async fn fetch_visibility(&self, partner: &PartnerCode, to: &Path) -> Result<VisibilityManifest> {
         let cannot = |error: std::io::Error| ClientError::io("write", to, &error);
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = Mutex::new(Unfinished::begin(self.home(), folder)?);
@@ -75,13 +75,13 @@ impl Client {
     }
 
     /// Reads a manifest from a file and verifies it.
-    pub fn read_visibility(&self, path: &Path) -> Result<Manifest> {
+    pub fn read_visibility(&self, path: &Path) -> Result<VisibilityManifest> {
         let file = File::open(path).map_err(|error| ClientError::io("read", path, &error))?;
         let unreadable = |error: std::io::Error| ClientError::io("read", path, &error);
         let about = |error: ClientError| error.about(format_args!("`{}`", path.display()));
         let mut reader = BufReader::new(file);
         let (mut digest, mut count, mut line) = (Context::new(&SHA256), 0, Vec::new());
-        let mut manifest: Option<Manifest> = None;
+        let mut manifest: Option<VisibilityManifest> = None;
         let signature = loop {
             line.clear();
             let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(unreadable)?;
@@ -92,7 +92,7 @@ impl Client {
                 .map_err(|error| about(invalid(format!("line {} of the manifest: {error}", count + 1))))?;
             match (parsed, &mut manifest) {
                 (Line::Signature(signature), Some(_)) => break signature,
-                (Line::Head(head), None) => manifest = Some(Manifest::new(head)),
+                (Line::Head(head), None) => manifest = Some(VisibilityManifest::new(head)),
                 (Line::Call(call), Some(manifest)) => drop(manifest.calls.insert(call.call, call)),
                 (Line::Proposal(proposal), Some(manifest)) => {
                     manifest.proposals.insert(proposal.proposal, proposal);
@@ -154,7 +154,7 @@ impl Client {
     }
 }
 
-impl Manifest {
+impl VisibilityManifest {
     fn new(head: Head) -> Self {
         Self { head, calls: BTreeMap::new(), proposals: BTreeMap::new(), members: BTreeMap::new() }
     }

@@ -66,7 +66,7 @@ pub struct Version {
 
 /// The time limits that hold for one proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TimeLimits {
     /// Last instant for signatures.
     pub deadline_at: Timestamp,
     /// Last instant for the bytes of a committed manifest.
@@ -121,7 +121,7 @@ impl Versions {
 
     /// The status at `now`.
     #[must_use]
-    pub fn status(&self, limits: Limits, now: Timestamp) -> Status {
+    pub fn status(&self, limits: TimeLimits, now: Timestamp) -> Status {
         if self.is_withdrawn {
             Status::Withdrawn
         } else if self.standing().is_some() {
@@ -229,7 +229,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    const LIMITS: fn() -> Limits = || Limits { deadline_at: at(100), grace_until: at(200) };
+    const LIMITS: fn() -> TimeLimits = || TimeLimits { deadline_at: at(100), grace_until: at(200) };
 
     fn version(number: u32, committed: bool, complete: bool) -> Version {
         Version {

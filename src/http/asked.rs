@@ -54,7 +54,7 @@ pub(super) struct LoggedRead(pub(super) Asked);
 /// A change with a JSON body by somebody who may not be a member yet.
 #[derive(Debug)]
 pub(super) struct FirstChange<T> {
-    pub(super) peer: directory::Peer,
+    pub(super) peer: directory::CertificateHolder,
     /// None while no key card names the certificate.
     pub(super) asked: Option<Asked>,
     pub(super) idempotency: Idempotency,

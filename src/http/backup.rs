@@ -6,10 +6,10 @@ use crate::{
     domain::ambient::{Clock, Rng},
     service::{
         ServiceError,
-        verify::{self, Look, Verified},
+        verify::{self, VerificationCounts, VerificationEvent},
     },
     storage::{
-        Db, Limits, StoreError,
+        Db, PostgresLimits, StoreError,
         backup::{self, BackupError, BackupManifest, BackupOutcome, BackupStep, Site, Unsound},
         db::tables::Tables,
         mark,
@@ -197,17 +197,19 @@ async fn verify_live(config: &Config, out: &mut impl Write) -> Result<(), KeepEr
     conclude(damaged + verified.findings, out)
 }
 
-async fn look(tables: &Tables, folder: &Path, out: &mut impl Write) -> Result<Verified, KeepError> {
+async fn look(tables: &Tables, folder: &Path, out: &mut impl Write) -> Result<VerificationCounts, KeepError> {
     let mut teller = Teller::new();
     let mut written = Ok(());
     let mut hear = |look| match look {
-        Look::Found(finding) => {
+        VerificationEvent::Found(finding) => {
             teller.end();
             let line = writeln!(out, "damaged: {}: {}", finding.what, finding.fault);
             written = std::mem::replace(&mut written, Ok(())).and(line);
         }
-        Look::Documents { read, bytes } => teller.tell(|| format!("{read} documents read, {}", size(bytes))),
-        Look::Statements(count) => teller.tell(|| format!("{count} statements verified")),
+        VerificationEvent::Documents { read, bytes } => {
+            teller.tell(|| format!("{read} documents read, {}", size(bytes)))
+        }
+        VerificationEvent::Statements(count) => teller.tell(|| format!("{count} statements verified")),
     };
     let verified = verify::verify(tables, folder, &mut hear).await;
     teller.end();
@@ -224,7 +226,7 @@ fn conclude(damaged: u64, out: &mut impl Write) -> Result<(), KeepError> {
 
 fn site(config: &Config) -> Site<'_> {
     let database_url = config.database.url.reveal();
-    Site { database_url, blobs: &config.blobs.folder, host: &config.host, limits: Limits::default() }
+    Site { database_url, blobs: &config.blobs.folder, host: &config.host, limits: PostgresLimits::default() }
 }
 
 fn tell_unsound(unsound: &[Unsound], out: &mut impl Write) -> Result<(), KeepError> {
@@ -244,7 +246,7 @@ fn contents(manifest: &BackupManifest) -> String {
     )
 }
 
-fn summary(verified: &Verified) -> String {
+fn summary(verified: &VerificationCounts) -> String {
     format!(
         "schema {}, mark {}, {} entries: {} documents ({}) and {} statements were looked at",
         verified.state.schema,

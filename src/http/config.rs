@@ -29,11 +29,11 @@ pub struct Config {
     /// The partner that operates this host.
     #[serde(deserialize_with = "from_text")]
     pub host: PartnerCode,
-    pub api: Api,
+    pub api: ApiConfig,
     #[serde(default)]
-    pub admin: Admin,
-    pub database: Database,
-    pub blobs: Blobs,
+    pub admin: AdminConfig,
+    pub database: DatabaseConfig,
+    pub blobs: BlobsConfig,
     #[serde(default)]
     pub trust: TrustFolders,
     #[serde(default)]
@@ -41,13 +41,13 @@ pub struct Config {
     #[serde(default)]
     pub quotas: Quotas,
     #[serde(default)]
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// `[api]`: the mutual-TLS listener.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Api {
+pub struct ApiConfig {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
     /// PEM file with the server's certificate, the leaf first, then its intermediates.
@@ -59,14 +59,14 @@ pub struct Api {
 /// `[admin]`: health, readiness and metrics, in the clear, so on a loopback address only.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Admin {
+pub struct AdminConfig {
     pub listen: SocketAddr,
 }
 
 /// `[database]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Database {
+pub struct DatabaseConfig {
     pub url: DatabaseUrl,
 }
 
@@ -78,7 +78,7 @@ pub struct DatabaseUrl(String);
 /// `[blobs]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Blobs {
+pub struct BlobsConfig {
     /// Folder for sealed documents; made on first start.
     pub folder: PathBuf,
     /// What uploads leave free on its disk, so that acts go on when it fills.
@@ -101,7 +101,7 @@ pub struct TrustFolders {
 /// `[log]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Log {
+pub struct LogConfig {
     pub format: LogFormat,
     pub level: LogLevel,
 }
@@ -267,7 +267,7 @@ impl Config {
     }
 }
 
-impl Api {
+impl ApiConfig {
     /// Where the server's certificate and key are.
     #[must_use]
     pub fn files(&self) -> CertificateFiles {
@@ -332,7 +332,7 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-impl Default for Admin {
+impl Default for AdminConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 9080)) }
     }

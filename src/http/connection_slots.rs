@@ -1,8 +1,9 @@
-//! Slots for connections, divided between partners and between certificates, and which connection ends when they are taken.
+//! Slots for connections, divided between partners and between certificates, and which connection ends when they are
+//! taken.
 //!
-//! A new connection always gets a slot. A certificate with its full share loses one of its own connections for it; past a
-//! partner's share, and when all slots are taken, the holder with most connections loses one, busy or not, the longest idle
-//! first. So nobody keeps others out, however many connections they open and whatever these do.
+//! A new connection always gets a slot. A certificate with its full share loses one of its own connections for it; past
+//! a partner's share, and when all slots are taken, the holder with most connections loses one, busy or not, the
+//! longest idle first. So nobody keeps others out, however many connections they open and whatever these do.
 
 use super::{known_members::KnownMembers, shares::Quota, timeouts::ConnectionActivity};
 use crate::domain::id::{PartnerCode, Sha256};
@@ -13,7 +14,7 @@ use std::{
 };
 
 /// Whose a connection is: partner and key of the certificate. None at the loopback listener, which asks for none.
-pub(super) type Holder = Option<(PartnerCode, Sha256)>;
+pub(super) type ConnectionHolder = Option<(PartnerCode, Sha256)>;
 
 /// Slots for connections.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ struct SlotTable {
 
 #[derive(Debug)]
 struct OpenConnection {
-    holder: Holder,
+    holder: ConnectionHolder,
     activity: Arc<ConnectionActivity>,
 }
 
@@ -50,7 +51,11 @@ impl ConnectionSlots {
     }
 
     /// A slot for a connection; another connection may end for it.
-    pub(super) fn take(self: &Arc<Self>, holder: &Holder, activity: &Arc<ConnectionActivity>) -> ConnectionSlot {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        holder: &ConnectionHolder,
+        activity: &Arc<ConnectionActivity>,
+    ) -> ConnectionSlot {
         let Quota { total, per_partner, per_member } = self.quota;
         let is_member = holder.as_ref().is_none_or(|(_, certificate)| self.known.contains(certificate));
         let mut table = self.lock();
@@ -91,9 +96,10 @@ impl ConnectionSlots {
 }
 
 impl SlotTable {
-    /// Has one of these go when there are so many already: of the partner that has most, the newcomer counted, of its certificate that has
-    /// most; the newcomer's own where that is the same, then whoever is idle longest, then the oldest.
-    fn make_room(&mut self, most: usize, newcomer: &Holder, among: impl Fn(&OpenConnection) -> bool) {
+    /// Has one of these go when there are so many already: of the partner that has most, the newcomer counted, of its
+    /// certificate that has most; the newcomer's own where that is the same, then whoever is idle longest, then the
+    /// oldest.
+    fn make_room(&mut self, most: usize, newcomer: &ConnectionHolder, among: impl Fn(&OpenConnection) -> bool) {
         if self.connections.values().filter(|connection| among(connection)).count() < most {
             return;
         }
@@ -119,7 +125,7 @@ impl SlotTable {
     }
 }
 
-fn partner(holder: &Holder) -> Option<&PartnerCode> {
+fn partner(holder: &ConnectionHolder) -> Option<&PartnerCode> {
     holder.as_ref().map(|(partner, _)| partner)
 }
 
@@ -138,7 +144,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     #[expect(clippy::unnecessary_wraps, reason = "what a connection with a certificate has")]
-    fn holder(partner: &str, certificate: u8) -> Holder {
+    fn holder(partner: &str, certificate: u8) -> ConnectionHolder {
         Some((partner.parse().unwrap(), Sha256::of(&[certificate])))
     }
 

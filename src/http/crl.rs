@@ -12,7 +12,7 @@ pub(super) use points::PointName;
 
 use super::{
     anchor::{Anchor, check_signature_algorithm, instant},
-    signed::{Element, Signed, elements},
+    signed::{Element, SignedDer, elements},
 };
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
@@ -66,9 +66,9 @@ pub(super) struct Scope {
     pub(super) points: Vec<PointName>,
 }
 
-/// What was found in a file.
+/// The content of a file of revocation lists.
 #[derive(Debug)]
-pub enum Found {
+pub enum RevocationFile {
     List(Box<RevocationList>),
     /// A legal list that has no say here.
     Aside(Aside),
@@ -128,7 +128,7 @@ impl CrlFault {
 
 /// Reads every list in a PEM or DER file, each by itself: one that cannot be used does not hide the others. Dates are not judged here:
 /// one that has expired must keep shutting people out.
-pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<Found, CrlFault>> {
+pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<RevocationFile, CrlFault>> {
     if pem_or_der.len() as u64 > MAX_FILE_BYTES {
         return vec![Err(CrlFault::TooLong)];
     }
@@ -152,7 +152,7 @@ pub fn read_crls(pem_or_der: &[u8]) -> Vec<Result<Found, CrlFault>> {
     found
 }
 
-fn read(der: CertificateRevocationListDer<'static>) -> Result<Found, CrlFault> {
+fn read(der: CertificateRevocationListDer<'static>) -> Result<RevocationFile, CrlFault> {
     let malformed = |what: &str| CrlFault::Malformed(what.to_owned());
     let (rest, list) = CertificateRevocationList::from_der(&der).map_err(|e| CrlFault::Malformed(e.to_string()))?;
     if !rest.is_empty() {
@@ -166,7 +166,7 @@ fn read(der: CertificateRevocationListDer<'static>) -> Result<Found, CrlFault> {
             number = found.to_bytes_be();
         }
         if let Some(aside) = read_extension(extension, &mut scope)? {
-            return Ok(Found::Aside(aside));
+            return Ok(RevocationFile::Aside(aside));
         }
     }
     if list.signature_algorithm != list.tbs_cert_list.signature {
@@ -188,7 +188,7 @@ fn read(der: CertificateRevocationListDer<'static>) -> Result<Found, CrlFault> {
     let (issuer, sha256) = (list.issuer().to_string(), Sha256::of(&der));
     let signers = Mutex::default();
     let list = RevocationList { this_update, next_update, issuer, sha256, scope, number, der, revoked, signers };
-    Ok(Found::List(Box::new(list)))
+    Ok(RevocationFile::List(Box::new(list)))
 }
 
 /// What an extension says of the list's scope, or that the list has no say here at all.
@@ -244,7 +244,7 @@ impl RevocationList {
             return *known;
         }
         // Not under the lock: a long list takes a while to hash.
-        let is_by = Signed::read(&self.der).is_some_and(|list| list.is_by(spki));
+        let is_by = SignedDer::read(&self.der).is_some_and(|list| list.is_by(spki));
         self.signers().insert(key, is_by);
         is_by
     }

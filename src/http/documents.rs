@@ -50,8 +50,8 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Resu
     ),
     request_body(content = Vec<u8>, content_type = "application/vnd.age"),
     responses((status = 201, body = Document)))]
-pub(super) async fn put(State(api): State<Api>, at: At, sealed: Sealed) -> Result<Answer> {
-    let Sealed { asked, sha256, size, media_type, bytes, peer } = sealed;
+pub(super) async fn put(State(api): State<Api>, at: At, sealed: SealedUpload) -> Result<Answer> {
+    let SealedUpload { asked, sha256, size, media_type, bytes, peer } = sealed;
     let announced =
         documents::Announced { proposal: at.id("proposal")?, slot: at.id("slot")?, sha256, size, media_type };
     let stored = documents::put(&api, &asked, &announced, while_accepted(peer.clone(), bytes)).await;
@@ -122,7 +122,7 @@ pub(super) async fn fetch(
 
 /// The bytes of a document and what their sender says about them.
 #[derive(Debug)]
-pub(super) struct Sealed {
+pub(super) struct SealedUpload {
     asked: Asked,
     sha256: Sha256,
     size: u64,
@@ -131,7 +131,7 @@ pub(super) struct Sealed {
     peer: Peer,
 }
 
-impl FromRequest<Api> for Sealed {
+impl FromRequest<Api> for SealedUpload {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {

@@ -128,7 +128,7 @@ pub(super) fn describe() {
 }
 
 /// Held against the database's machine, or against what is on record where that is the same machine.
-fn tell_clock(shown: &time::Shown) {
+fn tell_clock(shown: &time::ClockReading) {
     let offset = match shown.mark.database {
         Some(database) => shown.clock.duration_since(database),
         None => shown.clock.duration_since(shown.mark.last).min(SignedDuration::ZERO),

@@ -6,7 +6,7 @@
 
 use super::{
     config::Limits,
-    connection_slots::{ConnectionSlots, Holder},
+    connection_slots::{ConnectionHolder, ConnectionSlots},
     descriptors::ACCEPTED,
     known_members::KnownMembers,
     logging::{RequestIds, observe},
@@ -208,7 +208,7 @@ impl Server {
             _ => Protocol::Http1,
         };
         let activity = ConnectionActivity::new(protocol == Protocol::Http1, retire);
-        let holder: Holder = Some((peer.partner.clone(), peer.spki_sha256));
+        let holder: ConnectionHolder = Some((peer.partner.clone(), peer.spki_sha256));
         let slot = self.connections.take(&holder, &activity);
         metrics::connections(self.connections.count());
         self.speak(stream, protocol, Some(peer), activity).await;

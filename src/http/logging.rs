@@ -4,14 +4,14 @@
 //! sent, never a header, body, member or title: identifiers of proposals and names of people do not belong in logs.
 
 use super::{
-    config::{Log, LogFormat, LogLevel},
+    config::{LogConfig, LogFormat, LogLevel},
     metrics::{self, InFlight},
     peer::Peer,
-    problem::Slug,
+    problem::ProblemSlug,
     refusal::EdgeRefusal,
-    refusals::{Refusals, Refused},
+    refusals::{Refusals, RefusedRequest},
 };
-use crate::{domain::ambient::Rng, service::time::Time};
+use crate::{domain::ambient::Rng, service::time::ExchangeTime};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
@@ -38,7 +38,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 ///
 /// # Errors
 /// When the process has a subscriber already.
-pub fn init(log: &Log) -> Result<(), String> {
+pub fn init(log: &LogConfig) -> Result<(), String> {
     subscriber(log, std::io::stderr).try_init().map_err(|error| error.to_string())?;
     // The default hook would print the panic's message, which may quote what was being worked on.
     std::panic::set_hook(Box::new(|panic| {
@@ -49,7 +49,7 @@ pub fn init(log: &Log) -> Result<(), String> {
 }
 
 /// The subscriber that [`init`] installs, writing elsewhere.
-pub fn subscriber<W>(log: &Log, writer: W) -> Box<dyn Subscriber + Send + Sync>
+pub fn subscriber<W>(log: &LogConfig, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -78,14 +78,14 @@ where
 /// Where the ids and dates of requests come from: the exchange's own time, since clients tell by `Date` how long they have left.
 #[derive(Debug, Clone)]
 pub struct RequestIds {
-    time: Arc<Time>,
+    time: Arc<ExchangeTime>,
     rng: Arc<dyn Rng>,
     refusals: Arc<Refusals>,
 }
 
 impl RequestIds {
     #[must_use]
-    pub fn new(time: Arc<Time>, rng: Arc<dyn Rng>) -> Self {
+    pub fn new(time: Arc<ExchangeTime>, rng: Arc<dyn Rng>) -> Self {
         Self { time, rng, refusals: Arc::default() }
     }
 
@@ -146,14 +146,14 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     let (status, took) = (response.status().as_u16(), began.elapsed());
     metrics::request(method, route, status, took);
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let problem = response.extensions().get::<Slug>().map(|Slug(slug)| slug.as_str());
+    let problem = response.extensions().get::<ProblemSlug>().map(|ProblemSlug(slug)| slug.as_str());
     let certificate = peer.as_ref().filter(|_| problem.is_some()).map(|peer| peer.spki_sha256.to_string());
     let certificate = certificate.as_deref();
     span.in_scope(|| tracing::info!(method, route, status, millis, partner, problem, certificate, "request"));
     if let (Some(problem), Some(peer)) = (problem, &peer) {
         metrics::refused_to(&peer.partner, problem);
         let (route, problem) = (route.to_owned(), problem.to_owned());
-        let refused = Refused { certificate: peer.spki_sha256, method, route, problem };
+        let refused = RefusedRequest { certificate: peer.spki_sha256, method, route, problem };
         ids.refusals.note(&peer.partner, refused, ids.time.now());
     }
     let headers = response.headers_mut();
@@ -198,11 +198,11 @@ mod tests {
                 assert!(String::new() == "x", "secret title");
             }),
         );
-        let time = Time::new(Arc::new(SystemClock), TOLERANCE);
+        let time = ExchangeTime::new(Arc::new(SystemClock), TOLERANCE);
         observe(router, RequestIds::new(Arc::new(time), Arc::new(SystemRng)))
     }
 
-    async fn logged(log: &Log, uri: &str) -> (Response, String) {
+    async fn logged(log: &LogConfig, uri: &str) -> (Response, String) {
         let heard = Heard::listen(log);
         let request = Request::get(uri).header("authorization", "Bearer s3cret").body(Body::empty()).unwrap();
         let response = router().oneshot(request).await.unwrap();
@@ -212,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn request_is_logged_by_template_and_never_by_path_or_query() {
         for format in [LogFormat::Json, LogFormat::Text] {
-            let log = Log { format, level: LogLevel::Trace };
+            let log = LogConfig { format, level: LogLevel::Trace };
             for uri in
                 ["/v1/proposals/prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF?title=quantum", "/v1/nowhere/prop_01J9?x=quantum"]
             {
@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn log_line_has_template_status_and_partner() {
-        let (_, text) = logged(&Log::default(), "/v1/proposals/p1").await;
+        let (_, text) = logged(&LogConfig::default(), "/v1/proposals/p1").await;
         let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!(line["route"], "/v1/proposals/{id}");
         assert_eq!(line["status"], 200);
@@ -239,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn panicking_handler_answers_500_without_its_message() {
-        let (response, text) = logged(&Log::default(), "/v1/panic").await;
+        let (response, text) = logged(&LogConfig::default(), "/v1/panic").await;
         assert_eq!(response.status(), 500);
         assert!(!text.contains("secret title"));
         let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn libraries_never_log_below_a_warning() {
-        let heard = Heard::listen(&Log { format: LogFormat::Text, level: LogLevel::Trace });
+        let heard = Heard::listen(&LogConfig { format: LogFormat::Text, level: LogLevel::Trace });
         tracing::info!(target: "h2::codec", "path=/v1/proposals/prop_01");
         tracing::warn!(target: "sqlx", "slow");
         let text = heard.text();

@@ -1,8 +1,8 @@
 //! The edge: mutual TLS, limits, peers, handlers, and what the operator sees of a running server.
 //!
 //! A request's way: [`listener`] accepts and shakes hands by [`tls`], which asks [`trust`] whose certificate it is;
-//! [`timeouts`] and `connection_slots` bound time and room; [`logging`] gives the request its id; then a handler finds its
-//! [`peer::Peer`]. Nothing up to there knows proposals, members' rights or the database.
+//! [`timeouts`] and `connection_slots` bound time and room; [`logging`] gives the request its id; then a handler finds
+//! its [`peer::Peer`]. Nothing up to there knows proposals, members' rights or the database.
 //!
 //! [`api`] holds every route. A handler, one file a noun, reads what was asked (`principal`, `asked`, `list`), calls one function
 //! of `service` and answers; whatever goes wrong becomes a problem body in `problem`. [`serve`] puts it all together.

@@ -25,9 +25,9 @@ use std::{
 
 /// `entente-server partner …`.
 #[derive(Debug, Subcommand)]
-pub enum PartnerCommand {
+pub enum OperatorCommand {
     /// Enrol a partner, or replace what is enrolled of it
-    Add(Add),
+    Add(AddPartnerArgs),
     /// Enrol a partner from the card that its officials sent
     Card {
         /// Partner card, JSON
@@ -64,7 +64,7 @@ pub struct ClockWord {
 #[command(
     after_help = "Example:\n  entente-server --config server.toml partner add --code ISR --name Israel \\\n    --zone Asia/Jerusalem --anchor isr-ca.pem --registrar isr-registrar.pem"
 )]
-pub struct Add {
+pub struct AddPartnerArgs {
     /// Two to eight capital letters or digits
     #[arg(long)]
     code: PartnerCode,
@@ -110,18 +110,18 @@ pub enum OperatorError {
 }
 
 /// Does what was asked and says what it did on `out`.
-pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut impl Write) -> Result<(), OperatorError> {
+pub async fn partner(exchange: &Exchange, command: OperatorCommand, out: &mut impl Write) -> Result<(), OperatorError> {
     match command {
-        PartnerCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, parts.clock, out).await,
-        PartnerCommand::Card { file, clock } => {
+        OperatorCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, parts.clock, out).await,
+        OperatorCommand::Card { file, clock } => {
             let card = PartnerCard::from_json(&read(&file)?)?;
             let checked = card.anchors.iter().map(|anchor| check_anchor(anchor.as_bytes(), exchange.clock.now()));
             let faults = (1..).zip(checked).filter_map(|(place, checked)| Some((place, checked.err()?)));
             refuse(faults.map(|(place, fault)| format!("anchor {place} of the card {fault}: {}", fault.help())))?;
             enrol(exchange, card, clock, out).await
         }
-        PartnerCommand::List => list(exchange, out).await,
-        PartnerCommand::Show { code } => {
+        OperatorCommand::List => list(exchange, out).await,
+        OperatorCommand::Show { code } => {
             let card = find(exchange, &code).await?.ok_or_else(|| OperatorError::Unknown(code.clone()))?;
             write!(out, "{}", described(&card)?)?;
             if let Some(ListRecord::Found(files)) = operator::list_records(exchange).await?.get(&code) {
@@ -129,7 +129,7 @@ pub async fn partner(exchange: &Exchange, command: PartnerCommand, out: &mut imp
             }
             Ok(())
         }
-        PartnerCommand::WaiveLists { code, clock } => waive_lists(exchange, code, clock, out).await,
+        OperatorCommand::WaiveLists { code, clock } => waive_lists(exchange, code, clock, out).await,
     }
 }
 
@@ -162,7 +162,7 @@ async fn waive_lists(
     Ok(())
 }
 
-fn card_of(exchange: &Exchange, parts: &Add) -> Result<PartnerCard, OperatorError> {
+fn card_of(exchange: &Exchange, parts: &AddPartnerArgs) -> Result<PartnerCard, OperatorError> {
     let (mut bundle, mut faults) = (Vec::new(), Vec::new());
     for file in &parts.anchors {
         match check_anchors(&read(file)?, exchange.clock.now()) {
@@ -324,7 +324,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(subcommand)]
-        command: PartnerCommand,
+        command: OperatorCommand,
     }
 
     struct Desk {

@@ -10,13 +10,13 @@ mod policies;
 
 use super::{
     anchor::{Anchor, extension_name, instant, signs_lists},
-    refusal::Refusal,
+    refusal::CertificateRefusal,
     revocation::Issuer,
-    signed::Signed,
+    signed::SignedDer,
 };
 use crate::domain::id::{PartnerCode, Sha256};
 use jiff::Timestamp;
-use names::{NameConstraints, Names};
+use names::{CertificateNames, NameConstraints};
 use policies::Policies;
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
@@ -40,12 +40,12 @@ pub(super) struct Link<'a> {
     pub(super) der: &'a CertificateDer<'a>,
     pub(super) read: X509Certificate<'a>,
     pub(super) spki_sha256: Sha256,
-    signed: Signed<'a>,
+    signed: SignedDer<'a>,
 }
 
-/// What a member showed.
+/// The certificates that a client presented.
 #[derive(Debug)]
-pub(super) struct Shown<'a> {
+pub(super) struct PresentedCertificates<'a> {
     pub(super) leaf: Link<'a>,
     pub(super) others: Vec<Link<'a>>,
 }
@@ -62,15 +62,15 @@ pub(super) struct Path<'s, 'a> {
 }
 
 impl<'a> Link<'a> {
-    fn read(der: &'a CertificateDer<'a>, what: &'static str) -> Result<Self, Refusal> {
-        let malformed = Refusal::Malformed(what);
+    fn read(der: &'a CertificateDer<'a>, what: &'static str) -> Result<Self, CertificateRefusal> {
+        let malformed = CertificateRefusal::Malformed(what);
         let (rest, read) = x509_parser::parse_x509_certificate(der).map_err(|_| malformed.clone())?;
-        let signed = Signed::read(der).filter(|_| rest.is_empty()).ok_or(malformed)?;
+        let signed = SignedDer::read(der).filter(|_| rest.is_empty()).ok_or(malformed)?;
         Ok(Self { der, spki_sha256: Sha256::of(read.public_key().raw), read, signed })
     }
 
     /// What a revocation list of this authority would be checked by.
-    pub(super) fn as_issuer(&self) -> Result<Issuer<'_>, Refusal> {
+    pub(super) fn as_issuer(&self) -> Result<Issuer<'_>, CertificateRefusal> {
         let signs_lists = signs_lists(&self.read).map_err(twice)?;
         Ok(Issuer { subject_der: self.read.subject().as_raw(), spki_der: self.read.public_key().raw, signs_lists })
     }
@@ -80,10 +80,13 @@ impl<'a> Link<'a> {
     }
 }
 
-impl<'a> Shown<'a> {
-    pub(super) fn read(leaf: &'a CertificateDer<'a>, others: &'a [CertificateDer<'a>]) -> Result<Self, Refusal> {
+impl<'a> PresentedCertificates<'a> {
+    pub(super) fn read(
+        leaf: &'a CertificateDer<'a>,
+        others: &'a [CertificateDer<'a>],
+    ) -> Result<Self, CertificateRefusal> {
         if others.len() > MAX_INTERMEDIATES {
-            return Err(Refusal::PathTooLong);
+            return Err(CertificateRefusal::PathTooLong);
         }
         let others = others.iter().map(|der| Link::read(der, "an intermediate's encoding is wrong"));
         Ok(Self { leaf: Link::read(leaf, "its encoding is wrong")?, others: others.collect::<Result<_, _>>()? })
@@ -95,8 +98,8 @@ impl<'a> Shown<'a> {
         anchor: &Anchor,
         other_holder: OtherHolder<'_>,
         now: Timestamp,
-    ) -> Result<Path<'_, 'a>, Refusal> {
-        let (signatures, farthest) = (MAX_SIGNATURES, Refusal::UnknownIssuer);
+    ) -> Result<Path<'_, 'a>, CertificateRefusal> {
+        let (signatures, farthest) = (MAX_SIGNATURES, CertificateRefusal::UnknownIssuer);
         let mut search = Search { shown: self, anchor, other_holder, now, signatures, farthest };
         match search.upwards(&self.leaf, &mut Vec::new()) {
             Some(path) => Ok(path),
@@ -106,12 +109,12 @@ impl<'a> Shown<'a> {
 }
 
 struct Search<'s, 'a, 'n> {
-    shown: &'s Shown<'a>,
+    shown: &'s PresentedCertificates<'a>,
     anchor: &'n Anchor,
     other_holder: OtherHolder<'n>,
     now: Timestamp,
     signatures: u32,
-    farthest: Refusal,
+    farthest: CertificateRefusal,
 }
 
 impl<'s, 'a> Search<'s, 'a, '_> {
@@ -145,20 +148,20 @@ impl<'s, 'a> Search<'s, 'a, '_> {
         self.signatures = left;
         let is_signed = head.signed.is_by(spki);
         if !is_signed {
-            self.note(Refusal::BadSignature);
+            self.note(CertificateRefusal::BadSignature);
         }
         is_signed
     }
 
-    fn note(&mut self, refusal: Refusal) {
+    fn note(&mut self, refusal: CertificateRefusal) {
         if refusal.rank() > self.farthest.rank() {
             self.farthest = refusal;
         }
     }
 
     /// Judges a way whose signatures hold, from the anchor down.
-    fn judge(&self, between: &[&'s Link<'a>]) -> Result<Path<'s, 'a>, Refusal> {
-        let malformed = Refusal::Malformed("the anchor's encoding is wrong");
+    fn judge(&self, between: &[&'s Link<'a>]) -> Result<Path<'s, 'a>, CertificateRefusal> {
+        let malformed = CertificateRefusal::Malformed("the anchor's encoding is wrong");
         let (_, anchor) = x509_parser::parse_x509_certificate(&self.anchor.der).map_err(|_| malformed)?;
         let mut policies = Policies::begin(&anchor)?;
         let mut constraints = Vec::new();
@@ -178,7 +181,7 @@ impl<'s, 'a> Search<'s, 'a, '_> {
         // INVARIANT: no partner's members come as another's because that one's authority vouches for theirs.
         let other = [leaf].iter().chain(between).find_map(|link| (self.other_holder)(&link.spki_sha256));
         if let Some(other) = other {
-            return Err(Refusal::OtherPartnersAnchor { other });
+            return Err(CertificateRefusal::OtherPartnersAnchor { other });
         }
         is_plain &= check_extensions(leaf, &mut constraints, &mut not_after, self.now)?;
         policies.end(&leaf.read)?;
@@ -192,23 +195,23 @@ fn check_extensions<'l>(
     constraints: &mut Vec<NameConstraints<'l>>,
     not_after: &mut Timestamp,
     now: Timestamp,
-) -> Result<bool, Refusal> {
+) -> Result<bool, CertificateRefusal> {
     let certificate = &link.read;
     if certificate.signature_algorithm != certificate.signature {
-        return Err(Refusal::Malformed("its two signature algorithms differ"));
+        return Err(CertificateRefusal::Malformed("its two signature algorithms differ"));
     }
     certificate.extensions_map().map_err(twice)?;
-    let date = |time| instant(time).map_err(|_| Refusal::Malformed("a date is out of range"));
+    let date = |time| instant(time).map_err(|_| CertificateRefusal::Malformed("a date is out of range"));
     let end = date(certificate.validity().not_after)?;
     if now > end {
-        return Err(Refusal::Expired);
+        return Err(CertificateRefusal::Expired);
     }
     if now < date(certificate.validity().not_before)? {
-        return Err(Refusal::NotYetValid);
+        return Err(CertificateRefusal::NotYetValid);
     }
     *not_after = end.min(*not_after);
     if !constraints.is_empty() {
-        let names = Names::read(certificate)?;
+        let names = CertificateNames::read(certificate)?;
         constraints.iter().try_for_each(|constraints| constraints.check(&names))?;
     }
     gather(certificate.extensions(), constraints)
@@ -219,12 +222,12 @@ fn check_extensions<'l>(
 fn gather<'l>(
     extensions: &'l [X509Extension<'_>],
     constraints: &mut Vec<NameConstraints<'l>>,
-) -> Result<bool, Refusal> {
+) -> Result<bool, CertificateRefusal> {
     let mut is_plain = true;
     for extension in extensions {
         let is_read = !matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. });
         if !is_read && (extension.critical || is_in(&extension.oid, KNOWN)) {
-            return Err(Refusal::Malformed("an extension cannot be read"));
+            return Err(CertificateRefusal::Malformed("an extension cannot be read"));
         }
         if extension.oid == NAME_CONSTRAINTS {
             let read = NameConstraints::read(extension.value)?;
@@ -233,7 +236,7 @@ fn gather<'l>(
         }
         if extension.critical {
             if !is_in(&extension.oid, KNOWN) {
-                return Err(Refusal::CriticalExtension(extension_name(&extension.oid)));
+                return Err(CertificateRefusal::CriticalExtension(extension_name(&extension.oid)));
             }
             is_plain &= is_in(&extension.oid, PLAIN);
         }
@@ -253,25 +256,25 @@ fn is_in(oid: &Oid<'_>, arcs: &[u8]) -> bool {
 }
 
 /// Whether a certificate may issue others, and how many authorities may follow it.
-fn check_authority(link: &Link<'_>, may_follow: usize) -> Result<usize, Refusal> {
+fn check_authority(link: &Link<'_>, may_follow: usize) -> Result<usize, CertificateRefusal> {
     let certificate = &link.read;
     let constraints = certificate.basic_constraints().map_err(twice)?.filter(|constraints| constraints.value.ca);
     let Some(constraints) = constraints.filter(|_| certificate.version() == X509Version::V3) else {
-        return Err(Refusal::NotAuthority);
+        return Err(CertificateRefusal::NotAuthority);
     };
     if certificate.key_usage().map_err(twice)?.is_some_and(|usage| !usage.value.key_cert_sign()) {
-        return Err(Refusal::NotAuthority);
+        return Err(CertificateRefusal::NotAuthority);
     }
     if certificate.extended_key_usage().map_err(twice)?.is_some_and(|purposes| !purposes.value.client_auth) {
-        return Err(Refusal::NoClientAuth);
+        return Err(CertificateRefusal::NoClientAuth);
     }
     let left = if link.is_self_issued() { Some(may_follow) } else { may_follow.checked_sub(1) };
     let own = constraints.value.path_len_constraint.map_or(usize::MAX, |limit| limit as usize);
-    Ok(left.ok_or(Refusal::PathTooLong)?.min(own))
+    Ok(left.ok_or(CertificateRefusal::PathTooLong)?.min(own))
 }
 
-fn twice(_: x509_parser::error::X509Error) -> Refusal {
-    Refusal::Malformed("it has an extension twice")
+fn twice(_: x509_parser::error::X509Error) -> CertificateRefusal {
+    CertificateRefusal::Malformed("it has an extension twice")
 }
 
 #[cfg(test)]

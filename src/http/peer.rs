@@ -6,7 +6,7 @@
 
 use super::{
     anchor,
-    refusal::{EdgeRefusal, Refusal},
+    refusal::{CertificateRefusal, EdgeRefusal},
     trust::{Registry, Trust},
 };
 use crate::{
@@ -81,13 +81,13 @@ impl Peer {
     }
 
     /// Judges the certificate by the trust now in force. Costs next to nothing while that is what it was.
-    pub fn still_accepted(&self) -> Result<(), Refusal> {
+    pub fn still_accepted(&self) -> Result<(), CertificateRefusal> {
         let trust = &self.0.trust;
         self.recheck(&trust.registry(), trust.clock().now())
     }
 
     /// Judges the certificate again if trust has changed or a date has passed since it was last judged.
-    fn recheck(&self, registry: &Registry, now: Timestamp) -> Result<(), Refusal> {
+    fn recheck(&self, registry: &Registry, now: Timestamp) -> Result<(), CertificateRefusal> {
         let state = &*self.0;
         let same_trust = state.generation.load(Ordering::Acquire) == registry.generation();
         if same_trust && now.as_second() < state.recheck_at.load(Ordering::Acquire) {
@@ -96,7 +96,7 @@ impl Peer {
         let again = registry.identify(&state.identity.leaf_der, &state.intermediates, now)?;
         if again.partner != state.identity.partner {
             // The anchor moved to another partner; who is at the other end must be found out afresh.
-            return Err(Refusal::UnknownIssuer);
+            return Err(CertificateRefusal::UnknownIssuer);
         }
         state.recheck_at.store(again.recheck_at.as_second(), Ordering::Release);
         state.generation.store(registry.generation(), Ordering::Release);
@@ -136,31 +136,31 @@ pub(super) struct Leaf {
 
 impl Leaf {
     /// Reads a certificate and applies the rules that need no anchor: a client's, no CA's, at most one member.
-    pub(super) fn read(der: &CertificateDer<'_>) -> Result<Self, Refusal> {
+    pub(super) fn read(der: &CertificateDer<'_>) -> Result<Self, CertificateRefusal> {
         let (rest, certificate) = x509_parser::certificate::X509Certificate::from_der(der)
-            .map_err(|_| Refusal::Malformed("its encoding is wrong"))?;
+            .map_err(|_| CertificateRefusal::Malformed("its encoding is wrong"))?;
         if !rest.is_empty() {
-            return Err(Refusal::Malformed("bytes follow it"));
+            return Err(CertificateRefusal::Malformed("bytes follow it"));
         }
         if certificate.version() != X509Version::V3 {
-            return Err(Refusal::Malformed("it is not of version 3"));
+            return Err(CertificateRefusal::Malformed("it is not of version 3"));
         }
-        let twice = |_| Refusal::Malformed("it has an extension twice");
+        let twice = |_| CertificateRefusal::Malformed("it has an extension twice");
         if certificate.basic_constraints().map_err(twice)?.is_some_and(|constraints| constraints.value.ca) {
-            return Err(Refusal::IsAuthority);
+            return Err(CertificateRefusal::IsAuthority);
         }
         let usage = certificate.key_usage().map_err(twice)?;
         if usage.as_ref().is_some_and(|usage| usage.value.key_cert_sign()) {
-            return Err(Refusal::IsAuthority);
+            return Err(CertificateRefusal::IsAuthority);
         }
         // RFC 8446 4.4.2.2: when the extension is present, the bit must be set.
         if usage.is_some_and(|usage| !usage.value.digital_signature()) {
-            return Err(Refusal::NoDigitalSignature);
+            return Err(CertificateRefusal::NoDigitalSignature);
         }
         // Stricter than RFC 5280 and webpki: neither a missing extension nor `anyExtendedKeyUsage` will do, or a
         // partner's server and signature certificates would open this door too.
         if !certificate.extended_key_usage().map_err(twice)?.is_some_and(|purposes| purposes.value.client_auth) {
-            return Err(Refusal::NoClientAuth);
+            return Err(CertificateRefusal::NoClientAuth);
         }
         let mut member = None;
         let names = certificate.subject_alternative_name().map_err(twice)?;
@@ -168,12 +168,14 @@ impl Leaf {
             match name {
                 // URN schemes and namespaces ignore case (RFC 8141), so other spellings are ours too, and malformed.
                 GeneralName::URI(uri) if uri.to_ascii_lowercase().starts_with("urn:entente:") => {
-                    let named = MemberId::from_san_uri(uri).map_err(|_| Refusal::MalformedMember)?;
+                    let named = MemberId::from_san_uri(uri).map_err(|_| CertificateRefusal::MalformedMember)?;
                     if member.replace(named).is_some() {
-                        return Err(Refusal::SeveralMembers);
+                        return Err(CertificateRefusal::SeveralMembers);
                     }
                 }
-                GeneralName::Invalid(..) => return Err(Refusal::Malformed("an alternative name cannot be read")),
+                GeneralName::Invalid(..) => {
+                    return Err(CertificateRefusal::Malformed("an alternative name cannot be read"));
+                }
                 _ => {}
             }
         }
@@ -185,6 +187,6 @@ impl Leaf {
     }
 }
 
-fn instant(time: ASN1Time) -> Result<Timestamp, Refusal> {
-    anchor::instant(time).map_err(|_| Refusal::Malformed("a date is out of range"))
+fn instant(time: ASN1Time) -> Result<Timestamp, CertificateRefusal> {
+    anchor::instant(time).map_err(|_| CertificateRefusal::Malformed("a date is out of range"))
 }

@@ -18,7 +18,7 @@ pub(super) struct Caller(pub(super) Principal);
 
 /// The holder of a verified certificate, who may or may not be a member.
 #[derive(Debug)]
-pub(super) struct Holder(pub(super) directory::Peer);
+pub(super) struct Holder(pub(super) directory::CertificateHolder);
 
 impl Deref for Caller {
     type Target = Principal;
@@ -40,7 +40,7 @@ impl FromRequestParts<Api> for Holder {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let peer = Peer::from_request_parts(parts, api).await.map_err(IntoResponse::into_response)?;
-        Ok(Self(directory::Peer {
+        Ok(Self(directory::CertificateHolder {
             partner: peer.partner.clone(),
             certificate: peer.spki_sha256,
             named: peer.san_member.clone(),

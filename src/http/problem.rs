@@ -86,14 +86,14 @@ impl IntoResponse for ServiceError {
 
 /// Which problem an answer is, in its extensions for whoever accounts for refusals.
 #[derive(Debug, Clone)]
-pub(super) struct Slug(pub(super) String);
+pub(super) struct ProblemSlug(pub(super) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).expect("the catalogue has statuses of HTTP");
         let body = serde_json::to_vec(&self).expect("a problem is strings and a number");
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
-        response.extensions_mut().insert(Slug(self.slug().to_owned()));
+        response.extensions_mut().insert(ProblemSlug(self.slug().to_owned()));
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }

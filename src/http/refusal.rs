@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Why a client certificate is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CertificateRefusal {
     #[error("no enrolled partner's anchor issued this certificate")]
     UnknownIssuer,
     #[error("the certificate is not signed by the anchor it names")]
@@ -69,7 +69,7 @@ pub enum Refusal {
     Other,
 }
 
-impl Refusal {
+impl CertificateRefusal {
     /// A short stable name, for metrics and problem types.
     #[must_use]
     pub fn slug(&self) -> &'static str {
@@ -218,7 +218,7 @@ pub struct Spent {
 pub enum EdgeRefusal {
     /// The certificate was fine when the connection began and is no longer.
     #[error("{0}")]
-    CertificateRefused(Refusal),
+    CertificateRefused(CertificateRefusal),
     /// A route that needs a peer was reached without one: the listener is not the mutual-TLS one.
     #[error("this needs a client certificate")]
     CertificateRequired,
@@ -254,7 +254,9 @@ impl EdgeRefusal {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::CertificateRefused(Refusal::ClaimsOtherPartner { .. }) => Kind::CertificateClaimsOtherPartner,
+            Self::CertificateRefused(CertificateRefusal::ClaimsOtherPartner { .. }) => {
+                Kind::CertificateClaimsOtherPartner
+            }
             Self::CertificateRefused(_) | Self::CertificateRequired => Kind::CertificateRefused,
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded => Kind::Overloaded,
@@ -331,13 +333,13 @@ mod tests {
 
     #[tokio::test]
     async fn refusal_is_a_problem_of_the_catalogue() {
-        let response = EdgeRefusal::CertificateRefused(Refusal::Revoked).into_response();
+        let response = EdgeRefusal::CertificateRefused(CertificateRefusal::Revoked).into_response();
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let body: Problem = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
         assert_eq!((body.slug(), body.status), ("certificate-refused", 401));
         assert_eq!(body.detail, "the certificate was revoked");
-        assert_eq!(body.remedy, Refusal::Revoked.help());
+        assert_eq!(body.remedy, CertificateRefusal::Revoked.help());
     }
 
     #[test]

@@ -20,11 +20,11 @@ const OF_ONE: usize = 50;
 
 /// Refusals of each partner's members.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<BTreeMap<PartnerCode, BTreeMap<Refused, Times>>>);
+pub struct Refusals(Mutex<BTreeMap<PartnerCode, BTreeMap<RefusedRequest, Times>>>);
 
 /// Something that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Refused {
+pub(super) struct RefusedRequest {
     /// SHA-256 of the certificate's subject public key info.
     pub(super) certificate: Sha256,
     pub(super) method: &'static str,
@@ -44,7 +44,7 @@ pub(super) struct Times {
 
 impl Refusals {
     /// Notes one.
-    pub(super) fn note(&self, partner: &PartnerCode, refused: Refused, at: Timestamp) {
+    pub(super) fn note(&self, partner: &PartnerCode, refused: RefusedRequest, at: Timestamp) {
         let mut all = self.lock();
         let of_partner = all.entry(partner.clone()).or_default();
         if let Some(times) = of_partner.get_mut(&refused) {
@@ -54,7 +54,7 @@ impl Refusals {
         }
         // Nobody drives out what others were refused: who has a share of their own full loses their own oldest.
         let of_certificate = of_partner.keys().filter(|kept| kept.certificate == refused.certificate).count();
-        let goes = |kept: &Refused| of_certificate < OF_ONE || kept.certificate == refused.certificate;
+        let goes = |kept: &RefusedRequest| of_certificate < OF_ONE || kept.certificate == refused.certificate;
         if of_partner.len() >= KEPT || of_certificate >= OF_ONE {
             let oldest = of_partner.iter().filter(|(kept, _)| goes(kept)).min_by_key(|(_, times)| times.last_at);
             if let Some(oldest) = oldest.map(|(kept, _)| kept.clone()) {
@@ -65,7 +65,7 @@ impl Refusals {
     }
 
     /// Those of a partner's members, the latest first.
-    pub(super) fn of(&self, partner: &PartnerCode) -> Vec<(Refused, Times)> {
+    pub(super) fn of(&self, partner: &PartnerCode) -> Vec<(RefusedRequest, Times)> {
         let all = self.lock();
         let mut found: Vec<_> =
             all.get(partner).into_iter().flatten().map(|(key, times)| (key.clone(), *times)).collect();
@@ -73,7 +73,7 @@ impl Refusals {
         found
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartnerCode, BTreeMap<Refused, Times>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartnerCode, BTreeMap<RefusedRequest, Times>>> {
         // Nothing that holds the lock can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,9 +83,14 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    fn refused(problem: &str) -> Refused {
+    fn refused(problem: &str) -> RefusedRequest {
         let certificate = Sha256::of(b"avi");
-        Refused { certificate, method: "GET", route: "/v1/proposals/{proposal}".into(), problem: problem.to_owned() }
+        RefusedRequest {
+            certificate,
+            method: "GET",
+            route: "/v1/proposals/{proposal}".into(),
+            problem: problem.to_owned(),
+        }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -101,7 +106,7 @@ mod tests {
         let times = |count, first, last| Times { count, first_at: at(first), last_at: at(last) };
         let wanted = [(refused("not-found"), times(2, 0, 2)), (refused("denied"), times(1, 1, 1))];
         assert_eq!(refusals.of(&israel), wanted);
-        let other = Refused { certificate: Sha256::of(b"yael"), ..refused("denied") };
+        let other = RefusedRequest { certificate: Sha256::of(b"yael"), ..refused("denied") };
         refusals.note(&israel, other.clone(), at(3));
         for number in 0..KEPT {
             refusals.note(&israel, refused(&number.to_string()), at(10));

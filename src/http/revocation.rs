@@ -7,7 +7,7 @@
 
 use super::{
     crl::{PointName, RevocationList, Scope},
-    refusal::Refusal,
+    refusal::CertificateRefusal,
 };
 use crate::domain::id::Sha256;
 use jiff::Timestamp;
@@ -86,17 +86,17 @@ impl Lists {
         certificate: &X509Certificate<'_>,
         issuer: Issuer<'_>,
         now: Timestamp,
-    ) -> Result<Timestamp, Refusal> {
+    ) -> Result<Timestamp, CertificateRefusal> {
         if self.need == Need::No {
             return Ok(Timestamp::MAX);
         }
         let named = self.by_scope.iter().filter(|(scope, _)| scope.issuer_der == issuer.subject_der);
         let named: Vec<_> = named.flat_map(|(_, lists)| lists).collect();
         if named.is_empty() {
-            return Err(Refusal::RevocationUnknown);
+            return Err(CertificateRefusal::RevocationUnknown);
         }
         if !issuer.signs_lists {
-            return Err(Refusal::NoCrlSign);
+            return Err(CertificateRefusal::NoCrlSign);
         }
         // The newest that the issuer's key signed, for each set of certificates that it has lists of. Of two that are equally new
         // each counts, so that chance never decides who is shut out.
@@ -116,13 +116,13 @@ impl Lists {
             }
         }
         if newest.values().flatten().any(|list| list.revokes(certificate)) {
-            return Err(Refusal::Revoked);
+            return Err(CertificateRefusal::Revoked);
         }
         let until = newest.values().flatten().map(|list| list.next_update).filter(|until| now < *until).min();
         match (is_signed, newest.is_empty()) {
-            (false, _) => Err(Refusal::RevocationListForeign),
-            (true, true) => Err(Refusal::RevocationUnknown),
-            (true, false) => until.ok_or(Refusal::RevocationListExpired),
+            (false, _) => Err(CertificateRefusal::RevocationListForeign),
+            (true, true) => Err(CertificateRefusal::RevocationUnknown),
+            (true, false) => until.ok_or(CertificateRefusal::RevocationListExpired),
         }
     }
 

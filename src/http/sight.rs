@@ -9,7 +9,7 @@ use crate::{
     policy::Action,
     service::{
         Answer, Result, ServiceError,
-        sight::{self, Question},
+        sight::{self, ExplainRequest},
     },
     wire::{
         page::Page,
@@ -35,8 +35,8 @@ pub(super) async fn explain(
             .find(|action| action.is_three_sided() && action.as_str() == name)
             .ok_or_else(|| ServiceError::Malformed("`action` is View, Read, ReadStaff or ViewDeliberation".into()))?,
     };
-    let question = Question { proposal: at.id("proposal")?, member: query.member, action, owner: query.owner };
-    Ok(Answer::json(200, &sight::explain(&api, &caller, &question).await?))
+    let request = ExplainRequest { proposal: at.id("proposal")?, member: query.member, action, owner: query.owner };
+    Ok(Answer::json(200, &sight::explain(&api, &caller, &request).await?))
 }
 
 /// Everybody who may know of a proposal, for the policy officers of the nations that own it.

@@ -27,13 +27,13 @@ pub(super) fn elements(mut bytes: &[u8]) -> Option<Vec<Element<'_>>> {
 
 /// A certificate or a revocation list in its three parts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Signed<'a> {
+pub(super) struct SignedDer<'a> {
     bytes: &'a [u8],
     algorithm: &'a [u8],
     signature: &'a [u8],
 }
 
-impl<'a> Signed<'a> {
+impl<'a> SignedDer<'a> {
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let (outer, rest) = element(der)?;
         let parts = elements(outer.contents)?;
@@ -101,13 +101,13 @@ mod tests {
         let (key, stranger) = (ca.anchor().spki_der, other.anchor().spki_der);
         let (leaf, list) = (ca.member("ISR:avi"), ca.crl(&[7], day(30)));
         for der in [&*leaf.der, &*list] {
-            let signed = Signed::read(der).unwrap();
+            let signed = SignedDer::read(der).unwrap();
             assert!(signed.is_by(&key) && !signed.is_by(&stranger) && !signed.is_by(b""));
             let mut changed = der.to_vec();
             let middle = changed.len() / 3;
             changed[middle] ^= 1;
-            assert!(Signed::read(&changed).is_none_or(|changed| !changed.is_by(&key)));
-            assert!(Signed::read(&[der, &[0]].concat()).is_none());
+            assert!(SignedDer::read(&changed).is_none_or(|changed| !changed.is_by(&key)));
+            assert!(SignedDer::read(&[der, &[0]].concat()).is_none());
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
             use rustls::pki_types::{CertificateDer, pem::PemObject};
             let der = CertificateDer::from_pem_slice(pem).unwrap();
             let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
-            assert!(Signed::read(&der).unwrap().is_by(certificate.public_key().raw));
+            assert!(SignedDer::read(&der).unwrap().is_by(certificate.public_key().raw));
         }
     }
 

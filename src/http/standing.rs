@@ -41,7 +41,7 @@ pub(super) fn while_accepted<E: Into<BoxError>>(
 pub(super) fn while_member<E: Into<BoxError> + Send + 'static>(
     api: Api,
     peer: Peer,
-    holder: directory::Peer,
+    holder: directory::CertificateHolder,
     Caller(caller): Caller,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
 ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {

@@ -1,6 +1,6 @@
 //! What is logged while a test runs, for the test to read.
 
-use super::{config::Log, logging::subscriber};
+use super::{config::LogConfig, logging::subscriber};
 use std::{
     io,
     sync::{Arc, LazyLock, Mutex},
@@ -24,7 +24,7 @@ pub(super) struct Heard {
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
-    pub(super) fn listen(log: &Log) -> Self {
+    pub(super) fn listen(log: &LogConfig) -> Self {
         let lines = Lines::default();
         let writer = lines.clone();
         LazyLock::force(&BESIDE);

@@ -9,7 +9,7 @@ use super::{
     anchor::instant,
     metrics,
     peer::PeerIdentity,
-    refusal::Refusal,
+    refusal::CertificateRefusal,
     trust::{Registry, Reloaded, Trust, TrustError, unix},
 };
 use crate::domain::ambient::Clock;
@@ -176,9 +176,10 @@ impl Tls {
     }
 
     /// The configuration for one handshake, and the witness that will know whom it accepted.
-    pub(super) fn for_handshake(&self) -> (Arc<ServerConfig>, Arc<Witness>) {
+    pub(super) fn for_handshake(&self) -> (Arc<ServerConfig>, Arc<HandshakeVerifier>) {
         let registry = self.trust.registry();
-        let witness = Arc::new(Witness { registry, clock: Arc::clone(self.trust.clock()), judged: OnceLock::new() });
+        let witness =
+            Arc::new(HandshakeVerifier { registry, clock: Arc::clone(self.trust.clock()), judged: OnceLock::new() });
         let time = Arc::new(ClockTime(Arc::clone(self.trust.clock())));
         let mut config = ServerConfig::builder_with_details(provider(), time)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -232,15 +233,15 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// The client verifier of one handshake. It asks the registry, and remembers the answer, so that the connection belongs
 /// to exactly the identity that the handshake proved and nothing is verified twice.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct HandshakeVerifier {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
-    judged: OnceLock<Result<PeerIdentity, Refusal>>,
+    judged: OnceLock<Result<PeerIdentity, CertificateRefusal>>,
 }
 
-impl Witness {
+impl HandshakeVerifier {
     /// The answer to the certificate, once one was shown.
-    pub(super) fn judged(&self) -> Option<&Result<PeerIdentity, Refusal>> {
+    pub(super) fn judged(&self) -> Option<&Result<PeerIdentity, CertificateRefusal>> {
         self.judged.get()
     }
 
@@ -249,7 +250,7 @@ impl Witness {
     }
 }
 
-impl ClientCertVerifier for Witness {
+impl ClientCertVerifier for HandshakeVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.registry.hints()
     }
@@ -261,7 +262,7 @@ impl ClientCertVerifier for Witness {
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let judged = self.registry.identify(leaf, intermediates, self.clock.now());
-        let answer = judged.as_ref().map(|_| ClientCertVerified::assertion()).map_err(Refusal::to_tls);
+        let answer = judged.as_ref().map(|_| ClientCertVerified::assertion()).map_err(CertificateRefusal::to_tls);
         // A second certificate in one handshake would be a fault of rustls; the connection keeps the first answer.
         if self.judged.set(judged).is_err() {
             return Err(Error::General("a handshake showed two certificates".into()));

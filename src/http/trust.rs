@@ -21,9 +21,9 @@ pub use source::{PartnerSource, PartnerTrust, SourceError};
 
 use super::{
     metrics,
-    path::Shown,
+    path::PresentedCertificates,
     peer::{Leaf, PeerIdentity},
-    refusal::Refusal,
+    refusal::CertificateRefusal,
     revocation::{Behind, Lists, Need},
 };
 use crate::{
@@ -246,8 +246,8 @@ impl Registry {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: Timestamp,
-    ) -> Result<PeerIdentity, Refusal> {
-        let shown = Shown::read(leaf, intermediates)?;
+    ) -> Result<PeerIdentity, CertificateRefusal> {
+        let shown = PresentedCertificates::read(leaf, intermediates)?;
         let read = Leaf::read(leaf)?;
         let mut issuers = Vec::new();
         for link in [&shown.leaf].into_iter().chain(&shown.others) {
@@ -256,7 +256,7 @@ impl Registry {
                 issuers.push(issuer);
             }
         }
-        let mut farthest = Refusal::UnknownIssuer;
+        let mut farthest = CertificateRefusal::UnknownIssuer;
         for (partner, anchor) in issuers.iter().filter_map(|name| self.by_subject.get(*name)).flatten() {
             let other_holder = |key: &Sha256| self.by_key.get(key).filter(|holder| *holder != partner).cloned();
             let accepted = anchor.accepts(&shown, &other_holder, now).and_then(|until| {
@@ -392,11 +392,12 @@ fn shared_keys(partners: &[Learnt]) -> Vec<TrustFault> {
 }
 
 impl Leaf {
-    fn check_claim(&self, anchor: &PartnerCode) -> Result<(), Refusal> {
+    fn check_claim(&self, anchor: &PartnerCode) -> Result<(), CertificateRefusal> {
         match &self.member {
-            Some(member) if member.partner() != anchor => {
-                Err(Refusal::ClaimsOtherPartner { anchor: anchor.clone(), claimed: member.partner().clone() })
-            }
+            Some(member) if member.partner() != anchor => Err(CertificateRefusal::ClaimsOtherPartner {
+                anchor: anchor.clone(),
+                claimed: member.partner().clone(),
+            }),
             _ => Ok(()),
         }
     }

@@ -23,7 +23,7 @@ const LOOKS_BEFORE_REFRESH: u32 = 1800;
 
 /// Why a reload happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum ReloadCause {
     Files,
     Signal,
     Source,
@@ -53,7 +53,7 @@ impl Watch {
     /// read at the start. `changed` completes when another source changed; it is called again after each and must lose nothing when dropped.
     pub async fn run<R, C>(mut self, went_well: bool, reload: R, mut changed: C) -> std::convert::Infallible
     where
-        R: AsyncFn(Cause) -> bool,
+        R: AsyncFn(ReloadCause) -> bool,
         C: AsyncFnMut(),
     {
         let mut looks = interval_at(Instant::now() + self.interval, self.interval);
@@ -69,8 +69,8 @@ impl Watch {
                         None => continue,
                     }
                 }
-                () = hangup.next() => Cause::Signal,
-                () = changed() => Cause::Source,
+                () = hangup.next() => ReloadCause::Signal,
+                () = changed() => ReloadCause::Source,
             };
             tracing::info!(?cause, "reloading");
             (went_well, looked) = (reload(cause).await, 0);
@@ -78,17 +78,17 @@ impl Watch {
     }
 
     /// Looks for the `looked`th time since the last reload.
-    async fn look(&mut self, went_well: bool, looked: u32) -> Option<Cause> {
+    async fn look(&mut self, went_well: bool, looked: u32) -> Option<ReloadCause> {
         let paths = self.paths.clone();
         let now = tokio::task::spawn_blocking(move || snapshot(&paths)).await.expect("looking does not panic");
         if now != self.seen {
             self.seen = now;
-            return Some(Cause::Files);
+            return Some(ReloadCause::Files);
         }
         if went_well {
-            (looked >= LOOKS_BEFORE_REFRESH).then_some(Cause::Refresh)
+            (looked >= LOOKS_BEFORE_REFRESH).then_some(ReloadCause::Refresh)
         } else {
-            (looked >= LOOKS_BEFORE_RETRY).then_some(Cause::Retry)
+            (looked >= LOOKS_BEFORE_RETRY).then_some(ReloadCause::Retry)
         }
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     /// Runs a watch after a start that went well, until it has reported once, and says why it did.
-    async fn first_cause(watch: Watch, ok: bool, mut changes: mpsc::Receiver<()>) -> Vec<Cause> {
+    async fn first_cause(watch: Watch, ok: bool, mut changes: mpsc::Receiver<()>) -> Vec<ReloadCause> {
         let (tell, mut received) = mpsc::channel(2);
         let reload = async |cause| {
             tell.send(cause).await.unwrap();
@@ -194,7 +194,7 @@ mod tests {
         let new = folder.path().join("new");
         std::fs::write(&new, "new").unwrap();
         std::fs::rename(new, &file).unwrap();
-        assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [Cause::Files]);
+        assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [ReloadCause::Files]);
     }
 
     #[tokio::test]
@@ -202,7 +202,7 @@ mod tests {
         let (change, changes) = mpsc::channel(1);
         change.send(()).await.unwrap();
         let watch = Watch::new(Vec::new(), Duration::from_hours(1));
-        assert_eq!(first_cause(watch, true, changes).await, [Cause::Source]);
+        assert_eq!(first_cause(watch, true, changes).await, [ReloadCause::Source]);
     }
 
     #[tokio::test]
@@ -210,7 +210,7 @@ mod tests {
         let (change, changes) = mpsc::channel(1);
         change.send(()).await.unwrap();
         let watch = Watch::new(Vec::new(), Duration::from_millis(1));
-        assert_eq!(first_cause(watch, false, changes).await, [Cause::Source, Cause::Retry]);
+        assert_eq!(first_cause(watch, false, changes).await, [ReloadCause::Source, ReloadCause::Retry]);
     }
 
     /// Time goes by as fast as the looks do.
@@ -218,7 +218,7 @@ mod tests {
     async fn everything_is_learnt_anew_after_an_hour_though_nothing_changes() {
         let began = Instant::now();
         let watch = Watch::new(Vec::new(), INTERVAL);
-        assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [Cause::Refresh]);
+        assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [ReloadCause::Refresh]);
         let hour = Duration::from_hours(1);
         assert!((hour..hour + Duration::from_mins(1)).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
@@ -234,6 +234,6 @@ mod tests {
             never = Watch::new(Vec::new(), Duration::from_millis(1)).run(false, reload, std::future::pending) => match never {},
             cause = received.recv() => cause,
         };
-        assert_eq!(cause, Some(Cause::Retry));
+        assert_eq!(cause, Some(ReloadCause::Retry));
     }
 }

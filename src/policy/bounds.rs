@@ -4,7 +4,7 @@
 //! is put for a database. So a text is measured before Cedar sees it, and each condition before anybody's list asks for it. Both
 //! measures are taken of the text alone: they hold for every member, and what exceeds them costs nothing to find out.
 
-use super::lint::Refused;
+use super::lint::LintFault;
 use cedar_policy::{
     Policy,
     pst::{BinaryOp, Clause, Expr},
@@ -22,7 +22,7 @@ pub(super) const MAX_CONDITIONS: u64 = 4_000;
 const SPLIT: &str = "say it with several policies, each with an `@id` and a `@reason` of its own";
 
 /// Measures the text of one policy. The line is counted from the one on which the policy begins, from 0.
-pub(super) fn check_text(policy: &str) -> Result<(), (usize, Refused)> {
+pub(super) fn check_text(policy: &str) -> Result<(), (usize, LintFault)> {
     let mut at = Place::default();
     let mut rest = policy;
     while let Some(letter) = rest.chars().next() {
@@ -72,7 +72,7 @@ struct Place {
 }
 
 impl Place {
-    fn pass(&mut self, token: &str) -> Result<(), Refused> {
+    fn pass(&mut self, token: &str) -> Result<(), LintFault> {
         if token.trim().is_empty() || token.starts_with("//") {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Place {
                 self.open.push(self.path);
                 self.path = 0;
                 if self.open.len() > MAX_DEPTH {
-                    return Err(Refused::new(
+                    return Err(LintFault::new(
                         format!("brackets stand in each other more than {MAX_DEPTH} deep here"),
                         "leave out those that change nothing, or say it with several policies",
                     ));
@@ -101,7 +101,7 @@ impl Place {
                 if self.operators > MAX_OPERATORS {
                     let what =
                         format!("the policy has more than {MAX_OPERATORS} operators; this is the first too many");
-                    return Err(Refused::new(what, SPLIT));
+                    return Err(LintFault::new(what, SPLIT));
                 }
             }
             "," | ";" | "then" | "else" => self.path = 0,
@@ -111,11 +111,11 @@ impl Place {
     }
 
     /// One more attribute of what stands before it.
-    fn step(&mut self) -> Result<(), Refused> {
+    fn step(&mut self) -> Result<(), LintFault> {
         self.path += 1;
         if self.path > MAX_PATH {
             let what = format!("more than {MAX_PATH} attributes are taken of each other here");
-            return Err(Refused::new(what, "the schema's longest path has four: `resource.call.program.lead`"));
+            return Err(LintFault::new(what, "the schema's longest path has four: `resource.call.program.lead`"));
         }
         Ok(())
     }
@@ -132,11 +132,11 @@ pub(super) fn conditions(policy: &Policy) -> u64 {
 }
 
 /// Refuses policies of one owner that together come to too much.
-pub(super) fn check_conditions(total: u64, id: &str) -> Result<(), Refused> {
+pub(super) fn check_conditions(total: u64, id: &str) -> Result<(), LintFault> {
     if total <= MAX_CONDITIONS {
         return Ok(());
     }
-    Err(Refused::new(
+    Err(LintFault::new(
         format!(
             "with policy `{id}` the policies come to more than {MAX_CONDITIONS} conditions, and each list of each reader asks for all of them"
         ),

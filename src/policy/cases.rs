@@ -2,7 +2,7 @@
 //! the policies that must be the reason. Every shipped policy that has conditions must be shown both ways.
 
 use super::{
-    Action, Decision, Engine, PolicyError, Standing,
+    Action, AuthorizationTrace, Engine, PolicyError, Standing,
     facts::{CallFacts, MemberFacts, ProposalFacts},
     source::Sourced,
     trial::{self, Case, Trial},
@@ -64,11 +64,11 @@ impl Sources {
 
 /// The world that cases start from, with some facts replaced.
 #[derive(Debug, Clone)]
-pub(super) struct World(trial::World);
+pub(super) struct World(trial::TrialWorld);
 
 impl World {
     pub(super) fn new() -> Self {
-        Self(trial::World::built_in())
+        Self(trial::TrialWorld::built_in())
     }
 
     /// Replaces facts of `program`, `call` or `proposal`.
@@ -100,7 +100,7 @@ fn all() -> Vec<(bool, Case)> {
         for entry in fs::read_dir(shipped().join("cases").join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let place = format!("{folder}/{}", path.file_name().unwrap().display());
-            let cases = Case::parse_all(&place, &fs::read_to_string(&path).unwrap(), &trial::World::built_in());
+            let cases = Case::parse_all(&place, &fs::read_to_string(&path).unwrap(), &trial::TrialWorld::built_in());
             all.extend(cases.unwrap().into_iter().map(|case| (allow, case)));
         }
     }
@@ -148,7 +148,7 @@ pub(super) fn members(ids: &[&str]) -> BTreeSet<MemberId> {
 }
 
 /// What an action on the world's proposal comes to, with all that led to it.
-pub(super) fn explain(world: &World, engine: &Engine, who: &str, action: Action) -> Decision {
+pub(super) fn explain(world: &World, engine: &Engine, who: &str, action: Action) -> AuthorizationTrace {
     let proposal = world.proposal();
     engine.explain(&world.member(who), action, super::Resource::Proposal(&proposal))
 }

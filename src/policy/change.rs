@@ -17,7 +17,7 @@ use std::{fmt, sync::Arc};
 
 /// Something that can happen to a proposal, its call or the member's part in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum FactChange {
     /// The member declares to be free of conflict.
     DeclareClear,
     /// An officer assigns the member.
@@ -42,7 +42,7 @@ pub enum Change {
     Relabel,
 }
 
-impl Change {
+impl FactChange {
     /// Every change, in the order in which they are tried.
     const ALL: [Self; 11] = [
         Self::DeclareClear,
@@ -120,7 +120,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for FactChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -143,7 +143,7 @@ impl Engine {
     ) -> Option<ProposalId> {
         let proposal = resource.proposal()?;
         let standing = |action, resource| self.explain(principal, action, resource).standing;
-        let declared = Change::DeclareClear.applied(principal, proposal)?;
+        let declared = FactChange::DeclareClear.applied(principal, proposal)?;
         let awaits = standing(action, resource) == Standing::Denied
             && standing(action, resource.of(&declared)) == Standing::Permitted
             && standing(Action::DeclareClear, Resource::Proposal(proposal)) == Standing::Permitted;
@@ -158,7 +158,7 @@ impl Engine {
         action: Action,
         proposal: &ProposalFacts,
         owner: Option<&PartnerCode>,
-    ) -> Vec<Vec<Change>> {
+    ) -> Vec<Vec<FactChange>> {
         let permitted = |facts: &ProposalFacts| {
             let resource = match owner {
                 Some(owner) => Resource::StaffSlots { proposal: facts, owner },
@@ -169,13 +169,13 @@ impl Engine {
         if permitted(proposal) {
             return Vec::new();
         }
-        let mut reached: Vec<(Vec<Change>, ProposalFacts)> = vec![(Vec::new(), proposal.clone())];
+        let mut reached: Vec<(Vec<FactChange>, ProposalFacts)> = vec![(Vec::new(), proposal.clone())];
         for _ in 0..MOST {
-            let mut next: Vec<(Vec<Change>, ProposalFacts)> = Vec::new();
+            let mut next: Vec<(Vec<FactChange>, ProposalFacts)> = Vec::new();
             for (made, facts) in &reached {
-                for change in Change::ALL.into_iter().filter(|change| !made.contains(change)) {
+                for change in FactChange::ALL.into_iter().filter(|change| !made.contains(change)) {
                     let Some(then) = change.applied(member, facts) else { continue };
-                    let made: Vec<Change> = made.iter().copied().chain([change]).collect();
+                    let made: Vec<FactChange> = made.iter().copied().chain([change]).collect();
                     // The same acts in another order lead to the same facts.
                     if !next.iter().any(|(_, known)| *known == then) {
                         next.push((made, then));
@@ -199,7 +199,7 @@ mod tests {
     use crate::policy::cases::{Sources, World};
     use serde_json::json;
 
-    fn found(who: &str, action: Action, world: &World) -> Vec<Vec<Change>> {
+    fn found(who: &str, action: Action, world: &World) -> Vec<Vec<FactChange>> {
         let engine = Sources::shipped().engine();
         engine.what_would_permit(&world.member(who), action, &world.proposal(), None)
     }
@@ -207,14 +207,16 @@ mod tests {
     #[test]
     fn reviewer_who_is_not_assigned_is_told_both_steps() {
         let world = World::new().with("proposal", &json!({"assigned": [], "declared_clear": []}));
-        assert!(found("KOR:reviewer", Action::Read, &world).contains(&vec![Change::DeclareClear, Change::Assign]));
-        assert!(found("KOR:reviewer", Action::View, &world).contains(&vec![Change::Assign]));
+        assert!(
+            found("KOR:reviewer", Action::Read, &world).contains(&vec![FactChange::DeclareClear, FactChange::Assign])
+        );
+        assert!(found("KOR:reviewer", Action::View, &world).contains(&vec![FactChange::Assign]));
     }
 
     #[test]
     fn nation_outside_the_label_is_told_that_the_owners_can_relabel() {
         let world = World::new().with("proposal", &json!({"releasable_to": ["GBR"]}));
-        assert_eq!(found("KOR:reviewer", Action::Read, &world), [[Change::Relabel]]);
+        assert_eq!(found("KOR:reviewer", Action::Read, &world), [[FactChange::Relabel]]);
     }
 
     #[test]
@@ -239,7 +241,7 @@ mod tests {
             for member in world.members() {
                 for action in [Action::View, Action::Read, Action::ViewDeliberation] {
                     for set in engine.what_would_permit(&member, action, &world.proposal(), None) {
-                        let after = |made: &[Change]| {
+                        let after = |made: &[FactChange]| {
                             let mut facts = world.proposal();
                             for change in made {
                                 facts = change.applied(&member, &facts).unwrap_or(facts);

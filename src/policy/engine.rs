@@ -4,11 +4,12 @@
 //! caller's own partner are asked beside the guardrails. Nothing is permitted that some side did not permit.
 
 use super::{
-    Action, Decision, Extra, Outcome, Permit, PolicyError, Reason, Side, Standing, Step, Verdict,
-    entities::{Names, World},
+    Action, Authorization, AuthorizationStep, AuthorizationTrace, Extra, Permit, PolicyError, Side, Standing, Verdict,
+    VerdictReason,
+    entities::{RequestEntities, SchemaNames},
     facts::{MemberFacts, ProposalFacts, Resource},
     residual::PredicateCache,
-    rules::{Asked, Named, PartnerRules, Ruleset, without_policies},
+    rules::{Named, PartnerRules, PolicyRequest, Ruleset, without_policies},
     source::{self, Sourced},
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};
@@ -48,7 +49,7 @@ impl Guardrails {
 /// The policies of an exchange, ready to be asked.
 pub struct Engine {
     authorizer: Authorizer,
-    names: Names,
+    names: SchemaNames,
     guardrails: Arc<Guardrails>,
     partners: BTreeMap<PartnerCode, Arc<PartnerRules>>,
     /// The attributes that anybody's policies about an action name.
@@ -65,7 +66,7 @@ impl Engine {
             let theirs = partners.values().flat_map(|rules| rules.named(*action));
             Named::any(theirs.chain([guardrails.0.named(*action)]))
         });
-        let (authorizer, names, predicate_cache) = (Authorizer::new(), Names::new(), PredicateCache::default());
+        let (authorizer, names, predicate_cache) = (Authorizer::new(), SchemaNames::new(), PredicateCache::default());
         Self { authorizer, names, named: named.collect(), guardrails, partners, predicate_cache }
     }
 
@@ -90,10 +91,10 @@ impl Engine {
     ///
     /// Hidden when they may not even know of the resource, denied when that is all they may, permitted otherwise. A resource
     /// that does not fit the action, or facts that cannot be decided on, are never permitted.
-    pub fn authorize(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> Outcome {
+    pub fn authorize(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> Authorization {
         let decision = self.explain(principal, action, resource);
         match decision.standing {
-            Standing::Permitted => Outcome::Permitted(Permit {
+            Standing::Permitted => Authorization::Permitted(Permit {
                 action,
                 principal: principal.id.clone(),
                 resource: resource.id(),
@@ -103,8 +104,8 @@ impl Engine {
                     .flatten(),
                 owner: (action.extra() == Extra::Owner).then(|| resource.owner().cloned()).flatten(),
             }),
-            Standing::Denied => Outcome::Denied(decision.reasons()),
-            Standing::Hidden => Outcome::Hidden(decision.reasons()),
+            Standing::Denied => Authorization::Denied(decision.reasons()),
+            Standing::Hidden => Authorization::Hidden(decision.reasons()),
         }
     }
 
@@ -129,19 +130,25 @@ impl Engine {
             // One that cannot be decided on is no reason to hide the others.
             return proposals.iter().map(|proposal| self.visible(principal, Resource::Proposal(proposal))).collect();
         };
-        let permits = |(world, proposal): (&World, &&ProposalFacts)| {
+        let permits = |(world, proposal): (&RequestEntities, &&ProposalFacts)| {
             self.permits(principal, Action::View, Resource::Proposal(proposal), world)
         };
         worlds.iter().zip(proposals).map(permits).collect()
     }
 
-    fn permits(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>, world: &World) -> bool {
-        let Some(asked) = self.ask(action, world) else { return false };
-        self.sides(principal, action, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&asked)))
+    fn permits(
+        &self,
+        principal: &MemberFacts,
+        action: Action,
+        resource: Resource<'_>,
+        world: &RequestEntities,
+    ) -> bool {
+        let Some(request) = self.ask(action, world) else { return false };
+        self.sides(principal, action, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&request)))
     }
 
     /// Decides as [`Engine::authorize`] does, and tells what every side said and by which policies. This is the same code.
-    pub fn explain(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> Decision {
+    pub fn explain(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> AuthorizationTrace {
         self.explain_among(principal, action, resource, &|_| true)
     }
 
@@ -153,7 +160,7 @@ impl Engine {
         action: Action,
         resource: Resource<'_>,
         is_asked: &dyn Fn(&Side) -> bool,
-    ) -> Decision {
+    ) -> AuthorizationTrace {
         let refusal = if action.view().is_some() { Standing::Hidden } else { Standing::Denied };
         if !resource.fits(action) {
             return undecidable(action, refusal, &"the action cannot be asked of such a resource");
@@ -171,7 +178,7 @@ impl Engine {
         if let Some(view) = action.view() {
             steps.push(self.step(principal, view, resource, &world, is_asked));
             if !steps[0].permitted() {
-                return Decision { standing: Standing::Hidden, steps };
+                return AuthorizationTrace { standing: Standing::Hidden, steps };
             }
         }
         if action.view() != Some(action) {
@@ -185,10 +192,10 @@ impl Engine {
             let permitted = step.permitted();
             steps.push(step);
             if !permitted {
-                return Decision { standing: Standing::Denied, steps };
+                return AuthorizationTrace { standing: Standing::Denied, steps };
             }
         }
-        Decision { standing: Standing::Permitted, steps }
+        AuthorizationTrace { standing: Standing::Permitted, steps }
     }
 
     fn step(
@@ -196,30 +203,30 @@ impl Engine {
         principal: &MemberFacts,
         action: Action,
         resource: Resource<'_>,
-        world: &World,
+        world: &RequestEntities,
         is_asked: &dyn Fn(&Side) -> bool,
-    ) -> Step {
-        let Some(asked) = self.ask(action, world) else {
+    ) -> AuthorizationStep {
+        let Some(request) = self.ask(action, world) else {
             return broken(action, &"the request cannot be put into words");
         };
         let verdicts = self
             .sides(principal, action, resource)
             .filter(|(side, _)| is_asked(side))
             .map(|(side, rules)| match rules {
-                Some(rules) => rules.judge(&asked, side),
+                Some(rules) => rules.judge(&request, side),
                 None => without_policies(action, side),
             })
             .collect();
-        Step { action, verdicts }
+        AuthorizationStep { action, verdicts }
     }
 
     pub(super) fn is_named(&self, action: Action, attribute: &str) -> bool {
         self.named[action.index()].holds(attribute)
     }
 
-    fn ask<'a>(&'a self, action: Action, world: &'a World) -> Option<Asked<'a>> {
+    fn ask<'a>(&'a self, action: Action, world: &'a RequestEntities) -> Option<PolicyRequest<'a>> {
         let request = self.names.request(world, action, None).ok()?;
-        Some(Asked { authorizer: &self.authorizer, action, request, entities: world.entities() })
+        Some(PolicyRequest { authorizer: &self.authorizer, action, request, entities: world.entities() })
     }
 
     /// Who has a say in `action`: the guardrails always; for a proposal's content each owner and the caller's own partner. A side
@@ -259,7 +266,7 @@ impl Engine {
         self.partners.get(principal.id.partner()).and_then(|partner| partner.reader_of(principal))
     }
 
-    pub(super) fn names(&self) -> &Names {
+    pub(super) fn names(&self) -> &SchemaNames {
         &self.names
     }
 
@@ -274,12 +281,12 @@ impl fmt::Debug for Engine {
     }
 }
 
-fn undecidable(action: Action, standing: Standing, why: &dyn fmt::Display) -> Decision {
-    Decision { standing, steps: vec![broken(action, why)] }
+fn undecidable(action: Action, standing: Standing, why: &dyn fmt::Display) -> AuthorizationTrace {
+    AuthorizationTrace { standing, steps: vec![broken(action, why)] }
 }
 
-fn broken(action: Action, why: &dyn fmt::Display) -> Step {
+fn broken(action: Action, why: &dyn fmt::Display) -> AuthorizationStep {
     let sentence = format!("it cannot be decided, so it is not permitted: {why}");
-    let reasons = vec![Reason { side: Side::Guardrails, policy: None, sentence: sentence.into(), text: None }];
-    Step { action, verdicts: vec![Verdict { side: Side::Guardrails, permitted: false, reasons }] }
+    let reasons = vec![VerdictReason { side: Side::Guardrails, policy: None, sentence: sentence.into(), text: None }];
+    AuthorizationStep { action, verdicts: vec![Verdict { side: Side::Guardrails, permitted: false, reasons }] }
 }

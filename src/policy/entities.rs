@@ -24,7 +24,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// The schema's names, parsed once.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct SchemaNames {
     exchange: EntityTypeName,
     partner: EntityTypeName,
     member: EntityTypeName,
@@ -36,7 +36,7 @@ pub(super) struct Names {
 
 /// The world of one decision.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct RequestEntities {
     principal: EntityUid,
     resource: EntityUid,
     subject: Option<EntityUid>,
@@ -45,7 +45,7 @@ pub(super) struct World {
     entities: Arc<Entities>,
 }
 
-impl World {
+impl RequestEntities {
     pub(super) fn entities(&self) -> &Entities {
         &self.entities
     }
@@ -59,7 +59,7 @@ pub(super) type IsNamed<'a> = &'a dyn Fn(&str) -> bool;
 /// Attributes by name, each made when it is asked for.
 type Attributes<'a> = &'a [(&'a str, &'a dyn Fn() -> Value)];
 
-impl Names {
+impl SchemaNames {
     pub(super) fn new() -> Self {
         let name = |text: &str| text.parse::<EntityTypeName>().expect("the names below are identifiers");
         let action = name("Action");
@@ -80,7 +80,7 @@ impl Names {
         principal: &MemberFacts,
         resource: Resource<'_>,
         is_named: IsNamed<'_>,
-    ) -> Result<World, Failure> {
+    ) -> Result<RequestEntities, Failure> {
         let subject = resource.subject();
         let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id), is_named };
         let mut entities = vec![self.member(principal, is_named)?];
@@ -109,7 +109,7 @@ impl Names {
                 uid(&self.proposal, &proposal.id.to_string())
             }
         };
-        Ok(World {
+        Ok(RequestEntities {
             principal: uid(&self.member, &principal.id.to_string()),
             resource: resource_uid,
             subject: subject.map(|subject| uid(&self.member, &subject.id.to_string())),
@@ -125,7 +125,7 @@ impl Names {
         principal: &MemberFacts,
         proposals: &[&ProposalFacts],
         is_named: IsNamed<'_>,
-    ) -> Result<Vec<World>, Failure> {
+    ) -> Result<Vec<RequestEntities>, Failure> {
         let who = Who { principal: &principal.id, subject: None, is_named };
         let mut entities = vec![self.member(principal, is_named)?];
         // Two states of one thing would be two entities of one name, which are refused below.
@@ -144,7 +144,7 @@ impl Names {
         }
         let entities = Arc::new(Entities::from_entities(entities, None)?);
         let principal = uid(&self.member, &principal.id.to_string());
-        let world = |proposal: &&ProposalFacts| World {
+        let world = |proposal: &&ProposalFacts| RequestEntities {
             principal: principal.clone(),
             resource: uid(&self.proposal, &proposal.id.to_string()),
             subject: None,
@@ -156,7 +156,12 @@ impl Names {
     }
 
     /// The request for one action in a world. Against a schema it is checked too; decisions go without, since [`probe`] did so.
-    pub(super) fn request(&self, world: &World, action: Action, schema: Option<&Schema>) -> Result<Request, Failure> {
+    pub(super) fn request(
+        &self,
+        world: &RequestEntities,
+        action: Action,
+        schema: Option<&Schema>,
+    ) -> Result<Request, Failure> {
         let missing = |name: &str| format!("`{action}` needs `context.{name}`");
         let named = |name: &str, value: &Option<EntityUid>| {
             let value = value.clone().ok_or_else(|| missing(name))?;
@@ -274,8 +279,8 @@ impl Names {
     }
 
     fn members(&self, set: &BTreeSet<MemberId>, who: &Who<'_>) -> Value {
-        let is_named = [Some(who.principal), who.subject].into_iter().flatten().filter(|member| set.contains(member));
-        Value::new_set(is_named.map(|member| Value::new_entity_uid(uid(&self.member, &member.to_string()))))
+        let askable = [Some(who.principal), who.subject].into_iter().flatten().filter(|member| set.contains(member));
+        Value::new_set(askable.map(|member| Value::new_entity_uid(uid(&self.member, &member.to_string()))))
     }
 }
 
@@ -288,7 +293,7 @@ struct Who<'a> {
 
 /// Checks that the shapes built here are those of the schema, for every action: what is decided later is not checked again.
 pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
-    let names = Names::new();
+    let names = SchemaNames::new();
     let one: PartnerCode = "AA".parse()?;
     let member = |handle: &str| {
         Ok::<_, Failure>(MemberFacts {
@@ -352,9 +357,8 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
 }
 
 fn entity(uid: EntityUid, is_named: IsNamed<'_>, attributes: Attributes<'_>) -> Result<Entity, Failure> {
-    let is_named =
-        attributes.iter().filter(|(name, _)| is_named(name)).map(|(name, value)| ((*name).to_owned(), value()));
-    Ok(Entity::new_with_tags(uid, is_named, [], [])?)
+    let named = attributes.iter().filter(|(name, _)| is_named(name)).map(|(name, value)| ((*name).to_owned(), value()));
+    Ok(Entity::new_with_tags(uid, named, [], [])?)
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {

@@ -11,14 +11,14 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var},
 };
 
-/// Says what is wrong with a policy and what to do instead.
+/// A fault in a policy, and how to fix it.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct LintFault {
     pub(super) what: String,
     pub(super) help: String,
 }
 
-impl Refused {
+impl LintFault {
     pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { what: what.into(), help: help.into() }
     }
@@ -53,7 +53,7 @@ const ASK_SETS: &str =
     "ask whether it holds something: `resource.parties.contains(Partner::\"ISR\")`, or containsAny, or containsAll";
 
 /// Checks scope and conditions of one policy.
-pub(super) fn check(policy: &Policy) -> Result<(), Refused> {
+pub(super) fn check(policy: &Policy) -> Result<(), LintFault> {
     let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
     let body = pst.body();
     if !matches!(body.principal, PrincipalConstraint::Any | PrincipalConstraint::Is(_)) {
@@ -75,7 +75,7 @@ pub(super) fn check(policy: &Policy) -> Result<(), Refused> {
 
 /// Checks that a guardrail only forbids, or lets the bearers of the platform's own roles in: a permit for what is done to a
 /// proposal asks first for a role that the caller bears there.
-pub(super) fn check_guardrail(policy: &Policy) -> Result<(), Refused> {
+pub(super) fn check_guardrail(policy: &Policy) -> Result<(), LintFault> {
     let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
     let body = pst.body();
     let about_proposals = Action::ALL.iter().any(|action| {
@@ -130,7 +130,7 @@ fn is_of_an_owner(expr: &Expr) -> bool {
 }
 
 /// Something that is true or false.
-fn condition(expr: &Expr) -> Result<(), Refused> {
+fn condition(expr: &Expr) -> Result<(), LintFault> {
     match expr {
         Expr::Literal(Literal::Bool(_)) => Ok(()),
         Expr::UnaryOp { op: UnaryOp::Not, expr } => condition(expr),
@@ -167,7 +167,7 @@ fn condition(expr: &Expr) -> Result<(), Refused> {
 }
 
 /// A single value: a literal, or an attribute that is no set.
-fn scalar(expr: &Expr) -> Result<(), Refused> {
+fn scalar(expr: &Expr) -> Result<(), LintFault> {
     match expr {
         Expr::Literal(literal) => written_out(literal),
         Expr::Var(_) | Expr::GetAttr { .. } => match path(expr)? {
@@ -180,7 +180,7 @@ fn scalar(expr: &Expr) -> Result<(), Refused> {
 }
 
 /// A set: written out, or an attribute. True when its members are known before the resource is.
-fn set(expr: &Expr) -> Result<bool, Refused> {
+fn set(expr: &Expr) -> Result<bool, LintFault> {
     match expr {
         Expr::Set(members) => {
             for member in members {
@@ -203,7 +203,7 @@ fn set(expr: &Expr) -> Result<bool, Refused> {
 }
 
 /// A variable or a chain of attributes; its last attribute, if any.
-fn path(expr: &Expr) -> Result<Option<&str>, Refused> {
+fn path(expr: &Expr) -> Result<Option<&str>, LintFault> {
     match expr {
         Expr::Var(Var::Principal | Var::Resource | Var::Context) => Ok(None),
         Expr::GetAttr { expr, attr } => path(expr).map(|_| Some(attr.as_str())),
@@ -214,7 +214,7 @@ fn path(expr: &Expr) -> Result<Option<&str>, Refused> {
     }
 }
 
-fn written_out(literal: &Literal) -> Result<(), Refused> {
+fn written_out(literal: &Literal) -> Result<(), LintFault> {
     match literal {
         Literal::Bool(_) | Literal::Long(_) | Literal::String(_) => Ok(()),
         Literal::EntityUID(uid) if uid.ty.to_string() == "Partner" => meaning::partner(&uid.eid),
@@ -234,7 +234,7 @@ fn written_out(literal: &Literal) -> Result<(), Refused> {
     }
 }
 
-fn binary(op: BinaryOp) -> Refused {
+fn binary(op: BinaryOp) -> LintFault {
     match op {
         BinaryOp::In => inside(),
         BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => calculates(&op.to_string()),
@@ -246,7 +246,7 @@ fn binary(op: BinaryOp) -> Refused {
     }
 }
 
-fn unary(op: UnaryOp) -> Refused {
+fn unary(op: UnaryOp) -> LintFault {
     match op {
         UnaryOp::Neg => calculates("-"),
         UnaryOp::IsEmpty => no(
@@ -258,30 +258,30 @@ fn unary(op: UnaryOp) -> Refused {
     }
 }
 
-fn inside() -> Refused {
+fn inside() -> LintFault {
     let help = "compare with `==`, or ask a list: `[Partner::\"GBR\", Partner::\"CAN\"].contains(principal.partner)`";
     no("nothing here is inside another thing, so `in` is asked in vain".into(), help)
 }
 
-fn calculates(op: &str) -> Refused {
+fn calculates(op: &str) -> LintFault {
     no(format!("a policy cannot calculate with `{op}`"), "hold an attribute against a value that is written out")
 }
 
-fn timeless(function: &str) -> Refused {
+fn timeless(function: &str) -> LintFault {
     let help =
         "ask `resource.call.opened` or `resource.call.phase`, or let a version take effect later with `--active-at`";
     no(format!("a policy knows no clock, so `{function}` has no place in it"), help)
 }
 
-fn no(what: String, help: &str) -> Refused {
-    Refused::new(what, help)
+fn no(what: String, help: &str) -> LintFault {
+    LintFault::new(what, help)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check_condition(condition: &str) -> Result<(), Refused> {
+    fn check_condition(condition: &str) -> Result<(), LintFault> {
         check(&Policy::parse(None, format!("permit(principal, action, resource) when {{ {condition} }};")).unwrap())
     }
 

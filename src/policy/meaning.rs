@@ -6,7 +6,7 @@
 
 use super::{
     Action, Extra,
-    lint::Refused,
+    lint::LintFault,
     vocabulary::{Holds, VOCABULARY},
 };
 use crate::domain::{
@@ -32,7 +32,7 @@ struct Scope {
 }
 
 /// Checks every name and value in the conditions of a policy.
-pub(super) fn check(policy: &Policy) -> Result<(), Refused> {
+pub(super) fn check(policy: &Policy) -> Result<(), LintFault> {
     let Ok(pst) = policy.to_pst() else { return Ok(()) };
     let scope = Scope::of(policy);
     pst.body().clauses().iter().try_for_each(|clause| match clause {
@@ -59,7 +59,7 @@ impl Scope {
         Self { resources: actions.iter().map(|action| action.kind().as_str()).collect(), actions }
     }
 
-    fn check(&self, expr: &Expr) -> Result<(), Refused> {
+    fn check(&self, expr: &Expr) -> Result<(), LintFault> {
         parts(expr).into_iter().try_for_each(|part| self.check(part))?;
         match expr {
             Expr::GetAttr { expr: owner, attr } => self.name(owner, attr),
@@ -107,7 +107,7 @@ impl Scope {
     }
 
     /// That what is asked of a thing is one of its attributes.
-    fn name(&self, owner: &Expr, attr: &str) -> Result<(), Refused> {
+    fn name(&self, owner: &Expr, attr: &str) -> Result<(), LintFault> {
         if matches!(owner, Expr::Var(Var::Context)) {
             return self.context_attribute(attr);
         }
@@ -127,11 +127,11 @@ impl Scope {
             (None, true) => format!("hold a {of} against one that is written out, as in `{way} == Partner::\"ISR\"`"),
             (None, false) => format!("ask what is known of a {of}: {}", names.join(", ")),
         };
-        Err(Refused::new(what, help))
+        Err(LintFault::new(what, help))
     }
 
     /// That something is told with every action of the policy.
-    fn context_attribute(&self, attr: &str) -> Result<(), Refused> {
+    fn context_attribute(&self, attr: &str) -> Result<(), LintFault> {
         let tells = |extra: Extra| match attr {
             "owner" => extra == Extra::Owner,
             "subject" => matches!(extra, Extra::Subject | Extra::Role),
@@ -140,18 +140,18 @@ impl Scope {
         };
         let telling: Vec<&str> = Action::ALL.iter().filter(|one| tells(one.extra())).map(|one| one.as_str()).collect();
         if telling.is_empty() {
-            return Err(Refused::new(format!("no policy is told `context.{attr}`"), NO_CLOCK));
+            return Err(LintFault::new(format!("no policy is told `context.{attr}`"), NO_CLOCK));
         }
         if !self.actions.is_empty() && self.actions.iter().all(|one| tells(one.extra())) {
             return Ok(());
         }
         let what = format!("`context.{attr}` is told with {} alone", telling.join(", "));
         let help = format!("make it a policy of its own, with the scope `action == Action::\"{}\"`", telling[0]);
-        Err(Refused::new(what, help))
+        Err(LintFault::new(what, help))
     }
 
     /// That a value, or values, can ever be what is held against them.
-    fn alike(&self, path: &Expr, value: &Expr) -> Result<(), Refused> {
+    fn alike(&self, path: &Expr, value: &Expr) -> Result<(), LintFault> {
         let Some(holds) = self.holds(path) else { return Ok(()) };
         if let Some(other) = self.holds(value)
             && holds.of() != other.of()
@@ -164,20 +164,20 @@ impl Scope {
             };
             let verb = |holds: &Holds| if matches!(holds, Holds::Many(_)) { "holds" } else { "is" };
             let what = format!("`{one}` {} {holds}, but `{two}` {} {other}", verb(&holds), verb(&other));
-            return Err(Refused::new(what, help));
+            return Err(LintFault::new(what, help));
         }
         literals(value).into_iter().try_for_each(|literal| fits(path, &holds, literal))
     }
 
     /// That a pattern can match.
-    fn pattern(&self, path: &Expr, pattern: &[PatternElem]) -> Result<(), Refused> {
+    fn pattern(&self, path: &Expr, pattern: &[PatternElem]) -> Result<(), LintFault> {
         if self.holds(path).is_none() {
             return Ok(());
         }
         let capital = |part: &PatternElem| matches!(part, PatternElem::Char(c) if c.is_uppercase());
         if matches!(last(path), Some("organisation" | "topic")) && pattern.iter().any(capital) {
             let what = format!("`{}` never has a capital letter", written(path));
-            return Err(Refused::new(what, "write the pattern in lower case"));
+            return Err(LintFault::new(what, "write the pattern in lower case"));
         }
         if last(path) == Some("organisation") {
             // Between two wildcards stands what a name that is compared can hold, but for a blank that ends or begins it.
@@ -186,7 +186,10 @@ impl Scope {
                 pattern.split(|part| of(part).is_none()).map(|run| run.iter().filter_map(of).collect::<String>());
             if let Some(run) = runs.find(|run| folded(run) != without_outer_blank(run)) {
                 let what = format!("`{}` never has \"{run}\" in it", written(path));
-                return Err(Refused::new(what, format!("organisations are compared in the form \"{}\"", folded(&run))));
+                return Err(LintFault::new(
+                    what,
+                    format!("organisations are compared in the form \"{}\"", folded(&run)),
+                ));
             }
         }
         Ok(())
@@ -199,16 +202,16 @@ fn without_outer_blank(run: &str) -> &str {
     run.strip_suffix(' ').unwrap_or(run)
 }
 
-fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), Refused> {
+fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), LintFault> {
     let Literal::String(text) = literal else { return Ok(()) };
     let (way, is_set) = (written(path), matches!(holds, Holds::Many(_)));
     if holds.of() == "Partner" {
         let what = format!("`{way}` {} {holds}, not the text \"{text}\"", if is_set { "holds" } else { "is" });
-        return Err(Refused::new(what, "write partners as `Partner::\"ISR\"`"));
+        return Err(LintFault::new(what, "write partners as `Partner::\"ISR\"`"));
     }
     let unlike = |help: String| {
         let never = if is_set { "never holds" } else { "is never" };
-        Err(Refused::new(format!("`{way}` {never} \"{text}\""), help))
+        Err(LintFault::new(format!("`{way}` {never} \"{text}\""), help))
     };
     let one_of = |known: Vec<&str>| unlike(format!("write one of {}", known.join(", ")));
     match last(path) {
@@ -238,12 +241,12 @@ fn fits(path: &Expr, holds: &Holds, literal: &Literal) -> Result<(), Refused> {
 }
 
 /// That a partner who is written out is one by the shape of the code.
-pub(super) fn partner(code: &str) -> Result<(), Refused> {
+pub(super) fn partner(code: &str) -> Result<(), LintFault> {
     if code.parse::<PartnerCode>().is_ok() {
         return Ok(());
     }
     let what = format!("`Partner::\"{code}\"` is no partner's code");
-    Err(Refused::new(what, "write two to eight capital letters or digits, such as `Partner::\"ISR\"`"))
+    Err(LintFault::new(what, "write two to eight capital letters or digits, such as `Partner::\"ISR\"`"))
 }
 
 fn literals(expr: &Expr) -> Vec<&Literal> {

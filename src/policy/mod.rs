@@ -37,11 +37,14 @@ mod cases;
 mod tests;
 
 pub use action::{Action, Extra, ResourceKind};
-pub use change::Change;
+pub use change::FactChange;
 pub use engine::{Engine, Guardrails};
 pub use facts::Resource;
 pub use holds::HeldRoles;
-pub use outcome::{Decision, Outcome, Permit, PolicyName, Reason, Reasons, ResourceId, Side, Standing, Step, Verdict};
+pub use outcome::{
+    Authorization, AuthorizationStep, AuthorizationTrace, Permit, PolicyName, Reasons, ResourceId, Side, Standing,
+    Verdict, VerdictReason,
+};
 pub use predicate::Predicate;
 pub use residual::Untranslatable;
 pub use rules::PartnerRules;

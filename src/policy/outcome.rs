@@ -6,10 +6,10 @@ use super::{Action, ResourceKind};
 use crate::domain::id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId};
 use std::{fmt, sync::Arc};
 
-/// The answer to "may they?".
+/// Whether a member may do something.
 #[derive(Debug)]
 #[must_use]
-pub enum Outcome {
+pub enum Authorization {
     /// They may.
     Permitted(Permit),
     /// They may know that the thing exists, but not do this.
@@ -18,7 +18,7 @@ pub enum Outcome {
     Hidden(Reasons),
 }
 
-impl Outcome {
+impl Authorization {
     /// The outcome without what comes with it.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -214,7 +214,7 @@ impl fmt::Display for PolicyName {
 
 /// One reason of a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
+pub struct VerdictReason {
     pub side: Side,
     /// The policy that decided; none when no policy applied.
     pub policy: Option<PolicyName>,
@@ -224,7 +224,7 @@ pub struct Reason {
     pub text: Option<Arc<str>>,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for VerdictReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.side, self.sentence)?;
         self.policy.as_ref().map_or(Ok(()), |policy| write!(f, " ({policy})"))
@@ -233,11 +233,11 @@ impl fmt::Display for Reason {
 
 /// Why something is not permitted: every reason of every side that refused, never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reasons(pub(super) Vec<Reason>);
+pub struct Reasons(pub(super) Vec<VerdictReason>);
 
 impl Reasons {
     /// The reasons, guardrails first.
-    pub fn iter(&self) -> impl Iterator<Item = &Reason> {
+    pub fn iter(&self) -> impl Iterator<Item = &VerdictReason> {
         self.0.iter()
     }
 
@@ -266,18 +266,18 @@ pub struct Verdict {
     pub side: Side,
     pub permitted: bool,
     /// The permits that let it through, or the forbids, errors or lack of any permit that did not.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<VerdictReason>,
 }
 
 /// One action put to its sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct AuthorizationStep {
     pub action: Action,
     /// Guardrails first; then, for three-sided actions, each owner and the reader's partner.
     pub verdicts: Vec<Verdict>,
 }
 
-impl Step {
+impl AuthorizationStep {
     /// Whether every side let it through.
     #[must_use]
     pub fn permitted(&self) -> bool {
@@ -285,15 +285,15 @@ impl Step {
     }
 }
 
-/// A decision with all that led to it, for people to look at.
+/// An authorization with every step that led to it, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct AuthorizationTrace {
     pub standing: Standing,
     /// Whether the caller may know of the thing, then the action itself if that was asked.
-    pub steps: Vec<Step>,
+    pub steps: Vec<AuthorizationStep>,
 }
 
-impl Decision {
+impl AuthorizationTrace {
     /// The reasons of the last step: why it is permitted, or why not.
     #[must_use]
     pub fn reasons(&self) -> Reasons {

@@ -29,7 +29,7 @@ pub enum Atom {
     /// A set of members holds the one who asks.
     Mine(Members),
     /// What a status comes down to at an instant; no policy speaks of these.
-    Row(Row),
+    Row(RowFact),
 }
 
 /// A yes or no.
@@ -142,7 +142,7 @@ impl Piece {
 
 /// What the row of a proposal says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Row {
+pub enum RowFact {
     Withdrawn,
     /// A version under this text of the call, or a later one, has every party's signature.
     CommittedSince(u32),

@@ -35,8 +35,8 @@ type PredicatesByMember = HashMap<(MemberId, Action), (MemberFacts, Arc<Predicat
 #[derive(Debug, Default)]
 pub(super) struct PredicateCache(Mutex<PredicatesByMember>);
 
-/// Caches what one set of policies leaves open. It belongs to the text of these policies and outlives the engines that contain
-/// the text: when one nation's policies change, the others' are not evaluated again.
+/// Caches what one set of policies leaves open. It belongs to the text of these policies and outlives the engines that
+/// contain the text: when one nation's policies change, the others' are not evaluated again.
 #[derive(Debug, Default)]
 pub(super) struct ResidualCache(Mutex<Residuals>);
 

@@ -4,7 +4,7 @@
 //! its reader side only for a member of the partner. So one partner's policies can never widen, nor narrow, what another's say.
 
 use super::{
-    Action, PolicyName, Reason, Side, Verdict,
+    Action, PolicyName, Side, Verdict, VerdictReason,
     facts::{MemberFacts, ProposalFacts},
     residual::ResidualCache,
     source::{self, PartnerSide, PolicyError, Sourced},
@@ -129,33 +129,39 @@ impl Ruleset {
 
     /// Whether the policies let the request through. An error in any of them means no: Cedar would skip the policy, and a
     /// skipped `forbid` would permit.
-    pub(super) fn permits(&self, asked: &Asked<'_>) -> bool {
-        let response =
-            asked.authorizer.is_authorized(&asked.request, &self.by_action[asked.action.index()], asked.entities);
+    pub(super) fn permits(&self, request: &PolicyRequest<'_>) -> bool {
+        let response = request.authorizer.is_authorized(
+            &request.request,
+            &self.by_action[request.action.index()],
+            request.entities,
+        );
         response.decision() == Decision::Allow && response.diagnostics().errors().next().is_none()
     }
 
     /// The same, with the policies that decided.
-    pub(super) fn judge(&self, asked: &Asked<'_>, side: Side) -> Verdict {
-        let response =
-            asked.authorizer.is_authorized(&asked.request, &self.by_action[asked.action.index()], asked.entities);
+    pub(super) fn judge(&self, request: &PolicyRequest<'_>, side: Side) -> Verdict {
+        let response = request.authorizer.is_authorized(
+            &request.request,
+            &self.by_action[request.action.index()],
+            request.entities,
+        );
         let diagnostics = response.diagnostics();
-        let mut reasons: Vec<Reason> = diagnostics
+        let mut reasons: Vec<VerdictReason> = diagnostics
             .errors()
             .map(|error| {
                 let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
                 let words = self.words.get(error.policy_id());
                 let (policy, text) = words.map(|words| (words.name.clone(), words.text.clone())).unzip();
                 let sentence = format!("a policy could not be evaluated, so nothing is permitted: {}", error.inner());
-                Reason { side: side.clone(), policy, sentence: sentence.into(), text }
+                VerdictReason { side: side.clone(), policy, sentence: sentence.into(), text }
             })
             .collect();
         let permitted = response.decision() == Decision::Allow && reasons.is_empty();
         if permitted || response.decision() == Decision::Deny {
-            let mut deciding: Vec<Reason> = diagnostics
+            let mut deciding: Vec<VerdictReason> = diagnostics
                 .reason()
                 .filter_map(|id| self.words.get(id))
-                .map(|words| Reason {
+                .map(|words| VerdictReason {
                     side: side.clone(),
                     policy: Some(words.name.clone()),
                     sentence: words.sentence.clone(),
@@ -167,7 +173,7 @@ impl Ruleset {
             reasons.append(&mut deciding);
         }
         if reasons.is_empty() {
-            reasons.push(unpermitted(asked.action, side.clone()));
+            reasons.push(unpermitted(request.action, side.clone()));
         }
         Verdict { side, permitted, reasons }
     }
@@ -189,7 +195,7 @@ impl Ruleset {
 }
 
 /// A request on its way past the sides.
-pub(super) struct Asked<'a> {
+pub(super) struct PolicyRequest<'a> {
     pub(super) authorizer: &'a Authorizer,
     pub(super) action: Action,
     pub(super) request: Request,
@@ -252,13 +258,13 @@ pub(super) fn without_policies(action: Action, side: Side) -> Verdict {
     Verdict { permitted: false, reasons: vec![unpermitted(action, side.clone())], side }
 }
 
-fn unpermitted(action: Action, side: Side) -> Reason {
+fn unpermitted(action: Action, side: Side) -> VerdictReason {
     let sentence = match &side {
         Side::Guardrails => format!("no guardrail permits {action} in this role or at this time"),
         Side::Release(code) => format!("no policy of {code} releases this to the caller for {action}"),
         Side::Reader(code) => format!("no policy of {code} lets this member of its own have it for {action}"),
     };
-    Reason { side, policy: None, sentence: sentence.into(), text: None }
+    VerdictReason { side, policy: None, sentence: sentence.into(), text: None }
 }
 
 /// Whether a policy's scope admits the action and the kind of thing the action is done on.

@@ -189,7 +189,7 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
                 ));
             }
         };
-        let refused = |refused: lint::Refused| fault(format!("policy `{id}`: {}", refused.what), &refused.help);
+        let refused = |refused: lint::LintFault| fault(format!("policy `{id}`: {}", refused.what), &refused.help);
         if !is_platform {
             asked_of_partners(&policy).map_err(|action| {
                 fault(

@@ -1,7 +1,7 @@
 //! What must hold whatever policies are written: isolation, default deny, fail closed, and refusal of what is not understood.
 
 use super::{
-    Action, Engine, Guardrails, Outcome, PartnerRules, PolicyError, Resource, ResourceId, SCHEMA, Side, Standing,
+    Action, Authorization, Engine, Guardrails, PartnerRules, PolicyError, Resource, ResourceId, SCHEMA, Side, Standing,
     cases::{Sources, World, explain, members},
     facts::{MemberFacts, ProposalFacts},
     source,
@@ -157,7 +157,7 @@ fn a_policy_that_errs_permits_nothing_on_its_side() {
         policies.push(planted);
         let engine = sources.engine();
         let outcome = engine.authorize(&principal, Action::Read, Resource::Proposal(&proposal));
-        let Outcome::Hidden(reasons) = outcome else { panic!("{side}: {outcome:?}") };
+        let Authorization::Hidden(reasons) = outcome else { panic!("{side}: {outcome:?}") };
         let reason = reasons.iter().find(|reason| reason.policy.is_some()).unwrap();
         assert_eq!(&*reason.policy.as_ref().unwrap().id, "erring");
         assert!(reason.sentence.contains("could not be evaluated"), "{reason}");
@@ -399,7 +399,7 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
         set.extend(crowd.iter().cloned());
     }
     assert_eq!(answers(&engine, std::slice::from_ref(&officer), &proposal), before);
-    let names = super::entities::Names::new();
+    let names = super::entities::SchemaNames::new();
     let entities = names.world(&officer, Resource::Proposal(&proposal), &|_| true).unwrap();
     let written = format!("{:?}", entities.entities());
     assert!(!written.contains("reviewer7"), "members no policy can ask about are not told");

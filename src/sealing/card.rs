@@ -269,7 +269,7 @@ mod tests {
     use super::*;
     use crate::sealing::{
         jws::{JwsError, sign},
-        testing::{Change, Partner, at, signing_key},
+        testing::{Partner, RefusedEdit, at, signing_key},
     };
 
     const NOW: &str = "2026-06-01T12:00:00Z";
@@ -327,7 +327,7 @@ mod tests {
     fn malformed_cards_are_refused() {
         let partner = Partner::new("ISR");
         let good = partner.key_card("avi", &partner.registrar);
-        let changes: [Change<KeyCard>; 8] = [
+        let changes: [RefusedEdit<KeyCard>; 8] = [
             ("recipients; wanted", |card| card.recipients.clear()),
             ("recipient appears twice", |card| card.recipients.push(card.recipients[0].clone())),
             ("not an age recipient", |card| card.recipients[0] = "age1nobody".to_owned()),
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn malformed_partner_cards_are_refused() {
         let good = Partner::new("ISR").card;
-        let changes: [Change<PartnerCard>; 6] = [
+        let changes: [RefusedEdit<PartnerCard>; 6] = [
             ("IANA", |card| card.zone = "Mars/Olympus".to_owned()),
             ("anchors; wanted", |card| card.anchors.clear()),
             ("appears twice", |card| card.anchors.push(card.anchors[0].clone())),

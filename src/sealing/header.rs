@@ -59,7 +59,7 @@ pub enum ShapeError {
 
 /// How far the check has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum HeaderProgress {
     /// The header is not complete; push more.
     Header,
     /// The header is well formed; what follows is payload, of which only the length counts.
@@ -124,9 +124,9 @@ impl HeaderCheck {
         check.finish(bytes.len() as u64)
     }
 
-    /// Takes the next bytes of the file, in chunks of any size. Once it has said [`Progress::Payload`] nothing more
-    /// need be pushed; once it has failed it fails for good.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<Progress, ShapeError> {
+    /// Takes the next bytes of the file, in chunks of any size. Once it has said [`HeaderProgress::Payload`] nothing
+    /// more need be pushed; once it has failed it fails for good.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<HeaderProgress, ShapeError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -139,7 +139,7 @@ impl HeaderCheck {
                 return Err(error);
             }
         }
-        Ok(if self.state == State::Payload { Progress::Payload } else { Progress::Header })
+        Ok(if self.state == State::Payload { HeaderProgress::Payload } else { HeaderProgress::Header })
     }
 
     /// The verdict, given the length of the whole file in bytes.

@@ -111,7 +111,7 @@ pub struct SigningKey {
 
 /// What a verified JWS proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedJws {
     /// The signed bytes: canonical JSON.
     pub payload: Vec<u8>,
     /// The signer's certificate, DER.
@@ -163,7 +163,7 @@ pub fn sign(key: &SigningKey, typ: &str, payload: &impl Serialize) -> Result<Str
 }
 
 /// Verifies a JWS of type `typ` under the certificate it carries.
-pub fn verify(jws: &str, typ: &str) -> Result<Verified, JwsError> {
+pub fn verify(jws: &str, typ: &str) -> Result<VerifiedJws, JwsError> {
     if jws.len() > MAX_JWS_LEN {
         return Err(JwsError::TooLarge);
     }
@@ -184,7 +184,7 @@ pub fn verify(jws: &str, typ: &str) -> Result<Verified, JwsError> {
         return Err(JwsError::Signature);
     }
     canonical::parse(&payload_bytes)?;
-    Ok(Verified { payload: payload_bytes, leaf, spki_sha256: public.spki_sha256 })
+    Ok(VerifiedJws { payload: payload_bytes, leaf, spki_sha256: public.spki_sha256 })
 }
 
 /// SHA-256 of the `SubjectPublicKeyInfo` of a DER certificate: how cards pin keys.
@@ -323,7 +323,7 @@ mod tests {
     }
 
     /// `GOLDEN` with its header changed; the signature no longer matches, so a refusal must come before it is looked at.
-    fn with_header(change: impl FnOnce(&mut Map<String, Value>)) -> Result<Verified, JwsError> {
+    fn with_header(change: impl FnOnce(&mut Map<String, Value>)) -> Result<VerifiedJws, JwsError> {
         let header = URL_SAFE_NO_PAD.decode(GOLDEN.split('.').next().unwrap()).unwrap();
         let mut header: Map<String, Value> = serde_json::from_slice(&header).unwrap();
         change(&mut header);

@@ -5,7 +5,7 @@
 //! [`open_signed`] into something that is thrown away when it fails.
 
 use super::{
-    header::{HeaderCheck, Progress, ShapeError},
+    header::{HeaderCheck, HeaderProgress, ShapeError},
     recipient::{self, RecipientError},
 };
 use crate::domain::id::Sha256;
@@ -251,7 +251,7 @@ fn read_header(input: &mut impl BufRead) -> Result<Vec<u8>, SealError> {
         let len = chunk.len();
         total += len as u64;
         input.consume(len);
-        if progress == Progress::Payload {
+        if progress == HeaderProgress::Payload {
             return Ok(header);
         }
     }

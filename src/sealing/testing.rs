@@ -11,7 +11,7 @@ use crate::domain::member::PartnerRole;
 use jiff::Timestamp;
 
 /// What a refusal says, and the change that provokes it.
-pub(crate) type Change<T> = (&'static str, fn(&mut T));
+pub(crate) type RefusedEdit<T> = (&'static str, fn(&mut T));
 
 /// A self-signed certificate: its key and itself, as PEM.
 pub(crate) fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {

@@ -18,7 +18,7 @@ use crate::{
     policy::{
         Action, Engine, Permit, Predicate, Resource, Standing,
         facts::MemberFacts,
-        predicate::{Atom, Row},
+        predicate::{Atom, RowFact},
     },
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
@@ -29,7 +29,7 @@ use crate::{
     },
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall, Reason},
-        page::{self, Page, Room},
+        page::{self, Page, PageRoom},
         proposal::Filter,
     },
 };
@@ -288,7 +288,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Page<Call>> {
     let mut view = View::open(exchange, principal).await?;
-    let (mut items, mut room): (Vec<Call>, _) = (Vec::new(), Room::new(limit));
+    let (mut items, mut room): (Vec<Call>, _) = (Vec::new(), PageRoom::new(limit));
     loop {
         let ids = calls::ids(&mut view.tx, program, after, page::MAX_PAGE).await?;
         let is_last = ids.len() < page::MAX_PAGE as usize;
@@ -445,9 +445,9 @@ async fn count_voided<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: 
     }
     let filter = Filter { call: Some(call.row.id), ..Filter::default() };
     let baseline = call.row.baseline.max(1);
-    let signed =
-        [Row::CompleteSince(baseline), Row::CommittedSince(baseline)].map(|row| Predicate::from(Atom::Row(row)));
-    let in_force = Predicate::from(Atom::Row(Row::Withdrawn)).negated();
+    let signed = [RowFact::CompleteSince(baseline), RowFact::CommittedSince(baseline)]
+        .map(|row| Predicate::from(Atom::Row(row)));
+    let in_force = Predicate::from(Atom::Row(RowFact::Withdrawn)).negated();
     let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
     let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
     let totals = visible::totals(&mut act.tx, &asked.query(&act.me.id)).await?;

@@ -28,7 +28,7 @@ use std::{
 
 /// Whom a preview is for, and so of whom it tells on one proposal.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Audience<'a> {
+pub(super) enum PreviewAudience<'a> {
     /// Who sees the proposal and who takes part in it, as officers do; or who is told sums alone.
     Insiders(Hearing<'a>),
     /// Policy officers of a nation. They hear of everybody on its own proposals; on others' of its own members, and of nothing
@@ -36,7 +36,7 @@ pub(super) enum Audience<'a> {
     Nation { code: &'a PartnerCode, asks_of_all: bool, hearing: Hearing<'a> },
 }
 
-impl<'a> Audience<'a> {
+impl<'a> PreviewAudience<'a> {
     pub(super) fn of_nation(view: &View<'_>, code: &'a PartnerCode, proposal: &'a ProposalState) -> Self {
         let facts = &proposal.facts;
         let asks_of_all = facts.parties.contains(code) && view.may(Action::Explain, Resource::Proposal(facts));
@@ -201,10 +201,10 @@ impl<'e> Comparison<'e> {
         &mut self,
         tx: &mut Tx,
         states: (&ProposalState, &ProposalState),
-        audience: Audience<'_>,
+        audience: PreviewAudience<'_>,
         items: &mut Vec<PreviewedChange>,
     ) -> Result<bool> {
-        let (Audience::Insiders(hearing) | Audience::Nation { hearing, .. }) = audience;
+        let (PreviewAudience::Insiders(hearing) | PreviewAudience::Nation { hearing, .. }) = audience;
         if matches!(hearing, Hearing::Nobody) {
             return Ok(false);
         }
@@ -223,7 +223,7 @@ impl<'e> Comparison<'e> {
                 participant.add_changes(states, concerned.as_deref(), items);
             }
         }
-        if let Audience::Nation { code, asks_of_all: false, .. } = audience {
+        if let PreviewAudience::Nation { code, asks_of_all: false, .. } = audience {
             // Who would gain is told only of what some member of theirs can know of already.
             if items.len() > start && !participants.sees_now(code, facts.0) {
                 items.truncate(start);
@@ -246,12 +246,14 @@ impl<'e> Comparison<'e> {
         &mut self,
         tx: &mut Tx,
         proposal: &ProposalState,
-        audience: Audience<'_>,
+        audience: PreviewAudience<'_>,
     ) -> Result<bool> {
         Ok(match audience {
-            Audience::Insiders(Hearing::Nobody) | Audience::Nation { hearing: Hearing::Nobody, .. } => false,
-            Audience::Insiders(_) | Audience::Nation { asks_of_all: true, .. } => true,
-            Audience::Nation { code, .. } => {
+            PreviewAudience::Insiders(Hearing::Nobody) | PreviewAudience::Nation { hearing: Hearing::Nobody, .. } => {
+                false
+            }
+            PreviewAudience::Insiders(_) | PreviewAudience::Nation { asks_of_all: true, .. } => true,
+            PreviewAudience::Nation { code, .. } => {
                 self.participants(tx, (proposal, proposal)).await?.sees_now(code, &proposal.facts)
             }
         })

@@ -24,7 +24,7 @@ use crate::{
     },
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
-        page::{self, Page, Room},
+        page::{self, Page, PageRoom},
     },
 };
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ const MAX_SERIAL_STEP: u64 = 1_000_000;
 
 /// What the TLS layer proved about the caller.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub struct CertificateHolder {
     pub partner: PartnerCode,
     pub certificate: Sha256,
     /// The member that the certificate's URI names.
@@ -49,7 +49,7 @@ pub struct Peer {
     pub credential: Arc<dyn Credential>,
 }
 
-impl Peer {
+impl CertificateHolder {
     /// Whose turn at reading it is to find out who this is.
     fn whose(&self) -> Whose {
         Whose::Holder(self.partner.clone(), self.certificate)
@@ -59,7 +59,7 @@ impl Peer {
 /// The member behind a certificate: the one whose key card in force names it. A URI in the certificate must name the same one.
 ///
 /// The URI alone is not enough: a replaced certificate, or one that an authority issued past its registrar, stays nobody's.
-pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Principal>> {
+pub async fn identify(exchange: &Exchange, peer: &CertificateHolder) -> Result<Option<Principal>> {
     let mut tx = exchange.db.read_for(peer.whose()).await?;
     let pinned = members::by_certificate(&mut tx, &peer.partner, &peer.certificate).await?;
     let member = pinned.filter(|pinned| peer.named.as_ref().is_none_or(|named| named == pinned));
@@ -69,7 +69,7 @@ pub async fn identify(exchange: &Exchange, peer: &Peer) -> Result<Option<Princip
 }
 
 /// Who the exchange takes the caller for; also for callers without a key card.
-pub async fn me(exchange: &Exchange, peer: &Peer) -> Result<Me> {
+pub async fn me(exchange: &Exchange, peer: &CertificateHolder) -> Result<Me> {
     let principal = identify(exchange, peer).await?;
     let mut tx = exchange.db.read_for(peer.whose()).await?;
     let row = match &principal {
@@ -158,7 +158,7 @@ pub async fn list_key_cards(
 /// A page of what it takes of these, one more than it may have if there are as many.
 fn fill<T: Serialize>(items: impl Iterator<Item = T>, limit: u32, key: impl Fn(&T) -> String) -> Page<T> {
     let mut page = Page { items: Vec::new(), next: None };
-    let mut room = Room::new(limit);
+    let mut room = PageRoom::new(limit);
     for item in items {
         if !room.takes(&item) {
             page.next = page.items.last().map(|last| page::cursor(&key(last)));
@@ -177,7 +177,7 @@ pub async fn publish_key_card(
     exchange: &Exchange,
     asked: Option<&Asked>,
     idempotency: &Idempotency,
-    peer: &Peer,
+    peer: &CertificateHolder,
     id: &MemberId,
     body: &PublishKeyCard,
 ) -> Result<Answer> {
@@ -208,7 +208,7 @@ pub async fn publish_key_card(
 async fn publish_first(
     exchange: &Exchange,
     idempotency: &Idempotency,
-    peer: &Peer,
+    peer: &CertificateHolder,
     id: &MemberId,
     body: &PublishKeyCard,
 ) -> Result<Answer> {

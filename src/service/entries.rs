@@ -14,7 +14,7 @@ use crate::{
     storage::entries::{self, EntryRow},
     wire::{
         entry::Entry,
-        page::{self, Page, Room},
+        page::{self, Page, PageRoom},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -49,7 +49,7 @@ pub async fn list(
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ReadDirectory, Resource::Exchange)?;
     let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());
-    let mut room = Room::new(limit);
+    let mut room = PageRoom::new(limit);
     for _ in 0..EXAMINED / page::MAX_PAGE {
         let (rows, until) = entries::page(&mut view.tx, after, kinds, page::MAX_PAGE).await?;
         for row in rows {

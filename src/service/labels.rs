@@ -5,7 +5,7 @@
 
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
-    comparison::{Audience, Comparison},
+    comparison::{Comparison, PreviewAudience},
     manifests,
     preview::note,
     proposals::describe,
@@ -142,7 +142,7 @@ pub async fn preview(
     let (now, policies) = (view.now, view.policies.clone());
     let mut comparison = Comparison::new(exchange, policies.clone(), policies.clone(), now);
     let mut items = Vec::new();
-    let everybody = Audience::Insiders(Hearing::Everybody);
+    let everybody = PreviewAudience::Insiders(Hearing::Everybody);
     comparison.add(&mut view.tx, (&proposal, &then), everybody, &mut items).await?;
     note(&mut view.tx, &mut items).await?;
     let mut keys_removed = BTreeMap::new();

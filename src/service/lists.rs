@@ -20,7 +20,7 @@ use crate::{
     policy::{
         Action, Engine, Predicate,
         facts::MemberFacts,
-        predicate::{Atom, Flag, Members, Piece, Row, Set, Text, Value},
+        predicate::{Atom, Flag, Members, Piece, RowFact, Set, Text, Value},
     },
     storage::{
         Tx, proposals,
@@ -58,14 +58,14 @@ fn narrowed(filter: &Filter) -> Predicate {
 
 /// The condition for one member at one instant, with the calls it is asked of.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ListCondition {
     pub groups: Arc<CallGroups>,
     pub calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
     /// How many proposals there are, whoever may know of them.
     begun: u64,
 }
 
-impl Asked {
+impl ListCondition {
     /// The question that one member puts to the database.
     #[must_use]
     pub fn query<'a>(&'a self, me: &'a MemberId) -> ProposalQuery<'a> {
@@ -111,8 +111,8 @@ impl View<'_> {
         filter: &Filter,
         page: PageRequest,
     ) -> Result<(Vec<ProposalState>, Option<ListPosition>)> {
-        let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        let query = asked.query(&self.me.id);
+        let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        let query = list.query(&self.me.id);
         let mut keys = visible::page(&mut self.tx, &query, PageRequest { limit: page.limit + 1, ..page }).await?;
         let has_more = keys.len() > page.limit as usize;
         keys.truncate(page.limit as usize);
@@ -122,7 +122,7 @@ impl View<'_> {
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         let mut states = Vec::with_capacity(ids.len());
         for row in ids.iter().filter_map(|id| found.remove(id)) {
-            let Some(call) = asked.calls.get(&row.call) else { return Err(ServiceError::Hidden) };
+            let Some(call) = list.calls.get(&row.call) else { return Err(ServiceError::Hidden) };
             states.push(state::proposal_state(row, call.clone(), self.now));
         }
         let facts: Vec<_> = states.iter().map(|state| &state.facts).collect();
@@ -141,14 +141,14 @@ impl View<'_> {
 
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
-        let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::count(&mut self.tx, &asked.query(&self.me.id)).await?)
+        let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        Ok(visible::count(&mut self.tx, &list.query(&self.me.id)).await?)
     }
 
     /// What there is to the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
-        let asked = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::totals(&mut self.tx, &asked.query(&self.me.id)).await?)
+        let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
+        Ok(visible::totals(&mut self.tx, &list.query(&self.me.id)).await?)
     }
 }
 
@@ -163,7 +163,7 @@ pub async fn ask(
     filter: &Filter,
     also: Predicate,
     now: Timestamp,
-) -> Result<Asked> {
+) -> Result<ListCondition> {
     let visible = policies.predicate(me, Action::View);
     let visible = visible.map_err(|error| ServiceError::Policies(error.to_string()))?;
     let is_plain = also == Predicate::Const(true);
@@ -181,12 +181,12 @@ pub async fn ask(
     let visible::Calls { found, begun } = visible::calls(tx, &me.id, &own, call_scope).await?;
     let calls = state::calls(exchange, tx, &found, now).await?;
     if let Some(known) = known.filter(|known| known.holds_for(&calls, now)) {
-        return Ok(Asked { groups: Arc::clone(&known.groups), calls: Arc::clone(&known.calls), begun });
+        return Ok(ListCondition { groups: Arc::clone(&known.groups), calls: Arc::clone(&known.calls), begun });
     }
     let moment = Moment::new(now);
     let groups = Arc::new(CallGroups::from(groups(&condition(), &calls, &me.id, &moment)));
     let calls = Arc::new(calls);
-    let asked = Asked { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun };
+    let list = ListCondition { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun };
     if is_plain {
         let known = KnownList { visible, own, call_scope, groups, calls, from: now, until: moment.until.get() };
         let mut all = exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +195,7 @@ pub async fn ask(
         }
         all.insert(key, Arc::new(known));
     }
-    Ok(asked)
+    Ok(list)
 }
 
 /// An instant, and until when everything that was asked of it stays as it was.
@@ -342,15 +342,15 @@ fn has_status(call: &CallState, status: Status, now: &Moment) -> Predicate {
         let more = more.map(|extension| match &extension.scope {
             ExtensionScope::Everyone => Predicate::Const(true),
             ExtensionScope::Partner(code) => Atom::Contains(Set::Parties, Value::Written(code.to_string())).into(),
-            ExtensionScope::Proposal(id) => Atom::Row(Row::OneOf(BTreeSet::from([*id]))).into(),
+            ExtensionScope::Proposal(id) => Atom::Row(RowFact::OneOf(BTreeSet::from([*id]))).into(),
         });
         Predicate::any(std::iter::once(now.is_by(limit(everyones)).into()).chain(more).collect::<Vec<_>>())
     };
     // No text before the first is published has proposals, and 0 stands for no version.
     let baseline = call.row.baseline.max(1);
-    let withdrawn = Predicate::from(Atom::Row(Row::Withdrawn));
-    let complete = Predicate::from(Atom::Row(Row::CompleteSince(baseline)));
-    let committed = Predicate::from(Atom::Row(Row::CommittedSince(baseline)));
+    let withdrawn = Predicate::from(Atom::Row(RowFact::Withdrawn));
+    let complete = Predicate::from(Atom::Row(RowFact::CompleteSince(baseline)));
+    let committed = Predicate::from(Atom::Row(RowFact::CommittedSince(baseline)));
     let in_grace = Predicate::all([committed, in_time(&|deadline| schedule.grace_end(deadline))]);
     let in_time = in_time(&|deadline| deadline);
     match status {

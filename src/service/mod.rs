@@ -60,8 +60,8 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Queues for work that takes long: scans and counts, which keep a snapshot open and leave some readers of the database to others,
-/// and reading policies. A member without permission does not queue.
+/// Queues for work that takes long: scans and counts, which keep a snapshot open and leave some readers of the database
+/// to others, and reading policies. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
     scans: Queue,
@@ -80,7 +80,8 @@ impl LongWorkQueues {
         take(&self.counts, principal).await
     }
 
-    /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for others.
+    /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for
+    /// others.
     pub async fn policy_text(&self, principal: &Principal) -> Result<Turn> {
         take(&self.policy_texts, principal).await
     }
@@ -113,7 +114,7 @@ pub struct Exchange {
     pub rules: rules::Rules,
     /// For identifiers and certificates. What happens on the exchange goes by its time.
     pub clock: Arc<dyn Clock>,
-    pub time: Arc<time::Time>,
+    pub time: Arc<time::ExchangeTime>,
     pub rng: Arc<dyn Rng>,
     /// Calls as they were last read.
     pub calls: state::KnownCalls,
@@ -313,10 +314,10 @@ impl Answer {
 }
 
 /// Asks a policy outcome for its permit, or says why there is none.
-fn permitted(outcome: crate::policy::Outcome) -> Result<crate::policy::Permit> {
+fn permitted(outcome: crate::policy::Authorization) -> Result<crate::policy::Permit> {
     match outcome {
-        crate::policy::Outcome::Permitted(permit) => Ok(permit),
-        crate::policy::Outcome::Denied(reasons) => Err(ServiceError::Denied(reasons.to_string())),
-        crate::policy::Outcome::Hidden(_) => Err(ServiceError::Hidden),
+        crate::policy::Authorization::Permitted(permit) => Ok(permit),
+        crate::policy::Authorization::Denied(reasons) => Err(ServiceError::Denied(reasons.to_string())),
+        crate::policy::Authorization::Hidden(_) => Err(ServiceError::Hidden),
     }
 }

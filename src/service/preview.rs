@@ -7,8 +7,8 @@
 
 use super::{
     Exchange, Principal, Result, ServiceError,
-    comparison::{Audience, Comparison},
-    lists::{self, Asked},
+    comparison::{Comparison, PreviewAudience},
+    lists::{self, ListCondition},
     state::{self, CallState, ProposalState},
     unit::View,
 };
@@ -37,35 +37,35 @@ use std::{
     sync::Arc,
 };
 
-/// The most proposals that one question looks at.
-const LOOKED_AT: u32 = 2000;
+/// The most proposals that one scan visits.
+const MAX_VISITED: u32 = 2000;
 /// So many changes are told in one answer, and those on the last proposal.
 const MAX_CHANGES: usize = 10_000;
 
-/// What one question has found so far.
+/// A scan over proposals for one preview, and its findings so far.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct PreviewScan {
     items: Vec<PreviewedChange>,
     considered: u32,
-    looked_at: u32,
+    visited: u32,
 }
 
-impl Look {
-    /// Looks at one more proposal, as it is and as it would be. Whether the question is to end with it: then it has looked at enough,
-    /// and this is one that may be known of, for the place to go on from is told.
-    pub(super) async fn at(
+impl PreviewScan {
+    /// Visits one more proposal, in its present state and in its state after the change. Returns whether the scan ends
+    /// here: it has visited enough, and the caller may know of this proposal, whose position the answer reveals.
+    pub(super) async fn visit(
         &mut self,
         comparison: &mut Comparison<'_>,
         tx: &mut Tx,
         states: (&ProposalState, &ProposalState),
-        audience: Audience<'_>,
+        audience: PreviewAudience<'_>,
     ) -> Result<bool> {
         let is_told = comparison.add(tx, states, audience, &mut self.items).await?;
         self.considered += u32::from(is_told);
-        self.looked_at += 1;
+        self.visited += 1;
         // Decisions are work: others are let on between two proposals.
         tokio::task::yield_now().await;
-        let is_enough = self.looked_at >= LOOKED_AT || self.items.len() >= MAX_CHANGES;
+        let is_enough = self.visited >= MAX_VISITED || self.items.len() >= MAX_CHANGES;
         Ok(is_enough && (is_told || comparison.is_known(tx, states.0, audience).await?))
     }
 
@@ -109,7 +109,7 @@ pub async fn compare(
     writer: &PartnerCode,
     after: Option<ProposalId>,
 ) -> Result<Preview> {
-    let (mut look, mut passed) = (Look::default(), after);
+    let (mut scan, mut passed) = (PreviewScan::default(), after);
     let mut calls: BTreeMap<CallId, Arc<CallState>> = BTreeMap::new();
     loop {
         let rows = proposals::concerning(&mut view.tx, writer, passed, page::MAX_PAGE).await?;
@@ -125,13 +125,13 @@ pub async fn compare(
                 }
             };
             let proposal = state::proposal_state(row, call, view.now);
-            let audience = Audience::of_nation(view, writer, &proposal);
-            if look.at(&mut comparison, &mut view.tx, (&proposal, &proposal), audience).await? {
-                return look.finish(&mut view.tx, Some(page::cursor(&id.to_string()))).await;
+            let audience = PreviewAudience::of_nation(view, writer, &proposal);
+            if scan.visit(&mut comparison, &mut view.tx, (&proposal, &proposal), audience).await? {
+                return scan.finish(&mut view.tx, Some(page::cursor(&id.to_string()))).await;
             }
         }
         if is_last {
-            return look.finish(&mut view.tx, None).await;
+            return scan.finish(&mut view.tx, None).await;
         }
     }
 }
@@ -171,32 +171,32 @@ pub async fn of_member(
     let comparison = Comparison::new(exchange, Arc::clone(&policies), Arc::clone(&policies), view.now);
     let mut comparison = comparison.with_member(member, (now.as_ref(), then.as_ref()))?;
     // Whatever the member can see, as things are or as they would be; what they can see in neither case cannot change for them.
-    let mut asked = Vec::new();
+    let mut lists = Vec::new();
     for facts in [&now, &then].into_iter().flatten() {
-        asked.push(
+        lists.push(
             lists::ask(exchange, &policies, &mut view.tx, facts, &Filter::default(), true.into(), view.now).await?,
         );
     }
-    let (mut look, mut passed) = (Look::default(), after);
+    let (mut scan, mut passed) = (PreviewScan::default(), after);
     loop {
-        let (positions, is_last) = next_seen(&mut view.tx, member, &asked, passed).await?;
+        let (positions, is_last) = next_seen(&mut view.tx, member, &lists, passed).await?;
         let ids: Vec<_> = positions.iter().map(|position| position.id).collect();
         let rows = proposals::some(&mut view.tx, &ids).await?;
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         for position in positions {
             passed = Some(position);
             let Some(row) = found.remove(&position.id) else { continue };
-            let call = asked.iter().find_map(|asked| asked.calls.get(&row.call)).ok_or(ServiceError::Hidden)?;
+            let call = lists.iter().find_map(|list| list.calls.get(&row.call)).ok_or(ServiceError::Hidden)?;
             let proposal = state::proposal_state(row, Arc::clone(call), view.now);
             let elsewhere = elsewhere(&proposal, then.as_ref(), view.now);
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
-            let audience = Audience::of_nation(&view, nation, &proposal);
-            if look.at(&mut comparison, &mut view.tx, states, audience).await? {
-                return look.finish(&mut view.tx, Some(page::cursor(&position.to_string()))).await;
+            let audience = PreviewAudience::of_nation(&view, nation, &proposal);
+            if scan.visit(&mut comparison, &mut view.tx, states, audience).await? {
+                return scan.finish(&mut view.tx, Some(page::cursor(&position.to_string()))).await;
             }
         }
         if is_last {
-            return look.finish(&mut view.tx, None).await;
+            return scan.finish(&mut view.tx, None).await;
         }
     }
 }
@@ -223,13 +223,13 @@ fn changed(
 async fn next_seen(
     tx: &mut Tx,
     member: &MemberId,
-    asked: &[Asked],
+    lists: &[ListCondition],
     after: Option<ListPosition>,
 ) -> Result<(Vec<ListPosition>, bool)> {
     let limit = page::MAX_PAGE;
     let (mut positions, mut bound) = (BTreeSet::new(), None::<ListPosition>);
-    for asked in asked {
-        let found = visible::page(tx, &asked.query(member), PageRequest { sort: Sort::Created, after, limit }).await?;
+    for list in lists {
+        let found = visible::page(tx, &list.query(member), PageRequest { sort: Sort::Created, after, limit }).await?;
         // Past the end of a full page its list may go on, so what the other one has there waits.
         if found.len() == limit as usize {
             bound = bound.into_iter().chain(found.last().copied()).min();

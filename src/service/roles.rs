@@ -5,8 +5,8 @@
 use super::{
     Answer, Asked, Exchange, Principal, Result, ServiceError,
     calls::refuse_recused,
-    comparison::{Audience, Comparison},
-    preview::Look,
+    comparison::{Comparison, PreviewAudience},
+    preview::PreviewScan,
     sight::Hearing,
     state::{self, CallState, ProposalState},
     surplus_keys,
@@ -163,9 +163,9 @@ pub async fn preview(
     let (mut view, call) = authorized().await?;
     view.tx.hold(turn);
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
-    let mut look = Look::default();
+    let mut scan = PreviewScan::default();
     if present == *wanted {
-        return look.finish(&mut view.tx, None).await;
+        return scan.finish(&mut view.tx, None).await;
     }
     call.text.check_new_roles(member, &present, wanted)?;
     refuse_recused(&view.me.id, proposals::standing_under(&mut view.tx, id, &view.me.id).await?)?;
@@ -188,8 +188,8 @@ pub async fn preview(
                 return Err(unsuitable(member));
             }
             let changed = state::proposal_state(proposal.row.clone(), then.clone(), view.now);
-            let audience = Audience::Insiders(Hearing::of(&view.me, &proposal.facts));
-            if look.at(&mut comparison, &mut view.tx, (&proposal, &changed), audience).await? {
+            let audience = PreviewAudience::Insiders(Hearing::of(&view.me, &proposal.facts));
+            if scan.visit(&mut comparison, &mut view.tx, (&proposal, &changed), audience).await? {
                 break 'looking Some(ListPosition { created_at: proposal.row.created_at, id: proposal.row.id });
             }
         }
@@ -198,7 +198,7 @@ pub async fn preview(
             break None;
         }
     };
-    let mut found = look.finish(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
+    let mut found = scan.finish(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
     if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
         let lacking = vault_store::recipients_without_key(&mut view.tx, vault, std::slice::from_ref(member)).await?;
         found.needs_call_key = !lacking.is_empty();

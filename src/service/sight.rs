@@ -12,7 +12,7 @@ use crate::{
         policy::{PolicyOwner, in_force},
     },
     policy::{
-        Action, Decision, Resource, Side, Standing,
+        Action, AuthorizationTrace, Resource, Side, Standing,
         counts::works_at_one_of,
         facts::{MemberFacts, ProposalFacts},
     },
@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked to be explained.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct ExplainRequest {
     pub proposal: ProposalId,
     /// The caller, if nobody is named.
     pub member: Option<MemberId>,
@@ -36,10 +36,10 @@ pub struct Question {
 }
 
 /// How the exchange decides about a member and a proposal, by which policies, and what would change it.
-pub async fn explain(exchange: &Exchange, principal: &Principal, question: &Question) -> Result<Explanation> {
+pub async fn explain(exchange: &Exchange, principal: &Principal, request: &ExplainRequest) -> Result<Explanation> {
     let mut view = View::open(exchange, principal).await?;
-    let proposal = state::proposal(&mut view.tx, question.proposal, view.now).await?.ok_or(ServiceError::Hidden)?;
-    let subject = question.member.as_ref().unwrap_or(&view.me.id).clone();
+    let proposal = state::proposal(&mut view.tx, request.proposal, view.now).await?.ok_or(ServiceError::Hidden)?;
+    let subject = request.member.as_ref().unwrap_or(&view.me.id).clone();
     let hearing = Hearing::of(&view.me, &proposal.facts);
     let is_owners_officer =
         !matches!(hearing, Hearing::Nobody) && view.may(Action::Explain, Resource::Proposal(&proposal.facts));
@@ -54,27 +54,27 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, question: &Ques
             return Err(ServiceError::Hidden);
         }
     }
-    let resource = match (&question.owner, question.action) {
+    let resource = match (&request.owner, request.action) {
         (Some(owner), Action::ReadStaff) if proposal.facts.parties.contains(owner) => {
             Resource::StaffSlots { proposal: &proposal.facts, owner }
         }
         (None, action) if action.is_three_sided() && action != Action::ReadStaff => Resource::Proposal(&proposal.facts),
         _ => return Err(ServiceError::Malformed("name the party with `ReadStaff`, and with no other action".into())),
     };
-    let decision = view.policies.explain(&facts, question.action, resource);
+    let decision = view.policies.explain(&facts, request.action, resource);
     // Why another nation's member is kept out may be a conflict or that nation's own reasons: one learns that, not why.
     let is_others_secret = subject.partner() != view.me.id.partner() && decision.standing != Standing::Permitted;
     let would_permit = if is_others_secret {
         Vec::new()
     } else {
-        view.policies.what_would_permit(&facts, question.action, &proposal.facts, question.owner.as_ref())
+        view.policies.what_would_permit(&facts, request.action, &proposal.facts, request.owner.as_ref())
     };
     let own = is_others_secret.then(|| view.me.id.partner().clone());
     let steps = steps(&mut view, &decision, own.as_ref()).await?;
     Ok(Explanation {
         member: subject,
-        proposal: question.proposal,
-        action: question.action.to_string(),
+        proposal: request.proposal,
+        action: request.action.to_string(),
         outcome: decision.standing.to_string(),
         steps,
         would_permit: would_permit
@@ -172,7 +172,11 @@ fn reader(view: &View<'_>, facts: &MemberFacts, parts: BTreeSet<String>, proposa
 }
 
 /// The steps as they are told; `own` leaves only the sides of that partner.
-async fn steps(view: &mut View<'_>, decision: &Decision, own: Option<&PartnerCode>) -> Result<Vec<ExplainedStep>> {
+async fn steps(
+    view: &mut View<'_>,
+    decision: &AuthorizationTrace,
+    own: Option<&PartnerCode>,
+) -> Result<Vec<ExplainedStep>> {
     let mut steps = Vec::with_capacity(decision.steps.len());
     for step in &decision.steps {
         let mut sides = Vec::with_capacity(step.verdicts.len());

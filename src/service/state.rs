@@ -8,7 +8,7 @@ use crate::{
         call::{CallText, Phase},
         id::{CallId, MemberId, ProgramId, ProposalId},
         member::CallRole,
-        proposal::{Limits, Status, Version, Versions},
+        proposal::{Status, TimeLimits, Version, Versions},
         set_aside::SetAside,
     },
     policy::facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
@@ -50,7 +50,7 @@ pub struct CallState {
 pub struct ProposalState {
     pub row: ProposalRow,
     pub call: Arc<CallState>,
-    pub limits: Limits,
+    pub limits: TimeLimits,
     pub status: Status,
     pub versions: Versions,
     pub facts: ProposalFacts,
@@ -226,7 +226,7 @@ pub fn proposal_state(row: ProposalRow, call: Arc<CallState>, now: Timestamp) ->
     let parties: BTreeSet<_> = row.parties.keys().cloned().collect();
     let schedule = &call.text.schedule;
     let deadline_at = schedule.deadline_for(&call.row.extensions, Some((row.id, &parties)));
-    let limits = Limits { deadline_at, grace_until: schedule.grace_end(deadline_at) };
+    let limits = TimeLimits { deadline_at, grace_until: schedule.grace_end(deadline_at) };
     let versions =
         Versions { versions: row.versions.clone(), is_withdrawn: row.is_withdrawn, baseline: call.row.baseline };
     let status = versions.status(limits, now);

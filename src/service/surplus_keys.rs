@@ -15,7 +15,7 @@ use crate::{
         Refusal,
         id::{CallId, MemberId, ProposalId, VaultId},
     },
-    policy::{Action, Engine, Outcome, Permit, Resource, facts::MemberFacts},
+    policy::{Action, Authorization, Engine, Permit, Resource, facts::MemberFacts},
     storage::vaults::{self, VaultRow, WrappedKeyRow},
     wire::{page::Page, proposal::SurplusKey},
 };
@@ -74,7 +74,7 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &Me
         None => {
             let call = act.call(vault.call).await?;
             let may = |who| act.policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts));
-            who.as_ref().is_some_and(|who| matches!(may(who), Outcome::Permitted(_)))
+            who.as_ref().is_some_and(|who| matches!(may(who), Authorization::Permitted(_)))
         }
     };
     // INVARIANT: nobody takes a key from whom policy still lets read, or would with a card of the present time.

@@ -15,7 +15,7 @@ use crate::{
     domain::{ambient::Clock, entry::EntryKind},
     storage::{
         Tx, entries,
-        pulse::{self, Mark},
+        pulse::{self, ClockMark},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -52,7 +52,7 @@ pub enum ClockFault {
 
 /// The exchange's time.
 #[derive(Debug)]
-pub struct Time {
+pub struct ExchangeTime {
     clock: Arc<dyn Clock>,
     tolerance: SignedDuration,
     state: Mutex<State>,
@@ -84,7 +84,7 @@ struct Reading {
     expected: Timestamp,
 }
 
-impl Time {
+impl ExchangeTime {
     /// The time by this clock. What it shows now is believed: there is nothing yet to hold it against.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tolerance: Duration) -> Self {
@@ -104,7 +104,7 @@ impl Time {
 
     /// The instant at which what is on record is looked at.
     #[must_use]
-    pub fn of_view(&self, mark: &Mark) -> Timestamp {
+    pub fn of_view(&self, mark: &ClockMark) -> Timestamp {
         let mut state = self.state();
         let expected = self.read(&mut state).expected;
         let agrees = self.compare(&mut state, expected, mark);
@@ -119,7 +119,7 @@ impl Time {
     ///
     /// # Errors
     /// When the clock cannot be relied on.
-    pub fn of_act(&self, mark: &Mark) -> Result<Timestamp, ClockFault> {
+    pub fn of_act(&self, mark: &ClockMark) -> Result<Timestamp, ClockFault> {
         let mut state = self.state();
         let mut reading = self.read(&mut state);
         let differs = self.ahead_of_database(reading.shown, mark).filter(|by| by.abs() > self.tolerance);
@@ -154,7 +154,7 @@ impl Time {
     }
 
     /// Whether the instant that the steady clock leads to agrees with the database's; notes how far it is ahead if not.
-    fn compare(&self, state: &mut State, expected: Timestamp, mark: &Mark) -> bool {
+    fn compare(&self, state: &mut State, expected: Timestamp, mark: &ClockMark) -> bool {
         let against = self.ahead_of_database(expected, mark);
         let ahead = against.unwrap_or_default();
         let agrees = ahead.abs() <= self.tolerance;
@@ -164,7 +164,7 @@ impl Time {
     }
 
     /// How far an instant is ahead of the database's clock, where there is one to hold it against.
-    fn ahead_of_database(&self, instant: Timestamp, mark: &Mark) -> Option<SignedDuration> {
+    fn ahead_of_database(&self, instant: Timestamp, mark: &ClockMark) -> Option<SignedDuration> {
         // A clock that is set on purpose shows another time than any machine.
         let database = mark.database.filter(|_| self.clock.steady().is_some())?;
         Some(instant.duration_since(database))
@@ -209,11 +209,11 @@ pub async fn beat(exchange: &Exchange) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// The clock beside what is on record.
+/// A reading of the clock, and the instants on record to compare it with.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown {
+pub struct ClockReading {
     pub clock: Timestamp,
-    pub mark: Mark,
+    pub mark: ClockMark,
     /// What stands against writing now.
     pub fault: Option<ClockFault>,
 }
@@ -227,10 +227,10 @@ pub async fn left_behind(exchange: &Exchange) -> Result<Option<Timestamp>> {
     Ok(Some(mark.last).filter(|_| is_ahead && beat.is_some() && exchange.clock.steady().is_some()))
 }
 
-/// The clock beside what is on record.
-pub async fn show(exchange: &Exchange) -> Result<Shown> {
+/// A reading of the clock, and the instants on record to compare it with.
+pub async fn show(exchange: &Exchange) -> Result<ClockReading> {
     let mark = pulse::mark(&mut *exchange.db.read().await?).await?;
-    Ok(Shown { clock: exchange.clock.now(), mark, fault: exchange.time.of_act(&mark).err() })
+    Ok(ClockReading { clock: exchange.clock.now(), mark, fault: exchange.time.of_act(&mark).err() })
 }
 
 /// Accepts that what is on record is ahead of a clock that is right now: time stands still until the clock has caught up. Until when;
@@ -291,13 +291,13 @@ mod tests {
         Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap()
     }
 
-    fn mark(last: i64, database: Option<i64>) -> Mark {
-        Mark { last: at(last), accepted_until: Timestamp::UNIX_EPOCH, database: database.map(at) }
+    fn mark(last: i64, database: Option<i64>) -> ClockMark {
+        ClockMark { last: at(last), accepted_until: Timestamp::UNIX_EPOCH, database: database.map(at) }
     }
 
-    fn time() -> (Time, Arc<Machine>) {
+    fn time() -> (ExchangeTime, Arc<Machine>) {
         let machine = Arc::new(Machine::default());
-        (Time::new(machine.clone(), TOLERANCE), machine)
+        (ExchangeTime::new(machine.clone(), TOLERANCE), machine)
     }
 
     #[test]
@@ -340,11 +340,11 @@ mod tests {
         let (time, machine) = time();
         assert_eq!(time.of_act(&mark(HOUR, None)), Err(ClockFault::Behind(SignedDuration::from_hours(1))));
         assert_eq!(time.of_view(&mark(HOUR, None)), at(HOUR));
-        let accepted = Mark { accepted_until: at(HOUR), ..mark(HOUR, None) };
+        let accepted = ClockMark { accepted_until: at(HOUR), ..mark(HOUR, None) };
         assert_eq!(time.of_act(&accepted), Ok(at(HOUR)), "it stands still at what is on record");
         machine.pass(60_000);
         assert_eq!(time.of_act(&accepted), Ok(at(HOUR)));
-        let later = Mark { last: at(HOUR + 1), ..accepted };
+        let later = ClockMark { last: at(HOUR + 1), ..accepted };
         assert!(time.of_act(&later).is_err(), "no more than that was accepted");
         machine.pass(3_600_000);
         assert_eq!(time.of_act(&accepted), Ok(at(HOUR + 60_000)));
@@ -360,7 +360,7 @@ mod tests {
         machine.pass(2000);
         assert_eq!((time.of_view(&mark(0, None)), time.now()), (at(2000), at(2000)));
         // A new start believes it: that is how the operator says that it is right.
-        assert_eq!(Time::new(machine, TOLERANCE).of_act(&mark(0, None)), Ok(at(24 * HOUR + 2000)));
+        assert_eq!(ExchangeTime::new(machine, TOLERANCE).of_act(&mark(0, None)), Ok(at(24 * HOUR + 2000)));
     }
 
     #[test]
@@ -397,7 +397,7 @@ mod tests {
     fn server_that_starts_ahead_of_its_database_shows_nothing_early_and_goes_on_once_it_is_set_right() {
         let machine = Arc::new(Machine::default());
         machine.set(24 * HOUR);
-        let time = Time::new(machine.clone(), TOLERANCE);
+        let time = ExchangeTime::new(machine.clone(), TOLERANCE);
         assert_eq!(time.of_act(&mark(0, Some(0))), Err(ClockFault::Differs(SignedDuration::from_hours(24))));
         assert_eq!((time.now(), time.of_view(&mark(0, Some(0)))), (at(0), at(0)));
         machine.pass(60_000);
@@ -453,7 +453,7 @@ mod tests {
             }
         }
         let story = Arc::new(Story(AtomicI64::new(0)));
-        let time = Time::new(story.clone(), TOLERANCE);
+        let time = ExchangeTime::new(story.clone(), TOLERANCE);
         story.0.store(24 * HOUR, Ordering::SeqCst);
         assert_eq!(time.of_act(&mark(0, Some(99 * HOUR))), Ok(at(24 * HOUR)));
         story.0.store(0, Ordering::SeqCst);

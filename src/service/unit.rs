@@ -15,7 +15,7 @@ use crate::{
         entry::{EntryKind, Readers},
         id::{CallId, MemberId, ProgramId, ProposalId},
     },
-    policy::{Action, Engine, Outcome, Permit, Resource, Standing, facts::MemberFacts},
+    policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::{
         leaf,
         statement::{Signed, Statement, verify_signed},
@@ -345,7 +345,7 @@ impl<'e, T: Reads> Act<'e, T> {
 /// The permit, or why there is none: what a declaration of interests would change is said as that.
 pub(super) fn permit(policies: &Engine, me: &MemberFacts, action: Action, resource: Resource<'_>) -> Result<Permit> {
     let outcome = policies.authorize(me, action, resource);
-    if matches!(outcome, Outcome::Denied(_))
+    if matches!(outcome, Authorization::Denied(_))
         && let Some(proposal) = policies.awaits_declaration(me, action, resource)
     {
         return Err(Refusal::NotDeclared { member: me.id.clone(), proposal }.into());

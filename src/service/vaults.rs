@@ -14,7 +14,7 @@ use crate::{
         entry::EntryKind,
         id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
     },
-    policy::{self, Action, Outcome, Permit, Resource, facts::MemberFacts},
+    policy::{self, Action, Authorization, Permit, Resource, facts::MemberFacts},
     sealing::{
         header::HeaderCheck,
         statement::{VaultKind, VaultStatement},
@@ -267,7 +267,7 @@ pub(super) fn reads(
     proposal: &ProposalState,
 ) -> Result<bool> {
     let Some((action, resource)) = reading(vault, proposal)? else { return Ok(false) };
-    Ok(matches!(policies.authorize(who, action, resource), Outcome::Permitted(_)))
+    Ok(matches!(policies.authorize(who, action, resource), Authorization::Permitted(_)))
 }
 
 /// What reading what the vault protects takes. A call's vault protects no content of its own, and no proposal has one.
@@ -283,7 +283,7 @@ pub(super) fn reading<'p>(vault: &'p VaultRow, proposal: &'p ProposalState) -> R
 }
 
 pub(super) fn opens_call_vault(who: &MemberFacts, policies: &policy::Engine, call: &CallState) -> bool {
-    matches!(policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts)), Outcome::Permitted(_))
+    matches!(policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts)), Authorization::Permitted(_))
 }
 
 /// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
@@ -294,7 +294,7 @@ pub(super) fn may_wrap(
     proposal: &ProposalState,
 ) -> Result<bool> {
     let outcome = policies.authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
-    Ok(matches!(outcome, Outcome::Permitted(_)) && reads(who, policies, vault, proposal)?)
+    Ok(matches!(outcome, Authorization::Permitted(_)) && reads(who, policies, vault, proposal)?)
 }
 
 pub(super) fn wrap_action(vault: &VaultRow) -> Action {

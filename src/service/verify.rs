@@ -42,9 +42,9 @@ pub struct Finding {
     pub fault: String,
 }
 
-/// What a verification comes by.
+/// A step of a verification, reported while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum VerificationEvent {
     Found(Finding),
     /// Documents that were read, and their bytes.
     Documents {
@@ -55,9 +55,9 @@ pub enum Look {
     Statements(u64),
 }
 
-/// What was looked at.
+/// What a verification covered, in numbers.
 #[derive(Debug, Default)]
-pub struct Verified {
+pub struct VerificationCounts {
     pub state: DatabaseState,
     pub documents: u64,
     pub document_bytes: u64,
@@ -66,8 +66,12 @@ pub struct Verified {
 }
 
 /// Looks through tables and the folder of documents that goes with them.
-pub async fn verify(tables: &Tables, folder: &Path, hear: &mut dyn FnMut(Look)) -> Result<Verified> {
-    let mut verifier = Verifier { tables, report: Report { hear, verified: Verified::default() } };
+pub async fn verify(
+    tables: &Tables,
+    folder: &Path,
+    hear: &mut dyn FnMut(VerificationEvent),
+) -> Result<VerificationCounts> {
+    let mut verifier = Verifier { tables, report: Report { hear, verified: VerificationCounts::default() } };
     verifier.database().await?;
     let complete = verifier.rows().await?;
     verifier.documents(folder, &complete).await?;
@@ -81,27 +85,27 @@ struct Verifier<'a> {
 
 /// What was found so far, and who hears of it.
 struct Report<'a> {
-    hear: &'a mut dyn FnMut(Look),
-    verified: Verified,
+    hear: &'a mut dyn FnMut(VerificationEvent),
+    verified: VerificationCounts,
 }
 
 impl Report<'_> {
     fn found(&mut self, what: impl Into<String>, fault: impl Into<String>) {
         self.verified.findings += 1;
-        (self.hear)(Look::Found(Finding { what: what.into(), fault: fault.into() }));
+        (self.hear)(VerificationEvent::Found(Finding { what: what.into(), fault: fault.into() }));
     }
 
     /// A statement was verified, whatever came of it.
     fn statement(&mut self) {
         self.verified.statements += 1;
-        (self.hear)(Look::Statements(self.verified.statements));
+        (self.hear)(VerificationEvent::Statements(self.verified.statements));
     }
 
     fn document(&mut self, bytes: u64) {
         self.verified.documents += 1;
         self.verified.document_bytes += bytes;
-        let Verified { documents: read, document_bytes: bytes, .. } = self.verified;
-        (self.hear)(Look::Documents { read, bytes });
+        let VerificationCounts { documents: read, document_bytes: bytes, .. } = self.verified;
+        (self.hear)(VerificationEvent::Documents { read, bytes });
     }
 }
 

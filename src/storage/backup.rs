@@ -34,7 +34,7 @@ use self::{
     },
 };
 use super::{
-    Limits, StoreError,
+    PostgresLimits, StoreError,
     db::{
         copy::{self, digest_of, sync_folder},
         tables::Tables,
@@ -68,7 +68,7 @@ pub struct Site<'a> {
     pub blobs: &'a Path,
     pub host: &'a PartnerCode,
     /// How long PostgreSQL may take.
-    pub limits: Limits,
+    pub limits: PostgresLimits,
 }
 
 /// What came of a backup or restore.

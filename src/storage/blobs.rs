@@ -19,7 +19,7 @@
 //! Knows nothing of what the bytes mean; the caller looks at each piece as it arrives and may refuse.
 
 use super::{
-    error::{Cause, StoreError},
+    error::{BoxedCause, StoreError},
     folder::LIVE,
     intake::{self, Destination, Received},
     mark::{Mark, MarkedFolder},
@@ -79,7 +79,7 @@ pub enum StageError<E> {
     Refused(E),
     /// The sender stopped before the end.
     #[error("the bytes stopped coming")]
-    Interrupted(#[source] Cause),
+    Interrupted(#[source] BoxedCause),
     /// They could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,7 +146,7 @@ impl Blobs {
 
     /// Takes a stream of bytes, at most `limit` of them, and returns when they are safe on the disk. `inspect` sees
     /// every piece in order, before it is written. Memory does not grow with the size.
-    pub async fn stage<E, X: Into<Cause>>(
+    pub async fn stage<E, X: Into<BoxedCause>>(
         &self,
         bytes: impl Stream<Item = Result<Bytes, X>>,
         limit: u64,

@@ -5,8 +5,8 @@
 //! taken at its first statement. Whatever is dropped without [`WriteTx::commit`] is rolled back, also when the future
 //! around it is cancelled.
 //!
-//! Nothing waits for a database without an end: the limits are those of [`Limits`] on PostgreSQL; on SQLite a caller waits for its
-//! turn and for another process's lock.
+//! Nothing waits for a database without an end: the limits are those of [`PostgresLimits`] on PostgreSQL; on SQLite a
+//! caller waits for its turn and for another process's lock.
 //!
 //! Statements use `$1` placeholders and the types both engines share: text, 64-bit integers, booleans, bytes. Instants
 //! are BIGINT epoch milliseconds, so anything finer is lost: round before signing or comparing. In the migrations these
@@ -16,7 +16,7 @@
 //!
 //! No other file asks which engine is underneath; where a text must differ it is a field of [`Dialect`].
 
-pub use super::postgres::Limits;
+pub use super::postgres::PostgresLimits;
 use super::{
     error::StoreError,
     postgres::{Connections, Purpose, Session},
@@ -144,11 +144,11 @@ impl Db {
     /// [`StoreError::Address`] for another kind of address, [`StoreError::Corrupt`] when the SQLite file fails its
     /// check, [`StoreError::Unavailable`] when there is no database.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::open_with(url, Limits::default()).await
+        Self::open_with(url, PostgresLimits::default()).await
     }
 
     /// The same with other limits for what is asked of PostgreSQL.
-    pub async fn open_with(url: &str, limits: Limits) -> Result<Self, StoreError> {
+    pub async fn open_with(url: &str, limits: PostgresLimits) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             open_sqlite(url).await
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
@@ -437,14 +437,14 @@ fn lock_beside(mut path: PathBuf) -> std::io::Result<File> {
 }
 
 /// Connects when something is asked.
-fn postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
+fn postgres(url: &str, limits: PostgresLimits) -> Result<Db, StoreError> {
     let options = PgConnectOptions::from_str(url)?;
     let writer = Connections::new(&options, Purpose::Write, 1, limits);
     let readers = Connections::new(&options, Purpose::Read, READERS, limits);
     Ok(Db::of(Engine::Postgres { writer, readers }, limits.queue))
 }
 
-async fn open_postgres(url: &str, limits: Limits) -> Result<Db, StoreError> {
+async fn open_postgres(url: &str, limits: PostgresLimits) -> Result<Db, StoreError> {
     let db = postgres(url, limits)?;
     // What writers take turns at. No migration makes it, since migrations take turns, too.
     let mut tx = db.read().await?;

@@ -21,24 +21,24 @@ use super::BlobKey;
 use std::{error::Error, io};
 
 /// Any error, as the cause of ours.
-pub type Cause = Box<dyn Error + Send + Sync>;
+pub type BoxedCause = Box<dyn Error + Send + Sync>;
 
 /// A failure of the database or of the folder of ciphertext.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The engine cannot be reached, is shutting down, or is too busy; trying later may succeed.
     #[error("the store is not available")]
-    Unavailable(#[source] Cause),
+    Unavailable(#[source] BoxedCause),
     /// A commit got no answer: its unit of work was kept or not, as a whole. Look on another connection, or repeat under the same
     /// idempotency key.
     #[error("the store did not say whether it kept the unit of work")]
-    OutcomeUnknown(#[source] Cause),
+    OutcomeUnknown(#[source] BoxedCause),
     /// The disk (or its quota) is full. Nothing of the failed unit of work remains.
     #[error("the disk of the store is full")]
-    Full(#[source] Cause),
+    Full(#[source] BoxedCause),
     /// A file could not be read or written for another reason than lack of space.
     #[error("a file of the store cannot be read or written")]
-    Io(#[source] Cause),
+    Io(#[source] BoxedCause),
     /// What was read back cannot have been written by this program. `place` is a column, the database or a blob.
     #[error("`{place}` is damaged: expected {expected}")]
     Corrupt {
@@ -103,7 +103,7 @@ pub enum StoreError {
     Address(&'static str),
     /// The engine refused a statement that this program should not have sent.
     #[error("the engine refuses a statement")]
-    Statement(#[source] Cause),
+    Statement(#[source] BoxedCause),
 }
 
 impl StoreError {

@@ -6,7 +6,7 @@
 
 use super::{
     blobs::{Expected, StageError, blocking},
-    error::{Cause, StoreError},
+    error::{BoxedCause, StoreError},
     mark::MarkedFolder,
 };
 use crate::domain::id::Sha256;
@@ -57,7 +57,7 @@ pub(super) struct Destination {
 }
 
 /// Takes a stream into a partial file for its place. A folder without its mark takes nothing, and nothing is made in it.
-pub(super) async fn receive<E, X: Into<Cause>>(
+pub(super) async fn receive<E, X: Into<BoxedCause>>(
     to: Destination,
     bytes: impl Stream<Item = Result<Bytes, X>>,
     limit: u64,

@@ -45,7 +45,7 @@ pub mod visible;
 pub mod withdrawals;
 
 pub use blobs::{BlobKey, Blobs, Expected, StageError, Staged};
-pub use db::{Db, Limits, ReadTx, Tx, WriteTx};
+pub use db::{Db, PostgresLimits, ReadTx, Tx, WriteTx};
 pub use error::StoreError;
 pub use reading::{Reading, Stored};
 pub use row::Row;

@@ -8,7 +8,7 @@
 //! Must never guess what became of a commit: without an answer it is [`StoreError::OutcomeUnknown`].
 
 use super::{
-    error::{Cause, StoreError},
+    error::{BoxedCause, StoreError},
     turns::Turn,
 };
 use sqlx::{
@@ -33,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// How long each thing may take that is asked of PostgreSQL.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct PostgresLimits {
     /// Until a connection of this server becomes free; for a writer, until it is its turn in this server.
     pub queue: Duration,
     /// To connect and sign in.
@@ -55,7 +55,7 @@ pub struct Limits {
     pub upkeep: Duration,
 }
 
-impl Default for Limits {
+impl Default for PostgresLimits {
     fn default() -> Self {
         Self {
             queue: Duration::from_secs(30),
@@ -86,7 +86,7 @@ pub(super) struct Connections(Arc<Home>);
 struct Home {
     options: PgConnectOptions,
     purpose: Purpose,
-    limits: Limits,
+    limits: PostgresLimits,
     /// Of one statement.
     statement: Duration,
     count: u32,
@@ -113,7 +113,7 @@ pub(super) struct Session {
 
 impl Connections {
     /// Connects when something is asked.
-    pub(super) fn new(options: &PgConnectOptions, purpose: Purpose, count: u32, limits: Limits) -> Self {
+    pub(super) fn new(options: &PgConnectOptions, purpose: Purpose, count: u32, limits: PostgresLimits) -> Self {
         let (statement, silence) = match purpose {
             Purpose::Read => (limits.read, limits.read_silence),
             Purpose::Write => (limits.write, limits.silence),
@@ -258,7 +258,7 @@ impl Session {
             return Err(StoreError::Statement("a statement of the unit of work has failed before its commit".into()));
         }
         let (connection, limit) = self.connection()?;
-        let unknown: Cause = match timeout(limit, sqlx::raw_sql("COMMIT").execute(connection)).await {
+        let unknown: BoxedCause = match timeout(limit, sqlx::raw_sql("COMMIT").execute(connection)).await {
             Ok(Ok(_)) => {
                 self.go_home();
                 return Ok(());
@@ -335,7 +335,7 @@ fn ends_connection(error: &sqlx::Error) -> bool {
     }
 }
 
-fn unavailable(cause: impl Into<Cause>) -> StoreError {
+fn unavailable(cause: impl Into<BoxedCause>) -> StoreError {
     StoreError::Unavailable(cause.into())
 }
 

@@ -8,9 +8,9 @@ use super::{
 };
 use jiff::Timestamp;
 
-/// What an instant is held against.
+/// The instants on record that a reading of the clock is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct ClockMark {
     /// The latest instant that is on record: of the last entry, or at which a server was well.
     pub last: Timestamp,
     /// Entries up to here may be ahead of the clock: the operator knows.
@@ -20,7 +20,7 @@ pub struct Mark {
 }
 
 /// What is on record now.
-pub async fn mark(tx: &mut Tx) -> Result<Mark, StoreError> {
+pub async fn mark(tx: &mut Tx) -> Result<ClockMark, StoreError> {
     // INVARIANT: the only text put in is a constant of the dialect.
     let sql = Sql::built(format!(
         "SELECT at, accepted_until, {} AS machine_at, \
@@ -29,7 +29,7 @@ pub async fn mark(tx: &mut Tx) -> Result<Mark, StoreError> {
     ));
     let row = tx.fetch_one(sql, args![]).await?;
     let beat = row.time("at")?;
-    Ok(Mark {
+    Ok(ClockMark {
         last: row.opt_time("entry_at")?.map_or(beat, |entry| entry.max(beat)),
         accepted_until: row.time("accepted_until")?,
         database: row.opt_time("machine_at")?,

@@ -13,7 +13,7 @@ const PIECE: u64 = 64 << 10;
 
 /// How far an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Progress {
+struct HeaderProgress {
     bytes: u64,
     is_whole: bool,
 }
@@ -24,14 +24,14 @@ pub struct Spool {
     file: Arc<Unnamed>,
     folder: Arc<MarkedFolder>,
     reserve: u64,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<HeaderProgress>,
 }
 
 /// The end at which it is taken.
 #[derive(Debug)]
 pub struct Spooled {
     file: Arc<Unnamed>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<HeaderProgress>,
     taken: u64,
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn spool(folder: Arc<MarkedFolder>, reserve: u64) -> Result<(Sp
         Ok(tempfile::tempfile_in(&made.folder)?)
     });
     let file = Arc::new(Unnamed(Some(file.await?)));
-    let (progress, receiver) = watch::channel(Progress { bytes: 0, is_whole: false });
+    let (progress, receiver) = watch::channel(HeaderProgress { bytes: 0, is_whole: false });
     Ok((Spool { file: Arc::clone(&file), folder, reserve, progress }, Spooled { file, progress: receiver, taken: 0 }))
 }
 
@@ -73,7 +73,7 @@ impl Spool {
     /// # Errors
     /// When the disk takes it not.
     pub async fn add(&mut self, piece: Vec<u8>) -> Result<bool, StoreError> {
-        let Progress { bytes: at, .. } = *self.progress.borrow();
+        let HeaderProgress { bytes: at, .. } = *self.progress.borrow();
         let (len, reserve) = (piece.len() as u64, self.reserve);
         let (file, folder, bytes) = (Arc::clone(&self.file), Arc::clone(&self.folder), at + len);
         let written = blocking(move || {
@@ -81,7 +81,7 @@ impl Spool {
             Ok(file.file().write_all_at(&piece, at)?)
         });
         written.await?;
-        self.progress.send_replace(Progress { bytes, is_whole: false });
+        self.progress.send_replace(HeaderProgress { bytes, is_whole: false });
         Ok(!self.progress.is_closed())
     }
 
@@ -113,7 +113,7 @@ impl Spooled {
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let taken = self.taken;
         let come = self.progress.wait_for(|progress| progress.bytes > taken || progress.is_whole).await;
-        let Progress { bytes, .. } = *come.map_err(|_| broken_off())?;
+        let HeaderProgress { bytes, .. } = *come.map_err(|_| broken_off())?;
         let len = (bytes - taken).min(PIECE);
         if len == 0 {
             return Ok(None);

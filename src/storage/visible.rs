@@ -1,13 +1,13 @@
 //! Which proposals a condition holds for: pages in the order of their creation, and counts, without reading the others.
 //!
-//! A query has groups of calls, each with the part of the condition that remains once those calls are known. Two searches find
-//! the proposals. *By own rows*: a row keyed by the member (of a party, assigned) makes the condition true; there are few, and an
-//! index by member finds them. *Without own rows*: the condition holds without such a row, too. This search leaves out whole
-//! buckets of proposals (one call, the same parties) for which the condition cannot hold. The two searches share no proposal.
-//! [`plan`] chooses the strategy of the second.
+//! A query has groups of calls, each with the part of the condition that remains once those calls are known. Two
+//! searches find the proposals. *By own rows*: a row keyed by the member (of a party, assigned) makes the condition
+//! true; there are few, and an index by member finds them. *Without own rows*: the condition holds without such a row,
+//! too. This search leaves out whole buckets of proposals (one call, the same parties) for which the condition cannot
+//! hold. The two searches share no proposal. [`plan`] chooses the strategy of the second.
 //!
-//! What is returned satisfies the whole condition. Nothing here decides who may know of a proposal: the service that shows a row
-//! evaluates the policies for it once more.
+//! What is returned satisfies the whole condition. Nothing here decides who may know of a proposal: the service that
+//! shows a row evaluates the policies for it once more.
 
 mod columns;
 mod plan;
@@ -424,8 +424,8 @@ async fn walk(
 /// Proposals whose order no index is to give: it would be walked from one end to the other.
 const UNSORTED: &str = "SELECT p.created_at + 0 AS created_at, p.proposal_id FROM";
 
-/// The hint to search a scope bucket by bucket, for an engine that takes hints. SQLite then leaves each where the rest comes too
-/// late.
+/// The hint to search a scope bucket by bucket, for an engine that takes hints. SQLite then leaves each where the rest
+/// comes too late.
 fn by_buckets(builder: &SqlBuilder<'_>, scope: &ProposalScope) -> String {
     let index = if scope.parties.is_some() { "proposals_by_parties" } else { "proposals_by_call_creation" };
     builder.dialect().indexed_by.map_or_else(String::new, |by| format!(" {by} {index}"))

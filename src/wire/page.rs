@@ -21,13 +21,13 @@ pub const PAGE_BYTES: usize = 4 << 20;
 
 /// What a page still takes: so many items, and so many bytes of them.
 #[derive(Debug)]
-pub struct Room {
+pub struct PageRoom {
     items: usize,
     bytes: usize,
     is_empty: bool,
 }
 
-impl Room {
+impl PageRoom {
     /// A page of at most `limit` items.
     #[must_use]
     pub fn new(limit: u32) -> Self {
@@ -79,12 +79,12 @@ mod tests {
 
     #[test]
     fn page_ends_by_items_and_by_bytes_and_always_takes_one() {
-        let mut room = Room::new(2);
+        let mut room = PageRoom::new(2);
         assert!(room.takes(&"a") && room.takes(&"b") && !room.takes(&"c"));
         let (large, small) = ("x".repeat(PAGE_BYTES * 2 / 3), "y");
-        let mut room = Room::new(200);
+        let mut room = PageRoom::new(200);
         assert!(room.takes(&large) && !room.takes(&large) && room.takes(&small));
-        let mut room = Room::new(200);
+        let mut room = PageRoom::new(200);
         assert!(room.takes(&"x".repeat(PAGE_BYTES * 2)) && !room.takes(&small));
     }
 }

@@ -8,9 +8,9 @@ use crate::harness::{
 use entente::{
     client::{
         Client, ClientError, ExitClass, Home, Profile,
-        agent::{Act, Agent, Event, Tally},
+        agent::{Agent, AgentAct, Event, RoundTally},
         directory::NewKeyCard,
-        opening::Version,
+        opening::VersionChoice,
         proposals::NewProposal,
     },
     domain::{
@@ -41,14 +41,14 @@ fn agent<'s>(stage: &'s Stage, member: &'static str) -> Agent<impl Fn() -> Resul
 }
 
 /// A round, with what was reported.
-async fn round<C: Fn() -> Result<Client, ClientError>>(agent: &mut Agent<C>) -> (Tally, Vec<Event>) {
+async fn round<C: Fn() -> Result<Client, ClientError>>(agent: &mut Agent<C>) -> (RoundTally, Vec<Event>) {
     let mut told = Vec::new();
     let tally = agent.round(&|| false, &mut |event| told.push(event.clone())).await.unwrap();
     (tally, told)
 }
 
 /// Who is named in acts of a kind.
-fn holders(told: &[Event], act: Act) -> Vec<String> {
+fn holders(told: &[Event], act: AgentAct) -> Vec<String> {
     let of_kind = told.iter().filter(|event| event.act == act);
     let mut holders: Vec<String> = of_kind.filter_map(|event| Some(event.key.as_ref()?.holder.to_string())).collect();
     holders.sort();
@@ -68,13 +68,13 @@ async fn assigned_reviewers_get_their_keys_with_nobody_at_the_keyboard() {
     let mut agent = agent(&stage, "USA:dana");
     agent.check().await.unwrap();
     let (tally, told) = round(&mut agent).await;
-    assert_eq!(tally, Tally { wrapped: 2, removed: 0, not_done: 0 });
-    assert_eq!(holders(&told, Act::Wrapped), ["ISR:maya", "USA:carol"]);
-    assert_eq!(told.iter().filter(|event| event.act == Act::VaultMade).count(), 1);
+    assert_eq!(tally, RoundTally { wrapped: 2, removed: 0, not_done: 0 });
+    assert_eq!(holders(&told, AgentAct::Wrapped), ["ISR:maya", "USA:carol"]);
+    assert_eq!(told.iter().filter(|event| event.act == AgentAct::VaultMade).count(), 1);
     assert_eq!(keys(&stage, "USA:carol", proposal).await, 1);
     // Nothing to do: nothing is fetched either, which the log would tell.
     let before = stage.log().await.len();
-    assert_eq!(round(&mut agent).await, (Tally::default(), Vec::new()));
+    assert_eq!(round(&mut agent).await, (RoundTally::default(), Vec::new()));
     assert_eq!(stage.log().await.len(), before);
     let fetched = stage
         .log()
@@ -96,14 +96,14 @@ forbid(principal, action == Action::"Read", resource) when { principal.organisat
     execute(&stage, "UPDATE members SET organisation = 'Elsewhere' WHERE member = 'ISR:maya'").await;
     let mut agent = agent(&stage, "USA:dana");
     let (tally, told) = round(&mut agent).await;
-    assert_eq!(tally, Tally { wrapped: 1, removed: 0, not_done: 1 });
-    assert_eq!(holders(&told, Act::Refused), ["ISR:maya"]);
-    let refused = told.iter().find(|event| event.act == Act::Refused).unwrap();
+    assert_eq!(tally, RoundTally { wrapped: 1, removed: 0, not_done: 1 });
+    assert_eq!(holders(&told, AgentAct::Refused), ["ISR:maya"]);
+    let refused = told.iter().find(|event| event.act == AgentAct::Refused).unwrap();
     let (reason, help) = (refused.reason.as_deref().unwrap(), refused.help.as_deref().unwrap());
     assert!(reason.contains("`ISR/not-galilee`") && help.contains("officers of `ISR`"), "{refused:?}");
     // Told once, counted always, and not tried again at once.
     let before = stage.log().await.len();
-    assert_eq!(round(&mut agent).await, (Tally { wrapped: 0, removed: 0, not_done: 1 }, Vec::new()));
+    assert_eq!(round(&mut agent).await, (RoundTally { wrapped: 0, removed: 0, not_done: 1 }, Vec::new()));
     assert_eq!(stage.log().await.len(), before);
     stage.clock.set(stage.clock.now() + SignedDuration::from_mins(16));
     let (tally, told) = round(&mut agent).await;
@@ -119,12 +119,12 @@ async fn key_goes_with_the_permission_and_comes_back_with_it() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     let mut agent = agent(&stage, "USA:dana");
-    assert_eq!(round(&mut agent).await.0, Tally::default());
+    assert_eq!(round(&mut agent).await.0, RoundTally::default());
     let text = stage.client("ISR:drafter").policy(&"ISR".parse().unwrap()).await.unwrap().text.unwrap();
     stage.israel_adds(NO_REVIEWERS).await;
     let (tally, told) = round(&mut agent).await;
-    assert_eq!(tally, Tally { wrapped: 0, removed: 2, not_done: 0 });
-    assert_eq!(holders(&told, Act::Removed), ["ISR:maya", "USA:carol"]);
+    assert_eq!(tally, RoundTally { wrapped: 0, removed: 2, not_done: 0 });
+    assert_eq!(holders(&told, AgentAct::Removed), ["ISR:maya", "USA:carol"]);
     assert!(told.iter().all(|event| event.reason.as_ref().unwrap().contains("`ISR/no-reviewers`")), "{told:?}");
     let removed = stage.log().await.into_iter().filter(|entry| entry.kind == EntryKind::KeyRemoved);
     let removed: Vec<_> = removed.map(|entry| (entry.actor, entry.proposal)).collect();
@@ -132,7 +132,7 @@ async fn key_goes_with_the_permission_and_comes_back_with_it() {
     assert_eq!(keys(&stage, "ISR:avi", proposal).await, 1, "a party keeps what it holds");
     stage.israel_writes(&text).await;
     let (tally, told) = round(&mut agent).await;
-    assert_eq!((tally.wrapped, holders(&told, Act::Wrapped).len()), (2, 2));
+    assert_eq!((tally.wrapped, holders(&told, AgentAct::Wrapped).len()), (2, 2));
     drop(agent);
     stage.stop().await;
 }
@@ -158,18 +158,18 @@ async fn holder_whose_card_ran_out_keeps_their_keys_and_one_whose_card_was_revok
     let surplus = stage.client("USA:dana").api().surplus_keys(proposal).await.unwrap();
     assert_eq!(surplus.iter().map(|key| key.holder.to_string()).collect::<Vec<_>>(), ["ISR:maya", "USA:carol"]);
     let (tally, told) = round(&mut agent).await;
-    assert_eq!(tally, Tally { wrapped: 0, removed: 1, not_done: 1 });
+    assert_eq!(tally, RoundTally { wrapped: 0, removed: 1, not_done: 1 });
     assert_eq!(
-        (holders(&told, Act::Removed), holders(&told, Act::Kept)),
+        (holders(&told, AgentAct::Removed), holders(&told, AgentAct::Kept)),
         (vec!["ISR:maya".into()], vec!["USA:carol".into()])
     );
-    let kept = told.iter().find(|event| event.act == Act::Kept).unwrap();
+    let kept = told.iter().find(|event| event.act == AgentAct::Kept).unwrap();
     assert!(kept.reason.as_deref().unwrap().contains("their keys stay"), "{kept:?}");
     // Renewed a little late: what she held is good again, and nobody has to wrap anything.
     renew(&stage, "USA:carol", soon + SignedDuration::from_hours(24 * 100)).await;
-    stage.again("USA:carol").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.again("USA:carol").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     stage.clock.set(stage.clock.now() + SignedDuration::from_mins(16));
-    assert_eq!(round(&mut agent).await, (Tally::default(), Vec::new()));
+    assert_eq!(round(&mut agent).await, (RoundTally::default(), Vec::new()));
     drop(agent);
     stage.stop().await;
 }
@@ -186,7 +186,7 @@ async fn agents_and_people_get_on_with_each_other() {
     for member in ["USA:carol", "ISR:maya"] {
         // Two agents that see at the same moment that a key is missing both make one; a member makes no second.
         assert!((1..=2).contains(&keys(&stage, member, proposal).await), "{member}");
-        stage.again(member).read_summary(proposal, Version::Standing).await.unwrap();
+        stage.again(member).read_summary(proposal, VersionChoice::Standing).await.unwrap();
     }
     stage.israel_adds(NO_REVIEWERS).await;
     let ((first, _), (second, _), (third, _)) = tokio::join!(round(&mut one), round(&mut twin), round(&mut other));
@@ -219,7 +219,7 @@ async fn round_that_does_not_reach_the_exchange_is_made_up_for_by_the_next() {
     // Told to stop, it does not begin with the next proposal.
     stage.israel_adds(NO_REVIEWERS).await;
     let stopped = agent.round(&|| true, &mut |event| panic!("{event:?}")).await.unwrap();
-    assert_eq!(stopped, Tally::default());
+    assert_eq!(stopped, RoundTally::default());
     drop(agent);
     stage.stop().await;
 }
@@ -285,7 +285,7 @@ async fn nobody_takes_a_key_from_whose_card_ran_out_until_it_is_revoked() {
     dana.grant_roles(stage.call, &frank, &BTreeSet::from([CallRole::Decider])).await.unwrap();
     for member in ["USA:bob", "USA:frank"] {
         renew(&stage, member, soon + SignedDuration::from_hours(24 * 100)).await;
-        stage.again(member).read_summary(proposal, Version::Standing).await.unwrap();
+        stage.again(member).read_summary(proposal, VersionChoice::Standing).await.unwrap();
     }
     stage.client("USA:registrar").revoke_key_card(&id("USA:bob"), true).await.unwrap();
     remove("ISR:avi", "USA:bob").await.unwrap();

@@ -60,6 +60,18 @@ const WORDS: &[(&str, &str)] = &[
     ("error response", "problem"),
 ];
 
+/// Names that several public types share, and why.
+const SHARED_NAMES: &[(&str, &str)] = &[
+    ("CallText", "`wire` mirrors `domain`; the API description publishes the name"),
+    ("Criterion", "`wire` mirrors `domain`; the API description publishes the name"),
+    ("Decision", "`wire` mirrors `domain`; the API description publishes the name"),
+    ("PartyRule", "`wire` mirrors `domain`; the API description publishes the name"),
+    ("PolicyVersion", "`wire` mirrors `domain`; the API description publishes the name"),
+    ("Result", "each layer has one error type and an alias for results with it"),
+    ("Schedule", "`wire` mirrors `domain`; the API description publishes the name"),
+    ("Slot", "`wire` mirrors `domain`; the API description publishes the name"),
+];
+
 /// The longest a source file may be: past this it holds two things.
 const MAX_LINES: usize = 600;
 
@@ -170,6 +182,42 @@ fn words_mean_one_thing() {
 }
 
 #[test]
+fn public_types_have_names_of_their_own() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in production().into_iter().filter(|source| !source.name.starts_with("bin/")) {
+        for (number, line) in source.lines() {
+            if let Some(name) = public_type(line) {
+                places.entry(name.to_owned()).or_default().push(format!("src/{}.rs:{number}", source.name));
+            }
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    let shared: BTreeSet<&str> = places.keys().map(String::as_str).collect();
+    let allowed: BTreeSet<&str> = SHARED_NAMES.iter().map(|(name, _)| *name).collect();
+    let faults =
+        shared.difference(&allowed).map(|name| format!("`{name}` is declared in {}", places[*name].join(", ")));
+    let faults: Vec<String> = faults
+        .chain(allowed.difference(&shared).map(|name| format!("`{name}` needs no exception: only one type has it")))
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn reader_of_sources_finds_public_types() {
+    for (line, name) in [
+        ("pub struct Call {", Some("Call")),
+        ("    pub(crate) enum Kind<'a> {", Some("Kind")),
+        ("pub(in crate::storage) trait Rows: Send {", Some("Rows")),
+        ("pub type Result<T, E = Error> = std::result::Result<T, E>;", Some("Result")),
+        ("struct Private;", None),
+        ("pub fn structure() {", None),
+        ("pub struct $name(String);", None),
+    ] {
+        assert_eq!(public_type(line), name, "{line}");
+    }
+}
+
+#[test]
 fn reader_of_sources_finds_imports_however_they_are_written() {
     let text = "use crate::{\n    domain::{Refusal, id::X},\n    policy::Engine,\n};\nfn f() { crate::storage::db(); }\n\
                 // crate::http in a comment\nuse sqlx::Row;\n#[cfg(test)]\n#[path = \"t.rs\"]\nmod more;\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\nuse crate::wire;\n";
@@ -253,6 +301,19 @@ impl Source {
             !ends_a_path(before) && (code[at + name.len()..].starts_with("::") || imported)
         })
     }
+}
+
+/// The name of the type that a line declares for other modules.
+fn public_type(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub")?;
+    let rest = match rest.strip_prefix('(') {
+        Some(scope) => scope.split_once(')')?.1,
+        None => rest,
+    };
+    let rest = rest.strip_prefix(' ')?;
+    let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|keyword| rest.strip_prefix(keyword))?;
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    Some(&rest[..end]).filter(|name| !name.is_empty())
 }
 
 /// Whether what follows is a part of a longer word or path.

@@ -18,7 +18,7 @@ use entente::{
     http::{
         blobs_command::{self, BlobsCommand},
         config::Config,
-        operator::{ClockWord, PartnerCommand, partner},
+        operator::{ClockWord, OperatorCommand, partner},
         serve,
     },
     service::{
@@ -327,7 +327,7 @@ async fn operator_whose_clock_is_ahead_of_what_servers_noted_enters_nothing_with
     let ahead = open(clock).await;
     let enter = async |exchange, of: &str, clock_is_right| {
         let (code, clock) = (of.parse().unwrap(), ClockWord { clock_is_right });
-        partner(exchange, PartnerCommand::WaiveLists { code, clock }, &mut Vec::new()).await
+        partner(exchange, OperatorCommand::WaiveLists { code, clock }, &mut Vec::new()).await
     };
     let refused = enter(&ahead, "ISR", false).await.unwrap_err().to_string();
     assert!(refused.contains("nothing was done") && refused.contains("`--clock-is-right`"), "{refused}");
@@ -338,7 +338,7 @@ async fn operator_whose_clock_is_ahead_of_what_servers_noted_enters_nothing_with
     let card = site.path("ISR.json");
     let enrolled = operator::partners(&right).await.unwrap().into_iter().find(|(code, _)| code.as_str() == "ISR");
     fs::write(&card, enrolled.unwrap().1.canonical().unwrap()).unwrap();
-    let again = PartnerCommand::Card { file: card, clock: ClockWord { clock_is_right: false } };
+    let again = OperatorCommand::Card { file: card, clock: ClockWord { clock_is_right: false } };
     partner(&ahead, again, &mut Vec::new()).await.unwrap();
     let repeated = time::show(&right).await.unwrap().mark.last;
     assert!(repeated < last + HOUR);

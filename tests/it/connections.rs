@@ -8,7 +8,7 @@ use entente::{
     },
     service::{ServiceError, verify::verify},
     storage::{
-        Db, Limits, StoreError, Tx, WriteTx, args,
+        Db, PostgresLimits, StoreError, Tx, WriteTx, args,
         backup::{self, BackupError, BackupStep, Site},
         db::tables::Tables,
         idempotency::{self, Recorded},
@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Far longer than anything here takes on a machine that is busy with other things.
-const LIMITS: Limits = Limits {
+const LIMITS: PostgresLimits = PostgresLimits {
     queue: Duration::from_secs(50),
     connect: Duration::from_secs(50),
     answer: Duration::from_secs(20),
@@ -250,7 +250,8 @@ async fn relay_that_is_closed_and_a_database_that_takes_no_writes_are_unavailabl
 }
 
 /// Short ones, for an operator's command that is to break them.
-const OF_COMMANDS: Limits = Limits { answer: Duration::from_secs(2), read: Duration::from_secs(4), ..LIMITS };
+const OF_COMMANDS: PostgresLimits =
+    PostgresLimits { answer: Duration::from_secs(2), read: Duration::from_secs(4), ..LIMITS };
 
 /// A database with more than the buffers of a connection hold.
 async fn filled(database: &Database) -> Db {

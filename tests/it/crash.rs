@@ -11,7 +11,7 @@ use crate::harness::{
     process_records::{Kinds, Records},
 };
 use entente::{
-    cli::demo::world::{Cast, Nation},
+    cli::demo::world::{Cast, DemoNation},
     domain::{
         ambient::{Clock, SystemClock},
         member::PartnerRole,
@@ -44,8 +44,8 @@ const fn cast(member: &'static str, organisation: &'static str, roles: &'static 
     Cast { member, name: member, organisation, roles }
 }
 
-const NATIONS: &[Nation] = &[
-    Nation {
+const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -57,7 +57,7 @@ const NATIONS: &[Nation] = &[
             cast("USA:carol", "Chesapeake", &[]),
         ],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",

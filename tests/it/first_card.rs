@@ -5,7 +5,7 @@ use entente::{
     domain::{id::Sha256, member::PartnerRole},
     service::{
         Credential, Idempotency, ServiceError,
-        directory::{self, Peer},
+        directory::{self, CertificateHolder},
     },
     storage::members,
     wire::directory::PublishKeyCard,
@@ -37,7 +37,7 @@ async fn first_key_card_is_refused_when_its_certificate_is_revoked_before_its_tu
     let world = Exchange::start(&[&usa]).await;
     let (exchange, registrar) = (Arc::clone(&world.running.exchange), &usa.registrar);
     let certificate = Arc::new(Certificate::default());
-    let peer = Peer {
+    let peer = CertificateHolder {
         partner: registrar.member.partner().clone(),
         certificate: registrar.signing.spki_sha256(),
         named: Some(registrar.member.clone()),

@@ -11,7 +11,7 @@ use crate::harness::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::{api::Paging, opening::Version},
+    client::{api::Paging, opening::VersionChoice},
     domain::{
         ambient::Clock,
         call::{AmendmentEffect, Phase},
@@ -157,7 +157,7 @@ async fn changes_of_the_call(stage: &Stage, log: &mut Chronicle, all: &Onlookers
     clarified.text.push_str(" Work begins within a year.");
     let amended = dana.amend_call(stage.call, &clarified, "a question was asked", None).await.unwrap();
     assert_eq!((amended.effect, amended.voided, amended.call.version), (AmendmentEffect::Keeps, 0, 2));
-    let stands = stage.client("ISR:avi").manifest(proposal, Version::Standing).await.unwrap();
+    let stands = stage.client("ISR:avi").manifest(proposal, VersionChoice::Standing).await.unwrap();
     assert!(!stands.is_current_text, "it stands, bound to the text it was signed under");
     log.expect(stage, &["call.amended"]).await;
 
@@ -214,7 +214,7 @@ async fn hand_over(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal
         [(tamar, "submitted swi pli - - 0"), (bob, "submitted swu plu - - 0"), (officers, "submitted - - - - -")];
     all.see(stage, proposal, &handed).await;
     let out = stage.plan.dir.join("shareholders-opened.pdf");
-    let (own, opening) = (slug("shareholders"), Version::Standing);
+    let (own, opening) = (slug("shareholders"), VersionChoice::Standing);
     stage.client("ISR:tamar").open_document(proposal, &own, None, opening, &out, quiet()).await.unwrap();
     assert_eq!(std::fs::read(&out).unwrap(), pdf("ISR:avi"), "what was handed over opens, byte for byte");
 
@@ -285,7 +285,7 @@ async fn opening(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: 
     stage.clock.set(sealed_until);
     let dana = stage.client("USA:dana");
     assert_eq!(dana.api().call(stage.call).await.unwrap().body.phase, Phase::Grace, "to its last millisecond");
-    stage.refuses("denied", dana.manifest(proposal, Version::Standing)).await;
+    stage.refuses("denied", dana.manifest(proposal, VersionChoice::Standing)).await;
     stage.clock.set(sealed_until + SignedDuration::from_millis(1));
     assert_eq!(dana.api().call(stage.call).await.unwrap().body.phase, Phase::Review);
     log.expect(stage, &[]).await;
@@ -331,9 +331,9 @@ async fn assignment(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposa
 async fn reviews(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: ProposalId) {
     let (carol, maya, noa) = (stage.client("USA:carol"), stage.client("ISR:maya"), stage.client("ISR:noa"));
     let out = stage.plan.dir.join("carol-reads.pdf");
-    carol.open_document(proposal, &slug("work-plan"), None, Version::Standing, &out, quiet()).await.unwrap();
+    carol.open_document(proposal, &slug("work-plan"), None, VersionChoice::Standing, &out, quiet()).await.unwrap();
     assert_eq!(std::fs::read(&out).unwrap(), pdf("the better work plan"));
-    assert_eq!(carol.read_summary(proposal, Version::Standing).await.unwrap().title, "Lodestone");
+    assert_eq!(carol.read_summary(proposal, VersionChoice::Standing).await.unwrap().title, "Lodestone");
     carol.save_draft(proposal, &review(4.5, 4.0)).await.unwrap();
     let first = carol.submit_review(proposal, &review(4.5, 4.0)).await.unwrap();
     assert!(carol.draft(proposal).await.unwrap().is_none(), "the draft has become the review");

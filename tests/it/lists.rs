@@ -15,7 +15,7 @@ use entente::{
     policy::{
         Action, Engine, Predicate, Resource,
         facts::MemberFacts,
-        predicate::{Atom, Flag, Members, Piece, Row, Set, Value},
+        predicate::{Atom, Flag, Members, Piece, RowFact, Set, Value},
     },
     service::{lists, state, unit::View},
     storage::{
@@ -176,16 +176,16 @@ const MUTATIONS: &[Mutation] = &[
     ("nothing is labelled", |atom| matches!(atom, Atom::Flag(Flag::Labelled)).then_some(false.into())),
     ("every label is for all", |atom| matches!(atom, Atom::Contains(Set::ReleasableTo, _)).then_some(true.into())),
     ("no label has a caveat", |atom| matches!(atom, Atom::Contains(Set::Caveats, _)).then_some(false.into())),
-    ("nothing is withdrawn", |atom| matches!(atom, Atom::Row(Row::Withdrawn)).then_some(false.into())),
+    ("nothing is withdrawn", |atom| matches!(atom, Atom::Row(RowFact::Withdrawn)).then_some(false.into())),
     ("any version counts", |atom| match atom {
-        Atom::Row(Row::CompleteSince(_)) => Some(Atom::Row(Row::CompleteSince(1)).into()),
+        Atom::Row(RowFact::CompleteSince(_)) => Some(Atom::Row(RowFact::CompleteSince(1)).into()),
         _ => None,
     }),
     ("signed is complete", |atom| match atom {
-        Atom::Row(Row::CompleteSince(version)) => Some(Atom::Row(Row::CommittedSince(*version)).into()),
+        Atom::Row(RowFact::CompleteSince(version)) => Some(Atom::Row(RowFact::CommittedSince(*version)).into()),
         _ => None,
     }),
-    ("nobody got more time", |atom| matches!(atom, Atom::Row(Row::OneOf(_))).then_some(false.into())),
+    ("nobody got more time", |atom| matches!(atom, Atom::Row(RowFact::OneOf(_))).then_some(false.into())),
     ("nothing is decided", |atom| matches!(atom, Atom::Flag(Flag::Decided)).then_some(false.into())),
 ];
 
@@ -322,20 +322,17 @@ fn key(proposal: &state::ProposalState) -> ListPosition {
 async fn survivors<'a>(ground: &Ground, world: &World, truth: &Truth, mut changes: Vec<&'a str>) -> Vec<&'a str> {
     for (place, me) in truth.members.iter().enumerate() {
         let mut tx = ground.exchange.db.read().await.unwrap();
-        let asked =
+        let list =
             lists::ask(&ground.exchange, &world.engine, &mut tx, me, &Filter::default(), true.into(), world::now())
                 .await
                 .unwrap();
         let wanted = truth.list(place, |_| true);
         let mut survivors = Vec::new();
         for name in changes {
-            let groups = asked
-                .groups
-                .all()
-                .iter()
-                .map(|group| CallGroup { holds: mutated(name, &group.holds), ..group.clone() });
+            let groups =
+                list.groups.all().iter().map(|group| CallGroup { holds: mutated(name, &group.holds), ..group.clone() });
             let groups = CallGroups::from(groups.collect::<Vec<_>>());
-            let query = ProposalQuery { groups: &groups, ..asked.query(&me.id) };
+            let query = ProposalQuery { groups: &groups, ..list.query(&me.id) };
             if all(&mut tx, &query, Sort::Created, 200).await == wanted {
                 survivors.push(name);
             }
@@ -352,10 +349,10 @@ async fn compare(ground: &Ground, world: &World, truth: &Truth, chance: &mut Cha
             let few = *chance.pick(&[0, 0, 20, 1000]);
             let context = format!("{} of seed {seed} for {} with {filter:?}, few {few}", ground.name, me.id);
             let mut tx = ground.exchange.db.read().await.unwrap();
-            let asked = lists::ask(&ground.exchange, &world.engine, &mut tx, me, &filter, true.into(), world::now())
+            let list = lists::ask(&ground.exchange, &world.engine, &mut tx, me, &filter, true.into(), world::now())
                 .await
                 .unwrap();
-            let query = ProposalQuery { few, ..asked.query(&me.id) };
+            let query = ProposalQuery { few, ..list.query(&me.id) };
             assert_eq!(visible::count(&mut tx, &query).await.unwrap(), wanted.len() as u64, "count: {context}");
             let sort = *chance.pick(&[Sort::Created, Sort::Newest]);
             if sort == Sort::Newest {

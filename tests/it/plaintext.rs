@@ -13,7 +13,7 @@ use base64::{
 };
 use entente::{
     client::{
-        opening::Version,
+        opening::VersionChoice,
         parties::HandOver,
         proposals::{BudgetLine, Summary, TeamMember},
         reviews::ReviewBody,
@@ -24,7 +24,7 @@ use entente::{
         id::{ProposalId, Sha256},
     },
     http::{
-        config::{Log, LogFormat, LogLevel},
+        config::{LogConfig, LogFormat, LogLevel},
         logging,
     },
     wire::AGE_MEDIA_TYPE,
@@ -86,7 +86,7 @@ async fn nothing_sealed_is_found_in_what_the_host_holds_logs_counts_or_answers()
     let lines = Lines::default();
     let writer = lines.clone();
     // More than `debug`, which is the most that anybody would run with.
-    let log = Log { level: LogLevel::Trace, format: LogFormat::Json };
+    let log = LogConfig { level: LogLevel::Trace, format: LogFormat::Json };
     tracing::subscriber::set_global_default(logging::subscriber(&log, move || writer.clone())).unwrap();
     let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
     let stage = call_with_a_public_title(world).await;
@@ -189,7 +189,7 @@ async fn sealed_journey(stage: &Stage, answers: &mut Vec<String>) -> ProposalId 
     stage.clear(proposal, &["USA:carol"]).await;
     stage.prepare_panel().await;
     let carol = stage.client("USA:carol");
-    assert_eq!(carol.read_summary(proposal, Version::Standing).await.unwrap().title, SEALED[0]);
+    assert_eq!(carol.read_summary(proposal, VersionChoice::Standing).await.unwrap().title, SEALED[0]);
     let scores = ["excellence", "impact"].map(|name| (slug(name), 4.5));
     let review = ReviewBody {
         scores: scores.into(),

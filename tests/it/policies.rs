@@ -7,7 +7,7 @@ use crate::harness::{
     world::{Raw, Store, TestWorld},
 };
 use entente::{
-    client::{Client, ClientError, api::Paging, opening::Version},
+    client::{Client, ClientError, api::Paging, opening::VersionChoice},
     domain::{
         ambient::Clock,
         entry::EntryKind,
@@ -357,7 +357,7 @@ async fn preview_says_who_gains_and_loses_and_the_exchange_does_so_once_it_is_ap
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));
-    stage.client("USA:carol").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.client("USA:carol").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let everybody = ["USA:dana", "USA:carol", "ISR:maya", "ISR:yael", "USA:walt", "USA:frank", "ISR:avi", "KOR:minjun"];
     let seen = async || {
         let mut seen = BTreeMap::new();

@@ -9,7 +9,7 @@ use entente::{
     client::{
         ClientError,
         directory::NewKeyCard,
-        opening::Version,
+        opening::VersionChoice,
         preview::{ChangeSummary, PreviewedAct, SignedSummary},
     },
     domain::{
@@ -94,7 +94,7 @@ async fn dry_run_of_assignments_tells_what_then_comes_of_them_and_so_does_taking
 
     stage.clear(proposal, &["USA:carol", "ISR:maya"]).await;
     stage.prepare_panel().await;
-    stage.client("ISR:maya").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.client("ISR:maya").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let before = seen(&stage, proposal).await;
     let dana = stage.client("USA:dana");
     let (changes, sum) = dana.preview_unassignment(proposal, &id("ISR:maya")).await.unwrap();
@@ -117,7 +117,7 @@ async fn dry_run_of_assignments_tells_what_then_comes_of_them_and_so_does_taking
 async fn preview_of_roles_tells_what_then_comes_of_them() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
-    stage.client("USA:frank").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.client("USA:frank").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let (dana, noa) = (stage.client("USA:dana"), stage.client("ISR:noa"));
     let mut looked = 0;
     for (officer, member, roles) in [

@@ -1,14 +1,14 @@
 //! The two programs as processes: exit codes, signals, files that change under them, interruptions.
 
 use crate::harness::{
-    exchange::{Answered, Ca, Nation as NewNation},
+    exchange::{Answered, Ca, Nation},
     process::{PATIENCE, Server, Site, ended, entente, signal, tls, until},
 };
 use bytes::Bytes;
 use entente::{
     cli::{
-        demo::world::{Cast, Nation, World},
-        dev_pki::{Credential, Leaf, Usage},
+        demo::world::{Cast, DemoNation, DemoWorld},
+        dev_pki::{CertificateAndKey, LeafProfile, Usage},
     },
     client::{Home, Profile, proposals::NewProposal},
     domain::{
@@ -39,8 +39,8 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) const NATIONS: &[Nation] = &[
-    Nation {
+pub(crate) const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -55,7 +55,7 @@ pub(crate) const NATIONS: &[Nation] = &[
             Cast { member: "USA:bob", name: "Bob Larsen", organisation: "Ridge", roles: &[] },
         ],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",
@@ -184,7 +184,7 @@ async fn server_answers_its_operator_and_finishes_open_requests_when_told_to_sto
 async fn running_server_takes_up_a_new_certificate_when_told_and_by_itself() {
     let site = Site::new(None);
     let world = site.world(NATIONS).await;
-    let fresh: Vec<Credential> = (0..2).map(|_| server_certificate(&world)).collect();
+    let fresh: Vec<CertificateAndKey> = (0..2).map(|_| server_certificate(&world)).collect();
     world.stop().await;
     let server = site.serve().await;
     let log = || fs::read_to_string(site.path("server.log")).unwrap();
@@ -288,7 +288,7 @@ async fn partner_enrolled_beside_a_running_server_can_connect() {
     let site = Site::new(None);
     site.world(NATIONS).await.stop().await;
     let server = site.serve().await;
-    let korea = NewNation::new("KOR");
+    let korea = Nation::new("KOR");
     let folder = site.path("pki/KOR");
     fs::create_dir(&folder).unwrap();
     for (name, text) in [
@@ -457,9 +457,9 @@ fn only_one_identifier(params: &mut CertificateParams) {
     params.custom_extensions = vec![CustomExtension::from_oid_content(&[2, 5, 29, 30], value)];
 }
 
-fn server_certificate(world: &World) -> Credential {
+fn server_certificate(world: &DemoWorld) -> CertificateAndKey {
     let now = SystemClock.now();
-    let leaf = Leaf {
+    let leaf = LeafProfile {
         common_name: "localhost".into(),
         uri: None,
         names: vec!["localhost".into()],
@@ -507,7 +507,7 @@ fn sealed_file(home: &Path) -> PathBuf {
 }
 
 /// A proposal of two members under a call that stays open.
-pub(crate) async fn open_proposal(world: &World) -> ProposalId {
+pub(crate) async fn open_proposal(world: &DemoWorld) -> ProposalId {
     let (dana, avi) = (world.client("USA:dana"), world.client("ISR:avi"));
     let partners = ["ISR", "USA"].map(|code| code.parse().unwrap());
     let program =

@@ -9,7 +9,7 @@ use crate::harness::{
 };
 use bytes::Bytes;
 use entente::{
-    cli::demo::world::{Cast, Nation},
+    cli::demo::world::{Cast, DemoNation},
     http::{check::check, config::Config},
 };
 use futures_util::stream;
@@ -24,8 +24,8 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-const NATIONS: &[Nation] = &[
-    Nation {
+const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -37,7 +37,7 @@ const NATIONS: &[Nation] = &[
             roles: &[entente::domain::member::PartnerRole::ProgramOfficer],
         }],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",

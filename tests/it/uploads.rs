@@ -6,7 +6,7 @@ use crate::harness::{
     stage::{GRACE, Stage, id, pdf, quiet, slug, summary},
 };
 use entente::{
-    client::{ClientError, ExitClass, Progress, Step, records::UploadRecord},
+    client::{ClientError, ExitClass, ProgressListener, ProgressStep, records::UploadRecord},
     domain::{
         id::{ProposalId, Sha256},
         proposal::Status,
@@ -215,9 +215,9 @@ async fn after_the_deadline_put_says_to_resume_instead_and_seals_nothing() {
 /// Writes to a file as soon as it is being sealed.
 struct Meddler(PathBuf, AtomicBool);
 
-impl Progress for Meddler {
-    fn update(&self, step: Step, _: u64, _: u64) {
-        if step == Step::Sealing && !self.1.swap(true, Ordering::Relaxed) {
+impl ProgressListener for Meddler {
+    fn update(&self, step: ProgressStep, _: u64, _: u64) {
+        if step == ProgressStep::Sealing && !self.1.swap(true, Ordering::Relaxed) {
             fs::File::options().append(true).open(&self.0).unwrap().write_all(b"more").unwrap();
         }
     }
@@ -229,7 +229,7 @@ async fn sealing_that_fails_halfway_leaves_what_was_sealed_before() {
     let (proposal, record) = committed(&stage).await;
     let avi = stage.client("ISR:avi");
     let other = stage.file("other.pdf", &pdf("another work plan"));
-    let meddler: Arc<dyn Progress> = Arc::new(Meddler(other.clone(), AtomicBool::new(false)));
+    let meddler: Arc<dyn ProgressListener> = Arc::new(Meddler(other.clone(), AtomicBool::new(false)));
     let failed = avi.seal_document(proposal, &slug("work-plan"), &other, None, meddler).await.unwrap_err();
     assert!(failed.to_string().contains("changed while it was sealed"), "{failed}");
     assert!(is_kept(&record) && avi.interrupted_uploads().unwrap().len() == 1);
@@ -321,9 +321,9 @@ async fn version_is_not_signed_whose_file_another_terminal_threw_away_meanwhile(
 /// Has two files sealed at the same time: neither goes on before both have begun.
 struct Together(Arc<Barrier>, AtomicBool);
 
-impl Progress for Together {
-    fn update(&self, step: Step, _: u64, _: u64) {
-        if step == Step::Sealing && !self.1.swap(true, Ordering::Relaxed) {
+impl ProgressListener for Together {
+    fn update(&self, step: ProgressStep, _: u64, _: u64) {
+        if step == ProgressStep::Sealing && !self.1.swap(true, Ordering::Relaxed) {
             self.0.wait();
         }
     }
@@ -336,7 +336,7 @@ async fn files_that_are_sealed_at_the_same_time_are_numbered_one_after_the_other
     let (avi, terminal, slot) = (stage.client("ISR:avi"), stage.again("ISR:avi"), slug("work-plan"));
     let files = ["one.pdf", "two.pdf"].map(|name| stage.file(name, &pdf(name)));
     let barrier = Arc::new(Barrier::new(2));
-    let together = || -> Arc<dyn Progress> { Arc::new(Together(barrier.clone(), AtomicBool::new(false))) };
+    let together = || -> Arc<dyn ProgressListener> { Arc::new(Together(barrier.clone(), AtomicBool::new(false))) };
     let (one, two) = tokio::join!(
         avi.seal_document(proposal, &slot, &files[0], None, together()),
         terminal.seal_document(proposal, &slot, &files[1], None, together()),

@@ -19,7 +19,7 @@ use entente::{
         jws::SigningKey,
         statement::{CallPublication, Manifest, Statement as _, sign_statement, verify_signed},
     },
-    service::verify::{Finding, Look, verify},
+    service::verify::{Finding, VerificationEvent, verify},
     storage::{Arg, Row, Sql, args, db::tables::Tables},
 };
 use std::{fs, path::PathBuf};
@@ -29,7 +29,7 @@ async fn found(stage: &Stage) -> Vec<String> {
     let exchange = &stage.server.exchange;
     let mut found = Vec::new();
     let mut hear = |look| {
-        if let Look::Found(Finding { what, fault }) = look {
+        if let VerificationEvent::Found(Finding { what, fault }) = look {
             found.push(format!("{what}: {fault}"));
         }
     };

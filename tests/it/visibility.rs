@@ -7,7 +7,7 @@ use crate::harness::{
 use entente::{
     client::{
         ExitClass,
-        visibility::{Cause, Change, Manifest, compare},
+        visibility::{AccessCause, AccessChange, VisibilityManifest, compare},
     },
     domain::{id::ProposalId, member::CallRole},
     sealing::{statement::sign_statement, visibility::VisibilityStatement},
@@ -19,19 +19,20 @@ const NO_REVIEWERS: &str = r#"@id("no-reviewers") @side("release") @reason("revi
 forbid(principal, action == Action::"Read", resource) when { resource.assigned.contains(principal) };"#;
 
 /// What Israel's policy officer fetches now, in a file of this name.
-async fn fetched(stage: &Stage, name: &str) -> (PathBuf, Manifest) {
+async fn fetched(stage: &Stage, name: &str) -> (PathBuf, VisibilityManifest) {
     let file = stage.file(&format!("visibility/{name}.jsonl"), b"");
     let manifest = stage.client("ISR:drafter").fetch_visibility(&"ISR".parse().unwrap(), &file).await.unwrap();
     (file, manifest)
 }
 
 /// The changes as `member what` with a plus or minus, and the causes that all of them have.
-fn told(old: &Manifest, new: &Manifest) -> (Vec<String>, Vec<Cause>) {
+fn told(old: &VisibilityManifest, new: &VisibilityManifest) -> (Vec<String>, Vec<AccessCause>) {
     let changes = compare(old, new);
     let causes = changes.first().map(|change| change.causes.clone()).unwrap_or_default();
     assert!(changes.iter().all(|change| change.causes == causes), "{changes:?}");
-    let line =
-        |Change { member, what, gains, .. }: &Change| format!("{}{member} {what}", if *gains { '+' } else { '-' });
+    let line = |AccessChange { member, what, gains, .. }: &AccessChange| {
+        format!("{}{member} {what}", if *gains { '+' } else { '-' })
+    };
     (changes.iter().map(line).collect(), causes)
 }
 
@@ -44,7 +45,7 @@ async fn change_of_sight_is_told_with_what_changed() {
 
     stage.israel_adds(NO_REVIEWERS).await;
     let (_, second) = fetched(&stage, "2").await;
-    let version = Cause::Policy { owner: "ISR".parse().unwrap(), from: Some(1), to: Some(2) };
+    let version = AccessCause::Policy { owner: "ISR".parse().unwrap(), from: Some(1), to: Some(2) };
     assert_eq!(told(&first, &second), (vec!["-ISR:maya read".into(), "-USA:carol read".into()], vec![version]));
 
     let text = stage.client("ISR:drafter").policy_version(&"ISR".parse().unwrap(), 1).await.unwrap().text.unwrap();
@@ -52,14 +53,14 @@ async fn change_of_sight_is_told_with_what_changed() {
     let (_, before) = fetched(&stage, "3").await;
     stage.client("USA:dana").api().unassign(proposal, &id("ISR:maya")).await.unwrap();
     let (_, after) = fetched(&stage, "4").await;
-    let cause = vec![Cause::Assignment { assigned: false }];
+    let cause = vec![AccessCause::Assignment { assigned: false }];
     assert_eq!(told(&before, &after), (vec!["-ISR:maya read".into(), "-ISR:maya view".into()], cause));
 
     stage.assign(&[(proposal, "ISR:yael")], false).await;
     let (_, before) = fetched(&stage, "5").await;
     stage.client("ISR:yael").declare(proposal, Some("employment".parse().unwrap())).await.unwrap();
     let (_, after) = fetched(&stage, "6").await;
-    let cause = vec![Cause::Declaration { conflict: Some(true) }];
+    let cause = vec![AccessCause::Declaration { conflict: Some(true) }];
     assert_eq!(told(&before, &after), (vec!["-ISR:yael view".into()], cause));
     let sight = &after.proposals[&proposal].sight;
     let yael = sight.iter().find(|sight| sight.member == id("ISR:yael")).unwrap();
@@ -69,14 +70,14 @@ async fn change_of_sight_is_told_with_what_changed() {
     noa.grant_roles(stage.call, &id("ISR:eitan"), &nothing).await.unwrap();
     let (_, after_role) = fetched(&stage, "7").await;
     let (lost, causes) = told(&after, &after_role);
-    assert_eq!(causes, [Cause::Role { from: ["decider".to_owned()].into(), to: BTreeSet::new() }]);
+    assert_eq!(causes, [AccessCause::Role { from: ["decider".to_owned()].into(), to: BTreeSet::new() }]);
     assert!(lost.len() > 2 && lost.iter().all(|line| line.starts_with("-ISR:eitan ")), "{lost:?}");
 
     // Of another nation's member one is told that they lost it, and not that there is more to know.
     stage.client("USA:dana").grant_roles(stage.call, &id("USA:frank"), &nothing).await.unwrap();
     let (_, last) = fetched(&stage, "8").await;
     let (lost, causes) = told(&after_role, &last);
-    assert_eq!(causes, [Cause::NotTold]);
+    assert_eq!(causes, [AccessCause::NotTold]);
     assert!(lost.len() > 2 && lost.iter().all(|line| line.starts_with("-USA:frank ")), "{lost:?}");
     stage.stop().await;
 }

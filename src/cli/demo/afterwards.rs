@@ -6,14 +6,14 @@
 use super::{
     cast, narrator,
     story::{self, Documents, Outcomes},
-    world::{Error, World},
+    world::{DemoWorld, Error},
 };
 use crate::{domain::id::CallId, wire::call::Call};
 use jiff::SignedDuration;
 use std::path::Path;
 
 /// Officers publish a third call, now, that stays open for a month.
-pub(super) async fn open_call(world: &World, outcomes: &Outcomes) -> Result<Call, Error> {
+pub(super) async fn open_call(world: &DemoWorld, outcomes: &Outcomes) -> Result<Call, Error> {
     let now = world.clock.now();
     narrator::date(now, "A third call stays open, for you to hand in to");
     let deadline_at = now.checked_add(SignedDuration::from_hours(24 * 30))?;
@@ -21,7 +21,12 @@ pub(super) async fn open_call(world: &World, outcomes: &Outcomes) -> Result<Call
 }
 
 /// Prints what to try.
-pub(super) fn commands(world: &World, outcomes: &Outcomes, call: CallId, documents: &Documents) -> Result<(), Error> {
+pub(super) fn commands(
+    world: &DemoWorld,
+    outcomes: &Outcomes,
+    call: CallId,
+    documents: &Documents,
+) -> Result<(), Error> {
     let program = std::env::current_exe().unwrap_or_else(|_| "entente".into());
     let homes = world.plan.dir.join("homes");
     let summary = world.plan.dir.join("documents/summary.json");

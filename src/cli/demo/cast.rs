@@ -1,6 +1,6 @@
 //! Who takes part in the demonstration, and the two calls they run.
 
-use super::world::{Cast, Nation};
+use super::world::{Cast, DemoNation};
 use crate::{domain::member::PartnerRole, wire::call::CallText};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -17,8 +17,8 @@ const fn officer(member: &'static str, name: &'static str, organisation: &'stati
 }
 
 /// Five nations. The authorities of Korea and the United Kingdom bear the same name, as it happens.
-pub(super) const NATIONS: &[Nation] = &[
-    Nation {
+pub(super) const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -32,7 +32,7 @@ pub(super) const NATIONS: &[Nation] = &[
             cast("USA:frank", "Frank Odell", "Office of the Comptroller"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",
@@ -47,7 +47,7 @@ pub(super) const NATIONS: &[Nation] = &[
             cast("ISR:eitan", "Eitan Cohen", "Ministry Board"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "KOR",
         name: "Republic of Korea",
         zone: "Asia/Seoul",
@@ -58,7 +58,7 @@ pub(super) const NATIONS: &[Nation] = &[
             cast("KOR:seoyeon", "Seoyeon Kim", "Agency for Joint Programs"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "GBR",
         name: "United Kingdom",
         zone: "Europe/London",
@@ -69,7 +69,7 @@ pub(super) const NATIONS: &[Nation] = &[
             cast("GBR:isla", "Isla Reid", "Research Funding Office"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "EU",
         name: "European Union",
         zone: "Europe/Brussels",

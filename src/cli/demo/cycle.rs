@@ -6,7 +6,7 @@ use super::{
     clock::StoryClock,
     narrator, policies, sight,
     story::{self, Documents},
-    world::{Error, Plan, World, example_policies},
+    world::{DemoPlan, DemoWorld, Error, example_policies},
 };
 use crate::domain::{
     ambient::{Clock, SystemClock, SystemRng},
@@ -45,7 +45,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         "Entente demonstration: five nations, two calls, one exchange. Dates are played; everything else is real.",
     );
     let documents = samples(&dir, args.documents.as_deref(), &*rng)?;
-    let plan = Plan {
+    let plan = DemoPlan {
         database_url: format!("sqlite://{}", dir.join("entente.db").display()),
         policies: policies(args.policies.as_deref())?,
         dir: dir.clone(),
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         nations: cast::NATIONS,
         settings: Vec::new(),
     };
-    let world = World::start(plan, clock.clone(), rng).await?;
+    let world = DemoWorld::start(plan, clock.clone(), rng).await?;
     narrator::line(&format!(
         "An exchange listens on {} (mutual TLS 1.3 only); {} members of {} partners have key cards.",
         world.address(),
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
     narrator::line(
         "The certificate authorities of Korea and the United Kingdom bear the same name; their members are not confused.",
     );
-    let progress: Arc<dyn crate::client::Progress> = Arc::new(crate::client::NoProgress);
+    let progress: Arc<dyn crate::client::ProgressListener> = Arc::new(crate::client::NoProgress);
     let outcomes = story::play(&world, &documents, &|at| clock.jump_to(at), &progress).await?;
     let members = [
         "ISR:avi",

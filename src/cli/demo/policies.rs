@@ -3,10 +3,10 @@
 
 use super::{
     narrator,
-    world::{Error, World},
+    world::{DemoWorld, Error},
 };
 use crate::{
-    client::{Client, opening::Version},
+    client::{Client, opening::VersionChoice},
     domain::{
         id::{MemberId, ProposalId},
         policy::PolicyOwner,
@@ -32,7 +32,7 @@ permit(principal, action, resource is Proposal);
 "#;
 
 /// Israel closes decided proposals to reviewers; `proposal` is one of Israel and the United States that `reviewer` has read.
-pub(super) async fn change(world: &World, proposal: ProposalId, name: &str, reviewer: &str) -> Result<(), Error> {
+pub(super) async fn change(world: &DemoWorld, proposal: ProposalId, name: &str, reviewer: &str) -> Result<(), Error> {
     narrator::date(world.clock.now(), "Israel changes whom it releases to, once the decision is final");
     let [israel, united_states] = ["ISR", "USA"].map(str::parse::<PolicyOwner>);
     let (israel, united_states) = (israel?, united_states?);
@@ -106,7 +106,7 @@ async fn replace(drafter: &Client, approver: &Client, owner: &PolicyOwner, text:
 }
 
 async fn reads(client: &Client, proposal: ProposalId) -> Result<bool, Error> {
-    match client.manifest(proposal, Version::Standing).await {
+    match client.manifest(proposal, VersionChoice::Standing).await {
         Ok(_) => Ok(true),
         Err(error) if error.slug() == Some("denied") || error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),

@@ -2,19 +2,19 @@
 
 use super::{
     narrator,
-    world::{Error, World},
+    world::{DemoWorld, Error},
 };
 use crate::{
-    client::opening::Version,
+    client::opening::VersionChoice,
     domain::id::{MemberId, ProposalId},
-    policy::{Action, Reason, Resource, Side, Standing},
+    policy::{Action, Resource, Side, Standing, VerdictReason},
     service::state,
 };
 
 /// Prints the table for the given members and proposals. Each cell is what the exchange really answers the member; the reason
 /// beneath is the policies' own, and the two must agree.
 pub(super) async fn table(
-    world: &World,
+    world: &DemoWorld,
     members: &[&str],
     proposals: &[(&'static str, ProposalId)],
 ) -> Result<(), Error> {
@@ -55,7 +55,7 @@ pub(super) async fn table(
     Ok(())
 }
 
-async fn explained(world: &World, member: &MemberId, proposal: ProposalId) -> Result<(Standing, String), Error> {
+async fn explained(world: &DemoWorld, member: &MemberId, proposal: ProposalId) -> Result<(Standing, String), Error> {
     let exchange = &*world.server.exchange;
     let now = exchange.clock.now();
     let mut tx = exchange.db.read().await?;
@@ -64,16 +64,16 @@ async fn explained(world: &World, member: &MemberId, proposal: ProposalId) -> Re
     let proposal = state::proposal(&mut tx, proposal, now).await?.ok_or("the story made the proposal")?;
     let decision = policies.explain(&facts, Action::Read, Resource::Proposal(&proposal.facts));
     let reasons = decision.reasons();
-    let outside = |reason: &Reason| reason.side == Side::Guardrails && reason.policy.is_none();
+    let outside = |reason: &VerdictReason| reason.side == Side::Guardrails && reason.policy.is_none();
     let no_part = decision.standing == Standing::Hidden && reasons.iter().next().is_some_and(outside);
     let why = if no_part { "takes no part in the call or in the proposal" } else { reasons.first() };
     Ok((decision.standing, why.to_owned()))
 }
 
-async fn answered(world: &World, member: &str, proposal: ProposalId) -> Result<Standing, Error> {
+async fn answered(world: &DemoWorld, member: &str, proposal: ProposalId) -> Result<Standing, Error> {
     let client = world.client(member);
     match client.api().proposal(proposal).await {
-        Ok(_) => match client.manifest(proposal, Version::Standing).await {
+        Ok(_) => match client.manifest(proposal, VersionChoice::Standing).await {
             Ok(_) => Ok(Standing::Permitted),
             Err(error) if matches!(error.slug(), Some("denied" | "not-declared")) => Ok(Standing::Denied),
             Err(error) => Err(error.into()),

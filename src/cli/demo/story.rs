@@ -5,12 +5,12 @@
 
 use super::{
     cast, narrator,
-    world::{Error, World},
+    world::{DemoWorld, Error},
 };
 use crate::{
     client::{
-        ClientError, Progress,
-        opening::Version,
+        ClientError, ProgressListener,
+        opening::VersionChoice,
         proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
     },
@@ -68,10 +68,10 @@ struct Offer<'a> {
 
 /// Plays both calls. `set_clock` moves the exchange's and the members' clock.
 pub(super) async fn play(
-    world: &World,
+    world: &DemoWorld,
     documents: &Documents,
     set_clock: &dyn Fn(Timestamp),
-    progress: &Arc<dyn Progress>,
+    progress: &Arc<dyn ProgressListener>,
 ) -> Result<Outcomes, Error> {
     let start = world.clock.now();
     let day = |days: i64| start.checked_add(SignedDuration::from_hours(24 * days)).expect("within the calendar");
@@ -155,7 +155,7 @@ pub(super) async fn play(
                 lodestone,
                 &slug("work-plan"),
                 None,
-                Version::Standing,
+                VersionChoice::Standing,
                 &world.plan.dir.join("early.pdf"),
                 progress.clone(),
             )
@@ -220,7 +220,7 @@ pub(super) async fn play(
         "assigns EU:luca to Second Life",
         "Korea, an owner, releases to the panels of the funding nations and the lead only",
     );
-    refused(world.client("USA:carol").manifest(lodestone, Version::Standing).await, "not-declared")?;
+    refused(world.client("USA:carol").manifest(lodestone, VersionChoice::Standing).await, "not-declared")?;
     narrator::refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
     world.client("ISR:yael").declare(lodestone, Some(ConflictGround::Collaboration)).await?;
     narrator::act("ISR:yael", "published with a party and says so: Lodestone is gone for her");
@@ -262,7 +262,7 @@ pub(super) async fn play(
             lodestone,
             &slug("shareholders"),
             Some(&code("ISR")),
-            Version::Standing,
+            VersionChoice::Standing,
             &world.plan.dir.join("never.pdf"),
             progress.clone(),
         )
@@ -306,7 +306,7 @@ pub(super) async fn play(
     Ok(Outcomes { proposals, bilateral_program })
 }
 
-async fn program(world: &World, name: &str, partners: &[&str]) -> Result<ProgramId, Error> {
+async fn program(world: &DemoWorld, name: &str, partners: &[&str]) -> Result<ProgramId, Error> {
     let partners: BTreeSet<PartnerCode> = partners.iter().map(|partner| code(partner)).collect();
     let body = CreateProgram { name: name.to_owned(), lead: code("USA"), partners };
     Ok(world.client("USA:dana").api().create_program(&body).await?.id)
@@ -314,7 +314,7 @@ async fn program(world: &World, name: &str, partners: &[&str]) -> Result<Program
 
 /// Drafts and publishes a call.
 pub(super) async fn publish(
-    world: &World,
+    world: &DemoWorld,
     program: ProgramId,
     text: &crate::wire::call::CallText,
 ) -> Result<Call, Error> {
@@ -327,10 +327,10 @@ pub(super) async fn publish(
 }
 
 async fn hand_in(
-    world: &World,
+    world: &DemoWorld,
     offer: &Offer<'_>,
     documents: &Documents,
-    progress: &Arc<dyn Progress>,
+    progress: &Arc<dyn ProgressListener>,
 ) -> Result<ProposalId, Error> {
     let lead = world.client(offer.members[0]);
     let mut parties: BTreeMap<PartnerCode, BTreeSet<MemberId>> = BTreeMap::new();
@@ -391,7 +391,7 @@ fn summary(offer: &Offer<'_>) -> Summary {
     }
 }
 
-async fn assign(world: &World, call: CallId, pairs: &[(ProposalId, &str)]) -> Result<(), Error> {
+async fn assign(world: &DemoWorld, call: CallId, pairs: &[(ProposalId, &str)]) -> Result<(), Error> {
     let pairs: Vec<_> = pairs.iter().map(|(proposal, reviewer)| (*proposal, id(reviewer))).collect();
     let tried = world.client("USA:dana").assign(call, &pairs, true).await?;
     expect(tried.faults.is_empty(), "the dry run finds no fault")?;
@@ -400,17 +400,17 @@ async fn assign(world: &World, call: CallId, pairs: &[(ProposalId, &str)]) -> Re
 }
 
 async fn review(
-    world: &World,
+    world: &DemoWorld,
     documents: &Documents,
     proposal: ProposalId,
     reviewer: &str,
     scores: [f64; 3],
-    progress: &Arc<dyn Progress>,
+    progress: &Arc<dyn ProgressListener>,
 ) -> Result<(), Error> {
     let client = world.client(reviewer);
     let out = world.plan.dir.join("reading").join(format!("{}-{proposal}.pdf", reviewer.replace(':', ".")));
     std::fs::create_dir_all(out.parent().expect("joined to a folder"))?;
-    client.open_document(proposal, &slug("work-plan"), None, Version::Standing, &out, progress.clone()).await?;
+    client.open_document(proposal, &slug("work-plan"), None, VersionChoice::Standing, &out, progress.clone()).await?;
     let same = std::fs::read(&out)? == std::fs::read(&documents.work_plan)?;
     expect(same, "what is opened is what was handed in, byte for byte")?;
     client.save_draft(proposal, &body(scores)).await?;

@@ -44,7 +44,7 @@ pub struct Cast {
 
 /// A nation to come. Its registrar is added by itself, and two policy officers if it is to have policies.
 #[derive(Debug, Clone)]
-pub struct Nation {
+pub struct DemoNation {
     pub code: &'static str,
     pub name: &'static str,
     pub zone: &'static str,
@@ -68,8 +68,8 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 /// The example policies of those nations for which there are any.
 #[must_use]
-pub fn example_policies(nations: &[Nation]) -> BTreeMap<PartnerCode, String> {
-    let of = |nation: &Nation| {
+pub fn example_policies(nations: &[DemoNation]) -> BTreeMap<PartnerCode, String> {
+    let of = |nation: &DemoNation| {
         let (_, text) = EXAMPLES.iter().find(|(code, _)| *code == nation.code)?;
         Some((nation.code.parse().ok()?, (*text).to_owned()))
     };
@@ -78,22 +78,22 @@ pub fn example_policies(nations: &[Nation]) -> BTreeMap<PartnerCode, String> {
 
 /// Where the world lives and how.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct DemoPlan {
     pub dir: PathBuf,
     /// `sqlite://…` or `postgres://…`.
     pub database_url: String,
     /// The policies that each partner's officers put in force, by the partner's code.
     pub policies: BTreeMap<PartnerCode, String>,
     pub host: &'static str,
-    pub nations: &'static [Nation],
+    pub nations: &'static [DemoNation],
     /// Settings of the server beyond the usual, as `key`, `value`.
     pub settings: Vec<(String, String)>,
 }
 
 /// A running exchange and its members.
 #[derive(Debug)]
-pub struct World {
-    pub plan: Plan,
+pub struct DemoWorld {
+    pub plan: DemoPlan,
     pub pki: DevPki,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
@@ -102,9 +102,9 @@ pub struct World {
     pub clients: BTreeMap<MemberId, Client>,
 }
 
-impl World {
+impl DemoWorld {
     /// Makes the PKI, starts the server, enrols the partners and gives every member a home, an identity and a key card.
-    pub async fn start(plan: Plan, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Self, Error> {
+    pub async fn start(plan: DemoPlan, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let pki = DevPki::generate(&pki_spec(&plan, clock.now())?, &*rng)?;
         let pki_dir = plan.dir.join("pki");
         pki.write(&pki_dir)?;
@@ -201,7 +201,7 @@ impl World {
     }
 
     /// Lets the registrar of a nation issue key cards, its own first.
-    async fn admit(&mut self, nation: &'static Nation) -> Result<(), Error> {
+    async fn admit(&mut self, nation: &'static DemoNation) -> Result<(), Error> {
         let code: PartnerCode = nation.code.parse()?;
         let registrar = MemberId::new(code.clone(), "registrar")?;
         let card = |member: MemberId, cast: &Cast, recipient: String, pin| NewKeyCard {
@@ -275,7 +275,7 @@ fn far(now: Timestamp) -> Timestamp {
     now.checked_add(SignedDuration::from_hours(24 * 365 * 3)).expect("a story is set within the calendar")
 }
 
-fn pki_spec(plan: &Plan, now: Timestamp) -> Result<Spec, Error> {
+fn pki_spec(plan: &DemoPlan, now: Timestamp) -> Result<Spec, Error> {
     let partners = plan.nations.iter().map(|nation| {
         let has_policies = plan.policies.keys().any(|code| code.as_str() == nation.code);
         let officers = POLICY_OFFICERS.iter().filter(|_| has_policies).map(|(handle, _)| *handle);
@@ -292,7 +292,7 @@ fn pki_spec(plan: &Plan, now: Timestamp) -> Result<Spec, Error> {
     })
 }
 
-fn config(plan: &Plan) -> Result<Config, Error> {
+fn config(plan: &DemoPlan) -> Result<Config, Error> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let pki = plan.dir.join("pki/server");
     let mut settings: Vec<(String, String)> = [

@@ -27,7 +27,7 @@ pub struct Authority {
 
 /// A certificate and its private key.
 #[derive(Debug, Clone)]
-pub struct Credential {
+pub struct CertificateAndKey {
     /// PEM.
     pub certificate: String,
     /// PKCS #8 in PEM.
@@ -39,7 +39,7 @@ pub struct Credential {
 
 /// What a certificate says; tests bend it.
 #[derive(Debug, Clone)]
-pub struct Leaf {
+pub struct LeafProfile {
     pub common_name: String,
     /// URI in the subject alternative name.
     pub uri: Option<String>,
@@ -73,8 +73,8 @@ impl Authority {
     }
 
     /// What an ordinary certificate of `member` says, for as long as the authority lasts.
-    pub fn member(&self, member: &MemberId) -> Leaf {
-        Leaf {
+    pub fn member(&self, member: &MemberId) -> LeafProfile {
+        LeafProfile {
             common_name: member.to_string(),
             uri: Some(member.san_uri()),
             names: Vec::new(),
@@ -85,21 +85,21 @@ impl Authority {
     }
 
     /// A certificate of `member` that ended a second before `now`. A member of another partner makes it one that claims
-    /// what this authority cannot vouch for; so does [`Authority::issue`] with any other [`Leaf`].
+    /// what this authority cannot vouch for; so does [`Authority::issue`] with any other [`LeafProfile`].
     ///
     /// # Errors
     /// When the times cannot stand in a certificate.
-    pub fn expired(&self, member: &MemberId, now: Timestamp, rng: &dyn Rng) -> Result<Credential> {
+    pub fn expired(&self, member: &MemberId, now: Timestamp, rng: &dyn Rng) -> Result<CertificateAndKey> {
         let valid_until = now - SignedDuration::from_secs(1);
         let valid_from = valid_until - SignedDuration::from_hours(24);
-        self.issue(&Leaf { valid_from, valid_until, ..self.member(member) }, rng)
+        self.issue(&LeafProfile { valid_from, valid_until, ..self.member(member) }, rng)
     }
 
     /// Issues a certificate with a new key.
     ///
     /// # Errors
     /// When a name or an instant cannot stand in a certificate.
-    pub fn issue(&self, leaf: &Leaf, rng: &dyn Rng) -> Result<Credential> {
+    pub fn issue(&self, leaf: &LeafProfile, rng: &dyn Rng) -> Result<CertificateAndKey> {
         let mut params = CertificateParams::new(leaf.names.clone())?;
         if let Some(uri) = &leaf.uri {
             let uri = uri.as_str().try_into().map_err(|_| DevPkiError::Unsayable(uri.clone()))?;
@@ -119,7 +119,7 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Credential {
+        Ok(CertificateAndKey {
             spki: jws::spki_sha256(certificate.der())?,
             certificate: certificate.pem(),
             private_key: key.serialize_pem().into(),
@@ -131,7 +131,7 @@ impl Authority {
     ///
     /// # Errors
     /// When an instant cannot stand in it.
-    pub fn crl(&self, revoked: &[&Credential], number: u64) -> Result<String> {
+    pub fn crl(&self, revoked: &[&CertificateAndKey], number: u64) -> Result<String> {
         let (this_update, next_update) = (instant(self.valid.0)?, instant(self.valid.1)?);
         let revoked_certs = revoked.iter().map(|credential| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&credential.serial),
@@ -162,7 +162,7 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-impl Credential {
+impl CertificateAndKey {
     /// Writes `folder/name.crt` and `folder/name.key`.
     ///
     /// # Errors

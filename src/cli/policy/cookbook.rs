@@ -118,7 +118,7 @@ mod tests {
         cli::Cli,
         client::policies::check_text,
         domain::policy::PolicyOwner,
-        policy::trial::{Case, Trial, World},
+        policy::trial::{Case, Trial, TrialWorld},
     };
     use clap::Parser as _;
     use std::collections::BTreeSet;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn own_cases(recipe: &Recipe) -> Vec<Case> {
-        Case::parse_all(recipe.name, &cases(&[recipe.name.to_owned()]).unwrap(), &World::built_in()).unwrap()
+        Case::parse_all(recipe.name, &cases(&[recipe.name.to_owned()]).unwrap(), &TrialWorld::built_in()).unwrap()
     }
 
     /// The names of a recipe's own policies.

@@ -21,8 +21,8 @@ pub struct Explain {
     #[arg(long)]
     member: Option<MemberId>,
     /// What they would do
-    #[arg(long, value_enum, default_value_t = Act::Read)]
-    action: Act,
+    #[arg(long, value_enum, default_value_t = ExplainedAction::Read)]
+    action: ExplainedAction,
     /// With `read-restricted`: the party whose restricted slots are meant
     #[arg(long, value_name = "PARTNER", required_if_eq("action", "read-restricted"))]
     owner: Option<PartnerCode>,
@@ -33,7 +33,7 @@ pub struct Explain {
 
 /// What a member may be let at.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Act {
+pub(super) enum ExplainedAction {
     /// Know that the proposal exists
     View,
     /// Read its documents
@@ -44,7 +44,7 @@ pub(super) enum Act {
     ReadReviews,
 }
 
-impl Act {
+impl ExplainedAction {
     fn name(self) -> &'static str {
         match self {
             Self::View => "View",

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::policy::PolicyOwner,
-    policy::trial::{Case, MAX_TEXT, Trial, TrialError, Tried, World},
+    policy::trial::{Case, MAX_TEXT, Trial, TrialError, TrialWorld, Tried},
 };
 use clap::Args;
 use serde_json::json;
@@ -115,12 +115,12 @@ fn trial(args: &TestArgs) -> Result<Trial> {
 }
 
 /// The world that was named, one beside the cases, or that of the program.
-fn world(args: &TestArgs) -> Result<World> {
+fn world(args: &TestArgs) -> Result<TrialWorld> {
     let folder = if args.cases.is_dir() { Some(&*args.cases) } else { args.cases.parent() };
     let beside = folder.map(|folder| folder.join("world.json")).filter(|file| file.is_file());
     match args.world.clone().or(beside) {
-        Some(file) => World::parse(&file.display().to_string(), &utf8(&file)?).map_err(unusable),
-        None => Ok(World::built_in()),
+        Some(file) => TrialWorld::parse(&file.display().to_string(), &utf8(&file)?).map_err(unusable),
+        None => Ok(TrialWorld::built_in()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::{
     table::Table,
 };
 use crate::{
-    client::visibility::{Cause, Change, Manifest, compare},
+    client::visibility::{AccessCause, AccessChange, VisibilityManifest, compare},
     domain::{id::PartnerCode, proposal::Status},
 };
 use clap::Args;
@@ -40,7 +40,7 @@ pub(super) async fn fetch(args: &Visibility, context: &Context) -> Result<()> {
         Some(partner) => partner.clone(),
         None => client.member_id().await?.partner().clone(),
     };
-    let Manifest { head, proposals, members, .. } = client.fetch_visibility(&partner, &args.out).await?;
+    let VisibilityManifest { head, proposals, members, .. } = client.fetch_visibility(&partner, &args.out).await?;
     let (own, others) = proposals.values().partition::<Vec<_>, _>(|proposal| proposal.is_own);
     let answer = json!({
         "file": args.out, "partner": head.partner, "at": head.at, "seq": head.seq, "own_proposals": own.len(),
@@ -80,9 +80,9 @@ pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
     context.out.answer(&answer, |screen| show(screen, &changes))
 }
 
-fn show(screen: &mut Screen, changes: &[Change]) {
+fn show(screen: &mut Screen, changes: &[AccessChange]) {
     let mut table = Table::new(["PROPOSAL", "MEMBER", "WHAT", "NOW", "BECAUSE"]);
-    for Change { proposal, member, what, gains, causes } in changes {
+    for AccessChange { proposal, member, what, gains, causes } in changes {
         let causes: Vec<String> = causes.iter().map(cause_text).collect();
         let now = if *gains { "gained" } else { "lost" };
         table.row([&proposal.to_string(), &member.to_string(), what, now, &causes.join("; ")]);
@@ -91,34 +91,34 @@ fn show(screen: &mut Screen, changes: &[Change]) {
 }
 
 /// A cause as people read it.
-fn cause_text(cause: &Cause) -> String {
+fn cause_text(cause: &AccessCause) -> String {
     let number = |number: &Option<u64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
     let list = |words: &BTreeSet<String>| {
         if words.is_empty() { "none".to_owned() } else { words.iter().cloned().collect::<Vec<_>>().join(", ") }
     };
     match cause {
-        Cause::Policy { owner, from, to } => {
+        AccessCause::Policy { owner, from, to } => {
             let (from, to) = (number(&from.map(u64::from)), number(&to.map(u64::from)));
             format!("policy: version of `{owner}` {from} -> {to}")
         }
-        Cause::Membership { from, to } => format!("membership: key card {} -> {}", number(from), number(to)),
-        Cause::Role { from, to } => format!("membership: {} -> {}", list(from), list(to)),
-        Cause::Assignment { assigned: true } => "assignment: assigned".to_owned(),
-        Cause::Assignment { assigned: false } => "assignment: taken back".to_owned(),
-        Cause::Declaration { conflict: Some(true) } => "conflict: declared".to_owned(),
-        Cause::Declaration { conflict: Some(false) } => "conflict: declared to have none".to_owned(),
-        Cause::Declaration { conflict: None } => "conflict: declaration gone".to_owned(),
-        Cause::Review { is_in: true } => "review: handed in".to_owned(),
-        Cause::Review { is_in: false } => "review: reopened".to_owned(),
-        Cause::Label { from, to } => format!("label: {} -> {}", list(from), list(to)),
-        Cause::Phase { from, to } => format!("phase: {from} -> {to}"),
-        Cause::Status { from, to } => {
+        AccessCause::Membership { from, to } => format!("membership: key card {} -> {}", number(from), number(to)),
+        AccessCause::Role { from, to } => format!("membership: {} -> {}", list(from), list(to)),
+        AccessCause::Assignment { assigned: true } => "assignment: assigned".to_owned(),
+        AccessCause::Assignment { assigned: false } => "assignment: taken back".to_owned(),
+        AccessCause::Declaration { conflict: Some(true) } => "conflict: declared".to_owned(),
+        AccessCause::Declaration { conflict: Some(false) } => "conflict: declared to have none".to_owned(),
+        AccessCause::Declaration { conflict: None } => "conflict: declaration gone".to_owned(),
+        AccessCause::Review { is_in: true } => "review: handed in".to_owned(),
+        AccessCause::Review { is_in: false } => "review: reopened".to_owned(),
+        AccessCause::Label { from, to } => format!("label: {} -> {}", list(from), list(to)),
+        AccessCause::Phase { from, to } => format!("phase: {from} -> {to}"),
+        AccessCause::Status { from, to } => {
             let word = |status: &Option<Status>| status.map_or_else(|| "not shown".to_owned(), |it| it.to_string());
             format!("status: {} -> {}", word(from), word(to))
         }
-        Cause::Decision { decided: true } => "decision: final".to_owned(),
-        Cause::Decision { decided: false } => "decision: open again".to_owned(),
-        Cause::NotTold => "nothing that you are told of, such as another nation's declaration".to_owned(),
+        AccessCause::Decision { decided: true } => "decision: final".to_owned(),
+        AccessCause::Decision { decided: false } => "decision: open again".to_owned(),
+        AccessCause::NotTold => "nothing that you are told of, such as another nation's declaration".to_owned(),
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn cause_names_whose_policies_changed() {
-        let cause = Cause::Policy { owner: "ISR".parse().unwrap(), from: Some(1), to: Some(2) };
+        let cause = AccessCause::Policy { owner: "ISR".parse().unwrap(), from: Some(1), to: Some(2) };
         assert_eq!(cause_text(&cause), "policy: version of `ISR` 1 -> 2");
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     client::{
         Client, ClientError,
-        opening::{OpenedDocument, VerifiedManifest, Version},
+        opening::{OpenedDocument, VerifiedManifest, VersionChoice},
         proposals::Summary,
         records::UploadRecord,
     },
@@ -44,7 +44,7 @@ pub struct Open {
 }
 
 #[derive(Debug, Args)]
-pub struct Verify {
+pub struct VerifyArgs {
     /// The proposal
     proposal: ProposalId,
     /// Fetch the ciphertexts and check their digests as well
@@ -121,7 +121,7 @@ pub(super) async fn summary(
     client: &Client,
     proposal: ProposalId,
     file: Option<&Path>,
-    version: Version,
+    version: VersionChoice,
 ) -> Result<()> {
     if let Some(file) = file {
         let summary: Summary = read_as(file)?;
@@ -252,7 +252,7 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
 }
 
 /// Verifies a version.
-pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) -> Result<()> {
+pub(super) async fn verify(context: &Context, client: &Client, args: &VerifyArgs) -> Result<()> {
     let verified = client.manifest(args.proposal, args.version.version).await?;
     let mut not_shown = Vec::new();
     if args.fetch {
@@ -303,7 +303,7 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &Verify) ->
 }
 
 async fn targets(client: &Client, args: &Open) -> Result<Vec<Target>> {
-    if args.version.version == Version::Working {
+    if args.version.version == VersionChoice::Working {
         let documents = client.api().documents(args.proposal).await?;
         let target = |Document { slot, party, media_type, .. }| Target { slot, party, media_type };
         return Ok(documents.into_iter().map(target).collect());

@@ -6,7 +6,7 @@ use crate::{
         context::{Context, joined},
         error::Result,
         output::{Screen, Style},
-        preview::Shown,
+        preview::PreviewArgs,
         prompt::Consent,
         table::Table,
     },
@@ -70,7 +70,7 @@ pub struct Relabel {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    shown: Shown,
+    shown: PreviewArgs,
     #[command(flatten)]
     consent: Consent,
 }

@@ -1,13 +1,13 @@
 //! The routes of a call's extensions.
 
-use super::{Api, Result, Tagged, because};
+use super::{ApiClient, Result, Tagged, because};
 use crate::{
     domain::id::CallId,
     wire::call::{Call, CallExtension, ExtendCall, Extended},
 };
 use http::Method;
 
-impl Api {
+impl ApiClient {
     /// What an extension would do, and the `ETag` of the call that this was found for.
     pub async fn preview_extension(&self, id: CallId, body: &ExtendCall) -> Result<Tagged<Extended>> {
         let body = ExtendCall { dry_run: true, ..body.clone() };

@@ -1,13 +1,13 @@
 //! The routes of a proposal's parties: who is asked to join them, joins and leaves.
 
-use super::{Api, NOTHING, Result, of};
+use super::{ApiClient, NOTHING, Result, of};
 use crate::{
     domain::id::{MemberId, ProposalId},
     wire::proposal::{AcceptInvitation, AddMember, Joined, Proposal},
 };
 use http::Method;
 
-impl Api {
+impl ApiClient {
     pub async fn invite(&self, id: ProposalId, member: &MemberId, body: &AddMember) -> Result<Proposal> {
         self.witness.proposal(self.write(Method::PUT, &of(id, &format!("/members/{member}")), body).await?)
     }

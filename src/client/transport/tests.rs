@@ -389,7 +389,7 @@ async fn upload(turns: Vec<Turn>) -> (Result<Value>, Bench) {
     fs::write(&file, "sealed").unwrap();
     let (sha256, media_type) = (Sha256::of(b"sealed"), "application/pdf");
     let upload = Upload { file: &file, sha256, size: 6, media_type, idempotency_key: "k1" };
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let progress: Arc<dyn ProgressListener> = Arc::new(NoProgress);
     (transport.upload("/v1/x", &upload, &progress).await, bench)
 }
 

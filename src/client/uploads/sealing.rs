@@ -5,7 +5,7 @@ use crate::{
         Client, ClientError, Result, blocking,
         calls::VerifiedCall,
         media,
-        progress::{Progress, Step},
+        progress::{ProgressListener, ProgressStep},
         proposals::Summary,
         records::{Source, UploadRecord},
         unfinished::Unfinished,
@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 pub const MAX_SUMMARY: usize = 1_000_000;
 
 /// Where a document goes: the slot, whose it is and the vault to seal it to.
-pub(super) struct Place {
+pub(super) struct UploadTarget {
     proposal: Proposal,
     pub(super) slot: Slot,
     party: Option<PartnerCode>,
@@ -50,7 +50,7 @@ pub(super) enum Planned {
 
 /// What is to be sealed, and for where.
 pub(super) struct Unsealed {
-    pub(super) place: Place,
+    pub(super) place: UploadTarget,
     content: Content,
     media_type: String,
 }
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// Refuses to seal what the exchange would not take any more: after the deadline only what was signed can follow.
-    async fn check_time(&self, place: &Place, records: &[UploadRecord]) -> Result<()> {
+    async fn check_time(&self, place: &UploadTarget, records: &[UploadRecord]) -> Result<()> {
         let (deadline_at, slot) = (place.proposal.deadline_at.0, &place.slot.name);
         if self.exchange_now() <= deadline_at {
             return Ok(());
@@ -145,7 +145,7 @@ impl Client {
         ))
     }
 
-    async fn place(&self, id: ProposalId, slot: &Slug) -> Result<Place> {
+    async fn place(&self, id: ProposalId, slot: &Slug) -> Result<UploadTarget> {
         let proposal = self.api().proposal(id).await?;
         let call = self.call(proposal.call).await?;
         let me = self.member_id().await?;
@@ -159,7 +159,7 @@ impl Client {
         let slot = call.rules.slot(slot)?;
         let party = (slot.audience == Audience::Staff).then(|| me.partner().clone());
         let vault = self.vault_for(&proposal, &call, party.as_ref()).await?;
-        Ok(Place { proposal, slot, party, vault })
+        Ok(UploadTarget { proposal, slot, party, vault })
     }
 
     /// The vault for documents of all parties or of one; a party's own is made if it is not there yet.
@@ -206,7 +206,7 @@ impl Client {
     }
 
     /// Seals beside what was sealed before: that goes only once the exchange has this one.
-    pub(super) async fn seal(&self, new: Unsealed, progress: Arc<dyn Progress>) -> Result<UploadRecord> {
+    pub(super) async fn seal(&self, new: Unsealed, progress: Arc<dyn ProgressListener>) -> Result<UploadRecord> {
         let Unsealed { place, content, media_type } = new;
         let (home, profile) = (self.home().clone(), self.profile().name.clone());
         let idempotency_key = self.api().transport().new_key();
@@ -220,11 +220,11 @@ impl Client {
                 Content::File(source) => {
                     let file = fs::File::open(&source.path);
                     let file = file.map_err(|error| ClientError::io("open", &source.path, &error))?;
-                    let mut hear = |done| progress.update(Step::Sealing, done, source.size);
+                    let mut hear = |done| progress.update(ProgressStep::Sealing, done, source.size);
                     (seal_to(&recipients, file, partial.file(), &mut hear)?, Some(source))
                 }
                 Content::Bytes(bytes) => {
-                    let mut hear = |done| progress.update(Step::Sealing, done, bytes.len() as u64);
+                    let mut hear = |done| progress.update(ProgressStep::Sealing, done, bytes.len() as u64);
                     (seal_to(&recipients, bytes.as_slice(), partial.file(), &mut hear)?, None)
                 }
             };
@@ -265,7 +265,7 @@ impl Client {
 }
 
 /// Checks media type and size against the slot.
-fn check_size(place: &Place, media_type: &str, size: u64) -> Result<()> {
+fn check_size(place: &UploadTarget, media_type: &str, size: u64) -> Result<()> {
     let Slot { name, media_types, max_bytes, .. } = &place.slot;
     if size <= *max_bytes && media_types.contains(media_type) {
         return Ok(());

@@ -3,7 +3,7 @@
 //! A cause is named only if both manifests tell it. Where they tell none, it is of the kind that the partner is not told of, such
 //! as the declaration of another nation's member; that is said too, and not guessed at.
 
-use super::Manifest;
+use super::VisibilityManifest;
 use crate::{
     domain::{
         call::Phase,
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that a member can do now and could not then, or the other way round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct AccessChange {
     pub proposal: ProposalId,
     pub member: MemberId,
     /// `view`, `read`, `read_restricted:<partner>` or `read_reviews`.
@@ -26,13 +26,13 @@ pub struct Change {
     /// Whether they gain it.
     pub gains: bool,
     /// Whatever changed between the two that decides on it.
-    pub causes: Vec<Cause>,
+    pub causes: Vec<AccessCause>,
 }
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
-pub enum Cause {
+pub enum AccessCause {
     /// The policies of an owner that is asked; none where nothing was in force.
     Policy { owner: PolicyOwner, from: Option<u32>, to: Option<u32> },
     /// The member's key card, by its serial number; none where none was in force.
@@ -59,7 +59,7 @@ pub enum Cause {
 
 /// What changed from `old` to `new`, by proposal and member.
 #[must_use]
-pub fn compare(old: &Manifest, new: &Manifest) -> Vec<Change> {
+pub fn compare(old: &VisibilityManifest, new: &VisibilityManifest) -> Vec<AccessChange> {
     let (then, now) = (abilities(old), abilities(new));
     let nothing = BTreeSet::new();
     let mut changes = Vec::new();
@@ -71,7 +71,7 @@ pub fn compare(old: &Manifest, new: &Manifest) -> Vec<Change> {
         }
         let (proposal, member) = key;
         let causes = causes(old, new, *proposal, member);
-        changes.extend(before.symmetric_difference(after).map(|what| Change {
+        changes.extend(before.symmetric_difference(after).map(|what| AccessChange {
             proposal: *proposal,
             member: member.clone(),
             what: what.clone(),
@@ -82,7 +82,7 @@ pub fn compare(old: &Manifest, new: &Manifest) -> Vec<Change> {
     changes
 }
 
-fn abilities(manifest: &Manifest) -> BTreeMap<(ProposalId, MemberId), BTreeSet<String>> {
+fn abilities(manifest: &VisibilityManifest) -> BTreeMap<(ProposalId, MemberId), BTreeSet<String>> {
     let mut all = BTreeMap::new();
     for proposal in manifest.proposals.values() {
         for Sight { member, sees, reads, reads_restricted_of, reads_reviews, .. } in &proposal.sight {
@@ -96,7 +96,7 @@ fn abilities(manifest: &Manifest) -> BTreeMap<(ProposalId, MemberId), BTreeSet<S
     all
 }
 
-fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> Vec<Cause> {
+fn causes(old: &VisibilityManifest, new: &VisibilityManifest, id: ProposalId, member: &MemberId) -> Vec<AccessCause> {
     let call = [old, new].iter().find_map(|manifest| manifest.proposals.get(&id)).map(|proposal| proposal.call);
     let (then, now) = (ManifestFacts::of(old, id, call, member), ManifestFacts::of(new, id, call, member));
     let mut causes = BTreeSet::new();
@@ -105,78 +105,79 @@ fn causes(old: &Manifest, new: &Manifest, id: ProposalId, member: &MemberId) -> 
     let owners = then.proposal.or(now.proposal).map(|proposal| &proposal.owners);
     asked.extend(owners.into_iter().flatten().cloned().map(PolicyOwner::Partner));
     for owner in asked {
-        let version = |manifest: &Manifest| {
+        let version = |manifest: &VisibilityManifest| {
             let found = manifest.head.policies.iter().find(|policy| policy.owner == owner);
             found.map(|policy| policy.version)
         };
         let (from, to) = (version(old), version(new));
         if from != to {
-            causes.insert(Cause::Policy { owner, from, to });
+            causes.insert(AccessCause::Policy { owner, from, to });
         }
     }
 
-    let card = |manifest: &Manifest| manifest.members.get(member).map(|known| (known.key_card_sha256, known.serial));
+    let card =
+        |manifest: &VisibilityManifest| manifest.members.get(member).map(|known| (known.key_card_sha256, known.serial));
     // Somebody else's member is told of only where they are named, so that one is missing says nothing of the card.
     let is_ours = *member.partner() == new.head.partner;
     let (from, to) = (card(old), card(new));
     if from != to && (is_ours || from.is_some() && to.is_some()) {
-        causes.insert(Cause::Membership { from: from.map(|card| card.1), to: to.map(|card| card.1) });
+        causes.insert(AccessCause::Membership { from: from.map(|card| card.1), to: to.map(|card| card.1) });
     }
 
     let (from, to) = if let (Some(mut from), Some(mut to)) = (then.parts(), now.parts()) {
         let (was, assigned) = (from.remove("assigned"), to.remove("assigned"));
         if was != assigned {
-            causes.insert(Cause::Assignment { assigned });
+            causes.insert(AccessCause::Assignment { assigned });
         }
         (from, to)
     } else {
         (then.roles_in_call(), now.roles_in_call())
     };
     if from != to {
-        causes.insert(Cause::Role { from, to });
+        causes.insert(AccessCause::Role { from, to });
     }
     if let (Some(from), Some(to)) = (then.sight, now.sight) {
         if from.conflict != to.conflict {
-            causes.insert(Cause::Declaration { conflict: to.conflict });
+            causes.insert(AccessCause::Declaration { conflict: to.conflict });
         }
         if let (Some(was), Some(is_in)) = (from.reviewed, to.reviewed)
             && was != is_in
         {
-            causes.insert(Cause::Review { is_in });
+            causes.insert(AccessCause::Review { is_in });
         }
     }
 
     if let (Some(from), Some(to)) = (then.phase(), now.phase())
         && from != to
     {
-        causes.insert(Cause::Phase { from, to });
+        causes.insert(AccessCause::Phase { from, to });
     }
     match (then.proposal, now.proposal) {
         (Some(from), Some(to)) => {
             if from.status != to.status {
-                causes.insert(Cause::Status { from: Some(from.status), to: Some(to.status) });
+                causes.insert(AccessCause::Status { from: Some(from.status), to: Some(to.status) });
             }
             if from.decided != to.decided {
-                causes.insert(Cause::Decision { decided: to.decided });
+                causes.insert(AccessCause::Decision { decided: to.decided });
             }
             if from.labels != to.labels {
                 let labels = |labels: &Option<BTreeSet<String>>| labels.clone().unwrap_or_default();
-                causes.insert(Cause::Label { from: labels(&from.labels), to: labels(&to.labels) });
+                causes.insert(AccessCause::Label { from: labels(&from.labels), to: labels(&to.labels) });
             }
         }
         // An owner is shown all of its own from the moment that they are handed in.
-        (None, Some(to)) if to.is_own => drop(causes.insert(Cause::Status { from: None, to: Some(to.status) })),
+        (None, Some(to)) if to.is_own => drop(causes.insert(AccessCause::Status { from: None, to: Some(to.status) })),
         _ => {}
     }
     if causes.is_empty() {
-        causes.insert(Cause::NotTold);
+        causes.insert(AccessCause::NotTold);
     }
     causes.into_iter().collect()
 }
 
 /// What one manifest states about a member and a proposal.
 struct ManifestFacts<'a> {
-    manifest: &'a Manifest,
+    manifest: &'a VisibilityManifest,
     call: Option<CallId>,
     member: &'a MemberId,
     proposal: Option<&'a SeenProposal>,
@@ -184,7 +185,7 @@ struct ManifestFacts<'a> {
 }
 
 impl<'a> ManifestFacts<'a> {
-    fn of(manifest: &'a Manifest, id: ProposalId, call: Option<CallId>, member: &'a MemberId) -> Self {
+    fn of(manifest: &'a VisibilityManifest, id: ProposalId, call: Option<CallId>, member: &'a MemberId) -> Self {
         let proposal = manifest.proposals.get(&id);
         let sight = proposal.and_then(|proposal| proposal.sight.iter().find(|sight| sight.member == *member));
         Self { manifest, call, member, proposal, sight }
@@ -227,7 +228,7 @@ mod tests {
     const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
     /// What Korea is told: of a proposal of Israel's, one of its reviewers reads it.
-    fn manifest(versions: &[(&str, u32)], reviewer: bool, phase: &str, proposal: Option<Value>) -> Manifest {
+    fn manifest(versions: &[(&str, u32)], reviewer: bool, phase: &str, proposal: Option<Value>) -> VisibilityManifest {
         let policies: Vec<Value> =
             versions.iter().map(|(owner, version)| json!({ "owner": owner, "version": version })).collect();
         let head: Head = serde_json::from_value(json!({
@@ -235,7 +236,7 @@ mod tests {
             "policies": policies,
         }))
         .unwrap();
-        let mut manifest = Manifest::new(head);
+        let mut manifest = VisibilityManifest::new(head);
         let roles = if reviewer { json!({ "KOR:minjun": ["reviewer"] }) } else { json!({}) };
         let call = json!({ "line": "call", "call": CALL, "phase": phase, "roles": roles });
         for line in [Some(call), proposal].into_iter().flatten() {
@@ -261,7 +262,7 @@ mod tests {
         proposal
     }
 
-    fn causes_of(old: &Manifest, new: &Manifest) -> Vec<Cause> {
+    fn causes_of(old: &VisibilityManifest, new: &VisibilityManifest) -> Vec<AccessCause> {
         let changes = compare(old, new);
         assert!(!changes.is_empty() && changes.iter().all(|change| change.causes == changes[0].causes), "{changes:?}");
         changes[0].causes.clone()
@@ -274,23 +275,23 @@ mod tests {
         let old = manifest(versions, true, "review", Some(seen(true, assigned, &[])));
         assert!(compare(&old, &old).is_empty());
 
-        let policy = |owner: &str, to| Cause::Policy { owner: owner.parse().unwrap(), from: Some(1), to };
+        let policy = |owner: &str, to| AccessCause::Policy { owner: owner.parse().unwrap(), from: Some(1), to };
         let others = manifest(&[("ISR", 2), ("KOR", 1), ("USA", 9)], true, "review", Some(seen(false, assigned, &[])));
         assert_eq!(causes_of(&old, &others), [policy("ISR", Some(2))], "of the United States nobody is asked");
         let gone = manifest(&[("ISR", 1), ("USA", 1)], true, "review", None);
         assert_eq!(causes_of(&old, &gone), [policy("KOR", None)]);
 
         let unassigned = manifest(versions, true, "review", Some(seen(false, reviewer, &[])));
-        assert_eq!(causes_of(&old, &unassigned), [Cause::Assignment { assigned: false }]);
+        assert_eq!(causes_of(&old, &unassigned), [AccessCause::Assignment { assigned: false }]);
         let labelled = manifest(versions, true, "review", Some(seen(false, assigned, &["ISR"])));
-        let label = Cause::Label { from: BTreeSet::new(), to: ["ISR".to_owned()].into() };
+        let label = AccessCause::Label { from: BTreeSet::new(), to: ["ISR".to_owned()].into() };
         assert_eq!(causes_of(&old, &labelled), [label]);
 
         // What is hidden altogether: roles and phase are told of the call.
-        let role = Cause::Role { from: ["reviewer".to_owned()].into(), to: BTreeSet::new() };
+        let role = AccessCause::Role { from: ["reviewer".to_owned()].into(), to: BTreeSet::new() };
         assert_eq!(causes_of(&old, &manifest(versions, false, "review", None)), [role]);
-        let phase = Cause::Phase { from: Phase::Review, to: Phase::Cancelled };
+        let phase = AccessCause::Phase { from: Phase::Review, to: Phase::Cancelled };
         assert_eq!(causes_of(&old, &manifest(versions, true, "cancelled", None)), [phase]);
-        assert_eq!(causes_of(&old, &manifest(versions, true, "review", None)), [Cause::NotTold]);
+        assert_eq!(causes_of(&old, &manifest(versions, true, "review", None)), [AccessCause::NotTold]);
     }
 }

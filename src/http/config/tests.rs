@@ -22,7 +22,7 @@ fn example_file_loads_and_shows_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.example.toml");
     let config = Config::load(Some(&path), [], &[]).unwrap();
     assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
-    assert_eq!(config.admin.listen, Admin::default().listen);
+    assert_eq!(config.admin.listen, AdminConfig::default().listen);
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Info));
     assert!(config.trust.crl_folder.is_some());
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::test_pki::{Ca, OddList, day, der, instant_of_day};
 
-fn only(bytes: &[u8]) -> Result<Found, CrlFault> {
+fn only(bytes: &[u8]) -> Result<RevocationFile, CrlFault> {
     let mut found = read_crls(bytes);
     assert_eq!(found.len(), 1);
     found.remove(0)
@@ -11,14 +11,14 @@ fn only(bytes: &[u8]) -> Result<Found, CrlFault> {
 
 fn list(bytes: &[u8]) -> RevocationList {
     match only(bytes) {
-        Ok(Found::List(list)) => *list,
+        Ok(RevocationFile::List(list)) => *list,
         other => panic!("{other:?}"),
     }
 }
 
 fn aside(bytes: &[u8]) -> Aside {
     match only(bytes) {
-        Ok(Found::Aside(aside)) => aside,
+        Ok(RevocationFile::Aside(aside)) => aside,
         other => panic!("{other:?}"),
     }
 }

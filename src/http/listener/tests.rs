@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::ambient::SystemRng,
     http::{
-        refusal::Refusal,
+        refusal::CertificateRefusal,
         shares::DownloadPlace,
         test_pki::{Ca, Calendar, Held, day},
         timeouts::BodyTooSlow,
@@ -12,7 +12,7 @@ use crate::{
         trust::{PartnerTrust, Trust},
         watch::Watch,
     },
-    service::time::{TOLERANCE, Time},
+    service::time::{ExchangeTime, TOLERANCE},
 };
 use axum::{
     body::Bytes,
@@ -80,7 +80,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let time = Time::new(Arc::clone(&clock) as _, TOLERANCE);
+        let time = ExchangeTime::new(Arc::clone(&clock) as _, TOLERANCE);
         let ids = RequestIds::new(Arc::new(time), Arc::new(SystemRng));
         let router = router(Arc::clone(&go_on), Arc::clone(&waiting));
         let shutdown = async { drop(stopped.await) };
@@ -334,11 +334,11 @@ async fn certificate_and_list_that_expire_meanwhile_are_refused_on_the_next_requ
     assert_eq!(ask(&mut of_brief, WHO).await.0, 200);
     world.clock.pass(15);
     let (status, text) = ask(&mut of_brief, WHO).await;
-    assert!(status == 401 && text.contains(&Refusal::Expired.to_string()), "{text}");
+    assert!(status == 401 && text.contains(&CertificateRefusal::Expired.to_string()), "{text}");
     assert_eq!(ask(&mut of_long, WHO).await.0, 200);
     world.clock.pass(20);
     let (status, text) = ask(&mut of_long, WHO).await;
-    assert!(status == 401 && text.contains(&Refusal::RevocationListExpired.to_string()), "{text}");
+    assert!(status == 401 && text.contains(&CertificateRefusal::RevocationListExpired.to_string()), "{text}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! names are the same, the answer is the one that refuses; a name of a kind that is constrained and not compared here refuses too.
 
 use super::super::{
-    refusal::Refusal,
+    refusal::CertificateRefusal,
     signed::{Element, elements},
 };
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ pub(super) struct NameConstraints<'a> {
 
 impl<'a> NameConstraints<'a> {
     /// Reads the extension's value.
-    pub(super) fn read(value: &'a [u8]) -> Result<Self, Refusal> {
+    pub(super) fn read(value: &'a [u8]) -> Result<Self, CertificateRefusal> {
         let (mut permitted, mut excluded) = (Vec::new(), Vec::new());
         for list in elements(inside(value, 0x30).ok_or(UNREADABLE)?).ok_or(UNREADABLE)? {
             let bases = match list.tag {
@@ -55,16 +55,16 @@ impl<'a> NameConstraints<'a> {
     }
 
     /// Refuses names that the certificate's authority may not vouch for.
-    pub(super) fn check(&self, names: &Names<'_>) -> Result<(), Refusal> {
+    pub(super) fn check(&self, names: &CertificateNames<'_>) -> Result<(), CertificateRefusal> {
         names.0.iter().try_for_each(|name| self.check_one(name))
     }
 
-    fn check_one(&self, name: &Element<'_>) -> Result<(), Refusal> {
+    fn check_one(&self, name: &Element<'_>) -> Result<(), CertificateRefusal> {
         let of_kind = |bases: &[Element<'a>]| -> Vec<Element<'a>> {
             bases.iter().filter(|base| concerns(base, name)).copied().collect()
         };
         let (permitted, excluded) = (of_kind(&self.permitted), of_kind(&self.excluded));
-        let refusal = Refusal::NameConstraint(kind(name.tag));
+        let refusal = CertificateRefusal::NameConstraint(kind(name.tag));
         if permitted.is_empty() && excluded.is_empty() {
             return Ok(());
         }
@@ -77,10 +77,10 @@ impl<'a> NameConstraints<'a> {
 
 /// All names in a certificate that a constraint could be about.
 #[derive(Debug)]
-pub(super) struct Names<'a>(Vec<Element<'a>>);
+pub(super) struct CertificateNames<'a>(Vec<Element<'a>>);
 
-impl<'a> Names<'a> {
-    pub(super) fn read(certificate: &'a X509Certificate<'a>) -> Result<Self, Refusal> {
+impl<'a> CertificateNames<'a> {
+    pub(super) fn read(certificate: &'a X509Certificate<'a>) -> Result<Self, CertificateRefusal> {
         let mut names = Vec::new();
         let subject = certificate.subject().as_raw();
         let relative = elements(inside(subject, 0x30).ok_or(UNREADABLE)?).ok_or(UNREADABLE)?;
@@ -105,7 +105,8 @@ impl<'a> Names<'a> {
     }
 }
 
-const UNREADABLE: Refusal = Refusal::Malformed("its names or an authority's name constraints cannot be read");
+const UNREADABLE: CertificateRefusal =
+    CertificateRefusal::Malformed("its names or an authority's name constraints cannot be read");
 
 fn kind(tag: u8) -> &'static str {
     match tag {

@@ -3,7 +3,7 @@
 //! Nobody here asks for a policy of their own, so a path is only refused by what its own certificates require. The tree of the RFC is
 //! kept as its lowest level: only whether anything is left of it matters.
 
-use super::super::refusal::Refusal;
+use super::super::refusal::CertificateRefusal;
 use std::collections::{BTreeMap, BTreeSet};
 use x509_parser::{
     certificate::X509Certificate,
@@ -39,7 +39,7 @@ struct Said {
 
 impl Policies {
     /// Begins at an anchor, whose own constraints count though RFC 5280 does not ask for it.
-    pub(super) fn begin(anchor: &X509Certificate<'_>) -> Result<Self, Refusal> {
+    pub(super) fn begin(anchor: &X509Certificate<'_>) -> Result<Self, CertificateRefusal> {
         let said = Said::read(anchor)?;
         let every = BTreeMap::from([(ANY.to_vec(), BTreeSet::from([ANY.to_vec()]))]);
         let mut policies = Self { held: every, explicit: u32::MAX, mapping: u32::MAX, any: u32::MAX };
@@ -52,7 +52,11 @@ impl Policies {
     }
 
     /// Passes an authority between anchor and member.
-    pub(super) fn pass(&mut self, certificate: &X509Certificate<'_>, is_self_issued: bool) -> Result<(), Refusal> {
+    pub(super) fn pass(
+        &mut self,
+        certificate: &X509Certificate<'_>,
+        is_self_issued: bool,
+    ) -> Result<(), CertificateRefusal> {
         let said = Said::read(certificate)?;
         self.narrow(said.policies.as_deref(), self.any > 0 || is_self_issued);
         self.check()?;
@@ -70,7 +74,7 @@ impl Policies {
     }
 
     /// Comes to the member's certificate.
-    pub(super) fn end(mut self, certificate: &X509Certificate<'_>) -> Result<(), Refusal> {
+    pub(super) fn end(mut self, certificate: &X509Certificate<'_>) -> Result<(), CertificateRefusal> {
         let said = Said::read(certificate)?;
         self.narrow(said.policies.as_deref(), self.any > 0);
         self.check()?;
@@ -102,11 +106,11 @@ impl Policies {
     }
 
     /// 6.1.4 (a) and (b).
-    fn prepare(&mut self, said: &Said) -> Result<(), Refusal> {
+    fn prepare(&mut self, said: &Said) -> Result<(), CertificateRefusal> {
         let mut mapped = BTreeMap::<&Policy, BTreeSet<Policy>>::new();
         for (own, theirs) in &said.mappings {
             if own == ANY || theirs == ANY {
-                return Err(Refusal::Malformed("it maps the policy that stands for any"));
+                return Err(CertificateRefusal::Malformed("it maps the policy that stands for any"));
             }
             mapped.entry(own).or_default().insert(theirs.clone());
         }
@@ -127,13 +131,13 @@ impl Policies {
         self.any = self.any.min(said.inhibit_any.unwrap_or(u32::MAX));
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        if self.explicit == 0 && self.held.is_empty() { Err(Refusal::NoPolicy) } else { Ok(()) }
+    fn check(&self) -> Result<(), CertificateRefusal> {
+        if self.explicit == 0 && self.held.is_empty() { Err(CertificateRefusal::NoPolicy) } else { Ok(()) }
     }
 }
 
 impl Said {
-    fn read(certificate: &X509Certificate<'_>) -> Result<Self, Refusal> {
+    fn read(certificate: &X509Certificate<'_>) -> Result<Self, CertificateRefusal> {
         let mut said = Self::default();
         let owned = |policy: &Oid<'_>| policy.as_bytes().to_vec();
         for extension in certificate.extensions() {
@@ -146,7 +150,7 @@ impl Said {
                         && let Some(qualifier) = unknown.next()
                     {
                         let oid = qualifier.policy_qualifier_id.to_id_string();
-                        return Err(Refusal::CriticalExtension(format!(
+                        return Err(CertificateRefusal::CriticalExtension(format!(
                             "certificatePolicies with the qualifier {oid}"
                         )));
                     }

@@ -2,7 +2,7 @@
 
 use crate::http::{
     peer::PeerIdentity,
-    refusal::Refusal,
+    refusal::CertificateRefusal,
     test_pki::{Ca, Held, day, der, instant_of_day, member_uri},
     trust::{PartnerTrust, Registry},
 };
@@ -50,13 +50,13 @@ fn registry(partners: Vec<PartnerTrust>) -> Registry {
     registry
 }
 
-fn judge(registry: &Registry, held: &Held, between: &[&Ca]) -> Result<PeerIdentity, Refusal> {
+fn judge(registry: &Registry, held: &Held, between: &[&Ca]) -> Result<PeerIdentity, CertificateRefusal> {
     let between: Vec<_> = between.iter().map(|ca| ca.der.clone()).collect();
     registry.identify(&held.der, &between, instant_of_day(1))
 }
 
 /// A member's certificate under an authority under an anchor, each with these extensions.
-fn through(above: Vec<CustomExtension>, below: Vec<CustomExtension>) -> Result<(), Refusal> {
+fn through(above: Vec<CustomExtension>, below: Vec<CustomExtension>) -> Result<(), CertificateRefusal> {
     let root = Ca::new("Root");
     let between = root.subordinate_with("Between", |params| params.custom_extensions = above);
     let held = between.leaf(|params| {
@@ -73,12 +73,12 @@ fn policies_that_hold_from_end_to_end_pass_and_others_do_not() {
     assert_eq!(through(required(), vec![policies(&[Some(1)])]), Ok(()));
     assert_eq!(through(required(), vec![policies(&[Some(2), Some(1)])]), Ok(()));
     assert_eq!(through(required(), vec![policies(&[None])]), Ok(()));
-    assert_eq!(through(required(), vec![policies(&[Some(2)])]), Err(Refusal::NoPolicy));
-    assert_eq!(through(required(), vec![]), Err(Refusal::NoPolicy));
+    assert_eq!(through(required(), vec![policies(&[Some(2)])]), Err(CertificateRefusal::NoPolicy));
+    assert_eq!(through(required(), vec![]), Err(CertificateRefusal::NoPolicy));
     assert_eq!(through(vec![policies(&[Some(1)])], vec![policies(&[Some(2)])]), Ok(()), "nobody requires one");
-    assert_eq!(through(vec![policies(&[Some(1)])], vec![requires_policy(0)]), Err(Refusal::NoPolicy));
+    assert_eq!(through(vec![policies(&[Some(1)])], vec![requires_policy(0)]), Err(CertificateRefusal::NoPolicy));
     let none_for_any = |skip| vec![policies(&[Some(1)]), requires_policy(0), critical(INHIBIT_ANY, &[2, 1, skip])];
-    assert_eq!(through(none_for_any(0), vec![policies(&[None])]), Err(Refusal::NoPolicy));
+    assert_eq!(through(none_for_any(0), vec![policies(&[None])]), Err(CertificateRefusal::NoPolicy));
     assert_eq!(through(none_for_any(1), vec![policies(&[None])]), Ok(()));
     assert_eq!(through(none_for_any(0), vec![policies(&[Some(1)])]), Ok(()));
 }
@@ -87,13 +87,16 @@ fn policies_that_hold_from_end_to_end_pass_and_others_do_not() {
 fn mapped_policies_are_followed() {
     let mapped = || vec![policies(&[Some(1)]), requires_policy(0), maps(1, 2)];
     assert_eq!(through(mapped(), vec![policies(&[Some(2)])]), Ok(()));
-    assert_eq!(through(mapped(), vec![policies(&[Some(1)])]), Err(Refusal::NoPolicy));
+    assert_eq!(through(mapped(), vec![policies(&[Some(1)])]), Err(CertificateRefusal::NoPolicy));
     let no_mapping = Ca::with("Root", |params| {
         params.custom_extensions = vec![critical(POLICY_CONSTRAINTS, &der(0x30, &[&[0x81, 1, 0]]))];
     });
     let between = no_mapping.subordinate_with("Between", |params| params.custom_extensions = mapped());
     let held = between.leaf(|params| params.custom_extensions = vec![policies(&[Some(2)])]);
-    assert_eq!(judge(&registry(vec![no_mapping.of("ISR")]), &held, &[&between]).map(drop), Err(Refusal::NoPolicy));
+    assert_eq!(
+        judge(&registry(vec![no_mapping.of("ISR")]), &held, &[&between]).map(drop),
+        Err(CertificateRefusal::NoPolicy)
+    );
 }
 
 #[test]
@@ -105,11 +108,14 @@ fn critical_extension_that_cannot_be_honoured_is_named() {
     let odd = der(0x30, &[&der(0x30, &[&policy(Some(1)), &der(0x30, &[&qualifier])])]);
     let refusal = through(vec![], vec![critical(POLICIES, &odd)]).unwrap_err();
     assert!(refusal.to_string().contains("certificatePolicies"), "{refusal}");
-    assert!(matches!(through(vec![critical(POLICY_CONSTRAINTS, &[5, 0])], vec![]), Err(Refusal::Malformed(_))));
+    assert!(matches!(
+        through(vec![critical(POLICY_CONSTRAINTS, &[5, 0])], vec![]),
+        Err(CertificateRefusal::Malformed(_))
+    ));
 }
 
 /// A member with these names under an authority with these constraints.
-fn named(constraints: NameConstraints, change: impl FnOnce(&mut CertificateParams)) -> Result<(), Refusal> {
+fn named(constraints: NameConstraints, change: impl FnOnce(&mut CertificateParams)) -> Result<(), CertificateRefusal> {
     let root = Ca::new("Root");
     let between = root.subordinate_with("Between", |params| params.name_constraints = Some(constraints));
     judge(&registry(vec![root.of("ISR")]), &between.leaf(change), &[&between]).map(drop)
@@ -146,7 +152,7 @@ fn constraints_on_e_mail_addresses_are_kept() {
         Ok(()),
         "without an address nothing is broken"
     );
-    let refused = Err(Refusal::NameConstraint("e-mail address"));
+    let refused = Err(CertificateRefusal::NameConstraint("e-mail address"));
     assert_eq!(named(permitted(own()), with(vec![email("avi@elsewhere.org")])), refused);
     assert_eq!(named(excluded(own()), with(vec![email("avi@example.org")])), refused);
     assert_eq!(named(excluded(own()), with(vec![email("avi@elsewhere.org")])), Ok(()));
@@ -166,7 +172,7 @@ fn constraints_on_directory_names_are_kept() {
     let subject = |name: DistinguishedName| move |params: &mut CertificateParams| params.distinguished_name = name;
     let israel = || vec![GeneralSubtree::DirectoryName(directory("IL", None))];
     assert_eq!(named(permitted(israel()), subject(directory("IL", Some("Kinneret Sensing")))), Ok(()));
-    let refused = Err(Refusal::NameConstraint("directory name"));
+    let refused = Err(CertificateRefusal::NameConstraint("directory name"));
     assert_eq!(named(permitted(israel()), subject(directory("KR", Some("Kinneret Sensing")))), refused);
     assert_eq!(named(permitted(israel()), |_| {}), refused, "a subject outside");
     let lab = || vec![GeneralSubtree::DirectoryName(directory("IL", Some("Kinneret Sensing")))];
@@ -183,7 +189,7 @@ fn constraint_of_a_kind_that_is_not_compared_refuses_the_names_it_is_about() {
     let between = root.subordinate_with("Between", |params| params.custom_extensions = vec![critical(30, &uris)]);
     let registry = registry(vec![root.of("ISR")]);
     let held = between.member("ISR:avi");
-    assert_eq!(judge(&registry, &held, &[&between]).map(drop), Err(Refusal::NameConstraint("URI")));
+    assert_eq!(judge(&registry, &held, &[&between]).map(drop), Err(CertificateRefusal::NameConstraint("URI")));
     assert!(judge(&registry, &between.leaf(|_| {}), &[&between]).is_ok());
 }
 
@@ -196,7 +202,7 @@ fn constraints_on_uris_are_kept_by_host() {
         judge(&registry(vec![root.of("ISR")]), &root.leaf(|params| params.subject_alt_names = names), &[]).map(drop)
     };
     let (permitted, excluded) = (0xa0, 0xa1);
-    let refused = Err(Refusal::NameConstraint("URI"));
+    let refused = Err(CertificateRefusal::NameConstraint("URI"));
     assert_eq!(with(permitted, vec![uri("https://a.example.org/avi")]), Ok(()));
     assert_eq!(with(permitted, vec![uri("https://a.elsewhere.org/avi")]), refused);
     assert_eq!(with(excluded, vec![uri("https://a.elsewhere.org/avi")]), Ok(()));
@@ -220,7 +226,7 @@ fn constraint_on_other_names_refuses_those_of_its_type_alone() {
         judge(&registry, &held, &[]).map(drop)
     };
     assert_eq!(with(&login), Ok(()));
-    assert_eq!(with(&number), Err(Refusal::NameConstraint("other name")));
+    assert_eq!(with(&number), Err(CertificateRefusal::NameConstraint("other name")));
 }
 
 #[test]
@@ -242,8 +248,8 @@ fn constraints_of_an_anchor_are_kept_as_those_of_an_authority() {
         .map(drop)
     };
     assert_eq!(with("avi@example.org", 1), Ok(()));
-    assert_eq!(with("avi@example.org", 2), Err(Refusal::NoPolicy));
-    assert_eq!(with("avi@elsewhere.org", 1), Err(Refusal::NameConstraint("e-mail address")));
+    assert_eq!(with("avi@example.org", 2), Err(CertificateRefusal::NoPolicy));
+    assert_eq!(with("avi@elsewhere.org", 1), Err(CertificateRefusal::NameConstraint("e-mail address")));
 }
 
 #[test]
@@ -291,7 +297,7 @@ fn path_through_another_partners_anchor_is_refused() {
     let later = Ca::with("Israel", |params| params.not_after = day(0));
     let cross = kor.cross(&later, |_| {});
     let expired = Registry::build(1, vec![later.of("ISR"), kor.of("KOR")]).0;
-    assert_eq!(judge(&expired, &later.leaf(|_| {}), &[&cross]), Err(Refusal::AnchorExpired));
+    assert_eq!(judge(&expired, &later.leaf(|_| {}), &[&cross]), Err(CertificateRefusal::AnchorExpired));
     let korea_alone = Registry::build(1, vec![kor.of("KOR")]).0;
     assert!(judge(&korea_alone, &later.leaf(|_| {}), &[&cross]).is_ok(), "the path itself holds");
 }
@@ -305,7 +311,7 @@ fn key_of_another_partners_anchor_counts_on_the_way_alone() {
     broken.anchors.push(b"no certificate".to_vec().into());
     let (registry, faults) = Registry::build(1, vec![broken, kor.of("KOR")]);
     assert_eq!(faults.len(), 1);
-    let refused = Err(Refusal::OtherPartnersAnchor { other: "ISR".parse().unwrap() });
+    let refused = Err(CertificateRefusal::OtherPartnersAnchor { other: "ISR".parse().unwrap() });
     assert_eq!(judge(&registry, &isr.leaf(|_| {}), &[&cross]).map(drop), refused);
     let below = isr.subordinate("Below");
     assert_eq!(judge(&registry, &below.leaf(|_| {}), &[&below, &cross]).map(drop), refused);

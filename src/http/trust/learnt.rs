@@ -3,7 +3,7 @@
 
 use super::super::{
     anchor::Anchor,
-    crl::{CrlFault, CrlFiles, Found, MAX_FILE_BYTES, RevocationList, read_crls},
+    crl::{CrlFault, CrlFiles, MAX_FILE_BYTES, RevocationFile, RevocationList, read_crls},
 };
 use super::{PartnerTrust, TrustFault, TrustNotice};
 use crate::{
@@ -136,11 +136,11 @@ impl Learnt {
     fn add_lists(&mut self, file: Option<&Path>, bytes: &[u8]) {
         for found in read_crls(bytes) {
             match found {
-                Ok(Found::List(list)) => match list.check_origin(&self.anchors) {
+                Ok(RevocationFile::List(list)) => match list.check_origin(&self.anchors) {
                     Ok(()) => self.lists.push(*list),
                     Err(fault) => self.list_fault(file, fault),
                 },
-                Ok(Found::Aside(aside)) => {
+                Ok(RevocationFile::Aside(aside)) => {
                     let file = file.map(ToOwned::to_owned);
                     self.notices.push(TrustNotice { partner: self.code.clone(), file, aside });
                 }

@@ -22,7 +22,7 @@ fn registry(partners: Vec<PartnerTrust>) -> Registry {
     registry
 }
 
-fn identify(registry: &Registry, held: &Held) -> Result<PeerIdentity, Refusal> {
+fn identify(registry: &Registry, held: &Held) -> Result<PeerIdentity, CertificateRefusal> {
     registry.identify(&held.der, &[], instant_of_day(1))
 }
 
@@ -45,7 +45,7 @@ fn same_named_cas_of_two_partners_are_told_apart() {
     assert_eq!(identify(&registry, &isr.member("ISR:avi")).unwrap().partner.as_str(), "ISR");
     assert_eq!(identify(&registry, &kor.member("KOR:min")).unwrap().partner.as_str(), "KOR");
     let stranger = Ca::new("National Root CA");
-    assert_eq!(identify(&registry, &stranger.member("ISR:avi")), Err(Refusal::BadSignature));
+    assert_eq!(identify(&registry, &stranger.member("ISR:avi")), Err(CertificateRefusal::BadSignature));
 }
 
 #[test]
@@ -65,10 +65,14 @@ fn certificate_names_at_most_one_member_and_names_it_well() {
     assert_eq!(with(vec![]).unwrap().san_member, None);
     let other = SanType::URI("https://example.org".try_into().unwrap());
     assert!(with(vec![other, member_uri("ISR:avi")]).unwrap().san_member.is_some());
-    assert_eq!(with(vec![member_uri("ISR:avi"), member_uri("ISR:noa")]), Err(Refusal::SeveralMembers));
-    assert_eq!(with(vec![member_uri("ISR:Avi")]), Err(Refusal::MalformedMember));
+    assert_eq!(with(vec![member_uri("ISR:avi"), member_uri("ISR:noa")]), Err(CertificateRefusal::SeveralMembers));
+    assert_eq!(with(vec![member_uri("ISR:Avi")]), Err(CertificateRefusal::MalformedMember));
     for uri in ["URN:entente:member:ISR:avi", "urn:entente:partner:ISR"] {
-        assert_eq!(with(vec![SanType::URI(uri.try_into().unwrap())]), Err(Refusal::MalformedMember), "{uri}");
+        assert_eq!(
+            with(vec![SanType::URI(uri.try_into().unwrap())]),
+            Err(CertificateRefusal::MalformedMember),
+            "{uri}"
+        );
     }
 }
 
@@ -79,17 +83,17 @@ fn only_a_client_certificate_that_is_no_ca_passes() {
     let purposes = |purposes: Vec<ExtendedKeyUsagePurpose>| {
         identify(&registry, &ca.leaf(|params| params.extended_key_usages = purposes))
     };
-    assert_eq!(purposes(vec![]), Err(Refusal::NoClientAuth));
-    assert_eq!(purposes(vec![ExtendedKeyUsagePurpose::ServerAuth]), Err(Refusal::NoClientAuth));
-    assert_eq!(purposes(vec![ExtendedKeyUsagePurpose::Any]), Err(Refusal::NoClientAuth));
+    assert_eq!(purposes(vec![]), Err(CertificateRefusal::NoClientAuth));
+    assert_eq!(purposes(vec![ExtendedKeyUsagePurpose::ServerAuth]), Err(CertificateRefusal::NoClientAuth));
+    assert_eq!(purposes(vec![ExtendedKeyUsagePurpose::Any]), Err(CertificateRefusal::NoClientAuth));
     let authority = ca.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    assert_eq!(identify(&registry, &authority), Err(Refusal::IsAuthority));
+    assert_eq!(identify(&registry, &authority), Err(CertificateRefusal::IsAuthority));
     let signer = ca.leaf(|params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
-    assert_eq!(identify(&registry, &signer), Err(Refusal::IsAuthority));
+    assert_eq!(identify(&registry, &signer), Err(CertificateRefusal::IsAuthority));
     let encryption = ca.leaf(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment]);
-    assert_eq!(identify(&registry, &encryption), Err(Refusal::NoDigitalSignature));
+    assert_eq!(identify(&registry, &encryption), Err(CertificateRefusal::NoDigitalSignature));
     let anchor_itself = registry.identify(&ca.der, &[], instant_of_day(1));
-    assert_eq!(anchor_itself, Err(Refusal::IsAuthority));
+    assert_eq!(anchor_itself, Err(CertificateRefusal::IsAuthority));
 }
 
 #[test]
@@ -98,10 +102,10 @@ fn dates_of_leaf_and_anchor_are_judged_at_the_given_instant() {
     let registry = registry(vec![ca.of("ISR")]);
     let held = ca.member("ISR:avi");
     let at = |day| registry.identify(&held.der, &[], instant_of_day(day)).map(|peer| peer.recheck_at);
-    assert_eq!(at(-11), Err(Refusal::NotYetValid));
+    assert_eq!(at(-11), Err(CertificateRefusal::NotYetValid));
     assert_eq!(at(50), Ok(instant_of_day(50)));
-    assert_eq!(at(51), Err(Refusal::AnchorExpired));
-    assert_eq!(at(101), Err(Refusal::Expired));
+    assert_eq!(at(51), Err(CertificateRefusal::AnchorExpired));
+    assert_eq!(at(101), Err(CertificateRefusal::Expired));
 }
 
 #[test]
@@ -110,12 +114,12 @@ fn revocation_lists_refuse_the_revoked_and_fail_closed() {
     let (good, bad) = (ca.member("ISR:avi"), ca.member("ISR:noa"));
     let with = |list| registry(vec![PartnerTrust { crls: vec![list], ..ca.of("ISR") }]);
     let current = with(ca.crl(&[bad.serial], day(30)));
-    assert_eq!(identify(&current, &bad), Err(Refusal::Revoked));
+    assert_eq!(identify(&current, &bad), Err(CertificateRefusal::Revoked));
     assert_eq!(identify(&current, &good).unwrap().recheck_at, instant_of_day(30));
-    assert_eq!(identify(&with(ca.crl(&[], day(1))), &good), Err(Refusal::RevocationListExpired));
-    assert_eq!(identify(&with(other.crl(&[], day(30))), &good), Err(Refusal::RevocationListForeign));
+    assert_eq!(identify(&with(ca.crl(&[], day(1))), &good), Err(CertificateRefusal::RevocationListExpired));
+    assert_eq!(identify(&with(other.crl(&[], day(30))), &good), Err(CertificateRefusal::RevocationListForeign));
     let of_another_name = Ca::new("Elsewhere").crl(&[], day(30));
-    assert_eq!(identify(&with(of_another_name), &good), Err(Refusal::RevocationUnknown));
+    assert_eq!(identify(&with(of_another_name), &good), Err(CertificateRefusal::RevocationUnknown));
 }
 
 #[test]
@@ -134,7 +138,7 @@ fn newest_list_of_an_issuer_counts() {
     let (old, new) = (ca.crl_of(day(-5), &[], day(30)), ca.crl_of(day(0), &[held.serial], day(30)));
     for crls in [vec![old.clone(), new.clone()], vec![new, old]] {
         let registry = registry(vec![PartnerTrust { crls, ..ca.of("ISR") }]);
-        assert_eq!(identify(&registry, &held), Err(Refusal::Revoked));
+        assert_eq!(identify(&registry, &held), Err(CertificateRefusal::Revoked));
     }
 }
 
@@ -145,12 +149,16 @@ fn ca_that_renews_its_key_under_its_name_works_with_a_list_for_each() {
     let anchors = vec![old.der.clone(), new.der.clone()];
     let crls = vec![old.crl(&[avi.serial], day(30)), new.crl(&[], day(30))];
     let both = registry(vec![PartnerTrust { anchors: anchors.clone(), crls, ..old.of("ISR") }]);
-    assert_eq!(identify(&both, &avi), Err(Refusal::Revoked));
+    assert_eq!(identify(&both, &avi), Err(CertificateRefusal::Revoked));
     assert!(identify(&both, &noa).is_ok());
     let crls = vec![old.crl(&[], day(30))];
     let one = registry(vec![PartnerTrust { anchors, crls, ..old.of("ISR") }]);
     assert!(identify(&one, &avi).is_ok());
-    assert_eq!(identify(&one, &noa), Err(Refusal::RevocationListForeign), "no list of its own: fails closed");
+    assert_eq!(
+        identify(&one, &noa),
+        Err(CertificateRefusal::RevocationListForeign),
+        "no list of its own: fails closed"
+    );
 }
 
 #[test]
@@ -166,14 +174,14 @@ fn intermediates_count_as_far_as_the_anchor_allows() {
     assert!(open.identify(&held.der, &between, instant_of_day(1)).is_ok());
     let with_root = [between.clone(), vec![free.der.clone()]].concat();
     assert!(open.identify(&held.der, &with_root, instant_of_day(1)).is_ok());
-    assert_eq!(open.identify(&held.der, &between[1..], instant_of_day(1)), Err(Refusal::UnknownIssuer));
+    assert_eq!(open.identify(&held.der, &between[1..], instant_of_day(1)), Err(CertificateRefusal::UnknownIssuer));
     let many = vec![between[0].clone(); MAX_INTERMEDIATES + 1];
-    assert_eq!(open.identify(&held.der, &many, instant_of_day(1)), Err(Refusal::PathTooLong));
+    assert_eq!(open.identify(&held.der, &many, instant_of_day(1)), Err(CertificateRefusal::PathTooLong));
 
     let tight = Ca::with("Root", |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1)));
     let (held, between) = chain(&tight);
     let closed = registry(vec![tight.of("ISR")]);
-    assert_eq!(closed.identify(&held.der, &between, instant_of_day(1)), Err(Refusal::PathTooLong));
+    assert_eq!(closed.identify(&held.der, &between, instant_of_day(1)), Err(CertificateRefusal::PathTooLong));
     assert!(closed.identify(&tight.member("ISR:noa").der, &between, instant_of_day(1)).is_ok());
 }
 
@@ -182,7 +190,7 @@ fn key_shared_by_two_partners_vouches_for_neither() {
     let ca = Ca::new("Root");
     let (registry, faults) = Registry::build(1, vec![ca.of("ISR"), ca.of("KOR")]);
     assert_eq!(faults.len(), 2);
-    assert_eq!(identify(&registry, &ca.member("ISR:avi")), Err(Refusal::UnknownIssuer));
+    assert_eq!(identify(&registry, &ca.member("ISR:avi")), Err(CertificateRefusal::UnknownIssuer));
 }
 
 #[test]
@@ -349,10 +357,10 @@ fn issuer_that_may_sign_no_lists_has_none() {
     let crls = vec![mute.odd_crl(&OddList::revoking(&[]))];
     let registry = registry(vec![PartnerTrust { crls, ..root.of("ISR") }]);
     let judged = registry.identify(&avi.der, std::slice::from_ref(&mute.der), instant_of_day(1));
-    assert_eq!(judged, Err(Refusal::NoCrlSign));
+    assert_eq!(judged, Err(CertificateRefusal::NoCrlSign));
     let anchor = Ca::with("Mute", |params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
     let crls = vec![anchor.odd_crl(&OddList::revoking(&[]))];
     let (registry, faults) = Registry::build(1, vec![PartnerTrust { crls, ..anchor.of("ISR") }]);
     assert!(matches!(&faults[..], [TrustFault::Crl { fault: CrlFault::NoCrlSign, .. }]), "{faults:?}");
-    assert_eq!(identify(&registry, &anchor.member("ISR:avi")), Err(Refusal::RevocationUnknown));
+    assert_eq!(identify(&registry, &anchor.member("ISR:avi")), Err(CertificateRefusal::RevocationUnknown));
 }

@@ -3,8 +3,8 @@
 use super::{
     super::{
         anchor::{Anchor, AnchorFault},
-        path::{OtherHolder, Shown},
-        refusal::Refusal,
+        path::{OtherHolder, PresentedCertificates},
+        refusal::CertificateRefusal,
         revocation::{Issuer, Lists},
         tls::provider,
     },
@@ -68,18 +68,18 @@ impl AnchorVerifier {
     /// Until when the certificate passes by this anchor, as things stand.
     pub(super) fn accepts(
         &self,
-        shown: &Shown<'_>,
+        shown: &PresentedCertificates<'_>,
         other_holder: OtherHolder<'_>,
         now: Timestamp,
-    ) -> Result<Timestamp, Refusal> {
+    ) -> Result<Timestamp, CertificateRefusal> {
         let path = shown.path_to(&self.anchor, other_holder, now)?;
         if path.is_plain {
             let between: Vec<_> = path.between.iter().map(|link| link.der.clone()).collect();
             let verified = self.verifier.verify_client_cert(shown.leaf.der, &between, unix(now));
-            verified.map_err(|error| Refusal::from_tls(&error))?;
+            verified.map_err(|error| CertificateRefusal::from_tls(&error))?;
         }
         if now > self.anchor.not_after || now < self.anchor.not_before {
-            return Err(Refusal::AnchorExpired);
+            return Err(CertificateRefusal::AnchorExpired);
         }
         let anchor = &self.anchor;
         let issuer = match path.between.first() {

@@ -2,7 +2,7 @@
 
 use super::{
     MAX_CASES, MAX_TEXT, TrialError,
-    world::{Question, World, parse},
+    world::{CaseQuestion, TrialWorld, parse},
 };
 use crate::{
     domain::{id::PartnerCode, policy::PolicyOwner},
@@ -23,9 +23,9 @@ pub struct Case {
     pub expected: Standing,
     /// The only side whose verdict is asked; none: all of them together.
     pub alone: Option<Alone>,
-    pub(super) world: World,
+    pub(super) world: TrialWorld,
     pub(super) principal: MemberFacts,
-    pub(super) question: Question,
+    pub(super) question: CaseQuestion,
     pub(super) deciding: BTreeSet<String>,
     pub(super) unmet: BTreeSet<String>,
 }
@@ -61,7 +61,7 @@ struct RawCase {
 
 impl Case {
     /// Reads a list of cases that start from `world`. `place` is what errors call the text.
-    pub fn parse_all(place: &str, text: &str, world: &World) -> Result<Vec<Self>, TrialError> {
+    pub fn parse_all(place: &str, text: &str, world: &TrialWorld) -> Result<Vec<Self>, TrialError> {
         let fault = |what: String| {
             let help =
                 "write a list, `[{\"name\": …, \"reason\": …, \"principal\": …, \"action\": …, \"outcome\": …}]`";
@@ -91,7 +91,7 @@ impl Case {
         Ok(cases)
     }
 
-    fn read(place: &str, raw: RawCase, world: &World) -> Result<Self, String> {
+    fn read(place: &str, raw: RawCase, world: &TrialWorld) -> Result<Self, String> {
         if raw.name.trim().is_empty() || raw.reason.trim().is_empty() {
             return Err("a case has a name, and a reason why its outcome is right".into());
         }
@@ -125,7 +125,7 @@ impl Case {
         let subject = raw.subject.map(|id| world.member(&id).cloned()).transpose()?;
         let partner = raw.owner.or(raw.partner).map(|code| parse::<PartnerCode>("owner", &code)).transpose()?;
         let role = raw.role.map(|role| parse("role", &role)).transpose()?;
-        let question = Question { action, subject, partner, role };
+        let question = CaseQuestion { action, subject, partner, role };
         world.resource(&question)?;
         Ok(Self {
             place: place.to_owned(),

@@ -1,8 +1,9 @@
 //! Tries policies in small worlds before anybody signs them: cases with the answer each must get and the policies that must be
 //! the reason, decided by the very [`Engine`] of the exchange.
 //!
-//! A case starts from a [`World`] and replaces some facts. `deciding` names policies that decide it. `unmet` names policies whose
-//! conditions do not hold in it and matter: without its conditions the policy would turn its side's verdict around.
+//! A case starts from a [`TrialWorld`] and replaces some facts. `deciding` names policies that decide it. `unmet` names
+//! policies whose conditions do not hold in it and matter: without its conditions the policy would turn its side's
+//! verdict around.
 //!
 //! A nation's author has not the texts of all others, so a nation whose text is not given is not asked, unless everybody is to be:
 //! then it says no, as it would on the exchange. Nothing that is decided here permits anything anywhere.
@@ -11,10 +12,10 @@ mod case;
 mod world;
 
 pub use case::{Alone, Case};
-pub use world::{WORLD, World};
+pub use world::{TrialWorld, WORLD};
 
 use super::{
-    Decision, Engine, GUARDRAILS, Guardrails, PartnerRules, PolicyError, Side, Standing, Step,
+    AuthorizationStep, AuthorizationTrace, Engine, GUARDRAILS, Guardrails, PartnerRules, PolicyError, Side, Standing,
     source::{self, Sourced},
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};
@@ -67,16 +68,16 @@ pub struct Trial {
 pub struct Tried {
     pub standing: Standing,
     /// What led to it; none when the case asks a side that has no say.
-    pub decision: Option<Decision>,
+    pub decision: Option<AuthorizationTrace>,
     /// Names of the policies that made it so.
     pub deciding: BTreeSet<String>,
     /// What is otherwise than the case says; empty when it passes.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<CaseFault>,
 }
 
 /// In what a case was disappointed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum CaseFault {
     /// The outcome is another.
     Outcome { expected: Standing, found: Standing, why: String },
     /// A policy that should decide does not.
@@ -194,7 +195,7 @@ impl Trial {
         let before = match self.decide(engine, case) {
             Ok(decision) => decision,
             Err(why) => {
-                let faults = vec![Fault::NotAsked { why }];
+                let faults = vec![CaseFault::NotAsked { why }];
                 return Tried { standing: Standing::Hidden, decision: None, deciding: BTreeSet::new(), faults };
             }
         };
@@ -202,28 +203,28 @@ impl Trial {
         let mut faults = Vec::new();
         if before.standing != case.expected {
             let why = why(&before);
-            faults.push(Fault::Outcome { expected: case.expected, found: before.standing, why });
+            faults.push(CaseFault::Outcome { expected: case.expected, found: before.standing, why });
         }
         for policy in case.deciding.difference(&deciding).cloned() {
             faults.push(if self.has(&policy) {
-                Fault::NotDeciding { policy, deciding: deciding.clone() }
+                CaseFault::NotDeciding { policy, deciding: deciding.clone() }
             } else {
-                Fault::NotGiven { policy }
+                CaseFault::NotGiven { policy }
             });
         }
         for policy in &case.unmet {
             let engine = bare.entry(policy.clone()).or_insert_with(|| self.unconditional(policy).map(|t| t.engine()));
             let after = engine.as_ref().map(|engine| self.decide(engine, case));
             match after {
-                None => faults.push(Fault::NotGiven { policy: policy.clone() }),
+                None => faults.push(CaseFault::NotGiven { policy: policy.clone() }),
                 Some(Ok(after)) if turned(&before.steps, &after.steps) => {}
-                Some(_) => faults.push(Fault::NoDifference { policy: policy.clone() }),
+                Some(_) => faults.push(CaseFault::NoDifference { policy: policy.clone() }),
             }
         }
         Tried { standing: before.standing, decision: Some(before), deciding, faults }
     }
 
-    fn decide(&self, engine: &Engine, case: &Case) -> Result<Decision, String> {
+    fn decide(&self, engine: &Engine, case: &Case) -> Result<AuthorizationTrace, String> {
         let only = case.only_side(&self.owner)?;
         let resource = case.world.resource(&case.question)?;
         let is_asked = |side: &Side| match (&only, side) {
@@ -239,7 +240,7 @@ impl Trial {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CaseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outcome { expected, found, why } => write!(f, "should be {expected}, is {found}: {why}"),
@@ -291,7 +292,7 @@ pub(super) fn unshown<'a>(policies: impl Iterator<Item = &'a Sourced>, cases: &[
 }
 
 /// The policies behind the verdicts that made the decision what it is.
-fn deciding(decision: &Decision) -> BTreeSet<String> {
+fn deciding(decision: &AuthorizationTrace) -> BTreeSet<String> {
     let permitted = decision.standing == Standing::Permitted;
     let verdicts = decision.steps.iter().flat_map(|step| &step.verdicts).filter(|one| one.permitted == permitted);
     let policies = verdicts.flat_map(|one| one.reasons.iter().filter_map(|reason| reason.policy.as_ref()));
@@ -299,15 +300,15 @@ fn deciding(decision: &Decision) -> BTreeSet<String> {
 }
 
 /// The last action that was asked, and what the sides said to it.
-fn why(decision: &Decision) -> String {
+fn why(decision: &AuthorizationTrace) -> String {
     let action = decision.steps.last().map(|step| step.action);
     let reasons = decision.reasons();
     action.map_or_else(|| reasons.to_string(), |action| format!("{action}: {reasons}"))
 }
 
 /// Whether some side's verdict on the same action differs.
-fn turned(before: &[Step], after: &[Step]) -> bool {
-    let verdicts = |step: &Step| step.verdicts.iter().map(|verdict| verdict.permitted).collect::<Vec<_>>();
+fn turned(before: &[AuthorizationStep], after: &[AuthorizationStep]) -> bool {
+    let verdicts = |step: &AuthorizationStep| step.verdicts.iter().map(|verdict| verdict.permitted).collect::<Vec<_>>();
     before.iter().zip(after).any(|(before, after)| verdicts(before) != verdicts(after))
 }
 

@@ -29,7 +29,7 @@ pub const WORLD: &str = include_str!("../../../policies/cases/world.json");
 
 /// What cases start from.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct TrialWorld {
     /// As it was read, so that a case can replace single facts.
     given: Map<String, Value>,
     members: BTreeMap<MemberId, MemberFacts>,
@@ -38,7 +38,7 @@ pub struct World {
 
 /// What is asked of a world: the action, and what has to be told with it.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(super) struct CaseQuestion {
     pub(super) action: Action,
     pub(super) subject: Option<MemberFacts>,
     /// The party whose restricted slots are meant, or the partner something is done to.
@@ -116,7 +116,7 @@ struct RawProposal {
     caveats: Vec<String>,
 }
 
-impl World {
+impl TrialWorld {
     /// The world that the program comes with.
     #[must_use]
     pub fn built_in() -> Self {
@@ -170,9 +170,9 @@ impl World {
     }
 
     /// The thing that a question is about.
-    pub(super) fn resource<'a>(&'a self, question: &'a Question) -> Result<Resource<'a>, String> {
+    pub(super) fn resource<'a>(&'a self, question: &'a CaseQuestion) -> Result<Resource<'a>, String> {
         let (proposal, call) = (&self.proposal, &*self.proposal.call);
-        let Question { action, subject, partner, role } = question;
+        let CaseQuestion { action, subject, partner, role } = question;
         if matches!(action.extra(), Extra::Subject | Extra::Role) && subject.is_none() {
             return Err(format!("`{action}` is done to somebody: name the member as `subject`"));
         }

@@ -6,7 +6,7 @@ use crate::domain::member::{CallRole, ConflictGround, Declared};
 use crate::sealing::{
     identity::new_identity,
     jws::sign,
-    testing::{Change, Partner, signing_key},
+    testing::{Partner, RefusedEdit, signing_key},
 };
 use serde_json::json;
 use std::str::FromStr;
@@ -195,7 +195,7 @@ fn malformed_manifests_are_refused() {
     let good = manifest();
     assert_eq!(good.clone().sorted(), good);
     assert!(good.document(&id("budget"), Some(&id("ISR"))).is_some());
-    let changes: [Change<Manifest>; 10] = [
+    let changes: [RefusedEdit<Manifest>; 10] = [
         ("sorted by slot", |m| m.documents.reverse()),
         ("sorted by slot", |m| m.documents[1] = m.documents[0].clone()),
         ("1 to 1024 documents", |m| m.documents.clear()),
@@ -235,7 +235,7 @@ fn malformed_publications_are_refused() {
         host: id("USA"),
     };
     assert!(good.validate().is_ok());
-    let changes: [Change<CallPublication>; 4] = [
+    let changes: [RefusedEdit<CallPublication>; 4] = [
         ("not the digest", |p| p.text = json!({"title": "other"})),
         ("JSON object", |p| p.text = json!("text")),
         ("`version`", |p| p.version = 0),

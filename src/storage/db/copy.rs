@@ -5,7 +5,7 @@
 //! falls silent ends the copy. Nothing here may change the database that is
 //! copied, and a copy goes only into a database that holds no table.
 
-use super::{Db, Engine, Limits, PATIENCE, Tx, TxOf, WriteTx, postgres};
+use super::{Db, Engine, PATIENCE, PostgresLimits, Tx, TxOf, WriteTx, postgres};
 use crate::domain::id::Sha256;
 use crate::storage::{
     StoreError,
@@ -83,7 +83,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`] with the engine's own cause, when there is none.
     pub async fn look(url: &str, is_used: bool) -> Result<Self, StoreError> {
-        let Some(path) = sqlite_path(url)? else { return postgres(url, Limits::default()) };
+        let Some(path) = sqlite_path(url)? else { return postgres(url, PostgresLimits::default()) };
         let options = SqliteConnectOptions::from_str(url)?.create_if_missing(false).busy_timeout(PATIENCE);
         let options = if is_used { options } else { options.read_only(true).immutable(!has_log(&path)) };
         let pool = PoolOptions::<Sqlite>::new()
@@ -181,7 +181,7 @@ pub(in crate::storage) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Copies the database into a folder that has none of it yet. Every byte is on the disk when this returns. `progress` hears
 /// how many bytes were written.
 pub(in crate::storage) async fn copy_out(
-    (url, limits): (&str, Limits),
+    (url, limits): (&str, PostgresLimits),
     folder: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<CopiedFile>, StoreError> {
@@ -307,7 +307,7 @@ fn is_plain(name: &str) -> bool {
 /// # Errors
 /// [`StoreError::NotEmpty`] when there is something; [`StoreError::Corrupt`] when the copy is not what it was.
 pub(in crate::storage) async fn copy_in(
-    (url, limits): (&str, Limits),
+    (url, limits): (&str, PostgresLimits),
     folder: &Path,
     files: &[CopiedFile],
     (schema, now): (i64, Timestamp),
@@ -323,7 +323,7 @@ pub(in crate::storage) async fn copy_in(
 }
 
 /// What of a database is there already; none if a copy can be put in its place.
-pub(in crate::storage) async fn occupied((url, limits): (&str, Limits)) -> Result<Option<String>, StoreError> {
+pub(in crate::storage) async fn occupied((url, limits): (&str, PostgresLimits)) -> Result<Option<String>, StoreError> {
     if let Some(path) = sqlite_path(url)? {
         return Ok(occupied_place(&path));
     }

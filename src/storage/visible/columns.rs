@@ -6,7 +6,7 @@
 use super::super::{Arg, StoreError, ToArg, db::Dialect, decisions::DECIDES};
 use crate::{
     domain::id::MemberId,
-    policy::predicate::{Atom, Flag, Members, Piece, Predicate, Row, Set, Text, Value},
+    policy::predicate::{Atom, Flag, Members, Piece, Predicate, RowFact, Set, Text, Value},
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -159,11 +159,11 @@ impl<'a> SqlBuilder<'a> {
             }
             Atom::Flag(Flag::Decided) => self.has_row(&format!("decisions s WHERE {DECIDES}")),
             Atom::Flag(Flag::Labelled) => "p.releasable_key <> ''".to_owned(),
-            Atom::Row(Row::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
-            Atom::Row(Row::CommittedSince(version)) => format!("p.committed_under >= {}", self.bind(version)),
-            Atom::Row(Row::CompleteSince(version)) => format!("p.complete_under >= {}", self.bind(version)),
-            Atom::Row(Row::OneOf(ids)) if ids.is_empty() => "FALSE".to_owned(),
-            Atom::Row(Row::OneOf(ids)) => format!("p.proposal_id IN ({})", self.bind_all(ids)),
+            Atom::Row(RowFact::Withdrawn) => "p.withdrawn_at IS NOT NULL".to_owned(),
+            Atom::Row(RowFact::CommittedSince(version)) => format!("p.committed_under >= {}", self.bind(version)),
+            Atom::Row(RowFact::CompleteSince(version)) => format!("p.complete_under >= {}", self.bind(version)),
+            Atom::Row(RowFact::OneOf(ids)) if ids.is_empty() => "FALSE".to_owned(),
+            Atom::Row(RowFact::OneOf(ids)) => format!("p.proposal_id IN ({})", self.bind_all(ids)),
             // The call is known before its proposals are asked for.
             Atom::Flag(_)
             | Atom::Equals(..)
@@ -176,8 +176,8 @@ impl<'a> SqlBuilder<'a> {
         })
     }
 
-    /// The proposals that own rows in these sets lead to, each once, to be joined as `o`. Conditions written after this read the
-    /// columns of `o`; without such rows they read the tables.
+    /// The proposals that own rows in these sets lead to, each once, to be joined as `o`. Conditions written after this
+    /// read the columns of `o`; without such rows they read the tables.
     pub(super) fn join_own_rows(&mut self, sets: &BTreeSet<Members>) -> Option<String> {
         self.joined_own_sets.clear();
         let rows: Vec<(Members, String)> =

@@ -1,5 +1,6 @@
-//! The plan of a query: which buckets of proposals can be left out, and whether the rest is few enough to sort, few enough
-//! buckets to merge, or so much that walking past all is best. A bucket is the proposals of one call with the same parties.
+//! The plan of a query: which buckets of proposals can be left out, and whether the rest is few enough to sort, few
+//! enough buckets to merge, or so much that walking past all is best. A bucket is the proposals of one call with the
+//! same parties.
 //!
 //! A plan may be slow when it misjudges; it must never leave out a proposal that the condition holds for.
 
@@ -76,8 +77,8 @@ type PlansByLimit = HashMap<(u64, u32), (u64, Arc<Plan>)>;
 const CACHED_PLANS: usize = 8;
 
 impl Plan {
-    /// The plan of a query. What it depends on changes only when a proposal is begun: a bucket that it leaves out as empty would
-    /// have a proposal then.
+    /// The plan of a query. What it depends on changes only when a proposal is begun: a bucket that it leaves out as
+    /// empty would have a proposal then.
     pub(super) async fn of(tx: &mut Tx, query: &ProposalQuery<'_>, limit: u64) -> Result<Arc<Self>, StoreError> {
         let (plans, key) = (&query.groups.plans.0, (limit, query.few));
         if let Some((begun, plan)) = plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key)

@@ -4,8 +4,8 @@
 use crate::harness::world::{Raw, Store, TestWorld};
 use entente::{
     cli::{
-        demo::world::{Cast, Nation},
-        dev_pki::{Authority, Credential, DevPki, Leaf, PartnerSpec, Spec},
+        demo::world::{Cast, DemoNation},
+        dev_pki::{Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec},
     },
     client::{
         NoProgress,
@@ -43,8 +43,8 @@ const fn officer(member: &'static str) -> Cast {
 /// The authorities of Israel and Korea bear the same name.
 const SHARED_NAME: (&str, &str) = ("National Research Root CA", "Ministry of Science");
 
-const NATIONS: &[Nation] = &[
-    Nation {
+const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -63,7 +63,7 @@ const NATIONS: &[Nation] = &[
             cast("USA:mia"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",
@@ -82,7 +82,7 @@ const NATIONS: &[Nation] = &[
             Cast { member: "ISR:paz", name: "Somebody", organisation: "isr:AVI", roles: &[PartnerRole::PolicyOfficer] },
         ],
     },
-    Nation {
+    DemoNation {
         code: "KOR",
         name: "Republic of Korea",
         zone: "Asia/Seoul",
@@ -305,12 +305,12 @@ impl Setting {
     }
 
     /// Everybody in the upper half of the matrix, with what they show: nobody of them is a member to the exchange.
-    pub(super) async fn strangers(&self) -> Vec<(&'static str, Option<Credential>)> {
+    pub(super) async fn strangers(&self) -> Vec<(&'static str, Option<CertificateAndKey>)> {
         let (world, rng) = (&self.world, &SystemRng);
         let partner = |code: &str| &world.pki.partners[&code.parse().unwrap()].authority;
         let (israel, korea, host) = (partner("ISR"), partner("KOR"), partner("USA"));
         let avi = id("ISR:avi");
-        let genuine = |authority: &Authority, leaf: &Leaf| authority.issue(leaf, rng).unwrap();
+        let genuine = |authority: &Authority, leaf: &LeafProfile| authority.issue(leaf, rng).unwrap();
         let foreign = |name: (&str, &str)| {
             let now = world.clock.now();
             let partner = PartnerSpec::new("ISR", "Israel", "Asia/Jerusalem", name, "registrar", &["avi"]).unwrap();
@@ -331,7 +331,7 @@ impl Setting {
             ("wrong-partner", Some(genuine(host, &host.member(&avi)))),
             ("revoked", Some(revoked)),
             ("expired", Some(israel.expired(&avi, world.clock.now(), rng).unwrap())),
-            ("unnamed", Some(genuine(korea, &Leaf { uri: None, ..korea.member(&avi) }))),
+            ("unnamed", Some(genuine(korea, &LeafProfile { uri: None, ..korea.member(&avi) }))),
             ("no-card", Some(genuine(israel, &israel.member(&id("ISR:nobody"))))),
             ("revoked-card", Some(world.credential("ISR:lior").clone())),
         ]
@@ -343,7 +343,7 @@ impl Setting {
     }
 
     /// Publishes a revocation list that names the certificate, and sees that it is in force.
-    async fn revoke(&self, authority: &Authority, credential: &Credential) {
+    async fn revoke(&self, authority: &Authority, credential: &CertificateAndKey) {
         let list = authority.crl(&[credential], 2).unwrap();
         std::fs::write(self.world.plan.dir.join("crls/ISR.pem"), list).unwrap();
         assert!(self.world.server.tls.reload().await.is_ok());

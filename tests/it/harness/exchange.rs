@@ -227,7 +227,7 @@ impl Exchange {
 
     /// Puts a nation's example policies in force, if there are any: two officers, vouched for like anybody.
     async fn write_policies(&self, nation: &Nation) {
-        let policies = example_policies(&[demo::Nation {
+        let policies = example_policies(&[demo::DemoNation {
             code: nation.code,
             name: nation.code,
             zone: "UTC",

@@ -5,7 +5,7 @@
 
 use super::scratch::scratch;
 use entente::{
-    cli::demo::world::{Nation, Plan, World, example_policies},
+    cli::demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
     client::{Home, Profile},
     domain::{
         ambient::{SystemClock, SystemRng},
@@ -61,8 +61,8 @@ impl Site {
 
     /// An exchange in this process, with members that have homes and key cards; the first nation hosts. Writes the
     /// configuration with which the program serves the same data once this one is stopped.
-    pub(crate) async fn world(&self, nations: &'static [Nation]) -> World {
-        let plan = Plan {
+    pub(crate) async fn world(&self, nations: &'static [DemoNation]) -> DemoWorld {
+        let plan = DemoPlan {
             dir: self.folder.path().to_owned(),
             database_url: self.database_url.clone(),
             policies: example_policies(nations),
@@ -71,7 +71,7 @@ impl Site {
             settings: Vec::new(),
         };
         fs::write(self.config(), config(&plan)).unwrap();
-        World::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap()
+        DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap()
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -276,7 +276,7 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     panic!("{what} did not happen within {} seconds", PATIENCE.as_secs());
 }
 
-fn config(plan: &Plan) -> String {
+fn config(plan: &DemoPlan) -> String {
     let path = |name: &str| plan.dir.join(name).display().to_string();
     format!(
         "host = \"{}\"\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"{}\"\nprivate_key = \"{}\"\n[admin]\n\

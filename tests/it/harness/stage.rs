@@ -5,9 +5,9 @@
 
 use super::world::{Store, TestWorld};
 use entente::{
-    cli::demo::world::{Cast, Nation},
+    cli::demo::world::{Cast, DemoNation},
     client::{
-        Client, NoProgress, Progress,
+        Client, NoProgress, ProgressListener,
         proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
     },
@@ -35,8 +35,8 @@ const fn officer(member: &'static str, name: &'static str, organisation: &'stati
 }
 
 /// The two nations of the call, and Korea, which takes no part in it.
-pub(crate) const NATIONS: &[Nation] = &[
-    Nation {
+pub(crate) const NATIONS: &[DemoNation] = &[
+    DemoNation {
         code: "USA",
         name: "United States",
         zone: "America/New_York",
@@ -52,7 +52,7 @@ pub(crate) const NATIONS: &[Nation] = &[
             cast("USA:walt", "Walt Quinn", "Court of Audit"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "ISR",
         name: "Israel",
         zone: "Asia/Jerusalem",
@@ -66,7 +66,7 @@ pub(crate) const NATIONS: &[Nation] = &[
             cast("ISR:eitan", "Eitan Cohen", "Ministry Board"),
         ],
     },
-    Nation {
+    DemoNation {
         code: "KOR",
         name: "Republic of Korea",
         zone: "Asia/Seoul",
@@ -337,7 +337,7 @@ pub(crate) fn pdf(content: &str) -> Vec<u8> {
     format!("%PDF-1.7\n{content}\n{}", "filler ".repeat(2000)).into_bytes()
 }
 
-pub(crate) fn quiet() -> Arc<dyn Progress> {
+pub(crate) fn quiet() -> Arc<dyn ProgressListener> {
     Arc::new(NoProgress)
 }
 

@@ -6,8 +6,8 @@
 use super::{postgres::Database, process::PATIENCE, relay::Relay, scratch::scratch};
 use entente::{
     cli::{
-        demo::world::{Nation, Plan, World, example_policies},
-        dev_pki::Credential,
+        demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
+        dev_pki::CertificateAndKey,
     },
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::tls::provider,
@@ -92,7 +92,7 @@ pub(crate) enum Store {
 
 /// A running exchange with its nations and members. The first nation hosts.
 pub(crate) struct TestWorld {
-    world: World,
+    world: DemoWorld,
     pub(crate) clock: Arc<TestClock>,
     // Fields are dropped in this order: the database only after the server has closed it.
     _database: Option<Database>,
@@ -100,22 +100,22 @@ pub(crate) struct TestWorld {
 }
 
 impl Deref for TestWorld {
-    type Target = World;
+    type Target = DemoWorld;
 
-    fn deref(&self) -> &World {
+    fn deref(&self) -> &DemoWorld {
         &self.world
     }
 }
 
 impl TestWorld {
     /// Starts with the shipped policies. `None` when there is no PostgreSQL on this machine and that is what was asked for.
-    pub(crate) async fn start(nations: &'static [Nation], store: Store) -> Option<Self> {
+    pub(crate) async fn start(nations: &'static [DemoNation], store: Store) -> Option<Self> {
         Self::start_with(nations, store, &[]).await
     }
 
     /// The same with more settings of the server, as `key`, `value`.
     pub(crate) async fn start_with(
-        nations: &'static [Nation],
+        nations: &'static [DemoNation],
         store: Store,
         settings: &[(&str, &str)],
     ) -> Option<Self> {
@@ -128,13 +128,13 @@ impl TestWorld {
     }
 
     /// On PostgreSQL that is reached through a relay.
-    pub(crate) async fn start_behind_relay(nations: &'static [Nation]) -> Option<(Self, Relay)> {
+    pub(crate) async fn start_behind_relay(nations: &'static [DemoNation]) -> Option<(Self, Relay)> {
         Self::start_behind_relay_with(nations, &[]).await
     }
 
     /// The same with more settings of the server.
     pub(crate) async fn start_behind_relay_with(
-        nations: &'static [Nation],
+        nations: &'static [DemoNation],
         settings: &[(&str, &str)],
     ) -> Option<(Self, Relay)> {
         let database = Database::migrated().await?;
@@ -143,7 +143,7 @@ impl TestWorld {
     }
 
     async fn start_on(
-        nations: &'static [Nation],
+        nations: &'static [DemoNation],
         database: Option<Database>,
         url: Option<String>,
         settings: &[(&str, &str)],
@@ -151,7 +151,7 @@ impl TestWorld {
         let folder = scratch();
         let dir = folder.path().canonicalize().unwrap();
         let database_url = url.unwrap_or_else(|| format!("sqlite://{}", dir.join("entente.db").display()));
-        let plan = Plan {
+        let plan = DemoPlan {
             dir,
             database_url,
             policies: example_policies(nations),
@@ -160,7 +160,7 @@ impl TestWorld {
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         let clock = TestClock::days_ago(110);
-        let world = World::start(plan, clock.clone(), Arc::new(SystemRng)).await.unwrap();
+        let world = DemoWorld::start(plan, clock.clone(), Arc::new(SystemRng)).await.unwrap();
         Self { world, clock, _database: database, folder }
     }
 
@@ -180,20 +180,20 @@ impl TestWorld {
     }
 
     /// The certificate of a member or a registrar.
-    pub(crate) fn credential(&self, member: &str) -> &Credential {
+    pub(crate) fn credential(&self, member: &str) -> &CertificateAndKey {
         let member = member.parse::<entente::domain::id::MemberId>().unwrap();
         &self.world.pki.partners[member.partner()].members[&member]
     }
 
     /// Raw HTTP under a certificate, or under none.
-    pub(crate) fn raw(&self, credential: Option<&Credential>) -> Raw {
+    pub(crate) fn raw(&self, credential: Option<&CertificateAndKey>) -> Raw {
         let tls = self.tls(credential);
         let http = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(PATIENCE).build().unwrap();
         Raw { http, base: format!("https://localhost:{}", self.world.address().port()) }
     }
 
     /// The TLS of a client that trusts the server and shows a certificate, or none.
-    pub(crate) fn tls(&self, credential: Option<&Credential>) -> rustls::ClientConfig {
+    pub(crate) fn tls(&self, credential: Option<&CertificateAndKey>) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         let ca = self.world.pki.server_authority.certificate.as_bytes();
         roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
@@ -208,7 +208,7 @@ impl TestWorld {
     }
 
     /// The alert with which the server refuses a certificate, or `None` when it takes it.
-    pub(crate) async fn alert(&self, credential: Option<&Credential>) -> Option<AlertDescription> {
+    pub(crate) async fn alert(&self, credential: Option<&CertificateAndKey>) -> Option<AlertDescription> {
         let tcp = TcpStream::connect(self.world.address()).await.unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(self.tls(credential)));
         // In TLS 1.3 the client is done before the server has looked at its certificate: what it says comes with the first read.

@@ -3,7 +3,7 @@
 use super::Chronicle;
 use crate::harness::stage::{Stage, id, quiet, slug};
 use entente::{
-    client::opening::Version,
+    client::opening::VersionChoice,
     domain::{call::Phase, member::CallRole, member::ConflictGround},
     wire::call::ExtendCall,
 };
@@ -45,7 +45,7 @@ async fn document_comes_out_again_one_proposal_gets_more_time_and_the_call_is_ca
     let annex = stage.file("annex-2.bin", b"too late");
     stage.refuses("wrong-phase", bob.put_document(proposal, &slug("annex"), &annex, None, quiet())).await;
     stage.clock.set(until + SignedDuration::from_hours(100));
-    let opened = dana.manifest(proposal, Version::Standing).await.unwrap_err();
+    let opened = dana.manifest(proposal, VersionChoice::Standing).await.unwrap_err();
     assert_eq!(opened.slug(), Some("denied"), "what was cancelled is never opened");
     log.expect(&stage, &["call.cancelled"]).await;
     stage.stop().await;
@@ -65,7 +65,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     stage.assign(&[(proposal, "USA:carol")], false).await;
     stage.prepare_panel().await;
     log.expect(&stage, &["reviewer.assigned", "key.wrapped"]).await;
-    carol.read_summary(proposal, Version::Standing).await.unwrap();
+    carol.read_summary(proposal, VersionChoice::Standing).await.unwrap();
 
     maya.declare(proposal, Some(ConflictGround::Family)).await.unwrap();
     log.expect(&stage, &["interest.declared_conflict", "key.removed"]).await;
@@ -76,7 +76,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     stage.refuses("no-conflict", dana.lift_conflict(proposal, &id("ISR:maya"), "once more")).await;
     log.expect(&stage, &["interest.conflict_lifted"]).await;
     assert_eq!(
-        maya.manifest(proposal, Version::Standing).await.unwrap_err().slug(),
+        maya.manifest(proposal, VersionChoice::Standing).await.unwrap_err().slug(),
         Some("not-declared"),
         "declare anew"
     );

@@ -5,7 +5,7 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    cli::dev_pki::{Credential, Leaf},
+    cli::dev_pki::{CertificateAndKey, LeafProfile},
     client::{Client, ClientError},
     domain::ambient::{Clock, SystemRng},
 };
@@ -17,7 +17,7 @@ async fn world() -> TestWorld {
 }
 
 /// A client of Avi's with another certificate.
-fn avi_with(world: &TestWorld, name: &str, credential: &Credential) -> Client {
+fn avi_with(world: &TestWorld, name: &str, credential: &CertificateAndKey) -> Client {
     let folder = world.plan.dir.join("others");
     credential.write(&folder, name).unwrap();
     let home = folder.join(format!("{name}-home"));
@@ -63,7 +63,7 @@ async fn certificate_that_has_ended_is_turned_away_and_one_that_ends_is_refused_
     let ended = authority.expired(&id("ISR:avi"), now, &SystemRng).unwrap();
     is_turned_away(&world, &avi_with(&world, "ended", &ended)).await;
     let valid_until = now + SignedDuration::from_mins(1);
-    let ending = Leaf { valid_until, ..authority.member(&id("ISR:avi")) };
+    let ending = LeafProfile { valid_until, ..authority.member(&id("ISR:avi")) };
     let ending = avi_with(&world, "ending", &authority.issue(&ending, &SystemRng).unwrap());
     ending.api().me().await.unwrap();
     world.clock.set(valid_until + SignedDuration::from_secs(1));

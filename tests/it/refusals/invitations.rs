@@ -7,7 +7,7 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    client::{ExitClass, api::Paging, opening::Version, parties::HandOver, proposals::NewProposal},
+    client::{ExitClass, api::Paging, opening::VersionChoice, parties::HandOver, proposals::NewProposal},
     domain::{
         ambient::{Clock, SystemRng},
         entry::EntryKind,
@@ -69,7 +69,7 @@ async fn who_is_asked_looks_and_answers_and_does_nothing_else() {
     let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
     let proposal = begun(&stage).await;
     avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
-    assert_eq!(bob.read_summary(proposal, Version::Working).await.unwrap().title, "Lodestone");
+    assert_eq!(bob.read_summary(proposal, VersionChoice::Working).await.unwrap().title, "Lodestone");
     let plan = stage.file("plan.pdf", &pdf("the work plan"));
     let place = slug("work-plan");
     let putting = bob.put_document(proposal, &place, &plan, None, quiet());
@@ -248,7 +248,7 @@ async fn other_party_puts_nobody_beside_what_is_restricted() {
     tamar.remove_member(begun.id, &id("ISR:tamar")).await.unwrap();
     stage.joins("ISR:avi", begun.id, "ISR:tamar").await;
     let out = stage.plan.dir.join("opened.pdf");
-    tamar.open_document(begun.id, &slug("shareholders"), None, Version::Working, &out, quiet()).await.unwrap();
+    tamar.open_document(begun.id, &slug("shareholders"), None, VersionChoice::Working, &out, quiet()).await.unwrap();
     stage.stop().await;
 }
 
@@ -266,9 +266,9 @@ async fn party_takes_no_key_from_who_judges_by_an_invitation() {
     stage.assign(&[(proposal, "USA:opal")], false).await;
     stage.clear(proposal, &["USA:opal"]).await;
     stage.prepare_panel().await;
-    stage.client("USA:opal").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.client("USA:opal").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     bob.remove_member(proposal, &id("USA:opal")).await.unwrap();
-    stage.client("USA:opal").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.client("USA:opal").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let told = avi.api().entries(&[EntryKind::KeyRemoved], &Paging::default()).await.unwrap().items;
     assert!(told.is_empty(), "{told:?}");
     stage.stop().await;

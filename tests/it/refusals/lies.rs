@@ -5,7 +5,7 @@ use crate::harness::{
     stage::{ANNEX_LIMIT, Stage, code, id, pdf, quiet, review, slug},
 };
 use entente::{
-    client::{ExitClass, opening::Version},
+    client::{ExitClass, opening::VersionChoice},
     domain::{
         ambient::Clock,
         entry::EntryKind,
@@ -151,9 +151,9 @@ async fn size_that_the_exchange_makes_up_for_what_nobody_signed_is_held_against_
     for sealed in [false, true] {
         let opening = async {
             if sealed {
-                bob.download_document(proposal, &annex, None, Version::Working, &out, quiet()).await
+                bob.download_document(proposal, &annex, None, VersionChoice::Working, &out, quiet()).await
             } else {
-                bob.open_document(proposal, &annex, None, Version::Working, &out, quiet()).await
+                bob.open_document(proposal, &annex, None, VersionChoice::Working, &out, quiet()).await
             }
         };
         stage.declines(ExitClass::Unverified, saying, opening).await;
@@ -168,7 +168,7 @@ async fn opens_nothing(stage: &Stage, proposal: ProposalId, saying: &str) {
     let folder = stage.plan.dir.join("opened");
     std::fs::create_dir_all(&folder).unwrap();
     let (dana, slot, out) = (stage.client("USA:dana"), slug("work-plan"), folder.join("work-plan.pdf"));
-    let opening = Box::pin(dana.open_document(proposal, &slot, None, Version::Standing, &out, quiet()));
+    let opening = Box::pin(dana.open_document(proposal, &slot, None, VersionChoice::Standing, &out, quiet()));
     stage.declines(ExitClass::Unverified, saying, opening).await;
     assert_eq!(files(&folder), Vec::<PathBuf>::new(), "not even a part of it");
 }
@@ -232,14 +232,14 @@ async fn ciphertext_changed_on_the_disk_opens_nothing() {
         flipped[at] ^= 1;
         std::fs::write(path, flipped).unwrap();
         let plan = slug("work-plan");
-        let opening = dana.open_document(proposal, &plan, None, Version::Standing, &out, quiet());
+        let opening = dana.open_document(proposal, &plan, None, VersionChoice::Standing, &out, quiet());
         stage.refuses("document-damaged", opening).await;
         assert!(!out.exists(), "not even a part of it");
         std::fs::write(path, &whole).unwrap();
         let looked = upkeep::scrub_now(&stage.server.exchange, true).await.unwrap();
         assert_eq!((looked.documents, looked.recovered), (1, 1), "what is right again is handed out");
     }
-    dana.open_document(proposal, &slug("work-plan"), None, Version::Standing, &out, quiet()).await.unwrap();
+    dana.open_document(proposal, &slug("work-plan"), None, VersionChoice::Standing, &out, quiet()).await.unwrap();
     assert_eq!(std::fs::read(out).unwrap(), pdf("the work plan"));
     stage.stop().await;
 }
@@ -306,7 +306,7 @@ async fn what_was_signed_stays_provable_after_a_renewal_and_not_after_a_theft() 
     let (home, files) = (stage.home(&id("USA:dana")), stage.plan.dir.join("pki/USA"));
     let dana =
         || stage.client_with(home.clone(), &id("USA:dana"), files.join("dana.crt"), files.join("dana.key")).unwrap();
-    dana().read_summary(proposal, Version::Standing).await.unwrap();
+    dana().read_summary(proposal, VersionChoice::Standing).await.unwrap();
     assert_eq!(dana().open_reviews(proposal).await.unwrap().reviews.len(), 2);
 
     // Said to have been handed in when the card had been replaced already.
@@ -318,8 +318,12 @@ async fn what_was_signed_stays_provable_after_a_renewal_and_not_after_a_theft() 
     for (member, registrar) in [("ISR:avi", "ISR:registrar"), ("ISR:maya", "ISR:registrar")] {
         stage.client(registrar).revoke_key_card(&id(member), false).await.unwrap();
     }
-    stage.declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, Version::Standing)).await;
+    stage
+        .declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, VersionChoice::Standing))
+        .await;
     renew(&stage, "ISR:avi", Sha256::of(b"the key after the theft")).await;
-    stage.declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, Version::Standing)).await;
+    stage
+        .declines(ExitClass::Unverified, "no key card of", dana().read_summary(proposal, VersionChoice::Standing))
+        .await;
     stage.stop().await;
 }

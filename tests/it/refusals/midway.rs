@@ -8,7 +8,7 @@ use crate::harness::{
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::dev_pki::Credential,
+    cli::dev_pki::CertificateAndKey,
     client::api::Paging,
     domain::{
         ambient::{Clock, SystemRng},
@@ -195,7 +195,7 @@ async fn revoke_dana(world: &TestWorld) {
 /// What is answered to an act over HTTP/1.1 that was let in, and whose body comes after `end`.
 async fn answer_after(
     world: &TestWorld,
-    credential: &Credential,
+    credential: &CertificateAndKey,
     (method, path): (&str, &str),
     act: &[u8],
     end: impl Future<Output = ()>,
@@ -249,7 +249,7 @@ async fn act_whose_body_arrives_after_the_key_card_was_revoked_is_refused() {
 }
 
 /// A second registrar of Israel's, who has no key card yet, and the act that publishes the first one.
-async fn newcomer(world: &TestWorld) -> (Credential, Vec<u8>) {
+async fn newcomer(world: &TestWorld) -> (CertificateAndKey, Vec<u8>) {
     let israel = &world.pki.partners[&code("ISR")];
     let member = id("ISR:second-registrar");
     let credential = israel.authority.issue(&israel.authority.member(&member), &SystemRng).unwrap();

@@ -7,7 +7,7 @@ use crate::harness::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::{ClientError, ExitClass, opening::Version},
+    client::{ClientError, ExitClass, opening::VersionChoice},
     domain::{
         ambient::{SystemClock, SystemRng},
         decision::Outcome,
@@ -92,7 +92,7 @@ async fn reviewer_declares_before_reading_or_reviewing() {
     let yael = stage.client("ISR:yael");
     let body = review_of(&stage, "ISR:yael", proposal, standing(&stage, proposal).await).await;
     stage.refuses("not-declared", hand_in(&stage, "ISR:yael", proposal, &body)).await;
-    stage.refuses("not-declared", yael.manifest(proposal, Version::Standing)).await;
+    stage.refuses("not-declared", yael.manifest(proposal, VersionChoice::Standing)).await;
     stage.refuses("not-declared", yael.submit_review(proposal, &review(3.0, 3.0))).await;
     stage.clear(proposal, &["ISR:yael"]).await;
     hand_in(&stage, "ISR:yael", proposal, &body).await.unwrap();
@@ -188,7 +188,7 @@ async fn letter_waits_for_the_decision_to_be_final() {
     stage.declines(ExitClass::Usage, "not final", dana.send_letter(proposal, "Dear all")).await;
     let out = stage.plan.dir.join("never.pdf");
     let (slot, party, carol) = (slug("shareholders"), code("ISR"), stage.client("USA:carol"));
-    let opening = carol.open_document(proposal, &slot, Some(&party), Version::Standing, &out, quiet());
+    let opening = carol.open_document(proposal, &slot, Some(&party), VersionChoice::Standing, &out, quiet());
     stage.declines(ExitClass::Usage, "does not show", opening).await;
     assert!(!out.exists());
     stage.stop().await;

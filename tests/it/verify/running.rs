@@ -5,7 +5,7 @@ use crate::harness::stage::{Stage, id};
 use entente::{
     client::directory::NewKeyCard,
     domain::ambient::SystemRng,
-    service::verify::{Look, verify},
+    service::verify::{VerificationEvent, verify},
     storage::{Db, db::tables::Tables},
 };
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -13,7 +13,7 @@ use std::{sync::mpsc, thread};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Verifies the exchange from outside. Whatever it comes by is handed to `meanwhile`, and it stands still until that is done.
-async fn verify_beside(stage: &Stage, mut meanwhile: impl AsyncFnMut(&Look)) {
+async fn verify_beside(stage: &Stage, mut meanwhile: impl AsyncFnMut(&VerificationEvent)) {
     let (looks, mut heard) = unbounded_channel();
     let (go_on, may_go_on) = mpsc::channel();
     let (url, folder) = (stage.plan.database_url.clone(), stage.server.exchange.blobs.folder().to_owned());
@@ -68,16 +68,16 @@ async fn what_members_do_meanwhile_is_no_damage() {
         let (mut has_acted, mut has_handed_in, mut findings) = (false, false, Vec::new());
         verify_beside(&stage, async |look| match look {
             // Once all key cards are read, there is another one and a statement under it.
-            Look::Statements(count) if *count > cards && !has_acted => {
+            VerificationEvent::Statements(count) if *count > cards && !has_acted => {
                 has_acted = true;
                 act_under_a_new_key(&stage).await;
             }
             // Once documents are being read, another version is completed with documents of its own.
-            Look::Documents { .. } if !has_handed_in => {
+            VerificationEvent::Documents { .. } if !has_handed_in => {
                 has_handed_in = true;
                 stage.submitted().await;
             }
-            Look::Found(finding) => findings.push(finding.clone()),
+            VerificationEvent::Found(finding) => findings.push(finding.clone()),
             _ => {}
         })
         .await;
@@ -95,7 +95,7 @@ async fn nothing_is_held_open_in_the_database_while_documents_are_read() {
     let url = stage.plan.database_url.clone();
     let mut taken_in = Vec::new();
     verify_beside(&stage, async |look| {
-        if matches!(look, Look::Documents { .. }) {
+        if matches!(look, VerificationEvent::Documents { .. }) {
             // What is written now is taken in from the log only when nobody reads an older state.
             stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap();
             let mut connection = SqliteConnection::connect(&url).await.unwrap();

@@ -10,7 +10,7 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::{ExitClass, opening::Version, own_keys::Found},
+    client::{ExitClass, opening::VersionChoice, own_keys::KeyState},
     domain::{
         decision::Outcome,
         entry::EntryKind,
@@ -64,7 +64,7 @@ async fn nobody_overwrites_a_key_of_another_holder_not_even_who_made_it() {
         stage.client(decider).sign_decision(proposal, Outcome::Fund).await.unwrap();
     }
     spoil().await;
-    stage.again("USA:bob").read_summary(proposal, Version::Standing).await.unwrap();
+    stage.again("USA:bob").read_summary(proposal, VersionChoice::Standing).await.unwrap();
     stage.stop().await;
 }
 
@@ -96,12 +96,12 @@ async fn key_that_does_not_open_stands_beside_one_that_does_and_is_told_of() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = told.clone();
     let carol = stage.again("USA:carol").on_warning(move |told| heard.lock().unwrap().push(told.to_owned()));
-    carol.read_summary(proposal, Version::Standing).await.unwrap();
+    carol.read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let checked = carol.check_keys(proposal).await.unwrap();
     let broken: Vec<_> = checked
         .iter()
         .filter_map(|key| match &key.found {
-            Found::Broken { key: id, wrapped_by, .. } => Some((key.vault, *id, wrapped_by.to_string())),
+            KeyState::Broken { key: id, wrapped_by, .. } => Some((key.vault, *id, wrapped_by.to_string())),
             _ => None,
         })
         .collect();
@@ -127,7 +127,7 @@ async fn officer_with_an_own_key_that_does_not_open_still_opens_through_the_call
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = told.clone();
     let dana = stage.again("USA:dana").on_warning(move |told| heard.lock().unwrap().push(told.to_owned()));
-    dana.read_summary(proposal, Version::Standing).await.unwrap();
+    dana.read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let told = told.lock().unwrap();
     assert!(matches!(&told[..], [one] if one.contains("that `ISR:noa` wrapped")), "{told:?}");
     stage.stop().await;
@@ -149,11 +149,11 @@ async fn holder_says_that_a_key_does_not_open_and_gets_another() {
         "the exchange cannot tell"
     );
     let saying = "the one that `ISR:avi` wrapped: the wrapped key does not hold the identity of a vault";
-    stage.declines(ExitClass::Unverified, saying, bob.read_summary(proposal, Version::Standing)).await;
+    stage.declines(ExitClass::Unverified, saying, bob.read_summary(proposal, VersionChoice::Standing)).await;
 
     let checked = bob.check_keys(proposal).await.unwrap();
     let broken = checked.iter().find_map(|key| match &key.found {
-        Found::Broken { key: id, .. } if key.vault == panel => Some(*id),
+        KeyState::Broken { key: id, .. } if key.vault == panel => Some(*id),
         _ => None,
     });
     let broken = broken.unwrap();
@@ -173,7 +173,7 @@ async fn holder_says_that_a_key_does_not_open_and_gets_another() {
     assert!(missing(&stage, "ISR:avi", proposal).await.contains(&"panel USA:bob".to_owned()));
     let wrapped = stage.again("ISR:avi").wrap_missing(proposal).await.unwrap();
     assert!(wrapped.refused.is_empty(), "{wrapped:?}");
-    bob.read_summary(proposal, Version::Standing).await.unwrap();
+    bob.read_summary(proposal, VersionChoice::Standing).await.unwrap();
     stage.refuses("already-wrapped", stage.client("ISR:avi").api().add_keys(panel, &body())).await;
     stage.stop().await;
 }
@@ -211,13 +211,13 @@ async fn junk_makers_of_one_nation_fill_their_own_share_and_lock_nobody_out() {
         assert!(now.keys.contains(&key), "nobody else's went: {key:?}");
     }
     for key in bob.check_keys(proposal).await.unwrap() {
-        if let Found::Broken { key: broken, .. } = key.found {
+        if let KeyState::Broken { key: broken, .. } = key.found {
             bob.discard_key(key.vault, broken).await.unwrap();
         }
     }
     bob.wrap_missing(proposal).await.unwrap();
     let next = machine(&stage, "USA:bob", &[path]);
-    next.read_summary(proposal, Version::Working).await.unwrap();
+    next.read_summary(proposal, VersionChoice::Working).await.unwrap();
     stage.stop().await;
 }
 
@@ -237,14 +237,21 @@ async fn key_of_the_call_that_does_not_open_is_mended_by_another_party_member() 
     stage.clear(proposal, &["USA:dana"]).await;
     let dana = || stage.again("USA:dana");
     stage
-        .declines(ExitClass::Unverified, "that `ISR:avi` wrapped", dana().read_summary(proposal, Version::Standing))
+        .declines(
+            ExitClass::Unverified,
+            "that `ISR:avi` wrapped",
+            dana().read_summary(proposal, VersionChoice::Standing),
+        )
         .await;
     let checked = dana().check_keys(proposal).await.unwrap();
-    assert!(checked.iter().any(|key| matches!(key.found, Found::Broken { .. }) && key.vault == panel), "{checked:?}");
+    assert!(
+        checked.iter().any(|key| matches!(key.found, KeyState::Broken { .. }) && key.vault == panel),
+        "{checked:?}"
+    );
     // Whoever made it cannot take it back, and the officers cannot remove what is all officers'.
     assert_eq!(stage.again("ISR:avi").wrap_to_call(proposal).await.unwrap(), 0);
     assert!(stage.again("USA:bob").wrap_to_call(proposal).await.unwrap() >= 1);
-    dana().read_summary(proposal, Version::Standing).await.unwrap();
+    dana().read_summary(proposal, VersionChoice::Standing).await.unwrap();
     stage.stop().await;
 }
 
@@ -383,7 +390,7 @@ async fn whatever_others_wrap_and_remove_a_holder_opens_what_they_could_open() {
     }
     assert!(taken >= 3 && refused > 60, "{taken} taken, {refused} refused: this tries nothing");
     for holder in holders {
-        stage.again(holder).read_summary(proposal, Version::Standing).await.unwrap();
+        stage.again(holder).read_summary(proposal, VersionChoice::Standing).await.unwrap();
     }
     stage.stop().await;
 }

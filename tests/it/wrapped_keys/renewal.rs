@@ -11,7 +11,7 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    client::{Client, ClientError, ExitClass, agent::Agent, opening::Version, own_keys::Found},
+    client::{Client, ClientError, ExitClass, agent::Agent, opening::VersionChoice, own_keys::KeyState},
     domain::{
         decision::Outcome,
         id::{DocumentId, PartnerCode, ProposalId},
@@ -40,7 +40,7 @@ async fn decided(stage: &Stage) -> (ProposalId, DocumentId) {
 
 /// Opens everything that a member may open.
 async fn opens_all(client: &Client, member: &str, proposal: ProposalId, letter: DocumentId) {
-    client.read_summary(proposal, Version::Standing).await.unwrap();
+    client.read_summary(proposal, VersionChoice::Standing).await.unwrap();
     let is_party = ["ISR:avi", "USA:bob"].contains(&member);
     if is_party || ["USA:dana", "ISR:noa"].contains(&member) {
         assert_eq!(&*client.read_letter(proposal, letter).await.unwrap().text, "It is funded.", "{member}");
@@ -57,7 +57,7 @@ async fn opens_restricted(client: &Client, member: &str, proposal: ProposalId) {
     let (partner, folder) = (id(member).partner().clone(), scratch());
     let out = folder.path().join("restricted.pdf");
     let slot = slug("shareholders");
-    client.open_document(proposal, &slot, Some(&partner), Version::Standing, &out, quiet()).await.unwrap();
+    client.open_document(proposal, &slot, Some(&partner), VersionChoice::Standing, &out, quiet()).await.unwrap();
     let party = if partner == "ISR".parse::<PartnerCode>().unwrap() { "ISR:avi" } else { "USA:bob" };
     assert_eq!(std::fs::read(out).unwrap(), pdf(party), "{member}");
 }
@@ -128,8 +128,8 @@ async fn renewal_loses_nothing(store: Store, passing: Passing) {
             "USA:dana" | "ISR:noa" => next.check_call_keys(stage.call).await.unwrap(),
             _ => next.check_keys(proposal).await.unwrap(),
         };
-        let opening = checked.iter().filter(|key| matches!(key.found, Found::Opens { .. })).count();
-        let elsewhere = checked.iter().filter(|key| matches!(key.found, Found::Elsewhere { .. })).count();
+        let opening = checked.iter().filter(|key| matches!(key.found, KeyState::Opens { .. })).count();
+        let elsewhere = checked.iter().filter(|key| matches!(key.found, KeyState::Elsewhere { .. })).count();
         assert!(opening > 0 && elsewhere == opening && checked.len() == 2 * opening, "{member}: {checked:?}");
     }
     for (member, recipient, _) in &renewed {
@@ -146,7 +146,7 @@ async fn renewal_loses_nothing(store: Store, passing: Passing) {
     let old = avi.check_keys(proposal).await.unwrap().into_iter().filter(|key| !key.is_on_card);
     let old: Vec<_> = old
         .map(|key| match key.found {
-            Found::Elsewhere { key: id, .. } => (key.vault, id),
+            KeyState::Elsewhere { key: id, .. } => (key.vault, id),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -191,7 +191,7 @@ async fn lost_identity_of_a_party_is_mended_by_the_counterpart_and_an_officer_af
     );
     let wrapped = stage.again("USA:bob").wrap_missing(proposal).await.unwrap();
     assert!(wrapped.refused.is_empty(), "{wrapped:?}");
-    avi.read_summary(proposal, Version::Standing).await.unwrap();
+    avi.read_summary(proposal, VersionChoice::Standing).await.unwrap();
     assert_eq!(&*avi.read_letter(proposal, letter).await.unwrap().text, "It is funded.");
     assert_eq!(missing(&stage, "USA:dana", proposal).await, ["staff ISR:avi"]);
     stage.again("ISR:noa").wrap_missing(proposal).await.unwrap();
@@ -211,9 +211,9 @@ async fn lost_identity_is_mended_by_a_colleague_before_anything_is_handed_in() {
     assert_eq!(lacking.iter().filter(|key| key.vault == staff).count(), 1, "{lacking:?}");
     let wrapped = stage.again("ISR:tamar").wrap_missing(proposal).await.unwrap();
     assert_eq!((wrapped.done.len(), wrapped.refused.len()), (3, 0), "{wrapped:?}");
-    avi.read_summary(proposal, Version::Working).await.unwrap();
+    avi.read_summary(proposal, VersionChoice::Working).await.unwrap();
     let out = stage.plan.dir.join("restricted.pdf");
-    avi.open_document(proposal, &slug("shareholders"), None, Version::Working, &out, quiet()).await.unwrap();
+    avi.open_document(proposal, &slug("shareholders"), None, VersionChoice::Working, &out, quiet()).await.unwrap();
     // She goes on with what she began, her new identity alone.
     let plan = avi.plan_signature(proposal).await.unwrap();
     avi.sign(&plan).await.unwrap();
@@ -252,7 +252,7 @@ async fn officer_who_is_given_the_role_again_gets_the_keys_that_are_missing() {
     dana.grant_roles(stage.call, &id("ISR:noa"), &roles).await.unwrap();
     dana.grant_roles(stage.call, &id("ISR:noa"), &roles).await.unwrap();
     let checked = noa.check_call_keys(stage.call).await.unwrap();
-    assert_eq!(checked.iter().filter(|key| matches!(key.found, Found::Opens { .. })).count(), 1, "{checked:?}");
+    assert_eq!(checked.iter().filter(|key| matches!(key.found, KeyState::Opens { .. })).count(), 1, "{checked:?}");
     stage.stop().await;
 }
 
@@ -264,7 +264,7 @@ async fn last_key_to_a_calls_vault_is_taken_by_nobody() {
     let own = async |client: &Client| {
         let checked = client.check_call_keys(stage.call).await.unwrap();
         checked.into_iter().find_map(|key| match key.found {
-            Found::Opens { key: id, .. } => Some((key.vault, id)),
+            KeyState::Opens { key: id, .. } => Some((key.vault, id)),
             _ => None,
         })
     };

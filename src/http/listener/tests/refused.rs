@@ -1,7 +1,7 @@
 //! What the operator of the host reads about a certificate that was refused, to help its partner with.
 
 use super::*;
-use crate::http::{config::Log, test_log::Heard};
+use crate::http::{config::LogConfig, test_log::Heard};
 use rcgen::CustomExtension;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
@@ -20,7 +20,7 @@ async fn extension_that_refuses_a_certificate_is_named_in_the_log() {
     let key = provider().key_provider.load_private_key(held.key_der()).unwrap();
     let shown = CertifiedKey::new(vec![held.der.clone()], key);
     config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(shown));
-    let heard = Heard::listen(&Log::default());
+    let heard = Heard::listen(&LogConfig::default());
     let mut stream = world.connect_by(config).await.unwrap();
     assert!(stream.read(&mut [0; 64]).await.is_err(), "it is refused");
     let text = heard.text();

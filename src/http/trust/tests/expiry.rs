@@ -22,7 +22,7 @@ impl Calm {
         *self.partners.lock().unwrap() = vec![partner];
     }
 
-    fn check(&self, held: &Held) -> Result<(), Refusal> {
+    fn check(&self, held: &Held) -> Result<(), CertificateRefusal> {
         self.trust.registry().identify(&held.der, &[], self.calendar.now()).map(drop)
     }
 }
@@ -54,13 +54,13 @@ async fn anchor_that_expires_is_told_and_neither_shuts_out_nor_holds_back_anothe
             "the anchor `CN=Old` of `ISR` expired at 2026-01-21T00:00:00Z: certificates under it are refused"
         );
         assert!(fault.help().contains("current CA certificates"));
-        assert_eq!((world.check(&avi), world.check(&noa)), (Err(Refusal::AnchorExpired), Ok(())));
+        assert_eq!((world.check(&avi), world.check(&noa)), (Err(CertificateRefusal::AnchorExpired), Ok(())));
     }
     expires(1000);
     // The other one's lists go on being taken up.
     world.set(PartnerTrust { crls: vec![new.crl(&[noa.serial], day(30))], ..both() });
     assert_eq!(world.trust.reload().await.unwrap().faults.len(), 1);
-    assert_eq!(world.check(&noa), Err(Refusal::Revoked));
+    assert_eq!(world.check(&noa), Err(CertificateRefusal::Revoked));
     world.set(PartnerTrust { crls: vec![new.crl(&[], day(30))], ..new.of("ISR") });
     assert_eq!(world.trust.reload().await.unwrap().faults, []);
     expires(1000);
@@ -86,7 +86,7 @@ async fn list_that_expires_is_told_though_another_key_of_its_authority_has_a_new
                 refused";
     assert_eq!(fault.to_string(), told);
     assert!(fault.help().contains("current list"));
-    assert_eq!((world.check(&avi), world.check(&noa)), (Err(Refusal::RevocationListExpired), Ok(())));
+    assert_eq!((world.check(&avi), world.check(&noa)), (Err(CertificateRefusal::RevocationListExpired), Ok(())));
     world.set(with(vec![odd(&old, "20260105000000Z", "20260131000000Z"), of_new]));
     assert_eq!(world.trust.reload().await.unwrap().faults, []);
     assert_eq!((world.check(&avi), world.check(&noa)), (Ok(()), Ok(())));

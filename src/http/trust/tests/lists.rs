@@ -117,7 +117,7 @@ async fn damaged_list_of_an_intermediate_leaves_the_one_before_it_in_force() {
         world.trust.reload().await.unwrap();
         let registry = world.trust.registry();
         let check = |held: &Held| registry.identify(&held.der, std::slice::from_ref(&between.der), instant_of_day(1));
-        assert_eq!(check(&avi), Err(Refusal::Revoked), "{n}");
+        assert_eq!(check(&avi), Err(CertificateRefusal::Revoked), "{n}");
         assert!(check(&noa).is_ok(), "{n}");
     }
 }
@@ -192,7 +192,7 @@ async fn partner_that_had_lists_needs_them_after_a_restart_too() {
     // Without the setting, too.
     let office = Office(Arc::clone(&world.partners));
     let (trust, _) = Trust::start(Calendar::at_day(1), None, office).await.unwrap();
-    assert_eq!(identify(&trust.registry(), &noa), Err(Refusal::RevocationUnknown));
+    assert_eq!(identify(&trust.registry(), &noa), Err(CertificateRefusal::RevocationUnknown));
     // Under another name they are as good.
     world.put("ISR.pem", &list);
     assert_eq!(world.trust.reload().await.unwrap().faults, []);
@@ -343,5 +343,5 @@ async fn list_in_the_folder_stays_though_no_member_has_shown_whose_it_is() {
     }
     let registry = world.trust.registry();
     let check = |held: &Held| registry.identify(&held.der, std::slice::from_ref(&old.der), instant_of_day(1)).map(drop);
-    assert_eq!((check(&avi), check(&noa)), (Err(Refusal::Revoked), Ok(())));
+    assert_eq!((check(&avi), check(&noa)), (Err(CertificateRefusal::Revoked), Ok(())));
 }
