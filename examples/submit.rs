@@ -8,7 +8,7 @@
 //! themselves. Everything that the exchange answers is verified before it is used; an error says what to do.
 
 use entente::{
-    client::{Ambient, Client, Home, NoProgress, Progress, proposals::NewProposal},
+    client::{Ambient, Client, Home, NoProgress, ProgressListener, proposals::NewProposal},
     domain::{id::MemberId, proposal::Parties},
     sealing::identity::NoPrompt,
 };
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let home = Home::locate(None)?;
     let profile = home.profile(None)?;
     let client = Client::new(home, profile, NoPrompt, Ambient::system())?;
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let progress: Arc<dyn ProgressListener> = Arc::new(NoProgress);
 
     // The vaults are made and wrapped here; the exchange never sees a key.
     let proposal = client.create_proposal(&NewProposal { call: call.parse()?, topic: None, parties }).await?;

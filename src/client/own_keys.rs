@@ -308,7 +308,7 @@ impl Client {
                 vault: statement.vault,
                 kind: statement.kind,
                 is_on_card: named.contains(&key.recipient),
-                found: Found::Broken { key: key.id, wrapped_by: key.wrapped_by, fault },
+                found: KeyState::Broken { key: key.id, wrapped_by: key.wrapped_by, fault },
                 holder: key.holder,
                 recipient: key.recipient,
             }));

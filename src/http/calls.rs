@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change, LoggedRead},
-    list::{Ask, At, Calls, RolesQuery},
+    change_request::{Change, EmptyChange, LoggedRead},
+    list::{Calls, PathIds, RolesQuery, StrictQuery},
     principal::Caller,
 };
 use crate::{
@@ -23,7 +23,11 @@ use axum::extract::State;
 
 /// The calls that you may know of.
 #[utoipa::path(get, path = "/v1/calls", tag = "calls", params(Calls), responses((status = 200, body = Page<Call>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Calls>) -> Result<Answer> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    StrictQuery(query): StrictQuery<Calls>,
+) -> Result<Answer> {
     Ok(Answer::json(200, &calls::list(&api, &caller, query.program, query.after()?, query.limit()?).await?))
 }
 
@@ -31,36 +35,36 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask
 #[utoipa::path(post, path = "/v1/calls", tag = "calls", request_body = DraftCall,
     responses((status = 201, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn draft(State(api): State<Api>, change: Change<DraftCall>) -> Result<Answer> {
-    calls::draft(&api, &change.asked, &change.body).await
+    calls::draft(&api, &change.context, &change.body).await
 }
 
 /// One call.
 #[utoipa::path(get, path = "/v1/calls/{call}", tag = "calls",
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
-pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    let (call, etag) = calls::show(&api, &caller, at.id("call")?).await?;
+pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    let (call, etag) = calls::show(&api, &caller, ids.id("call")?).await?;
     Ok(Answer::json(200, &call).with_etag(etag))
 }
 
 /// Replaces the text of a draft.
 #[utoipa::path(put, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
     request_body = EditCall, responses((status = 200, body = Call, headers(("ETag" = String)))))]
-pub(super) async fn edit(State(api): State<Api>, at: At, change: Change<EditCall>) -> Result<Answer> {
-    calls::edit(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn edit(State(api): State<Api>, ids: PathIds, change: Change<EditCall>) -> Result<Answer> {
+    calls::edit(&api, &change.context, ids.id("call")?, &change.body).await
 }
 
 /// Publishes a draft with the vault that proposals will be wrapped to.
 #[utoipa::path(post, path = "/v1/calls/{call}/publish", tag = "calls", params(("If-Match" = String, Header)),
     request_body = PublishCall, responses((status = 200, body = Call, headers(("ETag" = String)))))]
-pub(super) async fn publish(State(api): State<Api>, at: At, change: Change<PublishCall>) -> Result<Answer> {
-    calls::publish(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn publish(State(api): State<Api>, ids: PathIds, change: Change<PublishCall>) -> Result<Answer> {
+    calls::publish(&api, &change.context, ids.id("call")?, &change.body).await
 }
 
 /// Amends a published call before its deadline. What changed decides what that does to proposals handed in.
 #[utoipa::path(post, path = "/v1/calls/{call}/amend", tag = "calls", params(("If-Match" = String, Header)),
     request_body = PublishCall, responses((status = 200, body = Amended, headers(("ETag" = String)))))]
-pub(super) async fn amend(State(api): State<Api>, at: At, change: Change<PublishCall>) -> Result<Answer> {
-    calls::amend(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn amend(State(api): State<Api>, ids: PathIds, change: Change<PublishCall>) -> Result<Answer> {
+    calls::amend(&api, &change.context, ids.id("call")?, &change.body).await
 }
 
 /// Moves the deadline later, for everyone, one partner or one proposal, or the date by which reviews are due.
@@ -68,15 +72,15 @@ pub(super) async fn amend(State(api): State<Api>, at: At, change: Change<Publish
 /// For one proposal the officer declares first to be free of conflict with it.
 #[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
     responses((status = 200, body = Extended, headers(("ETag" = String)))))]
-pub(super) async fn extend(State(api): State<Api>, at: At, change: Change<ExtendCall>) -> Result<Answer> {
-    extensions::extend(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<ExtendCall>) -> Result<Answer> {
+    extensions::extend(&api, &change.context, ids.id("call")?, &change.body).await
 }
 
 /// The extensions in force that you may know of: for everyone, for your own partner and proposals; all of them for officers.
 #[utoipa::path(get, path = "/v1/calls/{call}/extensions", tag = "calls",
     responses((status = 200, body = Page<CallExtension>)))]
-pub(super) async fn extensions(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &extensions::list(&api, &caller, at.id("call")?).await?))
+pub(super) async fn extensions(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &extensions::list(&api, &caller, ids.id("call")?).await?))
 }
 
 /// Takes an extension back, until the instant that would hold without it.
@@ -84,44 +88,44 @@ pub(super) async fn extensions(State(api): State<Api>, caller: Caller, at: At) -
 /// For one proposal the officer declares first to be free of conflict with it.
 #[utoipa::path(post, path = "/v1/calls/{call}/extensions/{number}/withdraw", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
-pub(super) async fn withdraw_extension(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
-    extensions::withdraw(&api, &change.asked, at.id("call")?, at.id("number")?, &change.body).await
+pub(super) async fn withdraw_extension(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
+    extensions::withdraw(&api, &change.context, ids.id("call")?, ids.id("number")?, &change.body).await
 }
 
 /// Cancels a call.
 #[utoipa::path(post, path = "/v1/calls/{call}/cancel", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
-pub(super) async fn cancel(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
-    calls::cancel(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn cancel(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
+    calls::cancel(&api, &change.context, ids.id("call")?, &change.body).await
 }
 
 /// Brings a cancelled call back, while 72 hours are left of every time that parties had left when it was cancelled.
 #[utoipa::path(post, path = "/v1/calls/{call}/reopen", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
-pub(super) async fn reopen(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
-    calls::reopen(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn reopen(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
+    calls::reopen(&api, &change.context, ids.id("call")?, &change.body).await
 }
 
 /// Deletes a call that was never published, cancelled or not. Its officers keep the entries of what they did themselves.
 #[utoipa::path(delete, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
     responses((status = 204)))]
-pub(super) async fn delete(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    calls::delete(&api, &asked, at.id("call")?).await
+pub(super) async fn delete(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
+    calls::delete(&api, &context, ids.id("call")?).await
 }
 
 /// Who bears which role in the call.
 #[utoipa::path(get, path = "/v1/calls/{call}/roles", tag = "calls",
     responses((status = 200, body = Page<RoleHolder>)))]
-pub(super) async fn roles(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &roles::list(&api, &caller, at.id("call")?).await?))
+pub(super) async fn roles(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &roles::list(&api, &caller, ids.id("call")?).await?))
 }
 
 /// What was signed about the roles since the call was published, in its order: the roll, then each change. For officers,
 /// reviewers and deciders of the call.
 #[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls",
     responses((status = 200, body = Page<StatedRoles>)))]
-pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &roles::statements(&api, &caller, at.id("call")?).await?))
+pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?).await?))
 }
 
 /// Replaces a member's roles in the call; none takes them all away.
@@ -130,8 +134,8 @@ pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, at: 
 /// Once a nation has an officer in the call, its own officers name its deciders and take its officers and deciders out again.
 #[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
     responses((status = 200, body = RoleHolder)))]
-pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRoles>) -> Result<Answer> {
-    roles::set(&api, &change.asked, at.id("call")?, &at.id("member")?, &change.body).await
+pub(super) async fn grant(State(api): State<Api>, ids: PathIds, change: Change<GrantRoles>) -> Result<Answer> {
+    roles::set(&api, &change.context, ids.id("call")?, &ids.id("member")?, &change.body).await
 }
 
 /// What other roles of a member would change: who would gain and who would lose sight of which proposals, what they have fetched, which
@@ -141,33 +145,33 @@ pub(super) async fn grant(State(api): State<Api>, at: At, change: Change<GrantRo
 pub(super) async fn preview_roles(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<RolesQuery>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<RolesQuery>,
 ) -> Result<Answer> {
     let (roles, after) = (query.roles()?, query.after()?);
-    let (call, member) = (at.id("call")?, at.id("member")?);
+    let (call, member) = (ids.id("call")?, ids.id("member")?);
     Ok(Answer::json(200, &roles::preview(&api, &caller, call, &member, &roles, after).await?))
 }
 
 /// How the call stands, counted over what you may see.
 #[utoipa::path(get, path = "/v1/calls/{call}/progress", tag = "calls", responses((status = 200, body = Progress)))]
-pub(super) async fn progress(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &calls::progress(&api, &caller, at.id("call")?).await?))
+pub(super) async fn progress(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &calls::progress(&api, &caller, ids.id("call")?).await?))
 }
 
 /// The call vault, with your key to it; for officers.
 ///
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/calls/{call}/vault", tag = "calls", responses((status = 200, body = Vault)))]
-pub(super) async fn vault(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::of_call(&api, &asked, at.id("call")?).await?))
+pub(super) async fn vault(State(api): State<Api>, LoggedRead(context): LoggedRead, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::of_call(&api, &context, ids.id("call")?).await?))
 }
 
 /// The officers who lack a key to the call vault for a recipient of their key card in force: what you, who hold one, are to wrap.
 #[utoipa::path(get, path = "/v1/calls/{call}/missing-keys", tag = "calls",
     responses((status = 200, body = Page<MissingKey>)))]
-pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::missing_of_call(&api, &caller, at.id("call")?).await?))
+pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::missing_of_call(&api, &caller, ids.id("call")?).await?))
 }
 
 /// Assigns reviewers to proposals of the call, all or none.
@@ -176,6 +180,6 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At)
 /// `lines-refused` says what stands against each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
     responses((status = 200, body = Assigned)))]
-pub(super) async fn assign(State(api): State<Api>, at: At, change: Change<Assign>) -> Result<Answer> {
-    assignments::assign(&api, &change.asked, at.id("call")?, &change.body).await
+pub(super) async fn assign(State(api): State<Api>, ids: PathIds, change: Change<Assign>) -> Result<Answer> {
+    assignments::assign(&api, &change.context, ids.id("call")?, &change.body).await
 }

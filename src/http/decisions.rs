@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change, LoggedRead},
-    list::At,
+    change_request::{Change, EmptyChange, LoggedRead},
+    list::PathIds,
     principal::Caller,
 };
 use crate::{
@@ -18,8 +18,8 @@ use axum::extract::State;
 /// The decision on the table; for the parties once it is final.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
     responses((status = 200, body = Decision, headers(("ETag" = String)))))]
-pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    let (decision, etag) = decisions::show(&api, &caller, at.id("proposal")?).await?;
+pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    let (decision, etag) = decisions::show(&api, &caller, ids.id("proposal")?).await?;
     Ok(Answer::json(200, &decision).with_etag(etag))
 }
 
@@ -29,29 +29,29 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Resu
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
     params(("If-Match" = Option<String>, Header)), request_body = SignDecision,
     responses((status = 200, body = Decision, headers(("ETag" = String)))))]
-pub(super) async fn sign(State(api): State<Api>, at: At, change: Change<SignDecision>) -> Result<Answer> {
-    decisions::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn sign(State(api): State<Api>, ids: PathIds, change: Change<SignDecision>) -> Result<Answer> {
+    decisions::sign(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// Takes your partner's signature back, until the last funding partner has signed.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
     params(("If-Match" = Option<String>, Header)), responses((status = 204)))]
-pub(super) async fn unsign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    decisions::unsign(&api, &asked, at.id("proposal")?).await
+pub(super) async fn unsign(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
+    decisions::unsign(&api, &context, ids.id("proposal")?).await
 }
 
 /// The letters that stand, without their ciphertext.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/letters", tag = "decisions",
     responses((status = 200, body = Page<Letter>)))]
-pub(super) async fn list_letters(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn list_letters(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Sends the parties a sealed letter about a final decision.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/letters", tag = "decisions", request_body = SendLetter,
     responses((status = 201, body = Letter)))]
-pub(super) async fn send_letter(State(api): State<Api>, at: At, change: Change<SendLetter>) -> Result<Answer> {
-    decisions::send_letter(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn send_letter(State(api): State<Api>, ids: PathIds, change: Change<SendLetter>) -> Result<Answer> {
+    decisions::send_letter(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// One sealed letter with its ciphertext.
@@ -59,13 +59,21 @@ pub(super) async fn send_letter(State(api): State<Api>, at: At, change: Change<S
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/letters/{letter}", tag = "decisions",
     responses((status = 200, body = Letter)))]
-pub(super) async fn fetch_letter(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &decisions::fetch_letter(&api, &asked, at.id("proposal")?, at.id("letter")?).await?))
+pub(super) async fn fetch_letter(
+    State(api): State<Api>,
+    LoggedRead(context): LoggedRead,
+    ids: PathIds,
+) -> Result<Answer> {
+    Ok(Answer::json(200, &decisions::fetch_letter(&api, &context, ids.id("proposal")?, ids.id("letter")?).await?))
 }
 
 /// Takes a letter back.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/letters/{letter}", tag = "decisions",
     responses((status = 204)))]
-pub(super) async fn withdraw_letter(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    decisions::withdraw_letter(&api, &asked, at.id("proposal")?, at.id("letter")?).await
+pub(super) async fn withdraw_letter(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    decisions::withdraw_letter(&api, &context, ids.id("proposal")?, ids.id("letter")?).await
 }

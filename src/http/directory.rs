@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::FirstChange,
-    list::{Ask, At, CardQuery, Everything, Members},
+    change_request::FirstChange,
+    list::{CardQuery, Everything, Members, PathIds, StrictQuery},
     principal::{Caller, Holder},
 };
 use crate::{
@@ -31,8 +31,8 @@ pub(super) async fn list_partners(State(api): State<Api>, caller: Caller) -> Res
 
 /// One partner.
 #[utoipa::path(get, path = "/v1/partners/{partner}", tag = "directory", responses((status = 200, body = Partner)))]
-pub(super) async fn show_partner(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &directory::show_partner(&api, &caller, &at.id("partner")?).await?))
+pub(super) async fn show_partner(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &directory::show_partner(&api, &caller, &ids.id("partner")?).await?))
 }
 
 /// What members of the partner were refused, the latest first, for its policy officers: who, on which route, and by which problem, but not
@@ -41,8 +41,8 @@ pub(super) async fn show_partner(State(api): State<Api>, caller: Caller, at: At)
 /// Since the start of the server that answers, the last 500 different ones.
 #[utoipa::path(get, path = "/v1/partners/{partner}/refusals", tag = "directory",
     responses((status = 200, body = Page<MemberRefusal>)))]
-pub(super) async fn list_refusals(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    let partner = at.id("partner")?;
+pub(super) async fn list_refusals(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    let partner = ids.id("partner")?;
     let names = directory::names_for_refusals(&api, &caller, &partner).await?;
     let refused = api.refusals().of(&partner).into_iter().map(|(refused, times)| MemberRefusal {
         member: names.get(&refused.certificate).cloned(),
@@ -60,7 +60,11 @@ pub(super) async fn list_refusals(State(api): State<Api>, caller: Caller, at: At
 /// Members, with the key cards that vouch for them.
 #[utoipa::path(get, path = "/v1/members", tag = "directory", params(Members),
     responses((status = 200, body = Page<Member>)))]
-pub(super) async fn list_members(State(api): State<Api>, caller: Caller, Ask(query): Ask<Members>) -> Result<Answer> {
+pub(super) async fn list_members(
+    State(api): State<Api>,
+    caller: Caller,
+    StrictQuery(query): StrictQuery<Members>,
+) -> Result<Answer> {
     let after = query.after::<MemberId>()?.map(|member| member.to_string());
     let page = directory::list_members(&api, &caller, query.partner.as_ref(), after, query.limit()?).await?;
     Ok(Answer::json(200, &page))
@@ -68,8 +72,8 @@ pub(super) async fn list_members(State(api): State<Api>, caller: Caller, Ask(que
 
 /// One member.
 #[utoipa::path(get, path = "/v1/members/{member}", tag = "directory", responses((status = 200, body = Member)))]
-pub(super) async fn show_member(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &directory::show_member(&api, &caller, &at.id("member")?).await?))
+pub(super) async fn show_member(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &directory::show_member(&api, &caller, &ids.id("member")?).await?))
 }
 
 /// Every key card that the member has had, the newest first.
@@ -80,10 +84,10 @@ pub(super) async fn show_member(State(api): State<Api>, caller: Caller, at: At) 
 pub(super) async fn list_key_cards(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<Everything>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (member, below) = (at.id("member")?, query.after::<u64>()?);
+    let (member, below) = (ids.id("member")?, query.after::<u64>()?);
     Ok(Answer::json(200, &directory::list_key_cards(&api, &caller, &member, below, query.limit()?).await?))
 }
 
@@ -94,11 +98,11 @@ pub(super) async fn list_key_cards(
     responses((status = 200, body = Member)))]
 pub(super) async fn publish_key_card(
     State(api): State<Api>,
-    at: At,
+    ids: PathIds,
     change: FirstChange<PublishKeyCard>,
 ) -> Result<Answer> {
-    let FirstChange { peer, asked, idempotency, body } = change;
-    directory::publish_key_card(&api, asked.as_ref(), &idempotency, &peer, &at.id("member")?, &body).await
+    let FirstChange { peer, context, idempotency, body } = change;
+    directory::publish_key_card(&api, context.as_ref(), &idempotency, &peer, &ids.id("member")?, &body).await
 }
 
 /// What another key card, or none, would change: who would gain and who would lose sight of which proposals, what they have fetched,
@@ -108,9 +112,9 @@ pub(super) async fn publish_key_card(
 pub(super) async fn preview_member(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<CardQuery>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<CardQuery>,
 ) -> Result<Answer> {
     let (change, after) = (query.change()?, query.after()?);
-    Ok(Answer::json(200, &preview::of_member(&api, &caller, &at.id("member")?, &change, after).await?))
+    Ok(Answer::json(200, &preview::of_member(&api, &caller, &ids.id("member")?, &change, after).await?))
 }

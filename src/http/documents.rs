@@ -5,8 +5,8 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Conditions, LoggedRead, check_media_type, one},
-    list::At,
+    change_request::{Conditions, EmptyChange, LoggedRead, check_media_type, one},
+    list::PathIds,
     peer::Peer,
     principal::{Caller, Holder},
     problem::Fault,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::id::Sha256,
-    service::{Answer, Asked, Credential, Result, ServiceError, documents},
+    service::{Answer, Credential, RequestContext, Result, ServiceError, documents},
     wire::{AGE_MEDIA_TYPE, page::Page, problem::Kind, proposal::Document},
 };
 use axum::{
@@ -36,8 +36,8 @@ const PLAINTEXT_TYPE: HeaderName = HeaderName::from_static("entente-media-type")
 /// The documents that you may fetch: for the parties what is uploaded, for others what the standing version names.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/documents", tag = "documents",
     responses((status = 200, body = Page<Document>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &documents::list(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &documents::list(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Puts a sealed document into a slot: the raw bytes of an age file, sealed to the vault of the slot's audience.
@@ -50,11 +50,11 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Resu
     ),
     request_body(content = Vec<u8>, content_type = "application/vnd.age"),
     responses((status = 201, body = Document)))]
-pub(super) async fn put(State(api): State<Api>, at: At, sealed: SealedUpload) -> Result<Answer> {
-    let SealedUpload { asked, sha256, size, media_type, bytes, peer } = sealed;
+pub(super) async fn put(State(api): State<Api>, ids: PathIds, sealed: SealedUpload) -> Result<Answer> {
+    let SealedUpload { context, sha256, size, media_type, bytes, peer } = sealed;
     let announced =
-        documents::Announced { proposal: at.id("proposal")?, slot: at.id("slot")?, sha256, size, media_type };
-    let stored = documents::put(&api, &asked, &announced, while_accepted(peer.clone(), bytes)).await;
+        documents::Announced { proposal: ids.id("proposal")?, slot: ids.id("slot")?, sha256, size, media_type };
+    let stored = documents::put(&api, &context, &announced, while_accepted(peer.clone(), bytes)).await;
     match stored {
         // Said as what it is rather than as bytes that stopped coming.
         Err(ServiceError::Interrupted) => {
@@ -67,8 +67,8 @@ pub(super) async fn put(State(api): State<Api>, at: At, sealed: SealedUpload) ->
 /// Takes a document out of a slot. Versions handed in that name it keep it.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
     responses((status = 204)))]
-pub(super) async fn remove(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    documents::remove(&api, &asked, at.id("proposal")?, &at.id("slot")?).await
+pub(super) async fn remove(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
+    documents::remove(&api, &context, ids.id("proposal")?, &ids.id("slot")?).await
 }
 
 /// The age file of a document, or the part of it that `Range` names.
@@ -92,14 +92,15 @@ pub(super) async fn fetch(
     State(api): State<Api>,
     peer: Peer,
     Holder(holder): Holder,
-    LoggedRead(asked): LoggedRead,
+    LoggedRead(context): LoggedRead,
     place: DownloadPlace,
-    at: At,
+    ids: PathIds,
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
     let mut is_part = false;
     let wanted = |document: &Document| part(&headers, document).inspect(|part| is_part = part.is_some());
-    let (document, reading) = documents::fetch(&api, &asked, at.id("proposal")?, at.id("document")?, wanted).await?;
+    let (document, reading) =
+        documents::fetch(&api, &context, ids.id("proposal")?, ids.id("document")?, wanted).await?;
     let Range { start, end } = reading.range;
     let text = |text: String| HeaderValue::try_from(text).expect("digests and numbers are visible characters");
     let digest = BASE64_STANDARD.encode(document.sha256.as_bytes());
@@ -113,7 +114,7 @@ pub(super) async fn fetch(
         answer.insert(header::CONTENT_RANGE, text(format!("bytes {start}-{}/{}", end - 1, reading.size)));
     }
     let status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let bytes = while_member(api, peer, holder, Caller(asked.principal), reading.bytes);
+    let bytes = while_member(api, peer, holder, Caller(context.principal), reading.bytes);
     let bytes = bytes.inspect_err(|error| tracing::error!(%error, "a download broke off"));
     let mut response = (status, answer, Body::from_stream(bytes)).into_response();
     place.keep(response.extensions_mut());
@@ -123,7 +124,7 @@ pub(super) async fn fetch(
 /// The bytes of a document and what their sender says about them.
 #[derive(Debug)]
 pub(super) struct SealedUpload {
-    asked: Asked,
+    context: RequestContext,
     sha256: Sha256,
     size: u64,
     media_type: String,
@@ -149,14 +150,14 @@ impl FromRequest<Api> for SealedUpload {
             // The digest stands for the bytes, which a repetition may not even have to send.
             let said = format!("{sha256}\n{size}\n{media_type}");
             Ok::<_, Fault>((
-                conditions.asked(principal, &parts, said.as_bytes(), api.time.now()),
+                conditions.context(principal, &parts, said.as_bytes(), api.time.now()),
                 sha256,
                 size,
                 media_type,
             ))
         };
-        let (asked, sha256, size, media_type) = read().map_err(IntoResponse::into_response)?;
-        Ok(Self { asked, sha256, size, media_type, bytes: body.into_data_stream(), peer })
+        let (context, sha256, size, media_type) = read().map_err(IntoResponse::into_response)?;
+        Ok(Self { context, sha256, size, media_type, bytes: body.into_data_stream(), peer })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    list::{Ask, Entries},
+    list::{Entries, StrictQuery},
     principal::Caller,
 };
 use crate::{
@@ -15,7 +15,11 @@ use axum::extract::State;
 /// The entries of the log that you may read, oldest first.
 #[utoipa::path(get, path = "/v1/entries", tag = "log", params(Entries),
     responses((status = 200, body = Page<Entry>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Entries>) -> Result<Answer> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    StrictQuery(query): StrictQuery<Entries>,
+) -> Result<Answer> {
     let after = query.after()?.unwrap_or_default();
     let kinds = kinds(query.kind.as_deref())?;
     Ok(Answer::json(200, &entries::list(&api, &caller, &kinds, after, query.limit()?).await?))

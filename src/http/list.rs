@@ -28,9 +28,9 @@ use utoipa::IntoParams;
 
 /// The identifiers in the path, read when the handler asks for them: after the body was found to be in order.
 #[derive(Debug)]
-pub(super) struct At(Vec<(String, String)>);
+pub(super) struct PathIds(Vec<(String, String)>);
 
-impl At {
+impl PathIds {
     /// The identifier at `{name}` of the route.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl At {
     }
 }
 
-impl FromRequestParts<Api> for At {
+impl FromRequestParts<Api> for PathIds {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
@@ -56,14 +56,14 @@ impl FromRequestParts<Api> for At {
 
 /// The query of a read. Unknown parameters are refused.
 #[derive(Debug)]
-pub(super) struct Ask<T>(pub(super) T);
+pub(super) struct StrictQuery<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Api> for Ask<T> {
+impl<T: DeserializeOwned> FromRequestParts<Api> for StrictQuery<T> {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Fault> {
         let Query(query) = Query::try_from_uri(&parts.uri).map_err(|error| {
-            Fault::malformed(format!("the query: {}", super::asked::without_values(&error.body_text())))
+            Fault::malformed(format!("the query: {}", super::change_request::without_values(&error.body_text())))
         })?;
         Ok(Self(query))
     }
@@ -162,7 +162,7 @@ impl Proposals {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Counted {
+pub(super) struct CountQuery {
     /// Proposals to this call alone.
     call: Option<CallId>,
     /// To calls in this phase alone.
@@ -177,9 +177,9 @@ pub(super) struct Counted {
     mine: Option<Relation>,
 }
 
-impl From<Counted> for Filter {
-    fn from(asked: Counted) -> Self {
-        let Counted { call, phase, topic, party, status, mine } = asked;
+impl From<CountQuery> for Filter {
+    fn from(query: CountQuery) -> Self {
+        let CountQuery { call, phase, topic, party, status, mine } = query;
         Self { call, phase, topic, party, status, mine }
     }
 }
@@ -284,16 +284,16 @@ fn among<T: FromStr<Err: Display> + Ord>(text: &str) -> Result<BTreeSet<T>> {
     words.map(|word| word.parse().map_err(|error| ServiceError::Malformed(format!("{error}")))).collect()
 }
 
-/// Where a look that goes on and on is to go on.
+/// Where a listing in several answers continues.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Further {
+pub(super) struct CursorQuery {
     /// `next` of the answer before.
     pub(super) cursor: Option<String>,
 }
 
-impl Further {
+impl CursorQuery {
     /// What the cursor stands for.
     pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
         after(self.cursor.as_deref())
@@ -338,8 +338,8 @@ mod tests {
 
     #[test]
     fn identifier_that_is_none_is_hidden() {
-        let at = At(vec![("call".into(), "call_nonsense".into())]);
-        assert!(matches!(at.id::<CallId>("call"), Err(ServiceError::Hidden)));
-        assert!(matches!(At(Vec::new()).id::<CallId>("call"), Err(ServiceError::Hidden)));
+        let ids = PathIds(vec![("call".into(), "call_nonsense".into())]);
+        assert!(matches!(ids.id::<CallId>("call"), Err(ServiceError::Hidden)));
+        assert!(matches!(PathIds(Vec::new()).id::<CallId>("call"), Err(ServiceError::Hidden)));
     }
 }

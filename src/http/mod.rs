@@ -4,17 +4,17 @@
 //! [`timeouts`] and `connection_slots` bound time and room; [`logging`] gives the request its id; then a handler finds
 //! its [`peer::Peer`]. Nothing up to there knows proposals, members' rights or the database.
 //!
-//! [`api`] holds every route. A handler, one file a noun, reads what was asked (`principal`, `asked`, `list`), calls one function
+//! [`api`] holds every route. A handler, one file a noun, reads the request (`principal`, `change_request`, `list`), calls one function
 //! of `service` and answers; whatever goes wrong becomes a problem body in `problem`. [`serve`] puts it all together.
 
 pub mod admin;
 pub mod anchor;
 pub mod api;
-mod asked;
 pub mod backup;
 mod blob_jobs;
 pub mod blobs_command;
 mod calls;
+mod change_request;
 pub mod check;
 pub mod clock;
 pub mod config;

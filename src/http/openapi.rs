@@ -291,7 +291,7 @@ fn identifier(name: &str) -> Parameter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{asked::IDEMPOTENCY_KEY, problem::IDEMPOTENT_REPLAY};
+    use crate::http::{change_request::IDEMPOTENCY_KEY, problem::IDEMPOTENT_REPLAY};
     use serde_json::Value;
 
     #[test]

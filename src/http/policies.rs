@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change},
-    list::{Ask, At, Everything, Further},
+    change_request::{Change, EmptyChange},
+    list::{CursorQuery, Everything, PathIds, StrictQuery},
     principal::Caller,
 };
 use crate::{
@@ -23,8 +23,8 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Answe
 
 /// The version of an owner that is in force, with its text and both signatures.
 #[utoipa::path(get, path = "/v1/policies/{owner}", tag = "policies", responses((status = 200, body = PolicyVersion)))]
-pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &policies::show(&api, &caller, &at.id("owner")?).await?))
+pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &policies::show(&api, &caller, &ids.id("owner")?).await?))
 }
 
 /// An owner's versions, without their texts. Its own policy officers see all; others what is in force, and of guardrails also what
@@ -34,52 +34,56 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Resu
 pub(super) async fn list_versions(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<Everything>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (owner, after, limit) = (at.id("owner")?, query.after()?, query.limit()?);
+    let (owner, after, limit) = (ids.id("owner")?, query.after()?, query.limit()?);
     Ok(Answer::json(200, &policies::list_versions(&api, &caller, &owner, after, limit).await?))
 }
 
 /// One version, with its text.
 #[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}", tag = "policies",
     responses((status = 200, body = PolicyVersion)))]
-pub(super) async fn show_version(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    let (owner, version) = (at.id("owner")?, at.id("version")?);
+pub(super) async fn show_version(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    let (owner, version) = (ids.id("owner")?, ids.id("version")?);
     Ok(Answer::json(200, &policies::show_version(&api, &caller, &owner, version).await?))
 }
 
 /// What a version would change: who gains and who loses sight of which proposals, what they have fetched, which keys they would
 /// need. For the policy officers who write it; looks at up to 2,000 proposals and says where to go on.
-#[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}/preview", tag = "policies", params(Further),
+#[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}/preview", tag = "policies", params(CursorQuery),
     responses((status = 200, body = Preview)))]
 pub(super) async fn preview(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<Further>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<CursorQuery>,
 ) -> Result<Answer> {
-    let (owner, version, after) = (at.id("owner")?, at.id("version")?, query.after()?);
+    let (owner, version, after) = (ids.id("owner")?, ids.id("version")?, query.after()?);
     Ok(Answer::json(200, &preview::preview(&api, &caller, &owner, version, after).await?))
 }
 
 /// Proposes the next version, as a policy officer of the partner that writes these policies.
 #[utoipa::path(post, path = "/v1/policies/{owner}/versions", tag = "policies", request_body = ProposePolicy,
     responses((status = 201, body = PolicyVersion)))]
-pub(super) async fn propose(State(api): State<Api>, at: At, change: Change<ProposePolicy>) -> Result<Answer> {
-    policies::propose(&api, &change.asked, &at.id("owner")?, &change.body).await
+pub(super) async fn propose(State(api): State<Api>, ids: PathIds, change: Change<ProposePolicy>) -> Result<Answer> {
+    policies::propose(&api, &change.context, &ids.id("owner")?, &change.body).await
 }
 
 /// Approves a version that another policy officer of the same partner proposed.
 #[utoipa::path(post, path = "/v1/policies/{owner}/versions/{version}/approve", tag = "policies", request_body = ApprovePolicy,
     responses((status = 200, body = PolicyVersion)))]
-pub(super) async fn approve(State(api): State<Api>, at: At, change: Change<ApprovePolicy>) -> Result<Answer> {
-    policies::approve(&api, &change.asked, &at.id("owner")?, at.id("version")?, &change.body).await
+pub(super) async fn approve(State(api): State<Api>, ids: PathIds, change: Change<ApprovePolicy>) -> Result<Answer> {
+    policies::approve(&api, &change.context, &ids.id("owner")?, ids.id("version")?, &change.body).await
 }
 
 /// Takes a version back that has not taken effect.
 #[utoipa::path(post, path = "/v1/policies/{owner}/versions/{version}/withdraw", tag = "policies",
     responses((status = 200, body = PolicyVersion)))]
-pub(super) async fn withdraw(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    policies::withdraw(&api, &asked, &at.id("owner")?, at.id("version")?).await
+pub(super) async fn withdraw(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    policies::withdraw(&api, &context, &ids.id("owner")?, ids.id("version")?).await
 }

@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::Change,
-    list::{Ask, At, Everything},
+    change_request::Change,
+    list::{Everything, PathIds, StrictQuery},
     principal::Caller,
 };
 use crate::{
@@ -18,7 +18,11 @@ use axum::extract::State;
 /// The programs that you may know of.
 #[utoipa::path(get, path = "/v1/programs", tag = "programs", params(Everything),
     responses((status = 200, body = Page<Program>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Everything>) -> Result<Answer> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
     Ok(Answer::json(200, &programs::list(&api, &caller, query.after()?, query.limit()?).await?))
 }
 
@@ -26,11 +30,11 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask
 #[utoipa::path(post, path = "/v1/programs", tag = "programs", request_body = CreateProgram,
     responses((status = 201, body = Program)))]
 pub(super) async fn create(State(api): State<Api>, change: Change<CreateProgram>) -> Result<Answer> {
-    programs::create(&api, &change.asked, &change.body).await
+    programs::create(&api, &change.context, &change.body).await
 }
 
 /// One program.
 #[utoipa::path(get, path = "/v1/programs/{program}", tag = "programs", responses((status = 200, body = Program)))]
-pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &programs::show(&api, &caller, at.id("program")?).await?))
+pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &programs::show(&api, &caller, ids.id("program")?).await?))
 }

@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change, LoggedRead},
-    list::{Ask, At, Counted, LabelQuery, Proposals},
+    change_request::{Change, EmptyChange, LoggedRead},
+    list::{CountQuery, LabelQuery, PathIds, Proposals, StrictQuery},
     principal::Caller,
 };
 use crate::{
@@ -21,14 +21,22 @@ use axum::extract::State;
 /// The proposals that you may know of.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
     responses((status = 200, body = Page<Proposal>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Ask(query): Ask<Proposals>) -> Result<Answer> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    StrictQuery(query): StrictQuery<Proposals>,
+) -> Result<Answer> {
     Ok(Answer::json(200, &proposals::list(&api, &caller, &query.filter(), query.page()?).await?))
 }
 
 /// How many proposals there are that you may know of.
-#[utoipa::path(get, path = "/v1/proposals/count", tag = "proposals", params(Counted),
+#[utoipa::path(get, path = "/v1/proposals/count", tag = "proposals", params(CountQuery),
     responses((status = 200, body = Count)))]
-pub(super) async fn count(State(api): State<Api>, caller: Caller, Ask(query): Ask<Counted>) -> Result<Answer> {
+pub(super) async fn count(
+    State(api): State<Api>,
+    caller: Caller,
+    StrictQuery(query): StrictQuery<CountQuery>,
+) -> Result<Answer> {
     Ok(Answer::json(200, &proposals::count(&api, &caller, &query.into()).await?))
 }
 
@@ -36,14 +44,14 @@ pub(super) async fn count(State(api): State<Api>, caller: Caller, Ask(query): As
 #[utoipa::path(post, path = "/v1/proposals", tag = "proposals", request_body = CreateProposal,
     responses((status = 201, body = Proposal)))]
 pub(super) async fn create(State(api): State<Api>, change: Change<CreateProposal>) -> Result<Answer> {
-    proposals::create(&api, &change.asked, &change.body).await
+    proposals::create(&api, &change.context, &change.body).await
 }
 
 /// One proposal.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}", tag = "proposals",
     responses((status = 200, body = Proposal)))]
-pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &proposals::show(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &proposals::show(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Takes a proposal back, or says that your party wishes to.
@@ -51,15 +59,23 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, at: At) -> Resu
 /// What every party has signed is withdrawn once each of them has asked for it.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/withdraw", tag = "proposals",
     responses((status = 200, body = Proposal)))]
-pub(super) async fn withdraw(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    proposals::withdraw(&api, &asked, at.id("proposal")?).await
+pub(super) async fn withdraw(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    proposals::withdraw(&api, &context, ids.id("proposal")?).await
 }
 
 /// Takes your party's wish to withdraw back; a withdrawn proposal stands again, until the deadline.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/reinstate", tag = "proposals",
     responses((status = 200, body = Proposal)))]
-pub(super) async fn reinstate(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    proposals::reinstate(&api, &asked, at.id("proposal")?).await
+pub(super) async fn reinstate(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    proposals::reinstate(&api, &context, ids.id("proposal")?).await
 }
 
 /// Asks a colleague to join your own party, with keys to what the party holds.
@@ -67,45 +83,53 @@ pub(super) async fn reinstate(State(api): State<Api>, at: At, Bare(asked): Bare)
 /// They can read what its members read, and are no party until they accept. To a party that nobody has joined yet the others ask.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals", request_body = AddMember,
     responses((status = 200, body = Proposal)))]
-pub(super) async fn invite(State(api): State<Api>, at: At, change: Change<AddMember>) -> Result<Answer> {
-    parties::invite(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body).await
+pub(super) async fn invite(State(api): State<Api>, ids: PathIds, change: Change<AddMember>) -> Result<Answer> {
+    parties::invite(&api, &change.context, ids.id("proposal")?, &ids.id("member")?, &change.body).await
 }
 
 /// Takes a member out of your own party, or takes an invitation back; declines, if you are the one who is invited. The member's keys go
 /// too.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals",
     responses((status = 204)))]
-pub(super) async fn remove_member(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    parties::remove(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+pub(super) async fn remove_member(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    parties::remove(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
 }
 
 /// Joins the party that you are asked to join.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/acceptance", tag = "proposals", request_body = AcceptInvitation,
     responses((status = 200, body = Proposal)))]
-pub(super) async fn accept(State(api): State<Api>, at: At, change: Change<AcceptInvitation>) -> Result<Answer> {
-    parties::accept(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn accept(State(api): State<Api>, ids: PathIds, change: Change<AcceptInvitation>) -> Result<Answer> {
+    parties::accept(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// What was signed about who is asked to join the parties and joined them: for the parties, for
 /// whoever is asked to join, and for who may wrap keys.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/joined", tag = "proposals",
     responses((status = 200, body = Page<Joined>)))]
-pub(super) async fn joined(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &parties::joined(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn joined(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &parties::joined(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Consents to a member joining a party after the deadline from another organisation; for officers.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}/consent", tag = "proposals",
     responses((status = 204)))]
-pub(super) async fn consent(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    parties::consent(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+pub(super) async fn consent(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
+    parties::consent(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
 }
 
 /// Takes the consent back, until the member has joined.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/members/{member}/consent", tag = "proposals",
     responses((status = 204)))]
-pub(super) async fn take_consent_back(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    parties::take_consent_back(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+pub(super) async fn take_consent_back(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    parties::take_consent_back(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
 }
 
 /// The vaults that you may know of, with the keys that you can use.
@@ -113,15 +137,23 @@ pub(super) async fn take_consent_back(State(api): State<Api>, at: At, Bare(asked
 /// Handing out keys leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/vaults", tag = "vaults",
     responses((status = 200, body = Page<Vault>)))]
-pub(super) async fn list_vaults(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::of_proposal(&api, &asked, at.id("proposal")?).await?))
+pub(super) async fn list_vaults(
+    State(api): State<Api>,
+    LoggedRead(context): LoggedRead,
+    ids: PathIds,
+) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::of_proposal(&api, &context, ids.id("proposal")?).await?))
 }
 
 /// Adds the `staff` vault of your own party, for its restricted documents.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/vaults/staff", tag = "vaults", request_body = NewVault,
     responses((status = 204)))]
-pub(super) async fn create_staff_vault(State(api): State<Api>, at: At, change: Change<NewVault>) -> Result<Answer> {
-    proposals::create_staff_vault(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn create_staff_vault(
+    State(api): State<Api>,
+    ids: PathIds,
+    change: Change<NewVault>,
+) -> Result<Answer> {
+    proposals::create_staff_vault(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// Makes the deliberation vault, to which the proposal's reviews will be sealed; for officers.
@@ -129,18 +161,18 @@ pub(super) async fn create_staff_vault(State(api): State<Api>, at: At, change: C
     responses((status = 201, body = Vault)))]
 pub(super) async fn create_deliberation_vault(
     State(api): State<Api>,
-    at: At,
+    ids: PathIds,
     change: Change<NewVault>,
 ) -> Result<Answer> {
-    vaults::create_deliberation(&api, &change.asked, at.id("proposal")?, &change.body).await
+    vaults::create_deliberation(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// Who may read what a vault protects but lacks a key to it for a recipient of their key card in force: what you, who hold one, are
 /// to wrap.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/missing-keys", tag = "vaults",
     responses((status = 200, body = Page<MissingKey>)))]
-pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::missing(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &vaults::missing(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Adds wrapped keys to a vault, all or none, beside those that are there.
@@ -149,44 +181,56 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, at: At)
 /// yourself takes the place of your earlier one.
 #[utoipa::path(post, path = "/v1/vaults/{vault}/keys", tag = "vaults", request_body = AddKeys,
     responses((status = 204)))]
-pub(super) async fn add_keys(State(api): State<Api>, at: At, change: Change<AddKeys>) -> Result<Answer> {
-    vaults::add_keys(&api, &change.asked, at.id("vault")?, &change.body).await
+pub(super) async fn add_keys(State(api): State<Api>, ids: PathIds, change: Change<AddKeys>) -> Result<Answer> {
+    vaults::add_keys(&api, &change.context, ids.id("vault")?, &change.body).await
 }
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more: what you, who could wrap it, are to
 /// remove.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/surplus-keys", tag = "vaults",
     responses((status = 200, body = Page<SurplusKey>)))]
-pub(super) async fn surplus_keys(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &surplus::list(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn surplus_keys(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &surplus::list(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Removes a member's keys to a vault, if policy does not let the member use them any more.
 #[utoipa::path(delete, path = "/v1/vaults/{vault}/keys/{member}", tag = "vaults", responses((status = 204)))]
-pub(super) async fn remove_key(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    surplus::remove(&api, &asked, at.id("vault")?, &at.id("member")?).await
+pub(super) async fn remove_key(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    surplus::remove(&api, &context, ids.id("vault")?, &ids.id("member")?).await
 }
 
 /// Discards a wrapped key of your own, which does not open or which is for a recipient that you have no longer.
 ///
 /// Unless another key for that recipient is there it is then listed as missing, and others can wrap you a new one.
 #[utoipa::path(delete, path = "/v1/vaults/{vault}/own-keys/{key}", tag = "vaults", responses((status = 204)))]
-pub(super) async fn discard_key(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    own_keys::discard(&api, &asked, at.id("vault")?, at.id("key")?).await
+pub(super) async fn discard_key(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    own_keys::discard(&api, &context, ids.id("vault")?, ids.id("key")?).await
 }
 
 /// The versions handed in, with their signatures: all for the parties, the standing one for everybody else.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/manifests", tag = "proposals",
     responses((status = 200, body = Page<SignedManifest>)))]
-pub(super) async fn list_manifests(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &manifests::list(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn list_manifests(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &manifests::list(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Signs a manifest for your party. With every party's signature the version is handed in.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/manifests", tag = "proposals", request_body = SignManifest,
     responses((status = 200, body = Proposal)))]
-pub(super) async fn sign_manifest(State(api): State<Api>, at: At, change: Change<SignManifest>) -> Result<Answer> {
-    manifests::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn sign_manifest(
+    State(api): State<Api>,
+    ids: PathIds,
+    change: Change<SignManifest>,
+) -> Result<Answer> {
+    manifests::sign(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// The relabellings that the parties signed, with their signatures: all for the parties, the one in force for everybody else.
@@ -194,16 +238,16 @@ pub(super) async fn sign_manifest(State(api): State<Api>, at: At, change: Change
 /// Without one the label is that of the manifest.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/labels", tag = "proposals",
     responses((status = 200, body = Page<SignedLabel>)))]
-pub(super) async fn list_labels(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &labels::list(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn list_labels(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &labels::list(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Signs a relabelling of the version that stands for your party. With every party's signature it is in force, and the wrapped
 /// keys of those whom it takes the content from are gone.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/labels", tag = "proposals", request_body = SignLabel,
     responses((status = 200, body = Proposal)))]
-pub(super) async fn sign_label(State(api): State<Api>, at: At, change: Change<SignLabel>) -> Result<Answer> {
-    labels::sign(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn sign_label(State(api): State<Api>, ids: PathIds, change: Change<SignLabel>) -> Result<Answer> {
+    labels::sign(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// What another label would change now: who would gain and who would lose sight, what they have fetched, which keys would go. By
@@ -213,9 +257,9 @@ pub(super) async fn sign_label(State(api): State<Api>, at: At, change: Change<Si
 pub(super) async fn preview_label(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<LabelQuery>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<LabelQuery>,
 ) -> Result<Answer> {
     let wanted = query.label()?;
-    Ok(Answer::json(200, &labels::preview(&api, &caller, at.id("proposal")?, wanted.as_ref()).await?))
+    Ok(Answer::json(200, &labels::preview(&api, &caller, ids.id("proposal")?, wanted.as_ref()).await?))
 }

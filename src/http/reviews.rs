@@ -2,8 +2,8 @@
 
 use super::{
     api::Api,
-    asked::{Bare, Change, LoggedRead},
-    list::At,
+    change_request::{Change, EmptyChange, LoggedRead},
+    list::PathIds,
     principal::Caller,
 };
 use crate::{
@@ -22,72 +22,76 @@ use axum::extract::State;
 /// With a conflict declared you lose every key to it, and after the answer you may no longer know of it.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/declaration", tag = "reviews", request_body = DeclareConflict,
     responses((status = 204)))]
-pub(super) async fn declare(State(api): State<Api>, at: At, change: Change<DeclareConflict>) -> Result<Answer> {
-    reviews::declare(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn declare(State(api): State<Api>, ids: PathIds, change: Change<DeclareConflict>) -> Result<Answer> {
+    reviews::declare(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// Takes a member's declaration of conflict off the record; the member declares anew. For officers.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/declarations/{member}/lift", tag = "reviews",
     request_body = LiftConflict, responses((status = 204)))]
-pub(super) async fn lift(State(api): State<Api>, at: At, change: Change<LiftConflict>) -> Result<Answer> {
-    reviews::lift(&api, &change.asked, at.id("proposal")?, &at.id("member")?, &change.body).await
+pub(super) async fn lift(State(api): State<Api>, ids: PathIds, change: Change<LiftConflict>) -> Result<Answer> {
+    reviews::lift(&api, &change.context, ids.id("proposal")?, &ids.id("member")?, &change.body).await
 }
 
 /// What was stated about interests in the proposal, each member's in its order; for those who are no officers about themselves.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/declarations", tag = "reviews",
     responses((status = 200, body = Page<Declaration>)))]
-pub(super) async fn declarations(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::declarations(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn declarations(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::declarations(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Who is assigned to review the proposal; for a reviewer the own assignment.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments", tag = "reviews",
     responses((status = 200, body = Page<Assignment>)))]
-pub(super) async fn assignments(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &assignments::assignments(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn assignments(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &assignments::assignments(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Takes an assignment back; the reviewer's keys go too. For officers who have declared to be free of conflict.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/assignments/{member}", tag = "reviews",
     responses((status = 204)))]
-pub(super) async fn unassign(State(api): State<Api>, at: At, Bare(asked): Bare) -> Result<Answer> {
-    assignments::unassign(&api, &asked, at.id("proposal")?, &at.id("member")?).await
+pub(super) async fn unassign(
+    State(api): State<Api>,
+    ids: PathIds,
+    EmptyChange(context): EmptyChange,
+) -> Result<Answer> {
+    assignments::unassign(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
 }
 
 /// What taking an assignment back would change: what the reviewer would lose sight of, and whether they have fetched it. Refuses what
 /// the change itself would be refused for.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments/{member}/preview", tag = "reviews",
     responses((status = 200, body = Preview)))]
-pub(super) async fn preview_unassignment(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    let (proposal, member) = (at.id("proposal")?, at.id("member")?);
+pub(super) async fn preview_unassignment(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    let (proposal, member) = (ids.id("proposal")?, ids.id("member")?);
     Ok(Answer::json(200, &assignments::preview_unassignment(&api, &caller, proposal, &member).await?))
 }
 
 /// The reviews of the proposal, without their ciphertext: all once yours is in, only yours before.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/reviews", tag = "reviews",
     responses((status = 200, body = Page<Review>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::list(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::list(&api, &caller, ids.id("proposal")?).await?))
 }
 
 /// Hands in a sealed review of the standing version.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/reviews", tag = "reviews", request_body = SubmitReview,
     responses((status = 201, body = Review)))]
-pub(super) async fn submit(State(api): State<Api>, at: At, change: Change<SubmitReview>) -> Result<Answer> {
-    reviews::submit(&api, &change.asked, at.id("proposal")?, &change.body).await
+pub(super) async fn submit(State(api): State<Api>, ids: PathIds, change: Change<SubmitReview>) -> Result<Answer> {
+    reviews::submit(&api, &change.context, ids.id("proposal")?, &change.body).await
 }
 
 /// One sealed review with its ciphertext.
 ///
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/reviews/{review}", tag = "reviews", responses((status = 200, body = Review)))]
-pub(super) async fn fetch(State(api): State<Api>, LoggedRead(asked): LoggedRead, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::fetch(&api, &asked, at.id("review")?).await?))
+pub(super) async fn fetch(State(api): State<Api>, LoggedRead(context): LoggedRead, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &reviews::fetch(&api, &context, ids.id("review")?).await?))
 }
 
 /// Reopens a review so that its reviewer can hand in a new revision. For officers who have declared to be free of conflict.
 #[utoipa::path(post, path = "/v1/reviews/{review}/reopen", tag = "reviews", request_body = Reason,
     responses((status = 204)))]
-pub(super) async fn reopen(State(api): State<Api>, at: At, change: Change<Reason>) -> Result<Answer> {
-    reviews::reopen(&api, &change.asked, at.id("review")?, &change.body.reason).await
+pub(super) async fn reopen(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
+    reviews::reopen(&api, &change.context, ids.id("review")?, &change.body.reason).await
 }

@@ -2,7 +2,7 @@
 
 use super::{
     api::Api,
-    list::{Ask, At, WhyQuery},
+    list::{PathIds, StrictQuery, WhyQuery},
     principal::Caller,
 };
 use crate::{
@@ -25,8 +25,8 @@ use axum::extract::State;
 pub(super) async fn explain(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
-    Ask(query): Ask<WhyQuery>,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<WhyQuery>,
 ) -> Result<Answer> {
     let action = match query.action.as_deref() {
         None => Action::Read,
@@ -35,13 +35,13 @@ pub(super) async fn explain(
             .find(|action| action.is_three_sided() && action.as_str() == name)
             .ok_or_else(|| ServiceError::Malformed("`action` is View, Read, ReadStaff or ViewDeliberation".into()))?,
     };
-    let request = ExplainRequest { proposal: at.id("proposal")?, member: query.member, action, owner: query.owner };
+    let request = ExplainRequest { proposal: ids.id("proposal")?, member: query.member, action, owner: query.owner };
     Ok(Answer::json(200, &sight::explain(&api, &caller, &request).await?))
 }
 
 /// Everybody who may know of a proposal, for the policy officers of the nations that own it.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/readers", tag = "policies",
     responses((status = 200, body = Page<Reader>)))]
-pub(super) async fn readers(State(api): State<Api>, caller: Caller, at: At) -> Result<Answer> {
-    Ok(Answer::json(200, &sight::readers(&api, &caller, at.id("proposal")?).await?))
+pub(super) async fn readers(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
+    Ok(Answer::json(200, &sight::readers(&api, &caller, ids.id("proposal")?).await?))
 }

@@ -1,6 +1,6 @@
 //! What a partner can see and what others see of it, as one signed file.
 
-use super::{api::Api, list::At, principal::Caller, shares::SpoolPlace};
+use super::{api::Api, list::PathIds, principal::Caller, shares::SpoolPlace};
 use crate::{
     service::{ServiceError, visibility},
     storage::StoreError,
@@ -28,10 +28,10 @@ const TAKEN_WITHIN: Duration = Duration::from_hours(1);
 pub(super) async fn manifest(
     State(api): State<Api>,
     caller: Caller,
-    at: At,
+    ids: PathIds,
     place: SpoolPlace,
 ) -> Result<Response, ServiceError> {
-    let (partner, Caller(principal)) = (at.id("partner")?, caller);
+    let (partner, Caller(principal)) = (ids.id("partner")?, caller);
     let manifest = visibility::manifest(Arc::clone(api.exchange()), principal, partner).await?;
     let until = Instant::now() + TAKEN_WITHIN;
     let pieces = stream::try_unfold((manifest, until), async |(mut manifest, until)| {

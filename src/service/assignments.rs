@@ -4,7 +4,7 @@
 //! turn comes, and what they have in common is read once. A dry run takes no turn at all.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, aside,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
     comparison::Comparison,
     preview,
     reviews::need_review,
@@ -39,14 +39,14 @@ use tokio::task::yield_now;
 type Verified = Result<Signed<AssignmentStatement>, StatementError>;
 
 /// Assigns reviewers to proposals of a call: every line or none.
-pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Assign) -> Result<Answer> {
-    let mut first = Rehearsal::rehearse(exchange, asked).await?;
+pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId, body: &Assign) -> Result<Answer> {
+    let mut first = Rehearsal::rehearse(exchange, context).await?;
     call_to_assign(&mut first, call).await?;
     if body.dry_run {
         check_count(body)?;
         drop(first);
-        let turn = exchange.long_work.scan(&asked.principal).await?;
-        let mut look = Rehearsal::rehearse(exchange, asked).await?;
+        let turn = exchange.long_work.scan(&context.principal).await?;
+        let mut look = Rehearsal::rehearse(exchange, context).await?;
         look.tx.hold(turn);
         let state = call_to_assign(&mut look, call).await?;
         return foresee(look, state, body).await;
@@ -57,7 +57,7 @@ pub async fn assign(exchange: &Exchange, asked: &Asked, call: CallId, body: &Ass
     check_count(body)?;
     drop(first);
     let verified = verify(body).await?;
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     // Everything again: others acted meanwhile.
     let mut lines = Lines::of(call_to_assign(&mut act, call).await?);
     if let Some(answer) = act.replayed()? {
@@ -224,8 +224,13 @@ fn with_assigned(proposal: &ProposalState, change: impl Fn(&mut BTreeSet<MemberI
 }
 
 /// Takes an assignment back; the reviewer's keys go too.
-pub async fn unassign(exchange: &Exchange, asked: &Asked, id: ProposalId, reviewer: &MemberId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn unassign(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    reviewer: &MemberId,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {

@@ -1,7 +1,7 @@
 //! Calls: draft, publish, amend, cancel and delete.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, lists, parties, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, lists, parties, quotas,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
@@ -37,8 +37,8 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Drafts a call; its author becomes its first officer.
-pub async fn draft(exchange: &Exchange, asked: &Asked, body: &DraftCall) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let program = state::program(&mut act.tx, body.program).await?.ok_or(ServiceError::Hidden)?;
     let permit = act.authorize(Action::CreateCall, Resource::Program(&program.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -61,8 +61,8 @@ pub async fn draft(exchange: &Exchange, asked: &Asked, body: &DraftCall) -> Resu
 }
 
 /// Replaces the text of a draft.
-pub async fn edit(exchange: &Exchange, asked: &Asked, id: CallId, body: &EditCall) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, body: &EditCall) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::EditCall, Resource::Call(&call.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -78,9 +78,9 @@ pub async fn edit(exchange: &Exchange, asked: &Asked, id: CallId, body: &EditCal
 }
 
 /// Publishes a draft with the vault that proposals will be wrapped to.
-pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
+pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
     let wraps = Wraps::of(&body.keys).await?;
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::PublishCall, Resource::Call(&call.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -129,11 +129,11 @@ pub async fn publish(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publ
 
 /// Amends a published call. What that does to proposals already handed in follows from what changed. A dry run says it, and takes no turn
 /// at writing: it counts over every proposal.
-pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &PublishCall) -> Result<Answer> {
+pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
     if body.dry_run {
-        drop(call_to_amend(&mut Rehearsal::rehearse(exchange, asked).await?, id).await?);
-        let turn = exchange.long_work.count(&asked.principal).await?;
-        let mut act = Rehearsal::rehearse(exchange, asked).await?;
+        drop(call_to_amend(&mut Rehearsal::rehearse(exchange, context).await?, id).await?);
+        let turn = exchange.long_work.count(&context.principal).await?;
+        let mut act = Rehearsal::rehearse(exchange, context).await?;
         act.tx.hold(turn);
         let (call, _) = call_to_amend(&mut act, id).await?;
         if let Some(answer) = act.replayed()? {
@@ -142,7 +142,7 @@ pub async fn amend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Publis
         let Amendment { effect, voided, .. } = examined(&mut act, &call, body).await?;
         return Ok(Answer::json(200, &Amended { effect, call: answer(&call, &act.me.id), voided }));
     }
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let (call, permit) = call_to_amend(&mut act, id).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
@@ -213,8 +213,8 @@ async fn examined<'b, T: Reads>(
 }
 
 /// Cancels a call before anything is decided.
-pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reason) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -239,8 +239,8 @@ pub async fn cancel(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
 /// for nobody.
 ///
 /// The inverse of [`cancel`].
-pub async fn reopen(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reason) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -261,8 +261,8 @@ pub async fn reopen(exchange: &Exchange, asked: &Asked, id: CallId, body: &Reaso
 }
 
 /// Deletes a call that was never published: nobody but its officers knew of it. Each keeps the entries of what they did to it themselves.
-pub async fn delete(exchange: &Exchange, asked: &Asked, id: CallId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn delete(exchange: &Exchange, context: &RequestContext, id: CallId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -449,8 +449,8 @@ async fn count_voided<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: 
         .map(|row| Predicate::from(Atom::Row(row)));
     let in_force = Predicate::from(Atom::Row(RowFact::Withdrawn)).negated();
     let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
-    let asked = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
-    let totals = visible::totals(&mut act.tx, &asked.query(&act.me.id)).await?;
+    let list = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
+    let totals = visible::totals(&mut act.tx, &list.query(&act.me.id)).await?;
     Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }
 

@@ -1,7 +1,7 @@
 //! Decisions signed by every funder, and the sealed letters that tell the parties.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults,
@@ -91,8 +91,13 @@ fn digest(row: &DecisionRow) -> Sha256 {
 /// final decision another one comes the same way, which names it and says why.
 ///
 /// Of two deciders who propose different outcomes at once, the first wins and the second learns what is on the table.
-pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignDecision) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn sign(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    body: &SignDecision,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Decide, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -178,8 +183,8 @@ pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &Sig
 }
 
 /// Takes the caller's partner's signature back, until the last funder has signed.
-pub async fn unsign(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn unsign(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WithdrawDecision, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -223,8 +228,13 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 }
 
 /// Sends a sealed letter about a final decision.
-pub async fn send_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SendLetter) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn send_letter(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    body: &SendLetter,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::SendLetter, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -263,8 +273,13 @@ pub async fn send_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, bod
 }
 
 /// Takes a letter back.
-pub async fn withdraw_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, letter: DocumentId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn withdraw_letter(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    letter: DocumentId,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WithdrawLetter, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -293,8 +308,13 @@ pub async fn list_letters(exchange: &Exchange, principal: &Principal, id: Propos
 }
 
 /// Fetches a sealed letter. Leaves an entry.
-pub async fn fetch_letter(exchange: &Exchange, asked: &Asked, id: ProposalId, which: DocumentId) -> Result<Letter> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn fetch_letter(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    which: DocumentId,
+) -> Result<Letter> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let row = decisions::find_letter(&mut act.tx, which).await?;

@@ -1,7 +1,7 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Asked, Credential, Exchange, Idempotency, Principal, Result, ServiceError, state,
+    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, state,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -175,14 +175,14 @@ fn fill<T: Serialize>(items: impl Iterator<Item = T>, limit: u32, key: impl Fn(&
 /// proves, namely that the enrolled registrar key signed it and the same certificate is on the connection.
 pub async fn publish_key_card(
     exchange: &Exchange,
-    asked: Option<&Asked>,
+    context: Option<&RequestContext>,
     idempotency: &Idempotency,
     peer: &CertificateHolder,
     id: &MemberId,
     body: &PublishKeyCard,
 ) -> Result<Answer> {
-    let Some(asked) = asked else { return publish_first(exchange, idempotency, peer, id, body).await };
-    let mut act = Act::begin(exchange, asked).await?;
+    let Some(context) = context else { return publish_first(exchange, idempotency, peer, id, body).await };
+    let mut act = Act::begin(exchange, context).await?;
     let permit = act.authorize(Action::PublishKeyCard, Resource::Partner(id.partner()))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);

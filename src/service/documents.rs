@@ -4,7 +4,7 @@
 //! age file. It never learns more about them.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, damage, manifests, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, damage, manifests, quotas,
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
     usage::{Arrival, Coming},
@@ -55,12 +55,12 @@ struct Place {
 /// first byte nobody waits for a turn at writing: the document is here when its last byte is, however long others write.
 pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     announced: &Announced,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Answer> {
     let (arrival, limit) = {
-        let mut first = Rehearsal::rehearse(exchange, asked).await?;
+        let mut first = Rehearsal::rehearse(exchange, context).await?;
         let (proposal, _) = own(&mut first, announced).await?;
         if let Some(answer) = first.replayed()? {
             return Ok(answer);
@@ -75,8 +75,8 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     // The last byte says when the request was here, not the sync that follows it.
     let mut arrived_at = exchange.time.now();
     let staged = stage(exchange, announced, limit, bytes.inspect(|_| arrived_at = exchange.time.now())).await?;
-    let asked = &Asked { arrived_at: Some(arrived_at), ..asked.clone() };
-    let mut act = Act::begin(exchange, asked).await?;
+    let context = &RequestContext { arrived_at: Some(arrived_at), ..context.clone() };
+    let mut act = Act::begin(exchange, context).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let (proposal, permit) = own(&mut act, announced).await?;
     if let Some(answer) = act.replayed()? {
@@ -124,8 +124,8 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
 }
 
 /// Takes a document out of the working set. Versions that name it keep it.
-pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, slot: &Slug) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn remove(exchange: &Exchange, context: &RequestContext, id: ProposalId, slot: &Slug) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -172,13 +172,13 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 /// see who has downloaded what. One that is known before its first byte not to be what was stored is refused, and leaves none.
 pub async fn fetch(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     document: DocumentId,
     wanted: impl FnOnce(&Document) -> Result<Option<Range<u64>>>,
 ) -> Result<(Document, Reading)> {
     let (row, range) = {
-        let mut view = View::open(exchange, &asked.principal).await?;
+        let mut view = View::open(exchange, &context.principal).await?;
         let (_, row) = fetchable(&mut view.tx, &view.policies, &view.me, view.now, id, document).await?;
         let range = wanted(&answer(row.clone()))?;
         (row, range)
@@ -195,7 +195,7 @@ pub async fn fetch(
         }
         read => read?,
     };
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     // Again, since the entry says that this member might have it at that moment.
     let (proposal, row) = fetchable(&mut act.tx, &act.policies, &act.me, act.now, id, document).await?;
     let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });

@@ -4,7 +4,7 @@
 //! it: nobody is late then because of it, and no phase comes back or is left out.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     calls::{answer, etag, finish, need, required_reason},
     parties,
     state::{self, CallState},
@@ -35,9 +35,9 @@ use std::{
 };
 
 /// Moves a deadline or the date for reviews, or says what that would do. To say it takes no turn at writing.
-pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &ExtendCall) -> Result<Answer> {
+pub async fn extend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &ExtendCall) -> Result<Answer> {
     if body.dry_run {
-        let mut act = Rehearsal::rehearse(exchange, asked).await?;
+        let mut act = Rehearsal::rehearse(exchange, context).await?;
         let (call, reach) = call_to_extend(&mut act, id, body).await?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
@@ -46,7 +46,7 @@ pub async fn extend(exchange: &Exchange, asked: &Asked, id: CallId, body: &Exten
         let tag = etag(&call, &act.policies, &act.me);
         return Ok(Answer::json(200, &extended).with_etag(tag));
     }
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let (call, reach) = call_to_extend(&mut act, id, body).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
@@ -113,8 +113,14 @@ async fn examined<'b, T: Reads>(
 }
 
 /// Takes an extension back, as long as what would hold without it has not passed.
-pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: CallId, number: u32, body: &Reason) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn withdraw(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: CallId,
+    number: u32,
+    body: &Reason,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     act.authorize(Action::ExtendCall, Resource::Call(&call.facts))?;
     let on_record = extensions::of_call(&mut act.tx, id).await?;

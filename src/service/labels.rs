@@ -4,7 +4,7 @@
 //! same unit of work.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
     manifests,
     preview::note,
@@ -42,8 +42,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Proposes a relabelling of the version that stands, or adds the caller's party's signature to the one that waits. The last
 /// signature puts it in force.
-pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignLabel) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId, body: &SignLabel) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {

@@ -1,7 +1,7 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, labels, parties,
+    Answer, Exchange, Principal, RequestContext, Result, labels, parties,
     proposals::describe,
     quotas,
     state::ProposalState,
@@ -33,8 +33,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Proposes a version, or adds the caller's party's signature to the one that waits. The last signature commits it.
-pub async fn sign(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SignManifest) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn sign(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    body: &SignManifest,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {

@@ -150,9 +150,9 @@ pub struct Idempotency {
     pub request_sha256: Sha256,
 }
 
-/// Everything about a request that is not its body.
+/// The context of a request: everything about it that is not its body.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RequestContext {
     pub principal: Principal,
     /// None for reads, which are repeated rather than remembered.
     pub idempotency: Option<Idempotency>,
@@ -174,7 +174,7 @@ pub trait Credential: fmt::Debug + Send + Sync {
     fn check(&self) -> Result<(), String>;
 }
 
-impl Asked {
+impl RequestContext {
     /// A read that leaves an entry in the log, unless only its head is wanted.
     #[must_use]
     pub fn read(principal: Principal, is_head: bool) -> Self {

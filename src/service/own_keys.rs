@@ -4,7 +4,7 @@
 //! the counterpart or an officer wraps a new one. Nobody discards a key of anybody else's, whoever wrapped it, and no officer the last one to the call's vault.
 
 use super::{
-    Answer, Asked, Exchange, Result, ServiceError,
+    Answer, Exchange, RequestContext, Result, ServiceError,
     unit::{Act, Subject},
     vaults::{reading, require_other_key},
 };
@@ -19,8 +19,13 @@ use crate::{
 use serde_json::json;
 
 /// Discards a wrapped key of the caller's own. Its inverse is that somebody wraps one: `service::vaults::add_keys`.
-pub async fn discard(exchange: &Exchange, asked: &Asked, vault: VaultId, key: WrappedKeyId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn discard(
+    exchange: &Exchange,
+    context: &RequestContext,
+    vault: VaultId,
+    key: WrappedKeyId,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let vault = vaults::find(&mut act.tx, vault).await?.ok_or(ServiceError::Hidden)?;
     // Whoever may use a key may throw it away.
     let (permit, subject) = if let Some(proposal) = vault.proposal {

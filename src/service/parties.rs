@@ -3,7 +3,7 @@
 //! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, aside,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
     proposals::describe,
     state::{self, CallState, ProposalState},
     surplus_keys,
@@ -50,14 +50,14 @@ type Verified = std::result::Result<Signed<InvitationStatement>, StatementError>
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     member: &MemberId,
     body: &AddMember,
 ) -> Result<Answer> {
     let keys: Vec<_> = body.keys.values().map(Vec::as_slice).collect();
     let wraps = Wraps::of_all(&keys).await?;
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let subject = act.member(member).await?;
@@ -91,8 +91,13 @@ pub async fn invite(
 }
 
 /// Joins the party that the caller is asked to join.
-pub async fn accept(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &AcceptInvitation) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn accept(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    body: &AcceptInvitation,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -119,8 +124,13 @@ pub async fn accept(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &A
 }
 
 /// Takes a member out of the caller's own party, or an invitation back; whoever is asked to join declines. The member's keys go too.
-pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn remove(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    member: &MemberId,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let declines = *member == act.me.id && proposal.facts.invites(member);
@@ -154,28 +164,33 @@ pub async fn remove(exchange: &Exchange, asked: &Asked, id: ProposalId, member: 
 
 /// Consents to a member joining after the deadline from an organisation that no party member works at: whoever works there judges the
 /// proposal no more. Of no effect before the member accepts; taken back until then by [`take_consent_back`].
-pub async fn consent(exchange: &Exchange, asked: &Asked, id: ProposalId, member: &MemberId) -> Result<Answer> {
-    set_consent(exchange, asked, id, member, true).await
+pub async fn consent(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    member: &MemberId,
+) -> Result<Answer> {
+    set_consent(exchange, context, id, member, true).await
 }
 
 /// The inverse of [`consent`].
 pub async fn take_consent_back(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     member: &MemberId,
 ) -> Result<Answer> {
-    set_consent(exchange, asked, id, member, false).await
+    set_consent(exchange, context, id, member, false).await
 }
 
 async fn set_consent(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     member: &MemberId,
     consents: bool,
 ) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
@@ -246,15 +261,15 @@ pub(super) async fn asked_at_the_beginning(
     if let Some(other) = body.invitations.keys().find(|member| !named.contains(member)) {
         return Err(Refusal::Statement { fault: format!("`{other}` is invited and not among the members") }.into());
     }
-    let mut asked = Vec::with_capacity(named.len());
+    let mut invited = Vec::with_capacity(named.len());
     for member in named {
         let subject = act.member(member).await?;
         check_suits(act, call, &subject)?;
         let missing = || Refusal::Statement { fault: format!("the invitation of `{member}` is missing") };
         let invitation = invitations.remove(member).ok_or_else(missing)?;
-        asked.push((member.clone(), checked(act, body.id, member, invitation).await?));
+        invited.push((member.clone(), checked(act, body.id, member, invitation).await?));
     }
-    Ok(asked)
+    Ok(invited)
 }
 
 /// Keeps an invitation, of which its member hears in their list.

@@ -4,7 +4,7 @@
 //! host's policy officers. Everybody reads what is in force, since every client evaluates it too.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, aside, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside, quotas,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -93,18 +93,23 @@ pub async fn show_version(
 
 /// Proposes the next version of an owner's policies. What could not be asked of a database is refused here, not when somebody
 /// lists.
-pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, body: &ProposePolicy) -> Result<Answer> {
-    let mut view = View::open(exchange, &asked.principal).await?;
+pub async fn propose(
+    exchange: &Exchange,
+    context: &RequestContext,
+    owner: &PolicyOwner,
+    body: &ProposePolicy,
+) -> Result<Answer> {
+    let mut view = View::open(exchange, &context.principal).await?;
     let partner = writer(&mut view.tx, exchange, owner).await?;
     let may = view.may(propose_action(owner), Resource::Partner(&partner));
     drop(view);
     // Reading a text takes a while, so it is done before the turn, and for those who may propose one. Who may not has perhaps done so
     // before, which the act knows.
     if may {
-        let turn = exchange.long_work.policy_text(&asked.principal).await?;
+        let turn = exchange.long_work.policy_text(&context.principal).await?;
         check_text(owner, body.text.clone(), Some(turn)).await?;
     }
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;
     if let Some(answer) = act.replayed()? {
@@ -152,12 +157,12 @@ pub async fn propose(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, bo
 /// has passed.
 pub async fn approve(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     owner: &PolicyOwner,
     number: u32,
     body: &ApprovePolicy,
 ) -> Result<Answer> {
-    let mut view = View::open(exchange, &asked.principal).await?;
+    let mut view = View::open(exchange, &context.principal).await?;
     let partner = writer(&mut view.tx, exchange, owner).await?;
     let may = view.may(approve_action(owner), Resource::Partner(&partner));
     let found = if may { policies::find(&mut view.tx, owner, number).await? } else { None };
@@ -165,10 +170,10 @@ pub async fn approve(
     // The program may have been replaced by one with another schema since it was proposed. A version's text never changes.
     let is_read = found.is_some();
     if let Some(row) = found {
-        let turn = exchange.long_work.policy_text(&asked.principal).await?;
+        let turn = exchange.long_work.policy_text(&context.principal).await?;
         check_text(owner, row.text, Some(turn)).await?;
     }
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(approve_action(owner), Resource::Partner(&partner))?;
     if let Some(answer) = act.replayed()? {
@@ -209,8 +214,13 @@ pub async fn approve(
 }
 
 /// Takes a version back that has not taken effect. What is in force stays so; a later version replaces it.
-pub async fn withdraw(exchange: &Exchange, asked: &Asked, owner: &PolicyOwner, number: u32) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn withdraw(
+    exchange: &Exchange,
+    context: &RequestContext,
+    owner: &PolicyOwner,
+    number: u32,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(withdraw_action(owner), Resource::Partner(&partner))?;
     if let Some(answer) = act.replayed()? {

@@ -1,7 +1,7 @@
 //! Programs: the agreements and forums that calls run under.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, state,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, state,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
 use serde_json::json;
 
 /// Creates a program.
-pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProgram) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProgram) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let permit = act.authorize(Action::CreateProgram, Resource::Exchange)?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);

@@ -1,7 +1,7 @@
 //! Joint proposals: begin, list, show, withdraw. Who is in their parties is `parties`' business.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, labels, parties, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, labels, parties, quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
     vaults,
@@ -33,10 +33,10 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Begins a joint proposal with its vaults.
-pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -> Result<Answer> {
+pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProposal) -> Result<Answer> {
     let keys: Vec<_> = body.vaults.iter().map(|new| &*new.keys).collect();
     let (wraps, invitations) = (Wraps::of_all(&keys).await?, parties::verified(&body.invitations).await?);
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(body.call).await?;
     let permit = act.authorize(Action::CreateProposal, Resource::Call(&call.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -109,12 +109,12 @@ pub async fn create(exchange: &Exchange, asked: &Asked, body: &CreateProposal) -
 /// Adds the `staff` vault of the caller's own party, for its restricted documents.
 pub async fn create_staff_vault(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     body: &crate::wire::proposal::NewVault,
 ) -> Result<Answer> {
     let wraps = Wraps::of(&body.keys).await?;
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Upload, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -134,8 +134,8 @@ pub async fn create_staff_vault(
 /// withdraws it. The parties of one that was funded or put on the reserve list step back in the same way; the decision stays on record.
 ///
 /// Its inverse is [`reinstate`].
-pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn withdraw(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Withdraw, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -170,8 +170,8 @@ pub async fn withdraw(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Res
 }
 
 /// Takes the caller's party's wish to withdraw back; a proposal that was withdrawn stands again, until the deadline.
-pub async fn reinstate(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn reinstate(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Reinstate, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {

@@ -1,7 +1,7 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
     state::{self, ProposalState},
     surplus_keys,
     unit::{Act, Subject, View},
@@ -37,8 +37,13 @@ use std::collections::BTreeSet;
 const MAX_REVIEW: usize = 1 << 20;
 
 /// Declares whether the caller has a conflict of interest. From a conflict on, the proposal does not exist for the caller.
-pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &DeclareConflict) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn declare(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    body: &DeclareConflict,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let action = if body.conflict { Action::DeclareConflict } else { Action::DeclareClear };
     let permit = act.authorize(action, Resource::Proposal(&proposal.facts))?;
@@ -73,12 +78,12 @@ pub async fn declare(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &
 /// Takes a member's declaration off the record, with a reason; the member declares anew.
 pub async fn lift(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     member: &MemberId,
     body: &LiftConflict,
 ) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let subject = act.member(member).await?;
@@ -148,8 +153,13 @@ pub async fn declarations(exchange: &Exchange, principal: &Principal, id: Propos
 }
 
 /// Hands in a sealed review of the version that stands. After a reopening it is the next revision.
-pub async fn submit(exchange: &Exchange, asked: &Asked, id: ProposalId, body: &SubmitReview) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn submit(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: ProposalId,
+    body: &SubmitReview,
+) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Review, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -226,8 +236,8 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 }
 
 /// Fetches a sealed review. Leaves an entry.
-pub async fn fetch(exchange: &Exchange, asked: &Asked, id: ReviewId) -> Result<Review> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn fetch(exchange: &Exchange, context: &RequestContext, id: ReviewId) -> Result<Review> {
+    let mut act = Act::begin(exchange, context).await?;
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
@@ -253,8 +263,8 @@ fn concealed(refused: ServiceError) -> ServiceError {
 }
 
 /// Reopens a review, with a reason, so that its reviewer can hand in a new revision.
-pub async fn reopen(exchange: &Exchange, asked: &Asked, id: ReviewId, reason: &str) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId, reason: &str) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
     let whole = Resource::Proposal(&proposal.facts);

@@ -3,7 +3,7 @@
 //! Each role that a member gains or loses is asked of policy by itself: a nation has more say about some than about others.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     calls::refuse_recused,
     comparison::{Comparison, PreviewAudience},
     preview::PreviewScan,
@@ -43,12 +43,12 @@ use std::{collections::BTreeSet, sync::Arc};
 /// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
 pub async fn set(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: CallId,
     member: &MemberId,
     body: &GrantRoles,
 ) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let gains = body.roles.difference(&present).next().is_some();

@@ -5,7 +5,7 @@
 //! whoever asks. A card that ran out takes none, although its holder may not use the keys until it is renewed.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vaults::{may_name, may_wrap, reads, remove_keys, wrap_action},
@@ -45,8 +45,8 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 }
 
 /// Removes the keys to a vault that a member holds, who must not be permitted to use them any more, be their key card renewed or not.
-pub async fn remove(exchange: &Exchange, asked: &Asked, id: VaultId, holder: &MemberId) -> Result<Answer> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn remove(exchange: &Exchange, context: &RequestContext, id: VaultId, holder: &MemberId) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
     let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let (permit, subject, proposal) = if let Some(proposal) = vault.proposal {
         let proposal = act.proposal(proposal).await?;

@@ -5,7 +5,7 @@
 //! [`Rehearsal`], which decides in the same way and holds nobody up.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError, outcome, permitted,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, outcome, permitted,
     state::{self, CallState, ProgramState, ProposalState},
     time, usage,
 };
@@ -87,7 +87,7 @@ pub struct Act<'e, T = WriteTx> {
     pub arrived_at: Timestamp,
     /// In force at `now`.
     pub policies: Arc<Engine>,
-    asked: Asked,
+    context: RequestContext,
     /// What was answered under the key of the request.
     earlier: Option<Recorded>,
 }
@@ -148,9 +148,9 @@ impl<'e> View<'e> {
 impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
     /// begun again: it may have ended the caller's own sight of what it was about.
-    pub async fn begin(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
-        let whose = Whose::Member(asked.principal.member.clone());
-        Self::decided_in(exchange.db.write_for(whose).await?, exchange, asked).await
+    pub async fn begin(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
+        let whose = Whose::Member(context.principal.member.clone());
+        Self::decided_in(exchange.db.write_for(whose).await?, exchange, context).await
     }
 
     /// Appends a log entry for the circle of readers that its kind has.
@@ -185,11 +185,11 @@ impl<'e> Act<'e> {
 
     /// Bytes that the act adds to the database.
     fn stores(&self, answer: &Answer) -> u64 {
-        self.asked.size + answer.body.len() as u64 + usage::OF_AN_ENTRY
+        self.context.size + answer.body.len() as u64 + usage::OF_AN_ENTRY
     }
 
     async fn record_and_commit(mut self, answer: Answer) -> Result<Answer> {
-        let Asked { principal, idempotency, .. } = &self.asked;
+        let RequestContext { principal, idempotency, .. } = &self.context;
         if let Some(idempotency) = idempotency {
             let recorded = answer.recorded(idempotency.request_sha256, self.now);
             idempotency::record(&mut self.tx, &principal.member, &idempotency.key, &recorded).await?;
@@ -200,7 +200,7 @@ impl<'e> Act<'e> {
 
     /// Commits a read that left an entry. Of one that hands nothing out, none is left.
     pub async fn finish_read<T>(self, found: T) -> Result<T> {
-        if !self.asked.is_head {
+        if !self.context.is_head {
             let Exchange { usage, quotas, .. } = self.exchange;
             usage.add(&self.me.id, usage::OF_AN_ENTRY, quotas, self.now)?;
             self.tx.commit().await?;
@@ -211,32 +211,32 @@ impl<'e> Act<'e> {
 
 impl<'e> Rehearsal<'e> {
     /// Begins an act that will not be done, refused where the act itself would be.
-    pub async fn rehearse(exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
-        let whose = Whose::Member(asked.principal.member.clone());
-        Self::decided_in(exchange.db.read_for(whose).await?, exchange, asked).await
+    pub async fn rehearse(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
+        let whose = Whose::Member(context.principal.member.clone());
+        Self::decided_in(exchange.db.read_for(whose).await?, exchange, context).await
     }
 }
 
 impl<'e, T: Reads> Act<'e, T> {
-    async fn decided_in(mut tx: T, exchange: &'e Exchange, asked: &Asked) -> Result<Self> {
-        let Principal { member, certificate } = &asked.principal;
+    async fn decided_in(mut tx: T, exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
+        let Principal { member, certificate } = &context.principal;
         // After the wait for the turn, so that what follows on record is never earlier.
         let now = time::of_act(exchange, &mut tx).await?;
-        let arrived_at = asked.arrived_at.map_or(now, |arrived_at| arrived_at.min(now));
+        let arrived_at = context.arrived_at.map_or(now, |arrived_at| arrived_at.min(now));
         // INVARIANT: what began under a certificate ends with it. Since the caller was let in, the body may have taken hours.
-        if let Some(credential) = &asked.credential {
+        if let Some(credential) = &context.credential {
             credential.check().map_err(ServiceError::CertificateRefused)?;
         }
         let me = state::member(exchange, &mut tx, member, now).await?.ok_or(ServiceError::NotAMember)?;
         if !members::has_certificate(&mut tx, member, certificate).await? {
             return Err(ServiceError::NotAMember);
         }
-        let earlier = match &asked.idempotency {
+        let earlier = match &context.idempotency {
             Some(idempotency) => idempotency::find(&mut tx, member, &idempotency.key).await?,
             None => None,
         };
         let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
-        let act = Self { exchange, tx, me, now, arrived_at, policies, asked: asked.clone(), earlier };
+        let act = Self { exchange, tx, me, now, arrived_at, policies, context: context.clone(), earlier };
         match act.replayed() {
             Ok(Some(answer)) if answer.body.is_empty() => Err(ServiceError::Repeated(Box::new(answer))),
             _ => Ok(act),
@@ -276,7 +276,7 @@ impl<'e, T: Reads> Act<'e, T> {
     /// The answer that this very request got before, if it did. Ask after authorization and before any rule: who may no
     /// longer know gets none of its content, and what was done is not refused for having been done.
     pub fn replayed(&self) -> Result<Option<Answer>> {
-        let (Some(idempotency), Some(recorded)) = (&self.asked.idempotency, &self.earlier) else { return Ok(None) };
+        let (Some(idempotency), Some(recorded)) = (&self.context.idempotency, &self.earlier) else { return Ok(None) };
         if recorded.request_sha256 == idempotency.request_sha256 {
             Ok(Some(Answer::replayed(recorded.clone())))
         } else {
@@ -286,7 +286,7 @@ impl<'e, T: Reads> Act<'e, T> {
 
     /// Requires the caller to have read the present state, named by its `ETag`.
     pub fn require_match(&self, current: &str) -> Result<()> {
-        if self.asked.if_match.is_none() {
+        if self.context.if_match.is_none() {
             return Err(ServiceError::PreconditionRequired);
         }
         self.check_match(current)
@@ -294,7 +294,7 @@ impl<'e, T: Reads> Act<'e, T> {
 
     /// Refuses when the caller named a state and it is not the present one.
     pub fn check_match(&self, current: &str) -> Result<()> {
-        match &self.asked.if_match {
+        match &self.context.if_match {
             Some(given) if given != current => Err(ServiceError::PreconditionFailed { current: current.to_owned() }),
             _ => Ok(()),
         }

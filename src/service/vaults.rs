@@ -3,7 +3,7 @@
 //! The server never sees an identity. It holds wrapped keys and hands each to its holder only; which ones it takes is said in `wraps`.
 
 use super::{
-    Answer, Asked, Exchange, Principal, Result, ServiceError,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
     wraps::Wraps,
@@ -32,8 +32,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
-pub async fn of_proposal(exchange: &Exchange, asked: &Asked, id: ProposalId) -> Result<Page<Vault>> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Page<Vault>> {
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let mut items = Vec::new();
@@ -58,8 +58,8 @@ pub async fn of_proposal(exchange: &Exchange, asked: &Asked, id: ProposalId) -> 
 }
 
 /// The call vault with the caller's own key to it; for officers.
-pub async fn of_call(exchange: &Exchange, asked: &Asked, id: CallId) -> Result<Vault> {
-    let mut act = Act::begin(exchange, asked).await?;
+pub async fn of_call(exchange: &Exchange, context: &RequestContext, id: CallId) -> Result<Vault> {
+    let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
     let vault = vaults::find(&mut act.tx, call.row.vault.ok_or(ServiceError::Hidden)?).await?;
@@ -114,12 +114,12 @@ pub async fn missing_of_call(exchange: &Exchange, principal: &Principal, id: Cal
 /// Makes the deliberation vault of a proposal, to which its reviews will be sealed.
 pub async fn create_deliberation(
     exchange: &Exchange,
-    asked: &Asked,
+    context: &RequestContext,
     id: ProposalId,
     body: &NewVault,
 ) -> Result<Answer> {
     let wraps = Wraps::of(&body.keys).await?;
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
@@ -133,9 +133,9 @@ pub async fn create_deliberation(
 }
 
 /// Adds wrapped keys to a vault.
-pub async fn add_keys(exchange: &Exchange, asked: &Asked, id: VaultId, body: &AddKeys) -> Result<Answer> {
+pub async fn add_keys(exchange: &Exchange, context: &RequestContext, id: VaultId, body: &AddKeys) -> Result<Answer> {
     let wraps = Wraps::of(&body.keys).await?;
-    let mut act = Act::begin(exchange, asked).await?;
+    let mut act = Act::begin(exchange, context).await?;
     let vault = vaults::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     if let Some(proposal) = vault.proposal {
         let proposal = act.proposal(proposal).await?;

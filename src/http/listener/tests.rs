@@ -181,7 +181,7 @@ fn router(go_on: Arc<Notify>, waiting: Arc<Notify>) -> Router {
         .route(
             "/body",
             post(|headers: HeaderMap, body: Body| async move {
-                crate::http::asked::bytes(&headers, body, 1000).await.map(|bytes| bytes.len().to_string())
+                crate::http::change_request::bytes(&headers, body, 1000).await.map(|bytes| bytes.len().to_string())
             }),
         )
         .route("/size", post(|body: Bytes| async move { body.len().to_string() }))

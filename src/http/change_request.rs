@@ -7,7 +7,7 @@
 
 use super::{
     api::Api,
-    list::At,
+    list::PathIds,
     peer::Peer,
     principal::{Caller, Holder, introduce},
     problem::Fault,
@@ -17,7 +17,7 @@ use crate::{
     domain::id::Sha256,
     policy::Action,
     service::{
-        Asked, Credential, Idempotency, Principal, ServiceError, directory,
+        Credential, Idempotency, Principal, RequestContext, ServiceError, directory,
         first_look::{self, About},
     },
     wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
@@ -39,31 +39,31 @@ pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 /// A change with a JSON body.
 #[derive(Debug)]
 pub(super) struct Change<T> {
-    pub(super) asked: Asked,
+    pub(super) context: RequestContext,
     pub(super) body: T,
 }
 
 /// A change that the address and the headers say in full.
 #[derive(Debug)]
-pub(super) struct Bare(pub(super) Asked);
+pub(super) struct EmptyChange(pub(super) RequestContext);
 
 /// A read that leaves an entry in the log.
 #[derive(Debug)]
-pub(super) struct LoggedRead(pub(super) Asked);
+pub(super) struct LoggedRead(pub(super) RequestContext);
 
 /// A change with a JSON body by somebody who may not be a member yet.
 #[derive(Debug)]
 pub(super) struct FirstChange<T> {
     pub(super) peer: directory::CertificateHolder,
     /// None while no key card names the certificate.
-    pub(super) asked: Option<Asked>,
+    pub(super) context: Option<RequestContext>,
     pub(super) idempotency: Idempotency,
     pub(super) body: T,
 }
 
 /// How many bytes a JSON body may have.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Room {
+pub(super) enum BodyLimit {
     /// A few fields, a reason, a statement.
     Small,
     /// As many as the operator allows in general.
@@ -72,8 +72,8 @@ pub(super) enum Room {
     Ciphertext(usize),
 }
 
-impl Room {
-    fn limit(self, general: usize) -> usize {
+impl BodyLimit {
+    fn bytes(self, general: usize) -> usize {
         match self {
             Self::Small => general.min(SMALL),
             Self::General => general,
@@ -82,29 +82,29 @@ impl Room {
     }
 }
 
-/// A JSON body that an operation takes.
-pub(super) trait Taken: DeserializeOwned {
-    const ROOM: Room;
+/// The JSON body of a change.
+pub(super) trait ChangeBody: DeserializeOwned {
+    const LIMIT: BodyLimit;
 
     /// What the caller has to be permitted before a large one is taken, as far as the address says it.
-    fn about(_: &At) -> Option<Result<About, ServiceError>> {
+    fn about(_: &PathIds) -> Option<Result<About, ServiceError>> {
         None
     }
 }
 
-macro_rules! taken {
-    ($($room:expr => $($name:ty),*;)*) => {
-        $($(impl Taken for $name { const ROOM: Room = $room; })*)*
+macro_rules! change_bodies {
+    ($($limit:expr => $($name:ty),*;)*) => {
+        $($(impl ChangeBody for $name { const LIMIT: BodyLimit = $limit; })*)*
     };
 }
 
 /// A body that can be large, and what it is about.
-macro_rules! taken_after_a_look {
-    ($($name:ty: $room:expr, $at:ident => $about:expr;)*) => {
-        $(impl Taken for $name {
-            const ROOM: Room = $room;
+macro_rules! checked_change_bodies {
+    ($($name:ty: $limit:expr, $ids:ident => $about:expr;)*) => {
+        $(impl ChangeBody for $name {
+            const LIMIT: BodyLimit = $limit;
 
-            fn about($at: &At) -> Option<Result<About, ServiceError>> {
+            fn about($ids: &PathIds) -> Option<Result<About, ServiceError>> {
                 Some($about)
             }
         })*
@@ -119,41 +119,41 @@ const SMALL: usize = 64 << 10;
 const BODY_TIME: Duration = Duration::from_mins(1);
 const A_SECOND: u64 = 16 << 10;
 
-taken! {
-    Room::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
+change_bodies! {
+    BodyLimit::Small => bodies::PublishKeyCard, bodies::CreateProgram, call::ExtendCall, call::Reason, call::GrantRoles,
         proposal::SignLabel, proposal::AcceptInvitation, review::DeclareConflict, review::LiftConflict,
         decision::SignDecision;
     // Which program or call it is for is in the body.
-    Room::General => call::DraftCall;
-    Room::Ciphertext(4 * MIB) => proposal::CreateProposal;
+    BodyLimit::General => call::DraftCall;
+    BodyLimit::Ciphertext(4 * MIB) => proposal::CreateProposal;
 }
 
-taken_after_a_look! {
-    call::EditCall: Room::General, at => of_call(at, &[Action::EditCall]);
-    proposal::SignManifest: Room::General, at => of_proposal(at, &[Action::Sign]);
+checked_change_bodies! {
+    call::EditCall: BodyLimit::General, ids => of_call(ids, &[Action::EditCall]);
+    proposal::SignManifest: BodyLimit::General, ids => of_proposal(ids, &[Action::Sign]);
     // It holds the preview that it is for.
-    policy::ApprovePolicy: Room::General, at => at.id("owner").map(About::Policies);
-    policy::ProposePolicy: Room::Ciphertext(MIB), at => at.id("owner").map(About::Policies);
-    review::SubmitReview: Room::Ciphertext(2 * MIB), at => of_proposal(at, &[Action::Review]);
-    decision::SendLetter: Room::Ciphertext(2 * MIB), at => of_proposal(at, &[Action::SendLetter]);
+    policy::ApprovePolicy: BodyLimit::General, ids => ids.id("owner").map(About::Policies);
+    policy::ProposePolicy: BodyLimit::Ciphertext(MIB), ids => ids.id("owner").map(About::Policies);
+    review::SubmitReview: BodyLimit::Ciphertext(2 * MIB), ids => of_proposal(ids, &[Action::Review]);
+    decision::SendLetter: BodyLimit::Ciphertext(2 * MIB), ids => of_proposal(ids, &[Action::SendLetter]);
     // Fifty signed lines.
-    review::Assign: Room::Ciphertext(2 * MIB), at => of_call(at, &[Action::ViewProgress]);
-    call::PublishCall: Room::Ciphertext(4 * MIB), at => of_call(at, &[Action::PublishCall, Action::AmendCall]);
-    proposal::NewVault: Room::Ciphertext(4 * MIB), at => of_proposal(at, &[Action::WrapDeliberation, Action::Upload]);
-    proposal::AddKeys: Room::Ciphertext(4 * MIB), at => at.id("vault").map(About::Vault);
+    review::Assign: BodyLimit::Ciphertext(2 * MIB), ids => of_call(ids, &[Action::ViewProgress]);
+    call::PublishCall: BodyLimit::Ciphertext(4 * MIB), ids => of_call(ids, &[Action::PublishCall, Action::AmendCall]);
+    proposal::NewVault: BodyLimit::Ciphertext(4 * MIB), ids => of_proposal(ids, &[Action::WrapDeliberation, Action::Upload]);
+    proposal::AddKeys: BodyLimit::Ciphertext(4 * MIB), ids => ids.id("vault").map(About::Vault);
     // Whom it takes depends on who is asked and who is there.
-    proposal::AddMember: Room::Ciphertext(4 * MIB), at => of_proposal(at, &[Action::View]);
+    proposal::AddMember: BodyLimit::Ciphertext(4 * MIB), ids => of_proposal(ids, &[Action::View]);
 }
 
-fn of_call(at: &At, actions: &'static [Action]) -> Result<About, ServiceError> {
-    Ok(About::Call(at.id("call")?, actions))
+fn of_call(ids: &PathIds, actions: &'static [Action]) -> Result<About, ServiceError> {
+    Ok(About::Call(ids.id("call")?, actions))
 }
 
-fn of_proposal(at: &At, actions: &'static [Action]) -> Result<About, ServiceError> {
-    Ok(About::Proposal(at.id("proposal")?, actions))
+fn of_proposal(ids: &PathIds, actions: &'static [Action]) -> Result<About, ServiceError> {
+    Ok(About::Proposal(ids.id("proposal")?, actions))
 }
 
-impl<T: Taken> FromRequest<Api> for Change<T> {
+impl<T: ChangeBody> FromRequest<Api> for Change<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
@@ -163,24 +163,24 @@ impl<T: Taken> FromRequest<Api> for Change<T> {
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             check_media_type(&parts.headers, "application/json")?;
-            let length = check_length(&parts.headers, T::ROOM.limit(api.body_bytes()))?;
+            let length = check_length(&parts.headers, T::LIMIT.bytes(api.body_bytes()))?;
             if length.is_none_or(|length| length > SMALL as u64) {
-                let Ok(at) = At::from_request_parts(&mut parts, api).await;
-                if let Some(about) = T::about(&at) {
+                let Ok(ids) = PathIds::from_request_parts(&mut parts, api).await;
+                if let Some(about) = T::about(&ids) {
                     first_look::check(api, &principal, &conditions.key, about?).await?;
                 }
             }
-            let (bytes, body) = json(&parts.headers, body, T::ROOM.limit(api.body_bytes())).await?;
+            let (bytes, body) = json(&parts.headers, body, T::LIMIT.bytes(api.body_bytes())).await?;
             let arrived_at = api.time.now();
             still_accepted(&parts)?;
-            Ok::<_, Fault>((conditions.asked(principal, &parts, &bytes, arrived_at), body))
+            Ok::<_, Fault>((conditions.context(principal, &parts, &bytes, arrived_at), body))
         };
-        let (asked, body) = read.await.map_err(IntoResponse::into_response)?;
-        Ok(Self { asked, body })
+        let (context, body) = read.await.map_err(IntoResponse::into_response)?;
+        Ok(Self { context, body })
     }
 }
 
-impl<T: Taken> FromRequest<Api> for FirstChange<T> {
+impl<T: ChangeBody> FromRequest<Api> for FirstChange<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
@@ -192,14 +192,14 @@ impl<T: Taken> FromRequest<Api> for FirstChange<T> {
         api.rates().card(member, &peer.certificate).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
-            let (bytes, body) = json(&parts.headers, body, T::ROOM.limit(api.body_bytes())).await?;
+            let (bytes, body) = json(&parts.headers, body, T::LIMIT.bytes(api.body_bytes())).await?;
             still_accepted(&parts)?;
             let idempotency = conditions.idempotency(&parts, &bytes);
-            let asked = principal.map(|principal| conditions.asked(principal, &parts, &bytes, api.time.now()));
-            Ok::<_, Fault>((asked, idempotency, body))
+            let context = principal.map(|principal| conditions.context(principal, &parts, &bytes, api.time.now()));
+            Ok::<_, Fault>((context, idempotency, body))
         };
-        let (asked, idempotency, body) = read.await.map_err(IntoResponse::into_response)?;
-        Ok(Self { peer, asked, idempotency, body })
+        let (context, idempotency, body) = read.await.map_err(IntoResponse::into_response)?;
+        Ok(Self { peer, context, idempotency, body })
     }
 }
 
@@ -209,12 +209,12 @@ impl FromRequestParts<Api> for LoggedRead {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Caller(principal) = Caller::from_request_parts(parts, api).await?;
         api.rates().read(&principal.member).map_err(IntoResponse::into_response)?;
-        let asked = Asked::read(principal, parts.method == Method::HEAD);
-        Ok(Self(Asked { credential: credential(parts), ..asked }))
+        let context = RequestContext::read(principal, parts.method == Method::HEAD);
+        Ok(Self(RequestContext { credential: credential(parts), ..context }))
     }
 }
 
-impl FromRequest<Api> for Bare {
+impl FromRequest<Api> for EmptyChange {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
@@ -228,7 +228,7 @@ impl FromRequest<Api> for Bare {
             if !body.is_empty() {
                 return Err(Fault::malformed("this operation takes no body"));
             }
-            Ok(conditions.asked(principal, &parts, &body, api.time.now()))
+            Ok(conditions.context(principal, &parts, &body, api.time.now()))
         };
         read.await.map(Self).map_err(IntoResponse::into_response)
     }
@@ -260,11 +260,17 @@ impl Conditions {
     }
 
     /// The request of this principal, which was here at that instant; `said` is its body, or whatever stands for it.
-    pub(super) fn asked(self, principal: Principal, parts: &Parts, said: &[u8], arrived_at: Timestamp) -> Asked {
+    pub(super) fn context(
+        self,
+        principal: Principal,
+        parts: &Parts,
+        said: &[u8],
+        arrived_at: Timestamp,
+    ) -> RequestContext {
         let idempotency = Some(self.idempotency(parts, said));
         let (if_match, arrived_at) = (self.if_match, Some(arrived_at));
         let (credential, size) = (credential(parts), said.len() as u64);
-        Asked { principal, idempotency, if_match, is_head: false, credential, arrived_at, size }
+        RequestContext { principal, idempotency, if_match, is_head: false, credential, arrived_at, size }
     }
 
     /// What makes this request recognisable when it is sent again.
@@ -406,7 +412,7 @@ mod tests {
         let principal = Principal { member: "ISR:avi".parse().unwrap(), certificate: Sha256::of(b"") };
         let conditions = Conditions { key: "k".into(), if_match: if_match.map(ToOwned::to_owned) };
         conditions
-            .asked(principal, &request.into_parts().0, body, Timestamp::UNIX_EPOCH)
+            .context(principal, &request.into_parts().0, body, Timestamp::UNIX_EPOCH)
             .idempotency
             .unwrap()
             .request_sha256
