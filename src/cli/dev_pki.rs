@@ -8,7 +8,7 @@
 
 mod authority;
 
-pub use authority::{Authority, CertificateAndKey, LeafProfile, Usage};
+pub use authority::{Authority, CertificateAndKey, LeafProfile, CertificateUse};
 
 use crate::{
     domain::{
@@ -167,7 +167,7 @@ impl DevPki {
             names: spec.server_names.clone(),
             valid_from: spec.valid_from,
             valid_until: spec.valid_until,
-            usage: Usage::Server,
+            usage: CertificateUse::Server,
         };
         let server = server_authority.issue(&server, rng)?;
         let partners = spec.partners.iter().map(|partner| {
