@@ -61,6 +61,7 @@ pub mod domain;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod policy;
+pub mod process;
 pub mod sealing;
 #[cfg(feature = "server")]
 pub mod service;

@@ -1,24 +1,25 @@
 //! The exchange's server, and what its operator does beside it. Everything happens in the library; here are arguments, signals
 //! and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
-        backup::{self, BackUp, KeepError, Restore, Verify},
+        arguments::{Arguments, Command},
+        backup::{self, KeepError, Verify},
         blobs_command::{self, BlobsCommand},
         check,
         clock::{self, ClockCommand},
         config::{Config, ConfigFault},
-        descriptors, logging, openapi,
+        descriptors, health, logging, openapi,
         operator::{self, OperatorCommand},
         problem,
         serve::{self, StartError},
     },
+    process::{State, tell_manager},
 };
 use std::{
     io::{self, Write},
-    path::PathBuf,
     pin::pin,
     process::{self, ExitCode},
     sync::Arc,
@@ -27,52 +28,6 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
-
-/// Mutual-TLS exchange of end-to-end encrypted research proposals between nations
-#[derive(Debug, Parser)]
-#[command(
-    version,
-    after_help = "Without a command it serves until SIGTERM or SIGINT. SIGHUP makes it read certificate, \
-    revocation lists, partners and policies anew.\n\nExamples:\n  entente-server --config /etc/entente/server.toml --check\n  \
-    entente-server --config /etc/entente/server.toml\n  entente-server --config server.toml --set api.listen=0.0.0.0:4433\n  \
-    entente-server --config server.toml partner show ISR"
-)]
-struct Arguments {
-    /// Configuration file, TOML
-    #[arg(long, value_name = "FILE", global = true, env = "ENTENTE_CONFIG")]
-    config: Option<PathBuf>,
-    /// Only say what a start would stumble over; nothing is changed
-    #[arg(long)]
-    check: bool,
-    /// A setting that goes before file and environment, such as `api.listen=127.0.0.1:4433`
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, global = true)]
-    settings: Vec<(String, String)>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Enrol and show partners
-    #[command(subcommand)]
-    Partner(OperatorCommand),
-    /// Look after the folder of sealed documents
-    #[command(subcommand)]
-    Blobs(BlobsCommand),
-    /// Look at the exchange's clock, and go on after it was wrong
-    #[command(subcommand)]
-    Clock(ClockCommand),
-    /// Take a backup of database and documents, beside running servers
-    Backup(BackUp),
-    /// Put a backup into an empty database and an empty folder of documents
-    Restore(Restore),
-    /// Look for damage in what is configured, or in a backup
-    Verify(Verify),
-    /// Print the API's description, OpenAPI 3.1
-    Openapi,
-    /// Print the catalogue of problems, Markdown
-    Problems,
-}
 
 fn main() -> ExitCode {
     let Arguments { config, check, settings, command } = Arguments::parse();
@@ -91,8 +46,10 @@ fn main() -> ExitCode {
             let mut out = io::stdout();
             return Ok(runtime.block_on(backup::verify(None, words, &SystemClock, &mut out))?);
         }
+        // A container's probe knows 0 and 1 alone.
+        let misconfigured = if matches!(command, Some(Command::Health)) { 1 } else { 2 };
         let config = Config::load(config.as_deref(), std::env::vars(), &settings)
-            .map_err(|error| Failure(2, format!("{error}\n  {}", error.help())))?;
+            .map_err(|error| Failure(misconfigured, format!("{error}\n  {}", error.help())))?;
         runtime.block_on(async {
             match command {
                 Some(Command::Partner(command)) => partner(&config, command).await,
@@ -107,6 +64,7 @@ fn main() -> ExitCode {
                 Some(Command::Verify(words)) => {
                     Ok(backup::verify(Some(&config), words, &SystemClock, &mut io::stdout()).await?)
                 }
+                Some(Command::Health) => health(&config),
                 _ if check => self::check(&config).await,
                 _ => serve(config).await,
             }
@@ -149,6 +107,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
         // One line for whoever started it on port 0; a closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
+        tell_manager(State::Ready);
         // Connections that had to be cut are the log's to tell: the order to stop was followed.
         running.ended().await;
         Ok::<(), Failure>(())
@@ -162,7 +121,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     tokio::select! {
         done = &mut running => return done,
-        () = stop_signal() => drop(order),
+        () = stop_signal() => {
+            tell_manager(State::Stopping);
+            drop(order);
+        }
     }
     tokio::select! {
         done = &mut running => done,
@@ -190,6 +152,11 @@ async fn check(config: &Config) -> Result<(), Failure> {
     let notices = checked.notes.into_iter().chain(shortfall);
     let said: Vec<_> = ["the configuration is in order".to_owned()].into_iter().chain(notices).collect();
     writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::new(1, error))
+}
+
+fn health(config: &Config) -> Result<(), Failure> {
+    health::ask(config.admin.listen).map_err(|error| Failure::new(1, error))?;
+    writeln!(io::stdout(), "the server is ready").map_err(|error| Failure::new(1, error))
 }
 
 async fn partner(config: &Config, command: OperatorCommand) -> Result<(), Failure> {
@@ -220,11 +187,6 @@ fn signals() -> io::Result<(Signal, Signal)> {
 fn fault_lines(faults: &[ConfigFault]) -> String {
     let lines: Vec<_> = faults.iter().map(|fault| format!("  {fault}\n    {}", fault.help)).collect();
     lines.join("\n")
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write `key=value`")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn exit(done: Result<(), Failure>) -> ExitCode {

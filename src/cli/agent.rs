@@ -11,6 +11,7 @@ use crate::{
         agent::{Agent, AgentAct, AgentSubject, Event, RoundTally, pause},
     },
     domain::id::CallId,
+    process::{State, tell_manager},
 };
 use clap::{Args, Subcommand};
 use jiff::SignedDuration;
@@ -75,7 +76,7 @@ pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> 
     agent.check().await?;
     let stop = Stop::default();
     let mut stop_signal = pin!(stop_signal()?);
-    tell_manager("READY=1");
+    tell_manager(State::Ready);
     state(context, "started", None)?;
     let mut failures = 0_u32;
     loop {
@@ -94,7 +95,7 @@ pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> 
                 done = &mut round => done,
                 () = &mut stop_signal, if !stop.is_set() => {
                     stop.0.store(true, Ordering::Relaxed);
-                    tell_manager("STOPPING=1");
+                    tell_manager(State::Stopping);
                     round.await
                 }
             }
@@ -117,7 +118,7 @@ pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> 
         if !stop.is_set() {
             tokio::select! {
                 () = tokio::time::sleep(wait) => continue,
-                () = &mut stop_signal => tell_manager("STOPPING=1"),
+                () = &mut stop_signal => tell_manager(State::Stopping),
             }
         }
         return state(context, "stopped", None);
@@ -201,29 +202,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
-}
-
-/// Tells systemd, if it started this and wants to hear (`Type=notify`). That it cannot be told is no reason to stop.
-fn tell_manager(state: &str) {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::{
-            linux::net::SocketAddrExt,
-            unix::{
-                ffi::OsStrExt,
-                net::{SocketAddr, UnixDatagram},
-            },
-        };
-        let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
-        let address = match place.as_bytes().strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name),
-            None => SocketAddr::from_pathname(&place),
-        };
-        let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-        drop(sent);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = state;
 }
 
 #[cfg(test)]

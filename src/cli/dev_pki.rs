@@ -8,7 +8,7 @@
 
 mod authority;
 
-pub use authority::{Authority, CertificateAndKey, LeafProfile, CertificateUse};
+pub use authority::{Authority, CertificateAndKey, CertificateUse, LeafProfile};
 
 use crate::{
     domain::{

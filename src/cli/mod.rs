@@ -39,7 +39,7 @@ mod trust;
 
 pub use context::{Context, Global};
 
-use crate::client::unfinished;
+use crate::{client::unfinished, process};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
@@ -50,7 +50,7 @@ use std::{pin::pin, process::ExitCode};
 #[derive(Debug, Parser)]
 #[command(
     name = "entente",
-    version,
+    version = process::version(),
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Begin with `entente keys new --help` and `entente profile add --help`, or see it all with `entente demo`.

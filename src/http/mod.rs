@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod anchor;
 pub mod api;
+pub mod arguments;
 pub mod backup;
 mod blob_jobs;
 pub mod blobs_command;
@@ -27,6 +28,7 @@ mod documents;
 mod drain_refused_body;
 mod entries;
 mod figures;
+pub mod health;
 mod known_members;
 mod list;
 pub mod listener;

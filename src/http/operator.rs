@@ -30,8 +30,9 @@ pub enum OperatorCommand {
     Add(AddPartnerArgs),
     /// Enrol a partner from the card that its officials sent
     Card {
-        /// Partner card, JSON
-        file: PathBuf,
+        /// Partner cards, JSON
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
         #[command(flatten)]
         clock: ClockWord,
     },
@@ -113,12 +114,13 @@ pub enum OperatorError {
 pub async fn partner(exchange: &Exchange, command: OperatorCommand, out: &mut impl Write) -> Result<(), OperatorError> {
     match command {
         OperatorCommand::Add(parts) => enrol(exchange, card_of(exchange, &parts)?, parts.clock, out).await,
-        OperatorCommand::Card { file, clock } => {
-            let card = PartnerCard::from_json(&read(&file)?)?;
-            let checked = card.anchors.iter().map(|anchor| check_anchor(anchor.as_bytes(), exchange.clock.now()));
-            let faults = (1..).zip(checked).filter_map(|(place, checked)| Some((place, checked.err()?)));
-            refuse(faults.map(|(place, fault)| format!("anchor {place} of the card {fault}: {}", fault.help())))?;
-            enrol(exchange, card, clock, out).await
+        OperatorCommand::Card { files, clock } => {
+            // All are checked before the first one is enrolled.
+            let cards: Vec<_> = files.iter().map(|file| card_in(exchange, file)).collect::<Result<_, _>>()?;
+            for card in cards {
+                enrol(exchange, card, clock, out).await?;
+            }
+            Ok(())
         }
         OperatorCommand::List => list(exchange, out).await,
         OperatorCommand::Show { code } => {
@@ -160,6 +162,15 @@ async fn waive_lists(
         writeln!(out, "lists were found in `{}`", files.join("`, `"))?;
     }
     Ok(())
+}
+
+fn card_in(exchange: &Exchange, file: &Path) -> Result<PartnerCard, OperatorError> {
+    let card = PartnerCard::from_json(&read(file)?)?;
+    let checked = card.anchors.iter().map(|anchor| check_anchor(anchor.as_bytes(), exchange.clock.now()));
+    let faults = (1..).zip(checked).filter_map(|(place, checked)| Some((place, checked.err()?)));
+    let file = file.display();
+    refuse(faults.map(|(place, fault)| format!("anchor {place} of the card `{file}` {fault}: {}", fault.help())))?;
+    Ok(card)
 }
 
 fn card_of(exchange: &Exchange, parts: &AddPartnerArgs) -> Result<PartnerCard, OperatorError> {
@@ -455,6 +466,11 @@ mod tests {
         let expired = pem(&Ca::with("Old", |params| params.not_after = day(-1)).der);
         let card = PartnerCard::new("KOR".parse().unwrap(), "Korea", "Asia/Seoul", &expired, registrars()).unwrap();
         let file = desk.put("card.json", &card.canonical().unwrap());
-        assert!(desk.run(&["card", &file]).await.unwrap_err().contains("anchor 1 of the card expired at"));
+        let other = pem(&Ca::new("Other").der);
+        let other = PartnerCard::new("GBR".parse().unwrap(), "Britain", "Europe/London", &other, registrars()).unwrap();
+        let fine = desk.put("other.json", &other.canonical().unwrap());
+        let told = desk.run(&["card", &fine, &file]).await.unwrap_err();
+        assert!(told.contains("anchor 1 of the card `") && told.contains("` expired at"), "{told}");
+        assert!(find(&desk.exchange, &other.code).await.unwrap().is_none(), "with one card refused none is enrolled");
     }
 }

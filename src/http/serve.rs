@@ -17,10 +17,11 @@ use super::{
     readiness::Probes,
     tls::{CertificateError, Tls},
     trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
-    watch::{self, Watch},
+    watch::{self, Cause, Watch},
 };
 use crate::{
     domain::ambient::{Clock, Rng},
+    process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
         lists::KnownLists,
@@ -356,9 +357,21 @@ async fn housekeeping(exchange: Arc<Exchange>) {
 
 /// Takes up changes of certificate, revocation lists and partners, and what could not be used at the start.
 async fn keep_current(watch: Watch, went_well: bool, tls: Arc<Tls>, changes: Arc<Notify>) {
-    let reload = move |_| {
+    let reload = move |cause| {
         let tls = Arc::clone(&tls);
-        async move { tls.reload().await.is_ok() }.boxed()
+        async move {
+            // The service manager waits for a reload that its operator asked for, and for no other.
+            let is_asked_for = cause == Cause::Signal;
+            if is_asked_for {
+                tell_manager(State::Reloading);
+            }
+            let went_well = tls.reload().await.is_ok();
+            if is_asked_for {
+                tell_manager(State::Ready);
+            }
+            went_well
+        }
+        .boxed()
     };
     let changed = move || {
         let changes = Arc::clone(&changes);

@@ -10,15 +10,16 @@ use std::{
 /// What each module may import besides itself. A module that is not here may not exist.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("process", &[]),
     ("wire", &["domain"]),
     ("policy", &["domain"]),
     ("sealing", &["domain"]),
     ("storage", &["domain", "policy"]),
     ("service", &["domain", "wire", "policy", "sealing", "storage"]),
-    ("http", &["domain", "wire", "policy", "sealing", "storage", "service"]),
+    ("http", &["domain", "process", "wire", "policy", "sealing", "storage", "service"]),
     ("client", &["domain", "wire", "policy", "sealing"]),
-    ("cli", &["domain", "wire", "policy", "sealing", "client"]),
-    ("bin/entente-server", &["domain", "http", "policy", "sealing", "service", "storage", "wire"]),
+    ("cli", &["domain", "process", "wire", "policy", "sealing", "client"]),
+    ("bin/entente-server", &["domain", "http", "policy", "process", "sealing", "service", "storage", "wire"]),
     ("bin/entente", &["cli"]),
 ];
 
@@ -232,7 +233,7 @@ fn reader_of_sources_finds_imports_however_they_are_written() {
 
 /// The names that are modules of the library.
 const MODULES: &[&str] =
-    &["domain", "wire", "policy", "sealing", "storage", "service", "http", "client", "cli", "console"];
+    &["domain", "process", "wire", "policy", "sealing", "storage", "service", "http", "client", "cli", "console"];
 
 /// A source file: its path below `src/` without the extension, and its text.
 #[derive(Debug)]

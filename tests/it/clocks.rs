@@ -338,7 +338,7 @@ async fn operator_whose_clock_is_ahead_of_what_servers_noted_enters_nothing_with
     let card = site.path("ISR.json");
     let enrolled = operator::partners(&right).await.unwrap().into_iter().find(|(code, _)| code.as_str() == "ISR");
     fs::write(&card, enrolled.unwrap().1.canonical().unwrap()).unwrap();
-    let again = OperatorCommand::Card { file: card, clock: ClockWord { clock_is_right: false } };
+    let again = OperatorCommand::Card { files: vec![card], clock: ClockWord { clock_is_right: false } };
     partner(&ahead, again, &mut Vec::new()).await.unwrap();
     let repeated = time::show(&right).await.unwrap().mark.last;
     assert!(repeated < last + HOUR);

@@ -85,6 +85,8 @@ mod shares;
 mod starting;
 mod store_facade;
 mod store_nouns;
+#[cfg(feature = "client")]
+mod supervised;
 mod sweeps;
 #[cfg(feature = "client")]
 mod terminal;

@@ -90,6 +90,14 @@ impl Site {
         Server::start(&self.config(), &self.path("server.log")).await
     }
 
+    /// The program, serving, started by a service manager that listens at this socket.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn serve_for_manager(&self, socket: &Path) -> Server {
+        let mut command = Command::new(SERVER);
+        command.arg("--config").arg(self.config()).env("NOTIFY_SOCKET", socket);
+        Server::start_by(command, &self.path("server.log")).await
+    }
+
     /// The program, serving, that begins with so many descriptors and may take more by itself.
     #[cfg(target_os = "linux")]
     pub(crate) async fn serve_with_descriptors(&self, soft: u64) -> Server {

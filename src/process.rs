@@ -1,0 +1,113 @@
+//! What either binary is as a process: which build it is, and what it tells the service manager that started it.
+//!
+//! Nothing here fails: a process that cannot tell the manager works like one that has none.
+
+use std::sync::LazyLock;
+
+/// The version of the package and the commit that it was built from, for `--version`.
+///
+/// `ENTENTE_COMMIT` is set by what builds for others: `scripts/release` and the `Dockerfile`. It is not read from the
+/// checkout, so that a build during development is not repeated for each commit.
+pub fn version() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| described(env!("CARGO_PKG_VERSION"), option_env!("ENTENTE_COMMIT")));
+    &TEXT
+}
+
+fn described(version: &str, commit: Option<&str>) -> String {
+    match commit.filter(|commit| !commit.is_empty()) {
+        Some(commit) => format!("{version} (commit {commit})"),
+        None => format!("{version} (built from an unknown commit)"),
+    }
+}
+
+/// A state of the process, as the service manager knows them (`sd_notify(3)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It serves; also at the end of a reload.
+    Ready,
+    /// It reads its files again, and says [`Ready`](Self::Ready) afterwards.
+    Reloading,
+    /// It was told to stop, and finishes what is open.
+    Stopping,
+}
+
+impl State {
+    fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Ready => b"READY=1",
+            Self::Reloading => b"RELOADING=1",
+            Self::Stopping => b"STOPPING=1",
+        }
+    }
+}
+
+/// Tells systemd, if it started this process and waits to be told (`Type=notify`).
+pub fn tell_manager(state: State) {
+    #[cfg(target_os = "linux")]
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
+        // A manager that cannot be told is no reason to stop.
+        let _ = linux::send(state.as_bytes(), &socket);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = state;
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        ffi::OsStr,
+        io,
+        os::{
+            linux::net::SocketAddrExt,
+            unix::{
+                ffi::OsStrExt,
+                net::{SocketAddr, UnixDatagram},
+            },
+        },
+    };
+
+    /// One datagram to a socket in a folder or, with `@` before its name, in the abstract name space.
+    pub(super) fn send(text: &[u8], socket: &OsStr) -> io::Result<usize> {
+        let address = match socket.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name),
+            None => SocketAddr::from_pathname(socket),
+        };
+        UnixDatagram::unbound()?.send_to_addr(text, &address?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_names_the_commit_or_says_that_it_is_unknown() {
+        assert_eq!(described("1.2.3", Some("0a1b2c")), "1.2.3 (commit 0a1b2c)");
+        for unknown in [None, Some("")] {
+            assert_eq!(described("1.2.3", unknown), "1.2.3 (built from an unknown commit)");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn manager_is_told_at_a_socket_with_either_kind_of_name() {
+        use std::os::{
+            linux::net::SocketAddrExt,
+            unix::net::{SocketAddr, UnixDatagram},
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let name = format!("entente-test-{}", std::process::id());
+        let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
+        for (socket, place) in [
+            (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
+            (UnixDatagram::bind_addr(&abstract_name).unwrap(), format!("@{name}").into()),
+        ] {
+            linux::send(State::Ready.as_bytes(), &place).unwrap();
+            let mut text = [0; 64];
+            let length = socket.recv(&mut text).unwrap();
+            assert_eq!(&text[..length], b"READY=1");
+        }
+    }
+}
