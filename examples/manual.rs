@@ -2,33 +2,48 @@
 //!
 //!     cargo run --example manual -- FOLDER
 //!
-//! makes `FOLDER/man/*.1` and `FOLDER/completions/{bash,zsh,fish}/…`, with the names under which each is looked up.
+//! makes `FOLDER/entente` and `FOLDER/entente-server`, each with what belongs into `/usr/share`.
 
 use clap::{Command, CommandFactory};
 use clap_complete::{Shell, generate_to};
+use clap_mangen::Man;
 use entente::{cli::Cli, http::arguments::Arguments};
-use std::{env, error::Error, fs, path::Path};
+use std::{env, error::Error, fs, io, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::args_os().nth(1).ok_or("name the folder to write into")?;
     for command in [Cli::command(), Arguments::command()] {
-        write(&command, Path::new(&folder))?;
+        write(&command, &Path::new(&folder).join(command.get_name()))?;
     }
     Ok(())
 }
 
-fn write(command: &Command, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let name = command.get_name().to_owned();
-    let man = folder.join("man");
+fn write(command: &Command, share: &Path) -> Result<(), Box<dyn Error>> {
+    let man = share.join("man/man1");
     fs::create_dir_all(&man)?;
-    clap_mangen::generate_to(command.clone(), &man)?;
-    for (shell, file) in
-        [(Shell::Bash, name.clone()), (Shell::Zsh, format!("_{name}")), (Shell::Fish, format!("{name}.fish"))]
-    {
-        let place = folder.join("completions").join(shell.to_string());
-        fs::create_dir_all(&place)?;
-        let written = generate_to(shell, &mut command.clone(), &name, &place)?;
-        fs::rename(written, place.join(file))?;
+    let mut described = command.clone().disable_help_subcommand(true);
+    described.build();
+    write_pages(&described, described.render_version().trim(), &man)?;
+    let name = command.get_name();
+    for (shell, place) in [
+        (Shell::Bash, format!("bash-completion/completions/{name}")),
+        (Shell::Zsh, format!("zsh/vendor-completions/_{name}")),
+        (Shell::Fish, format!("fish/vendor_completions.d/{name}.fish")),
+    ] {
+        let place = share.join(place);
+        let folder = place.parent().expect("a file is in a folder");
+        fs::create_dir_all(folder)?;
+        let written = generate_to(shell, &mut command.clone(), name, folder)?;
+        fs::rename(written, &place)?;
     }
+    Ok(())
+}
+
+/// A page for the command and for each one below it, with the version of the whole program.
+fn write_pages(command: &Command, version: &str, folder: &Path) -> io::Result<()> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        write_pages(below, version, folder)?;
+    }
+    Man::new(command.clone()).source(version).generate_to(folder)?;
     Ok(())
 }
