@@ -56,6 +56,7 @@ mod lost_answers;
 mod marks;
 #[cfg(feature = "client")]
 mod older_states;
+mod packaging;
 #[cfg(feature = "client")]
 mod plain_requests;
 #[cfg(feature = "client")]

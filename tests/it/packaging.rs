@@ -1,0 +1,125 @@
+//! What is installed is what the repository has: files that packages and images are made of, and settings that come with them.
+
+use entente::http::config::Config;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const RELEASE: &str = "scripts/release";
+const COMPOSE: &str = "docker-compose.yml";
+const KUBERNETES: &str = "examples/kubernetes/entente.yaml";
+
+/// The account in the image, and so in whatever runs it.
+const ACCOUNT: &str = "65532";
+
+#[test]
+fn every_file_that_a_release_is_made_of_is_there() {
+    let script = read(RELEASE);
+    let words = script.split(|c: char| c.is_whitespace() || "\"'(){}=;,`".contains(c));
+    let roots = ["docs/", "examples/", "packaging/", "migrations/", "policies/"];
+    let pages = ["README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"];
+    let named = words.filter(|word| roots.iter().any(|root| word.starts_with(root)) || pages.contains(word));
+    let named: Vec<&str> = named.filter(|word| !word.contains(['$', '*', ':'])).collect();
+    assert!(named.len() > 10, "{named:?}");
+    assert_there(RELEASE, &named);
+}
+
+#[test]
+fn every_file_that_the_image_is_made_of_is_there() {
+    let dockerfile = read("Dockerfile");
+    let copies =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.contains("--from="));
+    let mut sources = Vec::new();
+    for copy in copies {
+        let words: Vec<&str> = copy.split(' ').filter(|word| !word.starts_with("--")).collect();
+        sources.extend_from_slice(&words[..words.len() - 1]);
+    }
+    assert_there("Dockerfile", &sources);
+    // Cargo wants the folder of every target that the manifest names.
+    for folder in ["benches", "examples", "src"] {
+        assert!(sources.contains(&folder), "the image is built without `{folder}`");
+    }
+}
+
+#[test]
+fn units_start_what_the_packages_install() {
+    let units = fs::read_dir(root().join("examples/systemd")).unwrap().map(|entry| entry.unwrap().path());
+    let release = read(RELEASE);
+    for unit in units {
+        let name = unit.file_name().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&unit).unwrap();
+        assert!(release.contains(&format!("examples/systemd/{name}")), "no package has {name}");
+        for program in text.lines().filter_map(|line| line.strip_prefix("ExecStart=")?.split(' ').next()) {
+            let known = ["/usr/bin/entente", "/usr/bin/entente-server", "/bin/sh"];
+            assert!(known.contains(&program), "{name}: {program}");
+        }
+        for page in text.lines().filter_map(|line| line.strip_prefix("Documentation=file:///usr/share/doc/")) {
+            let (package, page) = page.split_once('/').unwrap();
+            assert!(["entente", "entente-server"].contains(&package), "{name}: {package}");
+            assert!(release.contains(&format!("docs/{page}")), "{name}: no package has docs/{page}");
+        }
+    }
+    assert!(read("examples/systemd/entente-server.service").lines().any(|line| line == "Type=notify"));
+}
+
+#[test]
+fn settings_that_come_with_packages_and_containers_are_settings() {
+    let database = "postgres://postgres/entente".to_owned();
+    let environment = || [("ENTENTE_DATABASE__URL".to_owned(), database.clone())];
+    let folder = tempfile::tempdir().unwrap();
+    for (place, text) in [
+        ("packaging/server.toml", read("packaging/server.toml")),
+        (COMPOSE, block(&read(COMPOSE), "content: |")),
+        (KUBERNETES, block(&read(KUBERNETES), "server.toml: |")),
+    ] {
+        let file = folder.path().join("server.toml");
+        fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file), environment(), &[]).unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!(config.blobs.folder, Path::new("/var/lib/entente/blobs"), "{place}");
+        assert_eq!(config.api.listen, ([0, 0, 0, 0], 8443).into(), "{place}");
+        assert_eq!(config.admin.listen, ([127, 0, 0, 1], 9080).into(), "{place}");
+    }
+}
+
+#[test]
+fn containers_run_confined_and_are_asked_by_the_program_itself() {
+    let (image, compose, kubernetes) = (read("Dockerfile"), read(COMPOSE), read(KUBERNETES));
+    assert!(image.contains(&format!("USER {ACCOUNT}:{ACCOUNT}\n")) && image.contains("\"health\"]"));
+    for confinement in ["read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "health]"] {
+        assert!(compose.contains(confinement), "{COMPOSE}: {confinement}");
+    }
+    for confinement in [
+        &format!("runAsUser: {ACCOUNT}"),
+        "runAsNonRoot: true",
+        "readOnlyRootFilesystem: true",
+        "allowPrivilegeEscalation: false",
+        "drop: [ALL]",
+        "type: RuntimeDefault",
+        "health]",
+    ] {
+        assert!(kubernetes.contains(confinement), "{KUBERNETES}: {confinement}");
+    }
+}
+
+/// The text of a literal block of YAML, without its indentation.
+fn block(yaml: &str, key: &str) -> String {
+    let (before, rest) = yaml.split_once(&format!("{key}\n")).unwrap_or_else(|| panic!("no `{key}`"));
+    let indent = before.rsplit('\n').next().unwrap().chars().take_while(|c| *c == ' ').count() + 1;
+    let lines = rest.lines().take_while(|line| line.is_empty() || line.starts_with(&" ".repeat(indent)));
+    lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
+}
+
+fn assert_there(place: &str, named: &[&str]) {
+    let missing: Vec<_> = named.iter().filter(|name| !root().join(name).exists()).collect();
+    assert!(!named.is_empty() && missing.is_empty(), "{place}: {missing:?}");
+}
+
+fn read(path: &str) -> String {
+    let path: PathBuf = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
