@@ -17,7 +17,7 @@ use super::{
     readiness::Probes,
     tls::{CertificateError, Tls},
     trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
-    watch::{self, Cause, Watch},
+    watch::{self, ReloadCause, Watch},
 };
 use crate::{
     domain::ambient::{Clock, Rng},
@@ -361,7 +361,7 @@ async fn keep_current(watch: Watch, went_well: bool, tls: Arc<Tls>, changes: Arc
         let tls = Arc::clone(&tls);
         async move {
             // The service manager waits for a reload that its operator asked for, and for no other.
-            let is_asked_for = cause == Cause::Signal;
+            let is_asked_for = cause == ReloadCause::Signal;
             if is_asked_for {
                 tell_manager(State::Reloading);
             }
