@@ -5,7 +5,7 @@ use clap::Parser;
 use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
-        arguments::{Arguments, Command},
+        arguments::{Arguments, ServerCommand},
         backup::{self, KeepError, Verify},
         blobs_command::{self, BlobsCommand},
         check,
@@ -32,8 +32,8 @@ use tokio::{
 fn main() -> ExitCode {
     let Arguments { config, check, settings, command } = Arguments::parse();
     let printed = match command {
-        Some(Command::Openapi) => Some(openapi::to_json()),
-        Some(Command::Problems) => Some(problem::catalogue()),
+        Some(ServerCommand::Openapi) => Some(openapi::to_json()),
+        Some(ServerCommand::Problems) => Some(problem::catalogue()),
         _ => None,
     };
     if let Some(text) = printed {
@@ -42,29 +42,29 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(|error| Failure::new(1, error)).and_then(|runtime| {
         // A backup says by itself what it is of.
-        if let Some(Command::Verify(words @ Verify { folder: Some(_), .. })) = command {
+        if let Some(ServerCommand::Verify(words @ Verify { folder: Some(_), .. })) = command {
             let mut out = io::stdout();
             return Ok(runtime.block_on(backup::verify(None, words, &SystemClock, &mut out))?);
         }
         // A container's probe knows 0 and 1 alone.
-        let misconfigured = if matches!(command, Some(Command::Health)) { 1 } else { 2 };
+        let misconfigured = if matches!(command, Some(ServerCommand::Health)) { 1 } else { 2 };
         let config = Config::load(config.as_deref(), std::env::vars(), &settings)
             .map_err(|error| Failure(misconfigured, format!("{error}\n  {}", error.help())))?;
         runtime.block_on(async {
             match command {
-                Some(Command::Partner(command)) => partner(&config, command).await,
-                Some(Command::Blobs(command)) => blobs(&config, command).await,
-                Some(Command::Clock(command)) => clock(&config, command).await,
-                Some(Command::Backup(words)) => {
+                Some(ServerCommand::Partner(command)) => partner(&config, command).await,
+                Some(ServerCommand::Blobs(command)) => blobs(&config, command).await,
+                Some(ServerCommand::Clock(command)) => clock(&config, command).await,
+                Some(ServerCommand::Backup(words)) => {
                     Ok(backup::back_up(&config, words, &SystemClock, &mut io::stdout()).await?)
                 }
-                Some(Command::Restore(words)) => {
+                Some(ServerCommand::Restore(words)) => {
                     Ok(backup::restore(&config, words, (&SystemClock, &SystemRng), &mut io::stdout()).await?)
                 }
-                Some(Command::Verify(words)) => {
+                Some(ServerCommand::Verify(words)) => {
                     Ok(backup::verify(Some(&config), words, &SystemClock, &mut io::stdout()).await?)
                 }
-                Some(Command::Health) => health(&config),
+                Some(ServerCommand::Health) => health(&config),
                 _ if check => self::check(&config).await,
                 _ => serve(config).await,
             }

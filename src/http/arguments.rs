@@ -31,12 +31,12 @@ pub struct Arguments {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, global = true)]
     pub settings: Vec<(String, String)>,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<ServerCommand>,
 }
 
 /// What the server's program does besides serving.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ServerCommand {
     /// Enrol and show partners
     #[command(subcommand)]
     Partner(OperatorCommand),
