@@ -15,20 +15,19 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{CallId, MemberId, ProposalId},
     },
     policy::{Action, Permit, Resource, counts, facts::MemberFacts},
     sealing::statement::{AssignmentStatement, Signed, StatementError, verify_signed},
     storage::{proposals, reviews},
     wire::{
+        entry::payloads::{ReviewerAssigned, ReviewerUnassigned},
         page::Page,
         policy::{Preview, PreviewedChange},
         problem::{Kind, LineFault, Problem},
         review::{Assign, Assigned, Assignment, Pair},
     },
 };
-use serde_json::json;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -209,8 +208,8 @@ async fn assign_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified:
         return Err(refuse("it must say this call, proposal and reviewer"));
     }
     reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, &signed.jws, act.now).await?;
-    let payload = json!({ "reviewer": pair.reviewer, "statement": signed.jws });
-    act.log(EntryKind::ReviewerAssigned, Subject::proposal(&before), &payload).await?;
+    let payload = ReviewerAssigned { reviewer: pair.reviewer.clone(), statement: signed.jws };
+    act.log(Subject::proposal(&before), payload).await?;
     lines.record(then);
     Ok(())
 }
@@ -238,8 +237,7 @@ pub async fn unassign(
     }
     check_unassignable(&proposal, reviewer)?;
     reviews::unassign(&mut act.tx, &permit, id, reviewer).await?;
-    let payload = json!({ "reviewer": reviewer });
-    act.log(EntryKind::ReviewerUnassigned, Subject::proposal(&proposal), &payload).await?;
+    act.log(Subject::proposal(&proposal), ReviewerUnassigned { reviewer: reviewer.clone() }).await?;
     surplus_keys::remove_all_keys(&mut act, &permit, &proposal, reviewer).await?;
     act.finish(Answer::done()).await
 }

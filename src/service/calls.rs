@@ -11,7 +11,6 @@ use crate::{
     domain::{
         Refusal,
         call::{self as rules, AmendmentEffect, Phase},
-        entry::EntryKind,
         id::{CallId, MemberId, ProgramId, Sha256},
         proposal::Status,
     },
@@ -29,6 +28,7 @@ use crate::{
     },
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall, Reason},
+        entry::payloads::{CallAmended, CallPublished, DraftText, Payload, ReasonStated},
         page::{self, Page, PageRoom},
         proposal::Filter,
     },
@@ -50,7 +50,7 @@ pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCa
     let (json, sha256) = (body.text.canonical(), body.text.digest());
     calls::draft(&mut act.tx, &permit, id, body.program, NewText { json: &json, sha256 }, act.now).await?;
     let subject = Subject { program: Some(body.program), call: Some(id), proposal: None };
-    act.log(EntryKind::CallDrafted, subject, &json!({ "text_sha256": sha256 })).await?;
+    act.log(subject, Payload::CallDrafted(DraftText { text_sha256: sha256 })).await?;
     let call = act.call(id).await?;
     let answer = Answer::created(format!("/v1/calls/{id}"), &answer(&call, &act.me.id)).with_etag(etag(
         &call,
@@ -73,7 +73,7 @@ pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, bod
     body.text.to_domain()?.validate(&call.program.row.partners)?;
     let (json, sha256) = (body.text.canonical(), body.text.digest());
     calls::edit(&mut act.tx, &permit, id, NewText { json: &json, sha256 }).await?;
-    act.log(EntryKind::CallEdited, Subject::call(&call), &json!({ "text_sha256": sha256 })).await?;
+    act.log(Subject::call(&call), Payload::CallEdited(DraftText { text_sha256: sha256 })).await?;
     finish(act, id).await
 }
 
@@ -116,14 +116,14 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
         let fault = format!("officer `{member}` would hold no key to the call vault");
         return Err(Refusal::WrapRefused { fault }.into());
     }
-    let payload = json!({
-        "version": 1,
-        "text_sha256": call.row.text_sha256,
-        "vault": vault.id,
-        "recipient": vault.recipient,
-        "publication": body.publication,
-    });
-    act.log(EntryKind::CallPublished, Subject::call(&call), &payload).await?;
+    let payload = CallPublished {
+        version: 1,
+        text_sha256: call.row.text_sha256,
+        vault: vault.id,
+        recipient: vault.recipient,
+        publication: body.publication.clone(),
+    };
+    act.log(Subject::call(&call), payload).await?;
     finish(act, id).await
 }
 
@@ -158,15 +158,15 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
     let new_text = NewText { json: &json, sha256: publication.text_sha256 };
     let signed = &body.publication;
     calls::publish(&mut act.tx, &permit, id, version, baseline, new_text, signed, None, Some(reason), act.now).await?;
-    let payload = json!({
-        "version": version,
-        "text_sha256": publication.text_sha256,
-        "effect": effect,
-        "voids": voided,
-        "reason": reason,
-        "publication": body.publication,
-    });
-    act.log(EntryKind::CallAmended, Subject::call(&call), &payload).await?;
+    let payload = CallAmended {
+        version,
+        text_sha256: publication.text_sha256,
+        effect,
+        voids: voided,
+        reason: reason.to_owned(),
+        publication: body.publication.clone(),
+    };
+    act.log(Subject::call(&call), payload).await?;
     let call = act.call(id).await?;
     parties::follow_newest_employers(&mut act, &permit, &call, None).await?;
     let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
@@ -231,7 +231,8 @@ pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, b
     let reason = required_reason(Some(&body.reason))?;
     let now = act.now;
     calls::set_cancelled(&mut act.tx, &permit, id, Some(now)).await?;
-    act.log(EntryKind::CallCancelled, Subject::call(&call), &json!({ "reason": reason })).await?;
+    let payload = ReasonStated { reason: reason.to_owned() };
+    act.log(Subject::call(&call), Payload::CallCancelled(payload)).await?;
     finish(act, id).await
 }
 
@@ -256,7 +257,8 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, b
         call.text.schedule.check_time_lost(&call.row.extensions, cancelled_at, now)?;
     }
     calls::set_cancelled(&mut act.tx, &permit, id, None).await?;
-    act.log(EntryKind::CallReopened, Subject::call(&call), &json!({ "reason": reason })).await?;
+    let payload = ReasonStated { reason: reason.to_owned() };
+    act.log(Subject::call(&call), Payload::CallReopened(payload)).await?;
     finish(act, id).await
 }
 
@@ -274,8 +276,8 @@ pub async fn delete(exchange: &Exchange, context: &RequestContext, id: CallId) -
         return Err(Refusal::WrongPhase { phase: call.phase, needed }.into());
     }
     calls::delete_draft(&mut act.tx, &permit, id).await?;
-    let payload = json!({ "text_sha256": call.row.text_sha256 });
-    act.log(EntryKind::CallDeleted, Subject::call(&call), &payload).await?;
+    let payload = DraftText { text_sha256: call.row.text_sha256 };
+    act.log(Subject::call(&call), Payload::CallDeleted(payload)).await?;
     act.finish(Answer::done()).await
 }
 

@@ -9,7 +9,6 @@ use super::{
 use crate::{
     domain::{
         Refusal, decision as rules,
-        entry::EntryKind,
         id::{DecisionId, DocumentId, MemberId, PartnerCode, ProposalId, Sha256},
         set_aside::SetAside,
     },
@@ -21,11 +20,14 @@ use crate::{
     },
     wire::{
         decision::{Decision, Letter, SendLetter, SignDecision, Signature},
+        entry::payloads::{
+            DecisionFinal, DecisionSigned, DecisionUnsigned, DecisionWithdrawn, LetterNamed, LetterSent, Payload,
+            SupersededDecision,
+        },
         page::Page,
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest sealed letter, in bytes.
@@ -160,21 +162,19 @@ pub async fn sign(
     let replaced = row.signatures.get(&partner).map(|signature| signature.member.clone());
     decisions::sign(&mut act.tx, &permit, &row, &body.decision, is_final, now).await?;
     let subject = Subject::proposal(&proposal);
-    let mut payload = json!({
-        "decision": row.id, "outcome": row.outcome, "partner": partner, "manifest_sha256": row.manifest,
-        "statement": body.decision,
-    });
-    if let Some(replaced) = replaced {
-        payload["in_place_of"] = json!(replaced);
-    }
-    act.log(EntryKind::DecisionSigned, subject, &payload).await?;
+    let (decision, outcome, manifest_sha256) = (row.id, row.outcome, row.manifest);
+    let payload = DecisionSigned {
+        decision,
+        outcome,
+        partner,
+        manifest_sha256,
+        statement: body.decision.clone(),
+        in_place_of: replaced,
+    };
+    act.log(subject, payload).await?;
     if is_final {
-        let mut payload = json!({ "decision": row.id, "outcome": row.outcome, "manifest_sha256": row.manifest });
-        if let Some((_, superseded)) = before {
-            payload["supersedes"] = json!(superseded);
-            payload["reason"] = json!(row.reason);
-        }
-        act.log(EntryKind::DecisionFinal, subject, &payload).await?;
+        let superseded = before.map(|(_, supersedes)| SupersededDecision { supersedes, reason: row.reason.clone() });
+        act.log(subject, DecisionFinal { decision, outcome, manifest_sha256, superseded }).await?;
     }
     let known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
     let tag = etag(&known);
@@ -201,10 +201,9 @@ pub async fn unsign(exchange: &Exchange, context: &RequestContext, id: ProposalI
     let now = act.now;
     decisions::unsign(&mut act.tx, &permit, &row, &partner, now).await?;
     let subject = Subject::proposal(&proposal);
-    let payload = json!({ "decision": row.id, "partner": partner });
-    act.log(EntryKind::DecisionUnsigned, subject, &payload).await?;
+    act.log(subject, DecisionUnsigned { decision: row.id, partner }).await?;
     if row.signatures.len() == 1 {
-        act.log(EntryKind::DecisionWithdrawn, subject, &json!({ "decision": row.id })).await?;
+        act.log(subject, DecisionWithdrawn { decision: row.id }).await?;
     }
     act.finish(Answer::done()).await
 }
@@ -267,8 +266,8 @@ pub async fn send_letter(
         is_withdrawn: false,
     };
     decisions::send_letter(&mut act.tx, &permit, &row).await?;
-    let payload = json!({ "letter": row.id, "sha256": statement.sha256, "statement": row.statement });
-    act.log(EntryKind::LetterSent, Subject::proposal(&proposal), &payload).await?;
+    let payload = LetterSent { letter: row.id, sha256: statement.sha256, statement: row.statement.clone() };
+    act.log(Subject::proposal(&proposal), payload).await?;
     act.finish(Answer::created(format!("/v1/proposals/{id}/letters/{}", row.id), &letter(row, false, false))).await
 }
 
@@ -289,7 +288,7 @@ pub async fn withdraw_letter(
     let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
     let now = act.now;
     decisions::withdraw_letter(&mut act.tx, &permit, &row, now).await?;
-    act.log(EntryKind::LetterWithdrawn, Subject::proposal(&proposal), &json!({ "letter": row.id })).await?;
+    act.log(Subject::proposal(&proposal), Payload::LetterWithdrawn(LetterNamed { letter: row.id })).await?;
     act.finish(Answer::done()).await
 }
 
@@ -319,7 +318,7 @@ pub async fn fetch_letter(
     act.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let row = decisions::find_letter(&mut act.tx, which).await?;
     let row = row.filter(|row| row.proposal == id && !row.is_withdrawn).ok_or(ServiceError::Hidden)?;
-    act.log(EntryKind::LetterFetched, Subject::proposal(&proposal), &json!({ "letter": row.id })).await?;
+    act.log(Subject::proposal(&proposal), Payload::LetterFetched(LetterNamed { letter: row.id })).await?;
     let in_force = decisions::final_ones(&mut act.tx, id).await?.pop();
     let is_superseded = is_superseded(&row, in_force.as_ref());
     act.finish_read(letter(row, is_superseded, true)).await

@@ -2,12 +2,11 @@
 
 use super::{
     Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, state,
-    unit::{Act, Subject, View},
+    unit::{Act, Subject, View, new_entry},
 };
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{MemberId, PartnerCode, Sha256},
         name::is_same,
     },
@@ -24,12 +23,12 @@ use crate::{
     },
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
+        entry::payloads::KeyCardPublished,
         page::{self, Page, PageRoom},
     },
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
@@ -201,7 +200,7 @@ pub async fn publish_key_card(
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
         .await
         .map_err(certificate_taken)?;
-    act.log(EntryKind::KeyCardPublished, Subject::default(), &card_payload(&row, body)).await?;
+    act.log(Subject::default(), published(&row, body)).await?;
     act.finish_key_card(Answer::json(200, &member(row))).await
 }
 
@@ -237,10 +236,8 @@ async fn publish_first(
     members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)
         .await
         .map_err(certificate_taken)?;
-    let kind = EntryKind::KeyCardPublished;
-    let payload = card_payload(&row, body);
-    let readers = kind.readers(false);
-    let entry = super::unit::new_entry(exchange, kind, readers, Subject::default(), Some(id.clone()), now, &payload);
+    let payload = published(&row, body).into();
+    let entry = new_entry(exchange, Subject::default(), Some(id.clone()), now, &payload);
     entries::append(&mut tx, &entry).await?;
     // From here on the caller is a member; the same request again finds its answer.
     let answer = Answer::json(200, &member(row));
@@ -302,13 +299,13 @@ async fn verified_card(tx: &mut Tx, id: &MemberId, body: &PublishKeyCard) -> Res
     Ok((card, row))
 }
 
-fn card_payload(row: &MemberRow, body: &PublishKeyCard) -> serde_json::Value {
-    json!({
-        "member": row.member,
-        "serial": row.serial,
-        "is_active": row.is_active,
-        "key_card_sha256": Sha256::of(body.key_card.as_bytes()),
-    })
+fn published(row: &MemberRow, body: &PublishKeyCard) -> KeyCardPublished {
+    KeyCardPublished {
+        member: row.member.clone(),
+        serial: row.serial,
+        is_active: row.is_active,
+        key_card_sha256: Sha256::of(body.key_card.as_bytes()),
+    }
 }
 
 fn certificate_taken(error: StoreError) -> ServiceError {

@@ -13,7 +13,6 @@ use crate::{
     domain::{
         Refusal,
         call::{Audience, Phase},
-        entry::EntryKind,
         id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug},
         proposal::{Listed, Status, check_document},
         vault::VaultKind,
@@ -25,12 +24,15 @@ use crate::{
         documents::{self, DocumentRow},
         vaults,
     },
-    wire::{Time, page::Page, proposal::Document},
+    wire::{
+        entry::payloads::{DocumentNamed, DocumentRemoved, DocumentStored, Payload},
+        page::Page,
+        proposal::Document,
+    },
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
-use serde_json::json;
 use std::{ops::Range, sync::Arc};
 
 /// What a client announces before the bytes of a document.
@@ -102,11 +104,15 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         is_damaged: false,
     };
     documents::put(&mut act.tx, &permit, &row).await?;
-    let payload = json!({
-        "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256, "size": row.size,
-        "arrived_at": Time::from(row.uploaded_at),
-    });
-    act.log(EntryKind::DocumentStored, Subject::proposal(&place.proposal), &payload).await?;
+    let payload = DocumentStored {
+        document: row.id,
+        slot: row.slot.clone(),
+        party: row.party.clone(),
+        sha256: row.sha256,
+        size: row.size,
+        arrived_at: row.uploaded_at.into(),
+    };
+    act.log(Subject::proposal(&place.proposal), payload).await?;
     if committed {
         manifests::complete_if_all_here(&mut act, &permit, &place.proposal).await?;
     }
@@ -140,8 +146,8 @@ pub async fn remove(exchange: &Exchange, context: &RequestContext, id: ProposalI
     if documents::remove(&mut act.tx, &permit, id, slot, party.as_ref(), now).await? == 0 {
         return Err(Refusal::SlotEmpty { slot: slot.clone(), party }.into());
     }
-    let payload = json!({ "slot": slot, "party": party, "arrived_at": Time::from(act.arrived_at) });
-    act.log(EntryKind::DocumentRemoved, Subject::proposal(&proposal), &payload).await?;
+    let arrived_at = act.arrived_at.into();
+    act.log(Subject::proposal(&proposal), DocumentRemoved { slot: slot.clone(), party, arrived_at }).await?;
     act.finish(Answer::done()).await
 }
 
@@ -198,8 +204,9 @@ pub async fn fetch(
     let mut act = Act::begin(exchange, context).await?;
     // Again, since the entry says that this member might have it at that moment.
     let (proposal, row) = fetchable(&mut act.tx, &act.policies, &act.me, act.now, id, document).await?;
-    let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
-    act.log(EntryKind::DocumentFetched, Subject::proposal(&proposal), &payload).await?;
+    let DocumentRow { id: document, slot, party, sha256, .. } = row.clone();
+    let payload = Payload::DocumentFetched(DocumentNamed { document, slot, party, sha256 });
+    act.log(Subject::proposal(&proposal), payload).await?;
     act.finish_read(()).await?;
     let reading = Reading { bytes: noting_damage(exchange, row.clone(), reading.bytes), ..reading };
     Ok((answer(row), reading))

@@ -14,7 +14,6 @@ use crate::{
     domain::{
         Refusal,
         call::{Extension, ExtensionScope, Moved, Phase},
-        entry::EntryKind,
         id::{CallId, PartnerCode, ProposalId},
     },
     policy::{Action, Permit, Resource},
@@ -24,11 +23,11 @@ use crate::{
     },
     wire::{
         call::{CallExtension, ExtendCall, Extended, Reason},
+        entry::payloads::{ExtensionMade, ExtensionTakenBack, Payload},
         page::Page,
     },
 };
 use jiff::Timestamp;
-use serde_json::json;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -54,10 +53,14 @@ pub async fn extend(exchange: &Exchange, context: &RequestContext, id: CallId, b
     let (mut extended, reason) = examined(&mut act, &call, &reach, body).await?;
     let until = body.until.0;
     let number = extensions::make(&mut act.tx, &reach.permit, id, &reach.moved, until, reason, act.now).await?;
-    let payload = json!({
-        "number": number, "until": body.until, "partner": body.partner, "reviews": body.reviews, "reason": reason,
-    });
-    act.log(reach.kinds().0, reach.subject, &payload).await?;
+    let payload = ExtensionMade {
+        number,
+        until: body.until,
+        partner: body.partner.clone(),
+        reviews: body.reviews,
+        reason: reason.to_owned(),
+    };
+    act.log(reach.subject, reach.made(payload)).await?;
     let call = act.call(id).await?;
     if matches!(reach.moved, Moved::Deadline(_)) {
         parties::follow_newest_employers(&mut act, &reach.permit, &call, only_proposal(&reach.moved)).await?;
@@ -139,8 +142,8 @@ pub async fn withdraw(
         return Err(Refusal::ExtensionReliedOn { deadline_at, now: act.now }.into());
     }
     extensions::withdraw(&mut act.tx, &reach.permit, id, extension, reason, act.now).await?;
-    let payload = json!({ "number": number, "reason": reason });
-    act.log(reach.kinds().1, reach.subject, &payload).await?;
+    let payload = ExtensionTakenBack { number, reason: reason.to_owned() };
+    act.log(reach.subject, reach.taken_back(payload)).await?;
     finish(act, id).await
 }
 
@@ -224,11 +227,19 @@ impl Reach {
         }
     }
 
-    /// The entries that say that it was made, and that it was taken back.
-    fn kinds(&self) -> (EntryKind, EntryKind) {
+    /// The entry that says that it was made.
+    fn made(&self, payload: ExtensionMade) -> Payload {
         match only_proposal(&self.moved) {
-            Some(_) => (EntryKind::ProposalExtended, EntryKind::ProposalExtensionWithdrawn),
-            None => (EntryKind::CallExtended, EntryKind::ExtensionWithdrawn),
+            Some(_) => Payload::ProposalExtended(payload),
+            None => Payload::CallExtended(payload),
+        }
+    }
+
+    /// The entry that says that it was taken back.
+    fn taken_back(&self, payload: ExtensionTakenBack) -> Payload {
+        match only_proposal(&self.moved) {
+            Some(_) => Payload::ProposalExtensionWithdrawn(payload),
+            None => Payload::ExtensionWithdrawn(payload),
         }
     }
 }

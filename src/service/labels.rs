@@ -17,7 +17,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
         label::Label,
         proposal::Status,
@@ -31,13 +30,13 @@ use crate::{
         vaults::VaultRow,
     },
     wire::{
+        entry::payloads::{LabelInForce, LabelSigned},
         page::Page,
         policy::{PreviewedChange, Tally},
         proposal::{LabelPreview, SignLabel, SignedLabel},
     },
 };
 use jiff::Timestamp;
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Proposes a relabelling of the version that stands, or adds the caller's party's signature to the one that waits. The last
@@ -71,11 +70,14 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
         labels::add(&mut act.tx, &permit, id, &row(&signed)?, now).await?;
     }
     labels::sign(&mut act.tx, &permit, id, expected, &body.statement, now).await?;
-    let payload = json!({
-        "number": expected, "label_sha256": signed.payload_sha256, "manifest_sha256": signed.statement.manifest_sha256,
-        "partner": partner, "statement": body.statement,
-    });
-    act.log(EntryKind::LabelSigned, Subject::proposal(&proposal), &payload).await?;
+    let payload = LabelSigned {
+        number: expected,
+        label_sha256: signed.payload_sha256,
+        manifest_sha256: signed.statement.manifest_sha256,
+        partner,
+        statement: body.statement.clone(),
+    };
+    act.log(Subject::proposal(&proposal), payload).await?;
     let signatures = labels::signatures(&mut act.tx, id, expected).await?;
     if signatures.len() == proposal.row.parties.len() {
         labels::complete(&mut act.tx, &permit, id, expected, now).await?;
@@ -195,8 +197,8 @@ async fn take_effect(
 ) -> Result<()> {
     let id = proposal.row.id;
     labels::put(&mut act.tx, permit, id, label).await?;
-    let payload = json!({ "number": number, "manifest_sha256": manifest, "label": label });
-    act.log(EntryKind::LabelInForce, Subject::proposal(proposal), &payload).await?;
+    let payload = LabelInForce { number, manifest_sha256: manifest, label: label.cloned() };
+    act.log(Subject::proposal(proposal), payload).await?;
     let then = act.proposal(id).await?;
     let (exchange, policies, now) = (act.exchange, act.policies.clone(), act.now);
     for (vault, holder, _) in losing(exchange, &mut act.tx, &policies, now, proposal, &then).await? {

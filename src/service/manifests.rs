@@ -11,7 +11,6 @@ use crate::{
     domain::{
         Refusal,
         call::Phase,
-        entry::EntryKind,
         id::{ProposalId, Sha256},
         proposal::{Listed, Status, Version, check_documents},
         vault::VaultKind,
@@ -24,12 +23,11 @@ use crate::{
         proposals, vaults, withdrawals,
     },
     wire::{
-        Time,
+        entry::payloads::{ManifestSigned, Payload, ProposalSubmitted, WithdrawalWish},
         page::Page,
         proposal::{SignManifest, SignedManifest},
     },
 };
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Proposes a version, or adds the caller's party's signature to the one that waits. The last signature commits it.
@@ -76,14 +74,17 @@ pub async fn sign(
     };
     let at = act.arrived_at;
     proposals::sign(&mut act.tx, &permit, id, version.number, &body.manifest, at).await?;
-    let payload = json!({
-        "version": version.number, "manifest_sha256": version.manifest, "partner": partner, "manifest": body.manifest,
-        "arrived_at": Time::from(at),
-    });
-    act.log(EntryKind::ManifestSigned, Subject::proposal(&proposal), &payload).await?;
+    let payload = ManifestSigned {
+        version: version.number,
+        manifest_sha256: version.manifest,
+        partner: partner.clone(),
+        manifest: body.manifest.clone(),
+        arrived_at: at.into(),
+    };
+    act.log(Subject::proposal(&proposal), payload).await?;
     // Whoever signs a version does not wish any more what they wished of an earlier one.
     if withdrawals::take_back(&mut act.tx, &permit, id).await? {
-        act.log(EntryKind::WithdrawalUnwished, Subject::proposal(&proposal), &json!({ "partner": partner })).await?;
+        act.log(Subject::proposal(&proposal), Payload::WithdrawalUnwished(WithdrawalWish { partner })).await?;
     }
     let signatures = proposals::signatures(&mut act.tx, id, version.number).await?;
     if signatures.len() == proposal.row.parties.len() {
@@ -186,8 +187,8 @@ pub(super) async fn complete_if_all_here(act: &mut Act<'_>, permit: &Permit, pro
     let at = act.arrived_at;
     let committed_at = version.committed_at.unwrap_or(at);
     proposals::advance(&mut act.tx, permit, id, version.number, committed_at, Some(at)).await?;
-    let payload = json!({ "version": version.number, "manifest_sha256": version.manifest });
-    act.log(EntryKind::ProposalSubmitted, Subject::proposal(proposal), &payload).await?;
+    let payload = ProposalSubmitted { version: version.number, manifest_sha256: version.manifest };
+    act.log(Subject::proposal(proposal), payload).await?;
     let proposal = act.proposal(id).await?;
     labels::follow_versions(act, permit, &proposal).await
 }

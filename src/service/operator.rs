@@ -8,16 +8,16 @@ use super::{
     unit::{Subject, new_entry},
 };
 use crate::{
-    domain::{entry::EntryKind, id::PartnerCode, policy::PolicyOwner},
+    domain::{id::PartnerCode, policy::PolicyOwner},
     sealing::card::PartnerCard,
     storage::{
         entries, idempotency,
         partners::{self, FoundLists, ListRecord, PartnerRow},
         pulse,
     },
+    wire::entry::payloads::{ListsWaived, PartnerRecorded, Payload},
 };
 use jiff::SignedDuration;
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Enrols a partner or replaces its card; true when it is new.
@@ -35,9 +35,9 @@ pub async fn enrol(exchange: &Exchange, card: &PartnerCard) -> Result<bool> {
         card_sha256: card.fingerprint()?,
     };
     partners::enrol(&mut tx, &row, now).await?;
-    let kind = if is_new { EntryKind::PartnerEnrolled } else { EntryKind::PartnerChanged };
-    let payload = json!({ "partner": row.partner, "card_sha256": row.card_sha256, "card": row.card });
-    let entry = new_entry(exchange, kind, kind.readers(false), Subject::default(), None, now, &payload);
+    let kind = if is_new { Payload::PartnerEnrolled } else { Payload::PartnerChanged };
+    let payload = kind(PartnerRecorded { partner: row.partner, card_sha256: row.card_sha256, card: row.card });
+    let entry = new_entry(exchange, Subject::default(), None, now, &payload);
     entries::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(is_new)
@@ -80,9 +80,8 @@ pub async fn waive_lists(exchange: &Exchange, partner: &PartnerCode) -> Result<O
     };
     partners::record_lists(&mut tx, partner, &[]).await?;
     partners::tell_servers(&mut tx).await?;
-    let kind = EntryKind::ListsWaived;
-    let payload = json!({ "partner": partner, "files": files });
-    let entry = new_entry(exchange, kind, kind.readers(false), Subject::default(), None, now, &payload);
+    let payload = ListsWaived { partner: partner.clone(), files: files.clone() }.into();
+    let entry = new_entry(exchange, Subject::default(), None, now, &payload);
     entries::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(Some(files))

@@ -9,14 +9,11 @@ use super::{
     vaults::{reading, require_other_key},
 };
 use crate::{
-    domain::{
-        entry::EntryKind,
-        id::{VaultId, WrappedKeyId},
-    },
+    domain::id::{VaultId, WrappedKeyId},
     policy::{Action, Resource},
     storage::vaults,
+    wire::entry::payloads::{DiscardedKey, KeyRemoved},
 };
-use serde_json::json;
 
 /// Discards a wrapped key of the caller's own. Its inverse is that somebody wraps one: `service::vaults::add_keys`.
 pub async fn discard(
@@ -44,9 +41,8 @@ pub async fn discard(
     let key = found.filter(|key| key.vault == vault.id && key.holder == mine).ok_or(ServiceError::Hidden)?;
     require_other_key(&mut act.tx, &vault, |other, _| other == key.id).await?;
     vaults::discard_key(&mut act.tx, &permit, &vault, &key).await?;
-    let payload = json!({
-        "vault": vault.id, "key": key.id, "holder": key.holder, "recipient": key.recipient, "wrapped_by": key.wrapped_by,
-    });
-    act.log(EntryKind::KeyRemoved, subject, &payload).await?;
+    let discarded = DiscardedKey { key: key.id, recipient: key.recipient, wrapped_by: key.wrapped_by };
+    let payload = KeyRemoved { vault: vault.id, holder: key.holder, discarded: Some(discarded) };
+    act.log(subject, payload).await?;
     act.finish(Answer::done()).await
 }

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
         name,
         proposal::Status,
@@ -26,12 +25,11 @@ use crate::{
         proposals, vaults as vault_store,
     },
     wire::{
-        Time,
+        entry::payloads::{JoinConsent, MemberInvited, MemberJoined, PartyMemberNamed, Payload},
         page::Page,
         proposal::{AcceptInvitation, AddMember, CreateProposal, Joined},
     },
 };
-use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -118,8 +116,8 @@ pub async fn accept(
     let (now, subject) = (act.now, Subject::proposal(&proposal));
     proposals::join(&mut act.tx, &permit, id, now).await?;
     invitations::accept(&mut act.tx, &permit, id, &body.statement, now).await?;
-    let payload = json!({ "member": me, "statement": body.statement, "arrived_at": Time::from(act.arrived_at) });
-    act.log(EntryKind::MemberJoined, subject, &payload).await?;
+    let (statement, arrived_at) = (body.statement.clone(), act.arrived_at.into());
+    act.log(subject, MemberJoined { member: me, statement, arrived_at }).await?;
     finish(act, id).await
 }
 
@@ -148,15 +146,15 @@ pub async fn remove(
     let subject = Subject::proposal(&proposal);
     if proposal.row.invited.contains(member) {
         invitations::remove(&mut act.tx, &permit, id, member).await?;
-        let kind = if declines { EntryKind::InvitationDeclined } else { EntryKind::InvitationWithdrawn };
-        act.log(kind, subject, &json!({ "member": member })).await?;
+        let kind = if declines { Payload::InvitationDeclined } else { Payload::InvitationWithdrawn };
+        act.log(subject, kind(PartyMemberNamed { member: member.clone() })).await?;
         // Whoever takes a part in the call by now keeps what that lets them read: a party takes nothing from who judges it.
         let proposal = act.proposal(id).await?;
         surplus_keys::remove_unreadable_keys(&mut act, &permit, &proposal, member).await?;
     } else {
         check_leaves(&mut act, &proposal, member).await?;
         proposals::remove_member(&mut act.tx, &permit, id, member).await?;
-        act.log(EntryKind::MemberRemoved, subject, &json!({ "member": member })).await?;
+        act.log(subject, Payload::MemberRemoved(PartyMemberNamed { member: member.clone() })).await?;
         surplus_keys::remove_all_keys(&mut act, &permit, &proposal, member).await?;
     }
     act.finish(Answer::done()).await
@@ -207,8 +205,9 @@ async fn set_consent(
         return act.finish(Answer::done()).await;
     }
     invitations::set_consent(&mut act.tx, &permit, id, member, organisation).await?;
-    let kind = if consents { EntryKind::ConsentGiven } else { EntryKind::ConsentWithdrawn };
-    act.log(kind, Subject::proposal(&proposal), &json!({ "member": member, "organisation": organisation })).await?;
+    let kind = if consents { Payload::ConsentGiven } else { Payload::ConsentWithdrawn };
+    let payload = JoinConsent { member: member.clone(), organisation: organisation.map(str::to_owned) };
+    act.log(Subject::proposal(&proposal), kind(payload)).await?;
     act.finish(Answer::done()).await
 }
 
@@ -283,7 +282,7 @@ pub(super) async fn keep_invitation(
 ) -> Result<()> {
     let (now, statement) = (act.now, (&*invitation.jws, invitation.payload_sha256));
     invitations::invite(&mut act.tx, permit, (subject.call, id), member, statement, now).await?;
-    act.log(EntryKind::MemberInvited, subject, &json!({ "member": member, "statement": invitation.jws })).await?;
+    act.log(subject, MemberInvited { member: member.clone(), statement: invitation.jws.clone() }).await?;
     Ok(())
 }
 

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{PartnerCode, Sha256},
         policy::{self as rules, MAX_POLICY_TEXT, PolicyOwner, PolicyStatus, PolicyVersion},
     },
@@ -21,11 +20,12 @@ use crate::{
         policies::{self, ApprovalRow, PolicyRow, approve_action, propose_action, withdraw_action},
     },
     wire::{
+        Time,
+        entry::payloads::{PolicyApproved, PolicyProposed, PolicyWithdrawn},
         page::{self, Page},
         policy::{self as wire, ApprovePolicy, PolicySignature, ProposePolicy},
     },
 };
-use serde_json::json;
 
 /// What is in force, of every owner that has policies: the guardrails first. Without texts.
 pub async fn list(exchange: &Exchange, principal: &Principal) -> Result<Page<wire::PolicyVersion>> {
@@ -145,8 +145,13 @@ pub async fn propose(
         withdrawn: None,
     };
     policies::propose(&mut act.tx, &permit, &partner, &row).await?;
-    let payload = json!({ "owner": owner, "version": says.version, "text_sha256": says.text_sha256, "statement": body.statement });
-    act.log(EntryKind::PolicyProposed, Subject::default(), &payload).await?;
+    let payload = PolicyProposed {
+        owner: owner.clone(),
+        version: says.version,
+        text_sha256: says.text_sha256,
+        statement: body.statement.clone(),
+    };
+    act.log(Subject::default(), payload).await?;
     let history = policies::history(&mut act.tx, owner).await?;
     let location = format!("/v1/policies/{owner}/versions/{}", says.version);
     let answer = Answer::created(location, &describe(row, &history, act.now)?);
@@ -203,12 +208,15 @@ pub async fn approve(
     policies::approve(&mut act.tx, &permit, &partner, owner, number, &approval).await?;
     let history = policies::history(&mut act.tx, owner).await?;
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
-    let payload = json!({
-        "owner": owner, "version": number, "text_sha256": Sha256::of(row.text.as_bytes()),
-        "effective_at": row.version.effective_at().map(crate::wire::Time),
-        "statement": row.statement, "approval": body.approval,
-    });
-    act.log(EntryKind::PolicyApproved, Subject::default(), &payload).await?;
+    let payload = PolicyApproved {
+        owner: owner.clone(),
+        version: number,
+        text_sha256: Sha256::of(row.text.as_bytes()),
+        effective_at: row.version.effective_at().map(Time),
+        statement: row.statement.clone(),
+        approval: body.approval.clone(),
+    };
+    act.log(Subject::default(), payload).await?;
     let answer = Answer::json(200, &describe(row, &history, now)?);
     act.finish(answer).await
 }
@@ -230,8 +238,7 @@ pub async fn withdraw(
     rules::check_withdrawal(&row.version, act.now)?;
     let now = act.now;
     policies::withdraw(&mut act.tx, &permit, &partner, owner, number, now).await?;
-    let payload = json!({ "owner": owner, "version": number });
-    act.log(EntryKind::PolicyWithdrawn, Subject::default(), &payload).await?;
+    act.log(Subject::default(), PolicyWithdrawn { owner: owner.clone(), version: number }).await?;
     let history = policies::history(&mut act.tx, owner).await?;
     let row = policies::find(&mut act.tx, owner, number).await?.ok_or(ServiceError::Hidden)?;
     let answer = Answer::json(200, &describe(row, &history, now)?);

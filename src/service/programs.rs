@@ -5,7 +5,7 @@ use super::{
     unit::{Act, Subject, View},
 };
 use crate::{
-    domain::{entry::EntryKind, id::ProgramId, name},
+    domain::{id::ProgramId, name},
     policy::{Action, Resource},
     storage::{
         partners,
@@ -13,10 +13,10 @@ use crate::{
     },
     wire::{
         directory::{CreateProgram, Program},
+        entry::payloads::ProgramCreated,
         page::{self, Page},
     },
 };
-use serde_json::json;
 
 /// Creates a program.
 pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProgram) -> Result<Answer> {
@@ -49,8 +49,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     };
     programs::create(&mut act.tx, &permit, &row).await?;
     let subject = Subject { program: Some(row.id), ..Subject::default() };
-    let payload = json!({ "lead": row.lead, "partners": row.partners });
-    act.log(EntryKind::ProgramCreated, subject, &payload).await?;
+    act.log(subject, ProgramCreated { lead: row.lead.clone(), partners: row.partners.clone() }).await?;
     act.finish(Answer::created(format!("/v1/programs/{}", row.id), &program(row))).await
 }
 

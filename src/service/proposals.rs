@@ -12,7 +12,6 @@ use crate::{
         Refusal,
         call::Phase,
         decision::Outcome,
-        entry::EntryKind,
         id::{MemberId, PartnerCode, ProposalId},
         proposal::Status,
     },
@@ -25,11 +24,11 @@ use crate::{
     },
     wire::{
         Time,
+        entry::payloads::{Payload, ProposalCreated, ProposalReinstated, ProposalWithdrawn, WithdrawalWish},
         page::{self, Page},
         proposal::{Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void, Wish},
     },
 };
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Begins a joint proposal with its vaults.
@@ -77,8 +76,9 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     quotas::check_proposals(&mut act, body.call).await?;
     proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
     let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };
-    let payload = json!({ "topic": body.topic, "parties": body.parties, "arrived_at": Time::from(act.arrived_at) });
-    act.log(EntryKind::ProposalCreated, subject, &payload).await?;
+    let arrived_at = act.arrived_at.into();
+    let payload = ProposalCreated { topic: body.topic.clone(), parties: body.parties.clone(), arrived_at };
+    act.log(subject, payload).await?;
     for (member, invitation) in &asked_to_join {
         parties::keep_invitation(&mut act, &permit, subject, body.id, member, invitation).await?;
     }
@@ -159,13 +159,13 @@ pub async fn withdraw(exchange: &Exchange, context: &RequestContext, id: Proposa
         withdrawals::wish(&mut act.tx, &permit, id, now).await?;
         let (member, wished_at) = (act.me.id.clone(), now);
         wishes.insert(partner.clone(), WishRow { member, wished_at });
-        act.log(EntryKind::WithdrawalWished, subject, &json!({ "partner": partner })).await?;
+        act.log(subject, Payload::WithdrawalWished(WithdrawalWish { partner })).await?;
         if proposal.row.parties.keys().any(|party| !wishes.contains_key(party)) {
             return finish(act, id).await;
         }
     }
     proposals::set_withdrawn(&mut act.tx, &permit, id, Some(now)).await?;
-    act.log(EntryKind::ProposalWithdrawn, subject, &json!({})).await?;
+    act.log(subject, ProposalWithdrawn {}).await?;
     finish(act, id).await
 }
 
@@ -196,12 +196,12 @@ pub async fn reinstate(exchange: &Exchange, context: &RequestContext, id: Propos
     let subject = Subject::proposal(&proposal);
     if has_wished {
         withdrawals::take_back(&mut act.tx, &permit, id).await?;
-        act.log(EntryKind::WithdrawalUnwished, subject, &json!({ "partner": partner })).await?;
+        act.log(subject, Payload::WithdrawalUnwished(WithdrawalWish { partner })).await?;
     }
     if is_withdrawn {
         proposals::set_withdrawn(&mut act.tx, &permit, id, None).await?;
-        let payload = json!({ "arrived_at": Time::from(act.arrived_at) });
-        act.log(EntryKind::ProposalReinstated, subject, &payload).await?;
+        let arrived_at = act.arrived_at.into();
+        act.log(subject, ProposalReinstated { arrived_at }).await?;
     }
     finish(act, id).await
 }

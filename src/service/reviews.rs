@@ -11,7 +11,6 @@ use crate::{
     domain::{
         Refusal,
         call::Phase,
-        entry::EntryKind,
         id::{MemberId, ProposalId, ReviewId, Sha256},
         member::Declared,
         set_aside::SetAside,
@@ -25,12 +24,12 @@ use crate::{
         vaults as vault_store,
     },
     wire::{
+        entry::payloads::{ConflictLifted, InterestDeclared, Payload, ReviewFetched, ReviewReopened, ReviewSubmitted},
         page::Page,
         review::{Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Largest sealed review, in bytes.
@@ -65,12 +64,12 @@ pub async fn declare(
     }
     reviews::declare(&mut act.tx, &permit, id, body.ground, stated(&signed), now).await?;
     let subject = Subject::proposal(&proposal);
-    let payload = json!({ "member": me, "ground": body.ground, "statement": signed.jws });
+    let payload = InterestDeclared { member: me.clone(), ground: body.ground, statement: signed.jws };
     if body.conflict {
-        act.log(EntryKind::ConflictDeclared, subject, &payload).await?;
+        act.log(subject, Payload::ConflictDeclared(payload)).await?;
         surplus_keys::remove_all_keys(&mut act, &permit, &proposal, &me).await?;
     } else {
-        act.log(EntryKind::ClearDeclared, subject, &payload).await?;
+        act.log(subject, Payload::ClearDeclared(payload)).await?;
     }
     act.finish(Answer::done()).await
 }
@@ -99,8 +98,8 @@ pub async fn lift(
     let signed = signed_declaration(&mut act, id, member, Declared::Lifted, &body.statement).await?;
     let now = act.now;
     reviews::lift(&mut act.tx, &permit, id, member, stated(&signed), now).await?;
-    let payload = json!({ "member": member, "reason": reason, "statement": signed.jws });
-    act.log(EntryKind::ConflictLifted, Subject::proposal(&proposal), &payload).await?;
+    let payload = ConflictLifted { member: member.clone(), reason: reason.to_owned(), statement: signed.jws };
+    act.log(Subject::proposal(&proposal), payload).await?;
     act.finish(Answer::done()).await
 }
 
@@ -203,11 +202,15 @@ pub async fn submit(
         reopened_at: None,
     };
     reviews::submit(&mut act.tx, &permit, &row).await?;
-    let payload = json!({
-        "review": row.id, "reviewer": row.reviewer, "revision": revision, "manifest_sha256": row.manifest,
-        "sha256": statement.sha256, "statement": row.statement,
-    });
-    act.log(EntryKind::ReviewSubmitted, Subject::proposal(&proposal), &payload).await?;
+    let payload = ReviewSubmitted {
+        review: row.id,
+        reviewer: row.reviewer.clone(),
+        revision,
+        manifest_sha256: row.manifest,
+        sha256: statement.sha256,
+        statement: row.statement.clone(),
+    };
+    act.log(Subject::proposal(&proposal), payload).await?;
     act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, None, false))).await
 }
 
@@ -247,8 +250,8 @@ pub async fn fetch(exchange: &Exchange, context: &RequestContext, id: ReviewId) 
     {
         return Err(concealed(refused));
     }
-    let payload = json!({ "review": row.id, "reviewer": row.reviewer, "revision": row.revision });
-    act.log(EntryKind::ReviewFetched, Subject::proposal(&proposal), &payload).await?;
+    let payload = ReviewFetched { review: row.id, reviewer: row.reviewer.clone(), revision: row.revision };
+    act.log(Subject::proposal(&proposal), payload).await?;
     let reviewer = [row.reviewer.clone()];
     let aside = state::set_aside(exchange, &mut act.tx, &proposal.facts, &reviewer, counts::review_set_aside).await?;
     act.finish_read(answer(row, aside.get(&reviewer[0]).copied(), true)).await
@@ -286,8 +289,9 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
     }
     let now = act.now;
     reviews::reopen(&mut act.tx, &permit, &row, now).await?;
-    let payload = json!({ "review": row.id, "reviewer": row.reviewer, "revision": row.revision, "reason": reason });
-    act.log(EntryKind::ReviewReopened, Subject::proposal(&proposal), &payload).await?;
+    let (review, revision, reason) = (row.id, row.revision, reason.to_owned());
+    let payload = ReviewReopened { review, reviewer: row.reviewer.clone(), revision, reason };
+    act.log(Subject::proposal(&proposal), payload).await?;
     // The others' reviews close again until the own one is back in.
     for vault in vault_store::of_proposal(&mut act.tx, row.proposal).await? {
         if vault.kind == VaultKind::Deliberation {

@@ -16,7 +16,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{CallId, MemberId, PartnerCode},
         member::CallRole,
         proposal::{Sort, Status},
@@ -31,13 +30,13 @@ use crate::{
     },
     wire::{
         call::{GrantRoles, RoleHolder, StatedRoles},
+        entry::payloads::{Payload, RolesChanged},
         page::{MAX_PAGE, Page, cursor},
         policy::Preview,
         proposal::Filter,
     },
 };
 use jiff::Timestamp;
-use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
@@ -73,10 +72,10 @@ pub async fn set(
         sha256: signed.payload_sha256,
     });
     calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, stated, act.now).await?;
-    let kind = if gains { EntryKind::RoleGranted } else { EntryKind::RoleRevoked };
-    let statement = change.as_ref().map(|signed| &signed.jws);
-    let payload = json!({ "member": member, "roles": body.roles, "statement": statement });
-    act.log(kind, Subject::call(&call), &payload).await?;
+    let kind = if gains { Payload::RoleGranted } else { Payload::RoleRevoked };
+    let statement = change.map(|signed| signed.jws);
+    let payload = RolesChanged { member: member.clone(), roles: body.roles.clone(), statement };
+    act.log(Subject::call(&call), kind(payload)).await?;
     let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;

@@ -12,14 +12,14 @@ use super::{
     unit::{Subject, new_entry},
 };
 use crate::{
-    domain::{ambient::Clock, entry::EntryKind},
+    domain::ambient::Clock,
     storage::{
         Tx, entries,
         pulse::{self, ClockMark},
     },
+    wire::entry::payloads::ClockAccepted,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -244,9 +244,8 @@ pub async fn accept(exchange: &Exchange) -> Result<Option<Timestamp>> {
         Ok(_) => return Ok(None),
     };
     pulse::accept(&mut tx, mark.last).await?;
-    let kind = EntryKind::ClockAccepted;
-    let payload = json!({ "until": mark.last, "behind_seconds": behind.as_secs() });
-    let entry = new_entry(exchange, kind, kind.readers(false), Subject::default(), None, mark.last, &payload);
+    let payload = ClockAccepted { until: mark.last.into(), behind_seconds: behind.as_secs() }.into();
+    let entry = new_entry(exchange, Subject::default(), None, mark.last, &payload);
     entries::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(Some(mark.last))

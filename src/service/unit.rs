@@ -12,7 +12,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::{EntryKind, Readers},
         id::{CallId, MemberId, ProgramId, ProposalId},
     },
     policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
@@ -25,9 +24,9 @@ use crate::{
         idempotency::{self, Recorded},
         members,
     },
+    wire::entry::payloads::Payload,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use std::{ops::DerefMut, sync::Arc};
 
 /// How far after the act a statement may say that it was made: clocks of members' machines are apart.
@@ -153,19 +152,9 @@ impl<'e> Act<'e> {
         Self::decided_in(exchange.db.write_for(whose).await?, exchange, context).await
     }
 
-    /// Appends a log entry for the circle of readers that its kind has.
-    pub async fn log(&mut self, kind: EntryKind, subject: Subject, payload: &impl Serialize) -> Result<u64> {
-        self.log_for(kind, kind.readers(subject.proposal.is_some()), subject, payload).await
-    }
-
-    async fn log_for(
-        &mut self,
-        kind: EntryKind,
-        readers: Readers,
-        subject: Subject,
-        payload: &impl Serialize,
-    ) -> Result<u64> {
-        let entry = new_entry(self.exchange, kind, readers, subject, Some(self.me.id.clone()), self.now, payload);
+    /// Appends a log entry of the payload's kind, for the circle of readers that the kind has.
+    pub async fn log(&mut self, subject: Subject, payload: impl Into<Payload>) -> Result<u64> {
+        let entry = new_entry(self.exchange, subject, Some(self.me.id.clone()), self.now, &payload.into());
         Ok(entries::append(&mut self.tx, &entry).await?)
     }
 
@@ -353,29 +342,27 @@ pub(super) fn permit(policies: &Engine, me: &MemberFacts, action: Action, resour
     permitted(outcome)
 }
 
-/// An entry with its canonical payload and a fresh salt.
+/// An entry of the payload's kind, with its readers, its canonical payload and a fresh salt.
 pub(super) fn new_entry(
     exchange: &Exchange,
-    kind: EntryKind,
-    readers: Readers,
     subject: Subject,
     actor: Option<MemberId>,
     at: Timestamp,
-    payload: &impl Serialize,
+    payload: &Payload,
 ) -> entries::EntryRow {
+    let kind = payload.kind();
     let mut salt = vec![0; 32];
     exchange.rng.fill(&mut salt);
     entries::EntryRow {
         seq: 0,
         at,
         kind,
-        readers,
+        readers: kind.readers(subject.proposal.is_some()),
         actor,
         program: subject.program,
         call: subject.call,
         proposal: subject.proposal,
-        payload: serde_json_canonicalizer::to_string(payload)
-            .expect("our payloads have string keys and finite numbers"),
+        payload: payload.canonical(),
         salt,
     }
 }

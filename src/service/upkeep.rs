@@ -8,7 +8,6 @@ use super::{
     unit::{Subject, new_entry},
 };
 use crate::{
-    domain::entry::EntryKind,
     storage::{
         BlobKey, Db, StoreError, Stored,
         documents::{self, DocumentRow},
@@ -18,10 +17,10 @@ use crate::{
         scrub::{self, Scrub},
         sweep::{Extent, Quarantined, Swept},
     },
+    wire::entry::payloads::{DocumentNamed, Payload},
 };
 use futures_util::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use std::{collections::HashSet, error::Error as _, time::Duration};
 
 /// Younger files are left alone: longer than any upload takes, so a blob on its way into a row is younger.
@@ -104,9 +103,9 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
                 continue;
             }
             if let Some(proposal) = state::proposal(&mut tx, row.proposal, at).await? {
-                let (kind, subject) = (EntryKind::DocumentDropped, Subject::proposal(&proposal));
-                let payload = json!({ "document": row.id, "slot": row.slot, "party": row.party, "sha256": row.sha256 });
-                let entry = new_entry(exchange, kind, kind.readers(true), subject, None, at, &payload);
+                let DocumentRow { id: document, slot, party, sha256, .. } = row;
+                let payload = Payload::DocumentDropped(DocumentNamed { document, slot, party, sha256 });
+                let entry = new_entry(exchange, Subject::proposal(&proposal), None, at, &payload);
                 entries::append(&mut tx, &entry).await?;
             }
             gone.push(row.blob);

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
     },
     policy::{self, Action, Authorization, Permit, Resource, facts::MemberFacts},
@@ -24,12 +23,12 @@ use crate::{
         vaults::{self, VaultRow, WrappedKeyRow},
     },
     wire::{
+        entry::payloads::{KeyFetched, KeyRemoved, VaultCreated},
         page::Page,
         proposal::{AddKeys, MissingKey, NewVault, Vault, WrappedKey},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::json;
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
 pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Page<Vault>> {
@@ -49,12 +48,15 @@ pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: Prop
         }
         let keys = if reads { usable_keys(&mut act, &vault, &proposal.call).await? } else { Vec::new() };
         if !keys.is_empty() {
-            let payload = json!({ "vault": vault.id, "keys": keys.iter().map(|key| key.id).collect::<Vec<_>>() });
-            act.log(EntryKind::KeyFetched, Subject::proposal(&proposal), &payload).await?;
+            act.log(Subject::proposal(&proposal), fetched(&vault, &keys)).await?;
         }
         items.push(answer(vault, keys));
     }
     act.finish_read(Page { items, next: None }).await
+}
+
+fn fetched(vault: &VaultRow, keys: &[WrappedKeyRow]) -> KeyFetched {
+    KeyFetched { vault: vault.id, keys: keys.iter().map(|key| key.id).collect() }
 }
 
 /// The call vault with the caller's own key to it; for officers.
@@ -65,8 +67,7 @@ pub async fn of_call(exchange: &Exchange, context: &RequestContext, id: CallId) 
     let vault = vaults::find(&mut act.tx, call.row.vault.ok_or(ServiceError::Hidden)?).await?;
     let vault = vault.ok_or(ServiceError::Hidden)?;
     let keys = own_keys(&mut act, &vault).await?;
-    let payload = json!({ "vault": vault.id, "keys": keys.iter().map(|key| key.id).collect::<Vec<_>>() });
-    act.log(EntryKind::KeyFetched, Subject::call(&call), &payload).await?;
+    act.log(Subject::call(&call), fetched(&vault, &keys)).await?;
     act.finish_read(answer(vault, keys)).await
 }
 
@@ -198,8 +199,13 @@ pub(super) async fn create(act: &mut Act<'_>, permit: &Permit, subject: Subject,
         }
         _ => error.into(),
     })?;
-    let payload = json!({ "vault": vault.id, "kind": vault.kind, "party": vault.party, "recipient": vault.recipient });
-    act.log(EntryKind::VaultCreated, subject, &payload).await?;
+    let payload = VaultCreated {
+        vault: vault.id,
+        kind: vault.kind,
+        party: vault.party.clone(),
+        recipient: vault.recipient.clone(),
+    };
+    act.log(subject, payload).await?;
     Ok(())
 }
 
@@ -254,7 +260,8 @@ pub(super) async fn remove_keys(
     let Some(vault) = vaults::find(&mut act.tx, vault).await? else { return Ok(()) };
     require_other_holder(&mut act.tx, &vault, holder).await?;
     if vaults::remove_keys(&mut act.tx, permit, &vault, holder).await? > 0 {
-        act.log(EntryKind::KeyRemoved, subject, &json!({ "vault": vault.id, "holder": holder })).await?;
+        let payload = KeyRemoved { vault: vault.id, holder: holder.to_string(), discarded: None };
+        act.log(subject, payload).await?;
     }
     Ok(())
 }

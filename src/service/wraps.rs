@@ -13,7 +13,6 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        entry::EntryKind,
         id::{MemberId, Sha256, WrappedKeyId},
     },
     policy::{Action, Permit, facts::MemberFacts},
@@ -22,9 +21,8 @@ use crate::{
         members,
         vaults::{self, VaultRow, WrappedKeyRow},
     },
-    wire::proposal::WrappedKeyIn,
+    wire::{entry::payloads::KeyWrapped, proposal::WrappedKeyIn},
 };
-use serde_json::json;
 use std::collections::HashMap;
 
 /// Most keys in one request: a proposal of twenty-four members with two recipients on each key card begins with 103.
@@ -222,12 +220,14 @@ async fn store(
     }
     let now = act.now;
     vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
-    let mut payload = json!({
-        "vault": vault.id, "key": row.id, "holder": row.holder, "recipient": row.recipient, "statement": row.statement,
-    });
-    if let Some(earlier) = earlier {
-        payload["replaces"] = json!(earlier.id);
-    }
-    act.log(EntryKind::KeyWrapped, subject, &payload).await?;
+    let payload = KeyWrapped {
+        vault: vault.id,
+        key: row.id,
+        holder: row.holder.clone(),
+        recipient: row.recipient.clone(),
+        statement: row.statement.clone(),
+        replaces: earlier.map(|earlier| earlier.id),
+    };
+    act.log(subject, payload).await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Bodies about the log.
 
+pub mod payloads;
+
 use super::{Time, answer};
 use crate::domain::{
     entry::EntryKind,
@@ -23,6 +25,7 @@ answer! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub proposal: Option<ProposalId>,
         /// RFC 8785 canonical JSON, as a string so that it can be digested as is.
+        // Its fields by kind are in `payloads`.
         pub payload: String,
         /// 32 random bytes in standard base64, digested together with the payload.
         pub salt: String,

@@ -1,0 +1,131 @@
+//! Payloads about judging a proposal: interests, assignments, reviews, decisions and letters.
+
+use super::payload;
+use crate::domain::{
+    decision::Outcome,
+    id::{DecisionId, DocumentId, MemberId, PartnerCode, ReviewId, Sha256},
+    member::ConflictGround,
+};
+
+payload! {
+    /// A member declared a conflict of interest, or that there is none.
+    pub struct InterestDeclared {
+        pub member: MemberId,
+        /// With a conflict only.
+        pub ground: Option<ConflictGround>,
+        /// Of type `entente-declaration+jws`.
+        pub statement: String,
+    }
+
+    /// An officer took a member's conflict off the record.
+    pub struct ConflictLifted {
+        pub member: MemberId,
+        /// 1 to 1000 bytes.
+        pub reason: String,
+        /// Of type `entente-declaration+jws`.
+        pub statement: String,
+    }
+
+    /// A reviewer was assigned.
+    pub struct ReviewerAssigned {
+        pub reviewer: MemberId,
+        /// Of type `entente-assignment+jws`.
+        pub statement: String,
+    }
+
+    /// An assignment was taken back.
+    pub struct ReviewerUnassigned {
+        pub reviewer: MemberId,
+    }
+
+    /// A sealed review was handed in.
+    pub struct ReviewSubmitted {
+        pub review: ReviewId,
+        pub reviewer: MemberId,
+        /// From 1, by reviewer.
+        pub revision: u32,
+        /// The version that was reviewed.
+        pub manifest_sha256: Sha256,
+        /// Of the sealed review.
+        pub sha256: Sha256,
+        /// Of type `entente-review+jws`.
+        pub statement: String,
+    }
+
+    /// A review was reopened, so that its reviewer can hand in another revision.
+    pub struct ReviewReopened {
+        pub review: ReviewId,
+        pub reviewer: MemberId,
+        /// The revision that was reopened.
+        pub revision: u32,
+        /// 1 to 1000 bytes.
+        pub reason: String,
+    }
+
+    /// A sealed review was fetched.
+    pub struct ReviewFetched {
+        pub review: ReviewId,
+        pub reviewer: MemberId,
+        pub revision: u32,
+    }
+
+    /// A funder signed a decision.
+    pub struct DecisionSigned {
+        pub decision: DecisionId,
+        pub outcome: Outcome,
+        /// The funder that signed.
+        pub partner: PartnerCode,
+        /// The version that was decided on.
+        pub manifest_sha256: Sha256,
+        /// Of type `entente-decision+jws`.
+        pub statement: String,
+        /// Whose signature for the same funder it replaces; left out when there was none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub in_place_of: Option<MemberId>,
+    }
+
+    /// A funder took its signature back.
+    pub struct DecisionUnsigned {
+        pub decision: DecisionId,
+        /// The funder whose signature it was.
+        pub partner: PartnerCode,
+    }
+
+    /// The last signature was taken back: the decision is off the table.
+    pub struct DecisionWithdrawn {
+        pub decision: DecisionId,
+    }
+
+    /// The last funder signed: the decision is in force.
+    pub struct DecisionFinal {
+        pub decision: DecisionId,
+        pub outcome: Outcome,
+        /// The version that was decided on.
+        pub manifest_sha256: Sha256,
+        /// The decision that it takes the place of: these fields stand beside the others. A first decision has none.
+        #[serde(flatten)]
+        pub superseded: Option<SupersededDecision>,
+    }
+
+    /// Which decision another takes the place of.
+    pub struct SupersededDecision {
+        /// Digest of that decision.
+        pub supersedes: Sha256,
+        /// 1 to 1000 bytes; none where it follows a rescission and gives none.
+        pub reason: Option<String>,
+    }
+
+    /// A sealed letter was sent to the parties.
+    pub struct LetterSent {
+        pub letter: DocumentId,
+        /// Of the sealed letter.
+        pub sha256: Sha256,
+        /// Of type `entente-letter+jws`.
+        pub statement: String,
+    }
+
+    /// A letter was taken back or fetched.
+    pub struct LetterNamed {
+        pub letter: DocumentId,
+    }
+}
