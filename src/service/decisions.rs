@@ -1,10 +1,9 @@
 //! Decisions signed by every funder, and the sealed letters that tell the parties.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
-    vaults,
 };
 use crate::{
     domain::{
@@ -246,7 +245,7 @@ pub async fn send_letter(
         return Err(Refusal::DecisionOpen { missing: missing.join(", ") }.into());
     };
     let statement = act.signed::<LetterStatement>(&body.statement).await?.statement;
-    let ciphertext = vaults::sealed_bytes(&body.ciphertext, MAX_LETTER)?;
+    let ciphertext = sealed_bytes::from_base64(&body.ciphertext, MAX_LETTER)?;
     let fits = statement.proposal == id
         && statement.manifest_sha256 == decision.manifest
         && statement.sha256 == Sha256::of(&ciphertext)

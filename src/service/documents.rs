@@ -1,10 +1,11 @@
 //! Sealed documents: stored, listed, fetched and taken out.
 //!
-//! The server checks what bytes can show without a key: their number, their digest and that they have the shape of a complete
-//! age file. It never learns more about them.
+//! This file decides where a document belongs and when it may come. `sealed_bytes` takes and checks the bytes; neither
+//! learns more about them than they show without a key.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, damage, manifests, quotas,
+    sealed_bytes::{self, ExpectedBytes},
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
     usage::{Arrival, Coming},
@@ -18,9 +19,8 @@ use crate::{
         vault::VaultKind,
     },
     policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
-    sealing::header::HeaderCheck,
     storage::{
-        Expected, Reading, StageError, Staged, StoreError, Stored, Tx,
+        Reading, StoreError, Stored, Tx,
         documents::{self, DocumentRow},
         vaults,
     },
@@ -61,7 +61,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     announced: &Announced,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Answer> {
-    let (arrival, limit) = {
+    let (arrival, expected) = {
         let mut first = Rehearsal::rehearse(exchange, context).await?;
         let (proposal, _) = own(&mut first, announced).await?;
         if let Some(answer) = first.replayed()? {
@@ -72,12 +72,11 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         let coming = coming(&first, announced);
         let arrival = exchange.usage.coming(coming.clone());
         check_quotas(&mut first, &arrival, &coming, is_awaited).await?;
-        (arrival, exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes))
+        let limit = exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes);
+        (arrival, ExpectedBytes { sha256: announced.sha256, size: announced.size, limit })
     };
-    // The last byte says when the request was here, not the sync that follows it.
-    let mut arrived_at = exchange.time.now();
-    let staged = stage(exchange, announced, limit, bytes.inspect(|_| arrived_at = exchange.time.now())).await?;
-    let context = &RequestContext { arrived_at: Some(arrived_at), ..context.clone() };
+    let arrived = sealed_bytes::take(exchange, expected, bytes).await?;
+    let context = &RequestContext { arrived_at: Some(arrived.arrived_at), ..context.clone() };
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let (proposal, permit) = own(&mut act, announced).await?;
@@ -94,10 +93,10 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         slot: announced.slot.clone(),
         party: place.party.clone(),
         vault: place.vault.id,
-        sha256: staged.sha256(),
-        size: staged.size(),
+        sha256: arrived.staged.sha256(),
+        size: arrived.staged.size(),
         media_type: announced.media_type.clone(),
-        blob: staged.key().clone(),
+        blob: arrived.staged.key().clone(),
         uploaded_by: act.me.id.clone(),
         uploaded_at: act.arrived_at,
         is_current: true,
@@ -118,15 +117,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
     let answer =
         Answer::created(format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot), &answer(row));
-    // Kept first, since the commit goes on when the caller goes away.
-    let blob = staged.keep();
-    let done = act.finish(answer).await;
-    if done.as_ref().is_err_and(ServiceError::is_certain)
-        && let Err(error) = exchange.blobs.delete(&blob).await
-    {
-        tracing::warn!(%error, "a blob without a row remains until the next sweep");
-    }
-    done
+    arrived.adopt(act, answer).await
 }
 
 /// Takes a document out of the working set. Versions that name it keep it.
@@ -338,30 +329,6 @@ async fn check_quotas<T: Reads>(
 fn coming<T: Reads>(act: &Act<'_, T>, announced: &Announced) -> Coming {
     let Announced { proposal, slot, size, .. } = announced;
     Coming { party: act.me.id.partner().clone(), proposal: *proposal, slot: slot.clone(), size: *size }
-}
-
-async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    exchange: &Exchange,
-    announced: &Announced,
-    limit: u64,
-    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
-) -> Result<Staged> {
-    let mut check = HeaderCheck::new();
-    let expected = Expected { sha256: Some(announced.sha256), size: Some(announced.size) };
-    let staged = exchange.blobs.stage(bytes, limit, expected, |chunk| check.push(chunk).map(drop)).await;
-    let staged = staged.map_err(|error| match error {
-        StageError::TooLarge { limit } => ServiceError::TooLarge { limit },
-        StageError::NotAsAnnounced { what } => ServiceError::NotAsAnnounced(what),
-        StageError::Refused(error) => ServiceError::NotSealed(error.to_string()),
-        StageError::Interrupted(_) => ServiceError::Interrupted,
-        StageError::Store(error) => error.into(),
-    })?;
-    if let Err(error) = check.finish(staged.size()) {
-        // Gone before the refusal is heard, not a moment later.
-        staged.discard().await;
-        return Err(ServiceError::NotSealed(error.to_string()));
-    }
-    Ok(staged)
 }
 
 fn may_fetch(view: &View<'_>, proposal: &ProposalState, row: &DocumentRow) -> bool {

@@ -30,6 +30,7 @@ pub mod quotas;
 pub mod reviews;
 pub mod roles;
 pub mod rules;
+mod sealed_bytes;
 pub mod sight;
 pub mod state;
 pub mod surplus_keys;

@@ -1,7 +1,7 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,
     state::{self, ProposalState},
     surplus_keys,
     unit::{Act, Subject, View},
@@ -174,7 +174,7 @@ pub async fn submit(
     }
     let statement = act.signed::<ReviewStatement>(&body.statement).await?.statement;
     manifests::require_standing(&proposal, statement.manifest_sha256)?;
-    let ciphertext = vaults::sealed_bytes(&body.ciphertext, MAX_REVIEW)?;
+    let ciphertext = sealed_bytes::from_base64(&body.ciphertext, MAX_REVIEW)?;
     let earlier = reviews::of_proposal(&mut act.tx, id).await?;
     let revision = 1 + earlier.iter().filter(|row| row.reviewer == me).map(|row| row.revision).max().unwrap_or(0);
     let fits = statement.proposal == id

@@ -14,10 +14,7 @@ use crate::{
         id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
     },
     policy::{self, Action, Authorization, Permit, Resource, facts::MemberFacts},
-    sealing::{
-        header::HeaderCheck,
-        statement::{VaultKind, VaultStatement},
-    },
+    sealing::statement::{VaultKind, VaultStatement},
     storage::{
         StoreError, Tx,
         vaults::{self, VaultRow, WrappedKeyRow},
@@ -345,20 +342,6 @@ async fn usable_keys(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> R
 async fn own_keys(act: &mut Act<'_>, vault: &VaultRow) -> Result<Vec<WrappedKeyRow>> {
     let me = act.me.id.to_string();
     Ok(vaults::keys(&mut act.tx, vault.id).await?.into_iter().filter(|key| key.holder == me).collect())
-}
-
-/// Small ciphertext that travels in JSON: standard base64 of a complete age file.
-pub(super) fn sealed_bytes(base64: &str, limit: usize) -> Result<Vec<u8>> {
-    if base64.len() / 4 * 3 > limit + 3 {
-        return Err(ServiceError::TooLarge { limit: limit as u64 });
-    }
-    let bytes =
-        BASE64_STANDARD.decode(base64).map_err(|_| ServiceError::Malformed("the ciphertext is no base64".into()))?;
-    if bytes.len() > limit {
-        return Err(ServiceError::TooLarge { limit: limit as u64 });
-    }
-    HeaderCheck::check(&bytes).map_err(|error| ServiceError::NotSealed(error.to_string()))?;
-    Ok(bytes)
 }
 
 pub(super) fn refused(fault: &str) -> ServiceError {

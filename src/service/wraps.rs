@@ -5,10 +5,10 @@
 //! signature and the shape of its file, is found out before the turn comes and off the threads that serve others.
 
 use super::{
-    Result, aside,
+    Result, aside, sealed_bytes,
     state::{CallState, ProposalState},
     unit::{Act, Subject},
-    vaults::{may_name, opens_call_vault, reads, refused, require_other_key, sealed_bytes},
+    vaults::{may_name, opens_call_vault, reads, refused, require_other_key},
 };
 use crate::{
     domain::{
@@ -121,7 +121,10 @@ impl Wraps {
 
 impl Wrap {
     fn look(key: &WrappedKeyIn) -> Self {
-        Self { statement: verify_signed(&key.statement), ciphertext: sealed_bytes(&key.ciphertext, MAX_WRAPPED_KEY) }
+        Self {
+            statement: verify_signed(&key.statement),
+            ciphertext: sealed_bytes::from_base64(&key.ciphertext, MAX_WRAPPED_KEY),
+        }
     }
 
     /// The key as it is kept, if the caller signed it for this vault.

@@ -172,7 +172,7 @@ payload! {
         pub vault: VaultId,
         /// A member or a vault.
         pub holder: String,
-        /// The one key that its holder discarded: these fields stand beside the others. None are there when all keys went.
+        /// The one key that its holder discarded: these fields stand beside the others. Absent when all keys went.
         #[serde(flatten)]
         pub discarded: Option<DiscardedKey>,
     }

@@ -1,0 +1,100 @@
+//! Sealed bytes on their way in, whatever they belong to: taken while no transaction is open, checked, and adopted by
+//! the act that names them.
+//!
+//! The server checks what bytes can show without a key: their number, their digest and that they have the shape of a
+//! complete age file. The operation that takes them decides where they belong and whether they may come.
+
+use super::{Answer, Exchange, Result, ServiceError, unit::Act};
+use crate::{
+    domain::id::Sha256,
+    sealing::header::HeaderCheck,
+    storage::{Expected, StageError, Staged},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+
+/// What is known of sealed bytes before the first of them is here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExpectedBytes {
+    pub(super) sha256: Sha256,
+    /// In bytes.
+    pub(super) size: u64,
+    /// How many are taken at most.
+    pub(super) limit: u64,
+}
+
+/// Sealed bytes that are on the disk and belong to nothing yet. They are gone unless an act adopts them.
+#[derive(Debug)]
+pub(super) struct ArrivedBytes {
+    pub(super) staged: Staged,
+    /// When the last byte was here.
+    pub(super) arrived_at: Timestamp,
+}
+
+/// Streams sealed bytes to the disk and checks them on the way.
+pub(super) async fn take<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    exchange: &Exchange,
+    expected: ExpectedBytes,
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<ArrivedBytes> {
+    // The last byte says when the request was here, not the sync that follows it.
+    let mut arrived_at = exchange.time.now();
+    let staged = stage(exchange, expected, bytes.inspect(|_| arrived_at = exchange.time.now())).await?;
+    Ok(ArrivedBytes { staged, arrived_at })
+}
+
+async fn stage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    exchange: &Exchange,
+    expected: ExpectedBytes,
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<Staged> {
+    let ExpectedBytes { sha256, size, limit } = expected;
+    let mut check = HeaderCheck::new();
+    let expected = Expected { sha256: Some(sha256), size: Some(size) };
+    let staged = exchange.blobs.stage(bytes, limit, expected, |chunk| check.push(chunk).map(drop)).await;
+    let staged = staged.map_err(|error| match error {
+        StageError::TooLarge { limit } => ServiceError::TooLarge { limit },
+        StageError::NotAsAnnounced { what } => ServiceError::NotAsAnnounced(what),
+        StageError::Refused(error) => ServiceError::NotSealed(error.to_string()),
+        StageError::Interrupted(_) => ServiceError::Interrupted,
+        StageError::Store(error) => error.into(),
+    })?;
+    if let Err(error) = check.finish(staged.size()) {
+        // Gone before the refusal is heard, not a moment later.
+        staged.discard().await;
+        return Err(ServiceError::NotSealed(error.to_string()));
+    }
+    Ok(staged)
+}
+
+impl ArrivedBytes {
+    /// Finishes the act that has written the row which names the bytes.
+    pub(super) async fn adopt(self, act: Act<'_>, answer: Answer) -> Result<Answer> {
+        let exchange = act.exchange;
+        // Kept first, since the commit goes on when the caller goes away.
+        let blob = self.staged.keep();
+        let done = act.finish(answer).await;
+        if done.as_ref().is_err_and(ServiceError::is_certain)
+            && let Err(error) = exchange.blobs.delete(&blob).await
+        {
+            tracing::warn!(%error, "a blob without a row remains until the next sweep");
+        }
+        done
+    }
+}
+
+/// Small ciphertext that travels in JSON: standard base64 of a complete age file.
+pub(super) fn from_base64(base64: &str, limit: usize) -> Result<Vec<u8>> {
+    if base64.len() / 4 * 3 > limit + 3 {
+        return Err(ServiceError::TooLarge { limit: limit as u64 });
+    }
+    let bytes =
+        BASE64_STANDARD.decode(base64).map_err(|_| ServiceError::Malformed("the ciphertext is no base64".into()))?;
+    if bytes.len() > limit {
+        return Err(ServiceError::TooLarge { limit: limit as u64 });
+    }
+    HeaderCheck::check(&bytes).map_err(|error| ServiceError::NotSealed(error.to_string()))?;
+    Ok(bytes)
+}
