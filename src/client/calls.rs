@@ -128,7 +128,7 @@ impl Client {
         let rules = call.text.to_domain()?;
         roles.by_member.iter().try_for_each(|(member, roles)| rules.check_roles(member, roles))?;
         let facts = call_facts(&call, &rules, &roles, self.now());
-        for officer in &facts.officers {
+        for officer in facts.officers() {
             let officer = self.admit_officer(officer, &facts).await?;
             keys.extend(self.wrap_to_member(vault, &secret, &officer)?);
         }
@@ -202,7 +202,7 @@ impl Client {
         }
         // All that can fail is done before the exchange hears of it.
         let mut facts = self.call_facts(&call).await?;
-        facts.officers.insert(member.clone());
+        facts.grant(member.clone(), CallRole::Officer);
         let holder = self.admit_officer(member, &facts).await?;
         let secret = self.call_vault(&call).await?;
         self.wrap_to_member(call.publication.vault, &secret, &holder)?;

@@ -16,7 +16,6 @@ use crate::{
         decision::Outcome,
         id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
-        member::CallRole,
         proposal::Status,
     },
     policy::facts::{CallFacts, ProgramFacts, ProposalFacts},
@@ -184,10 +183,7 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
         opened,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
-        officers: roles.members_with(CallRole::Officer),
-        reviewers: roles.members_with(CallRole::Reviewer),
-        deciders: roles.members_with(CallRole::Decider),
-        observers: roles.members_with(CallRole::Observer),
+        roles: CallFacts::roles_by(|role| roles.members_with(role)),
     }
 }
 
@@ -222,6 +218,7 @@ pub(super) fn proposal_facts(
 pub(super) mod tests {
     use super::*;
     use crate::client::testing::{at, call, proposal};
+    use crate::domain::member::CallRole;
     use crate::policy::{Action, Engine, Guardrails, PartnerRules, Resource, Standing, facts::MemberFacts};
 
     pub(crate) const OPEN: &str = r#"@id("all-released") @side("release") @reason("everything")

@@ -97,15 +97,15 @@ impl Client {
         shown: &[Assignment],
         opened: &OpenedReviews,
     ) -> Result<ProposalFacts> {
-        let (assigned, interests): (BTreeSet<MemberId>, Interests) = if call.officers.contains(&self.member_id().await?)
-        {
-            let verified = self.verify_assignments(proposal.id, proposal.call, roles, shown.to_vec()).await?;
-            let assigned = verified.into_iter().map(|line| line.reviewer).collect();
-            (assigned, self.interests(proposal.id, roles).await?)
-        } else {
-            let reviewers = opened.reviews.iter().map(|opened| opened.review.reviewer.clone());
-            (reviewers.chain(shown.iter().map(|line| line.reviewer.clone())).collect(), Interests::default())
-        };
+        let (assigned, interests): (BTreeSet<MemberId>, Interests) =
+            if call.officers().contains(&self.member_id().await?) {
+                let verified = self.verify_assignments(proposal.id, proposal.call, roles, shown.to_vec()).await?;
+                let assigned = verified.into_iter().map(|line| line.reviewer).collect();
+                (assigned, self.interests(proposal.id, roles).await?)
+            } else {
+                let reviewers = opened.reviews.iter().map(|opened| opened.review.reviewer.clone());
+                (reviewers.chain(shown.iter().map(|line| line.reviewer.clone())).collect(), Interests::default())
+            };
         let party_members: BTreeSet<MemberId> = proposal.parties.values().flatten().cloned().collect();
         let verified = VerifiedFacts {
             call: call.clone(),

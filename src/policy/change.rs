@@ -80,18 +80,10 @@ impl FactChange {
     fn applied(self, member: &MemberFacts, proposal: &ProposalFacts) -> Option<ProposalFacts> {
         let mut then = proposal.clone();
         let id = member.id.clone();
-        let grant = |then: &mut ProposalFacts, role| {
-            let call = Arc::make_mut(&mut then.call);
-            match role {
-                CallRole::Officer => call.officers.insert(id.clone()),
-                CallRole::Reviewer => call.reviewers.insert(id.clone()),
-                CallRole::Decider => call.deciders.insert(id.clone()),
-                CallRole::Observer => call.observers.insert(id.clone()),
-            }
-        };
+        let grant = |then: &mut ProposalFacts, role| Arc::make_mut(&mut then.call).grant(id.clone(), role);
         let changed = match self {
             Self::DeclareClear => !then.conflicts.contains(&id) && then.declared_clear.insert(id.clone()),
-            Self::Assign => then.call.reviewers.contains(&id) && then.assigned.insert(id.clone()),
+            Self::Assign => then.call.has_role(&id, CallRole::Reviewer) && then.assigned.insert(id.clone()),
             Self::Review => then.assigned.contains(&id) && then.reviewed.insert(id.clone()),
             Self::LiftConflict => then.conflicts.remove(&id),
             Self::Open => {

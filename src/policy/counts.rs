@@ -4,14 +4,14 @@
 //! conflict that is lifted, a role that is given back. Server and client ask this same function, each of its own facts.
 
 use super::facts::{MemberFacts, ProposalFacts};
-use crate::domain::{id::MemberId, name::is_same, set_aside::SetAside};
+use crate::domain::{id::MemberId, member::CallRole, name::is_same, set_aside::SetAside};
 use std::collections::BTreeSet;
 
 /// Why the member's review is set aside, if it is. `holder` is the member by their newest key card, whatever its time; `None` if
 /// there is none or it was revoked.
 #[must_use]
 pub fn review_set_aside(proposal: &ProposalFacts, member: &MemberId, holder: Option<&MemberFacts>) -> Option<SetAside> {
-    let has_part = proposal.call.reviewers.contains(member) && proposal.assigned.contains(member);
+    let has_part = proposal.call.has_role(member, CallRole::Reviewer) && proposal.assigned.contains(member);
     set_aside(proposal, member, holder, has_part)
 }
 
@@ -22,7 +22,7 @@ pub fn signature_set_aside(
     member: &MemberId,
     holder: Option<&MemberFacts>,
 ) -> Option<SetAside> {
-    set_aside(proposal, member, holder, proposal.call.deciders.contains(member))
+    set_aside(proposal, member, holder, proposal.call.has_role(member, CallRole::Decider))
 }
 
 fn set_aside(
@@ -78,10 +78,7 @@ mod tests {
             draft: false,
             phase: Phase::Review,
             opened: true,
-            officers: [].into(),
-            reviewers: [id("GBR:ann")].into(),
-            deciders: [id("GBR:dora")].into(),
-            observers: [].into(),
+            roles: [(CallRole::Reviewer, [id("GBR:ann")].into()), (CallRole::Decider, [id("GBR:dora")].into())].into(),
         };
         ProposalFacts {
             id: "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
@@ -114,7 +111,10 @@ mod tests {
         assert_eq!(of(&conflicted, Some(&elsewhere)), Some(SetAside::Conflict));
         let unassigned = ProposalFacts { assigned: [].into(), ..good.clone() };
         assert_eq!(of(&unassigned, Some(&elsewhere)), Some(SetAside::Role));
-        let call = Arc::new(CallFacts { reviewers: [].into(), ..(*good.call).clone() });
+        let call = Arc::new(CallFacts {
+            roles: [(CallRole::Decider, [id("GBR:dora")].into())].into(),
+            ..(*good.call).clone()
+        });
         assert_eq!(of(&ProposalFacts { call, ..good }, Some(&elsewhere)), Some(SetAside::Role));
     }
 

@@ -217,7 +217,7 @@ impl SchemaNames {
     }
 
     fn call(&self, call: &CallFacts, who: &Who<'_>) -> Result<Entity, Failure> {
-        let officer_partners = || call.officers.iter().map(|id| id.partner().clone()).collect();
+        let officer_partners = || call.officers().iter().map(|id| id.partner().clone()).collect();
         entity(
             uid(&self.call, &call.id.to_string()),
             who.is_named,
@@ -228,11 +228,11 @@ impl SchemaNames {
                 ("opened", &|| Value::new_bool(call.opened)),
                 ("eligible", &|| self.partners(&call.eligible)),
                 ("funders", &|| self.partners(&call.funders)),
-                ("officers", &|| self.members(&call.officers, who)),
+                ("officers", &|| self.members(call.with(CallRole::Officer), who)),
                 ("officer_partners", &|| self.partners(&officer_partners())),
-                ("reviewers", &|| self.members(&call.reviewers, who)),
-                ("deciders", &|| self.members(&call.deciders, who)),
-                ("observers", &|| self.members(&call.observers, who)),
+                ("reviewers", &|| self.members(call.with(CallRole::Reviewer), who)),
+                ("deciders", &|| self.members(call.with(CallRole::Decider), who)),
+                ("observers", &|| self.members(call.with(CallRole::Observer), who)),
             ],
         )
     }
@@ -316,10 +316,7 @@ pub(super) fn probe(schema: &Schema) -> Result<(), Failure> {
         opened: true,
         eligible: partners.clone(),
         funders: partners.clone(),
-        officers: members.clone(),
-        reviewers: members.clone(),
-        deciders: members.clone(),
-        observers: members.clone(),
+        roles: CallFacts::roles_by(|_| members.clone()),
     };
     let proposal = ProposalFacts {
         id: format!("prop_{nil}").parse()?,

@@ -10,7 +10,10 @@ use crate::domain::{
     member::{CallRole, PartnerRole},
     proposal::Status,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A member, as their key card and the exchange know them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +48,8 @@ pub struct CallFacts {
     pub opened: bool,
     pub eligible: BTreeSet<PartnerCode>,
     pub funders: BTreeSet<PartnerCode>,
-    pub officers: BTreeSet<MemberId>,
-    pub reviewers: BTreeSet<MemberId>,
-    pub deciders: BTreeSet<MemberId>,
-    pub observers: BTreeSet<MemberId>,
+    /// The members with each role; a role that nobody has may be absent.
+    pub roles: BTreeMap<CallRole, BTreeSet<MemberId>>,
 }
 
 /// A proposal at the instant of the decision.
@@ -80,14 +81,49 @@ pub struct ProposalFacts {
     pub label: Option<Label>,
 }
 
+impl CallFacts {
+    /// The members with each role, from who has one of them.
+    pub fn roles_by(members_with: impl Fn(CallRole) -> BTreeSet<MemberId>) -> BTreeMap<CallRole, BTreeSet<MemberId>> {
+        CallRole::ALL.iter().map(|role| (*role, members_with(*role))).collect()
+    }
+
+    /// The members with one role.
+    #[must_use]
+    pub fn with(&self, role: CallRole) -> &BTreeSet<MemberId> {
+        static NOBODY: BTreeSet<MemberId> = BTreeSet::new();
+        self.roles.get(&role).unwrap_or(&NOBODY)
+    }
+
+    /// The members who run the call.
+    #[must_use]
+    pub fn officers(&self) -> &BTreeSet<MemberId> {
+        self.with(CallRole::Officer)
+    }
+
+    /// Whether the member has this role.
+    #[must_use]
+    pub fn has_role(&self, member: &MemberId, role: CallRole) -> bool {
+        self.with(role).contains(member)
+    }
+
+    /// Whether the member has any role.
+    #[must_use]
+    pub fn has_any_role(&self, member: &MemberId) -> bool {
+        self.roles.values().any(|members| members.contains(member))
+    }
+
+    /// Gives the member a role; false when they had it.
+    pub fn grant(&mut self, member: MemberId, role: CallRole) -> bool {
+        self.roles.entry(role).or_default().insert(member)
+    }
+}
+
 impl ProposalFacts {
     /// Whether the member is asked to join a party, and could. An invitation of somebody who takes part in the call or is assigned to the
     /// proposal is without effect, so that nobody is kept from a role, nor let in beside it, by being asked.
     #[must_use]
     pub fn invites(&self, member: &MemberId) -> bool {
-        let call = &self.call;
-        let parts = [&call.officers, &call.reviewers, &call.deciders, &call.observers, &self.assigned];
-        self.invited.contains(member) && !parts.iter().any(|part| part.contains(member))
+        self.invited.contains(member) && !self.call.has_any_role(member) && !self.assigned.contains(member)
     }
 
     /// Whether the member looks at the proposal as its party members do: as one of them, or asked to become one.

@@ -10,6 +10,7 @@ use super::{
 use crate::domain::{
     id::{MemberId, PartnerCode, Slug},
     label::Label,
+    member::CallRole,
     name::{folded, folds_to},
 };
 use std::collections::BTreeSet;
@@ -20,10 +21,7 @@ impl Predicate {
     #[must_use]
     pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts, roles: HeldRoles) -> bool {
         let mut known = |atom: &Atom| match atom {
-            Atom::Mine(Members::Officers) => Some(roles.officer),
-            Atom::Mine(Members::Reviewers) => Some(roles.reviewer),
-            Atom::Mine(Members::Deciders) => Some(roles.decider),
-            Atom::Mine(Members::Observers) => Some(roles.observer),
+            Atom::Mine(Members::With(role)) => Some(roles.has(*role)),
             atom => holds(atom, me, proposal),
         };
         self.value(&mut known) == Some(true)
@@ -41,23 +39,21 @@ impl Predicate {
 
 /// The roles of one member in a call. Finding them in a large panel takes longer than the rest of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HeldRoles {
-    officer: bool,
-    reviewer: bool,
-    decider: bool,
-    observer: bool,
-}
+pub struct HeldRoles([bool; CallRole::ALL.len()]);
 
 impl HeldRoles {
     /// Those of one member.
     #[must_use]
     pub fn of(member: &MemberId, call: &CallFacts) -> Self {
-        Self {
-            officer: call.officers.contains(member),
-            reviewer: call.reviewers.contains(member),
-            decider: call.deciders.contains(member),
-            observer: call.observers.contains(member),
+        let mut held = Self::default();
+        for role in CallRole::ALL {
+            held.0[*role as usize] = call.has_role(member, *role);
         }
+        held
+    }
+
+    fn has(self, role: CallRole) -> bool {
+        self.0[role as usize]
     }
 }
 
@@ -109,7 +105,7 @@ fn contains(set: Set, value: &str, proposal: &ProposalFacts) -> bool {
         Set::Participants => program.lead.as_str() == value || among(&program.partners),
         Set::Eligible => among(&proposal.call.eligible),
         Set::Funders => among(&proposal.call.funders),
-        Set::OfficerPartners => proposal.call.officers.iter().any(|id| id.partner().as_str() == value),
+        Set::OfficerPartners => proposal.call.officers().iter().any(|id| id.partner().as_str() == value),
         Set::Parties => among(&proposal.parties),
         Set::Organisations => proposal.organisations.iter().any(|name| folds_to(name, value)),
         Set::ReleasableTo => proposal.label.as_ref().is_some_and(|label| among(&label.releasable_to)),
@@ -126,7 +122,7 @@ fn within(set: Set, values: &BTreeSet<String>, proposal: &ProposalFacts) -> bool
         Set::Participants => values.contains(program.lead.as_str()) && among(&program.partners),
         Set::Eligible => among(&proposal.call.eligible),
         Set::Funders => among(&proposal.call.funders),
-        Set::OfficerPartners => proposal.call.officers.iter().all(|id| values.contains(id.partner().as_str())),
+        Set::OfficerPartners => proposal.call.officers().iter().all(|id| values.contains(id.partner().as_str())),
         Set::Parties => among(&proposal.parties),
         Set::Organisations => proposal
             .organisations
@@ -144,10 +140,7 @@ fn within(set: Set, values: &BTreeSet<String>, proposal: &ProposalFacts) -> bool
 
 fn mine(members: Members, proposal: &ProposalFacts) -> &BTreeSet<MemberId> {
     match members {
-        Members::Officers => &proposal.call.officers,
-        Members::Reviewers => &proposal.call.reviewers,
-        Members::Deciders => &proposal.call.deciders,
-        Members::Observers => &proposal.call.observers,
+        Members::With(role) => proposal.call.with(role),
         Members::PartyMembers => &proposal.party_members,
         Members::Conflicts => &proposal.conflicts,
         Members::Assigned => &proposal.assigned,

@@ -4,7 +4,7 @@
 //! database unless it is told. Negation stands at the atoms alone. What is simplified here must mean the same before and
 //! after; nothing here knows policies, tables or engines.
 
-use crate::domain::id::ProposalId;
+use crate::domain::{id::ProposalId, member::CallRole};
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -79,10 +79,8 @@ pub enum Set {
 /// A set of members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Members {
-    Officers,
-    Reviewers,
-    Deciders,
-    Observers,
+    /// The members with a role in the call.
+    With(CallRole),
     PartyMembers,
     Conflicts,
     Assigned,
@@ -94,7 +92,7 @@ impl Members {
     /// Whether it is a set of the call's and not of the proposal's.
     #[must_use]
     pub fn is_of_call(self) -> bool {
-        matches!(self, Self::Officers | Self::Reviewers | Self::Deciders | Self::Observers)
+        matches!(self, Self::With(_))
     }
 }
 
@@ -356,8 +354,12 @@ mod tests {
         sample::subsequence,
     };
 
-    const ATOMS: [Atom; 4] =
-        [Atom::HasTopic, Atom::Mine(Members::Officers), Atom::Mine(Members::Assigned), Atom::Flag(Flag::Opened)];
+    const ATOMS: [Atom; 4] = [
+        Atom::HasTopic,
+        Atom::Mine(Members::With(CallRole::Officer)),
+        Atom::Mine(Members::Assigned),
+        Atom::Flag(Flag::Opened),
+    ];
 
     /// A condition as somebody would write it, before anything is simplified.
     #[derive(Debug, Clone)]

@@ -12,7 +12,10 @@ use super::{
     rules::Ruleset,
     source,
 };
-use crate::domain::id::{MemberId, PartnerCode};
+use crate::domain::{
+    id::{MemberId, PartnerCode},
+    member::CallRole,
+};
 use cedar_policy::{
     Effect, Entities, EntityTypeName, PartialEntities, PartialEntityUid, PartialRequest, Schema,
     pst::{BinaryOp, Clause, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var},
@@ -391,10 +394,10 @@ const ATTRIBUTES: &[(&str, &str, Attribute)] = &[
     ("Call", "eligible", Attribute::Set(Set::Eligible)),
     ("Call", "funders", Attribute::Set(Set::Funders)),
     ("Call", "officer_partners", Attribute::Set(Set::OfficerPartners)),
-    ("Call", "officers", Attribute::Members(Members::Officers)),
-    ("Call", "reviewers", Attribute::Members(Members::Reviewers)),
-    ("Call", "deciders", Attribute::Members(Members::Deciders)),
-    ("Call", "observers", Attribute::Members(Members::Observers)),
+    ("Call", "officers", Attribute::Members(Members::With(CallRole::Officer))),
+    ("Call", "reviewers", Attribute::Members(Members::With(CallRole::Reviewer))),
+    ("Call", "deciders", Attribute::Members(Members::With(CallRole::Decider))),
+    ("Call", "observers", Attribute::Members(Members::With(CallRole::Observer))),
     ("Program", "lead", Attribute::Text(Text::Lead)),
     ("Program", "partners", Attribute::Set(Set::Participants)),
 ];

@@ -6,7 +6,10 @@ use super::{
     facts::{MemberFacts, ProposalFacts},
     source,
 };
-use crate::domain::policy::{MAX_POLICIES, MAX_POLICY_TEXT};
+use crate::domain::{
+    member::CallRole,
+    policy::{MAX_POLICIES, MAX_POLICY_TEXT},
+};
 use cedar_policy::{Effect, Policy, PolicyId};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -393,7 +396,7 @@ fn the_cost_of_a_decision_does_not_grow_with_the_number_of_members() {
     let officer = world.member("USA:officer");
     let before = answers(&engine, std::slice::from_ref(&officer), &proposal);
     let mut call = world.call();
-    call.reviewers.extend(crowd.iter().cloned());
+    call.roles.entry(CallRole::Reviewer).or_default().extend(crowd.iter().cloned());
     proposal.call = std::sync::Arc::new(call);
     for set in [&mut proposal.assigned, &mut proposal.declared_clear, &mut proposal.reviewed, &mut proposal.conflicts] {
         set.extend(crowd.iter().cloned());

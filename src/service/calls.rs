@@ -109,7 +109,7 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
     calls::open_roll(&mut act.tx, &permit, id, stated, act.now).await?;
     vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
     wraps.add_to_call(&mut act, &permit, &call, &vault).await?;
-    let officers = call.facts.officers.clone();
+    let officers = call.facts.officers().clone();
     let held: BTreeSet<String> =
         vault_store::keys(&mut act.tx, vault.id).await?.into_iter().map(|key| key.holder).collect();
     if let Some(member) = officers.into_iter().find(|officer| !held.contains(&officer.to_string())) {

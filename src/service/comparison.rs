@@ -336,10 +336,9 @@ impl<'e> Comparison<'e> {
         if let Some(panel) = self.panels.get(&now.row.id) {
             return Ok(Arc::clone(panel));
         }
-        let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
         let holders: BTreeSet<MemberId> = [now, then]
             .into_iter()
-            .flat_map(|call| roles.into_iter().flat_map(|role| call.row.holders(role)))
+            .flat_map(|call| CallRole::ALL.iter().flat_map(|role| call.row.holders(*role)))
             .collect();
         let conditions = self.conditions_of(tx, &holders).await?.into_iter();
         let participants = conditions.map(|conditions| {

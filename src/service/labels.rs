@@ -290,7 +290,7 @@ async fn check_fits(
 
 async fn check_place_in(tx: &mut Tx, proposal: &ProposalState, label: &Label) -> Result<()> {
     let known = partners::all(tx).await?.into_iter().map(|row| row.partner).collect();
-    let openers = proposal.call.facts.officers.iter().map(|officer| officer.partner().clone()).collect();
+    let openers = proposal.call.facts.officers().iter().map(|officer| officer.partner().clone()).collect();
     Ok(label.check_place(&known, &proposal.call.text.funders, &openers)?)
 }
 

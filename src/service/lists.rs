@@ -14,7 +14,6 @@ use crate::{
     domain::{
         call::ExtensionScope,
         id::{CallId, MemberId},
-        member::CallRole,
         proposal::{Relation, Status},
     },
     policy::{
@@ -272,7 +271,7 @@ fn under(call: &CallState, me: &MemberId, now: &Moment, atom: &Atom) -> Option<P
                     facts.program.partners.iter().chain([&facts.program.lead]).map(ToString::to_string).collect(),
                 );
             }
-            Set::OfficerPartners => return Some(facts.officers.iter().map(|id| id.partner().to_string()).collect()),
+            Set::OfficerPartners => return Some(facts.officers().iter().map(|id| id.partner().to_string()).collect()),
             Set::Eligible => &facts.eligible,
             Set::Funders => &facts.funders,
             Set::Parties | Set::Organisations | Set::ReleasableTo | Set::Caveats => return None,
@@ -280,10 +279,7 @@ fn under(call: &CallState, me: &MemberId, now: &Moment, atom: &Atom) -> Option<P
         Some(codes.iter().map(ToString::to_string).collect())
     };
     let holds = |members| match members {
-        Members::Officers => Some(CallRole::Officer),
-        Members::Reviewers => Some(CallRole::Reviewer),
-        Members::Deciders => Some(CallRole::Decider),
-        Members::Observers => Some(CallRole::Observer),
+        Members::With(role) => Some(role),
         _ => None,
     };
     // Each value that a text of the call or a status can have, with when it has it.

@@ -241,7 +241,7 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
 pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberId) -> Result<Proposal> {
     let (is_party, is_invited) = (proposal.facts.party_members.contains(me), proposal.facts.invites(me));
     let looks_as_party = is_party || is_invited;
-    let is_officer = proposal.facts.call.officers.contains(me);
+    let is_officer = proposal.facts.call.officers().contains(me);
     let standing = proposal.standing();
     let pending = if looks_as_party { pending(tx, proposal).await? } else { None };
     let wishes = if looks_as_party { withdrawals::wishes(tx, proposal.row.id).await? } else { BTreeMap::new() };

@@ -132,7 +132,7 @@ fn unsuitable(member: &MemberId) -> ServiceError {
 
 fn check_last_officer(call: &CallState, member: &MemberId, wanted: &BTreeSet<CallRole>) -> Result<()> {
     let loses_office = call.row.has_role(member, CallRole::Officer) && !wanted.contains(&CallRole::Officer);
-    if loses_office && call.facts.officers.len() == 1 {
+    if loses_office && call.facts.officers().len() == 1 {
         let fault = "is the last officer of the call; grant the role to somebody else first".to_owned();
         return Err(Refusal::Unsuitable { member: member.clone(), fault }.into());
     }

@@ -105,15 +105,14 @@ pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId)
 /// Everybody who bears a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
 /// are read.
 pub(super) fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<String>> {
-    let roles = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer];
-    let in_call = roles.map(|role| (role.as_str(), proposal.call.row.holders(role)));
+    let in_call = CallRole::ALL.iter().map(|role| (role.as_str(), proposal.call.row.holders(*role)));
     let of_proposal = [
         ("party", proposal.facts.party_members.clone()),
         ("invited", proposal.facts.invited.clone()),
         ("assigned", proposal.facts.assigned.clone()),
     ];
     let mut parts: BTreeMap<MemberId, BTreeSet<String>> = BTreeMap::new();
-    for (part, members) in in_call.into_iter().chain(of_proposal) {
+    for (part, members) in in_call.chain(of_proposal) {
         for member in members {
             parts.entry(member).or_default().insert(part.to_owned());
         }
@@ -140,7 +139,7 @@ impl<'p> Hearing<'p> {
         if proposal.party_members.contains(&me.id) {
             return Self::Parties(&proposal.party_members);
         }
-        if !proposal.call.opened && !proposal.call.officers.contains(&me.id) {
+        if !proposal.call.opened && !proposal.call.officers().contains(&me.id) {
             return Self::Nobody;
         }
         if works_at_one_of(me, &proposal.organisations) { Self::Nobody } else { Self::Everybody }

@@ -7,7 +7,6 @@ use crate::{
     domain::{
         call::{CallText, Phase},
         id::{CallId, MemberId, ProgramId, ProposalId},
-        member::CallRole,
         proposal::{Status, TimeLimits, Version, Versions},
         set_aside::SetAside,
     },
@@ -165,10 +164,7 @@ pub fn call_state(
         opened: phase == Phase::Review,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
-        officers: row.holders(CallRole::Officer),
-        reviewers: row.holders(CallRole::Reviewer),
-        deciders: row.holders(CallRole::Decider),
-        observers: row.holders(CallRole::Observer),
+        roles: CallFacts::roles_by(|role| row.holders(role)),
     });
     CallState { row, program, wire_text, text, phase, facts }
 }

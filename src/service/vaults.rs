@@ -12,6 +12,7 @@ use crate::{
     domain::{
         Refusal,
         id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
+        member::CallRole,
     },
     policy::{self, Action, Authorization, Permit, Resource, facts::MemberFacts},
     sealing::statement::{VaultKind, VaultStatement},
@@ -97,7 +98,7 @@ pub async fn missing_of_call(exchange: &Exchange, principal: &Principal, id: Cal
     let call = view.call(id).await?;
     view.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
     let vault = call.row.vault.ok_or(ServiceError::Hidden)?;
-    let officers: Vec<_> = call.facts.officers.iter().cloned().collect();
+    let officers: Vec<_> = call.facts.officers().iter().cloned().collect();
     let mut items = Vec::new();
     for (holder, recipients) in vaults::recipients_without_key(&mut view.tx, vault, &officers).await? {
         let now = view.now;
@@ -320,7 +321,7 @@ pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &Mem
 fn candidates(proposal: &ProposalState) -> Vec<MemberId> {
     let call = &proposal.call.facts;
     let mut all: Vec<MemberId> = proposal.facts.party_members.iter().cloned().collect();
-    all.extend(call.officers.iter().chain(&call.deciders).chain(&proposal.facts.assigned).cloned());
+    all.extend(call.officers().iter().chain(call.with(CallRole::Decider)).chain(&proposal.facts.assigned).cloned());
     all.sort();
     all.dedup();
     all
@@ -328,7 +329,7 @@ fn candidates(proposal: &ProposalState) -> Vec<MemberId> {
 
 /// Officers open proposals through the call vault; everybody else needs a key of their own.
 pub(super) fn needs_own_key(kind: VaultKind, proposal: &ProposalState, member: &MemberId) -> bool {
-    kind != VaultKind::Call && !proposal.call.facts.officers.contains(member)
+    kind != VaultKind::Call && !proposal.call.facts.officers().contains(member)
 }
 
 async fn usable_keys(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> Result<Vec<WrappedKeyRow>> {

@@ -174,7 +174,7 @@ impl Manifest<'_> {
             for id in &ids {
                 let call = self.call(*id).await?;
                 let mut roles: BTreeMap<MemberId, BTreeSet<CallRole>> = BTreeMap::new();
-                for role in [CallRole::Officer, CallRole::Reviewer, CallRole::Decider, CallRole::Observer] {
+                for role in CallRole::ALL.iter().copied() {
                     for member in call.row.holders(role).into_iter().filter(|id| id.partner() == self.partner) {
                         roles.entry(member).or_default().insert(role);
                     }

@@ -463,6 +463,7 @@ async fn positions(tx: &mut Tx, sql: String, builder: SqlBuilder<'_>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::member::CallRole;
 
     #[test]
     fn a_position_in_a_list_reads_back_and_nothing_else_does() {
@@ -485,7 +486,7 @@ mod tests {
     fn only_a_row_of_ones_own_that_helps_is_a_way_to_a_proposal() {
         let mine = |members| Predicate::from(Atom::Mine(members));
         let holds = Predicate::all([
-            Predicate::any([mine(Members::Officers), mine(Members::Assigned)]),
+            Predicate::any([mine(Members::With(CallRole::Officer)), mine(Members::Assigned)]),
             mine(Members::Conflicts).negated(),
         ]);
         assert_eq!(own_sets(&holds), BTreeSet::from([Members::Assigned]));

@@ -106,10 +106,12 @@ impl Office {
             opened: true,
             eligible: two.clone().into(),
             funders: two.clone().into(),
-            officers: ["ISR:noa", "USA:dana"].map(is).into(),
-            reviewers: ["ISR:maya"].map(is).into(),
-            deciders: ["ISR:eitan", "USA:frank"].map(is).into(),
-            observers: [].into(),
+            roles: [
+                (CallRole::Officer, ["ISR:noa", "USA:dana"].map(is).into()),
+                (CallRole::Reviewer, ["ISR:maya"].map(is).into()),
+                (CallRole::Decider, ["ISR:eitan", "USA:frank"].map(is).into()),
+            ]
+            .into(),
         };
         let proposal = ProposalFacts {
             id: id("prop", 'A'),

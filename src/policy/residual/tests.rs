@@ -23,7 +23,7 @@ fn residual_of(condition: &str) -> Predicate {
     let engine = engine(condition);
     let request = ResidualRequest::new(&engine, &World::new().member("KOR:reviewer"), Action::View).unwrap();
     let residual = request.evaluate(engine.guardrails()).unwrap();
-    residual.replaced(&mut |atom| (*atom == Atom::Mine(Members::Officers)).then_some(true.into()))
+    residual.replaced(&mut |atom| (*atom == Atom::Mine(Members::With(CallRole::Officer))).then_some(true.into()))
 }
 
 #[test]
@@ -41,6 +41,14 @@ fn every_attribute_that_a_proposal_leads_to_is_mapped() {
         }
     }
     assert_eq!(named, ATTRIBUTES.iter().map(|(kind, name, _)| (*kind, *name)).collect());
+}
+
+#[test]
+fn every_role_is_an_attribute_of_the_call() {
+    for role in CallRole::ALL {
+        let mapped = ("Call", Attribute::Members(Members::With(*role)));
+        assert!(ATTRIBUTES.iter().any(|(kind, _, attribute)| (*kind, *attribute) == mapped), "{role}");
+    }
 }
 
 #[test]

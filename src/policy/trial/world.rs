@@ -220,10 +220,13 @@ impl TrialWorld {
             opened: raw.call.opened,
             eligible: set("call.eligible", &raw.call.eligible)?,
             funders: set("call.funders", &raw.call.funders)?,
-            officers: set("call.officers", &raw.call.officers)?,
-            reviewers: set("call.reviewers", &raw.call.reviewers)?,
-            deciders: set("call.deciders", &raw.call.deciders)?,
-            observers: set("call.observers", &raw.call.observers)?,
+            roles: [
+                (CallRole::Officer, set("call.officers", &raw.call.officers)?),
+                (CallRole::Reviewer, set("call.reviewers", &raw.call.reviewers)?),
+                (CallRole::Decider, set("call.deciders", &raw.call.deciders)?),
+                (CallRole::Observer, set("call.observers", &raw.call.observers)?),
+            ]
+            .into(),
         };
         let raw = raw.proposal;
         let proposal = ProposalFacts {

@@ -214,7 +214,7 @@ impl<'a> SqlBuilder<'a> {
                 "reviews s WHERE s.reviewer = {me} AND s.reopened_at IS NULL AND s.revision = \
                  (SELECT MAX(l.revision) FROM reviews l WHERE l.proposal_id = s.proposal_id AND l.reviewer = s.reviewer)"
             ),
-            Members::Officers | Members::Reviewers | Members::Deciders | Members::Observers => return None,
+            Members::With(_) => return None,
         })
     }
 
