@@ -204,6 +204,31 @@ fn public_types_have_names_of_their_own() {
 }
 
 #[test]
+fn statements_have_types_of_their_own_and_are_fuzzed() {
+    let fuzzed = fs::read_to_string(root().join("fuzz/fuzz_targets/statements.rs")).unwrap();
+    let (mut types, mut faults) = (BTreeSet::new(), Vec::new());
+    for source in production() {
+        for (number, line) in source.lines() {
+            let (line, place) = (line.trim_start(), format!("src/{}.rs:{number}", source.name));
+            if let Some(typ) = line.strip_prefix("const TYP: &'static str = ") {
+                if !(typ.starts_with("\"entente-") && typ.ends_with("+jws\";")) {
+                    faults.push(format!("{place}: {typ} is no type of ours"));
+                }
+                if !types.insert(typ.to_owned()) {
+                    faults.push(format!("{place}: another statement has the type {typ}"));
+                }
+            }
+            let statement = line.strip_prefix("impl Statement for ").and_then(|rest| rest.strip_suffix(" {"));
+            if let Some(name) = statement.filter(|name| !fuzzed.contains(&format!("read::<{name}>("))) {
+                faults.push(format!("{place}: `{name}` is missing in fuzz/fuzz_targets/statements.rs"));
+            }
+        }
+    }
+    assert!(types.len() > 15, "{types:?}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
 fn reader_of_sources_finds_public_types() {
     for (line, name) in [
         ("pub struct Call {", Some("Call")),

@@ -136,22 +136,6 @@ fn every_statement_reads_back_as_it_was_signed() {
 }
 
 #[test]
-fn types_of_statements_differ() {
-    let types = [
-        crate::sealing::card::KeyCard::TYP,
-        CallPublication::TYP,
-        VaultStatement::TYP,
-        Manifest::TYP,
-        ReviewStatement::TYP,
-        DecisionStatement::TYP,
-        LetterStatement::TYP,
-        WrapStatement::TYP,
-    ];
-    assert_eq!(types.iter().collect::<BTreeSet<_>>().len(), types.len());
-    assert!(types.iter().all(|typ| typ.starts_with("entente-") && typ.ends_with("+jws")));
-}
-
-#[test]
 fn statement_of_another_type_is_refused() {
     let key = signing_key(&rcgen::PKCS_ED25519);
     let signed = sign_statement(&key, &manifest()).unwrap();
