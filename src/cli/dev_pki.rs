@@ -8,7 +8,7 @@
 
 mod authority;
 
-pub use authority::{Authority, CertificateAndKey, CertificateUse, LeafProfile};
+pub use authority::{Authority, CertificateAndKey, CertificatePurpose, LeafProfile};
 
 use crate::{
     domain::{
@@ -167,7 +167,7 @@ impl DevPki {
             names: spec.server_names.clone(),
             valid_from: spec.valid_from,
             valid_until: spec.valid_until,
-            usage: CertificateUse::Server,
+            usage: CertificatePurpose::Server,
         };
         let server = server_authority.issue(&server, rng)?;
         let partners = spec.partners.iter().map(|partner| {

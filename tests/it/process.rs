@@ -8,7 +8,7 @@ use bytes::Bytes;
 use entente::{
     cli::{
         demo::world::{Cast, DemoNation, DemoWorld},
-        dev_pki::{CertificateAndKey, CertificateUse, LeafProfile},
+        dev_pki::{CertificateAndKey, CertificatePurpose, LeafProfile},
     },
     client::{Home, Profile, proposals::NewProposal},
     domain::{
@@ -465,7 +465,7 @@ fn server_certificate(world: &DemoWorld) -> CertificateAndKey {
         names: vec!["localhost".into()],
         valid_from: now - SignedDuration::from_hours(1),
         valid_until: now + SignedDuration::from_hours(24),
-        usage: CertificateUse::Server,
+        usage: CertificatePurpose::Server,
     };
     world.pki.server_authority.issue(&leaf, &SystemRng).unwrap()
 }

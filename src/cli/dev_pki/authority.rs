@@ -47,12 +47,12 @@ pub struct LeafProfile {
     pub names: Vec<String>,
     pub valid_from: Timestamp,
     pub valid_until: Timestamp,
-    pub usage: CertificateUse,
+    pub usage: CertificatePurpose,
 }
 
 /// What a certificate may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CertificateUse {
+pub enum CertificatePurpose {
     Client,
     Server,
     /// No extended key usage at all, which an exchange must refuse.
@@ -80,7 +80,7 @@ impl Authority {
             names: Vec::new(),
             valid_from: self.valid.0,
             valid_until: self.valid.1,
-            usage: CertificateUse::Client,
+            usage: CertificatePurpose::Client,
         }
     }
 
@@ -110,9 +110,9 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = match leaf.usage {
-            CertificateUse::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            CertificateUse::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
-            CertificateUse::Unstated => Vec::new(),
+            CertificatePurpose::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            CertificatePurpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            CertificatePurpose::Unstated => Vec::new(),
         };
         (params.not_before, params.not_after) = (instant(leaf.valid_from)?, instant(leaf.valid_until)?);
         let serial = serial(rng).to_vec();
