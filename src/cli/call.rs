@@ -4,8 +4,6 @@ mod extend;
 mod file;
 mod show;
 
-pub(super) use file::value_of;
-
 use super::{
     context::{Context, ListArgs, joined, reason, whole},
     error::{CliError, Result},

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     client::{Ambient, Client, Home, ProgressListener, api::Paging, pages::Pages},
-    domain::id::PartnerCode,
+    domain::{id::PartnerCode, label::Label},
     wire::page::{MAX_PAGE, Page},
 };
 use clap::Args;
@@ -269,6 +269,11 @@ pub(super) fn whole<T>(items: &[T]) -> Whole<'_, T> {
 /// Words of a set, for a cell or a field.
 pub(super) fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// A label for people.
+pub(super) fn label_worded(label: Option<&Label>) -> String {
+    label.map_or_else(|| "no label".to_owned(), ToString::to_string)
 }
 
 /// Text or a usage error: reasons are needed where they are asked for.

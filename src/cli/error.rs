@@ -3,7 +3,6 @@
 //! Scripts rely on the codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the exchange, 4 something did not verify,
 //! 5 the exchange was not reached. Never prints a secret: what it is given never holds one.
 
-use super::output::{Out, Style};
 use crate::{
     client::{ClientError, ExitClass},
     wire::problem::Problem,
@@ -27,7 +26,7 @@ impl Exit {
         self as u8
     }
 
-    fn slug(self) -> &'static str {
+    pub(super) fn slug(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Failed => "failed",
@@ -78,32 +77,6 @@ impl CliError {
     pub fn help(mut self, help: impl ToString) -> Self {
         self.help = Some(help.to_string());
         self
-    }
-
-    /// Prints the error on standard error: two lines for people, one JSON object for programs; nothing without a message.
-    pub fn print(&self, out: &Out) {
-        if self.message.is_empty() {
-            return;
-        }
-        if out.is_json() {
-            let body = match &self.problem {
-                Some(problem) => serde_json::to_value(problem).unwrap_or_default(),
-                None => serde_json::json!({
-                    "type": format!("urn:entente:cli:{}", self.exit.slug()),
-                    "title": self.exit.slug(),
-                    "detail": self.message,
-                    "remedy": self.help,
-                }),
-            };
-            return out.stderr_json(&body);
-        }
-        out.stderr_line(&[(Style::Red, "error: "), (Style::Plain, &self.message)]);
-        for fault in self.problem.iter().flat_map(|problem| &problem.faults) {
-            out.stderr_line(&[(Style::Plain, &format!("       line {}: {}", fault.line, fault.detail))]);
-        }
-        if let Some(help) = &self.help {
-            out.stderr_line(&[(Style::Dim, "help:  "), (Style::Plain, help)]);
-        }
     }
 }
 
@@ -162,7 +135,7 @@ pub fn read_input(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::problem::Kind;
+    use crate::{cli::output::Out, wire::problem::Kind};
 
     #[test]
     fn error_is_two_lines_for_people() {

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod dev_pki;
 mod directory;
 pub mod error;
+mod input;
 mod key;
 mod key_card;
 mod keys;

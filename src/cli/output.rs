@@ -185,6 +185,34 @@ impl Sink {
     }
 }
 
+impl CliError {
+    /// Prints the error on standard error: two lines for people, one JSON object for programs; nothing without a message.
+    pub fn print(&self, out: &Out) {
+        if self.message.is_empty() {
+            return;
+        }
+        if out.is_json() {
+            let body = match &self.problem {
+                Some(problem) => serde_json::to_value(problem).unwrap_or_default(),
+                None => serde_json::json!({
+                    "type": format!("urn:entente:cli:{}", self.exit.slug()),
+                    "title": self.exit.slug(),
+                    "detail": self.message,
+                    "remedy": self.help,
+                }),
+            };
+            return out.stderr_json(&body);
+        }
+        out.stderr_line(&[(Style::Red, "error: "), (Style::Plain, &self.message)]);
+        for fault in self.problem.iter().flat_map(|problem| &problem.faults) {
+            out.stderr_line(&[(Style::Plain, &format!("       line {}: {}", fault.line, fault.detail))]);
+        }
+        if let Some(help) = &self.help {
+            out.stderr_line(&[(Style::Dim, "help:  "), (Style::Plain, help)]);
+        }
+    }
+}
+
 fn broken(error: std::io::Error) -> CliError {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         // The reader, `head` say, has seen enough: nothing to complain about.

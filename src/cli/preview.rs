@@ -2,7 +2,7 @@
 //! under what they sum up to.
 
 use super::{
-    context::{Context, joined},
+    context::{Context, joined, label_worded},
     error::{CliError, Result, read_input},
     output::{Screen, Style},
     table::Table,
@@ -123,7 +123,7 @@ fn worded(change: &PreviewedAct) -> String {
         }
         PreviewedAct::KeyCardRevoked { member } => format!("{member} without a key card"),
         PreviewedAct::Label { proposal, label } => {
-            format!("{proposal} with {}", super::proposal::label_worded(label.as_ref()))
+            format!("{proposal} with {}", label_worded(label.as_ref()))
         }
     }
 }

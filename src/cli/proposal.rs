@@ -5,15 +5,13 @@ mod label;
 mod show;
 mod sign;
 
-pub(super) use label::worded as label_worded;
-
 use super::{
     context::{Context, ListArgs, joined},
     error::{CliError, Result},
     prompt::Consent,
 };
 use crate::{
-    client::{Client, opening::VersionChoice, parties::HandOver, proposals::NewProposal},
+    client::{Client, parties::HandOver, proposals::NewProposal, verified::VersionChoice},
     domain::{
         call::Phase,
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -436,7 +434,7 @@ fn place(slot: &Slug, party: Option<&PartnerCode>) -> String {
 /// A summary or another small file of people's as JSON or TOML.
 fn read_as<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T> {
     let content = super::error::read_input(path, 1 << 20)?;
-    let read = super::call::value_of(&content)
+    let read = super::input::value_of(&content)
         .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
     read.map_err(|fault| {
         CliError::usage(format!("`{}`: {fault}", path.display())).help("see `--help` for what goes in")

@@ -1,9 +1,9 @@
 //! `entente review`: drafts kept sealed on this machine, reviews sealed to the panel, and what the others said.
 
 use super::{
-    call::value_of,
     context::{Context, reason, whole},
     error::{CliError, Result, read_input},
+    input::value_of,
     output::{Screen, Style},
     table::Table,
     time::Zone,

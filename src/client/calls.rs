@@ -1,9 +1,12 @@
 //! Calls: drafting, publishing with a vault made here, and reading them only once their publication verified.
 
-use super::{Client, ClientError, Result, facts::call_facts, participation::Roles, transport::Tagged, verify::invalid};
+use super::{
+    Client, ClientError, Result, facts::call_facts, participation::Roles, transport::Tagged, verified::VerifiedCall,
+    verify::invalid,
+};
 use crate::{
     domain::{
-        call::{self as rules, Phase},
+        call::Phase,
         id::{CallId, MemberId, ProgramId, Sha256, VaultId},
         member::CallRole,
         vault::VaultKind,
@@ -18,49 +21,7 @@ use crate::{
     },
 };
 use http::Method;
-use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
-
-/// A call whose publication verified.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VerifiedCall {
-    /// As the exchange states it; what the publication says too has been compared.
-    pub call: Call,
-    pub publication: CallPublication,
-    /// The text that was signed.
-    pub text: CallText,
-    /// The same, as the rules see it.
-    pub rules: rules::CallText,
-    pub signed_by: MemberId,
-}
-
-impl VerifiedCall {
-    /// Content opens after this instant: what the exchange says, but never before the signed schedule.
-    #[must_use]
-    pub fn sealed_until(&self) -> Timestamp {
-        self.rules.schedule.sealed_until(&[]).max(self.call.sealed_until.0)
-    }
-
-    /// Whether every deadline and grace period has passed at `now`.
-    #[must_use]
-    pub fn is_opened(&self, now: Timestamp) -> bool {
-        now > self.sealed_until()
-    }
-
-    /// Refuses what must wait for the opening.
-    pub fn require_opened(&self, now: Timestamp) -> Result<()> {
-        if self.is_opened(now) {
-            return Ok(());
-        }
-        Err(ClientError::usage(
-            format!(
-                "the call is sealed until {} by its signed schedule, and by this machine's clock it is {now:.0}",
-                self.sealed_until()
-            ),
-            "wait until then; if the clock of this machine is wrong, set it",
-        ))
-    }
-}
 
 impl Client {
     /// Drafts a call.

@@ -2,9 +2,8 @@
 
 use super::{
     Client, ClientError, Result, blocking,
-    calls::VerifiedCall,
-    opening::VersionChoice,
-    verify::{VerifiedVault, invalid},
+    verified::{VerifiedCall, VerifiedVault, VersionChoice},
+    verify::{digest, invalid},
 };
 use crate::{
     domain::{
@@ -16,7 +15,7 @@ use crate::{
     sealing::{
         card::CardStatus,
         seal::{open_bytes, seal_bytes},
-        statement::{DecisionStatement, LetterStatement, decision_digest, sign_statement},
+        statement::{DecisionStatement, LetterStatement, sign_statement},
     },
     wire::{
         decision::{Decision, Letter, SendLetter, SignDecision},
@@ -297,12 +296,6 @@ impl Client {
         }
         Ok(())
     }
-}
-
-/// What names a decision, as its signers said it.
-pub(super) fn digest(decision: &Decision) -> Sha256 {
-    let Decision { proposal, manifest_sha256, outcome, supersedes, reason, .. } = decision;
-    decision_digest(proposal, manifest_sha256, outcome, supersedes.as_ref(), reason.as_deref())
 }
 
 /// Whether a letter is about the decision. One that names none is about a first one.

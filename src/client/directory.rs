@@ -3,7 +3,7 @@
 //! The exchange's word about a key is never enough. A partner that is not pinned, a card that differs from the pin, a key card
 //! that no registrar of the partner signed or that goes back on one seen before: each is refused with what to do about it.
 
-use super::{Client, ClientError, Home, Result, lineage::Lineage, profile::Pinned};
+use super::{Client, ClientError, Home, Result, lineage::Lineage, lock, profile::Pinned, verified::VerifiedMember};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 /// What was verified since the program started.
@@ -38,26 +38,6 @@ pub(super) struct DirectoryCache {
 
 /// How long a key card is sealed to, or policies are asked, without asking the exchange for newer ones.
 pub(super) const FRESH: SignedDuration = SignedDuration::from_secs(60);
-
-/// A member whose key card verified to the pinned partner card.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedMember {
-    pub card: KeyCard,
-}
-
-impl VerifiedMember {
-    /// Who it is.
-    #[must_use]
-    pub fn id(&self) -> &MemberId {
-        &self.card.member
-    }
-
-    /// The age recipients; whatever is wrapped to the member is wrapped to each of them.
-    #[must_use]
-    pub fn recipients(&self) -> &[String] {
-        &self.card.recipients
-    }
-}
 
 /// A partner as the exchange states it, next to what is pinned.
 #[derive(Debug, Clone, PartialEq)]
@@ -348,11 +328,6 @@ pub(super) fn verify_member(
     }
     home.see_card(&signed.statement, signed.payload_sha256)?;
     Ok(VerifiedMember { card: signed.statement })
-}
-
-/// A lock whose holder panicked guards nothing but a cache.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn substituted(id: &MemberId, fault: &str) -> ClientError {

@@ -3,11 +3,7 @@
 //! The engine is the one that the exchange decides with; policies are verified up to the pinned partner cards, and facts are those
 //! of `facts`, which tells what this machine verified from what it was told.
 
-use super::{
-    Client, ClientError, Result,
-    directory::{FRESH, VerifiedMember, lock},
-    verify::invalid,
-};
+use super::{Client, ClientError, Result, directory::FRESH, lock, verified::VerifiedMember, verify::invalid};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},

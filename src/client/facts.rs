@@ -5,10 +5,8 @@
 
 use super::{
     Client, ClientError, Result,
-    calls::VerifiedCall,
-    opening::VersionChoice,
     participation::{Interests, Roles},
-    reviews::in_force,
+    verified::{VerifiedCall, VersionChoice, in_force},
 };
 use crate::{
     domain::{

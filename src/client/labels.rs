@@ -4,7 +4,8 @@
 //! a newer one is kept from a machine that never saw it, it cannot notice.
 
 use super::{
-    Client, ClientError, Result, calls::VerifiedCall, opening::VerifiedManifest, opening::VersionChoice,
+    Client, ClientError, Result,
+    verified::{VerifiedCall, VerifiedManifest, VersionChoice},
     verify::invalid,
 };
 use crate::{

@@ -6,10 +6,7 @@
 //! unprovable, but cannot leave out the one card that took earlier keys back, nor put in a card. Nothing is ever sealed to a card
 //! found here, and what this machine has seen as the newest stays so. They also say where the member worked at an instant.
 
-use super::{
-    Client, Result,
-    directory::{VerifiedMember, lock},
-};
+use super::{Client, Result, lock, verified::VerifiedMember};
 use crate::{
     domain::{id::Sha256, member::PartnerRole},
     sealing::card::{CardStatus, KeyCard, PartnerCard},

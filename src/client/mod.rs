@@ -38,6 +38,7 @@ pub mod unfinished;
 pub mod uploads;
 mod vault_makers;
 pub mod vaults;
+pub mod verified;
 pub mod verify;
 pub mod visibility;
 mod witness;
@@ -67,7 +68,7 @@ use std::{
     collections::HashMap,
     fmt, fs,
     path::Path,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tokio::sync::OnceCell;
 use transport::Transport;
@@ -259,6 +260,11 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("profile", &self.0.profile).finish_non_exhaustive()
     }
+}
+
+/// A lock whose holder panicked guards nothing but a cache.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs work that takes its time (cryptography, files, a person at a prompt) away from the network's threads.

@@ -5,12 +5,11 @@
 
 use super::{
     Client, ClientError, Home, Result, blocking,
-    calls::VerifiedCall,
     progress::{NoProgress, ProgressListener, ProgressStep},
-    proposals::Summary,
+    proposals::{MAX_SUMMARY, Summary},
     unfinished::Unfinished,
-    uploads::MAX_SUMMARY,
-    verify::{VerifiedVault, invalid},
+    verified::{VerifiedCall, VerifiedManifest, VerifiedVault, VersionChoice},
+    verify::invalid,
 };
 use crate::{
     domain::{
@@ -34,31 +33,6 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::mpsc;
-
-/// Which version of a proposal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum VersionChoice {
-    /// For a party the version that waits for signatures or bytes, if there is one; else the one that stands.
-    #[default]
-    Newest,
-    /// The version that stands.
-    Standing,
-    /// That version, for its parties.
-    Number(u32),
-    /// For parties: what is uploaded, signed by nobody yet.
-    Working,
-}
-
-/// A version whose signatures and vaults verified.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VerifiedManifest {
-    pub manifest: Manifest,
-    pub sha256: Sha256,
-    pub signed_by: BTreeMap<PartnerCode, MemberId>,
-    pub is_standing: bool,
-    /// Whether it was made under the text of the call that is in force; otherwise an amendment let it stand.
-    pub is_current_text: bool,
-}
 
 /// A document that was fetched, and opened unless it was asked for as it is.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@
 
 use super::{
     Client, ClientError, Result, blocking,
-    calls::VerifiedCall,
+    verified::VerifiedCall,
     verify::{check_wrap, invalid},
 };
 use crate::{

@@ -4,7 +4,7 @@
 //! The exchange can hold back what was stated last. It can make nothing up, and leave nothing out in the middle: roles go on from
 //! the roll that a call is published with, and each statement names the one before.
 
-use super::{Client, ClientError, Result, calls::VerifiedCall, verify::invalid};
+use super::{Client, ClientError, Result, verified::VerifiedCall, verify::invalid};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},

@@ -17,6 +17,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The longest summary, in bytes of plaintext.
+pub const MAX_SUMMARY: usize = 1_000_000;
+
 /// A proposal to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProposal {

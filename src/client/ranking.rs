@@ -6,10 +6,10 @@
 
 use super::{
     Client, ClientError, Result,
-    calls::VerifiedCall,
     facts::{UnverifiedFacts, VerifiedFacts, call_facts, proposal_facts},
     participation::{Interests, Roles},
     reviews::{InvalidReview, OpenedReviews, missing},
+    verified::VerifiedCall,
 };
 use crate::{
     domain::{

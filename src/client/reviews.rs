@@ -2,10 +2,8 @@
 //! the reviews of others, opened only once their statements verified.
 
 use super::{
-    Client, ClientError, Result, blocking,
-    calls::VerifiedCall,
-    files,
-    opening::{VerifiedManifest, VersionChoice},
+    Client, ClientError, Result, blocking, files,
+    verified::{VerifiedCall, VerifiedManifest, VersionChoice, in_force},
     verify::invalid,
 };
 use crate::{
@@ -245,18 +243,6 @@ impl Client {
         body.points(&call.rules.criteria)?;
         Ok(OpenedReview { review, body })
     }
-}
-
-/// The newest review of each reviewer, unless it was reopened.
-pub(super) fn in_force(reviews: Vec<Review>) -> Vec<Review> {
-    let mut newest: BTreeMap<MemberId, Review> = BTreeMap::new();
-    for review in reviews {
-        let is_newer = newest.get(&review.reviewer).is_none_or(|known| known.revision < review.revision);
-        if is_newer {
-            newest.insert(review.reviewer.clone(), review);
-        }
-    }
-    newest.into_values().filter(|review| review.reopened_at.is_none()).collect()
 }
 
 fn to_json(body: &ReviewBody) -> Result<Zeroizing<Vec<u8>>> {

@@ -6,10 +6,10 @@
 
 use super::{
     Client, ClientError, Result,
-    calls::VerifiedCall,
     labels::LabelChoice,
-    opening::{VersionChoice, check_text},
+    opening::check_text,
     records::UploadRecord,
+    verified::{VerifiedCall, VersionChoice},
     verify::invalid,
 };
 use crate::{

@@ -1,6 +1,6 @@
 //! Nations, members and their keys for the tests of this folder; made anew in each test.
 
-use super::calls::VerifiedCall;
+use super::verified::VerifiedCall;
 use crate::{
     domain::{
         call::Phase,

@@ -8,8 +8,6 @@
 
 mod sealing;
 
-pub use sealing::MAX_SUMMARY;
-
 use super::{
     Client, ClientError, Result, files, progress::ProgressListener, proposals::Summary, records::UploadRecord,
     signing::Signing, transport::Upload,

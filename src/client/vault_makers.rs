@@ -5,7 +5,7 @@
 //! officer's by the signed roll; another vault is a member's of the proposal, or one that every party signed for; and what stood in a
 //! place once stays there on this machine.
 
-use super::{Client, Home, Result, calls::VerifiedCall, verify::invalid};
+use super::{Client, Home, Result, verified::VerifiedCall, verify::invalid};
 use crate::{
     client::ClientError,
     domain::{

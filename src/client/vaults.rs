@@ -6,11 +6,11 @@
 
 use super::{
     Client, ClientError, Result,
-    calls::VerifiedCall,
-    directory::lock,
     enforce::Admitted,
+    lock,
     own_keys::{Opening, Trying, call_vault_statement},
-    verify::{VerifiedVault, invalid},
+    verified::{VerifiedCall, VerifiedVault},
+    verify::invalid,
 };
 use crate::{
     domain::{

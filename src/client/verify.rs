@@ -4,7 +4,10 @@
 //! or that one did which it replaced (`lineage`). Old statements are believed by cards that have expired since: an expired key was
 //! not a stolen one. A card that was revoked for theft names no certificate, and nothing signed before it is believed.
 
-use super::{Client, ClientError, Result, calls::VerifiedCall, decisions::digest, directory::VerifiedMember};
+use super::{
+    Client, ClientError, Result,
+    verified::{VerifiedCall, VerifiedMember, VerifiedVault},
+};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -16,7 +19,7 @@ use crate::{
         leaf,
         statement::{
             DecisionStatement, LetterStatement, Manifest, ReviewStatement, Signed, Statement, StatementError,
-            VaultStatement, WrapStatement, verify_signed,
+            VaultStatement, WrapStatement, decision_digest, verify_signed,
         },
     },
     wire::{
@@ -30,14 +33,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-
-/// A vault whose statement verified.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VerifiedVault {
-    pub vault: Vault,
-    pub statement: VaultStatement,
-    pub signed_by: MemberId,
-}
 
 impl Client {
     /// Who signed: a member of one of `partners` whose verified key card pins the key.
@@ -331,6 +326,12 @@ fn check_decision(
         && (statement.supersedes, &statement.reason) == (decision.supersedes, &decision.reason)
         && statement.manifest_sha256 == decision.manifest_sha256;
     if fits { Ok(()) } else { Err(invalid(format!("what `{partner}` signed is not the decision that is shown"))) }
+}
+
+/// What names a decision, as its signers said it.
+pub(super) fn digest(decision: &Decision) -> Sha256 {
+    let Decision { proposal, manifest_sha256, outcome, supersedes, reason, .. } = decision;
+    decision_digest(proposal, manifest_sha256, outcome, supersedes.as_ref(), reason.as_deref())
 }
 
 pub(super) fn invalid(fault: impl Into<String>) -> ClientError {

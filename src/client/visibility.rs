@@ -55,7 +55,7 @@ impl Client {
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = Mutex::new(Unfinished::begin(self.home(), folder)?);
         let take = |piece: bytes::Bytes| {
-            let written = super::directory::lock(&file).file().write_all(&piece).map_err(cannot);
+            let written = super::lock(&file).file().write_all(&piece).map_err(cannot);
             async move { written }
         };
         self.api().visibility(partner, MAX_MANIFEST, take).await?;

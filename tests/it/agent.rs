@@ -10,8 +10,8 @@ use entente::{
         Client, ClientError, ExitClass, Home, Profile,
         agent::{Agent, AgentAct, Event, RoundTally},
         directory::NewKeyCard,
-        opening::VersionChoice,
         proposals::NewProposal,
+        verified::VersionChoice,
     },
     domain::{
         ambient::{Clock, SystemClock},

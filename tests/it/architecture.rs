@@ -75,10 +75,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 
 /// Folders with modules that import each other in a circle: the size of each circle, and why it is there. To be emptied.
 const CIRCLES: &[(&str, &[usize], &str)] = &[
-    ("cli", &[2, 3], "an error knows the output that it is printed to; commands borrow each other's helpers"),
-    ("cli/demo", &[2], "the narrator asks the story for names"),
-    ("cli/proposal", &[2], "showing a proposal and its label are one view"),
-    ("client", &[2, 14], "verified facts are declared beside the functions that fetch them"),
     ("domain", &[3], "`Refusal` quotes phases, which rules of calls compute"),
     ("http", &[11, 17], "the state of the API is declared beside its routes; certificates and metrics know each other"),
     ("policy", &[3, 5], "the engine caches what it evaluates; lints read the vocabulary of the schema they check"),

@@ -11,7 +11,7 @@ use crate::harness::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::{api::Paging, opening::VersionChoice},
+    client::{api::Paging, verified::VersionChoice},
     domain::{
         ambient::Clock,
         call::{AmendmentEffect, Phase},

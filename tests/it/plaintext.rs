@@ -13,10 +13,10 @@ use base64::{
 };
 use entente::{
     client::{
-        opening::VersionChoice,
         parties::HandOver,
         proposals::{BudgetLine, Summary, TeamMember},
         reviews::ReviewBody,
+        verified::VersionChoice,
     },
     domain::{
         ambient::Clock,

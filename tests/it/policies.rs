@@ -7,7 +7,7 @@ use crate::harness::{
     world::{Raw, Store, TestWorld},
 };
 use entente::{
-    client::{Client, ClientError, api::Paging, opening::VersionChoice},
+    client::{Client, ClientError, api::Paging, verified::VersionChoice},
     domain::{
         ambient::Clock,
         entry::EntryKind,

@@ -9,8 +9,8 @@ use entente::{
     client::{
         ClientError,
         directory::NewKeyCard,
-        opening::VersionChoice,
         preview::{ChangeSummary, PreviewedAct, SignedSummary},
+        verified::VersionChoice,
     },
     domain::{
         id::{MemberId, ProposalId},

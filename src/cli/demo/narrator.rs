@@ -56,7 +56,11 @@ pub(super) fn ranking(call: &str, lines: &[Ranked], names: &[(&'static str, Prop
         let rank = ranked.rank.map_or_else(|| "–".to_owned(), |rank| rank.to_string());
         let total = ranked.total.map_or_else(|| "–".to_owned(), |total| total.to_string());
         let below = ranked.below.iter().cloned().collect::<Vec<_>>().join(", ");
-        let name = super::story::name_of(names, ranked.proposal);
+        let name = name_of(names, ranked.proposal);
         line(&format!("    {rank:<5} {name:<14} {total:>6} {:>7} {:>8}  {below}", ranked.spread, ranked.reviews));
     }
+}
+
+pub(super) fn name_of(proposals: &[(&'static str, ProposalId)], id: ProposalId) -> &'static str {
+    proposals.iter().find(|(_, proposal)| *proposal == id).map_or("?", |(name, _)| name)
 }

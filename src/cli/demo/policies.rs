@@ -6,7 +6,7 @@ use super::{
     world::{DemoWorld, Error},
 };
 use crate::{
-    client::{Client, opening::VersionChoice},
+    client::{Client, verified::VersionChoice},
     domain::{
         id::{MemberId, ProposalId},
         policy::PolicyOwner,

@@ -5,7 +5,7 @@ use super::{
     world::{DemoWorld, Error},
 };
 use crate::{
-    client::opening::VersionChoice,
+    client::verified::VersionChoice,
     domain::id::{MemberId, ProposalId},
     policy::{Action, Resource, Side, Standing, VerdictReason},
     service::state,

@@ -4,15 +4,16 @@
 //! attempted for real, and the demonstration fails when it succeeds.
 
 use super::{
-    cast, narrator,
+    cast,
+    narrator::{self, name_of},
     world::{DemoWorld, Error},
 };
 use crate::{
     client::{
         ClientError, ProgressListener,
-        opening::VersionChoice,
         proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
+        verified::VersionChoice,
     },
     domain::{
         call::Phase,
@@ -439,10 +440,6 @@ fn refused<T>(result: Result<T, ClientError>, slug: &str) -> Result<(), Error> {
 
 fn expect(holds: bool, what: &str) -> Result<(), Error> {
     if holds { Ok(()) } else { Err(format!("the demonstration expected that {what}, and it is not so").into()) }
-}
-
-pub(super) fn name_of(proposals: &[(&'static str, ProposalId)], id: ProposalId) -> &'static str {
-    proposals.iter().find(|(_, proposal)| *proposal == id).map_or("?", |(name, _)| name)
 }
 
 fn id(member: &str) -> MemberId {

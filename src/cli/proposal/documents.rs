@@ -10,9 +10,10 @@ use crate::{
     },
     client::{
         Client, ClientError,
-        opening::{OpenedDocument, VerifiedManifest, VersionChoice},
+        opening::OpenedDocument,
         proposals::Summary,
         records::UploadRecord,
+        verified::{VerifiedManifest, VersionChoice},
     },
     domain::{
         call::SUMMARY_SLOT,

@@ -3,7 +3,7 @@
 use super::show;
 use crate::{
     cli::{
-        context::{Context, joined},
+        context::{Context, joined, label_worded},
         error::Result,
         output::{Screen, Style},
         preview::PreviewArgs,
@@ -14,10 +14,7 @@ use crate::{
         Client,
         labels::{LabelChoice, Relabelling},
     },
-    domain::{
-        id::{PartnerCode, ProposalId, Slug},
-        label::Label,
-    },
+    domain::id::{PartnerCode, ProposalId, Slug},
     wire::{
         policy::Tally,
         proposal::{LabelPreview, SignedLabel},
@@ -96,7 +93,7 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
         return Ok(());
     }
     context.out.aside(|screen| show_plan(screen, &plan, &preview));
-    let act = format!("relabelling {} as {}", args.proposal, worded(plan.statement.label.as_ref()));
+    let act = format!("relabelling {} as {}", args.proposal, label_worded(plan.statement.label.as_ref()));
     let consequence = "who gains sight keeps what they read, and keys that are removed must be wrapped anew";
     context.keyboard().consent(args.consent, &act, consequence).await?;
     let proposal = client.sign_label(&plan).await?;
@@ -119,7 +116,7 @@ async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<(
     context.out.answer(&answer, |screen| {
         let signers = verified.signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
         screen.fields(&[
-            ("label", worded(verified.label.as_ref())),
+            ("label", label_worded(verified.label.as_ref())),
             ("signed", signers.collect::<Vec<_>>().join("\n")),
             ("with", if verified.number == 0 { "the manifest".into() } else { format!("label {}", verified.number) }),
         ]);
@@ -130,22 +127,17 @@ async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<(
         let mut table = Table::new(["NUMBER", "LABEL", "SIGNED BY", "IN FORCE FROM"]);
         for SignedLabel { number, label, signatures, in_force_at, .. } in &made {
             let from = in_force_at.map_or_else(|| "waits".to_owned(), |at| zone.both(at.0));
-            table.row([number.to_string(), worded(label.as_ref()), joined(signatures.keys()), from]);
+            table.row([number.to_string(), label_worded(label.as_ref()), joined(signatures.keys()), from]);
         }
         screen.table(&table, "");
     })
 }
 
-/// A label for people.
-pub(in crate::cli) fn worded(label: Option<&Label>) -> String {
-    label.map_or_else(|| "no label".to_owned(), ToString::to_string)
-}
-
 fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
     screen.fields(&[
         ("proposal", plan.statement.proposal.to_string()),
-        ("label now", worded(plan.present.as_ref())),
-        ("then", worded(plan.statement.label.as_ref())),
+        ("label now", label_worded(plan.present.as_ref())),
+        ("then", label_worded(plan.statement.label.as_ref())),
         ("signed by", joined(&plan.signed_by)),
     ]);
     screen.heading("What it would change now");

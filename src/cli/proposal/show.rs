@@ -1,9 +1,9 @@
 //! How a proposal is shown: its state, what is in its slots, and what is missing from whom.
 
-use super::{label::worded, place};
+use super::place;
 use crate::{
     cli::{
-        context::{Context, joined},
+        context::{Context, joined, label_worded},
         error::Result,
         output::{Screen, Style},
         table::{Table, size},
@@ -51,7 +51,7 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
             ("bytes until", zone.both(proposal.grace_until.0)),
             ("stands", proposal.version.map(|version| format!("version {version}")).unwrap_or_default()),
             ("manifest", proposal.manifest_sha256.map(|sha256| sha256.to_string()).unwrap_or_default()),
-            ("label", worded(proposal.label.as_ref())),
+            ("label", label_worded(proposal.label.as_ref())),
             ("you are", mine(proposal)),
         ]);
         if !proposal.later_organisations.is_empty() {

@@ -1,12 +1,9 @@
 //! Signing a manifest: the member sees what it says before it is signed.
 
-use super::{
-    label::{LabelArgs, worded},
-    place, show,
-};
+use super::{label::LabelArgs, place, show};
 use crate::{
     cli::{
-        context::{Context, joined},
+        context::{Context, joined, label_worded},
         error::{CliError, Result},
         output::{Screen, Style},
         table::{Table, size},
@@ -72,7 +69,7 @@ fn show_plan(screen: &mut Screen, plan: &Signing) {
         ("version", manifest.version.to_string()),
         ("call text", manifest.call_text_sha256.to_string()),
         ("parties", joined(&manifest.parties)),
-        ("label", worded(manifest.label.as_ref())),
+        ("label", label_worded(manifest.label.as_ref())),
     ]);
     screen.heading("Documents");
     let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "PUT IN BY", "CHECKED HERE"]);

@@ -2,15 +2,13 @@
 
 use crate::{
     client::{
-        Client, ClientError, Result, blocking,
-        calls::VerifiedCall,
-        media,
+        Client, ClientError, Result, blocking, media,
         progress::{ProgressListener, ProgressStep},
-        proposals::Summary,
+        proposals::{MAX_SUMMARY, Summary},
         records::{Source, UploadRecord},
         unfinished::Unfinished,
         vaults::VaultPlan,
-        verify::VerifiedVault,
+        verified::{VerifiedCall, VerifiedVault},
     },
     domain::{
         call::{Audience, SUMMARY_MEDIA_TYPE, SUMMARY_SLOT, Slot},
@@ -29,9 +27,6 @@ use std::{
     time::UNIX_EPOCH,
 };
 use zeroize::Zeroizing;
-
-/// The longest summary, in bytes of plaintext.
-pub const MAX_SUMMARY: usize = 1_000_000;
 
 /// Where a document goes: the slot, whose it is and the vault to seal it to.
 pub(super) struct UploadTarget {

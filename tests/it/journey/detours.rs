@@ -3,8 +3,11 @@
 use super::Chronicle;
 use crate::harness::stage::{Stage, id, quiet, slug};
 use entente::{
-    client::opening::VersionChoice,
-    domain::{call::Phase, member::CallRole, member::ConflictGround},
+    client::verified::VersionChoice,
+    domain::{
+        call::Phase,
+        member::{CallRole, ConflictGround},
+    },
     wire::call::ExtendCall,
 };
 use jiff::SignedDuration;

@@ -7,7 +7,7 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    client::{ExitClass, api::Paging, opening::VersionChoice, parties::HandOver, proposals::NewProposal},
+    client::{ExitClass, api::Paging, parties::HandOver, proposals::NewProposal, verified::VersionChoice},
     domain::{
         ambient::{Clock, SystemRng},
         entry::EntryKind,

@@ -186,7 +186,7 @@ async fn narrower_label_takes_keys_and_sight_once_every_owner_has_signed() {
     let proposal = submitted(&stage, &to(&["KOR"], &[])).await;
     reviewed_by(&stage, proposal, &[MINJUN]).await;
     assert!(holders(&stage, proposal).await.contains(&id(MINJUN)));
-    stage.client(MINJUN).read_summary(proposal, entente::client::opening::VersionChoice::Standing).await.unwrap();
+    stage.client(MINJUN).read_summary(proposal, entente::client::verified::VersionChoice::Standing).await.unwrap();
 
     let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
     let plan = avi.plan_label(proposal, &to(&[], &["propin"])).await.unwrap();

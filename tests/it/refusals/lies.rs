@@ -5,7 +5,7 @@ use crate::harness::{
     stage::{ANNEX_LIMIT, Stage, code, id, pdf, quiet, review, slug},
 };
 use entente::{
-    client::{ExitClass, opening::VersionChoice},
+    client::{ExitClass, verified::VersionChoice},
     domain::{
         ambient::Clock,
         entry::EntryKind,

@@ -7,7 +7,7 @@ use crate::harness::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::{ClientError, ExitClass, opening::VersionChoice},
+    client::{ClientError, ExitClass, verified::VersionChoice},
     domain::{
         ambient::{SystemClock, SystemRng},
         decision::Outcome,

@@ -10,7 +10,7 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    client::{ExitClass, opening::VersionChoice, own_keys::KeyState},
+    client::{ExitClass, own_keys::KeyState, verified::VersionChoice},
     domain::{
         decision::Outcome,
         entry::EntryKind,

@@ -11,7 +11,7 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    client::{Client, ClientError, ExitClass, agent::Agent, opening::VersionChoice, own_keys::KeyState},
+    client::{Client, ClientError, ExitClass, agent::Agent, own_keys::KeyState, verified::VersionChoice},
     domain::{
         decision::Outcome,
         id::{DocumentId, PartnerCode, ProposalId},
