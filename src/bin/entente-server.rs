@@ -5,13 +5,14 @@ use clap::Parser;
 use entente::{
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::{
+        api,
         arguments::{Arguments, ServerCommand},
         backup::{self, KeepError, Verify},
         blobs_command::{self, BlobsCommand},
         check,
         clock::{self, ClockCommand},
         config::{Config, ConfigFault},
-        descriptors, health, logging, openapi,
+        descriptors, health, logging,
         operator::{self, OperatorCommand},
         problem,
         serve::{self, StartError},
@@ -32,7 +33,7 @@ use tokio::{
 fn main() -> ExitCode {
     let Arguments { config, check, settings, command } = Arguments::parse();
     let printed = match command {
-        Some(ServerCommand::Openapi) => Some(openapi::to_json()),
+        Some(ServerCommand::Openapi) => Some(api::openapi_json()),
         Some(ServerCommand::Problems) => Some(problem::catalogue()),
         _ => None,
     };

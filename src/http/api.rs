@@ -4,67 +4,17 @@
 
 use super::{
     calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, openapi, policies,
-    problem, programs, proposals, rates::Rates, refusals::Refusals, reviews, sight, visibility,
+    problem, programs, proposals, reviews, sight, state::Api, visibility,
 };
-use crate::service::Exchange;
 use axum::{
     Router,
     http::header,
     middleware,
     response::{IntoResponse, Response},
 };
-use std::{
-    ops::Deref,
-    sync::{Arc, LazyLock},
-};
+use std::sync::LazyLock;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-/// What handlers work with. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Api {
-    exchange: Arc<Exchange>,
-    body_bytes: usize,
-    rates: Arc<Rates>,
-    refusals: Arc<Refusals>,
-}
-
-impl Api {
-    /// The API of an exchange. JSON bodies have at most `body_bytes`, unless they carry ciphertext.
-    #[must_use]
-    pub fn new(exchange: Arc<Exchange>, body_bytes: usize, refusals: Arc<Refusals>) -> Self {
-        let rates = Arc::new(Rates::new(&exchange.quotas));
-        Self { exchange, body_bytes, rates, refusals }
-    }
-
-    /// The exchange, for work that outlives its request.
-    pub(super) fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
-    }
-
-    /// What was refused to whom.
-    pub(super) fn refusals(&self) -> &Refusals {
-        &self.refusals
-    }
-
-    /// How often members act, and read what leaves an entry.
-    pub(super) fn rates(&self) -> &Rates {
-        &self.rates
-    }
-
-    /// Most bytes of a JSON body.
-    #[must_use]
-    pub fn body_bytes(&self) -> usize {
-        self.body_bytes
-    }
-}
-
-impl Deref for Api {
-    type Target = Exchange;
-
-    fn deref(&self) -> &Exchange {
-        &self.exchange
-    }
-}
 
 /// The API's handlers. Requests bear a verified [`Peer`](super::peer::Peer); the listener sees to that.
 pub fn router(api: Api) -> Router {
@@ -77,7 +27,7 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Every route with its description.
-pub(super) fn described() -> OpenApiRouter<Api> {
+fn described() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(description))
         .routes(routes!(directory::me))
@@ -156,10 +106,22 @@ pub(super) fn described() -> OpenApiRouter<Api> {
         .routes(routes!(entries::list))
 }
 
+/// The description of the API.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    openapi::complete(described().into_openapi())
+}
+
+/// The description as it is served and kept in `docs/openapi.json`.
+#[must_use]
+pub fn openapi_json() -> String {
+    openapi::to_json(&openapi())
+}
+
 /// This description.
 #[utoipa::path(get, path = "/openapi.json", tag = "directory", responses((status = 200, body = serde_json::Value)))]
 async fn description() -> Response {
-    static TEXT: LazyLock<String> = LazyLock::new(openapi::to_json);
+    static TEXT: LazyLock<String> = LazyLock::new(openapi_json);
     ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }
 
@@ -169,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_route_is_described_under_its_own_operation() {
-        let description = openapi::openapi();
+        let description = openapi();
         let mut names: Vec<_> =
             openapi::operations(&description).map(|(_, _, operation)| &operation.operation_id).collect();
         assert_eq!(names.len(), 91);

@@ -1,10 +1,10 @@
 //! Calls: draft, publish, amend, extend, cancel, delete, roles, progress.
 
 use super::{
-    api::Api,
     change_request::{Change, EmptyChange, LoggedRead},
     list::{Calls, PathIds, RolesQuery, StrictQuery},
     principal::Caller,
+    state::Api,
 };
 use crate::{
     service::{Answer, Result, assignments, calls, extensions, roles, vaults},

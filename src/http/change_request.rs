@@ -6,11 +6,11 @@
 //! the request tells nothing of what exists.
 
 use super::{
-    api::Api,
     list::PathIds,
     peer::Peer,
     principal::{Caller, Holder, introduce},
-    problem::Fault,
+    problem::{Fault, without_values},
+    state::Api,
     timeouts::BodyTooSlow,
 };
 use crate::{
@@ -311,21 +311,6 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &str) -> Result<(), 
     let is_plain = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
     let is_packed = headers.contains_key(header::CONTENT_ENCODING);
     if essence.trim().eq_ignore_ascii_case(wanted) && is_plain && !is_packed { Ok(()) } else { Err(wrong()) }
-}
-
-/// What a reader of JSON or of a query found wrong, without repeating what was sent: texts may be titles or names.
-pub(super) fn without_values(message: &str) -> String {
-    let message = match (message.find('"'), message.rfind('"')) {
-        (Some(first), Some(last)) if first < last => format!("{}…{}", &message[..first], &message[last + 1..]),
-        _ => message.to_owned(),
-    };
-    match message.rfind("` is not ") {
-        Some(end) => {
-            let start = message.find('`').unwrap_or(end);
-            format!("{}the value{}", &message[..start], &message[end + 1..])
-        }
-        None => message,
-    }
 }
 
 /// The length that is announced, if one is. Refuses one past the limit.

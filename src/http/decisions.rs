@@ -1,10 +1,10 @@
 //! Decisions that every funding partner signs, and sealed letters about them.
 
 use super::{
-    api::Api,
     change_request::{Change, EmptyChange, LoggedRead},
     list::PathIds,
     principal::Caller,
+    state::Api,
 };
 use crate::{
     service::{Answer, Result, decisions},

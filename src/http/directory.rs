@@ -1,10 +1,10 @@
 //! Partners, members and key cards.
 
 use super::{
-    api::Api,
     change_request::FirstChange,
     list::{CardQuery, Everything, Members, PathIds, StrictQuery},
     principal::{Caller, Holder},
+    state::Api,
 };
 use crate::{
     domain::id::MemberId,

@@ -4,7 +4,6 @@
 //! first. They leave as they came; a part of them can be asked for, so that a broken download goes on where it stopped.
 
 use super::{
-    api::Api,
     change_request::{Conditions, EmptyChange, LoggedRead, check_media_type, one},
     list::PathIds,
     peer::Peer,
@@ -12,6 +11,7 @@ use super::{
     problem::Fault,
     shares::DownloadPlace,
     standing::{while_accepted, while_member},
+    state::Api,
 };
 use crate::{
     domain::id::Sha256,

@@ -1,9 +1,9 @@
 //! The log as a member may read it.
 
 use super::{
-    api::Api,
     list::{Entries, StrictQuery},
     principal::Caller,
+    state::Api,
 };
 use crate::{
     domain::entry::EntryKind,

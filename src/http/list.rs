@@ -3,7 +3,7 @@
 //! An identifier in a path that is none answers exactly as one that nothing bears. A filter that is none, or an unknown
 //! parameter, is a mistake worth telling: a list that ignores its filter would show too much.
 
-use super::{api::Api, problem::Fault};
+use super::{problem::Fault, state::Api};
 use crate::{
     domain::{
         call::Phase,
@@ -63,7 +63,7 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for StrictQuery<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Fault> {
         let Query(query) = Query::try_from_uri(&parts.uri).map_err(|error| {
-            Fault::malformed(format!("the query: {}", super::change_request::without_values(&error.body_text())))
+            Fault::malformed(format!("the query: {}", super::problem::without_values(&error.body_text())))
         })?;
         Ok(Self(query))
     }

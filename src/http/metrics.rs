@@ -3,7 +3,6 @@
 //! Labels are from small fixed sets: route templates, statuses, reasons, partner codes. A member, an identifier or an
 //! address is never a label.
 
-use super::{figures, trust::Registry};
 use crate::{
     domain::id::PartnerCode,
     service::lists::DIFFERENCES,
@@ -127,7 +126,6 @@ fn describe() {
     describe_gauge!(WRITERS_WAITING, "Units of work that wait for their turn to write");
     describe_histogram!(WRITER_WAIT, Unit::Seconds, "How long a unit of work waited for its turn to write");
     describe_counter!(STORE_ERRORS, "Failures of database or documents that a request met, by kind");
-    figures::describe();
     describe_counter!(RELOADS, "Reloads of `trust` or `certificate`, by outcome `ok` or `failed`");
     describe_gauge!(TRUST_GENERATION, "Generation of the trust in force");
     describe_gauge!(TRUST_PARTNERS, "Partners whose certificates are accepted");
@@ -279,12 +277,26 @@ pub(super) fn reload(what: &'static str, ok: bool) {
     counter!(RELOADS, "what" => what, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
 }
 
-/// Tells the trust that is in force now, in place of the one before.
-pub(super) fn trust(generation: u64, partners: usize, (before, after): (&Registry, &Registry), now: Timestamp) {
+/// Tells the trust that is in force now.
+pub(super) fn trust(generation: u64, partners: usize) {
     gauge!(TRUST_GENERATION).set(as_float(generation));
     gauge!(TRUST_PARTNERS).set(as_float(partners as u64));
-    tell_ends(CRL_EXPIRES, before.crl_expiries(), after.crl_expiries());
-    tell_ends(ANCHOR_EXPIRES, before.anchor_expiries(now), after.anchor_expiries(now));
+}
+
+/// When the first revocation list of each partner expires, in the trust that is in force now and in the one before.
+pub(super) fn lists_expire<'a>(
+    before: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
+    now: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
+) {
+    tell_ends(CRL_EXPIRES, before, now);
+}
+
+/// When the next anchor of each partner expires, in the trust that is in force now and in the one before.
+pub(super) fn anchors_expire<'a>(
+    before: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
+    now: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
+) {
+    tell_ends(ANCHOR_EXPIRES, before, now);
 }
 
 /// When something of each partner expires. A figure cannot be taken back: what does not expire any more does so never.

@@ -3,7 +3,6 @@
 //! A handler states what is its own: summary, body and answer. What holds for all is added here by rule: identifiers in the
 //! path, the headers of a change, and every problem that can be met, so that no handler can forget it.
 
-use super::api;
 use crate::{
     domain::{
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Slug, VaultId},
@@ -39,10 +38,8 @@ Refusals are problem bodies (RFC 9457); see `docs/problems.md`. Lists are `{item
 with unknown members are refused, and so are unknown parameters where an operation takes any; answers may grow.\n\n\
 Made by `entente-server openapi > docs/openapi.json`; do not edit.";
 
-/// The description.
-#[must_use]
-pub fn openapi() -> OpenApi {
-    let mut description = api::described().into_openapi();
+/// The description whose routes are given, with all that holds for each of them.
+pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description.info = InfoBuilder::new()
         .title("Entente")
         .version(env!("CARGO_PKG_VERSION"))
@@ -61,17 +58,16 @@ pub fn openapi() -> OpenApi {
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {
-                complete(path, &method, operation);
+                complete_operation(path, &method, operation);
             }
         }
     }
     description
 }
 
-/// The description as it is served and kept in `docs/openapi.json`.
-#[must_use]
-pub fn to_json() -> String {
-    let mut text = serde_json::to_string_pretty(&openapi()).expect("a description has string keys");
+/// The description as text.
+pub(super) fn to_json(description: &OpenApi) -> String {
+    let mut text = serde_json::to_string_pretty(description).expect("a description has string keys");
     text.push('\n');
     text
 }
@@ -135,7 +131,7 @@ fn problem_response(description: String) -> Response {
 }
 
 /// Adds to an operation what follows from its address, its method and what its handler stated.
-fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
+fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation) {
     let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
     let name = operation.operation_id.take().unwrap_or_default();
     operation.operation_id = Some(format!("{tag}_{name}"));
@@ -291,7 +287,11 @@ fn identifier(name: &str) -> Parameter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{change_request::IDEMPOTENCY_KEY, problem::IDEMPOTENT_REPLAY};
+    use crate::http::{
+        api::{openapi, openapi_json},
+        change_request::IDEMPOTENCY_KEY,
+        problem::IDEMPOTENT_REPLAY,
+    };
     use serde_json::Value;
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn kept_pages_are_what_the_code_makes() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        for (page, made) in [("openapi.json", to_json()), ("problems.md", crate::http::problem::catalogue())] {
+        for (page, made) in [("openapi.json", openapi_json()), ("problems.md", crate::http::problem::catalogue())] {
             let kept = std::fs::read_to_string(root.join(page)).unwrap_or_default();
             assert!(kept == made, "run `entente-server {} > docs/{page}`", page.split('.').next().unwrap());
         }

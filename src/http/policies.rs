@@ -1,10 +1,10 @@
 //! Policies: what is in force, and the versions that policy officers propose, approve and take back.
 
 use super::{
-    api::Api,
     change_request::{Change, EmptyChange},
     list::{CursorQuery, Everything, PathIds, StrictQuery},
     principal::Caller,
+    state::Api,
 };
 use crate::{
     service::{Answer, Result, policies, preview},

@@ -3,7 +3,7 @@
 //! A certificate alone makes nobody a member. Nothing here is remembered between requests: a key card that was revoked a
 //! moment ago lets nobody in.
 
-use super::{api::Api, listener::Introduced, peer::Peer, problem::Fault};
+use super::{listener::Introduced, peer::Peer, problem::Fault, state::Api};
 use crate::service::{Principal, ServiceError, directory};
 use axum::{
     extract::FromRequestParts,

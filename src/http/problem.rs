@@ -203,6 +203,21 @@ fn tell_log(error: &StoreError) {
     tracing::error!(%error, cause, "the store failed");
 }
 
+/// What a reader of JSON or of a query found wrong, without repeating what was sent: texts may be titles or names.
+pub(super) fn without_values(message: &str) -> String {
+    let message = match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}…{}", &message[..first], &message[last + 1..]),
+        _ => message.to_owned(),
+    };
+    match message.rfind("` is not ") {
+        Some(end) => {
+            let start = message.find('`').unwrap_or(end);
+            format!("{}the value{}", &message[..start], &message[end + 1..])
+        }
+        None => message,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,10 @@
 //! Programs: the agreements and forums that calls run under.
 
 use super::{
-    api::Api,
     change_request::Change,
     list::{Everything, PathIds, StrictQuery},
     principal::Caller,
+    state::Api,
 };
 use crate::{
     service::{Answer, Result, programs},

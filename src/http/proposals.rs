@@ -1,10 +1,10 @@
 //! Joint proposals, their members, vaults and manifests.
 
 use super::{
-    api::Api,
     change_request::{Change, EmptyChange, LoggedRead},
     list::{CountQuery, LabelQuery, PathIds, Proposals, StrictQuery},
     principal::Caller,
+    state::Api,
 };
 use crate::{
     service::{Answer, Result, labels, manifests, own_keys, parties, proposals, surplus_keys as surplus, vaults},

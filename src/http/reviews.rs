@@ -1,10 +1,10 @@
 //! Declarations of interest, assignments and sealed reviews.
 
 use super::{
-    api::Api,
     change_request::{Change, EmptyChange, LoggedRead},
     list::PathIds,
     principal::Caller,
+    state::Api,
 };
 use crate::{
     service::{Answer, Result, assignments, reviews},

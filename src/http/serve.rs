@@ -5,16 +5,17 @@
 
 use super::{
     admin::{self, AdminError},
-    api::{self, Api},
+    api,
     backup::ago,
     blob_jobs,
     config::{Config, ConfigFault},
     descriptors,
-    figures::Figures,
+    figures::{self, Figures},
     listener::{self, Drained},
     logging::RequestIds,
     metrics,
     readiness::Probes,
+    state::Api,
     tls::{CertificateError, Tls},
     trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
     watch::{self, ReloadCause, Watch},
@@ -299,7 +300,9 @@ fn watched(config: &Config) -> Vec<PathBuf> {
 /// The process has one recorder, however many servers it runs.
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-    RECORDER.get_or_init(|| metrics::install().unwrap_or_else(|_| metrics::recorder().handle())).clone()
+    let install =
+        || metrics::install().inspect(|_| figures::describe()).unwrap_or_else(|_| metrics::recorder().handle());
+    RECORDER.get_or_init(install).clone()
 }
 
 /// Partners as the database has them.

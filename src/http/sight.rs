@@ -1,9 +1,9 @@
 //! Who can see a proposal, and why.
 
 use super::{
-    api::Api,
     list::{PathIds, StrictQuery, WhyQuery},
     principal::Caller,
+    state::Api,
 };
 use crate::{
     policy::Action,

@@ -3,7 +3,7 @@
 //!
 //! Algorithms are those of the TLS provider, no others. Nothing here says whether a signer may sign; never rely on this alone.
 
-use super::tls::provider;
+use super::crypto::provider;
 
 /// One DER element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! Bytes that were handed to the connection before stay handed over. Acts do not rely on this: they ask once more when they take
 //! place.
 
-use super::{api::Api, peer::Peer, principal::Caller};
+use super::{peer::Peer, principal::Caller, state::Api};
 use crate::service::{Credential, directory};
 use axum::BoxError;
 use bytes::Bytes;

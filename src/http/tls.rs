@@ -7,8 +7,9 @@
 
 use super::{
     anchor::instant,
+    crypto::provider,
+    leaf::PeerIdentity,
     metrics,
-    peer::PeerIdentity,
     refusal::CertificateRefusal,
     trust::{Registry, Reloaded, Trust, TrustError, unix},
 };
@@ -18,7 +19,6 @@ use jiff::Timestamp;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, aws_lc_rs, aws_lc_rs::kx_group},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     server::{
         NoServerSessionStorage,
@@ -29,7 +29,7 @@ use rustls::{
 };
 use std::{
     path::PathBuf,
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{Arc, OnceLock},
 };
 use x509_parser::prelude::FromDer;
 
@@ -211,23 +211,6 @@ impl Tls {
             }
         }
     }
-}
-
-/// aws-lc with the hybrid post-quantum group first and TLS 1.3's suites alone.
-#[must_use]
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-        Arc::new(CryptoProvider {
-            kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
-            cipher_suites: vec![
-                aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
-                aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
-                aws_lc_rs::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-            ],
-            ..aws_lc_rs::default_provider()
-        })
-    });
-    Arc::clone(&PROVIDER)
 }
 
 /// The client verifier of one handshake. It asks the registry, and remembers the answer, so that the connection belongs

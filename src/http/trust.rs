@@ -20,9 +20,9 @@ pub use fault::{TrustFault, TrustNotice};
 pub use source::{PartnerSource, PartnerTrust, SourceError};
 
 use super::{
+    leaf::{Leaf, PeerIdentity},
     metrics,
     path::PresentedCertificates,
-    peer::{Leaf, PeerIdentity},
     refusal::CertificateRefusal,
     revocation::{Behind, Lists, Need},
 };
@@ -177,7 +177,10 @@ impl Trust {
             tracing::info!(generation, partners, "trust reloaded");
             self.registry.store(Arc::new(new));
         }
-        metrics::trust(generation, partners, (&old, &self.registry()), self.clock.now());
+        let (registry, now) = (self.registry(), self.clock.now());
+        metrics::trust(generation, partners);
+        metrics::lists_expire(old.crl_expiries(), registry.crl_expiries());
+        metrics::anchors_expire(old.anchor_expiries(now), registry.anchor_expiries(now));
         Ok((Reloaded { generation, changed, partners, faults, notices }, unrecorded))
     }
 

@@ -1,6 +1,6 @@
 //! What a partner can see and what others see of it, as one signed file.
 
-use super::{api::Api, list::PathIds, principal::Caller, shares::SpoolPlace};
+use super::{list::PathIds, principal::Caller, shares::SpoolPlace, state::Api};
 use crate::{
     service::{ServiceError, visibility},
     storage::StoreError,

@@ -12,7 +12,7 @@ use crate::harness::{
     world::{Raw, Store},
 };
 use answers::{Answer, Cell};
-use entente::{http::openapi, wire::problem::Kind};
+use entente::{http::api, wire::problem::Kind};
 use requests::Ask;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -169,7 +169,7 @@ async fn conflicted_officer_of_the_host_learns_nothing() {
 
 #[test]
 fn every_operation_of_the_description_is_in_the_matrix() {
-    let description = serde_json::to_value(openapi::openapi()).unwrap();
+    let description = serde_json::to_value(api::openapi()).unwrap();
     let mut described = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
         described.extend(item.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));

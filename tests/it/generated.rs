@@ -2,14 +2,14 @@
 //! to is there.
 
 use entente::{
-    http::{openapi, problem},
+    http::{api, problem},
     wire::problem::Kind,
 };
 use std::{fs, path::Path};
 
 #[test]
 fn openapi_description_is_what_the_code_says() {
-    same("docs/openapi.json", &openapi::to_json(), "openapi");
+    same("docs/openapi.json", &api::openapi_json(), "openapi");
 }
 
 #[test]

@@ -4,11 +4,12 @@ use super::*;
 use crate::{
     domain::ambient::SystemRng,
     http::{
+        crypto::provider,
         refusal::CertificateRefusal,
         shares::DownloadPlace,
         test_pki::{Ca, Calendar, Held, day},
         timeouts::BodyTooSlow,
-        tls::{CertificateFiles, provider},
+        tls::CertificateFiles,
         trust::{PartnerTrust, Trust},
         watch::Watch,
     },

@@ -1,7 +1,7 @@
 //! Certificates as real national PKIs issue them, each rule with the smallest chain that shows it.
 
 use crate::http::{
-    peer::PeerIdentity,
+    leaf::PeerIdentity,
     refusal::CertificateRefusal,
     test_pki::{Ca, Held, day, der, instant_of_day, member_uri},
     trust::{PartnerTrust, Registry},

@@ -3,10 +3,10 @@
 use super::{
     super::{
         anchor::{Anchor, AnchorFault},
+        crypto::provider,
         path::{OtherHolder, PresentedCertificates},
         refusal::CertificateRefusal,
         revocation::{Issuer, Lists},
-        tls::provider,
     },
     TrustFault, unix,
 };

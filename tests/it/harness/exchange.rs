@@ -12,8 +12,8 @@ use entente::{
     },
     http::{
         config::Config,
+        crypto::provider,
         serve::{self, Running},
-        tls::provider,
     },
     sealing::{
         card::{CardStatus, KeyCard, PartnerCard},

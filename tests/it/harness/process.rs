@@ -11,7 +11,7 @@ use entente::{
         ambient::{SystemClock, SystemRng},
         id::MemberId,
     },
-    http::tls::provider,
+    http::crypto::provider,
     sealing::jws::SigningKey,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};

@@ -10,7 +10,7 @@ use entente::{
         dev_pki::CertificateAndKey,
     },
     domain::ambient::{Clock, SystemClock, SystemRng},
-    http::tls::provider,
+    http::crypto::provider,
 };
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder};
