@@ -2,6 +2,7 @@
 //!
 //! The phase is never stored: it follows from the schedule, the acts on the call and the instant asked about.
 
+pub use super::phase::Phase;
 use super::{
     Refusal,
     id::{MemberId, PartnerCode, ProposalId, Slug},
@@ -12,24 +13,6 @@ use super::{
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
-
-worded! {
-    /// Where a call stands.
-    pub enum Phase: "a phase, one of" {
-        /// Being written; only its officers see it.
-        Draft = "draft",
-        /// Published, not yet accepting.
-        Announced = "announced",
-        /// Accepting proposals.
-        Open = "open",
-        /// Past the last deadline; announced bytes may still arrive.
-        Grace = "grace",
-        /// Past every deadline and grace: content may be opened, reviewed and decided on.
-        Review = "review",
-        /// Ended by its officers without decisions.
-        Cancelled = "cancelled",
-    }
-}
 
 worded! {
     /// For whom a document slot is.

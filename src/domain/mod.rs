@@ -10,6 +10,7 @@ pub mod id;
 pub mod label;
 pub mod member;
 pub mod name;
+pub mod phase;
 pub mod policy;
 pub mod proposal;
 pub mod refusal;

@@ -3,8 +3,8 @@
 //! The text here is the detail; status, slug, title and remedy stand in `wire::problem`.
 
 use super::{
-    call::Phase,
     id::{CallId, MemberId, PartnerCode, ProposalId, Sha256, Slug},
+    phase::Phase,
 };
 use jiff::Timestamp;
 

@@ -4,7 +4,7 @@
 //! is put for a database. So a text is measured before Cedar sees it, and each condition before anybody's list asks for it. Both
 //! measures are taken of the text alone: they hold for every member, and what exceeds them costs nothing to find out.
 
-use super::lint::LintFault;
+use super::fault::LintFault;
 use cedar_policy::{
     Policy,
     pst::{BinaryOp, Clause, Expr},

@@ -6,9 +6,9 @@
 use super::{
     Action, Authorization, AuthorizationStep, AuthorizationTrace, Extra, Permit, PolicyError, Side, Standing, Verdict,
     VerdictReason,
+    caches::PredicateCache,
     entities::{RequestEntities, SchemaNames},
     facts::{MemberFacts, ProposalFacts, Resource},
-    residual::PredicateCache,
     rules::{Named, PartnerRules, PolicyRequest, Ruleset, without_policies},
     source::{self, Sourced},
 };

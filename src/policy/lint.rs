@@ -5,24 +5,11 @@
 //! out of sets that no policy can ask about: a set is only ever asked whether it contains one value, or values written out in
 //! the policy, and no policy may write out a member.
 
-use super::{Action, ResourceKind, meaning};
+use super::{Action, ResourceKind, fault::LintFault, meaning};
 use cedar_policy::{
     ActionConstraint, Effect, Policy,
     pst::{BinaryOp, Clause, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var},
 };
-
-/// A fault in a policy, and how to fix it.
-#[derive(Debug)]
-pub(super) struct LintFault {
-    pub(super) what: String,
-    pub(super) help: String,
-}
-
-impl LintFault {
-    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), help: help.into() }
-    }
-}
 
 /// Attributes that are sets; a set can be asked for members, not compared.
 const SETS: [&str; 18] = [

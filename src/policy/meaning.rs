@@ -6,7 +6,7 @@
 
 use super::{
     Action, Extra,
-    lint::LintFault,
+    fault::LintFault,
     vocabulary::{Holds, VOCABULARY},
 };
 use crate::domain::{

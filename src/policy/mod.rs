@@ -15,11 +15,13 @@
 
 mod action;
 mod bounds;
+mod caches;
 mod change;
 pub mod counts;
 mod engine;
 mod entities;
 pub mod facts;
+mod fault;
 mod holds;
 mod lint;
 mod meaning;
@@ -48,4 +50,5 @@ pub use outcome::{
 pub use predicate::Predicate;
 pub use residual::Untranslatable;
 pub use rules::PartnerRules;
-pub use source::{GUARDRAILS, PolicyError, SCHEMA};
+pub use source::{GUARDRAILS, PolicyError};
+pub use vocabulary::SCHEMA;

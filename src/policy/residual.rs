@@ -12,18 +12,15 @@ use super::{
     rules::Ruleset,
     source,
 };
-use crate::domain::{
-    id::{MemberId, PartnerCode},
-    member::CallRole,
-};
+use crate::domain::{id::PartnerCode, member::CallRole};
 use cedar_policy::{
     Effect, Entities, EntityTypeName, PartialEntities, PartialEntityUid, PartialRequest, Schema,
     pst::{BinaryOp, Clause, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// Why no predicate could be made. [`super::lint`] refuses such policies when they are loaded.
@@ -31,58 +28,14 @@ use std::{
 #[error("the policies cannot be put as a predicate: {0}")]
 pub struct Untranslatable(String);
 
-/// Predicates by member and action, each with the facts it follows from.
-type PredicatesByMember = HashMap<(MemberId, Action), (MemberFacts, Arc<Predicate>)>;
-
-/// Caches the predicates of one engine, and so of one version of all policies.
-#[derive(Debug, Default)]
-pub(super) struct PredicateCache(Mutex<PredicatesByMember>);
-
-/// Caches what one set of policies leaves open. It belongs to the text of these policies and outlives the engines that
-/// contain the text: when one nation's policies change, the others' are not evaluated again.
-#[derive(Debug, Default)]
-pub(super) struct ResidualCache(Mutex<Residuals>);
-
-#[derive(Debug, Default)]
-struct Residuals {
-    by_member: HashMap<(MemberId, Action), (Arc<MemberFacts>, Arc<Predicate>)>,
-    /// Each predicate once, since policies leave the same open for most members.
-    distinct: HashSet<Arc<Predicate>>,
-}
-
-impl ResidualCache {
-    fn get(&self, principal: &MemberFacts, action: Action) -> Option<Arc<Predicate>> {
-        let residuals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (facts, residual) = residuals.by_member.get(&(principal.id.clone(), action))?;
-        (**facts == *principal).then(|| Arc::clone(residual))
-    }
-
-    fn insert(&self, principal: &Arc<MemberFacts>, action: Action, residual: Predicate) -> Arc<Predicate> {
-        let mut residuals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if residuals.by_member.len() >= CACHED {
-            *residuals = Residuals::default();
-        }
-        let residual = residuals.distinct.get(&residual).cloned().unwrap_or_else(|| Arc::new(residual));
-        residuals.distinct.insert(Arc::clone(&residual));
-        residuals.by_member.insert((principal.id.clone(), action), (Arc::clone(principal), Arc::clone(&residual)));
-        residual
-    }
-}
-
-/// How many predicates a cache holds before it is emptied.
-const CACHED: usize = 4096;
-
 impl Engine {
     /// Which proposals `principal` may do `action` on, the action of knowing about them included.
     ///
     /// # Errors
     /// For an action that is not about proposals or has to be told more, and for policies that no predicate can say.
     pub fn predicate(&self, principal: &MemberFacts, action: Action) -> Result<Arc<Predicate>, Untranslatable> {
-        let key = (principal.id.clone(), action);
-        if let Some((facts, cached)) = self.predicate_cache().0.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
-            && facts == principal
-        {
-            return Ok(cached.clone());
+        if let Some(cached) = self.predicate_cache().get(principal, action) {
+            return Ok(cached);
         }
         if action.kind() != ResourceKind::Proposal || action.extra() != Extra::None {
             return Err(Untranslatable(format!("`{action}` cannot be asked of proposals without more being told")));
@@ -91,11 +44,7 @@ impl Engine {
         let steps =
             steps.into_iter().map(|step| self.step_predicate(principal, step)).collect::<Result<Vec<_>, _>>()?;
         let predicate = Arc::new(Predicate::all(steps));
-        let mut cache = self.predicate_cache().0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= CACHED {
-            cache.clear();
-        }
-        cache.insert(key, (principal.clone(), predicate.clone()));
+        self.predicate_cache().insert(principal, action, predicate.clone());
         Ok(predicate)
     }
 

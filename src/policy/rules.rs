@@ -5,8 +5,8 @@
 
 use super::{
     Action, PolicyName, Side, Verdict, VerdictReason,
+    caches::ResidualCache,
     facts::{MemberFacts, ProposalFacts},
-    residual::ResidualCache,
     source::{self, PartnerSide, PolicyError, Sourced},
 };
 use crate::domain::{id::PartnerCode, policy::PolicyOwner};

@@ -4,7 +4,7 @@
 //! nothing is repaired: policies that were taken were understood in full. Client and server read with this same code, so what one
 //! refuses the other does too.
 
-use super::{Action, PolicyName, bounds, entities, lint, meaning};
+use super::{Action, PolicyName, bounds, entities, fault::LintFault, lint, meaning, vocabulary::SCHEMA};
 use crate::domain::{
     id::Slug,
     policy::{MAX_POLICIES, MAX_POLICY_TEXT, PolicyOwner},
@@ -18,9 +18,6 @@ use std::{
     fmt,
     sync::{Arc, LazyLock},
 };
-
-/// What policies can speak of; belongs to this version of the program.
-pub const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
 
 /// The guardrails this version of the program comes with, in force until the host's policy officers put others in their place.
 pub const GUARDRAILS: &str = include_str!("../../policies/guardrails.cedar");
@@ -189,7 +186,7 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
                 ));
             }
         };
-        let refused = |refused: lint::LintFault| fault(format!("policy `{id}`: {}", refused.what), &refused.help);
+        let refused = |refused: LintFault| fault(format!("policy `{id}`: {}", refused.what), &refused.help);
         if !is_platform {
             asked_of_partners(&policy).map_err(|action| {
                 fault(

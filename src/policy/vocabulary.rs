@@ -3,10 +3,12 @@
 //!
 //! Refuses nothing itself; [`super::lint`] asks it, so that an author is told what to write in words of the schema.
 
-use super::source::SCHEMA;
 use cedar_policy::SchemaFragment;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
+
+/// What policies can speak of; belongs to this version of the program.
+pub const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
 
 /// What an attribute holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -75,8 +75,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 
 /// Folders with modules that import each other in a circle: the size of each circle, and why it is there. To be emptied.
 const CIRCLES: &[(&str, &[usize], &str)] = &[
-    ("domain", &[3], "`Refusal` quotes phases, which rules of calls compute"),
-    ("policy", &[3, 5], "the engine caches what it evaluates; lints read the vocabulary of the schema they check"),
     ("service", &[2, 4, 4], "operations share helpers that stand in one of them"),
     ("storage", &[2, 13], "keys of blobs are declared beside the blobs, and errors name them"),
     ("storage/backup", &[2], "a layout names the flaws of documents"),
