@@ -2,7 +2,7 @@
 //!
 //! Must never set anything back: whatever was closed stays closed.
 
-use crate::service::{Exchange, ServiceError, time};
+use crate::service::{Exchange, ServiceError, operator, time};
 use clap::Subcommand;
 use std::io::{self, Write};
 
@@ -45,7 +45,7 @@ pub async fn clock(exchange: &Exchange, command: ClockCommand, out: &mut impl Wr
                 None => writeln!(out, "nothing stands against writing")?,
             }
         }
-        ClockCommand::Accept => match time::accept(exchange).await? {
+        ClockCommand::Accept => match operator::accept_clock(exchange).await? {
             Some(until) => writeln!(
                 out,
                 "accepted: time on the exchange stands still at {until} until this machine's clock has caught up"

@@ -2,7 +2,11 @@
 //!
 //! It goes by the address alone and by what takes no body to know; the act decides everything by itself.
 
-use super::{Exchange, Principal, Result, ServiceError, policies, unit::View, vaults};
+use super::{
+    Exchange, Principal, Result, ServiceError, policies,
+    unit::View,
+    vault_access::{may_wrap, wrap_action},
+};
 use crate::{
     domain::{
         id::{CallId, ProposalId, VaultId},
@@ -48,8 +52,8 @@ pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about:
             let vault = vault_store::find(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;
             if let Some(proposal) = vault.proposal {
                 let proposal = view.proposal(proposal).await?;
-                view.authorize(vaults::wrap_action(&vault), Resource::Proposal(&proposal.facts))?;
-                let may_wrap = vaults::may_wrap(&view.me, &view.policies, &vault, &proposal)?;
+                view.authorize(wrap_action(&vault), Resource::Proposal(&proposal.facts))?;
+                let may_wrap = may_wrap(&view.me, &view.policies, &vault, &proposal)?;
                 return if may_wrap { Ok(()) } else { Err(ServiceError::Hidden) };
             }
             let call = view.call(vault.call).await?;

@@ -6,13 +6,13 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
-    manifests,
+    described::describe,
     preview::note,
-    proposals::describe,
     sight::Hearing,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
-    vaults::{self, reads},
+    vault_access::reads,
+    vaults, versions,
 };
 use crate::{
     domain::{
@@ -179,7 +179,7 @@ pub(super) async fn follow_versions(act: &mut Act<'_>, permit: &Permit, proposal
     let made = labels::statements(&mut act.tx, proposal.row.id).await?;
     let (label, number) = match in_force(&made, version.manifest) {
         Some(row) => (statement(row)?.label, Some(row.number)),
-        None => (manifests::of_version(&mut act.tx, proposal.row.id, version.number).await?.label, None),
+        None => (versions::of_version(&mut act.tx, proposal.row.id, version.number).await?.label, None),
     };
     if label == proposal.row.label {
         return Ok(());

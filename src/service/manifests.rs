@@ -1,9 +1,9 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, labels, parties,
-    proposals::describe,
-    quotas,
+    Answer, Exchange, Principal, RequestContext, Result,
+    described::describe,
+    labels, parties, quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
 };
@@ -17,18 +17,14 @@ use crate::{
     },
     policy::{Action, Permit, Resource},
     sealing::statement::{Manifest, Signed},
-    storage::{
-        StoreError, Tx,
-        documents::{self, DocumentRow},
-        proposals, vaults, withdrawals,
-    },
+    storage::{proposals, vaults, withdrawals},
     wire::{
         entry::payloads::{ManifestSigned, Payload, ProposalSubmitted, WithdrawalWish},
         page::Page,
         proposal::{SignManifest, SignedManifest},
     },
 };
-use std::collections::BTreeMap;
+pub(super) use super::versions::{held, missing, names, of_version, standing};
 
 /// Proposes a version, or adds the caller's party's signature to the one that waits. The last signature commits it.
 pub async fn sign(
@@ -123,51 +119,6 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         });
     }
     Ok(Page { items, next: None })
-}
-
-/// The manifest of a version.
-pub(super) async fn of_version(tx: &mut Tx, id: ProposalId, version: u32) -> Result<Manifest> {
-    let body = proposals::manifest_body(tx, id, version).await?.unwrap_or_default();
-    let damaged = || StoreError::Corrupt { place: "body".into(), expected: "a manifest".into() };
-    Ok(serde_json::from_str(&body).map_err(|_| damaged())?)
-}
-
-/// The manifest of the version that stands.
-pub(super) async fn standing(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Manifest>> {
-    match proposal.standing() {
-        Some(version) => Ok(Some(of_version(tx, proposal.row.id, version.number).await?)),
-        None => Ok(None),
-    }
-}
-
-/// Whether a manifest names a stored document.
-pub(super) fn names(manifest: &Manifest, row: &DocumentRow) -> bool {
-    manifest.document(&row.slot, row.party.as_ref()).is_some_and(|document| document.sha256 == row.sha256)
-}
-
-/// The stored documents that a manifest names: of several with the same bytes the newest that is not damaged.
-pub(super) async fn held(tx: &mut Tx, id: ProposalId, manifest: &Manifest) -> Result<Vec<DocumentRow>> {
-    let digests: Vec<_> = manifest.documents.iter().map(|document| document.sha256).collect();
-    let mut rows = documents::with_digests(tx, id, &digests).await?;
-    rows.retain(|row| names(manifest, row));
-    // The last of a place counts.
-    rows.sort_by_key(|row| (!row.is_damaged, row.id));
-    let best: BTreeMap<_, _> = rows.into_iter().map(|row| ((row.slot.clone(), row.party.clone()), row)).collect();
-    let mut best: Vec<_> = best.into_values().collect();
-    best.sort_by_key(|row| row.id);
-    Ok(best)
-}
-
-/// The documents of a manifest whose bytes are not here.
-pub(super) fn missing<'a>(
-    manifest: &'a Manifest,
-    held: &'a [DocumentRow],
-) -> impl Iterator<Item = &'a crate::sealing::statement::ManifestDocument> {
-    manifest.documents.iter().filter(|document| {
-        !held
-            .iter()
-            .any(|row| row.slot == document.slot && row.party == document.party && row.sha256 == document.sha256)
-    })
 }
 
 /// Lets a committed version stand once its last byte is here.

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod comparison;
 pub mod damage;
 pub mod decisions;
+mod described;
 pub mod directory;
 pub mod documents;
 pub mod entries;
@@ -38,8 +39,10 @@ pub mod time;
 pub mod unit;
 pub mod upkeep;
 pub mod usage;
+mod vault_access;
 pub mod vaults;
 pub mod verify;
+mod versions;
 pub mod visibility;
 mod wraps;
 

@@ -4,7 +4,7 @@
 use super::{
     Exchange, Result, ServiceError,
     rules::PolicyFault,
-    time,
+    time::{self, ClockFault},
     unit::{Subject, new_entry},
 };
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
         partners::{self, FoundLists, ListRecord, PartnerRow},
         pulse,
     },
-    wire::entry::payloads::{ListsWaived, PartnerRecorded, Payload},
+    wire::entry::payloads::{ClockAccepted, ListsWaived, PartnerRecorded, Payload},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
 /// Enrols a partner or replaces its card; true when it is new.
@@ -123,4 +123,22 @@ pub async fn expire_answers(exchange: &Exchange, ran_hours: u32) -> Result<u64> 
     let expired = idempotency::expire(&mut tx, older_than, WEEK).await?;
     tx.commit().await?;
     Ok(expired)
+}
+
+/// Accepts that what is on record is ahead of a clock that is right now: time stands still until the clock has caught up. Until when;
+/// none when nothing is ahead of it.
+pub async fn accept_clock(exchange: &Exchange) -> Result<Option<Timestamp>> {
+    let mut tx = exchange.db.write().await?;
+    let mark = pulse::mark(&mut tx).await?;
+    let behind = match exchange.time.of_act(&mark) {
+        Err(ClockFault::Behind(by)) => by,
+        Err(fault) => return Err(ServiceError::Clock(fault)),
+        Ok(_) => return Ok(None),
+    };
+    pulse::accept(&mut tx, mark.last).await?;
+    let payload = ClockAccepted { until: mark.last.into(), behind_seconds: behind.as_secs() }.into();
+    let entry = new_entry(exchange, Subject::default(), None, mark.last, &payload);
+    entries::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(Some(mark.last))
 }

@@ -6,7 +6,7 @@
 use super::{
     Answer, Exchange, RequestContext, Result, ServiceError,
     unit::{Act, Subject},
-    vaults::{reading, require_other_key},
+    vault_access::{reading, require_other_key},
 };
 use crate::{
     domain::id::{VaultId, WrappedKeyId},

@@ -4,7 +4,7 @@
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
-    proposals::describe,
+    described::describe,
     state::{self, CallState, ProposalState},
     surplus_keys,
     unit::{Act, Subject, View},

@@ -1,8 +1,9 @@
 //! Joint proposals: begin, list, show, withdraw. Who is in their parties is `parties`' business.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, labels, parties, quotas,
-    state::ProposalState,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    described::describe,
+    labels, parties, quotas,
     unit::{Act, Subject, View},
     vaults,
     wraps::Wraps,
@@ -12,13 +13,13 @@ use crate::{
         Refusal,
         call::Phase,
         decision::Outcome,
-        id::{MemberId, PartnerCode, ProposalId},
+        id::{PartnerCode, ProposalId},
         proposal::Status,
     },
     policy::{Action, Resource},
-    sealing::statement::{Manifest, VaultKind, VaultStatement, verify_signed},
+    sealing::statement::{VaultKind, VaultStatement, verify_signed},
     storage::{
-        Tx, calls, decisions, proposals,
+        decisions, proposals,
         visible::PageRequest,
         withdrawals::{self, WishRow},
     },
@@ -26,10 +27,10 @@ use crate::{
         Time,
         entry::payloads::{Payload, ProposalCreated, ProposalReinstated, ProposalWithdrawn, WithdrawalWish},
         page::{self, Page},
-        proposal::{Count, CreateProposal, Filter, Mine, Pending, Place, Proposal, Void, Wish},
+        proposal::{Count, CreateProposal, Filter, Proposal},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProposal) -> Result<Answer> {
@@ -235,83 +236,6 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     describe(&mut view.tx, &proposal, &view.me.id).await
-}
-
-/// The proposal as it travels. What waits for signatures or bytes is for its parties and shown to nobody else.
-pub(super) async fn describe(tx: &mut Tx, proposal: &ProposalState, me: &MemberId) -> Result<Proposal> {
-    let (is_party, is_invited) = (proposal.facts.party_members.contains(me), proposal.facts.invites(me));
-    let looks_as_party = is_party || is_invited;
-    let is_officer = proposal.facts.call.officers().contains(me);
-    let standing = proposal.standing();
-    let pending = if looks_as_party { pending(tx, proposal).await? } else { None };
-    let wishes = if looks_as_party { withdrawals::wishes(tx, proposal.row.id).await? } else { BTreeMap::new() };
-    let wish = |(partner, row): (PartnerCode, WishRow)| {
-        (partner, Wish { member: row.member, wished_at: row.wished_at.into() })
-    };
-    Ok(Proposal {
-        id: proposal.row.id,
-        call: proposal.row.call,
-        topic: proposal.row.topic.clone(),
-        status: proposal.status,
-        parties: proposal.row.parties.clone(),
-        // Whom a party asks is for the parties, and for the officer who is to consent.
-        invited: if looks_as_party || is_officer { proposal.row.invited.clone() } else { BTreeSet::new() },
-        organisations: proposal.row.organisations(),
-        later_organisations: proposal.row.later_organisations(),
-        joined_late: joined_late(proposal),
-        deadline_at: proposal.limits.deadline_at.into(),
-        grace_until: proposal.limits.grace_until.into(),
-        version: standing.map(|version| version.number),
-        manifest_sha256: standing.map(|version| version.manifest),
-        label: proposal.row.label.clone(),
-        pending,
-        void: if looks_as_party { void(tx, proposal).await? } else { None },
-        withdrawal: wishes.into_iter().map(wish).collect(),
-        created_at: proposal.row.created_at.into(),
-        mine: Mine {
-            is_party,
-            is_invited,
-            is_assigned: proposal.row.assigned.contains(me),
-            is_clear: proposal.row.clear.contains(me),
-            has_reviewed: proposal.row.reviewed.contains(me),
-        },
-    })
-}
-
-/// Who joined after the deadline.
-fn joined_late(proposal: &ProposalState) -> BTreeMap<MemberId, Time> {
-    let joined = proposal.row.employers.iter().map(|(member, employer)| (member.clone(), employer.joined_at));
-    let late = joined.filter(|(_, joined_at)| *joined_at > proposal.limits.deadline_at);
-    late.map(|(member, joined_at)| (member, joined_at.into())).collect()
-}
-
-/// What an amendment voided of what the parties signed, if they have not all signed again.
-async fn void(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Void>> {
-    let Some(version) = proposal.versions.voided() else { return Ok(None) };
-    let amended = calls::voided(tx, proposal.row.call, version.call_version, proposal.versions.baseline).await?;
-    Ok(amended.map(|amended| Void { version: version.number, since: amended.at.into(), reason: amended.reason }))
-}
-
-/// What the newest version waits for, if it does not stand.
-async fn pending(tx: &mut Tx, proposal: &ProposalState) -> Result<Option<Pending>> {
-    let Some(version) = proposal.versions.pending().or_else(|| proposal.versions.committed()) else { return Ok(None) };
-    let signatures = proposals::signatures(tx, proposal.row.id, version.number).await?;
-    let signed_by: BTreeSet<_> = signatures.into_iter().map(|signature| signature.partner).collect();
-    let awaiting_signatures = proposal.facts.parties.difference(&signed_by).cloned().collect();
-    let body = proposals::manifest_body(tx, proposal.row.id, version.number).await?.unwrap_or_default();
-    let manifest: Manifest = serde_json::from_str(&body)
-        .map_err(|_| crate::storage::StoreError::Corrupt { place: "body".into(), expected: "a manifest".into() })?;
-    let held = super::manifests::held(tx, proposal.row.id, &manifest).await?;
-    let awaiting_documents = super::manifests::missing(&manifest, &held)
-        .map(|document| Place { slot: document.slot.clone(), party: document.party.clone() })
-        .collect();
-    Ok(Some(Pending {
-        version: version.number,
-        manifest_sha256: version.manifest,
-        signed_by,
-        awaiting_signatures,
-        awaiting_documents,
-    }))
 }
 
 async fn finish(mut act: Act<'_>, id: ProposalId) -> Result<Answer> {

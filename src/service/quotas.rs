@@ -6,7 +6,7 @@
 use super::{
     Result,
     unit::{Act, Reads},
-    usage::{Arrival, Coming},
+    usage::{Arrival, Coming, StoredLimits},
 };
 use crate::{
     domain::{
@@ -76,6 +76,12 @@ impl Default for Quotas {
             acts_per_minute_per_member: 600,
             acts_per_minute_per_partner: 6000,
         }
+    }
+}
+
+impl Quotas {
+    pub(super) fn stored_bytes(&self) -> StoredLimits {
+        StoredLimits { member: self.stored_bytes_per_day_per_member, partner: self.stored_bytes_per_day_per_partner }
     }
 }
 

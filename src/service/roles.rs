@@ -11,6 +11,7 @@ use super::{
     state::{self, CallState, ProposalState},
     surplus_keys,
     unit::{Act, Subject, View},
+    vault_access::require_other_holder,
     vaults,
 };
 use crate::{
@@ -172,7 +173,7 @@ pub async fn preview(
     let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         let vault = vault_store::find(&mut view.tx, vault).await?.ok_or(ServiceError::Hidden)?;
-        vaults::require_other_holder(&mut view.tx, &vault, member).await?;
+        require_other_holder(&mut view.tx, &vault, member).await?;
     }
     let gains = wanted.difference(&present).next().is_some();
     let then = Arc::new(with_roles(&call, member, wanted, view.now));

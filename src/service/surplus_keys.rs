@@ -8,7 +8,8 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
-    vaults::{may_name, may_wrap, reads, remove_keys, wrap_action},
+    vault_access::{may_name, may_wrap, reads, wrap_action},
+    vaults::remove_keys,
 };
 use crate::{
     domain::{

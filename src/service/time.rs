@@ -7,17 +7,13 @@
 //! on record and agreed with it is remembered, so that nothing of a wrong clock stays once it is set right. A clock that is set on purpose
 //! (`Clock::steady` is none) is held against what is on record alone.
 
-use super::{
-    Exchange, Result, ServiceError,
-    unit::{Subject, new_entry},
-};
+use super::{Exchange, Result};
 use crate::{
     domain::ambient::Clock,
     storage::{
-        Tx, entries,
+        Tx,
         pulse::{self, ClockMark},
     },
-    wire::entry::payloads::ClockAccepted,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -231,24 +227,6 @@ pub async fn left_behind(exchange: &Exchange) -> Result<Option<Timestamp>> {
 pub async fn show(exchange: &Exchange) -> Result<ClockReading> {
     let mark = pulse::mark(&mut *exchange.db.read().await?).await?;
     Ok(ClockReading { clock: exchange.clock.now(), mark, fault: exchange.time.of_act(&mark).err() })
-}
-
-/// Accepts that what is on record is ahead of a clock that is right now: time stands still until the clock has caught up. Until when;
-/// none when nothing is ahead of it.
-pub async fn accept(exchange: &Exchange) -> Result<Option<Timestamp>> {
-    let mut tx = exchange.db.write().await?;
-    let mark = pulse::mark(&mut tx).await?;
-    let behind = match exchange.time.of_act(&mark) {
-        Err(ClockFault::Behind(by)) => by,
-        Err(fault) => return Err(ServiceError::Clock(fault)),
-        Ok(_) => return Ok(None),
-    };
-    pulse::accept(&mut tx, mark.last).await?;
-    let payload = ClockAccepted { until: mark.last.into(), behind_seconds: behind.as_secs() }.into();
-    let entry = new_entry(exchange, Subject::default(), None, mark.last, &payload);
-    entries::append(&mut tx, &entry).await?;
-    tx.commit().await?;
-    Ok(Some(mark.last))
 }
 
 #[cfg(test)]

@@ -161,14 +161,14 @@ impl<'e> Act<'e> {
     /// Records the answer for a repeated request and commits.
     pub async fn finish(self, answer: Answer) -> Result<Answer> {
         let Exchange { usage, quotas, .. } = self.exchange;
-        usage.add(&self.me.id, self.stores(&answer), quotas, self.now)?;
+        usage.add(&self.me.id, self.stores(&answer), quotas.stored_bytes(), self.now)?;
         self.record_and_commit(answer).await
     }
 
     /// The same of a key card, which counts for its registrar alone.
     pub async fn finish_key_card(self, answer: Answer) -> Result<Answer> {
         let Exchange { usage, quotas, .. } = self.exchange;
-        usage.add_key_card(&self.me.id, self.stores(&answer), quotas, self.now)?;
+        usage.add_key_card(&self.me.id, self.stores(&answer), quotas.stored_bytes(), self.now)?;
         self.record_and_commit(answer).await
     }
 
@@ -191,7 +191,7 @@ impl<'e> Act<'e> {
     pub async fn finish_read<T>(self, found: T) -> Result<T> {
         if !self.context.is_head {
             let Exchange { usage, quotas, .. } = self.exchange;
-            usage.add(&self.me.id, usage::OF_AN_ENTRY, quotas, self.now)?;
+            usage.add(&self.me.id, usage::OF_AN_ENTRY, quotas.stored_bytes(), self.now)?;
             self.tx.commit().await?;
         }
         Ok(found)

@@ -1,7 +1,7 @@
 //! What this server counts in memory for [`quotas`](super::quotas): bytes that acts have added to the database lately, and documents that
 //! are on their way.
 
-use super::{Result, quotas::Quotas};
+use super::Result;
 use crate::domain::{
     Refusal,
     id::{MemberId, PartnerCode, ProposalId, Slug},
@@ -18,6 +18,13 @@ pub(super) const OF_AN_ENTRY: u64 = 1 << 10;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Past as many of them those are forgotten of whom nothing counts any more.
 const REMEMBERED: usize = 4096;
+
+/// Most bytes that acts and logged reads of one member, and of one partner's members, add to the database within 24 hours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoredLimits {
+    pub(super) member: u64,
+    pub(super) partner: u64,
+}
 
 /// Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]
@@ -54,9 +61,9 @@ impl Usage {
 
     /// Counts bytes that an act adds to the database, for its member and the member's partner, or refuses them. They count less and less,
     /// and no longer after a day.
-    pub(super) fn add(&self, member: &MemberId, bytes: u64, quotas: &Quotas, now: Timestamp) -> Result<()> {
+    pub(super) fn add(&self, member: &MemberId, bytes: u64, limits: StoredLimits, now: Timestamp) -> Result<()> {
         let mut counted = self.counted();
-        let (of_member, of_partner) = (quotas.stored_bytes_per_day_per_member, quotas.stored_bytes_per_day_per_partner);
+        let StoredLimits { member: of_member, partner: of_partner } = limits;
         let what = "bytes that acts and logged reads of one member add to the database within 24 hours";
         counted.members.check(member, bytes, of_member, what, now)?;
         let what = "bytes that acts and logged reads of one partner's members add to the database within 24 hours";
@@ -67,8 +74,14 @@ impl Usage {
     }
 
     /// The same for the member alone, who can publish key cards whatever colleagues have added.
-    pub(super) fn add_key_card(&self, member: &MemberId, bytes: u64, quotas: &Quotas, now: Timestamp) -> Result<()> {
-        let (mut counted, limit) = (self.counted(), quotas.stored_bytes_per_day_per_member);
+    pub(super) fn add_key_card(
+        &self,
+        member: &MemberId,
+        bytes: u64,
+        limits: StoredLimits,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (mut counted, limit) = (self.counted(), limits.member);
         let what = "bytes that acts and logged reads of one member add to the database within 24 hours";
         counted.members.check(member, bytes, limit, what, now)?;
         counted.members.add(member, bytes, limit, now);
@@ -147,8 +160,7 @@ impl Level {
 mod tests {
     use super::*;
 
-    const QUOTAS: fn() -> Quotas =
-        || Quotas { stored_bytes_per_day_per_member: 100, stored_bytes_per_day_per_partner: 150, ..Quotas::default() };
+    const LIMITS: StoredLimits = StoredLimits { member: 100, partner: 150 };
 
     fn at(hours: i64) -> Timestamp {
         "2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
@@ -160,18 +172,18 @@ mod tests {
 
     #[test]
     fn bytes_of_a_day_count_for_member_and_partner_and_fall_evenly() {
-        let (usage, quotas) = (Usage::default(), QUOTAS());
-        usage.add(&id("ISR:avi"), 100, &quotas, at(0)).unwrap();
-        assert!(usage.add(&id("ISR:avi"), 1, &quotas, at(0)).is_err(), "the member's are used up");
-        usage.add(&id("ISR:tamar"), 50, &quotas, at(0)).unwrap();
-        assert!(usage.add(&id("ISR:tamar"), 1, &quotas, at(0)).is_err(), "the partner's are used up");
-        usage.add_key_card(&id("ISR:tamar"), 50, &quotas, at(0)).unwrap();
-        usage.add(&id("USA:bob"), 100, &quotas, at(0)).unwrap();
+        let usage = Usage::default();
+        usage.add(&id("ISR:avi"), 100, LIMITS, at(0)).unwrap();
+        assert!(usage.add(&id("ISR:avi"), 1, LIMITS, at(0)).is_err(), "the member's are used up");
+        usage.add(&id("ISR:tamar"), 50, LIMITS, at(0)).unwrap();
+        assert!(usage.add(&id("ISR:tamar"), 1, LIMITS, at(0)).is_err(), "the partner's are used up");
+        usage.add_key_card(&id("ISR:tamar"), 50, LIMITS, at(0)).unwrap();
+        usage.add(&id("USA:bob"), 100, LIMITS, at(0)).unwrap();
         // Half a day later half a quota is free again, and what was refused was not counted.
-        assert!(usage.add(&id("ISR:avi"), 51, &quotas, at(12)).is_err());
-        usage.add(&id("ISR:avi"), 50, &quotas, at(12)).unwrap();
-        assert!(usage.add(&id("ISR:avi"), 1, &quotas, at(11)).is_err(), "a clock that was set back frees nothing");
-        usage.add(&id("ISR:avi"), 100, &quotas, at(36)).unwrap();
+        assert!(usage.add(&id("ISR:avi"), 51, LIMITS, at(12)).is_err());
+        usage.add(&id("ISR:avi"), 50, LIMITS, at(12)).unwrap();
+        assert!(usage.add(&id("ISR:avi"), 1, LIMITS, at(11)).is_err(), "a clock that was set back frees nothing");
+        usage.add(&id("ISR:avi"), 100, LIMITS, at(36)).unwrap();
     }
 
     #[test]

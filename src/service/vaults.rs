@@ -6,20 +6,18 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
+    vault_access::{may_name, may_wrap, opens_call_vault, reads, require_other_holder, wrap_action, wrap_refused},
     wraps::Wraps,
 };
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
+        id::{CallId, MemberId, ProposalId, VaultId},
         member::CallRole,
     },
-    policy::{self, Action, Authorization, Permit, Resource, facts::MemberFacts},
+    policy::{Action, Permit, Resource},
     sealing::statement::{VaultKind, VaultStatement},
-    storage::{
-        StoreError, Tx,
-        vaults::{self, VaultRow, WrappedKeyRow},
-    },
+    storage::vaults::{self, VaultRow, WrappedKeyRow},
     wire::{
         entry::payloads::{KeyFetched, KeyRemoved, VaultCreated},
         page::Page,
@@ -223,28 +221,8 @@ pub(super) async fn require_call_vault_key(act: &mut Act<'_>, vault: &VaultRow, 
     if is_wrapped {
         Ok(())
     } else {
-        Err(refused(&format!("the {} vault is not wrapped to the call's vault", vault.kind)))
+        Err(wrap_refused(&format!("the {} vault is not wrapped to the call's vault", vault.kind)))
     }
-}
-
-/// Refuses to take away the last key to a call's vault: to open it takes a key, and so does wrapping another. A proposal's vaults
-/// are wrapped to the call's for good.
-pub(super) async fn require_other_key(
-    tx: &mut Tx,
-    vault: &VaultRow,
-    goes: impl Fn(WrappedKeyId, &MemberId) -> bool,
-) -> Result<()> {
-    let is_call = vault.kind == VaultKind::Call;
-    if is_call && vaults::keys_in_force(tx, vault.id).await?.iter().all(|(key, holder)| goes(*key, holder)) {
-        return Err(Refusal::LastKey { call: vault.call }.into());
-    }
-    Ok(())
-}
-
-/// The same of all keys of a member. Who has left, and whose keys are for no card in force, takes nothing along.
-pub(super) async fn require_other_holder(tx: &mut Tx, vault: &VaultRow, holder: &MemberId) -> Result<()> {
-    let holds = vaults::keys_in_force(tx, vault.id).await?.iter().any(|(_, whose)| whose == holder);
-    if holds { require_other_key(tx, vault, |_, whose| whose == holder).await } else { Ok(()) }
 }
 
 /// Removes the keys that a member holds to a vault.
@@ -262,59 +240,6 @@ pub(super) async fn remove_keys(
         act.log(subject, payload).await?;
     }
     Ok(())
-}
-
-/// Whether policy permits somebody to read what the vault protects.
-pub(super) fn reads(
-    who: &MemberFacts,
-    policies: &policy::Engine,
-    vault: &VaultRow,
-    proposal: &ProposalState,
-) -> Result<bool> {
-    let Some((action, resource)) = reading(vault, proposal)? else { return Ok(false) };
-    Ok(matches!(policies.authorize(who, action, resource), Authorization::Permitted(_)))
-}
-
-/// What reading what the vault protects takes. A call's vault protects no content of its own, and no proposal has one.
-pub(super) fn reading<'p>(vault: &'p VaultRow, proposal: &'p ProposalState) -> Result<Option<(Action, Resource<'p>)>> {
-    let facts = &proposal.facts;
-    Ok(Some(match vault.kind {
-        VaultKind::Panel => (Action::Read, Resource::Proposal(facts)),
-        VaultKind::Parties => (Action::ReadLetter, Resource::Proposal(facts)),
-        VaultKind::Deliberation => (Action::ViewDeliberation, Resource::Proposal(facts)),
-        VaultKind::Staff => (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner: staff_owner(vault)? }),
-        VaultKind::Call => return Ok(None),
-    }))
-}
-
-pub(super) fn opens_call_vault(who: &MemberFacts, policies: &policy::Engine, call: &CallState) -> bool {
-    matches!(policies.authorize(who, Action::UseCallVault, Resource::Call(&call.facts)), Authorization::Permitted(_))
-}
-
-/// Whether somebody may pass on a key: permitted to wrap, and permitted to read what it opens.
-pub(super) fn may_wrap(
-    who: &MemberFacts,
-    policies: &policy::Engine,
-    vault: &VaultRow,
-    proposal: &ProposalState,
-) -> Result<bool> {
-    let outcome = policies.authorize(who, wrap_action(vault), Resource::Proposal(&proposal.facts));
-    Ok(matches!(outcome, Authorization::Permitted(_)) && reads(who, policies, vault, proposal)?)
-}
-
-pub(super) fn wrap_action(vault: &VaultRow) -> Action {
-    if vault.kind == VaultKind::Deliberation { Action::WrapDeliberation } else { Action::WrapKey }
-}
-
-fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
-    let damaged = || StoreError::Corrupt { place: "party".into(), expected: "the party of a staff vault".into() };
-    Ok(vault.party.as_ref().ok_or_else(damaged)?)
-}
-
-/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
-pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
-    let parties = &proposal.facts.party_members;
-    !parties.contains(&who.id) || parties.contains(member)
 }
 
 /// Everybody who could be permitted to read anything of a proposal.
@@ -343,10 +268,6 @@ async fn usable_keys(act: &mut Act<'_>, vault: &VaultRow, call: &CallState) -> R
 async fn own_keys(act: &mut Act<'_>, vault: &VaultRow) -> Result<Vec<WrappedKeyRow>> {
     let me = act.me.id.to_string();
     Ok(vaults::keys(&mut act.tx, vault.id).await?.into_iter().filter(|key| key.holder == me).collect())
-}
-
-pub(super) fn refused(fault: &str) -> ServiceError {
-    Refusal::WrapRefused { fault: fault.to_owned() }.into()
 }
 
 fn answer(vault: VaultRow, keys: Vec<WrappedKeyRow>) -> Vault {

@@ -8,7 +8,7 @@ use super::{
     Result, aside, sealed_bytes,
     state::{CallState, ProposalState},
     unit::{Act, Subject},
-    vaults::{may_name, opens_call_vault, reads, refused, require_other_key},
+    vault_access::{may_name, opens_call_vault, reads, require_other_key, wrap_refused},
 };
 use crate::{
     domain::{
@@ -55,7 +55,7 @@ impl Wraps {
     pub(super) async fn of_all(keys: &[&[WrappedKeyIn]]) -> Result<Vec<Self>> {
         let count: usize = keys.iter().map(|keys| keys.len()).sum();
         if count > MOST {
-            return Err(refused(&format!(
+            return Err(wrap_refused(&format!(
                 "{count} keys came at once, at most {MOST} are taken; add the others in further requests, and ask those for \
                  whom they are once the proposal is begun"
             )));
@@ -82,7 +82,7 @@ impl Wraps {
                         _ => None,
                     };
                     if call_vault.is_none_or(|found| found.recipient != row.recipient) {
-                        return Err(refused("the only vault that a proposal is wrapped to is its call's"));
+                        return Err(wrap_refused("the only vault that a proposal is wrapped to is its call's"));
                     }
                 }
                 WrapTarget::Member(holder) => {
@@ -107,11 +107,11 @@ impl Wraps {
         for wrap in self.0 {
             let (to, row) = wrap.for_vault(act, vault).await?;
             let WrapTarget::Member(holder) = &to else {
-                return Err(refused("a call's vault is wrapped to members only"));
+                return Err(wrap_refused("a call's vault is wrapped to members only"));
             };
             let facts = holders.find(act, holder, &row.recipient).await?;
             if !opens_call_vault(facts, &act.policies, call) {
-                return Err(refused(&format!("`{holder}` is no officer of the call")));
+                return Err(wrap_refused(&format!("`{holder}` is no officer of the call")));
             }
             store(act, permit, Subject::call(call), vault, &row).await?;
         }
@@ -132,7 +132,7 @@ impl Wrap {
         let Signed { statement, jws, .. } = act.signed_by_me(self.statement?).await?;
         let ciphertext = self.ciphertext?;
         if statement.vault != vault.id || statement.sha256 != Sha256::of(&ciphertext) {
-            return Err(refused("the statement is for another vault or another file"));
+            return Err(wrap_refused("the statement is for another vault or another file"));
         }
         let row = WrappedKeyRow {
             id: WrappedKeyId::new(&*act.exchange.clock, &*act.exchange.rng),
@@ -159,7 +159,7 @@ impl Holders {
             self.0.insert(holder.clone(), facts);
         }
         if !members::has_recipient(&mut act.tx, holder, recipient).await? {
-            return Err(refused(&format!("the key card of `{holder}` does not name that recipient")));
+            return Err(wrap_refused(&format!("the key card of `{holder}` does not name that recipient")));
         }
         Ok(&self.0[holder])
     }
@@ -178,10 +178,12 @@ fn check_reader(
     let may_hear_of = may_name(&act.me, proposal, id) || is_inviting(permit, proposal) && proposal.facts.invites(id);
     if let Some(label) = proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(id.partner())) {
         // Whatever the policies in force say: no key is wrapped past the label that the owners signed.
-        return Err(refused(&format!("the proposal is `{label}`, so `{id}` gets no key; its parties can relabel it")));
+        return Err(wrap_refused(&format!(
+            "the proposal is `{label}`, so `{id}` gets no key; its parties can relabel it"
+        )));
     }
     if !may_hear_of || !reads(holder, &act.policies, vault, proposal)? {
-        return Err(refused(&format!("policy does not let `{id}` read what this vault protects")));
+        return Err(wrap_refused(&format!("policy does not let `{id}` read what this vault protects")));
     }
     Ok(())
 }

@@ -75,7 +75,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 
 /// Folders with modules that import each other in a circle: the size of each circle, and why it is there. To be emptied.
 const CIRCLES: &[(&str, &[usize], &str)] = &[
-    ("service", &[2, 4, 4], "operations share helpers that stand in one of them"),
     ("storage", &[2, 13], "keys of blobs are declared beside the blobs, and errors name them"),
     ("storage/backup", &[2], "a layout names the flaws of documents"),
 ];

@@ -125,7 +125,7 @@ async fn phase_that_has_passed_never_returns(store: Store) {
     stage.refuses("clock-not-trusted", stage.client("USA:bob").api().withdraw_proposal(proposal)).await;
 
     // The operator accepts it: time goes on from where it was, for every member to read.
-    let until = time::accept(&stage.server.exchange).await.unwrap().unwrap();
+    let until = operator::accept_clock(&stage.server.exchange).await.unwrap().unwrap();
     act(&stage).await.unwrap();
     assert_eq!(shown(&stage, proposal).await, after);
     let entries = stage.client("USA:bob").api().entries(&[EntryKind::ClockAccepted], &Paging::default()).await.unwrap();
