@@ -61,7 +61,7 @@ migration NAME:
         echo '-- What it is for, and what becomes of rows that are there.' >"migrations/$engine/$name.sql"
         echo "migrations/$engine/$name.sql"
     done
-    echo "add to \`ALL\` in src/storage/migrate.rs: migration!($((last + 1)), \"$1\", \"$name\"),"
+    echo "add to \`ALL\` in src/storage/migrations.rs: migration!($((last + 1)), \"$1\", \"$name\"),"
 
 # One benchmark, beside its peer: attacks, lists, preview, transfer or turns
 bench NAME *ARGS:

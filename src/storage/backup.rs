@@ -19,10 +19,12 @@
 //! A backup holds everything that the host can see and nothing that opens a document. Folders are for the account alone.
 
 mod documents;
+mod flaw;
 mod layout;
 mod state;
 
-pub use documents::{DocumentBytes, Flaw, KeptBytes, Unsound};
+pub use documents::{DocumentBytes, KeptBytes, Unsound};
+pub use flaw::Flaw;
 pub use layout::{BackupError, BackupManifest, BackupNote};
 pub use state::{DatabaseState, state_of};
 
@@ -37,6 +39,7 @@ use super::{
     PostgresLimits, StoreError,
     db::{
         copy::{self, digest_of, sync_folder},
+        schema,
         tables::Tables,
     },
     mark::{self, Mark},
@@ -223,7 +226,7 @@ pub async fn restore(
             make_folder(path.parent().unwrap_or(Path::new(".")))?;
         }
         let finish = async |tx: &mut super::WriteTx| {
-            migrate::apply_within(tx, migrate::ALL, now).await?;
+            schema::apply_within(tx, migrate::ALL, now).await?;
             mark::begin(tx, &mark, now).await?;
             mark::settle(tx, &mark, now).await
         };

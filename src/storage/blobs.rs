@@ -19,22 +19,20 @@
 //! Knows nothing of what the bytes mean; the caller looks at each piece as it arrives and may refuse.
 
 use super::{
+    blob_key::BlobKey,
+    blocking::blocking,
     error::{BoxedCause, StoreError},
-    folder::LIVE,
-    intake::{self, Destination, Received},
+    folder::PutBack,
+    intake::{self, Destination, Expected, Received, StageError},
     mark::{Mark, MarkedFolder},
     reading::{Reading, Stored},
     spool::{Spool, Spooled, spool},
-    sweep::PutBack,
 };
 use crate::domain::{ambient::Rng, id::Sha256};
 use bytes::Bytes;
 use futures_util::Stream;
-use object_store::{
-    GetOptions, GetResultPayload, ObjectStore as _, ObjectStoreExt as _, local::LocalFileSystem, path::Path,
-};
-use std::{fmt, ops::Range, path::PathBuf, str::FromStr, sync::Arc};
-use tokio::task::spawn_blocking;
+use object_store::{GetOptions, GetResultPayload, ObjectStore as _, ObjectStoreExt as _, local::LocalFileSystem};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 /// The folder of ciphertext.
 #[derive(Debug, Clone)]
@@ -44,45 +42,6 @@ pub struct Blobs {
     rng: Arc<dyn Rng>,
     /// What is left free on the disk, in bytes.
     reserve: u64,
-}
-
-/// The key of a blob: 32 hexadecimal digits nobody can guess, kept in the database as text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BlobKey(String);
-
-/// What the bytes were announced to be, as far as they were.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Expected {
-    /// The digest of the bytes.
-    pub sha256: Option<Sha256>,
-    /// Their number.
-    pub size: Option<u64>,
-}
-
-/// Why bytes were not taken. Nothing of them remains.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError<E> {
-    /// More bytes came than are allowed.
-    #[error("more than {limit} bytes")]
-    TooLarge {
-        /// The number that is allowed.
-        limit: u64,
-    },
-    /// The bytes are not those announced.
-    #[error("the bytes have another {what} than announced")]
-    NotAsAnnounced {
-        /// `size` or `digest`.
-        what: &'static str,
-    },
-    /// The caller did not like what it saw.
-    #[error("the bytes were refused")]
-    Refused(E),
-    /// The sender stopped before the end.
-    #[error("the bytes stopped coming")]
-    Interrupted(#[source] BoxedCause),
-    /// They could not be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Bytes that are on the disk but in no row yet; removed when dropped, unless kept.
@@ -258,41 +217,4 @@ async fn remove(store: &LocalFileSystem, key: &BlobKey) {
         Ok(()) | Err(StoreError::NoSuchBlob(_)) => {}
         Err(error) => tracing::warn!(%error, blob = %key, "a blob without a row remains until the next sweep"),
     }
-}
-
-impl BlobKey {
-    fn random(rng: &dyn Rng) -> Self {
-        let mut random = [0; 16];
-        rng.fill(&mut random);
-        Self(format!("{:032x}", u128::from_be_bytes(random)))
-    }
-
-    fn path(&self) -> Path {
-        // 256 folders, so that none grows past what file systems like.
-        Path::from_iter([LIVE, &self.0[..2], &self.0])
-    }
-}
-
-impl FromStr for BlobKey {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        if text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(StoreError::corrupt("blob key", "32 hexadecimal digits"))
-        }
-    }
-}
-
-impl fmt::Display for BlobKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    spawn_blocking(work).await.map_err(|error| StoreError::Io(error.into()))?
 }

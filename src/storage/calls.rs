@@ -2,6 +2,7 @@
 
 use super::{
     Row, StoreError, Tx, WriteTx, args, extensions,
+    revision::touch,
     stated::{NewStated, Stated},
 };
 use crate::{
@@ -318,12 +319,6 @@ async fn insert_role(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO call_roles (call_id, member, role, granted_by, granted_at) VALUES ($1, $2, $3, $4, $5)";
     tx.execute(sql, args![id, member, role.as_str(), by, now]).await?;
-    Ok(())
-}
-
-/// Says that something about the call has changed.
-pub(super) async fn touch(tx: &mut WriteTx, id: CallId) -> Result<(), StoreError> {
-    tx.execute("UPDATE calls SET revision = revision + 1 WHERE call_id = $1", args![id]).await?;
     Ok(())
 }
 

@@ -35,6 +35,7 @@ use std::{fs::File, path::PathBuf, str::FromStr as _, time::Duration};
 use tokio::time::{Instant, timeout};
 
 pub mod copy;
+pub mod schema;
 pub mod tables;
 mod unit;
 

@@ -17,7 +17,6 @@
 //! | a trigger: `RAISE(ABORT, 'name')`, or `RAISE … USING ERRCODE = '23000', CONSTRAINT = 'name'` | `name` |
 //! | any foreign key | `foreign_key`: SQLite does not say which, so look before you write |
 
-use super::BlobKey;
 use std::{error::Error, io};
 
 /// Any error, as the cause of ours.
@@ -116,7 +115,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn damaged(blob: &BlobKey, what: &'static str) -> Self {
+    pub(super) fn damaged(blob: &impl ToString, what: &'static str) -> Self {
         Self::DamagedBlob { blob: blob.to_string(), what }
     }
 

@@ -1,6 +1,6 @@
 //! The deadlines and review dates of calls that were moved, and those that were moved back: each stays on record.
 
-use super::{Row, StoreError, Tx, WriteTx, args, calls::touch};
+use super::{Row, StoreError, Tx, WriteTx, args, revision::touch};
 use crate::{
     domain::{
         call::{Extension, ExtensionScope, Moved},

@@ -2,14 +2,11 @@
 //!
 //! Looks only; what is taken in, moved or removed is decided by those who ask.
 
-use super::{BlobKey, StoreError, blobs::blocking};
+use super::{BlobKey, StoreError, blob_key::LIVE, blocking::blocking};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-
-/// The folder inside the folder, where blobs are served from.
-pub(super) const LIVE: &str = "blobs";
 
 /// Where blobs go that no row names.
 pub(super) const QUARANTINE: &str = "quarantine";
@@ -85,4 +82,13 @@ pub(super) fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What came of an attempt to put a blob back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PutBack {
+    Moved,
+    /// It is where it is served from: another server was faster, or the operator brought it from a backup.
+    IsThere,
+    IsNowhere,
 }

@@ -5,7 +5,7 @@
 //! and processor idle meanwhile. Memory does not grow with the size, and no thread waits for a slow sender.
 
 use super::{
-    blobs::{Expected, StageError, blocking},
+    blocking::blocking,
     error::{BoxedCause, StoreError},
     mark::MarkedFolder,
 };
@@ -39,6 +39,41 @@ const FLUSH_EVERY: u64 = 32 << 20;
 
 /// Marks a partial file: the object store hides names with it from its listings, and the sweep looks for it.
 pub(super) const PARTIAL: u8 = b'#';
+
+/// What the bytes were announced to be, as far as they were.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    /// The digest of the bytes.
+    pub sha256: Option<Sha256>,
+    /// Their number.
+    pub size: Option<u64>,
+}
+
+/// Why bytes were not taken. Nothing of them remains.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError<E> {
+    /// More bytes came than are allowed.
+    #[error("more than {limit} bytes")]
+    TooLarge {
+        /// The number that is allowed.
+        limit: u64,
+    },
+    /// The bytes are not those announced.
+    #[error("the bytes have another {what} than announced")]
+    NotAsAnnounced {
+        /// `size` or `digest`.
+        what: &'static str,
+    },
+    /// The caller did not like what it saw.
+    #[error("the bytes were refused")]
+    Refused(E),
+    /// The sender stopped before the end.
+    #[error("the bytes stopped coming")]
+    Interrupted(#[source] BoxedCause),
+    /// They could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Bytes that came as they should, in a file that has no name yet.
 pub(super) struct Received {

@@ -4,7 +4,7 @@
 //! A folder with another mark, or with none, is not this database's: it belongs to another exchange or another time, or its disk
 //! is not mounted. What follows from that is decided in `service::marks`; here marks are only made, read and compared.
 
-use super::{StoreError, Tx, WriteTx, args, blobs::blocking};
+use super::{StoreError, Tx, WriteTx, args, blocking::blocking};
 use crate::domain::ambient::Rng;
 use jiff::Timestamp;
 use std::{

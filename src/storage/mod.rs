@@ -6,7 +6,9 @@
 //! Nothing here decides who may do what: that was decided, by `policy`, before a statement is run.
 
 pub mod backup;
+mod blob_key;
 pub mod blobs;
+mod blocking;
 pub mod calls;
 pub mod db;
 pub mod decisions;
@@ -23,6 +25,7 @@ pub mod labels;
 pub mod mark;
 pub mod members;
 pub mod migrate;
+mod migrations;
 pub mod partners;
 pub mod policies;
 mod postgres;
@@ -32,6 +35,7 @@ pub mod proposals;
 pub mod pulse;
 pub mod reading;
 pub mod reviews;
+mod revision;
 pub mod row;
 pub mod scrub;
 pub mod sizes;
@@ -44,9 +48,11 @@ pub mod vaults;
 pub mod visible;
 pub mod withdrawals;
 
-pub use blobs::{BlobKey, Blobs, Expected, StageError, Staged};
+pub use blob_key::BlobKey;
+pub use blobs::{Blobs, Staged};
 pub use db::{Db, PostgresLimits, ReadTx, Tx, WriteTx};
 pub use error::StoreError;
+pub use intake::{Expected, StageError};
 pub use reading::{Reading, Stored};
 pub use row::Row;
 pub use spool::{Spool, Spooled};

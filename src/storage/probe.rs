@@ -2,7 +2,7 @@
 //!
 //! Never makes a folder. A path whose disk is not mounted must fail, not be filled beside the disk.
 
-use super::{blobs::blocking, error::StoreError};
+use super::{blocking::blocking, error::StoreError};
 use std::{
     fs::{self, File},
     io::Write as _,

@@ -3,7 +3,7 @@
 //!
 //! The file is gone with the last one who holds it, and with the process.
 
-use super::{StoreError, blobs::blocking, intake::leave_free, mark::MarkedFolder};
+use super::{StoreError, blocking::blocking, intake::leave_free, mark::MarkedFolder};
 use bytes::Bytes;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 use tokio::{runtime::Handle, sync::watch};

@@ -3,7 +3,7 @@
 //! Values never become part of the text. What is put together at run time goes through [`Sql::built`], so that the
 //! places to look at are few.
 
-use super::{blobs::BlobKey, error::StoreError};
+use super::{blob_key::BlobKey, error::StoreError};
 use crate::domain::id::{
     CallId, DecisionId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, Sha256, Slug, VaultId,
     WrappedKeyId,

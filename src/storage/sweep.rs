@@ -7,8 +7,8 @@
 
 use super::{
     BlobKey, Blobs, StoreError,
-    blobs::blocking,
-    folder::{self, QUARANTINE, absent},
+    blocking::blocking,
+    folder::{self, PutBack, QUARANTINE, absent},
     intake::{PARTIAL, create_folder, sync_folder},
     mark::MarkedFolder,
 };
@@ -269,15 +269,6 @@ fn move_aside(folder: &Path, keys: &[BlobKey], now: Timestamp) -> Result<u64, St
     }
     sync_folder(&folder.join(QUARANTINE))?;
     Ok(moved)
-}
-
-/// What came of an attempt to put a blob back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PutBack {
-    Moved,
-    /// It is where it is served from: another server was faster, or the operator brought it from a backup.
-    IsThere,
-    IsNowhere,
 }
 
 fn put_back(folder: &Path, key: &BlobKey) -> Result<PutBack, StoreError> {

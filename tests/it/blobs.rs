@@ -5,8 +5,7 @@ use bytes::Bytes;
 use entente::{
     domain::{ambient::SystemRng, id::Sha256},
     storage::{
-        BlobKey, Blobs, StageError, StoreError, Stored,
-        blobs::Expected,
+        BlobKey, Blobs, Expected, StageError, StoreError, Stored,
         mark::{self, Mark},
     },
 };

@@ -2,6 +2,7 @@
 
 use super::{
     BackupStep,
+    flaw::Flaw,
     layout::{BackupError, at, make_folder, remove_if_there},
 };
 use crate::{
@@ -21,29 +22,6 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
-
-/// What a copy or a folder of documents has of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Flaw {
-    Missing,
-    /// Another size, this one.
-    Size(u64),
-    /// Other bytes.
-    Digest,
-    /// It cannot be read, for this reason.
-    Unreadable(String),
-}
-
-impl std::fmt::Display for Flaw {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Missing => f.write_str("is not there"),
-            Self::Size(found) => write!(f, "has {found} bytes, another number than when it was stored"),
-            Self::Digest => f.write_str("has other bytes than when it was stored"),
-            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
-        }
-    }
-}
 
 /// A document as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

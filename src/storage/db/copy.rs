@@ -9,7 +9,7 @@ use super::{Db, Engine, PATIENCE, PostgresLimits, Tx, TxOf, WriteTx, postgres};
 use crate::domain::id::Sha256;
 use crate::storage::{
     StoreError,
-    migrate::{self, Migration},
+    migrations::{self, Migration},
     postgres::within,
     statement::{Sql, args},
 };
@@ -398,8 +398,8 @@ async fn restore_tables(
     if !there.is_empty() {
         return Err(StoreError::NotEmpty(format!("{} tables in the database", there.len())));
     }
-    let steps: Vec<Migration> = migrate::ALL.iter().filter(|step| step.version <= schema).copied().collect();
-    migrate::apply_within(&mut tx, &steps, now).await?;
+    let steps: Vec<Migration> = migrations::ALL.iter().filter(|step| step.version <= schema).copied().collect();
+    super::schema::apply_within(&mut tx, &steps, now).await?;
     let wanted: BTreeMap<&str, &CopiedFile> =
         files.iter().filter_map(|file| Some((&*file.table.as_ref()?.name, file))).collect();
     let made = tables(&mut tx).await?;
