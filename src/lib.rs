@@ -60,6 +60,10 @@ pub mod client;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod jobs;
+#[cfg(feature = "server")]
+pub mod metrics;
 pub mod policy;
 pub mod process;
 pub mod sealing;

@@ -128,8 +128,8 @@ mod tests {
     use tower::ServiceExt;
 
     async fn get(readiness: Readiness, path: &str) -> (StatusCode, String) {
-        let recorder = crate::http::metrics::recorder();
-        metrics::with_local_recorder(&recorder, || crate::http::metrics::handshake("ok"));
+        let recorder = crate::metrics::recorder();
+        metrics::with_local_recorder(&recorder, || crate::metrics::handshake("ok"));
         let router = router(recorder.handle(), readiness);
         let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status();
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn name_of_another_machine_gets_no_answer() {
         let asked = async |host: Option<&str>| {
-            let router = router(crate::http::metrics::recorder().handle(), parts(None));
+            let router = router(crate::metrics::recorder().handle(), parts(None));
             let request = host.into_iter().fold(Request::get("/metrics"), |request, host| request.header("host", host));
             router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
         };

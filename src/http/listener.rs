@@ -10,7 +10,6 @@ use super::{
     descriptors::ACCEPTED,
     known_members::KnownMembers,
     logging::{RequestIds, observe},
-    metrics,
     outgoing::ResponseBody,
     peer::Peer,
     refusal::EdgeRefusal,
@@ -19,7 +18,7 @@ use super::{
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
 };
-use crate::wire::AGE_MEDIA_TYPE;
+use crate::{metrics, wire::AGE_MEDIA_TYPE};
 use axum::{
     Router,
     body::{Body, HttpBody},

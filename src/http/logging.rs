@@ -5,13 +5,16 @@
 
 use super::{
     config::{LogConfig, LogFormat, LogLevel},
-    metrics::{self, InFlight},
     peer::Peer,
     problem::ProblemSlug,
     refusal::EdgeRefusal,
     refusals::{Refusals, RefusedRequest},
 };
-use crate::{domain::ambient::Rng, service::time::ExchangeTime};
+use crate::{
+    domain::ambient::Rng,
+    metrics::{self, InFlight},
+    service::time::ExchangeTime,
+};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},

@@ -4,7 +4,8 @@
 //! the answer holds its request open and what it counts for until the last piece has gone to the connection's encryption, and
 //! notes whenever one has. That is where progress is seen, on both protocols and however slow the client is.
 
-use super::{metrics, timeouts::OpenAnswer};
+use super::timeouts::OpenAnswer;
+use crate::metrics;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::{

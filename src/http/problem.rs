@@ -4,6 +4,7 @@
 //! the log under the request's id, never to the caller, and never with content.
 
 use crate::{
+    metrics,
     service::{Answer, ServiceError},
     storage::StoreError,
     wire::{
@@ -199,7 +200,7 @@ fn tell_log(error: &StoreError) {
         }
         _ => None,
     };
-    super::metrics::store_error(error);
+    metrics::store_error(error);
     tracing::error!(%error, cause, "the store failed");
 }
 

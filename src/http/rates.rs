@@ -3,12 +3,10 @@
 //! Turns are divided (`storage::turns`), so nobody waits long for whoever acts without an end; but the disk, the log and its
 //! readers would fill. Acts of five minutes may come at once, since an officer prepares a whole call in one go.
 
-use super::{
-    metrics,
-    refusal::{EdgeRefusal, Spent},
-};
+use super::refusal::{EdgeRefusal, Spent};
 use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
+    metrics,
     service::quotas::Quotas,
 };
 use governor::{Quota, RateLimiter, clock::Clock as _, clock::DefaultClock, state::keyed::HashMapStateStore};

@@ -7,21 +7,24 @@ use super::{
     admin::{self, AdminError},
     api,
     backup::ago,
-    blob_jobs,
-    config::{Config, ConfigFault},
+    config::{Config, ConfigFault, DatabaseKind, folder_of},
     descriptors,
-    figures::{self, Figures},
     listener::{self, Drained},
     logging::RequestIds,
-    metrics,
-    readiness::Probes,
+    readiness::readiness,
     state::Api,
     tls::{CertificateError, Tls},
     trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
-    watch::{self, ReloadCause, Watch},
 };
 use crate::{
     domain::ambient::{Clock, Rng},
+    jobs::{
+        self, Jobs,
+        figures::{self, Figures},
+        probes::Probes,
+        reload::{self, Reload, ReloadCause, Watch},
+    },
+    metrics,
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
@@ -50,24 +53,9 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    sync::Notify,
-    task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-
-/// How often the database is asked whether the operator changed a partner.
-const TRUST_POLL: Duration = Duration::from_secs(1);
-
-/// How often the signatures of the policies in force are verified anew.
-const POLICY_CHECK: Duration = Duration::from_mins(1);
-
-/// How often answers that nobody repeats any more are forgotten.
-const EXPIRY: Duration = Duration::from_hours(1);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +195,7 @@ pub async fn run(
         return Err(StartError::Config(faults));
     }
     // Before the files are read, so that no change falls between.
-    let watch = Watch::new(watched(&config), watch::INTERVAL);
+    let watch = Watch::new(watched(&config), reload::INTERVAL);
     let metrics = recorder();
     refuse_half_restored(&config.blobs.folder)?;
     make_folders(&config)?;
@@ -230,25 +218,25 @@ pub async fn run(
     let admin_addr = admin_listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
 
     let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
-    let probes = Probes::new(Arc::clone(&exchange), &config);
+    let probes = probes_of(&config, Arc::clone(&exchange));
     probes.first().await;
-    until(&stopped, Arc::clone(&probes).keep_trying_the_database());
-    until(&stopped, Arc::clone(&probes).keep_trying_the_folder());
-    let readiness = probes.readiness(Arc::clone(&tls), draining.clone());
+    let readiness = readiness(Arc::clone(&probes), Arc::clone(&tls), draining.clone());
     let descriptors = descriptors::raise();
     let limits = descriptors::fit(&config.limits, descriptors);
     if let Some(shortfall) = descriptors::shortfall(&config.limits, descriptors) {
         tracing::warn!("{shortfall}");
     }
-    until(&stopped, metrics::upkeep(metrics.clone()));
-    until(&stopped, Figures::new(&config, &*exchange.clock).keep(Arc::clone(&exchange)));
-    until(&stopped, housekeeping(Arc::clone(&exchange)));
-    until(&stopped, blob_jobs::sweeps(Arc::clone(&exchange)));
-    until(&stopped, blob_jobs::scrubs(Arc::clone(&exchange)));
-    let changes = Arc::new(Notify::new());
-    until(&stopped, check_policies(Arc::clone(&exchange)));
-    until(&stopped, watch_partners(Arc::clone(&exchange), generation, Arc::clone(&changes)));
-    until(&stopped, keep_current(watch, learnt.is_as_its_sources_say(), Arc::clone(&tls), changes));
+    let jobs = Jobs {
+        exchange: Arc::clone(&exchange),
+        metrics: metrics.clone(),
+        probes,
+        figures: figures_of(&config, &*exchange.clock),
+        watch,
+        reload: reload_with(Arc::clone(&tls)),
+        went_well: learnt.is_as_its_sources_say(),
+        trust_generation: generation,
+    };
+    jobs::start(jobs, &stopped);
     let admin_stop = stopped.clone().cancelled_owned();
     let admin =
         tokio::spawn(admin::serve(admin_listener, admin::router(metrics, readiness), limits.clone(), admin_stop));
@@ -297,6 +285,47 @@ fn watched(config: &Config) -> Vec<PathBuf> {
     files.into_iter().chain(config.trust.crl_folder.as_ref()).cloned().collect()
 }
 
+/// The file of a SQLite database.
+fn database_file(config: &Config) -> Option<PathBuf> {
+    match config.database.url.kind() {
+        Some(DatabaseKind::Sqlite(path)) => Some(path),
+        _ => None,
+    }
+}
+
+fn probes_of(config: &Config, exchange: Arc<Exchange>) -> Arc<Probes> {
+    let beside_database = database_file(config).and_then(|file| file.parent().map(Path::to_owned));
+    Probes::new(exchange, config.blobs.folder.clone(), beside_database, config.limits.probe)
+}
+
+fn figures_of(config: &Config, clock: &dyn Clock) -> Figures {
+    let database = database_file(config).map(|file| {
+        let folder = folder_of(&file).to_owned();
+        (file, folder)
+    });
+    Figures::new(config.blobs.folder.clone(), database, clock)
+}
+
+/// Takes up changes of certificate, revocation lists and partners, and what could not be used at the start.
+fn reload_with(tls: Arc<Tls>) -> Reload {
+    Reload::new(move |cause| {
+        let tls = Arc::clone(&tls);
+        async move {
+            // The service manager waits for a reload that its operator asked for, and for no other.
+            let is_asked_for = cause == ReloadCause::Signal;
+            if is_asked_for {
+                tell_manager(State::Reloading);
+            }
+            let went_well = tls.reload().await.is_ok();
+            if is_asked_for {
+                tell_manager(State::Ready);
+            }
+            went_well
+        }
+        .boxed()
+    })
+}
+
 /// The process has one recorder, however many servers it runs.
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -327,88 +356,5 @@ impl PartnerSource for Enrolled {
     fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>> {
         let exchange = Arc::clone(&self.0);
         async move { Ok(operator::record_lists(&exchange, &found).await?) }.boxed()
-    }
-}
-
-fn until(stopped: &CancellationToken, work: impl Future<Output: Send> + Send + 'static) {
-    let stopped = stopped.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = stopped.cancelled() => {}
-            _ = work => {}
-        }
-    });
-}
-
-/// Forgets old answers and keeps up the database's statistics from time to time. A failure is said and tried again.
-async fn housekeeping(exchange: Arc<Exchange>) {
-    let mut ticks = interval(EXPIRY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ran_hours = 0;
-    loop {
-        ticks.tick().await;
-        match operator::expire_answers(&exchange, std::mem::replace(&mut ran_hours, 1)).await {
-            Ok(0) => {}
-            Ok(answers) => tracing::debug!(answers, "old answers were forgotten"),
-            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
-        }
-        if let Err(error) = exchange.db.keep_statistics().await {
-            tracing::warn!(%error, "the database's statistics could not be kept up");
-        }
-    }
-}
-
-/// Takes up changes of certificate, revocation lists and partners, and what could not be used at the start.
-async fn keep_current(watch: Watch, went_well: bool, tls: Arc<Tls>, changes: Arc<Notify>) {
-    let reload = move |cause| {
-        let tls = Arc::clone(&tls);
-        async move {
-            // The service manager waits for a reload that its operator asked for, and for no other.
-            let is_asked_for = cause == ReloadCause::Signal;
-            if is_asked_for {
-                tell_manager(State::Reloading);
-            }
-            let went_well = tls.reload().await.is_ok();
-            if is_asked_for {
-                tell_manager(State::Ready);
-            }
-            went_well
-        }
-        .boxed()
-    };
-    let changed = move || {
-        let changes = Arc::clone(&changes);
-        async move { changes.notified().await }.boxed()
-    };
-    match watch.run(went_well, reload, changed).await {}
-}
-
-/// Tells when the operator changed a partner in the database.
-async fn watch_partners(exchange: Arc<Exchange>, mut seen: i64, changes: Arc<Notify>) {
-    let mut ticks = interval(TRUST_POLL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match operator::trust_generation(&exchange).await {
-            Ok(now) if now != seen => {
-                seen = now;
-                changes.notify_one();
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "the partners could not be looked at"),
-        }
-    }
-}
-
-/// Verifies the policies in force anew from time to time: somebody with the database in hand could have changed a text.
-async fn check_policies(exchange: Arc<Exchange>) {
-    let mut ticks = interval(POLICY_CHECK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match operator::check_policies(&exchange).await {
-            Ok(faults) => metrics::policy_faults(faults.len()),
-            Err(error) => tracing::warn!(%error, "the policies could not be looked at"),
-        }
     }
 }

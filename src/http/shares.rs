@@ -6,8 +6,11 @@
 //! certificates that no key card is known to name each has a small share, and all of a partner's together a quarter of what it has.
 //! What is held is given back when its holder lets go, however that comes about.
 
-use super::{known_members::KnownMembers, metrics, peer::Peer, refusal::EdgeRefusal};
-use crate::domain::id::{PartnerCode, Sha256};
+use super::{known_members::KnownMembers, peer::Peer, refusal::EdgeRefusal};
+use crate::{
+    domain::id::{PartnerCode, Sha256},
+    metrics,
+};
 use axum::{
     extract::FromRequestParts,
     http::{Extensions, request::Parts},

@@ -3,7 +3,8 @@
 //! Every state of a connection has an end: waiting for the first header, reading one, idling between requests, moving a
 //! body. Nobody can hold a place by being slow. The clock here is the monotonic one of the runtime, never the wall clock.
 
-use super::{config::Limits, metrics, shares::HeldByAnswer};
+use super::{config::Limits, shares::HeldByAnswer};
+use crate::metrics;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::{

@@ -9,11 +9,10 @@ use super::{
     anchor::instant,
     crypto::provider,
     leaf::PeerIdentity,
-    metrics,
     refusal::CertificateRefusal,
     trust::{Registry, Reloaded, Trust, TrustError, unix},
 };
-use crate::domain::ambient::Clock;
+use crate::{domain::ambient::Clock, metrics};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::{

@@ -21,7 +21,6 @@ pub use source::{PartnerSource, PartnerTrust, SourceError};
 
 use super::{
     leaf::{Leaf, PeerIdentity},
-    metrics,
     path::PresentedCertificates,
     refusal::CertificateRefusal,
     revocation::{Behind, Lists, Need},
@@ -31,6 +30,7 @@ use crate::{
         ambient::Clock,
         id::{PartnerCode, Sha256},
     },
+    metrics,
     storage::partners::{FoundLists, ListRecord},
 };
 use arc_swap::ArcSwap;

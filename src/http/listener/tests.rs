@@ -11,8 +11,8 @@ use crate::{
         timeouts::BodyTooSlow,
         tls::CertificateFiles,
         trust::{PartnerTrust, Trust},
-        watch::Watch,
     },
+    jobs::reload::Watch,
     service::time::{ExchangeTime, TOLERANCE},
 };
 use axum::{

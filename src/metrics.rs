@@ -59,19 +59,10 @@ pub fn install() -> Result<PrometheusHandle, String> {
     Ok(handle)
 }
 
-/// Keeps histograms from piling up when nobody reads them. Runs until dropped.
-pub async fn upkeep(handle: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(5));
-    loop {
-        ticks.tick().await;
-        handle.run_upkeep();
-    }
-}
-
 /// Seconds.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-pub(super) fn recorder() -> PrometheusRecorder {
+pub(crate) fn recorder() -> PrometheusRecorder {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.into()), BUCKETS)
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(WRITER_WAIT.into()), BUCKETS))
@@ -164,17 +155,17 @@ fn begin_counting() {
     counter!(DIFFERENCES).increment(0);
 }
 
-pub(super) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
+pub(crate) fn request(method: &'static str, route: &str, status: u16, took: Duration) {
     counter!(REQUESTS, "method" => method, "route" => route.to_owned(), "status" => status.to_string()).increment(1);
     histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(took.as_secs_f64());
 }
 
 /// Counts a request as open until dropped, also when its caller goes away.
 #[derive(Debug)]
-pub(super) struct InFlight(());
+pub(crate) struct InFlight(());
 
 impl InFlight {
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         gauge!(REQUESTS_OPEN).increment(1.0);
         Self(())
     }
@@ -186,33 +177,33 @@ impl Drop for InFlight {
     }
 }
 
-pub(super) fn policy_faults(count: usize) {
+pub(crate) fn policy_faults(count: usize) {
     gauge!(POLICY_FAULTS).set(as_float(count as u64));
 }
 
-pub(super) fn swept(swept: &Swept, quarantined: u64) {
+pub(crate) fn swept(swept: &Swept, quarantined: u64) {
     gauge!(BLOBS).set(as_float(swept.blobs - swept.moved));
     gauge!(BLOBS_UNNAMED).set(as_float(swept.orphans - swept.moved));
     gauge!(BLOBS_QUARANTINED).set(as_float(quarantined));
 }
 
-pub(super) fn swept_at(at: Timestamp) {
+pub(crate) fn swept_at(at: Timestamp) {
     gauge!(SWEPT).set(at.as_duration().as_secs_f64());
 }
 
-pub(super) fn damaged(documents: u64) {
+pub(crate) fn damaged(documents: u64) {
     gauge!(BLOBS_DAMAGED).set(as_float(documents));
 }
 
-pub(super) fn unreadable(documents: u64) {
+pub(crate) fn unreadable(documents: u64) {
     gauge!(BLOBS_UNREADABLE).set(as_float(documents));
 }
 
-pub(super) fn bytes_checked(at: Timestamp) {
+pub(crate) fn bytes_checked(at: Timestamp) {
     gauge!(BYTES_CHECKED).set(at.as_duration().as_secs_f64());
 }
 
-pub(super) fn store_error(error: &StoreError) {
+pub(crate) fn store_error(error: &StoreError) {
     counter!(STORE_ERRORS, "kind" => kind(error)).increment(1);
 }
 
@@ -240,51 +231,51 @@ fn kind(error: &StoreError) -> &'static str {
     }
 }
 
-pub(super) fn refused(reason: &'static str) {
+pub(crate) fn refused(reason: &'static str) {
     counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
 }
 
 /// The slugs are those of the catalogue, and partners are few.
-pub(super) fn refused_to(partner: &PartnerCode, problem: &str) {
+pub(crate) fn refused_to(partner: &PartnerCode, problem: &str) {
     counter!(REFUSALS, "partner" => partner.to_string(), "problem" => problem.to_owned()).increment(1);
 }
 
-pub(super) fn handshake(outcome: &'static str) {
+pub(crate) fn handshake(outcome: &'static str) {
     counter!(HANDSHAKES, "outcome" => outcome).increment(1);
 }
 
-pub(super) fn connections(count: usize) {
+pub(crate) fn connections(count: usize) {
     gauge!(CONNECTIONS).set(as_float(count as u64));
 }
 
-pub(super) fn cut(reason: &'static str) {
+pub(crate) fn cut(reason: &'static str) {
     counter!(CONNECTIONS_CUT, "reason" => reason).increment(1);
 }
 
-pub(super) fn accept_failed() {
+pub(crate) fn accept_failed() {
     counter!(ACCEPT_FAILURES).increment(1);
 }
 
-pub(super) fn received(bytes: usize) {
+pub(crate) fn received(bytes: usize) {
     counter!(BYTES_IN).increment(bytes as u64);
 }
 
-pub(super) fn sent(bytes: usize) {
+pub(crate) fn sent(bytes: usize) {
     counter!(BYTES_OUT).increment(bytes as u64);
 }
 
-pub(super) fn reload(what: &'static str, ok: bool) {
+pub(crate) fn reload(what: &'static str, ok: bool) {
     counter!(RELOADS, "what" => what, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
 }
 
 /// Tells the trust that is in force now.
-pub(super) fn trust(generation: u64, partners: usize) {
+pub(crate) fn trust(generation: u64, partners: usize) {
     gauge!(TRUST_GENERATION).set(as_float(generation));
     gauge!(TRUST_PARTNERS).set(as_float(partners as u64));
 }
 
 /// When the first revocation list of each partner expires, in the trust that is in force now and in the one before.
-pub(super) fn lists_expire<'a>(
+pub(crate) fn lists_expire<'a>(
     before: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
     now: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
 ) {
@@ -292,7 +283,7 @@ pub(super) fn lists_expire<'a>(
 }
 
 /// When the next anchor of each partner expires, in the trust that is in force now and in the one before.
-pub(super) fn anchors_expire<'a>(
+pub(crate) fn anchors_expire<'a>(
     before: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
     now: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,
 ) {
@@ -315,25 +306,25 @@ fn tell_ends<'a>(
     }
 }
 
-pub(super) fn trust_faults(count: usize) {
+pub(crate) fn trust_faults(count: usize) {
     gauge!(TRUST_FAULTS).set(as_float(count as u64));
 }
 
 /// Trials of this part begin, and none has succeeded yet.
-pub(super) fn probes_begin(part: &'static str) {
+pub(crate) fn probes_begin(part: &'static str) {
     gauge!(PROBED, "part" => part).set(0.0);
 }
 
-pub(super) fn probed(part: &'static str, at: Timestamp) {
+pub(crate) fn probed(part: &'static str, at: Timestamp) {
     gauge!(PROBED, "part" => part).set(at.as_duration().as_secs_f64());
 }
 
-pub(super) fn certificate_expires(at: Timestamp) {
+pub(crate) fn certificate_expires(at: Timestamp) {
     gauge!(CERTIFICATE_EXPIRES).set(at.as_duration().as_secs_f64());
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
-pub(super) fn as_float(count: u64) -> f64 {
+pub(crate) fn as_float(count: u64) -> f64 {
     count as f64
 }
 
@@ -343,7 +334,7 @@ mod tests {
 
     #[test]
     fn failures_of_the_store_are_counted_by_kinds_that_the_runbook_tells() {
-        let runbook = include_str!("../../docs/operations.md");
+        let runbook = include_str!("../docs/operations.md");
         let (_, entry) = runbook.split_once("### EntenteStoreErrors").unwrap();
         let (entry, _) = entry.split_once("###").unwrap();
         let folder = StoreError::OtherFolder { database: "1f0c".into(), folder: None };

@@ -1,12 +1,9 @@
 //! Figures that nobody counts while they happen, and alerts need: how large things are, what room is left, how old the last backup is, and
 //! what the process takes. Read from time to time, by looking only.
 
-use super::{
-    config::{Config, DatabaseKind, folder_of},
-    metrics::as_float,
-};
 use crate::{
     domain::ambient::Clock,
+    metrics::as_float,
     service::{Exchange, time},
     storage::{StoreError, backup, documents, sizes},
 };
@@ -43,24 +40,21 @@ const SELDOM: u32 = 20;
 
 /// What the figures are of.
 #[derive(Debug)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     blobs: PathBuf,
-    /// The file of a SQLite database.
-    database: Option<PathBuf>,
+    /// The file of a SQLite database, and the folder that it is in.
+    database: Option<(PathBuf, PathBuf)>,
     started_at: f64,
 }
 
 impl Figures {
-    pub(super) fn new(config: &Config, clock: &dyn Clock) -> Self {
-        let database = match config.database.url.kind() {
-            Some(DatabaseKind::Sqlite(path)) => Some(path),
-            _ => None,
-        };
-        Self { blobs: config.blobs.folder.clone(), database, started_at: clock.now().as_duration().as_secs_f64() }
+    /// Of a SQLite database its file is given, and the folder that it is in.
+    pub(crate) fn new(blobs: PathBuf, database: Option<(PathBuf, PathBuf)>, clock: &dyn Clock) -> Self {
+        Self { blobs, database, started_at: clock.now().as_duration().as_secs_f64() }
     }
 
     /// Keeps the figures up to date until dropped.
-    pub(super) async fn keep(self, exchange: Arc<Exchange>) {
+    pub(super) async fn run(self, exchange: Arc<Exchange>) {
         let mut ticks = interval(OFTEN);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let figures = Arc::new(self);
@@ -85,13 +79,14 @@ impl Figures {
         gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!(STARTED).set(self.started_at);
         process();
-        let database = self.database.as_deref();
-        if let Some(path) = database {
-            let mut log = path.to_owned();
+        if let Some((file, _)) = &self.database {
+            let mut log = file.clone();
             log.as_mut_os_string().push("-wal");
             gauge!(DATABASE_LOG).set(fs::metadata(log).map_or(0.0, |metadata| as_float(metadata.len())));
         }
-        for (place, folder) in [("documents", Some(&*self.blobs)), ("database", database.map(folder_of))] {
+        for (place, folder) in
+            [("documents", Some(&self.blobs)), ("database", self.database.as_ref().map(|(_, folder)| folder))]
+        {
             if let Some(folder) = folder {
                 disk(place, folder);
             }
@@ -106,7 +101,7 @@ impl Figures {
 }
 
 /// What each figure says.
-pub(super) fn describe() {
+pub(crate) fn describe() {
     describe_gauge!(BUILD, "1, with the version of the program");
     describe_gauge!(STARTED, Unit::Seconds, "When the server started");
     describe_gauge!(RESIDENT, Unit::Bytes, "Memory that the process has");

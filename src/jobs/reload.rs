@@ -5,12 +5,17 @@
 //! a file that is given to the right account stays as it was in all three. And now and then everything is learnt anew though nothing changed:
 //! nothing says when a date passes.
 
+use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 
 /// How often files are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(2);
@@ -29,6 +34,20 @@ pub enum ReloadCause {
     Source,
     Retry,
     Refresh,
+}
+
+/// How everything is learnt anew.
+pub(crate) struct Reload(Box<dyn Fn(ReloadCause) -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl Reload {
+    /// `learn` answers whether all went well.
+    pub(crate) fn new(learn: impl Fn(ReloadCause) -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Box::new(learn))
+    }
+
+    fn learn(&self, cause: ReloadCause) -> BoxFuture<'static, bool> {
+        (self.0)(cause)
+    }
 }
 
 /// Files and folders to watch, and how they were when first looked at.
@@ -91,6 +110,15 @@ impl Watch {
             (looked >= LOOKS_BEFORE_RETRY).then_some(ReloadCause::Retry)
         }
     }
+}
+
+/// Learns trust and certificate anew on each cause, and when `changes` says that a partner changed.
+pub(super) async fn run(watch: Watch, went_well: bool, reload: Reload, changes: Arc<Notify>) {
+    let changed = move || {
+        let changes = Arc::clone(&changes);
+        async move { changes.notified().await }.boxed()
+    };
+    match watch.run(went_well, move |cause| reload.learn(cause), changed).await {}
 }
 
 /// SIGHUP, or nothing ever where there is none.

@@ -1,0 +1,26 @@
+//! Forgets answers that nobody repeats any more, and keeps up the database's statistics.
+
+use crate::service::{Exchange, operator};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often answers that nobody repeats any more are forgotten.
+const EXPIRY: Duration = Duration::from_hours(1);
+
+/// Forgets old answers and keeps up the database's statistics from time to time. A failure is said and tried again.
+pub(super) async fn run(exchange: Arc<Exchange>) {
+    let mut ticks = interval(EXPIRY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ran_hours = 0;
+    loop {
+        ticks.tick().await;
+        match operator::expire_answers(&exchange, std::mem::replace(&mut ran_hours, 1)).await {
+            Ok(0) => {}
+            Ok(answers) => tracing::debug!(answers, "old answers were forgotten"),
+            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
+        }
+        if let Err(error) = exchange.db.keep_statistics().await {
+            tracing::warn!(%error, "the database's statistics could not be kept up");
+        }
+    }
+}
