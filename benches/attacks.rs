@@ -13,8 +13,8 @@ mod server;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::demo::world::{Cast, DemoNation, DemoPlan, DemoWorld, example_policies},
     client::proposals::NewProposal,
+    demo::world::{Cast, DemoNation, DemoPlan, DemoWorld, example_policies},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{MemberId, ProposalId, Sha256, VaultId},

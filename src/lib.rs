@@ -57,6 +57,10 @@
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "client")]
+pub mod demo;
+#[cfg(feature = "client")]
+pub mod dev_pki;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod http;

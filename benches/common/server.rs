@@ -1,4 +1,4 @@
-//! The server as its operator starts it: a process of its own, over what a [`World`](entente::cli::demo::world::World) has made.
+//! The server as its operator starts it: a process of its own, over what a [`World`](entente::demo::world::World) has made.
 
 use std::{
     fs,

@@ -100,8 +100,8 @@ impl From<std::io::Error> for CliError {
     }
 }
 
-impl From<super::dev_pki::DevPkiError> for CliError {
-    fn from(error: super::dev_pki::DevPkiError) -> Self {
+impl From<crate::dev_pki::DevPkiError> for CliError {
+    fn from(error: crate::dev_pki::DevPkiError) -> Self {
         Self::failed(error)
     }
 }

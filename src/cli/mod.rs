@@ -10,8 +10,6 @@ mod call;
 mod conflict;
 mod context;
 mod decision;
-pub mod demo;
-pub mod dev_pki;
 mod directory;
 pub mod error;
 mod input;
@@ -40,7 +38,7 @@ mod trust;
 
 pub use context::{Context, Global};
 
-use crate::{client::unfinished, process};
+use crate::{client::unfinished, demo, process};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
@@ -217,7 +215,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
 
 #[cfg(feature = "server")]
 async fn demo(args: demo::Args, _context: &Context) -> Result<()> {
-    demo::run(args).await
+    demo::run(args).await.map_err(CliError::failed)
 }
 
 #[cfg(not(feature = "server"))]

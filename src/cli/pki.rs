@@ -2,11 +2,13 @@
 
 use super::{
     context::{Context, whole},
-    dev_pki::{DevPki, Spec},
     error::{CliError, Result},
     table::Table,
 };
-use crate::domain::id::MemberId;
+use crate::{
+    dev_pki::{DevPki, Spec},
+    domain::id::MemberId,
+};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;

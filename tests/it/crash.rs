@@ -11,7 +11,7 @@ use crate::harness::{
     process_records::{Kinds, Records},
 };
 use entente::{
-    cli::demo::world::{Cast, DemoNation},
+    demo::world::{Cast, DemoNation},
     domain::{
         ambient::{Clock, SystemClock},
         member::PartnerRole,

@@ -298,7 +298,7 @@ async fn mondays_backup_and_then_fridays_lose_nothing() {
 }
 
 /// Two documents of a new proposal.
-async fn begin(world: &entente::cli::demo::world::DemoWorld) {
+async fn begin(world: &entente::demo::world::DemoWorld) {
     use jiff::SignedDuration;
     let (dana, avi) = (world.client("USA:dana"), world.client("ISR:avi"));
     let partners = ["USA", "ISR"].map(|code| code.parse().unwrap()).into();

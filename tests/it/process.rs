@@ -6,11 +6,9 @@ use crate::harness::{
 };
 use bytes::Bytes;
 use entente::{
-    cli::{
-        demo::world::{Cast, DemoNation, DemoWorld},
-        dev_pki::{CertificateAndKey, CertificatePurpose, LeafProfile},
-    },
     client::{Home, Profile, proposals::NewProposal},
+    demo::world::{Cast, DemoNation, DemoWorld},
+    dev_pki::{CertificateAndKey, CertificatePurpose, LeafProfile},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{ProposalId, Sha256},

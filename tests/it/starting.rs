@@ -9,7 +9,7 @@ use crate::harness::{
 };
 use bytes::Bytes;
 use entente::{
-    cli::demo::world::{Cast, DemoNation},
+    demo::world::{Cast, DemoNation},
     http::{check::check, config::Config},
 };
 use futures_util::stream;

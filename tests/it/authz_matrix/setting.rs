@@ -3,15 +3,13 @@
 
 use crate::harness::world::{Raw, Store, TestWorld};
 use entente::{
-    cli::{
-        demo::world::{Cast, DemoNation},
-        dev_pki::{Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec},
-    },
     client::{
         NoProgress,
         proposals::{NewProposal, Summary},
         reviews::ReviewBody,
     },
+    demo::world::{Cast, DemoNation},
+    dev_pki::{Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         decision::Outcome,

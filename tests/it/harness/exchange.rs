@@ -3,7 +3,7 @@
 use super::{process::PATIENCE, scratch::scratch};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::demo::world::{self as demo, example_policies},
+    demo::world::{self as demo, example_policies},
     domain::{
         ambient::{SystemClock, SystemRng},
         id::{CallId, MemberId, ProposalId, Sha256, VaultId},

@@ -5,8 +5,8 @@
 
 use super::scratch::scratch;
 use entente::{
-    cli::demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
     client::{Home, Profile},
+    demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
     domain::{
         ambient::{SystemClock, SystemRng},
         id::MemberId,

@@ -5,12 +5,12 @@
 
 use super::world::{Store, TestWorld};
 use entente::{
-    cli::demo::world::{Cast, DemoNation},
     client::{
         Client, NoProgress, ProgressListener,
         proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
     },
+    demo::world::{Cast, DemoNation},
     domain::{
         ambient::Clock,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},

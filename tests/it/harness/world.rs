@@ -5,10 +5,8 @@
 
 use super::{postgres::Database, process::PATIENCE, relay::Relay, scratch::scratch};
 use entente::{
-    cli::{
-        demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
-        dev_pki::CertificateAndKey,
-    },
+    demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
+    dev_pki::CertificateAndKey,
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::crypto::provider,
 };

@@ -5,8 +5,8 @@ use crate::harness::{
     world::{Store, TestWorld},
 };
 use entente::{
-    cli::dev_pki::{CertificateAndKey, LeafProfile},
     client::{Client, ClientError},
+    dev_pki::{CertificateAndKey, LeafProfile},
     domain::ambient::{Clock, SystemRng},
 };
 use jiff::SignedDuration;

@@ -8,8 +8,8 @@ use crate::harness::{
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    cli::dev_pki::CertificateAndKey,
     client::api::Paging,
+    dev_pki::CertificateAndKey,
     domain::{
         ambient::{Clock, SystemRng},
         id::{DocumentId, ProposalId, Sha256},

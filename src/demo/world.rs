@@ -4,8 +4,8 @@
 //! by registrars over mutual TLS, members act through the same client library as the command line.
 
 use crate::{
-    cli::dev_pki::{DevPki, PartnerSpec, Spec},
     client::{Ambient, Client, ClientError, Home, Profile, directory::NewKeyCard},
+    dev_pki::{DevPki, PartnerSpec, Spec},
     domain::{
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode},
@@ -59,11 +59,11 @@ pub const POLICY_OFFICERS: [(&str, &str); 2] =
 
 /// The policies that come with the program as examples.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("USA", include_str!("../../../policies/partners/USA.cedar")),
-    ("ISR", include_str!("../../../policies/partners/ISR.cedar")),
-    ("KOR", include_str!("../../../policies/partners/KOR.cedar")),
-    ("GBR", include_str!("../../../policies/partners/GBR.cedar")),
-    ("EU", include_str!("../../../policies/partners/EU.cedar")),
+    ("USA", include_str!("../../policies/partners/USA.cedar")),
+    ("ISR", include_str!("../../policies/partners/ISR.cedar")),
+    ("KOR", include_str!("../../policies/partners/KOR.cedar")),
+    ("GBR", include_str!("../../policies/partners/GBR.cedar")),
+    ("EU", include_str!("../../policies/partners/EU.cedar")),
 ];
 
 /// The example policies of those nations for which there are any.

@@ -17,9 +17,9 @@ use std::{collections::BTreeMap, fs, io::Write, path::Path, sync::Arc};
 
 /// The sample files, so that the program needs nothing but itself.
 const SAMPLES: &[(&str, &[u8])] = &[
-    ("work-plan.pdf", include_bytes!("../../../examples/documents/work-plan.pdf")),
-    ("budget.docx", include_bytes!("../../../examples/documents/budget.docx")),
-    ("shareholders.pdf", include_bytes!("../../../examples/documents/shareholders.pdf")),
+    ("work-plan.pdf", include_bytes!("../../examples/documents/work-plan.pdf")),
+    ("budget.docx", include_bytes!("../../examples/documents/budget.docx")),
+    ("shareholders.pdf", include_bytes!("../../examples/documents/shareholders.pdf")),
 ];
 
 const DATASET_BYTES: usize = 200 << 20;

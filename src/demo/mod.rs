@@ -43,6 +43,6 @@ pub struct Args {
 
 /// Runs the demo. Ctrl-C is its ordinary end.
 #[cfg(feature = "server")]
-pub async fn run(args: Args) -> super::error::Result<()> {
-    cycle::run(&args).await.map_err(super::error::CliError::failed)
+pub async fn run(args: Args) -> Result<(), world::Error> {
+    cycle::run(&args).await
 }

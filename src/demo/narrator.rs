@@ -1,7 +1,7 @@
 //! Tells the demonstration in words that a program officer understands.
 
 use crate::{
-    cli::dev_pki::DevPki,
+    dev_pki::DevPki,
     domain::{id::ProposalId, review::Ranked},
 };
 use jiff::{Timestamp, tz::TimeZone};
