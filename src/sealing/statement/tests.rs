@@ -1,15 +1,25 @@
 //! The rules within each statement, and that one statement has one byte form.
 
 use super::*;
-use crate::domain::decision::Outcome;
-use crate::domain::member::{CallRole, ConflictGround, Declared};
-use crate::sealing::{
-    identity::new_identity,
-    jws::sign,
-    testing::{Partner, RefusedEdit, signing_key},
+use crate::{
+    domain::{
+        decision::Outcome,
+        label::Label,
+        member::{CallRole, ConflictGround, Declared},
+    },
+    sealing::{
+        canonical::MAX_SAFE_INTEGER,
+        identity::new_identity,
+        jws::sign,
+        testing::{Partner, RefusedEdit, signing_key},
+    },
 };
-use serde_json::json;
-use std::str::FromStr;
+use serde_json::{Value, json};
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";

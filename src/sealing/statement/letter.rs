@@ -1,0 +1,28 @@
+//! A sealed letter to the parties.
+
+use super::{Statement, StatementError};
+use crate::domain::id::{ProposalId, Sha256};
+use serde::{Deserialize, Serialize};
+
+/// A sealed letter to the parties.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LetterStatement {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// Digest of the manifest it is about.
+    pub manifest_sha256: Sha256,
+    /// SHA-256 of the sealed letter.
+    pub sha256: Sha256,
+    /// Digest of the decision it is about; letters of before decisions could be superseded are about the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_sha256: Option<Sha256>,
+}
+
+impl Statement for LetterStatement {
+    const TYP: &'static str = "entente-letter+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        Ok(())
+    }
+}

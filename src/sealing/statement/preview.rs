@@ -1,0 +1,28 @@
+//! The summary of a preview.
+
+use super::{Statement, StatementError, check_milliseconds};
+use crate::domain::id::{MemberId, PartnerCode, Sha256};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a member was told that a change would do to who sees what, before it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewStatement {
+    /// The partner that hosts the exchange that was asked.
+    pub host: PartnerCode,
+    /// Who asked.
+    pub by: MemberId,
+    /// When.
+    pub made_at: Timestamp,
+    /// Digest of the canonical JSON of what they were told.
+    pub summary_sha256: Sha256,
+}
+
+impl Statement for PreviewStatement {
+    const TYP: &'static str = "entente-preview+jws";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        check_milliseconds("made_at", self.made_at)
+    }
+}
