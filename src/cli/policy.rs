@@ -226,96 +226,101 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
             preview::preview(&owner, version, all, context).await
         }
         PolicyCommand::Summary { file } => super::preview::verify(&file, context).await,
-        command => versions(command, context).await,
+        PolicyCommand::List => list(context).await,
+        PolicyCommand::Show { owner, version, text } => show_version(&owner, version, text, context).await,
+        PolicyCommand::History { owner } => history(&owner, context).await,
+        PolicyCommand::Propose { file, active_at } => propose(&file, active_at, context).await,
+        PolicyCommand::Approve { version, consent } => approve(&version, consent, context).await,
+        PolicyCommand::Withdraw(version) => withdraw(&version, context).await,
+        PolicyCommand::Restore { version, active_at } => restore(&version, active_at, context).await,
     }
 }
 
-/// What concerns versions of policies.
-async fn versions(command: PolicyCommand, context: &Context) -> Result<()> {
+async fn list(context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
-    match command {
-        PolicyCommand::Check(_)
-        | PolicyCommand::Test(_)
-        | PolicyCommand::Example { .. }
-        | PolicyCommand::World
-        | PolicyCommand::Explain(_)
-        | PolicyCommand::Who { .. }
-        | PolicyCommand::Visibility(_)
-        | PolicyCommand::Diff(_)
-        | PolicyCommand::Summary { .. }
-        | PolicyCommand::Preview { .. } => unreachable!("they were run by themselves"),
-        PolicyCommand::List => {
-            let listed = client.list_policies().await?;
-            let items: Vec<_> = listed
-                .iter()
-                .map(|one| {
-                    let fault = one.verified.as_ref().err().map(ToString::to_string);
-                    json!({ "policy": one.policy, "verified": fault.is_none(), "fault": fault })
-                })
-                .collect();
-            context.out.answer(&whole(&items), |screen| {
-                let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "SIGNED BY", "VERIFIED"]);
-                for one in &listed {
-                    let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
-                    let policy = &one.policy;
-                    let since = since(policy).map_or_else(|| "always".into(), |at| zone.both(at));
-                    table.row([policy.owner.to_string(), policy.version.to_string(), since, signers(policy), verified]);
-                }
-                screen.table(&table, "no policies are in force");
-            })?;
-            match listed.into_iter().find_map(|one| one.verified.err()) {
-                Some(error) => Err(error.into()),
-                None => Ok(()),
-            }
+    let listed = client.list_policies().await?;
+    let items: Vec<_> = listed
+        .iter()
+        .map(|one| {
+            let fault = one.verified.as_ref().err().map(ToString::to_string);
+            json!({ "policy": one.policy, "verified": fault.is_none(), "fault": fault })
+        })
+        .collect();
+    context.out.answer(&whole(&items), |screen| {
+        let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "SIGNED BY", "VERIFIED"]);
+        for one in &listed {
+            let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
+            let policy = &one.policy;
+            let since = since(policy).map_or_else(|| "always".into(), |at| zone.both(at));
+            table.row([policy.owner.to_string(), policy.version.to_string(), since, signers(policy), verified]);
         }
-        PolicyCommand::Show { owner, version, text } => {
-            let policy = match version {
-                Some(number) => client.policy_version(&owner, number).await?,
-                None => client.policy(&owner).await?,
-            };
-            if text && !context.out.is_json() {
-                return context.out.bytes(policy.text.as_deref().unwrap_or_default().as_bytes());
-            }
-            context.out.answer(&policy, |screen| show(screen, &policy, &zone))
-        }
-        PolicyCommand::History { owner } => {
-            let versions = client.api().policy_versions(&owner).await?;
-            context.out.answer(&whole(&versions), |screen| {
-                let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
-                for policy in &versions {
-                    let at = since(policy).or(policy.active_at.map(|at| at.0));
-                    let at = at.map_or_else(String::new, |at| zone.both(at));
-                    let digest = policy.text_sha256.to_string();
-                    let (version, status) = (policy.version.to_string(), policy.status.to_string());
-                    table.row([version, status, at, signers(policy), digest[..12].to_owned()]);
-                }
-                screen.table(&table, "no versions that you may know of");
-            })
-        }
-        PolicyCommand::Propose { file, active_at } => {
-            let (owner, place, text) = read(&file)?;
-            let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
-            print_version(context, &proposed, &zone)
-        }
-        PolicyCommand::Approve { version: Numbered { owner, version }, consent } => {
-            let policy = client.policy_version(&owner, version).await?;
-            let preview = preview::before_approval(&client, &owner, version, context).await?;
-            let act = format!("approving version {version} of {owner}");
-            context.keyboard().consent(consent, &act, "what somebody reads because of it stays read").await?;
-            let approved = client.approve_policy(&policy, &preview).await?;
-            print_version(context, &approved, &zone)
-        }
-        PolicyCommand::Withdraw(Numbered { owner, version }) => {
-            let withdrawn = client.api().withdraw_policy(&owner, version).await?;
-            print_version(context, &withdrawn, &zone)
-        }
-        PolicyCommand::Restore { version: Numbered { owner, version }, active_at } => {
-            let earlier = client.policy_version(&owner, version).await?;
-            let text = earlier.text.as_deref().unwrap_or_default();
-            let proposed = client.propose_policy(&owner, &owner.to_string(), text, active_at).await?;
-            print_version(context, &proposed, &zone)
-        }
+        screen.table(&table, "no policies are in force");
+    })?;
+    match listed.into_iter().find_map(|one| one.verified.err()) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     }
+}
+
+async fn show_version(owner: &PolicyOwner, version: Option<u32>, text: bool, context: &Context) -> Result<()> {
+    let (client, zone) = (context.client().await?, context.zone()?);
+    let policy = match version {
+        Some(number) => client.policy_version(owner, number).await?,
+        None => client.policy(owner).await?,
+    };
+    if text && !context.out.is_json() {
+        return context.out.bytes(policy.text.as_deref().unwrap_or_default().as_bytes());
+    }
+    context.out.answer(&policy, |screen| show(screen, &policy, &zone))
+}
+
+async fn history(owner: &PolicyOwner, context: &Context) -> Result<()> {
+    let (client, zone) = (context.client().await?, context.zone()?);
+    let versions = client.api().policy_versions(owner).await?;
+    context.out.answer(&whole(&versions), |screen| {
+        let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
+        for policy in &versions {
+            let at = since(policy).or(policy.active_at.map(|at| at.0));
+            let at = at.map_or_else(String::new, |at| zone.both(at));
+            let digest = policy.text_sha256.to_string();
+            let (version, status) = (policy.version.to_string(), policy.status.to_string());
+            table.row([version, status, at, signers(policy), digest[..12].to_owned()]);
+        }
+        screen.table(&table, "no versions that you may know of");
+    })
+}
+
+async fn propose(file: &TextFile, active_at: Option<Timestamp>, context: &Context) -> Result<()> {
+    let (client, zone) = (context.client().await?, context.zone()?);
+    let (owner, place, text) = read(file)?;
+    let proposed = client.propose_policy(&owner, &place, &text, active_at).await?;
+    print_version(context, &proposed, &zone)
+}
+
+async fn approve(Numbered { owner, version }: &Numbered, consent: Consent, context: &Context) -> Result<()> {
+    let (client, zone) = (context.client().await?, context.zone()?);
+    let policy = client.policy_version(owner, *version).await?;
+    let preview = preview::before_approval(&client, owner, *version, context).await?;
+    let act = format!("approving version {version} of {owner}");
+    context.keyboard().consent(consent, &act, "what somebody reads because of it stays read").await?;
+    let approved = client.approve_policy(&policy, &preview).await?;
+    print_version(context, &approved, &zone)
+}
+
+async fn withdraw(Numbered { owner, version }: &Numbered, context: &Context) -> Result<()> {
+    let (client, zone) = (context.client().await?, context.zone()?);
+    let withdrawn = client.api().withdraw_policy(owner, *version).await?;
+    print_version(context, &withdrawn, &zone)
+}
+
+/// Proposes the text of an earlier version.
+async fn restore(version: &Numbered, active_at: Option<Timestamp>, context: &Context) -> Result<()> {
+    let (client, zone) = (context.client().await?, context.zone()?);
+    let Numbered { owner, version } = version;
+    let earlier = client.policy_version(owner, *version).await?;
+    let text = earlier.text.as_deref().unwrap_or_default();
+    let proposed = client.propose_policy(owner, &owner.to_string(), text, active_at).await?;
+    print_version(context, &proposed, &zone)
 }
 
 fn check(file: &TextFile, context: &Context) -> Result<()> {

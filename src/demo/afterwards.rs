@@ -4,8 +4,10 @@
 //! “refused” are refused.
 
 use super::{
-    cast, narrator,
-    story::{self, Documents, Outcomes},
+    cast,
+    documents::Documents,
+    narrator,
+    story::{self, Outcomes},
     world::{DemoWorld, Error},
 };
 use crate::{domain::id::CallId, wire::call::Call};

@@ -4,8 +4,8 @@
 use super::{
     Args, afterwards, cast,
     clock::StoryClock,
-    narrator, policies, sight,
-    story::{self, Documents},
+    documents::{Documents, own_documents},
+    narrator, policies, sight, story,
     world::{DemoPlan, DemoWorld, Error, example_policies},
 };
 use crate::domain::{
@@ -137,7 +137,7 @@ fn samples(dir: &Path, own: Option<&Path>, rng: &dyn crate::domain::ambient::Rng
         dataset,
     };
     match own {
-        Some(own) => story::own_documents(own, samples),
+        Some(own) => own_documents(own, samples),
         None => Ok(samples),
     }
 }

@@ -9,6 +9,8 @@ mod clock;
 #[cfg(feature = "server")]
 mod cycle;
 #[cfg(feature = "server")]
+mod documents;
+#[cfg(feature = "server")]
 mod narrator;
 #[cfg(feature = "server")]
 mod policies;

@@ -5,6 +5,7 @@
 
 use super::{
     cast,
+    documents::Documents,
     narrator::{self, name_of},
     world::{DemoWorld, Error},
 };
@@ -32,18 +33,8 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// The files that the parties hand in.
-#[derive(Debug, Clone)]
-pub(super) struct Documents {
-    pub work_plan: PathBuf,
-    pub budget: PathBuf,
-    pub shareholders: PathBuf,
-    pub dataset: PathBuf,
-}
 
 /// What came of it, for the closing table and the commands to try.
 #[derive(Debug, Clone)]
@@ -67,6 +58,36 @@ struct Offer<'a> {
     with_dataset: bool,
 }
 
+/// The two calls.
+#[derive(Clone, Copy)]
+struct Calls {
+    bilateral: CallId,
+    multilateral: CallId,
+}
+
+/// The three proposals.
+#[derive(Clone, Copy)]
+struct Offered {
+    lodestone: ProposalId,
+    furrow: ProposalId,
+    second_life: ProposalId,
+}
+
+impl Offered {
+    /// Who reviews which proposal, and the scores that they give.
+    fn reviewers(self) -> [(ProposalId, &'static str, [f64; 3]); 6] {
+        let Self { lodestone, furrow, second_life } = self;
+        [
+            (lodestone, "USA:carol", [4.5, 4.0, 3.5]),
+            (lodestone, "ISR:maya", [4.0, 4.5, 4.0]),
+            (furrow, "USA:carol", [3.5, 3.0, 4.0]),
+            (furrow, "ISR:maya", [3.0, 2.5, 3.5]),
+            (second_life, "KOR:minjun", [4.5, 4.5, 4.0]),
+            (second_life, "GBR:harry", [4.0, 4.0, 4.5]),
+        ]
+    }
+}
+
 /// Plays both calls. `set_clock` moves the exchange's and the members' clock.
 pub(super) async fn play(
     world: &DemoWorld,
@@ -74,237 +95,334 @@ pub(super) async fn play(
     set_clock: &dyn Fn(Timestamp),
     progress: &Arc<dyn ProgressListener>,
 ) -> Result<Outcomes, Error> {
-    let start = world.clock.now();
-    let day = |days: i64| start.checked_add(SignedDuration::from_hours(24 * days)).expect("within the calendar");
-    narrator::date(start, "Two calls are published");
-    let bilateral_program = program(world, "Israel–United States industrial research", &["USA", "ISR"]).await?;
-    let five_program = program(world, "Five partners on energy", &["USA", "ISR", "KOR", "GBR", "EU"]).await?;
-    narrator::act("USA:dana", "sets up two programs, one of two nations and one of five");
-    let deadline = day(60);
-    let bilateral = publish(world, bilateral_program, &cast::bilateral(start, deadline)).await?;
-    let multilateral = publish(world, five_program, &cast::multilateral(start, deadline)).await?;
-    let panel = [
-        (bilateral.id, "USA:olivia", Officer),
-        (bilateral.id, "ISR:noa", Officer),
-        (bilateral.id, "USA:carol", Reviewer),
-        (bilateral.id, "ISR:yael", Reviewer),
-        (bilateral.id, "ISR:maya", Reviewer),
-        (bilateral.id, "USA:frank", Decider),
-        (bilateral.id, "ISR:eitan", Decider),
-        (multilateral.id, "USA:carol", Reviewer),
-        (multilateral.id, "KOR:minjun", Reviewer),
-        (multilateral.id, "GBR:harry", Reviewer),
-        (multilateral.id, "EU:luca", Reviewer),
-        (multilateral.id, "KOR:seoyeon", Decider),
-        (multilateral.id, "GBR:isla", Decider),
-        (multilateral.id, "EU:sofia", Observer),
-    ];
-    for (call, member, role) in panel {
-        // A nation with an officer in the call names its deciders itself.
-        let officer = if member == "ISR:eitan" { "ISR:noa" } else { "USA:dana" };
-        world.client(officer).grant_roles(call, &id(member), &BTreeSet::from([role])).await?;
-    }
-    narrator::act("USA:dana", "names officers, reviewers, deciders and an observer; ISR:noa the decider of Israel");
+    let story = Story { world, documents, set_clock, progress, start: world.clock.now() };
+    let (bilateral_program, calls) = story.publish_calls().await?;
+    story.name_panel(calls).await?;
+    let proposals = story.propose(calls).await?;
+    let offered = Offered { lodestone: proposals[0].1, furrow: proposals[1].1, second_life: proposals[2].1 };
+    story.stay_sealed(offered).await?;
+    story.extend(calls).await?;
+    story.declare_interests(calls, offered).await?;
+    story.assign_reviewers(calls, offered).await?;
+    story.hand_out_keys(calls, offered).await?;
+    story.review(offered).await?;
+    story.decide(calls, offered, &proposals).await?;
+    Ok(Outcomes { proposals, bilateral_program })
+}
 
-    set_clock(day(40));
-    narrator::date(day(40), "Companies propose jointly");
-    let offers = [
-        Offer {
-            name: "Lodestone",
-            call: bilateral.id,
-            topic: "quantum-sensing",
-            members: &["ISR:avi", "USA:bob"],
-            title: "Lodestone: magnetic navigation without satellites",
-            about: "Diamond magnetometers on small aircraft, with a map-matching filter.",
-            budget: &[("Sensor heads", 640_000), ("Flight trials", 410_000)],
-            with_dataset: true,
-        },
-        Offer {
-            name: "Furrow",
-            call: bilateral.id,
-            topic: "navigation",
-            members: &["ISR:gal", "USA:kate"],
-            title: "Furrow: robots that find their row at night",
-            about: "Low-light navigation for field robots in orchards.",
-            budget: &[("Platforms", 380_000), ("Field season", 220_000)],
-            with_dataset: false,
-        },
-        Offer {
-            name: "Second Life",
-            call: multilateral.id,
-            topic: "battery-recycling",
-            members: &["KOR:jiwoo", "GBR:grace", "EU:emma"],
-            title: "Second Life: cells sorted and reused",
-            about: "Fast impedance sorting of used cells and direct cathode recycling.",
-            budget: &[("Sorting line", 900_000), ("Pilot plant", 1_200_000)],
-            with_dataset: false,
-        },
-    ];
-    let mut proposals = Vec::new();
-    for offer in &offers {
-        proposals.push((offer.name, hand_in(world, offer, documents, progress).await?));
+/// What every act of the story takes place in.
+struct Story<'a> {
+    world: &'a DemoWorld,
+    documents: &'a Documents,
+    set_clock: &'a dyn Fn(Timestamp),
+    progress: &'a Arc<dyn ProgressListener>,
+    start: Timestamp,
+}
+
+impl Story<'_> {
+    /// An instant of the story, days after its beginning.
+    fn day(&self, days: i64) -> Timestamp {
+        self.start.checked_add(SignedDuration::from_hours(24 * days)).expect("within the calendar")
     }
-    let [lodestone, furrow, second_life] = [proposals[0].1, proposals[1].1, proposals[2].1];
-    let colleague = id("ISR:tamar");
-    world.client("ISR:avi").invite(lodestone, &colleague).await?;
-    world.client("ISR:tamar").accept_invitation(lodestone).await?;
-    narrator::act("ISR:avi", "asks a colleague to join, ISR:tamar, who accepts and can open what ISR:avi can");
-    refused(
-        world
-            .client("USA:dana")
+
+    fn deadline(&self) -> Timestamp {
+        self.day(60)
+    }
+
+    /// Two programs, and a call under each.
+    async fn publish_calls(&self) -> Result<(ProgramId, Calls), Error> {
+        let Self { world, .. } = *self;
+        narrator::date(self.start, "Two calls are published");
+        let bilateral_program = program(world, "Israel–United States industrial research", &["USA", "ISR"]).await?;
+        let five_program = program(world, "Five partners on energy", &["USA", "ISR", "KOR", "GBR", "EU"]).await?;
+        narrator::act("USA:dana", "sets up two programs, one of two nations and one of five");
+        let bilateral = publish(world, bilateral_program, &cast::bilateral(self.start, self.deadline())).await?;
+        let multilateral = publish(world, five_program, &cast::multilateral(self.start, self.deadline())).await?;
+        Ok((bilateral_program, Calls { bilateral: bilateral.id, multilateral: multilateral.id }))
+    }
+
+    /// Officers, reviewers, deciders and an observer of both calls.
+    async fn name_panel(&self, calls: Calls) -> Result<(), Error> {
+        let Self { world, .. } = *self;
+        let panel = [
+            (calls.bilateral, "USA:olivia", Officer),
+            (calls.bilateral, "ISR:noa", Officer),
+            (calls.bilateral, "USA:carol", Reviewer),
+            (calls.bilateral, "ISR:yael", Reviewer),
+            (calls.bilateral, "ISR:maya", Reviewer),
+            (calls.bilateral, "USA:frank", Decider),
+            (calls.bilateral, "ISR:eitan", Decider),
+            (calls.multilateral, "USA:carol", Reviewer),
+            (calls.multilateral, "KOR:minjun", Reviewer),
+            (calls.multilateral, "GBR:harry", Reviewer),
+            (calls.multilateral, "EU:luca", Reviewer),
+            (calls.multilateral, "KOR:seoyeon", Decider),
+            (calls.multilateral, "GBR:isla", Decider),
+            (calls.multilateral, "EU:sofia", Observer),
+        ];
+        for (call, member, role) in panel {
+            // A nation with an officer in the call names its deciders itself.
+            let officer = if member == "ISR:eitan" { "ISR:noa" } else { "USA:dana" };
+            world.client(officer).grant_roles(call, &id(member), &BTreeSet::from([role])).await?;
+        }
+        narrator::act("USA:dana", "names officers, reviewers, deciders and an observer; ISR:noa the decider of Israel");
+        Ok(())
+    }
+
+    /// Parties hand in three proposals: the name of each and its identifier.
+    async fn propose(&self, calls: Calls) -> Result<Vec<(&'static str, ProposalId)>, Error> {
+        let Self { world, documents, progress, .. } = *self;
+        (self.set_clock)(self.day(40));
+        narrator::date(self.day(40), "Companies propose jointly");
+        let offers = [
+            Offer {
+                name: "Lodestone",
+                call: calls.bilateral,
+                topic: "quantum-sensing",
+                members: &["ISR:avi", "USA:bob"],
+                title: "Lodestone: magnetic navigation without satellites",
+                about: "Diamond magnetometers on small aircraft, with a map-matching filter.",
+                budget: &[("Sensor heads", 640_000), ("Flight trials", 410_000)],
+                with_dataset: true,
+            },
+            Offer {
+                name: "Furrow",
+                call: calls.bilateral,
+                topic: "navigation",
+                members: &["ISR:gal", "USA:kate"],
+                title: "Furrow: robots that find their row at night",
+                about: "Low-light navigation for field robots in orchards.",
+                budget: &[("Platforms", 380_000), ("Field season", 220_000)],
+                with_dataset: false,
+            },
+            Offer {
+                name: "Second Life",
+                call: calls.multilateral,
+                topic: "battery-recycling",
+                members: &["KOR:jiwoo", "GBR:grace", "EU:emma"],
+                title: "Second Life: cells sorted and reused",
+                about: "Fast impedance sorting of used cells and direct cathode recycling.",
+                budget: &[("Sorting line", 900_000), ("Pilot plant", 1_200_000)],
+                with_dataset: false,
+            },
+        ];
+        let mut proposals = Vec::new();
+        for offer in &offers {
+            proposals.push((offer.name, hand_in(world, offer, documents, progress).await?));
+        }
+        Ok(proposals)
+    }
+
+    /// A colleague joins a party; an officer cannot open anything before the deadline.
+    async fn stay_sealed(&self, offered: Offered) -> Result<(), Error> {
+        let Self { world, progress, .. } = *self;
+        let colleague = id("ISR:tamar");
+        world.client("ISR:avi").invite(offered.lodestone, &colleague).await?;
+        world.client("ISR:tamar").accept_invitation(offered.lodestone).await?;
+        narrator::act("ISR:avi", "asks a colleague to join, ISR:tamar, who accepts and can open what ISR:avi can");
+        refused(
+            world
+                .client("USA:dana")
+                .open_document(
+                    offered.lodestone,
+                    &slug("work-plan"),
+                    None,
+                    VersionChoice::Standing,
+                    &world.plan.dir.join("early.pdf"),
+                    progress.clone(),
+                )
+                .await,
+            "denied",
+        )?;
+        narrator::refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
+        Ok(())
+    }
+
+    /// One nation gets another day.
+    async fn extend(&self, calls: Calls) -> Result<(), Error> {
+        let Self { world, .. } = *self;
+        let late = self.deadline().checked_sub(SignedDuration::from_mins(5))?;
+        (self.set_clock)(late);
+        narrator::date(late, "Five minutes to the deadline");
+        let until = self.deadline().checked_add(SignedDuration::from_hours(24))?;
+        let extension = ExtendCall {
+            until: until.into(),
+            reason: "nationwide network outage at the partner".into(),
+            partner: Some("ISR".parse()?),
+            proposal: None,
+            reviews: false,
+            dry_run: false,
+        };
+        world.client("USA:dana").api().extend_call(calls.bilateral, &extension).await?;
+        narrator::act(
+            "USA:dana",
+            "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed",
+        );
+        Ok(())
+    }
+
+    /// The calls open, and everybody declares their interests.
+    async fn declare_interests(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+        let Self { world, .. } = *self;
+        (self.set_clock)(self.day(63));
+        narrator::date(self.day(63), "The calls open: interests first, then content");
+        let dana = world.client("USA:dana");
+        let open = dana.api().call(calls.bilateral).await?.body;
+        expect(open.phase == Phase::Review, "the bilateral call is open")?;
+        world.client("USA:olivia").declare(offered.lodestone, Some(ConflictGround::Employment)).await?;
+        narrator::act("USA:olivia", "officer of the host, used to work for a party of Lodestone and says so");
+        let seen = world.client("USA:olivia").api().all_proposals(Some(calls.bilateral)).await?;
+        expect(seen.iter().all(|proposal| proposal.id != offered.lodestone), "a conflicted officer sees no row")?;
+        let count: u32 =
+            world.client("USA:olivia").api().call_progress(calls.bilateral).await?.proposals.values().sum();
+        expect(count == 1, "a conflicted officer gets no count")?;
+        narrator::refusal(
+            "USA:olivia",
+            "looks at the call again",
+            "one proposal is there; of Lodestone no row, no count, no key",
+        );
+        for proposal in [offered.lodestone, offered.furrow] {
+            for officer in ["USA:dana", "ISR:noa"] {
+                world.client(officer).declare(proposal, None).await?;
+            }
+            for decider in ["USA:frank", "ISR:eitan"] {
+                world.client(decider).declare(proposal, None).await?;
+            }
+        }
+        world.client("USA:olivia").declare(offered.furrow, None).await?;
+        for member in ["USA:dana", "KOR:seoyeon", "GBR:isla"] {
+            world.client(member).declare(offered.second_life, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Reviewers are assigned, each where policies and interests let them read.
+    async fn assign_reviewers(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+        let Self { world, .. } = *self;
+        let dana = world.client("USA:dana");
+        let pairs = [
+            (offered.lodestone, "USA:carol"),
+            (offered.lodestone, "ISR:yael"),
+            (offered.furrow, "USA:carol"),
+            (offered.furrow, "ISR:maya"),
+        ];
+        assign(world, calls.bilateral, &pairs).await?;
+        assign(world, calls.multilateral, &[(offered.second_life, "KOR:minjun"), (offered.second_life, "GBR:harry")])
+            .await?;
+        narrator::act("USA:dana", "assigns reviewers, all lines or none");
+        refused(
+            dana.assign(calls.multilateral, &[(offered.second_life, id("EU:luca"))], false).await,
+            "lines-refused",
+        )?;
+        narrator::refusal(
+            "USA:dana",
+            "assigns EU:luca to Second Life",
+            "Korea, an owner, releases to the panels of the funding nations and the lead only",
+        );
+        refused(world.client("USA:carol").manifest(offered.lodestone, VersionChoice::Standing).await, "not-declared")?;
+        narrator::refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
+        world.client("ISR:yael").declare(offered.lodestone, Some(ConflictGround::Collaboration)).await?;
+        narrator::act("ISR:yael", "published with a party and says so: Lodestone is gone for her");
+        assign(world, calls.bilateral, &[(offered.lodestone, "ISR:maya")]).await?;
+        narrator::act("USA:dana", "assigns ISR:maya instead");
+        Ok(())
+    }
+
+    /// Every reader gets a key.
+    async fn hand_out_keys(&self, calls: Calls, offered: Offered) -> Result<(), Error> {
+        let Self { world, .. } = *self;
+        let dana = world.client("USA:dana");
+        for (proposal, reviewer, _) in offered.reviewers() {
+            world.client(reviewer).declare(proposal, None).await?;
+        }
+        for call in [calls.bilateral, calls.multilateral] {
+            let prepared = dana.prepare_panel(call).await?;
+            expect(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "every reader gets a key")?;
+        }
+        narrator::act(
+            "USA:dana",
+            "wraps keys on her own machine for everybody whom policy admits; the server saw none of them",
+        );
+        Ok(())
+    }
+
+    /// Sealed reviews.
+    async fn review(&self, offered: Offered) -> Result<(), Error> {
+        let Self { world, documents, progress, .. } = *self;
+        (self.set_clock)(self.day(80));
+        narrator::date(self.day(80), "Reviews, each closed to the others until one's own is in");
+        for (proposal, reviewer, scores) in offered.reviewers() {
+            review(world, documents, proposal, reviewer, scores, progress).await?;
+        }
+        let off_scale = body([5.5, 4.0, 4.0]);
+        let error = world.client("USA:carol").submit_review(offered.lodestone, &off_scale).await;
+        expect(error.is_err(), "a score off the scale is refused")?;
+        narrator::act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
+        narrator::refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
+        let restricted = world
+            .client("USA:carol")
             .open_document(
-                lodestone,
-                &slug("work-plan"),
-                None,
+                offered.lodestone,
+                &slug("shareholders"),
+                Some(&code("ISR")),
                 VersionChoice::Standing,
-                &world.plan.dir.join("early.pdf"),
+                &world.plan.dir.join("never.pdf"),
                 progress.clone(),
             )
-            .await,
-        "denied",
-    )?;
-    narrator::refusal("USA:dana", "tries to open Lodestone before the deadline", "the call is sealed");
+            .await;
+        expect(restricted.is_err(), "a reviewer never opens a restricted slot")?;
+        narrator::refusal(
+            "USA:carol",
+            "asks for Israel's shareholder list",
+            "restricted to officers of the two nations",
+        );
+        Ok(())
+    }
 
-    let late = deadline.checked_sub(SignedDuration::from_mins(5))?;
-    set_clock(late);
-    narrator::date(late, "Five minutes to the deadline");
-    let until = deadline.checked_add(SignedDuration::from_hours(24))?;
-    let extension = ExtendCall {
-        until: until.into(),
-        reason: "nationwide network outage at the partner".into(),
-        partner: Some("ISR".parse()?),
-        proposal: None,
-        reviews: false,
-        dry_run: false,
-    };
-    world.client("USA:dana").api().extend_call(bilateral.id, &extension).await?;
-    narrator::act(
-        "USA:dana",
-        "extends the bilateral call by a day for Israel's parties; nothing opens before that has passed",
-    );
-
-    set_clock(day(63));
-    narrator::date(day(63), "The calls open: interests first, then content");
-    let dana = world.client("USA:dana");
-    let open = dana.api().call(bilateral.id).await?.body;
-    expect(open.phase == Phase::Review, "the bilateral call is open")?;
-    world.client("USA:olivia").declare(lodestone, Some(ConflictGround::Employment)).await?;
-    narrator::act("USA:olivia", "officer of the host, used to work for a party of Lodestone and says so");
-    let seen = world.client("USA:olivia").api().all_proposals(Some(bilateral.id)).await?;
-    expect(seen.iter().all(|proposal| proposal.id != lodestone), "a conflicted officer sees no row")?;
-    let count: u32 = world.client("USA:olivia").api().call_progress(bilateral.id).await?.proposals.values().sum();
-    expect(count == 1, "a conflicted officer gets no count")?;
-    narrator::refusal(
-        "USA:olivia",
-        "looks at the call again",
-        "one proposal is there; of Lodestone no row, no count, no key",
-    );
-    for proposal in [lodestone, furrow] {
-        for officer in ["USA:dana", "ISR:noa"] {
-            world.client(officer).declare(proposal, None).await?;
+    /// Ranking, decisions and letters.
+    async fn decide(
+        &self,
+        calls: Calls,
+        offered: Offered,
+        proposals: &[(&'static str, ProposalId)],
+    ) -> Result<(), Error> {
+        let Self { world, .. } = *self;
+        let dana = world.client("USA:dana");
+        (self.set_clock)(self.day(100));
+        narrator::date(self.day(100), "Ranking and decision");
+        for (call, name) in [(calls.bilateral, "bilateral call"), (calls.multilateral, "five partners")] {
+            let ranking = dana.ranking(call).await?;
+            expect(ranking.invalid.is_empty(), "every review verifies")?;
+            narrator::ranking(name, &ranking.lines, proposals);
         }
-        for decider in ["USA:frank", "ISR:eitan"] {
-            world.client(decider).declare(proposal, None).await?;
+        let decisions: [(ProposalId, Outcome, &[&str]); 3] = [
+            (offered.lodestone, Outcome::Fund, &["USA:frank", "ISR:eitan"]),
+            (offered.furrow, Outcome::Decline, &["USA:frank", "ISR:eitan"]),
+            (offered.second_life, Outcome::Fund, &["KOR:seoyeon", "GBR:isla"]),
+        ];
+        for (proposal, outcome, deciders) in decisions {
+            for decider in deciders {
+                world.client(decider).sign_decision(proposal, outcome).await?;
+            }
+            let name = name_of(proposals, proposal);
+            narrator::act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
         }
-    }
-    world.client("USA:olivia").declare(furrow, None).await?;
-    for member in ["USA:dana", "KOR:seoyeon", "GBR:isla"] {
-        world.client(member).declare(second_life, None).await?;
-    }
-    let pairs = [(lodestone, "USA:carol"), (lodestone, "ISR:yael"), (furrow, "USA:carol"), (furrow, "ISR:maya")];
-    assign(world, bilateral.id, &pairs).await?;
-    assign(world, multilateral.id, &[(second_life, "KOR:minjun"), (second_life, "GBR:harry")]).await?;
-    narrator::act("USA:dana", "assigns reviewers, all lines or none");
-    refused(dana.assign(multilateral.id, &[(second_life, id("EU:luca"))], false).await, "lines-refused")?;
-    narrator::refusal(
-        "USA:dana",
-        "assigns EU:luca to Second Life",
-        "Korea, an owner, releases to the panels of the funding nations and the lead only",
-    );
-    refused(world.client("USA:carol").manifest(lodestone, VersionChoice::Standing).await, "not-declared")?;
-    narrator::refusal("USA:carol", "opens Lodestone straight away", "a declaration of interests comes first");
-    world.client("ISR:yael").declare(lodestone, Some(ConflictGround::Collaboration)).await?;
-    narrator::act("ISR:yael", "published with a party and says so: Lodestone is gone for her");
-    assign(world, bilateral.id, &[(lodestone, "ISR:maya")]).await?;
-    narrator::act("USA:dana", "assigns ISR:maya instead");
-    let reviewers = [
-        (lodestone, "USA:carol", [4.5, 4.0, 3.5]),
-        (lodestone, "ISR:maya", [4.0, 4.5, 4.0]),
-        (furrow, "USA:carol", [3.5, 3.0, 4.0]),
-        (furrow, "ISR:maya", [3.0, 2.5, 3.5]),
-        (second_life, "KOR:minjun", [4.5, 4.5, 4.0]),
-        (second_life, "GBR:harry", [4.0, 4.0, 4.5]),
-    ];
-    for (proposal, reviewer, _) in reviewers {
-        world.client(reviewer).declare(proposal, None).await?;
-    }
-    for call in [bilateral.id, multilateral.id] {
-        let prepared = dana.prepare_panel(call).await?;
-        expect(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "every reader gets a key")?;
-    }
-    narrator::act(
-        "USA:dana",
-        "wraps keys on her own machine for everybody whom policy admits; the server saw none of them",
-    );
-
-    set_clock(day(80));
-    narrator::date(day(80), "Reviews, each closed to the others until one's own is in");
-    for (proposal, reviewer, scores) in reviewers {
-        review(world, documents, proposal, reviewer, scores, progress).await?;
-    }
-    let off_scale = body([5.5, 4.0, 4.0]);
-    let error = world.client("USA:carol").submit_review(lodestone, &off_scale).await;
-    expect(error.is_err(), "a score off the scale is refused")?;
-    narrator::act("the panel", "hands in six sealed reviews, each bound to the exact version that was read");
-    narrator::refusal("USA:carol", "tries a score of 5.5", "off the scale of 0 to 5; refused on her own machine");
-    let restricted = world
-        .client("USA:carol")
-        .open_document(
-            lodestone,
-            &slug("shareholders"),
-            Some(&code("ISR")),
-            VersionChoice::Standing,
-            &world.plan.dir.join("never.pdf"),
-            progress.clone(),
-        )
-        .await;
-    expect(restricted.is_err(), "a reviewer never opens a restricted slot")?;
-    narrator::refusal("USA:carol", "asks for Israel's shareholder list", "restricted to officers of the two nations");
-
-    set_clock(day(100));
-    narrator::date(day(100), "Ranking and decision");
-    for (call, name) in [(bilateral.id, "bilateral call"), (multilateral.id, "five partners")] {
-        let ranking = dana.ranking(call).await?;
-        expect(ranking.invalid.is_empty(), "every review verifies")?;
-        narrator::ranking(name, &ranking.lines, &proposals);
-    }
-    let decisions: [(ProposalId, Outcome, &[&str]); 3] = [
-        (lodestone, Outcome::Fund, &["USA:frank", "ISR:eitan"]),
-        (furrow, Outcome::Decline, &["USA:frank", "ISR:eitan"]),
-        (second_life, Outcome::Fund, &["KOR:seoyeon", "GBR:isla"]),
-    ];
-    for (proposal, outcome, deciders) in decisions {
-        for decider in deciders {
-            world.client(decider).sign_decision(proposal, outcome).await?;
+        refused(world.client("ISR:eitan").unsign_decision(offered.furrow).await, "decision-final")?;
+        narrator::refusal(
+            "ISR:eitan",
+            "wants his signature on Furrow back",
+            "all funders have signed; the decision is final",
+        );
+        for (proposal, outcome, _) in decisions {
+            let text = format!("Decision on your proposal: {outcome}. The panel's remarks follow in this letter.");
+            dana.send_letter(proposal, &text).await?;
         }
-        let name = name_of(&proposals, proposal);
-        narrator::act(&deciders.join(" and "), &format!("sign for their nations: {outcome} {name}"));
+        let letters = world.client("ISR:tamar").api().letters(offered.lodestone).await?;
+        let letter = world.client("ISR:tamar").read_letter(offered.lodestone, letters[0].id).await?;
+        narrator::act("USA:dana", "sends sealed letters to the parties");
+        narrator::act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
+        Ok(())
     }
-    refused(world.client("ISR:eitan").unsign_decision(furrow).await, "decision-final")?;
-    narrator::refusal(
-        "ISR:eitan",
-        "wants his signature on Furrow back",
-        "all funders have signed; the decision is final",
-    );
-    for (proposal, outcome, _) in decisions {
-        let text = format!("Decision on your proposal: {outcome}. The panel's remarks follow in this letter.");
-        dana.send_letter(proposal, &text).await?;
-    }
-    let letters = world.client("ISR:tamar").api().letters(lodestone).await?;
-    let letter = world.client("ISR:tamar").read_letter(lodestone, letters[0].id).await?;
-    narrator::act("USA:dana", "sends sealed letters to the parties");
-    narrator::act("ISR:tamar", &format!("opens Lodestone's letter: “{}”", &*letter.text));
-    Ok(Outcomes { proposals, bilateral_program })
 }
 
 async fn program(world: &DemoWorld, name: &str, partners: &[&str]) -> Result<ProgramId, Error> {
@@ -452,21 +570,4 @@ fn code(partner: &str) -> PartnerCode {
 
 fn slug(name: &str) -> Slug {
     name.parse().expect("names in the story are short names")
-}
-
-/// Where a user's own files stand in for the samples, by extension; the samples fill what is missing.
-pub(super) fn own_documents(dir: &Path, mut samples: Documents) -> Result<Documents, Error> {
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-        let target = match stem.as_str() {
-            "work-plan" => &mut samples.work_plan,
-            "budget" => &mut samples.budget,
-            "shareholders" => &mut samples.shareholders,
-            "dataset" => &mut samples.dataset,
-            _ => continue,
-        };
-        *target = path;
-    }
-    Ok(samples)
 }

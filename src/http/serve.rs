@@ -7,14 +7,14 @@ use super::{
     admin::{self, AdminError},
     api,
     backup::ago,
-    config::{Config, ConfigFault, DatabaseKind, folder_of},
+    config::{Config, ConfigFault, DatabaseKind, Limits, folder_of},
     descriptors,
     listener::{self, Drained},
     logging::RequestIds,
     readiness::readiness,
     state::Api,
     tls::{CertificateError, Tls},
-    trust::{PartnerSource, PartnerTrust, SourceError, Trust, TrustError},
+    trust::{PartnerSource, PartnerTrust, Reloaded, SourceError, Trust, TrustError},
 };
 use crate::{
     domain::ambient::{Clock, Rng},
@@ -204,28 +204,14 @@ pub async fn run(
     let serving = serving.map_err(|error| StartError::Database { place, error })?;
     let exchange = open(&config, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let generation = operator::trust_generation(&exchange).await.unwrap_or_default();
-    let enrolled = Enrolled(Arc::clone(&exchange));
-    let (trust, learnt) = Trust::start(clock, config.trust.crl_folder.clone(), enrolled).await?;
-    if learnt.partners == 0 {
-        tracing::warn!("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`");
-    }
-    let tls = Tls::start(config.api.files(), trust)?;
-    let address = config.api.listen;
-    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Bind { address, error })?;
-    let api_addr = listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
-    let admin_listener = admin::bind(config.admin.listen).await?;
-    let address = config.admin.listen;
-    let admin_addr = admin_listener.local_addr().map_err(|error| StartError::Bind { address, error })?;
+    let (tls, learnt) = start_tls(&config, clock, &exchange).await?;
+    let Listeners { api: listener, api_addr, admin: admin_listener, admin_addr } = bind(&config).await?;
 
     let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
     let probes = probes_of(&config, Arc::clone(&exchange));
     probes.first().await;
     let readiness = readiness(Arc::clone(&probes), Arc::clone(&tls), draining.clone());
-    let descriptors = descriptors::raise();
-    let limits = descriptors::fit(&config.limits, descriptors);
-    if let Some(shortfall) = descriptors::shortfall(&config.limits, descriptors) {
-        tracing::warn!("{shortfall}");
-    }
+    let limits = limits_that_fit(&config.limits);
     let jobs = Jobs {
         exchange: Arc::clone(&exchange),
         metrics: metrics.clone(),
@@ -263,6 +249,47 @@ pub async fn run(
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(millis, partners = learnt.partners, api = %api_addr, admin = %admin_addr, "ready");
     Ok(Running { api_addr, admin_addr, exchange, tls, ending })
+}
+
+/// Trust and the server's certificate, and what of trust could be used.
+async fn start_tls(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    exchange: &Arc<Exchange>,
+) -> Result<(Arc<Tls>, Reloaded), StartError> {
+    let enrolled = Enrolled(Arc::clone(exchange));
+    let (trust, learnt) = Trust::start(clock, config.trust.crl_folder.clone(), enrolled).await?;
+    if learnt.partners == 0 {
+        tracing::warn!("no partner is enrolled, so nobody can connect; see `entente-server partner add --help`");
+    }
+    Ok((Tls::start(config.api.files(), trust)?, learnt))
+}
+
+/// The sockets of the API and of the operator, and their addresses.
+struct Listeners {
+    api: TcpListener,
+    api_addr: SocketAddr,
+    admin: TcpListener,
+    admin_addr: SocketAddr,
+}
+
+async fn bind(config: &Config) -> Result<Listeners, StartError> {
+    let address = config.api.listen;
+    let api = TcpListener::bind(address).await.map_err(|error| StartError::Bind { address, error })?;
+    let api_addr = api.local_addr().map_err(|error| StartError::Bind { address, error })?;
+    let admin = admin::bind(config.admin.listen).await?;
+    let address = config.admin.listen;
+    let admin_addr = admin.local_addr().map_err(|error| StartError::Bind { address, error })?;
+    Ok(Listeners { api, api_addr, admin, admin_addr })
+}
+
+/// The limits of the configuration, as far as the system lets the process have so many files and connections.
+fn limits_that_fit(wanted: &Limits) -> Limits {
+    let descriptors = descriptors::raise();
+    if let Some(shortfall) = descriptors::shortfall(wanted, descriptors) {
+        tracing::warn!("{shortfall}");
+    }
+    descriptors::fit(wanted, descriptors)
 }
 
 /// Says how old the state is that was restored, until a backup of it is taken.
