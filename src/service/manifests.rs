@@ -1,5 +1,6 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
+pub(super) use super::versions::{held, missing, names, of_version, standing};
 use super::{
     Answer, Exchange, Principal, RequestContext, Result,
     described::describe,
@@ -24,7 +25,6 @@ use crate::{
         proposal::{SignManifest, SignedManifest},
     },
 };
-pub(super) use super::versions::{held, missing, names, of_version, standing};
 
 /// Proposes a version, or adds the caller's party's signature to the one that waits. The last signature commits it.
 pub async fn sign(

@@ -24,7 +24,6 @@ use crate::{
         withdrawals::{self, WishRow},
     },
     wire::{
-        Time,
         entry::payloads::{Payload, ProposalCreated, ProposalReinstated, ProposalWithdrawn, WithdrawalWish},
         page::{self, Page},
         proposal::{Count, CreateProposal, Filter, Proposal},

@@ -287,7 +287,8 @@ fn reader_of_sources_finds_circles_however_imports_are_written() {
 
 /// The names that are modules of the library.
 const MODULES: &[&str] = &[
-    "domain", "process", "wire", "policy", "sealing", "storage", "service", "metrics", "jobs", "http", "client", "cli", "console",
+    "domain", "process", "wire", "policy", "sealing", "storage", "service", "metrics", "jobs", "http", "client", "cli",
+    "console",
 ];
 
 /// A source file: its path below `src/` without the extension, and its text.
