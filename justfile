@@ -69,7 +69,8 @@ bench NAME *ARGS:
 
 # Fuzz what parses bytes from outside: age_header, anchors, bodies, policies or statements; needs nightly and `cargo install cargo-fuzz`
 fuzz TARGET *ARGS:
-    cd fuzz && cargo +nightly fuzz run --sanitizer none "$1" -- "${@:2}"
+    cd fuzz && dictionary="dictionaries/$1" && \
+        cargo +nightly fuzz run --sanitizer none "$1" -- $([ ! -f "$dictionary" ] || echo "-dict=$dictionary") "${@:2}"
 
 # Format and lint
 tidy:
