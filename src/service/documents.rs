@@ -9,6 +9,7 @@ use super::{
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
     usage::{Arrival, Coming},
+    versions,
 };
 use crate::{
     domain::{
@@ -155,8 +156,8 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         documents::current(&mut view.tx, id).await?
     } else {
         view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
-        let mut rows = match manifests::standing(&mut view.tx, &proposal).await? {
-            Some(manifest) => manifests::held(&mut view.tx, id, &manifest).await?,
+        let mut rows = match versions::standing(&mut view.tx, &proposal).await? {
+            Some(manifest) => versions::held(&mut view.tx, id, &manifest).await?,
             None => Vec::new(),
         };
         rows.retain(|row| may_fetch(&view, &proposal, row));
@@ -223,8 +224,8 @@ async fn fetchable(
         }
     };
     if !proposal.facts.shows_as_party(&me.id) {
-        let manifest = manifests::standing(tx, &proposal).await?;
-        if !manifest.is_some_and(|manifest| manifests::names(&manifest, &row)) {
+        let manifest = versions::standing(tx, &proposal).await?;
+        if !manifest.is_some_and(|manifest| versions::names(&manifest, &row)) {
             return Err(ServiceError::Hidden);
         }
     }
@@ -296,7 +297,7 @@ async fn check_time<T: Reads>(act: &mut Act<'_, T>, place: &Place, announced: &A
         return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());
     }
     let is_awaited = match proposal.versions.committed() {
-        Some(version) => manifests::of_version(&mut act.tx, proposal.row.id, version.number)
+        Some(version) => versions::of_version(&mut act.tx, proposal.row.id, version.number)
             .await?
             .document(&announced.slot, place.party.as_ref())
             .is_some_and(|document| document.sha256 == announced.sha256),

@@ -1,12 +1,12 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
-pub(super) use super::versions::{held, missing, names, of_version, standing};
 use super::{
     Answer, Exchange, Principal, RequestContext, Result,
     described::describe,
     labels, parties, quotas,
     state::ProposalState,
     unit::{Act, Subject, View},
+    versions::{held, missing, of_version},
 };
 use crate::{
     domain::{

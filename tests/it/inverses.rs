@@ -237,7 +237,8 @@ async fn cancelled_call_is_brought_back_while_nobody_is_short_of_time_because_of
 
     dana.api().cancel_call(stage.call, "and gone again").await.unwrap();
     stage.clock.set(stage.deadline - SignedDuration::from_hours(72) + MILLISECOND);
-    let (reopening, told) = (dana.api().reopen_call(stage.call, "once more").await.unwrap_err(), "short of time");
+    let (reopening, told) =
+        (dana.api().reopen_call(stage.call, "once more").await.unwrap_err(), "too short for parties");
     assert!(reopening.slug() == Some("cancelled-too-long") && reopening.to_string().contains(told), "{reopening}");
     stage.stop().await;
 }

@@ -1,3 +1,5 @@
+//! The bytes of each payload against the JSON that it stands for, and back. The log keeps them for ever, so no field is renamed or left out.
+
 use super::*;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Debug, str::FromStr};
