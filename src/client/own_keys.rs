@@ -281,7 +281,7 @@ impl Client {
             match self.signer(&signed, &[key.wrapped_by.partner().clone()].into()).await {
                 Ok(signer) if *signer.id() == key.wrapped_by => verified.push(key),
                 Ok(_) => {
-                    unverified.push((key, invalid("a wrapped key is signed by somebody else than the exchange says")))
+                    unverified.push((key, invalid("a wrapped key is signed by somebody else than the exchange says")));
                 }
                 Err(error @ ClientError::Unverified { .. }) => unverified.push((key, error)),
                 Err(error) => return Err(error),

@@ -207,7 +207,7 @@ async fn look(tables: &Tables, folder: &Path, out: &mut impl Write) -> Result<Ve
             written = std::mem::replace(&mut written, Ok(())).and(line);
         }
         VerificationEvent::Documents { read, bytes } => {
-            teller.tell(|| format!("{read} documents read, {}", size(bytes)))
+            teller.tell(|| format!("{read} documents read, {}", size(bytes)));
         }
         VerificationEvent::Statements(count) => teller.tell(|| format!("{count} statements verified")),
     };
