@@ -236,7 +236,7 @@ pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, b
     finish(act, id).await
 }
 
-/// Brings a cancelled call back while parties still have the time that an amendment leaves them: whoever cancels and reopens closes a call
+/// Brings a cancelled call back while parties still have the time that an amendment leaves them: to cancel a call and reopen it closes it
 /// for nobody.
 ///
 /// The inverse of [`cancel`].
@@ -372,7 +372,7 @@ pub(super) fn answer(call: &CallState, me: &MemberId) -> Call {
     }
 }
 
-/// Names the state that this caller is shown, and moves with that alone: who bears which role is a part of it for whoever may read it.
+/// Names the state that this caller is shown, and moves with that alone: members' roles are a part of it for callers who may read them.
 pub(super) fn etag(call: &CallState, policies: &Engine, me: &MemberFacts) -> String {
     let may = policies.authorize(me, Action::ViewRoles, Resource::Call(&call.facts)).standing() == Standing::Permitted;
     let shown = json!({ "call": answer(call, &me.id), "roles": may.then_some(&call.row.roles) });
@@ -417,7 +417,7 @@ async fn verified_publication<T: Reads>(
     Ok((publication, text))
 }
 
-/// The statement of who bears which role, with which begins what clients verify of roles.
+/// The statement of the members' roles, the first link of what clients verify of roles.
 async fn verified_roll(act: &mut Act<'_>, call: &CallState, jws: Option<&str>) -> Result<Signed<RollStatement>> {
     let jws = jws.ok_or_else(|| statement("the roll of those who bear a role is missing"))?;
     let signed = act.signed::<RollStatement>(jws).await?;

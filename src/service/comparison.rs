@@ -26,10 +26,10 @@ use std::{
     sync::Arc,
 };
 
-/// Whom a preview is for, and so of whom it tells on one proposal.
+/// Whom a preview is for, and so which members it may name on one proposal.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum PreviewAudience<'a> {
-    /// Who sees the proposal and who takes part in it, as officers do; or who is told sums alone.
+    /// Who sees the proposal and who takes part in it, as officers do; or who receives sums alone.
     Insiders(Hearing<'a>),
     /// Policy officers of a nation. They hear of everybody on its own proposals; on others' of its own members, and of nothing
     /// at all before one of these can know of the proposal.
@@ -195,8 +195,8 @@ impl<'e> Comparison<'e> {
         Ok(self)
     }
 
-    /// Adds what changes between two states of one proposal, as far as it may be told. Whether the audience is told anything of the
-    /// proposal, or would be if anything changed. The states are of the same call each time that the call is met.
+    /// Adds what changes between two states of one proposal, as far as the audience may learn it. Returns whether the audience learns
+    /// anything of the proposal, or would if anything changed. The states are of the same call each time that the call is met.
     pub(super) async fn add(
         &mut self,
         tx: &mut Tx,
@@ -224,7 +224,7 @@ impl<'e> Comparison<'e> {
             }
         }
         if let PreviewAudience::Nation { code, asks_of_all: false, .. } = audience {
-            // Who would gain is told only of what some member of theirs can know of already.
+            // Gains are shown only on proposals that some member of theirs can know of already.
             if items.len() > start && !participants.sees_now(code, facts.0) {
                 items.truncate(start);
             }

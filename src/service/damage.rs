@@ -10,7 +10,7 @@ use crate::storage::{
 };
 use jiff::Timestamp;
 
-/// Notes that the bytes of a document are damaged, and says so loudly. Whoever found out goes on, also when it cannot be noted.
+/// Notes that the bytes of a document are damaged, and says so loudly. The caller goes on, also when it cannot be noted.
 pub(super) async fn note(db: &Db, row: &DocumentRow, now: Timestamp, error: &StoreError) {
     tracing::error!(blob = %row.blob, %error, "a sealed document is damaged: put its file back from a backup");
     if let Err(error) = set(db, row, Some(now)).await {

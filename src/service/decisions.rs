@@ -1,4 +1,4 @@
-//! Decisions signed by every funder, and the sealed letters that tell the parties.
+//! Decisions signed by every funder, and the sealed letters that inform the parties.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,

@@ -44,7 +44,7 @@ pub struct CertificateHolder {
     pub certificate: Sha256,
     /// The member that the certificate's URI names.
     pub named: Option<MemberId>,
-    /// Tells whether the certificate still counts.
+    /// Reports whether the certificate still counts.
     pub credential: Arc<dyn Credential>,
 }
 
@@ -102,7 +102,7 @@ pub async fn show_partner(exchange: &Exchange, principal: &Principal, code: &Par
     Ok(partner(exchange, row))
 }
 
-/// The members behind a partner's certificates, for whoever may hear what its members were refused: those who may ask why.
+/// The members behind a partner's certificates, for callers who may learn what its members were refused: those who may ask why.
 pub async fn names_for_refusals(
     exchange: &Exchange,
     principal: &Principal,

@@ -31,7 +31,7 @@ struct Known {
     proposals: HashMap<ProposalId, Option<ProposalState>>,
 }
 
-/// A page of the entries that the caller may read, oldest first; of these kinds alone, unless there are none.
+/// A page of the entries that the caller may read, oldest first; of these kinds alone, or of all where no kind is named.
 ///
 /// It ends after so many items, so many bytes or so many entries that were looked at, whichever comes first.
 ///

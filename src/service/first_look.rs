@@ -33,7 +33,7 @@ pub enum About {
     Policies(PolicyOwner),
 }
 
-/// Refuses whoever could not do it in any case. A request that was answered before under its key is left to the act.
+/// Refuses a caller who could not do it in any case. A request that was answered before under its key is left to the act.
 pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about: About) -> Result<()> {
     let mut view = View::open(exchange, principal).await?;
     if idempotency::find(&mut view.tx, &principal.member, key).await?.is_some() {

@@ -89,7 +89,7 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
     act.finish(answer).await
 }
 
-/// The relabellings of a proposal: all for its parties, what is in force for whoever may read it.
+/// The relabellings of a proposal: all for its parties, the one in force for anyone who may read it.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SignedLabel>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -119,8 +119,8 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
     Ok(Page { items, next: None })
 }
 
-/// What another label would change, by deciding about everybody who bears a part with that label in the place of the present one.
-/// Parties are told of nations alone, the policy officers of an owner of members.
+/// What another label would change: decides for everybody who has a role with that label in the place of the present one.
+/// Parties learn of nations alone, the policy officers of an owner of members.
 pub async fn preview(
     exchange: &Exchange,
     principal: &Principal,
@@ -207,7 +207,7 @@ async fn take_effect(
     Ok(())
 }
 
-/// The holders of keys whom a label takes away what their keys open, and how many keys: everybody outside it, and whoever the
+/// The holders of keys from whom a label takes what their keys open, and how many keys: everybody outside it, and everybody whom the
 /// policies let read with the label before and not with this one.
 async fn losing(
     exchange: &Exchange,

@@ -60,7 +60,7 @@ fn narrowed(filter: &Filter) -> Predicate {
 pub struct ListCondition {
     pub groups: Arc<CallGroups>,
     pub calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
-    /// How many proposals there are, whoever may know of them.
+    /// How many proposals there are, whether the caller may know of them or not.
     begun: u64,
 }
 

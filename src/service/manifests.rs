@@ -78,7 +78,7 @@ pub async fn sign(
         arrived_at: at.into(),
     };
     act.log(Subject::proposal(&proposal), payload).await?;
-    // Whoever signs a version does not wish any more what they wished of an earlier one.
+    // A member who signs a version takes back their wish to withdraw an earlier one.
     if withdrawals::take_back(&mut act.tx, &permit, id).await? {
         act.log(Subject::proposal(&proposal), Payload::WithdrawalUnwished(WithdrawalWish { partner })).await?;
     }
@@ -94,7 +94,7 @@ pub async fn sign(
     act.finish(answer).await
 }
 
-/// The versions of a proposal with their signatures: all for its parties, the standing one for whoever may read it.
+/// The versions of a proposal with their signatures: all for its parties, the standing one for anyone who may read it.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SignedManifest>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;

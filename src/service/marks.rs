@@ -79,7 +79,7 @@ impl MarkFault {
     }
 }
 
-/// Why a start would not take this folder for the database's, as far as the marks alone tell.
+/// Why a start would not take this folder for the database's, as far as the marks alone show.
 pub fn compare(database: Option<DatabaseMark>, folder: Option<Mark>) -> Result<(), MarkFault> {
     match (database, folder) {
         (Some(DatabaseMark { mark, .. }), Some(folder)) if mark != folder => {
@@ -130,7 +130,7 @@ pub async fn settle(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Re
 }
 
 /// Gives database and folder a new mark in common, whatever they had: the operator says that they belong together. A copy of either
-/// that bears an earlier mark is not taken for this one's any more.
+/// that has an earlier mark is no longer taken for this one's.
 pub async fn adopt(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Result<Mark, StoreError> {
     let mark = Mark::random(rng);
     let mut tx = db.write().await?;

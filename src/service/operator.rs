@@ -92,7 +92,7 @@ pub async fn trust_generation(exchange: &Exchange) -> Result<i64> {
     Ok(partners::generation(&mut exchange.db.read().await?).await?)
 }
 
-/// Reads and verifies the policies in force anew. Those that do not count are left out from here on, and told.
+/// Reads and verifies the policies in force again. Those that do not count are left out from here on, and returned.
 pub async fn check_policies(exchange: &Exchange) -> Result<Vec<PolicyFault>> {
     exchange.rules.forget();
     let mut tx = exchange.db.read().await?;
@@ -114,7 +114,7 @@ pub async fn guardrails_count(exchange: &Exchange) -> Result<()> {
 /// Forgets the answers to requests that nobody repeats any more, after the server has run for so many hours since it last did. How
 /// many.
 pub async fn expire_answers(exchange: &Exchange, ran_hours: u32) -> Result<u64> {
-    // A client that was cut off asks again within minutes; a week covers one that had to be mended first.
+    // A client that was cut off asks again within minutes; a week covers one that had to be fixed first.
     const WEEK: u32 = 7 * 24;
     let mut tx = exchange.db.write().await?;
     let now = time::of_act(exchange, &mut tx).await?;

@@ -1,7 +1,7 @@
 //! Commits an act, and finds out what became of it when the database did not say.
 //!
 //! Must never say that nothing was done unless that is certain. The answer to a repetition is recorded in the act's own
-//! transaction, so looking for that record tells whether the act was kept.
+//! transaction, so looking for that record shows whether the act was kept.
 
 use super::{Answer, Exchange, Idempotency, Result, ServiceError};
 use crate::{

@@ -1,7 +1,8 @@
 //! Wrapped keys that their holder has no use for: one that does not open, or one for a recipient that is on the key card no longer.
 //!
-//! The exchange cannot tell whether a key opens; its holder can. What is discarded lacks again for that recipient, so a colleague,
-//! the counterpart or an officer wraps a new one. Nobody discards a key of anybody else's, whoever wrapped it, and no officer the last one to the call's vault.
+//! The exchange does not know whether a key opens; its holder does. What is discarded lacks again for that recipient, so a colleague,
+//! the counterpart or an officer wraps a new one. Nobody discards the key of another holder, even one that they wrapped themselves, and
+//! no officer discards the last one to the call's vault.
 
 use super::{
     Answer, Exchange, RequestContext, Result, ServiceError,
@@ -24,7 +25,7 @@ pub async fn discard(
 ) -> Result<Answer> {
     let mut act = Act::begin(exchange, context).await?;
     let vault = vaults::find(&mut act.tx, vault).await?.ok_or(ServiceError::Hidden)?;
-    // Whoever may use a key may throw it away.
+    // A member who may use a key may throw it away.
     let (permit, subject) = if let Some(proposal) = vault.proposal {
         let proposal = act.proposal(proposal).await?;
         let (action, resource) = reading(&vault, &proposal)?.ok_or(ServiceError::Hidden)?;

@@ -121,7 +121,7 @@ pub async fn accept(
     finish(act, id).await
 }
 
-/// Takes a member out of the caller's own party, or an invitation back; whoever is asked to join declines. The member's keys go too.
+/// Takes a member out of the caller's own party, or an invitation back; the invited member declines. The member's keys go too.
 pub async fn remove(
     exchange: &Exchange,
     context: &RequestContext,
@@ -148,7 +148,7 @@ pub async fn remove(
         invitations::remove(&mut act.tx, &permit, id, member).await?;
         let kind = if declines { Payload::InvitationDeclined } else { Payload::InvitationWithdrawn };
         act.log(subject, kind(PartyMemberNamed { member: member.clone() })).await?;
-        // Whoever takes a part in the call by now keeps what that lets them read: a party takes nothing from who judges it.
+        // A member who takes a part in the call by now keeps what that lets them read: a party takes nothing from who judges it.
         let proposal = act.proposal(id).await?;
         surplus_keys::remove_unreadable_keys(&mut act, &permit, &proposal, member).await?;
     } else {
@@ -160,7 +160,7 @@ pub async fn remove(
     act.finish(Answer::done()).await
 }
 
-/// Consents to a member joining after the deadline from an organisation that no party member works at: whoever works there judges the
+/// Consents to a member joining after the deadline from an organisation that no party member works at: everybody who works there judges the
 /// proposal no more. Of no effect before the member accepts; taken back until then by [`take_consent_back`].
 pub async fn consent(
     exchange: &Exchange,
@@ -211,8 +211,8 @@ async fn set_consent(
     act.finish(Answer::done()).await
 }
 
-/// What was signed about who is asked to join and joined, of members who have left since, too; for the parties, and for whoever wraps keys
-/// to them. It leads each member back to whoever began the proposal.
+/// What was signed about who is asked to join and joined, of members who have left since, too; for the parties, and for members who wrap
+/// keys to them. It leads each member back to the one who began the proposal.
 pub async fn joined(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Joined>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -245,7 +245,7 @@ pub(super) async fn verified(invitations: &BTreeMap<MemberId, String>) -> Result
     aside(move || invitations.into_iter().map(|(member, jws)| (member, verify_signed(&jws))).collect()).await
 }
 
-/// Who is asked to join by whoever begins a proposal: everybody named but themselves, each with an invitation.
+/// The members whom the one who begins a proposal asks to join: everybody named but themselves, each with an invitation.
 pub(super) async fn asked_at_the_beginning(
     act: &mut Act<'_>,
     call: &CallState,
@@ -286,7 +286,7 @@ pub(super) async fn keep_invitation(
     Ok(())
 }
 
-/// Refuses where somebody of a party bears a role in the call by now: nobody judges or runs what they take part in.
+/// Refuses where somebody of a party has a role in the call by now: nobody judges or runs what they take part in.
 pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
     let roles = &proposal.call.row.roles;
     let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) else {
@@ -312,7 +312,7 @@ fn check_suits(act: &Act<'_>, call: &CallState, subject: &MemberFacts) -> Result
     if may_begin.permit().is_some() {
         return Ok(());
     }
-    // The reason stays unsaid: it would tell who judges.
+    // The reason stays unsaid: it would reveal who judges.
     Err(Refusal::Unsuitable { member: subject.id.clone(), fault: "cannot take this part".into() }.into())
 }
 
@@ -346,8 +346,8 @@ async fn open_invitation(act: &mut Act<'_>, proposal: &ProposalState, member: &M
 }
 
 /// After the deadline a party could take a review or a signature out of a judgement that it knows or fears, by letting somebody join who
-/// works where the one who judges works. So whoever brings another organisation then joins with the consent of an officer, whether
-/// somebody of it judges or not: to ask tells nothing.
+/// works where the one who judges works. So a member who brings another organisation then joins with the consent of an officer, whether
+/// somebody of it judges or not: a request reveals nothing.
 async fn check_late(act: &mut Act<'_>, proposal: &ProposalState, invitation: &InvitationRow) -> Result<()> {
     let deadline_at = proposal.limits.deadline_at;
     let is_in_time = act.arrived_at <= deadline_at;
@@ -388,7 +388,7 @@ pub(super) async fn follow_newest_employers(
 }
 
 /// Whether the member may leave: the last one of a party that has not signed what counts and keeps no restricted documents here, which
-/// would be whoever's who came after; and not the last of all.
+/// a later member would inherit; and not the last of all.
 async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
     let partner = member.partner();
     let own = proposal.row.parties.get(partner).filter(|members| members.contains(member));
@@ -399,7 +399,7 @@ async fn check_leaves(act: &mut Act<'_>, proposal: &ProposalState, member: &Memb
     check_still_counted(act, proposal, member)
 }
 
-/// That whoever is alone in their party may leave it.
+/// Checks that a member who is alone in their party may leave it.
 async fn check_not_last(act: &mut Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
     let partner = member.partner();
     let is_last = proposal.facts.party_members.len() == 1;
@@ -413,8 +413,8 @@ async fn check_not_last(act: &mut Act<'_>, proposal: &ProposalState, member: &Me
     Ok(())
 }
 
-/// After the deadline whoever leaves leaves a member behind who works where they do: by leaving a party would bring somebody back into the
-/// judging who was kept from it.
+/// After the deadline a member leaves only if another one stays who works where they do: otherwise a party could bring somebody back into
+/// the judging who was kept from it.
 fn check_still_counted(act: &Act<'_>, proposal: &ProposalState, member: &MemberId) -> Result<()> {
     let deadline_at = proposal.limits.deadline_at;
     let is_over = matches!(proposal.status, Status::Withdrawn | Status::Lapsed);

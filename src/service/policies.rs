@@ -252,7 +252,7 @@ pub(super) async fn writer(tx: &mut Tx, exchange: &Exchange, owner: &PolicyOwner
     Ok(row.partner)
 }
 
-/// Reads the text as the engine will, off the threads that serve others. The turn is held until it is read, whoever goes away meanwhile.
+/// Reads the text as the engine will, off the threads that serve others. The turn is held until it is read, also when the caller goes away.
 async fn check_text(owner: &PolicyOwner, text: String, turn: Option<Turn>) -> Result<()> {
     let owner = owner.clone();
     let read = move || {

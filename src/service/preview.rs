@@ -2,7 +2,7 @@
 //! have fetched already, and to whom a key would have to be wrapped.
 //!
 //! One comparison, whatever would change: a version of policies, a label, a role, an assignment or a key card. It decides about
-//! everybody who bears a part, as things stand and as they would, and tells the differences alone: of a proposal that is hidden from
+//! everybody who has a part, as things stand and as they would, and gives the differences alone: of a proposal that is hidden from
 //! everybody concerned before and after, nothing. A question looks at a bounded number of proposals and says where to go on.
 
 use super::{
@@ -39,7 +39,7 @@ use std::{
 
 /// The most proposals that one scan visits.
 const MAX_VISITED: u32 = 2000;
-/// So many changes are told in one answer, and those on the last proposal.
+/// One answer holds so many changes, and those on the last proposal.
 const MAX_CHANGES: usize = 10_000;
 
 /// A scan over proposals for one preview, and its findings so far.

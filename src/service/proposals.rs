@@ -41,7 +41,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    // Whoever names an identifier of somebody else's making hears the same whether there is a proposal by that name or not.
+    // A member who uses an identifier that another member made gets the same answer whether there is a proposal by that name or not.
     if !body.id.is_of(&act.me.id) {
         let fault = format!("the identifier of a proposal that `{}` begins ends with a check that says so", act.me.id);
         return Err(ServiceError::Malformed(fault));

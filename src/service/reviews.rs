@@ -74,7 +74,7 @@ pub async fn declare(
     act.finish(Answer::done()).await
 }
 
-/// Takes a member's declaration off the record, with a reason; the member declares anew.
+/// Takes a member's declaration off the record, with a reason; the member declares again.
 pub async fn lift(
     exchange: &Exchange,
     context: &RequestContext,
@@ -214,7 +214,7 @@ pub async fn submit(
     act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, None, false))).await
 }
 
-/// The reviews of a proposal: all for whoever may see the deliberation, the own ones for a reviewer.
+/// The reviews of a proposal: all for members who may see the deliberation, the own ones for a reviewer.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Review>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -257,7 +257,7 @@ pub async fn fetch(exchange: &Exchange, context: &RequestContext, id: ReviewId) 
     act.finish_read(answer(row, aside.get(&reviewer[0]).copied(), true)).await
 }
 
-/// Whether somebody else has reviewed is not for whoever may not see the deliberation: they hear what they would of a review that is none.
+/// A caller who may not see the deliberation does not learn whether others have reviewed: they get the answer for an unknown review.
 fn concealed(refused: ServiceError) -> ServiceError {
     match refused {
         ServiceError::Denied(_) | ServiceError::Refused(Refusal::NotDeclared { .. }) => ServiceError::Hidden,

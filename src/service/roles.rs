@@ -1,4 +1,4 @@
-//! Who bears which role in a call, and what goes with a role that is taken away.
+//! The roles of members in a call, and what goes with a role that is taken away.
 //!
 //! Each role that a member gains or loses is asked of policy by itself: a nation has more say about some than about others.
 
@@ -64,7 +64,7 @@ pub async fn set(
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
     let Some(permit) = permits.last() else { return act.finish(answer).await };
     call.text.check_new_roles(member, &present, &body.roles)?;
-    // What the rules know of hidden proposals is told to nobody who has not signed for the change.
+    // Only a caller who has signed for the change learns what the rules know of hidden proposals.
     let change = signed_change(&mut act, &call, member, body).await?;
     check_suits(&mut act, &call, member, &body.roles).await?;
     let stated = change.as_ref().map(|signed| NewStated {
@@ -81,7 +81,7 @@ pub async fn set(
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {
         vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
     }
-    // What a new role lets them read they get anew; what an invitation gave them ends with it.
+    // They get new keys to what a new role lets them read; what an invitation gave them ends with it.
     surplus_keys::remove_surplus_keys(&mut act, permit, id, member).await?;
     act.finish(answer).await
 }
@@ -103,7 +103,7 @@ async fn check_suits(
     check_last_officer(call, member, wanted)
 }
 
-/// Whether the member is or was party to a proposal that is alive: whoever wrote it and left does not judge it. One that was withdrawn or
+/// Whether the member is or was party to a proposal that is alive: one who wrote it and left does not judge it. One that was withdrawn or
 /// has lapsed keeps nobody from a role.
 async fn is_party(act: &mut Act<'_>, call: &CallState, member: &MemberId) -> Result<bool> {
     let (rows, call) = (proposals::of_party_member(&mut act.tx, call.row.id, member).await?, Arc::new(call.clone()));
@@ -126,7 +126,7 @@ fn is_alive(proposal: &ProposalState) -> bool {
     !matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
 }
 
-/// The reason stays unsaid: it would tell of a proposal that the officer may not know of.
+/// The reason stays unsaid: it would reveal a proposal that the officer may not know of.
 fn unsuitable(member: &MemberId) -> ServiceError {
     Refusal::Unsuitable { member: member.clone(), fault: "cannot take this part".into() }.into()
 }
@@ -286,7 +286,7 @@ fn role_permits(
     Ok(permits)
 }
 
-/// Who bears which role.
+/// The members and their roles.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<RoleHolder>> {
     let mut view = View::open(exchange, principal).await?;
     let call = view.call(id).await?;

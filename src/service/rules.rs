@@ -33,7 +33,7 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Rules {
     loaded: ArcSwapOption<Loaded>,
-    /// What was parsed, by the digest of the text: a change of one owner does not cost reading all others anew.
+    /// What was parsed, by the digest of the text: a change of one owner does not cost reading all others again.
     partners: Mutex<HashMap<(PartnerCode, Sha256), Arc<PartnerRules>>>,
     guardrails: Mutex<Option<(Sha256, Arc<Guardrails>)>>,
     foreseen: Mutex<VecDeque<Foreseen>>,
@@ -110,7 +110,7 @@ impl Rules {
         Ok(then)
     }
 
-    /// Reads and verifies everything anew at the next question.
+    /// Reads and verifies everything again at the next question.
     pub fn forget(&self) {
         self.loaded.store(None);
     }

@@ -1,7 +1,7 @@
-//! Who can see a proposal, and why: the decisions of the exchange, told to those who may ask.
+//! Who can see a proposal, and why: the decisions of the exchange, shown to those who may ask.
 //!
 //! A partner asks about its own members and its own proposals. Policy officers of an owner learn who may see their nation's
-//! proposals, whoever it is; others learn why they themselves, or members of their own nation, may do what on a proposal that
+//! proposals, no matter of which nation; others learn why they themselves, or members of their own nation, may do what on a proposal that
 //! these may know of. Nobody learns here of anything that is hidden from the member in question and not their own nation's.
 
 use super::{Exchange, Principal, Result, ServiceError, state, state::ProposalState, unit::View};
@@ -102,7 +102,7 @@ pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId)
     Ok(Page { items, next: None })
 }
 
-/// Everybody who bears a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
+/// Everybody who has a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
 /// are read.
 pub(super) fn parts(proposal: &ProposalState) -> BTreeMap<MemberId, BTreeSet<String>> {
     let in_call = CallRole::ALL.iter().map(|role| (role.as_str(), proposal.call.row.holders(*role)));
@@ -170,7 +170,7 @@ fn reader(view: &View<'_>, facts: &MemberFacts, parts: BTreeSet<String>, proposa
     }
 }
 
-/// The steps as they are told; `own` leaves only the sides of that partner.
+/// The steps as they are shown; `own` leaves only the sides of that partner.
 async fn steps(
     view: &mut View<'_>,
     decision: &AuthorizationTrace,

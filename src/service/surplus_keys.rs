@@ -1,8 +1,8 @@
 //! Keys that outlived the permission to use them: who holds one and may not read any more, and their removal.
 //!
-//! Whoever may pass a key to a vault on may take one away, but only from a holder whom policy refuses at that moment. So nobody
+//! A member who may pass a key to a vault on may take one away, but only from a holder whom policy refuses at that moment. So nobody
 //! locks out the counterpart, the panel or a colleague: what takes a key is the policy, the role or the revocation of the key card, never
-//! whoever asks. A card that ran out takes none, although its holder may not use the keys until it is renewed.
+//! the caller. A card that ran out takes none, although its holder may not use the keys until it is renewed.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
@@ -23,7 +23,7 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
-/// it. A party is told of its parties only.
+/// it. A party learns of members of the parties only.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SurplusKey>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;

@@ -5,7 +5,7 @@
 //! jumped ahead would close what is open. What is looked at meanwhile is shown at the instant that the steady clock leads to, or at the
 //! database's where that is earlier: of two clocks that differ neither opens anything early. Only an instant that was held against what is
 //! on record and agreed with it is remembered, so that nothing of a wrong clock stays once it is set right. A clock that is set on purpose
-//! (`Clock::steady` is none) is held against what is on record alone.
+//! (`Clock::steady` returns `None`) is held against what is on record alone.
 
 use super::{Exchange, Result};
 use crate::{
@@ -62,7 +62,7 @@ struct State {
     latest: Timestamp,
     /// How far the instant by the steady clock was ahead of the database's when it was last held against that; nothing within the tolerance.
     ahead: SignedDuration,
-    /// Whether it ever agreed with the database's. A jump after that moves one machine's clock or that of both, and nobody can tell which.
+    /// Whether it ever agreed with the database's. A jump after that moves one machine's clock or that of both, and nobody can know which.
     has_agreed: bool,
 }
 
@@ -215,7 +215,7 @@ pub struct ClockReading {
 }
 
 /// The latest instant on record, where this program's clock is plainly ahead of it and servers have run: the clock has jumped, or none has
-/// run since. Nothing else tells a program that just started.
+/// run since. A program that just started has no other sign of it.
 pub async fn left_behind(exchange: &Exchange) -> Result<Option<Timestamp>> {
     let mut tx = exchange.db.read().await?;
     let (mark, beat) = (pulse::mark(&mut tx).await?, pulse::last_beat(&mut tx).await?);

@@ -232,8 +232,8 @@ impl<'e, T: Reads> Act<'e, T> {
         }
     }
 
-    /// A permit for the action; hidden and denied are errors. Whoever did it before and may not do it again, or may no longer know what
-    /// it was about, hears that it was done and nothing more.
+    /// A permit for the action; hidden and denied are errors. A caller who did it before and may not do it again, or may no longer know
+    /// what it was about, hears that it was done and nothing more.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Result<Permit> {
         permit(&self.policies, &self.me, action, resource).map_err(|refused| self.unless_repeated(refused))
     }
@@ -314,8 +314,8 @@ impl<'e, T: Reads> Act<'e, T> {
         }
     }
 
-    /// Refuses a statement that says it was made long ago. For whoever makes one: others who join it sign what was stated first, however
-    /// long they took.
+    /// Refuses a statement that says it was made long ago. For the member who makes one: others who join it sign what was stated first,
+    /// however long they took.
     pub fn require_recent<S: Statement>(&self, signed: &Signed<S>) -> Result<()> {
         match signed.statement.stated_at() {
             Some(at) if at < self.now - STATED_BEHIND => {
@@ -331,7 +331,7 @@ impl<'e, T: Reads> Act<'e, T> {
     }
 }
 
-/// The permit, or why there is none: what a declaration of interests would change is said as that.
+/// The permit, or why there is none: a refusal that a declaration of interests would change says so.
 pub(super) fn permit(policies: &Engine, me: &MemberFacts, action: Action, resource: Resource<'_>) -> Result<Permit> {
     let outcome = policies.authorize(me, action, resource);
     if matches!(outcome, Authorization::Denied(_))

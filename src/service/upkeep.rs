@@ -112,7 +112,7 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
         }
         tx.commit().await?;
         dropped += gone.len() as u64;
-        // What stays behind if the machine stops here is what a sweep finds.
+        // If the machine stops here, a sweep finds the bytes that stay behind.
         exchange.blobs.set_aside(gone, now).await?;
     }
 }
@@ -181,7 +181,7 @@ pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubb
     loop {
         let rows = documents::by_blob(&mut *exchange.db.read().await?, after.as_ref(), BATCH).await?;
         let Some(last) = rows.last() else {
-            // What was found is told, whatever becomes of the note.
+            // What was found is reported, whatever becomes of the note.
             if !only_damaged && let Err(error) = note_unreadable(exchange, scrubbed.unreadable).await {
                 tracing::warn!(%error, "what cannot be read could not be noted");
             }

@@ -112,7 +112,7 @@ impl Drop for Arrival {
     }
 }
 
-/// Bytes by whoever added them. Each falls evenly, by a whole quota in a day.
+/// Bytes by the one who added them. Each falls evenly, by a whole quota in a day.
 #[derive(Debug)]
 struct Levels<K>(HashMap<K, Level>);
 

@@ -64,7 +64,7 @@ fn staff_owner(vault: &VaultRow) -> Result<&PartnerCode> {
     Ok(vault.party.as_ref().ok_or_else(damaged)?)
 }
 
-/// Whether somebody may be told that a member reads the proposal: parties hear of parties only, never of who judges them.
+/// Whether somebody may learn that a member reads the proposal: parties hear of parties only, never of who judges them.
 pub(super) fn may_name(who: &MemberFacts, proposal: &ProposalState, member: &MemberId) -> bool {
     let parties = &proposal.facts.party_members;
     !parties.contains(&who.id) || parties.contains(member)

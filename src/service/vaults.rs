@@ -169,7 +169,7 @@ pub(super) async fn verified(
         let fault = "the vault's statement is for another kind, call or proposal".to_owned();
         return Err(Refusal::Statement { fault }.into());
     }
-    // Whoever names an identifier of somebody else's making hears the same whether there is a vault by that name or not.
+    // A member who uses an identifier that another member made gets the same answer whether there is a vault by that name or not.
     if !vault.is_of(&act.me.id) {
         let fault = format!("the identifier of a vault that `{}` makes ends with a check that says so", act.me.id);
         return Err(Refusal::Statement { fault }.into());

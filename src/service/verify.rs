@@ -3,13 +3,13 @@
 //! Of a running exchange or of a backup, and from rows and bytes alone: no key opens anything here. A signature counts when it
 //! is by a key that some key card of the member it is said to be by names, and a key card when a registrar of its partner, of
 //! today or of an earlier partner card in the log, signed it. A statement must say what the columns beside it say, and versions,
-//! labels and decisions what their signatures are under; whoever is in a party has signed that they joined. Whether the member might say so
+//! labels and decisions what their signatures are under; every party member has signed that they joined. Whether the member might say so
 //! was decided when it was said.
 //!
 //! All rows are read as one state, so that what is written meanwhile is no damage, and documents after that, since a row never
 //! loses its document. Nothing is open in the database while their bytes are read.
 //!
-//! Looks only: nothing is mended here, and a fault does not end the look. What it cannot see: rows that were removed whole and
+//! Looks only: nothing is fixed here, and a fault does not end the look. What it cannot see: rows that were removed whole and
 //! that nothing else names, the end of the log among them, and whatever was replaced together with the partner cards.
 
 mod cards;
@@ -128,7 +128,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// All that rows tell; the versions whose documents must be there.
+    /// All that rows show; the versions whose documents must be there.
     async fn rows(&mut self) -> Result<Vec<Complete>> {
         let tables = self.tables;
         let mut snapshot = tables.snapshot().await?;

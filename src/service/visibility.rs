@@ -1,9 +1,9 @@
 //! The visibility manifest of a partner: everything that its members can see, and everything of its own that others can see, at
 //! one instant, signed by the exchange.
 //!
-//! It tells a policy officer what [`sight`](super::sight) would tell them, proposal by proposal, and nothing of proposals with which
+//! It gives a policy officer what [`sight`](super::sight) would show them, proposal by proposal, and nothing of proposals with which
 //! they are in conflict themselves. One snapshot; lines go out as they are made, by way of a file, and the signature over them comes last. So memory
-//! does not grow with what there is to tell, and the snapshot does not wait for who reads.
+//! does not grow with the length of the manifest, and the snapshot does not wait for the reader.
 
 use super::{
     Exchange, Principal, Result, ServiceError,
@@ -83,7 +83,7 @@ impl Signer {
 /// The manifest of a partner, of which what is made can be taken. Nothing is made before it is known that the caller may have it and that
 /// it can be signed. It is made no slower for being taken slowly, since a snapshot and a turn are held for it.
 pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: PartnerCode) -> Result<Spooled> {
-    // Whoever may not have one takes nobody's turn; who may is asked again once it comes, for the wait may be long.
+    // A caller who may not have one takes nobody's turn; one who may is checked again once it comes, for the wait may be long.
     drop(authorized(&exchange, &principal, &partner).await?);
     let (spool, mut spooled) = exchange.blobs.spool().await?;
     let making = tokio::spawn(async move {
@@ -222,7 +222,7 @@ impl Manifest<'_> {
         }
     }
 
-    /// What there is to tell of a proposal.
+    /// What the manifest says of a proposal.
     async fn proposal(&mut self, proposal: &ProposalState) -> Result<Option<SeenProposal>> {
         let (facts, me) = (&proposal.facts, &self.view.me);
         let hearing = Hearing::of(me, facts);

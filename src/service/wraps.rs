@@ -30,7 +30,7 @@ pub(super) const MOST: usize = 128;
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
 const MAX_WRAPPED_KEY: usize = 16 << 10;
 /// How many members of one partner may wrap the same vault for the same recipient of somebody else. Of all partners together it is
-/// not limited: no nation must be able to keep another from mending what does not open.
+/// not limited: no nation must be able to keep another from replacing a key that does not open.
 const MAX_WRAPS_OF_PARTNER: usize = 4;
 
 /// Wrapped keys to one vault, each with what is wrong with it by itself. That is said in its turn, since who may not add keys hears that
@@ -188,7 +188,7 @@ fn check_reader(
     Ok(())
 }
 
-/// Whether keys are wrapped in the act that asks their holder to join. Any other would tell, again and again, whether somebody who was
+/// Whether keys are wrapped in the act that asks their holder to join. Any other would reveal, again and again, whether somebody who was
 /// asked takes a part in the call by now.
 fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
     permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal.row.id)
@@ -203,7 +203,7 @@ async fn store(
     vault: &VaultRow,
     row: &WrappedKeyRow,
 ) -> Result<()> {
-    // INVARIANT: no key of another holder is ever replaced, not even by whoever wrapped it: what opens today opens tomorrow. Others
+    // INVARIANT: no key of another holder is ever replaced, not even by the member who wrapped it: what opens today opens tomorrow. Others
     // stand beside it, so that a key that does not open keeps nobody out.
     let me = act.me.id.clone();
     let is_mine = row.holder == me.to_string();
@@ -213,7 +213,7 @@ async fn store(
         if !is_mine {
             return Err(Refusal::AlreadyWrapped { holder: row.holder.clone() }.into());
         }
-        // What comes in its place may not open, which nobody here can tell.
+        // The key that comes in its place may not open, which the exchange cannot check.
         require_other_key(&mut act.tx, vault, |key, _| key == earlier.id).await?;
         vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
     }

@@ -27,8 +27,8 @@ const MEMBERS: &[Column] = &[("proposal_id", Text), ("member", Text)];
 type Accepted = HashMap<String, Vec<(String, String)>>;
 
 impl Verifier<'_> {
-    /// Every member of a party is one by statements, which [`Verifier::signed`] verifies, that lead back to whoever began the proposal: its
-    /// identifier says who that is.
+    /// Every member of a party is one by statements, which [`Verifier::signed`] verifies, that lead back to the one who began the proposal:
+    /// its identifier says who that is.
     pub(super) async fn members(&mut self, snapshot: &mut Snapshot<'_>) -> Result<()> {
         let report = &mut self.report;
         if report.verified.state.schema < INVITING {
