@@ -114,7 +114,7 @@ pub fn refuse_new_folder(site: Site<'_>, folder: &Path) -> Result<(), BackupErro
 }
 
 /// Takes a backup into a folder, beside running servers. One that lacks a document is kept, and not noted as the last backup:
-/// whoever watches the age of that one hears of it.
+/// an operator who watches the age of the last backup hears of it.
 pub async fn take(
     site: Site<'_>,
     folder: &Path,

@@ -10,7 +10,7 @@
 //! what it knows.
 //! Deletion goes the other way round: the row first, then the blob.
 //!
-//! Whose folder it is, its mark tells ([`super::mark`]): it is looked at before bytes are taken, served or swept, so that a disk
+//! The mark of the folder says whose it is ([`super::mark`]): it is checked before bytes are taken, served or swept, so that a disk
 //! which is not mounted takes nothing.
 //!
 //! A [`Staged`] blob removes itself unless it is kept, so a refused request leaves nothing. Keep it right *before* the
@@ -132,7 +132,7 @@ impl Blobs {
     ///
     /// The size is compared at once. Bytes of a whole blob are hashed on their way, and the last piece is given out only when the
     /// digest is right, so that nobody can take other bytes for complete; a blob of one piece is refused before its first byte.
-    /// A part is not hashed: whoever asks for one puts it together with others and has the digest of the whole.
+    /// A part is not hashed: the client puts it together with others and has the digest of the whole.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBlob`] and [`StoreError::DamagedBlob`], also from the stream; [`StoreError::OtherFolder`];
@@ -211,7 +211,7 @@ impl Drop for Staged {
     }
 }
 
-/// Removes a blob that no row names. One that is not there is not missed, and no path is told.
+/// Removes a blob that no row names. One that is not there is not missed, and no path is reported.
 async fn remove(store: &LocalFileSystem, key: &BlobKey) {
     match store.delete(&key.path()).await.map_err(StoreError::from) {
         Ok(()) | Err(StoreError::NoSuchBlob(_)) => {}

@@ -1,4 +1,4 @@
-//! Calls: their texts and the roles members bear in them.
+//! Calls: their texts and the roles of members in them.
 
 use super::{
     Row, StoreError, Tx, WriteTx, args, extensions,
@@ -52,13 +52,13 @@ impl CallRow {
         }
     }
 
-    /// The members who bear `role`.
+    /// The members who have `role`.
     #[must_use]
     pub fn holders(&self, role: CallRole) -> BTreeSet<MemberId> {
         self.roles.iter().filter(|(_, roles)| roles.contains(&role)).map(|(member, _)| member.clone()).collect()
     }
 
-    /// Whether `member` bears `role`.
+    /// Whether `member` has `role`.
     #[must_use]
     pub fn has_role(&self, member: &MemberId, role: CallRole) -> bool {
         self.roles.get(member).is_some_and(|roles| roles.contains(&role))

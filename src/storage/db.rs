@@ -61,11 +61,11 @@ pub struct Dialect {
     begin_read: &'static str,
     begin_write: &'static str,
     lock: Option<&'static str>,
-    /// What stands before the name of an index that is to be used, if the engine lets itself be told.
+    /// The text before the name of an index that the engine is to use, if the engine takes such a hint.
     pub(super) indexed_by: Option<&'static str>,
     /// The instant by the clock of the database's machine, in epoch milliseconds; NULL where that is this machine's.
     pub(super) machine_time: &'static str,
-    /// The function that tells where a text stands in another, 0 for nowhere.
+    /// The function that gives the position of a text in another, 0 for nowhere.
     pub(super) position: &'static str,
     /// The aggregate that puts texts together.
     pub(super) joined: &'static str,
@@ -347,7 +347,7 @@ impl Tx {
         Ok(())
     }
 
-    /// For a transaction that may take longer than a request may: a migration, lists planned anew.
+    /// For a transaction that may take longer than a request may: a migration, lists planned again.
     pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
         match &mut self.0 {
             TxOf::Sqlite(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Decisions, the signatures under them, and the sealed letters that tell the parties.
+//! Decisions, the signatures under them, and the sealed letters that inform the parties.
 //!
 //! Of the final decisions on a proposal the last is in force; one that is not final and was not withdrawn is on the table.
 
@@ -104,7 +104,7 @@ pub async fn next_revision(tx: &mut Tx, proposal: ProposalId) -> Result<u32, Sto
     u32::try_from(last + 1).map_err(|_| StoreError::corrupt("revision", "a small number"))
 }
 
-/// Puts a decision on the table; it bears no signature yet.
+/// Puts a decision on the table; it has no signature yet.
 pub async fn propose(tx: &mut WriteTx, permit: &Permit, row: &DecisionRow, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
     tx.execute(

@@ -44,7 +44,7 @@ pub async fn append(tx: &mut WriteTx, row: &EntryRow) -> Result<u64, StoreError>
     tx.fetch_one(sql, args).await?.count("seq")
 }
 
-/// The number of the last entry; 0 when there is none.
+/// The number of the last entry; 0 while the log is empty.
 pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in storage, told the same way whichever engine is underneath.
+//! What can go wrong in storage, reported the same way by every engine.
 //!
 //! Never carries a stored value: a message may reach a log that more people read than may read the row.
 //!
@@ -219,7 +219,7 @@ fn from_postgres(error: Box<dyn sqlx::error::DatabaseError>) -> StoreError {
         (_, "53100") => StoreError::Full(error.into()),
         (_, "58030") => StoreError::Io(error.into()),
         // Connection, resources, operator intervention (with a statement past its time), locks, failed serialization;
-        // then a wrong password and no such database: the operator's to mend, no statement of ours.
+        // then a wrong password and no such database: for the operator to fix, no statement of ours.
         // Then a standby, which takes no writes, and a session that was silent in its turn for too long.
         ("08" | "53" | "55" | "57" | "40" | "28" | "3D", _) | (_, "25006" | "25P03") => {
             StoreError::Unavailable(error.into())

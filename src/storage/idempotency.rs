@@ -1,8 +1,8 @@
 //! Remembers the answer to a request that bore an idempotency key, so that the same request sent again gets the same
 //! answer and has no second effect.
 //!
-//! The record is written in the unit of work of the effect itself: either both are there or neither. Whether a request
-//! is the same is told by `request_sha256`, which the caller takes over method, path and body.
+//! The record is written in the unit of work of the effect itself: either both are there or neither. The caller takes
+//! `request_sha256` over method, path and body; it shows whether a request is the same.
 
 use super::{
     db::{Db, Tx, WriteTx},
@@ -56,7 +56,7 @@ pub async fn find(tx: &mut Tx, member: &MemberId, key: &str) -> Result<Option<Re
 
 /// The same of a unit of work whose commit got no answer. When nothing is found, nothing of it will ever be there.
 pub async fn find_settled(db: &Db, member: &MemberId, key: &str) -> Result<Option<Recorded>, StoreError> {
-    // It had its turn until it ended: whoever has a turn now sees what became of it.
+    // It had its turn until it ended: the one with a turn now sees what became of it.
     let mut tx = db.write().await?;
     let found = find(&mut tx, member, key).await?;
     if found.is_none() {

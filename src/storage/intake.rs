@@ -34,7 +34,7 @@ const CHUNK: usize = 512 << 10;
 /// back: then a write of 512 KiB takes up to five times, one of 2 MiB seven times the processor's time.
 const WRITE: usize = 32 << 10;
 
-/// How much is written before the disk is told to take it.
+/// How much is written before it is flushed to disk.
 const FLUSH_EVERY: u64 = 32 << 20;
 
 /// Marks a partial file: the object store hides names with it from its listings, and the sweep looks for it.
@@ -208,7 +208,7 @@ impl Writer {
         self.digest = Some(joined(hashing).await?);
         self.unflushed += chunk.len() as u64;
         if self.unflushed >= FLUSH_EVERY && self.flushing.as_ref().is_none_or(JoinHandle::is_finished) {
-            // INVARIANT: every flush is asked how it went, for the kernel tells a failure to write only once.
+            // INVARIANT: every flush is asked how it went, for the kernel reports a failure to write only once.
             if let Some(flushed) = self.flushing.take() {
                 joined(flushed).await??;
             }
@@ -294,7 +294,7 @@ pub(super) fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     if let Err(error) = fs::create_dir(folder) {
         match error.kind() {
-            // Made meanwhile; whoever made it may not have come to flush it yet.
+            // Made meanwhile; the one that made it may not have flushed it yet.
             io::ErrorKind::AlreadyExists => {}
             io::ErrorKind::NotFound => {
                 create_folder(parent(folder))?;

@@ -57,7 +57,7 @@ pub async fn signatures(tx: &mut Tx, id: ProposalId, number: u32) -> Result<Vec<
         .collect()
 }
 
-/// The proposals under a call that every party has signed for, that bear a label which leaves a partner out and that were not withdrawn,
+/// The proposals under a call that every party has signed for, that have a label which leaves a partner out and that were not withdrawn,
 /// whether anybody may know of them or not; those that may have lapsed among them. `baseline` is the lowest version of the call's text
 /// whose proposals count.
 pub async fn leaving_out(

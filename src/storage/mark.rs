@@ -34,7 +34,7 @@ impl Mark {
         Self(format!("{:032x}", u128::from_be_bytes(random)))
     }
 
-    /// The first eight digits: enough to tell marks apart by eye.
+    /// The first eight digits: enough to distinguish marks by eye.
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0[..8]

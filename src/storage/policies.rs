@@ -30,7 +30,7 @@ pub struct ApprovalRow {
     pub statement: String,
     pub by: MemberId,
     pub at: Timestamp,
-    /// What they were told that it would change, canonical JSON.
+    /// The changes that the preview showed them, canonical JSON.
     pub preview: Option<String>,
 }
 

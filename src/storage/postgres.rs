@@ -2,7 +2,7 @@
 //!
 //! A connection whose other end is gone has no timer of its own: what is sent into it is never answered. So whatever goes
 //! over a connection has a limit here, and one that broke its limit, or whose error is about more than a statement, is
-//! thrown away with all idle ones; the next unit of work connects anew. The server has limits of its own, somewhat
+//! thrown away with all idle ones; the next unit of work opens a new connection. The server has limits of its own, somewhat
 //! shorter, so that it ends first what it can still end, and frees the turn of a client that has gone silent.
 //!
 //! Must never guess what became of a commit: without an answer it is [`StoreError::OutcomeUnknown`].
@@ -51,7 +51,7 @@ pub struct PostgresLimits {
     pub silence: Duration,
     /// The same for a read, which holds up nobody.
     pub read_silence: Duration,
-    /// A statement of a migration or of lists that are planned anew, and its commit.
+    /// A statement of a migration or of lists that are planned again, and its commit.
     pub upkeep: Duration,
 }
 
@@ -252,7 +252,7 @@ impl Session {
         Ok(())
     }
 
-    /// Commits. An answer that does not come leaves open what became of it; whoever waits for it should not be cancelled.
+    /// Commits. An answer that does not come leaves open what became of it; the task that waits for it should not be cancelled.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         if self.has_failed {
             return Err(StoreError::Statement("a statement of the unit of work has failed before its commit".into()));

@@ -124,7 +124,7 @@ pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, S
 }
 
 /// What stands under a call, whether anybody may know of it or not: for rules that would be hollow if they looked at the visible
-/// part only. Nothing of it may be told apart in an answer.
+/// part only. No answer may reveal which of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingUnder {
     /// The one who asks has a declared conflict with some proposal.

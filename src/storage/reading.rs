@@ -1,7 +1,7 @@
 //! The bytes of a blob on their way out, in pieces, the next read while one is sent; those of a whole blob are hashed meanwhile.
 //!
-//! INVARIANT: the last piece of a whole blob is not given out unless the digest of all of them is the row's. Whoever announced the
-//! length then breaks off short of it, and the receiver cannot take what came for the document.
+//! INVARIANT: the last piece of a whole blob is not given out unless the digest of all of them is the row's. The sender, which announced
+//! the length, then breaks off short of it, and the receiver cannot take what came for the document.
 
 use super::{BlobKey, StoreError};
 use crate::domain::id::Sha256;

@@ -1,4 +1,4 @@
-//! How large the database is, for figures and for whoever plans its disk.
+//! How large the database is, for figures and for operators who plan its disk.
 
 use super::{StoreError, Tx, args};
 

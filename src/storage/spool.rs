@@ -1,4 +1,4 @@
-//! An answer that is made faster than it is taken: it waits in a file without a name beside the ciphertext, so whoever makes it is done
+//! An answer that is made faster than it is taken: it waits in a file without a name beside the ciphertext, so its maker is done
 //! with the database when it is made, however slowly it is read.
 //!
 //! The file is gone with the last one who holds it, and with the process.
@@ -35,7 +35,7 @@ pub struct Spooled {
     taken: u64,
 }
 
-/// A file that ends with whoever holds it last.
+/// A file that is removed when its last holder drops it.
 #[derive(Debug)]
 struct Unnamed(Option<File>);
 
@@ -100,7 +100,7 @@ impl Spooled {
     /// Returns once there is something to take.
     ///
     /// # Errors
-    /// When whoever made it stopped before that.
+    /// When its maker stopped before that.
     pub async fn begun(&mut self) -> Result<(), StoreError> {
         let begun = self.progress.wait_for(|progress| progress.bytes > 0 || progress.is_whole).await;
         begun.map(drop).map_err(|_| broken_off())
@@ -109,7 +109,7 @@ impl Spooled {
     /// The next piece, as soon as there is one; none after the last.
     ///
     /// # Errors
-    /// [`io::ErrorKind::BrokenPipe`] when whoever made it stopped before the end.
+    /// [`io::ErrorKind::BrokenPipe`] when its maker stopped before the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let taken = self.taken;
         let come = self.progress.wait_for(|progress| progress.bytes > taken || progress.is_whole).await;

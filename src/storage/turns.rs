@@ -17,7 +17,7 @@ pub enum Whose {
     /// The exchange itself: what runs daily, its readiness, its operator.
     Exchange,
     Member(MemberId),
-    /// Whoever came with this certificate of a partner, before it is known who that is.
+    /// The holder of this certificate of a partner, before it is known who that is.
     Holder(PartnerCode, Sha256),
 }
 
@@ -72,7 +72,7 @@ impl Queue {
         Self(Arc::new(Mutex::new(State { free: places, partners: VecDeque::new() })))
     }
 
-    /// Waits for the turn, for as long as the caller does: whoever goes away leaves the queue.
+    /// Waits for the turn, for as long as the caller does: a caller who goes away leaves the queue.
     pub async fn take(&self, whose: Whose) -> Turn {
         let waiting = {
             let mut state = self.state();
@@ -128,7 +128,7 @@ impl State {
         line(members, whose).push_back(sender);
     }
 
-    /// The one who comes next, and those behind it in their new order. Whoever has gone away takes no turn from those who wait.
+    /// The one who comes next, and those behind it in their new order. A caller who has gone away takes no turn from those who wait.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         loop {
             let mut partner = self.partners.pop_front()?;

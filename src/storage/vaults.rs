@@ -58,7 +58,7 @@ const WRITERS: &[Action] = &[
     Action::ReopenReview,
 ];
 
-/// Whoever may use a key may throw it away.
+/// A member who may use a key may throw it away.
 const USERS: &[Action] =
     &[Action::Read, Action::ReadStaff, Action::ReadLetter, Action::ViewDeliberation, Action::UseCallVault];
 
@@ -112,7 +112,7 @@ pub async fn find_key(tx: &mut Tx, id: WrappedKeyId) -> Result<Option<WrappedKey
     tx.fetch_optional(sql, args![id]).await?.as_ref().map(read_key).transpose()
 }
 
-/// The recipients of the key cards in force of these members for which they hold no key to the vault; whoever lacks none is left out.
+/// The recipients of the key cards in force of these members for which they hold no key to the vault; members who lack none are left out.
 pub async fn recipients_without_key(
     tx: &mut Tx,
     vault: VaultId,

@@ -81,7 +81,7 @@ impl Db {
     /// may run beside; a SQLite file without one is then not even given the files that go with it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with the engine's own cause, when there is none.
+    /// [`StoreError::Unavailable`] with the engine's own cause, when there is no database.
     pub async fn look(url: &str, is_used: bool) -> Result<Self, StoreError> {
         let Some(path) = sqlite_path(url)? else { return postgres(url, PostgresLimits::default()) };
         let options = SqliteConnectOptions::from_str(url)?.create_if_missing(false).busy_timeout(PATIENCE);

@@ -1,4 +1,4 @@
-//! One step of the schema within a unit of work, and the table that tells which steps ran.
+//! One step of the schema within a unit of work, and the table that records which steps ran.
 
 use super::unit::WriteTx;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// The one table that no migration makes, since it must be there to tell which ran.
+/// The one table that no migration makes, since it records which ran.
 pub(in crate::storage) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 

@@ -59,7 +59,7 @@ pub enum Snapshot<'a> {
     Copied { folder: &'a Path, files: &'a [CopiedFile] },
 }
 
-/// A row's columns in the order asked for; NULL is none.
+/// A row's columns in the order asked for; NULL is `None`.
 pub type Cells = Vec<Option<Cell>>;
 
 impl Tables {

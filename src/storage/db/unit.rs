@@ -31,14 +31,14 @@ impl ReadTx {
 }
 
 impl Drop for ReadTx {
-    /// A statement runs to its end though nobody waits for its answer any more. So long the turns are held: whoever asks, goes away and asks again
-    /// has no more at work than whoever waits.
+    /// A statement runs to its end though nobody waits for its answer any more. So long the turns are held: a caller who asks, goes away
+    /// and asks again has no more at work than one who waits.
     fn drop(&mut self) {
         let turns = std::mem::take(&mut self.turns);
         match self.tx.take() {
             Some(Tx(TxOf::Sqlite(tx))) => {
                 let mut ending = Box::pin(tx.rollback());
-                // It is told to end now, whoever else keeps this thread busy; that it has is waited for beside.
+                // The first poll orders the end now, however busy others keep this thread; the spawned task waits for it.
                 let is_told = ending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 // Outside a runtime the connection ends here.
                 if let (Poll::Pending, Ok(runtime)) = (is_told, Handle::try_current()) {

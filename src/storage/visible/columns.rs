@@ -288,7 +288,7 @@ pub(super) fn balanced(parts: &[String], between: &str) -> String {
     format!("({}{between}{})", balanced(left, between), balanced(right, between))
 }
 
-/// How many other rows it takes to tell.
+/// How many other rows it takes to evaluate the predicate.
 fn cost(predicate: &Predicate) -> usize {
     let mut cost = 0;
     predicate.each_atom(&mut |atom, _| {

@@ -1,4 +1,4 @@
-//! Keeps what lists are filtered and planned by: written with the act that changes it, or made anew from the rows it follows
+//! Keeps what lists are filtered and planned by: written with the act that changes it, or made again from the rows it follows
 //! from. Nothing here is a phase or a status.
 
 use super::super::{Db, Row, Sql, StoreError, WriteTx, args};
@@ -29,7 +29,7 @@ pub async fn fold_organisations(db: &Db) -> Result<(), StoreError> {
     }
 }
 
-/// Folds anew where members worked at a deadline. Few have moved since one.
+/// Folds again where members worked at a deadline. Few have moved since one.
 async fn fold_kept(db: &Db) -> Result<(), StoreError> {
     let sql = "SELECT DISTINCT deadline_organisation, deadline_organisation_folded FROM proposal_members \
                WHERE deadline_organisation_folded IS NOT NULL";
@@ -52,7 +52,7 @@ async fn fold_kept(db: &Db) -> Result<(), StoreError> {
     tx.commit().await
 }
 
-/// Folds the organisations of these members anew, as they are by now.
+/// Folds the organisations of these members again, as they are by now.
 async fn fold(db: &Db, found: &[Row]) -> Result<(), StoreError> {
     let mut tx = db.write().await?;
     for row in found {
@@ -96,7 +96,7 @@ pub(in crate::storage) fn parties_key<'a>(parties: impl IntoIterator<Item = &'a 
     sorted.into_iter().fold(" ".to_owned(), |key, code| key + code.as_str() + " ")
 }
 
-/// Makes everything that lists are planned by anew, for rows that did not come through this program.
+/// Makes again everything that lists are planned by, for rows that did not come through this program.
 pub async fn reindex(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.write().await?;
     tx.take_your_time().await?;
