@@ -109,7 +109,7 @@ pub struct AgentKey {
 pub struct RoundTally {
     pub wrapped: usize,
     pub removed: usize,
-    /// What could not be done, told before or not.
+    /// What could not be done, whether reported before or not.
     pub not_done: usize,
 }
 
@@ -258,7 +258,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         waiting.is_some()
     }
 
-    /// Tells of keys that were wrapped; those that were not and are still asked for.
+    /// Reports the keys that were wrapped; those that were not and are still asked for.
     async fn report_wrapped(
         &self,
         client: &Client,
@@ -338,7 +338,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         Ok(())
     }
 
-    /// Remembers what could not be done about a proposal or call, and tells what of it is new.
+    /// Remembers what could not be done about a proposal or call, and reports what of it is new.
     fn leave(
         &mut self,
         client: &Client,

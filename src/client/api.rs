@@ -1,4 +1,4 @@
-//! The routes of the exchange, one method each, as they are. What they answer is the exchange's word, nothing more; whoever
+//! The routes of the exchange, one method each, as they are. What they answer is the exchange's word, nothing more; code that
 //! acts on keys, statements or content goes through the verified operations of [`Client`](super::Client) instead.
 
 mod extensions;
@@ -510,14 +510,14 @@ impl ApiClient {
 
     // the log
 
-    /// Entries of the log; of these kinds alone, unless there are none.
+    /// Entries of the log; of these kinds alone, or of all where no kind is named.
     pub async fn entries(&self, kinds: &[EntryKind], paging: &Paging) -> Result<Page<Entry>> {
         let is_whole = kinds.is_empty();
         let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let kinds = [("kind", Some(words.join(",")).filter(|words| !words.is_empty()))];
         let page: Page<Entry> = self.page("/v1/entries", &kinds, paging).await?;
         self.witness.entries(&page.items)?;
-        // A page from the middle that is empty tells nothing of where the log ends.
+        // A page from the middle that is empty does not show where the log ends.
         if is_whole && page.next.is_none() && (paging.cursor.is_none() || !page.items.is_empty()) {
             self.witness.end()?;
         }

@@ -1,6 +1,6 @@
 //! What time it is at the exchange, by the `Date` of its answers: its clock decides about deadlines, not this machine's.
 //!
-//! The exchange's word and nothing more. It tells people how long they have and saves them work that would be refused; it
+//! The exchange's word and nothing more. It shows people how long they have and saves them work that would be refused; it
 //! never makes the client do what its own clock forbids.
 
 use crate::domain::ambient::Clock;

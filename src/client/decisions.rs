@@ -176,7 +176,7 @@ impl Client {
         Ok(())
     }
 
-    /// Signs what was planned, if the table is still as it was then: nobody signs last without having been told so.
+    /// Signs what was planned, if the table is still as it was then: nobody signs last without having been warned.
     pub async fn decide(&self, plan: &DecisionPlan) -> Result<Decision> {
         let decision = sign_statement(&*self.signing_key()?, &plan.statement)?;
         let body = SignDecision { decision };
@@ -256,7 +256,7 @@ impl Client {
     /// Whether the sender of a letter is an officer of the call by the signed roll; false where the roll is not shown to the reader.
     ///
     /// # Errors
-    /// When it says that they are none, or when they are of no partner that could have one.
+    /// When the roll says that they are no officer, or when they are of no partner that could have one.
     async fn is_by_officer(&self, letter: &Letter, call: &VerifiedCall) -> Result<bool> {
         let sender = &letter.sent_by;
         let refused = |fault: &str| {
@@ -266,7 +266,7 @@ impl Client {
         match self.verified_roles(call).await {
             Ok(roles) if roles.was_officer(sender) => Ok(true),
             Ok(_) => refused("is no officer of the call by what was signed"),
-            // Who bears a role is for those who judge. A party sees of which nation the sender is.
+            // Roles are shown to those who judge. A party sees of which nation the sender is.
             Err(error) if matches!(error.slug(), Some("denied" | "not-found")) => {
                 let partners = self.unsigned_roles(call).await?.partners;
                 if partners.contains(sender.partner()) { Ok(false) } else { refused("is of no partner of the call") }

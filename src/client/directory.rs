@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// A member as their newest key card says, in force or not, read anew if what is known is no longer fresh: somebody about whom
+    /// A member as their newest key card says, in force or not, read again if what is known is no longer fresh: somebody about whom
     /// something may have changed.
     pub(super) async fn recent_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
         let known = lock(&self.0.directory.members).get(id).cloned();

@@ -1,7 +1,7 @@
-//! Whom a key may be wrapped to: asked of the policies that the nations signed, by whoever holds the key, whatever the exchange says.
+//! Whom a key may be wrapped to: the key's holder evaluates the policies that the nations signed, whatever the exchange says.
 //!
 //! The engine is the one that the exchange decides with; policies are verified up to the pinned partner cards, and facts are those
-//! of `facts`, which tells what this machine verified from what it was told.
+//! of `facts`, which separates what this machine verified from what it took unverified.
 
 use super::{Client, ClientError, Result, directory::FRESH, lock, verified::VerifiedMember, verify::invalid};
 use crate::{
@@ -68,7 +68,7 @@ struct Policies {
 impl Client {
     /// Whether the policies in force let a member read what a vault of a proposal protects.
     ///
-    /// Oneself is not asked about: whoever can wrap a key holds it. A refusal is given only by policies read this moment.
+    /// There is no check of oneself: a member who can wrap a key holds it. A refusal is given only by policies read this moment.
     pub(super) async fn admit(
         &self,
         reader: &MemberId,
@@ -88,7 +88,7 @@ impl Client {
         // Whom oneself asks to join stands among those who are asked, so a member of a party is one who is said to have joined.
         let me = self.member_id().await?;
         if facts.party_members.contains(reader) && *reader != me {
-            // Officers pass on what a party restricts to itself, too, and cannot tell who asked whom for it.
+            // Officers pass on what a party restricts to itself, too, and do not learn who asked whom for it.
             if kind == VaultKind::Staff && facts.party_members.contains(&me) {
                 self.check_joined_own(facts.id, reader).await?;
             } else {
@@ -212,7 +212,7 @@ fn outside(label: &Label, reader: &MemberId, kind: VaultKind) -> ClientError {
     )
 }
 
-/// Who says no, by which version, and whom to tell.
+/// Who says no, by which version, and whom to inform.
 fn refusal(
     decision: &AuthorizationTrace,
     reader: &MemberId,

@@ -1,6 +1,6 @@
 //! The one error of the client: what went wrong, whose fault it can be, and what to do.
 //!
-//! Five classes, one exit code each, so that scripts can tell a refusal from a forgery from a cable. Content, names and
+//! Five classes, one exit code each, so that scripts can distinguish a refusal, a forgery and a broken cable. Content, names and
 //! secrets never stand in an error; identifiers and paths of one's own do.
 
 use crate::{

@@ -1,4 +1,4 @@
-//! Calls and proposals as policies see them, on the member's machine: what it verified itself, and what it was told.
+//! Calls and proposals as policies see them, on the member's machine: what it verified itself, and what it took unverified.
 //!
 //! Only this file separates the two: [`VerifiedFacts`] follow from signatures, key cards and clocks; nobody signs
 //! [`UnverifiedFacts`] yet.
@@ -81,8 +81,8 @@ impl Client {
         Ok(Roles::unsigned(BTreeMap::new(), partners))
     }
 
-    /// A proposal as policies see it: by whoever judges it, with roles, assignments and declarations as they were signed and only if
-    /// the parties signed that it is handed in; by a party without, since a party does not hear who judges.
+    /// A proposal as policies see it: to a member who judges it, with roles, assignments and declarations as they were signed and only if
+    /// the parties signed that it is handed in; to a party without, since a party does not hear who judges.
     pub(super) async fn proposal_facts(
         &self,
         proposal: &Proposal,
@@ -185,7 +185,7 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
     }
 }
 
-/// The facts of a decision, from what was verified and what was told.
+/// The facts of a decision, from what was verified and what was not.
 pub(super) fn proposal_facts(
     id: ProposalId,
     status: Status,
@@ -206,7 +206,7 @@ pub(super) fn proposal_facts(
         label,
         assigned,
         party_members: unverified.party_members,
-        // Only whoever asks somebody to join wraps to them before they have.
+        // Only the one who asks somebody to join wraps to them before they have joined.
         invited: BTreeSet::new(),
         call: Arc::new(call),
     }
@@ -323,7 +323,7 @@ permit(principal, action, resource is Proposal);"#;
 
     #[test]
     fn party_wraps_to_parties_only() {
-        // A party's client is not told who judges.
+        // A party's client does not learn who judges.
         let facts = facts(Phase::Open, "2026-03-10T00:00:00Z", Panel::default());
         let engine = engine(&["ISR", "USA", "GBR"]);
         let may = who_may(&engine, Action::Read, Resource::Proposal(&facts), "Elsewhere");

@@ -62,7 +62,7 @@ fn check_private(_path: &Path, _metadata: &fs::Metadata, _credentials: Option<&P
     Ok(())
 }
 
-/// Writes a file; whoever reads it meanwhile finds the earlier one. It is on disk under its name then.
+/// Writes a file; a reader finds the earlier one meanwhile. It is on disk under its name then.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let folder = path.parent().expect("every file of ours stands in a folder of ours");

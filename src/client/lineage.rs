@@ -52,7 +52,7 @@ impl Client {
         Ok(self.lineage(&member.card).await?.iter().any(|earlier| earlier.vouches(key, recorded_at)))
     }
 
-    /// Whether the present or an earlier card vouches for a signer in a role of the partner, which others may bear by now.
+    /// Whether the present or an earlier card vouches for a signer in a role of the partner, which others may have by now.
     pub(super) async fn signed_as(
         &self,
         member: &VerifiedMember,

@@ -1,6 +1,6 @@
 //! Which media type a file is of: by its name or by what the person says, and only if its first bytes agree and the slot takes it.
 //!
-//! A PDF that is none would be found out by a reviewer weeks after the deadline; here it is found out at once.
+//! Without this a reviewer would find an invalid PDF weeks after the deadline; here it is found at once.
 
 use super::{ClientError, Result};
 use crate::domain::call::Slot;

@@ -237,7 +237,7 @@ impl Client {
         self.0.keyring.get_or_try_init(load).await.cloned()
     }
 
-    /// Has a listener told, in a sentence, of what does not stand in the way but should not be so. The first that is set stays.
+    /// Has a listener hear, in a sentence, what does not stand in the way but should not be so. The first listener that is set stays.
     #[must_use]
     pub fn on_warning(self, hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
         // A second one would be a mistake of the program and changes nothing.

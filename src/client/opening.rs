@@ -319,7 +319,7 @@ pub(super) fn check_text(home: &Home, version: &SignedManifest, manifest: &Manif
     }
 }
 
-/// What stands has the signature of every party, and is what the exchange says stands.
+/// Checks that the version in force has the signature of every party and is the one that the exchange names.
 fn check_standing(
     version: &SignedManifest,
     proposal: &Proposal,

@@ -1,7 +1,7 @@
 //! The wrapped keys to a vault, tried one after the other, and which of one's own open.
 //!
-//! Several stand side by side, each by another member, and the exchange cannot tell which of them opens. So a key that does not
-//! open keeps nobody out while another does; it is told of, with whoever wrapped it. Nothing is discarded unless that is asked for,
+//! Several stand side by side, each by another member, and the exchange does not know which of them opens. So a key that does not
+//! open keeps nobody out while another does; it is reported, with the member who wrapped it. Nothing is discarded unless that is asked for,
 //! and then only what cannot be right: a key for an identity that is not on this machine may be as good as any.
 
 use super::{
@@ -119,7 +119,7 @@ fn broken(key: &WrappedKey, vault: &VaultStatement, fault: ClientError) -> Broke
 /// What keys are tried with.
 pub(super) struct Trying<'i> {
     pub(super) identities: &'i [&'i dyn Identity],
-    /// Their recipients, as far as they tell them.
+    /// Their recipients, as far as the identities give them.
     pub(super) recipients: &'i [String],
 }
 
@@ -239,7 +239,7 @@ impl Client {
         self.api().discard_key(vault, key).await
     }
 
-    /// Tells of keys that did not open beside one that did.
+    /// Reports keys that did not open beside one that did.
     pub(super) fn tell_broken(&self, broken: &[BrokenKey]) {
         for key in broken {
             self.warn(&format!("{key}; another one did: see `entente key check`"));
@@ -259,7 +259,7 @@ impl Client {
     }
 
     /// The keys that may be tried with these identities, and those that may not, with the reason. How long it takes to open something with an
-    /// `ssh-rsa` identity can reveal the private key to whoever chooses what is opened (RUSTSEC-2023-0071). So with such an identity a key
+    /// `ssh-rsa` identity can reveal the private key to one who chooses what is opened (RUSTSEC-2023-0071). So with such an identity a key
     /// is tried only if a key card shows that its signer is the member who wrapped it.
     async fn verified_if_needed(
         &self,

@@ -22,11 +22,11 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Who bears which role in a call, by the roll that it was published with and what was signed since.
+/// The roles of members in a call, by the roll that it was published with and what was signed since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Roles {
     pub(super) by_member: BTreeMap<MemberId, BTreeSet<CallRole>>,
-    /// Who was an officer and is none any more.
+    /// Former officers, who no longer have the role.
     former_officers: BTreeSet<MemberId>,
     /// The partners of the call's program.
     pub(super) partners: BTreeSet<PartnerCode>,
@@ -221,7 +221,7 @@ impl Client {
         Ok(verified)
     }
 
-    /// Declares a conflict of interest of that ground, or that there is none.
+    /// Declares a conflict of interest of that ground, or that there is no conflict.
     pub async fn declare(&self, id: ProposalId, ground: Option<ConflictGround>) -> Result<()> {
         let me = self.member_id().await?;
         let declared = if ground.is_some() { Declared::Conflict } else { Declared::Clear };
@@ -229,7 +229,7 @@ impl Client {
         self.api().declare(id, &DeclareConflict { conflict: ground.is_some(), ground, statement }).await
     }
 
-    /// Takes a conflict off the record, so that the member declares anew.
+    /// Takes a conflict off the record, so that the member declares again.
     pub async fn lift_conflict(&self, id: ProposalId, member: &MemberId, reason: &str) -> Result<()> {
         let statement = self.declaration(id, member, Declared::Lifted, None).await?;
         self.api().lift_declaration(id, member, &LiftConflict { reason: reason.to_owned(), statement }).await
@@ -321,7 +321,7 @@ impl Client {
     }
 }
 
-/// Refuses a line that says again what another one said: two requests could not tell.
+/// Refuses a duplicate line: of two requests the exchange would not know that they are for one.
 fn check_repeated(pairs: &[(ProposalId, MemberId)]) -> Result<()> {
     let mut lines = HashMap::new();
     for (line, pair) in (1..).zip(pairs) {

@@ -1,5 +1,5 @@
 //! Who is in the parties of a proposal: asking, joining, leaving; and that signatures lead everybody who is said to have joined back to
-//! whoever began it.
+//! the one who began it.
 //!
 //! The exchange can hide that somebody joined or left. It can make nobody a member of a party.
 
@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 pub enum HandOver {
     /// The colleague is asked to join; once they have, it is done by handing over again.
     Asked,
-    /// The colleague is a member, and oneself is none any more.
+    /// The colleague is a member, and oneself no longer.
     Done,
 }
 
@@ -69,7 +69,7 @@ impl Client {
         Ok(sign_statement(&*self.signing_key()?, &statement)?)
     }
 
-    /// Joins the party that one is asked to join, if whoever asks is a member of the proposal.
+    /// Joins the party that one is asked to join, if the one who asks is a member of the proposal.
     pub async fn accept_invitation(&self, id: ProposalId) -> Result<Proposal> {
         let me = self.member_id().await?;
         let lines = self.api().joined(id).await?;
@@ -127,7 +127,7 @@ impl Client {
         Ok(())
     }
 
-    /// Refuses somebody whom the exchange shows as a member of a party, unless signatures lead them back to whoever began the proposal.
+    /// Refuses somebody whom the exchange shows as a member of a party, unless signatures lead them back to the one who began the proposal.
     pub(super) async fn check_joined(&self, id: ProposalId, member: &MemberId) -> Result<()> {
         if id.is_of(member) || *member == self.member_id().await? {
             return Ok(());
@@ -216,7 +216,7 @@ struct Chains {
 }
 
 impl Chains {
-    /// Whether some chain ends at whoever began the proposal.
+    /// Whether some chain ends at the member who began the proposal.
     fn lead_back(&self, member: &MemberId) -> bool {
         self.reached(member, |_, _| true).iter().any(|reached| self.id.is_of(reached))
     }

@@ -67,7 +67,7 @@ impl Client {
         Ok(Some(policy))
     }
 
-    /// Any version of an owner that the caller may know of, its signatures verified as far as it bears any.
+    /// Any version of an owner that the caller may know of, its signatures verified as far as it has any.
     pub async fn policy_version(&self, owner: &PolicyOwner, number: u32) -> Result<PolicyVersion> {
         let policy = self.api().policy_version(owner, number).await?;
         if policy.owner != *owner || policy.version != number || policy.text.is_none() {
@@ -173,7 +173,7 @@ impl Client {
         self.home().see_policy(&policy.owner, policy.version, statement)
     }
 
-    /// A version's statement, its text if it came with it, and the signatures it bears. The digest of the statement.
+    /// A version's statement, its text if it came with it, and the signatures it has. Returns the digest of the statement.
     async fn check_version(&self, policy: &PolicyVersion) -> Result<Sha256> {
         let PolicyVersion { owner, version, text_sha256, .. } = policy;
         if policy.text.as_ref().is_some_and(|text| Sha256::of(text.as_bytes()) != *text_sha256) {

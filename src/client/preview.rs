@@ -1,8 +1,8 @@
-//! What a change would do to who sees what, in sum, and a signature under the sum: so that whoever agreed to a change can show what
-//! they were told.
+//! What a change would do to who sees what, in sum, and a signature under the sum: so that a member who agreed to a change can show what
+//! they saw of it before.
 //!
 //! The exchange finds the differences. A sum is made of them here; of policies it goes into the approval, of everything else it is a
-//! file that whoever asked may sign and that anybody can check.
+//! file that the member who asked may sign and that anybody can check.
 
 use super::{Client, ClientError, Result, pages::Pages, verify::invalid};
 use crate::{
@@ -40,7 +40,7 @@ pub enum PreviewedAct {
     KeyCard { member: MemberId, organisation: Option<String>, roles: Option<BTreeSet<PartnerRole>> },
     /// A member has no key card in force any more.
     KeyCardRevoked { member: MemberId },
-    /// A proposal bears another label, or none.
+    /// A proposal has another label, or none.
     Label { proposal: ProposalId, label: Option<Label> },
 }
 
@@ -49,7 +49,7 @@ pub enum PreviewedAct {
 #[serde(deny_unknown_fields)]
 pub struct ChangeSummary {
     pub change: PreviewedAct,
-    /// Who asked: another member may be told less or more.
+    /// Who asked: another member may learn less or more.
     pub by: MemberId,
     pub made_at: Time,
     /// Proposals looked at.
@@ -73,7 +73,7 @@ pub struct Sums {
     pub fetched_before: u64,
 }
 
-/// A sum and whoever answers for it, as a file.
+/// A sum and the member who answers for it, as a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedSummary {

@@ -1,4 +1,4 @@
-//! How long work tells how far it is. Numbers only; whoever shows them knows what they are about.
+//! How long work reports how far it is. Numbers only; the caller who shows them knows what they are about.
 
 use std::fmt;
 

@@ -140,7 +140,7 @@ fn assemble(
     mut set_aside: BTreeMap<MemberId, SetAside>,
     opened: OpenedReviews,
 ) -> Result<(Reviewed, Vec<InvalidReview>)> {
-    // Whoever is set aside owes no review.
+    // A reviewer who is set aside owes no review.
     let mut missing = missing(assigned, &opened);
     missing.retain(|reviewer| !set_aside.contains_key(reviewer));
     let counting = opened.reviews.iter().filter(|opened| !set_aside.contains_key(&opened.review.reviewer));

@@ -42,7 +42,7 @@ pub struct SigningDocument {
     pub document: ManifestDocument,
     /// None while the exchange does not have it.
     pub uploaded_by: Option<MemberId>,
-    /// Whether it was sealed on this machine. Any other is taken on the word of whoever uploaded it: open it before signing.
+    /// Whether it was sealed on this machine. Any other is taken on the word of the member who uploaded it: open it before signing.
     pub is_own: bool,
 }
 
@@ -77,7 +77,7 @@ impl Client {
         self.plan_labelled(id, true, &LabelChoice::Keep).await
     }
 
-    /// The same with a label: one that the version which waits does not bear makes it another version.
+    /// The same with a label: if the version that waits has another label, this makes it another version.
     pub async fn plan_labelled(&self, id: ProposalId, may_replace: bool, choice: &LabelChoice) -> Result<Signing> {
         let proposal = self.api().proposal(id).await?;
         let me = self.member_id().await?;
@@ -137,7 +137,7 @@ impl Client {
         plan_version(&proposal, &call, next, working, label)
     }
 
-    /// What a new version bears if nothing else is said: the label of the version that waits, or the one in force.
+    /// The label of a new version if nothing else is said: the label of the version that waits, or the one in force.
     async fn label_to_keep(
         &self,
         proposal: &Proposal,

@@ -1,4 +1,4 @@
-//! Nations, members and their keys for the tests of this folder; made anew in each test.
+//! Nations, members and their keys for the tests of this folder; new in each test.
 
 use super::verified::VerifiedCall;
 use crate::{

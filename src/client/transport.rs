@@ -1,6 +1,6 @@
 //! Requests and answers over mutual TLS: TLS 1.3, the member's certificate, no roots but those the profile names.
 //!
-//! Every unsafe request bears a fresh idempotency key and is repeated with that same key when the connection breaks, so that
+//! Every unsafe request has a fresh idempotency key and is repeated with that same key when the connection breaks, so that
 //! nothing is done twice. A refusal is never repeated; `Retry-After` is honoured once. When the exchange does not know itself what
 //! became of an act, it is asked again with that same key a few times. What is in doubt after that is said to be ([`fate`]).
 
@@ -105,7 +105,7 @@ impl Transport {
         Ok(Self { http, server, ambient, clock, first_wait: Duration::from_millis(250) })
     }
 
-    /// What time it is at the exchange, as far as its answers told.
+    /// What time it is at the exchange, as far as its answers said.
     #[must_use]
     pub fn clock(&self) -> &ExchangeClock {
         &self.clock

@@ -386,7 +386,7 @@ mod tests {
             noted.extend([path.as_os_str().as_encoded_bytes(), &[0]].concat());
         }
         fs::remove_file(folder_of.join(".entente-gone.part")).unwrap();
-        // Cut off while it was written: the name is none.
+        // Cut off while it was written: an invalid name.
         noted.extend(b"/.ent");
         fs::write(home.root().join("unfinished/x.journal"), noted).unwrap();
         assert_eq!(sweep(&home).unwrap(), SweptFiles { removed: vec![dead.clone()], ..SweptFiles::default() });

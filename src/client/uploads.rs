@@ -1,10 +1,10 @@
-//! Documents on their way up: sealed here into a file, kept until the exchange has it, sent again without sealing anew.
+//! Documents on their way up: sealed here into a file, kept until the exchange has it, sent again without sealing again.
 //!
 //! Plaintext is read once and never copied. What was sealed is recorded first, so that an interruption at any instant leaves
 //! something to take up, and so that what is signed later can be compared with what was sealed here.
 //!
 //! INVARIANT: no signature names a file that this machine alone had and has thrown away. Marks are set, and records forgotten, in turns;
-//! whoever signs looks in theirs whether everything is still there, whoever forgets looks in theirs whether it was signed for since.
+//! a member who signs checks in theirs that everything is still there, one who forgets checks in theirs whether it was signed for since.
 
 mod sealing;
 
@@ -22,7 +22,7 @@ use std::{path::Path, sync::Arc};
 
 impl Client {
     /// Seals a file to the vault of its slot and uploads it. The media type follows from the name unless one is given; the
-    /// first bytes must agree. The same file again, after an interruption, is not sealed anew. What was sealed for the slot
+    /// first bytes must agree. The same file again, after an interruption, is not sealed again. What was sealed for the slot
     /// before, signed for and not sent yet goes first, so that the signed version can still be whole.
     pub async fn put_document(
         &self,
@@ -99,7 +99,7 @@ impl Client {
         };
         let document = match self.api().put_document(record.proposal, &record.slot, &upload, &progress).await {
             Ok(document) => document,
-            // The exchange has not taken these bytes, and to send them again mends nothing. Where it may have, the transport says so.
+            // The exchange has not taken these bytes, and to send them again fixes nothing. Where it may have, the transport says so.
             Err(error) if matches!(error.problem().map(|problem| problem.status), Some(413 | 415 | 422)) => {
                 if !self.is_signed_for(record).await {
                     self.home().forget_unsigned(profile, record)?;
@@ -138,7 +138,7 @@ impl Client {
         Ok(all.iter().any(|other| record.is_before(other) && other.document.is_some() && !other.is_taken_out))
     }
 
-    /// Forgets what was sealed for a slot, the sealed file included. The exchange is not told.
+    /// Forgets what was sealed for a slot, the sealed file included. The exchange does not hear of it.
     ///
     /// # Errors
     /// When a signed version names the file and its bytes may still follow: nobody else has them. So it is where the file is missing,
@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// Takes a document out of a slot. What this machine sealed for it and has not sent goes, too, but for what signed versions
-    /// name: that is told, and waits to be sent.
+    /// name: those are returned, and wait to be sent.
     pub async fn remove_document(&self, id: ProposalId, slot: &Slug) -> Result<Vec<UploadRecord>> {
         let (home, profile) = (self.home(), &self.profile().name);
         let mut records = home.uploads_of(profile, id, slot)?;

@@ -68,8 +68,8 @@ impl Client {
         self.home().see_vault(proposal, &place(kind, party.as_ref()), SeenVault { vault, recipient, made_by })
     }
 
-    /// Whether signatures lead the maker back to whoever began the proposal: a member of it, now or before. They are for the parties; whoever
-    /// judges goes by what is shown, and by what all parties signed later.
+    /// Whether signatures lead the maker back to the one who began the proposal: a member of it, now or before. They are for the parties; a
+    /// member who judges goes by what is shown, and by what all parties signed later.
     async fn is_proven_member(&self, proposal: &Proposal, maker: &MemberId) -> Result<bool> {
         let me = self.member_id().await?;
         if !is_member(proposal, &me) && !proposal.invited.contains(&me) {

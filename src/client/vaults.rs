@@ -1,4 +1,4 @@
-//! Vaults on the member's machine: made, opened and wrapped to whoever may read, by this client's own judgement.
+//! Vaults on the member's machine: made, opened and wrapped to members who may read, by this client's own judgement.
 //!
 //! Only a key holder can add a reader. The exchange asks for keys to be wrapped; this file wraps one only for a member whose
 //! key card verifies, whom the policies in force let read what the vault protects (`enforce`), and not before the call's signed
@@ -228,7 +228,7 @@ impl Client {
         }
     }
 
-    /// Makes every submitted proposal of a call ready for its panel: the deliberation vault, and keys for whoever may read by
+    /// Makes every submitted proposal of a call ready for its panel: the deliberation vault, and keys for everybody who may read by
     /// now. What an officer does after the opening, after assigning, and whenever reviews have come in.
     pub async fn prepare_panel(&self, call: CallId) -> Result<Prepared> {
         let mut prepared = Prepared::default();
@@ -278,7 +278,7 @@ impl Client {
         Ok((NewVault { statement, keys }, secret))
     }
 
-    /// The vault of a kind among those of a proposal, verified; none if there is none.
+    /// The vault of a kind among those of a proposal, verified; `None` if the proposal has no such vault.
     pub(super) async fn find_vault(
         &self,
         vaults: &[Vault],
@@ -312,7 +312,7 @@ impl Client {
         if !own.is_empty() {
             opening = self.open_own(own, vault.statement.clone()).await?;
         }
-        // Whoever wraps an officer a key of their own that does not open must not shut them out.
+        // A member who wraps an officer a key that does not open must not shut them out.
         if opening.secret.is_none() && !through.is_empty() {
             let call_vault = self.call_vault(call).await?;
             let recipients = [call_vault.recipient().to_owned()];
@@ -341,7 +341,7 @@ impl Client {
         self.keep_opened(&statement, opening)
     }
 
-    /// Remembers a vault's identity, and tells of keys that did not open beside the one that did.
+    /// Remembers a vault's identity, and reports keys that did not open beside the one that did.
     fn keep_opened(&self, vault: &VaultStatement, mut opening: Opening) -> Result<Arc<VaultSecret>> {
         if opening.secret.is_some() {
             self.tell_broken(&std::mem::take(&mut opening.broken));
@@ -411,7 +411,7 @@ impl Client {
         facts: &OnceCell<ProposalFacts>,
     ) -> Result<Vec<WrappedKeyIn>> {
         if !proposal.mine.is_party {
-            // Whoever judges passes nothing on before the opening, not to a party either.
+            // A member who judges passes nothing on before the opening, not to a party either.
             call.require_opened(self.now())?;
         }
         self.look_for(&key.holder, &key.recipients).await?;

@@ -42,7 +42,7 @@ impl Client {
         partners: &BTreeSet<PartnerCode>,
     ) -> Result<Arc<VerifiedMember>> {
         if let Some(hint) = leaf::named(&signed.leaf).into_iter().find(|hint| partners.contains(hint.partner())) {
-            // The second time the card is read anew: their keys may have changed since it was read.
+            // The second time the card is fetched again: their keys may have changed since it was read.
             for read_anew in [false, true] {
                 let member = if read_anew { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
                 match member {

@@ -1,5 +1,5 @@
-//! What this machine saw of the exchange's state, so that an older one is noticed whoever shows it: a host that turned time back, or one
-//! that restored an old backup and does not say so.
+//! What this machine saw of the exchange's state, so that an older one is noticed no matter who shows it: a host that turned time back, or
+//! one that restored an old backup and does not say so.
 //!
 //! Versions of a proposal only count up, unless the call was amended, and a number has one manifest; a final decision stays; entries of
 //! the log get later as their numbers grow, and what a member read of it stays, unless policy hides it from them. What was seen is kept,
@@ -80,7 +80,7 @@ enum Older {
     Decision {
         id: ProposalId,
         seen: SeenDecision,
-        /// None if there is none.
+        /// `None` if there is no such decision.
         now: Option<String>,
     },
     Log {
@@ -312,7 +312,7 @@ impl Witness {
 }
 
 impl Client {
-    /// What was shown to this client that is older than what this machine saw before. Told once; what was seen stays.
+    /// What was shown to this client that is older than what this machine saw before. Reported once; what was seen stays.
     pub async fn older_states(&self) -> Result<Vec<OlderState>> {
         let met = std::mem::take(&mut *self.api().witness().met());
         let mut states = Vec::new();

@@ -1,6 +1,6 @@
 //! What was sealed on this machine for slots of proposals: one record a file, kept beside it until the exchange has it.
 //!
-//! INVARIANT: commands in several terminals work on the same records. Whoever changes or forgets one does so in a turn of their own, by
+//! INVARIANT: commands in several terminals work on the same records. A command changes or forgets one in a turn of its own, by
 //! the record as it is on disk then: what was read before is out of date as soon as the exchange was asked something in between.
 
 use super::{read_record, write_record};
@@ -43,7 +43,7 @@ pub struct UploadRecord {
     /// The document as the exchange knows it, once it has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<DocumentId>,
-    /// Counts up over what was sealed here for the slot: the newest is what the next version would hold.
+    /// Counts up over the files that were sealed here for the slot: the next version would hold the newest.
     #[serde(default)]
     pub sequence: u64,
     /// The versions that were signed here with this file in them.
@@ -56,7 +56,7 @@ pub struct UploadRecord {
 
 impl UploadRecord {
     /// Whether the sealed file is on this machine and the exchange has not confirmed that it holds it. One that cannot be looked at
-    /// is there: whoever needs its bytes learns why they cannot be read.
+    /// is there: code that needs its bytes learns why they cannot be read.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.sealed.as_ref().is_some_and(|sealed| !matches!(sealed.try_exists(), Ok(false)))
@@ -113,7 +113,7 @@ impl Home {
             if path != own {
                 fs::rename(&path, &own).map_err(|error| ClientError::io("rename", &path, &error))?;
             }
-            // Whoever noted that the exchange has it was cut off before the sealed file was gone.
+            // A command noted that the exchange has it, and was cut off before it removed the sealed file.
             if record.document.is_some() && record.sealed.is_none() {
                 files::remove(&own.with_extension("age"))?;
             }
@@ -216,7 +216,7 @@ impl Home {
         write_record(&self.upload_path(profile, record), record)
     }
 
-    /// Forgets what was sealed for a slot, the sealed file included, whoever needs it; in a turn of the caller's.
+    /// Forgets what was sealed for a slot, the sealed file included, even if it is needed; in a turn of the caller's.
     pub(in crate::client) fn forget_upload(&self, profile: &str, record: &UploadRecord) -> Result<()> {
         if let Some(sealed) = &record.sealed {
             files::remove(sealed)?;
@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(home.renew_upload("work", &read).unwrap(), None);
         assert!(home.forget_unsigned("work", &read).unwrap());
         assert_eq!(home.uploads("work").unwrap(), std::slice::from_ref(&sent));
-        // Whoever decides by what it is now forgets it.
+        // A caller who decides by the current record forgets it.
         assert!(home.forget_unsigned("work", &sent).unwrap() && home.uploads("work").unwrap().is_empty());
     }
 }

@@ -28,7 +28,7 @@ pub(super) const SAME_ACT: Advice = Advice {
     unknown: "run the same command again: nothing is stored twice",
     done: "run the same command again: nothing is stored twice; if it stays so, check that client and exchange are of versions that go together",
 };
-/// The type of a refusal that is none of the exchange's.
+/// The type of a refusal that does not come from the exchange.
 pub(super) const FOREIGN: &str = "about:blank";
 
 /// What is known, from its tries so far, of what became of a request. A later one never takes back what an earlier one left open.

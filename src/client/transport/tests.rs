@@ -290,7 +290,7 @@ async fn refusal_after_a_try_without_an_answer_leaves_the_act_in_doubt() {
         assert!(doubt.to_string().starts_with("the detail; "), "{doubt}");
         says_in_doubt(&doubt);
     }
-    // What something in between answers tells nothing, not even at the first try.
+    // The answer of something in between proves nothing, not even at the first try.
     for turns in [vec![Turn::Break, answer("404 Not Found", "", "")], vec![answer("502 Bad Gateway", "", "")]] {
         let (transport, _bench) = served(turns).await;
         says_in_doubt(&post(&transport).await.unwrap_err());

@@ -178,7 +178,7 @@ impl Client {
         let mut holders = Vec::new();
         for member in &proposal.parties[party] {
             match self.admit(member, kind, Some(party), &facts).await {
-                // Whoever may not have it, or was asked into the party by another one, is left out.
+                // A member who may not have it, or was asked into the party by another one, is left out.
                 Err(ClientError::Unverified { .. }) if *member != me => {}
                 admitted => holders.push(admitted?),
             }

@@ -1,6 +1,6 @@
 //! Two visibility manifests of one partner, compared: who gained and who lost sight of what, and what changed that decides on it.
 //!
-//! A cause is named only if both manifests tell it. Where they tell none, it is of the kind that the partner is not told of, such
+//! A cause is named only if both manifests show it. Where they show none, it is of the kind that the partner does not learn, such
 //! as the declaration of another nation's member; that is said too, and not guessed at.
 
 use super::VisibilityManifest;
@@ -53,7 +53,7 @@ pub enum AccessCause {
     Status { from: Option<Status>, to: Option<Status> },
     /// Whether the proposal is decided on.
     Decision { decided: bool },
-    /// Nothing that the partner is told of.
+    /// Nothing that the partner is shown.
     NotTold,
 }
 
@@ -117,7 +117,7 @@ fn causes(old: &VisibilityManifest, new: &VisibilityManifest, id: ProposalId, me
 
     let card =
         |manifest: &VisibilityManifest| manifest.members.get(member).map(|known| (known.key_card_sha256, known.serial));
-    // Somebody else's member is told of only where they are named, so that one is missing says nothing of the card.
+    // Somebody else's member is listed only where they are named, so that one is missing says nothing of the card.
     let is_ours = *member.partner() == new.head.partner;
     let (from, to) = (card(old), card(new));
     if from != to && (is_ours || from.is_some() && to.is_some()) {
@@ -195,17 +195,17 @@ impl<'a> ManifestFacts<'a> {
         *self.member.partner() == self.manifest.head.partner
     }
 
-    /// What the member is, the assignment included; none if it is not told.
+    /// What the member is, the assignment included; `None` if the manifest does not show it.
     fn parts(&self) -> Option<BTreeSet<String>> {
         if let Some(sight) = self.sight {
             return Some(sight.parts.clone());
         }
-        // On its own proposals an owner is told of all its members who have a part.
+        // On its own proposals an owner sees all its members who have a part.
         let is_told = self.is_ours() && self.proposal.is_some_and(|proposal| proposal.is_own);
         is_told.then(BTreeSet::new)
     }
 
-    /// The roles of one of the partner's own members, which are told whether they see the proposal or not; of others none are.
+    /// The roles of one of the partner's own members, which are shown whether they see the proposal or not; of others there are none.
     fn roles_in_call(&self) -> BTreeSet<String> {
         let call = self.call.and_then(|call| self.manifest.calls.get(&call));
         let roles = call.and_then(|call| call.roles.get(self.member));
@@ -227,7 +227,7 @@ mod tests {
     const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
     const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
 
-    /// What Korea is told: of a proposal of Israel's, one of its reviewers reads it.
+    /// The manifest for Korea: of a proposal of Israel's, one of its reviewers reads it.
     fn manifest(versions: &[(&str, u32)], reviewer: bool, phase: &str, proposal: Option<Value>) -> VisibilityManifest {
         let policies: Vec<Value> =
             versions.iter().map(|(owner, version)| json!({ "owner": owner, "version": version })).collect();
@@ -287,7 +287,7 @@ mod tests {
         let label = AccessCause::Label { from: BTreeSet::new(), to: ["ISR".to_owned()].into() };
         assert_eq!(causes_of(&old, &labelled), [label]);
 
-        // What is hidden altogether: roles and phase are told of the call.
+        // A proposal that is hidden altogether: roles and phase are those shown of the call.
         let role = AccessCause::Role { from: ["reviewer".to_owned()].into(), to: BTreeSet::new() };
         assert_eq!(causes_of(&old, &manifest(versions, false, "review", None)), [role]);
         let phase = AccessCause::Phase { from: Phase::Review, to: Phase::Cancelled };

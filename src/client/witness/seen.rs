@@ -1,4 +1,4 @@
-//! What was seen, as it is kept, and how it is told. Nothing is compared here but one state with another.
+//! What was seen, as it is kept, and how it is described. Nothing is compared here but one state with another.
 
 use crate::domain::{
     decision::Outcome,
