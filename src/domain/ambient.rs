@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Tells the current instant.
+/// Gives the current instant.
 pub trait Clock: Debug + Send + Sync {
-    /// The current instant, UTC. Whoever sets the clock makes it jump, either way.
+    /// The current instant, UTC. Setting the clock makes it jump, either way.
     fn now(&self) -> Timestamp;
 
     /// The time that has passed since some instant by a clock that nobody can set, which shows whether [`Clock::now`] has jumped. `None`

@@ -81,9 +81,9 @@ worded! {
         Members = "members",
         /// The policy officers of the actor's partner.
         PolicyOfficers = "policy_officers",
-        /// Whoever may view the program.
+        /// Every member who may view the program.
         Program = "program",
-        /// Whoever may view the call.
+        /// Every member who may view the call.
         Call = "call",
         /// The call's officers.
         CallOfficers = "call_officers",
@@ -109,7 +109,7 @@ impl EntryKind {
         Self::ALL.iter().filter_map(|kind| kind.as_str().split_once('.')).map(|(family, _)| family).collect()
     }
 
-    /// The circle that may read entries of this kind. `on_proposal` tells the two uses of vault and key entries apart.
+    /// The circle that may read entries of this kind. `on_proposal` distinguishes the two uses of vault and key entries.
     #[must_use]
     pub fn readers(self, on_proposal: bool) -> Readers {
         match self {
@@ -130,7 +130,7 @@ impl EntryKind {
             Self::CallDrafted | Self::CallEdited | Self::CallDeleted | Self::RoleGranted | Self::RoleRevoked => {
                 Readers::CallOfficers
             }
-            // An extension for one proposal tells that it exists: for its own circle only.
+            // An extension for one proposal reveals that it exists: for its own circle only.
             Self::ProposalExtended
             | Self::ProposalExtensionWithdrawn
             | Self::ProposalCreated

@@ -75,7 +75,7 @@ impl MemberId {
             .parse()
     }
 
-    /// The SAN URI a certificate of this member bears.
+    /// The SAN URI a certificate of this member has.
     #[must_use]
     pub fn san_uri(&self) -> String {
         format!("urn:entente:member:{}:{}", self.partner, self.handle)

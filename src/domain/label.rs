@@ -1,7 +1,7 @@
 //! A releasability label: the nations that a proposal is releasable to, and the caveats that policies may ask for.
 //!
-//! No label restricts nothing by label. With one, whoever's nation is not in it has nothing of the proposal, whatever else
-//! permits it. The owners are always in it, and are written out like all others, so that what is signed reads as it is meant.
+//! Without a label there is no restriction by label. With one, a member whose nation is not in it has nothing of the proposal, whatever
+//! else permits it. The owners are always in it, and are written out like all others, so that what is signed reads as it is meant.
 
 use super::{
     Refusal,

@@ -1,4 +1,4 @@
-//! The roles members bear: vouched for by their partner, or granted within a call.
+//! The roles of members: vouched for by their partner, or granted within a call.
 
 use super::worded;
 
@@ -17,7 +17,7 @@ worded! {
 }
 
 worded! {
-    /// A role that a member bears in one call.
+    /// A role that a member has in one call.
     pub enum CallRole: "a role in a call, one of" {
         /// Runs the call's procedure.
         Officer = "officer",
@@ -37,7 +37,7 @@ worded! {
         Clear = "clear",
         /// The member has one.
         Conflict = "conflict",
-        /// A conflict was taken off the record; the member declares anew.
+        /// A conflict was taken off the record; the member declares again.
         Lifted = "lifted",
     }
 }

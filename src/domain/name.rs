@@ -32,7 +32,7 @@ pub fn folds_to(name: &str, value: &str) -> bool {
     }
 }
 
-/// Whether the two are one organisation. One that is not known is none.
+/// Whether the two are one organisation; false where one is not known.
 #[must_use]
 pub fn is_same(one: &str, other: &str) -> bool {
     let one = folded(one);

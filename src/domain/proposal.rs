@@ -113,7 +113,7 @@ impl Versions {
         self.versions.iter().filter(|v| v.call_version < self.baseline).max_by_key(|v| v.number)
     }
 
-    /// The number a new manifest must bear.
+    /// The number that a new manifest must have.
     #[must_use]
     pub fn next_number(&self) -> u32 {
         self.versions.iter().map(|v| v.number).max().unwrap_or(0) + 1
@@ -198,7 +198,7 @@ pub fn check_document(text: &CallText, listed: &Listed, parties: &Parties) -> Re
     Ok(())
 }
 
-/// Checks a manifest's list of documents as a whole: each fits its slot, none stands twice, none required is missing.
+/// Checks a manifest's list of documents as a whole: each fits its slot, no slot is filled twice, no required document is missing.
 pub fn check_documents(text: &CallText, documents: &[Listed], parties: &Parties) -> Result<(), Refusal> {
     let mut places = BTreeSet::new();
     for listed in documents {

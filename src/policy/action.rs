@@ -33,13 +33,13 @@ impl ResourceKind {
         }
     }
 
-    /// The kind whose entity type bears this name.
+    /// The kind whose entity type has this name.
     pub(super) fn of(name: &str) -> Option<Self> {
         let kinds = [Self::Exchange, Self::Partner, Self::Program, Self::Call, Self::Proposal];
         kinds.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// The action that tells whether a thing of this kind may be known of.
+    /// The action that decides whether a thing of this kind may be known of.
     pub(super) fn view(self) -> Option<Action> {
         match self {
             Self::Exchange | Self::Partner => None,
@@ -50,7 +50,7 @@ impl ResourceKind {
     }
 }
 
-/// What an action has to be told beside the caller and the thing.
+/// What an action needs beside the caller and the thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extra {
     /// Nothing.
@@ -142,7 +142,7 @@ actions! {
         GrantRole,
         /// Take a role in the call from the subject.
         RevokeRole,
-        /// See who bears which role.
+        /// See the roles of members.
         ViewRoles,
         /// Read what was signed about roles, to check who is an officer, reviewer or decider.
         ViewRoll,
@@ -222,11 +222,11 @@ actions! {
 }
 
 impl Action {
-    /// The action that tells whether the caller may know of the thing at all; there is none for the exchange and its partners,
+    /// The action that decides whether the caller may know of the thing at all; there is none for the exchange and its partners,
     /// whose existence is no secret.
     #[must_use]
     pub fn view(self) -> Option<Self> {
-        // Who answers for an owner's policies asks about its proposals without bearing a part in them.
+        // Who answers for an owner's policies asks about its proposals without having a part in them.
         if self == Self::Explain { Some(self) } else { self.kind().view() }
     }
 
@@ -237,13 +237,13 @@ impl Action {
         matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ViewDeliberation)
     }
 
-    /// Whether whoever is asked to join a party does it as if they had joined: they look, and they answer.
+    /// Whether a member who is asked to join a party does it as if they had joined: they look, and they answer.
     #[must_use]
     pub fn is_for_invited(self) -> bool {
         matches!(self, Self::View | Self::Read | Self::ReadStaff | Self::ReadLetter | Self::AnswerInvitation)
     }
 
-    /// What has to be told with it.
+    /// What it needs beside the caller and the thing.
     #[must_use]
     pub fn extra(self) -> Extra {
         match self {

@@ -1,4 +1,4 @@
-//! How much a policy may ask of whoever reads it.
+//! How much a policy may ask of the program that reads it.
 //!
 //! Cedar reads and translates a text by recursion without a look at its stack, and a comparison of two conditions doubles when it
 //! is put for a database. So a text is measured before Cedar sees it, and each condition before anybody's list asks for it. Both
@@ -121,7 +121,7 @@ impl Place {
     }
 }
 
-/// How many conditions on a column a policy comes to at most, whoever asks.
+/// How many conditions on a column a policy comes to at most, for any caller.
 pub(super) fn conditions(policy: &Policy) -> u64 {
     let Ok(pst) = policy.to_pst() else { return u64::MAX };
     let clauses = pst.body().clauses().iter().map(|clause| match clause {

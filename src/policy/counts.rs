@@ -8,7 +8,7 @@ use crate::domain::{id::MemberId, member::CallRole, name::is_same, set_aside::Se
 use std::collections::BTreeSet;
 
 /// Why the member's review is set aside, if it is. `holder` is the member by their newest key card, whatever its time; `None` if
-/// there is none or it was revoked.
+/// they have no key card or it was revoked.
 #[must_use]
 pub fn review_set_aside(proposal: &ProposalFacts, member: &MemberId, holder: Option<&MemberFacts>) -> Option<SetAside> {
     let has_part = proposal.call.has_role(member, CallRole::Reviewer) && proposal.assigned.contains(member);

@@ -24,7 +24,7 @@ impl Guardrails {
     /// Reads guardrails. `place` is what errors call the text.
     ///
     /// # Errors
-    /// As [`PartnerRules::parse`], and when a policy lets somebody at a proposal who bears no role.
+    /// As [`PartnerRules::parse`], and when a policy lets somebody at a proposal who has no role.
     pub fn parse(place: &str, text: &str) -> Result<Self, PolicyError> {
         Ok(Self::new(&source::parse(place, text, &PolicyOwner::Guardrails)?))
     }
@@ -98,7 +98,7 @@ impl Engine {
                 action,
                 principal: principal.id.clone(),
                 resource: resource.id(),
-                // Only what the decision was about: a subject that no policy was told of is none.
+                // Only what the decision was about: a subject that no policy received is left out.
                 subject: matches!(action.extra(), Extra::Subject | Extra::Role)
                     .then(|| resource.subject().map(|subject| subject.id.clone()))
                     .flatten(),
@@ -147,7 +147,7 @@ impl Engine {
         self.sides(principal, action, resource).all(|(_, rules)| rules.is_some_and(|rules| rules.permits(&request)))
     }
 
-    /// Decides as [`Engine::authorize`] does, and tells what every side said and by which policies. This is the same code.
+    /// Decides as [`Engine::authorize`] does, and reports what every side said and by which policies. This is the same code.
     pub fn explain(&self, principal: &MemberFacts, action: Action, resource: Resource<'_>) -> AuthorizationTrace {
         self.explain_among(principal, action, resource, &|_| true)
     }
@@ -167,7 +167,7 @@ impl Engine {
         }
         let steps = action.view().into_iter().chain([action]);
         let is_named = |name: &str| steps.clone().any(|step| self.is_named(step, name));
-        // Whoever is asked to join a party looks as if they had joined, and does nothing else so but answer.
+        // A member who is asked to join a party looks as if they had joined, and does nothing else so but answer.
         let joined = resource.proposal().and_then(|proposal| proposal.as_joined(&principal.id));
         let looked = joined.as_ref().map_or(resource, |joined| resource.of(joined));
         let mut world = match self.names.world(principal, looked, &is_named) {

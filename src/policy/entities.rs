@@ -1,6 +1,6 @@
 //! Facts as Cedar entities, in the shapes of `policies/schema.cedarschema`.
 //!
-//! Of a set of members only those a policy can ask about are told: the caller and the subject. That keeps a decision's cost
+//! Of a set of members only those are given that a policy can ask about: the caller and the subject. That keeps a decision's cost
 //! independent of how many reviewers a call has, and is sound because [`super::lint`] refuses every policy that could notice.
 //! Attributes that no policy names are left out altogether. Should one be asked for after all, that is an error, and an error
 //! permits nothing.
@@ -84,7 +84,7 @@ impl SchemaNames {
         let subject = resource.subject();
         let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id), is_named };
         let mut entities = vec![self.member(principal, is_named)?];
-        // The same member twice would be two entities of one name; what the caller is known by is what counts.
+        // The same member twice would be two entities of one name; the caller's own facts count.
         if let Some(subject) = subject.filter(|subject| subject.id != principal.id) {
             entities.push(self.member(subject, is_named)?);
         }

@@ -246,7 +246,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// Whether `action` can be asked for it: the right kind, with what the action has to be told. More than needed does no harm.
+    /// Whether `action` can be asked for it: the right kind, with what the action needs. More than needed does no harm.
     pub(super) fn fits(self, action: Action) -> bool {
         self.kind() == action.kind()
             && match action.extra() {

@@ -1,6 +1,6 @@
 //! A predicate asked of one proposal in memory: the same condition that lists put to the database.
 //!
-//! A preview asks it millions of times, once for each member and proposal, where deciding anew would take minutes. It never
+//! A preview asks it millions of times, once for each member and proposal, where a full decision each time would take minutes. It never
 //! decides what anybody gets to see.
 
 use super::{
@@ -16,7 +16,7 @@ use crate::domain::{
 use std::collections::BTreeSet;
 
 impl Predicate {
-    /// Whether it is true of the proposal, asked by `me`, who bears these roles in its call. What only rows can tell counts as not known,
+    /// Whether it is true of the proposal, asked by `me`, who has these roles in its call. What only rows can show counts as not known,
     /// and so as no.
     #[must_use]
     pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts, roles: HeldRoles) -> bool {
@@ -66,7 +66,7 @@ fn holds(atom: &Atom, me: &MemberId, proposal: &ProposalFacts) -> Option<bool> {
     }
 }
 
-/// What is true whoever asks.
+/// Whether an atom is true that does not depend on the caller; `None` for one that does.
 fn settled(atom: &Atom, proposal: &ProposalFacts) -> Option<bool> {
     let call = &proposal.call;
     Some(match atom {

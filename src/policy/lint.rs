@@ -60,8 +60,8 @@ pub(super) fn check(policy: &Policy) -> Result<(), LintFault> {
     })
 }
 
-/// Checks that a guardrail only forbids, or lets the bearers of the platform's own roles in: a permit for what is done to a
-/// proposal asks first for a role that the caller bears there.
+/// Checks that a guardrail only forbids, or lets the holders of the platform's own roles in: a permit for what is done to a
+/// proposal asks first for a role that the caller has there.
 pub(super) fn check_guardrail(policy: &Policy) -> Result<(), LintFault> {
     let pst = policy.to_pst().map_err(|error| no(format!("the policy cannot be read back: {error}"), HELP))?;
     let body = pst.body();
@@ -86,7 +86,7 @@ pub(super) fn check_guardrail(policy: &Policy) -> Result<(), LintFault> {
 /// Sets of members who are something on a proposal or its call.
 const ROLES: [&str; 6] = ["party_members", "assigned", "officers", "reviewers", "deciders", "observers"];
 
-/// Whether nobody satisfies the condition who bears none of the roles.
+/// Whether the condition is false for everybody who has none of the roles.
 fn asks_for_a_role(expr: &Expr) -> bool {
     match expr {
         Expr::BinaryOp { op: BinaryOp::And, left, right } => {

@@ -130,7 +130,7 @@ impl Scope {
         Err(LintFault::new(what, help))
     }
 
-    /// That something is told with every action of the policy.
+    /// Checks that every action of the policy comes with this context attribute.
     fn context_attribute(&self, attr: &str) -> Result<(), LintFault> {
         let tells = |extra: Extra| match attr {
             "owner" => extra == Extra::Owner,

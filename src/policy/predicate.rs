@@ -1,7 +1,7 @@
 //! A condition on a proposal as data: what is left of the policies once the member and the action are known.
 //!
 //! Two-valued throughout: an atom about a topic that a proposal does not have is false, so a negation is true, as in no
-//! database unless it is told. Negation stands at the atoms alone. What is simplified here must mean the same before and
+//! database unless the query says so. Negation stands at the atoms alone. What is simplified here must mean the same before and
 //! after; nothing here knows policies, tables or engines.
 
 use crate::domain::{id::ProposalId, member::CallRole};

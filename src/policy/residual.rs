@@ -3,7 +3,7 @@
 //! The only file that uses Cedar's type-aware partial evaluation, which is experimental and moves between versions. The
 //! predicate says of each proposal what [`Engine::visible`] says, errors included: a policy that errs makes its side say no.
 //! So each expression is translated twice, into when it holds and into when it errs; a well-guarded policy's errors simplify
-//! away. It is for filtering: whoever shows a row asks the engine about it all the same.
+//! away. It is for filtering: the code that shows a row asks the engine about it all the same.
 
 use super::{
     Action, Engine, Extra, ResourceKind,
@@ -32,7 +32,7 @@ impl Engine {
     /// Which proposals `principal` may do `action` on, the action of knowing about them included.
     ///
     /// # Errors
-    /// For an action that is not about proposals or has to be told more, and for policies that no predicate can say.
+    /// For an action that is not about proposals or needs more facts, and for policies that no predicate can say.
     pub fn predicate(&self, principal: &MemberFacts, action: Action) -> Result<Arc<Predicate>, Untranslatable> {
         if let Some(cached) = self.predicate_cache().get(principal, action) {
             return Ok(cached);

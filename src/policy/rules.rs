@@ -27,7 +27,7 @@ pub(super) struct Ruleset {
     residual_cache: ResidualCache,
 }
 
-/// The attributes that policies name, of whatever kind of thing; none when that cannot be told.
+/// The attributes that policies name, of whatever kind of thing; `None` when that cannot be found out.
 #[derive(Debug, Clone)]
 pub(super) struct Named(Option<BTreeSet<String>>);
 
@@ -98,7 +98,7 @@ fn name(expr: &pst::Expr, names: &mut BTreeSet<String>) -> Option<()> {
     Some(())
 }
 
-/// What is told of a policy.
+/// What an explanation says of a policy.
 #[derive(Debug, Clone)]
 struct Words {
     name: PolicyName,
@@ -168,7 +168,7 @@ impl Ruleset {
                     text: Some(words.text.clone()),
                 })
                 .collect();
-            // Cedar tells them in no order; people and tests want one.
+            // Cedar gives them in no order; people and tests want one.
             deciding.sort_by(|a, b| a.policy.cmp(&b.policy));
             reasons.append(&mut deciding);
         }
@@ -237,7 +237,7 @@ impl PartnerRules {
         [self.release.named(action), self.reader.named(action)]
     }
 
-    /// Who may have the partner's proposals, for whoever then asks whether the partner owns the one in question.
+    /// Who may have the partner's proposals, for callers who then ask whether the partner owns the one in question.
     pub(super) fn release(&self) -> &Ruleset {
         &self.release
     }

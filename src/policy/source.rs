@@ -1,6 +1,6 @@
 //! From text to policies: reads one owner's text, and refuses whatever is not exactly what it should be, with line and what to do.
 //!
-//! Every policy bears `@id` and `@reason`, and a partner's policy `@side("release")` or `@side("reader")`. Nothing is skipped and
+//! Every policy has `@id` and `@reason`, and a partner's policy `@side("release")` or `@side("reader")`. Nothing is skipped and
 //! nothing is repaired: policies that were taken were understood in full. Client and server read with this same code, so what one
 //! refuses the other does too.
 
@@ -263,7 +263,7 @@ fn asked_of_partners(policy: &Policy) -> Result<(), String> {
         .map_or(Ok(()), |name| Err(name.to_owned()))
 }
 
-/// Cuts a file into its policies, each with the line it begins on. Cedar's own parser numbers policies but tells no lines.
+/// Cuts a file into its policies, each with the line it begins on. Cedar's own parser numbers policies but gives no lines.
 pub(super) fn chunks(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let (mut line, mut start, mut in_string, mut in_comment, mut escaped) = (1, None, false, false, false);

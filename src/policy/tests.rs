@@ -133,7 +133,7 @@ fn without_partner_policies_nothing_is_visible_even_to_the_parties() {
 
 #[test]
 fn a_policy_that_errs_permits_nothing_on_its_side() {
-    // Loading refuses such policies, so they are put in past it: `topic` is asked for where there is none. Cedar itself would
+    // Loading refuses such policies, so they are put in past it: `topic` is asked for where it is absent. Cedar itself would
     // skip the policy and permit.
     let erring = Policy::parse(
         Some(PolicyId::new("erring")),

@@ -1,7 +1,7 @@
 //! The names that policies can use, as the built-in schema has them: which attributes a thing has, what they hold, and which known
 //! name is nearest to one that is not known.
 //!
-//! Refuses nothing itself; [`super::lint`] asks it, so that an author is told what to write in words of the schema.
+//! Refuses nothing itself; [`super::lint`] asks it, so that an author learns what to write in words of the schema.
 
 use cedar_policy::SchemaFragment;
 use serde_json::Value;

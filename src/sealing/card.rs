@@ -215,7 +215,7 @@ impl KeyCard {
     }
 }
 
-/// Checks that `signed` bears the signature of a key that `card` pins, and a certificate that names nobody else.
+/// Checks that `signed` has the signature of a key that `card` pins, and a certificate that names nobody else.
 pub fn check_signer<T>(signed: &Signed<T>, card: &KeyCard) -> Result<(), StatementError> {
     if card.pins(&signed.signer_spki) {
         leaf::check_name(&signed.leaf, &card.member)

@@ -1,4 +1,4 @@
-//! Tells an age v1 file from anything else, without a key and without the age library.
+//! Distinguishes an age v1 file from anything else, without a key and without the age library.
 //!
 //! This is all the host can check of what it stores: that the bytes begin with a well-formed header
 //! (<https://c2sp.org/age>, stricter than some readers: no legacy stanza bodies), that a stanza for a key of the usual kind has what

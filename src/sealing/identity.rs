@@ -265,7 +265,7 @@ impl Keyring {
         self.identities.iter().map(|identity| &**identity as &dyn age::Identity).collect()
     }
 
-    /// The recipients of those identities that tell them: all but plugins' identities.
+    /// The recipients of those identities that give them: all but plugins' identities.
     pub fn recipients(&self) -> &[String] {
         &self.recipients
     }

@@ -2,7 +2,7 @@
 //!
 //! Proves that the holder of the leaf certificate's key signed exactly these payload bytes as exactly this type of
 //! statement. It does **not** say whether that key is anybody's: the caller compares the returned SPKI digest with a pin
-//! from a card. Certificate dates are not looked at either, so an old signature stays provable; cards bear the dates.
+//! from a card. Certificate dates are not looked at either, so an old signature stays provable; cards hold the dates.
 //!
 //! One form only: header members `alg`, `typ`, `x5c`; `ES256`, `ES384` or `EdDSA` with Ed25519; base64url without
 //! padding; payload RFC 8785. Whatever could make two readers disagree is refused.

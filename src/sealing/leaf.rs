@@ -1,7 +1,7 @@
 //! What the certificate in a statement says beside its key: whom it names, and when it is valid.
 //!
 //! It proves nothing by itself, for anybody can make a certificate over their own key; what counts is that a key card names the key.
-//! But a certificate that names somebody else, or was out of its time, is not one to sign with, and whoever holds such a statement up
+//! But a certificate that names somebody else, or was out of its time, is not one to sign with, and anyone who holds such a statement up
 //! could make others believe that it was.
 
 use super::statement::{StatementError, invalid};

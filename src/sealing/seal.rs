@@ -1,7 +1,7 @@
 //! Sealing and opening: streams in, streams out, in constant memory.
 //!
 //! Seals to age recipients and opens with age identities; never asks whether somebody may. What is opened is proven chunk
-//! by chunk, but that a file was cut short shows only at its end: whoever shows content uses [`open_bytes`], or
+//! by chunk, but that a file was cut short shows only at its end: code that shows content uses [`open_bytes`], or
 //! [`open_signed`] into something that is thrown away when it fails.
 
 use super::{
@@ -137,7 +137,7 @@ pub fn open_signed(
     if let Err(SealError::Io(error)) = opened {
         return Err(error.into());
     }
-    // What does not open may be another file than the one that was signed, and only its digest tells: one changed bit of a
+    // What does not open may be another file than the one that was signed, and only its digest shows it: one changed bit of a
     // header looks like a file for somebody else, like a damaged one or like no age file at all.
     io::copy(&mut digesting, &mut io::sink())?;
     let sealed = digesting.sealed();

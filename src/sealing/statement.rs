@@ -121,7 +121,7 @@ pub enum StatementError {
 
 /// Something a member signs.
 pub trait Statement: Serialize + DeserializeOwned {
-    /// The `typ` of its JWS; tells statements apart, so that one can never pass for another.
+    /// The `typ` of its JWS; distinguishes statements, so that one can never pass for another.
     const TYP: &'static str;
 
     /// Checks the rules within the statement itself.

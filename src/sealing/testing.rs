@@ -1,4 +1,4 @@
-//! Keys, certificates and cards for the tests of this folder; made anew in each test, never a fixture of the product.
+//! Keys, certificates and cards for the tests of this folder; new in each test, never a fixture of the product.
 
 use super::{
     card::{CardStatus, KeyCard, PartnerCard},

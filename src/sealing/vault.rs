@@ -4,7 +4,7 @@
 //! each. The plaintext of a wrapped key is an ordinary identity file, so stock tools follow the same path:
 //! `age -d -i me.key wrapped.age > vault.key`, then `age -d -i vault.key document.age`.
 //!
-//! Whoever wraps must first have verified the reader's key card; this file cannot know whose a recipient is.
+//! The member who wraps must first have verified the reader's key card; this file cannot know whose a recipient is.
 
 use super::{
     recipient::RecipientError,

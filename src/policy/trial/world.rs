@@ -36,7 +36,7 @@ pub struct TrialWorld {
     proposal: ProposalFacts,
 }
 
-/// What is asked of a world: the action, and what has to be told with it.
+/// What is asked of a world: the action, and what the action needs with it.
 #[derive(Debug, Clone)]
 pub(super) struct CaseQuestion {
     pub(super) action: Action,

@@ -1,6 +1,6 @@
 //! An invitation to join a nation's party.
 //!
-//! Whoever begins a proposal is bound to it by its identifier. Everybody else is led back to them by invitations and
+//! The member who begins a proposal is bound to it by its identifier. Everybody else is led back to them by invitations and
 //! acceptances, so the exchange can make nobody a member of a party.
 
 use super::{Statement, StatementError, check_milliseconds};

@@ -14,7 +14,7 @@ pub struct PolicyApproval {
     pub version: u32,
     /// Digest of the [`PolicyStatement`](super::PolicyStatement) that is approved.
     pub policy_sha256: Sha256,
-    /// Digest of the canonical JSON of what the approving officer was told that the version would change.
+    /// Digest of the canonical JSON of the changes that the approving officer saw in the preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_sha256: Option<Sha256>,
 }

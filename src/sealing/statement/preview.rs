@@ -5,7 +5,7 @@ use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What a member was told that a change would do to who sees what, before it was made.
+/// The effect of a change on who sees what, as a member saw it before the change was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewStatement {
@@ -15,7 +15,7 @@ pub struct PreviewStatement {
     pub by: MemberId,
     /// When.
     pub made_at: Timestamp,
-    /// Digest of the canonical JSON of what they were told.
+    /// Digest of the canonical JSON of what they saw.
     pub summary_sha256: Sha256,
 }
 

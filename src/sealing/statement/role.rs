@@ -10,7 +10,7 @@ use crate::domain::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Which roles a member bears in a published call from now on; signed by whoever is an officer of it by what came before.
+/// Which roles a member has in a published call from now on; signed by an officer of it by what came before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleStatement {

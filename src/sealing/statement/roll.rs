@@ -10,10 +10,10 @@ use crate::domain::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most members that bear a role when a call is published.
+/// Most members that have a role when a call is published.
 const MAX_MEMBERS: usize = 2000;
 
-/// Who bears which role in a call when it is published; signed by the officer of the lead who publishes it.
+/// The roles of members in a call when it is published; signed by the officer of the lead who publishes it.
 ///
 /// It stands apart from the publication, which parties read too: who reviews is not for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct RollStatement {
     pub call: CallId,
     /// The partners of the call's program.
     pub partners: BTreeSet<PartnerCode>,
-    /// Every member that bears a role.
+    /// Every member that has a role.
     pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
 }
 
