@@ -1,6 +1,6 @@
-//! Health, readiness and metrics for whoever runs this machine, on a loopback address and in the clear.
+//! Health, readiness and metrics for the operator of this machine, on a loopback address and in the clear.
 //!
-//! Nothing here may tell content, names or identifiers: whoever can reach the machine can read it.
+//! Nothing here may reveal content, names or identifiers: anyone who can reach the machine can read it.
 
 use super::{config::Limits, listener};
 use axum::{

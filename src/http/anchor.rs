@@ -33,7 +33,7 @@ pub struct Anchor {
     pub der: CertificateDer<'static>,
     /// Its subject as text, for people.
     pub subject: String,
-    /// SHA-256 of its `SubjectPublicKeyInfo`: what tells two CAs of one name apart.
+    /// SHA-256 of its `SubjectPublicKeyInfo`: what distinguishes two CAs of one name.
     pub spki_sha256: Sha256,
     /// First instant at which it is valid.
     pub not_before: Timestamp,
@@ -417,7 +417,7 @@ pub(super) fn signs_lists(certificate: &X509Certificate<'_>) -> Result<bool, X50
 }
 
 /// The instant that a certificate or a list names. `99991231235959Z` means that there is no end (RFC 5280, 4.1.2.5), and is later
-/// than what is told apart here: it becomes the last instant that is.
+/// than the last instant that a `Timestamp` can hold: it becomes that last instant.
 pub(super) fn instant(time: ASN1Time) -> Result<Timestamp, AnchorFault> {
     let seconds = time.timestamp();
     if seconds > Timestamp::MAX.as_second() {

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The API's handlers. Requests bear a verified [`Peer`](super::peer::Peer); the listener sees to that.
+/// The API's handlers. Requests carry a verified [`Peer`](super::peer::Peer); the listener sees to that.
 pub fn router(api: Api) -> Router {
     let (router, _) = described().split_for_parts();
     router

@@ -3,7 +3,7 @@
 //!
 //! Everything is looked at in one order, before anything is known of the thing the change is about: who, headers, media type,
 //! size, and only then the bytes. So a client that waits for `100 Continue` is refused before it sends, and a mistake in
-//! the request tells nothing of what exists.
+//! the request reveals nothing of what exists.
 
 use super::{
     list::PathIds,

@@ -290,7 +290,7 @@ impl DatabaseUrl {
         &self.0
     }
 
-    /// Which database it is, without account and password: for whoever operates this machine.
+    /// Which database it is, without account and password: for the operator of this machine.
     #[must_use]
     pub fn place(&self) -> String {
         match self.kind() {

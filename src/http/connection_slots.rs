@@ -97,7 +97,7 @@ impl ConnectionSlots {
 
 impl SlotTable {
     /// Has one of these go when there are so many already: of the partner that has most, the newcomer counted, of its
-    /// certificate that has most; the newcomer's own where that is the same, then whoever is idle longest, then the
+    /// certificate that has most; the newcomer's own where that is the same, then the one idle longest, then the
     /// oldest.
     fn make_room(&mut self, most: usize, newcomer: &ConnectionHolder, among: impl Fn(&OpenConnection) -> bool) {
         if self.connections.values().filter(|connection| among(connection)).count() < most {

@@ -1,7 +1,7 @@
 //! Revocation lists: whether one can be relied on, and for which certificates it speaks.
 //!
-//! A list that cannot be used is a fault that somebody is told about; it is never skipped without a word. Two legal kinds say nothing
-//! about members' certificates as a whole and are set aside, which is told too: delta lists, and lists of CA or attribute
+//! A list that cannot be used is a fault that is reported to the operator; it is never skipped without a word. Two legal kinds say nothing
+//! about members' certificates as a whole and are set aside, which is reported too: delta lists, and lists of CA or attribute
 //! certificates alone. Rules are from RFC 5280, 5.
 
 mod files;
@@ -62,7 +62,7 @@ pub(super) struct Scope {
     pub(super) issuer_der: Vec<u8>,
     /// Which of the issuer's keys signed it, if it says so.
     pub(super) key_id: Option<Vec<u8>>,
-    /// Names of the distribution point whose certificates it is about; all certificates when there are none.
+    /// Names of the distribution point whose certificates it is about; all certificates when the list names no point.
     pub(super) points: Vec<PointName>,
 }
 

@@ -1,6 +1,6 @@
 //! Sealed documents on their way in and out, in constant memory.
 //!
-//! Bytes are announced before they come (length, digest, media type), so whoever may not send them is refused before the
+//! Bytes are announced before they come (length, digest, media type), so a caller who may not send them is refused before the
 //! first. They leave as they came; a part of them can be asked for, so that a broken download goes on where it stopped.
 
 use super::{

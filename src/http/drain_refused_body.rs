@@ -3,7 +3,7 @@
 //! Closing a connection on which bytes still arrive resets it, and the reset can overtake the answer: the client would see a
 //! broken pipe instead of the problem. So what is left of a body that nobody wants any more is taken for a moment and thrown
 //! away, and when that was all of it the connection serves the next request. A client that waits for `100 Continue` and has
-//! not been told to go on is left alone: reading would tell it to. The listener sees to connections that close all the same.
+//! not received it is left alone: reading would send it. The listener sees to connections that close all the same.
 
 use axum::{
     BoxError,
@@ -85,7 +85,7 @@ mod tests {
     };
     use tokio::sync::Notify;
 
-    /// A body of ten pieces that counts those taken, and tells when it is gone.
+    /// A body of ten pieces that counts those taken, and signals when it is gone.
     fn counted(taken: &Arc<AtomicUsize>, gone: &Arc<Notify>) -> Body {
         struct Tell(Arc<Notify>);
         impl Drop for Tell {

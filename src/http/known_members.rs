@@ -1,7 +1,7 @@
 //! Which certificates a key card is known to name, and from where they came, for shares: authorities issue as many certificates as they like,
 //! and key cards are signed one by one.
 //!
-//! It lets nobody in: whoever asks is looked up each time. It is what was found the last time.
+//! It lets nobody in: every caller is looked up each time. It holds what was found the last time.
 
 use crate::domain::id::Sha256;
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So many are remembered; beyond that all begin anew as strangers.
+/// So many are remembered; beyond that all start again as strangers.
 const REMEMBERED: usize = 65_536;
 /// From so many addresses one certificate is remembered to come, the latest ones.
 const ADDRESSES: usize = 4;

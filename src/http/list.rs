@@ -1,7 +1,7 @@
 //! What a read is asked with: identifiers in the path, filters, cursor and limit in the query.
 //!
-//! An identifier in a path that is none answers exactly as one that nothing bears. A filter that is none, or an unknown
-//! parameter, is a mistake worth telling: a list that ignores its filter would show too much.
+//! A malformed identifier in a path gets the same answer as an unknown one. An invalid filter or an unknown
+//! parameter is reported as a mistake: a list that ignores its filter would show too much.
 
 use super::{problem::Fault, state::Api};
 use crate::{

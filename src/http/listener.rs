@@ -243,7 +243,7 @@ impl Server {
                 return Some((stream, peer));
             }
             (Ok(Err((_, tcp))), Some(Err(refusal))) => {
-                // The operator of the host can help the partner with this, so it is told in full.
+                // The operator of the host can help the partner with this, so it is logged in full.
                 tracing::info!(%address, reason = refusal.slug(), %refusal, "a certificate was refused");
                 (refusal.slug(), tcp)
             }
@@ -285,7 +285,7 @@ impl Server {
         let ended = match protocol {
             Protocol::Http1 => {
                 let mut http = http1::Builder::new();
-                // Time is kept by `ConnectionActivity`, which can tell a slow header from an idle connection.
+                // Time is kept by `ConnectionActivity`, which distinguishes a slow header from an idle connection.
                 http.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(header_bytes as usize);
                 drive(http.serve_connection(io, service), &activity, &self.limits).await
             }
@@ -364,7 +364,7 @@ async fn drive<C: GracefulConnection>(
     let mut retired_at = None::<Instant>;
     poll_fn(|cx| {
         if displaced.as_mut().poll(cx).is_ready() {
-            // HTTP/2 is told; HTTP/1.1 has no word for it.
+            // An HTTP/2 client is notified; HTTP/1.1 has no message for it.
             connection.as_mut().graceful_shutdown();
             let _ = connection.as_mut().poll(cx);
             return Poll::Ready(Some(Overrun::Displaced));

@@ -78,7 +78,7 @@ where
     }
 }
 
-/// Where the ids and dates of requests come from: the exchange's own time, since clients tell by `Date` how long they have left.
+/// Where the ids and dates of requests come from: the exchange's own time, since clients learn from `Date` how long they have left.
 #[derive(Debug, Clone)]
 pub struct RequestIds {
     time: Arc<ExchangeTime>,
@@ -114,7 +114,7 @@ impl RequestIds {
     }
 }
 
-/// The id of a request, in its extensions for handlers that want to tell it.
+/// The id of a request, in its extensions for handlers that report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(ulid::Ulid);
 

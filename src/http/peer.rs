@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as far as TLS can tell.
+//! Who is at the other end of a connection, as far as TLS shows.
 //!
 //! The anchor that vouches for the certificate decides the partner; names inside the certificate never do, they are only
 //! checked against it. Which member of the partner it is, and whether that member's key card pins this certificate, is

@@ -85,7 +85,7 @@ impl IntoResponse for ServiceError {
     }
 }
 
-/// Which problem an answer is, in its extensions for whoever accounts for refusals.
+/// Which problem an answer is, in its extensions for the code that accounts for refusals.
 #[derive(Debug, Clone)]
 pub(super) struct ProblemSlug(pub(super) String);
 
@@ -191,7 +191,7 @@ fn problem_of(error: &ServiceError) -> Problem {
     Problem::new(kind, error.to_string())
 }
 
-/// Runs inside the request's span, which bears its id.
+/// Runs inside the request's span, which has its id.
 fn tell_log(error: &StoreError) {
     // The cause of a failed statement may quote what was stored; those of files, disks and connections do not.
     let cause = match error {

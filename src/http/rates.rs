@@ -1,6 +1,6 @@
 //! How often a member may act, and read what leaves an entry in the log: each takes a turn at writing and stays on record for ever.
 //!
-//! Turns are divided (`storage::turns`), so nobody waits long for whoever acts without an end; but the disk, the log and its
+//! Turns are divided (`storage::turns`), so nobody waits long for a member who acts without an end; but the disk, the log and its
 //! readers would fill. Acts of five minutes may come at once, since an officer prepares a whole call in one go.
 
 use super::refusal::{EdgeRefusal, Spent};

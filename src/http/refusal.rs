@@ -140,7 +140,7 @@ impl CertificateRefusal {
         }
     }
 
-    /// How far a certificate got before it was refused: of several answers the farthest is the telling one.
+    /// How far a certificate got before it was refused: of several answers the farthest explains most.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::UnknownIssuer => 0,
@@ -271,7 +271,7 @@ impl EdgeRefusal {
 }
 
 impl EdgeRefusal {
-    /// The caller's own share that is used up, and how large it is, as the fields of draft-ietf-httpapi-ratelimit-headers-10 tell it.
+    /// The caller's own share that is used up, and how large it is, as the fields of draft-ietf-httpapi-ratelimit-headers-10 give it.
     fn exceeded(&self) -> Option<[(&'static str, String); 2]> {
         let held = |policy, limit: usize, unit| {
             [

@@ -1,7 +1,7 @@
 //! What a partner's members were refused, for its policy officers: who asked, on which route, and by which problem. Never what was asked
 //! about: no identifier, no content.
 //!
-//! It is in memory, since the start of this server: writing it down would let whoever is refused fill the database. The same refusal again is
+//! It is in memory, since the start of this server: writing it down would let refused callers fill the database. The same refusal again is
 //! counted, so a thousand of one kind take the place of one.
 
 use crate::domain::id::{PartnerCode, Sha256};

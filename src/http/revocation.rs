@@ -126,7 +126,7 @@ impl Lists {
         }
     }
 
-    /// Whether lists are needed and there are none, which shuts every issuer out.
+    /// Whether lists are needed and all are missing, which shuts every issuer out.
     pub(super) fn shut_all_out(&self) -> bool {
         self.need != Need::No && self.by_scope.values().all(Vec::is_empty)
     }
@@ -167,7 +167,7 @@ impl Lists {
         newest.into_values().chain(unproved)
     }
 
-    /// Tells whether anything changed.
+    /// The digests that show whether anything changed.
     pub(super) fn digests(&self) -> impl Iterator<Item = Sha256> {
         let need = Sha256::of(&[self.need as u8]);
         [need].into_iter().chain(self.by_scope.values().flatten().map(|list| list.sha256))

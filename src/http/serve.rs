@@ -109,7 +109,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until the server was told to stop and has.
+    /// Waits until the server received the order to stop and has stopped.
     pub async fn ended(self) -> Drained {
         self.ending.await.expect("the server's own task does not panic")
     }

@@ -173,7 +173,7 @@ impl Drop for Share {
     }
 }
 
-/// Whoever holds nothing is forgotten.
+/// A holder of nothing is forgotten.
 fn give_back<K: Ord>(held: &mut BTreeMap<K, usize>, holder: &K, amount: usize) {
     if let Some(of_holder) = held.get_mut(holder) {
         *of_holder -= amount;

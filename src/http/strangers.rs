@@ -3,8 +3,8 @@
 //! A newcomer always gets one. Up to half of the places are kept for addresses from which members came lately, a few for each; all others
 //! give way first: who has not said a word of TLS yet, before
 //! those in the middle of a handshake; and among those an address with many before one with few. So however many addresses strangers have,
-//! members come in from where they came before, and who comes from elsewhere has half of the places to come in by. An address is told to IPv4's whole and to the first 64 bits of IPv6, which one
-//! machine has for itself.
+//! members come in from where they came before, and strangers from elsewhere have half of the places. Addresses are compared as a whole
+//! in IPv4, and by the first 64 bits in IPv6, which one machine has for itself.
 
 use super::known_members::KnownMembers;
 use std::{

@@ -1,5 +1,5 @@
 //! A small PKI for tests: authorities, members and revocation lists on a calendar of days, judged by a clock that only
-//! moves when told to.
+//! moves when a test sets it.
 
 use super::{anchor::Anchor, trust::PartnerTrust};
 use crate::{domain::ambient::Clock, storage::partners::ListRecord};
@@ -23,7 +23,7 @@ pub(super) fn day(n: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(DAY_ZERO + n * 86_400).unwrap()
 }
 
-/// Day `n`, as the code under test tells time.
+/// Day `n`, as the code under test measures time.
 pub(super) fn instant_of_day(n: i64) -> Timestamp {
     Timestamp::from_second(DAY_ZERO + n * 86_400).unwrap()
 }

@@ -127,7 +127,7 @@ impl ConnectionActivity {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// HTTP/1.1 alone: HTTP/2 writes for many reasons, and an answer's own pieces tell.
+    /// HTTP/1.1 alone: HTTP/2 writes for many reasons, and an answer's own pieces show progress.
     fn bytes_left(&self) {
         if self.watches_heads && self.open_requests.load(Ordering::Acquire) > 0 {
             self.mark(&self.moved_at);

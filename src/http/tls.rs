@@ -1,6 +1,6 @@
 //! The TLS side of the API listener: version, algorithms, the server's own certificate, and the question to the registry.
 //!
-//! A resumed session would skip client verification, so there is none: no tickets, no session cache, no early data. Each
+//! A resumed session would skip client verification, so sessions are never resumed: no tickets, no session cache, no early data. Each
 //! handshake gets a configuration made of the trust and the certificate in force at that moment, and a verifier that
 //! remembers whom it accepted; nothing outlives a change of trust but the connections themselves, which are judged again
 //! per request.
@@ -156,7 +156,7 @@ impl Tls {
         Ok(Arc::new(Self { trust, files, certificate, expires_at }))
     }
 
-    /// Learns trust and certificate anew. Whatever fails stays as it was, said in the log and the metrics.
+    /// Loads trust and certificate again. Whatever fails stays as it was, said in the log and the metrics.
     pub async fn reload(&self) -> TlsReloaded {
         let certificate = self.reload_certificate().await;
         TlsReloaded { certificate, trust: self.trust.reload().await }
@@ -276,7 +276,7 @@ impl ClientCertVerifier for HandshakeVerifier {
     }
 }
 
-/// Lets rustls tell the time by the injected clock.
+/// Lets rustls read the time from the injected clock.
 #[derive(Debug)]
 struct ClockTime(Arc<dyn Clock>);
 

@@ -1,6 +1,6 @@
 //! Which certificates are accepted, and whose they are.
 //!
-//! Each anchor of each partner has a verifier of its own; they are never merged, because rustls does not tell which root
+//! Each anchor of each partner has a verifier of its own; they are never merged, because rustls does not report which root
 //! matched and a merged store would let one partner's CA issue names of another. A [`Registry`] never changes: new trust
 //! is a new registry with a higher generation, and connections accepted by an older one are judged again.
 //!
@@ -98,13 +98,13 @@ pub struct Registry {
     hints: Vec<DistinguishedName>,
 }
 
-/// The trust in force and how to learn it anew.
+/// The trust in force and how to load it again.
 pub struct Trust {
     clock: Arc<dyn Clock>,
     source: Box<dyn PartnerSource>,
     crl_folder: Option<PathBuf>,
     registry: ArcSwap<Registry>,
-    /// The partners as they were last loaded, none before the start; held for as long as trust is learnt anew.
+    /// The partners as they were last loaded, none before the start; held for as long as trust is loaded again.
     known: tokio::sync::Mutex<Option<Vec<PartnerTrust>>>,
 }
 
@@ -132,7 +132,7 @@ impl Trust {
         self.registry.load_full()
     }
 
-    /// Learns trust anew and puts it in force. While the partners cannot be loaded, those that are known stay and new revocation lists count:
+    /// Loads trust again and puts it in force. While the partners cannot be loaded, the known ones stay and new revocation lists count:
     /// a revocation waits for no database.
     pub async fn reload(&self) -> Result<Reloaded, TrustError> {
         let (mut reloaded, unrecorded) = self.put_in_force().await?;
@@ -351,7 +351,7 @@ impl Registry {
         (Self { generation: self.generation + 1, partners, lists: all_lists, by_subject, by_key, hints }, faults)
     }
 
-    /// What of it has expired by `now`. Each certificate was judged by that all along: these faults shut out nobody, they tell why
+    /// What of it has expired by `now`. Each certificate was judged by that all along: these faults shut out nobody, they say why
     /// somebody is refused.
     fn ended(&self, now: Timestamp) -> Vec<TrustFault> {
         let mut faults = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections with an accepted certificate. When full, one of whoever has most gives way.
+    /// Connections with an accepted certificate. When full, the holder of most loses one.
     pub connections: usize,
     /// The same, for one partner.
     pub connections_per_partner: usize,
@@ -17,7 +17,7 @@ pub struct Limits {
     pub connections_per_member: usize,
     /// The same, for one that no key card is known to name.
     pub connections_without_key_card: usize,
-    /// Handshakes under way. When full, whoever is silent gives way first.
+    /// Handshakes under way. When full, a silent one gives way first.
     pub handshakes: usize,
     /// The same, for one address.
     pub handshakes_per_address: usize,

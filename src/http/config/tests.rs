@@ -1,4 +1,4 @@
-//! Where settings come from, what is refused, and what validation tells.
+//! Where settings come from, what is refused, and what validation reports.
 
 use super::*;
 

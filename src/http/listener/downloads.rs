@@ -31,7 +31,7 @@ impl Drop for Open {
     }
 }
 
-/// A client's end that stops reading when told to.
+/// A client's end that stops reading on command.
 struct Deaf {
     stream: DuplexStream,
     is_deaf: Arc<AtomicBool>,

@@ -48,7 +48,7 @@ struct World {
     folder: tempfile::TempDir,
     /// Lets `/wait` answer.
     go_on: Arc<Notify>,
-    /// Told when `/wait` has begun.
+    /// Notified when `/wait` has begun.
     waiting: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
     drained: Shared<futures_util::future::BoxFuture<'static, Drained>>,
@@ -348,7 +348,7 @@ async fn partner_withdrawn_meanwhile_is_refused_on_the_next_request() {
     let world = World::start(vec![ca.of("ISR")]).await;
     let mut stream = world.connect(&ca.member("ISR:avi")).await;
     assert_eq!(ask(&mut stream, WHO).await.0, 200);
-    // The same anchor for another partner: whoever was accepted as the first must not go on as either.
+    // The same anchor for another partner: a holder accepted for the first must not go on for either.
     *world.partners.lock().unwrap() = vec![ca.of("KOR")];
     world.tls.reload().await;
     assert_eq!(ask(&mut stream, WHO).await.0, 401);

@@ -1,6 +1,6 @@
 //! Name constraints (RFC 5280, 4.2.1.10): which names an authority may vouch for.
 //!
-//! DNS names, IP addresses, e-mail addresses, directory names and the hosts of URIs are compared. Where it cannot be told whether two
+//! DNS names, IP addresses, e-mail addresses, directory names and the hosts of URIs are compared. Where it cannot be decided whether two
 //! names are the same, the answer is the one that refuses; a name of a kind that is constrained and not compared here refuses too.
 
 use super::super::{
@@ -120,7 +120,7 @@ fn kind(tag: u8) -> &'static str {
     }
 }
 
-/// Whether a name is one within the base; nothing when that cannot be told.
+/// Whether a name is one within the base; `None` when that cannot be decided.
 fn is_within(name: &Element<'_>, base: &Element<'_>, excluding: bool) -> Option<bool> {
     match (name.tag, base.tag) {
         (DNS, DNS) => is_dns_within(ascii(name.contents)?, ascii(base.contents)?),
@@ -183,8 +183,8 @@ fn is_email_within(name: &str, base: &str, excluding: bool) -> Option<bool> {
     })
 }
 
-/// Whether a URI's host is the base, or below it when it begins with a dot. Of a URI without a host that is a DNS name (such as a
-/// member's) nobody can tell.
+/// Whether a URI's host is the base, or below it when it begins with a dot; `None` for a URI without a host that is a DNS name (such as a
+/// member's).
 fn is_uri_within(name: &str, base: &str) -> Option<bool> {
     let (scheme, rest) = name.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -259,7 +259,7 @@ fn is_same_attribute(one: &[u8], other: &[u8]) -> Option<bool> {
     if one == other {
         return Some(true);
     }
-    // Case and blanks do not tell names apart (RFC 5280, 7.1). Beyond ASCII too many spellings are one.
+    // Case and blanks do not distinguish names (RFC 5280, 7.1). Beyond ASCII too many spellings are one.
     Some(folded(one)? == folded(other)?)
 }
 

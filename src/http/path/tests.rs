@@ -315,7 +315,7 @@ fn key_of_another_partners_anchor_counts_on_the_way_alone() {
     assert_eq!(judge(&registry, &isr.leaf(|_| {}), &[&cross]).map(drop), refused);
     let below = isr.subordinate("Below");
     assert_eq!(judge(&registry, &below.leaf(|_| {}), &[&below, &cross]).map(drop), refused);
-    // Whoever sends that certificate along without needing it is not refused.
+    // A client that sends that certificate along without needing it is not refused.
     for between in [vec![&cross], vec![&cross, &isr]] {
         let peer = judge(&registry, &kor.member("KOR:min"), &between).unwrap();
         assert_eq!(peer.partner.as_str(), "KOR");

@@ -76,7 +76,7 @@ impl TrustFault {
         }
     }
 
-    /// Whether it is only that time has passed: figures and alerts of their own say what that shuts out, and to try again mends nothing.
+    /// Whether it is only that time has passed: figures and alerts of their own say what that shuts out, and to try again fixes nothing.
     #[must_use]
     pub fn is_of_time(&self) -> bool {
         matches!(self, Self::AnchorExpired { .. } | Self::CrlExpired { .. })

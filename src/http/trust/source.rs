@@ -31,7 +31,7 @@ pub trait PartnerSource: Send + Sync {
     fn record_lists(&self, found: Vec<FoundLists>) -> BoxFuture<'static, Result<(), SourceError>>;
 }
 
-/// Partners alone, for whoever changes nothing.
+/// Partners alone, for a caller who changes nothing.
 impl<F, R> PartnerSource for F
 where
     F: Fn() -> R + Send + Sync,

@@ -24,7 +24,7 @@ pub(super) struct PartnerVerifiers {
     pub(super) anchors: Vec<Anchor>,
     pub(super) verifiers: Vec<Arc<AnchorVerifier>>,
     pub(super) lists: Arc<Lists>,
-    /// Over anchors and lists: tells whether anything changed.
+    /// Over anchors and lists: shows whether anything changed.
     pub(super) digest: Sha256,
 }
 

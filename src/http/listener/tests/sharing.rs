@@ -145,7 +145,7 @@ async fn slow_bodies_of_one_member_take_a_bounded_part_of_memory() {
 async fn good_client_is_served_though_silent_ones_hold_every_place() {
     let ca = Ca::new("Root");
     let held = ca.member("ISR:avi");
-    // The silent ones would wait for an hour: whoever is served meanwhile has displaced one.
+    // The silent ones would wait for an hour: each one that is served meanwhile has displaced one.
     let world = World::with_limits(vec![ca.of("ISR")], |limits| {
         only(|limits| &mut limits.stall)(limits);
         limits.stall = Duration::from_hours(1);

@@ -1,4 +1,4 @@
-//! What expires while it is in force: it is told, and nobody is shut out but who depends on it.
+//! What expires while it is in force: it is reported, and only those who depend on it are shut out.
 
 use super::*;
 
