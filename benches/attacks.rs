@@ -1,5 +1,5 @@
 //! What attackers cost somebody who has nothing to do with them: while they do what they can with what all use, an officer of another
-//! nation connects anew and acts, again and again.
+//! nation opens new connections and acts, again and again.
 //!
 //! `cargo bench --bench attacks` runs each attack for some seconds against the server as it is configured by default; `-- --only NAME` one of
 //! them, `--seconds N` for another time. It says how often the officer acted, how long that took at the median and at worst, beside the same
@@ -347,7 +347,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> io::Result<u1
     }
 }
 
-/// Connects anew and acts: a program is begun.
+/// Connects again and acts: a program is begun.
 async fn innocent(ground: &Ground) -> io::Result<()> {
     let body = json!({ "name": "Innocent", "lead": "USA", "partners": ["USA"] }).to_string();
     let mut stream = ground.open(INNOCENT).await?;

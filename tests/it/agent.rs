@@ -72,7 +72,7 @@ async fn assigned_reviewers_get_their_keys_with_nobody_at_the_keyboard() {
     assert_eq!(holders(&told, AgentAct::Wrapped), ["ISR:maya", "USA:carol"]);
     assert_eq!(told.iter().filter(|event| event.act == AgentAct::VaultMade).count(), 1);
     assert_eq!(keys(&stage, "USA:carol", proposal).await, 1);
-    // Nothing to do: nothing is fetched either, which the log would tell.
+    // Nothing to do: nothing is fetched either, which the log would show.
     let before = stage.log().await.len();
     assert_eq!(round(&mut agent).await, (RoundTally::default(), Vec::new()));
     assert_eq!(stage.log().await.len(), before);
@@ -101,7 +101,7 @@ forbid(principal, action == Action::"Read", resource) when { principal.organisat
     let refused = told.iter().find(|event| event.act == AgentAct::Refused).unwrap();
     let (reason, help) = (refused.reason.as_deref().unwrap(), refused.help.as_deref().unwrap());
     assert!(reason.contains("`ISR/not-galilee`") && help.contains("officers of `ISR`"), "{refused:?}");
-    // Told once, counted always, and not tried again at once.
+    // Reported once, counted always, and not tried again at once.
     let before = stage.log().await.len();
     assert_eq!(round(&mut agent).await, (RoundTally { wrapped: 0, removed: 0, not_done: 1 }, Vec::new()));
     assert_eq!(stage.log().await.len(), before);
@@ -137,7 +137,7 @@ async fn key_goes_with_the_permission_and_comes_back_with_it() {
     stage.stop().await;
 }
 
-/// The member's registrar publishes their card anew, good until then.
+/// The member's registrar publishes a new card of theirs, good until then.
 async fn renew(stage: &Stage, member: &str, valid_until: Timestamp) {
     let KeyCard { member, name, organisation, roles, recipients, certificates, .. } =
         stage.again("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
@@ -216,7 +216,7 @@ async fn round_that_does_not_reach_the_exchange_is_made_up_for_by_the_next() {
     assert_eq!(failed.class(), ExitClass::Unreachable);
     *away.lock().unwrap() = false;
     assert_eq!(round(&mut agent).await.0.wrapped, 2);
-    // Told to stop, it does not begin with the next proposal.
+    // After the order to stop it does not begin with the next proposal.
     stage.israel_adds(NO_REVIEWERS).await;
     let stopped = agent.round(&|| true, &mut |event| panic!("{event:?}")).await.unwrap();
     assert_eq!(stopped, RoundTally::default());

@@ -24,7 +24,7 @@ fn every_alert_names_figures_that_there_are_and_has_its_entry_in_the_runbook() {
         assert!(!named.is_empty() || expression.starts_with("up{"), "{alert} asks for no figure of ours");
         assert_there(&named, alert);
     }
-    // An age that the server tells freezes with what it is of: from the instant of the last success the time goes on by itself.
+    // An age reported by the server would freeze together with its job; computed from the instant of the last success it grows by itself.
     let backup = alerts.iter().position(|alert| *alert == "EntenteBackupOld").unwrap();
     assert_eq!(expressions[backup], "time() - entente_backup_completed_timestamp_seconds > 129600");
     for line in operations.lines().filter_map(|line| line.strip_prefix("### Entente")) {

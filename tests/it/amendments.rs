@@ -1,4 +1,4 @@
-//! What an officer who amends a call cannot do to those who prepare and hand in, and what they are told of what was done.
+//! What an officer who amends a call cannot do to those who prepare and hand in, and what they learn of what was done.
 
 use crate::harness::stage::{GRACE, Stage, code, text};
 use entente::{
@@ -66,7 +66,7 @@ async fn what_is_voided_can_be_signed_again_by_everybody() {
     };
     stage.clock.set(stage.deadline - HOUR * 72 + SignedDuration::from_millis(1));
     stage.refuses("no-time-to-sign", amended(&stage, changed)).await;
-    // More time for one nation is none for the others.
+    // More time for one nation gives the others no more.
     let body = ExtendCall {
         until: (stage.deadline + HOUR * 240).into(),
         reason: "a reason".into(),

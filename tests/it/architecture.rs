@@ -299,7 +299,7 @@ struct Source {
 }
 
 impl Source {
-    /// `bin/entente` is a module of its own, as is each folder; `lib` is none.
+    /// `bin/entente` is a module of its own, as is each folder; `lib` is not.
     fn module(&self) -> String {
         if self.name.starts_with("bin/") {
             return self.name.clone();

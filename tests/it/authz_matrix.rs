@@ -1,6 +1,6 @@
 //! Who may do what, as one table: every operation of the API, asked by everybody who can be somebody.
 //!
-//! The table is kept in `authz_matrix/golden.txt`, to be read and judged by people; `ENTENTE_BLESS=1` writes it anew. It says
+//! The table is kept in `authz_matrix/golden.txt`, to be read and judged by people; `ENTENTE_BLESS=1` writes it again. It says
 //! what authorization answered, not whether the operation then succeeded: see `authz_matrix/requests.rs`.
 
 mod answers;

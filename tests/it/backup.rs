@@ -98,7 +98,7 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
     assert!(on_the_way(&output).contains("database: "), "{}", on_the_way(&output));
     assert_private(&folder);
 
-    // What is backed up is sound, and so is what runs.
+    // The backup is sound, and so is the running exchange.
     let output = operate_alone(&["verify", folder.to_str().unwrap()]).await;
     let said = succeeded(&output);
     assert!(said.contains("nothing that was looked at has changed"), "{said}");

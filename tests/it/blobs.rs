@@ -94,7 +94,7 @@ async fn bytes_come_back_whole_whatever_their_number() {
     }
 }
 
-/// Enough for the disk to be told several times to take what came, while more comes.
+/// Enough for several flushes to disk of the bytes that came, while more come.
 #[tokio::test]
 async fn bytes_that_are_flushed_on_the_way_come_back_whole() {
     let folder = scratch();

@@ -63,14 +63,14 @@ async fn act(stage: &Stage) -> Result<(), Problem> {
     if answer.status() == 201 { Ok(()) } else { Err(answer.json().await.unwrap()) }
 }
 
-/// The `Date` of an answer, by which clients tell how long they have left.
+/// The `Date` of an answer, by which clients know how long they have left.
 async fn date(stage: &Stage) -> Timestamp {
     let raw = stage.raw(Some(stage.credential("USA:dana")));
     let answer = raw.request(Method::GET, "/v1/me").send().await.unwrap();
     DateTimeParser::new().parse_timestamp(answer.headers()["date"].to_str().unwrap()).unwrap()
 }
 
-/// The clock of the machine that PostgreSQL runs on, as far as a world's server can tell.
+/// The clock of the machine that PostgreSQL runs on, as far as a world's server can see.
 struct DatabaseClock(PgConnection);
 
 impl DatabaseClock {

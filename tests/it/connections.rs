@@ -1,4 +1,4 @@
-//! Whatever happens to a connection to PostgreSQL, or to whoever has the turn at writing: others go on within the limits.
+//! Whatever happens to a connection to PostgreSQL, or to the one with the turn at writing: others go on within the limits.
 
 use crate::harness::{postgres::Database, relay::Relay, scratch::scratch};
 use entente::{

@@ -1,5 +1,5 @@
-//! What is done when stored bytes are not what was acknowledged: nobody gets them as the document, the log tells no downloads that were
-//! none, the operator is told, and what was put right is handed out again.
+//! What is done when stored bytes are not what was acknowledged: nobody gets them as the document, the log reports no download that did
+//! not happen, the operator hears of it, and what was put right is handed out again.
 
 use crate::harness::{
     process::{ended, entente},
@@ -222,7 +222,7 @@ async fn same_bytes_uploaded_again_stand_in_for_damaged_ones() {
     let again = case.row("work-plan").await;
     assert!(again.id != row.id && again.sha256 == row.sha256);
 
-    // Whoever reads the version that both signed is shown the sound one.
+    // A member who reads the version that both signed is shown the sound one.
     case.stage.pass_the_opening();
     case.stage.clear(case.proposal, &["USA:dana"]).await;
     case.stage.assign(&[(case.proposal, "USA:carol")], false).await;

@@ -1,4 +1,4 @@
-//! More time, for whom and how far; who takes it back and until when; and what each reader is told of it.
+//! More time, for whom and how far; who takes it back and until when; and what each reader learns of it.
 
 use crate::harness::{
     exchange::fresh_key,

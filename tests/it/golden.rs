@@ -1,6 +1,6 @@
 //! What users read, as files that somebody who writes no programs can review: the help of every command, and a sentence of every refusal.
 //!
-//! `ENTENTE_BLESS=1` writes them anew. Read a changed line before you accept it.
+//! `ENTENTE_BLESS=1` writes them again. Read a changed line before you accept it.
 
 use clap::CommandFactory;
 use entente::{
@@ -29,7 +29,7 @@ fn agrees(name: &str, text: &str) {
 fn help_of_every_command() {
     fn walk(command: &clap::Command, path: &str, text: &mut String) {
         let path = format!("{path}{}", command.get_name());
-        // Options that all commands have are told once, with the program itself.
+        // Options that all commands have are listed once, with the program itself.
         let own = command.clone().mut_args(|argument| {
             let is_of_all = argument.is_global_set() && path.contains(' ');
             argument.hide(is_of_all)

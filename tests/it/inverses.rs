@@ -173,7 +173,7 @@ async fn joint_proposal_that_all_signed_is_withdrawn_by_all() {
     assert!(stage.client("USA:dana").api().proposal(proposal).await.unwrap().withdrawal.is_empty(), "for the parties");
     avi.reinstate_proposal(proposal).await.unwrap();
     stage.refuses("wrong-status", avi.reinstate_proposal(proposal)).await;
-    // Whoever signs a newer version does not wish any more what they wished of the one before.
+    // A member who signs a newer version takes back their wish to withdraw the one before.
     avi.withdraw_proposal(proposal).await.unwrap();
     stage.put("ISR:avi", proposal, "work-plan", &stage.file("newer.pdf", &pdf("a newer plan"))).await;
     stage.sign("ISR:avi", proposal).await;

@@ -59,7 +59,7 @@ async fn opening(proposal: ProposalId, home: &str, folder: &Path) -> (Child, Pat
     opening_by(with_signals, proposal, home, folder).await
 }
 
-/// The program as a terminal starts it, even if whoever runs the tests has signals ignored, as shells do for what runs behind.
+/// The program as a terminal starts it, even if the process that runs the tests ignores signals, as shells do for what runs behind.
 fn with_signals(words: &[&str]) -> Command {
     let mut command = Command::new("/usr/bin/env");
     command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_entente")]).args(words).env_clear();

@@ -206,7 +206,7 @@ fn mutated(name: &str, holds: &Predicate) -> Predicate {
     }
 }
 
-/// Asserts that what lists are planned by, as acts wrote it, is what follows from the rows.
+/// Asserts that the tables that lists are planned by, as acts wrote them, follow from the rows.
 #[cfg(feature = "client")]
 pub(crate) async fn acts_kept_what_lists_go_by(db: &storage::Db) {
     let kept = async || {

@@ -1,4 +1,4 @@
-//! What members are told when the database's answer to a commit is lost, over the real API: never that nothing was done when it
+//! What members hear when the database's answer to a commit is lost, over the real API: never that nothing was done when it
 //! was, and never that it was done when it was not. What is refused leaves no bytes.
 
 use crate::harness::{

@@ -57,7 +57,7 @@ on_both_engines! {
     folder_of_another_database_is_refused_and_both_are_named,
 }
 
-/// Settles the marks anew, as a start does.
+/// Settles the marks again, as a start does.
 async fn settle(stage: &Stage) -> Result<Mark, MarkFault> {
     let exchange = &stage.server.exchange;
     marks::settle(&exchange.db, exchange.blobs.folder(), &SystemRng, stage.clock.now()).await

@@ -1,5 +1,5 @@
-//! An exchange that goes back to a backup: whoever saw more says so, keeps what they saw, and goes by it until it is explained. A command
-//! that runs on and on says it, and that clocks are apart, while it runs.
+//! An exchange that goes back to a backup: a client that saw more says so, keeps what it saw, and goes by it until it is explained. A
+//! command that runs on and on says it, and that clocks are apart, while it runs.
 
 use crate::{
     harness::{
@@ -37,7 +37,7 @@ async fn run(site: &Site, server: &Server, member: &str, line: &str) -> (i32, St
     spoken(ended(entente(&words)).await)
 }
 
-/// A command that runs until it is told to stop.
+/// A command that runs until it gets a signal to stop.
 struct Running {
     child: Child,
     said: Lines<BufReader<ChildStdout>>,
@@ -46,7 +46,7 @@ struct Running {
 
 impl Running {
     fn start(home: &Path, line: &str) -> Self {
-        // Signals that whoever runs the tests ignores are not to be ignored here.
+        // Signals that the process that runs the tests ignores are not to be ignored here.
         let mut command = Command::new("env");
         command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_entente"), "--home"]).arg(home);
         command.args(line.split(' ')).env_clear().env("PATH", "/usr/bin:/bin");
@@ -77,7 +77,7 @@ impl Running {
         }
     }
 
-    /// Tells it to stop: its exit code, and what else it warned of.
+    /// Stops it: its exit code, and what else it warned of.
     async fn stopped(mut self, by: &str) -> (i32, Vec<String>) {
         signal(&self.child, by).await;
         let mut warned = Vec::new();
@@ -168,7 +168,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
         assert!(faults.contains(&told) && faults.contains("older state"), "{faults}");
         assert!(faults.contains(Path::new(&state).file_name().unwrap().to_str().unwrap()), "{faults}");
     }
-    // Nobody has acted since: what is not there is all that tells.
+    // Nobody has acted since: only the missing entry shows it.
     let (code, said, faults) = run(&site, &server, "USA:bob", "log").await;
     assert!(code == 4 && said.contains("proposal.created"), "{said}{faults}");
     assert!(faults.contains("the log ends at entry ") && faults.contains("or policy hides it now"), "{faults}");
@@ -241,7 +241,7 @@ async fn proposal_that_is_not_shown_any_more_is_told_to_whoever_saw_it() {
     stage.client("USA:olivia").declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
     let (code, _, faults) = run("USA:olivia", &status).await;
     assert!(code == 3 && faults.contains(&told) && faults.contains("or policy hides it now"), "{code} {faults}");
-    // An older state, which lacks the proposal: the list of whoever is of its parties does, too.
+    // An older state, which lacks the proposal: the lists of its parties' members lack it, too.
     execute(&stage, "UPDATE proposal_members SET member = 'USA:walt', partner = 'USA' WHERE member = 'USA:bob'").await;
     let (code, said, notes) = run("USA:bob", "proposal list").await;
     assert!(code == 0 && !said.contains(&proposal.to_string()) && notes.contains(&told), "{said}{notes}");

@@ -1,4 +1,4 @@
-//! What is installed is what the repository has: files that packages and images are made of, and settings that come with them.
+//! The repository's own files are installed: those that packages and images are made of, and settings that come with them.
 
 use entente::http::config::Config;
 use std::{

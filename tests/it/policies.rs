@@ -305,7 +305,7 @@ async fn each_nation_asks_who_sees_and_why_about_its_own_and_learns_nothing_of_t
         stage.client(asker).api().explanation(proposal, Some(&id(member)), action, None).await
     };
 
-    // An owner's policy officer, who bears no part in the call, learns everybody who may know of it.
+    // An owner's policy officer, who has no part in the call, learns everybody who may know of it.
     let readers = stage.client("ISR:drafter").api().readers(proposal).await.unwrap();
     let names: Vec<String> = readers.iter().map(|reader| reader.member.to_string()).collect();
     // Reviewers only when assigned, observers never: so Israel says.
@@ -407,7 +407,7 @@ async fn preview_says_who_gains_and_loses_and_the_exchange_does_so_once_it_is_ap
     let kept = approver.policy(&owner("ISR")).await.unwrap();
     assert!(kept.preview.unwrap().contains("\"fetched_before\":1"), "the summary stays with the approval");
 
-    // Only its writers look; and what was signed for is what is shown.
+    // Only its writers look; and they see exactly what was signed for.
     for member in ["USA:drafter", "USA:dana", "ISR:noa", "ISR:avi"] {
         let refused = stage.client(member).api().preview(&owner("ISR"), 2, None).await.unwrap_err();
         assert_eq!(refused.slug(), Some("denied"), "{member}");

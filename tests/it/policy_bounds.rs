@@ -1,5 +1,5 @@
-//! Texts of policies that cost more than they say: refused with their line at the door, and counted as none where they stand already.
-//! Whoever sends them takes nothing from anybody.
+//! Texts of policies that cost more than they say: refused with their line at the door, and not counted where they stand already.
+//! Their senders take nothing from anybody.
 
 use crate::harness::{
     exchange::fresh_key,
@@ -65,7 +65,7 @@ async fn text_that_costs_more_than_it_says_is_refused_with_its_line_while_others
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.starts_with("ISR:") && detail.contains(word), "{detail}");
     }
-    // Whoever may not propose is not read at all.
+    // The text of a member who may not propose is not read at all.
     let (status, problem) = propose(&stage.raw(Some(stage.credential("ISR:avi"))), &texts[0].0).await;
     assert_eq!((status, &problem["type"]), (403, &json!("urn:entente:problem:denied")));
     // The command reads with the same code.

@@ -1,4 +1,4 @@
-//! What a change would do, asked before it is made: each preview is held against what then happens, and tells nobody what they may not
+//! What a change would do, asked before it is made: each preview is held against what then happens, and shows nobody what they may not
 //! hear.
 
 use crate::harness::{
@@ -46,7 +46,7 @@ async fn seen(stage: &Stage, proposal: ProposalId) -> BTreeMap<String, (bool, bo
     seen
 }
 
-/// What there is between two of those, as a preview tells it.
+/// What there is between two of those, as a preview gives it.
 fn difference(
     before: &BTreeMap<String, (bool, bool)>,
     after: &BTreeMap<String, (bool, bool)>,
@@ -267,7 +267,7 @@ async fn policy_officer_with_an_interest_hears_nothing_from_any_preview() {
     assert!(of_policy(approver).await.is_empty() && of_member(approver).await.is_empty());
     let shown = approver.api().preview_label(proposal, None).await.unwrap();
     assert!(shown.items.is_empty());
-    // Nor for whoever works where they do; for another colleague it is.
+    // Nor for a colleague of the same organisation; for another colleague it is.
     assert!(of_policy(drafter).await.is_empty());
     moves(&stage, "ISR:drafter", "Ministry of Another Matter").await;
     assert!(told(&of_policy(drafter).await).contains(&("USA:carol".to_owned(), "Read", false)));
@@ -324,7 +324,7 @@ async fn summary_is_signed_and_anybody_can_check_it() {
         assert!(screen.contains("signed: ") && notes.contains("dry run"), "{line}: {screen}{notes}");
         let (code, screen, notes) = run("USA:walt", &format!("policy summary {place}")).await;
         assert_eq!(code, 0, "{line}: {notes}");
-        // All who bear a part here are of the owners' nations, whom no label leaves out.
+        // All who have a part here are of the owners' nations, whom no label leaves out.
         let what = if line.starts_with("proposal label") { "nobody gains or loses" } else { "NO LONGER READ" };
         assert!(screen.contains(member) && screen.contains(what), "{line}: {screen}");
         let (code, json, _) = run(member, &format!("--json {line}")).await;
@@ -336,7 +336,7 @@ async fn summary_is_signed_and_anybody_can_check_it() {
     stage.stop().await;
 }
 
-/// What a nation has nothing to do with is neither told nor counted; what is being prepared is no officer's to find out.
+/// What a nation has nothing to do with is neither shown nor counted; what is being prepared is no officer's to find out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_counts_and_refuses_by_nothing_that_is_hidden_from_who_asks() {
     let stage = Stage::open().await;

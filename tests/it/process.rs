@@ -70,7 +70,7 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     assert_eq!(code, 0);
     assert!(said.starts_with("the configuration is in order"), "{said}");
 
-    // A key that serves and cannot sign is told of before somebody asks for what it would sign.
+    // A key that serves and cannot sign is reported before somebody asks for what it would sign.
     assert!(!said.contains("cannot be signed"), "{said}");
     let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -86,7 +86,7 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     let (code, said, _) = spoken(site.operate(&["--set", "limits.connections=4000000000", "--check"]).await);
     assert!(code == 0 && said.contains("the limits need 40") && said.contains("LimitNOFILE"), "{said}");
 
-    // A first start: the folder for data is told of, and made by the start alone.
+    // A first start: the folder for data is reported, and made by the start alone.
     let (data, place) = (site.path("data"), site.path("data/blobs"));
     let setting = format!("blobs.folder={}", place.display());
     let database = format!("database.url=sqlite://{}", data.join("first.db").display());
@@ -403,7 +403,7 @@ async fn interrupted_upload_goes_on_with_what_was_sealed() {
     let held: Vec<Document> = serde_json::from_value(held["items"].clone()).unwrap();
     assert_eq!(held.iter().map(|document| document.sha256).collect::<Vec<_>>(), [sha256]);
 
-    // Whoever runs it a third time means a new version, and gets one.
+    // A member who runs it a third time means a new version, and gets one.
     let (code, _, notes) = spoken(ended(entente(&words)).await);
     assert!(code == 0 && notes.contains("sealing "), "{notes}");
     assert!(server.stop().await.success());

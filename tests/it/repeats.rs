@@ -81,7 +81,7 @@ async fn conflict_that_hides_the_proposal_is_answered_again(store: Store) {
     stage.refuses_raw(404, "not-found", request(&olivia, Method::PUT, &path, "another").json(&body)).await;
     let withdraw = format!("/v1/proposals/{proposal}/withdraw");
     stage.refuses_raw(404, "not-found", request(&olivia, Method::POST, &withdraw, "conflict")).await;
-    // Nobody else is told anything by her key.
+    // Nobody else learns anything by her key.
     let noa = stage.raw(Some(stage.credential("ISR:noa")));
     stage.refuses_raw(422, "statement-invalid", request(&noa, Method::PUT, &path, "conflict").json(&body)).await;
     stage.stop().await;

@@ -60,7 +60,7 @@ async fn one_server_at_a_time_holds_the_check_and_another_goes_on(store: Store) 
     assert_eq!((taken_over.began_at, taken_over.after), (start(), Some(key('3'))));
     assert!(!advance(&store, "one", &key('4'), start() + LEASE).await, "it hears that another goes on");
     assert!(advance(&store, "two", &key('5'), start() + LEASE).await);
-    // The same server, started anew in the middle, has another name and waits; the same one goes on at once.
+    // The same server, started again in the middle, has another name and waits; the same one goes on at once.
     assert_eq!(claim(&store, "two", start() + LEASE + SECOND).await.unwrap().after, Some(key('5')));
 }
 
@@ -91,7 +91,7 @@ async fn unreadable_documents_are_remembered_however_often_a_check_is_broken_off
     assert_eq!(told().await, 3);
     end(&store, "one", start() + EVERY + SECOND).await;
     assert_eq!(told().await, 1);
-    // The operator has mended it, and looked while the next one was under way: what that one still found counts no more.
+    // The operator has fixed it, and looked while the next one was under way: what that one still found counts no more.
     claim(&store, "one", start() + EVERY * 2).await.unwrap();
     let mut tx = store.db.write().await.unwrap();
     scrub::found_unreadable(&mut tx, 0, start() + EVERY * 2).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is shared is divided: whoever takes more than a share makes room among their own.
+//! What is shared is divided: a holder who takes more than a share makes room among their own.
 
 use crate::harness::{
     exchange::{Exchange, Nation, Person},

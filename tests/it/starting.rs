@@ -107,7 +107,7 @@ async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {
         }
         assert!(!said.contains("secret"), "{said}");
     }
-    // What is not there yet is told of, and not made.
+    // What is not there yet is reported, and not made.
     let fresh = site.path("fresh.db");
     let empty = format!("blobs.folder={}", site.path("made").display());
     let output = site.operate(&["--set", &sqlite(&fresh), "--set", &empty, "--check"]).await;
@@ -185,7 +185,7 @@ async fn setting_with_one_underscore_is_refused_with_the_name_that_is_right() {
         assert!(code == 2 && said.contains("`ENTENTE_API_LISTEN` is no setting"), "{said}");
         assert!(said.contains("write `ENTENTE_API__LISTEN`"), "{said}");
     }
-    // What others put there is told of and does no harm.
+    // What others put there is reported and does no harm.
     let mut command = server_program(&["--config", config.to_str().unwrap(), "--check"]);
     command.env("ENTENTE_API_PORT", "tcp://10.0.0.1:8443");
     let output = ended(command).await;
@@ -264,7 +264,7 @@ async fn second_order_to_stop_ends_the_server_at_once() {
     server.signal("TERM").await;
     until("the refusal of new work", async || (server.admin("/readyz").await.0 == 503).then_some(())).await;
     server.signal("TERM").await;
-    // Told once it would wait for the request, and end with 0.
+    // After one signal it would wait for the request, and end with 0.
     assert_eq!(server.ended().await.code(), Some(1));
     assert!(answer.await.unwrap().is_err());
     drop(hand_over);

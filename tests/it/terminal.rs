@@ -1,4 +1,4 @@
-//! What others wrote cannot steer the terminal of whoever reads it: as text, as JSON, or as a document.
+//! What others wrote cannot steer the terminal of the reader: as text, as JSON, or as a document.
 
 use crate::harness::{
     process::PATIENCE,

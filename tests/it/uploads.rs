@@ -1,5 +1,5 @@
 //! Sealed files on their way up: what parties signed for stays on the machine that alone has it until the exchange has it, too, whatever
-//! else is put, discarded, taken out or interrupted; and whoever resumes hears of each.
+//! else is put, discarded, taken out or interrupted; and a member who resumes hears of each.
 
 use crate::harness::{
     process::{ended, entente},

@@ -82,7 +82,7 @@ async fn file_of(stage: &Stage, sha256: Sha256) -> PathBuf {
     stage.server.exchange.blobs.folder().join("blobs").join(&key[..2]).join(key)
 }
 
-/// Two proposals of the same parties, relabelled, reviewed by Carol, decided and told of.
+/// Two proposals of the same parties, relabelled, reviewed by Carol, decided, with letters sent.
 async fn two_decided(stage: &Stage) -> [ProposalId; 2] {
     let both = [stage.submitted().await, stage.submitted().await];
     let choice = LabelChoice::Put { others: [].into(), caveats: [slug("propin")].into() };

@@ -73,7 +73,7 @@ async fn change_of_sight_is_told_with_what_changed() {
     assert_eq!(causes, [AccessCause::Role { from: ["decider".to_owned()].into(), to: BTreeSet::new() }]);
     assert!(lost.len() > 2 && lost.iter().all(|line| line.starts_with("-ISR:eitan ")), "{lost:?}");
 
-    // Of another nation's member one is told that they lost it, and not that there is more to know.
+    // For another nation's member the report says that they lost it, and not that there is more to know.
     stage.client("USA:dana").grant_roles(stage.call, &id("USA:frank"), &nothing).await.unwrap();
     let (_, last) = fetched(&stage, "8").await;
     let (lost, causes) = told(&after_role, &last);

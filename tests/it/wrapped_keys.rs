@@ -1,4 +1,4 @@
-//! Wrapped keys: nobody takes from a holder what they can open, and what does not open can be mended, by the members' own acts over
+//! Wrapped keys: nobody takes from a holder what they can open, and what does not open can be replaced, by the members' own acts over
 //! mutual TLS. What a holder lacks is counted for each recipient of the key card in force.
 
 mod junk;
@@ -75,7 +75,7 @@ fn words(missing: &[MissingKey]) -> Vec<String> {
     missing.iter().map(|key| format!("{} {}", key.kind, key.holder)).collect()
 }
 
-/// What a member is told to be missing of a proposal.
+/// What the exchange reports to a member as missing of a proposal.
 async fn missing(stage: &Stage, member: &str, proposal: ProposalId) -> Vec<String> {
     words(&stage.client(member).api().missing_keys(proposal).await.unwrap())
 }

@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::PathBuf};
 /// Answers that are counted by status and reason: their alerts ask for many of them, so the first goes without saying.
 const COUNTED_AS_THEY_COME: [&str; 2] = ["entente_requests_total", "entente_requests_refused_total"];
 
-/// Whether the server tells a figure that begins like this: a name, or a name with its labels.
+/// Whether the server reports a figure that begins like this: a name, or a name with its labels.
 async fn tells(server: &Server, series: &str) -> bool {
     let (_, figures) = server.admin("/metrics").await;
     figures.lines().any(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{'])))

@@ -69,7 +69,7 @@ impl Answer {
         format!("{}{}", self.status, slug.unwrap_or_default())
     }
 
-    /// What authorization said, told by what came back.
+    /// What authorization said, derived from the answer.
     pub(super) fn cell(&self, ask: &Ask) -> Cell {
         let problem = self.problem();
         let slug = problem.as_ref().map_or("", |problem| problem.slug());

@@ -244,7 +244,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
         delete("/v1/proposals/{proposal}/members/{member}").note("of USA").at("member", "USA:bob"),
         post("/v1/proposals/{proposal}/acceptance").json(json!({ "statement": "" })),
         get("/v1/proposals/{proposal}/joined"),
-        // Whoever joined already needs nobody's consent any more.
+        // A member who joined already needs nobody's consent any more.
         put("/v1/proposals/{proposal}/members/{member}/consent").at("member", "ISR:avi"),
         delete("/v1/proposals/{proposal}/members/{member}/consent").at("member", "ISR:avi"),
         get("/v1/proposals/{proposal}/explanation").note("of oneself"),

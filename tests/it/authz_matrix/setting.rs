@@ -38,7 +38,7 @@ const fn officer(member: &'static str) -> Cast {
     Cast { roles: OFFICER, ..cast(member) }
 }
 
-/// The authorities of Israel and Korea bear the same name.
+/// The authorities of Israel and Korea have the same name.
 const SHARED_NAME: (&str, &str) = ("National Research Root CA", "Ministry of Science");
 
 const NATIONS: &[DemoNation] = &[
@@ -89,7 +89,7 @@ const NATIONS: &[DemoNation] = &[
     },
 ];
 
-/// Who bears which role in the call.
+/// The roles of members in the call.
 const PANEL: &[(&str, CallRole)] = &[
     ("USA:olivia", CallRole::Officer),
     ("USA:omar", CallRole::Officer),

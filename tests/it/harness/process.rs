@@ -239,7 +239,7 @@ impl Server {
         timeout(PATIENCE, self.child.wait()).await.expect("a server ends in time").unwrap()
     }
 
-    /// Tells it to stop and waits until it has.
+    /// Stops it and waits until it has ended.
     pub(crate) async fn stop(self) -> ExitStatus {
         self.signal("TERM").await;
         self.ended().await
@@ -252,14 +252,14 @@ pub(crate) async fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap().success());
 }
 
-/// `entente-server` with these words, in an environment that tells it nothing.
+/// `entente-server` with these words, in an environment without settings for it.
 pub(crate) fn server_program(words: &[&str]) -> Command {
     let mut command = Command::new(SERVER);
     command.args(words).env_clear();
     command
 }
 
-/// `entente` with these words, in an environment that tells it nothing.
+/// `entente` with these words, in an environment without settings for it.
 pub(crate) fn entente(words: &[&str]) -> Command {
     let mut command = Command::new(CLIENT);
     command.args(words).env_clear().stdin(Stdio::null());

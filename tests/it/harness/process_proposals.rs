@@ -106,7 +106,7 @@ impl Proposals {
             Effect::Signed { partner, version, jws, is_last } => {
                 tell("manifest.signed", 1);
                 tell("proposal.submitted", u64::from(is_last));
-                // Whoever signs wishes no more to withdraw.
+                // A member who signs no longer wishes to withdraw.
                 let wished = work.wishes.len();
                 work.wishes.retain(|who| !who.starts_with(partner.as_str()));
                 tell("proposal.withdrawal_unwished", (wished - work.wishes.len()) as u64);

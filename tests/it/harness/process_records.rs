@@ -80,7 +80,7 @@ const HALF_DONE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Rows and the entries that told of them: as many of the one as of the other.
+/// Rows and the entries that report them: as many of the one as of the other.
 const TOLD: &[(&str, &str)] = &[
     ("proposal.created", "SELECT COUNT(*) FROM proposals"),
     ("document.stored", "SELECT COUNT(*) FROM documents"),
@@ -153,7 +153,7 @@ impl Records {
         }
     }
 
-    /// Every document has its bytes, and they are those it says; each is told of once.
+    /// Every document has its bytes, and they are those it says; the log reports each once.
     async fn check_blobs(&mut self) -> u64 {
         let documents = self.rows("SELECT document_id, blob_key, sha256, CAST(size AS TEXT) FROM documents").await;
         for document in &documents {

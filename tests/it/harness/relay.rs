@@ -1,4 +1,4 @@
-//! A relay between a server and PostgreSQL that fails when it is told to: before or after a commit has reached the database, or
+//! A relay between a server and PostgreSQL that fails on command: before or after a commit has reached the database, or
 //! by falling silent without closing anything, as a network does that has lost one of its ends.
 //!
 //! It runs on a thread of its own, so that its end is the end of its connections, whatever the test's runtime does: a database

@@ -80,7 +80,7 @@ const ANY_ROLE: &str = "(resource.call.officers.contains(principal) || resource.
 fn recipe(chance: &mut Chance) -> (Option<String>, Option<(String, Option<String>)>) {
     let panel = || Some(ANY_ROLE.to_owned());
     match chance.below(19) {
-        // Released to named nations, to five of them, to whoever funds or leads.
+        // Released to named nations, to five of them, to nations that fund or lead.
         0 => (Some(format!("{} && {ANY_ROLE}", nations(chance, 3))), None),
         1 => (
             panel(),

@@ -11,7 +11,7 @@ use std::{fs, process::Output};
 
 use crate::harness::process::{Site, ended, entente as program};
 
-/// What a policy officer of Israel is told.
+/// The refusals that a policy officer of Israel sees.
 async fn told(stage: &Stage) -> Vec<MemberRefusal> {
     stage.client("ISR:drafter").refusals().await.unwrap()
 }

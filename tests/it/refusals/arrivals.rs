@@ -179,7 +179,7 @@ async fn document_takes_no_turn_before_its_last_byte(store: Store) {
     let sealed = sealed_annex();
     stage.clock.set(stage.deadline);
     let busy = stage.server.exchange.db.write().await.unwrap();
-    // Whoever may not is told so while others write.
+    // A member who may not is refused while others write.
     let refused = put(&stage, "ISR:tamar", proposal, &sealed).body(sealed.clone()).send().await.unwrap();
     assert_eq!(refused.status(), 404);
     // The first thing that waits is the whole document.

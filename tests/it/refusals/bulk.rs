@@ -1,4 +1,4 @@
-//! Many lines in one request, and what only says what would be: neither holds up whoever else has something to write.
+//! Many lines in one request, and what only says what would be: neither holds up others who have something to write.
 
 use crate::harness::{
     stage::{NATIONS, Stage, id},
@@ -23,7 +23,7 @@ use entente::{
 };
 use jiff::SignedDuration;
 
-/// So many pairs of Carol with proposals that are none.
+/// So many pairs of Carol with unknown proposals.
 fn of_absent(count: usize) -> Vec<(ProposalId, MemberId)> {
     (0..count).map(|_| (ProposalId::new(&SystemClock, &SystemRng), id("USA:carol"))).collect()
 }

@@ -117,7 +117,7 @@ async fn last_member_leaves_until_the_party_has_signed() {
     let stage = Stage::open().await;
     let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
     let proposal = stage.prepared().await;
-    // What is restricted to the party would be whoever's who came after him.
+    // A later member would inherit what is restricted to the party.
     stage.refuses("last-of-party", bob.api().remove_member(proposal, &id("USA:bob"))).await;
     bob.remove_document(proposal, &slug("shareholders")).await.unwrap();
     bob.remove_member(proposal, &id("USA:bob")).await.unwrap();

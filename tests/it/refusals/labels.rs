@@ -282,7 +282,7 @@ async fn new_version_keeps_the_label_unless_it_says_otherwise() {
     assert_eq!(plan.manifest.label, label(&[], &["propin"]));
     stage.client("ISR:avi").sign(&plan).await.unwrap();
     assert_eq!(stage.client("USA:bob").api().proposal(proposal).await.unwrap().label, label(&[], &["propin"]));
-    // Bob wants another: that is another version, which he is told.
+    // Bob wants another: that is another version, and the client says so.
     let wanted = to(&["KOR"], &[]);
     let another = stage.client("USA:bob").plan_labelled(proposal, false, &wanted);
     stage.declines(ExitClass::Usage, "the label is to be", another).await;
@@ -328,7 +328,7 @@ async fn key_is_not_wrapped_past_the_signed_label_whatever_the_exchange_says() {
         assert!(!wrapped.refused.is_empty());
     };
     refused(dana.wrap_missing(proposal).await.unwrap(), "another label than the one that the owners signed");
-    // It hides the relabelling as well: whoever has seen it notices.
+    // It hides the relabelling as well: a client that has seen it notices.
     dana.label(proposal).await.unwrap_err();
     for sql in [
         "DELETE FROM label_signatures WHERE proposal_id = $1 AND number = 1",

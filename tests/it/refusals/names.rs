@@ -1,5 +1,5 @@
-//! Names that look alike are alike: whoever works where a party works is recused however the name was typed, and nobody publishes a name
-//! with a character that nobody sees.
+//! Names that look alike are alike: a member who works where a party works is recused however the name was typed, and nobody publishes a
+//! name with a character that nobody sees.
 
 use super::lies::{key_of, tamper};
 use crate::harness::{

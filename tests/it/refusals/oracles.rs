@@ -250,7 +250,7 @@ async fn draft_is_deleted_by_its_officers_and_leaves_nothing_to_others() {
     stage.stop().await;
 }
 
-/// What the policy officers of a nation that owns a proposal ask about: whoever asks, nothing is told of it.
+/// What the policy officers of a nation that owns a proposal ask about: no answer reveals anything of it.
 async fn nothing_is_told(stage: &Stage, proposal: ProposalId) {
     let drafter = stage.client("ISR:drafter");
     for member in NATIONS.iter().flat_map(|nation| nation.cast).map(|cast| id(cast.member)) {

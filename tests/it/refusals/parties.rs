@@ -1,4 +1,4 @@
-//! Who cannot be what: parties, officers and reviewers are different people; and calls are changed only by whoever has read
+//! Who cannot be what: parties, officers and reviewers are different people; and calls are changed only by a member who has read
 //! them and is vouched for.
 
 use super::set_aside::moves_to;
@@ -108,7 +108,7 @@ async fn counterpart_signs_the_version_that_waits_or_learns_what_was_changed_sin
     let plan = bob.plan_new_version(proposal).await.unwrap();
     assert_eq!((plan.manifest.version, plan.is_countersignature()), (2, false));
     bob.sign(&plan).await.unwrap();
-    // Whoever proposed the version before is in the same place now.
+    // The member who proposed the version before is in the same place now.
     let waits = stage.client("ISR:avi").plan_signature(proposal).await.unwrap();
     assert_eq!((waits.manifest.version, waits.is_countersignature()), (2, true));
     stage.sign("ISR:avi", proposal).await;

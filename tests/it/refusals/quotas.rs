@@ -47,7 +47,7 @@ async fn member_begins_so_many_proposals(store: Store) {
     }
     let told = reached(avi.create_proposal(&stage.joint()).await);
     assert!(told.contains("no more than 2 proposals of one member"), "{told}");
-    // Whoever withdraws one can bring it back, so it counts.
+    // A member who withdraws one can bring it back, so it counts.
     avi.api().withdraw_proposal(begun[0]).await.unwrap();
     reached(avi.create_proposal(&stage.joint()).await);
     // The colleague has their own, and one that is submitted makes room.
@@ -275,7 +275,7 @@ async fn member_and_partner_add_so_many_bytes_to_the_database_a_day() {
     stage.stop().await;
 }
 
-/// Acts that come to nothing, by one who is never told of the proposal, until one is refused for their number: how many, and the answer.
+/// Acts that come to nothing, by one who never learns of the proposal, until one is refused for their number: how many, and the answer.
 async fn acts(stage: &Stage, member: &str, most: usize) -> (usize, Option<reqwest::Response>) {
     let raw = stage.raw(Some(stage.credential(member)));
     let path = format!("/v1/proposals/{}/withdraw", ProposalId::new(&SystemClock, &SystemRng));
@@ -292,7 +292,7 @@ async fn acts(stage: &Stage, member: &str, most: usize) -> (usize, Option<reqwes
 #[tokio::test]
 async fn member_acts_so_often_a_minute_and_others_go_on() {
     let stage = with(Store::Sqlite, &[("quotas.acts_per_minute_per_member", "20")]).await.unwrap();
-    // One more comes free every three seconds: whoever acts faster than that comes to the end.
+    // One more comes free every three seconds: a member who acts faster than that comes to the end.
     let (done, refused) = acts(&stage, "ISR:avi", 400).await;
     assert!(done >= 100, "those of five minutes come at once: {done}");
     let refused = refused.expect("more than the share of five minutes at once");
@@ -303,7 +303,7 @@ async fn member_acts_so_often_a_minute_and_others_go_on() {
     let problem: Problem = refused.json().await.unwrap();
     assert_eq!(problem.slug(), "too-many-acts");
     assert!(problem.detail.contains("at most 20 acts a minute are done for one member"), "{}", problem.detail);
-    // Colleagues and other partners act meanwhile, and whoever has come to the end reads.
+    // Colleagues and other partners act meanwhile, and the member who has come to the end reads.
     assert_eq!(acts(&stage, "ISR:tamar", 1).await.0, 1);
     stage.client("USA:bob").create_proposal(&stage.joint()).await.unwrap();
     stage.client("ISR:avi").call(stage.call).await.unwrap();
@@ -331,7 +331,7 @@ async fn member_reads_so_much_a_minute_of_what_leaves_an_entry() {
     let raw = |member: &str| stage.raw(Some(stage.credential(member)));
     let (avi, bob) = (raw("ISR:avi"), raw("USA:bob"));
     let read = async |raw: &Raw| raw.request(Method::GET, &path).send().await.unwrap();
-    // One more comes free each second: whoever asks faster than that comes to the end.
+    // One more comes free each second: a member who asks faster than that comes to the end.
     let mut refused = None;
     for _ in 0..600 {
         let answer = read(&avi).await;

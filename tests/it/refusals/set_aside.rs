@@ -132,7 +132,7 @@ async fn signature_of_who_may_decide_no_longer_is_missing_and_another_decider_si
     assert!(planned.is_last());
     frank.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
 
-    // What Eitan was told has changed since.
+    // What Eitan saw has changed since.
     stage.refuses("precondition-failed", eitan.decide(&planned)).await;
     assert!(!eitan.plan_decision(proposal, Outcome::Fund).await.unwrap().is_last());
     let open = eitan.sign_decision(proposal, Outcome::Fund).await.unwrap();
@@ -197,7 +197,7 @@ async fn party_takes_no_review_out_by_a_key_card_of_after_the_deadline() {
     moves_to(&stage, "ISR:avi", &employer).await;
     expect(&stage, proposal, None).await;
 
-    // Where he worked at the deadline still counts, against whoever comes to work there.
+    // Where he worked at the deadline still counts, against a member who comes to work there.
     moves_to(&stage, "USA:carol", "KINNERET sensing").await;
     expect(&stage, proposal, Some(SetAside::SameOrganisation)).await;
     moves_to(&stage, "USA:carol", &employer).await;

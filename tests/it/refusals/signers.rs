@@ -81,7 +81,7 @@ async fn letter_is_by_an_officer_of_the_signed_roll() {
     let dana = stage.client("USA:dana");
     let letter = dana.send_letter(proposal, "You are funded.").await.unwrap();
     assert!(dana.read_letter(proposal, letter.id).await.unwrap().is_by_officer);
-    // A party is not shown who bears a role, and hears that it is not.
+    // A party does not see the roles, and its client says so.
     assert!(!stage.client("ISR:avi").read_letter(proposal, letter.id).await.unwrap().is_by_officer);
 
     let said = verify_signed::<LetterStatement>(&letter.statement).unwrap().statement;

@@ -1,4 +1,4 @@
-//! An exchange that asks for keys which the nations do not permit: whoever holds the key asks the signed policies themselves, of
+//! An exchange that asks for keys which the nations do not permit: the holder of the key asks the signed policies themselves, of
 //! facts that they verified, and wraps nothing.
 
 use super::lies::{key_of, tamper};

@@ -248,7 +248,7 @@ async fn key_of_the_call_that_does_not_open_is_mended_by_another_party_member() 
         checked.iter().any(|key| matches!(key.found, KeyState::Broken { .. }) && key.vault == panel),
         "{checked:?}"
     );
-    // Whoever made it cannot take it back, and the officers cannot remove what is all officers'.
+    // Its maker cannot take it back, and the officers cannot remove what is all officers'.
     assert_eq!(stage.again("ISR:avi").wrap_to_call(proposal).await.unwrap(), 0);
     assert!(stage.again("USA:bob").wrap_to_call(proposal).await.unwrap() >= 1);
     dana().read_summary(proposal, VersionChoice::Standing).await.unwrap();

@@ -86,7 +86,7 @@ async fn renewal_loses_nothing(store: Store, passing: Passing) {
         publish(&stage, member, &both).await;
         renewed.push((member, identity.recipient().to_owned(), path));
     }
-    // A party is told of parties, its own restricted vault included; officers open through the call's vault.
+    // A party learns of parties, its own restricted vault included; officers open through the call's vault.
     let of_israel = ["panel ISR:avi", "panel USA:bob", "parties ISR:avi", "parties USA:bob", "staff ISR:avi"];
     let mut told = missing(&stage, "ISR:avi", proposal).await;
     told.sort();
@@ -121,7 +121,7 @@ async fn renewal_loses_nothing(store: Store, passing: Passing) {
     }
     assert!(stage.client("USA:dana").api().missing_call_keys(stage.call).await.unwrap().is_empty());
 
-    // What each is told before the old one goes: with the new one alone every vault opens.
+    // Each checks before the old one goes: with the new one alone every vault opens.
     for (member, _, path) in &renewed {
         let next = machine(&stage, member, std::slice::from_ref(path));
         let checked = match *member {
