@@ -9,7 +9,7 @@
 //! - To **ask policies** who may see what, take [`policy`].
 //! - To **run an exchange**, take the program `entente-server`; [`http::serve`] is what it calls.
 //!
-//! The tree shows the data's path; `docs/GUIDE.md` says where to start reading and `ARCHITECTURE.md` tells the invariants. Import
+//! The tree shows the data's path; `docs/GUIDE.md` says where to start reading and `ARCHITECTURE.md` states the invariants. Import
 //! direction, held by a test: `domain ← {wire, policy, sealing, storage} ← service ← http ← bin/entente-server` and
 //! `{wire, policy, sealing} ← client ← cli ← bin/entente`.
 //!
@@ -27,7 +27,7 @@
 //! let file = identity.file_text("2026-03-01T12:00:00Z".parse()?);
 //! let keyring = Keyring::parse(file.expose().as_bytes(), "identity.txt", &NoPrompt)?;
 //! assert_eq!(*open_bytes(&keyring.identities(), &sealed, 1024)?, b"a proposal");
-//! // Whoever changes a byte is found out.
+//! // A changed byte is found out.
 //! let mut changed = sealed;
 //! *changed.last_mut().expect("there are some") ^= 1;
 //! assert!(open_bytes(&keyring.identities(), &changed, 1024).is_err());

@@ -106,10 +106,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = async move { drop(ordered.await) };
     let running = async {
         let running = serve::run(config, Arc::new(SystemClock), Arc::new(SystemRng), stop).await?;
-        // One line for whoever started it on port 0; a closed standard output is no reason to stop.
+        // One line for the process that started it on port 0; a closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "ready api={} admin={}", running.api_addr, running.admin_addr);
         tell_manager(State::Ready);
-        // Connections that had to be cut are the log's to tell: the order to stop was followed.
+        // The log reports connections that had to be cut: the order to stop was followed.
         running.ended().await;
         Ok::<(), Failure>(())
     };

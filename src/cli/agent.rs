@@ -1,4 +1,4 @@
-//! `entente agent run`: the key agent as a process: a round, a pause, the next round, until it is told to stop. One line for each
+//! `entente agent run`: the key agent as a process: a round, a pause, the next round, until a signal stops it. One line for each
 //! act on standard output, one JSON object with `--json`.
 
 use super::{
@@ -84,7 +84,7 @@ pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> 
         let round = {
             let mut report = |event: &Event| {
                 if let Err(error) = line(context, event) {
-                    // Acts that nobody is told of are not gone on with.
+                    // The agent does not go on with acts that it cannot report.
                     stop.0.store(true, Ordering::Relaxed);
                     broken = Some(error);
                 }

@@ -1,4 +1,4 @@
-//! `entente conflict`: declarations of interest. Whoever judges declares before anything opens.
+//! `entente conflict`: declarations of interest. A member who judges declares before anything opens.
 
 use super::{
     context::{Context, reason},

@@ -312,7 +312,7 @@ mod tests {
         assert_eq!((list.items, list.next.as_deref()), (vec![0, 1, 2, 3, 4], Some("5")));
         let all = ListArgs { limit: 1, all: true, cursor: Some("2".into()) };
         assert_eq!(fetch(&all).await, Page { items: vec![2, 3, 4, 5, 6], next: None });
-        // Whoever answers every page with the same `next` keeps nobody busy for ever.
+        // A server that answers every page with the same `next` keeps nobody busy for ever.
         let circle = async |_: Paging| Ok(Page { items: vec![1], next: Some("2".into()) });
         assert_eq!(all.collect(circle).await.unwrap_err().exit, crate::cli::error::Exit::Unverified);
     }

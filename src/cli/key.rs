@@ -219,7 +219,7 @@ fn described(key: &CheckedKey, discarded: &[WrappedKeyId]) -> Value {
     })
 }
 
-/// The ends of a recipient: enough to tell one's own apart.
+/// The ends of a recipient: enough to distinguish one's own.
 fn short(recipient: &str) -> String {
     match (recipient.get(..10), recipient.get(recipient.len().saturating_sub(6)..)) {
         (Some(head), Some(tail)) if recipient.len() > 20 => format!("{head}…{tail}"),

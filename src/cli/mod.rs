@@ -238,7 +238,7 @@ fn finish(done: Result<()>, context: &Context) -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|word| word == "--json");
     if !error.use_stderr() || !json {
-        // Nobody is left to tell when the terminal is gone.
+        // Nobody is left to read an error when the terminal is gone.
         let _ = error.print();
         return ExitCode::from(if error.use_stderr() { error::Exit::Usage.code() } else { 0 });
     }

@@ -134,7 +134,7 @@ impl Out {
         })
     }
 
-    /// Tells people what goes on, on standard error; silent with `--quiet` and `--json`.
+    /// Says what goes on, on standard error; silent with `--quiet` and `--json`.
     pub fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             self.stderr_line(&[(Style::Dim, text)]);
@@ -146,7 +146,7 @@ impl Out {
         if !self.quiet && !self.json {
             let mut screen = Screen { text: String::new(), colours: self.stderr.colours };
             show(&mut screen);
-            // Nobody is left to tell when standard error is gone.
+            // Nobody is left to read an error when standard error is gone.
             let _ = self.stderr.write(&screen.text);
         }
     }
@@ -163,7 +163,7 @@ impl Out {
     pub(super) fn stderr_line(&self, parts: &[(Style, &str)]) {
         let mut screen = Screen { text: String::new(), colours: self.stderr.colours };
         screen.styled(parts);
-        // Nobody is left to tell when standard error is gone.
+        // Nobody is left to read an error when standard error is gone.
         let _ = self.stderr.write(&screen.text);
     }
 

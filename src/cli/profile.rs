@@ -127,7 +127,7 @@ fn add(args: AddProfileArgs, context: &Context) -> Result<()> {
     let mut identities = Vec::new();
     for file in &args.identity {
         let file = absolute(file)?;
-        // A file that cannot be an identity is told now, not when the first proposal is to be opened.
+        // A file that cannot be an identity is reported now, not when the first proposal is to be opened.
         Keyring::load(&file, &context.keyboard()).map_err(CliError::failed)?;
         identities.push(file);
     }

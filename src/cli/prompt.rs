@@ -99,7 +99,7 @@ impl Keyboard {
         }
     }
 
-    /// Asks whether something unusual is meant, if somebody can be asked: a script has the warning that it was told before.
+    /// Asks whether something unusual is meant, if somebody can be asked: a script has the warning that was printed before.
     ///
     /// # Errors
     /// A failure when the answer is not `yes`.
@@ -128,7 +128,7 @@ fn is_attended() -> bool {
 impl Prompt for Keyboard {
     fn passphrase(&self, purpose: &str) -> Option<SecretText> {
         if let Some(file) = &self.file {
-            // Why a named file is not taken is said here: whoever asks knows only that there is no passphrase.
+            // Why a named file is not taken is said here: the caller knows only that there is no passphrase.
             return from_file(file).inspect_err(|error| self.message(&format!("warning: {error}"))).ok();
         }
         // Whether there is a terminal decides, not standard input: `entente proposal summary --file -` reads that.

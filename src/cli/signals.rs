@@ -1,6 +1,6 @@
-//! Being told to stop: INT, TERM and HUP all end a command, and what it left unfinished goes first.
+//! Signals to stop: INT, TERM and HUP all end a command, and what it left unfinished goes first.
 //!
-//! A signal that whoever started the command had ignored, as `nohup` does, stays ignored.
+//! A signal that the parent of the command had ignored, as `nohup` does, stays ignored.
 
 use super::{
     context::Context,
@@ -63,7 +63,7 @@ pub(super) fn ending_signal() -> Result<impl Future<Output = Signal>> {
     })
 }
 
-/// The signals that were ignored when the process started, one bit each from 1 up; none where the system does not tell.
+/// The signals that were ignored when the process started, one bit each from 1 up; none where the system does not report them.
 #[cfg(unix)]
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

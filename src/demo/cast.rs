@@ -16,7 +16,7 @@ const fn officer(member: &'static str, name: &'static str, organisation: &'stati
     Cast { member, name, organisation, roles: OFFICER }
 }
 
-/// Five nations. The authorities of Korea and the United Kingdom bear the same name, as it happens.
+/// Five nations. The authorities of Korea and the United Kingdom have the same name, as it happens.
 pub(super) const NATIONS: &[DemoNation] = &[
     DemoNation {
         code: "USA",

@@ -1,4 +1,4 @@
-//! The files that the parties of the story hand in: samples, or those of whoever watches.
+//! The files that the parties of the story hand in: samples, or the viewer's own.
 
 use super::world::Error;
 use std::path::{Path, PathBuf};

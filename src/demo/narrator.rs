@@ -1,4 +1,4 @@
-//! Tells the demonstration in words that a program officer understands.
+//! Narrates the demonstration in words that a program officer understands.
 
 use crate::{
     dev_pki::DevPki,

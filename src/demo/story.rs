@@ -1,6 +1,6 @@
 //! What happens in the demonstration: a bilateral and a multilateral call, from publication to letters.
 //!
-//! Every act goes through the client library over mutual TLS, as the member it is told of. What somebody is refused is
+//! Every act goes through the client library over mutual TLS, as the member who acts in the story. What somebody is refused is
 //! attempted for real, and the demonstration fails when it succeeds.
 
 use super::{

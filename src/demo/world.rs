@@ -303,7 +303,7 @@ fn config(plan: &DemoPlan) -> Result<Config, Error> {
         ("admin.listen", "127.0.0.1:0".to_owned()),
         ("database.url", plan.database_url.clone()),
         ("blobs.folder", text(&plan.dir.join("blobs"))),
-        // A play is over before it fills a disk, and the disk of whoever watches it may be nearly full.
+        // A play is over before it fills a disk, and the viewer's disk may be nearly full.
         ("blobs.reserve_bytes", "0".to_owned()),
         ("trust.crl_folder", text(&plan.dir.join("crls"))),
     ]

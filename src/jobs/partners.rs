@@ -10,7 +10,7 @@ use tokio::{
 /// How often the database is asked whether the operator changed a partner.
 const TRUST_POLL: Duration = Duration::from_secs(1);
 
-/// Tells when the operator changed a partner in the database.
+/// Notifies when the operator changed a partner in the database.
 pub(super) async fn run(exchange: Arc<Exchange>, mut seen: i64, changes: Arc<Notify>) {
     let mut ticks = interval(TRUST_POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -7,10 +7,10 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the signatures of the policies in force are verified anew.
+/// How often the signatures of the policies in force are verified again.
 const POLICY_CHECK: Duration = Duration::from_mins(1);
 
-/// Verifies the policies in force anew from time to time: somebody with the database in hand could have changed a text.
+/// Verifies the policies in force again from time to time: somebody with the database in hand could have changed a text.
 pub(super) async fn run(exchange: Arc<Exchange>) {
     let mut ticks = interval(POLICY_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,8 +1,8 @@
-//! When to learn trust and certificate anew: files changed, the operator asked (SIGHUP), or the database did.
+//! When to load trust and certificate again: files changed, the operator asked (SIGHUP), or the database did.
 //!
 //! Files are compared by size, time of change and inode every few seconds: that notices a replaced file, a replaced
 //! folder behind a symbolic link and a file system that gives no events. What could not be used, at the start or in a reload, is tried again:
-//! a file that is given to the right account stays as it was in all three. And now and then everything is learnt anew though nothing changed:
+//! a file that is given to the right account stays as it was in all three. Now and then everything is loaded again though nothing changed:
 //! nothing says when a date passes.
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -36,7 +36,7 @@ pub enum ReloadCause {
     Refresh,
 }
 
-/// How everything is learnt anew.
+/// How everything is loaded again.
 pub(crate) struct Reload(Box<dyn Fn(ReloadCause) -> BoxFuture<'static, bool> + Send + Sync>);
 
 impl Reload {
@@ -112,7 +112,7 @@ impl Watch {
     }
 }
 
-/// Learns trust and certificate anew on each cause, and when `changes` says that a partner changed.
+/// Loads trust and certificate again on each cause, and when `changes` says that a partner changed.
 pub(super) async fn run(watch: Watch, went_well: bool, reload: Reload, changes: Arc<Notify>) {
     let changed = move || {
         let changes = Arc::clone(&changes);
@@ -121,7 +121,7 @@ pub(super) async fn run(watch: Watch, went_well: bool, reload: Reload, changes: 
     match watch.run(went_well, move |cause| reload.learn(cause), changed).await {}
 }
 
-/// SIGHUP, or nothing ever where there is none.
+/// SIGHUP; pending for ever on systems without it.
 struct Hangup(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl Hangup {

@@ -15,7 +15,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 /// How often it is asked whether bytes are to be looked at, and how many documents are damaged.
 const ASK: Duration = Duration::from_mins(1);
 
-/// Looks at all bytes once a day, gently; of several servers one does. Tells how that stands, also while it goes on, which takes hours.
+/// Looks at all bytes once a day, gently; of several servers one does. Reports the progress, also while it goes on, which takes hours.
 pub(super) async fn run(exchange: Arc<Exchange>) {
     let holder = Mark::random(&*exchange.rng).to_string();
     let began_at = exchange.clock.now();

@@ -1,4 +1,4 @@
-//! The visibility manifest of a partner: one JSON object a line, in this order: the head, the calls in which its members bear roles,
+//! The visibility manifest of a partner: one JSON object a line, in this order: the head, the calls in which its members have roles,
 //! proposals, members, and a signature over all the bytes before it (ADR 15).
 
 use super::Time;

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// A proposal and who is to review it.
 type Line = (ProposalId, MemberId);
 
-/// Reads assignments from the content of a file; JSON is told by its first character.
+/// Reads assignments from the content of a file; JSON is recognised by its first character.
 ///
 /// # Errors
 /// What is wrong, and in which line.

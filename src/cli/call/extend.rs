@@ -58,7 +58,7 @@ pub(super) async fn run(args: Extend, client: &Client, context: &Context) -> Res
         return Ok(());
     }
     context.keyboard().agree(consent, &change(&body, &seen.body, &zone)).await?;
-    // What was shown is what is done: had the call changed meanwhile, it is refused.
+    // Exactly the shown change is made: had the call changed meanwhile, it is refused.
     let extended = client.api().extend_call_as_seen(call, seen.etag.as_deref(), &body).await?;
     let what = change(&body, &extended, &zone);
     context.out.answer(&extended, |screen| screen.line(&what))?;

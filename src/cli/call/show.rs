@@ -19,7 +19,7 @@ use serde_json::json;
 /// Prints one call, with the extensions in force where they were asked for.
 ///
 /// # Errors
-/// When standard output cannot be written, or the reader's zone is none.
+/// When standard output cannot be written, or the reader's zone is invalid.
 pub(super) fn call(
     context: &Context,
     call: &Call,
@@ -73,7 +73,7 @@ pub(super) fn call(
 /// Prints calls, one a line.
 ///
 /// # Errors
-/// When standard output cannot be written, or the reader's zone is none.
+/// When standard output cannot be written, or the reader's zone is invalid.
 pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
     let (zone, now): (Zone, _) = (context.zone()?, context.exchange_now());
     context.out.answer(calls, |screen| {

@@ -239,7 +239,7 @@ mod tests {
         assert!(count > 20, "only {count} commands were found");
     }
 
-    /// Rows of the table of what is refused: what was written, what is told, what to write instead.
+    /// Rows of the table of what is refused: the text that was written, the error, what to write instead.
     fn refusals() -> Vec<[&'static str; 3]> {
         let (_, table) = PAGE.split_once("| you wrote | you are told | write instead |\n|---|---|---|\n").unwrap();
         let rows = table.lines().take_while(|line| line.starts_with('|'));

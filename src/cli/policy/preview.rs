@@ -28,7 +28,7 @@ pub(super) async fn preview(owner: &PolicyOwner, number: u32, all: bool, context
     })
 }
 
-/// Shows what is about to be approved; the summary is what is signed for.
+/// Shows what is about to be approved; the approval signs the summary.
 pub(super) async fn before_approval(
     client: &Client,
     owner: &PolicyOwner,

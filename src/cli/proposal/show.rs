@@ -83,7 +83,7 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
 /// Prints proposals, one a line.
 ///
 /// # Errors
-/// When standard output cannot be written, or the reader's zone is none.
+/// When standard output cannot be written, or the reader's zone is invalid.
 pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
     let (zone, now) = (context.zone()?, context.exchange_now());
     context.out.answer(page, |screen| {
@@ -110,7 +110,7 @@ fn voided(proposal: &Proposal, void: &Void, zone: &Zone, now: Timestamp) -> Stri
     format!("version {} is void since {}{because}{again}", void.version, zone.both(void.since.0))
 }
 
-/// Why the documents are not shown, as far as the row tells it.
+/// Why the documents are not shown, as far as the row shows it.
 fn closed(proposal: &Proposal, is_sealed: bool) -> &'static str {
     if is_sealed {
         "its documents stay sealed until every deadline and grace have passed"
