@@ -268,7 +268,7 @@ pub(crate) fn reload(what: &'static str, ok: bool) {
     counter!(RELOADS, "what" => what, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
 }
 
-/// Tells the trust that is in force now.
+/// Records the trust that is in force now.
 pub(crate) fn trust(generation: u64, partners: usize) {
     gauge!(TRUST_GENERATION).set(as_float(generation));
     gauge!(TRUST_PARTNERS).set(as_float(partners as u64));

@@ -1,6 +1,6 @@
-//! What either binary is as a process: which build it is, and what it tells the service manager that started it.
+//! Either binary as a process: which build it is, and what it reports to the service manager that started it.
 //!
-//! Nothing here fails: a process that cannot tell the manager works like one that has none.
+//! Nothing here fails: a process that cannot notify the manager works like one without a manager.
 
 use std::sync::LazyLock;
 
@@ -28,7 +28,7 @@ pub enum State {
     Ready,
     /// It reads its files again, and says [`Ready`](Self::Ready) afterwards.
     Reloading,
-    /// It was told to stop, and finishes what is open.
+    /// It received the order to stop, and finishes what is open.
     Stopping,
 }
 
@@ -42,11 +42,11 @@ impl State {
     }
 }
 
-/// Tells systemd, if it started this process and waits to be told (`Type=notify`).
+/// Notifies systemd, if it started this process and waits for that (`Type=notify`).
 pub fn tell_manager(state: State) {
     #[cfg(target_os = "linux")]
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
-        // A manager that cannot be told is no reason to stop.
+        // A failed notification is no reason to stop.
         let _ = linux::send(state.as_bytes(), &socket);
     }
     #[cfg(not(target_os = "linux"))]

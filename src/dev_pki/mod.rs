@@ -2,7 +2,7 @@
 //! certificates, for demonstrations and tests.
 //!
 //! Decides what these certificates look like: EC P-256, members named by the URI `urn:entente:member:<partner>:<handle>`
-//! and good for client authentication only, two partners whose authorities bear the same name (it happens, and must be
+//! and good for client authentication only, two partners whose authorities have the same name (it happens, and must be
 //! harmless). It must never be used for a real exchange: authorities' private keys lie beside what they sign. Time and
 //! serial numbers come from outside; the keys themselves come from aws-lc, which takes no generator.
 
@@ -70,7 +70,7 @@ pub struct PartnerSpec {
 
 impl Spec {
     /// The host USA, ISR, KOR, GBR and EU with a registrar and some members each, valid from an hour ago for `days`
-    /// days. The authorities of KOR and GBR bear the same name.
+    /// days. The authorities of KOR and GBR have the same name.
     ///
     /// # Errors
     /// When the span leaves the calendar.
