@@ -51,7 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa", &["http", "wire"]),
 ];
 
-/// Words that mean something else here, and the word to use.
+/// Words that mean something else here, or that a plain one says, and the word to use.
 const WORDS: &[(&str, &str)] = &[
     ("tenant", "partner"),
     ("user account", "member"),
@@ -59,6 +59,15 @@ const WORDS: &[(&str, &str)] = &[
     ("audit row", "entry"),
     ("audit_log", "log"),
     ("error response", "problem"),
+    (" mend", "fix"),
+    ("made anew", "made again"),
+    ("learnt anew", "loaded again"),
+    ("whoever asks", "the caller"),
+    ("whoever reads", "the reader"),
+    ("for whoever", "for those who"),
+    ("told apart", "distinguished"),
+    ("is told of", "learns of, or reported"),
+    ("that are none", "invalid, or unknown"),
 ];
 
 /// Names that several public types share, and why.
