@@ -82,7 +82,7 @@ async fn member_drafts_so_many_calls(store: Store) {
     dana.publish_call(second).await.unwrap();
     draft().await.unwrap();
     // The stage's call, the one that was published and two drafts are four within a day.
-    dana.publish_call(drafts_of(&dana).await[0].id).await.unwrap();
+    dana.publish_call(drafts_of(dana).await[0].id).await.unwrap();
     let told = reached(draft().await);
     assert!(told.contains("no more than 4 calls that one partner's members draft within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
@@ -267,7 +267,7 @@ async fn member_and_partner_add_so_many_bytes_to_the_database_a_day() {
     };
     let what = "no more than 60000 bytes that acts and logged reads of one member add to the database within 24 hours";
     assert!(told.contains(what), "{told}");
-    assert!(drafts_of(&dana).await.len() <= 1, "what is refused is not kept");
+    assert!(drafts_of(dana).await.len() <= 1, "what is refused is not kept");
     // Others go on, and the next day there is room again.
     stage.begun().await;
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));

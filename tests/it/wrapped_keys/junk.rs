@@ -128,7 +128,7 @@ async fn officer_with_an_own_key_that_does_not_open_still_opens_through_the_call
     let heard = told.clone();
     let dana = stage.again("USA:dana").on_warning(move |told| heard.lock().unwrap().push(told.to_owned()));
     dana.read_summary(proposal, VersionChoice::Standing).await.unwrap();
-    let told = told.lock().unwrap();
+    let told = told.lock().unwrap().clone();
     assert!(matches!(&told[..], [one] if one.contains("that `ISR:noa` wrapped")), "{told:?}");
     stage.stop().await;
 }
