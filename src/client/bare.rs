@@ -4,7 +4,7 @@
 use super::{ClientError, Home, Result, unfinished::Unfinished};
 use crate::sealing::{
     identity::{Keyring, Prompt},
-    seal::{Opened, open_bytes, open_signed},
+    seal::{Opened, SealError, open_bytes, open_signed},
 };
 use std::{
     fs::File,
@@ -36,7 +36,7 @@ pub fn open(keyring: &Keyring, sealed: &Path) -> Result<Zeroizing<Vec<u8>>> {
     // The header and the tags of chunks take less than as much again.
     let mut content = Vec::new();
     reader(sealed)?.take(2 * MAX_IN_MEMORY as u64).read_to_end(&mut content).map_err(|error| unread(sealed, &error))?;
-    Ok(open_bytes(&keyring.identities(), &content, MAX_IN_MEMORY)?)
+    open_bytes(&keyring.identities(), &content, MAX_IN_MEMORY).map_err(unopened)
 }
 
 /// Writes the plaintext to a new file, which is there only once it is proven to its end.
@@ -50,9 +50,25 @@ pub fn open_into(home: &Home, keyring: &Keyring, sealed: &Path, output: &Path) -
     };
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut unfinished = Unfinished::begin(home, folder)?;
-    let opened = open_signed(&keyring.identities(), reader(sealed)?, unfinished.file(), None, &mut |_| ())?;
+    let opened = open_signed(&keyring.identities(), reader(sealed)?, unfinished.file(), None, &mut |_| ());
+    let opened = opened.map_err(unopened)?;
     unfinished.finish_new(output).map_err(unwritten)?;
     Ok(opened)
+}
+
+/// What to do next where there is neither a profile nor an exchange.
+fn unopened(error: SealError) -> ClientError {
+    let what = error.to_string();
+    match error {
+        SealError::NoMatchingIdentity => {
+            ClientError::local(what, "name the identity that it is sealed to with `--identity`")
+        }
+        SealError::TooLarge(_) => ClientError::local(what, "write it into a file with `--output`"),
+        SealError::Damaged | SealError::Truncated | SealError::Shape(_) => {
+            ClientError::unverified(what, "nothing was written; get the file again from its sender")
+        }
+        other => other.into(),
+    }
 }
 
 fn reader(sealed: &Path) -> Result<Box<dyn Read>> {

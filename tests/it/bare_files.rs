@@ -40,10 +40,13 @@ async fn bare_age_file_is_opened_with_the_identities_that_are_named_and_nothing_
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("cannot write `plain`"));
 
     let output = open(folder, &["whole.age", "-i", "other.txt", "-o", "nothing"]).await;
-    assert!(String::from_utf8_lossy(&output.stderr).contains("it is sealed to somebody else"));
+    let refused = String::from_utf8_lossy(&output.stderr);
+    assert!(refused.contains("it is sealed to somebody else") && refused.contains("with `--identity`"), "{refused}");
     for words in [&["short.age", "-i", "mine.txt"][..], &["short.age", "-i", "mine.txt", "-o", "nothing"]] {
         let output = open(folder, words).await;
         assert!(!output.status.success() && output.stdout.is_empty());
+        let refused = String::from_utf8_lossy(&output.stderr);
+        assert!(refused.contains("get the file again from its sender"), "{refused}");
     }
     assert!(!folder.join("nothing").exists());
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
