@@ -329,7 +329,7 @@ async fn check_quotas<T: Reads>(
 
 fn coming<T: Reads>(act: &Act<'_, T>, announced: &Announced) -> Coming {
     let Announced { proposal, slot, size, .. } = announced;
-    Coming { party: act.me.id.partner().clone(), proposal: *proposal, slot: slot.clone(), size: *size }
+    Coming { member: act.me.id.clone(), proposal: *proposal, slot: slot.clone(), size: *size }
 }
 
 fn may_fetch(view: &View<'_>, proposal: &ProposalState, row: &DocumentRow) -> bool {

@@ -39,6 +39,10 @@ pub struct Quotas {
     pub bytes_per_partner: u64,
     /// Documents of one slot that a party has uploaded to a proposal.
     pub documents_per_slot: u64,
+    /// Documents of one member that are on their way to one slot at the same time.
+    pub arriving_per_slot_per_member: u64,
+    /// Bytes of one member's documents that are on their way at the same time.
+    pub arriving_bytes_per_member: u64,
     /// So many days after it was replaced or taken out, a document that no version names goes; at least one.
     pub replaced_documents_days: u16,
     /// Versions of a proposal that any of its parties has proposed.
@@ -67,6 +71,8 @@ impl Default for Quotas {
             bytes_per_party: 64 << 30,
             bytes_per_partner: 256 << 30,
             documents_per_slot: 50,
+            arriving_per_slot_per_member: 4,
+            arriving_bytes_per_member: 32 << 30,
             replaced_documents_days: 30,
             versions_per_proposal: 200,
             policy_versions_per_day: 50,
@@ -109,9 +115,11 @@ pub(super) async fn check_drafts(act: &mut Act<'_>) -> Result<()> {
 
 /// Whether the caller's party may upload this document. Those that are on their way count as those that are here.
 pub(super) async fn check_documents<T: Reads>(act: &mut Act<'_, T>, arrival: &Arrival, coming: &Coming) -> Result<()> {
-    let Coming { party, proposal: id, slot, size } = coming;
-    let (quotas, kept) = (act.exchange.quotas, documents::kept(&mut act.tx, *id).await?);
-    let others: Vec<Coming> = arrival.others().into_iter().filter(|other| other.party == *party).collect();
+    let Coming { member, proposal: id, slot, size } = coming;
+    let (quotas, party) = (act.exchange.quotas, member.partner());
+    let others: Vec<Coming> = arrival.others().into_iter().filter(|other| other.member.partner() == party).collect();
+    check_arriving(&quotas, &others, coming)?;
+    let kept = documents::kept(&mut act.tx, *id).await?;
     let of_party = || kept.iter().filter(|kept| kept.uploaded_by.partner() == party);
     let coming = || others.iter().filter(|other| other.proposal == *id);
     let in_slot: u64 = of_party().filter(|kept| kept.slot == *slot).map(|kept| kept.documents).sum();
@@ -130,6 +138,15 @@ pub(super) async fn check_documents<T: Reads>(act: &mut Act<'_, T>, arrival: &Ar
     let of_partner = kept.saturating_add(others.iter().map(|other| other.size).sum());
     let what = "bytes of all documents that one partner has uploaded, replaced ones and those on their way included";
     check_bytes(of_partner, *size, quotas.bytes_per_partner, what)
+}
+
+/// Whether so much of one member may be on its way: nobody takes the room of colleagues by announcing what they send slowly or never.
+fn check_arriving(quotas: &Quotas, others: &[Coming], coming: &Coming) -> Result<()> {
+    let own = || others.iter().filter(|other| other.member == coming.member);
+    let in_slot = own().filter(|other| other.proposal == coming.proposal && other.slot == coming.slot).count() as u64;
+    check(in_slot, quotas.arriving_per_slot_per_member, "documents of one member on their way to one slot")?;
+    let what = "bytes of one member's documents that are on their way at the same time";
+    check_bytes(own().map(|other| other.size).sum(), coming.size, quotas.arriving_bytes_per_member, what)
 }
 
 /// Whether a version may be proposed whose documents that are not here yet have so many bytes. What all have signed is taken whatever its

@@ -41,7 +41,7 @@ struct Counted {
 /// A document whose bytes are on their way.
 #[derive(Debug, Clone)]
 pub(super) struct Coming {
-    pub(super) party: PartnerCode,
+    pub(super) member: MemberId,
     pub(super) proposal: ProposalId,
     pub(super) slot: Slug,
     pub(super) size: u64,
@@ -190,7 +190,7 @@ mod tests {
     fn document_counts_as_coming_until_it_is_dropped() {
         let usage = Usage::default();
         let coming = |slot: &str| Coming {
-            party: "ISR".parse().unwrap(),
+            member: id("ISR:avi"),
             proposal: "prop_00000000000000000000000000".parse().unwrap(),
             slot: slot.parse().unwrap(),
             size: 7,

@@ -1,6 +1,6 @@
 //! Members and the key cards their registrars signed.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, visible};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -172,6 +172,7 @@ pub async fn publish(
         ],
     )
     .await?;
+    visible::note_employer(tx, &row.member, &folded(&row.organisation)).await?;
     let sql = "INSERT INTO key_cards (member, serial, key_card, published_at) VALUES ($1, $2, $3, $4)";
     tx.execute(sql, args![row.member, row.serial, row.key_card, now]).await?;
     tx.execute("DELETE FROM member_certificates WHERE member = $1", args![row.member]).await?;

@@ -45,6 +45,7 @@ pub const ALL: &[Migration] = &[
     migration!(17, "deadline_organisations", "0017_deadline_organisations"),
     migration!(18, "kinds_of_interests", "0018_kinds_of_interests"),
     migration!(19, "calls_of_an_author", "0019_calls_of_an_author"),
+    migration!(20, "employers", "0020_employers"),
 ];
 
 #[cfg(test)]

@@ -241,7 +241,7 @@ pub async fn keep_employer(
 ) -> Result<(), StoreError> {
     assert!(permit.covers_partner(&[Action::PublishKeyCard], member.partner()));
     for id in ids {
-        let sql = "UPDATE proposal_members SET deadline_organisation = $3, deadline_organisation_folded = $4 \
+        let sql = "UPDATE proposal_members SET deadline_organisation = $3, deadline_organisation_folded = $4, employer_folded = $4 \
                    WHERE proposal_id = $1 AND member = $2 AND deadline_organisation IS NULL";
         tx.execute(sql, args![id, member, organisation, folded(organisation)]).await?;
     }
@@ -258,8 +258,9 @@ pub async fn follow_newest_employers(
         permit.covers_call(&[Action::ExtendCall, Action::AmendCall], proposal.call)
             || permit.covers_proposal(&[Action::ExtendProposal], proposal.id)
     );
-    let sql = "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL \
-               WHERE proposal_id = $1";
+    let sql = "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL, \
+               employer_folded = COALESCE((SELECT m.organisation_folded FROM members m \
+               WHERE m.member = proposal_members.member), '') WHERE proposal_id = $1";
     tx.execute(sql, args![proposal.id]).await?;
     Ok(())
 }
@@ -371,7 +372,8 @@ const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NU
      UNION ALL SELECT q.proposal_id, q.partner, q.member, NULL, NULL, NULL, 0 FROM party_invitations q WHERE q.acceptance IS NULL) t";
 
 async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) VALUES ($1, $2, $3, $4)";
+    let sql = "INSERT INTO proposal_members (proposal_id, member, partner, added_at, employer_folded) VALUES ($1, $2, $3, $4, \
+               COALESCE((SELECT m.organisation_folded FROM members m WHERE m.member = $2), ''))";
     tx.execute(sql, args![id, member, member.partner(), now]).await?;
     Ok(())
 }

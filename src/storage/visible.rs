@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use plan::{OwnRows, Plan, PlanCache, ProposalScope, Strategy};
 use std::{collections::BTreeSet, fmt, str::FromStr};
 pub use upkeep::{fold_organisations, reindex};
-pub(super) use upkeep::{note_versions, parties_key, tally};
+pub(super) use upkeep::{note_employer, note_versions, parties_key, tally};
 
 /// Calls under which the same part of a condition remains.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -140,7 +140,7 @@ catalogue! {
     Exists "exists" 409 "it exists already" => "use the one that exists";
     // the exchange itself
     TooManyRequests "too-many-requests" 429 "too many of your requests are open, or too many bytes of their bodies are under way" => "wait for those that are under way, and try again after the time in `Retry-After`";
-    QuotaReached "quota-reached" 409 "a quota is used up" => "where the detail counts 24 hours, try again later; the rest stays on record: ask the host's operator to raise the number under `[quotas]`";
+    QuotaReached "quota-reached" 409 "a quota is used up" => "where the detail counts 24 hours, or documents on their way, try again later; the rest stays on record: ask the host's operator to raise the number under `[quotas]`";
     TooManyReads "too-many-reads" 429 "too many reads that leave an entry in the log" => "try again after the time in `Retry-After`";
     TooManyActs "too-many-acts" 429 "too many acts by you or your partner's members" => "try again after the time in `Retry-After`";
     TooManyAnswers "too-many-answers" 429 "too many answers wait for you to read them" => "read the answers that are under way to their end, or end them, and try again after the time in `Retry-After`";

@@ -17,7 +17,7 @@ mod parties;
 mod parts;
 mod quotas;
 mod roles;
-mod set_aside;
+pub(crate) mod set_aside;
 mod signers;
 mod times;
 mod wraps;

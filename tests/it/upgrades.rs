@@ -21,6 +21,7 @@ on_both_engines! {
     partners_from_before_need_no_lists_until_some_are_found,
     entries_about_interests_get_the_names_of_what_was_done,
     organisations_from_before_are_compared_as_people_see_them,
+    party_members_from_before_work_where_lists_look,
 }
 
 async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
@@ -144,4 +145,46 @@ async fn organisations_from_before_are_compared_as_people_see_them(store: Store)
     let forms = store.db.read().await.unwrap().fetch_all(folded, args![]).await.unwrap();
     let forms: Vec<_> = forms.iter().map(|row| (row.text("form").unwrap(), row.count("n").unwrap())).collect();
     assert_eq!(forms, [("universität strasse".to_owned(), 600)]);
+}
+
+async fn party_members_from_before_work_where_lists_look(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..19], at(0)).await.unwrap();
+    let before = [
+        "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) \
+         VALUES ('ISR', 'Israel', 'UTC', '{}', '', 1, 1)",
+        "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, valid_until, \
+         published_at, organisation_folded) VALUES \
+         ('ISR:stayed', 'ISR', 'A', 'Optics', '', 'a.b.c', 1, 'active', 1, 9, 1, 'optics'), \
+         ('ISR:moved', 'ISR', 'A', 'Sensing', '', 'a.b.c', 1, 'active', 1, 9, 1, 'sensing'), \
+         ('ISR:alone', 'ISR', 'A', '', '', 'a.b.c', 1, 'active', 1, 9, 1, ''), \
+         ('ISR:raw', 'ISR', 'A', 'ROBOTICS', '', 'a.b.c', 1, 'active', 1, 9, 1, NULL)",
+        "INSERT INTO programs (program_id, name, lead, created_by, created_at) VALUES ('prog', 'Joint', 'ISR', 'ISR:stayed', 1)",
+        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, created_at) \
+         VALUES ('call', 'prog', '{}', '', 1, 1, 1, 'ISR:stayed', 1)",
+        "INSERT INTO proposals (proposal_id, call_id, created_by, created_at) VALUES ('prop', 'call', 'ISR:stayed', 1)",
+        "INSERT INTO proposal_members (proposal_id, member, partner, added_at, deadline_organisation, deadline_organisation_folded) \
+         VALUES ('prop', 'ISR:stayed', 'ISR', 1, NULL, NULL), ('prop', 'ISR:moved', 'ISR', 1, 'Optics', 'optics'), \
+         ('prop', 'ISR:alone', 'ISR', 1, NULL, NULL), ('prop', 'ISR:raw', 'ISR', 1, NULL, NULL)",
+    ];
+    let mut tx = store.db.write().await.unwrap();
+    for sql in before {
+        tx.execute(sql, args![]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    migrate::run(&store.db, at(1)).await.unwrap();
+    visible::fold_organisations(&store.db).await.unwrap();
+    let employers = async || {
+        let sql = "SELECT member, employer_folded FROM proposal_members ORDER BY member";
+        let rows = store.db.read().await.unwrap().fetch_all(sql, args![]).await.unwrap();
+        rows.iter().map(|row| (row.text("member").unwrap(), row.text("employer_folded").unwrap())).collect::<Vec<_>>()
+    };
+    let right = [("ISR:alone", ""), ("ISR:moved", "optics"), ("ISR:raw", "robotics"), ("ISR:stayed", "optics")];
+    let right = right.map(|(member, employer)| (member.to_owned(), employer.to_owned()));
+    assert_eq!(employers().await, right);
+    // Made again from the rows they follow from.
+    let mut tx = store.db.write().await.unwrap();
+    tx.execute("UPDATE proposal_members SET employer_folded = 'elsewhere'", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    visible::reindex(&store.db).await.unwrap();
+    assert_eq!(employers().await, right);
 }

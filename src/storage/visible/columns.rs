@@ -76,11 +76,6 @@ impl<'a> SqlBuilder<'a> {
         Ok(match predicate {
             Predicate::Const(value) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
             Predicate::Is(atom) => self.atom(atom)?,
-            // In the form in which PostgreSQL makes joins of both.
-            Predicate::IsNot(Atom::Contains(Set::Organisations, Value::Written(name))) if self.left_joins.is_none() => {
-                let name = self.bind(name);
-                works_nowhere(|employer| format!("{employer} = {name}"))
-            }
             Predicate::IsNot(atom) => format!("NOT ({})", self.atom(atom)?),
             Predicate::All(parts) => balanced(&self.conditions(parts)?, " AND "),
             Predicate::Any(parts) => balanced(&self.conditions(parts)?, " OR "),
@@ -111,15 +106,11 @@ impl<'a> SqlBuilder<'a> {
             }
             Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
-                let name = self.bind(name);
-                // The order of a cross join is that of SQLite's loops: those who work there come first, where all rows are wanted.
-                self.left_join(&format!(
-                    "(SELECT q.proposal_id FROM members m CROSS JOIN proposal_members q WHERE q.member = m.member \
-                     AND q.deadline_organisation_folded IS NULL AND m.organisation_folded <> '' AND m.organisation_folded = {name} \
-                     UNION ALL SELECT q.proposal_id FROM proposal_members q \
-                     WHERE q.deadline_organisation_folded <> '' AND q.deadline_organisation_folded = {name}) s"
-                ))
-                .unwrap_or_else(|| works_at(|employer| format!("{employer} = {name}")))
+                if name.is_empty() {
+                    return Ok("FALSE".to_owned());
+                }
+                let rows = format!("proposal_members s WHERE s.employer_folded = {}", self.bind(name));
+                self.has_row(&rows)
             }
             Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => {
                 works_at(|employer| format!("{employer} = p.topic"))
@@ -324,30 +315,16 @@ pub(super) fn counts() -> String {
     )
 }
 
-/// That some party member works at an organisation of this kind: where their newest key card says, or where they did at the deadline, if
-/// that is another one.
+/// That some party member works at an organisation of this kind, as far as this proposal goes.
 fn works_at(which: impl Fn(&str) -> String) -> String {
-    let [newest, kept] = employers(which);
-    format!("({newest} OR {kept})")
+    let which = which("s.employer_folded");
+    format!(
+        "EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
+         AND s.employer_folded <> '' AND {which})"
+    )
 }
 
 /// The contrary of [`works_at`].
 fn works_nowhere(which: impl Fn(&str) -> String) -> String {
-    let [newest, kept] = employers(which);
-    format!("(NOT {newest} AND NOT {kept})")
-}
-
-/// Two questions, since few have moved: one expression over both tables would be asked of every row.
-fn employers(which: impl Fn(&str) -> String) -> [String; 2] {
-    let (newest, kept) = (which("m.organisation_folded"), which("s.deadline_organisation_folded"));
-    [
-        format!(
-            "EXISTS (SELECT 1 FROM proposal_members s JOIN members m ON m.member = s.member WHERE s.proposal_id = p.proposal_id \
-             AND s.deadline_organisation_folded IS NULL AND m.organisation_folded <> '' AND {newest})"
-        ),
-        format!(
-            "EXISTS (SELECT 1 FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
-             AND s.deadline_organisation_folded <> '' AND {kept})"
-        ),
-    ]
+    format!("NOT {}", works_at(which))
 }

@@ -1,7 +1,7 @@
 //! Keeps what lists are filtered and planned by: written with the act that changes it, or made again from the rows it follows
 //! from. Nothing here is a phase or a status.
 
-use super::super::{Db, Row, Sql, StoreError, WriteTx, args};
+use super::super::{Db, Row, Sql, StoreError, ToArg, WriteTx, args};
 use crate::domain::{
     id::{CallId, PartnerCode, ProposalId},
     name::folded,
@@ -45,7 +45,7 @@ async fn fold_kept(db: &Db) -> Result<(), StoreError> {
     }
     let mut tx = db.write().await?;
     for organisation in stale {
-        let sql = "UPDATE proposal_members SET deadline_organisation_folded = $2 \
+        let sql = "UPDATE proposal_members SET deadline_organisation_folded = $2, employer_folded = $2 \
                    WHERE deadline_organisation_folded IS NOT NULL AND deadline_organisation = $1";
         tx.execute(sql, args![organisation, folded(&organisation)]).await?;
     }
@@ -62,9 +62,23 @@ async fn fold(db: &Db, found: &[Row]) -> Result<(), StoreError> {
             continue;
         };
         let sql = "UPDATE members SET organisation_folded = $2 WHERE member = $1";
-        tx.execute(sql, args![member, folded(&row.text("organisation")?)]).await?;
+        let organisation = folded(&row.text("organisation")?);
+        tx.execute(sql, args![member, organisation]).await?;
+        note_employer(&mut tx, &member, &organisation).await?;
     }
     tx.commit().await
+}
+
+/// Notes where a member works as far as their proposals go, those aside for which it is kept where they did at the deadline.
+pub(in crate::storage) async fn note_employer(
+    tx: &mut WriteTx,
+    member: &(impl ToArg + ?Sized),
+    folded: &str,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE proposal_members SET employer_folded = $2 \
+               WHERE member = $1 AND deadline_organisation_folded IS NULL AND employer_folded <> $2";
+    tx.execute(sql, args![member, folded]).await?;
+    Ok(())
 }
 
 /// Counts a proposal that was begun.
@@ -124,6 +138,7 @@ pub async fn reindex(db: &Db) -> Result<(), StoreError> {
          UNION ALL SELECT '', '', COUNT(*) FROM proposals"
             .into(),
         "UPDATE members SET organisation_folded = NULL".into(),
+        "UPDATE proposal_members SET employer_folded = ''".into(),
         "UPDATE proposal_members SET deadline_organisation_folded = '' WHERE deadline_organisation_folded IS NOT NULL".into(),
     ] {
         tx.execute(sql, args![]).await?;

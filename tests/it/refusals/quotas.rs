@@ -175,6 +175,38 @@ async fn document_that_is_on_its_way_counts_as_one_that_is_here() {
 }
 
 #[tokio::test]
+async fn member_has_so_much_on_its_way_and_colleagues_have_room() {
+    let settings = [("quotas.arriving_per_slot_per_member", "1"), ("quotas.arriving_bytes_per_member", "12000")];
+    let stage = with(Store::Sqlite, &settings).await.unwrap();
+    let (proposal, other) = (stage.begun().await, stage.begun().await);
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    let sealed = sealed_annex();
+    let (hand_over, body) = in_pieces();
+    hand_over.send(sealed[..4000].to_vec()).await.unwrap();
+    let coming = tokio::spawn(put_annex(&stage, "ISR:avi", proposal, &sealed).body(body).send());
+    until("the first bytes", async || (begun_in(&stage.plan.dir) == 1).then_some(())).await;
+    let told = async |proposal| {
+        let answer = put_annex(&stage, "ISR:avi", proposal, &sealed).body(sealed.clone()).send().await.unwrap();
+        assert_eq!(answer.status(), 409);
+        answer.json::<Problem>().await.unwrap().detail
+    };
+    let slot = told(proposal).await;
+    assert!(slot.contains("no more than 1 documents of one member on their way to one slot"), "{slot}");
+    let bytes = told(other).await;
+    assert!(bytes.contains("no more than 12000 bytes of one member's documents that are on their way"), "{bytes}");
+    // A colleague of the same party has room in the same slot, and what was let in arrives.
+    let answer = put_annex(&stage, "ISR:tamar", proposal, &sealed).body(sealed.clone()).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    hand_over.send(sealed[4000..].to_vec()).await.unwrap();
+    drop(hand_over);
+    assert_eq!(coming.await.unwrap().unwrap().status(), 201);
+    // What is here is no longer on its way.
+    let answer = put_annex(&stage, "ISR:avi", other, &sealed).body(sealed.clone()).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn bytes_that_a_version_announces_count_as_those_that_are_here() {
     let stage = with(Store::Sqlite, &[("quotas.bytes_per_party", "65536")]).await.unwrap();
     let proposal = stage.prepared().await;

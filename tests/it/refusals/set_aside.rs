@@ -56,7 +56,7 @@ async fn expect(stage: &Stage, proposal: ProposalId, carol: Option<SetAside>) {
 }
 
 /// Another card for a member, of the same keys, from another employer.
-pub(super) async fn moves_to(stage: &Stage, member: &str, organisation: &str) {
+pub(crate) async fn moves_to(stage: &Stage, member: &str, organisation: &str) {
     let present = stage.client("USA:dana").issued_member(&id(member)).await.unwrap().card.clone();
     let new = NewKeyCard {
         member: id(member),
