@@ -70,6 +70,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod policy;
 pub mod process;
+pub mod remembered;
 pub mod sealing;
 #[cfg(feature = "server")]
 pub mod service;

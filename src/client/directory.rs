@@ -3,13 +3,14 @@
 //! The exchange's word about a key is never enough. A partner that is not pinned, a card that differs from the pin, a key card
 //! that no registrar of the partner signed or that goes back on one seen before: each is refused with what to do about it.
 
-use super::{Client, ClientError, Home, Result, lineage::Lineage, lock, profile::Pinned, verified::VerifiedMember};
+use super::{Client, ClientError, Home, Result, lineage::Lineage, profile::Pinned, verified::VerifiedMember};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
         member::PartnerRole,
         name,
     },
+    remembered::Remembered,
     sealing::{
         card::{CardStatus, KeyCard, PartnerCard},
         jws,
@@ -23,18 +24,23 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 /// What was verified since the program started.
 #[derive(Debug, Default)]
 pub(super) struct DirectoryCache {
-    partners: Mutex<HashMap<PartnerCode, Arc<PartnerCard>>>,
+    partners: Remembered<PartnerCode, Arc<PartnerCard>, PARTNERS>,
     /// With the instant at which the exchange was asked.
-    members: Mutex<HashMap<MemberId, (Arc<VerifiedMember>, Timestamp)>>,
-    pub(super) lineages: Mutex<HashMap<MemberId, Lineage>>,
+    members: Remembered<MemberId, (Arc<VerifiedMember>, Timestamp), MEMBERS>,
+    pub(super) lineages: Remembered<MemberId, Lineage, MEMBERS>,
 }
+
+/// How many partners' cards, and policies, are remembered: more than there are nations.
+pub(super) const PARTNERS: usize = 1024;
+/// How many members' cards are remembered; all together take some tens of megabytes.
+const MEMBERS: usize = 16_384;
 
 /// How long a key card is sealed to, or policies are asked, without asking the exchange for newer ones.
 pub(super) const FRESH: SignedDuration = SignedDuration::from_secs(60);
@@ -92,9 +98,9 @@ impl Client {
     pub fn pin_partner(&self, card: &[u8], expected: &Sha256) -> Result<Pinned> {
         let pinned = self.home().pin_partner(card, expected)?;
         let cache = &self.0.directory;
-        lock(&cache.partners).remove(&pinned.card.code);
-        lock(&cache.members).retain(|member, _| *member.partner() != pinned.card.code);
-        lock(&cache.lineages).retain(|member, _| *member.partner() != pinned.card.code);
+        cache.partners.remove(&pinned.card.code);
+        cache.members.retain(|member| *member.partner() != pinned.card.code);
+        cache.lineages.retain(|member| *member.partner() != pinned.card.code);
         Ok(pinned)
     }
 
@@ -118,12 +124,12 @@ impl Client {
 
     /// The pinned card of a partner, which must be the one that the exchange holds.
     pub async fn partner(&self, code: &PartnerCode) -> Result<Arc<PartnerCard>> {
-        if let Some(card) = lock(&self.0.directory.partners).get(code) {
-            return Ok(card.clone());
+        if let Some(card) = self.0.directory.partners.get(code) {
+            return Ok(card);
         }
         let pinned = self.home().pinned(code)?;
         let card = Arc::new(check_partner(pinned.as_ref(), code, &self.api().partner(code).await?)?);
-        lock(&self.0.directory.partners).insert(code.clone(), card.clone());
+        self.0.directory.partners.insert(code.clone(), card.clone());
         Ok(card)
     }
 
@@ -154,8 +160,7 @@ impl Client {
     /// A member as their newest key card says, in force or not, read again if what is known is no longer fresh: somebody about whom
     /// something may have changed.
     pub(super) async fn recent_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
-        let known = lock(&self.0.directory.members).get(id).cloned();
-        match known {
+        match self.0.directory.members.get(id) {
             Some((member, at)) if self.now().duration_since(at).abs() <= FRESH => Ok(member),
             _ => self.fetch_member(id).await,
         }
@@ -163,8 +168,8 @@ impl Client {
 
     /// A member whose key card the partner issued, in force or not: somebody who may have signed something.
     pub async fn issued_member(&self, id: &MemberId) -> Result<Arc<VerifiedMember>> {
-        if let Some((member, _)) = lock(&self.0.directory.members).get(id) {
-            return Ok(member.clone());
+        if let Some((member, _)) = self.0.directory.members.get(id) {
+            return Ok(member);
         }
         self.fetch_member(id).await
     }
@@ -255,7 +260,7 @@ impl Client {
     async fn verify_listed(&self, offered: &Member) -> Result<Arc<VerifiedMember>> {
         let partner = self.partner(offered.member.partner()).await?;
         let member = Arc::new(verify_member(self.home(), &partner, &offered.member, &offered.key_card)?);
-        lock(&self.0.directory.members).insert(offered.member.clone(), (member.clone(), self.now()));
+        self.0.directory.members.insert(offered.member.clone(), (member.clone(), self.now()));
         Ok(member)
     }
 
@@ -284,7 +289,7 @@ impl Client {
         let key_card = sign_statement(&key, card).map_err(malformed)?;
         let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;
         verify_member(self.home(), &pinned.card, &card.member, &key_card)?;
-        lock(&self.0.directory.members).remove(&card.member);
+        self.0.directory.members.remove(&card.member);
         Ok(member)
     }
 }

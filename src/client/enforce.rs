@@ -3,7 +3,12 @@
 //! The engine is the one that the exchange decides with; policies are verified up to the pinned partner cards, and facts are those
 //! of `facts`, which separates what this machine verified from what it took unverified.
 
-use super::{Client, ClientError, Result, directory::FRESH, lock, verified::VerifiedMember, verify::invalid};
+use super::{
+    Client, ClientError, Result,
+    directory::{FRESH, PARTNERS},
+    verified::VerifiedMember,
+    verify::invalid,
+};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, Sha256},
@@ -15,12 +20,13 @@ use crate::{
         Action, AuthorizationTrace, Engine, Guardrails, PartnerRules, Resource, Side, Standing,
         facts::{CallFacts, MemberFacts, ProposalFacts},
     },
+    remembered::Remembered,
     wire::policy::PolicyVersion,
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 use tokio::sync::OnceCell;
 
@@ -39,7 +45,7 @@ impl Admitted {
 /// The policies in force that were read and verified, and which partner hosts.
 #[derive(Debug, Default)]
 pub(super) struct PolicyCache {
-    read: Mutex<HashMap<PolicyOwner, InForce>>,
+    read: Remembered<PolicyOwner, InForce, PARTNERS>,
     host: OnceCell<PartnerCode>,
 }
 
@@ -159,7 +165,7 @@ impl Client {
     }
 
     async fn rules_of(&self, owner: &PolicyOwner, read_anew: bool) -> Result<Option<InForce>> {
-        let known = lock(&self.0.policies.read).get(owner).cloned();
+        let known = self.0.policies.read.get(owner);
         let now = self.now();
         if let Some(known) = &known
             && !read_anew
@@ -173,7 +179,7 @@ impl Client {
             _ => read(owner, &policy)?,
         };
         let present = InForce { version: policy.version, text_sha256: policy.text_sha256, rules, read_at: now };
-        lock(&self.0.policies.read).insert(owner.clone(), present.clone());
+        self.0.policies.read.insert(owner.clone(), present.clone());
         Ok(Some(present))
     }
 }

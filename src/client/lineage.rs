@@ -6,7 +6,7 @@
 //! unprovable, but cannot leave out the one card that took earlier keys back, nor put in a card. Nothing is ever sealed to a card
 //! found here, and what this machine has seen as the newest stays so. They also say where the member worked at an instant.
 
-use super::{Client, Result, lock, verified::VerifiedMember};
+use super::{Client, Result, verified::VerifiedMember};
 use crate::{
     domain::{id::Sha256, member::PartnerRole},
     sealing::card::{CardStatus, KeyCard, PartnerCard},
@@ -78,10 +78,7 @@ impl Client {
         if newest.serial == 1 {
             return Ok(Arc::default());
         }
-        let known = lock(&self.0.directory.lineages).get(&newest.member).cloned();
-        if let Some((serial, lineage)) = known
-            && serial == newest.serial
-        {
+        if let Some(lineage) = self.0.directory.lineages.get_at(&newest.member, &newest.serial) {
             return Ok(lineage);
         }
         let partner = self.partner(newest.member.partner()).await?;
@@ -91,7 +88,7 @@ impl Client {
             published => published?,
         };
         let lineage = Arc::new(follow(newest, &published, &partner));
-        lock(&self.0.directory.lineages).insert(newest.member.clone(), (newest.serial, lineage.clone()));
+        self.0.directory.lineages.insert(newest.member.clone(), (newest.serial, lineage.clone()));
         Ok(lineage)
     }
 }

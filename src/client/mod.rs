@@ -55,6 +55,7 @@ use crate::{
         ambient::{Clock, Rng, SystemClock, SystemRng},
         id::{MemberId, VaultId},
     },
+    remembered::Remembered,
     sealing::{
         identity::{Keyring, Prompt},
         jws::SigningKey,
@@ -65,10 +66,9 @@ use crate::{
 use api::ApiClient;
 use jiff::Timestamp;
 use std::{
-    collections::HashMap,
     fmt, fs,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 use tokio::sync::OnceCell;
 use transport::Transport;
@@ -107,6 +107,9 @@ type Listener = Box<dyn Fn(&str) + Send + Sync>;
 const RSA_IDENTITY: &str = "one of your identities is an `ssh-rsa` key, and how long it takes to open something with it can reveal the key \
                             (RUSTSEC-2023-0071): make another with `entente keys new`, and have your registrar name it in your key card";
 
+/// How many vaults' identities are remembered: some for each proposal of a large call.
+const VAULTS: usize = 65_536;
+
 struct Inner {
     home: Home,
     profile: Profile,
@@ -120,7 +123,7 @@ struct Inner {
     member: OnceCell<MemberId>,
     directory: directory::DirectoryCache,
     policies: enforce::PolicyCache,
-    vaults: Mutex<HashMap<VaultId, Arc<VaultSecret>>>,
+    vaults: Remembered<VaultId, Arc<VaultSecret>, VAULTS>,
     on_warning: OnceLock<Listener>,
 }
 
@@ -157,7 +160,7 @@ impl Client {
             member: OnceCell::new(),
             directory: directory::DirectoryCache::default(),
             policies: enforce::PolicyCache::default(),
-            vaults: Mutex::default(),
+            vaults: Remembered::default(),
             on_warning: OnceLock::new(),
         })))
     }
@@ -260,11 +263,6 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("profile", &self.0.profile).finish_non_exhaustive()
     }
-}
-
-/// A lock whose holder panicked guards nothing but a cache.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs work that takes its time (cryptography, files, a person at a prompt) away from the network's threads.

@@ -7,7 +7,6 @@
 use super::{
     Client, ClientError, Result,
     enforce::Admitted,
-    lock,
     own_keys::{Opening, Trying, call_vault_statement},
     verified::{VerifiedCall, VerifiedVault},
     verify::invalid,
@@ -274,7 +273,7 @@ impl Client {
             keys.extend(self.wrap_to_member(id, &secret, holder)?);
         }
         let statement = sign_statement(&*self.signing_key()?, &statement)?;
-        lock(&self.0.vaults).insert(id, secret.clone());
+        self.0.vaults.insert(id, secret.clone());
         Ok((NewVault { statement, keys }, secret))
     }
 
@@ -295,8 +294,8 @@ impl Client {
 
     /// The identity of a vault, through the caller's own key or through the call's vault.
     pub(super) async fn open_vault(&self, vault: &VerifiedVault, call: &VerifiedCall) -> Result<Arc<VaultSecret>> {
-        if let Some(secret) = lock(&self.0.vaults).get(&vault.vault.id) {
-            return Ok(secret.clone());
+        if let Some(secret) = self.0.vaults.get(&vault.vault.id) {
+            return Ok(secret);
         }
         let me = self.member_id().await?.to_string();
         let call_vault = call.publication.vault.to_string();
@@ -324,8 +323,8 @@ impl Client {
 
     /// The identity of a call's vault, for its officers.
     pub(super) async fn call_vault(&self, call: &VerifiedCall) -> Result<Arc<VaultSecret>> {
-        if let Some(secret) = lock(&self.0.vaults).get(&call.publication.vault) {
-            return Ok(secret.clone());
+        if let Some(secret) = self.0.vaults.get(&call.publication.vault) {
+            return Ok(secret);
         }
         let vault = self.api().call_vault(call.call.id).await?;
         let me = self.member_id().await?.to_string();
@@ -347,7 +346,7 @@ impl Client {
             self.tell_broken(&std::mem::take(&mut opening.broken));
         }
         let secret = Arc::new(opening.into_secret(vault.kind)?);
-        lock(&self.0.vaults).insert(vault.vault, secret.clone());
+        self.0.vaults.insert(vault.vault, secret.clone());
         Ok(secret)
     }
 

@@ -29,7 +29,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Read, Write},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -55,11 +55,11 @@ impl Client {
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = Mutex::new(Unfinished::begin(self.home(), folder)?);
         let take = |piece: bytes::Bytes| {
-            let written = super::lock(&file).file().write_all(&piece).map_err(cannot);
+            let written = file.lock().unwrap_or_else(PoisonError::into_inner).file().write_all(&piece).map_err(cannot);
             async move { written }
         };
         self.api().visibility(partner, MAX_MANIFEST, take).await?;
-        let file = file.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
         let manifest = self.read_visibility(file.path())?;
         let (head, now) = (&manifest.head, self.now());
         if head.partner != *partner || head.by != self.member_id().await? {

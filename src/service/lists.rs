@@ -21,6 +21,7 @@ use crate::{
         facts::MemberFacts,
         predicate::{Atom, Flag, Members, Piece, RowFact, Set, Text, Value},
     },
+    remembered::Remembered,
     storage::{
         Tx, proposals,
         visible::{self, CallGroup, CallGroups, CallScope, ListPosition, PageRequest, ProposalQuery, Totals},
@@ -31,7 +32,7 @@ use jiff::Timestamp;
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// Rows that the database gave and the policies do not: an alarm, for the two are to be one.
@@ -74,9 +75,9 @@ impl ListCondition {
 
 /// What was asked already, by whom and narrowed to what, for it is asked again with each page.
 #[derive(Debug, Default)]
-pub struct KnownLists(Mutex<HashMap<(MemberId, Filter), Arc<KnownList>>>);
+pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED>);
 
-/// How many are remembered before all are forgotten.
+/// How many are remembered.
 const REMEMBERED: usize = 512;
 
 /// What is asked for one member, while their policies, the calls and the statuses under these are what they were.
@@ -167,7 +168,7 @@ pub async fn ask(
     let visible = visible.map_err(|error| ServiceError::Policies(error.to_string()))?;
     let is_plain = also == Predicate::Const(true);
     let key = (me.id.clone(), filter.clone());
-    let known = is_plain.then(|| exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned());
+    let known = is_plain.then(|| exchange.lists.0.get(&key));
     let known = known.flatten().filter(|known| Arc::ptr_eq(&known.visible, &visible));
     let condition = || Predicate::all([(*visible).clone(), narrowed(filter), also.clone()]);
     let (own, call_scope) = match &known {
@@ -188,11 +189,7 @@ pub async fn ask(
     let list = ListCondition { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun };
     if is_plain {
         let known = KnownList { visible, own, call_scope, groups, calls, from: now, until: moment.until.get() };
-        let mut all = exchange.lists.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED && !all.contains_key(&key) {
-            all.clear();
-        }
-        all.insert(key, Arc::new(known));
+        exchange.lists.0.insert(key, Arc::new(known));
     }
     Ok(list)
 }

@@ -13,6 +13,7 @@ use crate::{
         policy::{PolicyOwner, PolicyVersion, in_force, next_change},
     },
     policy::{Engine, GUARDRAILS, Guardrails, PartnerRules, PolicyError},
+    remembered::Remembered,
     sealing::{
         card::{KeyCard, PartnerCard},
         statement::{PolicyApproval, PolicyStatement, Signed, Statement, verify_signed},
@@ -25,7 +26,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -33,8 +34,8 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Rules {
     loaded: ArcSwapOption<Loaded>,
-    /// What was parsed, by the digest of the text: a change of one owner does not cost reading all others again.
-    partners: Mutex<HashMap<(PartnerCode, Sha256), Arc<PartnerRules>>>,
+    /// What was parsed, with the digest of the text: a change of one owner does not cost reading all others again.
+    partners: Remembered<PartnerCode, (Sha256, Arc<PartnerRules>), PARTNERS>,
     guardrails: Mutex<Option<(Sha256, Arc<Guardrails>)>>,
     foreseen: Mutex<VecDeque<Foreseen>>,
 }
@@ -48,7 +49,10 @@ struct Foreseen {
     then: Arc<Engine>,
 }
 
-/// How many of those are kept.
+/// How many partners' policies are kept parsed: more than there are nations.
+const PARTNERS: usize = 1024;
+
+/// How many foreseen policies are kept.
 const FORESEEN: usize = 4;
 
 /// The policies from one instant on.
@@ -183,17 +187,15 @@ impl Rules {
 
     /// A partner's policies, or what is wrong with them.
     async fn read_partner(&self, code: &PartnerCode, text: &str) -> Result<Result<Arc<PartnerRules>, String>> {
-        let key = (code.clone(), Sha256::of(text.as_bytes()));
-        let known = || self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(read) = known().get(&key) {
-            return Ok(Ok(Arc::clone(read)));
+        let digest = Sha256::of(text.as_bytes());
+        if let Some(read) = self.partners.get_at(code, &digest) {
+            return Ok(Ok(read));
         }
         let (of, text) = (code.clone(), text.to_owned());
         let read = super::aside(move || PartnerRules::parse(of.as_str(), &of, &text)).await?;
         Ok(read.map_err(|error| error.to_string()).map(|read| {
-            let (read, mut known) = (Arc::new(read), known());
-            known.retain(|(other, _), _| other != code);
-            known.insert(key, Arc::clone(&read));
+            let read = Arc::new(read);
+            self.partners.insert(code.clone(), (digest, Arc::clone(&read)));
             read
         }))
     }

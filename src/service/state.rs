@@ -11,6 +11,7 @@ use crate::{
         set_aside::SetAside,
     },
     policy::facts::{CallFacts, MemberFacts, ProgramFacts, ProposalFacts},
+    remembered::Remembered,
     storage::{
         StoreError, Tx,
         calls::{self, CallRow},
@@ -23,7 +24,7 @@ use crate::{
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// A program and its facts.
@@ -172,9 +173,9 @@ pub fn call_state(
 /// Calls as they were read, each at one revision. All that is known of a call changes with its revision or with the time; a
 /// program never changes.
 #[derive(Debug, Default)]
-pub struct KnownCalls(Mutex<HashMap<CallId, (u64, Arc<CallState>)>>);
+pub struct KnownCalls(Remembered<CallId, (u64, Arc<CallState>), REMEMBERED>);
 
-/// How many calls are remembered before all are forgotten.
+/// How many calls are remembered.
 const REMEMBERED: usize = 2048;
 
 /// These calls, at these revisions, read from the same snapshot.
@@ -184,11 +185,7 @@ pub async fn calls(
     wanted: &[(CallId, u64)],
     now: Timestamp,
 ) -> Result<BTreeMap<CallId, Arc<CallState>>> {
-    let known: Vec<Option<Arc<CallState>>> = {
-        let all = exchange.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = |(id, revision)| all.get(id).filter(|(known, _)| known == revision).map(|(_, call)| call.clone());
-        wanted.iter().map(|(id, revision)| at((id, revision))).collect()
-    };
+    let known: Vec<_> = wanted.iter().map(|(id, revision)| exchange.calls.0.get_at(id, revision)).collect();
     let mut found = BTreeMap::new();
     for ((id, revision), known) in wanted.iter().zip(known) {
         let call = match known {
@@ -199,11 +196,7 @@ pub async fn calls(
             }
             None => Arc::new(call(tx, *id, now).await?.ok_or(ServiceError::Hidden)?),
         };
-        let mut all = exchange.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED && !all.contains_key(id) {
-            all.clear();
-        }
-        all.insert(*id, (*revision, call.clone()));
+        exchange.calls.0.insert(*id, (*revision, call.clone()));
         found.insert(*id, call);
     }
     Ok(found)

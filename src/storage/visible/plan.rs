@@ -11,11 +11,9 @@ use super::{
 use crate::{
     domain::id::CallId,
     policy::predicate::{Atom, Predicate, Set, Value},
+    remembered::Remembered,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Where to search, and for what: calls, with these parties or with any.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +67,9 @@ const MAX_BUCKETS: u32 = 4_096;
 
 /// Caches plans by the limit and by [`ProposalQuery::few`], each with the number of proposals when it was made.
 #[derive(Debug, Default)]
-pub(super) struct PlanCache(Mutex<PlansByLimit>);
+pub(super) struct PlanCache(Remembered<(u64, u32), (u64, Arc<Plan>), CACHED_PLANS>);
 
-type PlansByLimit = HashMap<(u64, u32), (u64, Arc<Plan>)>;
-
-/// How many plans a cache holds before it is emptied.
+/// How many plans a cache holds.
 const CACHED_PLANS: usize = 8;
 
 impl Plan {
@@ -81,16 +77,10 @@ impl Plan {
     /// empty would have a proposal then.
     pub(super) async fn of(tx: &mut Tx, query: &ProposalQuery<'_>, limit: u64) -> Result<Arc<Self>, StoreError> {
         let (plans, key) = (&query.groups.plans.0, (limit, query.few));
-        if let Some((begun, plan)) = plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
-            && *begun == query.begun
-        {
-            return Ok(Arc::clone(plan));
+        if let Some(plan) = plans.get_at(&key, &query.begun) {
+            return Ok(plan);
         }
         let plan = Arc::new(Self::make(tx, query, limit).await?);
-        let mut plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if plans.len() >= CACHED_PLANS {
-            plans.clear();
-        }
         plans.insert(key, (query.begun, Arc::clone(&plan)));
         Ok(plan)
     }
