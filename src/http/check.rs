@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::ambient::Clock,
     sealing::card::PartnerCard,
-    service::{marks, visibility::Signer},
+    service::{marks, visibility::ExchangeKey},
     storage::{
         StoreError,
         backup::refuse_half_restored,
@@ -55,7 +55,7 @@ pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clo
         trust(config, partners, clock, &mut checked).await;
     }
     ports(config, &mut checked).await;
-    let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
+    let signer = ExchangeKey::new(config.api.certificate.clone(), config.api.private_key.clone());
     if let Err(cause) = signer.check().await {
         checked.notes.push(format!("visibility manifests cannot be signed here, all else works: {cause}"));
     }

@@ -35,7 +35,7 @@ use crate::{
         state::KnownCalls,
         time::ExchangeTime,
         usage::Usage,
-        visibility::Signer,
+        visibility::ExchangeKey,
     },
     storage::{
         Blobs, Db, StoreError,
@@ -120,7 +120,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
     refuse_half_restored(&config.blobs.folder)?;
     let db = open_database(config, &*clock).await?;
     let blobs = open_blobs(config, &db, &*clock, &rng).await?;
-    let signer = Signer::new(config.api.certificate.clone(), config.api.private_key.clone());
+    let signer = ExchangeKey::new(config.api.certificate.clone(), config.api.private_key.clone());
     if let Err(cause) = signer.check().await {
         tracing::warn!(%cause, "visibility manifests cannot be signed with the server's key");
     }

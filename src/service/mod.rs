@@ -129,7 +129,7 @@ pub struct Exchange {
     /// Who looks long, and who waits.
     pub long_work: LongWorkQueues,
     /// What the exchange signs with.
-    pub signer: visibility::Signer,
+    pub signer: visibility::ExchangeKey,
     /// Largest ciphertext that any slot takes here, in bytes.
     pub document_limit: u64,
     /// How much one may keep here.

@@ -41,12 +41,12 @@ const PIECE: usize = 64 << 10;
 /// The exchange's own certificate and key: those of its listener, read whenever something is to be signed, so that a renewed one
 /// counts at once.
 #[derive(Debug)]
-pub struct Signer {
+pub struct ExchangeKey {
     pub certificate: PathBuf,
     pub private_key: PathBuf,
 }
 
-impl Signer {
+impl ExchangeKey {
     /// One with these files, both PEM.
     #[must_use]
     pub fn new(certificate: PathBuf, private_key: PathBuf) -> Self {
