@@ -280,7 +280,10 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         ClientError::Problem { .. } => Exit::Refused,
         ClientError::Unverified { .. } => Exit::Unverified,
         ClientError::Transport { .. } => Exit::Unreachable,
-        ClientError::Usage { .. } | ClientError::NotShown { .. } | ClientError::Local { .. } => Exit::Failed,
+        ClientError::Usage { .. }
+        | ClientError::NotShown { .. }
+        | ClientError::Local { .. }
+        | ClientError::NotSigned(_) => Exit::Failed,
     };
     let message = format!("{} keys were not wrapped, {} proposals were left out", refused.len(), skipped.len());
     Err(CliError { exit, ..CliError::failed(message) }.help(first.help()))

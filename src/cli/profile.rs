@@ -143,7 +143,7 @@ fn add(args: AddProfileArgs, context: &Context) -> Result<()> {
     };
     // Refuses an address or an authority that nothing could connect with, and a key that signs nothing.
     let client = Client::new(context.home()?, profile.clone(), context.keyboard(), context.ambient.clone())?;
-    client.signing_key().map_err(|error| {
+    client.signer().map_err(|error| {
         CliError::from(error).help("check `--certificate` and `--private-key`: they must be a pair, in PEM")
     })?;
     let home = context.home()?;

@@ -153,7 +153,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
     /// When one of them cannot be used.
     pub async fn check(&self) -> Result<()> {
         let client = (self.connect)()?;
-        client.signing_key()?;
+        client.signer()?;
         if client.keyring().await?.has_rsa() {
             return Err(ClientError::local(
                 "a key agent opens what others choose, again and again, and the time that takes can reveal an `ssh-rsa` identity \
@@ -326,7 +326,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
                         missing = client.api().missing_keys(id).await?;
                     }
                 }
-                Err(error) if error.is_passing() => return Err(error),
+                Err(error) if error.ends_a_series() => return Err(error),
                 Err(error) => not_done.push((AgentAct::LeftOut, None, error)),
             }
         }

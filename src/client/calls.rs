@@ -12,7 +12,7 @@ use crate::{
         vault::VaultKind,
     },
     sealing::{
-        statement::{CallPublication, Signed, VaultStatement, sign_statement, verify_signed},
+        statement::{CallPublication, Signed, VaultStatement, verify_signed},
         vault::VaultSecret,
     },
     wire::{
@@ -91,14 +91,13 @@ impl Client {
         let facts = call_facts(&call, &rules, &roles, self.now());
         for officer in facts.officers() {
             let officer = self.admit_officer(officer, &facts).await?;
-            keys.extend(self.wrap_to_member(vault, &secret, &officer)?);
+            keys.extend(self.wrap_to_member(vault, &secret, &officer).await?);
         }
         let publication = publication(&call, 1, vault, secret.recipient(), &me)?;
-        let key = self.signing_key()?;
         let body = PublishCall {
-            publication: sign_statement(&key, &publication)?,
-            vault: Some(sign_statement(&key, &statement)?),
-            roll: Some(self.roll(id, &roles)?),
+            publication: self.signed(&publication).await?,
+            vault: Some(self.signed(&statement).await?),
+            roll: Some(self.roll(id, &roles).await?),
             keys,
             reason: None,
             voids: None,
@@ -139,7 +138,7 @@ impl Client {
         let (vault, recipient) = (call.publication.vault, &call.publication.recipient);
         let publication = publication(&amended, version, vault, recipient, &me)?;
         let body = PublishCall {
-            publication: sign_statement(&*self.signing_key()?, &publication)?,
+            publication: self.signed(&publication).await?,
             vault: None,
             roll: None,
             keys: Vec::new(),
@@ -166,11 +165,12 @@ impl Client {
         facts.grant(member.clone(), CallRole::Officer);
         let holder = self.admit_officer(member, &facts).await?;
         let secret = self.call_vault(&call).await?;
-        self.wrap_to_member(call.publication.vault, &secret, &holder)?;
+        self.wrap_to_member(call.publication.vault, &secret, &holder).await?;
         let granted = self.api().grant_roles(id, member, &change).await?;
         let missing = self.api().missing_call_keys(id).await?;
         if let Some(missing) = missing.into_iter().find(|missing| missing.holder == *member) {
-            match self.wrap_to_recipients(call.publication.vault, &secret, &holder, &missing.recipients) {
+            let wrapped = self.wrap_to_recipients(call.publication.vault, &secret, &holder, &missing.recipients);
+            match wrapped.await {
                 Ok(keys) => self.api().add_keys(call.publication.vault, &AddKeys { keys }).await?,
                 // One that only they can seal to, beside one that they hold a key for.
                 Err(ClientError::Local { .. }) if missing.recipients.len() < holder.member().recipients().len() => {}
@@ -199,7 +199,7 @@ impl Client {
         };
         let signed: Signed<CallPublication> = verify_signed(publication)?;
         let text = check_publication(&signed.statement, &call)?;
-        let signer = self.signer(&signed, &BTreeSet::from([call.lead.clone()])).await?;
+        let signer = self.verified_signer(&signed, &BTreeSet::from([call.lead.clone()])).await?;
         self.home().see_publication(&signed.statement)?;
         let rules = text.to_domain()?;
         Ok(VerifiedCall { text, rules, signed_by: signer.card.member.clone(), publication: signed.statement, call })

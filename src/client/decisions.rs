@@ -15,7 +15,7 @@ use crate::{
     sealing::{
         card::CardStatus,
         seal::{open_bytes, seal_bytes},
-        statement::{DecisionStatement, LetterStatement, sign_statement},
+        statement::{DecisionStatement, LetterStatement},
     },
     wire::{
         decision::{Decision, Letter, SendLetter, SignDecision},
@@ -178,7 +178,7 @@ impl Client {
 
     /// Signs what was planned, if the table is still as it was then: nobody signs last without having been warned.
     pub async fn decide(&self, plan: &DecisionPlan) -> Result<Decision> {
-        let decision = sign_statement(&*self.signing_key()?, &plan.statement)?;
+        let decision = self.signed(&plan.statement).await?;
         let body = SignDecision { decision };
         let signed = self.api().sign_decision(plan.statement.proposal, &body, plan.etag.as_deref()).await?.body;
         self.verify_decision(&signed, &plan.funders).await?;
@@ -218,7 +218,7 @@ impl Client {
         let manifest_sha256 = decision.body.manifest_sha256;
         let decision_sha256 = Some(digest(&decision.body));
         let statement = LetterStatement { proposal: id, manifest_sha256, sha256: Sha256::of(&sealed), decision_sha256 };
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         let letter = SendLetter { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
         self.api().send_letter(id, &letter).await
     }

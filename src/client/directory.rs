@@ -14,7 +14,7 @@ use crate::{
     sealing::{
         card::{CardStatus, KeyCard, PartnerCard},
         jws,
-        statement::{Signed, StatementError, sign_statement},
+        statement::{Signed, Statement, StatementError},
     },
     wire::{
         directory::{Member, MemberRefusal, Partner, PublishKeyCard},
@@ -275,18 +275,18 @@ impl Client {
     }
 
     async fn publish_key_card(&self, card: &KeyCard) -> Result<Member> {
-        let key = self.signing_key()?;
+        let signer = jws::spki_sha256(self.signer()?.certificate())?;
         let code = card.member.partner();
         let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code, None)) };
-        if !pinned.card.registrars.contains(&key.spki_sha256()) {
+        if !pinned.card.registrars.contains(&signer) {
             return Err(ClientError::usage(
                 format!("the certificate of this profile is no registrar's of `{code}`"),
                 "take the registrar's profile; who the registrars are stands in the partner card",
             ));
         }
         let malformed = |error: StatementError| ClientError::usage(error.to_string(), "mend the key card's content");
-        card.check_seen().map_err(malformed)?;
-        let key_card = sign_statement(&key, card).map_err(malformed)?;
+        card.check_seen().and_then(|()| card.validate()).map_err(malformed)?;
+        let key_card = self.signed(card).await?;
         let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;
         verify_member(self.home(), &pinned.card, &card.member, &key_card)?;
         self.0.directory.members.remove(&card.member);

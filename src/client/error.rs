@@ -5,7 +5,10 @@
 
 use crate::{
     domain::Refusal,
-    sealing::{identity::IdentityError, jws::JwsError, seal::SealError, statement::StatementError, vault::VaultError},
+    sealing::{
+        identity::IdentityError, jws::JwsError, seal::SealError, signer::SignerError, statement::StatementError,
+        vault::VaultError,
+    },
     wire::problem::Problem,
 };
 use std::{fmt, io, path::Path};
@@ -57,6 +60,9 @@ pub enum ClientError {
     /// Something on this machine.
     #[error("{what}")]
     Local { what: String, help: String },
+    /// The member's signer did not sign, so the act was not sent.
+    #[error(transparent)]
+    NotSigned(#[from] SignerError),
 }
 
 impl ClientError {
@@ -93,7 +99,7 @@ impl ClientError {
             Self::Unverified { .. } => ExitClass::Unverified,
             Self::Transport { .. } => ExitClass::Unreachable,
             Self::Usage { .. } | Self::NotShown { .. } => ExitClass::Usage,
-            Self::Local { .. } => ExitClass::Failure,
+            Self::Local { .. } | Self::NotSigned(_) => ExitClass::Failure,
         }
     }
 
@@ -102,6 +108,7 @@ impl ClientError {
     pub fn help(&self) -> &str {
         match self {
             Self::Problem { problem, .. } => &problem.remedy,
+            Self::NotSigned(error) => error.help(),
             Self::Unverified { help, .. }
             | Self::Transport { help, .. }
             | Self::Usage { help, .. }
@@ -131,6 +138,13 @@ impl ClientError {
         matches!(self, Self::Transport { .. }) || self.problem().is_some_and(|problem| problem.status >= 500)
     }
 
+    /// Whether the same would be tried in vain for all that come after it, or must not be: the exchange is not reached, or the signer
+    /// does not sign, and a third wrong PIN blocks a card.
+    #[must_use]
+    pub(super) fn ends_a_series(&self) -> bool {
+        self.is_passing() || matches!(self, Self::NotSigned(_))
+    }
+
     /// Whether the exchange said that there is no such thing, or none the caller may know of.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -150,6 +164,9 @@ impl ClientError {
 
 impl From<StatementError> for ClientError {
     fn from(error: StatementError) -> Self {
+        if let StatementError::Jws(JwsError::Signer(error)) = error {
+            return error.into();
+        }
         Self::unverified(
             error.to_string(),
             "do not go on; tell the call's officers and your partner's registrar what you saw",
@@ -220,6 +237,7 @@ mod tests {
         assert_eq!((refused.class().code(), refused.to_string().as_str()), (3, "guardrails: embargo (request r1)"));
         assert_eq!(refused.slug(), Some("denied"));
         assert_eq!(ClientError::local("x", "y").class().code(), 1);
+        assert_eq!(ClientError::from(JwsError::from(SignerError::OtherKey)).class().code(), 1);
         assert_eq!(ClientError::usage("x", "y").class().code(), 2);
         assert_eq!(ClientError::unverified("x", "y").class().code(), 4);
         assert_eq!(ClientError::from(SealError::Truncated).class().code(), 5);

@@ -13,7 +13,7 @@ use crate::{
         id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
         label::Label,
     },
-    sealing::statement::{LabelStatement, Signed, Statement, sign_statement, verify_signed},
+    sealing::statement::{LabelStatement, Signed, Statement, verify_signed},
     wire::proposal::{Proposal, SignLabel, SignedLabel},
 };
 use jiff::Timestamp;
@@ -120,7 +120,7 @@ impl Client {
 
     /// Signs a relabelling for one's own party.
     pub async fn sign_label(&self, plan: &Relabelling) -> Result<Proposal> {
-        let statement = sign_statement(&*self.signing_key()?, &plan.statement)?;
+        let statement = self.signed(&plan.statement).await?;
         let (id, sha256) = (plan.statement.proposal, plan.statement.digest()?);
         let proposal = self.api().sign_label(id, &SignLabel { statement }).await?;
         let held = self.api().labels(id).await?;
@@ -201,7 +201,7 @@ impl Client {
             if !standing.manifest.parties.contains(party) {
                 return Err(invalid(format!("`{party}` signed a label of a proposal that it is no party of")));
             }
-            let signer = self.signer(&signed, &BTreeSet::from([party.clone()])).await?;
+            let signer = self.verified_signer(&signed, &BTreeSet::from([party.clone()])).await?;
             signers.insert(party.clone(), signer.card.member.clone());
             statement = Some(signed.statement);
         }

@@ -60,6 +60,8 @@ use crate::{
         identity::{Keyring, Prompt},
         jws::SigningKey,
         private_key::unprotected,
+        signer::Signer,
+        statement::{Statement, sign_statement},
         vault::VaultSecret,
     },
 };
@@ -119,7 +121,7 @@ struct Inner {
     keyring: OnceCell<Arc<Keyring>>,
     /// PEM, free of a passphrase.
     private_key: Zeroizing<Vec<u8>>,
-    signing_key: OnceLock<Arc<SigningKey>>,
+    signer: OnceLock<Arc<dyn Signer>>,
     member: OnceCell<MemberId>,
     directory: directory::DirectoryCache,
     policies: enforce::PolicyCache,
@@ -156,7 +158,7 @@ impl Client {
             load_keyring: Box::new(load_keyring),
             keyring: OnceCell::new(),
             private_key,
-            signing_key: OnceLock::new(),
+            signer: OnceLock::new(),
             member: OnceCell::new(),
             directory: directory::DirectoryCache::default(),
             policies: enforce::PolicyCache::default(),
@@ -211,10 +213,19 @@ impl Client {
         member.await.cloned()
     }
 
-    /// The key that statements are signed with: that of the profile's certificate.
-    pub fn signing_key(&self) -> Result<Arc<SigningKey>> {
-        if let Some(key) = self.0.signing_key.get() {
-            return Ok(key.clone());
+    /// Has statements signed by another key than the private key of the profile, such as one on a card. The connection goes on with the
+    /// profile's. The first signer that is set or used stays.
+    #[must_use]
+    pub fn with_signer(self, signer: Arc<dyn Signer>) -> Self {
+        // A second one would be a mistake of the program and changes nothing.
+        let _ = self.0.signer.set(signer);
+        self
+    }
+
+    /// What statements are signed with: the key of the profile's certificate, if no other signer was set.
+    pub fn signer(&self) -> Result<Arc<dyn Signer>> {
+        if let Some(signer) = self.0.signer.get() {
+            return Ok(signer.clone());
         }
         let profile = self.profile();
         let certificate = fs::read(&profile.certificate);
@@ -222,7 +233,16 @@ impl Client {
         let key = SigningKey::from_pem(&self.0.private_key, &certificate).map_err(|error| {
             ClientError::local(error.to_string(), "check `certificate` and `private_key` of the profile")
         })?;
-        Ok(self.0.signing_key.get_or_init(|| Arc::new(key)).clone())
+        Ok(self.0.signer.get_or_init(|| Arc::new(key)).clone())
+    }
+
+    /// A statement, signed. Waits for the signer, and so perhaps for a person.
+    ///
+    /// # Errors
+    /// Among others [`ClientError::NotSigned`], with which the act is to be given up.
+    async fn signed<T: Statement>(&self, statement: &T) -> Result<String> {
+        let (signer, statement) = (self.signer()?, statement.clone());
+        blocking(move || Ok(sign_statement(&*signer, &statement)?)).await
     }
 
     /// The identities of the profile, loaded on first use.

@@ -278,7 +278,7 @@ impl Client {
                     continue;
                 }
             };
-            match self.signer(&signed, &[key.wrapped_by.partner().clone()].into()).await {
+            match self.verified_signer(&signed, &[key.wrapped_by.partner().clone()].into()).await {
                 Ok(signer) if *signer.id() == key.wrapped_by => verified.push(key),
                 Ok(_) => {
                     unverified.push((key, invalid("a wrapped key is signed by somebody else than the exchange says")));

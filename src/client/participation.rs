@@ -11,8 +11,7 @@ use crate::{
         member::{CallRole, ConflictGround, Declared},
     },
     sealing::statement::{
-        AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement, Signed, Statement, sign_statement,
-        verify_signed,
+        AssignmentStatement, DeclarationStatement, RoleStatement, RollStatement, Signed, Statement, verify_signed,
     },
     wire::{
         call::GrantRoles,
@@ -136,12 +135,13 @@ impl Client {
             member: member.clone(),
             roles: roles.clone(),
         };
-        Ok(GrantRoles { roles: roles.clone(), statement: Some(self.stated(&statement)?) })
+        Ok(GrantRoles { roles: roles.clone(), statement: Some(self.signed(&statement).await?) })
     }
 
     /// The roll that a call is published with.
-    pub(super) fn roll(&self, call: CallId, roles: &Roles) -> Result<String> {
-        self.stated(&RollStatement { call, partners: roles.partners.clone(), roles: roles.by_member.clone() })
+    pub(super) async fn roll(&self, call: CallId, roles: &Roles) -> Result<String> {
+        let roll = RollStatement { call, partners: roles.partners.clone(), roles: roles.by_member.clone() };
+        self.signed(&roll).await
     }
 
     /// Assigns reviewers, all or none; or says what stands against it.
@@ -181,7 +181,7 @@ impl Client {
         let mut assignments = Vec::with_capacity(pairs.len());
         for (proposal, reviewer) in pairs {
             let said = AssignmentStatement { call, proposal: *proposal, reviewer: reviewer.clone() };
-            let statement = if dry_run { None } else { Some(self.stated(&said)?) };
+            let statement = if dry_run { None } else { Some(self.signed(&said).await?) };
             assignments.push(Pair { proposal: *proposal, reviewer: reviewer.clone(), statement });
         }
         self.api().assign(call, &Assign { assignments, dry_run }).await
@@ -250,7 +250,8 @@ impl Client {
             None => None,
         };
         let number = before.map_or(1, |before| before.number + 1);
-        self.stated(&DeclarationStatement { proposal, member: member.clone(), number, previous, declared, ground })
+        let next = DeclarationStatement { proposal, member: member.clone(), number, previous, declared, ground };
+        self.signed(&next).await
     }
 
     /// What members declared, each by themselves. Whose statements do not verify has declared nothing.
@@ -303,10 +304,6 @@ impl Client {
         Ok(holds)
     }
 
-    fn stated<T: Statement>(&self, statement: &T) -> Result<String> {
-        Ok(sign_statement(&*self.signing_key()?, statement)?)
-    }
-
     async fn is_signed_by<T: Statement>(
         &self,
         signed: &Signed<T>,
@@ -354,6 +351,7 @@ fn in_part(error: ClientError, before: u32, dry_run: bool) -> ClientError {
         ClientError::Usage { what, help } => ClientError::Usage { what: with_context(what), help },
         ClientError::NotShown { what, help } => ClientError::NotShown { what: with_context(what), help },
         ClientError::Local { what, help } => ClientError::Local { what: with_context(what), help },
+        ClientError::NotSigned(error) => ClientError::local(with_context(error.to_string()), error.help()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::facts::ProposalFacts,
-    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed, sign_statement, verify_signed},
+    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed, verify_signed},
     wire::proposal::{AcceptInvitation, AddMember, Joined, Proposal},
 };
 use jiff::Timestamp;
@@ -56,17 +56,17 @@ impl Client {
             if let Some(vault) = self.find_vault(&vaults, kind, party, &proposal, &call).await? {
                 let reader = self.admit(member, kind, party, facts.get_or_try_init(asked).await?).await?;
                 let secret = self.open_vault(&vault, &call).await?;
-                keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &reader)?);
+                keys.insert(vault.vault.id, self.wrap_to_member(vault.vault.id, &secret, &reader).await?);
             }
         }
-        let invitation = self.invitation(id, member)?;
+        let invitation = self.invitation(id, member).await?;
         self.api().invite(id, member, &AddMember { invitation, keys }).await
     }
 
     /// That oneself asks a member to join, signed.
-    pub(super) fn invitation(&self, proposal: ProposalId, member: &MemberId) -> Result<String> {
+    pub(super) async fn invitation(&self, proposal: ProposalId, member: &MemberId) -> Result<String> {
         let statement = InvitationStatement { proposal, member: member.clone(), stated_at: self.stated_at() };
-        Ok(sign_statement(&*self.signing_key()?, &statement)?)
+        self.signed(&statement).await
     }
 
     /// Joins the party that one is asked to join, if the one who asks is a member of the proposal.
@@ -89,7 +89,7 @@ impl Client {
             invitation_sha256: invitation.payload_sha256,
             stated_at: self.stated_at(),
         };
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         self.api().accept_invitation(id, &AcceptInvitation { statement }).await
     }
 

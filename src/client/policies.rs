@@ -18,9 +18,7 @@ use crate::{
     policy::{GUARDRAILS, Guardrails, PartnerRules, PolicyError},
     sealing::{
         canonical,
-        statement::{
-            PolicyApproval, PolicyStatement, Signed, Statement, StatementError, sign_statement, verify_signed,
-        },
+        statement::{PolicyApproval, PolicyStatement, Signed, Statement, StatementError, verify_signed},
     },
     wire::policy::{
         ApprovePolicy, PolicySignature, PolicyVersion, Preview, PreviewSummary, PreviewedChange, ProposePolicy,
@@ -101,7 +99,7 @@ impl Client {
             active_at: in_milliseconds(active_at.unwrap_or_else(|| self.now())),
             follows,
         };
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         self.api().propose_policy(owner, &ProposePolicy { text: text.to_owned(), statement }).await
     }
 
@@ -154,7 +152,7 @@ impl Client {
         let preview = String::from_utf8(preview).map_err(|_| invalid("canonical JSON is text"))?;
         let preview_sha256 = Some(Sha256::of(preview.as_bytes()));
         let approval = PolicyApproval { owner: owner.clone(), version: number, policy_sha256, preview_sha256 };
-        let approval = sign_statement(&*self.signing_key()?, &approval)?;
+        let approval = self.signed(&approval).await?;
         self.api().approve_policy(owner, number, &ApprovePolicy { approval, preview: Some(preview) }).await
     }
 

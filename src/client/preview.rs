@@ -13,7 +13,7 @@ use crate::{
     },
     sealing::{
         canonical,
-        statement::{PreviewStatement, Signed, StatementError, sign_statement, verify_signed},
+        statement::{PreviewStatement, Signed, StatementError, verify_signed},
     },
     wire::{
         Time,
@@ -237,7 +237,7 @@ impl Client {
             made_at: summary.made_at.0,
             summary_sha256: Sha256::of(text.as_bytes()),
         };
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         Ok(SignedSummary { summary: text, statement })
     }
 

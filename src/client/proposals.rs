@@ -112,7 +112,7 @@ impl Client {
         }
         let mut invitations = BTreeMap::new();
         for member in &facts.invited {
-            invitations.insert(member.clone(), self.invitation(id, member)?);
+            invitations.insert(member.clone(), self.invitation(id, member).await?);
         }
         let (topic, parties) = (new.topic.clone(), new.parties.clone());
         let body = CreateProposal { id, call: new.call, topic, parties, invitations, vaults };

@@ -14,7 +14,7 @@ use crate::{
     },
     sealing::{
         seal::{open_bytes, seal_bytes},
-        statement::{ReviewStatement, sign_statement},
+        statement::ReviewStatement,
         vault::VaultSecret,
     },
     wire::{
@@ -163,7 +163,7 @@ impl Client {
             revision: earlier.unwrap_or(0) + 1,
             sha256: Sha256::of(&sealed),
         };
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         let submit = SubmitReview { statement, ciphertext: BASE64_STANDARD.encode(sealed) };
         let submitted = self.api().submit_review(id, &submit).await?;
         self.discard_draft(id)?;

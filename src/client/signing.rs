@@ -19,7 +19,7 @@ use crate::{
         proposal::{Listed, check_documents},
         vault::VaultKind,
     },
-    sealing::statement::{Manifest, ManifestDocument, Statement, sign_statement},
+    sealing::statement::{Manifest, ManifestDocument, Statement},
     wire::proposal::{Document, Place, Proposal, SignManifest, Vault},
 };
 use std::{
@@ -163,7 +163,7 @@ impl Client {
     /// # Errors
     /// Among others when something of that is not there any more.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
-        let manifest = sign_statement(&*self.signing_key()?, &plan.manifest)?;
+        let manifest = self.signed(&plan.manifest).await?;
         let sha256 = plan.manifest.digest()?;
         // Before the signature leaves: its answer may be lost.
         let marked = self.remember_signed(plan)?;

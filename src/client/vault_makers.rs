@@ -115,7 +115,7 @@ impl Client {
         if signed.statement.vault != vault.id || signed.statement.recipient != vault.recipient {
             return Err(invalid("the vault's statement says something else than the exchange does"));
         }
-        let signer = self.signer(&signed, &BTreeSet::from([maker.partner().clone()])).await;
+        let signer = self.verified_signer(&signed, &BTreeSet::from([maker.partner().clone()])).await;
         match signer {
             Ok(signer) => Ok(signer.card.member == *maker),
             Err(ClientError::Unverified { .. }) => Ok(false),

@@ -20,7 +20,7 @@ use crate::{
     },
     policy::facts::ProposalFacts,
     sealing::{
-        statement::{VaultStatement, WrapStatement, sign_statement},
+        statement::{VaultStatement, WrapStatement},
         vault::VaultSecret,
     },
     wire::proposal::{AddKeys, MissingKey, NewVault, Proposal, SurplusKey, Vault, WrappedKeyIn},
@@ -87,7 +87,7 @@ impl Client {
             };
             match done {
                 Ok(()) => wrapped.done.push(key),
-                Err(error) if error.is_passing() => return Err(error),
+                Err(error) if error.ends_a_series() => return Err(error),
                 // One that cannot be wrapped is no reason to leave the others without.
                 Err(error) => wrapped.refused.push((key, error)),
             }
@@ -119,7 +119,7 @@ impl Client {
                 self.look_for(&key.holder, &key.recipients).await?;
                 let holder = self.admit_officer(&key.holder, &facts).await?;
                 let secret = self.call_vault(&call).await?;
-                self.wrap_to_recipients(call.publication.vault, &secret, &holder, &key.recipients)
+                self.wrap_to_recipients(call.publication.vault, &secret, &holder, &key.recipients).await
             };
             let done = match wrap.await {
                 Ok(keys) => self.api().add_keys(call.publication.vault, &AddKeys { keys }).await,
@@ -127,7 +127,7 @@ impl Client {
             };
             match done {
                 Ok(()) => wrapped.done.push(key),
-                Err(error) if error.is_passing() => return Err(error),
+                Err(error) if error.ends_a_series() => return Err(error),
                 Err(error) => wrapped.refused.push((key, error)),
             }
         }
@@ -148,7 +148,7 @@ impl Client {
             let vault = self.verify_vault(&vault, &proposal, &call).await?;
             let secret = self.open_vault(&vault, &call).await?;
             let to_call = WrapTarget::Vault(call.publication.vault);
-            let key = self.wrap(vault.vault.id, &secret, to_call, &call.publication.recipient)?;
+            let key = self.wrap(vault.vault.id, &secret, to_call, &call.publication.recipient).await?;
             match self.api().add_keys(vault.vault.id, &AddKeys { keys: vec![key] }).await {
                 Err(error) if error.slug() == Some("already-wrapped") => {}
                 done => {
@@ -244,7 +244,7 @@ impl Client {
                     prepared.wrapped.done.extend(wrapped.done);
                     prepared.wrapped.refused.extend(wrapped.refused);
                 }
-                Err(error @ ClientError::Transport { .. }) => return Err(error),
+                Err(error @ (ClientError::Transport { .. } | ClientError::NotSigned(_))) => return Err(error),
                 // Also what does not verify: one party must not be able to hold up all the others.
                 Err(error) => prepared.skipped.push((proposal.id, error)),
             }
@@ -268,11 +268,11 @@ impl Client {
         // To the call's vault without asking anybody's policies: the signed call names it, everything sealed is wrapped to it, and who
         // may hold its own key is asked where that is wrapped.
         let to_call = WrapTarget::Vault(call.publication.vault);
-        let mut keys = vec![self.wrap(id, &secret, to_call, &call.publication.recipient)?];
+        let mut keys = vec![self.wrap(id, &secret, to_call, &call.publication.recipient).await?];
         for holder in &plan.holders {
-            keys.extend(self.wrap_to_member(id, &secret, holder)?);
+            keys.extend(self.wrap_to_member(id, &secret, holder).await?);
         }
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         self.0.vaults.insert(id, secret.clone());
         Ok((NewVault { statement, keys }, secret))
     }
@@ -351,17 +351,17 @@ impl Client {
     }
 
     /// Wrapped keys for each recipient of a member that can be sealed to here; at least one.
-    pub(super) fn wrap_to_member(
+    pub(super) async fn wrap_to_member(
         &self,
         vault: VaultId,
         secret: &VaultSecret,
         holder: &Admitted,
     ) -> Result<Vec<WrappedKeyIn>> {
-        self.wrap_to_recipients(vault, secret, holder, holder.member().recipients())
+        self.wrap_to_recipients(vault, secret, holder, holder.member().recipients()).await
     }
 
     /// The same for some of the recipients, which must be the member's.
-    pub(super) fn wrap_to_recipients(
+    pub(super) async fn wrap_to_recipients(
         &self,
         vault: VaultId,
         secret: &VaultSecret,
@@ -376,7 +376,7 @@ impl Client {
             )));
         }
         for recipient in recipients {
-            match self.wrap(vault, secret, WrapTarget::Member(member.id().clone()), recipient) {
+            match self.wrap(vault, secret, WrapTarget::Member(member.id().clone()), recipient).await {
                 Ok(key) => keys.push(key),
                 // A plugin that only the holder has; another of their recipients will do.
                 Err(error @ ClientError::Local { .. }) => failed = Some(error),
@@ -389,10 +389,16 @@ impl Client {
         }
     }
 
-    fn wrap(&self, vault: VaultId, secret: &VaultSecret, to: WrapTarget, recipient: &str) -> Result<WrappedKeyIn> {
+    async fn wrap(
+        &self,
+        vault: VaultId,
+        secret: &VaultSecret,
+        to: WrapTarget,
+        recipient: &str,
+    ) -> Result<WrappedKeyIn> {
         let ciphertext = secret.wrap(recipient)?;
         let statement = WrapStatement { vault, to, recipient: recipient.to_owned(), sha256: Sha256::of(&ciphertext) };
-        let statement = sign_statement(&*self.signing_key()?, &statement)?;
+        let statement = self.signed(&statement).await?;
         Ok(WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) })
     }
 
@@ -416,7 +422,7 @@ impl Client {
         self.look_for(&key.holder, &key.recipients).await?;
         let (vault, holder) = self.admit_to(key.vault, &key.holder, proposal, call, vaults, facts).await?;
         let secret = self.open_vault(&vault, call).await?;
-        self.wrap_to_recipients(key.vault, &secret, &holder, &key.recipients)
+        self.wrap_to_recipients(key.vault, &secret, &holder, &key.recipients).await
     }
 
     /// Asks for a member's newest key card if the one at hand does not name all of these recipients.

@@ -36,7 +36,7 @@ use std::{
 
 impl Client {
     /// Who signed: a member of one of `partners` whose verified key card pins the key.
-    pub(super) async fn signer<T: Statement>(
+    pub(super) async fn verified_signer<T: Statement>(
         &self,
         signed: &Signed<T>,
         partners: &BTreeSet<PartnerCode>,
@@ -114,7 +114,7 @@ impl Client {
             (VaultKind::Deliberation, _) => self.partners_of(call).await?,
             _ => parties,
         };
-        let maker = self.signer(&signed, &makers).await.map_err(|error| error.about(vault.id))?;
+        let maker = self.verified_signer(&signed, &makers).await.map_err(|error| error.about(vault.id))?;
         if signed.statement.kind == VaultKind::Deliberation {
             self.check_not_of_party(&maker.card, proposal, call).await.map_err(|error| error.about(vault.id))?;
         }
@@ -160,7 +160,7 @@ impl Client {
             if !signed.statement.parties.contains(party) {
                 return Err(invalid(format!("`{party}` signed a manifest that it is no party of")));
             }
-            let signer = self.signer(&signed, &BTreeSet::from([party.clone()])).await?;
+            let signer = self.verified_signer(&signed, &BTreeSet::from([party.clone()])).await?;
             signers.insert(party.clone(), signer.card.member.clone());
             manifest = Some(signed.statement);
         }

@@ -7,7 +7,10 @@
 //! One form only: header members `alg`, `typ`, `x5c`; `ES256`, `ES384` or `EdDSA` with Ed25519; base64url without
 //! padding; payload RFC 8785. Whatever could make two readers disagree is refused.
 
-use super::canonical::{self, CanonicalError};
+use super::{
+    canonical::{self, CanonicalError},
+    signer::{SignatureAlgorithm, Signer, SignerError},
+};
 use crate::domain::id::Sha256;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
@@ -99,12 +102,16 @@ pub enum JwsError {
     /// Key and certificate are of different pairs.
     #[error("the private key does not belong to the certificate")]
     KeyMismatch,
+    /// There is no signature.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
 }
 
-/// A member's or registrar's private key with its certificate. Never printed, never serialized; zeroized when dropped.
+/// A private key from a file with its certificate: a member's, a registrar's or the exchange's. Never printed, never serialized;
+/// zeroized when dropped.
 pub struct SigningKey {
     key: EncodingKey,
-    algorithm: Algorithm,
+    algorithm: SignatureAlgorithm,
     leaf: Vec<u8>,
     spki_sha256: Sha256,
 }
@@ -131,7 +138,7 @@ impl SigningKey {
         let key = Self { key: key?, algorithm: public.algorithm, leaf, spki_sha256: public.spki_sha256 };
         // The public half is never read out of the private key: what counts is that signatures verify.
         let probe = b"does this key belong to this certificate";
-        let signature = crypto::sign(probe, &key.key, key.algorithm).map_err(|_| JwsError::KeyMismatch)?;
+        let signature = crypto::sign(probe, &key.key, library(key.algorithm)).map_err(|_| JwsError::KeyMismatch)?;
         if public.verifies(&signature, probe) { Ok(key) } else { Err(JwsError::KeyMismatch) }
     }
 
@@ -139,10 +146,21 @@ impl SigningKey {
     pub fn spki_sha256(&self) -> Sha256 {
         self.spki_sha256
     }
+}
 
-    /// The certificate, DER.
-    pub fn leaf(&self) -> &[u8] {
+impl Signer for SigningKey {
+    fn certificate(&self) -> &[u8] {
         &self.leaf
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let failed = |error: &dyn fmt::Display| SignerError::Failed(error.to_string());
+        let signature = crypto::sign(message, &self.key, library(self.algorithm)).map_err(|error| failed(&error))?;
+        URL_SAFE_NO_PAD.decode(signature).map_err(|error| failed(&error))
     }
 }
 
@@ -152,12 +170,18 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Signs the canonical JSON of `payload` as a statement of type `typ`.
-pub fn sign(key: &SigningKey, typ: &str, payload: &impl Serialize) -> Result<String, JwsError> {
-    let header = json!({"alg": name(key.algorithm), "typ": typ, "x5c": [STANDARD.encode(&key.leaf)]});
+/// Has the canonical JSON of `payload` signed as a statement of type `typ`.
+pub fn sign(signer: &dyn Signer, typ: &str, payload: &impl Serialize) -> Result<String, JwsError> {
+    let public = LeafKey::read(signer.certificate()).map_err(|error| SignerError::Failed(error.to_string()))?;
+    let algorithm = signer.algorithm();
+    let header = json!({"alg": algorithm.name(), "typ": typ, "x5c": [STANDARD.encode(signer.certificate())]});
     let header = URL_SAFE_NO_PAD.encode(canonical::to_vec(&header)?);
     let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(canonical::to_vec(payload)?));
-    let signature = crypto::sign(message.as_bytes(), &key.key, key.algorithm).map_err(|_| JwsError::PrivateKey)?;
+    let signature = URL_SAFE_NO_PAD.encode(signer.sign(message.as_bytes())?);
+    // A card may hold another key than that of the certificate; nobody would believe what it signs.
+    if public.algorithm != algorithm || !public.verifies(&signature, message.as_bytes()) {
+        return Err(SignerError::OtherKey.into());
+    }
     let jws = format!("{message}.{signature}");
     if jws.len() > MAX_JWS_LEN { Err(JwsError::TooLarge) } else { Ok(jws) }
 }
@@ -176,8 +200,8 @@ pub fn verify(jws: &str, typ: &str) -> Result<VerifiedJws, JwsError> {
     decode("signature", signature)?;
     let payload_bytes = decode("payload", payload)?;
     let public = LeafKey::read(&leaf)?;
-    if algorithm != name(public.algorithm) {
-        return Err(JwsError::AlgorithmMismatch { said: algorithm, fits: name(public.algorithm) });
+    if algorithm != public.algorithm.name() {
+        return Err(JwsError::AlgorithmMismatch { said: algorithm, fits: public.algorithm.name() });
     }
     let message = &jws[..header.len() + 1 + payload.len()];
     if !public.verifies(signature, message.as_bytes()) {
@@ -194,7 +218,7 @@ pub fn spki_sha256(certificate: &[u8]) -> Result<Sha256, JwsError> {
 
 /// The public key of a certificate, if it can sign here.
 pub(super) struct LeafKey {
-    algorithm: Algorithm,
+    algorithm: SignatureAlgorithm,
     key: DecodingKey,
     spki_sha256: Sha256,
 }
@@ -210,9 +234,9 @@ impl LeafKey {
                 spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).ok_or(JwsError::KeyKind)?;
             // Uncompressed points only, as RFC 5480 requires of everybody and RFC 7518 of the curve.
             let (algorithm, len) = if curve == oid_registry::OID_EC_P256 {
-                (Algorithm::ES256, 65)
+                (SignatureAlgorithm::Es256, 65)
             } else if curve == oid_registry::OID_NIST_EC_P384 {
-                (Algorithm::ES384, 97)
+                (SignatureAlgorithm::Es384, 97)
             } else {
                 return Err(JwsError::KeyKind);
             };
@@ -221,7 +245,7 @@ impl LeafKey {
             }
             (algorithm, DecodingKey::from_ec_der(point))
         } else if *kind == oid_registry::OID_SIG_ED25519 && point.len() == 32 {
-            (Algorithm::EdDSA, DecodingKey::from_ed_der(point))
+            (SignatureAlgorithm::EdDsa, DecodingKey::from_ed_der(point))
         } else {
             return Err(JwsError::KeyKind);
         };
@@ -229,7 +253,7 @@ impl LeafKey {
     }
 
     pub(super) fn verifies(&self, signature: &str, message: &[u8]) -> bool {
-        crypto::verify(signature, message, &self.key, self.algorithm).unwrap_or(false)
+        crypto::verify(signature, message, &self.key, library(self.algorithm)).unwrap_or(false)
     }
 }
 
@@ -244,17 +268,21 @@ fn parse_certificate(der: &[u8]) -> Result<x509_parser::certificate::X509Certifi
     }
 }
 
-fn encoding_key(private: &PrivateKeyDer<'_>, algorithm: Algorithm) -> Result<EncodingKey, JwsError> {
+fn encoding_key(private: &PrivateKeyDer<'_>, algorithm: SignatureAlgorithm) -> Result<EncodingKey, JwsError> {
     let sec1 = |der: &[u8], signing: &'static EcdsaSigningAlgorithm| {
         let pair = EcdsaKeyPair::from_private_key_der(signing, der).map_err(|_| JwsError::KeyMismatch)?;
         let document = pair.to_pkcs8v1().map_err(|_| JwsError::PrivateKey)?;
         Ok(EncodingKey::from_ec_der(document.as_ref()))
     };
     match (private, algorithm) {
-        (PrivateKeyDer::Pkcs8(key), Algorithm::EdDSA) => Ok(EncodingKey::from_ed_der(key.secret_pkcs8_der())),
+        (PrivateKeyDer::Pkcs8(key), SignatureAlgorithm::EdDsa) => Ok(EncodingKey::from_ed_der(key.secret_pkcs8_der())),
         (PrivateKeyDer::Pkcs8(key), _) => Ok(EncodingKey::from_ec_der(key.secret_pkcs8_der())),
-        (PrivateKeyDer::Sec1(key), Algorithm::ES256) => sec1(key.secret_sec1_der(), &ECDSA_P256_SHA256_FIXED_SIGNING),
-        (PrivateKeyDer::Sec1(key), Algorithm::ES384) => sec1(key.secret_sec1_der(), &ECDSA_P384_SHA384_FIXED_SIGNING),
+        (PrivateKeyDer::Sec1(key), SignatureAlgorithm::Es256) => {
+            sec1(key.secret_sec1_der(), &ECDSA_P256_SHA256_FIXED_SIGNING)
+        }
+        (PrivateKeyDer::Sec1(key), SignatureAlgorithm::Es384) => {
+            sec1(key.secret_sec1_der(), &ECDSA_P384_SHA384_FIXED_SIGNING)
+        }
         _ => Err(JwsError::KeyMismatch),
     }
 }
@@ -299,11 +327,11 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, JwsError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| JwsError::Base64(part))
 }
 
-fn name(algorithm: Algorithm) -> &'static str {
+fn library(algorithm: SignatureAlgorithm) -> Algorithm {
     match algorithm {
-        Algorithm::ES256 => "ES256",
-        Algorithm::ES384 => "ES384",
-        _ => "EdDSA",
+        SignatureAlgorithm::Es256 => Algorithm::ES256,
+        SignatureAlgorithm::Es384 => Algorithm::ES384,
+        SignatureAlgorithm::EdDsa => Algorithm::EdDSA,
     }
 }
 
@@ -433,13 +461,13 @@ mod tests {
     #[cfg(feature = "client")]
     mod with_keys {
         use super::*;
-        use crate::sealing::testing::{certificate, signing_key};
+        use crate::sealing::testing::{Card, certificate, signing_key};
 
         /// Signs payload bytes as they are, canonical or not.
         fn sign_raw(key: &SigningKey, payload: &[u8]) -> String {
             let jws = sign(key, "t", &json!({})).unwrap();
             let message = format!("{}.{}", jws.split('.').next().unwrap(), URL_SAFE_NO_PAD.encode(payload));
-            format!("{message}.{}", crypto::sign(message.as_bytes(), &key.key, key.algorithm).unwrap())
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap()))
         }
 
         #[test]
@@ -448,8 +476,35 @@ mod tests {
                 let key = signing_key(algorithm);
                 let verified = verify(&sign(&key, "t", &json!({"b": 1, "a": "x"})).unwrap(), "t").unwrap();
                 assert_eq!(verified.payload, br#"{"a":"x","b":1}"#);
-                assert_eq!((verified.spki_sha256, verified.leaf.as_slice()), (key.spki_sha256(), key.leaf()));
+                assert_eq!((verified.spki_sha256, verified.leaf.as_slice()), (key.spki_sha256(), key.certificate()));
             }
+        }
+
+        #[test]
+        fn signer_that_shows_no_key_signs_and_verifies() {
+            let card = Card::new();
+            let verified = verify(&sign(&card, "t", &json!({"a": 1})).unwrap(), "t").unwrap();
+            assert_eq!(
+                (verified.payload.as_slice(), verified.leaf.as_slice()),
+                (&br#"{"a":1}"#[..], card.certificate())
+            );
+        }
+
+        #[test]
+        fn signer_that_holds_another_key_than_its_certificate_signs_nothing() {
+            let other = Card { certificate: Card::new().certificate, ..Card::new() };
+            assert_eq!(sign(&other, "t", &json!({})), Err(JwsError::Signer(SignerError::OtherKey)));
+            let other = Card { algorithm: SignatureAlgorithm::Es256, ..Card::new() };
+            assert_eq!(sign(&other, "t", &json!({})), Err(JwsError::Signer(SignerError::OtherKey)));
+        }
+
+        #[test]
+        fn reason_why_a_signer_fails_is_passed_on() {
+            let refused = SignerError::Refused("the PIN is wrong, 2 tries are left".into());
+            let card = Card { fails: Some(refused.clone()), ..Card::new() };
+            let error = sign(&card, "t", &json!({})).unwrap_err();
+            assert_eq!(error, JwsError::Signer(refused));
+            assert_eq!(error.to_string(), "the key that signs was not unlocked: the PIN is wrong, 2 tries are left");
         }
 
         #[test]

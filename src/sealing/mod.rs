@@ -4,7 +4,7 @@
 //! The promise "the host cannot read" is held here. The modules that open anything, or touch the age library at all,
 //! exist only with the feature `client`; a build of the server has no code that could decrypt, and a test below scans
 //! for it. What both sides share are shapes and signatures: [`header`] distinguishes an age file from plaintext without a key,
-//! [`jws`] proves who signed which bytes, [`card`] and [`statement`] say what the bytes mean.
+//! [`jws`] proves who signed which bytes, [`signer`] is what signs, [`card`] and [`statement`] say what the bytes mean.
 //!
 //! This layer never decides whether somebody *may* do a thing: it says what is proven, callers ask policy.
 
@@ -14,6 +14,7 @@ pub mod header;
 pub mod jws;
 pub mod leaf;
 pub mod recipient;
+pub mod signer;
 pub mod statement;
 pub mod visibility;
 

@@ -43,8 +43,9 @@ pub use self::{
 };
 use super::{
     canonical::{self, CanonicalError},
-    jws::{self, JwsError, SigningKey},
+    jws::{self, JwsError},
     recipient::RecipientError,
+    signer::Signer,
 };
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 pub use crate::domain::vault::{VaultKind, WrapTarget};
@@ -120,7 +121,7 @@ pub enum StatementError {
 }
 
 /// Something a member signs.
-pub trait Statement: Serialize + DeserializeOwned {
+pub trait Statement: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The `typ` of its JWS; distinguishes statements, so that one can never pass for another.
     const TYP: &'static str;
 
@@ -153,10 +154,10 @@ pub struct Signed<T> {
     pub jws: String,
 }
 
-/// Signs a statement, if it is well formed.
-pub fn sign_statement<T: Statement>(key: &SigningKey, statement: &T) -> Result<String, StatementError> {
+/// Has a statement signed, if it is well formed.
+pub fn sign_statement<T: Statement>(signer: &dyn Signer, statement: &T) -> Result<String, StatementError> {
     statement.validate()?;
-    Ok(jws::sign(key, T::TYP, statement)?)
+    Ok(jws::sign(signer, T::TYP, statement)?)
 }
 
 /// Verifies the signature of a statement and that it is well formed in itself.

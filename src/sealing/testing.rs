@@ -4,6 +4,7 @@ use super::{
     card::{CardStatus, KeyCard, PartnerCard},
     identity::new_identity,
     jws::SigningKey,
+    signer::{SignatureAlgorithm, Signer, SignerError},
     statement::sign_statement,
 };
 use crate::domain::id::{MemberId, PartnerCode};
@@ -24,6 +25,40 @@ pub(crate) fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> (Str
 pub(crate) fn signing_key(algorithm: &'static rcgen::SignatureAlgorithm) -> SigningKey {
     let (key, cert) = certificate(algorithm);
     SigningKey::from_pem(key.as_bytes(), cert.as_bytes()).unwrap()
+}
+
+/// A signer that keeps its key to itself, as a card does.
+#[derive(Debug)]
+pub(crate) struct Card {
+    pub(crate) key: rcgen::KeyPair,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) algorithm: SignatureAlgorithm,
+    pub(crate) fails: Option<SignerError>,
+}
+
+impl Card {
+    pub(crate) fn new() -> Self {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        Self { certificate: certificate.der().to_vec(), key, algorithm: SignatureAlgorithm::EdDsa, fails: None }
+    }
+}
+
+impl Signer for Card {
+    fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        match &self.fails {
+            Some(error) => Err(error.clone()),
+            None => Ok(rcgen::SigningKey::sign(&self.key, message).unwrap()),
+        }
+    }
 }
 
 /// A partner with its registrar.

@@ -122,7 +122,7 @@ async fn decision_is_superseded_by_who_names_it_only() {
     let sign = async |outcome: Outcome, supersedes: Option<Sha256>, reason: Option<&'static str>| {
         let (partner, reason) = (code("USA"), reason.map(str::to_owned));
         let said = DecisionStatement { proposal, manifest_sha256, outcome, partner, supersedes, reason };
-        let decision = sign_statement(&frank.signing_key().unwrap(), &said).unwrap();
+        let decision = sign_statement(&*frank.signer().unwrap(), &said).unwrap();
         frank.api().sign_decision(proposal, &SignDecision { decision }, None).await
     };
     let (why, another) = (Some("an error"), Some(Sha256::of(b"another")));

@@ -83,6 +83,8 @@ mod scrubs;
 #[cfg(feature = "client")]
 mod shares;
 #[cfg(feature = "client")]
+mod signers;
+#[cfg(feature = "client")]
 mod starting;
 mod store_facade;
 mod store_nouns;

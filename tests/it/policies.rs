@@ -116,7 +116,7 @@ async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
     }
 
     // What was signed for something else approves nothing.
-    let key = approver.signing_key().unwrap();
+    let key = approver.signer().unwrap();
     let statement = &proposed.proposed.as_ref().unwrap().statement;
     let policy_sha256 = verify_signed::<PolicyStatement>(statement).unwrap().payload_sha256;
     let raw = world.raw(Some(world.credential("ISR:approver")));
@@ -124,12 +124,12 @@ async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
         [("USA", 2, policy_sha256), ("ISR", 1, policy_sha256), ("ISR", 2, Sha256::of(b"another"))]
     {
         let approval = PolicyApproval { owner: owner(of), version, policy_sha256: digest, preview_sha256: None };
-        let approval = sign_statement(&key, &approval).unwrap();
+        let approval = sign_statement(&*key, &approval).unwrap();
         assert_eq!(approve(&raw, "ISR", 2, &approval).await, (422, "statement-invalid".into()));
     }
     // Signed by the first officer, handed in by the second.
     let theirs = PolicyApproval { owner: isr.clone(), version: 2, policy_sha256, preview_sha256: None };
-    let theirs = sign_statement(&drafter.signing_key().unwrap(), &theirs).unwrap();
+    let theirs = sign_statement(&*drafter.signer().unwrap(), &theirs).unwrap();
     assert_eq!(approve(&raw, "ISR", 2, &theirs).await, (422, "statement-invalid".into()));
 
     let withdrawn = drafter.api().withdraw_policy(&isr, 2).await.unwrap();
@@ -144,7 +144,7 @@ async fn nobody_but_two_officers_of_the_nation_changes_its_policies() {
 async fn what_no_database_could_answer_is_refused_at_the_door_with_its_line() {
     let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
     let raw = world.raw(Some(world.credential("ISR:drafter")));
-    let key = world.client("ISR:drafter").signing_key().unwrap();
+    let key = world.client("ISR:drafter").signer().unwrap();
     let named = format!(
         "{SHUT}\n\n@id(\"dana\") @side(\"release\") @reason(\"by name\")\n\
         permit(principal, action, resource is Proposal) when {{ principal == Member::\"USA:dana\" }};"
@@ -156,7 +156,7 @@ async fn what_no_database_could_answer_is_refused_at_the_door_with_its_line() {
         let text_sha256 = Sha256::of(text.as_bytes());
         let active_at = world.clock.now();
         let statement = PolicyStatement { owner: owner("ISR"), version, text_sha256, active_at, follows };
-        sign_statement(&key, &statement).unwrap()
+        sign_statement(&*key, &statement).unwrap()
     };
     let follows = Some(follows.unwrap().payload_sha256);
     let (status, problem) = propose(&raw, "ISR", &named, &statement(&named, 2, follows)).await;

@@ -91,10 +91,10 @@ async fn text_past_a_bound_that_is_in_force_already_counts_as_none_and_is_told()
             active_at: drafter.policy(&owner).await.unwrap().active_at.unwrap().0,
             follows: None,
         };
-        let statement = sign_statement(&drafter.signing_key().unwrap(), &statement).unwrap();
+        let statement = sign_statement(&*drafter.signer().unwrap(), &statement).unwrap();
         let policy_sha256 = verify_signed::<PolicyStatement>(&statement).unwrap().payload_sha256;
         let approval = PolicyApproval { owner: owner.clone(), version: 1, policy_sha256, preview_sha256: None };
-        let approval = sign_statement(&approver.signing_key().unwrap(), &approval).unwrap();
+        let approval = sign_statement(&*approver.signer().unwrap(), &approval).unwrap();
         let mut tx = exchange.db.write().await.unwrap();
         let trigger = match store {
             Store::Sqlite => "DROP TRIGGER policy_texts_are_final",

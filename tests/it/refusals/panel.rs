@@ -40,8 +40,8 @@ async fn review_of(stage: &Stage, reviewer: &str, proposal: ProposalId, manifest
         revision: 1,
         sha256: Sha256::of(&sealed),
     };
-    let key = stage.client(reviewer).signing_key().unwrap();
-    SubmitReview { statement: sign_statement(&key, &statement).unwrap(), ciphertext: BASE64_STANDARD.encode(sealed) }
+    let key = stage.client(reviewer).signer().unwrap();
+    SubmitReview { statement: sign_statement(&*key, &statement).unwrap(), ciphertext: BASE64_STANDARD.encode(sealed) }
 }
 
 async fn hand_in(
@@ -144,8 +144,8 @@ async fn of_two_outcomes_decided_at_once_one_stands() {
         let partner = id(member).partner().clone();
         let statement =
             DecisionStatement { proposal, manifest_sha256, outcome, partner, supersedes: None, reason: None };
-        let key = stage.client(member).signing_key().unwrap();
-        SignDecision { decision: sign_statement(&key, &statement).unwrap() }
+        let key = stage.client(member).signer().unwrap();
+        SignDecision { decision: sign_statement(&*key, &statement).unwrap() }
     };
     let (fund, decline) = (decision("USA:frank", Outcome::Fund), decision("ISR:eitan", Outcome::Decline));
     let (frank, eitan) = (stage.client("USA:frank").api(), stage.client("ISR:eitan").api());

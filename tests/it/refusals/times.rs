@@ -29,7 +29,7 @@ async fn signature_is_in_time_at_the_deadline_and_not_a_millisecond_later() {
 
     // The same manifest again: by a new signature over it, since the client itself says that there is nothing to do.
     stage.declines(ExitClass::Usage, "nothing has changed", bob.plan_signature(proposal)).await;
-    let manifest = sign_statement(&bob.signing_key().unwrap(), &plan.manifest).unwrap();
+    let manifest = sign_statement(&*bob.signer().unwrap(), &plan.manifest).unwrap();
     stage.refuses("already-signed", bob.api().sign_manifest(proposal, &SignManifest { manifest })).await;
 
     stage.clock.set(stage.deadline + MILLISECOND);
