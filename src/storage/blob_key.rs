@@ -1,12 +1,8 @@
-//! The key of a blob, and where in the folder its bytes lie.
+//! The key of a blob.
 
 use super::error::StoreError;
 use crate::domain::ambient::Rng;
-use object_store::path::Path;
 use std::{fmt, str::FromStr};
-
-/// The folder inside the folder, where blobs are served from.
-pub(super) const LIVE: &str = "blobs";
 
 /// The key of a blob: 32 hexadecimal digits nobody can guess, kept in the database as text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,11 +13,6 @@ impl BlobKey {
         let mut random = [0; 16];
         rng.fill(&mut random);
         Self(format!("{:032x}", u128::from_be_bytes(random)))
-    }
-
-    pub(super) fn path(&self) -> Path {
-        // 256 folders, so that none grows past what file systems like.
-        Path::from_iter([LIVE, &self.0[..2], &self.0])
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     blob_key::BlobKey,
     blocking::blocking,
     error::{BoxedCause, StoreError},
-    folder::PutBack,
+    folder::{self, PutBack, absent},
     intake::{self, Destination, Expected, Received, StageError},
     mark::{Mark, MarkedFolder},
     reading::{Reading, Stored},
@@ -31,13 +31,16 @@ use super::{
 use crate::domain::{ambient::Rng, id::Sha256};
 use bytes::Bytes;
 use futures_util::Stream;
-use object_store::{GetOptions, GetResultPayload, ObjectStore as _, ObjectStoreExt as _, local::LocalFileSystem};
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    fs::{self, File},
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// The folder of ciphertext.
 #[derive(Debug, Clone)]
 pub struct Blobs {
-    store: LocalFileSystem,
     pub(super) marked: Arc<MarkedFolder>,
     rng: Arc<dyn Rng>,
     /// What is left free on the disk, in bytes.
@@ -50,7 +53,7 @@ pub struct Staged {
     key: BlobKey,
     sha256: Sha256,
     size: u64,
-    unkept: Option<LocalFileSystem>,
+    unkept: Option<Arc<MarkedFolder>>,
 }
 
 impl Blobs {
@@ -62,8 +65,7 @@ impl Blobs {
         let marked = Arc::new(MarkedFolder { folder: folder.into(), mark });
         blocking(move || {
             marked.check()?;
-            let store = LocalFileSystem::new_with_prefix(&marked.folder)?.with_fsync(true);
-            Ok(Self { store, marked, rng, reserve: 0 })
+            Ok(Self { marked, rng, reserve: 0 })
         })
         .await
     }
@@ -113,11 +115,11 @@ impl Blobs {
         inspect: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Staged, StageError<E>> {
         let key = BlobKey::random(&*self.rng);
-        let place = self.store.path_to_filesystem(&key.path()).map_err(StoreError::from)?;
+        let place = folder::live(self.folder(), &key);
         let marked = Arc::clone(&self.marked);
         let to = Destination { marked: Arc::clone(&marked), place, reserve: self.reserve };
         let Received { sha256, size, partial } = intake::receive(to, bytes, limit, expected, inspect).await?;
-        let staged = Staged { key, sha256, size, unkept: Some(self.store.clone()) };
+        let staged = Staged { key, sha256, size, unkept: Some(Arc::clone(&marked)) };
         // Handed over and back, so that a request cancelled meanwhile leaves nothing either.
         let staged = blocking(move || {
             partial.publish()?;
@@ -139,32 +141,36 @@ impl Blobs {
     /// [`StoreError::Corrupt`] when `range` begins past the end, since the caller knows the size from the row.
     pub async fn read(&self, key: &BlobKey, stored: Stored, range: Option<Range<u64>>) -> Result<Reading, StoreError> {
         self.check_mark().await?;
-        let found = match self.store.get_opts(&key.path(), GetOptions::default()).await {
+        let found = match self.find(key).await? {
             // A row names again what a sweep moved aside under an older copy of the database.
-            Err(object_store::Error::NotFound { .. }) if self.put_back_one(key).await? != PutBack::IsNowhere => {
-                self.store.get_opts(&key.path(), GetOptions::default()).await?
-            }
-            found => found?,
+            None if self.put_back_one(key).await? != PutBack::IsNowhere => self.find(key).await?,
+            found => found,
         };
-        if found.meta.size != stored.size {
+        let (file, size) = found.ok_or_else(|| StoreError::NoSuchBlob(key.to_string()))?;
+        if size != stored.size {
             return Err(StoreError::damaged(key, "size"));
         }
         let range = range.map_or(0..stored.size, |range| range.start..range.end.min(stored.size));
         if range.start > range.end {
             return Err(StoreError::corrupt(&key.0, "a range within the blob"));
         }
-        let GetResultPayload::File(file, _) = found.payload else {
-            return Err(StoreError::Io("the folder gives no file".into()));
-        };
         Reading::begin(file, key.clone(), stored, range).await
     }
 
     /// Removes a blob whose row is gone. One that is not there is not missed.
     pub async fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
-        match self.store.delete(&key.path()).await {
-            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        delete(&self.marked, key).await
+    }
+
+    /// The file of a blob, and how many bytes it has.
+    async fn find(&self, key: &BlobKey) -> Result<Option<(File, u64)>, StoreError> {
+        let place = folder::live(self.folder(), key);
+        blocking(move || {
+            let Some(file) = absent(File::open(place))? else { return Ok(None) };
+            let size = file.metadata()?.len();
+            Ok(Some((file, size)))
+        })
+        .await
     }
 }
 
@@ -189,8 +195,8 @@ impl Staged {
 
     /// Removes the bytes, which are gone when this returns. Dropping does the same a moment later.
     pub async fn discard(mut self) {
-        if let Some(store) = self.unkept.take() {
-            remove(&store, &self.key).await;
+        if let Some(folder) = self.unkept.take() {
+            remove(&folder, &self.key).await;
         }
     }
 
@@ -204,17 +210,21 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // Outside a runtime, as when the server stops, the next sweep does it.
-        if let (Some(store), Ok(runtime)) = (self.unkept.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(folder), Ok(runtime)) = (self.unkept.take(), tokio::runtime::Handle::try_current()) {
             let key = self.key.clone();
-            runtime.spawn(async move { remove(&store, &key).await });
+            runtime.spawn(async move { remove(&folder, &key).await });
         }
     }
 }
 
 /// Removes a blob that no row names. One that is not there is not missed, and no path is reported.
-async fn remove(store: &LocalFileSystem, key: &BlobKey) {
-    match store.delete(&key.path()).await.map_err(StoreError::from) {
-        Ok(()) | Err(StoreError::NoSuchBlob(_)) => {}
-        Err(error) => tracing::warn!(%error, blob = %key, "a blob without a row remains until the next sweep"),
+async fn remove(folder: &MarkedFolder, key: &BlobKey) {
+    if let Err(error) = delete(folder, key).await {
+        tracing::warn!(%error, blob = %key, "a blob without a row remains until the next sweep");
     }
+}
+
+async fn delete(folder: &MarkedFolder, key: &BlobKey) -> Result<(), StoreError> {
+    let place = folder::live(&folder.folder, key);
+    blocking(move || Ok(absent(fs::remove_file(place))?.unwrap_or_default())).await
 }

@@ -151,23 +151,6 @@ impl From<io::Error> for StoreError {
     }
 }
 
-impl From<object_store::Error> for StoreError {
-    fn from(error: object_store::Error) -> Self {
-        if let object_store::Error::NotFound { path, .. } = &error {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            return Self::NoSuchBlob(name.to_owned());
-        }
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-        while let Some(inner) = cause {
-            if inner.downcast_ref::<io::Error>().is_some_and(is_full) {
-                return Self::Full(error.into());
-            }
-            cause = inner.source();
-        }
-        Self::Io(error.into())
-    }
-}
-
 fn from_io(error: io::Error, otherwise: impl FnOnce(io::Error) -> StoreError) -> StoreError {
     if is_full(&error) { StoreError::Full(error.into()) } else { otherwise(error) }
 }
@@ -259,15 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn lack_of_space_is_found_below_the_object_store() {
+    fn lack_of_space_is_distinguished_from_other_failures() {
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
-            let error = object_store::Error::Generic { store: "folder", source: io::Error::from(kind).into() };
-            assert!(matches!(StoreError::from(error), StoreError::Full(_)));
+            assert!(matches!(StoreError::from(io::Error::from(kind)), StoreError::Full(_)));
         }
-        let error = object_store::Error::Generic {
-            store: "folder",
-            source: io::Error::from(io::ErrorKind::PermissionDenied).into(),
-        };
-        assert!(matches!(StoreError::from(error), StoreError::Io(_)));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(matches!(StoreError::from(denied), StoreError::Io(_)));
     }
 }

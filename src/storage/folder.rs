@@ -2,11 +2,14 @@
 //!
 //! Looks only; what is taken in, moved or removed is decided by those who ask.
 
-use super::{BlobKey, StoreError, blob_key::LIVE, blocking::blocking};
+use super::{BlobKey, StoreError, blocking::blocking};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+
+/// Where blobs are served from.
+const LIVE: &str = "blobs";
 
 /// Where blobs go that no row names.
 pub(super) const QUARANTINE: &str = "quarantine";

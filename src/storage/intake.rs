@@ -37,7 +37,7 @@ const WRITE: usize = 32 << 10;
 /// How much is written before it is flushed to disk.
 const FLUSH_EVERY: u64 = 32 << 20;
 
-/// Marks a partial file: the object store hides names with it from its listings, and the sweep looks for it.
+/// Marks a partial file: no key has it in its name, and the sweep looks for it.
 pub(super) const PARTIAL: u8 = b'#';
 
 /// What the bytes were announced to be, as far as they were.

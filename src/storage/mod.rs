@@ -1,6 +1,6 @@
 //! What the exchange remembers: rows in SQLite or PostgreSQL, ciphertext in a folder.
 //!
-//! The only importer of `sqlx` and `object_store`. [`db`] is a small facade over both engines, so every statement is
+//! The only importer of `sqlx`. [`db`] is a small facade over both engines, so every statement is
 //! written once; [`blobs`] holds the ciphertext; [`migrate`] brings a database to the schema this program knows.
 //!
 //! Nothing here decides who may do what: that was decided, by `policy`, before a statement is run.

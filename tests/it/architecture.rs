@@ -41,7 +41,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("icu_normalizer", &["domain/name"]),
     ("indicatif", &["cli"]),
     ("jsonwebtoken", &["sealing"]),
-    ("object_store", &["storage"]),
     ("rcgen", &["dev_pki"]),
     ("reqwest", &["client"]),
     ("rpassword", &["cli"]),
