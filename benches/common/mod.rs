@@ -18,7 +18,7 @@ use entente::{
         usage::Usage,
         visibility::Signer,
     },
-    storage::{Blobs, Db, args},
+    storage::{BlobEngine, BlobFolder, Blobs, Db, Spools, args},
 };
 use jiff::Timestamp;
 use std::{fs, path::Path, sync::Arc};
@@ -46,10 +46,12 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         tx.commit().await.unwrap();
     }
     let rng = Arc::new(SystemRng);
-    let blobs = folder.join("blobs");
-    let mark = marks::settle(&db, &blobs, &*rng, now()).await.unwrap();
+    let beside = BlobFolder::new(folder.join("blobs"), 0);
+    let engine: Arc<dyn BlobEngine> = Arc::new(beside.clone());
+    let mark = marks::settle(&db, &engine, &*rng, now()).await.unwrap();
     Exchange {
-        blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
+        spools: Spools::new(beside, mark.clone()),
+        blobs: Blobs::open(engine, mark, rng.clone()).await.unwrap(),
         rules: Rules::default(),
         db,
         time: Arc::new(ExchangeTime::new(Arc::new(Still(now())), TOLERANCE)),

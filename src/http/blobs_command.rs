@@ -16,9 +16,10 @@ use crate::{
         upkeep::{self, Scrubbed},
     },
     storage::{
-        Db, StoreError,
+        BlobEngine, Db, StoreError,
+        blob_engine::ask,
         documents::{self, DocumentRow},
-        mark::{self, Mark},
+        mark::Mark,
         sweep::{Extent, Swept},
     },
 };
@@ -26,7 +27,6 @@ use clap::{ArgGroup, Subcommand};
 use jiff::SignedDuration;
 use std::{
     io::{self, Write},
-    path::Path,
     sync::Arc,
 };
 
@@ -147,13 +147,14 @@ async fn look(
     rng: &dyn Rng,
     out: &mut impl Write,
 ) -> Result<(), BlobsError> {
-    describe(config, db, out).await?;
+    let engine = serve::blob_engine(config);
+    describe(config, db, &engine, out).await?;
     for row in documents::damaged(&mut *db.read().await?, LISTED).await? {
         writeln!(out, "damaged   {} of {}, slot `{}`, file {}", row.id, row.proposal, row.slot, row.blob)?;
     }
     match command {
         BlobsCommand::Adopt { yes: true, .. } => {
-            let mark = marks::adopt(db, &config.blobs.folder, rng, clock.now()).await?;
+            let mark = marks::adopt(db, &engine, rng, clock.now()).await?;
             writeln!(out, "both have the mark `{}` now", mark.short())?;
         }
         BlobsCommand::Adopt { .. } => {
@@ -223,13 +224,21 @@ async fn empty(exchange: &Exchange, days: u16, yes: bool, out: &mut impl Write) 
     Ok(())
 }
 
-async fn describe(config: &Config, db: &Db, out: &mut impl Write) -> Result<(), BlobsError> {
-    let survey = marks::survey(db, &config.blobs.folder).await?;
+async fn describe(
+    config: &Config,
+    db: &Db,
+    engine: &Arc<dyn BlobEngine>,
+    out: &mut impl Write,
+) -> Result<(), BlobsError> {
+    let survey = marks::survey(db, engine).await?;
     let known = marks::of_database(db).await?;
     let unsettled = known.as_ref().is_some_and(|known| !known.is_settled);
     let known = known.map(|known| known.mark);
     writeln!(out, "database  {}\n          {}", config.database.url.place(), mark_text(known.as_ref(), unsettled))?;
-    let found = of_folder(&config.blobs.folder).await;
+    let found = match ask(engine, |engine| engine.mark()).await {
+        Ok(mark) => mark_text(mark.as_ref(), false),
+        Err(error) => error.to_string(),
+    };
     writeln!(out, "folder    {}\n          {found}", config.blobs.folder.display())?;
     let Survey { documents, missing, other_size, files, unknown } = survey;
     for (count, what) in [
@@ -242,13 +251,6 @@ async fn describe(config: &Config, db: &Db, out: &mut impl Write) -> Result<(), 
         writeln!(out, "{count:8}  {what}")?;
     }
     Ok(())
-}
-
-async fn of_folder(folder: &Path) -> String {
-    match mark::of_folder(folder).await {
-        Ok(mark) => mark_text(mark.as_ref(), false),
-        Err(error) => error.to_string(),
-    }
 }
 
 fn mark_text(mark: Option<&Mark>, unsettled: bool) -> String {

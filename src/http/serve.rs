@@ -38,7 +38,7 @@ use crate::{
         visibility::ExchangeKey,
     },
     storage::{
-        Blobs, Db, StoreError,
+        BlobEngine, BlobFolder, Blobs, Db, Spools, StoreError,
         backup::{self, BackupError, refuse_half_restored},
         db::copy::Serving,
         migrate,
@@ -120,6 +120,8 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
     refuse_half_restored(&config.blobs.folder)?;
     let db = open_database(config, &*clock).await?;
     let blobs = open_blobs(config, &db, &*clock, &rng).await?;
+    let beside = BlobFolder::new(&config.blobs.folder, config.blobs.reserve_bytes);
+    let spools = Spools::new(beside, blobs.mark().clone());
     let signer = ExchangeKey::new(config.api.certificate.clone(), config.api.private_key.clone());
     if let Err(cause) = signer.check().await {
         tracing::warn!(%cause, "visibility manifests cannot be signed with the server's key");
@@ -127,6 +129,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> 
     Ok(Arc::new(Exchange {
         db,
         blobs,
+        spools,
         rules: Rules::default(),
         time: Arc::new(ExchangeTime::new(Arc::clone(&clock), config.limits.clock_tolerance)),
         clock,
@@ -154,16 +157,20 @@ pub(super) async fn open_database(config: &Config, clock: &dyn Clock) -> Result<
     database.await.map_err(|error| StartError::Database { place: config.database.url.place(), error })
 }
 
+/// The place for documents that the settings name.
+pub(super) fn blob_engine(config: &Config) -> Arc<dyn BlobEngine> {
+    Arc::new(BlobFolder::new(&config.blobs.folder, config.blobs.reserve_bytes))
+}
+
 /// Opens the folder of documents, once it is certain that it is this database's.
 async fn open_blobs(config: &Config, db: &Db, clock: &dyn Clock, rng: &Arc<dyn Rng>) -> Result<Blobs, StartError> {
-    let folder = &config.blobs.folder;
-    let mark = marks::settle(db, folder, &**rng, clock.now()).await.map_err(|fault| match fault {
+    let (folder, engine) = (&config.blobs.folder, blob_engine(config));
+    let mark = marks::settle(db, &engine, &**rng, clock.now()).await.map_err(|fault| match fault {
         MarkFault::Store(error) => StartError::Blobs { folder: folder.clone(), error },
         fault => StartError::Marks { database: config.database.url.place(), folder: folder.clone(), fault },
     })?;
-    let blobs = Blobs::open(folder, mark, Arc::clone(rng)).await;
-    let blobs = blobs.map_err(|error| StartError::Blobs { folder: folder.clone(), error })?;
-    Ok(blobs.with_reserve(config.blobs.reserve_bytes))
+    let blobs = Blobs::open(engine, mark, Arc::clone(rng)).await;
+    blobs.map_err(|error| StartError::Blobs { folder: folder.clone(), error })
 }
 
 /// Makes the folders for data on the first start, for the server's account alone. That of documents is made with its mark, and only
@@ -322,7 +329,7 @@ fn database_file(config: &Config) -> Option<PathBuf> {
 
 fn probes_of(config: &Config, exchange: Arc<Exchange>) -> Arc<Probes> {
     let beside_database = database_file(config).and_then(|file| file.parent().map(Path::to_owned));
-    Probes::new(exchange, config.blobs.folder.clone(), beside_database, config.limits.probe)
+    Probes::new(exchange, beside_database, config.limits.probe)
 }
 
 fn figures_of(config: &Config, clock: &dyn Clock) -> Figures {

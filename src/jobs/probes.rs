@@ -28,7 +28,6 @@ const FIRST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Probes {
     exchange: Arc<Exchange>,
-    blobs: PathBuf,
     /// Where an embedded database keeps its files.
     beside_database: Option<PathBuf>,
     every: Duration,
@@ -47,15 +46,9 @@ struct Attempts {
 
 impl Probes {
     /// Of an embedded database the folder is given in which it keeps its files.
-    pub(crate) fn new(
-        exchange: Arc<Exchange>,
-        blobs: PathBuf,
-        beside_database: Option<PathBuf>,
-        every: Duration,
-    ) -> Arc<Self> {
+    pub(crate) fn new(exchange: Arc<Exchange>, beside_database: Option<PathBuf>, every: Duration) -> Arc<Self> {
         Arc::new(Self {
             exchange,
-            blobs,
             beside_database,
             every,
             database: Attempts::new("database"),
@@ -152,7 +145,7 @@ impl Probes {
         // First whether it is this folder: into another nothing is written, and it says nothing of this one.
         let marked = self.marked().await;
         if marked.is_ok() {
-            let tried = probe::folder(self.blobs.clone()).await;
+            let tried = self.exchange.blobs.probe().await;
             self.folder.came(tried.map_err(|error| store_fault_text(&error)), self.exchange.time.now());
         } else {
             self.folder.put_off();

@@ -11,12 +11,14 @@
 use crate::{
     domain::ambient::Rng,
     storage::{
-        Db, StoreError, documents, folder,
+        BlobEngine, Db, StoreError,
+        blob_engine::{self, ask},
+        documents,
         mark::{self, DatabaseMark, Mark},
     },
 };
 use jiff::Timestamp;
-use std::path::Path;
+use std::sync::Arc;
 
 /// How many documents are looked at a time.
 const BATCH: u32 = 500;
@@ -95,10 +97,10 @@ pub fn compare(database: Option<DatabaseMark>, folder: Option<Mark>) -> Result<(
 ///
 /// # Errors
 /// Every [`MarkFault`]; nothing is made or changed then.
-pub async fn settle(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Result<Mark, MarkFault> {
+pub async fn settle(db: &Db, blobs: &Arc<dyn BlobEngine>, rng: &dyn Rng, now: Timestamp) -> Result<Mark, MarkFault> {
     let known = of_database(db).await?;
     // Read after that of the database: another server that starts now gives the folder its mark second.
-    match (known, mark::of_folder(folder).await?) {
+    match (known, ask(blobs, |blobs| blobs.mark()).await?) {
         (Some(DatabaseMark { mark, is_settled }), Some(found)) if mark == found => {
             if !is_settled {
                 note(db, &mark, now).await?;
@@ -113,7 +115,7 @@ pub async fn settle(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Re
             _ => Err(MarkFault::DatabaseUnmarked { folder: found }),
         },
         (known, None) => {
-            let survey = survey(db, folder).await?;
+            let survey = survey(db, blobs).await?;
             if !survey.proves() {
                 return Err(MarkFault::Unproven(survey));
             }
@@ -121,7 +123,7 @@ pub async fn settle(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Re
                 Some(begun) => begun.mark,
                 None => begin_once(db, rng, now).await?,
             };
-            mark::put_into_folder(folder, &mark).await?;
+            put(blobs, &mark).await?;
             note(db, &mark, now).await?;
             tracing::info!(mark = mark.short(), documents = survey.documents, "database and documents were marked");
             Ok(mark)
@@ -131,12 +133,12 @@ pub async fn settle(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Re
 
 /// Gives database and folder a new mark in common, whatever they had: the operator says that they belong together. A copy of either
 /// that has an earlier mark is no longer taken for this one's.
-pub async fn adopt(db: &Db, folder: &Path, rng: &dyn Rng, now: Timestamp) -> Result<Mark, StoreError> {
+pub async fn adopt(db: &Db, blobs: &Arc<dyn BlobEngine>, rng: &dyn Rng, now: Timestamp) -> Result<Mark, StoreError> {
     let mark = Mark::random(rng);
     let mut tx = db.write().await?;
     mark::begin(&mut tx, &mark, now).await?;
     tx.commit().await?;
-    mark::put_into_folder(folder, &mark).await?;
+    put(blobs, &mark).await?;
     note(db, &mark, now).await?;
     Ok(mark)
 }
@@ -147,21 +149,22 @@ pub async fn of_database(db: &Db) -> Result<Option<DatabaseMark>, StoreError> {
 }
 
 /// Counts what the database names and what the folder has. Each file is looked at, none is read.
-pub async fn survey(db: &Db, folder: &Path) -> Result<Survey, StoreError> {
+pub async fn survey(db: &Db, blobs: &Arc<dyn BlobEngine>) -> Result<Survey, StoreError> {
     let mut survey = Survey::default();
     let mut after = None;
     loop {
         let rows = documents::by_blob(&mut *db.read().await?, after.as_ref(), BATCH).await?;
         let Some(last) = rows.last() else { break };
         after = Some(last.blob.clone());
-        let found = folder::sizes(folder, rows.iter().map(|row| row.blob.clone()).collect()).await?;
-        for (row, found) in rows.iter().zip(found) {
+        let keys: Vec<_> = rows.iter().map(|row| row.blob.clone()).collect();
+        let sizes = ask(blobs, move |blobs| keys.iter().map(|key| blobs.size(key)).collect::<Result<Vec<_>, _>>());
+        for (row, found) in rows.iter().zip(sizes.await?) {
             survey.documents += 1;
             survey.missing += u64::from(found.is_none());
             survey.other_size += u64::from(found.is_some_and(|size| size != row.size));
         }
     }
-    survey.files = folder::count(folder).await?;
+    survey.files = ask(blobs, blob_engine::count).await?;
     survey.unknown = survey.files.saturating_sub(survey.documents - survey.missing);
     Ok(survey)
 }
@@ -176,6 +179,11 @@ async fn begin_once(db: &Db, rng: &dyn Rng, now: Timestamp) -> Result<Mark, Stor
     mark::begin(&mut tx, &mark, now).await?;
     tx.commit().await?;
     Ok(mark)
+}
+
+async fn put(blobs: &Arc<dyn BlobEngine>, mark: &Mark) -> Result<(), StoreError> {
+    let mark = mark.clone();
+    ask(blobs, move |blobs| blobs.set_mark(&mark)).await
 }
 
 async fn note(db: &Db, mark: &Mark, now: Timestamp) -> Result<(), StoreError> {

@@ -53,7 +53,7 @@ use crate::{
         id::{MemberId, PartnerCode, Sha256},
     },
     sealing::statement::StatementError,
-    storage::{Blobs, Db, Queue, StoreError, Turn, Whose, idempotency::Recorded},
+    storage::{Blobs, Db, Queue, Spools, StoreError, Turn, Whose, idempotency::Recorded},
     wire::problem::LineFault,
 };
 use jiff::Timestamp;
@@ -114,6 +114,8 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 pub struct Exchange {
     pub db: Db,
     pub blobs: Blobs,
+    /// Where answers wait that are taken slowly.
+    pub spools: Spools,
     /// Which policies are in force.
     pub rules: rules::Rules,
     /// For identifiers and certificates. What happens on the exchange goes by its time.

@@ -85,7 +85,7 @@ impl ExchangeKey {
 pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: PartnerCode) -> Result<Spooled> {
     // A caller who may not have one takes nobody's turn; one who may is checked again once it comes, for the wait may be long.
     drop(authorized(&exchange, &principal, &partner).await?);
-    let (spool, mut spooled) = exchange.blobs.spool().await?;
+    let (spool, mut spooled) = exchange.spools.begin().await?;
     let making = tokio::spawn(async move {
         let (left, writing) = (spool.clone(), write(&exchange, &principal, &partner, spool));
         let made = tokio::select! {

@@ -1,17 +1,17 @@
-//! Keeps ciphertext in a folder, each piece under a random key that a row of the database refers to.
+//! Keeps ciphertext, each piece under a random key that a row of the database refers to. Where it lies is the business of a
+//! [`BlobEngine`]; what is here holds over every one of them.
 //!
 //! # Order of events
 //!
-//! Bytes stream into a partial file beside their final place while no transaction is open. When the last one has
-//! arrived and digest and size are right, the file is flushed, given its final name and the folder flushed: only then
-//! does [`Blobs::stage`] return. The unit of work that follows stores the key; there is nothing left to do after its
-//! commit. So whenever the machine stops, a row never refers to bytes that are not on the disk, and what can be left
-//! over is a partial file or a blob without a row. [`Blobs::sweep`] removes the one and moves the other aside, asking the database
-//! what it knows.
+//! Bytes stream in while no transaction is open, and nobody sees them. When the last one has arrived and digest and size are
+//! right, the blob is published: only when every byte is safe does [`Blobs::stage`] return. The unit of work that follows
+//! stores the key; there is nothing left to do after its commit. So whenever the machine stops, a row never refers to bytes that
+//! could be lost, and what can be left over is an unfinished blob or one without a row. [`Blobs::sweep`] removes the one and
+//! moves the other aside, asking the database what it knows.
 //! Deletion goes the other way round: the row first, then the blob.
 //!
-//! The mark of the folder says whose it is ([`super::mark`]): it is checked before bytes are taken, served or swept, so that a disk
-//! which is not mounted takes nothing.
+//! The mark of the place says whose it is ([`super::mark`]): it is checked before bytes are taken, served or swept, so that a
+//! disk which is not mounted takes nothing.
 //!
 //! A [`Staged`] blob removes itself unless it is kept, so a refused request leaves nothing. Keep it right *before* the
 //! commit: when the answer to a commit is lost, a blob too many is harmless and a blob too few is not.
@@ -19,94 +19,68 @@
 //! Knows nothing of what the bytes mean; the caller looks at each piece as it arrives and may refuse.
 
 use super::{
+    blob_engine::{self, BlobEngine, PutBack, require_mark},
     blob_key::BlobKey,
-    blocking::blocking,
     error::{BoxedCause, StoreError},
-    folder::{self, PutBack, absent},
-    intake::{self, Destination, Expected, Received, StageError},
-    mark::{Mark, MarkedFolder},
+    intake::{self, Expected, Received, StageError},
+    mark::Mark,
     reading::{Reading, Stored},
-    spool::{Spool, Spooled, spool},
 };
 use crate::domain::{ambient::Rng, id::Sha256};
 use bytes::Bytes;
 use futures_util::Stream;
-use std::{
-    fs::{self, File},
-    ops::Range,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{ops::Range, sync::Arc};
 
-/// The folder of ciphertext.
+/// The ciphertext of an exchange.
 #[derive(Debug, Clone)]
 pub struct Blobs {
-    pub(super) marked: Arc<MarkedFolder>,
+    pub(super) engine: Arc<dyn BlobEngine>,
+    mark: Mark,
     rng: Arc<dyn Rng>,
-    /// What is left free on the disk, in bytes.
-    reserve: u64,
 }
 
-/// Bytes that are on the disk but in no row yet; removed when dropped, unless kept.
+/// Bytes that are safe but in no row yet; removed when dropped, unless kept.
 #[derive(Debug)]
 pub struct Staged {
     key: BlobKey,
     sha256: Sha256,
     size: u64,
-    unkept: Option<Arc<MarkedFolder>>,
+    unkept: Option<Arc<dyn BlobEngine>>,
 }
 
 impl Blobs {
-    /// Opens the folder, which must have this mark.
+    /// Opens the place, which must have this mark.
     ///
     /// # Errors
     /// [`StoreError::OtherFolder`] when it has another or none.
-    pub async fn open(folder: impl Into<PathBuf>, mark: Mark, rng: Arc<dyn Rng>) -> Result<Self, StoreError> {
-        let marked = Arc::new(MarkedFolder { folder: folder.into(), mark });
-        blocking(move || {
-            marked.check()?;
-            Ok(Self { marked, rng, reserve: 0 })
-        })
-        .await
+    pub async fn open(engine: Arc<dyn BlobEngine>, mark: Mark, rng: Arc<dyn Rng>) -> Result<Self, StoreError> {
+        let blobs = Self { engine, mark, rng };
+        blobs.check_mark().await?;
+        Ok(blobs)
     }
 
-    /// The same, but no blob takes the last bytes of the disk: acts go on when uploads have filled the rest.
-    #[must_use]
-    pub fn with_reserve(self, bytes: u64) -> Self {
-        Self { reserve: bytes, ..self }
-    }
-
-    /// The mark of the database and of this folder.
+    /// The mark of the database and of this place.
     #[must_use]
     pub fn mark(&self) -> &Mark {
-        &self.marked.mark
+        &self.mark
     }
 
-    /// Where the folder is.
-    #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
-        &self.marked.folder
-    }
-
-    /// Whether the folder has its mark at this moment. Cheap enough to be asked before each upload.
+    /// Whether the place has its mark at this moment. Cheap enough to be asked before each upload.
     ///
     /// # Errors
     /// [`StoreError::OtherFolder`] when it has another or none, as when its disk is not mounted.
     pub async fn check_mark(&self) -> Result<(), StoreError> {
-        let marked = Arc::clone(&self.marked);
-        blocking(move || marked.check()).await
+        self.marked(|_| Ok(())).await
     }
 
-    /// Room for an answer that waits to be taken, beside the ciphertext.
-    ///
-    /// # Errors
-    /// [`StoreError::OtherFolder`] as in [`Blobs::check_mark`], and [`StoreError::Full`] when it would take the reserve.
-    pub async fn spool(&self) -> Result<(Spool, Spooled), StoreError> {
-        spool(Arc::clone(&self.marked), self.reserve).await
+    /// Tries whether the place takes bytes.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        blob_engine::ask(&self.engine, |engine| engine.probe()).await
     }
 
-    /// Takes a stream of bytes, at most `limit` of them, and returns when they are safe on the disk. `inspect` sees
-    /// every piece in order, before it is written. Memory does not grow with the size.
+    /// Takes a stream of bytes, at most `limit` of them, and returns when they are safe. `inspect` sees every piece in order,
+    /// before it is written. Memory does not grow with the size. A place without its mark takes nothing, and nothing is made in
+    /// it.
     pub async fn stage<E, X: Into<BoxedCause>>(
         &self,
         bytes: impl Stream<Item = Result<Bytes, X>>,
@@ -115,16 +89,16 @@ impl Blobs {
         inspect: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Staged, StageError<E>> {
         let key = BlobKey::random(&*self.rng);
-        let place = folder::live(self.folder(), &key);
-        let marked = Arc::clone(&self.marked);
-        let to = Destination { marked: Arc::clone(&marked), place, reserve: self.reserve };
-        let Received { sha256, size, partial } = intake::receive(to, bytes, limit, expected, inspect).await?;
-        let staged = Staged { key, sha256, size, unkept: Some(Arc::clone(&marked)) };
+        let (begun, announced) = (key.clone(), expected.size.unwrap_or_default());
+        let incoming = self.marked(move |engine| engine.begin(&begun, announced)).await?;
+        let Received { sha256, size, incoming } = intake::receive(incoming, bytes, limit, expected, inspect).await?;
+        let staged = Staged { key, sha256, size, unkept: Some(Arc::clone(&self.engine)) };
+        let mark = self.mark.clone();
         // Handed over and back, so that a request cancelled meanwhile leaves nothing either.
-        let staged = blocking(move || {
-            partial.publish()?;
+        let staged = blob_engine::ask(&self.engine, move |engine| {
+            incoming.publish()?;
             // Once more: a disk that was mounted over the folder meanwhile would hide what came.
-            marked.check()?;
+            require_mark(engine, &mark)?;
             Ok(staged)
         });
         Ok(staged.await?)
@@ -140,35 +114,40 @@ impl Blobs {
     /// [`StoreError::NoSuchBlob`] and [`StoreError::DamagedBlob`], also from the stream; [`StoreError::OtherFolder`];
     /// [`StoreError::Corrupt`] when `range` begins past the end, since the caller knows the size from the row.
     pub async fn read(&self, key: &BlobKey, stored: Stored, range: Option<Range<u64>>) -> Result<Reading, StoreError> {
-        self.check_mark().await?;
-        let found = match self.find(key).await? {
+        let range = range.map_or(0..stored.size, |range| range.start..range.end.min(stored.size));
+        let (wanted, from, mark) = (key.clone(), range.start.min(stored.size), self.mark.clone());
+        let found = self.marked(move |engine| {
+            if let Some(found) = engine.open(&wanted, from)? {
+                return Ok(Some(found));
+            }
             // A row names again what a sweep moved aside under an older copy of the database.
-            None if self.put_back_one(key).await? != PutBack::IsNowhere => self.find(key).await?,
-            found => found,
-        };
-        let (file, size) = found.ok_or_else(|| StoreError::NoSuchBlob(key.to_string()))?;
-        if size != stored.size {
+            require_mark(engine, &mark)?;
+            if engine.put_back(&wanted)? == PutBack::IsNowhere { Ok(None) } else { engine.open(&wanted, from) }
+        });
+        let found = found.await?.ok_or_else(|| StoreError::NoSuchBlob(key.to_string()))?;
+        if found.size != stored.size {
             return Err(StoreError::damaged(key, "size"));
         }
-        let range = range.map_or(0..stored.size, |range| range.start..range.end.min(stored.size));
         if range.start > range.end {
             return Err(StoreError::corrupt(&key.0, "a range within the blob"));
         }
-        Reading::begin(file, key.clone(), stored, range).await
+        Reading::begin(found.bytes, key.clone(), stored, range).await
     }
 
     /// Removes a blob whose row is gone. One that is not there is not missed.
     pub async fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
-        delete(&self.marked, key).await
+        delete(&self.engine, key).await
     }
 
-    /// The file of a blob, and how many bytes it has.
-    async fn find(&self, key: &BlobKey) -> Result<Option<(File, u64)>, StoreError> {
-        let place = folder::live(self.folder(), key);
-        blocking(move || {
-            let Some(file) = absent(File::open(place))? else { return Ok(None) };
-            let size = file.metadata()?.len();
-            Ok(Some((file, size)))
+    /// Does something if the place has its mark at this moment.
+    pub(super) async fn marked<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn BlobEngine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mark = self.mark.clone();
+        blob_engine::ask(&self.engine, move |engine| {
+            require_mark(engine, &mark)?;
+            work(engine)
         })
         .await
     }
@@ -195,8 +174,8 @@ impl Staged {
 
     /// Removes the bytes, which are gone when this returns. Dropping does the same a moment later.
     pub async fn discard(mut self) {
-        if let Some(folder) = self.unkept.take() {
-            remove(&folder, &self.key).await;
+        if let Some(engine) = self.unkept.take() {
+            remove(&engine, &self.key).await;
         }
     }
 
@@ -210,21 +189,21 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // Outside a runtime, as when the server stops, the next sweep does it.
-        if let (Some(folder), Ok(runtime)) = (self.unkept.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(engine), Ok(runtime)) = (self.unkept.take(), tokio::runtime::Handle::try_current()) {
             let key = self.key.clone();
-            runtime.spawn(async move { remove(&folder, &key).await });
+            runtime.spawn(async move { remove(&engine, &key).await });
         }
     }
 }
 
 /// Removes a blob that no row names. One that is not there is not missed, and no path is reported.
-async fn remove(folder: &MarkedFolder, key: &BlobKey) {
-    if let Err(error) = delete(folder, key).await {
+async fn remove(engine: &Arc<dyn BlobEngine>, key: &BlobKey) {
+    if let Err(error) = delete(engine, key).await {
         tracing::warn!(%error, blob = %key, "a blob without a row remains until the next sweep");
     }
 }
 
-async fn delete(folder: &MarkedFolder, key: &BlobKey) -> Result<(), StoreError> {
-    let place = folder::live(&folder.folder, key);
-    blocking(move || Ok(absent(fs::remove_file(place))?.unwrap_or_default())).await
+async fn delete(engine: &Arc<dyn BlobEngine>, key: &BlobKey) -> Result<(), StoreError> {
+    let key = key.clone();
+    blob_engine::ask(engine, move |engine| engine.delete(&key)).await
 }

@@ -1,47 +1,171 @@
-//! Where each blob lies in the folder of ciphertext, and what is there.
+//! Ciphertext in a folder: the engine that every exchange has.
 //!
-//! Looks only; what is taken in, moved or removed is decided by those who ask.
+//! ```text
+//! entente-mark                 says whose folder it is
+//! blobs/3f/3f…                 a published blob, under its key
+//! blobs/3f/3f…#1               one that is being taken
+//! quarantine/3f…               one that no row named; its time is that of the move
+//! ```
+//!
+//! All that presumes files is here and below: a name that is given when every byte is on the disk, folders that are synced, the
+//! room that is left on the disk. What is taken in, moved or removed is decided by those who ask.
 
-use super::{BlobKey, StoreError, blocking::blocking};
+mod incoming;
+
+use self::incoming::{IncomingFile, PARTIAL};
+use super::{
+    blob_engine::{BlobEngine, IncomingBlob, ListedBlob, OpenedBlob, PutBack},
+    blob_key::BlobKey,
+    error::StoreError,
+    mark::{self, Mark},
+    probe,
+};
+use jiff::Timestamp;
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 /// Where blobs are served from.
 const LIVE: &str = "blobs";
 
 /// Where blobs go that no row names.
-pub(super) const QUARANTINE: &str = "quarantine";
+const QUARANTINE: &str = "quarantine";
 
-/// Which of these blobs are there, in quarantine or not, with their sizes.
-pub async fn sizes(folder: &Path, keys: Vec<BlobKey>) -> Result<Vec<Option<u64>>, StoreError> {
-    let folder = folder.to_owned();
-    let size = move |key: &BlobKey| {
-        for place in [live(&folder, key), quarantined(&folder, key)] {
+/// A folder of ciphertext.
+#[derive(Debug, Clone)]
+pub struct BlobFolder {
+    path: PathBuf,
+    reserve: u64,
+}
+
+impl BlobFolder {
+    /// A folder, there or not, that leaves so many bytes of its disk free: acts go on when uploads have filled the rest.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, reserve: u64) -> Self {
+        Self { path: path.into(), reserve }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses what would take the reserve of the disk.
+    pub(super) fn leave_free(&self, coming: u64) -> io::Result<()> {
+        leave_free(&self.path, self.reserve.saturating_add(coming))
+    }
+
+    /// The folder of published blobs whose keys begin with this byte.
+    fn shard(&self, part: u8) -> PathBuf {
+        self.path.join(LIVE).join(format!("{part:02x}"))
+    }
+
+    fn quarantine(&self) -> PathBuf {
+        self.path.join(QUARANTINE)
+    }
+}
+
+impl BlobEngine for BlobFolder {
+    fn mark(&self) -> Result<Option<Mark>, StoreError> {
+        mark::read(&self.path)
+    }
+
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        mark::write(&self.path, mark)
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        Ok(probe::attempt(&self.path)?)
+    }
+
+    fn begin(&self, key: &BlobKey, announced: u64) -> Result<Box<dyn IncomingBlob>, StoreError> {
+        self.leave_free(announced)?;
+        Ok(Box::new(IncomingFile::create(live(&self.path, key), self.reserve)?))
+    }
+
+    fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
+        let Some(mut file) = absent(File::open(live(&self.path, key)))? else { return Ok(None) };
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(from))?;
+        Ok(Some(OpenedBlob { size, bytes: Box::new(file) }))
+    }
+
+    fn size(&self, key: &BlobKey) -> Result<Option<u64>, StoreError> {
+        for place in [live(&self.path, key), quarantined(&self.path, key)] {
             if let Some(metadata) = absent(fs::metadata(place))? {
                 return Ok(Some(metadata.len()));
             }
         }
         Ok(None)
-    };
-    blocking(move || keys.iter().map(size).collect()).await
-}
+    }
 
-/// How many blobs are served from the folder.
-pub async fn count(folder: &Path) -> Result<u64, StoreError> {
-    let folder = folder.to_owned();
-    blocking(move || {
-        let mut count = 0;
-        for shard in shards(&folder)? {
-            for_each(&shard, |file| {
-                count += u64::from(key(file).is_some());
-                Ok(())
-            })?;
+    fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
+        absent(fs::remove_file(live(&self.path, key)))?;
+        Ok(())
+    }
+
+    fn list(&self, part: u8) -> Result<Vec<ListedBlob>, StoreError> {
+        listed(&self.shard(part))
+    }
+
+    fn remove_unfinished(&self, part: u8, before: Timestamp, is_dry: bool) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for file in files(&self.shard(part))? {
+            let file = file?;
+            if !file.file_name().as_encoded_bytes().contains(&PARTIAL) {
+                continue;
+            }
+            let Some(metadata) = absent(file.metadata())? else { continue };
+            if written_at(&metadata)? < before {
+                removed += u64::from(is_dry || absent(fs::remove_file(file.path()))?.is_some());
+            }
         }
-        Ok(count)
-    })
-    .await
+        Ok(removed)
+    }
+
+    fn set_aside(&self, keys: &[BlobKey], now: Timestamp) -> Result<u64, StoreError> {
+        create_folder(&self.quarantine())?;
+        let millis = u64::try_from(now.as_millisecond()).expect("the clock stands after 1970");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        let mut moved = 0;
+        for key in keys {
+            let place = live(&self.path, key);
+            let Some(file) = absent(File::open(&place))? else { continue };
+            // Before the move: what stays behind if the machine stops is a young blob without a row.
+            file.set_modified(now)?;
+            moved += u64::from(absent(fs::rename(place, quarantined(&self.path, key)))?.is_some());
+        }
+        sync_folder(&self.quarantine())?;
+        Ok(moved)
+    }
+
+    fn put_back(&self, key: &BlobKey) -> Result<PutBack, StoreError> {
+        let (from, to) = (quarantined(&self.path, key), live(&self.path, key));
+        let is_there = || Ok::<_, StoreError>(absent(fs::metadata(&to))?.is_some());
+        if is_there()? {
+            return Ok(PutBack::IsThere);
+        }
+        if absent(fs::metadata(&from))?.is_some() {
+            let shard = parent(&to);
+            create_folder(shard)?;
+            let moved = absent(fs::rename(from, &to))?.is_some();
+            sync_folder(shard)?;
+            if moved {
+                return Ok(PutBack::Moved);
+            }
+        }
+        Ok(if is_there()? { PutBack::IsThere } else { PutBack::IsNowhere })
+    }
+
+    fn quarantined(&self) -> Result<Vec<ListedBlob>, StoreError> {
+        listed(&self.quarantine())
+    }
+
+    fn remove_quarantined(&self, key: &BlobKey) -> Result<bool, StoreError> {
+        Ok(absent(fs::remove_file(quarantined(&self.path, key)))?.is_some())
+    }
 }
 
 /// The file of a blob that is served.
@@ -56,30 +180,30 @@ pub(super) fn quarantined(folder: &Path, key: &BlobKey) -> PathBuf {
     folder.join(QUARANTINE).join(key.to_string())
 }
 
-/// The folders of served blobs.
-pub(super) fn shards(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let Some(shards) = absent(fs::read_dir(folder.join(LIVE)))? else { return Ok(Vec::new()) };
-    Ok(shards.map(|shard| Ok(shard?.path())).collect::<io::Result<_>>()?)
-}
-
-/// Every file in a folder of blobs, partial ones included; nothing when it is not there.
-pub(super) fn for_each(
-    shard: &Path,
-    mut found: impl FnMut(&fs::DirEntry) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    for file in absent(fs::read_dir(shard))?.into_iter().flatten() {
-        found(&file?)?;
+/// The whole blobs in a folder.
+fn listed(folder: &Path) -> Result<Vec<ListedBlob>, StoreError> {
+    let mut found = Vec::new();
+    for file in files(folder)? {
+        let file = file?;
+        let Some(key) = file.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(metadata) = absent(file.metadata())? else { continue };
+        found.push(ListedBlob { key, size: metadata.len(), at: written_at(&metadata)? });
     }
-    Ok(())
+    Ok(found)
 }
 
-/// The key that a file is named by, if it is a whole blob's.
-pub(super) fn key(file: &fs::DirEntry) -> Option<BlobKey> {
-    file.file_name().to_str().and_then(|name| name.parse().ok())
+/// Every file in a folder; nothing when it is not there.
+fn files(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
+    Ok(absent(fs::read_dir(folder))?.into_iter().flatten())
+}
+
+/// When a file was last written to; an instant that cannot be is no reason to take it for old.
+fn written_at(metadata: &fs::Metadata) -> io::Result<Timestamp> {
+    Ok(Timestamp::try_from(metadata.modified()?).unwrap_or(Timestamp::MAX))
 }
 
 /// What is not there is nothing, any other failure is one.
-pub(super) fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -87,11 +211,38 @@ pub(super) fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// What came of an attempt to put a blob back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PutBack {
-    Moved,
-    /// It is where it is served from: another server was faster, or the operator brought it from a backup.
-    IsThere,
-    IsNowhere,
+/// Refuses when less than this would be left of the disk. A disk that does not say is asked by writing to it.
+fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    if disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::StorageFull,
+        "it would take what is kept in reserve on the disk (`blobs.reserve_bytes`)",
+    ))
+}
+
+/// Makes a folder and those above it, each known to the disk.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    if let Err(error) = fs::create_dir(folder) {
+        match error.kind() {
+            // Made meanwhile; the one that made it may not have flushed it yet.
+            io::ErrorKind::AlreadyExists => {}
+            io::ErrorKind::NotFound => {
+                create_folder(parent(folder))?;
+                return create_folder(folder);
+            }
+            _ => return Err(error),
+        }
+    }
+    sync_folder(parent(folder))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("a blob lies in a folder")
 }

@@ -11,7 +11,7 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     str::FromStr,
 };
 
@@ -106,47 +106,30 @@ pub async fn of_folder(folder: &Path) -> Result<Option<Mark>, StoreError> {
 /// Gives a folder, made if absent, a mark in place of the one it had. When this returns, the disk knows it.
 pub async fn put_into_folder(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
     let (folder, mark) = (folder.to_owned(), mark.clone());
-    blocking(move || {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder)?;
-        let (place, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
-        let mut file = File::create(&fresh)?;
-        writeln!(file, "{PREFIX}{mark}")?;
-        file.sync_all()?;
-        match fs::rename(fresh, place) {
-            // Another server that starts at the same moment gave the folder this same mark.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && read(&folder)?.as_ref() == Some(&mark) => {}
-            renamed => renamed?,
-        }
-        Ok(File::open(&folder)?.sync_all()?)
-    })
-    .await
+    blocking(move || write(&folder, &mark)).await
 }
 
-/// A folder and the mark that it must have.
-#[derive(Debug, Clone)]
-pub(super) struct MarkedFolder {
-    pub(super) folder: PathBuf,
-    pub(super) mark: Mark,
-}
-
-impl MarkedFolder {
-    /// Whether the folder has its mark at this moment. One small file is read.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        match read(&self.folder)? {
-            Some(found) if found == self.mark => Ok(()),
-            found => Err(StoreError::OtherFolder {
-                database: self.mark.short().to_owned(),
-                folder: found.map(|found| found.short().to_owned()),
-            }),
-        }
+/// The same, waiting for the disk.
+pub(super) fn write(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    let (place, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
+    let mut file = File::create(&fresh)?;
+    writeln!(file, "{PREFIX}{mark}")?;
+    file.sync_all()?;
+    match fs::rename(fresh, place) {
+        // Another server that starts at the same moment gave the folder this same mark.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && read(folder)?.as_ref() == Some(mark) => {}
+        renamed => renamed?,
     }
+    Ok(File::open(folder)?.sync_all()?)
 }
 
-fn read(folder: &Path) -> Result<Option<Mark>, StoreError> {
+/// The mark of a folder, read now: one small file.
+pub(super) fn read(folder: &Path) -> Result<Option<Mark>, StoreError> {
     let text = match fs::read(folder.join(FILE)) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

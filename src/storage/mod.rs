@@ -1,11 +1,13 @@
 //! What the exchange remembers: rows in SQLite or PostgreSQL, ciphertext in a folder.
 //!
-//! The only importer of `sqlx`. [`db`] is a small facade over both engines, so every statement is
-//! written once; [`blobs`] holds the ciphertext; [`migrate`] brings a database to the schema this program knows.
+//! The only importer of `sqlx`. [`db`] is a small facade over both engines, so every statement is written once; [`blobs`] holds
+//! the ciphertext, in whatever place [`BlobEngine`] is written for; [`migrate`] brings a database to the schema this program
+//! knows.
 //!
 //! Nothing here decides who may do what: that was decided, by `policy`, before a statement is run.
 
 pub mod backup;
+pub mod blob_engine;
 mod blob_key;
 pub mod blobs;
 mod blocking;
@@ -16,7 +18,7 @@ pub mod documents;
 pub mod entries;
 pub mod error;
 pub mod extensions;
-pub mod folder;
+mod folder;
 pub mod idempotency;
 pub mod inspect;
 mod intake;
@@ -48,13 +50,15 @@ pub mod vaults;
 pub mod visible;
 pub mod withdrawals;
 
+pub use blob_engine::BlobEngine;
 pub use blob_key::BlobKey;
 pub use blobs::{Blobs, Staged};
 pub use db::{Db, PostgresLimits, ReadTx, Tx, WriteTx};
 pub use error::StoreError;
+pub use folder::BlobFolder;
 pub use intake::{Expected, StageError};
 pub use reading::{Reading, Stored};
 pub use row::Row;
-pub use spool::{Spool, Spooled};
+pub use spool::{Spool, Spooled, Spools};
 pub use statement::{Arg, Sql, ToArg, args};
 pub use turns::{Queue, Turn, Whose};

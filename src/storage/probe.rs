@@ -5,8 +5,8 @@
 use super::{blocking::blocking, error::StoreError};
 use std::{
     fs::{self, File},
-    io::Write as _,
-    path::PathBuf,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
 };
 
 /// One block of a disk: less could be kept where a full disk still has room.
@@ -17,20 +17,22 @@ const NAME: &str = ".entente-probe";
 
 /// Writes a file into the folder, syncs both and removes it again.
 pub async fn folder(folder: PathBuf) -> Result<(), StoreError> {
-    blocking(move || {
-        let path = folder.join(NAME);
-        let written = write(&folder, &path);
-        let removed = match fs::remove_file(&path) {
-            // Another server on the same folder was faster.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        };
-        Ok(written.and(removed)?)
-    })
-    .await
+    blocking(move || Ok(attempt(&folder)?)).await
 }
 
-fn write(folder: &PathBuf, path: &PathBuf) -> std::io::Result<()> {
+/// The same, waiting for the disk.
+pub(super) fn attempt(folder: &Path) -> io::Result<()> {
+    let path = folder.join(NAME);
+    let written = write(folder, &path);
+    let removed = match fs::remove_file(&path) {
+        // Another server on the same folder was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    written.and(removed)
+}
+
+fn write(folder: &Path, path: &Path) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(&[0; SIZE])?;
     file.sync_all()?;

@@ -11,12 +11,7 @@ use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use std::{
-    fmt,
-    fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
-    ops::Range,
-};
+use std::{fmt, io::Read, ops::Range};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// What is read at a time. The next is read while one is sent, and a slow connection still holds a piece of the one before, so a
@@ -41,20 +36,17 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Begins to read. A whole blob of a single piece has been hashed when this returns.
+    /// Begins to read, from bytes that begin with those of the range. A whole blob of a single piece has been hashed when this
+    /// returns.
     pub(super) async fn begin(
-        mut file: File,
+        from: Box<dyn Read + Send>,
         key: BlobKey,
         stored: Stored,
         range: Range<u64>,
     ) -> Result<Self, StoreError> {
         let left = range.end - range.start;
         let expected = (left == stored.size).then(|| (Context::new(&digest::SHA256), stored.sha256));
-        let start = range.start;
-        let mut first = spawn_blocking(move || {
-            file.seek(SeekFrom::Start(start))?;
-            Rest { file, left, key, expected }.read()
-        });
+        let mut first = spawn_blocking(move || Rest { from, left, key, expected }.read());
         let bytes = if left <= CHUNK {
             let (only, _) = joined(&mut first).await?;
             stream::iter((!only.is_empty()).then_some(Ok(only))).boxed()
@@ -81,7 +73,7 @@ type Piece = Result<(Bytes, Option<Rest>), StoreError>;
 
 /// What of a blob is still to be read.
 struct Rest {
-    file: File,
+    from: Box<dyn Read + Send>,
     left: u64,
     key: BlobKey,
     /// The digest so far and what it has to become, where the whole blob is read.
@@ -92,7 +84,7 @@ impl Rest {
     fn read(mut self) -> Piece {
         let wanted = self.left.min(CHUNK);
         let mut bytes = Vec::with_capacity(usize::try_from(wanted).expect("a chunk fits into memory"));
-        (&mut self.file).take(wanted).read_to_end(&mut bytes)?;
+        (&mut *self.from).take(wanted).read_to_end(&mut bytes)?;
         if (bytes.len() as u64) < wanted {
             return Err(StoreError::damaged(&self.key, "size"));
         }

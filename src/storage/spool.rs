@@ -3,7 +3,7 @@
 //!
 //! The file is gone with the last one who holds it, and with the process.
 
-use super::{StoreError, blocking::blocking, intake::leave_free, mark::MarkedFolder};
+use super::{StoreError, blob_engine::require_mark, blocking::blocking, folder::BlobFolder, mark::Mark};
 use bytes::Bytes;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 use tokio::{runtime::Handle, sync::watch};
@@ -18,12 +18,18 @@ struct HeaderProgress {
     is_whole: bool,
 }
 
+/// Where answers wait: beside ciphertext, in a folder that must have its mark. Like uploads they leave the reserve of its disk.
+#[derive(Debug, Clone)]
+pub struct Spools {
+    folder: Arc<BlobFolder>,
+    mark: Mark,
+}
+
 /// The end at which an answer is made. Dropped before [`Spool::end`], what was made broke off.
 #[derive(Debug, Clone)]
 pub struct Spool {
     file: Arc<Unnamed>,
-    folder: Arc<MarkedFolder>,
-    reserve: u64,
+    folder: Arc<BlobFolder>,
     progress: watch::Sender<HeaderProgress>,
 }
 
@@ -55,29 +61,41 @@ impl Drop for Unnamed {
     }
 }
 
-/// A new answer in the folder, which must have its mark. Like an upload it leaves the reserve of the disk.
-pub(super) async fn spool(folder: Arc<MarkedFolder>, reserve: u64) -> Result<(Spool, Spooled), StoreError> {
-    let made = Arc::clone(&folder);
-    let file = blocking(move || {
-        made.check()?;
-        Ok(tempfile::tempfile_in(&made.folder)?)
-    });
-    let file = Arc::new(Unnamed(Some(file.await?)));
-    let (progress, receiver) = watch::channel(HeaderProgress { bytes: 0, is_whole: false });
-    Ok((Spool { file: Arc::clone(&file), folder, reserve, progress }, Spooled { file, progress: receiver, taken: 0 }))
+impl Spools {
+    /// Room for answers in this folder.
+    #[must_use]
+    pub fn new(folder: BlobFolder, mark: Mark) -> Self {
+        Self { folder: Arc::new(folder), mark }
+    }
+
+    /// Room for one more answer.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherFolder`] when the folder has another mark or none, as when its disk is not mounted.
+    pub async fn begin(&self) -> Result<(Spool, Spooled), StoreError> {
+        let Self { folder, mark } = self.clone();
+        let made = Arc::clone(&folder);
+        let file = blocking(move || {
+            require_mark(&*made, &mark)?;
+            Ok(tempfile::tempfile_in(made.path())?)
+        });
+        let file = Arc::new(Unnamed(Some(file.await?)));
+        let (progress, receiver) = watch::channel(HeaderProgress { bytes: 0, is_whole: false });
+        Ok((Spool { file: Arc::clone(&file), folder, progress }, Spooled { file, progress: receiver, taken: 0 }))
+    }
 }
 
 impl Spool {
     /// Adds a piece. Says whether anybody is there to take it.
     ///
     /// # Errors
-    /// When the disk takes it not.
+    /// [`StoreError::Full`] when it would take the reserve, and when the disk does not take it.
     pub async fn add(&mut self, piece: Vec<u8>) -> Result<bool, StoreError> {
         let HeaderProgress { bytes: at, .. } = *self.progress.borrow();
-        let (len, reserve) = (piece.len() as u64, self.reserve);
+        let len = piece.len() as u64;
         let (file, folder, bytes) = (Arc::clone(&self.file), Arc::clone(&self.folder), at + len);
         let written = blocking(move || {
-            leave_free(&folder.folder, reserve.saturating_add(len))?;
+            folder.leave_free(len)?;
             Ok(file.file().write_all_at(&piece, at)?)
         });
         written.await?;
@@ -139,7 +157,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::ambient::SystemRng,
-        storage::mark::{FILE, Mark, put_into_folder},
+        storage::mark::{FILE, put_into_folder},
     };
     use std::{fs, path::Path};
 
@@ -147,7 +165,7 @@ mod tests {
     async fn begun(folder: &Path, reserve: u64) -> Result<(Spool, Spooled), StoreError> {
         let mark = Mark::random(&SystemRng);
         put_into_folder(folder, &mark).await?;
-        spool(Arc::new(MarkedFolder { folder: folder.to_owned(), mark }), reserve).await
+        Spools::new(BlobFolder::new(folder, reserve), mark).begin().await
     }
 
     #[tokio::test]
@@ -180,8 +198,8 @@ mod tests {
         drop(made);
         assert!(taken.begun().await.is_err());
         fs::remove_file(folder.path().join(FILE)).unwrap();
-        let marked = MarkedFolder { folder: folder.path().to_owned(), mark: Mark::random(&SystemRng) };
-        assert!(matches!(spool(Arc::new(marked), 0).await, Err(StoreError::OtherFolder { .. })));
+        let unmarked = Spools::new(BlobFolder::new(folder.path(), 0), Mark::random(&SystemRng));
+        assert!(matches!(unmarked.begin().await, Err(StoreError::OtherFolder { .. })));
     }
 
     #[tokio::test]

@@ -7,19 +7,10 @@
 
 use super::{
     BlobKey, Blobs, StoreError,
-    blocking::blocking,
-    folder::{self, PutBack, QUARANTINE, absent},
-    intake::{PARTIAL, create_folder, sync_folder},
-    mark::MarkedFolder,
+    blob_engine::{PutBack, ask},
 };
 use jiff::Timestamp;
-use std::{
-    collections::HashSet,
-    fs::{self, File},
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::collections::HashSet;
 
 /// How many blobs are asked about at a time.
 const BATCH: usize = 500;
@@ -94,14 +85,17 @@ impl Blobs {
         self.check_mark().await?;
         let is_dry = extent == Extent::DryRun;
         let mut swept = Swept { named_again: self.put_back(is_dry, &mut known).await?, ..Swept::default() };
-        let folder = self.folder().to_owned();
         let mut orphans = Vec::new();
-        for shard in blocking(move || folder::shards(&folder)).await? {
-            let marked = Arc::clone(&self.marked);
-            let looked = blocking(move || look(&marked, &shard, older_than, is_dry)).await?;
-            swept.blobs += looked.blobs;
-            swept.partial += looked.partial;
-            for batch in looked.old.chunks(BATCH) {
+        for part in 0..=u8::MAX {
+            let looked = self.marked(move |engine| {
+                let partial = engine.remove_unfinished(part, older_than, is_dry)?;
+                Ok((partial, engine.list(part)?))
+            });
+            let (partial, blobs) = looked.await?;
+            swept.blobs += blobs.len() as u64;
+            swept.partial += partial;
+            let old: Vec<_> = blobs.into_iter().filter(|blob| blob.at < older_than).map(|blob| blob.key).collect();
+            for batch in old.chunks(BATCH) {
                 let named = known(batch.to_vec()).await?;
                 let unnamed = batch.iter().filter(|key| !named.contains(key));
                 swept.orphans += unnamed.clone().count() as u64;
@@ -115,44 +109,25 @@ impl Blobs {
             return Ok(swept);
         }
         for batch in orphans.chunks(BATCH) {
-            // Each time: what was unmounted meanwhile is not to be touched.
-            self.check_mark().await?;
-            let (folder, batch) = (self.folder().to_owned(), batch.to_vec());
-            swept.moved += blocking(move || move_aside(&folder, &batch, now)).await?;
+            swept.moved += self.set_aside(batch.to_vec(), now).await?;
         }
         Ok(swept)
     }
 
     /// Moves blobs that no row names any more into quarantine.
     pub async fn set_aside(&self, keys: Vec<BlobKey>, now: Timestamp) -> Result<u64, StoreError> {
-        self.check_mark().await?;
-        let folder = self.folder().to_owned();
-        blocking(move || move_aside(&folder, &keys, now)).await
-    }
-
-    /// Moves a blob from quarantine to where it is served from.
-    pub(super) async fn put_back_one(&self, key: &BlobKey) -> Result<PutBack, StoreError> {
-        let (marked, key) = (Arc::clone(&self.marked), key.clone());
-        blocking(move || {
-            marked.check()?;
-            put_back(&marked.folder, &key)
-        })
-        .await
+        // The mark is checked each time: what was unmounted meanwhile is not to be touched.
+        self.marked(move |engine| engine.set_aside(&keys, now)).await
     }
 
     /// What is in quarantine.
     pub async fn quarantined(&self) -> Result<Quarantined, StoreError> {
-        let folder = self.folder().to_owned();
-        blocking(move || {
-            let mut found = Quarantined::default();
-            for_each_quarantined(&folder, |_, metadata| {
-                found.blobs += 1;
-                found.bytes += metadata.len();
-                Ok(())
-            })?;
-            Ok(found)
-        })
-        .await
+        let mut found = Quarantined::default();
+        for blob in ask(&self.engine, |engine| engine.quarantined()).await? {
+            found.blobs += 1;
+            found.bytes += blob.size;
+        }
+        Ok(found)
     }
 
     /// Removes for good what has been in quarantine since before `before` and no row names. A dry run counts.
@@ -165,30 +140,26 @@ impl Blobs {
     where
         F: Future<Output = Result<HashSet<BlobKey>, StoreError>>,
     {
-        self.check_mark().await?;
-        let folder = self.folder().to_owned();
-        let old = blocking(move || {
-            let mut old = Vec::new();
-            for_each_quarantined(&folder, |key, metadata| {
-                if Timestamp::try_from(metadata.modified()?).is_ok_and(|time| time < before) {
-                    old.push((key, metadata.len()));
-                }
-                Ok(())
-            })?;
-            Ok(old)
-        });
+        let mut old = self.marked(|engine| engine.quarantined()).await?;
+        old.retain(|blob| blob.at < before);
         let mut removed = Quarantined::default();
-        for batch in old.await?.chunks(BATCH) {
-            let named = known(batch.iter().map(|(key, _)| key.clone()).collect()).await?;
-            // Each time: what was unmounted meanwhile is not to be touched.
-            self.check_mark().await?;
-            for (key, bytes) in batch.iter().filter(|(key, _)| !named.contains(key)) {
-                let place = folder::quarantined(self.folder(), key);
-                if is_dry || blocking(move || Ok(absent(fs::remove_file(place))?.is_some())).await? {
-                    removed.blobs += 1;
-                    removed.bytes += bytes;
+        for batch in old.chunks(BATCH) {
+            let named = known(batch.iter().map(|blob| blob.key.clone()).collect()).await?;
+            let unnamed: Vec<_> = batch.iter().filter(|blob| !named.contains(&blob.key)).cloned().collect();
+            // The mark is checked each time: what was unmounted meanwhile is not to be touched.
+            let gone = self.marked(move |engine| {
+                let mut gone = Quarantined::default();
+                for blob in unnamed {
+                    if is_dry || engine.remove_quarantined(&blob.key)? {
+                        gone.blobs += 1;
+                        gone.bytes += blob.size;
+                    }
                 }
-            }
+                Ok(gone)
+            });
+            let gone = gone.await?;
+            removed.blobs += gone.blobs;
+            removed.bytes += gone.bytes;
         }
         Ok(removed)
     }
@@ -198,103 +169,14 @@ impl Blobs {
     where
         F: Future<Output = Result<HashSet<BlobKey>, StoreError>>,
     {
-        let folder = self.folder().to_owned();
-        let all = blocking(move || {
-            let mut all = Vec::new();
-            for_each_quarantined(&folder, |key, _| {
-                all.push(key);
-                Ok(())
-            })?;
-            Ok(all)
-        });
+        let all = self.marked(|engine| engine.quarantined()).await?;
         let mut count = 0;
-        for batch in all.await?.chunks(BATCH) {
-            for key in known(batch.to_vec()).await? {
-                count += u64::from(is_dry || self.put_back_one(&key).await? == PutBack::Moved);
+        for batch in all.chunks(BATCH) {
+            for key in known(batch.iter().map(|blob| blob.key.clone()).collect()).await? {
+                let is_back = is_dry || self.marked(move |engine| engine.put_back(&key)).await? == PutBack::Moved;
+                count += u64::from(is_back);
             }
         }
         Ok(count)
     }
-}
-
-/// What is in one folder of blobs.
-#[derive(Debug, Default)]
-struct Looked {
-    blobs: u64,
-    /// Those that are older than what is left alone.
-    old: Vec<BlobKey>,
-    partial: u64,
-}
-
-/// Looks at one folder of blobs and removes files of uploads that never ended, but for a dry run.
-fn look(marked: &MarkedFolder, shard: &Path, older_than: Timestamp, is_dry: bool) -> Result<Looked, StoreError> {
-    let mut looked = Looked::default();
-    let mut unfinished = Vec::new();
-    folder::for_each(shard, |file| {
-        let is_partial = file.file_name().as_encoded_bytes().contains(&PARTIAL);
-        let key = folder::key(file);
-        if !is_partial && key.is_none() {
-            return Ok(());
-        }
-        let Some(metadata) = absent(file.metadata())? else { return Ok(()) };
-        let is_old = Timestamp::try_from(metadata.modified()?).is_ok_and(|time| time < older_than);
-        looked.blobs += u64::from(key.is_some());
-        looked.old.extend(key.filter(|_| is_old));
-        if is_partial && is_old {
-            unfinished.push(file.path());
-        }
-        Ok(())
-    })?;
-    if !is_dry && !unfinished.is_empty() {
-        marked.check()?;
-    }
-    for file in unfinished {
-        looked.partial += u64::from(is_dry || absent(fs::remove_file(file))?.is_some());
-    }
-    Ok(looked)
-}
-
-/// Moves blobs into quarantine, each marked with the time of its move; how many were there.
-fn move_aside(folder: &Path, keys: &[BlobKey], now: Timestamp) -> Result<u64, StoreError> {
-    create_folder(&folder.join(QUARANTINE))?;
-    let millis = u64::try_from(now.as_millisecond()).expect("the clock stands after 1970");
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-    let mut moved = 0;
-    for key in keys {
-        let place = folder::live(folder, key);
-        let Some(file) = absent(File::open(&place))? else { continue };
-        // Before the move: what stays behind if the machine stops is a young blob without a row.
-        file.set_modified(now)?;
-        moved += u64::from(absent(fs::rename(place, folder::quarantined(folder, key)))?.is_some());
-    }
-    sync_folder(&folder.join(QUARANTINE))?;
-    Ok(moved)
-}
-
-fn put_back(folder: &Path, key: &BlobKey) -> Result<PutBack, StoreError> {
-    let (from, to) = (folder::quarantined(folder, key), folder::live(folder, key));
-    let is_there = || Ok::<_, StoreError>(absent(fs::metadata(&to))?.is_some());
-    if is_there()? {
-        return Ok(PutBack::IsThere);
-    }
-    if absent(fs::metadata(&from))?.is_some() {
-        let shard = to.parent().expect("a blob lies in a folder");
-        create_folder(shard)?;
-        let moved = absent(fs::rename(from, &to))?.is_some();
-        sync_folder(shard)?;
-        if moved {
-            return Ok(PutBack::Moved);
-        }
-    }
-    Ok(if is_there()? { PutBack::IsThere } else { PutBack::IsNowhere })
-}
-
-fn for_each_quarantined(
-    folder: &Path,
-    mut found: impl FnMut(BlobKey, fs::Metadata) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    folder::for_each(&folder.join(QUARANTINE), |file| {
-        let Some(key) = folder::key(file) else { return Ok(()) };
-        absent(file.metadata())?.map_or(Ok(()), |metadata| found(key, metadata))
-    })
 }

@@ -1,11 +1,12 @@
-//! The contract of the folder of ciphertext: what is staged is whole and on the disk, what is not leaves nothing.
+//! The contract of ciphertext: what is staged is whole and safe, what is not leaves nothing. In a folder, and on another engine
+//! where no file is touched by hand.
 
-use crate::harness::scratch::scratch;
+use crate::harness::{memory_blobs::MemoryBlobs, scratch::scratch};
 use bytes::Bytes;
 use entente::{
     domain::{ambient::SystemRng, id::Sha256},
     storage::{
-        BlobKey, Blobs, Expected, StageError, StoreError, Stored,
+        BlobEngine, BlobFolder, BlobKey, Blobs, Expected, StageError, StoreError, Stored,
         mark::{self, Mark},
     },
 };
@@ -18,9 +19,39 @@ const NO_LIMIT: u64 = u64::MAX;
 type Piece = Result<Bytes, io::Error>;
 
 async fn open(folder: &Path) -> Blobs {
+    open_on(Arc::new(BlobFolder::new(folder, 0))).await
+}
+
+async fn open_on(engine: Arc<dyn BlobEngine>) -> Blobs {
     let mark = Mark::random(&SystemRng);
-    mark::put_into_folder(folder, &mark).await.unwrap();
-    Blobs::open(folder, mark, Arc::new(SystemRng)).await.unwrap()
+    engine.set_mark(&mark).unwrap();
+    Blobs::open(engine, mark, Arc::new(SystemRng)).await.unwrap()
+}
+
+/// Ciphertext on some engine.
+struct Place {
+    name: &'static str,
+    blobs: Blobs,
+    /// How much lies there, whole or not.
+    count: Box<dyn Fn() -> usize>,
+}
+
+impl Place {
+    #[track_caller]
+    fn holds(&self, count: usize) {
+        assert_eq!((self.count)(), count, "{}", self.name);
+    }
+}
+
+/// One of each engine.
+async fn places() -> [Place; 2] {
+    let (folder, memory) = (scratch(), MemoryBlobs::default());
+    let in_folder = open(folder.path()).await;
+    let in_memory = open_on(Arc::new(memory.clone())).await;
+    [
+        Place { name: "folder", blobs: in_folder, count: Box::new(move || files(folder.path()).len()) },
+        Place { name: "memory", blobs: in_memory, count: Box::new(move || memory.count()) },
+    ]
 }
 
 /// Every file below but the mark, relative; what `stage` must not leave behind.
@@ -71,25 +102,26 @@ async fn get(blobs: &Blobs, key: &BlobKey, stored: Stored) -> Result<Vec<u8>, St
 
 #[tokio::test]
 async fn bytes_come_back_whole_whatever_their_number() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    for size in [0, 1, MIB / 2 - 1, MIB / 2, MIB / 2 + 1, 2 * MIB, 5 * MIB + 3] {
-        for piece in [1000, 3 * MIB] {
-            let content = content(size);
-            let digest = Sha256::of(&content);
-            let expected = Expected { sha256: Some(digest), size: Some(size as u64) };
-            let bytes = stream::iter(pieces(&content, piece));
-            let mut seen = 0;
-            let inspect = |piece: &[u8]| {
-                seen += piece.len();
-                Ok::<_, Infallible>(())
-            };
-            let staged = blobs.stage(bytes, size as u64, expected, inspect).await.unwrap();
-            assert_eq!((staged.sha256(), staged.size(), seen), (digest, size as u64, size));
-            assert!(
-                get(&blobs, &staged.keep(), row(&content)).await.unwrap() == content,
-                "{size} bytes in pieces of {piece}"
-            );
+    for place in places().await {
+        let blobs = &place.blobs;
+        for size in [0, 1, MIB / 2 - 1, MIB / 2, MIB / 2 + 1, 2 * MIB, 5 * MIB + 3] {
+            for piece in [1000, 3 * MIB] {
+                let content = content(size);
+                let digest = Sha256::of(&content);
+                let expected = Expected { sha256: Some(digest), size: Some(size as u64) };
+                let bytes = stream::iter(pieces(&content, piece));
+                let mut seen = 0;
+                let inspect = |piece: &[u8]| {
+                    seen += piece.len();
+                    Ok::<_, Infallible>(())
+                };
+                let staged = blobs.stage(bytes, size as u64, expected, inspect).await.unwrap();
+                assert_eq!((staged.sha256(), staged.size(), seen), (digest, size as u64, size));
+                assert!(
+                    get(blobs, &staged.keep(), row(&content)).await.unwrap() == content,
+                    "{size} bytes in pieces of {piece}"
+                );
+            }
         }
     }
 }
@@ -97,15 +129,16 @@ async fn bytes_come_back_whole_whatever_their_number() {
 /// Enough for several flushes to disk of the bytes that came, while more come.
 #[tokio::test]
 async fn bytes_that_are_flushed_on_the_way_come_back_whole() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let content = content(MIB + 1);
-    let whole = content.repeat(100);
-    let bytes = stream::iter((0..100).map(|_| Piece::Ok(Bytes::copy_from_slice(&content))));
-    let expected = Expected { sha256: Some(Sha256::of(&whole)), size: Some(whole.len() as u64) };
-    let staged = blobs.stage(bytes, NO_LIMIT, expected, anything).await.unwrap();
-    assert!(get(&blobs, &staged.keep(), row(&whole)).await.unwrap() == whole);
-    assert_eq!(files(folder.path()).len(), 1, "the partial file has become the blob");
+    for place in places().await {
+        let blobs = &place.blobs;
+        let content = content(MIB + 1);
+        let whole = content.repeat(100);
+        let bytes = stream::iter((0..100).map(|_| Piece::Ok(Bytes::copy_from_slice(&content))));
+        let expected = Expected { sha256: Some(Sha256::of(&whole)), size: Some(whole.len() as u64) };
+        let staged = blobs.stage(bytes, NO_LIMIT, expected, anything).await.unwrap();
+        assert!(get(blobs, &staged.keep(), row(&whole)).await.unwrap() == whole);
+        place.holds(1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -124,83 +157,90 @@ async fn uploads_that_begin_together_in_a_new_folder_all_succeed() {
 
 #[tokio::test]
 async fn a_part_is_read_by_itself() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let content = content(3 * MIB);
-    let key = put(&blobs, &content).await;
-    for (start, end) in [(0, 1), (5, 5), (700_000, 2_000_001), (3 * MIB - 1, 3 * MIB), (3 * MIB, 3 * MIB)] {
-        let reading = blobs.read(&key, row(&content), Some(start as u64..end as u64)).await.unwrap();
-        assert_eq!((reading.size, reading.range.clone()), (content.len() as u64, start as u64..end as u64));
-        let found: Vec<Bytes> = reading.bytes.try_collect().await.unwrap();
-        assert!(found.concat() == content[start..end], "{start}..{end}");
+    for place in places().await {
+        let blobs = &place.blobs;
+        let content = content(3 * MIB);
+        let key = put(blobs, &content).await;
+        for (start, end) in [(0, 1), (5, 5), (700_000, 2_000_001), (3 * MIB - 1, 3 * MIB), (3 * MIB, 3 * MIB)] {
+            let reading = blobs.read(&key, row(&content), Some(start as u64..end as u64)).await.unwrap();
+            assert_eq!((reading.size, reading.range.clone()), (content.len() as u64, start as u64..end as u64));
+            let found: Vec<Bytes> = reading.bytes.try_collect().await.unwrap();
+            assert!(found.concat() == content[start..end], "{start}..{end}");
+        }
+        let past_the_end = blobs.read(&key, row(&content), Some(10..u64::MAX)).await.unwrap();
+        assert_eq!(past_the_end.range, 10..content.len() as u64);
+        let beyond = blobs.read(&key, row(&content), Some(4_000_000..4_000_001)).await;
+        assert!(matches!(beyond, Err(StoreError::Corrupt { .. })), "{beyond:?}");
     }
-    let past_the_end = blobs.read(&key, row(&content), Some(10..u64::MAX)).await.unwrap();
-    assert_eq!(past_the_end.range, 10..content.len() as u64);
-    let beyond = blobs.read(&key, row(&content), Some(4_000_000..4_000_001)).await;
-    assert!(matches!(beyond, Err(StoreError::Corrupt { .. })), "{beyond:?}");
 }
 
 #[tokio::test]
 async fn large_reads_come_in_large_pieces() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let content = content(2 * MIB);
-    let key = put(&blobs, &content).await;
-    let pieces: Vec<Bytes> = blobs.read(&key, row(&content), None).await.unwrap().bytes.try_collect().await.unwrap();
-    assert!(pieces.iter().all(|piece| piece.len() >= 256 << 10));
+    for place in places().await {
+        let blobs = &place.blobs;
+        let content = content(2 * MIB);
+        let key = put(blobs, &content).await;
+        let pieces: Vec<Bytes> =
+            blobs.read(&key, row(&content), None).await.unwrap().bytes.try_collect().await.unwrap();
+        assert!(pieces.iter().all(|piece| piece.len() >= 256 << 10));
+    }
 }
 
 #[tokio::test]
 async fn bytes_past_the_limit_are_refused_as_they_arrive_and_leave_nothing() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    // The stream never ends: only a limit that holds while bytes arrive returns.
-    let endless = stream::repeat_with(|| Piece::Ok(Bytes::from_static(&[1; 4096])));
-    let refused = blobs.stage(endless, 5_000_000, Expected::default(), anything).await;
-    assert!(matches!(refused, Err(StageError::TooLarge { limit: 5_000_000 })), "{refused:?}");
-    assert_eq!(files(folder.path()), [""; 0]);
+    for place in places().await {
+        let blobs = &place.blobs;
+        // The stream never ends: only a limit that holds while bytes arrive returns.
+        let endless = stream::repeat_with(|| Piece::Ok(Bytes::from_static(&[1; 4096])));
+        let refused = blobs.stage(endless, 5_000_000, Expected::default(), anything).await;
+        assert!(matches!(refused, Err(StageError::TooLarge { limit: 5_000_000 })), "{refused:?}");
+        place.holds(0);
+    }
 }
 
 #[tokio::test]
 async fn other_bytes_than_announced_are_refused_and_leave_nothing() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let content = content(3 * MIB);
-    let (size, digest) = (content.len() as u64, Sha256::of(&content));
-    for (expected, what) in [
-        (Expected { sha256: Some(Sha256::of(b"other")), size: Some(size) }, "digest"),
-        (Expected { sha256: Some(digest), size: Some(size - 1) }, "size"),
-        (Expected { sha256: Some(digest), size: Some(size + 1) }, "size"),
-    ] {
-        let refused = blobs.stage(stream::iter(pieces(&content, MIB)), NO_LIMIT, expected, anything).await;
-        assert!(matches!(refused, Err(StageError::NotAsAnnounced { what: w }) if w == what), "{refused:?}");
-        assert_eq!(files(folder.path()), [""; 0]);
+    for place in places().await {
+        let blobs = &place.blobs;
+        let content = content(3 * MIB);
+        let (size, digest) = (content.len() as u64, Sha256::of(&content));
+        for (expected, what) in [
+            (Expected { sha256: Some(Sha256::of(b"other")), size: Some(size) }, "digest"),
+            (Expected { sha256: Some(digest), size: Some(size - 1) }, "size"),
+            (Expected { sha256: Some(digest), size: Some(size + 1) }, "size"),
+        ] {
+            let refused = blobs.stage(stream::iter(pieces(&content, MIB)), NO_LIMIT, expected, anything).await;
+            assert!(matches!(refused, Err(StageError::NotAsAnnounced { what: w }) if w == what), "{refused:?}");
+            place.holds(0);
+        }
     }
 }
 
 #[tokio::test]
 async fn bytes_the_caller_refuses_leave_nothing() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let mut seen = 0;
-    let no_age_file = |piece: &[u8]| {
-        seen += piece.len();
-        if seen > 3 * MIB { Err("not an age file") } else { Ok(()) }
-    };
-    let bytes = stream::iter(pieces(&content(4 * MIB), MIB));
-    let refused = blobs.stage(bytes, NO_LIMIT, Expected::default(), no_age_file).await;
-    assert!(matches!(refused, Err(StageError::Refused("not an age file"))), "{refused:?}");
-    assert_eq!(files(folder.path()), [""; 0]);
+    for place in places().await {
+        let blobs = &place.blobs;
+        let mut seen = 0;
+        let no_age_file = |piece: &[u8]| {
+            seen += piece.len();
+            if seen > 3 * MIB { Err("not an age file") } else { Ok(()) }
+        };
+        let bytes = stream::iter(pieces(&content(4 * MIB), MIB));
+        let refused = blobs.stage(bytes, NO_LIMIT, Expected::default(), no_age_file).await;
+        assert!(matches!(refused, Err(StageError::Refused("not an age file"))), "{refused:?}");
+        place.holds(0);
+    }
 }
 
 #[tokio::test]
 async fn a_sender_that_stops_leaves_nothing() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let broken = stream::iter(pieces(&content(3 * MIB), MIB)).chain(stream::iter([Err(io::Error::other("reset"))]));
-    let refused = blobs.stage(broken, NO_LIMIT, Expected::default(), anything).await;
-    assert!(matches!(refused, Err(StageError::Interrupted(_))), "{refused:?}");
-    assert_eq!(files(folder.path()), [""; 0]);
+    for place in places().await {
+        let blobs = &place.blobs;
+        let broken = stream::iter(pieces(&content(3 * MIB), MIB)).chain(stream::iter([Err(io::Error::other("reset"))]));
+        let refused = blobs.stage(broken, NO_LIMIT, Expected::default(), anything).await;
+        assert!(matches!(refused, Err(StageError::Interrupted(_))), "{refused:?}");
+        place.holds(0);
+    }
 }
 
 /// One blocking thread runs its work in order, so a task queued after another's proves that one done.
@@ -247,12 +287,13 @@ fn a_staged_blob_that_is_not_kept_is_removed() {
 
 #[tokio::test]
 async fn deletion_may_be_repeated() {
-    let folder = scratch();
-    let blobs = open(folder.path()).await;
-    let key = put(&blobs, b"abc").await;
-    blobs.delete(&key).await.unwrap();
-    blobs.delete(&key).await.unwrap();
-    assert!(matches!(get(&blobs, &key, row(b"abc")).await, Err(StoreError::NoSuchBlob(_))));
+    for place in places().await {
+        let blobs = &place.blobs;
+        let key = put(blobs, b"abc").await;
+        blobs.delete(&key).await.unwrap();
+        blobs.delete(&key).await.unwrap();
+        assert!(matches!(get(blobs, &key, row(b"abc")).await, Err(StoreError::NoSuchBlob(_))));
+    }
 }
 
 /// Changes one byte of the only blob in the folder.

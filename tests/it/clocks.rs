@@ -272,7 +272,7 @@ async fn server_that_is_ahead_of_its_database_sweeps_nothing_and_empties_no_quar
     let Some(stage) = on(Store::Postgres).await else { return };
     let (exchange, right) = (&stage.server.exchange, stage.clock.now());
     let mut database = DatabaseClock::of(&stage, right).await;
-    let upload = unfinished(exchange.blobs.folder(), right);
+    let upload = unfinished(&stage.blobs_folder(), right);
     stage.clock.set(right + HOUR * 25);
     stage.clock.becomes_a_machines();
     for refused in [

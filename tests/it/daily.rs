@@ -25,9 +25,9 @@ async fn pass(time: Duration) {
 }
 
 /// A file that no document names, of two days before.
-fn unnamed(exchange: &Exchange, digit: char, now: Timestamp) -> PathBuf {
+fn unnamed(world: &TestWorld, digit: char) -> PathBuf {
     let key = digit.to_string().repeat(32);
-    written(exchange.blobs.folder().join("blobs").join(&key[..2]).join(&key), now - DAY * 2)
+    written(world.blobs_folder().join("blobs").join(&key[..2]).join(&key), world.clock.now() - DAY * 2)
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn running_server_sweeps_daily() {
     let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
     let exchange = &world.server.exchange;
     for digit in ['1', '2'] {
-        let file = unnamed(exchange, digit, world.clock.now());
+        let file = unnamed(&world, digit);
         pass(Duration::from_hours(24)).await;
         until("the next day's sweep", async || (!file.exists()).then_some(())).await;
     }
@@ -56,7 +56,7 @@ async fn running_server_looks_at_all_bytes_daily() {
     let proposal = stage.prepared().await;
     let row = documents::current(&mut exchange.db.read().await.unwrap(), proposal).await.unwrap().remove(0);
     let key = row.blob.to_string();
-    let file = exchange.blobs.folder().join("blobs").join(&key[..2]).join(&key);
+    let file = stage.blobs_folder().join("blobs").join(&key[..2]).join(&key);
     let whole = fs::read(&file).unwrap();
 
     stage.clock.set(first + DAY - SignedDuration::from_mins(1));

@@ -58,7 +58,7 @@ impl Case {
 
     fn file(&self, row: &DocumentRow) -> PathBuf {
         let key = row.blob.to_string();
-        self.exchange().blobs.folder().join("blobs").join(&key[..2]).join(key)
+        self.stage.blobs_folder().join("blobs").join(&key[..2]).join(key)
     }
 
     /// Changes a bit in the middle.

@@ -19,6 +19,7 @@ mod authz_matrix;
 mod backup;
 #[cfg(feature = "client")]
 mod bare_files;
+mod blob_engines;
 mod blobs;
 #[cfg(feature = "client")]
 mod clocks;

@@ -16,7 +16,7 @@ use entente::{
         marks::{self, MarkFault},
     },
     storage::{
-        args, folder,
+        BlobEngine, BlobFolder, args, blob_engine,
         mark::{self, Mark},
     },
 };
@@ -25,6 +25,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::process::Command;
@@ -60,7 +61,11 @@ on_both_engines! {
 /// Settles the marks again, as a start does.
 async fn settle(stage: &Stage) -> Result<Mark, MarkFault> {
     let exchange = &stage.server.exchange;
-    marks::settle(&exchange.db, exchange.blobs.folder(), &SystemRng, stage.clock.now()).await
+    marks::settle(&exchange.db, &engine(stage), &SystemRng, stage.clock.now()).await
+}
+
+fn engine(stage: &Stage) -> Arc<dyn BlobEngine> {
+    Arc::new(BlobFolder::new(stage.blobs_folder(), 0))
 }
 
 async fn write(exchange: &Exchange, sql: &'static str) {
@@ -80,35 +85,35 @@ fn blobs(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// As a program left it that knew no marks.
-async fn forget(exchange: &Exchange) {
-    write(exchange, "DELETE FROM blob_mark").await;
-    fs::remove_file(exchange.blobs.folder().join(mark::FILE)).unwrap();
+async fn forget(stage: &Stage) {
+    write(&stage.server.exchange, "DELETE FROM blob_mark").await;
+    fs::remove_file(stage.blobs_folder().join(mark::FILE)).unwrap();
 }
 
 async fn installation_from_before_is_marked_when_every_document_is_there(stage: Stage) {
     stage.prepared().await;
     let exchange = &stage.server.exchange;
-    forget(exchange).await;
+    forget(&stage).await;
     let mark = settle(&stage).await.unwrap();
-    assert_eq!(mark::of_folder(exchange.blobs.folder()).await.unwrap(), Some(mark.clone()));
+    assert_eq!(mark::of_folder(&stage.blobs_folder()).await.unwrap(), Some(mark.clone()));
     let known = marks::of_database(&exchange.db).await.unwrap().unwrap();
     assert!(known.mark == mark && known.is_settled);
     assert_eq!(settle(&stage).await.unwrap(), mark, "once made it stays");
 
-    forget(exchange).await;
-    let file = blobs(exchange.blobs.folder()).remove(0);
+    forget(&stage).await;
+    let file = blobs(&stage.blobs_folder()).remove(0);
     fs::rename(&file, stage.file("away", b"")).unwrap();
     let fault = settle(&stage).await.unwrap_err();
     let MarkFault::Unproven(survey) = fault else { panic!("{fault}") };
     assert_eq!((survey.documents, survey.missing, survey.files, survey.unknown), (4, 1, 3, 0));
-    assert_eq!(mark::of_folder(exchange.blobs.folder()).await.unwrap(), None, "nothing was marked");
+    assert_eq!(mark::of_folder(&stage.blobs_folder()).await.unwrap(), None, "nothing was marked");
     assert!(marks::of_database(&exchange.db).await.unwrap().is_none());
 
     // An empty database proves nothing about a full folder.
     write(exchange, "DELETE FROM documents").await;
     let fault = settle(&stage).await.unwrap_err();
     assert!(fault.to_string().contains("of 0 documents"), "{fault}");
-    assert_eq!(folder::count(exchange.blobs.folder()).await.unwrap(), 3);
+    assert_eq!(blob_engine::count(&*engine(&stage)).unwrap(), 3);
     stage.stop().await;
 }
 
@@ -118,7 +123,7 @@ async fn machine_that_stopped_between_both_marks_goes_on(stage: Stage) {
     let mark = exchange.blobs.mark().clone();
     // The database had its mark, the folder not yet.
     write(exchange, "UPDATE blob_mark SET settled_at = NULL").await;
-    fs::remove_file(exchange.blobs.folder().join(mark::FILE)).unwrap();
+    fs::remove_file(stage.blobs_folder().join(mark::FILE)).unwrap();
     assert_eq!(settle(&stage).await.unwrap(), mark);
     assert!(marks::of_database(&exchange.db).await.unwrap().unwrap().is_settled);
     // The folder had it too, and the database did not know.
@@ -131,7 +136,7 @@ async fn machine_that_stopped_between_both_marks_goes_on(stage: Stage) {
 async fn folder_of_another_database_is_refused_and_both_are_named(stage: Stage) {
     let exchange = &stage.server.exchange;
     let (own, other) = (exchange.blobs.mark().clone(), Mark::random(&SystemRng));
-    let folder = exchange.blobs.folder();
+    let folder = &stage.blobs_folder();
     mark::put_into_folder(folder, &other).await.unwrap();
     let told = settle(&stage).await.unwrap_err().to_string();
     assert!(told.contains(own.short()) && told.contains(other.short()), "{told}");
@@ -145,7 +150,7 @@ async fn folder_of_another_database_is_refused_and_both_are_named(stage: Stage) 
     let told = settle(&stage).await.unwrap_err().to_string();
     assert!(told.contains(own.short()) && told.contains("the database has none"), "{told}");
     // The operator says that they belong together: both get a mark that neither had.
-    let adopted = marks::adopt(&exchange.db, folder, &SystemRng, stage.clock.now()).await.unwrap();
+    let adopted = marks::adopt(&exchange.db, &engine(&stage), &SystemRng, stage.clock.now()).await.unwrap();
     assert!(adopted != own && adopted != other);
     assert_eq!(settle(&stage).await.unwrap(), adopted);
     stage.stop().await;
@@ -156,7 +161,7 @@ async fn folder_that_is_not_mounted_takes_and_gives_nothing_and_readiness_says_s
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
     let exchange = &stage.server.exchange;
-    let folder = exchange.blobs.folder().to_owned();
+    let folder = stage.blobs_folder();
     let away = folder.with_extension("away");
     fs::rename(&folder, &away).unwrap();
     fs::create_dir(&folder).unwrap();

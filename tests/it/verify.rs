@@ -33,7 +33,7 @@ async fn found(stage: &Stage) -> Vec<String> {
             found.push(format!("{what}: {fault}"));
         }
     };
-    let verified = verify(&Tables::In(exchange.db.clone()), exchange.blobs.folder(), &mut hear).await.unwrap();
+    let verified = verify(&Tables::In(exchange.db.clone()), &stage.blobs_folder(), &mut hear).await.unwrap();
     assert_eq!(verified.findings, found.len() as u64);
     found.sort();
     found
@@ -79,7 +79,7 @@ async fn swap(stage: &Stage, table: &str, columns: &[&str], rows: [&str; 2]) {
 /// The file of the document with this digest.
 async fn file_of(stage: &Stage, sha256: Sha256) -> PathBuf {
     let key = look(stage, format!("SELECT blob_key AS it FROM documents WHERE sha256 = '{sha256}'")).await;
-    stage.server.exchange.blobs.folder().join("blobs").join(&key[..2]).join(key)
+    stage.blobs_folder().join("blobs").join(&key[..2]).join(key)
 }
 
 /// Two proposals of the same parties, relabelled, reviewed by Carol, decided, with letters sent.

@@ -5,6 +5,7 @@ pub(crate) mod census;
 #[cfg(feature = "client")]
 pub(crate) mod exchange;
 pub(crate) mod many;
+pub(crate) mod memory_blobs;
 pub(crate) mod postgres;
 #[cfg(feature = "client")]
 pub(crate) mod process;

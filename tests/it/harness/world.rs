@@ -162,6 +162,11 @@ impl TestWorld {
         Self { world, clock, _database: database, folder }
     }
 
+    /// The folder of sealed documents.
+    pub(crate) fn blobs_folder(&self) -> PathBuf {
+        self.plan.dir.join("blobs")
+    }
+
     /// How many files there are in the folder of sealed documents.
     pub(crate) fn blobs(&self) -> usize {
         let files =

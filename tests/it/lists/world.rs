@@ -25,7 +25,7 @@ use entente::{
         usage::Usage,
         visibility::Signer,
     },
-    storage::{Blobs, Db, migrate},
+    storage::{BlobEngine, BlobFolder, Blobs, Db, Spools, migrate},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeSet, sync::Arc};
@@ -158,11 +158,13 @@ impl World {
         self.rows.clone().write(&db).await;
         index(&db).await;
         let rng = Arc::new(SystemRng);
-        let blobs = folder.path().join("blobs");
-        let mark = marks::settle(&db, &blobs, &*rng, now()).await.unwrap();
+        let beside = BlobFolder::new(folder.path().join("blobs"), 0);
+        let engine: Arc<dyn BlobEngine> = Arc::new(beside.clone());
+        let mark = marks::settle(&db, &engine, &*rng, now()).await.unwrap();
         let exchange = Exchange {
             db,
-            blobs: Blobs::open(blobs, mark, rng.clone()).await.unwrap(),
+            spools: Spools::new(beside, mark.clone()),
+            blobs: Blobs::open(engine, mark, rng.clone()).await.unwrap(),
             rules: Rules::default(),
             time: Arc::new(ExchangeTime::new(Arc::new(Still(now())), TOLERANCE)),
             clock: Arc::new(Still(now())),

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::unbounded_channel;
 async fn verify_beside(stage: &Stage, mut meanwhile: impl AsyncFnMut(&VerificationEvent)) {
     let (looks, mut heard) = unbounded_channel();
     let (go_on, may_go_on) = mpsc::channel();
-    let (url, folder) = (stage.plan.database_url.clone(), stage.server.exchange.blobs.folder().to_owned());
+    let (url, folder) = (stage.plan.database_url.clone(), stage.blobs_folder());
     let verifying = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
