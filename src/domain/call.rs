@@ -88,7 +88,14 @@ pub struct CallText {
 pub const SEPARATED: [CallRole; 3] = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider];
 
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// Least size of a slot: a page of PDF with its fonts, and the header of a file that is sealed to the largest kind of key. Below it a
+/// required slot would close the call.
+const MIN_SLOT_BYTES: u64 = 16 << 10;
 const MAX_SLOT_BYTES: u64 = 64 << 30;
+/// Most parties of a proposal, as its manifest names them.
+pub const MAX_PARTIES: usize = 32;
+/// Most documents of a proposal, as its manifest lists them.
+pub const MAX_DOCUMENTS: usize = 1024;
 /// Furthest that a deadline is moved from where the text in force has it: a slip of the pen is not a matter of decades.
 const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(366 * 24);
 
@@ -96,8 +103,8 @@ impl CallText {
     /// Checks the text as a whole against the program's participating partners.
     pub fn validate(&self, participants: &BTreeSet<PartnerCode>) -> Result<(), Refusal> {
         let fault = |fault: String| Err(Refusal::CallText { fault });
-        if self.title.trim().is_empty() || self.title.len() > 200 {
-            return fault("the title has 1 to 200 bytes".into());
+        if self.title.trim().is_empty() || self.title.chars().count() > 200 {
+            return fault("the title has 1 to 200 characters".into());
         }
         let titles = std::iter::once(("title", &self.title))
             .chain(self.slots.iter().map(|slot| ("title of a slot", &slot.title)));
@@ -124,6 +131,10 @@ impl CallText {
             let (required, at_most) = (rule.required.len(), rule.at_most);
             return fault(format!("{required} parties are required, but a proposal has at most {at_most}"));
         }
+        let fewest = self.fewest_parties();
+        if fewest > MAX_PARTIES {
+            return fault(format!("the call asks for {fewest} parties, and a proposal has at most {MAX_PARTIES}"));
+        }
         if self.criteria.is_empty() || self.criteria.len() > 20 {
             return fault("a call has 1 to 20 criteria".into());
         }
@@ -146,9 +157,21 @@ impl CallText {
             if slot.name.as_str() == SUMMARY_SLOT {
                 return fault(format!("slot `{SUMMARY_SLOT}` is part of every call; leave it out"));
             }
-            if slot.media_types.is_empty() || slot.max_bytes == 0 || slot.max_bytes > MAX_SLOT_BYTES {
-                return fault(format!("slot `{}` needs a media type and a size from 1 byte to 64 GiB", slot.name));
+            if slot.media_types.is_empty() || !(MIN_SLOT_BYTES..=MAX_SLOT_BYTES).contains(&slot.max_bytes) {
+                return fault(format!("slot `{}` needs a media type and a size from 16 KiB to 64 GiB", slot.name));
             }
+            if slot.media_types.iter().any(|media_type| !is_media_type(media_type)) {
+                return fault(format!(
+                    "slot `{}` has an invalid media type; write it like `application/pdf`, in lower case and without parameters",
+                    slot.name
+                ));
+            }
+        }
+        let documents = self.required_documents(fewest);
+        if documents > MAX_DOCUMENTS {
+            return fault(format!(
+                "a proposal of {fewest} parties would need {documents} documents, and a proposal has at most {MAX_DOCUMENTS}"
+            ));
         }
         let combined = &self.combined_roles;
         if combined.len() == 1 || combined.iter().any(|role| !SEPARATED.contains(role)) {
@@ -175,6 +198,19 @@ impl CallText {
             ));
         }
         Ok(())
+    }
+
+    /// How many parties a proposal has at least.
+    #[must_use]
+    pub fn fewest_parties(&self) -> usize {
+        self.parties.required.len().max(self.parties.at_least as usize)
+    }
+
+    /// How many documents a proposal of so many parties has at least, the summary among them.
+    #[must_use]
+    pub fn required_documents(&self, parties: usize) -> usize {
+        let required = self.slots.iter().filter(|slot| slot.required);
+        1 + required.map(|slot| if slot.audience == Audience::Staff { parties } else { 1 }).sum::<usize>()
     }
 
     /// All slots, the summary first.
@@ -442,6 +478,17 @@ impl Schedule {
             Phase::Review
         }
     }
+}
+
+/// `type/subtype` (RFC 6838 section 4.2) in lower case.
+#[must_use]
+pub fn is_media_type(text: &str) -> bool {
+    let is_name = |name: &str| {
+        (1..=127).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$&-^_.+".contains(&b))
+            && name.as_bytes()[0].is_ascii_alphanumeric()
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
 }
 
 fn worded_list(partners: &BTreeSet<PartnerCode>) -> String {

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         Refusal,
         call::{self as rules, AmendmentEffect, Phase},
-        id::{CallId, MemberId, ProgramId, Sha256},
+        id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
     },
     policy::{
@@ -22,6 +22,7 @@ use crate::{
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
         calls::{self, NewText},
+        members,
         proposals::{self, StandingUnder},
         stated::NewStated,
         vaults as vault_store, visible,
@@ -45,7 +46,7 @@ pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCa
         return Ok(answer);
     }
     quotas::check_drafts(&mut act).await?;
-    body.text.to_domain()?.validate(&program.row.partners)?;
+    check_text(exchange, &body.text.to_domain()?, &program.row.partners)?;
     let id = CallId::new(&*exchange.clock, &*exchange.rng);
     let (json, sha256) = (body.text.canonical(), body.text.digest());
     calls::draft(&mut act.tx, &permit, id, body.program, NewText { json: &json, sha256 }, act.now).await?;
@@ -70,7 +71,7 @@ pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, bod
     }
     act.require_match(&etag(&call, &act.policies, &act.me))?;
     need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
-    body.text.to_domain()?.validate(&call.program.row.partners)?;
+    check_text(exchange, &body.text.to_domain()?, &call.program.row.partners)?;
     let (json, sha256) = (body.text.canonical(), body.text.digest());
     calls::edit(&mut act.tx, &permit, id, NewText { json: &json, sha256 }).await?;
     act.log(Subject::call(&call), Payload::CallEdited(DraftText { text_sha256: sha256 })).await?;
@@ -204,6 +205,7 @@ async fn examined<'b, T: Reads>(
         return Err(statement("an amendment keeps the call's vault"));
     }
     call.text.check_amendment(&text, call.phase)?;
+    check_parties(act, call, &text).await?;
     let effect = call.text.amendment_effect(&text);
     if effect == AmendmentEffect::Resubmit && call.phase == Phase::Open {
         text.schedule.check_time_to_sign(&call.row.extensions, act.now)?;
@@ -413,8 +415,39 @@ async fn verified_publication<T: Reads>(
         return Err(statement("the text has members or forms that this exchange would not keep"));
     }
     let text = text.to_domain()?;
-    text.validate(&call.program.row.partners)?;
+    check_text(act.exchange, &text, &call.program.row.partners)?;
     Ok((publication, text))
+}
+
+/// That a text holds together, and that this exchange takes what it asks for.
+fn check_text(exchange: &Exchange, text: &rules::CallText, participants: &BTreeSet<PartnerCode>) -> Result<()> {
+    text.validate(participants)?;
+    quotas::check_slots(exchange, text)
+}
+
+/// That an amendment does not close the call by asking for parties that nobody can be: each needs a member who may join it.
+async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &rules::CallText) -> Result<()> {
+    if next.parties == call.text.parties && next.eligible == call.text.eligible {
+        return Ok(());
+    }
+    let mut able = BTreeSet::new();
+    for partner in &next.eligible {
+        if members::is_one_free(&mut act.tx, partner, call.row.id, act.now).await? {
+            able.insert(partner.clone());
+        }
+    }
+    let (fewest, present) = (next.fewest_parties(), able.len());
+    let fault = match next.parties.required.difference(&able).next() {
+        Some(partner) => format!(
+            "a party of `{partner}` is required, and `{partner}` has no member with a key card in force and without a role in the call"
+        ),
+        None if present < fewest => format!(
+            "the call asks for {fewest} parties, and only {present} of the eligible partners can be one: each needs a member with a key card \
+             in force and without a role in the call"
+        ),
+        None => return Ok(()),
+    };
+    Err(Refusal::CallText { fault }.into())
 }
 
 /// The statement of the members' roles, the first link of what clients verify of roles.

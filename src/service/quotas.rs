@@ -4,13 +4,14 @@
 //! These bound what stays. What is under way at a time is divided by `http::shares`, and turns at writing by `storage::turns`.
 
 use super::{
-    Result,
+    Exchange, Result,
     unit::{Act, Reads},
     usage::{Arrival, Coming, StoredLimits},
 };
 use crate::{
     domain::{
         Refusal,
+        call::CallText,
         id::{CallId, PartnerCode, ProposalId},
         policy::PolicyOwner,
     },
@@ -111,6 +112,18 @@ pub(super) async fn check_drafts(act: &mut Act<'_>) -> Result<()> {
     let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
     let drafted = calls::drafted_since(&mut act.tx, act.me.id.partner(), since).await?;
     check(drafted, quotas.calls_per_day_per_partner, "calls that one partner's members draft within 24 hours")
+}
+
+/// Whether the parties of a proposal may upload as many documents as a call's text asks of them.
+pub(super) fn check_slots(exchange: &Exchange, text: &CallText) -> Result<()> {
+    let (parties, limit) = (text.fewest_parties(), exchange.quotas.documents_per_party);
+    let documents = text.required_documents(parties);
+    if documents as u64 > limit.saturating_mul(parties as u64) {
+        let fault =
+            format!("a proposal would need {documents} documents, and each of its parties uploads at most {limit}");
+        return Err(Refusal::CallText { fault }.into());
+    }
+    Ok(())
 }
 
 /// Whether the caller's party may upload this document. Those that are on their way count as those that are here.

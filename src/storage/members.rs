@@ -3,7 +3,7 @@
 use super::{Row, Sql, StoreError, Tx, WriteTx, args, visible};
 use crate::{
     domain::{
-        id::{MemberId, PartnerCode, Sha256},
+        id::{CallId, MemberId, PartnerCode, Sha256},
         member::PartnerRole,
         name::folded,
     },
@@ -84,6 +84,14 @@ pub async fn page(
         }
     };
     rows.iter().map(read).collect()
+}
+
+/// Whether a partner has a member whose key card is in force and who has no role in the call.
+pub async fn is_one_free(tx: &mut Tx, partner: &PartnerCode, call: CallId, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM members m \
+               WHERE m.partner = $1 AND m.status = 'active' AND m.valid_from <= $3 AND m.valid_until >= $3 \
+               AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $2 AND r.member = m.member)) AS is_free";
+    tx.fetch_one(sql, args![partner, call, now]).await?.bool("is_free")
 }
 
 /// Whether the key card in force names this recipient.

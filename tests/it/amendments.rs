@@ -1,6 +1,12 @@
 //! What an officer who amends a call cannot do to those who prepare and hand in, and what they learn of what was done.
 
-use crate::harness::stage::{GRACE, Stage, code, text};
+use crate::{
+    harness::{
+        stage::{GRACE, NATIONS, Stage, code, text},
+        world::{Store, TestWorld},
+    },
+    refusals::lies::tamper,
+};
 use entente::{
     client::ClientError,
     domain::{
@@ -9,7 +15,11 @@ use entente::{
         id::ProposalId,
         proposal::Status,
     },
-    wire::call::{Amended, CallText, ExtendCall},
+    storage::args,
+    wire::{
+        call::{Amended, CallText, ExtendCall},
+        directory::CreateProgram,
+    },
 };
 use jiff::SignedDuration;
 
@@ -137,6 +147,107 @@ async fn parties_are_told_since_when_and_why_what_they_signed_is_void() {
     assert_eq!((void("USA:bob").await, void("ISR:avi").await), (None, None));
     assert_eq!(avi.api().proposal(proposal).await.unwrap().version, Some(2));
     stage.stop().await;
+}
+
+/// Refuses a text both as a draft and as an amendment of the open call, saying so.
+async fn refuses_text(stage: &Stage, saying: &str, change: impl Fn(&mut CallText)) {
+    let dana = stage.client("USA:dana");
+    let mut next = dana.call(stage.call).await.unwrap().text.clone();
+    change(&mut next);
+    stage.refuses("call-text-invalid", dana.draft_call(stage.program, &next)).await;
+    stage.refuses("call-text-invalid", dana.preview_amendment(stage.call, &next, "a reason")).await;
+    let refused = dana.amend_call(stage.call, &next, "a reason", Some(1)).await.unwrap_err();
+    assert!(refused.slug() == Some("call-text-invalid") && refused.to_string().contains(saying), "{refused}");
+}
+
+#[tokio::test]
+async fn text_whose_slots_nobody_could_fill_is_neither_drafted_nor_in_an_amendment() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    let before = stage.census().await;
+    for (slot, size) in [(0, 1), (0, 200), (2, (16 << 10) - 1)] {
+        refuses_text(&stage, "a size from 16 KiB to 64 GiB", |text| text.slots[slot].max_bytes = size).await;
+    }
+    for unmatched in ["APPLICATION/PDF", "Application/PDF", "x", "application/pdf; version=1.7"] {
+        let saying = "slot `work-plan` has an invalid media type";
+        refuses_text(&stage, saying, |text| text.slots[0].media_types = [unmatched.to_owned()].into()).await;
+    }
+    assert_eq!(stage.census().await, before);
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status, Status::Submitted);
+    // A smaller slot that something fits into is a change like any other.
+    let smaller = amended_voiding(&stage, 1, |text| text.slots[0].max_bytes = 16 << 10).await.unwrap();
+    assert_eq!((smaller.effect, smaller.voided), (AmendmentEffect::Resubmit, 1));
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    stage.stop().await;
+}
+
+async fn amended_voiding(
+    stage: &Stage,
+    voids: u32,
+    change: impl FnOnce(&mut CallText),
+) -> Result<Amended, ClientError> {
+    let dana = stage.client("USA:dana");
+    let mut text = dana.call(stage.call).await?.text.clone();
+    change(&mut text);
+    dana.amend_call(stage.call, &text, "a reason", Some(voids)).await
+}
+
+#[tokio::test]
+async fn text_for_more_documents_than_parties_upload_is_refused() {
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, &[("quotas.documents_per_party", "2")]).await.unwrap();
+    let stage = Stage::open_in(world).await;
+    let saying = "would need 5 documents, and each of its parties uploads at most 2";
+    refuses_text(&stage, saying, |text| text.slots[1].required = true).await;
+    stage.stop().await;
+}
+
+/// An amendment asks for a party of a third nation, where nobody could be one.
+async fn party_that_nobody_can_be_is_not_asked_for(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let dana = world.client("USA:dana");
+    let partners = ["USA", "ISR", "KOR"].map(code).into();
+    let body = CreateProgram { name: "Three nations".into(), lead: code("USA"), partners };
+    let program = dana.api().create_program(&body).await.unwrap().id;
+    let now = world.clock.now();
+    let deadline = now + HOUR * (24 * 30);
+    let draft = dana.draft_call(program, &text(now, deadline)).await.unwrap();
+    let call = dana.publish_call(draft.id).await.unwrap().id;
+    let stage = Stage::around(world, program, call, deadline);
+    let with_korea = |text: &mut CallText| {
+        text.eligible.insert(code("KOR"));
+        text.parties.at_most = 3;
+        text.parties.required.insert(code("KOR"));
+    };
+    let any_three = |text: &mut CallText| {
+        text.eligible.insert(code("KOR"));
+        (text.parties.at_least, text.parties.at_most) = (3, 3);
+        text.parties.required.clear();
+    };
+    tamper(&stage, "UPDATE members SET status = 'revoked' WHERE partner = 'KOR'", args![]).await;
+    for (change, saying) in [
+        (&with_korea as &dyn Fn(&mut CallText), "`KOR` has no member with a key card in force"),
+        (&any_three as &dyn Fn(&mut CallText), "only 2 of the eligible partners can be one"),
+    ] {
+        stage.refuses("call-text-invalid", amended(&stage, change)).await;
+        let refused = amended(&stage, change).await.unwrap_err().to_string();
+        assert!(refused.contains(saying), "{refused}");
+    }
+    let eligible = amended(&stage, |text| text.eligible.extend([code("KOR")])).await.unwrap();
+    assert_eq!(eligible.effect, AmendmentEffect::Resubmit, "those who can be parties are enough");
+    tamper(&stage, "UPDATE members SET status = 'active' WHERE member = 'KOR:minjun'", args![]).await;
+    amended(&stage, with_korea).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn party_that_nobody_can_be_is_not_asked_for_on_sqlite() {
+    party_that_nobody_can_be_is_not_asked_for(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn party_that_nobody_can_be_is_not_asked_for_on_postgres() {
+    party_that_nobody_can_be_is_not_asked_for(Store::Postgres).await;
 }
 
 /// Every party takes it back, whether it needs all of them or one.

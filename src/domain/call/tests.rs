@@ -41,6 +41,17 @@ fn text() -> CallText {
     }
 }
 
+fn slot(name: &str, audience: Audience, max_bytes: u64, media_types: &[&str]) -> Slot {
+    Slot {
+        name: name.parse().unwrap(),
+        title: name.into(),
+        required: true,
+        media_types: media_types.iter().map(|&media_type| media_type.to_owned()).collect(),
+        max_bytes,
+        audience,
+    }
+}
+
 fn published(extensions: Vec<Extension>) -> CallActs {
     CallActs { is_published: true, is_cancelled: false, extensions }
 }
@@ -92,10 +103,52 @@ fn text_that_nobody_could_meet_is_refused() {
     assert!(found.contains("2 parties are required, but a proposal has at most 1"), "{found}");
     let found = fault(&|text| text.schedule.reviews_due_at = at("2026-04-01T17:00:00Z"));
     assert!(found.contains("stays sealed until 2026-04-01T17:00:00Z"), "{found}");
+    for (size, types) in [
+        (1, &["application/pdf"][..]),
+        ((16 << 10) - 1, &["application/pdf"]),
+        ((64 << 30) + 1, &["application/pdf"]),
+        (1 << 20, &[]),
+    ] {
+        let found = fault(&|text| text.slots = vec![slot("plan", Audience::Panel, size, types)]);
+        assert!(found.contains("slot `plan` needs a media type and a size from 16 KiB to 64 GiB"), "{found}");
+    }
+    for unmatched in ["APPLICATION/PDF", "Application/pdf", "x", "", "application/", "text/csv; charset=utf-8", "a/b/c"]
+    {
+        let types = ["application/pdf", unmatched];
+        let found = fault(&|text| text.slots = vec![slot("plan", Audience::Panel, 1 << 20, &types)]);
+        assert!(found.contains("slot `plan` has an invalid media type"), "{unmatched}: {found}");
+    }
     for outside in ["2026-04-01T14:59:59Z", "2027-04-02T15:00:01Z"] {
         let found = fault(&|text| text.schedule.extendable_until = Some(at(outside)));
         assert!(found.contains("`extendable_until` lies between"), "{found}");
     }
+}
+
+#[test]
+fn text_for_more_than_a_manifest_holds_is_refused() {
+    let partners: BTreeSet<PartnerCode> = (10..50).map(|n| format!("N{n}").parse().unwrap()).collect();
+    let of = |at_least: u32, slots: u32| {
+        let parties = PartyRule { at_least, at_most: 40, required: BTreeSet::new() };
+        let each = |n| slot(&format!("s{n}"), Audience::Staff, 16 << 10, &["text/csv"]);
+        CallText { eligible: partners.clone(), parties, slots: (0..slots).map(each).collect(), ..text() }
+    };
+    let participants: BTreeSet<PartnerCode> = partners.iter().chain(&text().funders).cloned().collect();
+    let refused = |text: CallText| text.validate(&participants).err().map(|refusal| refusal.to_string());
+    assert_eq!(refused(of(32, 31)), None, "32 times 31 documents and the summary");
+    let found = refused(of(32, 32)).unwrap();
+    assert!(found.contains("32 parties would need 1025 documents"), "{found}");
+    let found = refused(of(33, 1)).unwrap();
+    assert!(found.contains("asks for 33 parties, and a proposal has at most 32"), "{found}");
+    let mut required = of(2, 1);
+    required.parties.required = partners.iter().take(33).cloned().collect();
+    assert!(refused(required).unwrap().contains("asks for 33 parties"));
+}
+
+#[test]
+fn title_is_measured_in_characters() {
+    let titled = |title: String| CallText { title, ..text() }.validate(&text().eligible);
+    assert_eq!(titled("\u{d55c}".repeat(200)), Ok(()));
+    assert!(titled("a".repeat(201)).is_err() && titled(" ".into()).is_err());
 }
 
 #[test]

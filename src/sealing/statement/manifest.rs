@@ -3,6 +3,7 @@
 use super::{Statement, StatementError, check_version, invalid};
 use crate::{
     domain::{
+        call::{MAX_DOCUMENTS, MAX_PARTIES, is_media_type},
         id::{CallId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
         label::Label,
     },
@@ -10,10 +11,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-const MAX_PARTIES: usize = 32;
-
-const MAX_DOCUMENTS: usize = 1024;
 
 /// A document's place in a proposal and the digest of its ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,14 +107,4 @@ impl Statement for Manifest {
         }
         Ok(())
     }
-}
-
-/// `type/subtype` (RFC 6838 section 4.2) in lower case.
-fn is_media_type(text: &str) -> bool {
-    let is_name = |name: &str| {
-        (1..=127).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$&-^_.+".contains(&b))
-            && name.as_bytes()[0].is_ascii_alphanumeric()
-    };
-    text.split_once('/').is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
 }
