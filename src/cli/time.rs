@@ -5,7 +5,7 @@
 
 use super::error::{CliError, Result};
 use crate::domain::id::PartnerCode;
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
 /// The reader's zone.
 #[derive(Debug, Clone)]
@@ -84,9 +84,17 @@ pub(super) fn span(seconds: u64) -> String {
 /// Reads an instant: RFC 3339 (`2026-04-01T15:00:00Z`) or local (`2026-04-01 17:00 Asia/Seoul`).
 ///
 /// # Errors
-/// When it is neither, or when the local time does not exist or exists twice in that zone.
+/// When it is neither, when the local time does not exist or exists twice in that zone, or when an offset and a zone contradict each other.
 pub(super) fn instant(text: &str) -> Result<Timestamp> {
     let text = text.trim();
+    if text.ends_with(']') {
+        // `Timestamp` would go by the offset alone.
+        let zoned = text.parse::<ZonedDateTime>().map_err(|_| {
+            CliError::usage(format!("`{text}` is no instant in the zone in brackets; its offset may be another one"))
+                .help("write the offset or the zone, not both: `2026-04-01T15:00:00Z` or `2026-04-01 17:00 Asia/Seoul`")
+        })?;
+        return Ok(zoned.timestamp());
+    }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
@@ -98,6 +106,11 @@ pub(super) fn instant(text: &str) -> Result<Timestamp> {
     let local: DateTime = local.trim().parse().map_err(|_| shape())?;
     if !zone.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Err(shape());
+    }
+    if zone.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()) && !["UTC", "GMT"].contains(&zone) {
+        // `EST` is five hours behind all the year, also in July.
+        let fault = format!("`{zone}` is an abbreviation, which keeps no summer time or means more than one zone");
+        return Err(CliError::usage(fault).help("name the zone by a city, like `America/New_York`"));
     }
     let zone = Zone::named(zone)?;
     let ambiguous = zone.zone.to_ambiguous_timestamp(local);
@@ -166,6 +179,18 @@ mod tests {
         for text in ["", "tomorrow", "2026-04-01", "2026-04-01 17:00", "2026-04-01 17:00 Mars/Olympus"] {
             assert!(instant(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn zone_by_an_abbreviation_or_against_its_offset_is_refused() {
+        for zone in ["EST", "CET", "EST5EDT", "MST"] {
+            let refused = instant(&format!("2026-07-05 23:59 {zone}")).unwrap_err();
+            assert!(refused.message.contains("is an abbreviation"), "{}", refused.message);
+        }
+        assert_eq!(instant("2026-07-05 23:59 UTC").unwrap(), at("2026-07-05T23:59:00Z"));
+        let refused = instant("2026-12-05T23:59:59-05:00[Asia/Jerusalem]").unwrap_err();
+        assert!(refused.message.contains("its offset may be another one"), "{}", refused.message);
+        assert_eq!(instant("2026-12-05T23:59:59+02:00[Asia/Jerusalem]").unwrap(), at("2026-12-05T21:59:59Z"));
     }
 
     #[test]
