@@ -9,6 +9,7 @@ use super::{
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
+        name,
         proposal::{Parties, Status},
         vault::VaultKind,
     },
@@ -66,6 +67,19 @@ pub struct BudgetLine {
     pub amount: u64,
     /// Such as `EUR`.
     pub currency: String,
+}
+
+impl Summary {
+    /// What is wrong with the title or a name in it that has a character nobody sees. The exchange sees none of them.
+    #[must_use]
+    pub fn unseen_fault(&self) -> Option<String> {
+        let team = self.team.iter().flat_map(|member| {
+            [("name of a team member", &member.name), ("organisation of a team member", &member.organisation)]
+        });
+        let lines = self.budget.iter().map(|line| ("item of the budget", &line.item));
+        let mut names = std::iter::once(("title", &self.title)).chain(team).chain(lines);
+        names.find_map(|(what, text)| Some(name::unseen_fault(what, name::unseen(text)?)))
+    }
 }
 
 impl Client {

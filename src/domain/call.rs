@@ -107,6 +107,7 @@ impl CallText {
             return fault("the title has 1 to 200 characters".into());
         }
         let titles = std::iter::once(("title", &self.title))
+            .chain(self.criteria.iter().map(|criterion| ("title of a criterion", &criterion.title)))
             .chain(self.slots.iter().map(|slot| ("title of a slot", &slot.title)));
         if let Some((what, c)) = titles.into_iter().find_map(|(what, text)| Some((what, name::unseen(text)?))) {
             return fault(name::unseen_fault(what, c));

@@ -100,6 +100,9 @@ impl Client {
                 "put longer texts into a document of their own",
             ));
         }
+        if let Some(fault) = summary.unseen_fault() {
+            return Err(ClientError::usage(fault, "correct the summary and put it again"));
+        }
         let place = self.place(id, &SUMMARY_SLOT.parse().expect("a short name")).await?;
         let records = self.home().uploads_of(&self.profile().name, id, &place.slot.name)?;
         self.check_time(&place, &records).await?;

@@ -4,7 +4,7 @@
 use super::lies::{key_of, tamper};
 use crate::harness::{
     process::{ended, entente},
-    stage::{Stage, id, text},
+    stage::{Stage, id, quiet, summary, text},
 };
 use entente::{
     client::{ExitClass, directory::NewKeyCard},
@@ -141,6 +141,41 @@ async fn partner_or_call_with_a_character_in_its_name_that_nobody_sees_is_refuse
     wanted.title = "Joint research".into();
     wanted.slots[0].title = "Work\u{feff} plan".into();
     stage.refuses("call-text-invalid", dana.draft_call(stage.program, &wanted)).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn criterion_with_a_character_in_its_title_that_nobody_sees_is_neither_drafted_nor_in_an_amendment() {
+    let stage = Stage::open().await;
+    let dana = stage.client("USA:dana");
+    let mut wanted = dana.call(stage.call).await.unwrap().text.clone();
+    for (unseen, code) in [('\u{202e}', "U+202E"), ('\u{200b}', "U+200B"), ('\n', "U+000A")] {
+        wanted.criteria[1].title = format!("Imp{unseen}act");
+        stage.refuses("call-text-invalid", dana.draft_call(stage.program, &wanted)).await;
+        stage.refuses("call-text-invalid", dana.amend_call(stage.call, &wanted, "a reason", None)).await;
+        let refused = dana.draft_call(stage.program, &wanted).await.unwrap_err().to_string();
+        let said = format!("the title of a criterion has the character {code}, which nobody sees; write it without");
+        assert!(refused.contains(&said), "{refused}");
+    }
+    wanted.criteria[1].title = "영향 — השפעה".into();
+    dana.draft_call(stage.program, &wanted).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn summary_with_a_character_in_a_name_that_nobody_sees_is_not_sealed() {
+    let stage = Stage::open().await;
+    let (avi, proposal) = (stage.client("ISR:avi"), stage.begun().await);
+    let written = summary("Lodestone");
+    let mut titled = written.clone();
+    titled.title = "Lode\u{202e}stone".into();
+    let mut led = written.clone();
+    led.team[0].organisation = "Kinneret\u{200b} Sensing".into();
+    for (summary, said) in [(titled, "the title has the character U+202E"), (led, "organisation of a team member has")]
+    {
+        stage.declines(ExitClass::Usage, said, avi.put_summary(proposal, &summary, quiet())).await;
+    }
+    avi.put_summary(proposal, &written, quiet()).await.unwrap();
     stage.stop().await;
 }
 
