@@ -126,14 +126,14 @@ pub(super) enum Hearing<'p> {
     Everybody,
     /// A party does not hear who judges its proposal, whatever office its member holds besides.
     Parties(&'p BTreeSet<MemberId>),
-    /// They have a conflict, or work where a party member works; or the call is not opened yet, and they are neither a party nor an officer
-    /// of it, who alone know what is handed in.
+    /// They have a conflict, work where a party member works, or are asked to join a party: what they hear now they would bring along. Or
+    /// the call is not opened yet, and they are neither a party nor an officer of it, who alone know what is handed in.
     Nobody,
 }
 
 impl<'p> Hearing<'p> {
     pub(super) fn of(me: &MemberFacts, proposal: &'p ProposalFacts) -> Self {
-        if proposal.conflicts.contains(&me.id) {
+        if proposal.conflicts.contains(&me.id) || proposal.invites(&me.id) {
             return Self::Nobody;
         }
         if proposal.party_members.contains(&me.id) {

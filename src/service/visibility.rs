@@ -186,7 +186,7 @@ impl Manifest<'_> {
                         shown.insert(member, roles);
                     }
                 }
-                // A party does not hear who judges under its call.
+                // A party does not hear who judges under its call, nor who is asked to join one.
                 let me = self.view.me.id.clone();
                 let is_party = !shown.is_empty() && proposals::is_party_under(&mut self.view.tx, *id, &me).await?;
                 if !shown.is_empty() && !is_party {

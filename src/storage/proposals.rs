@@ -146,10 +146,15 @@ pub async fn standing_under(tx: &mut Tx, call: CallId, me: &MemberId) -> Result<
     Ok(StandingUnder { is_recused: row.bool("is_recused")?, is_decided: row.bool("is_decided")? })
 }
 
-/// Whether a member is party to some proposal under a call, withdrawn and lapsed ones included.
+/// Whether a member is party to some proposal under a call, or asked to be, withdrawn and lapsed ones included. Who has a role in the call
+/// is not asked with effect.
 pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
-               WHERE s.member = $2 AND p.call_id = $1) AS is_party";
+    let sql = "SELECT \
+               EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                       WHERE s.member = $2 AND p.call_id = $1) \
+               OR (EXISTS (SELECT 1 FROM party_invitations s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                           WHERE s.member = $2 AND s.acceptance IS NULL AND p.call_id = $1) \
+                   AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $1 AND r.member = $2)) AS is_party";
     tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
 }
 

@@ -78,6 +78,7 @@ const NATIONS: &[DemoNation] = &[
             cast("ISR:shir"),
             // Works where a party member works.
             Cast { member: "ISR:paz", name: "Somebody", organisation: "isr:AVI", roles: &[PartnerRole::PolicyOfficer] },
+            Cast { roles: &[PartnerRole::PolicyOfficer], ..cast("ISR:ori") },
         ],
     },
     DemoNation {
@@ -249,7 +250,9 @@ impl Setting {
         let prepared = dana.prepare_panel(call).await.unwrap();
         assert!(prepared.wrapped.refused.is_empty() && prepared.skipped.is_empty(), "{prepared:?}");
 
-        world.client("ISR:avi").invite(open, &id("ISR:shir")).await.unwrap();
+        for member in ["ISR:shir", "ISR:ori"] {
+            world.client("ISR:avi").invite(open, &id(member)).await.unwrap();
+        }
         world.clock.set(day(80));
         let review = world.client("ISR:tal").submit_review(open, &assessment()).await.unwrap().id;
         world.client("ISR:eitan").sign_decision(open, Outcome::Fund).await.unwrap();
@@ -370,6 +373,7 @@ pub(super) const MEMBERS: &[(&str, &str)] = &[
     ("observer", "USA:oscar"),
     ("policy-off.", "ISR:drafter"),
     ("conflict-pol.", "ISR:paz"),
+    ("invited-pol.", "ISR:ori"),
     ("host-policy", "USA:drafter"),
 ];
 

@@ -4,6 +4,7 @@ use super::lies::key_of;
 use crate::harness::{
     exchange::fresh_key,
     stage::{NATIONS, Stage, code, id, review, text},
+    world::{Store, TestWorld},
 };
 use entente::{
     client::{Client, api::Paging, directory::NewKeyCard, preview::PreviewedAct, proposals::NewProposal},
@@ -304,4 +305,46 @@ async fn policy_officer_who_works_where_a_party_works_hears_nothing() {
     stage.client("ISR:registrar").issue_key_card(&new).await.unwrap();
     nothing_is_told(&stage, proposal).await;
     stage.stop().await;
+}
+
+/// A policy officer whom a party asks to join reads as a party, and hears nothing of those who judge.
+async fn invited_policy_officer_hears_nothing(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.under_review().await;
+    let drafter = stage.client("ISR:drafter");
+    let judges = ["USA:carol", "ISR:maya", "USA:dana", "ISR:noa", "USA:frank"];
+    let hears = async || {
+        let readers = drafter.api().readers(proposal).await.unwrap();
+        assert!(judges.iter().all(|judge| readers.iter().any(|reader| reader.member == id(judge))), "{readers:?}");
+    };
+    hears().await;
+    stage.client("ISR:avi").invite(proposal, &id("ISR:drafter")).await.unwrap();
+    assert_eq!(drafter.api().proposal(proposal).await.unwrap().id, proposal, "looks at what she is asked to join");
+    let own = drafter.api().explanation(proposal, None, "Read", None).await.unwrap();
+    assert_eq!(own.outcome, "permitted");
+    stage.refuses("not-found", drafter.api().readers(proposal)).await;
+    for member in judges {
+        stage.refuses("not-found", drafter.api().explanation(proposal, Some(&id(member)), "View", None)).await;
+    }
+    stage.refuses("denied", drafter.api().preview_label(proposal, None)).await;
+    let file = stage.file("visibility/invited.jsonl", b"");
+    let manifest = drafter.fetch_visibility(&code("ISR"), &file).await.unwrap();
+    assert!(manifest.proposals.is_empty() && !manifest.calls.contains_key(&stage.call), "{:?}", manifest.calls);
+    let revoked = PreviewedAct::KeyCardRevoked { member: id("ISR:maya") };
+    let (changes, sum) = drafter.preview_member(&revoked).await.unwrap();
+    assert_eq!((changes.len(), sum.considered), (0, 0));
+    // A colleague whom nobody asked goes on hearing, and so does she once she has declined.
+    assert!(!stage.client("ISR:approver").api().readers(proposal).await.unwrap().is_empty());
+    drafter.remove_member(proposal, &id("ISR:drafter")).await.unwrap();
+    hears().await;
+    let manifest = drafter.fetch_visibility(&code("ISR"), &file).await.unwrap();
+    assert!(manifest.proposals.contains_key(&proposal) && manifest.calls.contains_key(&stage.call));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn policy_officer_who_is_asked_to_join_hears_nothing_of_who_judges() {
+    invited_policy_officer_hears_nothing(Store::Sqlite).await;
+    invited_policy_officer_hears_nothing(Store::Postgres).await;
 }
