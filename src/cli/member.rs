@@ -49,10 +49,11 @@ in the same place. `entente policy summary` checks what `--signed-summary` wrote
     /// List what members of your nation were refused, and how often (policy officers)
     #[command(after_help = "Examples:
   entente member refusals
-  entente --json member refusals | jq -r '.items[] | select(.problem == \"denied\") | .member'
+  entente --json member refusals | jq -r '.items[] | select(.problem == \"not-found\") | .member'
 
 Of the server that answers, since it was started: the last 500 different refusals. They say who asked and on which route, never about \
-what. `entente proposal explain` tells why a policy says no.")]
+what. Of a call or a proposal, `refused` stands for every problem that would show that something hidden exists. `entente proposal explain` \
+tells why a policy says no.")]
     Refusals,
 }
 

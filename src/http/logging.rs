@@ -155,8 +155,7 @@ async fn observed(State(ids): State<RequestIds>, mut request: Request, next: Nex
     span.in_scope(|| tracing::info!(method, route, status, millis, partner, problem, certificate, "request"));
     if let (Some(problem), Some(peer)) = (problem, &peer) {
         metrics::refused_to(&peer.partner, problem);
-        let (route, problem) = (route.to_owned(), problem.to_owned());
-        let refused = RefusedRequest { certificate: peer.spki_sha256, method, route, problem };
+        let refused = RefusedRequest::shown(peer.spki_sha256, method, route, problem);
         ids.refusals.note(&peer.partner, refused, ids.time.now());
     }
     let headers = response.headers_mut();

@@ -1,10 +1,14 @@
 //! What a partner's members were refused, for its policy officers: who asked, on which route, and by which problem. Never what was asked
-//! about: no identifier, no content.
+//! about: no identifier, no content. And never that something hidden exists, or who takes part in it: the officer who reads this may be of
+//! a party, in conflict, or before the opening.
 //!
 //! It is in memory, since the start of this server: writing it down would let refused callers fill the database. The same refusal again is
 //! counted, so a thousand of one kind take the place of one.
 
-use crate::domain::id::{PartnerCode, Sha256};
+use crate::{
+    domain::id::{PartnerCode, Sha256},
+    wire::problem::Kind,
+};
 use jiff::Timestamp;
 use std::{
     cmp::Reverse,
@@ -18,6 +22,9 @@ const KEPT: usize = 500;
 /// The same, of one certificate.
 const OF_ONE: usize = 50;
 
+/// What stands for every problem of a call, or of something below it, that a caller does not get for what does not exist.
+const SOMETHING: (&str, &str, &str) = ("any", "/v1/calls/{call}/…", "refused");
+
 /// Refusals of each partner's members.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<BTreeMap<PartnerCode, BTreeMap<RefusedRequest, Times>>>);
@@ -28,9 +35,9 @@ pub(super) struct RefusedRequest {
     /// SHA-256 of the certificate's subject public key info.
     pub(super) certificate: Sha256,
     pub(super) method: &'static str,
-    /// The template of the route, without identifiers.
+    /// The template of the route, without identifiers, or what it lies below.
     pub(super) route: String,
-    /// Slug of the problem.
+    /// Slug of the problem, or the word for all that are not distinguished.
     pub(super) problem: String,
 }
 
@@ -40,6 +47,34 @@ pub(super) struct Times {
     pub(super) count: u64,
     pub(super) first_at: Timestamp,
     pub(super) last_at: Timestamp,
+}
+
+impl RefusedRequest {
+    /// A refusal as policy officers are shown it. What lies below a call is hidden from some of them, so there neither a problem nor a route
+    /// says what was there, or in what part the caller asked for it.
+    pub(super) fn shown(certificate: Sha256, method: &'static str, route: &str, problem: &str) -> Self {
+        let of = |(method, route, problem): (&'static str, &str, &str)| Self {
+            certificate,
+            method,
+            route: route.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let is_at =
+            |place: &str| route.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let of_call = is_at("/v1/calls/{call}");
+        if !of_call && !["/v1/proposals", "/v1/reviews", "/v1/vaults"].into_iter().any(is_at) {
+            return of((method, route, problem));
+        }
+        if !Kind::ALL.iter().any(|kind| kind.slug() == problem && kind.tells_nothing()) {
+            return of(SOMETHING);
+        }
+        let place = match route {
+            "/v1/proposals" | "/v1/proposals/count" => route,
+            _ if of_call => "/v1/calls/{call}",
+            _ => "/v1/proposals/{proposal}",
+        };
+        of((method, place, problem))
+    }
 }
 
 impl Refusals {
@@ -95,6 +130,48 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_shown_of_what_a_caller_was_refused_below_a_call() {
+        let shown = |method, route, problem| {
+            let RefusedRequest { method, route, problem, .. } =
+                RefusedRequest::shown(Sha256::of(b"avi"), method, route, problem);
+            (method, route, problem)
+        };
+        let told = |method: &'static str, route: &str, problem: &str| (method, route.to_owned(), problem.to_owned());
+        for (method, route, problem) in [
+            ("DELETE", "/v1/proposals/{proposal}/documents/{slot}", "unknown-slot"),
+            ("POST", "/v1/proposals/{proposal}/reviews", "already-reviewed"),
+            ("POST", "/v1/proposals/{proposal}/reviews", "denied"),
+            ("GET", "/v1/proposals/{proposal}", "denied"),
+            ("POST", "/v1/proposals", "exists"),
+            ("POST", "/v1/proposals", "quota-reached"),
+            ("POST", "/v1/reviews/{review}/reopen", "no-review"),
+            ("DELETE", "/v1/vaults/{vault}/keys/{member}", "still-admitted"),
+            ("POST", "/v1/calls/{call}/assignments", "lines-refused"),
+            ("POST", "/v1/calls/{call}/extend", "wrong-phase"),
+        ] {
+            assert_eq!(shown(method, route, problem), told("any", "/v1/calls/{call}/…", "refused"), "{route}");
+        }
+        for route in ["/v1/proposals/{proposal}", "/v1/proposals/{proposal}/reviews", "/v1/reviews/{review}"] {
+            for problem in ["not-found", "malformed", "too-many-acts"] {
+                assert_eq!(shown("GET", route, problem), told("GET", "/v1/proposals/{proposal}", problem), "{route}");
+            }
+        }
+        assert_eq!(
+            shown("POST", "/v1/calls/{call}/publish", "malformed"),
+            told("POST", "/v1/calls/{call}", "malformed")
+        );
+        for (route, problem) in [
+            ("/v1/proposals/count", "bad-cursor"),
+            ("/v1/policies/{owner}/versions", "policy-invalid"),
+            ("/v1/members/{member}/key-card", "stale-key-card"),
+            ("/v1/calls", "denied"),
+            ("(none)", "not-found"),
+        ] {
+            assert_eq!(shown("GET", route, problem), told("GET", route, problem));
+        }
     }
 
     #[test]

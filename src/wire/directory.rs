@@ -49,10 +49,11 @@ answer! {
         pub member: Option<MemberId>,
         /// SHA-256 of the certificate's subject public key info.
         pub certificate: Sha256,
+        /// `any` where `problem` is `refused`.
         pub method: String,
-        /// The template of the route, such as `/v1/proposals/{proposal}`.
+        /// The template of the route. Of one below a call or a proposal its beginning, such as `/v1/proposals/{proposal}`.
         pub route: String,
-        /// Slug of the problem.
+        /// Slug of the problem. `refused` for all that say that something below a call exists or who takes part in it.
         pub problem: String,
         pub times: u64,
         pub first_at: Time,

@@ -153,6 +153,36 @@ catalogue! {
     Internal "internal" 500 "something went wrong inside the exchange" => "nothing was done; tell the host's operator the request id";
 }
 
+impl Kind {
+    /// Whether callers get it for what does not exist as well, so that it says nothing of what they asked about.
+    #[must_use]
+    pub fn tells_nothing(self) -> bool {
+        matches!(
+            self,
+            Self::CertificateRefused
+                | Self::CertificateClaimsOtherPartner
+                | Self::NotAMember
+                | Self::NotFound
+                | Self::MethodNotAllowed
+                | Self::Malformed
+                | Self::BadCursor
+                | Self::IdempotencyKeyRequired
+                | Self::TooLarge
+                | Self::Timeout
+                | Self::WrongMediaType
+                | Self::HeadersTooLarge
+                | Self::TooManyRequests
+                | Self::TooManyReads
+                | Self::TooManyActs
+                | Self::TooManyAnswers
+                | Self::Overloaded
+                | Self::Unavailable
+                | Self::ClockNotTrusted
+                | Self::Internal
+        )
+    }
+}
+
 /// An RFC 9457 problem body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

@@ -1,13 +1,13 @@
 //! Refusals are accounted for: a nation's policy officers see what their own members were refused, how often and on which route; nobody
-//! sees about what, and no other nation's officer sees anything.
+//! sees about what, nor that something hidden exists, and no other nation's officer sees anything.
 
-use crate::harness::stage::{NATIONS, Stage, code, id, slug};
+use crate::harness::stage::{NATIONS, Stage, code, id, review, slug};
 use entente::{
     domain::id::{MemberId, ProposalId},
     wire::{directory::MemberRefusal, page::Page},
 };
 use reqwest::Method;
-use std::{fs, process::Output};
+use std::{collections::BTreeSet, fs, process::Output};
 
 use crate::harness::process::{Site, ended, entente as program};
 
@@ -15,6 +15,9 @@ use crate::harness::process::{Site, ended, entente as program};
 async fn told(stage: &Stage) -> Vec<MemberRefusal> {
     stage.client("ISR:drafter").refusals().await.unwrap()
 }
+
+/// Where a refusal is shown that would say what is there.
+const SOMETHING: &str = "/v1/calls/{call}/…";
 
 fn times(refusals: &[MemberRefusal], member: &str, problem: &str, route: &str) -> u64 {
     let member: MemberId = id(member);
@@ -30,6 +33,7 @@ async fn policy_officers_see_what_their_own_members_were_refused_and_nobody_sees
     let proposal = stage.prepared().await;
     let absent: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
     let yael = stage.client("ISR:yael");
+    let before = times(&told(&stage).await, "ISR:avi", "refused", SOMETHING);
     for hidden in [proposal, proposal, absent] {
         stage.refuses("not-found", yael.api().proposal(hidden)).await;
     }
@@ -38,7 +42,7 @@ async fn policy_officers_see_what_their_own_members_were_refused_and_nobody_sees
 
     let refusals = told(&stage).await;
     assert_eq!(times(&refusals, "ISR:yael", "not-found", "/v1/proposals/{proposal}"), 3);
-    assert_eq!(times(&refusals, "ISR:avi", "unknown-slot", "/v1/proposals/{proposal}/documents/{slot}"), 1);
+    assert_eq!(times(&refusals, "ISR:avi", "refused", SOMETHING), before + 1);
     assert!(refusals.iter().all(|refusal| refusal.member.as_ref().unwrap().partner() == &code("ISR")), "{refusals:?}");
     let raw = stage.raw(Some(stage.credential("ISR:drafter")));
     let text = raw.request(Method::GET, "/v1/partners/ISR/refusals").send().await.unwrap().text().await.unwrap();
@@ -59,6 +63,71 @@ async fn policy_officers_see_what_their_own_members_were_refused_and_nobody_sees
     let Output { status, stdout, .. } = ended(program(&["--home", &home, "member", "refusals"])).await;
     let screen = String::from_utf8(stdout).unwrap();
     assert!(status.success() && screen.contains("ISR:yael") && screen.contains("not-found"), "{screen}");
+    stage.stop().await;
+}
+
+/// The lines about a member, without their times.
+fn lines(refusals: &[MemberRefusal], member: &str) -> BTreeSet<(String, String, String)> {
+    let member: MemberId = id(member);
+    let of = refusals.iter().filter(|refusal| refusal.member.as_ref() == Some(&member));
+    of.map(|refusal| (refusal.method.clone(), refusal.route.clone(), refusal.problem.clone())).collect()
+}
+
+/// Fails where a line about the member says more than that they were refused something.
+fn says_nothing(refusals: &[MemberRefusal], member: &str) {
+    let lines = lines(refusals, member);
+    let is_absent = |route: &str, problem: &str| route == "/v1/proposals/{proposal}" && problem == "not-found";
+    for (method, route, problem) in &lines {
+        let is_something = (&**method, &**route, &**problem) == ("any", SOMETHING, "refused");
+        assert!(is_something || is_absent(route, problem), "{member}: {lines:?}");
+    }
+    assert!(times(refusals, member, "refused", SOMETHING) > 0, "{member}: {lines:?}");
+}
+
+#[tokio::test]
+async fn refusals_show_neither_that_a_proposal_exists_nor_who_takes_part_in_it() {
+    let stage = Stage::open().await;
+    let proposal = stage.prepared().await;
+    let (avi, yael) = (stage.client("ISR:avi"), stage.client("ISR:yael"));
+    let before = times(&told(&stage).await, "ISR:avi", "refused", SOMETHING);
+    // One of a party, about the proposal; and one who knows of none, about the call.
+    stage.refuses("unknown-slot", avi.api().remove_document(proposal, &slug("nowhere"))).await;
+    stage.refuses("last-of-party", avi.api().remove_member(proposal, &id("ISR:avi"))).await;
+    stage.refuses("denied", yael.api().cancel_call(stage.call, "no more")).await;
+    let refusals = told(&stage).await;
+    for member in ["ISR:avi", "ISR:yael"] {
+        says_nothing(&refusals, member);
+    }
+    assert_eq!(times(&refusals, "ISR:avi", "refused", SOMETHING), before + 2, "shown together");
+
+    // A question about what exists is shown like one about what does not.
+    let absent: ProposalId = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap();
+    for asked in [proposal, absent] {
+        stage.refuses("not-found", yael.api().documents(asked)).await;
+    }
+    assert_eq!(times(&told(&stage).await, "ISR:yael", "not-found", "/v1/proposals/{proposal}"), 2);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_do_not_show_who_judges() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (maya, noa, yael) = (stage.client("ISR:maya"), stage.client("ISR:noa"), stage.client("ISR:yael"));
+    let review = maya.submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+    stage.refuses("denied", maya.api().reopen_review(review.id, "once more")).await;
+    stage.refuses("already-declared", maya.declare(proposal, None)).await;
+    stage.refuses("not-assigned", noa.api().unassign(proposal, &id("ISR:yael"))).await;
+    stage.refuses("denied", yael.api().cancel_call(stage.call, "no more")).await;
+    let refusals = told(&stage).await;
+    for member in ["ISR:maya", "ISR:noa", "ISR:yael"] {
+        says_nothing(&refusals, member);
+    }
+    let raw = stage.raw(Some(stage.credential("ISR:drafter")));
+    let text = raw.request(Method::GET, "/v1/partners/ISR/refusals").send().await.unwrap().text().await.unwrap();
+    for word in ["review", "assign", "declar", "vault"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
     stage.stop().await;
 }
 
