@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, lists, parties, quotas,
-    state::{self, CallState},
+    state::{self, CallState, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
     wraps::Wraps,
@@ -21,9 +21,9 @@ use crate::{
     },
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
+        Tx,
         calls::{self, NewText},
-        members,
-        proposals::{self, StandingUnder},
+        members, proposals,
         stated::NewStated,
         vaults as vault_store, visible,
     },
@@ -34,8 +34,12 @@ use crate::{
         proposal::Filter,
     },
 };
+use jiff::Timestamp;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Drafts a call; its author becomes its first officer.
 pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCall) -> Result<Answer> {
@@ -225,9 +229,8 @@ pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, b
     if call.phase == Phase::Cancelled {
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
     }
-    let standing = proposals::standing_under(&mut act.tx, id, &act.me.id).await?;
-    refuse_recused(&act.me.id, standing)?;
-    if standing.is_decided {
+    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    if proposals::is_decided_under(&mut act.tx, id).await? {
         return Err(Refusal::DecisionFinal.into());
     }
     let reason = required_reason(Some(&body.reason))?;
@@ -252,7 +255,7 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, b
     let Some(cancelled_at) = call.row.cancelled_at else {
         return Err(Refusal::WrongPhase { phase: call.phase, needed: "a cancelled call" }.into());
     };
-    refuse_recused(&act.me.id, proposals::standing_under(&mut act.tx, id, &act.me.id).await?)?;
+    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
     let reason = required_reason(Some(&body.reason))?;
     let now = act.now;
     if call.row.version > 0 {
@@ -464,13 +467,21 @@ async fn verified_roll(act: &mut Act<'_>, call: &CallState, jws: Option<&str>) -
 }
 
 /// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
-/// they are recused from.
-pub(super) fn refuse_recused(me: &MemberId, standing: StandingUnder) -> Result<()> {
-    if !standing.is_recused {
+/// they are recused from. Nothing is left to reach of what is gone for good.
+pub(super) async fn refuse_recused(tx: &mut Tx, call: &CallState, me: &MemberId, now: Timestamp) -> Result<()> {
+    let rows = proposals::in_conflict(tx, call.row.id, me).await?;
+    let call = Arc::new(call.clone());
+    if rows.into_iter().all(|row| is_gone(&state::proposal_state(row, call.clone(), now), now)) {
         return Ok(());
     }
     let fault = "has declared a conflict under this call; another officer does this".to_owned();
     Err(Refusal::Unsuitable { member: me.clone(), fault }.into())
+}
+
+/// Whether nothing brings a withdrawn or lapsed proposal back: as long as the call is sealed, officers can give its parties more time.
+fn is_gone(proposal: &ProposalState, now: Timestamp) -> bool {
+    let sealed_until = proposal.call.text.schedule.sealed_until(&proposal.call.row.extensions);
+    now > sealed_until && matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
 }
 
 /// How many proposals that the caller may see have every party's signature, and would need it again.

@@ -94,7 +94,7 @@ async fn check_suits(
     wanted: &BTreeSet<CallRole>,
 ) -> Result<()> {
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
-    refuse_recused(&act.me.id, proposals::standing_under(&mut act.tx, call.row.id, &act.me.id).await?)?;
+    refuse_recused(&mut act.tx, call, &act.me.id, act.now).await?;
     let gains = wanted.difference(&present).next().is_some();
     let gains_office = !present.contains(&CallRole::Officer) && wanted.contains(&CallRole::Officer);
     if gains && is_party(act, call, member).await? || gains_office && is_left_out(act, call, member.partner()).await? {
@@ -168,7 +168,7 @@ pub async fn preview(
         return scan.finish(&mut view.tx, None).await;
     }
     call.text.check_new_roles(member, &present, wanted)?;
-    refuse_recused(&view.me.id, proposals::standing_under(&mut view.tx, id, &view.me.id).await?)?;
+    refuse_recused(&mut view.tx, &call, &view.me.id, view.now).await?;
     check_last_officer(&call, member, wanted)?;
     let loses_office = present.contains(&CallRole::Officer) && !wanted.contains(&CallRole::Officer);
     if let Some(vault) = call.row.vault.filter(|_| loses_office) {

@@ -123,27 +123,25 @@ pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, S
     load(tx, rows).await
 }
 
-/// What stands under a call, whether anybody may know of it or not: for rules that would be hollow if they looked at the visible
-/// part only. No answer may reveal which of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StandingUnder {
-    /// The one who asks has a declared conflict with some proposal.
-    pub is_recused: bool,
-    /// A decision is in force on some proposal that its parties have not withdrawn since.
-    pub is_decided: bool,
+/// The proposals under a call with which a member has a declared conflict, whether anybody may know of them or not: for a rule that would
+/// be hollow if it looked at the visible part only. No answer may reveal which they are.
+pub async fn in_conflict(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
+    let sql = format!(
+        "{COLUMNS} WHERE call_id = $1 AND proposal_id IN \
+         (SELECT s.proposal_id FROM declarations s WHERE s.member = $2 AND s.conflict)"
+    );
+    let rows = tx.fetch_all(Sql::built(sql), args![call, member]).await?;
+    load_many(tx, rows).await
 }
 
-/// What stands under a call with regard to the one who asks.
-pub async fn standing_under(tx: &mut Tx, call: CallId, me: &MemberId) -> Result<StandingUnder, StoreError> {
+/// Whether a decision is in force on some proposal under a call that its parties have not withdrawn since, whether anybody may know of it or
+/// not.
+pub async fn is_decided_under(tx: &mut Tx, call: CallId) -> Result<bool, StoreError> {
     let sql = format!(
-        "SELECT \
-         EXISTS (SELECT 1 FROM declarations s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                 WHERE s.member = $2 AND s.conflict AND p.call_id = $1) AS is_recused, \
-         EXISTS (SELECT 1 FROM decisions s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                 WHERE {DECIDES} AND p.withdrawn_at IS NULL AND p.call_id = $1) AS is_decided"
+        "SELECT EXISTS (SELECT 1 FROM decisions s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                        WHERE {DECIDES} AND p.withdrawn_at IS NULL AND p.call_id = $1) AS is_decided"
     );
-    let row = tx.fetch_one(Sql::built(sql), args![call, me]).await?;
-    Ok(StandingUnder { is_recused: row.bool("is_recused")?, is_decided: row.bool("is_decided")? })
+    tx.fetch_one(Sql::built(sql), args![call]).await?.bool("is_decided")
 }
 
 /// Whether a member is party to some proposal under a call, or asked to be, withdrawn and lapsed ones included. Who has a role in the call

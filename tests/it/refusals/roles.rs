@@ -1,14 +1,21 @@
 //! Who runs a call, who reviews and who decides are three people, unless the call's text says otherwise in public.
 
 use super::lies::key_of;
-use crate::harness::stage::{Stage, id, text};
+use crate::harness::{
+    stage::{NATIONS, Stage, id, text},
+    world::{Store, TestWorld},
+};
 use entente::{
     client::{Client, ExitClass},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         call::Phase,
         id::{CallId, VaultId},
-        member::CallRole::{self, Decider, Observer, Officer, Reviewer},
+        member::{
+            CallRole::{self, Decider, Observer, Officer, Reviewer},
+            ConflictGround,
+        },
+        proposal::Status,
         vault::VaultKind,
     },
     sealing::{
@@ -141,4 +148,57 @@ async fn by_hand(stage: &Stage, dana: &Client, draft: CallId) -> (String, Publis
         dry_run: false,
     };
     (shown.etag.unwrap(), body)
+}
+
+/// Olivia has a conflict with a proposal of which nothing is left. Until nothing can bring it back, she is kept from roles and the call's end.
+async fn conflict_bars_while_the_proposal_can_come_back(store: Store, is_withdrawn: bool) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.submitted().await;
+    let (dana, olivia) = (stage.client("USA:dana"), stage.client("USA:olivia"));
+    olivia.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();
+    let (opal, observer) = (id("USA:opal"), roles(&[Observer]));
+    let is_barred = async || {
+        stage.refuses("unsuitable", olivia.grant_roles(stage.call, &opal, &observer)).await;
+        stage.refuses("unsuitable", olivia.preview_roles(stage.call, &opal, &observer)).await;
+        stage.refuses("unsuitable", olivia.api().cancel_call(stage.call, "no money this year")).await;
+    };
+    is_barred().await;
+    dana.api().cancel_call(stage.call, "an outage").await.unwrap();
+    stage.refuses("unsuitable", olivia.api().reopen_call(stage.call, "it is over")).await;
+    dana.api().reopen_call(stage.call, "it is over").await.unwrap();
+    if is_withdrawn {
+        for member in ["ISR:avi", "USA:bob"] {
+            stage.client(member).api().withdraw_proposal(proposal).await.unwrap();
+        }
+    } else {
+        let mut stricter = dana.call(stage.call).await.unwrap().text.clone();
+        stricter.criteria[0].threshold = Some(3.5);
+        dana.amend_call(stage.call, &stricter, "the funders agreed", Some(1)).await.unwrap();
+    }
+    let status = async || stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status;
+    is_barred().await;
+    // Past the deadline officers can still give its parties more time.
+    stage.clock.set(stage.deadline + SignedDuration::from_millis(1));
+    assert_eq!(status().await, if is_withdrawn { Status::Withdrawn } else { Status::Lapsed });
+    is_barred().await;
+
+    stage.pass_the_opening();
+    olivia.preview_roles(stage.call, &opal, &observer).await.unwrap();
+    olivia.grant_roles(stage.call, &opal, &observer).await.unwrap();
+    olivia.api().cancel_call(stage.call, "nothing was handed in").await.unwrap();
+    olivia.api().reopen_call(stage.call, "it was").await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn conflict_with_what_was_withdrawn_for_good_bars_nobody() {
+    conflict_bars_while_the_proposal_can_come_back(Store::Sqlite, true).await;
+    conflict_bars_while_the_proposal_can_come_back(Store::Postgres, true).await;
+}
+
+#[tokio::test]
+async fn conflict_with_what_has_lapsed_for_good_bars_nobody() {
+    conflict_bars_while_the_proposal_can_come_back(Store::Sqlite, false).await;
+    conflict_bars_while_the_proposal_can_come_back(Store::Postgres, false).await;
 }
