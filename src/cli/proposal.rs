@@ -20,7 +20,7 @@ use crate::{
     wire::proposal::Filter,
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 /// Prepare, submit, follow and open joint proposals
 #[derive(Debug, Subcommand)]
@@ -136,7 +136,7 @@ The owners are always in the label. With the last party's signature the keys of 
 
 The first party's withdrawal of what all have signed is a wish, shown to the others and taken back with `entente proposal reinstate`. \
 The last one withdraws it. Past the deadline that cannot be undone, so it asks first. A proposal that was funded or put on the reserve \
-list is withdrawn in the same way; the decision stays on record.")]
+list is withdrawn in the same way; the decision stays on record, does not bring the proposal back, and another may be funded in its place.")]
     Withdraw {
         /// The proposal
         proposal: ProposalId,
@@ -404,10 +404,19 @@ async fn withdraw(id: ProposalId, consent: Consent, context: &Context, client: &
         let others: Vec<_> =
             proposal.parties.keys().filter(|party| !proposal.withdrawal.contains_key(*party)).collect();
         let at = context.zone()?.both(deadline_at);
-        let consequence = match (proposal.version, &others[..]) {
+        let mut consequence = match (proposal.version, &others[..]) {
             (None, _) | (_, [] | [_]) => format!("the deadline was {at}, so it cannot be reinstated"),
             _ => format!("once every party wishes it, it cannot be reinstated, for the deadline was {at}"),
         };
+        let decision = client.api().decision(id).await?.filter(|decision| decision.body.final_at.is_some());
+        if let Some(decision) = decision {
+            let outcome = decision.body.outcome;
+            write!(
+                consequence,
+                "; the decision `{outcome}` does not bring it back, and another may be funded in its place"
+            )
+            .expect("a string grows");
+        }
         context.keyboard().consent(consent, &format!("withdrawing {id}"), &consequence).await?;
     }
     let proposal = client.api().withdraw_proposal(id).await?;

@@ -159,6 +159,31 @@ async fn withdrawal_is_asked_about_once_it_cannot_be_taken_back() {
 }
 
 #[tokio::test]
+async fn winner_reads_before_stepping_back_that_nothing_brings_the_proposal_back() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let line = format!("proposal withdraw {proposal}");
+    let (_, screen) = typed(&stage, "ISR:avi", &line, "no").await;
+    assert!(screen.contains("it cannot be reinstated") && !screen.contains("in its place"), "{screen}");
+    stage.client("USA:frank").sign_decision(proposal, Outcome::Fund).await.unwrap();
+    stage.client("ISR:eitan").sign_decision(proposal, Outcome::Fund).await.unwrap();
+    let told = "the decision `fund` does not bring it back, and another may be funded in its place";
+    holds_back(&stage, "ISR:avi", &line, told).await;
+    // A wish is taken back; what every party wished is not.
+    let (avi, bob) = (stage.client("ISR:avi").api(), stage.client("USA:bob").api());
+    let (code, said) = scripted(&stage, "ISR:avi", &format!("{line} --yes")).await;
+    assert_eq!((code, status(&stage, proposal).await), (0, Status::Submitted), "{said}");
+    avi.reinstate_proposal(proposal).await.unwrap();
+    avi.withdraw_proposal(proposal).await.unwrap();
+    holds_back(&stage, "USA:bob", &line, told).await;
+    bob.withdraw_proposal(proposal).await.unwrap();
+    for party in [avi, bob] {
+        stage.refuses("deadline-passed", party.reinstate_proposal(proposal)).await;
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn last_signature_on_a_decision_and_letters_are_asked_about_and_the_first_is_not() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
