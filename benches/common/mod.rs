@@ -16,7 +16,7 @@ use entente::{
         state::KnownCalls,
         time::{ExchangeTime, TOLERANCE},
         usage::Usage,
-        visibility::Signer,
+        visibility::ExchangeKey,
     },
     storage::{BlobEngine, BlobFolder, Blobs, Db, Spools, args},
 };
@@ -60,7 +60,7 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         calls: KnownCalls::default(),
         lists: KnownLists::default(),
         long_work: LongWorkQueues::default(),
-        signer: Signer::new("".into(), "".into()),
+        signer: ExchangeKey::new("".into(), "".into()),
         host: host.clone(),
         document_limit: 0,
         quotas: Quotas::default(),

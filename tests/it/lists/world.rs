@@ -23,7 +23,7 @@ use entente::{
         state::KnownCalls,
         time::{ExchangeTime, TOLERANCE},
         usage::Usage,
-        visibility::Signer,
+        visibility::ExchangeKey,
     },
     storage::{BlobEngine, BlobFolder, Blobs, Db, Spools, migrate},
 };
@@ -172,7 +172,7 @@ impl World {
             calls: KnownCalls::default(),
             lists: KnownLists::default(),
             long_work: LongWorkQueues::default(),
-            signer: Signer::new("".into(), "".into()),
+            signer: ExchangeKey::new("".into(), "".into()),
             host: PARTNERS[0].parse().unwrap(),
             document_limit: 0,
             quotas: Quotas::default(),
