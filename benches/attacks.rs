@@ -14,11 +14,11 @@ mod server;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::proposals::NewProposal,
-    demo::world::{Cast, DemoNation, DemoPlan, DemoWorld, example_policies},
+    demo::world::{DemoPlan, DemoWorld, example_policies},
+    dev_pki::cast::{AVI, BOB, DANA, DemoNation, GAL, ISR, USA},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{MemberId, ProposalId, Sha256, VaultId},
-        member::PartnerRole,
         vault::WrapTarget,
     },
     sealing::{
@@ -54,31 +54,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
-const NATIONS: &[DemoNation] = &[
-    DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[
-            Cast { member: "USA:dana", name: "Dana", organisation: "Office", roles: OFFICER },
-            Cast { member: "USA:bob", name: "Bob", organisation: "Company", roles: &[] },
-        ],
-    },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: ("IL Research Root CA", "Directorate"),
-        cast: &[
-            Cast { member: "ISR:avi", name: "Avi", organisation: "Institute", roles: &[] },
-            Cast { member: "ISR:noa", name: "Noa", organisation: "University", roles: &[] },
-        ],
-    },
-];
+const NATIONS: &[DemoNation] = &[DemoNation { cast: &[DANA, BOB], ..USA }, DemoNation { cast: &[AVI, GAL], ..ISR }];
 /// Those who attack: two members and a policy officer of one nation.
-const ATTACKERS: [&str; 2] = ["ISR:avi", "ISR:noa"];
+const ATTACKERS: [&str; 2] = ["ISR:avi", "ISR:gal"];
 const DRAFTER: &str = "ISR:drafter";
 const INNOCENT: &str = "USA:dana";
 const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;

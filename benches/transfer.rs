@@ -13,11 +13,11 @@ mod server;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::proposals::NewProposal,
-    demo::world::{Cast, DemoNation, DemoPlan, DemoWorld, example_policies},
+    demo::world::{DemoPlan, DemoWorld, example_policies},
+    dev_pki::cast::{BOB, DANA, DemoNation, USA},
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{MemberId, Sha256},
-        member::PartnerRole,
     },
     sealing::seal,
     wire::{call::CallText, directory::CreateProgram},
@@ -37,16 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const NATIONS: &[DemoNation] = &[DemoNation {
-    code: "USA",
-    name: "United States",
-    zone: "America/New_York",
-    authority: ("US Research Root CA", "Office of Cooperative Programs"),
-    cast: &[
-        Cast { member: "USA:dana", name: "Dana", organisation: "Office", roles: &[PartnerRole::ProgramOfficer] },
-        Cast { member: "USA:bob", name: "Bob", organisation: "Company", roles: &[] },
-    ],
-}];
+const NATIONS: &[DemoNation] = &[DemoNation { cast: &[DANA, BOB], ..USA }];
 
 fn main() {
     if env::args().any(|argument| argument == "--test") {

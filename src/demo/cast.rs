@@ -1,85 +1,22 @@
 //! Who takes part in the demonstration, and the two calls they run.
 
-use super::world::{Cast, DemoNation};
-use crate::{domain::member::PartnerRole, wire::call::CallText};
+use crate::{
+    dev_pki::cast::{
+        AVI, BOB, CAROL, DANA, DemoNation, EITAN, EMMA, EU, FRANK, GAL, GBR, GRACE, HARRY, ISLA, ISR, JIWOO, KATE, KOR,
+        LUCA, MAYA, MINJUN, NOA, OLIVIA, SEOYEON, SOFIA, TAMAR, USA, YAEL,
+    },
+    wire::call::CallText,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
-const NONE: &[PartnerRole] = &[];
-
-const fn cast(member: &'static str, name: &'static str, organisation: &'static str) -> Cast {
-    Cast { member, name, organisation, roles: NONE }
-}
-
-const fn officer(member: &'static str, name: &'static str, organisation: &'static str) -> Cast {
-    Cast { member, name, organisation, roles: OFFICER }
-}
-
 /// Five nations. The authorities of Korea and the United Kingdom have the same name, as it happens.
 pub(super) const NATIONS: &[DemoNation] = &[
-    DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[
-            officer("USA:dana", "Dana Whitfield", "Office of Cooperative Programs"),
-            officer("USA:olivia", "Olivia Grant", "Office of Cooperative Programs"),
-            cast("USA:bob", "Bob Larsen", "Blue Ridge Navigation"),
-            cast("USA:kate", "Kate Romero", "Plains Robotics"),
-            cast("USA:carol", "Carol Nakamura", "Chesapeake Research Laboratory"),
-            cast("USA:frank", "Frank Odell", "Office of the Comptroller"),
-        ],
-    },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: ("Israel Innovation Root CA", "Directorate of Joint Research"),
-        cast: &[
-            officer("ISR:noa", "Noa Barak", "Directorate of Joint Research"),
-            cast("ISR:avi", "Avi Levi", "Kinneret Sensing"),
-            cast("ISR:tamar", "Tamar Golan", "Kinneret Sensing"),
-            cast("ISR:gal", "Gal Shaked", "Negev Robotics"),
-            cast("ISR:yael", "Yael Stern", "Carmel Institute of Technology"),
-            cast("ISR:maya", "Maya Peretz", "Galilee University"),
-            cast("ISR:eitan", "Eitan Cohen", "Ministry Board"),
-        ],
-    },
-    DemoNation {
-        code: "KOR",
-        name: "Republic of Korea",
-        zone: "Asia/Seoul",
-        authority: ("National Research Root CA", "Ministry of Science"),
-        cast: &[
-            cast("KOR:jiwoo", "Jiwoo Han", "Hanbit Materials"),
-            cast("KOR:minjun", "Minjun Park", "Daejeon Institute of Energy"),
-            cast("KOR:seoyeon", "Seoyeon Kim", "Agency for Joint Programs"),
-        ],
-    },
-    DemoNation {
-        code: "GBR",
-        name: "United Kingdom",
-        zone: "Europe/London",
-        authority: ("National Research Root CA", "Ministry of Science"),
-        cast: &[
-            cast("GBR:grace", "Grace Bell", "Severn Recycling"),
-            cast("GBR:harry", "Harry Dunn", "Mersey Science Laboratory"),
-            cast("GBR:isla", "Isla Reid", "Research Funding Office"),
-        ],
-    },
-    DemoNation {
-        code: "EU",
-        name: "European Union",
-        zone: "Europe/Brussels",
-        authority: ("EU Research Root CA", "European Commission"),
-        cast: &[
-            cast("EU:emma", "Emma Claes", "University of the Meuse"),
-            cast("EU:luca", "Luca Ferri", "Joint Centre for Energy"),
-            cast("EU:sofia", "Sofia Lind", "Court of Auditors"),
-        ],
-    },
+    DemoNation { cast: &[DANA, OLIVIA, BOB, KATE, CAROL, FRANK], ..USA },
+    DemoNation { cast: &[NOA, AVI, TAMAR, GAL, YAEL, MAYA, EITAN], ..ISR },
+    DemoNation { cast: &[JIWOO, MINJUN, SEOYEON], ..KOR },
+    DemoNation { cast: &[GRACE, HARRY, ISLA], ..GBR },
+    DemoNation { cast: &[EMMA, LUCA, SOFIA], ..EU },
 ];
 
 /// Handles of the two proposals' documents in each call, so that the story reads well.

@@ -5,7 +5,10 @@
 
 use crate::{
     client::{Ambient, Client, ClientError, Home, Profile, directory::NewKeyCard},
-    dev_pki::{DevPki, PartnerSpec, Spec},
+    dev_pki::{
+        DevPki, PartnerSpec, Spec,
+        cast::{Cast, DemoNation, POLICY_OFFICERS},
+    },
     domain::{
         ambient::{Clock, Rng},
         id::{MemberId, PartnerCode},
@@ -32,30 +35,6 @@ use tokio::sync::Notify;
 
 /// Any failure while the world is made; the demonstration ends with it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// A member to come.
-#[derive(Debug, Clone)]
-pub struct Cast {
-    pub member: &'static str,
-    pub name: &'static str,
-    pub organisation: &'static str,
-    pub roles: &'static [PartnerRole],
-}
-
-/// A nation to come. Its registrar is added by itself, and two policy officers if it is to have policies.
-#[derive(Debug, Clone)]
-pub struct DemoNation {
-    pub code: &'static str,
-    pub name: &'static str,
-    pub zone: &'static str,
-    /// Common name and organisation of its authority.
-    pub authority: (&'static str, &'static str),
-    pub cast: &'static [Cast],
-}
-
-/// Handles and names of the two policy officers of each nation that has policies.
-pub const POLICY_OFFICERS: [(&str, &str); 2] =
-    [("drafter", "First policy officer"), ("approver", "Second policy officer")];
 
 /// The policies that come with the program as examples.
 const EXAMPLES: &[(&str, &str)] = &[
@@ -214,14 +193,25 @@ impl DemoWorld {
             valid_from: None,
             valid_until: far(self.clock.now()),
         };
-        let office =
-            Cast { member: "", name: "Registrar", organisation: nation.authority.1, roles: &[PartnerRole::Registrar] };
+        let office = Cast {
+            member: "",
+            name: "Registrar",
+            organisation: nation.authority.1,
+            job: "registrar",
+            roles: &[PartnerRole::Registrar],
+        };
         let (client, recipient) = self.settle(&registrar)?;
         let pin = self.pki.partners[&code].members[&registrar].spki;
         client.issue_key_card(&card(registrar.clone(), &office, recipient, pin)).await?;
         let mut settled = vec![(registrar, client.clone())];
         let officers = POLICY_OFFICERS.map(|(handle, name)| {
-            let cast = Cast { member: "", name, organisation: "Policy Office", roles: &[PartnerRole::PolicyOfficer] };
+            let cast = Cast {
+                member: "",
+                name,
+                organisation: "Policy Office",
+                job: "policy officer",
+                roles: &[PartnerRole::PolicyOfficer],
+            };
             MemberId::new(code.clone(), handle).map(|member| (member, cast))
         });
         let mut members: Vec<(MemberId, Cast)> = Vec::new();
@@ -279,9 +269,7 @@ fn pki_spec(plan: &DemoPlan, now: Timestamp) -> Result<Spec, Error> {
     let partners = plan.nations.iter().map(|nation| {
         let has_policies = plan.policies.keys().any(|code| code.as_str() == nation.code);
         let officers = POLICY_OFFICERS.iter().filter(|_| has_policies).map(|(handle, _)| *handle);
-        let handles: Vec<&str> = officers
-            .chain(nation.cast.iter().map(|cast| cast.member.split_once(':').map_or(cast.member, |(_, h)| h)))
-            .collect();
+        let handles: Vec<&str> = officers.chain(nation.cast.iter().map(Cast::handle)).collect();
         PartnerSpec::new(nation.code, nation.name, nation.zone, nation.authority, "registrar", &handles)
     });
     Ok(Spec {

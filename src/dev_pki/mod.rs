@@ -7,9 +7,14 @@
 //! serial numbers come from outside; the keys themselves come from aws-lc, which takes no generator.
 
 mod authority;
+pub mod cast;
 
 pub use authority::{Authority, CertificateAndKey, CertificatePurpose, LeafProfile};
 
+use self::cast::{
+    AVI, BOB, CAROL, Cast, DANA, DemoNation, EMMA, EU, FRANK, GBR, GRACE, HARRY, ISLA, ISR, JIWOO, KOR, LUCA, MINJUN,
+    NOA, OLIVIA, POLICY_OFFICERS, SEOYEON, SOFIA, TAMAR, USA, YAEL,
+};
 use crate::{
     domain::{
         ambient::Rng,
@@ -80,24 +85,17 @@ impl Spec {
         let (Ok(valid_from), Ok(valid_until)) = (from, until) else {
             return Err(DevPkiError::Unsayable(format!("{days} days from {now}")));
         };
-        let same = ("National Research Root CA", "Ministry of Science");
-        let partners = [
-            ("USA", "United States", "America/New_York", ("US Research Root CA", "Office of Cooperative Programs")),
-            ("ISR", "Israel", "Asia/Jerusalem", ("Israel Innovation Root CA", "Innovation Authority")),
-            ("KOR", "Republic of Korea", "Asia/Seoul", same),
-            ("GBR", "United Kingdom", "Europe/London", same),
-            ("EU", "European Union", "Europe/Brussels", ("EU Research Root CA", "European Commission")),
+        let nations = [
+            DemoNation { cast: &[DANA, OLIVIA, BOB, CAROL, FRANK], ..USA },
+            DemoNation { cast: &[NOA, AVI, TAMAR, YAEL], ..ISR },
+            DemoNation { cast: &[JIWOO, MINJUN, SEOYEON], ..KOR },
+            DemoNation { cast: &[GRACE, HARRY, ISLA], ..GBR },
+            DemoNation { cast: &[EMMA, LUCA, SOFIA], ..EU },
         ];
-        let handles: [&[&str]; 5] = [
-            &["drafter", "approver", "dana", "olivia", "bob", "carol", "frank"],
-            &["drafter", "approver", "noa", "avi", "tamar", "yael"],
-            &["drafter", "approver", "jiwoo", "minjun", "seoyeon"],
-            &["drafter", "approver", "grace", "harry", "isla"],
-            &["drafter", "approver", "emma", "luca", "sofia"],
-        ];
-        let partners = partners.into_iter().zip(handles);
-        let partners = partners.map(|((code, name, zone, authority), handles)| {
-            PartnerSpec::new(code, name, zone, authority, "registrar", handles)
+        let partners = nations.iter().map(|nation| {
+            let officers = POLICY_OFFICERS.iter().map(|(handle, _)| *handle);
+            let handles: Vec<&str> = officers.chain(nation.cast.iter().map(Cast::handle)).collect();
+            PartnerSpec::new(nation.code, nation.name, nation.zone, nation.authority, "registrar", &handles)
         });
         let server_names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         Ok(Self { valid_from, valid_until, server_names, partners: partners.collect::<Result<_>>()? })

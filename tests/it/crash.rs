@@ -11,11 +11,8 @@ use crate::harness::{
     process_records::{Kinds, Records},
 };
 use entente::{
-    demo::world::{Cast, DemoNation},
-    domain::{
-        ambient::{Clock, SystemClock},
-        member::PartnerRole,
-    },
+    dev_pki::cast::{AVI, BOB, CAROL, DANA, DemoNation, GAL, ISR, KATE, MAYA, USA, YAEL},
+    domain::ambient::{Clock, SystemClock},
     sealing::statement,
     wire::{call::CallText, directory::CreateProgram},
 };
@@ -40,36 +37,8 @@ const SEED: u64 = 20_260_301;
 /// Earlier acts that are asked for again after each round.
 const SAMPLED: u64 = 8;
 
-const fn cast(member: &'static str, organisation: &'static str, roles: &'static [PartnerRole]) -> Cast {
-    Cast { member, name: member, organisation, roles }
-}
-
-const NATIONS: &[DemoNation] = &[
-    DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[
-            cast("USA:dana", "Office", &[PartnerRole::ProgramOfficer]),
-            cast("USA:bob", "Ridge", &[]),
-            cast("USA:kate", "Plains", &[]),
-            cast("USA:carol", "Chesapeake", &[]),
-        ],
-    },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: ("Israel Innovation Root CA", "Directorate"),
-        cast: &[
-            cast("ISR:avi", "Kinneret", &[]),
-            cast("ISR:gal", "Negev", &[]),
-            cast("ISR:yael", "Carmel", &[]),
-            cast("ISR:maya", "Galilee", &[]),
-        ],
-    },
-];
+const NATIONS: &[DemoNation] =
+    &[DemoNation { cast: &[DANA, BOB, KATE, CAROL], ..USA }, DemoNation { cast: &[AVI, GAL, YAEL, MAYA], ..ISR }];
 
 #[tokio::test]
 async fn killed_server_on_sqlite_keeps_what_it_acknowledged_and_does_nothing_twice() {

@@ -7,12 +7,14 @@ use crate::harness::{
 use bytes::Bytes;
 use entente::{
     client::{Home, Profile, proposals::NewProposal},
-    demo::world::{Cast, DemoNation, DemoWorld},
-    dev_pki::{CertificateAndKey, CertificatePurpose, LeafProfile},
+    demo::world::DemoWorld,
+    dev_pki::{
+        CertificateAndKey, CertificatePurpose, LeafProfile,
+        cast::{AVI, BOB, DANA, DemoNation, ISR, USA},
+    },
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{ProposalId, Sha256},
-        member::PartnerRole,
     },
     wire::{call::CallText, directory::CreateProgram, proposal::Document},
 };
@@ -37,30 +39,8 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) const NATIONS: &[DemoNation] = &[
-    DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[
-            Cast {
-                member: "USA:dana",
-                name: "Dana Whitfield",
-                organisation: "Office",
-                roles: &[PartnerRole::ProgramOfficer],
-            },
-            Cast { member: "USA:bob", name: "Bob Larsen", organisation: "Ridge", roles: &[] },
-        ],
-    },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: ("Israel Innovation Root CA", "Directorate"),
-        cast: &[Cast { member: "ISR:avi", name: "Avi Levi", organisation: "Kinneret", roles: &[] }],
-    },
-];
+pub(crate) const NATIONS: &[DemoNation] =
+    &[DemoNation { cast: &[DANA, BOB], ..USA }, DemoNation { cast: &[AVI], ..ISR }];
 
 #[tokio::test]
 async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {

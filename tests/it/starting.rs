@@ -9,7 +9,7 @@ use crate::harness::{
 };
 use bytes::Bytes;
 use entente::{
-    demo::world::{Cast, DemoNation},
+    dev_pki::cast::{AVI, DANA, DemoNation, ISR, USA},
     http::{check::check, config::Config},
 };
 use futures_util::stream;
@@ -24,27 +24,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-const NATIONS: &[DemoNation] = &[
-    DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[Cast {
-            member: "USA:dana",
-            name: "Dana Whitfield",
-            organisation: "Office",
-            roles: &[entente::domain::member::PartnerRole::ProgramOfficer],
-        }],
-    },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: ("Israel Innovation Root CA", "Directorate"),
-        cast: &[Cast { member: "ISR:avi", name: "Avi Levi", organisation: "Kinneret", roles: &[] }],
-    },
-];
+const NATIONS: &[DemoNation] = &[DemoNation { cast: &[DANA], ..USA }, DemoNation { cast: &[AVI], ..ISR }];
 
 #[tokio::test]
 async fn check_finds_what_a_start_would_stumble_over_and_changes_nothing() {

@@ -8,13 +8,18 @@ use entente::{
         proposals::{NewProposal, Summary},
         reviews::ReviewBody,
     },
-    demo::world::{Cast, DemoNation},
-    dev_pki::{Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec},
+    dev_pki::{
+        Authority, CertificateAndKey, DevPki, LeafProfile, PartnerSpec, Spec,
+        cast::{
+            AVI, BOB, CAROL, DANA, DemoNation, EITAN, FERN, FRANK, GAL, ISR, JIWOO, KATE, KOR, LIOR, MAYA, MIA, NOA,
+            OLIVIA, OMAR, ORI, OSCAR, PAZ, RHEA, SHIR, TAL, USA, YAEL,
+        },
+    },
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         decision::Outcome,
         id::{CallId, DocumentId, MemberId, PartnerCode, ProgramId, ProposalId, ReviewId, VaultId, WrappedKeyId},
-        member::{CallRole, ConflictGround, PartnerRole},
+        member::{CallRole, ConflictGround},
         vault::VaultKind,
     },
     wire::{
@@ -27,67 +32,15 @@ use jiff::SignedDuration;
 use serde_json::json;
 use std::sync::Arc;
 
-const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
-
-/// Everybody works somewhere else, for colleagues of a party member are in conflict.
-const fn cast(member: &'static str) -> Cast {
-    Cast { member, name: "Somebody", organisation: member, roles: &[] }
-}
-
-const fn officer(member: &'static str) -> Cast {
-    Cast { roles: OFFICER, ..cast(member) }
-}
-
-/// The authorities of Israel and Korea have the same name.
-const SHARED_NAME: (&str, &str) = ("National Research Root CA", "Ministry of Science");
-
+/// The authorities of Israel and Korea have the same name. Paz works where a party member works.
 const NATIONS: &[DemoNation] = &[
+    DemoNation { cast: &[DANA, OLIVIA, OMAR, BOB, KATE, CAROL, RHEA, FRANK, FERN, OSCAR, MIA], ..USA },
     DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[
-            officer("USA:dana"),
-            officer("USA:olivia"),
-            officer("USA:omar"),
-            cast("USA:bob"),
-            cast("USA:kate"),
-            cast("USA:carol"),
-            cast("USA:rhea"),
-            cast("USA:frank"),
-            cast("USA:fern"),
-            cast("USA:oscar"),
-            cast("USA:mia"),
-        ],
+        authority: KOR.authority,
+        cast: &[NOA, AVI, GAL, TAL, MAYA, YAEL, EITAN, LIOR, SHIR, PAZ, ORI],
+        ..ISR
     },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: SHARED_NAME,
-        cast: &[
-            officer("ISR:noa"),
-            cast("ISR:avi"),
-            cast("ISR:gal"),
-            cast("ISR:tal"),
-            cast("ISR:maya"),
-            cast("ISR:yael"),
-            cast("ISR:eitan"),
-            cast("ISR:lior"),
-            cast("ISR:shir"),
-            // Works where a party member works.
-            Cast { member: "ISR:paz", name: "Somebody", organisation: "isr:AVI", roles: &[PartnerRole::PolicyOfficer] },
-            Cast { roles: &[PartnerRole::PolicyOfficer], ..cast("ISR:ori") },
-        ],
-    },
-    DemoNation {
-        code: "KOR",
-        name: "Republic of Korea",
-        zone: "Asia/Seoul",
-        authority: SHARED_NAME,
-        cast: &[cast("KOR:jiwoo")],
-    },
+    DemoNation { cast: &[JIWOO], ..KOR },
 ];
 
 /// The roles of members in the call.
@@ -327,7 +280,7 @@ impl Setting {
         vec![
             ("none", None),
             ("unknown-ca", Some(foreign(("Elsewhere Root CA", "Elsewhere")))),
-            ("forged-ca", Some(foreign(SHARED_NAME))),
+            ("forged-ca", Some(foreign(KOR.authority))),
             ("namesake-ca", Some(genuine(korea, &korea.member(&avi)))),
             ("wrong-partner", Some(genuine(host, &host.member(&avi)))),
             ("revoked", Some(revoked)),

@@ -3,7 +3,8 @@
 use super::{process::PATIENCE, scratch::scratch};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
-    demo::world::{self as demo, example_policies},
+    demo::world::example_policies,
+    dev_pki::cast::{DemoNation, USA},
     domain::{
         ambient::{SystemClock, SystemRng},
         id::{CallId, MemberId, ProposalId, Sha256, VaultId},
@@ -227,13 +228,7 @@ impl Exchange {
 
     /// Puts a nation's example policies in force, if there are any: two officers, vouched for like anybody.
     async fn write_policies(&self, nation: &Nation) {
-        let policies = example_policies(&[demo::DemoNation {
-            code: nation.code,
-            name: nation.code,
-            zone: "UTC",
-            authority: ("", ""),
-            cast: &[],
-        }]);
+        let policies = example_policies(&[DemoNation { code: nation.code, ..USA }]);
         let Some((code, text)) = policies.into_iter().next() else { return };
         let registrar = self.connect(&nation.registrar);
         let officers = ["drafter", "approver"].map(|handle| nation.ca.person(&format!("{code}:{handle}")));

@@ -6,7 +6,8 @@
 use super::scratch::scratch;
 use entente::{
     client::{Home, Profile},
-    demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
+    demo::world::{DemoPlan, DemoWorld, example_policies},
+    dev_pki::cast::DemoNation,
     domain::{
         ambient::{SystemClock, SystemRng},
         id::MemberId,

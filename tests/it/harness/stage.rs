@@ -10,11 +10,14 @@ use entente::{
         proposals::{BudgetLine, NewProposal, Summary, TeamMember},
         reviews::ReviewBody,
     },
-    demo::world::{Cast, DemoNation},
+    dev_pki::cast::{
+        AVI, BOB, CAROL, DANA, DemoNation, EITAN, FRANK, ISR, KOR, MAYA, MINJUN, NOA, OLIVIA, OPAL, TAMAR, USA, WALT,
+        YAEL,
+    },
     domain::{
         ambient::Clock,
         id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
-        member::{CallRole, PartnerRole},
+        member::CallRole,
         policy::PolicyOwner,
         proposal::Parties,
     },
@@ -24,55 +27,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{collections::BTreeSet, ops::Deref, path::Path, sync::Arc};
 
-const OFFICER: &[PartnerRole] = &[PartnerRole::ProgramOfficer];
-
-const fn cast(member: &'static str, name: &'static str, organisation: &'static str) -> Cast {
-    Cast { member, name, organisation, roles: &[] }
-}
-
-const fn officer(member: &'static str, name: &'static str, organisation: &'static str) -> Cast {
-    Cast { member, name, organisation, roles: OFFICER }
-}
-
 /// The two nations of the call, and Korea, which takes no part in it.
 pub(crate) const NATIONS: &[DemoNation] = &[
-    DemoNation {
-        code: "USA",
-        name: "United States",
-        zone: "America/New_York",
-        authority: ("US Research Root CA", "Office of Cooperative Programs"),
-        cast: &[
-            officer("USA:dana", "Dana Whitfield", "Office of Cooperative Programs"),
-            officer("USA:olivia", "Olivia Grant", "Office of Cooperative Programs"),
-            // An officer in calls at most: no registrar vouches for a program officer here.
-            cast("USA:opal", "Opal Reyes", "Office of Cooperative Programs"),
-            cast("USA:bob", "Bob Larsen", "Blue Ridge Navigation"),
-            cast("USA:carol", "Carol Nakamura", "Chesapeake Research Laboratory"),
-            cast("USA:frank", "Frank Odell", "Office of the Comptroller"),
-            cast("USA:walt", "Walt Quinn", "Court of Audit"),
-        ],
-    },
-    DemoNation {
-        code: "ISR",
-        name: "Israel",
-        zone: "Asia/Jerusalem",
-        authority: ("Israel Innovation Root CA", "Directorate of Joint Research"),
-        cast: &[
-            officer("ISR:noa", "Noa Barak", "Directorate of Joint Research"),
-            cast("ISR:avi", "Avi Levi", "Kinneret Sensing"),
-            cast("ISR:tamar", "Tamar Golan", "Kinneret Sensing"),
-            cast("ISR:yael", "Yael Stern", "Carmel Institute of Technology"),
-            cast("ISR:maya", "Maya Peretz", "Galilee University"),
-            cast("ISR:eitan", "Eitan Cohen", "Ministry Board"),
-        ],
-    },
-    DemoNation {
-        code: "KOR",
-        name: "Republic of Korea",
-        zone: "Asia/Seoul",
-        authority: ("National Research Root CA", "Ministry of Science"),
-        cast: &[cast("KOR:minjun", "Minjun Park", "Daejeon Institute of Energy")],
-    },
+    DemoNation { cast: &[DANA, OLIVIA, OPAL, BOB, CAROL, FRANK, WALT], ..USA },
+    DemoNation { cast: &[NOA, AVI, TAMAR, YAEL, MAYA, EITAN], ..ISR },
+    DemoNation { cast: &[MINJUN], ..KOR },
 ];
 
 /// Sizes of slots, in bytes of ciphertext.
@@ -321,7 +280,7 @@ pub(crate) fn summary(title: &str) -> Summary {
     Summary {
         title: title.to_owned(),
         abstract_text: "Finding the way without satellites.".to_owned(),
-        team: vec![TeamMember { name: "Avi Levi".into(), organisation: "Kinneret Sensing".into(), role: None }],
+        team: vec![TeamMember { name: AVI.name.into(), organisation: AVI.organisation.into(), role: None }],
         budget: vec![BudgetLine { item: "Sensor heads".into(), party: None, amount: 640_000, currency: "USD".into() }],
     }
 }

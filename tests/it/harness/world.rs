@@ -5,8 +5,8 @@
 
 use super::{postgres::Database, process::PATIENCE, relay::Relay, scratch::scratch};
 use entente::{
-    demo::world::{DemoNation, DemoPlan, DemoWorld, example_policies},
-    dev_pki::CertificateAndKey,
+    demo::world::{DemoPlan, DemoWorld, example_policies},
+    dev_pki::{CertificateAndKey, cast::DemoNation},
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::crypto::provider,
 };

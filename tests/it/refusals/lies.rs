@@ -6,6 +6,7 @@ use crate::harness::{
 };
 use entente::{
     client::{ExitClass, verified::VersionChoice},
+    dev_pki::cast::TAMAR,
     domain::{
         ambient::Clock,
         entry::EntryKind,
@@ -44,9 +45,9 @@ pub(crate) fn key_of(stage: &Stage, member: &str) -> SigningKey {
 /// A card that names a recipient of somebody else's making.
 fn card(stage: &Stage, serial: u64) -> KeyCard {
     KeyCard {
-        member: id("ISR:tamar"),
-        name: "Tamar Golan".into(),
-        organisation: "Kinneret Sensing".into(),
+        member: id(TAMAR.member),
+        name: TAMAR.name.into(),
+        organisation: TAMAR.organisation.into(),
         roles: [].into(),
         recipients: vec![new_identity().recipient().to_owned()],
         certificates: vec![stage.credential("ISR:tamar").spki],

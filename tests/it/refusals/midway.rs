@@ -9,7 +9,7 @@ use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::api::Paging,
-    dev_pki::CertificateAndKey,
+    dev_pki::{CertificateAndKey, cast::ISR},
     domain::{
         ambient::{Clock, SystemRng},
         id::{DocumentId, ProposalId, Sha256},
@@ -260,7 +260,7 @@ async fn newcomer(world: &TestWorld) -> (CertificateAndKey, Vec<u8>) {
     let key_card = KeyCard {
         member,
         name: "Second registrar".into(),
-        organisation: "Directorate".into(),
+        organisation: ISR.authority.1.into(),
         roles: [PartnerRole::Registrar].into(),
         recipients: vec![new_identity().recipient().to_owned()],
         certificates: vec![credential.spki],
