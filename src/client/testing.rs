@@ -2,6 +2,7 @@
 
 use super::verified::VerifiedCall;
 use crate::{
+    dev_pki::testing::{Issued, self_signed, uri},
     domain::{
         call::Phase,
         id::{MemberId, PartnerCode},
@@ -86,11 +87,8 @@ pub(crate) fn at(text: &str) -> Timestamp {
 
 fn pem(member: Option<&MemberId>) -> (String, String) {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    if let Some(member) = member {
-        params.subject_alt_names = vec![rcgen::SanType::URI(member.san_uri().try_into().unwrap())];
-    }
-    let certificate = params.self_signed(&key).unwrap();
+    let names = member.map(|member| uri(&member.san_uri())).into_iter().collect();
+    let Issued { certificate, key } = self_signed(key, |params| params.subject_alt_names = names);
     (key.serialize_pem(), certificate.pem())
 }
 

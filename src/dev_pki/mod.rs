@@ -8,6 +8,8 @@
 
 mod authority;
 pub mod cast;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use authority::{Authority, CertificateAndKey, CertificatePurpose, LeafProfile};
 

@@ -2,11 +2,15 @@
 //! moves when a test sets it.
 
 use super::{anchor::Anchor, trust::PartnerTrust};
-use crate::{domain::ambient::Clock, storage::partners::ListRecord};
+use crate::{
+    dev_pki::testing::{Issued, TestAuthority, authority, dns, uri},
+    domain::ambient::Clock,
+    storage::partners::ListRecord,
+};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, KeyIdMethod, KeyPair,
+    RevokedCertParams, SanType,
 };
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::sync::{
@@ -52,7 +56,7 @@ impl Clock for Calendar {
 /// A certificate authority, valid from day -100 to day 1000 unless changed.
 pub(super) struct Ca {
     pub(super) der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    authority: TestAuthority,
 }
 
 /// A certificate with its key.
@@ -69,10 +73,7 @@ impl Ca {
     }
 
     pub(super) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
-        let params = Self::params(name, change);
-        let key = KeyPair::generate().unwrap();
-        let der = params.self_signed(&key).unwrap().der().clone();
-        Self { der, issuer: Issuer::new(params, key) }
+        Self::made(Self::params(name, change), KeyPair::generate().unwrap(), None)
     }
 
     /// An authority below this one.
@@ -81,31 +82,27 @@ impl Ca {
     }
 
     pub(super) fn subordinate_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
-        let params = Self::params(name, change);
-        let key = KeyPair::generate().unwrap();
-        let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        Self { der, issuer: Issuer::new(params, key) }
+        Self::made(Self::params(name, change), KeyPair::generate().unwrap(), Some(self))
     }
 
     /// This authority's word for another's key and name.
     pub(super) fn cross(&self, other: &Self, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let (_, read) = x509_parser::parse_x509_certificate(&other.der).unwrap();
         let name = read.subject().iter_common_name().next().unwrap().as_str().unwrap().to_owned();
-        let params = Self::params(&name, change);
-        let der = params.signed_by(other.issuer.key(), &self.issuer).unwrap().der().clone();
-        let key = KeyPair::try_from(other.issuer.key().serialize_der()).unwrap();
-        Self { der, issuer: Issuer::new(params, key) }
+        let key = KeyPair::try_from(other.authority.issuer.key().serialize_der()).unwrap();
+        Self::made(Self::params(&name, change), key, Some(self))
+    }
+
+    fn made(params: CertificateParams, key: KeyPair, by: Option<&Self>) -> Self {
+        let authority = TestAuthority::made(params, key, by.map(|by| &by.authority));
+        Self { der: authority.certificate.der().clone(), authority }
     }
 
     fn params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = (day(-100), day(1000));
-        change(&mut params);
-        params
+        authority(name, |params| {
+            (params.not_before, params.not_after) = (day(-100), day(1000));
+            change(params);
+        })
     }
 
     pub(super) fn anchor(&self) -> Anchor {
@@ -127,23 +124,18 @@ impl Ca {
     pub(super) fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> Held {
         static SERIAL: AtomicU64 = AtomicU64::new(1000);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "somebody");
-        params.serial_number = Some(serial.into());
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        (params.not_before, params.not_after) = (day(-10), day(100));
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let Issued { certificate, key } = self.authority.issue(|params| {
+            params.serial_number = Some(serial.into());
+            (params.not_before, params.not_after) = (day(-10), day(100));
+            change(params);
+        });
         Held { der: certificate.der().clone(), pem: certificate.pem(), key, serial }
     }
 
     /// A server's certificate for `localhost`.
     pub(super) fn server(&self) -> Held {
         self.leaf(|params| {
-            params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
+            params.subject_alt_names = vec![dns("localhost")];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         })
     }
@@ -183,7 +175,7 @@ impl Ca {
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        params.signed_by(&self.issuer).unwrap().into()
+        params.signed_by(&self.authority.issuer).unwrap().into()
     }
 
     /// A list of a kind that rcgen does not make, put together by hand (RFC 5280, 5.1).
@@ -217,7 +209,7 @@ impl Ca {
                 &der(0xa0, &[&der(0x30, &[&extensions.concat()])]),
             ],
         );
-        let signature = rcgen::SigningKey::sign(self.issuer.key(), &signed).unwrap();
+        let signature = rcgen::SigningKey::sign(self.authority.issuer.key(), &signed).unwrap();
         der(0x30, &[&signed, &ecdsa_with_sha256, &der(3, &[&[0], &signature])]).into()
     }
 }
@@ -265,5 +257,5 @@ impl Held {
 }
 
 pub(super) fn member_uri(member: &str) -> SanType {
-    SanType::URI(format!("urn:entente:member:{member}").try_into().unwrap())
+    uri(&format!("urn:entente:member:{member}"))
 }

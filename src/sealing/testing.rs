@@ -7,8 +7,16 @@ use super::{
     signer::{SignatureAlgorithm, Signer, SignerError},
     statement::sign_statement,
 };
-use crate::domain::id::{MemberId, PartnerCode};
-use crate::domain::member::PartnerRole;
+use crate::{
+    dev_pki::{
+        cast::AVI,
+        testing::{Issued, self_signed},
+    },
+    domain::{
+        id::{MemberId, PartnerCode},
+        member::PartnerRole,
+    },
+};
 use jiff::Timestamp;
 
 /// What a refusal says, and the change that provokes it.
@@ -16,9 +24,8 @@ pub(crate) type RefusedEdit<T> = (&'static str, fn(&mut T));
 
 /// A self-signed certificate: its key and itself, as PEM.
 pub(crate) fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
-    let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
-    let cert = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
-    (key.serialize_pem(), cert.pem())
+    let Issued { certificate, key } = self_signed(rcgen::KeyPair::generate_for(algorithm).unwrap(), |_| {});
+    (key.serialize_pem(), certificate.pem())
 }
 
 /// A fresh signing key of the given kind.
@@ -86,8 +93,8 @@ impl Partner {
         let partner: PartnerCode = self.card.code.clone();
         KeyCard {
             member: MemberId::new(partner, handle).unwrap(),
-            name: "Avi Levi".to_owned(),
-            organisation: "Galil Optics".to_owned(),
+            name: AVI.name.to_owned(),
+            organisation: AVI.organisation.to_owned(),
             roles: [PartnerRole::Custodian].into(),
             recipients: vec![new_identity().recipient().to_owned()],
             certificates: vec![key.spki_sha256()],

@@ -2,6 +2,7 @@
 
 use crate::harness::{
     exchange::{Answered, Ca, Nation},
+    pki::{Issued, TestAuthority, dns, self_signed},
     process::{PATIENCE, Server, Site, ended, entente, signal, tls, until},
 };
 use bytes::Bytes;
@@ -20,9 +21,7 @@ use entente::{
 };
 use futures_util::stream;
 use jiff::SignedDuration;
-use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
-};
+use rcgen::{CertificateParams, CustomExtension, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
 use std::{
@@ -53,7 +52,7 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     // A key that serves and cannot sign is reported before somebody asks for what it would sign.
     assert!(!said.contains("cannot be signed"), "{said}");
     let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let Issued { certificate, key } = self_signed(key, |params| params.subject_alt_names = vec![dns("localhost")]);
     fs::write(site.path("rsa.crt"), certificate.pem()).unwrap();
     fs::write(site.path("rsa.key"), key.serialize_pem()).unwrap();
     fs::set_permissions(site.path("rsa.key"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -230,7 +229,7 @@ async fn unfit_anchor_is_refused_with_its_reason_and_nothing_is_stored() {
     fs::create_dir(&folder).unwrap();
     let made = |name: &str, change: fn(&mut CertificateParams)| {
         let path = folder.join(name);
-        fs::write(&path, authority(change)).unwrap();
+        fs::write(&path, TestAuthority::with("Root", change).certificate.pem()).unwrap();
         path
     };
     let broken = folder.join("broken.pem");
@@ -417,16 +416,6 @@ fn add<'a>(code: &'a str, anchor: &'a Path, registrar: &'a str) -> [&'a str; 12]
         "--registrar",
         registrar,
     ]
-}
-
-/// A certificate that is fit to be an anchor, but for what `change` does to it; PEM.
-fn authority(change: fn(&mut CertificateParams)) -> String {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "Root");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    change(&mut params);
-    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
 fn only_one_identifier(params: &mut CertificateParams) {

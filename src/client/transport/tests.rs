@@ -1,8 +1,10 @@
 //! The transport against a server that does what a script says, over real mutual TLS on the loopback.
 
 use super::*;
-use crate::client::{files, progress::NoProgress};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use crate::{
+    client::{files, progress::NoProgress},
+    dev_pki::testing::{Issued, TestAuthority, dns},
+};
 use rustls::{
     CertificateError, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime, pem::PemObject},
@@ -26,8 +28,8 @@ enum Turn {
     Stranger,
 }
 
-/// An authority, its certificate, and when what it issues expires if that is not far away.
-struct Authority(Issuer<'static, KeyPair>, String, Option<time::OffsetDateTime>);
+/// An authority, and when what it issues expires if that is not far away.
+struct Authority(TestAuthority, Option<time::OffsetDateTime>);
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -37,19 +39,17 @@ struct Bench {
 
 impl Authority {
     fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self(Issuer::new(params, key), pem, None)
+        Self(TestAuthority::with("Root", |_| {}), None)
     }
 
-    /// A certificate for a name, and its key, both PEM.
+    /// A certificate for a name, of a server or of a client, and its key, both PEM.
     fn leaf(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_after = self.2.unwrap_or(params.not_after);
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+        let Issued { certificate, key } = self.0.issue(|params| {
+            params.subject_alt_names = vec![dns(name)];
+            params.extended_key_usages = Vec::new();
+            params.not_after = self.1.unwrap_or(params.not_after);
+        });
+        (certificate.pem(), key.serialize_pem())
     }
 }
 
@@ -68,7 +68,7 @@ async fn bench(turns: Vec<Turn>, server: &Authority, trusted: &Authority, client
     let profile = Profile {
         name: "test".into(),
         server: format!("https://localhost:{}", listener.local_addr().unwrap().port()),
-        server_ca: vec![file("ca.pem", &trusted.1)],
+        server_ca: vec![file("ca.pem", &trusted.0.certificate.pem())],
         certificate: file("me.pem", &certificate),
         private_key: file("me.key", &private_key),
         identities: Vec::new(),
@@ -97,7 +97,7 @@ async fn bench(turns: Vec<Turn>, server: &Authority, trusted: &Authority, client
 fn acceptor(server: &Authority, clients: &Authority) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(clients.1.as_bytes()).unwrap()).unwrap();
+    roots.add(clients.0.certificate.der().clone()).unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
     let (certificate, key) = server.leaf("localhost");
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
@@ -477,7 +477,7 @@ fn certificate_out_of_its_time_names_the_clock_in_words() {
 #[tokio::test]
 async fn server_whose_certificate_has_expired_is_told_with_the_clock() {
     let mut ours = Authority::new();
-    ours.2 = Some(rcgen::date_time_ymd(2020, 1, 1));
+    ours.1 = Some(rcgen::date_time_ymd(2020, 1, 1));
     let bench = bench(vec![answer("200 OK", "", "{}")], &ours, &ours, &ours).await;
     let refused = post(&transport(&bench)).await.unwrap_err();
     assert_eq!(refused.class().code(), 4, "{refused}");

@@ -1,6 +1,10 @@
 //! A whole exchange in this process, over real mutual TLS, and people of made-up nations who hold keys to it.
 
-use super::{process::PATIENCE, scratch::scratch};
+use super::{
+    pki::{Issued, TestAuthority, dns, uri},
+    process::PATIENCE,
+    scratch::scratch,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     demo::world::example_policies,
@@ -29,10 +33,7 @@ use entente::{
     service::operator,
 };
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
-};
+use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use reqwest::{Method, RequestBuilder, Response};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
@@ -46,34 +47,28 @@ use tokio_util::sync::CancellationToken;
 /// A certificate authority.
 pub(crate) struct Ca {
     pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
+    authority: TestAuthority,
 }
 
 impl Ca {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().unwrap();
-        Self { pem: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
+        let authority = TestAuthority::with(name, |_| {});
+        Self { pem: authority.certificate.pem(), authority }
     }
 
     /// Key and certificate, PEM.
     fn issue(&self, name: SanType, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.subject_alt_names = vec![name];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![purpose];
-        let key = KeyPair::generate().unwrap();
-        (key.serialize_pem(), params.signed_by(&key, &self.issuer).unwrap().pem())
+        let Issued { certificate, key } = self.authority.issue(|params| {
+            params.subject_alt_names = vec![name];
+            params.extended_key_usages = vec![purpose];
+        });
+        (key.serialize_pem(), certificate.pem())
     }
 
     /// A person whose certificate names this member, which may be of any partner.
     pub(crate) fn person(&self, member: &str) -> Person {
         let member: MemberId = member.parse().unwrap();
-        let uri = SanType::URI(member.san_uri().try_into().unwrap());
-        let (key_pem, certificate_pem) = self.issue(uri, ExtendedKeyUsagePurpose::ClientAuth);
+        let (key_pem, certificate_pem) = self.issue(uri(&member.san_uri()), ExtendedKeyUsagePurpose::ClientAuth);
         let signing = SigningKey::from_pem(key_pem.as_bytes(), certificate_pem.as_bytes()).unwrap();
         Person { member, key_pem, certificate_pem, signing, identity: new_identity() }
     }
@@ -176,8 +171,7 @@ impl Exchange {
     pub(crate) async fn start_with(nations: &[&Nation], settings: &str) -> Self {
         let folder = scratch();
         let server_ca = Ca::new("Server");
-        let name = SanType::DnsName("localhost".try_into().unwrap());
-        let (key, certificate) = server_ca.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
+        let (key, certificate) = server_ca.issue(dns("localhost"), ExtendedKeyUsagePurpose::ServerAuth);
         let text = format!(
             "host = \"{}\"\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"server.pem\"\nprivate_key = \"key.pem\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"sqlite://entente.db\"\n[blobs]\nfolder = \"blobs\"\n\

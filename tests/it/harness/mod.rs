@@ -6,6 +6,9 @@ pub(crate) mod census;
 pub(crate) mod exchange;
 pub(crate) mod many;
 pub(crate) mod memory_blobs;
+#[cfg(feature = "client")]
+#[path = "../../../src/dev_pki/testing.rs"]
+pub(crate) mod pki;
 pub(crate) mod postgres;
 #[cfg(feature = "client")]
 pub(crate) mod process;

@@ -2,7 +2,10 @@
 //! make them.
 
 use super::lies::{key_of, tamper};
-use crate::harness::stage::{Stage, code, id, pdf, quiet, review, slug};
+use crate::harness::{
+    pki::{Issued, self_signed, uri},
+    stage::{Stage, code, id, pdf, quiet, review, slug},
+};
 use entente::{
     client::ExitClass,
     domain::{
@@ -18,16 +21,16 @@ use entente::{
     storage::args,
     wire::decision::SignDecision,
 };
-use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
+use rcgen::{KeyPair, date_time_ymd};
 
 /// The key of a member under another certificate than theirs: one that names somebody, until the end of a year.
 fn key_under(stage: &Stage, member: &str, named: &str, until: i32) -> SigningKey {
     let pem = stage.credential(member).private_key.expose().to_owned();
-    let key = KeyPair::from_pem(&pem).unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.subject_alt_names = vec![SanType::URI(id(named).san_uri().try_into().unwrap())];
-    params.not_after = date_time_ymd(until, 12, 31);
-    SigningKey::from_pem(pem.as_bytes(), params.self_signed(&key).unwrap().pem().as_bytes()).unwrap()
+    let Issued { certificate, .. } = self_signed(KeyPair::from_pem(&pem).unwrap(), |params| {
+        params.subject_alt_names = vec![uri(&id(named).san_uri())];
+        params.not_after = date_time_ymd(until, 12, 31);
+    });
+    SigningKey::from_pem(pem.as_bytes(), certificate.pem().as_bytes()).unwrap()
 }
 
 #[tokio::test]
