@@ -5,13 +5,18 @@ mod file;
 use super::{
     context::{Context, whole},
     error::{CliError, Exit, Result, read_input},
+    output::Screen,
     preview::{PreviewArgs, rows, sums},
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::Client,
     domain::id::{CallId, MemberId, ProposalId},
-    wire::review::{Assigned, Assignment},
+    wire::{
+        problem::LineFault,
+        review::{Assigned, Assignment},
+    },
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -144,14 +149,8 @@ async fn assign(
         shown.sign(client, summary).await?;
     }
     context.out.answer(&answer, |screen| {
-        let mut table =
-            Table::new(["NO", "PROPOSAL", "REVIEWER", if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" }]);
-        for (at, (proposal, reviewer)) in (1..).zip(&pairs) {
-            let fault = faults.iter().find(|fault| fault.line == at);
-            let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
-            table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
-        }
-        screen.table(&table, "no assignments");
+        let head = if dry_run.is_some() { "POSSIBLE" } else { "ASSIGNED" };
+        show_pairs(screen, head, &pairs, faults);
         if let Some((shown, summary)) = &foreseen {
             screen.heading("What it would change");
             sums(screen, &summary.sums);
@@ -185,23 +184,37 @@ async fn list(client: &Client, context: &Context, proposal: Option<ProposalId>, 
         }
     }
     let zone = context.zone()?;
-    context.out.answer(&whole(&assignments), |screen| {
-        let mut table = Table::new(["PROPOSAL", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]);
-        for line in &assignments {
-            let conflict = match line.conflict {
-                None => "not declared",
-                Some(true) => "CONFLICT",
-                Some(false) => "none",
-            };
-            let review = match (line.set_aside, line.has_reviewed) {
-                (Some(why), true) => format!("set aside: {why}"),
-                (Some(why), false) => format!("not asked for: {why}"),
-                (None, true) => "in".to_owned(),
-                (None, false) => "missing".to_owned(),
-            };
-            let at = zone.both(line.assigned_at.0);
-            table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, &review]);
-        }
-        screen.table(&table, "nobody is assigned");
-    })
+    context.out.answer(&whole(&assignments), |screen| lines(screen, &assignments, &zone))
+}
+
+/// What can be assigned, or was, and what cannot.
+pub(super) fn show_pairs(screen: &mut Screen, head: &str, pairs: &[(ProposalId, MemberId)], faults: &[LineFault]) {
+    let mut table = Table::new(["NO", "PROPOSAL", "REVIEWER", head]);
+    for (at, (proposal, reviewer)) in (1..).zip(pairs) {
+        let fault = faults.iter().find(|fault| fault.line == at);
+        let state = fault.map_or("yes".to_owned(), |fault| format!("NO: {}", fault.detail));
+        table.row([at.to_string(), proposal.to_string(), reviewer.to_string(), state]);
+    }
+    screen.table(&table, "no assignments");
+}
+
+/// Assignments, one a line.
+pub(super) fn lines(screen: &mut Screen, assignments: &[Assignment], zone: &Zone) {
+    let mut table = Table::new(["PROPOSAL", "REVIEWER", "ASSIGNED", "CONFLICT", "REVIEW"]);
+    for line in assignments {
+        let conflict = match line.conflict {
+            None => "not declared",
+            Some(true) => "CONFLICT",
+            Some(false) => "none",
+        };
+        let review = match (line.set_aside, line.has_reviewed) {
+            (Some(why), true) => format!("set aside: {why}"),
+            (Some(why), false) => format!("not asked for: {why}"),
+            (None, true) => "in".to_owned(),
+            (None, false) => "missing".to_owned(),
+        };
+        let at = zone.both(line.assigned_at.0);
+        table.row([&*line.proposal.to_string(), &*line.reviewer.to_string(), &at, conflict, &review]);
+    }
+    screen.table(&table, "nobody is assigned");
 }

@@ -2,7 +2,7 @@
 
 mod extend;
 mod file;
-mod show;
+pub(super) mod show;
 
 use super::{
     context::{Context, ListArgs, joined, reason, whole},
@@ -10,7 +10,6 @@ use super::{
     output::Style,
     preview::PreviewArgs,
     prompt::Consent,
-    table::Table,
 };
 use crate::{
     client::Client,
@@ -280,17 +279,7 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
         CallCommand::Role(command) => role(command, &client, context).await,
         CallCommand::Progress { call } => {
             let progress = client.api().call_progress(call).await?;
-            context.out.answer(&progress, |screen| {
-                let proposals = progress.proposals.iter().map(|(status, count)| format!("{count} {status}"));
-                let proposals: Vec<String> = proposals.collect();
-                screen.fields(&[
-                    ("phase", progress.phase.to_string()),
-                    ("proposals", if proposals.is_empty() { "none".to_owned() } else { proposals.join(", ") }),
-                    ("assignments", progress.assignments.to_string()),
-                    ("reviews", progress.reviews.to_string()),
-                    ("decided", progress.decided.to_string()),
-                ]);
-            })
+            context.out.answer(&progress, |screen| show::progress(screen, &progress))
         }
     }
 }
@@ -359,13 +348,7 @@ async fn role(command: RoleCommand, client: &Client, context: &Context) -> Resul
         }
         RoleCommand::List { call } => {
             let holders = client.api().roles(call).await?;
-            context.out.answer(&whole(&holders), |screen| {
-                let mut table = Table::new(["MEMBER", "ROLES"]);
-                for holder in &holders {
-                    table.row([holder.member.to_string(), joined(&holder.roles)]);
-                }
-                screen.table(&table, "nobody bears a role");
-            })
+            context.out.answer(&whole(&holders), |screen| show::holders(screen, &holders))
         }
     }
 }

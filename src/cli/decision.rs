@@ -86,7 +86,8 @@ pub(super) async fn run(command: DecisionCommand, context: &Context) -> Result<(
     }
 }
 
-fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
+/// A decision, who signed it and who has to.
+pub(super) fn show(screen: &mut Screen, decision: &Decision, zone: &Zone) {
     let signatures = decision.signatures.iter().map(|(partner, signature)| {
         let set_aside = signature.set_aside.map(|why| {
             format!(", set aside: {} {}, so another decider of {partner} has to sign", signature.member, why.sentence())

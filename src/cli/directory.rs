@@ -3,6 +3,7 @@
 use super::{
     context::{Context, joined, whole},
     error::{CliError, Result},
+    output::Screen,
     table::Table,
 };
 use crate::{client::directory::ListedPartner, domain::id::PartnerCode};
@@ -52,15 +53,8 @@ pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Resul
     match command {
         PartnerCommand::List => {
             let listed = client.list_partners().await?;
-            let mut table = Table::new(["PARTNER", "NAME", "ZONE", "HOST", "PINNED", "FINGERPRINT"]);
-            for line in &listed {
-                let ListedPartner { partner, .. } = line;
-                let host = if partner.is_host { "yes" } else { "" };
-                let fingerprint = partner.card_sha256.to_string();
-                table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pinned(line), &fingerprint]);
-            }
             let items: Vec<_> = listed.iter().map(as_json).collect();
-            context.out.answer(&whole(&items), |screen| screen.table(&table, "no partners"))
+            context.out.answer(&whole(&items), |screen| lines(screen, &listed))
         }
         PartnerCommand::Show { partner } => {
             let listed = client.list_partners().await?.into_iter().find(|line| line.partner.code == partner);
@@ -85,6 +79,18 @@ pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Resul
             Ok(())
         }
     }
+}
+
+/// Partners, one a line.
+pub(super) fn lines(screen: &mut Screen, listed: &[ListedPartner]) {
+    let mut table = Table::new(["PARTNER", "NAME", "ZONE", "HOST", "PINNED", "FINGERPRINT"]);
+    for line in listed {
+        let ListedPartner { partner, .. } = line;
+        let host = if partner.is_host { "yes" } else { "" };
+        let fingerprint = partner.card_sha256.to_string();
+        table.row([partner.code.as_str(), &partner.name, &partner.zone, host, pinned(line), &fingerprint]);
+    }
+    screen.table(&table, "no partners");
 }
 
 fn pinned(line: &ListedPartner) -> &'static str {

@@ -4,6 +4,7 @@
 use super::{
     context::Context,
     error::{CliError, Exit, Result},
+    output::Screen,
     table::Table,
 };
 use crate::{
@@ -114,18 +115,39 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
                 (Some(call), _) => client.api().missing_call_keys(call).await?,
                 (None, proposal) => client.api().missing_keys(proposal.ok_or_else(unnamed)?).await?,
             };
-            context.out.answer(&json!({ "items": missing }), |screen| {
-                let mut table = Table::new(["VAULT", "KIND", "WHO LACKS A KEY", "FOR"]);
-                for key in &missing {
-                    let [vault, kind, holder] = cells(key);
-                    let recipients = key.recipients.iter().map(|recipient| short(recipient)).collect::<Vec<_>>();
-                    table.row([vault, kind, holder, recipients.join(" ")]);
-                }
-                screen.table(&table, "nobody lacks a key");
-            })
+            context.out.answer(&json!({ "items": missing }), |screen| show_missing(screen, &missing))
         }
         KeyCommand::Check(args) => check(context, &client, &args).await,
     }
+}
+
+/// Who lacks a key.
+pub(super) fn show_missing(screen: &mut Screen, missing: &[MissingKey]) {
+    let mut table = Table::new(["VAULT", "KIND", "WHO LACKS A KEY", "FOR"]);
+    for key in missing {
+        let [vault, kind, holder] = cells(key);
+        let recipients = key.recipients.iter().map(|recipient| short(recipient)).collect::<Vec<_>>();
+        table.row([vault, kind, holder, recipients.join(" ")]);
+    }
+    screen.table(&table, "nobody lacks a key");
+}
+
+/// What became of trying one's own keys.
+pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarded: &[WrappedKeyId]) {
+    let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY", "STATE"]);
+    for key in checked {
+        let (id, wrapped_by, mut state) = key_state(key);
+        if !key.is_on_card {
+            state = format!("{state} (your key card names its recipient no longer)");
+        }
+        if id.is_some_and(|id| discarded.contains(&id)) {
+            state = format!("{state} (discarded)");
+        }
+        let wrapped_by = wrapped_by.map_or_else(|| "-".to_owned(), ToString::to_string);
+        let shown = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        table.row([key.vault.to_string(), key.kind.to_string(), short(&key.recipient), wrapped_by, shown, state]);
+    }
+    screen.table(&table, "no key is for you");
 }
 
 fn unnamed() -> CliError {
@@ -159,22 +181,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
         }
     }
     let items: Vec<Value> = checked.iter().map(|key| described(key, &discarded)).collect();
-    context.out.answer(&json!({ "items": items }), |screen| {
-        let mut table = Table::new(["VAULT", "KIND", "FOR", "WRAPPED BY", "KEY", "STATE"]);
-        for key in &checked {
-            let (id, wrapped_by, mut state) = key_state(key);
-            if !key.is_on_card {
-                state = format!("{state} (your key card names its recipient no longer)");
-            }
-            if id.is_some_and(|id| discarded.contains(&id)) {
-                state = format!("{state} (discarded)");
-            }
-            let wrapped_by = wrapped_by.map_or_else(|| "-".to_owned(), ToString::to_string);
-            let shown = id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-            table.row([key.vault.to_string(), key.kind.to_string(), short(&key.recipient), wrapped_by, shown, state]);
-        }
-        screen.table(&table, "no key is for you");
-    })?;
+    context.out.answer(&json!({ "items": items }), |screen| show_checked(screen, &checked, &discarded))?;
     let left = checked.iter().filter(|key| matches!(key.found, KeyState::Broken { .. } | KeyState::Missing));
     let left = left.filter(|key| key_state(key).0.is_none_or(|id| !discarded.contains(&id))).count();
     if left == 0 {
@@ -256,24 +263,7 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
         .collect();
     let answer =
         json!({ "vaults_made": vaults_made, "wrapped": done, "refused": refused_json, "skipped": skipped_json });
-    context.out.answer(&answer, |screen| {
-        let mut table = Table::new(["VAULT", "KIND", "FOR", "KEY"]);
-        for key in done {
-            let [vault, kind, holder] = cells(key);
-            table.row([vault, kind, holder, "wrapped".to_owned()]);
-        }
-        for (key, error) in refused {
-            let [vault, kind, holder] = cells(key);
-            table.row([vault, kind, holder, format!("REFUSED: {error}")]);
-        }
-        screen.table(&table, "nobody lacks a key");
-        for id in vaults_made {
-            screen.line(&format!("{id}: reviews can be sealed now"));
-        }
-        for (id, error) in skipped {
-            screen.line(&format!("{id}: left out: {error}"));
-        }
-    })?;
+    context.out.answer(&answer, |screen| show_prepared(screen, prepared))?;
     let first = refused.iter().map(|(_, error)| error).chain(skipped.iter().map(|(_, error)| error)).next();
     let Some(first) = first else { return Ok(()) };
     let exit = match first {
@@ -287,6 +277,27 @@ fn show(context: &Context, prepared: &Prepared) -> Result<()> {
     };
     let message = format!("{} keys were not wrapped, {} proposals were left out", refused.len(), skipped.len());
     Err(CliError { exit, ..CliError::failed(message) }.help(first.help()))
+}
+
+/// What was wrapped for whom.
+pub(super) fn show_prepared(screen: &mut Screen, prepared: &Prepared) {
+    let Prepared { vaults_made, wrapped: Wrapped { done, refused }, skipped } = prepared;
+    let mut table = Table::new(["VAULT", "KIND", "FOR", "KEY"]);
+    for key in done {
+        let [vault, kind, holder] = cells(key);
+        table.row([vault, kind, holder, "wrapped".to_owned()]);
+    }
+    for (key, error) in refused {
+        let [vault, kind, holder] = cells(key);
+        table.row([vault, kind, holder, format!("REFUSED: {error}")]);
+    }
+    screen.table(&table, "nobody lacks a key");
+    for id in vaults_made {
+        screen.line(&format!("{id}: reviews can be sealed now"));
+    }
+    for (id, error) in skipped {
+        screen.line(&format!("{id}: left out: {error}"));
+    }
 }
 
 fn cells(key: &MissingKey) -> [String; 3] {

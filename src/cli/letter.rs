@@ -6,6 +6,7 @@ use super::{
     output::{Screen, Style},
     prompt::Consent,
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::decisions::OpenedLetter,
@@ -78,15 +79,7 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
         }
         LetterCommand::List { proposal } => {
             let letters = client.api().letters(proposal).await?;
-            context.out.answer(&whole(&letters), |screen| {
-                let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
-                for letter in &letters {
-                    let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
-                    let (id, by, at) = (letter.id.to_string(), letter.sent_by.to_string(), zone.both(letter.sent_at.0));
-                    table.row([&*id, &*by, &*at, about]);
-                }
-                screen.table(&table, "no letters");
-            })
+            context.out.answer(&whole(&letters), |screen| lines(screen, &letters, &zone))
         }
         LetterCommand::Open { proposal, letter } => {
             let id = match letter {
@@ -120,6 +113,17 @@ pub(super) async fn run(command: LetterCommand, context: &Context) -> Result<()>
             context.out.done(&format!("{letter} is taken back"))
         }
     }
+}
+
+/// Letters, one a line.
+pub(super) fn lines(screen: &mut Screen, letters: &[Letter], zone: &Zone) {
+    let mut table = Table::new(["LETTER", "SENT BY", "SENT", "ABOUT"]);
+    for letter in letters {
+        let about = if letter.is_superseded { "a superseded decision" } else { "the decision in force" };
+        let (id, by, at) = (letter.id.to_string(), letter.sent_by.to_string(), zone.both(letter.sent_at.0));
+        table.row([&*id, &*by, &*at, about]);
+    }
+    screen.table(&table, "no letters");
 }
 
 fn latest(letters: &[Letter], proposal: ProposalId) -> Result<DocumentId> {

@@ -128,7 +128,8 @@ impl Reader {
     }
 }
 
-fn table(screen: &mut Screen, entries: &[Entry], zone: &Zone) {
+/// Entries, one a line.
+pub(super) fn table(screen: &mut Screen, entries: &[Entry], zone: &Zone) {
     let mut table = Table::new(["SEQ", "AT", "KIND", "ACTOR", "ABOUT"]);
     for entry in entries {
         table.row(cells(entry, zone));

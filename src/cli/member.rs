@@ -3,9 +3,10 @@
 use super::{
     context::{Context, joined},
     error::Result,
-    output::Style,
+    output::{Screen, Style},
     preview::PreviewArgs,
     table::Table,
+    time::Zone,
 };
 use crate::{
     client::{directory::ListedMember, preview::PreviewedAct},
@@ -13,6 +14,7 @@ use crate::{
         id::{MemberId, PartnerCode},
         member::PartnerRole,
     },
+    wire::directory::MemberRefusal,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -85,24 +87,7 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::List { partner } => {
             let members = client.list_members(partner.as_ref()).await?;
             let items: Vec<_> = members.iter().map(as_json).collect();
-            context.out.answer(&json!({ "items": items }), |screen| {
-                let mut table = Table::new(["MEMBER", "NAME", "ORGANISATION", "ROLES", "STATUS", "VERIFIED"]);
-                for ListedMember { member, verified } in &members {
-                    let verified = if verified.is_ok() { "yes" } else { "NO" };
-                    let roles = joined(&member.roles);
-                    let id = member.member.to_string();
-                    table.row([&*id, &member.name, &member.organisation, &roles, &member.status, verified]);
-                }
-                screen.table(&table, "no members");
-                for ListedMember { member, verified } in &members {
-                    if let Err(error) = verified {
-                        screen.styled(&[
-                            (Style::Yellow, &format!("{}: ", member.member)),
-                            (Style::Plain, &error.to_string()),
-                        ]);
-                    }
-                }
-            })
+            context.out.answer(&json!({ "items": items }), |screen| lines(screen, &members))
         }
         MemberCommand::Preview(MemberPreview { member, organisation, role, no_role, revoked, shown }) => {
             let roles = (no_role || !role.is_empty()).then(|| role.into_iter().collect());
@@ -117,17 +102,7 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
         MemberCommand::Refusals => {
             let refusals = client.refusals().await?;
             let zone = context.zone()?;
-            context.out.answer(&json!({ "items": refusals }), |screen| {
-                let mut table = Table::new(["MEMBER", "REFUSED", "TIMES", "LAST", "REQUEST"]);
-                for refusal in &refusals {
-                    let unknown = || format!("certificate {:.12}", refusal.certificate.to_string());
-                    let member = refusal.member.as_ref().map_or_else(unknown, ToString::to_string);
-                    let request = format!("{} {}", refusal.method, refusal.route);
-                    let last = zone.both(refusal.last_at.0);
-                    table.row([&*member, &refusal.problem, &refusal.times.to_string(), &last, &request]);
-                }
-                screen.table(&table, "nobody of your nation was refused anything since the server was started");
-            })
+            context.out.answer(&json!({ "items": refusals }), |screen| show_refusals(screen, &refusals, &zone))
         }
         MemberCommand::Show { member } => {
             // Shown only once it is verified: a substituted key must not be copied from here.
@@ -155,6 +130,35 @@ pub(super) async fn run(command: MemberCommand, context: &Context) -> Result<()>
             })
         }
     }
+}
+
+/// Members, one a line.
+pub(super) fn lines(screen: &mut Screen, members: &[ListedMember]) {
+    let mut table = Table::new(["MEMBER", "NAME", "ORGANISATION", "ROLES", "STATUS", "VERIFIED"]);
+    for ListedMember { member, verified } in members {
+        let verified = if verified.is_ok() { "yes" } else { "NO" };
+        let (id, roles) = (member.member.to_string(), joined(&member.roles));
+        table.row([&*id, &member.name, &member.organisation, &roles, &member.status, verified]);
+    }
+    screen.table(&table, "no members");
+    for ListedMember { member, verified } in members {
+        if let Err(error) = verified {
+            screen.styled(&[(Style::Yellow, &format!("{}: ", member.member)), (Style::Plain, &error.to_string())]);
+        }
+    }
+}
+
+/// What members were refused, one kind of request a line.
+pub(super) fn show_refusals(screen: &mut Screen, refusals: &[MemberRefusal], zone: &Zone) {
+    let mut table = Table::new(["MEMBER", "REFUSED", "TIMES", "LAST", "REQUEST"]);
+    for refusal in refusals {
+        let unknown = || format!("certificate {:.12}", refusal.certificate.to_string());
+        let member = refusal.member.as_ref().map_or_else(unknown, ToString::to_string);
+        let request = format!("{} {}", refusal.method, refusal.route);
+        let last = zone.both(refusal.last_at.0);
+        table.row([&*member, &refusal.problem, &refusal.times.to_string(), &last, &request]);
+    }
+    screen.table(&table, "nobody of your nation was refused anything since the server was started");
 }
 
 fn as_json(listed: &ListedMember) -> serde_json::Value {

@@ -31,6 +31,8 @@ mod prompt;
 mod proposal;
 mod ranking;
 mod review;
+#[cfg(test)]
+mod samples;
 mod signals;
 mod table;
 mod time;

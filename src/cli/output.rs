@@ -15,6 +15,8 @@ use std::{
     io::{IsTerminal, Write},
     sync::{Arc, Mutex},
 };
+use terminal_size::{Height, Width, terminal_size_of};
+use unicode_width::UnicodeWidthStr;
 
 /// Where output goes and in what form. Clones write to the same place.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ struct Sink {
     to: Mutex<Box<dyn Write + Send>>,
     is_terminal: bool,
     colours: bool,
+    /// Columns of the terminal; a pipe has no edge.
+    width: Option<usize>,
 }
 
 /// How a piece of text is set off on a terminal.
@@ -47,6 +51,11 @@ pub enum Style {
 pub struct Screen {
     text: String,
     colours: bool,
+    /// Tables are not wider.
+    width: Option<usize>,
+    /// Where the tables that were shown are made.
+    #[cfg(test)]
+    shown: std::collections::BTreeSet<(&'static str, u32)>,
 }
 
 impl Out {
@@ -54,15 +63,15 @@ impl Out {
     pub fn new(json: bool, quiet: bool) -> Self {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let sink = |to: Box<dyn Write + Send>, is_terminal: bool| {
-            Arc::new(Sink { to: Mutex::new(to), is_terminal, colours: is_terminal && colours })
+        let sink = |to: Box<dyn Write + Send>, is_terminal: bool, size: Option<(Width, Height)>| {
+            let width = size.map(|(Width(columns), _)| columns.into());
+            Arc::new(Sink { to: Mutex::new(to), is_terminal, colours: is_terminal && colours, width })
         };
-        Self {
-            json,
-            quiet,
-            stdout: sink(Box::new(std::io::stdout()), std::io::stdout().is_terminal()),
-            stderr: sink(Box::new(std::io::stderr()), std::io::stderr().is_terminal()),
-        }
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let (out_size, err_size) = (terminal_size_of(&stdout), terminal_size_of(&stderr));
+        let (is_out, is_err) = (stdout.is_terminal(), stderr.is_terminal());
+        let (stdout, stderr) = (sink(Box::new(stdout), is_out, out_size), sink(Box::new(stderr), is_err, err_size));
+        Self { json, quiet, stdout, stderr }
     }
 
     /// Whether programs read the answer.
@@ -93,7 +102,7 @@ impl Out {
         if self.json {
             return self.json(value);
         }
-        let mut screen = Screen { text: String::new(), colours: self.stdout.colours };
+        let mut screen = self.stdout.screen();
         show(&mut screen);
         self.stdout.write(&screen.text)
     }
@@ -116,7 +125,7 @@ impl Out {
     /// When standard output cannot be written.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         if self.stdout.is_terminal {
-            let mut screen = Screen { text: String::new(), colours: false };
+            let mut screen = Screen::default();
             screen.paragraph(&String::from_utf8_lossy(bytes));
             return self.stdout.write(&screen.text);
         }
@@ -144,7 +153,7 @@ impl Out {
     /// Shows people something to look at before they go on, on standard error; silent with `--quiet` and `--json`.
     pub fn aside(&self, show: impl FnOnce(&mut Screen)) {
         if !self.quiet && !self.json {
-            let mut screen = Screen { text: String::new(), colours: self.stderr.colours };
+            let mut screen = self.stderr.screen();
             show(&mut screen);
             // Nobody is left to read an error when standard error is gone.
             let _ = self.stderr.write(&screen.text);
@@ -161,7 +170,7 @@ impl Out {
     }
 
     pub(super) fn stderr_line(&self, parts: &[(Style, &str)]) {
-        let mut screen = Screen { text: String::new(), colours: self.stderr.colours };
+        let mut screen = self.stderr.screen();
         screen.styled(parts);
         // Nobody is left to read an error when standard error is gone.
         let _ = self.stderr.write(&screen.text);
@@ -179,6 +188,10 @@ impl std::fmt::Debug for Out {
 }
 
 impl Sink {
+    fn screen(&self) -> Screen {
+        Screen { colours: self.colours, width: self.width, ..Screen::default() }
+    }
+
     fn write(&self, text: &str) -> Result<()> {
         let mut to = self.to.lock().expect("printing does not panic");
         to.write_all(text.as_bytes()).and_then(|()| to.flush()).map_err(broken)
@@ -240,18 +253,39 @@ impl Screen {
         self.styled(&[(Style::Bold, text)]);
     }
 
-    /// One line of differently set pieces.
+    /// One line of differently set pieces, broken between words where the terminal ends.
     pub fn styled(&mut self, parts: &[(Style, &str)]) {
-        for (style, text) in parts {
-            let text = clean(text);
-            self.piece(*style, &text);
-        }
-        self.text.push('\n');
+        let indent = parts.first().map_or(0, |(_, text)| text.len() - text.trim_start_matches(' ').len());
+        self.flowing(parts, 0, indent);
     }
 
     /// Text of several lines, such as a call's, each kept as it is.
     pub fn paragraph(&mut self, text: &str) {
-        text.lines().for_each(|line| self.line(line));
+        for line in text.lines() {
+            self.text.push_str(&clean(line));
+            self.text.push('\n');
+        }
+    }
+
+    /// Pieces from a column on; further lines begin at `indent`.
+    fn flowing(&mut self, parts: &[(Style, &str)], mut column: usize, indent: usize) {
+        let start = column.max(indent);
+        for (style, text) in parts {
+            let text = clean(text);
+            let mut fragment = String::new();
+            for word in text.split_inclusive(' ') {
+                let is_over = |width| column > start && column + word.trim_end().width() > width;
+                if self.width.is_some_and(is_over) {
+                    self.piece(*style, fragment.trim_end());
+                    write!(self.text, "\n{}", " ".repeat(indent)).expect("writing to memory does not fail");
+                    (fragment, column) = (String::new(), indent);
+                }
+                fragment.push_str(word);
+                column += word.width();
+            }
+            self.piece(*style, &fragment);
+        }
+        self.text.push('\n');
     }
 
     /// Names and values, one pair a line, values aligned. A value of several lines goes on under itself; an empty one
@@ -261,7 +295,7 @@ impl Screen {
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
             for (at, line) in value.lines().enumerate() {
                 self.piece(Style::Dim, &padded(if at == 0 { name } else { "" }, width));
-                self.line(line);
+                self.flowing(&[(Style::Plain, line)], width, width);
             }
         }
     }
@@ -271,7 +305,9 @@ impl Screen {
         if table.is_empty() {
             return self.styled(&[(Style::Dim, nothing)]);
         }
-        for (at, line) in table.lines(clean).into_iter().enumerate() {
+        #[cfg(test)]
+        self.shown.insert((table.made_at.file(), table.made_at.line()));
+        for (at, line) in table.lines(self.width, clean).into_iter().enumerate() {
             self.piece(if at == 0 { Style::Bold } else { Style::Plain }, &line);
             self.text.push('\n');
         }
@@ -351,12 +387,26 @@ impl Write for Captured {
 }
 
 #[cfg(test)]
+impl Screen {
+    /// What a terminal of so many columns would show, and where its tables are made.
+    pub(super) fn shown_at(
+        width: usize,
+        show: impl FnOnce(&mut Self),
+    ) -> (String, std::collections::BTreeSet<(&'static str, u32)>) {
+        let mut screen = Self { width: Some(width), ..Self::default() };
+        show(&mut screen);
+        (screen.text, screen.shown)
+    }
+}
+
+#[cfg(test)]
 impl Out {
     /// Output that a test reads: what came on standard output and on standard error.
     pub(super) fn captured(json: bool) -> (Self, Captured, Captured) {
         let (stdout, stderr) = (Captured::default(), Captured::default());
-        let sink =
-            |to: &Captured| Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false });
+        let sink = |to: &Captured| {
+            Arc::new(Sink { to: Mutex::new(Box::new(to.clone())), is_terminal: false, colours: false, width: None })
+        };
         (Self { json, quiet: false, stdout: sink(&stdout), stderr: sink(&stderr) }, stdout, stderr)
     }
 }
@@ -371,6 +421,21 @@ mod tests {
         let fields = [("id", "prop_1".into()), ("topic", String::new()), ("deadline", "one\ntwo".into())];
         screen.fields(&fields);
         assert_eq!(screen.text, "id        prop_1\ndeadline  one\n          two\n");
+    }
+
+    #[test]
+    fn sentences_are_broken_between_words_where_the_terminal_ends() {
+        let (text, _) = Screen::shown_at(20, |screen| {
+            screen.styled(&[(Style::Yellow, "warning: "), (Style::Plain, "the budget is missing")]);
+            screen.line("  indented lines go on below");
+            screen.fields(&[("signed", "ISR by ISR:avi at noon".into())]);
+            screen.paragraph("a call's own text is kept as it is");
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], ["warning: the budget", "is missing"]);
+        assert_eq!(lines[2..4], ["  indented lines go", "  on below"]);
+        assert_eq!(lines[4..6], ["signed  ISR by", "        ISR:avi at"]);
+        assert_eq!(lines[7..], ["a call's own text is kept as it is"]);
     }
 
     #[test]

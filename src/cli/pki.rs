@@ -3,11 +3,12 @@
 use super::{
     context::{Context, whole},
     error::{CliError, Result},
+    output::Screen,
     table::Table,
 };
 use crate::{
     dev_pki::{DevPki, Spec},
-    domain::id::MemberId,
+    domain::id::{MemberId, PartnerCode, Sha256},
 };
 use clap::Args;
 use serde_json::json;
@@ -53,17 +54,25 @@ pub(super) fn run(args: DevPkiArgs, context: &Context) -> Result<()> {
     }
     let pki = DevPki::generate(&spec, &*context.ambient.rng)?;
     pki.write(&args.dir)?;
-    let mut table = Table::new(["PARTNER", "MEMBERS", "FINGERPRINT OF ITS CARD"]);
-    let mut items = Vec::new();
+    let (mut made, mut items) = (Vec::new(), Vec::new());
     for (code, partner) in &pki.partners {
         let fingerprint = partner.card.fingerprint().map_err(CliError::failed)?;
         let handles: Vec<&str> = partner.members.keys().map(MemberId::handle).collect();
-        table.row([code.to_string(), handles.join(" "), fingerprint.to_string()]);
+        made.push((code.clone(), handles.join(" "), fingerprint));
         let card = args.dir.join(code.as_str()).join("card.json");
         items.push(json!({ "partner": code, "members": partner.members.keys().collect::<Vec<_>>(),
             "card": card, "fingerprint": fingerprint }));
     }
-    context.out.answer(&whole(&items), |screen| screen.table(&table, "nothing was made"))?;
+    context.out.answer(&whole(&items), |screen| lines(screen, &made))?;
     context.out.note(&format!("written to {}; for development only", args.dir.display()));
     Ok(())
+}
+
+/// Each partner with its members' handles and the fingerprint of its card.
+pub(super) fn lines(screen: &mut Screen, made: &[(PartnerCode, String, Sha256)]) {
+    let mut table = Table::new(["PARTNER", "MEMBERS", "FINGERPRINT OF ITS CARD"]);
+    for (code, handles, fingerprint) in made {
+        table.row([code.to_string(), handles.clone(), fingerprint.to_string()]);
+    }
+    screen.table(&table, "nothing was made");
 }

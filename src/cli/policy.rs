@@ -1,11 +1,11 @@
 //! `entente policy`: a nation's policies: written from recipes, checked, tried, proposed, approved by a second officer, shown with
 //! who signed them.
 
-mod cookbook;
+pub(super) mod cookbook;
 mod preview;
-mod sight;
+pub(super) mod sight;
 mod trial;
-mod visibility;
+pub(super) mod visibility;
 
 use super::{
     context::{Context, whole},
@@ -17,7 +17,7 @@ use super::{
     time::Zone,
 };
 use crate::{
-    client::policies::check_text,
+    client::policies::{ListedPolicy, check_text},
     domain::{
         id::ProposalId,
         policy::{MAX_POLICY_TEXT, PolicyOwner},
@@ -246,16 +246,7 @@ async fn list(context: &Context) -> Result<()> {
             json!({ "policy": one.policy, "verified": fault.is_none(), "fault": fault })
         })
         .collect();
-    context.out.answer(&whole(&items), |screen| {
-        let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "SIGNED BY", "VERIFIED"]);
-        for one in &listed {
-            let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
-            let policy = &one.policy;
-            let since = since(policy).map_or_else(|| "always".into(), |at| zone.both(at));
-            table.row([policy.owner.to_string(), policy.version.to_string(), since, signers(policy), verified]);
-        }
-        screen.table(&table, "no policies are in force");
-    })?;
+    context.out.answer(&whole(&items), |screen| show_in_force(screen, &listed, &zone))?;
     match listed.into_iter().find_map(|one| one.verified.err()) {
         Some(error) => Err(error.into()),
         None => Ok(()),
@@ -277,17 +268,32 @@ async fn show_version(owner: &PolicyOwner, version: Option<u32>, text: bool, con
 async fn history(owner: &PolicyOwner, context: &Context) -> Result<()> {
     let (client, zone) = (context.client().await?, context.zone()?);
     let versions = client.api().policy_versions(owner).await?;
-    context.out.answer(&whole(&versions), |screen| {
-        let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
-        for policy in &versions {
-            let at = since(policy).or(policy.active_at.map(|at| at.0));
-            let at = at.map_or_else(String::new, |at| zone.both(at));
-            let digest = policy.text_sha256.to_string();
-            let (version, status) = (policy.version.to_string(), policy.status.to_string());
-            table.row([version, status, at, signers(policy), digest[..12].to_owned()]);
-        }
-        screen.table(&table, "no versions that you may know of");
-    })
+    context.out.answer(&whole(&versions), |screen| show_versions(screen, &versions, &zone))
+}
+
+/// What is in force, one owner a line.
+pub(super) fn show_in_force(screen: &mut Screen, listed: &[ListedPolicy], zone: &Zone) {
+    let mut table = Table::new(["OWNER", "VERSION", "IN FORCE SINCE", "SIGNED BY", "VERIFIED"]);
+    for one in listed {
+        let verified = one.verified.as_ref().map_or_else(|error| format!("NO: {error}"), |()| "yes".into());
+        let policy = &one.policy;
+        let since = since(policy).map_or_else(|| "always".into(), |at| zone.both(at));
+        table.row([policy.owner.to_string(), policy.version.to_string(), since, signers(policy), verified]);
+    }
+    screen.table(&table, "no policies are in force");
+}
+
+/// The versions of one owner, one a line.
+pub(super) fn show_versions(screen: &mut Screen, versions: &[PolicyVersion], zone: &Zone) {
+    let mut table = Table::new(["VERSION", "STATUS", "TAKES EFFECT", "SIGNED BY", "TEXT"]);
+    for policy in versions {
+        let at = since(policy).or(policy.active_at.map(|at| at.0));
+        let at = at.map_or_else(String::new, |at| zone.both(at));
+        let digest = policy.text_sha256.to_string();
+        let (version, status) = (policy.version.to_string(), policy.status.to_string());
+        table.row([version, status, at, signers(policy), digest[..12].to_owned()]);
+    }
+    screen.table(&table, "no versions that you may know of");
 }
 
 async fn propose(file: &TextFile, active_at: Option<Timestamp>, context: &Context) -> Result<()> {
@@ -347,13 +353,16 @@ fn example(names: &[String], cases: bool, list: bool, context: &Context) -> Resu
         .iter()
         .map(|recipe| json!({ "name": recipe.name, "title": recipe.title, "owner": recipe.owner.as_str() }))
         .collect();
-    context.out.answer(&whole(&items), |screen| {
-        let mut table = Table::new(["RECIPE", "WHAT IT DOES", "WRITTEN FOR"]);
-        for recipe in &recipes {
-            table.row([recipe.name.to_owned(), recipe.title.to_owned(), recipe.owner.to_string()]);
-        }
-        screen.table(&table, "no recipes");
-    })
+    context.out.answer(&whole(&items), |screen| show_recipes(screen, &recipes))
+}
+
+/// The recipes that come with the program, one a line.
+pub(super) fn show_recipes(screen: &mut Screen, recipes: &[cookbook::Recipe]) {
+    let mut table = Table::new(["RECIPE", "WRITTEN FOR", "WHAT IT DOES"]);
+    for recipe in recipes {
+        table.row([recipe.name.to_owned(), recipe.owner.to_string(), recipe.title.to_owned()]);
+    }
+    screen.table(&table, "no recipes");
 }
 
 /// Owner, name and text of a file.
@@ -379,9 +388,7 @@ fn print_version(context: &Context, policy: &PolicyVersion, zone: &Zone) -> Resu
 fn show(screen: &mut Screen, policy: &PolicyVersion, zone: &Zone) {
     fields(screen, policy, zone);
     screen.gap();
-    for line in policy.text.as_deref().unwrap_or_default().lines() {
-        screen.line(line);
-    }
+    screen.paragraph(policy.text.as_deref().unwrap_or_default());
 }
 
 fn fields(screen: &mut Screen, policy: &PolicyVersion, zone: &Zone) {

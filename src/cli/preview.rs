@@ -131,15 +131,8 @@ fn worded(change: &PreviewedAct) -> String {
 /// Who gains and who loses, by nation, and what goes with it.
 pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
     let nations: BTreeSet<&PartnerCode> = sums.gains.keys().chain(sums.losses.keys()).collect();
-    let mut table = Table::new([
-        "NATION",
-        "MEMBERS GAIN",
-        "KNOW OF",
-        "READ",
-        "MEMBERS LOSE",
-        "NO LONGER KNOW OF",
-        "NO LONGER READ",
-    ]);
+    let mut table =
+        Table::new(["NATION", "MEMBERS GAINING", "KNOW OF", "READ", "LOSING", "NO LONGER KNOW", "NO LONGER READ"]);
     for nation in nations {
         let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
             let tally = tallies.get(nation);

@@ -86,14 +86,7 @@ pub(super) fn run(command: ProfileCommand, context: &Context) -> Result<()> {
             let profiles = home.profiles()?;
             let profiles = profiles.iter().map(|name| home.profile(Some(name))).collect::<Result<Vec<_>, _>>()?;
             let items: Vec<Value> = profiles.iter().map(|profile| as_json(profile, chosen.as_deref())).collect();
-            context.out.answer(&whole(&items), |screen| {
-                let mut table = Table::new(["NAME", "USED", "MEMBER", "SERVER"]);
-                for profile in &profiles {
-                    let used = if chosen.as_ref() == Some(&profile.name) { "*" } else { "" };
-                    table.row([profile.name.as_str(), used, &shown_member(profile), &profile.server]);
-                }
-                screen.table(&table, "no profiles; make one with `entente profile add`");
-            })
+            context.out.answer(&whole(&items), |screen| lines(screen, &profiles, chosen.as_deref()))
         }
         ProfileCommand::Show { name } => {
             let profile = home.profile(name.as_deref().or(context.global.profile.as_deref()))?;
@@ -184,6 +177,16 @@ fn show(screen: &mut Screen, profile: &Profile) {
         ("identities", profile.identities.iter().map(|file| path(file)).collect::<Vec<_>>().join("\n")),
         ("zone", profile.zone.clone().unwrap_or_default()),
     ]);
+}
+
+/// Profiles, one a line.
+pub(super) fn lines(screen: &mut Screen, profiles: &[Profile], chosen: Option<&str>) {
+    let mut table = Table::new(["NAME", "USED", "MEMBER", "SERVER"]);
+    for profile in profiles {
+        let used = if chosen == Some(&*profile.name) { "*" } else { "" };
+        table.row([profile.name.as_str(), used, &shown_member(profile), &profile.server]);
+    }
+    screen.table(&table, "no profiles; make one with `entente profile add`");
 }
 
 fn shown_member(profile: &Profile) -> String {

@@ -59,14 +59,7 @@ pub(super) async fn run(command: ProgramCommand, context: &Context) -> Result<()
         }
         ProgramCommand::List(list) => {
             let programs = list.collect(async |paging| client.api().programs(&paging).await).await?;
-            context.out.answer(&programs, |screen| {
-                let mut table = Table::new(["PROGRAM", "NAME", "LEAD", "PARTNERS"]);
-                for program in &programs.items {
-                    let Program { id, name, lead, partners, .. } = program;
-                    table.row([id.to_string(), name.clone(), lead.to_string(), joined(partners)]);
-                }
-                screen.table(&table, "you take part in no program");
-            })?;
+            context.out.answer(&programs, |screen| lines(screen, &programs.items))?;
             list.note_more(&context.out, &programs);
             Ok(())
         }
@@ -76,6 +69,15 @@ pub(super) async fn run(command: ProgramCommand, context: &Context) -> Result<()
             context.out.answer(&program, |screen| show(screen, &program, &zone))
         }
     }
+}
+
+/// Programs, one a line.
+pub(super) fn lines(screen: &mut Screen, programs: &[Program]) {
+    let mut table = Table::new(["PROGRAM", "NAME", "LEAD", "PARTNERS"]);
+    for Program { id, name, lead, partners, .. } in programs {
+        table.row([id.to_string(), name.clone(), lead.to_string(), joined(partners)]);
+    }
+    screen.table(&table, "you take part in no program");
 }
 
 fn show(screen: &mut Screen, program: &Program, zone: &Zone) {

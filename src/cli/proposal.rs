@@ -1,9 +1,10 @@
 //! `entente proposal`: joint proposals from the first document to the signature of every party.
 
 mod documents;
-mod label;
-mod show;
-mod sign;
+pub(super) mod label;
+pub(super) mod show;
+pub(super) mod sign;
+pub(super) mod tables;
 
 use super::{
     context::{Context, ListArgs, joined},

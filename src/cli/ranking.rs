@@ -4,14 +4,14 @@
 use super::{
     context::{Context, joined},
     error::{CliError, Result},
-    output::Style,
+    output::{Screen, Style},
     table::Table,
 };
 use crate::{
     client::ranking::Ranking,
     domain::{
         id::CallId,
-        review::{Points, Ranked},
+        review::{Criterion, Points, Ranked},
     },
 };
 use clap::Args;
@@ -36,27 +36,8 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let criteria = client.call(args.call).await?.rules.criteria.clone();
     let ranking = client.ranking(args.call).await?;
-    let Ranking { lines, invalid, closed } = &ranking;
-    context.out.answer(&as_json(&ranking), |screen| {
-        let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
-        let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
-        let mut table =
-            Table::new(heads.chain(["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "BELOW"].map(str::to_owned)));
-        for line in lines {
-            let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
-            let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
-            let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
-            cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
-            let missing = joined(&line.missing);
-            let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
-            cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, aside, joined(&line.below)]);
-            table.row(cells);
-        }
-        screen.table(&table, "nothing to rank");
-        for (id, error) in closed {
-            screen.styled(&[(Style::Yellow, &format!("{id}: left out: {error}"))]);
-        }
-    })?;
+    context.out.answer(&as_json(&ranking), |screen| show(screen, &criteria, &ranking))?;
+    let invalid = &ranking.invalid;
     match invalid.first() {
         None => Ok(()),
         Some(first) => Err(CliError::unverified(format!(
@@ -67,6 +48,27 @@ pub(super) async fn run(args: RankingArgs, context: &Context) -> Result<()> {
             first.fault
         ))
         .help(first.fault.help())),
+    }
+}
+
+/// The ranking, the best first.
+pub(super) fn show(screen: &mut Screen, criteria: &[Criterion], Ranking { lines, closed, .. }: &Ranking) {
+    let heads = ["RANK", "PROPOSAL", "TOTAL"].map(str::to_owned).into_iter();
+    let heads = heads.chain(criteria.iter().map(|criterion| criterion.name.to_string().to_uppercase()));
+    let mut table = Table::new(heads.chain(["SPREAD", "REVIEWS", "MISSING", "SET ASIDE", "BELOW"].map(str::to_owned)));
+    for line in lines {
+        let cell = |points: Option<Points>| points.map(|points| points.to_string()).unwrap_or_default();
+        let rank = line.rank.map(|rank| rank.to_string()).unwrap_or_default();
+        let mut cells = vec![rank, line.proposal.to_string(), cell(line.total)];
+        cells.extend(criteria.iter().map(|criterion| cell(line.averages.get(&criterion.name).copied())));
+        let missing = joined(&line.missing);
+        let aside = joined(line.set_aside.iter().map(|(reviewer, why)| format!("{reviewer} ({why})")));
+        cells.extend([line.spread.to_string(), line.reviews.to_string(), missing, aside, joined(&line.below)]);
+        table.row(cells);
+    }
+    screen.table(&table, "nothing to rank");
+    for (id, error) in closed {
+        screen.styled(&[(Style::Yellow, &format!("{id}: left out: {error}"))]);
     }
 }
 

@@ -145,15 +145,7 @@ pub(super) async fn run(command: ReviewCommand, context: &Context) -> Result<()>
         }
         ReviewCommand::List { proposal } => {
             let reviews = client.api().reviews(proposal).await?;
-            context.out.answer(&whole(&reviews), |screen| {
-                let mut table = Table::new(["REVIEW", "REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
-                for review in &reviews {
-                    let reopened = review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default();
-                    let (id, by) = (review.id.to_string(), review.reviewer.to_string());
-                    table.row([id, by, review.revision.to_string(), zone.both(review.submitted_at.0), reopened]);
-                }
-                screen.table(&table, "no reviews that you may see");
-            })
+            context.out.answer(&whole(&reviews), |screen| lines(screen, &reviews, &zone))
         }
         ReviewCommand::Open { proposal } => open(&client, context, proposal, &zone).await,
         ReviewCommand::Reopen { review, reason: why } => {
@@ -262,7 +254,19 @@ fn show_handed_in(screen: &mut Screen, review: &Review, zone: &Zone) {
     ]);
 }
 
-fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: &[Criterion], zone: &Zone) {
+/// Reviews that were handed in, one a line.
+pub(super) fn lines(screen: &mut Screen, reviews: &[Review], zone: &Zone) {
+    let mut table = Table::new(["REVIEW", "REVIEWER", "REVISION", "HANDED IN", "REOPENED"]);
+    for review in reviews {
+        let reopened = review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default();
+        let (id, by) = (review.id.to_string(), review.reviewer.to_string());
+        table.row([id, by, review.revision.to_string(), zone.both(review.submitted_at.0), reopened]);
+    }
+    screen.table(&table, "no reviews that you may see");
+}
+
+/// A review that was opened.
+pub(super) fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: &[Criterion], zone: &Zone) {
     let OpenedReview { review, body } = opened;
     screen.heading(&format!("{} by {}, verified", review.id, review.reviewer));
     let revision = format!("{}, handed in {}", review.revision, zone.both(review.submitted_at.0));

@@ -80,13 +80,7 @@ pub(super) async fn run(command: TrustCommand, context: &Context) -> Result<()> 
         TrustCommand::List => {
             let pins = home.pins()?;
             let items: Vec<Value> = pins.iter().map(as_json).collect();
-            context.out.answer(&whole(&items), |screen| {
-                let mut table = Table::new(["PARTNER", "NAME", "ZONE", "FINGERPRINT"]);
-                for Pinned { card, fingerprint } in &pins {
-                    table.row([card.code.to_string(), card.name.clone(), card.zone.clone(), fingerprint.to_string()]);
-                }
-                screen.table(&table, "no partner is pinned; see `entente trust add --help`");
-            })
+            context.out.answer(&whole(&items), |screen| lines(screen, &pins))
         }
         TrustCommand::Show { partner } => {
             let pinned = home.pinned(&partner)?.ok_or_else(|| {
@@ -120,6 +114,15 @@ fn show(screen: &mut Screen, Pinned { card, fingerprint }: &Pinned) {
         ("anchors", card.anchors.len().to_string()),
         ("registrars", joined(&card.registrars).replace(' ', "\n")),
     ]);
+}
+
+/// Pinned partners, one a line.
+pub(super) fn lines(screen: &mut Screen, pins: &[Pinned]) {
+    let mut table = Table::new(["PARTNER", "NAME", "ZONE", "FINGERPRINT"]);
+    for Pinned { card, fingerprint } in pins {
+        table.row([card.code.to_string(), card.name.clone(), card.zone.clone(), fingerprint.to_string()]);
+    }
+    screen.table(&table, "no partner is pinned; see `entente trust add --help`");
 }
 
 fn as_json(pinned: &Pinned) -> Value {

@@ -47,6 +47,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustix", &["http", "jobs", "storage"]),
     ("socket2", &["http/listener"]),
     ("sqlx", &["storage"]),
+    ("terminal_size", &["cli/output"]),
     ("tokio_rustls", &["http"]),
     ("utoipa", &["http", "wire"]),
 ];

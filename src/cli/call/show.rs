@@ -8,12 +8,13 @@ use crate::{
         table::{Table, size},
         time::{self, Zone},
     },
-    domain::call::Audience,
+    domain::{call::Audience, id::PartnerCode},
     wire::{
-        call::{Call, CallExtension, CallText},
+        call::{Call, CallExtension, CallText, Progress, RoleHolder},
         page::Page,
     },
 };
+use jiff::Timestamp;
 use serde_json::json;
 
 /// Prints one call, with the extensions in force where they were asked for.
@@ -32,42 +33,52 @@ pub(super) fn call(
     if let Some(extensions) = extensions {
         answer["extensions"] = json!(extensions);
     }
-    let bound = call.text.to_domain().ok().map(|text| text.schedule.extension_bound());
     context.out.answer(&answer, |screen| {
-        let Call { text, .. } = call;
-        let others = if call.my_deadline_at == call.deadline_at { None } else { Some(call.deadline_at.0) };
-        screen.fields(&[
-            ("call", call.id.to_string()),
-            ("title", text.title.clone()),
-            ("program", call.program.to_string()),
-            ("phase", call.phase.to_string()),
-            ("version", if call.version == 0 { "draft".to_owned() } else { call.version.to_string() }),
-            ("lead", call.lead.to_string()),
-            ("opens", zone.both(text.schedule.opens_at.0)),
-            ("deadline", zone.deadline(call.my_deadline_at.0, now, &zones)),
-            ("for others", others.map(|at| zone.both(at)).unwrap_or_default()),
-            ("grace", time::span(text.schedule.grace_seconds.into())),
-            ("sealed until", zone.both(call.sealed_until.0)),
-            ("reviews due", zone.both(call.reviews_due_at.0)),
-            ("extendable to", bound.map(|at| zone.both(at)).unwrap_or_default()),
-            ("eligible", joined(&text.eligible)),
-            ("parties", parties(text)),
-            ("funders", joined(&text.funders)),
-            ("combined roles", joined(&text.combined_roles)),
-            ("topics", joined(&text.topics)),
-            ("your roles", joined(&call.my_roles)),
-            ("text", call.text_sha256.to_string()),
-        ]);
-        if let Some(extensions) = extensions.filter(|extensions| !extensions.is_empty()) {
-            extended(screen, extensions, &zone);
-        }
-        criteria(screen, text);
-        slots(screen, text);
+        page(screen, call, extensions.unwrap_or_default(), (&zone, now, &zones));
         if with_text {
             screen.heading("Text");
-            screen.paragraph(&text.text);
+            screen.paragraph(&call.text.text);
         }
     })
+}
+
+/// One call, without its text.
+pub(in crate::cli) fn page(
+    screen: &mut Screen,
+    call: &Call,
+    extensions: &[CallExtension],
+    (zone, now, zones): (&Zone, Timestamp, &[(PartnerCode, String)]),
+) {
+    let Call { text, .. } = call;
+    let bound = text.to_domain().ok().map(|text| text.schedule.extension_bound());
+    let others = if call.my_deadline_at == call.deadline_at { None } else { Some(call.deadline_at.0) };
+    screen.fields(&[
+        ("call", call.id.to_string()),
+        ("title", text.title.clone()),
+        ("program", call.program.to_string()),
+        ("phase", call.phase.to_string()),
+        ("version", if call.version == 0 { "draft".to_owned() } else { call.version.to_string() }),
+        ("lead", call.lead.to_string()),
+        ("opens", zone.both(text.schedule.opens_at.0)),
+        ("deadline", zone.deadline(call.my_deadline_at.0, now, zones)),
+        ("for others", others.map(|at| zone.both(at)).unwrap_or_default()),
+        ("grace", time::span(text.schedule.grace_seconds.into())),
+        ("sealed until", zone.both(call.sealed_until.0)),
+        ("reviews due", zone.both(call.reviews_due_at.0)),
+        ("extendable to", bound.map(|at| zone.both(at)).unwrap_or_default()),
+        ("eligible", joined(&text.eligible)),
+        ("parties", parties(text)),
+        ("funders", joined(&text.funders)),
+        ("combined roles", joined(&text.combined_roles)),
+        ("topics", joined(&text.topics)),
+        ("your roles", joined(&call.my_roles)),
+        ("text", call.text_sha256.to_string()),
+    ]);
+    if !extensions.is_empty() {
+        extended(screen, extensions, zone);
+    }
+    criteria(screen, text);
+    slots(screen, text);
 }
 
 /// Prints calls, one a line.
@@ -76,20 +87,45 @@ pub(super) fn call(
 /// When standard output cannot be written, or the reader's zone is invalid.
 pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
     let (zone, now): (Zone, _) = (context.zone()?, context.exchange_now());
-    context.out.answer(calls, |screen| {
-        let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);
-        for call in &calls.items {
-            let (mine, left) = (zone.both(call.my_deadline_at.0), time::left(call.my_deadline_at.0, now));
-            let at = if call.my_deadline_at == call.deadline_at {
-                mine
-            } else {
-                format!("{mine}, for others {}", zone.both(call.deadline_at.0))
-            };
-            let roles = joined(&call.my_roles);
-            table.row([&*call.id.to_string(), &call.text.title, call.phase.as_str(), &at, &left, &roles]);
-        }
-        screen.table(&table, "no calls that you may see");
-    })
+    context.out.answer(calls, |screen| lines(screen, &calls.items, &zone, now))
+}
+
+/// Calls, one a line.
+pub(in crate::cli) fn lines(screen: &mut Screen, calls: &[Call], zone: &Zone, now: Timestamp) {
+    let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);
+    for call in calls {
+        let (mine, left) = (zone.both(call.my_deadline_at.0), time::left(call.my_deadline_at.0, now));
+        let at = if call.my_deadline_at == call.deadline_at {
+            mine
+        } else {
+            format!("{mine}, for others {}", zone.both(call.deadline_at.0))
+        };
+        let roles = joined(&call.my_roles);
+        table.row([&*call.id.to_string(), &call.text.title, call.phase.as_str(), &at, &left, &roles]);
+    }
+    screen.table(&table, "no calls that you may see");
+}
+
+/// Who has which roles in a call.
+pub(in crate::cli) fn holders(screen: &mut Screen, holders: &[RoleHolder]) {
+    let mut table = Table::new(["MEMBER", "ROLES"]);
+    for holder in holders {
+        table.row([holder.member.to_string(), joined(&holder.roles)]);
+    }
+    screen.table(&table, "nobody has a role");
+}
+
+/// How far a call is.
+pub(in crate::cli) fn progress(screen: &mut Screen, progress: &Progress) {
+    let proposals = progress.proposals.iter().map(|(status, count)| format!("{count} {status}"));
+    let proposals: Vec<String> = proposals.collect();
+    screen.fields(&[
+        ("phase", progress.phase.to_string()),
+        ("proposals", if proposals.is_empty() { "none".to_owned() } else { proposals.join(", ") }),
+        ("assignments", progress.assignments.to_string()),
+        ("reviews", progress.reviews.to_string()),
+        ("decided", progress.decided.to_string()),
+    ]);
 }
 
 fn extended(screen: &mut Screen, extensions: &[CallExtension], zone: &Zone) {

@@ -13,7 +13,7 @@ const STARTER: &str = "starter";
 
 /// One recipe of the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Recipe {
+pub(in crate::cli) struct Recipe {
     pub(super) name: &'static str,
     /// The heading it stands under.
     pub(super) title: &'static str,
@@ -24,7 +24,7 @@ pub(super) struct Recipe {
 }
 
 /// All recipes, the starter first, then in the order of the page.
-pub(super) fn recipes() -> Vec<Recipe> {
+pub(in crate::cli) fn recipes() -> Vec<Recipe> {
     let blocks = blocks();
     let cases =
         |name: &str| blocks.iter().find(|block| block.language == "json" && block.value("recipe") == Some(name));

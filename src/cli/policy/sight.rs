@@ -75,25 +75,28 @@ pub(super) async fn who(proposal: ProposalId, context: &Context) -> Result<()> {
     let client = context.client().await?;
     let mut readers = client.api().readers(proposal).await?;
     readers.sort_by(|a, b| (a.member.partner(), &a.member).cmp(&(b.member.partner(), &b.member)));
-    context.out.answer(&whole(&readers), |screen| {
-        let mut table = Table::new(["PARTNER", "MEMBER", "AS", "READS", "RESTRICTED SLOTS OF", "REVIEWS"]);
-        for Reader { member, parts, reads, reads_restricted_of, reads_reviews } in &readers {
-            let yes = |may: bool| if may { "yes" } else { "-" }.to_owned();
-            let restricted = if reads_restricted_of.is_empty() { "-".to_owned() } else { joined(reads_restricted_of) };
-            table.row([
-                member.partner().to_string(),
-                member.to_string(),
-                joined(parts),
-                yes(*reads),
-                restricted,
-                yes(*reads_reviews),
-            ]);
-        }
-        screen.table(&table, "nobody may know of it");
-    })
+    context.out.answer(&whole(&readers), |screen| lines(screen, &readers))
 }
 
-fn show(screen: &mut Screen, found: &Explanation, brief: bool) {
+/// Those who may know of a proposal, one a line.
+pub(in crate::cli) fn lines(screen: &mut Screen, readers: &[Reader]) {
+    let mut table = Table::new(["PARTNER", "MEMBER", "AS", "READS", "RESTRICTED SLOTS OF", "REVIEWS"]);
+    for Reader { member, parts, reads, reads_restricted_of, reads_reviews } in readers {
+        let yes = |may: bool| if may { "yes" } else { "-" }.to_owned();
+        let restricted = if reads_restricted_of.is_empty() { "-".to_owned() } else { joined(reads_restricted_of) };
+        table.row([
+            member.partner().to_string(),
+            member.to_string(),
+            joined(parts),
+            yes(*reads),
+            restricted,
+            yes(*reads_reviews),
+        ]);
+    }
+    screen.table(&table, "nobody may know of it");
+}
+
+pub(in crate::cli) fn show(screen: &mut Screen, found: &Explanation, brief: bool) {
     screen.fields(&[
         ("member", found.member.to_string()),
         ("proposal", found.proposal.to_string()),

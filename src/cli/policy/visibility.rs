@@ -80,7 +80,7 @@ pub(super) async fn diff(args: &Diff, context: &Context) -> Result<()> {
     context.out.answer(&answer, |screen| show(screen, &changes))
 }
 
-fn show(screen: &mut Screen, changes: &[AccessChange]) {
+pub(in crate::cli) fn show(screen: &mut Screen, changes: &[AccessChange]) {
     let mut table = Table::new(["PROPOSAL", "MEMBER", "WHAT", "NOW", "BECAUSE"]);
     for AccessChange { proposal, member, what, gains, causes } in changes {
         let causes: Vec<String> = causes.iter().map(cause_text).collect();

@@ -1,12 +1,12 @@
 //! Documents of a proposal: putting them in sealed, opening them once verified.
 
-use super::{VersionArg, place, read_as};
+use super::{VersionArg, place, read_as, tables};
 use crate::{
     cli::{
         context::{Context, joined},
         error::{CliError, Exit, Result},
-        output::{Screen, Style},
-        table::{Table, size},
+        output::Style,
+        table::size,
     },
     client::{
         Client, ClientError,
@@ -132,7 +132,7 @@ pub(super) async fn summary(
         return stored(context, &document);
     }
     let summary = client.read_summary(proposal, version).await?;
-    context.out.answer(&summary, |screen| show_summary(screen, &summary))
+    context.out.answer(&summary, |screen| tables::summary(screen, &summary))
 }
 
 /// Sends again what interrupted uploads left.
@@ -140,14 +140,7 @@ pub(super) async fn resume(context: &Context, client: &Client, args: &Resume) ->
     let mut records = client.interrupted_uploads()?;
     records.retain(|record| args.proposal.is_none_or(|proposal| record.proposal == proposal));
     if args.list {
-        return context.out.answer(&json!({ "items": records }), |screen| {
-            let mut table = Table::new(["PROPOSAL", "SLOT", "SIZE", "MEDIA TYPE"]);
-            for record in &records {
-                let slot = place(&record.slot, record.party.as_ref());
-                table.row([record.proposal.to_string(), slot, size(record.size), record.media_type.clone()]);
-            }
-            screen.table(&table, "no upload was interrupted");
-        });
+        return context.out.answer(&json!({ "items": records }), |screen| tables::interrupted(screen, &records));
     }
     if args.discard {
         return discard(context, client, &records).await;
@@ -249,7 +242,7 @@ pub(super) async fn open(context: &Context, client: &Client, args: &Open) -> Res
     };
     let opened = open_one(context, client, args, target, &path).await?;
     let answer = opened_json(&opened, &path);
-    context.out.answer(&answer, |screen| opened_table(screen, &[(opened, path)]))
+    context.out.answer(&answer, |screen| tables::opened(screen, &[(opened, path)]))
 }
 
 /// Verifies a version.
@@ -276,23 +269,7 @@ pub(super) async fn verify(context: &Context, client: &Client, args: &VerifyArgs
         "manifest": manifest, "ciphertexts_checked": args.fetch && not_shown.is_empty(), "not_fetched": not_shown,
     });
     context.out.answer(&answer, |screen| {
-        let signers = signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
-        screen.fields(&[
-            ("proposal", manifest.proposal.to_string()),
-            ("version", manifest.version.to_string()),
-            ("manifest", sha256.to_string()),
-            ("call text", manifest.call_text_sha256.to_string()),
-            ("label", manifest.label.as_ref().map(ToString::to_string).unwrap_or_default()),
-            ("signed", signers.collect::<Vec<_>>().join("\n")),
-            ("stands", if *is_standing { "yes" } else { "no" }.to_owned()),
-        ]);
-        screen.heading("Documents");
-        let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "SHA-256 OF THE CIPHERTEXT"]);
-        for document in &manifest.documents {
-            let slot = place(&document.slot, document.party.as_ref());
-            table.row([slot, size(document.size), document.media_type.clone(), document.sha256.to_string()]);
-        }
-        screen.table(&table, "none");
+        tables::manifest(screen, &verified);
         screen.gap();
         let what = match (args.fetch, not_shown.is_empty()) {
             (false, _) => "signatures and manifest".to_owned(),
@@ -368,7 +345,7 @@ async fn open_all(context: &Context, client: &Client, args: &Open, all: &[Target
         "closed": closed.iter().map(|(slot, why)| json!({ "slot": slot, "why": why })).collect::<Vec<_>>(),
     });
     context.out.answer(&answer, |screen| {
-        opened_table(screen, &opened);
+        tables::opened(screen, &opened);
         for (slot, why) in &closed {
             screen.styled(&[(Style::Dim, &format!("{slot} is not for you: {why}"))]);
         }
@@ -405,40 +382,6 @@ fn interrupted(error: ClientError) -> CliError {
 
 fn opened_json(opened: &OpenedDocument, path: &Path) -> Value {
     json!({ "document": opened.document, "size": opened.size, "signed_by": opened.signed_by, "file": path })
-}
-
-fn opened_table(screen: &mut Screen, opened: &[(OpenedDocument, PathBuf)]) {
-    let mut table = Table::new(["SLOT", "SIZE", "SIGNED BY", "FILE"]);
-    for (document, path) in opened {
-        let slot = place(&document.document.slot, document.document.party.as_ref());
-        let signers: Vec<String> = document.signed_by.values().map(ToString::to_string).collect();
-        let signers = if signers.is_empty() { "nobody yet".to_owned() } else { signers.join(" ") };
-        table.row([slot, size(document.size), signers, path.display().to_string()]);
-    }
-    screen.table(&table, "nothing was opened");
-}
-
-fn show_summary(screen: &mut Screen, summary: &Summary) {
-    screen.heading(&summary.title);
-    screen.paragraph(&summary.abstract_text);
-    if !summary.team.is_empty() {
-        screen.heading("Team");
-        let mut table = Table::new(["NAME", "ORGANISATION", "ROLE"]);
-        for person in &summary.team {
-            let role = person.role.clone().unwrap_or_default();
-            table.row([person.name.clone(), person.organisation.clone(), role]);
-        }
-        screen.table(&table, "");
-    }
-    if !summary.budget.is_empty() {
-        screen.heading("Budget");
-        let mut table = Table::new(["ITEM", "PARTY", "AMOUNT", "CURRENCY"]);
-        for line in &summary.budget {
-            let party = line.party.as_ref().map(ToString::to_string).unwrap_or_default();
-            table.row([line.item.clone(), party, line.amount.to_string(), line.currency.clone()]);
-        }
-        screen.table(&table, "");
-    }
 }
 
 /// A name made of the slot, never of anything that another nation wrote.

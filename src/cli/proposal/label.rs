@@ -9,6 +9,7 @@ use crate::{
         preview::PreviewArgs,
         prompt::Consent,
         table::Table,
+        time::Zone,
     },
     client::{
         Client,
@@ -120,20 +121,25 @@ async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<(
             ("signed", signers.collect::<Vec<_>>().join("\n")),
             ("with", if verified.number == 0 { "the manifest".into() } else { format!("label {}", verified.number) }),
         ]);
-        if made.is_empty() {
-            return;
+        if !made.is_empty() {
+            screen.heading("Signed since");
+            lines(screen, &made, &zone);
         }
-        screen.heading("Signed since");
-        let mut table = Table::new(["NUMBER", "LABEL", "SIGNED BY", "IN FORCE FROM"]);
-        for SignedLabel { number, label, signatures, in_force_at, .. } in &made {
-            let from = in_force_at.map_or_else(|| "waits".to_owned(), |at| zone.both(at.0));
-            table.row([number.to_string(), label_worded(label.as_ref()), joined(signatures.keys()), from]);
-        }
-        screen.table(&table, "");
     })
 }
 
-fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
+/// Relabellings, one a line.
+pub(in crate::cli) fn lines(screen: &mut Screen, made: &[SignedLabel], zone: &Zone) {
+    let mut table = Table::new(["NUMBER", "LABEL", "SIGNED BY", "IN FORCE FROM"]);
+    for SignedLabel { number, label, signatures, in_force_at, .. } in made {
+        let from = in_force_at.map_or_else(|| "waits".to_owned(), |at| zone.both(at.0));
+        table.row([number.to_string(), label_worded(label.as_ref()), joined(signatures.keys()), from]);
+    }
+    screen.table(&table, "");
+}
+
+/// What a relabelling says and changes.
+pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
     screen.fields(&[
         ("proposal", plan.statement.proposal.to_string()),
         ("label now", label_worded(plan.present.as_ref())),
@@ -143,8 +149,7 @@ fn show_plan(screen: &mut Screen, plan: &Relabelling, preview: &LabelPreview) {
     screen.heading("What it would change now");
     let nations: BTreeSet<&PartnerCode> =
         preview.gains.keys().chain(preview.losses.keys()).chain(preview.keys_removed.keys()).collect();
-    let mut table =
-        Table::new(["NATION", "KNOW OF IT", "READ IT", "NO LONGER KNOW OF IT", "NO LONGER READ IT", "KEYS REMOVED"]);
+    let mut table = Table::new(["NATION", "KNOW OF IT", "READ IT", "NO LONGER KNOW", "NO LONGER READ", "KEYS REMOVED"]);
     for nation in nations {
         let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
             let tally = tallies.get(nation);

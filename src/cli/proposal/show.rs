@@ -16,6 +16,7 @@ use crate::{
         proposal::Status,
     },
     wire::{
+        call::Call,
         page::Page,
         proposal::{Document, Pending, Proposal, Void},
     },
@@ -40,44 +41,58 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
     let mut answer = serde_json::to_value(proposal).unwrap_or_default();
     answer["documents"] = json!(documents);
     context.out.answer(&answer, |screen| {
-        screen.fields(&[
-            ("proposal", proposal.id.to_string()),
-            ("call", format!("{}  {}", proposal.call, call.text.title)),
-            ("status", proposal.status.to_string()),
-            ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
-            ("parties", parties(proposal)),
-            ("organisations", proposal.organisations.iter().cloned().collect::<Vec<_>>().join("\n")),
-            ("deadline", zone.deadline(proposal.deadline_at.0, now, &zones)),
-            ("bytes until", zone.both(proposal.grace_until.0)),
-            ("stands", proposal.version.map(|version| format!("version {version}")).unwrap_or_default()),
-            ("manifest", proposal.manifest_sha256.map(|sha256| sha256.to_string()).unwrap_or_default()),
-            ("label", label_worded(proposal.label.as_ref())),
-            ("you are", mine(proposal)),
-        ]);
-        if !proposal.later_organisations.is_empty() {
-            let later = proposal.later_organisations.iter().cloned().collect::<Vec<_>>().join(", ");
-            let help = format!("since the deadline a member of a party also works at: {later}. That keeps nobody from judging; if it is a \
-                 conflict of yours, `entente conflict declare`");
-            screen.styled(&[(Style::Dim, &help)]);
-        }
-        if proposal.mine.is_invited {
-            let help = "you are asked to join: `entente proposal accept` or `entente proposal decline`";
-            screen.styled(&[(Style::Yellow, help)]);
-        }
-        if let Some(void) = &proposal.void {
-            screen.styled(&[(Style::Yellow, &voided(proposal, void, &zone, now))]);
-        }
-        if let Some(pending) = &proposal.pending {
-            waiting(screen, pending);
-        }
-        if !proposal.withdrawal.is_empty() {
-            wishes(screen, proposal, &zone);
-        }
-        match &documents {
-            Some(documents) => slots(screen, proposal, documents, &call.rules, &zone),
-            None => screen.styled(&[(Style::Dim, closed(proposal, call.call.sealed_until.0 >= now))]),
-        }
+        let under = (&call.call, &call.rules);
+        page(screen, proposal, documents.as_deref(), under, (&zone, now, &zones));
     })
+}
+
+/// One proposal under its call, with the documents that the reader may know of.
+pub(in crate::cli) fn page(
+    screen: &mut Screen,
+    proposal: &Proposal,
+    documents: Option<&[Document]>,
+    (call, rules): (&Call, &CallText),
+    (zone, now, zones): (&Zone, Timestamp, &[(PartnerCode, String)]),
+) {
+    screen.fields(&[
+        ("proposal", proposal.id.to_string()),
+        ("call", format!("{}  {}", proposal.call, call.text.title)),
+        ("status", proposal.status.to_string()),
+        ("topic", proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("parties", parties(proposal)),
+        ("organisations", proposal.organisations.iter().cloned().collect::<Vec<_>>().join("\n")),
+        ("deadline", zone.deadline(proposal.deadline_at.0, now, zones)),
+        ("bytes until", zone.both(proposal.grace_until.0)),
+        ("stands", proposal.version.map(|version| format!("version {version}")).unwrap_or_default()),
+        ("manifest", proposal.manifest_sha256.map(|sha256| sha256.to_string()).unwrap_or_default()),
+        ("label", label_worded(proposal.label.as_ref())),
+        ("you are", mine(proposal)),
+    ]);
+    if !proposal.later_organisations.is_empty() {
+        let later = proposal.later_organisations.iter().cloned().collect::<Vec<_>>().join(", ");
+        let help = format!(
+            "since the deadline a member of a party also works at: {later}. That keeps nobody from judging; if it is a \
+             conflict of yours, `entente conflict declare`"
+        );
+        screen.styled(&[(Style::Dim, &help)]);
+    }
+    if proposal.mine.is_invited {
+        let help = "you are asked to join: `entente proposal accept` or `entente proposal decline`";
+        screen.styled(&[(Style::Yellow, help)]);
+    }
+    if let Some(void) = &proposal.void {
+        screen.styled(&[(Style::Yellow, &voided(proposal, void, zone, now))]);
+    }
+    if let Some(pending) = &proposal.pending {
+        waiting(screen, pending);
+    }
+    if !proposal.withdrawal.is_empty() {
+        wishes(screen, proposal, zone);
+    }
+    match documents {
+        Some(documents) => slots(screen, proposal, documents, rules, zone),
+        None => screen.styled(&[(Style::Dim, closed(proposal, call.sealed_until.0 >= now))]),
+    }
 }
 
 /// Prints proposals, one a line.
@@ -86,21 +101,24 @@ pub(super) async fn one(context: &Context, client: &Client, proposal: &Proposal)
 /// When standard output cannot be written, or the reader's zone is invalid.
 pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
     let (zone, now) = (context.zone()?, context.exchange_now());
-    context.out.answer(page, |screen| {
-        let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "LEFT", "YOU"]);
-        for proposal in &page.items {
-            let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
-            let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
-            let version = match (proposal.version, &proposal.void) {
-                (Some(version), _) => version.to_string(),
-                (None, Some(void)) => format!("{} void", void.version),
-                (None, None) => String::new(),
-            };
-            let (at, left) = (zone.both(proposal.deadline_at.0), time::left(proposal.deadline_at.0, now));
-            table.row([id, status, joined(proposal.parties.keys()), topic, version, at, left, mine(proposal)]);
-        }
-        screen.table(&table, "no proposals that you may see");
-    })
+    context.out.answer(page, |screen| lines(screen, &page.items, &zone, now))
+}
+
+/// Proposals, one a line.
+pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &Zone, now: Timestamp) {
+    let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "LEFT", "YOU"]);
+    for proposal in proposals {
+        let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
+        let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();
+        let version = match (proposal.version, &proposal.void) {
+            (Some(version), _) => version.to_string(),
+            (None, Some(void)) => format!("{} void", void.version),
+            (None, None) => String::new(),
+        };
+        let (at, left) = (zone.both(proposal.deadline_at.0), time::left(proposal.deadline_at.0, now));
+        table.row([id, status, joined(proposal.parties.keys()), topic, version, at, left, mine(proposal)]);
+    }
+    screen.table(&table, "no proposals that you may see");
 }
 
 /// Since when and why what the parties signed does not count any more, and what to do while there is time.

@@ -62,7 +62,8 @@ pub(super) async fn run(args: SignArgs, context: &Context, client: &Client) -> R
     show::one(context, client, &proposal).await
 }
 
-fn show_plan(screen: &mut Screen, plan: &Signing) {
+/// What is about to be signed.
+pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Signing) {
     let manifest = &plan.manifest;
     screen.fields(&[
         ("proposal", manifest.proposal.to_string()),

@@ -1,0 +1,81 @@
+//! How documents are shown: uploads that were interrupted, what a version holds, what was opened, and the summary.
+
+use super::place;
+use crate::{
+    cli::{
+        output::Screen,
+        table::{Table, size},
+    },
+    client::{opening::OpenedDocument, proposals::Summary, records::UploadRecord, verified::VerifiedManifest},
+};
+use std::path::PathBuf;
+
+/// Uploads that were interrupted, one a line.
+pub(in crate::cli) fn interrupted(screen: &mut Screen, records: &[UploadRecord]) {
+    let mut table = Table::new(["PROPOSAL", "SLOT", "SIZE", "MEDIA TYPE"]);
+    for record in records {
+        let slot = place(&record.slot, record.party.as_ref());
+        table.row([record.proposal.to_string(), slot, size(record.size), record.media_type.clone()]);
+    }
+    screen.table(&table, "no upload was interrupted");
+}
+
+/// A version as its parties signed it.
+pub(in crate::cli) fn manifest(
+    screen: &mut Screen,
+    VerifiedManifest { manifest, sha256, signed_by, is_standing, .. }: &VerifiedManifest,
+) {
+    let signers = signed_by.iter().map(|(partner, member)| format!("{partner} by {member}"));
+    screen.fields(&[
+        ("proposal", manifest.proposal.to_string()),
+        ("version", manifest.version.to_string()),
+        ("manifest", sha256.to_string()),
+        ("call text", manifest.call_text_sha256.to_string()),
+        ("label", manifest.label.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("signed", signers.collect::<Vec<_>>().join("\n")),
+        ("stands", if *is_standing { "yes" } else { "no" }.to_owned()),
+    ]);
+    screen.heading("Documents");
+    let mut table = Table::new(["SLOT", "SIZE", "MEDIA TYPE", "SHA-256 OF THE CIPHERTEXT"]);
+    for document in &manifest.documents {
+        let slot = place(&document.slot, document.party.as_ref());
+        table.row([slot, size(document.size), document.media_type.clone(), document.sha256.to_string()]);
+    }
+    screen.table(&table, "none");
+}
+
+/// What was opened, and where it is.
+pub(in crate::cli) fn opened(screen: &mut Screen, opened: &[(OpenedDocument, PathBuf)]) {
+    let mut table = Table::new(["SLOT", "SIZE", "SIGNED BY", "FILE"]);
+    for (document, path) in opened {
+        let slot = place(&document.document.slot, document.document.party.as_ref());
+        let signers: Vec<String> = document.signed_by.values().map(ToString::to_string).collect();
+        let signers = if signers.is_empty() { "nobody yet".to_owned() } else { signers.join(" ") };
+        table.row([slot, size(document.size), signers, path.display().to_string()]);
+    }
+    screen.table(&table, "nothing was opened");
+}
+
+/// The summary of a proposal.
+pub(in crate::cli) fn summary(screen: &mut Screen, summary: &Summary) {
+    screen.heading(&summary.title);
+    screen.paragraph(&summary.abstract_text);
+    if !summary.team.is_empty() {
+        screen.heading("Team");
+        let mut table = Table::new(["NAME", "ORGANISATION", "ROLE"]);
+        for person in &summary.team {
+            let role = person.role.clone().unwrap_or_default();
+            table.row([person.name.clone(), person.organisation.clone(), role]);
+        }
+        screen.table(&table, "");
+    }
+    if !summary.budget.is_empty() {
+        screen.heading("Budget");
+        let mut table = Table::new(["ITEM", "PARTY", "AMOUNT", "CURRENCY"]);
+        for line in &summary.budget {
+            let party = line.party.as_ref().map(ToString::to_string).unwrap_or_default();
+            table.row([line.item.clone(), party, line.amount.to_string(), line.currency.clone()]);
+        }
+        screen.table(&table, "");
+    }
+}

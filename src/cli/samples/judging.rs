@@ -1,0 +1,129 @@
+//! Assignments, reviews, the ranking, decisions and letters.
+
+use super::{DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, THIRD, calls, of, read, zone};
+use crate::{
+    cli::{assignment, decision, letter, ranking, review},
+    client::{
+        ranking::Ranking,
+        reviews::{OpenedReview, ReviewBody},
+    },
+    domain::{
+        id::{MemberId, ProposalId},
+        review::{Points, Ranked},
+        set_aside::SetAside,
+    },
+    wire::{
+        problem::LineFault,
+        review::{Assignment, Review},
+    },
+};
+use serde_json::json;
+
+const REVIEW: &str = "rev_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+
+pub(super) fn show(pages: &mut Pages) {
+    assignments(pages);
+    reviews(pages);
+    ranked(pages);
+    decided(pages);
+}
+
+fn assignments(pages: &mut Pages) {
+    let pairs: Vec<(ProposalId, MemberId)> =
+        [(PROPOSAL, "USA:carol"), (PROPOSAL, "ISR:yael"), (OTHER, "ISR:maya")].map(|(p, m)| (read(p), read(m))).into();
+    let fault: LineFault = of(json!({
+        "line": 2, "problem": "unsuitable", "detail": "`ISR:yael` has declared a conflict of interest in this proposal",
+    }));
+    pages.show("assignment load pairs.csv --dry-run", |screen| {
+        assignment::show_pairs(screen, "POSSIBLE", &pairs, &[fault]);
+    });
+    let line = |proposal: &str,
+                reviewer: &str,
+                conflict: Option<bool>,
+                has_reviewed: bool,
+                set_aside: Option<SetAside>| {
+        json!({
+            "proposal": proposal, "reviewer": reviewer, "assigned_at": "2026-04-10T22:30:00Z", "assigned_by": "USA:olivia",
+            "conflict": conflict, "has_reviewed": has_reviewed, "set_aside": set_aside.map(SetAside::as_str),
+        })
+    };
+    let lines: Vec<Assignment> = of(json!([
+        line(PROPOSAL, "USA:carol", Some(false), true, None),
+        line(PROPOSAL, "ISR:yael", Some(true), true, Some(SetAside::Conflict)),
+        line(PROPOSAL, "ISR:maya", None, false, None),
+        line(OTHER, "USA:rhea", Some(false), false, Some(SetAside::SameOrganisation)),
+    ]));
+    pages.show("assignment list --call $CALL", |screen| assignment::lines(screen, &lines, &zone()));
+}
+
+fn handed_in() -> [Review; 2] {
+    let review = |id: &str, reviewer: &str, revision: u32, reopened: Option<&str>, set_aside: Option<&str>| {
+        json!({
+            "id": id, "proposal": PROPOSAL, "reviewer": reviewer, "revision": revision, "manifest_sha256": OTHER_DIGEST,
+            "submitted_at": "2026-05-11T12:00:00Z", "reopened_at": reopened, "set_aside": set_aside, "statement": "",
+        })
+    };
+    of(json!([
+        review(REVIEW, "USA:carol", 1, Some("2026-05-12T08:00:00Z"), None),
+        review("rev_01J9ZR8C2D4E6F8G0H2J4K6M8N", "ISR:yael", 2, None, Some("conflict")),
+    ]))
+}
+
+fn reviews(pages: &mut Pages) {
+    let reviews = handed_in();
+    pages.show("review list $PROPOSAL", |screen| review::lines(screen, &reviews, &zone()));
+    let body: ReviewBody = of(json!({
+        "scores": { "excellence": 4.5, "impact": 3.0, "implementation": 4.0 },
+        "comments": {
+            "excellence": "A clear step beyond what either company has today, and the measurements of last year support it.",
+            "impact": "Two markets.",
+        },
+        "overall": "Fund it, if the flight tests move to the first year.", "recommendation": "fund",
+    }));
+    let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
+    let [_, review] = reviews;
+    let opened = OpenedReview { review, body };
+    pages.show("review open $PROPOSAL", |screen| review::show_opened(screen, &opened, &criteria, &zone()));
+}
+
+fn ranked(pages: &mut Pages) {
+    let points = |number: f64| Points::from_number(number).unwrap();
+    let line = |proposal: &str, rank: Option<u32>, total: Option<f64>, scores: &[(&str, f64)], spread: f64| Ranked {
+        proposal: read(proposal),
+        rank,
+        total: total.map(points),
+        averages: scores.iter().map(|(name, score)| (read(name), points(*score))).collect(),
+        spread: points(spread),
+        below: [].into(),
+        missing: [].into(),
+        set_aside: [].into(),
+        reviews: u32::from(total.is_some()) * 2,
+    };
+    let scores = |[one, two, three]: [f64; 3]| [("excellence", one), ("impact", two), ("implementation", three)];
+    let mut lines = vec![
+        line(PROPOSAL, Some(1), Some(13.5), &scores([4.75, 4.25, 4.5]), 0.5),
+        line(OTHER, None, Some(9.5), &scores([4.0, 2.5, 3.0]), 2.0),
+        line(THIRD, None, None, &[], 0.0),
+    ];
+    lines[0].set_aside = [(read("ISR:yael"), SetAside::Conflict)].into();
+    lines[1].below = ["impact".to_owned(), "total".to_owned()].into();
+    lines[2].missing = [read("USA:carol"), read("ISR:maya")].into();
+    let ranking = Ranking { lines, invalid: Vec::new(), closed: Vec::new() };
+    let criteria = calls::bilateral().text.to_domain().unwrap().criteria;
+    pages.show("ranking $CALL", |screen| ranking::show(screen, &criteria, &ranking));
+}
+
+fn decided(pages: &mut Pages) {
+    let decision = of(json!({
+        "id": "dec_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "proposal": PROPOSAL, "revision": 1, "outcome": "fund",
+        "manifest_sha256": DIGEST, "missing": ["USA"],
+        "signatures": { "ISR": { "member": "ISR:eitan", "jws": "", "signed_at": "2026-06-20T09:00:00Z" } },
+    }));
+    pages.show("decision show $PROPOSAL", |screen| decision::show(screen, &decision, &zone()));
+    let letter = |id: &str, by: &str, at: &str, is_superseded: bool| json!({ "id": id, "proposal": PROPOSAL, "sent_by": by, "sent_at": at, "is_superseded": is_superseded, "statement": "" });
+    let letters: Vec<_> = of(json!([
+        letter("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "USA:olivia", "2026-06-21T09:00:00Z", true),
+        letter("doc_01J9ZR8C2D4E6F8G0H2J4K6M8N", "ISR:noa", "2026-06-28T22:00:00Z", false),
+    ]));
+    pages.show("letter list $PROPOSAL", |screen| letter::lines(screen, &letters, &zone()));
+}

@@ -1,0 +1,130 @@
+//! Every table that a command prints, as a terminal of eighty columns shows it: made from the data here, by the functions that print it.
+//!
+//! `tests/golden/tables.txt` keeps them for whoever reviews what users read. `ENTENTE_BLESS=1` writes it again; read each changed
+//! line as a program officer would. A table without a sample here fails a test.
+
+mod calls;
+mod judging;
+mod people;
+mod policies;
+mod proposals;
+
+use super::{output::Screen, time::Zone};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+use unicode_width::UnicodeWidthStr;
+
+/// The terminal's width.
+const WIDTH: usize = 80;
+
+const PROGRAM: &str = "prog_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const PROPOSAL: &str = "prop_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const OTHER: &str = "prop_01J9ZR8C2D4E6F8G0H2J4K6M8N";
+const THIRD: &str = "prop_01J9ZS1T3V5W7X9Y1Z3A5B7C9D";
+const VAULT: &str = "vault_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+const DIGEST: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+const OTHER_DIGEST: &str = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+/// What the screens show, and where in the sources their tables are made.
+#[derive(Debug, Default)]
+struct Pages {
+    text: String,
+    made_at: BTreeSet<(&'static str, u32)>,
+}
+
+impl Pages {
+    /// What `command` shows.
+    fn show(&mut self, command: &str, show: impl FnOnce(&mut Screen)) {
+        let (text, made_at) = Screen::shown_at(WIDTH, show);
+        write!(self.text, "$ entente {command}\n\n{}\n\n\n", text.trim_end()).unwrap();
+        self.made_at.extend(made_at);
+    }
+}
+
+fn all() -> Pages {
+    let mut pages = Pages::default();
+    people::show(&mut pages);
+    policies::show(&mut pages);
+    calls::show(&mut pages);
+    proposals::show(&mut pages);
+    judging::show(&mut pages);
+    pages
+}
+
+/// A value of the API or of a statement, as it travels.
+fn of<T: DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+fn read<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+fn zone() -> Zone {
+    Zone::named("Asia/Jerusalem").unwrap()
+}
+
+/// The instant at which everything is shown.
+fn now() -> Timestamp {
+    read("2026-03-02T09:30:00Z")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn tables_of_every_command() {
+    let Pages { text, .. } = all();
+    let path = root().join("tests/golden/tables.txt");
+    if std::env::var_os("ENTENTE_BLESS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let first = kept.lines().zip(text.lines()).find(|(kept, now)| kept != now);
+    assert!(kept == text, "tables.txt differs, first in {first:?}; if it should, run with ENTENTE_BLESS=1");
+}
+
+#[test]
+fn tables_fit_a_terminal_of_eighty_columns() {
+    let Pages { text, .. } = all();
+    let wide: Vec<&str> = text.lines().filter(|line| line.width() > WIDTH).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
+#[test]
+fn every_table_has_a_sample() {
+    let mut folders = vec![root().join("src/cli")];
+    let mut made = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if !(path.ends_with("table.rs") || path.ends_with("mod.rs")) {
+                made.extend(tables_in(&path));
+            }
+        }
+    }
+    assert!(made.len() > 30, "{made:?}");
+    let shown: BTreeSet<(PathBuf, u32)> =
+        all().made_at.into_iter().map(|(file, line)| (PathBuf::from(file), line)).collect();
+    let missing: Vec<_> = made.difference(&shown).collect();
+    assert!(missing.is_empty(), "show them in `src/cli/samples`: {missing:#?}");
+}
+
+/// The lines of a source in which tables are made.
+fn tables_in(path: &Path) -> Vec<(PathBuf, u32)> {
+    let name = path.strip_prefix(root()).unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| line.contains("Table::new("));
+    lines.map(|(at, _)| (name.to_owned(), at)).collect()
+}
