@@ -144,11 +144,12 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
     }
     screen.table(&table, "nobody gains or loses sight of anything");
     for (nation, count) in &sums.admits {
-        let line = format!("newly admitted: {nation}, to {} that nobody of theirs could know of", proposals(*count));
+        let line = format!("{nation} gains its first access, to {}", proposals(*count));
         screen.styled(&[(Style::Yellow, &line)]);
     }
     if sums.keys_needed > 0 {
-        screen.line(&format!("{} keys would have to be wrapped before they can read", sums.keys_needed));
+        let keys = if sums.keys_needed == 1 { "1 key".to_owned() } else { format!("{} keys", sums.keys_needed) };
+        screen.line(&format!("{keys} would have to be wrapped before they can read"));
     }
     if sums.fetched_before > 0 {
         screen.line(&format!(

@@ -92,7 +92,7 @@ pub(super) fn list(context: &Context, calls: &Page<Call>) -> Result<()> {
 
 /// Calls, one a line.
 pub(in crate::cli) fn lines(screen: &mut Screen, calls: &[Call], zone: &Zone, now: Timestamp) {
-    let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "LEFT", "YOUR ROLES"]);
+    let mut table = Table::new(["CALL", "TITLE", "PHASE", "DEADLINE", "TIME", "YOUR ROLES"]);
     for call in calls {
         let (mine, left) = (zone.both(call.my_deadline_at.0), time::left(call.my_deadline_at.0, now));
         let at = if call.my_deadline_at == call.deadline_at {

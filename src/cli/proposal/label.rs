@@ -132,7 +132,7 @@ async fn history(id: ProposalId, context: &Context, client: &Client) -> Result<(
 pub(in crate::cli) fn lines(screen: &mut Screen, made: &[SignedLabel], zone: &Zone) {
     let mut table = Table::new(["NUMBER", "LABEL", "SIGNED BY", "IN FORCE FROM"]);
     for SignedLabel { number, label, signatures, in_force_at, .. } in made {
-        let from = in_force_at.map_or_else(|| "waits".to_owned(), |at| zone.both(at.0));
+        let from = in_force_at.map_or_else(|| "once every party has signed".to_owned(), |at| zone.both(at.0));
         table.row([number.to_string(), label_worded(label.as_ref()), joined(signatures.keys()), from]);
     }
     screen.table(&table, "");

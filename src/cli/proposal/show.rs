@@ -106,7 +106,7 @@ pub(super) fn list(context: &Context, page: &Page<Proposal>) -> Result<()> {
 
 /// Proposals, one a line.
 pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &Zone, now: Timestamp) {
-    let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "LEFT", "YOU"]);
+    let mut table = Table::new(["PROPOSAL", "STATUS", "PARTIES", "TOPIC", "VERSION", "DEADLINE", "TIME", "YOU"]);
     for proposal in proposals {
         let (id, status) = (proposal.id.to_string(), proposal.status.to_string());
         let topic = proposal.topic.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Every table that a command prints, as a terminal of eighty columns shows it: made from the data here, by the functions that print it.
 //!
-//! `tests/golden/tables.txt` keeps them for whoever reviews what users read. `ENTENTE_BLESS=1` writes it again; read each changed
+//! `tests/golden/tables.txt` keeps them for those who review what users read. `ENTENTE_BLESS=1` writes it again; read each changed
 //! line as a program officer would. A table without a sample here fails a test.
 
 mod calls;
