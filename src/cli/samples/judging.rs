@@ -120,7 +120,10 @@ fn decided(pages: &mut Pages) {
         "signatures": { "ISR": { "member": "ISR:eitan", "jws": "", "signed_at": "2026-06-20T09:00:00Z" } },
     }));
     pages.show("decision show $PROPOSAL", |screen| decision::show(screen, &decision, &zone()));
-    let letter = |id: &str, by: &str, at: &str, is_superseded: bool| json!({ "id": id, "proposal": PROPOSAL, "sent_by": by, "sent_at": at, "is_superseded": is_superseded, "statement": "" });
+    let letter = |id: &str, by: &str, at: &str, is_superseded: bool| {
+        json!({ "id": id, "proposal": PROPOSAL, "sent_by": by, "sent_at": at, "is_superseded": is_superseded,
+                "statement": "" })
+    };
     let letters: Vec<_> = of(json!([
         letter("doc_01J9ZQ4N6M8V7X5T3R2P1K0HGF", "USA:olivia", "2026-06-21T09:00:00Z", true),
         letter("doc_01J9ZR8C2D4E6F8G0H2J4K6M8N", "ISR:noa", "2026-06-28T22:00:00Z", false),

@@ -154,7 +154,10 @@ fn readers(pages: &mut Pages) {
         preview::sums(screen, &sums);
         preview::rows(screen, &changes, false);
     });
-    let found = |member: &str, parts: &[&str], reads: bool, restricted: &[&str], reviews: bool| json!({ "member": member, "parts": parts, "reads": reads, "reads_restricted_of": restricted, "reads_reviews": reviews });
+    let found = |member: &str, parts: &[&str], reads: bool, restricted: &[&str], reviews: bool| {
+        json!({ "member": member, "parts": parts, "reads": reads, "reads_restricted_of": restricted,
+                "reads_reviews": reviews })
+    };
     let readers: Vec<Reader> = of(json!([
         found("ISR:avi", &["party"], true, &["ISR"], false),
         found("ISR:noa", &["officer"], true, &["ISR", "USA"], true),
@@ -223,7 +226,10 @@ fn change(
 
 /// One that stands, one that is void and one that is being prepared.
 pub(super) fn proposals() -> [Proposal; 3] {
-    let mine = |is_party: bool, is_invited: bool, is_clear: bool| json!({ "is_party": is_party, "is_invited": is_invited, "is_assigned": false, "is_clear": is_clear, "has_reviewed": false });
+    let mine = |is_party: bool, is_invited: bool, is_clear: bool| {
+        json!({ "is_party": is_party, "is_invited": is_invited, "is_assigned": false, "is_clear": is_clear,
+                "has_reviewed": false })
+    };
     let times = ("2026-04-08T15:00:00Z", "2026-04-09T15:00:00Z", "2026-03-02T00:00:00Z");
     let (deadline_at, grace_until, created_at) = times;
     of(json!([
