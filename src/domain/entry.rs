@@ -37,8 +37,6 @@ worded! {
         ConsentGiven = "proposal.consent_given",
         ConsentWithdrawn = "proposal.consent_withdrawn",
         MemberJoined = "proposal.member_joined",
-        // Of before members joined by their own signature.
-        MemberAdded = "proposal.member_added",
         MemberRemoved = "proposal.member_removed",
         DocumentStored = "document.stored",
         DocumentRemoved = "document.removed",
@@ -140,7 +138,6 @@ impl EntryKind {
             | Self::ConsentGiven
             | Self::ConsentWithdrawn
             | Self::MemberJoined
-            | Self::MemberAdded
             | Self::MemberRemoved
             | Self::DocumentStored
             | Self::DocumentRemoved

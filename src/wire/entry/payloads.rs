@@ -101,7 +101,6 @@ kinds! {
     ConsentGiven(JoinConsent),
     ConsentWithdrawn(JoinConsent),
     MemberJoined,
-    MemberAdded(PartyMemberNamed),
     MemberRemoved(PartyMemberNamed),
     DocumentStored,
     DocumentRemoved,

@@ -29,7 +29,7 @@ payload! {
         pub statement: String,
     }
 
-    /// An invitation was withdrawn or declined, or a member was added to a party or removed from it.
+    /// An invitation was withdrawn or declined, or a member was removed from a party.
     pub struct PartyMemberNamed {
         pub member: MemberId,
     }

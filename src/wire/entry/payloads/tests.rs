@@ -171,7 +171,6 @@ fn proposals() -> Vec<(Payload, Value)> {
         ),
         (Payload::InvitationWithdrawn(named.clone()), named_json.clone()),
         (Payload::InvitationDeclined(named.clone()), named_json.clone()),
-        (Payload::MemberAdded(named.clone()), named_json.clone()),
         (Payload::MemberRemoved(named), named_json),
         (
             Payload::ConsentGiven(JoinConsent { member: id("ISR:avi"), organisation: Some("Technion".into()) }),
