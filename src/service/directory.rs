@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{MemberId, PartnerCode, Sha256},
+        id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
         name::is_same,
     },
     policy::{Action, Permit, Resource},
@@ -19,7 +19,7 @@ use crate::{
         StoreError, Tx, Whose, WriteTx, entries, idempotency,
         members::{self, MemberRow},
         partners::{self, PartnerRow},
-        proposals,
+        proposals::{self, ProposalDeadlineRow},
     },
     wire::{
         directory::{Me, Member, Partner, PublishKeyCard, PublishedKeyCard},
@@ -30,7 +30,7 @@ use crate::{
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -196,7 +196,7 @@ pub async fn publish_key_card(
         let fault = format!("its serial is more than {MAX_SERIAL_STEP} above the present {present}");
         return Err(Refusal::Statement { fault }.into());
     }
-    keep_employer(&mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
+    keep_employer(exchange, &mut act.tx, &permit, before.as_ref(), &row, act.now).await?;
     members::publish(&mut act.tx, &permit, &row, &card.certificates, &card.recipients, act.now)
         .await
         .map_err(certificate_taken)?;
@@ -232,7 +232,7 @@ async fn publish_first(
     let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
     let outcome = policies.authorize(&registrar, Action::PublishKeyCard, Resource::Partner(id.partner()));
     let permit = super::permitted(outcome)?;
-    keep_employer(&mut tx, &permit, present.as_ref(), &row, now).await?;
+    keep_employer(exchange, &mut tx, &permit, present.as_ref(), &row, now).await?;
     members::publish(&mut tx, &permit, &row, &card.certificates, &card.recipients, now)
         .await
         .map_err(certificate_taken)?;
@@ -249,7 +249,10 @@ async fn publish_first(
 /// After the deadline of a proposal a key card of one of its members brings no organisation into it: with one word of its registrar a party
 /// would take the review or the signature of somebody who works there out of a judgement that it knows or fears. Who learns of a real
 /// conflict declares it.
+///
+/// Others wait meanwhile, so calls that are known are not read again, and of proposals what their deadlines follow from alone.
 async fn keep_employer(
+    exchange: &Exchange,
     tx: &mut WriteTx,
     permit: &Permit,
     before: Option<&MemberRow>,
@@ -259,19 +262,12 @@ async fn keep_employer(
     let Some(before) = before.filter(|before| !is_same(&before.organisation, &card.organisation)) else {
         return Ok(());
     };
-    let mut calls = HashMap::new();
-    let mut closed = Vec::new();
-    for row in proposals::with_newest_employer(tx, &card.member).await? {
-        if let Entry::Vacant(unknown) = calls.entry(row.call) {
-            let call = state::call(tx, row.call, now).await?.ok_or(ServiceError::Hidden)?;
-            unknown.insert(Arc::new(call));
-        }
-        let call = calls[&row.call].clone();
-        let proposal = state::proposal_state(row, call, now);
-        if now > proposal.limits.deadline_at {
-            closed.push(proposal.row.id);
-        }
-    }
+    let rows = proposals::with_newest_employer(tx, &card.member).await?;
+    let calls: BTreeSet<(CallId, u64)> = rows.iter().map(|row| (row.call, row.revision)).collect();
+    let calls: Vec<(CallId, u64)> = calls.into_iter().collect();
+    let calls = state::calls(exchange, tx, &calls, now).await?;
+    let is_over = |row: &&ProposalDeadlineRow| now > calls[&row.call].deadline_of(row.id, &row.parties);
+    let closed: Vec<ProposalId> = rows.iter().filter(is_over).map(|row| row.id).collect();
     Ok(proposals::keep_employer(tx, permit, &card.member, &before.organisation, &closed).await?)
 }
 

@@ -30,10 +30,7 @@ use crate::{
         proposal::{AcceptInvitation, AddMember, CreateProposal, Joined},
     },
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most members of one party, those who are asked included.
 const MOST_OF_PARTY: usize = 40;
@@ -375,16 +372,9 @@ pub(super) async fn follow_newest_employers(
     call: &CallState,
     only: Option<ProposalId>,
 ) -> Result<()> {
-    let call = Arc::new(call.clone());
     let mut kept = proposals::with_kept_employers(&mut act.tx, call.row.id).await?;
-    kept.retain(|row| only.is_none_or(|only| row.id == only));
-    for row in kept {
-        let proposal = state::proposal_state(row, call.clone(), act.now);
-        if act.now <= proposal.limits.deadline_at {
-            proposals::follow_newest_employers(&mut act.tx, permit, &proposal.row).await?;
-        }
-    }
-    Ok(())
+    kept.retain(|row| only.is_none_or(|only| row.id == only) && act.now <= call.deadline_of(row.id, &row.parties));
+    Ok(proposals::follow_newest_employers(&mut act.tx, permit, &kept).await?)
 }
 
 /// Whether the member may leave: the last one of a party that has not signed what counts and keeps no restricted documents here, which

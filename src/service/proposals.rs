@@ -47,7 +47,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         return Err(ServiceError::Malformed(fault));
     }
     let owners: BTreeSet<PartnerCode> = body.parties.keys().cloned().collect();
-    let deadline_at = call.text.schedule.deadline_for(&call.row.extensions, Some((body.id, &owners)));
+    let deadline_at = call.deadline_of(body.id, &owners);
     match call.phase {
         Phase::Open | Phase::Grace | Phase::Review if act.arrived_at <= deadline_at => {}
         Phase::Open | Phase::Grace | Phase::Review => {

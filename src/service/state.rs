@@ -6,7 +6,7 @@ use super::{Exchange, Result, ServiceError};
 use crate::{
     domain::{
         call::{CallText, Phase},
-        id::{CallId, MemberId, ProgramId, ProposalId},
+        id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId},
         proposal::{Status, TimeLimits, Version, Versions},
         set_aside::SetAside,
     },
@@ -43,6 +43,14 @@ pub struct CallState {
     pub text: CallText,
     pub phase: Phase,
     pub facts: Arc<CallFacts>,
+}
+
+impl CallState {
+    /// The deadline that holds for a proposal of these parties.
+    #[must_use]
+    pub fn deadline_of(&self, id: ProposalId, parties: &BTreeSet<PartnerCode>) -> Timestamp {
+        self.text.schedule.deadline_for(&self.row.extensions, Some((id, parties)))
+    }
 }
 
 /// A proposal at an instant.
@@ -213,9 +221,8 @@ pub async fn proposal(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<Opt
 #[must_use]
 pub fn proposal_state(row: ProposalRow, call: Arc<CallState>, now: Timestamp) -> ProposalState {
     let parties: BTreeSet<_> = row.parties.keys().cloned().collect();
-    let schedule = &call.text.schedule;
-    let deadline_at = schedule.deadline_for(&call.row.extensions, Some((row.id, &parties)));
-    let limits = TimeLimits { deadline_at, grace_until: schedule.grace_end(deadline_at) };
+    let deadline_at = call.deadline_of(row.id, &parties);
+    let limits = TimeLimits { deadline_at, grace_until: call.text.schedule.grace_end(deadline_at) };
     let versions =
         Versions { versions: row.versions.clone(), is_withdrawn: row.is_withdrawn, baseline: call.row.baseline };
     let status = versions.status(limits, now);

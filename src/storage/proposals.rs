@@ -112,13 +112,12 @@ pub async fn concerning(
     load(tx, rows).await
 }
 
-/// These proposals, in order of their identifiers.
+/// These proposals, at most [`AT_ONCE`], in order of their identifiers.
 pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let marks = (1..=ids.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
-    let sql = format!("{COLUMNS} WHERE proposal_id IN ({marks})");
+    let sql = format!("{COLUMNS} WHERE proposal_id IN ({})", marks(1, ids.len()));
     let rows = tx.fetch_all(Sql::built(sql), ids.iter().map(super::Arg::text).collect()).await?;
     load(tx, rows).await
 }
@@ -214,24 +213,32 @@ pub async fn remove_member(
     Ok(())
 }
 
+/// What the deadline of a proposal follows from, and nothing else of it: a member can have many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposalDeadlineRow {
+    pub id: ProposalId,
+    pub call: CallId,
+    /// Of the call.
+    pub revision: u64,
+    pub parties: BTreeSet<PartnerCode>,
+}
+
 /// The proposals to which the member is party and for which the newest key card says where they work.
-pub async fn with_newest_employer(tx: &mut Tx, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
+pub async fn with_newest_employer(tx: &mut Tx, member: &MemberId) -> Result<Vec<ProposalDeadlineRow>, StoreError> {
     let sql = format!(
-        "{COLUMNS} WHERE proposal_id IN \
+        "{DEADLINE_COLUMNS} WHERE p.proposal_id IN \
          (SELECT s.proposal_id FROM proposal_members s WHERE s.member = $1 AND s.deadline_organisation IS NULL)"
     );
-    let rows = tx.fetch_all(Sql::built(sql), args![member]).await?;
-    load_many(tx, rows).await
+    tx.fetch_all(Sql::built(sql), args![member]).await?.iter().map(deadline).collect()
 }
 
 /// The proposals under a call of which some member works elsewhere than at the deadline, by their newest key card.
-pub async fn with_kept_employers(tx: &mut Tx, call: CallId) -> Result<Vec<ProposalRow>, StoreError> {
+pub async fn with_kept_employers(tx: &mut Tx, call: CallId) -> Result<Vec<ProposalDeadlineRow>, StoreError> {
     let sql = format!(
-        "{COLUMNS} WHERE call_id = $1 AND proposal_id IN \
+        "{DEADLINE_COLUMNS} WHERE p.call_id = $1 AND p.proposal_id IN \
          (SELECT s.proposal_id FROM proposal_members s WHERE s.deadline_organisation_folded IS NOT NULL)"
     );
-    let rows = tx.fetch_all(Sql::built(sql), args![call]).await?;
-    load_many(tx, rows).await
+    tx.fetch_all(Sql::built(sql), args![call]).await?.iter().map(deadline).collect()
 }
 
 /// Keeps where the member worked until now as what counts for these proposals, whatever later key cards say.
@@ -243,28 +250,38 @@ pub async fn keep_employer(
     ids: &[ProposalId],
 ) -> Result<(), StoreError> {
     assert!(permit.covers_partner(&[Action::PublishKeyCard], member.partner()));
-    for id in ids {
-        let sql = "UPDATE proposal_members SET deadline_organisation = $3, deadline_organisation_folded = $4, employer_folded = $4 \
-                   WHERE proposal_id = $1 AND member = $2 AND deadline_organisation IS NULL";
-        tx.execute(sql, args![id, member, organisation, folded(organisation)]).await?;
+    for part in ids.chunks(AT_ONCE) {
+        let sql = format!(
+            "UPDATE proposal_members SET deadline_organisation = $2, deadline_organisation_folded = $3 \
+             WHERE member = $1 AND deadline_organisation IS NULL AND proposal_id IN ({})",
+            marks(4, part.len())
+        );
+        let values = args![member, organisation, folded(organisation)];
+        let values = values.into_iter().chain(part.iter().map(super::Arg::text)).collect();
+        tx.execute(Sql::once(sql), values).await?;
     }
     Ok(())
 }
 
-/// Lets the newest key cards say again where the members of a proposal of the call work.
+/// Lets the newest key cards say again where the members of these proposals work.
 pub async fn follow_newest_employers(
     tx: &mut WriteTx,
     permit: &Permit,
-    proposal: &ProposalRow,
+    proposals: &[ProposalDeadlineRow],
 ) -> Result<(), StoreError> {
-    assert!(
+    assert!(proposals.iter().all(|proposal| {
         permit.covers_call(&[Action::ExtendCall, Action::AmendCall], proposal.call)
             || permit.covers_proposal(&[Action::ExtendProposal], proposal.id)
-    );
-    let sql = "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL, \
-               employer_folded = COALESCE((SELECT m.organisation_folded FROM members m \
-               WHERE m.member = proposal_members.member), '') WHERE proposal_id = $1";
-    tx.execute(sql, args![proposal.id]).await?;
+    }));
+    for part in proposals.chunks(AT_ONCE) {
+        let sql = format!(
+            "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL \
+             WHERE proposal_id IN ({})",
+            marks(1, part.len())
+        );
+        let ids = part.iter().map(|proposal| super::Arg::text(proposal.id)).collect();
+        tx.execute(Sql::once(sql), ids).await?;
+    }
     Ok(())
 }
 
@@ -364,8 +381,14 @@ pub async fn advance(
     visible::note_versions(tx, id).await
 }
 
+/// How many proposals a statement names at most: it has no room for any number.
+pub const AT_ONCE: usize = 500;
+
 const COLUMNS: &str =
     "SELECT proposal_id, call_id, topic, created_by, created_at, withdrawn_at, releasable_key FROM proposals";
+
+const DEADLINE_COLUMNS: &str = "SELECT p.proposal_id, p.call_id, p.parties_key, c.revision \
+                                FROM proposals p JOIN calls c ON c.call_id = p.call_id";
 
 /// The parties, their members, and who is asked to join them, as rows of one kind.
 const PARTICIPANTS: &str = "(SELECT q.proposal_id, q.partner, NULL AS member, NULL AS counts, NULL AS newest, \
@@ -381,15 +404,18 @@ async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now:
     Ok(())
 }
 
-/// Completes any number of rows, some at a time: a statement has no room for all.
-async fn load_many(tx: &mut Tx, mut rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
-    const AT_ONCE: usize = 500;
-    let mut found = Vec::with_capacity(rows.len());
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(AT_ONCE));
-        found.extend(load(tx, std::mem::replace(&mut rows, rest)).await?);
-    }
-    Ok(found)
+/// Placeholders for so many values, from this number on.
+fn marks(from: usize, count: usize) -> String {
+    (from..from + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn deadline(row: &Row) -> Result<ProposalDeadlineRow, StoreError> {
+    Ok(ProposalDeadlineRow {
+        id: row.parse("proposal_id")?,
+        call: row.parse("call_id")?,
+        revision: row.count("revision")?,
+        parties: codes(row, "parties_key")?,
+    })
 }
 
 /// Completes rows with their sets: one statement a set for the whole page, whatever its length.
@@ -413,7 +439,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
             assigned: BTreeSet::new(),
             reviewed: BTreeSet::new(),
             is_decided: false,
-            label: label(&row.text("releasable_key")?)?,
+            label: label(row)?,
         };
         found.insert(id, proposal);
     }
@@ -421,7 +447,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
         return Ok(Vec::new());
     }
     let ids: Vec<super::Arg> = found.keys().map(super::Arg::text).collect();
-    let marks = (1..=ids.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let marks = marks(1, ids.len());
     let set = |columns: &str, from: &str| {
         Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
     };
@@ -490,11 +516,17 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
 }
 
 /// The label whose nations a column holds as one text; its caveats are rows.
-fn label(key: &str) -> Result<Option<Label>, StoreError> {
+fn label(row: &Row) -> Result<Option<Label>, StoreError> {
+    let releasable_to = codes(row, "releasable_key")?;
+    Ok((!releasable_to.is_empty()).then(|| Label { releasable_to, caveats: BTreeSet::new() }))
+}
+
+/// The partners that a column holds as one text.
+fn codes(row: &Row, column: &str) -> Result<BTreeSet<PartnerCode>, StoreError> {
+    let key = row.text(column)?;
     let codes: Result<BTreeSet<PartnerCode>, _> =
         key.split(' ').filter(|code| !code.is_empty()).map(str::parse).collect();
-    let releasable_to = codes.map_err(|_| StoreError::corrupt("releasable_key", "partner codes"))?;
-    Ok((!releasable_to.is_empty()).then(|| Label { releasable_to, caveats: BTreeSet::new() }))
+    codes.map_err(|_| StoreError::corrupt(column, "partner codes"))
 }
 
 fn of<'a>(found: &'a mut BTreeMap<ProposalId, ProposalRow>, row: &Row) -> Result<&'a mut ProposalRow, StoreError> {

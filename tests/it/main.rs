@@ -94,6 +94,8 @@ mod supervised;
 mod sweeps;
 #[cfg(feature = "client")]
 mod terminal;
+#[cfg(feature = "client")]
+mod turns;
 mod upgrades;
 #[cfg(feature = "client")]
 mod uploads;

@@ -1,0 +1,93 @@
+//! What an act reads while others wait for their turn at writing: what it needs, and not all that is stored about it.
+
+use crate::harness::{
+    many::{self, Proposal, Rows},
+    stage::{NATIONS, Stage, id},
+    world::{Store, TestWorld},
+};
+use entente::{
+    client::directory::NewKeyCard,
+    domain::{
+        ambient::Clock,
+        id::{MemberId, ProposalId},
+    },
+    sealing::card::KeyCard,
+    storage::args,
+    wire::call::ExtendCall,
+};
+use jiff::{SignedDuration, Timestamp};
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// More than two statements name.
+const MANY: u64 = 1_100;
+
+/// Proposals of these members. Whatever reads one of them as a whole fails: its topic is none.
+async fn write_proposals(stage: &Stage, members: &[MemberId]) {
+    let mut rows = Rows::new();
+    for number in 0..MANY {
+        rows.proposal(&Proposal {
+            id: many::id("prop", number),
+            call: stage.call,
+            topic: Some("No topic"),
+            members,
+            created_at: stage.clock.now(),
+            is_withdrawn: false,
+        });
+    }
+    let db = &stage.server.exchange.db;
+    rows.write(db).await;
+    many::index(db).await;
+}
+
+/// Another card for Avi, of the same keys, from another employer.
+async fn moves_to(stage: &Stage, organisation: &str) {
+    let registrar = stage.client("ISR:registrar");
+    let present = registrar.issued_member(&id("ISR:avi")).await.unwrap().card.clone();
+    let KeyCard { member, name, roles, recipients, certificates, valid_until, .. } = present;
+    let organisation = organisation.to_owned();
+    let new = NewKeyCard { member, name, organisation, roles, recipients, certificates, valid_from: None, valid_until };
+    registrar.issue_key_card(&new).await.unwrap();
+}
+
+async fn more_time(stage: &Stage, proposal: Option<ProposalId>, until: Timestamp) {
+    let body = ExtendCall {
+        until: until.into(),
+        reason: "an outage".into(),
+        partner: None,
+        proposal,
+        reviews: false,
+        dry_run: false,
+    };
+    stage.client("USA:dana").api().extend_call(stage.call, &body).await.unwrap();
+}
+
+async fn key_card_of_who_has_many_proposals(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let (one, later) = (stage.submitted().await, stage.submitted().await);
+    stage.clear(later, &["USA:dana"]).await;
+    more_time(&stage, Some(later), stage.deadline + DAY).await;
+    write_proposals(&stage, &[id("ISR:avi"), id("USA:bob")]).await;
+    let kept = async || {
+        let sql = "SELECT COUNT(*) AS kept FROM proposal_members WHERE member = 'ISR:avi' \
+                   AND deadline_organisation = 'Kinneret Sensing' AND deadline_organisation_folded = 'kinneret sensing'";
+        let mut tx = stage.server.exchange.db.read().await.unwrap();
+        tx.fetch_one(sql, args![]).await.unwrap().count("kept").unwrap()
+    };
+    stage.clock.set(stage.deadline + HOUR);
+    moves_to(&stage, "Galil Optics").await;
+    assert_eq!(kept().await, MANY + 1, "of all but the one that has more time");
+    more_time(&stage, None, stage.deadline + DAY * 2).await;
+    assert_eq!(kept().await, 0, "before the deadline once more");
+    let shown = stage.client("USA:bob").api().proposal(one).await.unwrap();
+    assert_eq!(shown.organisations, ["Blue Ridge Navigation", "Galil Optics"].map(String::from).into());
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn key_card_reads_of_its_members_proposals_what_their_deadlines_follow_from_alone() {
+    key_card_of_who_has_many_proposals(Store::Sqlite).await;
+    key_card_of_who_has_many_proposals(Store::Postgres).await;
+}
