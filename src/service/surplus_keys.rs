@@ -17,10 +17,16 @@ use crate::{
         id::{CallId, MemberId, ProposalId, VaultId},
     },
     policy::{Action, Authorization, Engine, Permit, Resource, facts::MemberFacts},
-    storage::vaults::{self, VaultRow, WrappedKeyRow},
+    storage::{
+        proposals,
+        vaults::{self, VaultRow, WrappedKeyRow},
+    },
     wire::{page::Page, proposal::SurplusKey},
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
 /// it. A party learns of members of the parties only.
@@ -63,7 +69,7 @@ pub async fn remove(exchange: &Exchange, context: &RequestContext, id: VaultId, 
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let holds = member_holders(&vaults::keys(&mut act.tx, id).await?).contains(holder);
+    let holds = vaults::holds_key(&mut act.tx, id, holder).await?;
     // Of whom a party may not hear, it may not hear that they hold a key either.
     let may_hear_of = proposal.as_ref().is_none_or(|proposal| may_name(&act.me, proposal, holder));
     if !holds || !may_hear_of {
@@ -120,24 +126,43 @@ pub(super) async fn remove_unreadable_keys(
     proposal: &ProposalState,
     holder: &MemberId,
 ) -> Result<()> {
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
-        remove_if_unreadable(act, permit, proposal, &vault, holder).await?;
+        remove_if_unreadable(act, permit, proposal, &vault, (holder, who.as_ref())).await?;
     }
     Ok(())
 }
 
-/// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read.
+/// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read. The key
+/// to the call's own vault goes with the officer's role.
+///
+/// A member of the panel holds keys to every proposal, and others wait meanwhile: so call and holder are read once, and many proposals at
+/// a time.
 pub(super) async fn remove_surplus_keys(
     act: &mut Act<'_>,
     permit: &Permit,
     call: CallId,
     holder: &MemberId,
 ) -> Result<()> {
+    let mut held: BTreeMap<ProposalId, Vec<VaultRow>> = BTreeMap::new();
     for vault in vaults::held_under(&mut act.tx, call, holder).await? {
-        // The key to the call's own vault goes with the officer's role.
-        let Some(proposal) = vault.proposal else { continue };
-        let proposal = act.proposal(proposal).await?;
-        remove_if_unreadable(act, permit, &proposal, &vault, holder).await?;
+        if let Some(proposal) = vault.proposal {
+            held.entry(proposal).or_default().push(vault);
+        }
+    }
+    if held.is_empty() {
+        return Ok(());
+    }
+    let call = Arc::new(act.call(call).await?);
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
+    let ids: Vec<ProposalId> = held.keys().copied().collect();
+    for part in ids.chunks(proposals::AT_ONCE) {
+        for row in proposals::some(&mut act.tx, part).await? {
+            let proposal = state::proposal_state(row, call.clone(), act.now);
+            for vault in &held[&proposal.row.id] {
+                remove_if_unreadable(act, permit, &proposal, vault, (holder, who.as_ref())).await?;
+            }
+        }
     }
     Ok(())
 }
@@ -147,9 +172,10 @@ async fn remove_if_unreadable(
     permit: &Permit,
     proposal: &ProposalState,
     vault: &VaultRow,
-    holder: &MemberId,
+    (holder, who): (&MemberId, Option<&MemberFacts>),
 ) -> Result<()> {
-    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
-    let may_read = who.map_or(Ok(false), |who| reads(&who, &act.policies, vault, proposal))?;
-    if may_read { Ok(()) } else { remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await }
+    if still_reads(who, &act.policies, vault, proposal)? {
+        return Ok(());
+    }
+    remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await
 }

@@ -309,6 +309,13 @@ pub async fn role_statements(tx: &mut Tx, id: CallId) -> Result<Vec<Stated>, Sto
     tx.fetch_all(sql, args![id]).await?.iter().map(Stated::read).collect()
 }
 
+/// The number and the digest of what was signed last about the roles in a call.
+pub async fn last_role_statement(tx: &mut Tx, id: CallId) -> Result<Option<(u32, Sha256)>, StoreError> {
+    let sql = "SELECT number, statement_sha256 FROM role_statements WHERE call_id = $1 ORDER BY number DESC LIMIT 1";
+    let row = tx.fetch_optional(sql, args![id]).await?;
+    row.map(|row| Ok((small(&row, "number")?, row.parse("statement_sha256")?))).transpose()
+}
+
 async fn insert_role(
     tx: &mut WriteTx,
     id: CallId,

@@ -86,6 +86,19 @@ pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, Sto
     tx.fetch_all(sql, args![vault]).await?.iter().map(read_key).collect()
 }
 
+/// The wrapped keys to a vault that these hold, members or vaults.
+pub async fn keys_of(tx: &mut Tx, vault: VaultId, holders: [&str; 2]) -> Result<Vec<WrappedKeyRow>, StoreError> {
+    let sql = Sql::built(format!("{KEY_COLUMNS} WHERE vault_id = $1 AND holder IN ($2, $3) ORDER BY key_id"));
+    let [one, other] = holders;
+    tx.fetch_all(sql, args![vault, one, other]).await?.iter().map(read_key).collect()
+}
+
+/// Whether a member holds a key to a vault.
+pub async fn holds_key(tx: &mut Tx, vault: VaultId, holder: &MemberId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM wrapped_keys WHERE vault_id = $1 AND holder = $2 LIMIT 1";
+    Ok(tx.fetch_optional(sql, args![vault, holder]).await?.is_some())
+}
+
 /// The wrapped keys to a vault for one recipient of a holder: at most one by each wrapper.
 pub async fn keys_for(
     tx: &mut Tx,
@@ -158,11 +171,12 @@ pub async fn panel_holders_among(
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
 }
 
-/// The vaults under a call, those of its proposals included, to which somebody holds a key.
+/// The vaults of a call's proposals to which somebody holds a key.
 pub async fn held_under(tx: &mut Tx, call: CallId, holder: &MemberId) -> Result<Vec<VaultRow>, StoreError> {
+    // By its proposals: an index leads from each of them to its vaults, and none from a call.
     let sql = Sql::built(format!(
-        "{COLUMNS} WHERE call_id = $1 AND EXISTS (SELECT 1 FROM wrapped_keys WHERE wrapped_keys.vault_id = vaults.vault_id \
-         AND wrapped_keys.holder = $2) ORDER BY vault_id"
+        "{COLUMNS} WHERE proposal_id IN (SELECT p.proposal_id FROM proposals p WHERE p.call_id = $1) \
+         AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = vaults.vault_id AND k.holder = $2) ORDER BY vault_id"
     ));
     tx.fetch_all(sql, args![call, holder]).await?.iter().map(read).collect()
 }

@@ -434,4 +434,6 @@ async fn call_keeps_roles_and_extensions(store: Store) {
     let kept = seen!(store, tx => calls::role_statements(&mut tx, call));
     let kept: Vec<_> = kept.iter().map(|stated| (stated.number, stated.sha256, stated.at)).collect();
     assert_eq!(kept, [(1, Sha256::of(b"one"), at(6)), (2, Sha256::of(b"two"), at(8))]);
+    let last = seen!(store, tx => calls::last_role_statement(&mut tx, call));
+    assert_eq!(last, Some((2, Sha256::of(b"two"))));
 }

@@ -216,6 +216,13 @@ async fn wrapped_keys_stand_side_by_side_and_none_is_changed(store: Store) {
     assert_eq!(keys, [&first[..], &[wrapped('C', 'A', "ISR:eitan", "age1a"), beside.clone()]].concat());
     let for_one = seen!(store, tx => vaults::keys_for(&mut tx, panel.id, "USA:frank", "age1a"));
     assert_eq!(for_one, [first[1].clone(), beside.clone()]);
+    let franks = [&first[..], std::slice::from_ref(&beside)].concat();
+    for (holders, held) in [(["USA:frank", "USA:frank"], &franks), (["USA:frank", "ISR:eitan"], &keys)] {
+        assert_eq!(seen!(store, tx => vaults::keys_of(&mut tx, panel.id, holders)), *held);
+    }
+    for (holder, holds) in [("ISR:eitan", true), ("USA:dana", false)] {
+        assert_eq!(seen!(store, tx => vaults::holds_key(&mut tx, panel.id, &is(holder))), holds, "{holder}");
+    }
     assert_eq!(seen!(store, tx => vaults::find_key(&mut tx, beside.id)), Some(beside.clone()));
     let change = "UPDATE wrapped_keys SET statement = holder";
     assert_eq!(refused!(store, tx => tx.execute(change, args![])), "wrapped_keys_final");
