@@ -64,16 +64,19 @@ impl Stop {
 /// Runs the command.
 pub(super) async fn run(command: AgentCommand, context: &Context) -> Result<()> {
     let AgentCommand::Run(Run { call, every, once }) = command;
+    // Each round reads its files again, and nobody sits there to type their passphrases again.
+    let keyboard = context.keyboard().remembering();
     let connect = || {
-        context.new_client().map_err(|error| {
+        context.new_client(keyboard.clone()).map_err(|error| {
             let help = error.help.unwrap_or_default();
             ClientError::local(error.message, help)
         })
     };
     // What is wrong with the set-up is said with its own exit code.
-    context.client().await?;
+    context.client_asking(keyboard.clone()).await?;
     let mut agent = Agent::new(connect, call);
     agent.check().await?;
+    keyboard.asks_for_no_more_files();
     let stop = Stop::default();
     let mut stop_signal = pin!(stop_signal()?);
     tell_manager(State::Ready);

@@ -94,17 +94,22 @@ impl Context {
     /// # Errors
     /// Among others when its private key needs a passphrase that nobody gives.
     pub async fn client(&self) -> Result<Client> {
+        self.client_asking(self.keyboard()).await
+    }
+
+    /// The same, with this keyboard to ask for passphrases.
+    pub(super) async fn client_asking(&self, keyboard: Keyboard) -> Result<Client> {
         // On a thread of its own: a person may be asked for a passphrase, and an interruption is heard meanwhile.
         let context = self.clone();
-        tokio::task::spawn_blocking(move || context.new_client()).await.map_err(CliError::failed)?
+        tokio::task::spawn_blocking(move || context.new_client(keyboard)).await.map_err(CliError::failed)?
     }
 
     /// The same, on the caller's thread.
-    pub(super) fn new_client(&self) -> Result<Client> {
+    pub(super) fn new_client(&self, keyboard: Keyboard) -> Result<Client> {
         let home = self.home()?;
         let profile = home.profile(self.global.profile.as_deref())?;
         let out = self.out.clone();
-        let client = Client::new(home, profile, self.keyboard(), self.ambient.clone())?;
+        let client = Client::new(home, profile, keyboard, self.ambient.clone())?;
         let client = client.on_warning(move |sentence| out.warn(sentence));
         *self.in_use() = Some(client.clone());
         Ok(client)

@@ -8,8 +8,10 @@ use super::error::{CliError, Result};
 use crate::sealing::identity::{Prompt, SecretText};
 use clap::Args;
 use std::{
+    collections::BTreeMap,
     io::{BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 use zeroize::Zeroizing;
 
@@ -31,13 +33,36 @@ pub struct Consent {
 #[derive(Debug, Clone, Default)]
 pub struct Keyboard {
     file: Option<PathBuf>,
+    /// What was typed, for a command that opens its files again and again.
+    memory: Option<Arc<Mutex<Memory>>>,
+}
+
+/// The passphrases of files that were typed, by what was asked. Each is wiped when the last keyboard that shares it goes.
+#[derive(Debug, Default)]
+struct Memory {
+    typed: BTreeMap<String, SecretText>,
+    /// Nobody is asked for another one.
+    is_closed: bool,
 }
 
 impl Keyboard {
     /// Reads passphrases from `file`, from the file that the environment names, or from the terminal.
     pub fn new(file: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(PASSPHRASE_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { file: file.or_else(named) }
+        Self { file: file.or_else(named), memory: None }
+    }
+
+    /// Remembers the passphrases of files that are typed from here on. Those that a file names are read each time.
+    #[must_use]
+    pub(super) fn remembering(self) -> Self {
+        Self { memory: Some(Arc::default()), ..self }
+    }
+
+    /// Answers with what it remembers from here on, and asks nobody for the passphrase of another file.
+    pub(super) fn asks_for_no_more_files(&self) {
+        if let Some(memory) = &self.memory {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        }
     }
 
     /// A passphrase to protect something new with; typed twice at a terminal.
@@ -133,6 +158,23 @@ impl Prompt for Keyboard {
         }
         // Whether there is a terminal decides, not standard input: `entente proposal summary --file -` reads that.
         rpassword::prompt_password(format!("{}: ", capitalised(purpose))).ok().map(Into::into)
+    }
+
+    fn file_passphrase(&self, purpose: &str) -> Option<SecretText> {
+        let Some(memory) = self.memory.as_ref().filter(|_| self.file.is_none()) else {
+            return self.passphrase(purpose);
+        };
+        // Held while somebody types: two who need the same file ask once.
+        let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(typed) = memory.typed.get(purpose) {
+            return Some(typed.clone());
+        }
+        if memory.is_closed {
+            return None;
+        }
+        let typed = self.passphrase(purpose)?;
+        memory.typed.insert(purpose.to_owned(), typed.clone());
+        Some(typed)
     }
 
     fn message(&self, text: &str) {

@@ -6,7 +6,11 @@
 use crate::{
     domain::Refusal,
     sealing::{
-        identity::IdentityError, jws::JwsError, seal::SealError, signer::SignerError, statement::StatementError,
+        identity::{IdentityError, NOBODY_TO_ASK},
+        jws::JwsError,
+        seal::SealError,
+        signer::SignerError,
+        statement::StatementError,
         vault::VaultError,
     },
     wire::problem::Problem,
@@ -204,7 +208,9 @@ impl From<VaultError> for ClientError {
 
 impl From<IdentityError> for ClientError {
     fn from(error: IdentityError) -> Self {
-        Self::local(error.to_string(), "see `entente keys --help`")
+        let help =
+            if matches!(error, IdentityError::NoPassphrase(_)) { NOBODY_TO_ASK } else { "see `entente keys --help`" };
+        Self::local(error.to_string(), help)
     }
 }
 

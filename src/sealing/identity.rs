@@ -22,6 +22,10 @@ pub const DEFAULT_WORK_FACTOR: u8 = 18;
 /// The largest work factor that is accepted when opening one.
 const MAX_WORK_FACTOR: u8 = 22;
 
+/// What to do where a passphrase is needed and nobody can be asked.
+pub const NOBODY_TO_ASK: &str =
+    "run it at a terminal, or name a file whose first line is the passphrase: `--passphrase-file`";
+
 /// Why an identity cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -117,6 +121,11 @@ impl fmt::Debug for SecretText {
 pub trait Prompt: Clone + Send + Sync + 'static {
     /// A passphrase or PIN; `None` if it cannot be had.
     fn passphrase(&self, purpose: &str) -> Option<SecretText>;
+
+    /// The passphrase of a file. Unlike a plugin's PIN, which a device asks for each time and takes a few times only, it may be remembered.
+    fn file_passphrase(&self, purpose: &str) -> Option<SecretText> {
+        self.passphrase(purpose)
+    }
 
     /// Shows a message, such as a request to touch a hardware key.
     fn message(&self, text: &str);
@@ -363,7 +372,8 @@ fn unprotect(content: &[u8], name: &str, prompt: &impl Prompt) -> Result<Zeroizi
 }
 
 fn ask(prompt: &impl Prompt, name: &str) -> Result<SecretText, IdentityError> {
-    prompt.passphrase(&format!("passphrase for `{name}`")).ok_or_else(|| IdentityError::NoPassphrase(name.to_owned()))
+    let passphrase = prompt.file_passphrase(&format!("passphrase for `{name}`"));
+    passphrase.ok_or_else(|| IdentityError::NoPassphrase(name.to_owned()))
 }
 
 fn from_decrypt(error: age::DecryptError, name: &str) -> IdentityError {

@@ -1,8 +1,8 @@
 //! The private key of a certificate as a file has it: bare, or protected by a passphrase (PKCS #8, PBES2).
 //!
-//! The passphrase is forgotten at once. The opened key is written nowhere; the copy that is kept is overwritten when it is let go.
+//! The passphrase is forgotten here at once. The opened key is written nowhere; the copy that is kept is overwritten when it is let go.
 
-use super::identity::Prompt;
+use super::identity::{NOBODY_TO_ASK, Prompt};
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument, pkcs5::pbes2::Pbkdf2Prf};
 use zeroize::Zeroizing;
 
@@ -30,9 +30,7 @@ impl PrivateKeyError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::NoPassphrase(_) => {
-                "run it at a terminal, or name a file whose first line is the passphrase: `--passphrase-file`"
-            }
+            Self::NoPassphrase(_) => NOBODY_TO_ASK,
             Self::WrongPassphrase(_) => "run the command again",
             Self::Unreadable { .. } => {
                 "protect it as PKCS #8: `openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in KEY -out PROTECTED`"
@@ -72,7 +70,7 @@ pub fn unprotected(
             "it is protected in a way that is not taken any more (before PBES2, or by SHA-1)".to_owned(),
         ));
     }
-    let passphrase = prompt.passphrase(&format!("passphrase for the private key {name}"));
+    let passphrase = prompt.file_passphrase(&format!("passphrase for the private key {name}"));
     let passphrase = passphrase.ok_or_else(|| PrivateKeyError::NoPassphrase(name.to_owned()))?;
     // Padding that fits by chance gives bytes that are no key.
     let opened = protected.decrypt(passphrase.expose()).ok();

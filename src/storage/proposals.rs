@@ -252,7 +252,7 @@ pub async fn keep_employer(
     assert!(permit.covers_partner(&[Action::PublishKeyCard], member.partner()));
     for part in ids.chunks(AT_ONCE) {
         let sql = format!(
-            "UPDATE proposal_members SET deadline_organisation = $2, deadline_organisation_folded = $3 \
+            "UPDATE proposal_members SET deadline_organisation = $2, deadline_organisation_folded = $3, employer_folded = $3 \
              WHERE member = $1 AND deadline_organisation IS NULL AND proposal_id IN ({})",
             marks(4, part.len())
         );
@@ -275,8 +275,9 @@ pub async fn follow_newest_employers(
     }));
     for part in proposals.chunks(AT_ONCE) {
         let sql = format!(
-            "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL \
-             WHERE proposal_id IN ({})",
+            "UPDATE proposal_members SET deadline_organisation = NULL, deadline_organisation_folded = NULL, \
+             employer_folded = COALESCE((SELECT m.organisation_folded FROM members m \
+             WHERE m.member = proposal_members.member), '') WHERE proposal_id IN ({})",
             marks(1, part.len())
         );
         let ids = part.iter().map(|proposal| super::Arg::text(proposal.id)).collect();
