@@ -105,8 +105,12 @@ impl Witness {
             Ok(shown) => self.proposal(shown),
             Err(error) => {
                 if error.is_not_found() {
-                    // Another member of the same home may know of it; earlier versions of the program did not note who.
-                    self.gone(id, |seen| seen.shown_to.is_empty() || seen.shown_to.contains_key(&self.profile))?;
+                    // Another member of the same home may know of it; earlier versions of the program did not note who. To a member who
+                    // has left it is not shown, which is in order.
+                    self.gone(id, |seen| {
+                        !seen.left.contains(&self.profile)
+                            && (seen.shown_to.is_empty() || seen.shown_to.contains_key(&self.profile))
+                    })?;
                 }
                 Err(error)
             }
@@ -129,11 +133,14 @@ impl Witness {
         Ok(())
     }
 
-    /// A proposal that the member has left: it is no longer of their own.
+    /// A proposal that the member has left: it is no longer of their own, and need not be shown to them.
     pub(super) fn left(&self, id: ProposalId) -> Result<()> {
         let Some(mut seen) = self.home.seen_state(id)? else { return Ok(()) };
-        let was_own = seen.shown_to.insert(self.profile.clone(), false);
-        if was_own == Some(true) { self.home.write_seen_state(id, &seen) } else { Ok(()) }
+        if let Some(is_own) = seen.shown_to.get_mut(&self.profile) {
+            *is_own = false;
+        }
+        seen.left.insert(self.profile.clone());
+        self.home.write_seen_state(id, &seen)
     }
 
     /// A review that the member has handed in.
@@ -263,6 +270,7 @@ impl Witness {
         let shown_to = [(self.profile.clone(), shown.mine.is_party)].into();
         let now = SeenState {
             shown_to,
+            left: BTreeSet::new(),
             status: shown.status,
             version,
             newest,
@@ -285,12 +293,12 @@ impl Witness {
         let is_same_version = version == seen.version && newest <= seen.newest;
         if is_same_version && now.status == seen.status {
             // Another profile of the same home may have seen it before.
-            let shown_to = now.shown_to_as_well_as(&seen);
-            let is_known = shown_to == seen.shown_to;
+            let (shown_to, left) = (now.shown_to_as_well_as(&seen), now.left_since(&seen));
+            let is_known = shown_to == seen.shown_to && left == seen.left;
             return if is_known {
                 Ok(())
             } else {
-                self.home.write_seen_state(shown.id, &SeenState { shown_to, ..seen })
+                self.home.write_seen_state(shown.id, &SeenState { shown_to, left, ..seen })
             };
         }
         if is_same_version && seen.status == Status::Withdrawn {

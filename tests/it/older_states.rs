@@ -229,11 +229,7 @@ async fn proposal_that_is_not_shown_any_more_is_told_to_whoever_saw_it() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
     stage.pass_the_opening();
-    let run = async |member: &str, line: &str| {
-        let home = stage.home(&id(member)).display().to_string();
-        let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
-        spoken(ended(entente(&words)).await)
-    };
+    let run = async |member: &str, line: &str| spoken_by(&stage, member, line).await;
     let (status, told) =
         (format!("proposal status {proposal}"), format!("`{proposal}` is not shown, but was seen here as submitted"));
     assert_eq!(run("USA:olivia", &status).await.0, 0);
@@ -250,6 +246,42 @@ async fn proposal_that_is_not_shown_any_more_is_told_to_whoever_saw_it() {
         assert!(code == 0 && !notes.contains(&told), "not of her own, or not asked for: {notes}");
     }
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn proposal_that_a_member_has_left_is_not_found_and_no_older_state() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    let run = async |line: &str| spoken_by(&stage, "ISR:tamar", line).await;
+    let (status, told) =
+        (format!("proposal status {proposal}"), format!("`{proposal}` is not shown, but was seen here"));
+    for is_back in [false, true] {
+        if is_back {
+            stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+        }
+        let (code, said, notes) = run(&status).await;
+        assert!(code == 0 && said.contains("submitted"), "{said}{notes}");
+        let (code, _, notes) = run(&format!("proposal member remove {proposal} ISR:tamar")).await;
+        assert_eq!(code, 0, "{notes}");
+        for line in [&*status, "proposal list"] {
+            let (code, _, notes) = run(line).await;
+            assert_eq!(code, if line == status { 3 } else { 0 }, "{notes}");
+            assert!(!notes.contains(&told) && !notes.contains("older state"), "{notes}");
+        }
+    }
+    // An older state is told to a member who has not left.
+    assert_eq!(spoken_by(&stage, "ISR:avi", &status).await.0, 0);
+    execute(&stage, "UPDATE proposal_members SET member = 'USA:walt', partner = 'USA' WHERE member = 'ISR:avi'").await;
+    let (code, _, notes) = spoken_by(&stage, "ISR:avi", &status).await;
+    assert!(code == 3 && notes.contains(&told), "{notes}");
+    stage.stop().await;
+}
+
+async fn spoken_by(stage: &Stage, member: &str, line: &str) -> (i32, String, String) {
+    let home = stage.home(&id(member)).display().to_string();
+    let words: Vec<&str> = ["--home", &home].into_iter().chain(line.split(' ')).collect();
+    spoken(ended(entente(&words)).await)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many earlier states of a proposal are kept beside the newest.
 pub(super) const MAX_BEFORE: usize = 32;
@@ -29,6 +29,9 @@ pub(in crate::client) struct SeenState {
     /// The profiles to which it was shown, and whether their member was of its parties.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) shown_to: BTreeMap<String, bool>,
+    /// The profiles whose member has left it and to which it was not shown since.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) left: BTreeSet<String>,
     /// What was seen earlier, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<SeenState>,
@@ -99,15 +102,20 @@ impl SeenState {
         shown_to
     }
 
+    /// Who has left it, if this was shown to nobody else: who is shown it again is back.
+    pub(super) fn left_since(&self, seen: &Self) -> BTreeSet<String> {
+        seen.left.iter().filter(|profile| !self.shown_to.contains_key(*profile)).cloned().collect()
+    }
+
     /// This state with what was seen before it.
     pub(super) fn after(self, seen: Self) -> Self {
         let newest = self.newest.max(seen.newest);
-        let shown_to = self.shown_to_as_well_as(&seen);
+        let (shown_to, left) = (self.shown_to_as_well_as(&seen), self.left_since(&seen));
         let mut before = seen.before.clone();
         before.push(Self { before: Vec::new(), ..seen });
         let surplus = before.len().saturating_sub(MAX_BEFORE);
         before.drain(..surplus);
-        Self { newest, shown_to, before, ..self }
+        Self { newest, shown_to, left, before, ..self }
     }
 
     /// What it is, in words.

@@ -212,3 +212,31 @@ fn proposal_of_ones_own_that_a_whole_list_lacks_is_met_until_it_is_left() {
     stranger.whole(&[]).unwrap();
     assert_eq!(stranger.met().len(), 1, "each profile has its own");
 }
+
+#[test]
+fn proposal_that_was_left_is_not_met_when_it_is_asked_for_until_it_is_shown_again() {
+    let (_folder, witness) = witness();
+    let id = proposal().id;
+    let colleague = Witness { profile: "other".into(), met: Arc::default(), ..witness.clone() };
+    let asks = |witness: &Witness| {
+        let problem = Box::new(Problem::new(Kind::NotFound, "nothing is here for you"));
+        witness.asked(id, Err(ClientError::Problem { problem, request_id: None })).unwrap_err();
+        std::mem::take(&mut *witness.met()).len()
+    };
+    for witness in [&witness, &colleague] {
+        witness.proposal(shown(Some(1), Status::Submitted)).unwrap();
+    }
+    witness.left(id).unwrap();
+    assert_eq!((asks(&witness), asks(&colleague)), (0, 1), "the colleague has not left it");
+    colleague.proposal(shown(Some(2), Status::Submitted)).unwrap();
+    assert_eq!(asks(&witness), 0, "what a colleague is shown brings nobody back");
+    // An older state is one, however it is shown.
+    witness.proposal(shown(Some(1), Status::Submitted)).unwrap();
+    assert!(matches!(std::mem::take(&mut *witness.met())[..], [Older::Proposal { .. }]));
+    for version in [2, 3] {
+        witness.proposal(shown(Some(version), Status::Submitted)).unwrap();
+        assert_eq!(asks(&witness), 1, "they are back");
+        witness.left(id).unwrap();
+        assert_eq!(asks(&witness), 0);
+    }
+}
