@@ -53,6 +53,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(all(feature = "server", not(unix)))]
+compile_error!(
+    "the server runs on Unix alone; build the client with `--no-default-features --features client --bin entente`"
+);
+
 #[cfg(feature = "client")]
 pub mod cli;
 #[cfg(feature = "client")]
@@ -68,6 +73,8 @@ pub mod http;
 pub mod jobs;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "client")]
+mod platform;
 pub mod policy;
 pub mod process;
 pub mod remembered;

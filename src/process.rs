@@ -32,6 +32,7 @@ pub enum State {
     Stopping,
 }
 
+#[cfg(target_os = "linux")]
 impl State {
     fn as_bytes(self) -> &'static [u8] {
         match self {

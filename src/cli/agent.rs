@@ -4,6 +4,7 @@
 use super::{
     context::Context,
     error::{CliError, Exit, Result},
+    signals::stop_signal,
 };
 use crate::{
     client::{
@@ -184,27 +185,6 @@ fn interval_argument(text: &str) -> Result<Duration, String> {
     } else {
         Err("give one from a second to an hour".to_owned())
     }
-}
-
-/// Completes on SIGTERM or SIGINT.
-#[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere signals have to be asked for")]
-fn stop_signal() -> Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }
 
 #[cfg(test)]

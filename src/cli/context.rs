@@ -26,7 +26,7 @@ pub struct Global {
     /// Act as the member of this profile
     #[arg(long, global = true, env = "ENTENTE_PROFILE", value_name = "NAME", help_heading = "Global options")]
     pub profile: Option<String>,
-    /// Folder with profiles, pinned partners and drafts [default: ~/.config/entente]
+    /// Folder with profiles, pinned partners and drafts [default: ~/.config/entente; on Windows %LOCALAPPDATA%\entente]
     #[arg(long, global = true, env = "ENTENTE_HOME", value_name = "DIR", help_heading = "Global options")]
     pub home: Option<PathBuf>,
     /// Show times in this IANA zone besides UTC [default: the profile's, else your partner's]

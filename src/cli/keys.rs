@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     client::Home,
+    platform,
     sealing::identity::{DEFAULT_WORK_FACTOR, Keyring, new_identity, protect, write_identity_file},
 };
 use clap::{Args, Subcommand};
@@ -84,6 +85,9 @@ fn new(args: &New, context: &Context) -> Result<()> {
     context.out.answer(&answer, |screen| {
         screen.fields(&[("identity", path.display().to_string()), ("recipient", identity.recipient().to_owned())]);
     })?;
+    if let Some(unchecked) = platform::UNCHECKED.filter(|_| !args.passphrase) {
+        context.out.warn(unchecked);
+    }
     context.out.note("keep a copy of the file in a safe place: whoever loses it cannot open what was sealed for it");
     context.out.note("give the recipient to your partner's registrar for your key card");
     Ok(())
@@ -122,11 +126,7 @@ fn show(args: &Show, context: &Context) -> Result<()> {
 
 /// The home folder, made for its owner alone if it is not there.
 fn private_home(home: &Home) -> Result<&Path> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(home.root()).map_err(|error| {
+    platform::make_private_folder(home.root()).map_err(|error| {
         CliError::failed(format!("cannot make `{}`: {error}", home.root().display())).help("choose another `--home`")
     })?;
     Ok(home.root())

@@ -40,7 +40,7 @@ mod trust;
 
 pub use context::{Context, Global};
 
-use crate::{client::unfinished, demo, process};
+use crate::{client::unfinished, demo, platform, process};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use error::{CliError, Result};
@@ -128,6 +128,10 @@ pub enum Command {
 
 /// Runs the process's command line to its end.
 pub fn main() -> ExitCode {
+    platform::with_stack(command_line)
+}
+
+fn command_line() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -8,7 +8,7 @@ use super::{
     error::{CliError, Result},
     table::{Table, padded},
 };
-use crate::domain::name::directs;
+use crate::{domain::name::directs, platform};
 use serde::Serialize;
 use std::{
     fmt::Write as _,
@@ -62,7 +62,8 @@ impl Out {
     /// The process's own standard output and error.
     pub fn new(json: bool, quiet: bool) -> Self {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            && platform::takes_colours();
         let sink = |to: Box<dyn Write + Send>, is_terminal: bool, size: Option<(Width, Height)>| {
             let width = size.map(|(Width(columns), _)| columns.into());
             Arc::new(Sink { to: Mutex::new(to), is_terminal, colours: is_terminal && colours, width })

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     client::{Client, Profile},
     domain::id::MemberId,
+    platform,
     sealing::identity::Keyring,
 };
 use clap::{Args, Subcommand};
@@ -143,6 +144,9 @@ fn add(args: AddProfileArgs, context: &Context) -> Result<()> {
     home.save_profile(&profile)?;
     let answer = as_json(&profile, home.default_profile()?.as_deref());
     context.out.answer(&answer, |screen| show(screen, &profile))?;
+    if let Some(unchecked) = platform::UNCHECKED {
+        context.out.warn(unchecked);
+    }
     if profile.identities.is_empty() {
         context
             .out
@@ -201,7 +205,7 @@ fn as_json(profile: &Profile, chosen: Option<&str>) -> Value {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().map_err(|error| {
+    platform::full_path(path).map_err(|error| {
         CliError::failed(format!("cannot find `{}`: {error}", path.display()))
             .help("check the path and its permissions")
     })

@@ -5,7 +5,10 @@
 //! and nothing was said, it does not happen.
 
 use super::error::{CliError, Result};
-use crate::sealing::identity::{Prompt, SecretText};
+use crate::{
+    platform,
+    sealing::identity::{Prompt, SecretText},
+};
 use clap::Args;
 use std::{
     collections::BTreeMap,
@@ -17,9 +20,6 @@ use zeroize::Zeroizing;
 
 /// The environment variable that names a file with a passphrase.
 pub(super) const PASSPHRASE_FILE: &str = "ENTENTE_PASSPHRASE_FILE";
-
-/// The environment variable in which systemd names the folder with a service's credentials.
-const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The way past the question, for scripts.
 #[derive(Debug, Clone, Copy, Args)]
@@ -205,26 +205,19 @@ fn capitalised(purpose: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// The first line of a file that only its owner can read.
+/// The first line of a file that only its owner can read, where the system shows that.
 fn from_file(path: &Path) -> Result<SecretText> {
-    first_line(path, std::env::var_os(CREDENTIALS).as_deref().map(Path::new))
+    first_line(path, platform::service_credentials().as_deref())
 }
 
 fn first_line(path: &Path, credentials: Option<&Path>) -> Result<SecretText> {
     let shown = path.display();
     let cannot =
         |error: std::io::Error| CliError::failed(format!("cannot read the passphrase file `{shown}`: {error}"));
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let mode = std::fs::metadata(path).map_err(cannot)?.mode();
-        // systemd lets a service read its credentials by an access list, whose mask is shown as the bits of the group.
-        let is_credential = credentials.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(folder));
-        let of_others = if is_credential { 0o037 } else { 0o077 };
-        if mode & of_others != 0 {
-            return Err(CliError::failed(format!("the passphrase file `{shown}` can be read by others"))
-                .help("run `chmod 600` on it"));
-        }
+    let metadata = std::fs::metadata(path).map_err(cannot)?;
+    if platform::mode_for_others(path, &metadata, credentials).is_some() {
+        return Err(CliError::failed(format!("the passphrase file `{shown}` can be read by others"))
+            .help("run `chmod 600` on it"));
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(cannot)?);
     let line = text.lines().next().unwrap_or_default();
@@ -234,11 +227,10 @@ fn first_line(path: &Path, credentials: Option<&Path>) -> Result<SecretText> {
     Ok(line.to_owned().into())
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn passphrase_file_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
@@ -251,7 +243,6 @@ mod tests {
         assert_eq!(Keyboard::new(Some(path)).new_passphrase().unwrap().expose(), "correct horse");
     }
 
-    #[cfg(unix)]
     #[test]
     fn credential_of_a_service_shows_the_mask_of_its_access_list() {
         use std::os::unix::fs::PermissionsExt;

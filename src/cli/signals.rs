@@ -1,6 +1,8 @@
-//! Signals to stop: INT, TERM and HUP all end a command, and what it left unfinished goes first.
+//! Signals to stop: INT, TERM and HUP all end a command, and what it left unfinished goes first. INT and TERM stop the agent.
 //!
-//! A signal that the parent of the command had ignored, as `nohup` does, stays ignored.
+//! A signal that the parent of the command had ignored, as `nohup` does, stays ignored on Linux; macOS does not say which those are. On
+//! Windows the events of the console stand for them: Ctrl-C is INT, a closed window HUP, and Ctrl-Break and the end of the session TERM.
+//! After all but the first Windows ends the process within seconds, whatever it does.
 
 use super::{
     context::Context,
@@ -54,12 +56,40 @@ async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere signals have to be asked for")]
+#[cfg(windows)]
 pub(super) fn ending_signal() -> Result<impl Future<Output = Signal>> {
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+    let (mut interrupt, mut break_key, mut close) = (ctrl_c()?, ctrl_break()?, ctrl_close()?);
+    let (mut end_of_session, mut shutdown) = (ctrl_logoff()?, ctrl_shutdown()?);
+    Ok(async move {
+        tokio::select! {
+            _ = close.recv() => Signal::Hangup,
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = break_key.recv() => Signal::Terminate,
+            _ = end_of_session.recv() => Signal::Terminate,
+            _ = shutdown.recv() => Signal::Terminate,
+        }
+    })
+}
+
+/// Completes with the first signal that stops the agent. They are listened to from the call on.
+#[cfg(unix)]
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(windows)]
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let ending = ending_signal()?;
     Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-        Signal::Interrupt
+        ending.await;
     })
 }
 

@@ -2,16 +2,20 @@
 //!
 //! `profiles/<name>.toml` says how to reach an exchange as whom; `trust/<CODE>.json` holds the partner cards that officials
 //! confirmed; the other folders hold records (see [`records`](super::records)). One folder is for one exchange. Files are
-//! readable by their owner alone and appear whole or not at all. Secrets are never copied here: a profile names their paths.
+//! readable by their owner alone and appear whole or not at all; on Windows those read them who may read the folder above. Secrets are
+//! never copied here: a profile names their paths.
 
 use super::{ClientError, Result, files};
 use crate::{
     domain::id::{MemberId, PartnerCode, Sha256},
+    platform,
     sealing::card::PartnerCard,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    env, fs, io,
+    env,
+    ffi::OsString,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -58,14 +62,18 @@ pub struct Pinned {
 }
 
 impl Home {
-    /// The folder that is named, or `$ENTENTE_HOME`, or `$XDG_CONFIG_HOME/entente`, or `~/.config/entente`. Makes nothing yet.
+    /// The folder that is named, or `$ENTENTE_HOME`, or `$XDG_CONFIG_HOME/entente`, or `~/.config/entente`; without a name and
+    /// `ENTENTE_HOME` on Windows `%LOCALAPPDATA%\entente`. Makes nothing yet.
     pub fn locate(named: Option<&Path>) -> Result<Self> {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self::locate_by(named, |name| env::var_os(name))
+    }
+
+    fn locate_by(named: Option<&Path>, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = named
             .map(Path::to_owned)
             .or_else(|| variable(HOME_VARIABLE))
-            .or_else(|| variable("XDG_CONFIG_HOME").map(|base| base.join("entente")))
-            .or_else(|| variable("HOME").map(|base| base.join(".config").join("entente")));
+            .or_else(|| platform::settings_folder(variable).map(|settings| settings.join("entente")));
         root.map(|root| Self { root })
             .ok_or_else(|| ClientError::usage("there is no home folder to keep profiles in", "set `ENTENTE_HOME`"))
     }
@@ -261,6 +269,24 @@ mod tests {
         assert!(home.profile(Some("other")).is_err());
     }
 
+    #[test]
+    fn home_is_the_folder_that_is_named_then_that_of_the_variable_then_one_among_the_settings() {
+        let locate = |named: Option<&str>, set: &[(&str, &str)]| {
+            let variable =
+                |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value));
+            Home::locate_by(named.map(Path::new), variable).map(|home| home.root)
+        };
+        let settings = [("XDG_CONFIG_HOME", "settings"), ("LOCALAPPDATA", "settings")];
+        let set = [("ENTENTE_HOME", "variable"), settings[0], settings[1]];
+        assert_eq!(locate(Some("named"), &set).unwrap(), Path::new("named"));
+        assert_eq!(locate(None, &set).unwrap(), Path::new("variable"));
+        assert_eq!(locate(None, &settings).unwrap(), Path::new("settings").join("entente"));
+        let empty = [("ENTENTE_HOME", ""), settings[0], settings[1]];
+        assert_eq!(locate(None, &empty).unwrap(), Path::new("settings").join("entente"), "as if it were not set");
+        assert_eq!(locate(None, &[]).unwrap_err().class().code(), 2);
+    }
+
+    #[cfg(unix)]
     #[test]
     fn files_and_folders_are_for_their_owner_alone() {
         use std::os::unix::fs::PermissionsExt;

@@ -7,6 +7,7 @@
 //! gone for certain: a disk that is away can come back.
 
 use super::{ClientError, Home, Result, files};
+use crate::platform;
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, File, TryLockError},
@@ -98,20 +99,16 @@ impl Unfinished {
         let journals = home.root().join("unfinished");
         let failed = |error: io::Error| ClientError::io("write", folder, &error);
         // Another process sweeps from another folder, so the place is written in full.
-        let folder = fs::canonicalize(folder).map_err(failed)?;
+        let folder = platform::full_path(folder).map_err(failed)?;
         if !open.journals.contains_key(&journals) {
             let journal = Journal::begin(&journals).map_err(|error| ClientError::io("write", &journals, &error))?;
             open.journals.insert(journals.clone(), journal);
         }
         let journal = open.journals.get_mut(&journals).expect("it was put there just now");
-        let device = fs::metadata(&folder).ok().and_then(|metadata| device_of(&metadata));
+        let device = fs::metadata(&folder).ok().and_then(|metadata| platform::device_of(&metadata));
         let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(&folder, |path| {
             journal.note(path, device)?;
-            let mut options = fs::OpenOptions::new();
-            options.read(true).write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(path)
+            platform::create_private(path)
         });
         let file = match file {
             Ok(file) => file,
@@ -159,7 +156,7 @@ impl Unfinished {
         }
         open.settle(&self.journal);
         named?;
-        files::sync_folder(folder_of(path))
+        platform::sync_folder(folder_of(path))
     }
 
     fn named(&mut self) -> &mut NamedTempFile {
@@ -258,24 +255,29 @@ impl Open {
 
 impl Journal {
     fn begin(folder: &Path) -> io::Result<Self> {
-        files::make_private(folder)?;
+        platform::make_private_folder(folder)?;
         let new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
         // Locked before it can be found.
         new.as_file().lock()?;
         let name = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().replace(".new-", "");
         let path = folder.join(format!("{name}.journal"));
         let file = new.persist_noclobber(&path).map_err(|error| error.error)?;
-        files::sync_folder(folder)?;
+        platform::sync_folder(folder)?;
         Ok(Self { file, path })
     }
 
     /// Notes a file before it is made, and the device of its folder.
     fn note(&mut self, path: &Path, device: Option<u64>) -> io::Result<()> {
+        let name = path.as_os_str().as_encoded_bytes();
+        if path_of(name).is_none() {
+            // A sweep could not find it.
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path is not Unicode text"));
+        }
         let mut note = Vec::new();
         if let Some(device) = device {
             note.extend([DEVICE, device.to_string().as_bytes(), &[0]].concat());
         }
-        note.extend([path.as_os_str().as_encoded_bytes(), &[0]].concat());
+        note.extend([name, &[0]].concat());
         self.file.write_all(&note)?;
         self.file.sync_all()
     }
@@ -285,7 +287,7 @@ impl Noted {
     /// Whether the folder, or the disk that it was on, is not there. The place of a disk that is away may be an empty folder.
     fn is_away(&self) -> bool {
         match fs::metadata(folder_of(&self.path)) {
-            Ok(metadata) => self.device.is_some_and(|device| device_of(&metadata) != Some(device)),
+            Ok(metadata) => self.device.is_some_and(|device| platform::device_of(&metadata) != Some(device)),
             Err(_) => true,
         }
     }
@@ -304,23 +306,9 @@ fn read_notes(journal: &[u8]) -> Vec<Noted> {
     notes
 }
 
-#[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere devices have no number")]
-fn device_of(metadata: &fs::Metadata) -> Option<u64> {
-    Some(std::os::unix::fs::MetadataExt::dev(metadata))
-}
-
-#[cfg(not(unix))]
-fn device_of(_metadata: &fs::Metadata) -> Option<u64> {
-    None
-}
-
 /// A noted place, if it can be one of ours.
 fn path_of(bytes: &[u8]) -> Option<PathBuf> {
-    #[cfg(unix)]
-    let path = PathBuf::from(std::os::unix::ffi::OsStrExt::from_bytes(bytes) as &std::ffi::OsStr);
-    #[cfg(not(unix))]
-    let path = PathBuf::from(str::from_utf8(bytes).ok()?);
+    let path = platform::path_of(bytes)?;
     let name = path.file_name()?.to_str()?;
     (path.is_absolute() && name.starts_with(PREFIX) && name.ends_with(SUFFIX)).then_some(path)
 }
@@ -433,7 +421,7 @@ mod tests {
         let folder = fs::canonicalize(folder.path()).unwrap();
         let (part, journal) = killed(&home, &folder);
         fs::remove_file(&part).unwrap();
-        let present = device_of(&fs::metadata(&folder).unwrap()).unwrap();
+        let present = platform::device_of(&fs::metadata(&folder).unwrap()).unwrap();
         let note = |device: u64| {
             [DEVICE, device.to_string().as_bytes(), &[0], part.as_os_str().as_encoded_bytes(), &[0]].concat()
         };

@@ -22,6 +22,7 @@ use crate::{
         ambient::Rng,
         id::{MemberId, PartnerCode},
     },
+    platform,
     sealing::{card::PartnerCard, jws, statement::StatementError},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -215,11 +216,8 @@ fn write_new(path: &PathBuf, content: &[u8], is_secret: bool) -> Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_secret { 0o600 } else { 0o644 });
-        io::Write::write_all(&mut options.open(path)?, content)
+        let create = if is_secret { platform::create_private } else { platform::create_public };
+        io::Write::write_all(&mut create(path)?, content)
     };
     write().map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => DevPkiError::Exists(shown()),

@@ -1,9 +1,10 @@
 //! A member's own keys: making, protecting, storing and loading age identities.
 //!
 //! Decides what may serve as an identity (X25519 in a plain or passphrase-protected file, ssh keys, plugins) and refuses a
-//! plain file that others on the machine can read. Secrets are [`SecretText`]: no `Serialize`, nothing in `Debug`, wiped
-//! when dropped. Nothing secret is ever put in an error.
+//! plain file that others on the machine can read, where the system shows that. Secrets are [`SecretText`]: no `Serialize`,
+//! nothing in `Debug`, wiped when dropped. Nothing secret is ever put in an error.
 
+use crate::platform;
 use age::secrecy::{ExposeSecret, SecretString};
 use jiff::Timestamp;
 use std::{
@@ -206,13 +207,10 @@ pub fn protect(file_text: &SecretText, passphrase: &SecretText, work_factor: u8)
     Ok(write().expect("writing to memory does not fail"))
 }
 
-/// Writes a new identity file that only its owner can read, and makes sure that it is on disk.
+/// Writes a new identity file that only its owner can read, and makes sure that it is on disk. On Windows it gets the access list of its
+/// folder.
 pub fn write_identity_file(path: &Path, content: &[u8]) -> Result<(), IdentityError> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|source| match source.kind() {
+    let mut file = platform::create_private(path).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => IdentityError::Exists(path.display().to_string()),
         _ => io_error("create", path, source),
     })?;
@@ -234,7 +232,7 @@ impl Keyring {
 
     /// Loads the identities of a file: age identities (plain, or protected by a passphrase), an ssh private key, or plugin
     /// identities. Asks for passphrases now, once. A file that is not passphrase-protected by age must be readable by
-    /// its owner alone.
+    /// its owner alone, which is not checked on Windows.
     pub fn load(path: &Path, prompt: &impl Prompt) -> Result<Self, IdentityError> {
         let name = path.display().to_string();
         let file = fs::File::open(path).map_err(|source| io_error("open", path, source))?;
@@ -392,22 +390,12 @@ fn from_decrypt(error: age::DecryptError, name: &str) -> IdentityError {
     }
 }
 
-#[cfg(unix)]
 fn check_permissions(path: &Path, metadata: &fs::Metadata) -> Result<(), IdentityError> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    let of_others = mode & 0o077;
-    if of_others == 0 {
-        return Ok(());
-    }
+    let Some(mode) = platform::mode_for_others(path, metadata, None) else { return Ok(()) };
     let path = path.display().to_string();
     let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c));
     let quoted = if plain { path.clone() } else { format!("'{}'", path.replace('\'', r"'\''")) };
     Err(IdentityError::Permissions { path, mode, quoted })
-}
-
-#[cfg(not(unix))]
-fn check_permissions(_path: &Path, _metadata: &fs::Metadata) -> Result<(), IdentityError> {
-    Ok(())
 }
 
 fn io_error(verb: &'static str, path: &Path, source: io::Error) -> IdentityError {

@@ -12,18 +12,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("process", &[]),
     ("remembered", &[]),
+    ("platform", &[]),
     ("wire", &["domain"]),
     ("policy", &["domain", "remembered"]),
-    ("sealing", &["domain"]),
+    ("sealing", &["domain", "platform"]),
     ("storage", &["domain", "remembered", "policy"]),
     ("service", &["domain", "remembered", "wire", "policy", "sealing", "storage"]),
     ("metrics", &["domain", "storage", "service"]),
     ("jobs", &["domain", "storage", "service", "metrics"]),
     ("http", &["domain", "process", "wire", "policy", "sealing", "storage", "service", "metrics", "jobs"]),
-    ("client", &["domain", "remembered", "wire", "policy", "sealing"]),
-    ("dev_pki", &["domain", "sealing"]),
+    ("client", &["domain", "platform", "remembered", "wire", "policy", "sealing"]),
+    ("dev_pki", &["domain", "platform", "sealing"]),
     ("demo", &["domain", "wire", "policy", "sealing", "storage", "service", "http", "client", "dev_pki"]),
-    ("cli", &["domain", "process", "wire", "policy", "sealing", "client", "dev_pki", "demo"]),
+    ("cli", &["domain", "process", "platform", "wire", "policy", "sealing", "client", "dev_pki", "demo"]),
     ("bin/entente-server", &["domain", "http", "policy", "process", "sealing", "service", "storage", "wire"]),
     ("bin/entente", &["cli"]),
 ];
@@ -32,6 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("age", &["sealing/identity", "sealing/seal", "sealing/vault", "sealing/testing"]),
     ("age_core", &[]),
+    ("anstyle_query", &["platform"]),
     ("axum", &["http"]),
     ("cedar_policy", &["policy"]),
     ("governor", &["http"]),
@@ -124,6 +126,21 @@ fn each_library_has_its_place() {
         for (name, places) in CRATES {
             if source.names_crate(name) && !places.iter().any(|place| source.is_in(place)) {
                 faults.push(format!("{}: `{name}` is for {places:?} only", source.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn systems_differ_in_one_place() {
+    let places =
+        ["platform", "cli/signals", "process", "storage", "service", "metrics", "jobs", "http", "bin/entente-server"];
+    let mut faults = Vec::new();
+    for source in production().iter().filter(|source| !places.iter().any(|place| source.is_in(place))) {
+        for (number, line) in source.lines() {
+            if ["os::unix", "os::windows", "(unix", "(windows)", "target_os"].iter().any(|sign| line.contains(sign)) {
+                faults.push(format!("{}:{number}: what differs between systems belongs into `platform`", source.name));
             }
         }
     }
@@ -297,20 +314,8 @@ fn reader_of_sources_finds_circles_however_imports_are_written() {
 
 /// The names that are modules of the library.
 const MODULES: &[&str] = &[
-    "domain",
-    "process",
-    "remembered",
-    "wire",
-    "policy",
-    "sealing",
-    "storage",
-    "service",
-    "metrics",
-    "jobs",
-    "http",
-    "client",
-    "cli",
-    "console",
+    "domain", "process", "platform", "remembered", "wire", "policy", "sealing", "storage", "service", "metrics", "jobs", "http",
+    "client", "cli", "console",
 ];
 
 /// A source file: its path below `src/` without the extension, and its text.

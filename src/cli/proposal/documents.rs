@@ -410,5 +410,5 @@ fn extension(media_type: &str) -> &'static str {
 }
 
 fn ends_in_separator(path: &Path) -> bool {
-    path.as_os_str().to_string_lossy().ends_with('/')
+    path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
 }

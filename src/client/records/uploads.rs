@@ -7,6 +7,7 @@ use super::{read_record, write_record};
 use crate::{
     client::{ClientError, Home, Result, files},
     domain::id::{DocumentId, PartnerCode, ProposalId, Sha256, Slug, VaultId},
+    platform,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -140,7 +141,7 @@ impl Home {
         // No profile has a name that begins like this.
         let path = folder.join(format!(".{profile}.lock"));
         let lock = || -> io::Result<File> {
-            files::make_private(&folder)?;
+            platform::make_private_folder(&folder)?;
             let file = File::options().create(true).truncate(false).write(true).open(&path)?;
             file.lock()?;
             Ok(file)
@@ -232,7 +233,7 @@ impl Home {
     /// The folder for the sealed files of a profile, made if need be.
     pub(in crate::client) fn uploads_folder(&self, profile: &str) -> Result<PathBuf> {
         let folder = self.uploads_path(profile);
-        files::make_private(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
+        platform::make_private_folder(&folder).map_err(|error| ClientError::io("create", &folder, &error))?;
         Ok(folder)
     }
 

@@ -355,6 +355,7 @@ async fn download_ends_at_the_size_that_it_may_have_in_one_piece_or_in_several()
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn private_key_that_others_can_read_is_not_used_any_more() {
     let (_, bench) = served(Vec::new()).await;

@@ -15,6 +15,7 @@ use crate::{
         id::{PartnerCode, ProposalId, Slug},
         vault::VaultKind,
     },
+    platform,
     sealing::seal::{Sealed, seal_to},
     wire::proposal::Proposal,
 };
@@ -275,7 +276,7 @@ fn check_size(place: &UploadTarget, media_type: &str, size: u64) -> Result<()> {
 /// A file's place, size and time of change, and its first bytes.
 fn look_at(path: &Path) -> Result<(Source, Vec<u8>)> {
     let look = || -> io::Result<(Source, Vec<u8>)> {
-        let path = fs::canonicalize(path)?;
+        let path = platform::full_path(path)?;
         let file = fs::File::open(&path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
