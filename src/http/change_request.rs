@@ -3,13 +3,15 @@
 //!
 //! Everything is looked at in one order, before anything is known of the thing the change is about: who, headers, media type,
 //! size, and only then the bytes. So a client that waits for `100 Continue` is refused before it sends, and a mistake in
-//! the request reveals nothing of what exists.
+//! the request reveals nothing of what exists. A small body is read before all of that and looked at in its place: when it
+//! was here must not depend on how long the database is busy with others.
 
 use super::{
     list::PathIds,
     peer::Peer,
     principal::{Caller, Holder, introduce},
     problem::{Fault, without_values},
+    shares::SMALL,
     state::Api,
     timeouts::BodyTooSlow,
 };
@@ -23,7 +25,7 @@ use crate::{
     wire::{call, decision, directory as bodies, policy, problem::Kind, proposal, review},
 };
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, BodyDataStream, Bytes, HttpBody, to_bytes},
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, HeaderName, Method, header, request::Parts},
     response::{IntoResponse, Response},
@@ -112,8 +114,6 @@ macro_rules! checked_change_bodies {
 }
 
 const MIB: usize = 1 << 20;
-/// So long a body is taken from every member, whatever it is about.
-const SMALL: usize = 64 << 10;
 
 /// For a whole body that is read into memory, and more for each 16 KiB that it may have.
 const BODY_TIME: Duration = Duration::from_mins(1);
@@ -158,20 +158,22 @@ impl<T: ChangeBody> FromRequest<Api> for Change<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
+        let limit = T::LIMIT.bytes(api.body_bytes());
+        let body = Arriving::begin(api, &parts.headers, body, limit).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
             check_media_type(&parts.headers, "application/json")?;
-            let length = check_length(&parts.headers, T::LIMIT.bytes(api.body_bytes()))?;
+            let length = check_length(&parts.headers, limit)?;
             if length.is_none_or(|length| length > SMALL as u64) {
                 let Ok(ids) = PathIds::from_request_parts(&mut parts, api).await;
                 if let Some(about) = T::about(&ids) {
                     first_look::check(api, &principal, &conditions.key, about?).await?;
                 }
             }
-            let (bytes, body) = json(&parts.headers, body, T::LIMIT.bytes(api.body_bytes())).await?;
-            let arrived_at = api.time.now();
+            let (bytes, arrived_at) = body.whole(api, &parts.headers, limit).await?;
+            let body = parsed(&bytes)?;
             still_accepted(&parts)?;
             Ok::<_, Fault>((conditions.context(principal, &parts, &bytes, arrived_at), body))
         };
@@ -185,6 +187,8 @@ impl<T: ChangeBody> FromRequest<Api> for FirstChange<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
+        let limit = T::LIMIT.bytes(api.body_bytes());
+        let body = Arriving::begin(api, &parts.headers, body, limit).await;
         let Holder(peer) = Holder::from_request_parts(&mut parts, api).await?;
         let principal = directory::identify(api, &peer).await.map_err(|error| Fault::from(error).into_response())?;
         introduce(&parts, principal.is_some());
@@ -192,10 +196,12 @@ impl<T: ChangeBody> FromRequest<Api> for FirstChange<T> {
         api.rates().card(member, &peer.certificate).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
-            let (bytes, body) = json(&parts.headers, body, T::LIMIT.bytes(api.body_bytes())).await?;
+            check_media_type(&parts.headers, "application/json")?;
+            let (bytes, arrived_at) = body.whole(api, &parts.headers, limit).await?;
+            let body = parsed(&bytes)?;
             still_accepted(&parts)?;
             let idempotency = conditions.idempotency(&parts, &bytes);
-            let context = principal.map(|principal| conditions.context(principal, &parts, &bytes, api.time.now()));
+            let context = principal.map(|principal| conditions.context(principal, &parts, &bytes, arrived_at));
             Ok::<_, Fault>((context, idempotency, body))
         };
         let (context, idempotency, body) = read.await.map_err(IntoResponse::into_response)?;
@@ -219,16 +225,17 @@ impl FromRequest<Api> for EmptyChange {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
+        let body = Arriving::begin(api, &parts.headers, body, api.body_bytes()).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
-            let body = bytes(&parts.headers, body, api.body_bytes()).await?;
+            let (body, arrived_at) = body.whole(api, &parts.headers, api.body_bytes()).await?;
             still_accepted(&parts)?;
             if !body.is_empty() {
                 return Err(Fault::malformed("this operation takes no body"));
             }
-            Ok(conditions.context(principal, &parts, &body, api.time.now()))
+            Ok(conditions.context(principal, &parts, &body, arrived_at))
         };
         read.await.map(Self).map_err(IntoResponse::into_response)
     }
@@ -322,12 +329,50 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<Option<u64>, Fault>
     }
 }
 
-async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, limit: usize) -> Result<(Bytes, T), Fault> {
-    check_media_type(headers, "application/json")?;
-    let bytes = bytes(headers, body, limit).await?;
-    let body = serde_json::from_slice(&bytes)
-        .map_err(|error| Fault::malformed(format!("the body: {}", without_values(&error.to_string()))))?;
-    Ok((bytes, body))
+/// A body on its way. INVARIANT: a small one was read before anything was asked of the database, and when its last byte was here is known
+/// from then: a request that waits its turn at reading is not late for that.
+#[derive(Debug)]
+pub(super) enum Arriving {
+    /// All that came, and when it was here.
+    Here(Result<Bytes, Fault>, Timestamp),
+    /// A long one, one of unknown length, or one whose sender waits for leave to send it.
+    Coming(Body),
+}
+
+impl Arriving {
+    /// Reads a small one. What it takes of memory is in the sender's share already.
+    pub(super) async fn begin(api: &Api, headers: &HeaderMap, body: Body, limit: usize) -> Self {
+        let is_small = body.size_hint().upper().is_some_and(|most| most <= limit.min(SMALL) as u64);
+        if !is_small || headers.contains_key(header::EXPECT) {
+            return Self::Coming(body);
+        }
+        let read = bytes(headers, body, limit).await;
+        Self::Here(read, api.time.now())
+    }
+
+    /// All of it, and when its last byte was here.
+    async fn whole(self, api: &Api, headers: &HeaderMap, limit: usize) -> Result<(Bytes, Timestamp), Fault> {
+        match self {
+            Self::Here(read, at) => Ok((read?, at)),
+            Self::Coming(body) => {
+                let read = bytes(headers, body, limit).await?;
+                Ok((read, api.time.now()))
+            }
+        }
+    }
+
+    /// Its bytes as they come, and when the last one was here if all are.
+    pub(super) fn stream(self) -> Result<(BodyDataStream, Option<Timestamp>), Fault> {
+        match self {
+            Self::Here(read, at) => Ok((Body::from(read?).into_data_stream(), Some(at))),
+            Self::Coming(body) => Ok((body.into_data_stream(), None)),
+        }
+    }
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Fault::malformed(format!("the body: {}", without_values(&error.to_string()))))
 }
 
 pub(super) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
@@ -480,21 +525,19 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn fault_in_a_body_is_told_without_what_was_sent() {
-        let typed = headers(&[("content-type", "application/json")]);
-        let tell =
-            async |body: &'static str| match json::<review::Pair>(&typed, Body::from(body), 1024).await.unwrap_err() {
-                Fault::Request(Kind::Malformed, detail) => detail,
-                other => panic!("{other:?}"),
-            };
-        let detail = tell(r#"{"proposal":"Quantum \" radar","reviewer":"ISR:avi"}"#).await;
+    #[test]
+    fn fault_in_a_body_is_told_without_what_was_sent() {
+        let tell = |body: &str| match parsed::<review::Pair>(body.as_bytes()).unwrap_err() {
+            Fault::Request(Kind::Malformed, detail) => detail,
+            other => panic!("{other:?}"),
+        };
+        let detail = tell(r#"{"proposal":"Quantum \" radar","reviewer":"ISR:avi"}"#);
         assert!(detail.contains("is not an identifier such as `prop_") && !detail.contains("radar"), "{detail}");
-        let detail = tell(r#"{"proposal":{"t":1},"reviewer":7}"#).await;
+        let detail = tell(r#"{"proposal":{"t":1},"reviewer":7}"#);
         assert!(detail.contains("expected a string"), "{detail}");
-        let detail = tell(r#""Quantum radar""#).await;
+        let detail = tell(r#""Quantum radar""#);
         assert!(!detail.contains("radar"), "{detail}");
-        let detail = tell(r#"{"reviewers":1}"#).await;
+        let detail = tell(r#"{"reviewers":1}"#);
         assert!(detail.contains("unknown field `reviewers`"), "{detail}");
     }
 }

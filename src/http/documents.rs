@@ -4,12 +4,12 @@
 //! first. They leave as they came; a part of them can be asked for, so that a broken download goes on where it stopped.
 
 use super::{
-    change_request::{Conditions, EmptyChange, LoggedRead, check_media_type, one},
+    change_request::{Arriving, Conditions, EmptyChange, LoggedRead, check_media_type, one},
     list::PathIds,
     peer::Peer,
     principal::{Caller, Holder},
     problem::Fault,
-    shares::DownloadPlace,
+    shares::{DownloadPlace, SMALL},
     standing::{while_accepted, while_member},
     state::Api,
 };
@@ -26,6 +26,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::TryStreamExt;
+use jiff::Timestamp;
 use std::ops::Range;
 
 /// RFC 9530.
@@ -51,9 +52,9 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -
     request_body(content = Vec<u8>, content_type = "application/vnd.age"),
     responses((status = 201, body = Document)))]
 pub(super) async fn put(State(api): State<Api>, ids: PathIds, sealed: SealedUpload) -> Result<Answer> {
-    let SealedUpload { context, sha256, size, media_type, bytes, peer } = sealed;
-    let announced =
-        documents::Announced { proposal: ids.id("proposal")?, slot: ids.id("slot")?, sha256, size, media_type };
+    let SealedUpload { context, sha256, size, media_type, bytes, here_at, peer } = sealed;
+    let (proposal, slot) = (ids.id("proposal")?, ids.id("slot")?);
+    let announced = documents::Announced { proposal, slot, sha256, size, media_type, here_at };
     let stored = documents::put(&api, &context, &announced, while_accepted(peer.clone(), bytes)).await;
     match stored {
         // Said as what it is rather than as bytes that stopped coming.
@@ -129,6 +130,7 @@ pub(super) struct SealedUpload {
     size: u64,
     media_type: String,
     bytes: BodyDataStream,
+    here_at: Option<Timestamp>,
     peer: Peer,
 }
 
@@ -137,6 +139,7 @@ impl FromRequest<Api> for SealedUpload {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
+        let body = Arriving::begin(api, &parts.headers, body, SMALL).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let peer = Peer::from_request_parts(&mut parts, api).await.map_err(IntoResponse::into_response)?;
@@ -149,15 +152,12 @@ impl FromRequest<Api> for SealedUpload {
             let media_type = plaintext_type(headers)?;
             // The digest stands for the bytes, which a repetition may not even have to send.
             let said = format!("{sha256}\n{size}\n{media_type}");
-            Ok::<_, Fault>((
-                conditions.context(principal, &parts, said.as_bytes(), api.time.now()),
-                sha256,
-                size,
-                media_type,
-            ))
+            let (bytes, here_at) = body.stream()?;
+            let arrived_at = here_at.unwrap_or_else(|| api.time.now());
+            let context = conditions.context(principal, &parts, said.as_bytes(), arrived_at);
+            Ok::<_, Fault>(Self { context, sha256, size, media_type, bytes, here_at, peer })
         };
-        let (context, sha256, size, media_type) = read().map_err(IntoResponse::into_response)?;
-        Ok(Self { context, sha256, size, media_type, bytes: body.into_data_stream(), peer })
+        read().map_err(IntoResponse::into_response)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     outgoing::ResponseBody,
     peer::Peer,
     refusal::EdgeRefusal,
-    shares::{Downloads, Full, HeldByAnswer, Quota, Shares},
+    shares::{Downloads, Full, HeldByAnswer, Quota, SMALL, Shares},
     strangers::{Stranger, Strangers, source},
     timeouts::{ConnectionActivity, OpenAnswer, Overrun, RequestBody, TimedIo, drain_before_close},
     tls::Tls,
@@ -67,7 +67,7 @@ const UNSENT: u32 = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Bytes of answers that wait to be taken, downloads aside, which are counted by themselves.
 const ANSWER_BYTES: Quota = Quota { total: 128 << 20, per_partner: 32 << 20, per_member: 8 << 20 };
-/// Bytes of bodies that are kept in memory until their request is answered. Documents stream and count nothing.
+/// Bytes of bodies that are kept in memory until their request is answered. Documents that are not small stream and count nothing.
 const BODY_BYTES: Quota = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
 /// What a body of unknown length counts as: no operation keeps more.
 const UNANNOUNCED: usize = 16 << 20;
@@ -521,7 +521,9 @@ fn kept_bytes(request: &Request) -> usize {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let announced = request.body().size_hint();
     match announced.upper() {
-        _ if is_document || is_read => 0,
+        _ if is_read => 0,
+        // A small one is read before it is known whose it is.
+        upper if is_document && upper.is_none_or(|upper| upper > SMALL as u64) => 0,
         Some(upper) => usize::try_from(upper).unwrap_or(usize::MAX).min(UNANNOUNCED),
         None => UNANNOUNCED,
     }

@@ -20,6 +20,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// So long a body is taken from every member, whatever it is about, and read before anything is asked of the database.
+pub(super) const SMALL: usize = 64 << 10;
 /// The part of a member's share that a certificate has which no key card is known to name, once it holds something.
 const OF_A_STRANGER: usize = 16;
 /// The part of a partner's that all of these have together.

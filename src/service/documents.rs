@@ -45,6 +45,8 @@ pub struct Announced {
     pub size: u64,
     /// Of the plaintext, as the manifest will say.
     pub media_type: String,
+    /// When the last byte was here, if it was before anything was asked of the database.
+    pub here_at: Option<Timestamp>,
 }
 
 /// Where a document goes, checked before a single byte is taken.
@@ -77,7 +79,8 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         (arrival, ExpectedBytes { sha256: announced.sha256, size: announced.size, limit })
     };
     let arrived = sealed_bytes::take(exchange, expected, bytes).await?;
-    let context = &RequestContext { arrived_at: Some(arrived.arrived_at), ..context.clone() };
+    let arrived_at = announced.here_at.unwrap_or(arrived.arrived_at);
+    let context = &RequestContext { arrived_at: Some(arrived_at), ..context.clone() };
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: minutes or hours passed while the bytes came.
     let (proposal, permit) = own(&mut act, announced).await?;

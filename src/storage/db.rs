@@ -49,7 +49,7 @@ pub const WRITERS_WAITING: &str = "entente_writers_waiting";
 pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 
 /// Connections for reading: with SQLite a thread each.
-const READERS: u32 = 8;
+pub const READERS: u32 = 8;
 
 /// Why a caller of SQLite waited in vain.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
@@ -208,6 +208,12 @@ impl Db {
     #[must_use]
     pub fn members_waiting(&self) -> usize {
         self.writers.members()
+    }
+
+    /// How many reads for members, and for those who may be, wait for their turn on this server.
+    #[must_use]
+    pub fn readers_waiting(&self) -> usize {
+        self.readers.members()
     }
 
     /// Keeps up the statistics that plans are made by. Without any SQLite takes each table for a large one.

@@ -35,7 +35,7 @@ pub(crate) const NATIONS: &[DemoNation] = &[
 ];
 
 /// Sizes of slots, in bytes of ciphertext.
-pub(crate) const ANNEX_LIMIT: u64 = 20_000;
+pub(crate) const ANNEX_LIMIT: u64 = 200_000;
 pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
 /// A published call with its roles given.

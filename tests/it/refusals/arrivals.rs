@@ -16,6 +16,7 @@ use entente::{
         proposal::Status,
     },
     sealing::{identity::new_identity, seal::seal_bytes},
+    storage::db::READERS,
     wire::{AGE_MEDIA_TYPE, directory::CreateProgram, entry::Entry, problem::Problem},
 };
 use futures_util::{future::join_all, stream};
@@ -100,6 +101,57 @@ async fn acts_that_arrived_by_the_deadline_are_in_time_however_long_the_writer_i
     acts_that_arrived_by_the_deadline_are_in_time(Store::Postgres).await;
 }
 
+async fn requests_that_arrived_by_the_deadline_are_in_time(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let (signed, withdrawn, edited) = (stage.prepared().await, stage.prepared().await, stage.prepared().await);
+    let (avi, bob, db) = (stage.client("ISR:avi"), stage.client("USA:bob"), &stage.server.exchange.db);
+    stage.sign("ISR:avi", signed).await;
+    avi.api().withdraw_proposal(withdrawn).await.unwrap();
+    let plan = bob.plan_signature(signed).await.unwrap();
+    let sealed = sealed(9000);
+
+    stage.clock.set(stage.deadline);
+    let mut busy = Vec::new();
+    for _ in 0..READERS {
+        busy.push(db.read().await.unwrap());
+    }
+    let plan_slot = slug("work-plan");
+    let later = stage.deadline + SECOND;
+    let hours_pass = async {
+        // Who sends them is not even known yet.
+        until("the requests that wait for a reader", async || (db.readers_waiting() == 4).then_some(())).await;
+        stage.clock.set(later);
+        drop(busy);
+    };
+    let (sign, reinstate, remove, uploaded, ()) = tokio::join!(
+        bob.sign(&plan),
+        avi.api().reinstate_proposal(withdrawn),
+        avi.api().remove_document(edited, &plan_slot),
+        put(&stage, "ISR:avi", edited, &sealed).body(sealed.clone()).send(),
+        hours_pass,
+    );
+    assert_eq!(sign.unwrap().status, Status::Submitted);
+    reinstate.unwrap();
+    remove.unwrap();
+    assert_eq!(uploaded.unwrap().status(), 201);
+    for kind in [
+        EntryKind::ManifestSigned,
+        EntryKind::ProposalReinstated,
+        EntryKind::DocumentRemoved,
+        EntryKind::DocumentStored,
+    ] {
+        assert_eq!(instants(&stage, kind).await, (stage.deadline, later), "{kind}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_arrived_by_the_deadline_are_in_time_however_long_the_readers_are_busy() {
+    requests_that_arrived_by_the_deadline_are_in_time(Store::Sqlite).await;
+    requests_that_arrived_by_the_deadline_are_in_time(Store::Postgres).await;
+}
+
 /// How many documents, whole or in part, lie in the folder of sealed documents.
 pub(super) fn begun_in(folder: &Path) -> usize {
     let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -116,9 +168,14 @@ pub(super) fn in_pieces() -> (mpsc::Sender<Vec<u8>>, reqwest::Body) {
     (hand_over, reqwest::Body::wrap_stream(pieces))
 }
 
-/// A document, sealed to nobody of this world.
+/// A document of some such size, sealed to nobody of this world.
+fn sealed(size: usize) -> Vec<u8> {
+    seal_bytes(&[new_identity().recipient().to_owned()], &vec![7; size]).unwrap()
+}
+
+/// One that is too large to be read before it is known who sends it.
 pub(super) fn sealed_annex() -> Vec<u8> {
-    seal_bytes(&[new_identity().recipient().to_owned()], &[7; 9000]).unwrap()
+    sealed(90_000)
 }
 
 /// The request by which a member uploads it.

@@ -148,7 +148,7 @@ async fn size_that_the_exchange_makes_up_for_what_nobody_signed_is_held_against_
     let (bob, annex, out) = (stage.client("USA:bob"), slug("annex"), stage.plan.dir.join("opened.bin"));
     let set = "UPDATE documents SET size = $1 WHERE slot = 'annex'";
     tamper(&stage, set, args![ANNEX_LIMIT + 1]).await;
-    let saying = "holds 20001 bytes, and by the call's text it takes at most 20000";
+    let saying = "holds 200001 bytes, and by the call's text it takes at most 200000";
     for sealed in [false, true] {
         let opening = async {
             if sealed {

@@ -141,7 +141,7 @@ async fn party_keeps_so_many_bytes() {
 
 #[tokio::test]
 async fn document_that_is_on_its_way_counts_as_one_that_is_here() {
-    let settings = [("quotas.documents_per_slot", "1"), ("quotas.bytes_per_partner", "20000")];
+    let settings = [("quotas.documents_per_slot", "1"), ("quotas.bytes_per_partner", "200000")];
     let stage = with(Store::Sqlite, &settings).await.unwrap();
     let (proposal, other) = (stage.begun().await, stage.begun().await);
     let sealed = sealed_annex();

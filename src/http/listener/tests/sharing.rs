@@ -141,6 +141,15 @@ async fn slow_bodies_of_one_member_take_a_bounded_part_of_memory() {
     timeout(Duration::from_mins(1), given_back).await.unwrap();
 }
 
+#[test]
+fn small_document_is_kept_as_other_bodies_are_and_a_large_one_is_not() {
+    let upload = |size: usize| {
+        let request = Request::put("/v1/proposals/p/documents/plan").header(header::CONTENT_TYPE, AGE_MEDIA_TYPE);
+        request.body(Body::from(vec![0; size])).unwrap()
+    };
+    assert_eq!([SMALL, SMALL + 1].map(|size| kept_bytes(&upload(size))), [SMALL, 0]);
+}
+
 #[tokio::test]
 async fn good_client_is_served_though_silent_ones_hold_every_place() {
     let ca = Ca::new("Root");
