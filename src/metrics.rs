@@ -227,6 +227,7 @@ fn kind(error: &StoreError) -> &'static str {
         | StoreError::InUse(_)
         | StoreError::NotEmpty(_)
         | StoreError::Address(_)
+        | StoreError::Rehearsed
         | StoreError::Statement(_) => "other",
     }
 }

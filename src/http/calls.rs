@@ -1,6 +1,7 @@
 //! Calls: draft, publish, amend, extend, cancel, delete, roles, progress.
 
 use super::{
+    act::act,
     change_request::{Change, EmptyChange, LoggedRead},
     list::{Calls, PathIds, RolesQuery, StrictQuery},
     principal::Caller,
@@ -35,7 +36,7 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/v1/calls", tag = "calls", request_body = DraftCall,
     responses((status = 201, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn draft(State(api): State<Api>, change: Change<DraftCall>) -> Result<Answer> {
-    calls::draft(&api, &change.context, &change.body).await
+    act!(api, change.context, |context| calls::draft(&api, context, &change.body))
 }
 
 /// One call.
@@ -50,21 +51,21 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -
 #[utoipa::path(put, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
     request_body = EditCall, responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn edit(State(api): State<Api>, ids: PathIds, change: Change<EditCall>) -> Result<Answer> {
-    calls::edit(&api, &change.context, ids.id("call")?, &change.body).await
+    act!(api, change.context, |context| calls::edit(&api, context, ids.id("call")?, &change.body))
 }
 
 /// Publishes a draft with the vault that proposals will be wrapped to.
 #[utoipa::path(post, path = "/v1/calls/{call}/publish", tag = "calls", params(("If-Match" = String, Header)),
     request_body = PublishCall, responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn publish(State(api): State<Api>, ids: PathIds, change: Change<PublishCall>) -> Result<Answer> {
-    calls::publish(&api, &change.context, ids.id("call")?, &change.body).await
+    act!(api, change.context, |context| calls::publish(&api, context, ids.id("call")?, &change.body))
 }
 
 /// Amends a published call before its deadline. What changed decides what that does to proposals handed in.
 #[utoipa::path(post, path = "/v1/calls/{call}/amend", tag = "calls", params(("If-Match" = String, Header)),
     request_body = PublishCall, responses((status = 200, body = Amended, headers(("ETag" = String)))))]
 pub(super) async fn amend(State(api): State<Api>, ids: PathIds, change: Change<PublishCall>) -> Result<Answer> {
-    calls::amend(&api, &change.context, ids.id("call")?, &change.body).await
+    act!(api, change.context, |context| calls::amend(&api, context, ids.id("call")?, &change.body))
 }
 
 /// Moves the deadline later, for everyone, one partner or one proposal, or the date by which reviews are due.
@@ -73,7 +74,7 @@ pub(super) async fn amend(State(api): State<Api>, ids: PathIds, change: Change<P
 #[utoipa::path(post, path = "/v1/calls/{call}/extend", tag = "calls", request_body = ExtendCall,
     responses((status = 200, body = Extended, headers(("ETag" = String)))))]
 pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<ExtendCall>) -> Result<Answer> {
-    extensions::extend(&api, &change.context, ids.id("call")?, &change.body).await
+    act!(api, change.context, |context| extensions::extend(&api, context, ids.id("call")?, &change.body))
 }
 
 /// The extensions in force that you may know of: for everyone, for your own partner and proposals; all of them for officers.
@@ -89,28 +90,34 @@ pub(super) async fn extensions(State(api): State<Api>, caller: Caller, ids: Path
 #[utoipa::path(post, path = "/v1/calls/{call}/extensions/{number}/withdraw", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn withdraw_extension(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
-    extensions::withdraw(&api, &change.context, ids.id("call")?, ids.id("number")?, &change.body).await
+    act!(api, change.context, |context| extensions::withdraw(
+        &api,
+        context,
+        ids.id("call")?,
+        ids.id("number")?,
+        &change.body
+    ))
 }
 
 /// Cancels a call.
 #[utoipa::path(post, path = "/v1/calls/{call}/cancel", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn cancel(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
-    calls::cancel(&api, &change.context, ids.id("call")?, &change.body).await
+    act!(api, change.context, |context| calls::cancel(&api, context, ids.id("call")?, &change.body))
 }
 
 /// Brings a cancelled call back, while 72 hours are left of every time that parties had left when it was cancelled.
 #[utoipa::path(post, path = "/v1/calls/{call}/reopen", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn reopen(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
-    calls::reopen(&api, &change.context, ids.id("call")?, &change.body).await
+    act!(api, change.context, |context| calls::reopen(&api, context, ids.id("call")?, &change.body))
 }
 
 /// Deletes a call that was never published, cancelled or not. Its officers keep the entries of what they did themselves.
 #[utoipa::path(delete, path = "/v1/calls/{call}", tag = "calls", params(("If-Match" = String, Header)),
     responses((status = 204)))]
 pub(super) async fn delete(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
-    calls::delete(&api, &context, ids.id("call")?).await
+    act!(api, context, |context| calls::delete(&api, context, ids.id("call")?))
 }
 
 /// Who bears which role in the call.
@@ -135,7 +142,7 @@ pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, ids:
 #[utoipa::path(put, path = "/v1/calls/{call}/roles/{member}", tag = "calls", request_body = GrantRoles,
     responses((status = 200, body = RoleHolder)))]
 pub(super) async fn grant(State(api): State<Api>, ids: PathIds, change: Change<GrantRoles>) -> Result<Answer> {
-    roles::set(&api, &change.context, ids.id("call")?, &ids.id("member")?, &change.body).await
+    act!(api, change.context, |context| roles::set(&api, context, ids.id("call")?, &ids.id("member")?, &change.body))
 }
 
 /// What other roles of a member would change: who would gain and who would lose sight of which proposals, what they have fetched, which
@@ -164,7 +171,7 @@ pub(super) async fn progress(State(api): State<Api>, caller: Caller, ids: PathId
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/calls/{call}/vault", tag = "calls", responses((status = 200, body = Vault)))]
 pub(super) async fn vault(State(api): State<Api>, LoggedRead(context): LoggedRead, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::of_call(&api, &context, ids.id("call")?).await?))
+    Ok(Answer::json(200, &act!(api, context, |context| vaults::of_call(&api, context, ids.id("call")?))?))
 }
 
 /// The officers who lack a key to the call vault for a recipient of their key card in force: what you, who hold one, are to wrap.

@@ -277,7 +277,8 @@ impl Conditions {
         let idempotency = Some(self.idempotency(parts, said));
         let (if_match, arrived_at) = (self.if_match, Some(arrived_at));
         let (credential, size) = (credential(parts), said.len() as u64);
-        RequestContext { principal, idempotency, if_match, is_head: false, credential, arrived_at, size }
+        let (is_head, is_rehearsal) = (false, false);
+        RequestContext { principal, idempotency, if_match, is_head, credential, arrived_at, size, is_rehearsal }
     }
 
     /// What makes this request recognisable when it is sent again.

@@ -1,6 +1,7 @@
 //! Decisions that every funding partner signs, and sealed letters about them.
 
 use super::{
+    act::act,
     change_request::{Change, EmptyChange, LoggedRead},
     list::PathIds,
     principal::Caller,
@@ -30,14 +31,14 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -
     params(("If-Match" = Option<String>, Header)), request_body = SignDecision,
     responses((status = 200, body = Decision, headers(("ETag" = String)))))]
 pub(super) async fn sign(State(api): State<Api>, ids: PathIds, change: Change<SignDecision>) -> Result<Answer> {
-    decisions::sign(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| decisions::sign(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// Takes your partner's signature back, until the last funding partner has signed.
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
     params(("If-Match" = Option<String>, Header)), responses((status = 204)))]
 pub(super) async fn unsign(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
-    decisions::unsign(&api, &context, ids.id("proposal")?).await
+    act!(api, context, |context| decisions::unsign(&api, context, ids.id("proposal")?))
 }
 
 /// The letters that stand, without their ciphertext.
@@ -51,7 +52,7 @@ pub(super) async fn list_letters(State(api): State<Api>, caller: Caller, ids: Pa
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/letters", tag = "decisions", request_body = SendLetter,
     responses((status = 201, body = Letter)))]
 pub(super) async fn send_letter(State(api): State<Api>, ids: PathIds, change: Change<SendLetter>) -> Result<Answer> {
-    decisions::send_letter(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| decisions::send_letter(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// One sealed letter with its ciphertext.
@@ -64,7 +65,10 @@ pub(super) async fn fetch_letter(
     LoggedRead(context): LoggedRead,
     ids: PathIds,
 ) -> Result<Answer> {
-    Ok(Answer::json(200, &decisions::fetch_letter(&api, &context, ids.id("proposal")?, ids.id("letter")?).await?))
+    Ok(Answer::json(
+        200,
+        &act!(api, context, |context| decisions::fetch_letter(&api, context, ids.id("proposal")?, ids.id("letter")?))?,
+    ))
 }
 
 /// Takes a letter back.
@@ -75,5 +79,5 @@ pub(super) async fn withdraw_letter(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    decisions::withdraw_letter(&api, &context, ids.id("proposal")?, ids.id("letter")?).await
+    act!(api, context, |context| decisions::withdraw_letter(&api, context, ids.id("proposal")?, ids.id("letter")?))
 }

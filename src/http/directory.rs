@@ -1,6 +1,7 @@
 //! Partners, members and key cards.
 
 use super::{
+    act::act,
     change_request::FirstChange,
     list::{CardQuery, Everything, Members, PathIds, StrictQuery},
     principal::{Caller, Holder},
@@ -102,7 +103,11 @@ pub(super) async fn publish_key_card(
     change: FirstChange<PublishKeyCard>,
 ) -> Result<Answer> {
     let FirstChange { peer, context, idempotency, body } = change;
-    directory::publish_key_card(&api, context.as_ref(), &idempotency, &peer, &ids.id("member")?, &body).await
+    let id = ids.id("member")?;
+    match context {
+        Some(context) => act!(api, context, |context| directory::publish_key_card(&api, context, &id, &body)),
+        None => directory::publish_first_card(&api, &idempotency, &peer, &id, &body).await,
+    }
 }
 
 /// What another key card, or none, would change: who would gain and who would lose sight of which proposals, what they have fetched,

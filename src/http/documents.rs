@@ -4,6 +4,7 @@
 //! first. They leave as they came; a part of them can be asked for, so that a broken download goes on where it stopped.
 
 use super::{
+    act::act,
     change_request::{Arriving, Conditions, EmptyChange, LoggedRead, check_media_type, one},
     list::PathIds,
     peer::Peer,
@@ -69,7 +70,7 @@ pub(super) async fn put(State(api): State<Api>, ids: PathIds, sealed: SealedUplo
 #[utoipa::path(delete, path = "/v1/proposals/{proposal}/documents/{slot}", tag = "documents",
     responses((status = 204)))]
 pub(super) async fn remove(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
-    documents::remove(&api, &context, ids.id("proposal")?, &ids.id("slot")?).await
+    act!(api, context, |context| documents::remove(&api, context, ids.id("proposal")?, &ids.id("slot")?))
 }
 
 /// The age file of a document, or the part of it that `Range` names.

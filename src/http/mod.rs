@@ -7,6 +7,7 @@
 //! [`api`] holds every route. A handler, one file a noun, reads the request (`principal`, `change_request`, `list`), calls one function
 //! of `service` and answers; whatever goes wrong becomes a problem body in `problem`. [`serve`] puts it all together.
 
+mod act;
 pub mod admin;
 pub mod anchor;
 pub mod api;

@@ -1,6 +1,7 @@
 //! Policies: what is in force, and the versions that policy officers propose, approve and take back.
 
 use super::{
+    act::act,
     change_request::{Change, EmptyChange},
     list::{CursorQuery, Everything, PathIds, StrictQuery},
     principal::Caller,
@@ -67,14 +68,20 @@ pub(super) async fn preview(
 #[utoipa::path(post, path = "/v1/policies/{owner}/versions", tag = "policies", request_body = ProposePolicy,
     responses((status = 201, body = PolicyVersion)))]
 pub(super) async fn propose(State(api): State<Api>, ids: PathIds, change: Change<ProposePolicy>) -> Result<Answer> {
-    policies::propose(&api, &change.context, &ids.id("owner")?, &change.body).await
+    act!(api, change.context, |context| policies::propose(&api, context, &ids.id("owner")?, &change.body))
 }
 
 /// Approves a version that another policy officer of the same partner proposed.
 #[utoipa::path(post, path = "/v1/policies/{owner}/versions/{version}/approve", tag = "policies", request_body = ApprovePolicy,
     responses((status = 200, body = PolicyVersion)))]
 pub(super) async fn approve(State(api): State<Api>, ids: PathIds, change: Change<ApprovePolicy>) -> Result<Answer> {
-    policies::approve(&api, &change.context, &ids.id("owner")?, ids.id("version")?, &change.body).await
+    act!(api, change.context, |context| policies::approve(
+        &api,
+        context,
+        &ids.id("owner")?,
+        ids.id("version")?,
+        &change.body
+    ))
 }
 
 /// Takes a version back that has not taken effect.
@@ -85,5 +92,5 @@ pub(super) async fn withdraw(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    policies::withdraw(&api, &context, &ids.id("owner")?, ids.id("version")?).await
+    act!(api, context, |context| policies::withdraw(&api, context, &ids.id("owner")?, ids.id("version")?))
 }

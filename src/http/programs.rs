@@ -1,6 +1,7 @@
 //! Programs: the agreements and forums that calls run under.
 
 use super::{
+    act::act,
     change_request::Change,
     list::{Everything, PathIds, StrictQuery},
     principal::Caller,
@@ -30,7 +31,7 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/v1/programs", tag = "programs", request_body = CreateProgram,
     responses((status = 201, body = Program)))]
 pub(super) async fn create(State(api): State<Api>, change: Change<CreateProgram>) -> Result<Answer> {
-    programs::create(&api, &change.context, &change.body).await
+    act!(api, change.context, |context| programs::create(&api, context, &change.body))
 }
 
 /// One program.

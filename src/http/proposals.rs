@@ -1,6 +1,7 @@
 //! Joint proposals, their members, vaults and manifests.
 
 use super::{
+    act::act,
     change_request::{Change, EmptyChange, LoggedRead},
     list::{CountQuery, LabelQuery, PathIds, Proposals, StrictQuery},
     principal::Caller,
@@ -44,7 +45,7 @@ pub(super) async fn count(
 #[utoipa::path(post, path = "/v1/proposals", tag = "proposals", request_body = CreateProposal,
     responses((status = 201, body = Proposal)))]
 pub(super) async fn create(State(api): State<Api>, change: Change<CreateProposal>) -> Result<Answer> {
-    proposals::create(&api, &change.context, &change.body).await
+    act!(api, change.context, |context| proposals::create(&api, context, &change.body))
 }
 
 /// One proposal.
@@ -64,7 +65,7 @@ pub(super) async fn withdraw(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    proposals::withdraw(&api, &context, ids.id("proposal")?).await
+    act!(api, context, |context| proposals::withdraw(&api, context, ids.id("proposal")?))
 }
 
 /// Takes your party's wish to withdraw back; a withdrawn proposal stands again, until the deadline.
@@ -75,7 +76,7 @@ pub(super) async fn reinstate(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    proposals::reinstate(&api, &context, ids.id("proposal")?).await
+    act!(api, context, |context| proposals::reinstate(&api, context, ids.id("proposal")?))
 }
 
 /// Asks a colleague to join your own party, with keys to what the party holds.
@@ -84,7 +85,13 @@ pub(super) async fn reinstate(
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}", tag = "proposals", request_body = AddMember,
     responses((status = 200, body = Proposal)))]
 pub(super) async fn invite(State(api): State<Api>, ids: PathIds, change: Change<AddMember>) -> Result<Answer> {
-    parties::invite(&api, &change.context, ids.id("proposal")?, &ids.id("member")?, &change.body).await
+    act!(api, change.context, |context| parties::invite(
+        &api,
+        context,
+        ids.id("proposal")?,
+        &ids.id("member")?,
+        &change.body
+    ))
 }
 
 /// Takes a member out of your own party, or takes an invitation back; declines, if you are the one who is invited. The member's keys go
@@ -96,14 +103,14 @@ pub(super) async fn remove_member(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    parties::remove(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
+    act!(api, context, |context| parties::remove(&api, context, ids.id("proposal")?, &ids.id("member")?))
 }
 
 /// Joins the party that you are asked to join.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/acceptance", tag = "proposals", request_body = AcceptInvitation,
     responses((status = 200, body = Proposal)))]
 pub(super) async fn accept(State(api): State<Api>, ids: PathIds, change: Change<AcceptInvitation>) -> Result<Answer> {
-    parties::accept(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| parties::accept(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// What was signed about who is asked to join the parties and joined them: for the parties, for
@@ -118,7 +125,7 @@ pub(super) async fn joined(State(api): State<Api>, caller: Caller, ids: PathIds)
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/members/{member}/consent", tag = "proposals",
     responses((status = 204)))]
 pub(super) async fn consent(State(api): State<Api>, ids: PathIds, EmptyChange(context): EmptyChange) -> Result<Answer> {
-    parties::consent(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
+    act!(api, context, |context| parties::consent(&api, context, ids.id("proposal")?, &ids.id("member")?))
 }
 
 /// Takes the consent back, until the member has joined.
@@ -129,7 +136,7 @@ pub(super) async fn take_consent_back(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    parties::take_consent_back(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
+    act!(api, context, |context| parties::take_consent_back(&api, context, ids.id("proposal")?, &ids.id("member")?))
 }
 
 /// The vaults that you may know of, with the keys that you can use.
@@ -142,7 +149,7 @@ pub(super) async fn list_vaults(
     LoggedRead(context): LoggedRead,
     ids: PathIds,
 ) -> Result<Answer> {
-    Ok(Answer::json(200, &vaults::of_proposal(&api, &context, ids.id("proposal")?).await?))
+    Ok(Answer::json(200, &act!(api, context, |context| vaults::of_proposal(&api, context, ids.id("proposal")?))?))
 }
 
 /// Adds the `staff` vault of your own party, for its restricted documents.
@@ -153,7 +160,7 @@ pub(super) async fn create_staff_vault(
     ids: PathIds,
     change: Change<NewVault>,
 ) -> Result<Answer> {
-    proposals::create_staff_vault(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| proposals::create_staff_vault(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// Makes the deliberation vault, to which the proposal's reviews will be sealed; for officers.
@@ -164,7 +171,7 @@ pub(super) async fn create_deliberation_vault(
     ids: PathIds,
     change: Change<NewVault>,
 ) -> Result<Answer> {
-    vaults::create_deliberation(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| vaults::create_deliberation(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// Who may read what a vault protects but lacks a key to it for a recipient of their key card in force: what you, who hold one, are
@@ -182,7 +189,7 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: Pa
 #[utoipa::path(post, path = "/v1/vaults/{vault}/keys", tag = "vaults", request_body = AddKeys,
     responses((status = 204)))]
 pub(super) async fn add_keys(State(api): State<Api>, ids: PathIds, change: Change<AddKeys>) -> Result<Answer> {
-    vaults::add_keys(&api, &change.context, ids.id("vault")?, &change.body).await
+    act!(api, change.context, |context| vaults::add_keys(&api, context, ids.id("vault")?, &change.body))
 }
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more: what you, who could wrap it, are to
@@ -200,7 +207,7 @@ pub(super) async fn remove_key(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    surplus::remove(&api, &context, ids.id("vault")?, &ids.id("member")?).await
+    act!(api, context, |context| surplus::remove(&api, context, ids.id("vault")?, &ids.id("member")?))
 }
 
 /// Discards a wrapped key of your own, which does not open or which is for a recipient that you have no longer.
@@ -212,7 +219,7 @@ pub(super) async fn discard_key(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    own_keys::discard(&api, &context, ids.id("vault")?, ids.id("key")?).await
+    act!(api, context, |context| own_keys::discard(&api, context, ids.id("vault")?, ids.id("key")?))
 }
 
 /// The versions handed in, with their signatures: all for the parties, the standing one for everybody else.
@@ -230,7 +237,7 @@ pub(super) async fn sign_manifest(
     ids: PathIds,
     change: Change<SignManifest>,
 ) -> Result<Answer> {
-    manifests::sign(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| manifests::sign(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// The relabellings that the parties signed, with their signatures: all for the parties, the one in force for everybody else.
@@ -247,7 +254,7 @@ pub(super) async fn list_labels(State(api): State<Api>, caller: Caller, ids: Pat
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/labels", tag = "proposals", request_body = SignLabel,
     responses((status = 200, body = Proposal)))]
 pub(super) async fn sign_label(State(api): State<Api>, ids: PathIds, change: Change<SignLabel>) -> Result<Answer> {
-    labels::sign(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| labels::sign(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// What another label would change now: who would gain and who would lose sight, what they have fetched, which keys would go. By

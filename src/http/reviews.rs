@@ -1,6 +1,7 @@
 //! Declarations of interest, assignments and sealed reviews.
 
 use super::{
+    act::act,
     change_request::{Change, EmptyChange, LoggedRead},
     list::PathIds,
     principal::Caller,
@@ -23,14 +24,20 @@ use axum::extract::State;
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/declaration", tag = "reviews", request_body = DeclareConflict,
     responses((status = 204)))]
 pub(super) async fn declare(State(api): State<Api>, ids: PathIds, change: Change<DeclareConflict>) -> Result<Answer> {
-    reviews::declare(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| reviews::declare(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// Takes a member's declaration of conflict off the record; the member declares anew. For officers.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/declarations/{member}/lift", tag = "reviews",
     request_body = LiftConflict, responses((status = 204)))]
 pub(super) async fn lift(State(api): State<Api>, ids: PathIds, change: Change<LiftConflict>) -> Result<Answer> {
-    reviews::lift(&api, &change.context, ids.id("proposal")?, &ids.id("member")?, &change.body).await
+    act!(api, change.context, |context| reviews::lift(
+        &api,
+        context,
+        ids.id("proposal")?,
+        &ids.id("member")?,
+        &change.body
+    ))
 }
 
 /// What was stated about interests in the proposal, each member's in its order; for those who are no officers about themselves.
@@ -55,7 +62,7 @@ pub(super) async fn unassign(
     ids: PathIds,
     EmptyChange(context): EmptyChange,
 ) -> Result<Answer> {
-    assignments::unassign(&api, &context, ids.id("proposal")?, &ids.id("member")?).await
+    act!(api, context, |context| assignments::unassign(&api, context, ids.id("proposal")?, &ids.id("member")?))
 }
 
 /// What taking an assignment back would change: what the reviewer would lose sight of, and whether they have fetched it. Refuses what
@@ -78,7 +85,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/reviews", tag = "reviews", request_body = SubmitReview,
     responses((status = 201, body = Review)))]
 pub(super) async fn submit(State(api): State<Api>, ids: PathIds, change: Change<SubmitReview>) -> Result<Answer> {
-    reviews::submit(&api, &change.context, ids.id("proposal")?, &change.body).await
+    act!(api, change.context, |context| reviews::submit(&api, context, ids.id("proposal")?, &change.body))
 }
 
 /// One sealed review with its ciphertext.
@@ -86,12 +93,12 @@ pub(super) async fn submit(State(api): State<Api>, ids: PathIds, change: Change<
 /// Leaves an entry in the log.
 #[utoipa::path(get, path = "/v1/reviews/{review}", tag = "reviews", responses((status = 200, body = Review)))]
 pub(super) async fn fetch(State(api): State<Api>, LoggedRead(context): LoggedRead, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::fetch(&api, &context, ids.id("review")?).await?))
+    Ok(Answer::json(200, &act!(api, context, |context| reviews::fetch(&api, context, ids.id("review")?))?))
 }
 
 /// Reopens a review so that its reviewer can hand in a new revision. For officers who have declared to be free of conflict.
 #[utoipa::path(post, path = "/v1/reviews/{review}/reopen", tag = "reviews", request_body = Reason,
     responses((status = 204)))]
 pub(super) async fn reopen(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
-    reviews::reopen(&api, &change.context, ids.id("review")?, &change.body.reason).await
+    act!(api, change.context, |context| reviews::reopen(&api, context, ids.id("review")?, &change.body.reason))
 }

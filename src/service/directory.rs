@@ -1,7 +1,7 @@
 //! Partners, members and key cards: who is who, and who vouched for it.
 
 use super::{
-    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, state,
+    Answer, Credential, Exchange, Idempotency, Principal, RequestContext, Result, ServiceError, settled, state,
     unit::{Act, Subject, View, new_entry},
 };
 use crate::{
@@ -169,18 +169,12 @@ fn fill<T: Serialize>(items: impl Iterator<Item = T>, limit: u32, key: impl Fn(&
 }
 
 /// Publishes a key card that a registrar of the member's partner signed.
-///
-/// The very first card of a partner is its registrar's own: nobody is a member yet, so the card is accepted for what it
-/// proves, namely that the enrolled registrar key signed it and the same certificate is on the connection.
 pub async fn publish_key_card(
     exchange: &Exchange,
-    context: Option<&RequestContext>,
-    idempotency: &Idempotency,
-    peer: &CertificateHolder,
+    context: &RequestContext,
     id: &MemberId,
     body: &PublishKeyCard,
 ) -> Result<Answer> {
-    let Some(context) = context else { return publish_first(exchange, idempotency, peer, id, body).await };
     let mut act = Act::begin(exchange, context).await?;
     let permit = act.authorize(Action::PublishKeyCard, Resource::Partner(id.partner()))?;
     if let Some(answer) = act.replayed()? {
@@ -204,7 +198,9 @@ pub async fn publish_key_card(
     act.finish_key_card(Answer::json(200, &member(row))).await
 }
 
-async fn publish_first(
+/// Publishes the very first card of a partner, its registrar's own: nobody is a member yet, so the card is accepted for what it
+/// proves, namely that the enrolled registrar key signed it and the same certificate is on the connection.
+pub async fn publish_first_card(
     exchange: &Exchange,
     idempotency: &Idempotency,
     peer: &CertificateHolder,
@@ -216,7 +212,25 @@ async fn publish_first(
     if !may_be_own {
         return Err(ServiceError::NotAMember);
     }
-    let mut tx = exchange.db.write_for(peer.whose()).await?;
+    // As `RequestContext::rehearsal` does for members.
+    if exchange.db.is_writing()
+        && let Ok(snapshot) = exchange.db.rehearse_for(peer.whose()).await
+        && let Some(settled) = settled(publish_first(exchange, snapshot, idempotency, peer, id, body).await)
+    {
+        return settled;
+    }
+    let tx = exchange.db.write_for(peer.whose()).await?;
+    publish_first(exchange, tx, idempotency, peer, id, body).await
+}
+
+async fn publish_first(
+    exchange: &Exchange,
+    mut tx: WriteTx,
+    idempotency: &Idempotency,
+    peer: &CertificateHolder,
+    id: &MemberId,
+    body: &PublishKeyCard,
+) -> Result<Answer> {
     let now = super::time::of_act(exchange, &mut tx).await?;
     // As every act does: the certificate may have stopped counting during the wait for the turn.
     peer.credential.check().map_err(ServiceError::CertificateRefused)?;

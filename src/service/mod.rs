@@ -172,6 +172,8 @@ pub struct RequestContext {
     pub arrived_at: Option<Timestamp>,
     /// Of its body, in bytes.
     pub size: u64,
+    /// Whether the act is only rehearsed: see [`RequestContext::rehearsal`].
+    pub is_rehearsal: bool,
 }
 
 /// What let a caller in. Bytes may have travelled for hours since, so an act asks again when it takes place.
@@ -184,7 +186,33 @@ impl RequestContext {
     /// A read that leaves an entry in the log, unless only its head is wanted.
     #[must_use]
     pub fn read(principal: Principal, is_head: bool) -> Self {
-        Self { principal, idempotency: None, if_match: None, is_head, credential: None, arrived_at: None, size: 0 }
+        Self {
+            principal,
+            idempotency: None,
+            if_match: None,
+            is_head,
+            credential: None,
+            arrived_at: None,
+            size: 0,
+            is_rehearsal: false,
+        }
+    }
+
+    /// The same for a rehearsal, by which an act that is refused takes no turn from others: while somebody writes or waits to, everything
+    /// up to the first thing that it would write is decided on a snapshot first. It was taken after the request came, so the request
+    /// sees all that was answered before it was sent. None while nobody waits.
+    #[must_use]
+    pub fn rehearsal(&self, exchange: &Exchange) -> Option<Self> {
+        exchange.db.is_writing().then(|| Self { is_rehearsal: true, ..self.clone() })
+    }
+}
+
+/// What a rehearsal has settled: a refusal, or what was answered before. All else is for the act in its turn, and so is what went wrong
+/// with the snapshot.
+pub fn settled<T>(rehearsed: Result<T>) -> Option<Result<T>> {
+    match rehearsed {
+        Err(ServiceError::Store(_)) => None,
+        settled => Some(settled),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An act is one transaction: what it read, what it decided, its effect, its log entries and the answer that a repeated request
 //! will get. It either commits as a whole or leaves nothing. Others wait for it, so what takes long and writes nothing is done in a
-//! [`Rehearsal`], which decides in the same way and holds nobody up.
+//! [`Rehearsal`], which decides in the same way and holds nobody up. While others write or wait to, each act is rehearsed up to its first
+//! write ([`RequestContext::rehearsal`]), so that one that is refused takes no turn.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, outcome, permitted,
@@ -20,7 +21,7 @@ use crate::{
         statement::{Signed, Statement, verify_signed},
     },
     storage::{
-        ReadTx, Tx, Whose, WriteTx, entries,
+        ReadTx, StoreError, Tx, Whose, WriteTx, entries,
         idempotency::{self, Recorded},
         members,
     },
@@ -146,10 +147,20 @@ impl<'e> View<'e> {
 
 impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
-    /// begun again: it may have ended the caller's own sight of what it was about.
+    /// begun again: it may have ended the caller's own sight of what it was about. In a rehearsal it ends where it would write.
     pub async fn begin(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
         let whose = Whose::Member(context.principal.member.clone());
-        Self::decided_in(exchange.db.write_for(whose).await?, exchange, context).await
+        let tx = if context.is_rehearsal {
+            exchange.db.rehearse_for(whose).await?
+        } else {
+            exchange.db.write_for(whose).await?
+        };
+        Self::decided_in(tx, exchange, context).await
+    }
+
+    /// Nothing is counted in a rehearsal, even where nothing is to be written before the end.
+    fn require_turn(&self) -> Result<()> {
+        if self.context.is_rehearsal { Err(StoreError::Rehearsed.into()) } else { Ok(()) }
     }
 
     /// Appends a log entry of the payload's kind, for the circle of readers that the kind has.
@@ -160,6 +171,7 @@ impl<'e> Act<'e> {
 
     /// Records the answer for a repeated request and commits.
     pub async fn finish(self, answer: Answer) -> Result<Answer> {
+        self.require_turn()?;
         let Exchange { usage, quotas, .. } = self.exchange;
         usage.add(&self.me.id, self.stores(&answer), quotas.stored_bytes(), self.now)?;
         self.record_and_commit(answer).await
@@ -167,6 +179,7 @@ impl<'e> Act<'e> {
 
     /// The same of a key card, which counts for its registrar alone.
     pub async fn finish_key_card(self, answer: Answer) -> Result<Answer> {
+        self.require_turn()?;
         let Exchange { usage, quotas, .. } = self.exchange;
         usage.add_key_card(&self.me.id, self.stores(&answer), quotas.stored_bytes(), self.now)?;
         self.record_and_commit(answer).await
@@ -190,6 +203,7 @@ impl<'e> Act<'e> {
     /// Commits a read that left an entry. Of one that hands nothing out, none is left.
     pub async fn finish_read<T>(self, found: T) -> Result<T> {
         if !self.context.is_head {
+            self.require_turn()?;
             let Exchange { usage, quotas, .. } = self.exchange;
             usage.add(&self.me.id, usage::OF_AN_ENTRY, quotas.stored_bytes(), self.now)?;
             self.tx.commit().await?;

@@ -204,6 +204,20 @@ impl Db {
         Ok(WriteTx::new(tx, turn))
     }
 
+    /// Begins on a snapshot what would be a unit of work, and ends at the first thing that it would write. It takes no turn at writing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the turn at reading does not come in time.
+    pub async fn rehearse_for(&self, whose: Whose) -> Result<WriteTx, StoreError> {
+        Ok(WriteTx::rehearsing(self.read_for(whose).await?))
+    }
+
+    /// Whether somebody writes or waits to, on this server.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.writers.is_taken()
+    }
+
     /// How many units of work of members wait for their turn on this server.
     #[must_use]
     pub fn members_waiting(&self) -> usize {

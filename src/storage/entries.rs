@@ -41,7 +41,7 @@ pub async fn append(tx: &mut WriteTx, row: &EntryRow) -> Result<u64, StoreError>
         row.payload,
         row.salt
     ];
-    tx.fetch_one(sql, args).await?.count("seq")
+    tx.writing()?.fetch_one(sql, args).await?.count("seq")
 }
 
 /// The number of the last entry; 0 while the log is empty.

@@ -100,6 +100,9 @@ pub enum StoreError {
     /// The address of the database is not one.
     #[error("the database address is not usable: {0}")]
     Address(&'static str),
+    /// A unit of work that is rehearsed came to the first thing that it would write.
+    #[error("nothing is written in a rehearsal")]
+    Rehearsed,
     /// The engine refused a statement that this program should not have sent.
     #[error("the engine refuses a statement")]
     Statement(#[source] BoxedCause),

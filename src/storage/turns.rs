@@ -91,6 +91,11 @@ impl Queue {
         }
     }
 
+    /// Whether somebody who comes now has to wait.
+    pub(super) fn is_taken(&self) -> bool {
+        self.state().free == 0
+    }
+
     /// How much of members waits.
     pub(super) fn members(&self) -> usize {
         let state = self.state();

@@ -20,4 +20,5 @@ mod roles;
 pub(crate) mod set_aside;
 mod signers;
 mod times;
+mod turns;
 mod wraps;

@@ -1,7 +1,7 @@
 //! The two kinds of transaction, and how they end.
 
 use super::{Tx, TxOf, of_sqlite_commit};
-use crate::storage::{StoreError, turns::Turn};
+use crate::storage::{Arg, Sql, StoreError, turns::Turn};
 use std::{
     ops::{Deref, DerefMut},
     task::{Context, Poll, Waker},
@@ -57,15 +57,45 @@ impl Drop for ReadTx {
 
 /// The unit of work that may write; dropped without [`WriteTx::commit`] it leaves nothing behind.
 #[derive(Debug)]
-pub struct WriteTx {
+pub struct WriteTx(Unit);
+
+#[derive(Debug)]
+enum Unit {
     // Dropped in this order: the transaction ends before the turn is passed on.
-    tx: Tx,
-    turn: Turn,
+    Turn {
+        tx: Tx,
+        turn: Turn,
+    },
+    /// On a snapshot, where nothing can be written.
+    Rehearsal(ReadTx),
 }
 
 impl WriteTx {
     pub(super) fn new(tx: Tx, turn: Turn) -> Self {
-        Self { tx, turn }
+        Self(Unit::Turn { tx, turn })
+    }
+
+    pub(super) fn rehearsing(tx: ReadTx) -> Self {
+        Self(Unit::Rehearsal(tx))
+    }
+
+    /// Runs a statement; the number of rows it changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Rehearsed`] in a rehearsal.
+    pub async fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, StoreError> {
+        self.writing()?.execute(sql, args).await
+    }
+
+    /// For a statement that writes and has rows to tell of it. Should one be run in a rehearsal in another way, the engine refuses it.
+    ///
+    /// # Errors
+    /// [`StoreError::Rehearsed`] in a rehearsal.
+    pub fn writing(&mut self) -> Result<&mut Tx, StoreError> {
+        match &mut self.0 {
+            Unit::Turn { tx, .. } => Ok(tx),
+            Unit::Rehearsal(_) => Err(StoreError::Rehearsed),
+        }
     }
 
     /// Makes the unit of work durable. Once begun the commit runs to its end even if the caller goes away.
@@ -73,7 +103,7 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError::OutcomeUnknown`] when nobody said what became of it; after any other error nothing was kept.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { tx, turn } = self;
+        let Unit::Turn { tx, turn } = self.0 else { return Err(StoreError::Rehearsed) };
         let commit = async {
             let committed = match tx.0 {
                 TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
@@ -102,12 +132,18 @@ impl DerefMut for ReadTx {
 impl Deref for WriteTx {
     type Target = Tx;
     fn deref(&self) -> &Tx {
-        &self.tx
+        match &self.0 {
+            Unit::Turn { tx, .. } => tx,
+            Unit::Rehearsal(tx) => tx,
+        }
     }
 }
 
 impl DerefMut for WriteTx {
     fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.tx
+        match &mut self.0 {
+            Unit::Turn { tx, .. } => tx,
+            Unit::Rehearsal(tx) => tx,
+        }
     }
 }

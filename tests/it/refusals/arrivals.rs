@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Waits until so many acts of members stand in the queue of writers.
-async fn waiting(stage: &Stage, count: usize) {
+pub(super) async fn waiting(stage: &Stage, count: usize) {
     until("the acts that wait for the writer", async || {
         (stage.server.exchange.db.members_waiting() == count).then_some(())
     })
