@@ -150,7 +150,7 @@ mod tests {
 
     fn slots(total: usize, per_partner: usize, per_member: usize) -> Arc<ConnectionSlots> {
         let known = KnownMembers::new();
-        (0..10).for_each(|certificate| known.note(Sha256::of(&[certificate]), [192, 0, 2, 1].into(), true));
+        (0..50).for_each(|certificate| known.note(Sha256::of(&[certificate]), [192, 0, 2, 1].into(), true));
         ConnectionSlots::new(Quota { total, per_partner, per_member }, 1, known)
     }
 
@@ -206,7 +206,7 @@ mod tests {
     async fn certificates_without_a_key_card_take_a_quarter_of_their_partner_all_together() {
         let slots = slots(40, 16, 4);
         let members: Vec<_> = (0..8).map(|certificate| Connection::idle(&slots, "ISR", certificate)).collect();
-        let strangers: Vec<_> = (20..60).map(|certificate| Connection::busy(&slots, "ISR", certificate)).collect();
+        let strangers: Vec<_> = (60..100).map(|certificate| Connection::busy(&slots, "ISR", certificate)).collect();
         assert!(there(&members).iter().all(|there| *there), "no member gives way for them");
         assert_eq!(there(&strangers).iter().filter(|there| **there).count(), 4);
         assert!(strangers.last().is_some_and(Connection::is_there), "the newcomer is in");
@@ -223,6 +223,23 @@ mod tests {
         let last = Connection::busy(&slots, "ISR", 5);
         assert_eq!(there(&held), [false, false, false, true]);
         assert!(registrar.is_there() && more.is_there() && last.is_there());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn registrar_comes_in_and_stays_however_many_colleagues_open_as_much_as_they_can() {
+        for colleagues in [9, 30] {
+            let slots = slots(1024, 512, 64);
+            let flood = || -> Vec<_> {
+                let certificates = (0..colleagues).flat_map(|certificate| [certificate; 64]);
+                certificates.map(|certificate| Connection::busy(&slots, "ISR", certificate)).collect()
+            };
+            let before = flood();
+            let registrar = Connection::busy(&slots, "ISR", 49);
+            let after = flood();
+            assert!(registrar.is_there(), "{colleagues}");
+            assert_eq!(slots.count(), 512);
+            drop((before, after));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -94,9 +94,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let known = KnownMembers::new();
-    let shares = |quota| Shares::new(quota, Arc::clone(&known));
-    let (requests, bodies, answers) = (shares(limits.request_quota()), shares(BODY_BYTES), shares(ANSWER_BYTES));
-    let downloads = Downloads(shares(limits.download_quota()));
+    let shares = |quota, one| Shares::new(quota, one, Arc::clone(&known));
+    let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES, SMALL));
+    // Whoever holds no answer is answered in any case.
+    let answers = shares(ANSWER_BYTES, 0);
+    let downloads = Downloads(shares(limits.download_quota(), 1));
     let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
     let router =
         router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(middleware::from_fn_with_state(gate, let_through));

@@ -2,7 +2,8 @@
 //! other answers that wait to be taken.
 //!
 //! Nobody takes it from the others: a member comes to an end before its partner, and a partner before everybody; and who holds more
-//! than is left gets no more, so that something is left for those who hold little. A member is known here by the certificate's key; of
+//! than is left gets no more, so that something is left for those who hold little. A quarter more is kept for those who hold nothing, one
+//! small thing each: however many colleagues act together, a registrar can ask for what revokes them. A member is known here by the certificate's key; of
 //! certificates that no key card is known to name each has a small share, and all of a partner's together a quarter of what it has.
 //! What is held is given back when its holder lets go, however that comes about.
 
@@ -26,6 +27,8 @@ pub(super) const SMALL: usize = 64 << 10;
 const OF_A_STRANGER: usize = 16;
 /// The part of a partner's that all of these have together.
 const OF_STRANGERS: usize = 4;
+/// So large a part of what a partner has, and of all there is, those who hold nothing may take past it.
+const KEPT: usize = 4;
 
 /// The most that may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub(super) struct Quota {
 #[derive(Debug)]
 pub(super) struct Shares {
     quota: Quota,
+    one: usize,
     known: Arc<KnownMembers>,
     held: Mutex<Held>,
 }
@@ -50,6 +54,8 @@ struct Held {
     members: BTreeMap<(PartnerCode, Sha256), usize>,
     /// Of each partner what was taken for certificates that were not known then.
     strangers: BTreeMap<PartnerCode, usize>,
+    /// Of each partner what was taken of that which is kept for those who hold nothing.
+    kept: BTreeMap<PartnerCode, usize>,
 }
 
 /// Something held, given back when dropped.
@@ -59,6 +65,7 @@ pub(super) struct Share {
     holder: (PartnerCode, Sha256),
     amount: usize,
     is_strangers: bool,
+    is_kept: bool,
 }
 
 /// Whose end was reached.
@@ -78,8 +85,9 @@ impl Quota {
 }
 
 impl Shares {
-    pub(super) fn new(quota: Quota, known: Arc<KnownMembers>) -> Arc<Self> {
-        Arc::new(Self { quota: quota.ordered(), known, held: Mutex::default() })
+    /// So much in all, for a partner and for a member. Whoever holds nothing may take as much as `one` where nothing is left.
+    pub(super) fn new(quota: Quota, one: usize, known: Arc<KnownMembers>) -> Arc<Self> {
+        Arc::new(Self { quota: quota.ordered(), one, known, held: Mutex::default() })
     }
 
     /// The most that may be held.
@@ -92,7 +100,7 @@ impl Shares {
         let holder = (peer.partner.clone(), peer.spki_sha256);
         let held = self.lock();
         if held.members.contains_key(&holder) {
-            self.room(&held, &holder, 1, self.is_stranger(&holder))
+            self.room(&held, &holder, 1, self.is_stranger(&holder)).map(drop)
         } else {
             Ok(())
         }
@@ -105,26 +113,33 @@ impl Shares {
 
     /// Counts what is held already, whatever there is of it.
     pub(super) fn count(self: &Arc<Self>, peer: &Peer, amount: usize) -> Share {
-        self.add((peer.partner.clone(), peer.spki_sha256), amount, &mut self.lock())
+        self.add((peer.partner.clone(), peer.spki_sha256), amount, false, &mut self.lock())
     }
 
     fn take_as(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize) -> Result<Share, Full> {
         let mut held = self.lock();
-        self.room(&held, &holder, amount, self.is_stranger(&holder))?;
-        Ok(self.add(holder, amount, &mut held))
+        let is_kept = self.room(&held, &holder, amount, self.is_stranger(&holder))?;
+        Ok(self.add(holder, amount, is_kept, &mut held))
     }
 
-    fn add(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize, held: &mut Held) -> Share {
+    fn add(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize, is_kept: bool, held: &mut Held) -> Share {
         let is_strangers = self.is_stranger(&holder);
-        held.add(&holder, amount, is_strangers);
-        Share { shares: Arc::clone(self), holder, amount, is_strangers }
+        held.add(&holder, amount, is_strangers, is_kept);
+        Share { shares: Arc::clone(self), holder, amount, is_strangers, is_kept }
     }
 
     fn is_stranger(&self, holder: &(PartnerCode, Sha256)) -> bool {
         !self.known.contains(&holder.1)
     }
 
-    fn room(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize, is_stranger: bool) -> Result<(), Full> {
+    /// Whether what there is room for is of that which is kept for those who hold nothing.
+    fn room(
+        &self,
+        held: &Held,
+        holder: &(PartnerCode, Sha256),
+        amount: usize,
+        is_stranger: bool,
+    ) -> Result<bool, Full> {
         let Quota { total, per_partner, per_member } = self.quota;
         let of_member = held.members.get(holder).copied().unwrap_or_default();
         let of_partner = held.partners.get(&holder.0).copied().unwrap_or_default();
@@ -137,13 +152,24 @@ impl Shares {
             return Err(Full::Partner);
         }
         let left = |end: usize, held: usize| end.saturating_sub(held);
-        if amount > left(per_partner, of_partner) || of_member > left(per_partner, of_partner) {
-            return Err(Full::Partner);
-        }
-        if amount > left(total, held.total) || of_partner > left(total, held.total) {
-            return Err(Full::Everybody);
-        }
-        Ok(())
+        let full = if amount > left(per_partner, of_partner) || of_member > left(per_partner, of_partner) {
+            Full::Partner
+        } else if amount > left(total, held.total) || of_partner > left(total, held.total) {
+            Full::Everybody
+        } else {
+            return Ok(false);
+        };
+        let is_kept = of_member == 0 && amount <= self.one && self.is_left_of_kept(held, holder, amount, is_stranger);
+        if is_kept { Ok(true) } else { Err(full) }
+    }
+
+    fn is_left_of_kept(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize, is_stranger: bool) -> bool {
+        let Quota { total, per_partner, .. } = self.quota;
+        // Half of it is for members alone.
+        let most = if is_stranger { per_partner / KEPT / 2 } else { per_partner.div_ceil(KEPT) };
+        let of_partner = held.kept.get(&holder.0).copied().unwrap_or_default();
+        let of_all: usize = held.kept.values().sum();
+        of_partner + amount <= most && of_all + amount <= total.div_ceil(KEPT)
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -153,7 +179,10 @@ impl Shares {
 }
 
 impl Held {
-    fn add(&mut self, holder: &(PartnerCode, Sha256), amount: usize, is_strangers: bool) {
+    fn add(&mut self, holder: &(PartnerCode, Sha256), amount: usize, is_strangers: bool, is_kept: bool) {
+        if is_kept {
+            *self.kept.entry(holder.0.clone()).or_default() += amount;
+        }
         if is_strangers {
             *self.strangers.entry(holder.0.clone()).or_default() += amount;
         }
@@ -169,6 +198,9 @@ impl Drop for Share {
         held.total -= self.amount;
         if self.is_strangers {
             give_back(&mut held.strangers, &self.holder.0, self.amount);
+        }
+        if self.is_kept {
+            give_back(&mut held.kept, &self.holder.0, self.amount);
         }
         give_back(&mut held.partners, &self.holder.0, self.amount);
         give_back(&mut held.members, &self.holder, self.amount);
@@ -263,18 +295,23 @@ mod tests {
         (partner.parse().unwrap(), Sha256::of(&[key]))
     }
 
-    /// In which certificates below 10 have a key card.
+    /// In which certificates below 100 have a key card.
     fn shares(total: usize, per_partner: usize, per_member: usize) -> Arc<Shares> {
+        of_size(1, Quota { total, per_partner, per_member })
+    }
+
+    /// The same of what is taken in pieces.
+    fn of_size(one: usize, quota: Quota) -> Arc<Shares> {
         let known = KnownMembers::new();
-        (0..10).for_each(|key| known.note(Sha256::of(&[key]), [192, 0, 2, 1].into(), true));
-        Shares::new(Quota { total, per_partner, per_member }, known)
+        (0..100).for_each(|key| known.note(Sha256::of(&[key]), [192, 0, 2, 1].into(), true));
+        Shares::new(quota, one, known)
     }
 
     /// Takes one at a time until no more is given.
     fn all_there_is(shares: &Arc<Shares>, holder: &(PartnerCode, Sha256)) -> (Vec<Share>, Full) {
         let mut taken = Vec::new();
         loop {
-            match shares.take_as(holder.clone(), 1) {
+            match shares.take_as(holder.clone(), shares.one) {
                 Ok(share) => taken.push(share),
                 Err(full) => return (taken, full),
             }
@@ -288,7 +325,8 @@ mod tests {
         assert_eq!((own.len(), full), (2, Full::Member));
         let (of_colleague, full) = all_there_is(&shares, &holder("ISR", 2));
         assert_eq!((of_colleague.len(), full), (2, Full::Member));
-        assert_eq!(shares.take_as(holder("ISR", 3), 1).unwrap_err(), Full::Partner);
+        let _kept = shares.take_as(holder("ISR", 3), 1).unwrap();
+        assert_eq!(shares.take_as(holder("ISR", 4), 1).unwrap_err(), Full::Partner);
         let take = |partner: &str, key| shares.take_as(holder(partner, key), 1);
         let _korean: Vec<_> = [1, 2, 3, 4].map(|key| take("KOR", key).unwrap()).into();
         let mut american: Vec<_> = [1, 1, 2].map(|key| take("USA", key).unwrap()).into();
@@ -298,18 +336,46 @@ mod tests {
     }
 
     #[test]
-    fn greedy_ones_leave_something_to_whoever_holds_little() {
-        let shares = shares(1024, 256, 64);
-        let mut held = Vec::new();
-        for partner in ["ISR", "KOR", "USA"] {
-            for key in 1..8 {
-                held.push(all_there_is(&shares, &holder(partner, key)).0);
+    fn greedy_ones_leave_something_to_whoever_holds_nothing_however_many_act_together() {
+        let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
+        let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
+        for (one, quota) in [(1, places), (SMALL, bytes)] {
+            for colleagues in [7, 9, 30] {
+                let shares = of_size(one, quota);
+                let mut held = Vec::new();
+                for partner in ["ISR", "KOR", "USA"] {
+                    for key in 0..colleagues {
+                        held.push(all_there_is(&shares, &holder(partner, key)).0);
+                    }
+                    let registrar = shares.take_as(holder(partner, 99), one);
+                    assert!(registrar.is_ok(), "{partner}: {:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
+                    held.push(registrar.into_iter().collect());
+                }
+                let innocent = shares.take_as(holder("GBR", 1), one);
+                assert!(innocent.is_ok(), "{:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
+                drop((held, innocent));
+                let left = shares.lock();
+                assert_eq!((left.total, left.kept.len()), (0, 0));
             }
-            let registrar = shares.take_as(holder(partner, 9), 1);
-            assert!(registrar.is_ok(), "{partner}: {:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
         }
-        let innocent = shares.take_as(holder("GBR", 1), 1);
-        assert!(innocent.is_ok(), "{:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_kept_for_those_who_hold_nothing_is_bounded() {
+        let shares = shares(32, 16, 16);
+        let greedy: Vec<_> = (0..9).map(|key| all_there_is(&shares, &holder("ISR", key)).0).collect();
+        let more: Vec<_> = (9..50).filter_map(|key| shares.take_as(holder("ISR", key), 1).ok()).collect();
+        let held: usize = greedy.iter().map(Vec::len).sum();
+        assert_eq!(held + more.len(), 16 + 4, "a quarter more, and one for each");
+        assert_eq!(shares.take_as(holder("ISR", 50), 1).unwrap_err(), Full::Partner);
+        assert!(shares.take_as(holder("KOR", 1), 1).is_ok());
+        // Of a certificate that no key card is known to name, as after a start, half of it.
+        let shares = self::shares(32, 16, 16);
+        let greedy: Vec<_> = (0..3).map(|key| all_there_is(&shares, &holder("ISR", key)).0).collect();
+        let strangers: Vec<_> = (100..150).filter_map(|key| shares.take_as(holder("ISR", key), 1).ok()).collect();
+        assert!((1..=4).contains(&strangers.len()), "{}", strangers.len());
+        assert!(shares.take_as(holder("ISR", 9), 1).is_ok(), "a member has one all the same");
+        drop(greedy);
     }
 
     #[test]

@@ -236,6 +236,24 @@ mod tests {
     }
 
     #[test]
+    fn registrar_comes_in_from_their_own_address_however_many_colleagues_flood() {
+        for colleagues in [9, 30] {
+            let strangers = Strangers::new(256, 128, KnownMembers::new());
+            let known = |n: u8| format!("192.0.2.{n}");
+            (0..=colleagues).for_each(|n| strangers.known.note(Sha256::of(&[n]), known(n).parse().unwrap(), true));
+            let flood = || -> Vec<_> {
+                let begun = (1..=colleagues).flat_map(|n| [n; 128]).map(|n| from(&strangers, &known(n)));
+                begun.inspect(Stranger::has_spoken).collect()
+            };
+            let before = flood();
+            let registrar = from(&strangers, &known(0));
+            let after = flood();
+            assert!(!registrar.leave().is_cancelled(), "{colleagues}");
+            drop((before, after));
+        }
+    }
+
+    #[test]
     fn place_is_given_back() {
         let strangers = Strangers::new(1, 1, KnownMembers::new());
         drop(from(&strangers, "192.0.2.1"));
