@@ -18,7 +18,7 @@ pub mod review;
 pub mod set_aside;
 pub mod vault;
 
-pub use refusal::Refusal;
+pub use refusal::{DailyQuota, Refusal};
 
 /// Gives a fieldless enum one lower-case text per variant, in both directions.
 macro_rules! worded {

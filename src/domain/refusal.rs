@@ -15,6 +15,8 @@ pub enum Refusal {
     WrongPhase { phase: Phase, needed: &'static str },
     #[error("no more than {limit} {what} are kept")]
     QuotaReached { what: &'static str, limit: u64 },
+    #[error("no more than {limit} {}; there is room for this again at {again_at}, it is {now}", quota.what())]
+    DailyQuotaReached { quota: DailyQuota, limit: u64, left: u64, again_at: Timestamp, now: Timestamp },
     #[error("the deadline for this proposal passed at {deadline_at}; the request had arrived at {arrived_at}")]
     DeadlinePassed { deadline_at: Timestamp, arrived_at: Timestamp },
     #[error("bytes were accepted until {until}, the end of the grace period; the last one arrived at {arrived_at}")]
@@ -164,6 +166,47 @@ pub enum Refusal {
     NoticeTooShort { active_at: Timestamp, earliest: Timestamp },
     #[error("{fault}")]
     PolicyInvalid { fault: String },
+}
+
+/// What is bounded within 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DailyQuota {
+    Calls,
+    PolicyVersions,
+    StoredBytes,
+    StoredBytesOfPartner,
+}
+
+impl DailyQuota {
+    /// Of what there may be so many, in words.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Calls => "calls that one partner's members draft within 24 hours",
+            Self::PolicyVersions => "versions of policies that are proposed within 24 hours",
+            Self::StoredBytes => "bytes that acts and logged reads of one member add to the database within 24 hours",
+            Self::StoredBytesOfPartner => {
+                "bytes that acts and logged reads of one partner's members add to the database within 24 hours"
+            }
+        }
+    }
+
+    /// Its stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls-of-day",
+            Self::PolicyVersions => "policy-versions-of-day",
+            Self::StoredBytes => "stored-bytes-of-day",
+            Self::StoredBytesOfPartner => "stored-bytes-of-day-of-partner",
+        }
+    }
+
+    /// Whether it is counted in bytes.
+    #[must_use]
+    pub fn is_of_bytes(self) -> bool {
+        matches!(self, Self::StoredBytes | Self::StoredBytesOfPartner)
+    }
 }
 
 fn counted(proposals: u32) -> String {

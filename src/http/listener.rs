@@ -438,8 +438,9 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
         metrics::refused("headers");
         return EdgeRefusal::HeadersTooLarge { limit: gate.header_bytes }.into_response();
     }
+    let waiting = EdgeRefusal::AnswersWaiting { limit: gate.answers.quota().per_member };
     if let Err(full) = gate.answers.check(&peer) {
-        return no_more("answers", full, EdgeRefusal::AnswersWaiting);
+        return no_more("answers", full, waiting);
     }
     request.extensions_mut().insert(gate.downloads.clone());
     let _place = match gate.requests.take(&peer, 1) {
@@ -471,7 +472,7 @@ async fn let_through(State(gate): State<Gate>, mut request: Request, next: Next)
             Ok(share) => share,
             // What was only looked at can be looked at again; that something was done has to be said.
             Err(full) if is_read && gate.answers.check(&peer).is_err() => {
-                return no_more("answers", full, EdgeRefusal::AnswersWaiting);
+                return no_more("answers", full, waiting);
             }
             Err(_) => gate.answers.count(&peer, bytes),
         };

@@ -4,6 +4,7 @@
 //! the log under the request's id, never to the caller, and never with content.
 
 use crate::{
+    domain::Refusal,
     metrics,
     service::{Answer, ServiceError},
     storage::StoreError,
@@ -20,6 +21,13 @@ use std::{error::Error, fmt::Write as _};
 
 /// Marks the answer that an earlier, equal request got.
 pub const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
+
+/// The caller's share and what is left of it, as draft-ietf-httpapi-ratelimit-headers-10 gives them.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// In seconds.
+const A_DAY: u32 = 24 * 60 * 60;
 
 /// Seconds after which to try again when a part of the exchange is away.
 const RETRY_AFTER: &str = "5";
@@ -81,6 +89,18 @@ impl IntoResponse for ServiceError {
             _ => None,
         };
         response.headers_mut().extend(header);
+        if let Self::Refused(Refusal::DailyQuotaReached { quota, limit, left, again_at, now }) = &self {
+            let wait = again_at.duration_since(*now).as_millis().max(1).unsigned_abs().div_ceil(1000);
+            let (name, unit) = (quota.name(), if quota.is_of_bytes() { ";qu=\"content-bytes\"" } else { "" });
+            for (field, value) in [
+                (header::RETRY_AFTER, wait.to_string()),
+                (RATE_LIMIT_POLICY, format!("\"{name}\";q={limit};w={A_DAY}{unit}")),
+                (RATE_LIMIT, format!("\"{name}\";r={left};t={wait}")),
+            ] {
+                let value = HeaderValue::from_str(&value).expect("a name and numbers are a header's value");
+                response.headers_mut().insert(field, value);
+            }
+        }
         response
     }
 }
@@ -222,7 +242,7 @@ pub(super) fn without_values(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Refusal;
+    use crate::domain::DailyQuota;
     use axum::body::to_bytes;
 
     async fn answered(error: ServiceError) -> (StatusCode, axum::http::HeaderMap, Problem) {
@@ -281,6 +301,24 @@ mod tests {
         let (status, _, problem) = answered(refusal.clone().into()).await;
         assert_eq!((status.as_u16(), problem.slug()), (422, "unknown-slot"));
         assert_eq!(problem.detail, refusal.to_string());
+    }
+
+    #[tokio::test]
+    async fn quota_of_a_day_says_when_there_is_room_again() {
+        let now: jiff::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let again_at = "2026-03-01T14:00:00.001Z".parse().unwrap();
+        for (quota, policy) in [
+            (DailyQuota::Calls, "\"calls-of-day\";q=50;w=86400"),
+            (DailyQuota::StoredBytes, "\"stored-bytes-of-day\";q=50;w=86400;qu=\"content-bytes\""),
+        ] {
+            let refusal = Refusal::DailyQuotaReached { quota, limit: 50, left: 3, again_at, now };
+            let (status, headers, problem) = answered(refusal.into()).await;
+            assert_eq!((status.as_u16(), problem.slug()), (429, "daily-quota-reached"));
+            assert!(problem.detail.contains("again at 2026-03-01T14:00:00.001Z"), "{}", problem.detail);
+            assert_eq!(headers[header::RETRY_AFTER], "7201");
+            assert_eq!(headers["ratelimit-policy"], policy);
+            assert_eq!(headers["ratelimit"], format!("\"{}\";r=3;t=7201", quota.name()));
+        }
     }
 
     #[tokio::test]

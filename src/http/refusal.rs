@@ -241,8 +241,8 @@ pub enum EdgeRefusal {
     TooManyActs(Spent),
     #[error("at most {} acts a minute are done for the members of one partner, and {} at once", .0.per_minute, .0.at_once)]
     TooManyActsOfPartner(Spent),
-    #[error("answers to this certificate wait to be taken, as many as are kept")]
-    AnswersWaiting,
+    #[error("answers to this certificate wait to be taken, as many as are kept: {limit} bytes")]
+    AnswersWaiting { limit: usize },
     #[error("the request body arrived too slowly")]
     BodyTooSlow,
     #[error("the server failed; nothing was half-written")]
@@ -261,7 +261,7 @@ impl EdgeRefusal {
             Self::HeadersTooLarge { .. } => Kind::HeadersTooLarge,
             Self::Overloaded => Kind::Overloaded,
             Self::TooManyRequests { .. } | Self::TooManyBodies { .. } => Kind::TooManyRequests,
-            Self::TooManyDownloads { .. } | Self::AnswersWaiting => Kind::TooManyAnswers,
+            Self::TooManyDownloads { .. } | Self::AnswersWaiting { .. } => Kind::TooManyAnswers,
             Self::TooManyReads(_) => Kind::TooManyReads,
             Self::TooManyActs(_) | Self::TooManyActsOfPartner(_) => Kind::TooManyActs,
             Self::BodyTooSlow => Kind::Timeout,
@@ -283,6 +283,7 @@ impl EdgeRefusal {
             Self::TooManyRequests { limit } => Some(held("requests", *limit, "concurrent-requests")),
             Self::TooManyBodies { limit } => Some(held("bodies", *limit, "content-bytes")),
             Self::TooManyDownloads { limit } => Some(held("downloads", *limit, "concurrent-requests")),
+            Self::AnswersWaiting { limit } => Some(held("answers", *limit, "content-bytes")),
             _ => {
                 let (policy, Spent { at_once, window, wait, .. }) = self.spent()?;
                 Some([

@@ -10,14 +10,14 @@ use super::{
 };
 use crate::{
     domain::{
-        Refusal,
+        DailyQuota, Refusal,
         call::CallText,
         id::{CallId, PartnerCode, ProposalId},
         policy::PolicyOwner,
     },
     storage::{calls, documents, policies, proposals},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -110,8 +110,9 @@ pub(super) async fn check_drafts(act: &mut Act<'_>) -> Result<()> {
     let drafts = calls::drafts_of(&mut act.tx, &act.me.id).await?;
     check(drafts, quotas.drafts_per_member, "calls that one member has drafted and not published")?;
     let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
-    let drafted = calls::drafted_since(&mut act.tx, act.me.id.partner(), since).await?;
-    check(drafted, quotas.calls_per_day_per_partner, "calls that one partner's members draft within 24 hours")
+    let limit = quotas.calls_per_day_per_partner;
+    let reached = calls::drafted_since(&mut act.tx, act.me.id.partner(), since, limit).await?;
+    check_daily(DailyQuota::Calls, limit, reached, act.now)
 }
 
 /// Whether the parties of a proposal may upload as many documents as a call's text asks of them.
@@ -191,10 +192,18 @@ pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
 /// Whether another version of the owner's policies may be proposed now.
 pub(super) async fn check_policies(act: &mut Act<'_>, owner: &PolicyOwner) -> Result<()> {
     let since = act.now.checked_sub(DAY).expect("the clock stands after 1970");
-    let proposed = policies::proposed_since(&mut act.tx, owner, since).await?;
-    check(
-        proposed,
-        act.exchange.quotas.policy_versions_per_day,
-        "versions of policies that are proposed within 24 hours",
-    )
+    let limit = act.exchange.quotas.policy_versions_per_day;
+    let reached = policies::proposed_since(&mut act.tx, owner, since, limit).await?;
+    check_daily(DailyQuota::PolicyVersions, limit, reached, act.now)
+}
+
+/// Refuses one more within 24 hours until the one that makes it as many as there may be is older than that.
+fn check_daily(quota: DailyQuota, limit: u64, reached: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    if limit == 0 {
+        return Err(Refusal::QuotaReached { what: quota.what(), limit }.into());
+    }
+    let Some(reached) = reached else { return Ok(()) };
+    // A millisecond is the least that is told apart.
+    let again_at = reached.saturating_add(DAY + SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX);
+    Err(Refusal::DailyQuotaReached { quota, limit, left: 0, again_at, now }.into())
 }

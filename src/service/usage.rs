@@ -3,7 +3,7 @@
 
 use super::Result;
 use crate::domain::{
-    Refusal,
+    DailyQuota, Refusal,
     id::{MemberId, PartnerCode, ProposalId, Slug},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -64,10 +64,8 @@ impl Usage {
     pub(super) fn add(&self, member: &MemberId, bytes: u64, limits: StoredLimits, now: Timestamp) -> Result<()> {
         let mut counted = self.counted();
         let StoredLimits { member: of_member, partner: of_partner } = limits;
-        let what = "bytes that acts and logged reads of one member add to the database within 24 hours";
-        counted.members.check(member, bytes, of_member, what, now)?;
-        let what = "bytes that acts and logged reads of one partner's members add to the database within 24 hours";
-        counted.partners.check(member.partner(), bytes, of_partner, what, now)?;
+        counted.members.check(member, bytes, of_member, DailyQuota::StoredBytes, now)?;
+        counted.partners.check(member.partner(), bytes, of_partner, DailyQuota::StoredBytesOfPartner, now)?;
         counted.members.add(member, bytes, of_member, now);
         counted.partners.add(member.partner(), bytes, of_partner, now);
         Ok(())
@@ -82,8 +80,7 @@ impl Usage {
         now: Timestamp,
     ) -> Result<()> {
         let (mut counted, limit) = (self.counted(), limits.member);
-        let what = "bytes that acts and logged reads of one member add to the database within 24 hours";
-        counted.members.check(member, bytes, limit, what, now)?;
+        counted.members.check(member, bytes, limit, DailyQuota::StoredBytes, now)?;
         counted.members.add(member, bytes, limit, now);
         Ok(())
     }
@@ -129,12 +126,18 @@ impl<K> Default for Levels<K> {
 }
 
 impl<K: Hash + Eq + Clone> Levels<K> {
-    fn check(&self, who: &K, bytes: u64, per_day: u64, what: &'static str, now: Timestamp) -> Result<()> {
-        let present = self.0.get(who).map_or(0, |level| level.at(now, per_day));
-        if present.saturating_add(bytes) > per_day {
-            return Err(Refusal::QuotaReached { what, limit: per_day }.into());
+    fn check(&self, who: &K, bytes: u64, per_day: u64, quota: DailyQuota, now: Timestamp) -> Result<()> {
+        let level = self.0.get(who).copied().unwrap_or(Level { bytes: 0, at: now });
+        let present = level.at(now, per_day);
+        if present.saturating_add(bytes) <= per_day {
+            return Ok(());
         }
-        Ok(())
+        let Some(room) = per_day.checked_sub(bytes) else {
+            // At no time is there room for more than the whole.
+            return Err(Refusal::QuotaReached { what: quota.what(), limit: per_day }.into());
+        };
+        let (left, again_at) = (per_day.saturating_sub(present), level.falls_to(room, per_day));
+        Err(Refusal::DailyQuotaReached { quota, limit: per_day, left, again_at, now }.into())
     }
 
     fn add(&mut self, who: &K, bytes: u64, per_day: u64, now: Timestamp) {
@@ -154,11 +157,20 @@ impl Level {
         let freed = u64::try_from(u128::from(per_day) * passed / day).unwrap_or(u64::MAX);
         self.bytes.saturating_sub(freed)
     }
+
+    /// When so much is left of it, or less.
+    fn falls_to(self, bytes: u64, per_day: u64) -> Timestamp {
+        let day = u128::try_from(DAY.as_millis()).expect("a day has milliseconds");
+        let passed = (u128::from(self.bytes.saturating_sub(bytes)) * day).div_ceil(u128::from(per_day.max(1)));
+        let passed = SignedDuration::from_millis(i64::try_from(passed).unwrap_or(i64::MAX));
+        self.at.saturating_add(passed).unwrap_or(Timestamp::MAX)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::ServiceError;
 
     const LIMITS: StoredLimits = StoredLimits { member: 100, partner: 150 };
 
@@ -184,6 +196,24 @@ mod tests {
         usage.add(&id("ISR:avi"), 50, LIMITS, at(12)).unwrap();
         assert!(usage.add(&id("ISR:avi"), 1, LIMITS, at(11)).is_err(), "a clock that was set back frees nothing");
         usage.add(&id("ISR:avi"), 100, LIMITS, at(36)).unwrap();
+    }
+
+    #[test]
+    fn whoever_is_refused_hears_when_there_is_room_and_there_is_none_a_moment_before() {
+        let usage = Usage::default();
+        usage.add(&id("ISR:avi"), 90, LIMITS, at(0)).unwrap();
+        let refused = usage.add(&id("ISR:avi"), 25, LIMITS, at(1)).unwrap_err();
+        let ServiceError::Refused(Refusal::DailyQuotaReached { quota, limit, left, again_at, .. }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!((quota, limit, left), (DailyQuota::StoredBytes, 100, 14));
+        // Fifteen of a hundred are free after so large a part of a day.
+        assert_eq!(again_at, at(0) + SignedDuration::from_mins(216));
+        assert!(usage.add(&id("ISR:avi"), 25, LIMITS, again_at - SignedDuration::from_millis(1)).is_err());
+        usage.add(&id("ISR:avi"), 25, LIMITS, again_at).unwrap();
+        // More than a day's is never taken, so there is no time to name.
+        let refused = usage.add(&id("ISR:noa"), 101, LIMITS, at(0)).unwrap_err();
+        assert!(matches!(refused, ServiceError::Refused(Refusal::QuotaReached { limit: 100, .. })), "{refused}");
     }
 
     #[test]

@@ -143,11 +143,18 @@ pub async fn drafts_of(tx: &mut Tx, member: &MemberId) -> Result<u64, StoreError
     tx.fetch_one(sql, args![member]).await?.count("drafts")
 }
 
-/// How many calls that are still there members of the partner have drafted since.
-pub async fn drafted_since(tx: &mut Tx, partner: &PartnerCode, since: Timestamp) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS drafted FROM calls c JOIN members m ON m.member = c.created_by \
-               WHERE m.partner = $1 AND c.created_at >= $2";
-    tx.fetch_one(sql, args![partner, since]).await?.count("drafted")
+/// When members of a partner drafted the last of so many calls since then, the newest first, if there are as many; calls that were deleted
+/// do not count.
+pub async fn drafted_since(
+    tx: &mut Tx,
+    partner: &PartnerCode,
+    since: Timestamp,
+    many: u64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT c.created_at FROM calls c JOIN members m ON m.member = c.created_by \
+               WHERE m.partner = $1 AND c.created_at >= $2 ORDER BY c.created_at DESC LIMIT 1 OFFSET $3";
+    let row = tx.fetch_optional(sql, args![partner, since, many.saturating_sub(1)]).await?;
+    row.map(|row| row.time("created_at")).transpose()
 }
 
 /// A text that is or was in force.

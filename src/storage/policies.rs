@@ -55,10 +55,17 @@ pub async fn history(tx: &mut Tx, owner: &PolicyOwner) -> Result<Vec<PolicyVersi
     tx.fetch_all(sql, args![owner.to_string()]).await?.iter().map(version).collect()
 }
 
-/// How many versions were proposed after an instant.
-pub async fn proposed_since(tx: &mut Tx, owner: &PolicyOwner, since: Timestamp) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS versions FROM policy_versions WHERE owner = $1 AND proposed_at > $2";
-    tx.fetch_one(sql, args![owner.to_string(), since]).await?.count("versions")
+/// When the last of so many versions of an owner's policies was proposed after then, the newest first, if there are as many.
+pub async fn proposed_since(
+    tx: &mut Tx,
+    owner: &PolicyOwner,
+    since: Timestamp,
+    many: u64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT proposed_at FROM policy_versions WHERE owner = $1 AND proposed_at > $2 \
+               ORDER BY proposed_at DESC LIMIT 1 OFFSET $3";
+    let row = tx.fetch_optional(sql, args![owner.to_string(), since, many.saturating_sub(1)]).await?;
+    row.map(|row| row.time("proposed_at")).transpose()
 }
 
 /// One version.

@@ -140,7 +140,8 @@ catalogue! {
     Exists "exists" 409 "it exists already" => "use the one that exists";
     // the exchange itself
     TooManyRequests "too-many-requests" 429 "too many of your requests are open, or too many bytes of their bodies are under way" => "wait for those that are under way, and try again after the time in `Retry-After`";
-    QuotaReached "quota-reached" 409 "a quota is used up" => "where the detail counts 24 hours, or documents on their way, try again later; the rest stays on record: ask the host's operator to raise the number under `[quotas]`";
+    QuotaReached "quota-reached" 409 "a quota is used up" => "where the detail counts documents on their way, try again later; the rest stays on record: ask the host's operator to raise the number under `[quotas]`";
+    DailyQuotaReached "daily-quota-reached" 429 "a quota of 24 hours is used up" => "try again at the time in the detail, which is that in `Retry-After`; if it is too late, ask the host's operator to raise the number under `[quotas]`";
     TooManyReads "too-many-reads" 429 "too many reads that leave an entry in the log" => "try again after the time in `Retry-After`";
     TooManyActs "too-many-acts" 429 "too many acts by you or your partner's members" => "try again after the time in `Retry-After`";
     TooManyAnswers "too-many-answers" 429 "too many answers wait for you to read them" => "read the answers that are under way to their end, or end them, and try again after the time in `Retry-After`";
@@ -244,6 +245,7 @@ impl From<&Refusal> for Kind {
             Refusal::WrongPhase { .. } => Self::WrongPhase,
             Refusal::DeadlinePassed { .. } => Self::DeadlinePassed,
             Refusal::QuotaReached { .. } => Self::QuotaReached,
+            Refusal::DailyQuotaReached { .. } => Self::DailyQuotaReached,
             Refusal::GracePassed { .. } => Self::GracePassed,
             Refusal::NotCommitted { .. } => Self::NotCommitted,
             Refusal::StillSealed { .. } => Self::StillSealed,

@@ -5,7 +5,7 @@
 use clap::CommandFactory;
 use entente::{
     cli::Cli,
-    domain::{Refusal, call::Phase},
+    domain::{DailyQuota, Refusal, call::Phase},
     wire::problem::Kind,
 };
 use std::{fmt::Write as _, fs, path::Path};
@@ -77,6 +77,7 @@ const OTHER: &str = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fb
 samples! {
     WrongPhase { phase: Phase::Review, needed: "a published call before its deadline" }
     QuotaReached { what: "versions of one proposal", limit: 200 }
+    DailyQuotaReached { quota: DailyQuota::Calls, limit: 50, left: 0, again_at: of(LATER), now: of(EARLIER) }
     DeadlinePassed { deadline_at: of(EARLIER), arrived_at: of(LATER) }
     GracePassed { until: of(EARLIER), arrived_at: of(LATER) }
     NotCommitted { slot: of("work-plan") }

@@ -203,6 +203,19 @@ async fn busy_exchange_is_asked_once_more_after_the_time_it_names() {
     assert_eq!(post(&transport).await.unwrap_err().class().code(), 3);
 }
 
+#[tokio::test]
+async fn wait_of_hours_is_told_and_not_waited_for() {
+    let refused = || {
+        let problem = Problem::new(Kind::DailyQuotaReached, "room again at noon");
+        let fields = "content-type: application/problem+json\r\nretry-after: 7200\r\n";
+        answer("429 Refused", fields, &serde_json::to_string(&problem).unwrap())
+    };
+    let (transport, bench) = served(vec![refused(), answer("200 OK", "", "{}")]).await;
+    let told = post(&transport).await.unwrap_err();
+    assert_eq!((told.slug(), told.to_string().as_str()), (Some("daily-quota-reached"), "room again at noon"));
+    assert_eq!(bench.seen.lock().unwrap().len(), 1);
+}
+
 /// The exchange's refusal of this kind, to be repeated at once if at all.
 fn refuses(kind: Kind) -> Turn {
     let problem = Problem::new(kind, "the detail");

@@ -31,6 +31,15 @@ fn reached<T>(refused: Result<T>) -> String {
     error.to_string()
 }
 
+/// The same of a quota of 24 hours, which says when there is room again.
+fn reached_today<T>(refused: Result<T>) -> String {
+    let error = refused.map(drop).unwrap_err();
+    assert_eq!(error.slug(), Some("daily-quota-reached"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("; there is room for this again at 2"), "{told}");
+    told
+}
+
 async fn put(stage: &Stage, member: &str, proposal: ProposalId, name: &str, content: &str) -> Result<()> {
     let file = stage.file(&format!("{}-{}.pdf", &member[4..], content), &pdf(content));
     stage.client(member).put_document(proposal, &slug(name), &file, None, quiet()).await.map(drop)
@@ -83,7 +92,7 @@ async fn member_drafts_so_many_calls(store: Store) {
     draft().await.unwrap();
     // The stage's call, the one that was published and two drafts are four within a day.
     dana.publish_call(drafts_of(dana).await[0].id).await.unwrap();
-    let told = reached(draft().await);
+    let told = reached_today(draft().await);
     assert!(told.contains("no more than 4 calls that one partner's members draft within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(25));
     draft().await.unwrap();
@@ -278,7 +287,7 @@ async fn nation_proposes_so_many_versions_of_its_policies_a_day() {
         let version = propose().await.unwrap();
         drafter.api().withdraw_policy(&israel, version.version).await.unwrap();
     }
-    let told = reached(propose().await);
+    let told = reached_today(propose().await);
     assert!(told.contains("no more than 2 versions of policies that are proposed within 24 hours"), "{told}");
     stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24));
     propose().await.unwrap();
@@ -294,8 +303,8 @@ async fn member_and_partner_add_so_many_bytes_to_the_database_a_day() {
     let draft = dana.draft_call(stage.program, &text).await;
     // Its request and its answer have the text, so a second one is too much.
     let told = match draft {
-        Ok(_) => reached(dana.draft_call(stage.program, &text).await),
-        refused => reached(refused),
+        Ok(_) => reached_today(dana.draft_call(stage.program, &text).await),
+        refused => reached_today(refused),
     };
     let what = "no more than 60000 bytes that acts and logged reads of one member add to the database within 24 hours";
     assert!(told.contains(what), "{told}");
