@@ -5,6 +5,7 @@ mod accounted;
 mod arrivals;
 mod bulk;
 mod certificates;
+mod innocents;
 mod intake;
 mod invitations;
 mod labels;

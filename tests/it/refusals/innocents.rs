@@ -1,0 +1,112 @@
+//! Whoever takes as much as they can of what is shared: a member of another partner acts meanwhile, and none of their acts waits for long.
+
+use crate::harness::{
+    exchange::fresh_key,
+    process::until,
+    stage::{NATIONS, Stage},
+    world::{Store, TestWorld},
+};
+use entente::domain::id::ProposalId;
+use futures_util::{future::join_all, stream};
+use reqwest::{Method, Response};
+use serde_json::json;
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::Instant};
+use tokio_rustls::TlsConnector;
+
+/// Far longer than an act takes, and far less than any limit on waiting.
+const SOON: Duration = Duration::from_secs(1);
+/// What one does at a time in a flood that nothing else bounds.
+const GREED: usize = 8;
+
+/// Acts of another partner's member, each over a new connection.
+async fn innocent_acts(stage: &Stage, flood: &str) {
+    for number in 0..5 {
+        let dana = stage.raw(Some(stage.credential("USA:dana")));
+        let body = json!({ "name": format!("{flood} {number}"), "lead": "USA", "partners": ["ISR", "USA"] });
+        let began = Instant::now();
+        let request = dana.request(Method::POST, "/v1/programs").header("idempotency-key", fresh_key()).json(&body);
+        let answer = request.send().await.unwrap();
+        let took = began.elapsed();
+        assert_eq!(answer.status(), 201);
+        assert!(took < SOON, "during {flood} an act took {took:?}");
+    }
+}
+
+/// Opens connections without an end and reads no answer.
+async fn connections(stage: &Stage) {
+    let connector = TlsConnector::from(Arc::new(stage.tls(Some(stage.credential("ISR:avi")))));
+    let mut kept = VecDeque::new();
+    loop {
+        let tcp = TcpStream::connect(stage.address()).await.unwrap();
+        // It may have given way to the next one already.
+        let Ok(mut tls) = connector.connect("localhost".try_into().unwrap(), tcp).await else { continue };
+        let _ = tls.write_all(b"GET /v1/me HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        kept.push_back(tls);
+        if kept.len() > 100 {
+            kept.pop_front();
+        }
+    }
+}
+
+/// Withdraws a proposal and brings it back without an end, and as often does what is refused.
+async fn acts(stage: &Stage, proposal: ProposalId) {
+    let (avi, tamar) = (stage.raw(Some(stage.credential("ISR:avi"))), stage.raw(Some(stage.credential("ISR:tamar"))));
+    loop {
+        for raw in [&avi, &tamar] {
+            for what in ["withdraw", "reinstate"] {
+                let request = raw.request(Method::POST, &format!("/v1/proposals/{proposal}/{what}"));
+                drop(request.header("idempotency-key", fresh_key()).send().await.unwrap());
+            }
+        }
+    }
+}
+
+/// Requests whose bodies do not come, until their sender gets no more.
+async fn slow_bodies(stage: &Stage, path: &str, many: usize, length: usize) -> JoinSet<reqwest::Result<Response>> {
+    let avi = stage.raw(Some(stage.credential("ISR:avi")));
+    let post = || {
+        let request = avi.request(Method::POST, path).header("idempotency-key", fresh_key());
+        request.header("content-type", "application/json")
+    };
+    let mut slow = JoinSet::new();
+    for _ in 0..many {
+        let body = reqwest::Body::wrap_stream(stream::pending::<io::Result<Vec<u8>>>());
+        slow.spawn(post().header("content-length", length).body(body).send());
+    }
+    until("that one has as much as one may", async || {
+        let answer = post().body("{}").send().await.unwrap();
+        (answer.status() == 429).then_some(())
+    })
+    .await;
+    slow
+}
+
+async fn innocent_acts_beside(store: Store) {
+    let settings = [("limits.requests_per_member", "10")];
+    let Some(world) = TestWorld::start_with(NATIONS, store, &settings).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.begun().await;
+    tokio::select! {
+        _ = join_all((0..GREED).map(|_| connections(&stage))) => unreachable!("they have no end"),
+        () = innocent_acts(&stage, "connections") => {}
+    }
+    tokio::select! {
+        _ = join_all((0..GREED).map(|_| acts(&stage, proposal))) => unreachable!("they have no end"),
+        () = innocent_acts(&stage, "acts") => {}
+    }
+    // As many requests as one may have; and fewer, with as many bytes as one may have on the way.
+    for (flood, path, many, length) in [("requests", "/v1/programs", 10, 1000), ("bodies", "/v1/proposals", 8, 4 << 20)]
+    {
+        let slow = slow_bodies(&stage, path, many, length).await;
+        innocent_acts(&stage, flood).await;
+        drop(slow);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn innocent_member_of_another_partner_acts_soon_whatever_one_takes() {
+    innocent_acts_beside(Store::Sqlite).await;
+    innocent_acts_beside(Store::Postgres).await;
+}
