@@ -203,7 +203,7 @@ fn check_daily(quota: DailyQuota, limit: u64, reached: Option<Timestamp>, now: T
         return Err(Refusal::QuotaReached { what: quota.what(), limit }.into());
     }
     let Some(reached) = reached else { return Ok(()) };
-    // A millisecond is the least that is told apart.
+    // Instants on record are whole milliseconds.
     let again_at = reached.saturating_add(DAY + SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX);
     Err(Refusal::DailyQuotaReached { quota, limit, left: 0, again_at, now }.into())
 }

@@ -511,6 +511,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn rehearsal_takes_no_turn_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();
+        assert!(!db.is_writing());
+        let turn = db.write().await.unwrap();
+        assert!(db.is_writing());
+        let mut rehearsal = db.rehearse_for(Whose::Exchange).await.unwrap();
+        let sql = "CREATE TABLE kept (number INTEGER) STRICT";
+        assert!(matches!(rehearsal.execute(sql, args![]).await, Err(StoreError::Rehearsed)));
+        // What is written in another way the engine refuses.
+        let tx: &mut Tx = &mut rehearsal;
+        assert!(tx.execute(sql, args![]).await.is_err());
+        assert!(matches!(rehearsal.commit().await, Err(StoreError::Rehearsed)));
+        drop(turn);
+        assert!(!db.is_writing());
+        db.close().await;
+    }
+
+    #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a test stops time")]
     async fn whoever_waits_in_vain_on_sqlite_is_told_for_what() {
         let folder = tempfile::tempdir().unwrap();
