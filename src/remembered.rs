@@ -8,7 +8,7 @@
 //!
 //! These stay what they are. To forget a count would give a quota back (`service::usage`, `http::rates`, `http::shares`,
 //! `http::refusals`). `http::known_members` has two maps that must agree. A revocation list (`http::crl`) counts as proven by
-//! the signers that it has found. Of what `service::rules` foresees, four engines in all, the oldest goes, so that previews
+//! the signers that it has found. Predicates (`policy::caches`) are bounded by their size, too, and two maps forget together. Of what `service::rules` foresees, four engines in all, the oldest goes, so that previews
 //! side by side keep theirs. A single value needs no bound and stands in a cell.
 
 use std::{

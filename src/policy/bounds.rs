@@ -16,6 +16,10 @@ pub(super) const MAX_DEPTH: usize = 16;
 pub(super) const MAX_OPERATORS: usize = 200;
 /// How many attributes may be taken of each other in a row.
 const MAX_PATH: usize = 16;
+/// How many values may stand in one `[…]`.
+pub(super) const MAX_VALUES: usize = 200;
+/// How long a pattern of `like` may be, in characters: as long as the longest name of an organisation. SQLite refuses long ones.
+const MAX_PATTERN: usize = 200;
 /// How many conditions on a column the policies of one owner may come to, for each list of each reader.
 pub(super) const MAX_CONDITIONS: u64 = 4_000;
 
@@ -64,11 +68,22 @@ fn written(text: &str) -> usize {
 struct Place {
     line: usize,
     operators: usize,
-    /// For each bracket that is open, how many attributes were taken in a row outside of it.
-    open: Vec<usize>,
+    /// How many times `when` and `unless` stood: all but the first join what follows to what came before, as `&&` does.
+    clauses: usize,
+    open: Vec<Bracket>,
     path: usize,
+    /// Whether a pattern comes next.
+    follows_like: bool,
     /// Whether a value has just ended, so that a `[` takes an attribute of it and begins no set.
     follows_value: bool,
+}
+
+/// A bracket that is open.
+struct Bracket {
+    /// How many attributes were taken in a row outside of it.
+    path: usize,
+    /// How many commas have passed in it, if it is that of a set.
+    commas: Option<usize>,
 }
 
 impl Place {
@@ -76,14 +91,21 @@ impl Place {
         if token.trim().is_empty() || token.starts_with("//") {
             return Ok(());
         }
+        let is_set = token == "[" && !self.follows_value;
         if token == "[" && self.follows_value {
             self.step()?;
         }
+        // Its two marks are no part of it.
+        if self.follows_like && token.chars().count() > MAX_PATTERN + 2 {
+            let what = format!("a pattern of `like` is longer than {MAX_PATTERN} characters here");
+            return Err(LintFault::new(what, "ask for a part of it between two `*`; no topic and no name is as long"));
+        }
+        self.follows_like = token == "like";
         self.follows_value = token.starts_with(|first: char| first.is_alphanumeric() || "_\")]}".contains(first))
             && !["if", "then", "else", "has", "like", "is", "in", "when", "unless"].contains(&token);
         match token {
             "(" | "[" | "{" => {
-                self.open.push(self.path);
+                self.open.push(Bracket { path: self.path, commas: is_set.then_some(0) });
                 self.path = 0;
                 if self.open.len() > MAX_DEPTH {
                     return Err(LintFault::new(
@@ -92,20 +114,47 @@ impl Place {
                     ));
                 }
             }
-            ")" | "]" | "}" => self.path = self.open.pop().unwrap_or_default(),
+            ")" | "]" | "}" => self.path = self.open.pop().map_or(0, |bracket| bracket.path),
             "." => self.step()?,
             "&&" | "||" | "!" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "if" | "has" | "like"
             | "is" | "in" => {
-                self.path = 0;
-                self.operators += 1;
-                if self.operators > MAX_OPERATORS {
-                    let what =
-                        format!("the policy has more than {MAX_OPERATORS} operators; this is the first too many");
-                    return Err(LintFault::new(what, SPLIT));
+                self.operator()?;
+            }
+            "when" | "unless" => {
+                self.clauses += 1;
+                if self.clauses > 1 {
+                    self.operator()?;
                 }
             }
-            "," | ";" | "then" | "else" => self.path = 0,
+            "," => {
+                self.path = 0;
+                self.comma()?;
+            }
+            ";" | "then" | "else" => self.path = 0,
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn operator(&mut self) -> Result<(), LintFault> {
+        self.path = 0;
+        self.operators += 1;
+        if self.operators > MAX_OPERATORS {
+            let what = format!("the policy has more than {MAX_OPERATORS} operators; this is the first too many");
+            return Err(LintFault::new(what, SPLIT));
+        }
+        Ok(())
+    }
+
+    /// One more value of the set that is open, if one is.
+    fn comma(&mut self) -> Result<(), LintFault> {
+        if let Some(Bracket { commas: Some(commas), .. }) = self.open.last_mut() {
+            *commas += 1;
+            if *commas >= MAX_VALUES {
+                let what = format!("more than {MAX_VALUES} values stand in one `[…]` here");
+                let help = format!("write several sets of at most {MAX_VALUES} values and join them with `||`");
+                return Err(LintFault::new(what, help));
+            }
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ pub mod predicate;
 mod residual;
 mod rules;
 mod source;
+mod steps;
 pub mod trial;
 mod vocabulary;
 

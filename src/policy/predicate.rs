@@ -4,11 +4,16 @@
 //! database unless the query says so. Negation stands at the atoms alone. What is simplified here must mean the same before and
 //! after; nothing here knows policies, tables or engines.
 
+use super::steps;
 use crate::domain::{id::ProposalId, member::CallRole};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
 };
+
+/// So often at most a condition is gone through for what its parts settle of each other. What is left after that is longer than it could
+/// be and means the same.
+const MAX_ROUNDS: usize = 16;
 
 /// Something that is true or false of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -213,8 +218,9 @@ impl Predicate {
             }
         }
         let (left, right) = (parts(left), parts(right));
-        let (shared, left): (Vec<_>, Vec<_>) = left.iter().cloned().partition(|part| right.contains(part));
-        let right: Vec<_> = right.iter().filter(|part| !shared.contains(part)).cloned().collect();
+        let (in_left, in_right): (HashSet<_>, HashSet<_>) = (left.iter().collect(), right.iter().collect());
+        let (shared, left): (Vec<_>, Vec<_>) = left.iter().cloned().partition(|part| in_right.contains(part));
+        let right: Vec<_> = right.iter().filter(|part| !in_left.contains(part)).cloned().collect();
         [shared, left, right].map(|mut parts| match parts.len() {
             0 => Self::Const(true),
             1 => parts.swap_remove(0),
@@ -222,9 +228,24 @@ impl Predicate {
         })
     }
 
+    /// How many values it is asked of: what it costs to evaluate it, and to say it to a database.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let mut size = 0;
+        self.each_atom(&mut |atom, _| {
+            size += match atom {
+                Atom::Within(_, values) => values.len().max(1),
+                Atom::Row(RowFact::OneOf(ids)) => ids.len().max(1),
+                _ => 1,
+            };
+        });
+        size
+    }
+
     /// The same condition with some atoms replaced by what is known of them.
     #[must_use]
     pub fn replaced(&self, known: &mut dyn FnMut(&Atom) -> Option<Self>) -> Self {
+        steps::add(1);
         match self {
             Self::Const(value) => Self::Const(*value),
             Self::Is(atom) => known(atom).unwrap_or_else(|| self.clone()),
@@ -270,68 +291,98 @@ impl Predicate {
     }
 
     /// Flattens, and takes out what the other parts settle: next to `a`, an inner `a` is true and an inner `not a` false.
+    ///
+    /// Each round goes through every part once, whatever stands beside it.
     fn joined(parts: impl IntoIterator<Item = Self>, all: bool) -> Self {
         let mut flat = Vec::new();
-        for part in parts {
-            match part {
-                Self::All(inner) if all => flat.extend(inner),
-                Self::Any(inner) if !all => flat.extend(inner),
-                part => flat.push(part),
+        parts.into_iter().for_each(|part| part.add_to(&mut flat, all));
+        for is_last in (1..=MAX_ROUNDS).map(|round| round == MAX_ROUNDS) {
+            let Some(fates) = Self::round(&flat, all, is_last) else { return Self::Const(!all) };
+            let is_last = !fates.iter().any(|fate| matches!(fate, Fate::Simpler(_)));
+            let mut kept = Vec::with_capacity(flat.len());
+            for (part, fate) in flat.into_iter().zip(fates) {
+                match fate {
+                    Fate::Out => {}
+                    Fate::Kept => kept.push(part),
+                    Fate::Simpler(part) => part.add_to(&mut kept, all),
+                }
+            }
+            flat = kept;
+            if is_last {
+                break;
             }
         }
-        loop {
-            let mut settled: HashMap<Atom, bool> = HashMap::new();
-            let mut kept: Vec<Self> = Vec::with_capacity(flat.len());
-            for part in &flat {
-                let (atom, value) = match part {
-                    Self::Const(value) if *value == all => continue,
-                    Self::Const(value) => return Self::Const(*value),
-                    Self::Is(atom) => (atom, all),
-                    Self::IsNot(atom) => (atom, !all),
-                    part => {
-                        if !kept.contains(part) {
-                            kept.push(part.clone());
-                        }
-                        continue;
-                    }
-                };
-                match settled.insert(atom.clone(), value) {
-                    None => kept.push(part.clone()),
-                    Some(before) if before == value => {}
-                    Some(_) => return Self::Const(!all),
-                }
-            }
-            let mut again = false;
-            if !settled.is_empty() {
-                for part in &mut kept {
-                    if let Self::All(_) | Self::Any(_) = part {
-                        let mut is_touched = false;
-                        part.each_atom(&mut |atom, _| is_touched |= settled.contains_key(atom));
-                        if is_touched {
-                            *part = part.replaced(&mut |atom| settled.get(atom).copied().map(Self::Const));
-                            again = true;
-                        }
-                    }
-                }
-            }
-            if !again {
-                return match kept.len() {
-                    0 => Self::Const(all),
-                    1 => kept.swap_remove(0),
-                    _ if all => Self::All(kept),
-                    _ => Self::Any(kept),
-                };
-            }
-            flat.clear();
-            for part in kept {
-                match part {
-                    Self::All(inner) if all => flat.extend(inner),
-                    Self::Any(inner) if !all => flat.extend(inner),
-                    part => flat.push(part),
-                }
-            }
+        match flat.len() {
+            0 => Self::Const(all),
+            1 => flat.swap_remove(0),
+            _ if all => Self::All(flat),
+            _ => Self::Any(flat),
         }
     }
+
+    /// What becomes of each part beside the others; nothing if one decides for the whole. The last round takes out alone.
+    fn round(flat: &[Self], all: bool, is_last: bool) -> Option<Vec<Fate>> {
+        steps::add(flat.len());
+        let (mut settled, mut seen) = (HashMap::new(), HashSet::new());
+        let mut fates = Vec::with_capacity(flat.len());
+        for part in flat {
+            let (atom, value) = match part {
+                Self::Const(value) if *value == all => {
+                    fates.push(Fate::Out);
+                    continue;
+                }
+                Self::Const(_) => return None,
+                Self::Is(atom) => (atom, all),
+                Self::IsNot(atom) => (atom, !all),
+                part => {
+                    fates.push(if seen.insert(part) { Fate::Kept } else { Fate::Out });
+                    continue;
+                }
+            };
+            match settled.insert(atom, value) {
+                None => fates.push(Fate::Kept),
+                Some(before) if before == value => fates.push(Fate::Out),
+                Some(_) => return None,
+            }
+        }
+        if is_last || settled.is_empty() {
+            return Some(fates);
+        }
+        for (part, fate) in flat.iter().zip(&mut fates) {
+            if let (Fate::Kept, Some(simpler)) = (&*fate, part.settled_by(&settled)) {
+                *fate = Fate::Simpler(simpler);
+            }
+        }
+        Some(fates)
+    }
+
+    /// What is left of a joined part where others settle some of its atoms; nothing if they settle none.
+    fn settled_by(&self, settled: &HashMap<&Atom, bool>) -> Option<Self> {
+        if !matches!(self, Self::All(_) | Self::Any(_)) {
+            return None;
+        }
+        let mut is_touched = false;
+        self.each_atom(&mut |atom, _| {
+            steps::add(1);
+            is_touched |= settled.contains_key(atom);
+        });
+        is_touched.then(|| self.replaced(&mut |atom| settled.get(atom).copied().map(Self::Const)))
+    }
+
+    fn add_to(self, flat: &mut Vec<Self>, all: bool) {
+        match self {
+            Self::All(inner) if all => flat.extend(inner),
+            Self::Any(inner) if !all => flat.extend(inner),
+            part => flat.push(part),
+        }
+    }
+}
+
+/// What becomes of a part beside others.
+enum Fate {
+    Out,
+    Kept,
+    Simpler(Predicate),
 }
 
 impl fmt::Debug for Predicate {

@@ -18,7 +18,7 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::Arc,
 };
@@ -34,8 +34,8 @@ impl Engine {
     /// # Errors
     /// For an action that is not about proposals or needs more facts, and for policies that no predicate can say.
     pub fn predicate(&self, principal: &MemberFacts, action: Action) -> Result<Arc<Predicate>, Untranslatable> {
-        if let Some(cached) = self.predicate_cache().get(principal, action) {
-            return Ok(cached);
+        if let Some(known) = self.known_predicate(principal, action) {
+            return Ok(known);
         }
         if action.kind() != ResourceKind::Proposal || action.extra() != Extra::None {
             return Err(Untranslatable(format!("`{action}` cannot be asked of proposals without more being told")));
@@ -48,6 +48,12 @@ impl Engine {
         Ok(predicate)
     }
 
+    /// The same, if it was made before.
+    #[must_use]
+    pub fn known_predicate(&self, principal: &MemberFacts, action: Action) -> Option<Arc<Predicate>> {
+        self.predicate_cache().get(principal, action)
+    }
+
     fn step_predicate(&self, principal: &MemberFacts, action: Action) -> Result<Predicate, Untranslatable> {
         let mut rulesets = RulesetEvaluator::new(self, Arc::new(principal.clone()), action);
         let mut sides = vec![(*rulesets.residual(self.guardrails())?).clone()];
@@ -56,10 +62,12 @@ impl Engine {
             sides.push(Atom::Within(Set::Parties, owners.keys().map(ToString::to_string).collect()).into());
             // Owners with the same release condition share it: none of them owns the proposal, or the condition holds.
             let mut alike: Vec<(Arc<Predicate>, Vec<Predicate>)> = Vec::new();
+            let mut places: HashMap<Arc<Predicate>, usize> = HashMap::new();
             for (code, release) in owners {
                 let owns_not = Predicate::IsNot(Atom::Contains(Set::Parties, Value::Written(code.to_string())));
                 let release = rulesets.residual(release)?;
-                match alike.iter_mut().find(|(known, _)| *known == release) {
+                let place = *places.entry(Arc::clone(&release)).or_insert(alike.len());
+                match alike.get_mut(place) {
                     Some((_, owners)) => owners.push(owns_not),
                     None => alike.push((release, vec![owns_not])),
                 }
@@ -134,14 +142,11 @@ impl<'a> ResidualRequest<'a> {
         let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         for policy in partial.policies() {
             let pst = policy.to_pst().map_err(cedar_error)?;
-            let mut truth = Truth::known(true);
-            for clause in pst.body().clauses() {
-                let clause = match clause {
-                    Clause::When(expr) => self.condition(expr)?,
-                    Clause::Unless(expr) => self.condition(expr)?.not(),
-                };
-                truth = truth.and(clause);
-            }
+            let clauses = pst.body().clauses().iter().map(|clause| match clause {
+                Clause::When(expr) => self.condition(expr),
+                Clause::Unless(expr) => self.condition(expr).map(Truth::not),
+            });
+            let truth = Truth::all(clauses.collect::<Result<_, _>>()?);
             if policy.effect() == Effect::Permit { &mut permits } else { &mut forbids }.push(truth.holds);
             errors.push(truth.errs);
         }
@@ -157,9 +162,11 @@ impl<'a> ResidualRequest<'a> {
         Ok(match expr {
             Expr::Literal(Literal::Bool(value)) => Truth::known(*value),
             Expr::UnaryOp { op: UnaryOp::Not, expr } => self.condition(expr)?.not(),
-            Expr::BinaryOp { op: BinaryOp::And, left, right } => self.condition(left)?.and(self.condition(right)?),
-            Expr::BinaryOp { op: BinaryOp::Or, left, right } => {
-                self.condition(left)?.not().and(self.condition(right)?.not()).not()
+            Expr::BinaryOp { op: op @ (BinaryOp::And | BinaryOp::Or), .. } => {
+                let mut operands = Vec::new();
+                add_operands(expr, *op, &mut operands);
+                let truths = operands.into_iter().map(|operand| self.condition(operand)).collect::<Result<_, _>>()?;
+                if *op == BinaryOp::And { Truth::all(truths) } else { Truth::any(truths) }
             }
             Expr::BinaryOp { op: BinaryOp::Eq, left, right } => self.equal(left, right)?,
             Expr::BinaryOp { op: BinaryOp::NotEq, left, right } => self.equal(left, right)?.not(),
@@ -170,10 +177,7 @@ impl<'a> ResidualRequest<'a> {
                 (None, None) => return Err(untranslatable(expr)),
             },
             Expr::BinaryOp { op: BinaryOp::ContainsAll, left, right } => match (literals(left), literals(right)) {
-                (_, Some(values)) => {
-                    let mut each = values.iter().map(|value| self.contains(left, value));
-                    each.try_fold(Truth::known(true), |all, one| Ok(all.and(one?)))?
-                }
+                (_, Some(values)) => Truth::of_values(self.each_in(left, &values)?, Predicate::all),
                 (Some(values), None) => {
                     let Attribute::Set(set) = self.attribute_at(right)? else { return Err(untranslatable(expr)) };
                     let values = values.iter().map(|value| literal(value)).collect::<Result<_, _>>()?;
@@ -266,10 +270,18 @@ impl<'a> ResidualRequest<'a> {
 
     fn contains(&self, set: &Expr, value: &Expr) -> Result<Truth, Untranslatable> {
         if let Some(values) = literals(set) {
-            let mut found = Truth::known(false);
-            for written in values {
-                found = found.not().and(self.equal(value, written)?.not()).not();
-            }
+            let are_bools = |wanted| {
+                values.iter().any(|one| matches!(one, Expr::Literal(Literal::Bool(value)) if *value == wanted))
+            };
+            let mut found = match (are_bools(true), are_bools(false)) {
+                (false, false) => {
+                    let each = values.iter().map(|written| self.equal(value, written));
+                    Truth::of_values(each.collect::<Result<_, _>>()?, Predicate::any)
+                }
+                (true, true) => Truth { holds: Predicate::Const(true), errs: self.condition(value)?.errs },
+                (true, false) => self.condition(value)?,
+                (false, true) => self.condition(value)?.not(),
+            };
             // Even of no values the value is taken, and may be lacking.
             if let Ok(Attribute::Text(text)) = self.attribute_at(value) {
                 found.errs = Predicate::any([found.errs, may_lack(text)]);
@@ -294,8 +306,12 @@ impl<'a> ResidualRequest<'a> {
     }
 
     fn some_of(&self, set: &Expr, values: &[&Expr]) -> Result<Truth, Untranslatable> {
-        let mut each = values.iter().map(|value| self.contains(set, value));
-        Ok(each.try_fold(Truth::known(true), |none, one| Ok(none.and(one?.not())))?.not())
+        Ok(Truth::of_values(self.each_in(set, values)?, Predicate::any))
+    }
+
+    /// Of each value, that the set holds it.
+    fn each_in(&self, set: &Expr, values: &[&Expr]) -> Result<Vec<Truth>, Untranslatable> {
+        values.iter().map(|value| self.contains(set, value)).collect()
     }
 
     fn attribute_at(&self, expr: &Expr) -> Result<Attribute, Untranslatable> {
@@ -379,18 +395,41 @@ impl Truth {
         Self { holds: self.holds.negated(), errs: self.errs }
     }
 
-    /// The right side counts only where the left one holds.
-    fn and(self, right: Self) -> Self {
-        Self {
-            errs: Predicate::any([self.errs, Predicate::all([self.holds.clone(), right.errs])]),
-            holds: Predicate::all([self.holds, right.holds]),
-        }
+    /// Each counts only where those before it hold.
+    fn all(each: Vec<Self>) -> Self {
+        let (holds, errs): (Vec<_>, Vec<_>) = each.into_iter().map(|truth| (truth.holds, truth.errs)).unzip();
+        let errs = (0..).zip(errs).filter(|(_, errs)| *errs != Predicate::Const(false));
+        let errs = errs.map(|(before, errs)| Predicate::all(holds[..before].iter().cloned().chain([errs])));
+        let errs = Predicate::any(errs.collect::<Vec<_>>());
+        Self { holds: Predicate::all(holds), errs }
+    }
+
+    /// Each counts only where none before it holds.
+    fn any(each: Vec<Self>) -> Self {
+        Self::all(each.into_iter().map(Self::not).collect()).not()
+    }
+
+    /// Of one thing held against several values, which is taken before any of them.
+    fn of_values(each: Vec<Self>, joined: fn(Vec<Predicate>) -> Predicate) -> Self {
+        let (holds, errs): (Vec<_>, Vec<_>) = each.into_iter().map(|truth| (truth.holds, truth.errs)).unzip();
+        Self { holds: joined(holds), errs: Predicate::any(errs) }
     }
 }
 
 /// When taking the text is an error.
 fn may_lack(text: Text) -> Predicate {
     if text == Text::Topic { Predicate::IsNot(Atom::HasTopic) } else { Predicate::Const(false) }
+}
+
+/// What is joined by one operator, however it is grouped, in order.
+fn add_operands<'e>(expr: &'e Expr, of: BinaryOp, operands: &mut Vec<&'e Expr>) {
+    match expr {
+        Expr::BinaryOp { op, left, right } if *op == of => {
+            add_operands(left, of, operands);
+            add_operands(right, of, operands);
+        }
+        other => operands.push(other),
+    }
 }
 
 /// The members of a set that is written out.

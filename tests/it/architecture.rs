@@ -14,7 +14,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("remembered", &[]),
     ("platform", &[]),
     ("wire", &["domain"]),
-    ("policy", &["domain", "remembered"]),
+    ("policy", &["domain"]),
     ("sealing", &["domain", "platform"]),
     ("storage", &["domain", "remembered", "policy"]),
     ("service", &["domain", "remembered", "wire", "policy", "sealing", "storage"]),
