@@ -10,6 +10,8 @@
 
 #[path = "common/server.rs"]
 mod server;
+#[path = "../tests/it/harness/worst_texts.rs"]
+mod worst_texts;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
@@ -19,6 +21,7 @@ use entente::{
     domain::{
         ambient::{Clock, SystemClock, SystemRng},
         id::{MemberId, ProposalId, Sha256, VaultId},
+        policy::PolicyOwner,
         vault::WrapTarget,
     },
     sealing::{
@@ -53,6 +56,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use worst_texts::worst_texts;
 
 const NATIONS: &[DemoNation] = &[DemoNation { cast: &[DANA, BOB], ..USA }, DemoNation { cast: &[AVI, GAL], ..ISR }];
 /// Those who attack: two members and a policy officer of one nation.
@@ -71,6 +75,10 @@ struct Ground {
     vault: VaultId,
     /// A request with as many wrapped keys as one may have.
     keys: String,
+    /// A document, sealed.
+    sealed: Vec<u8>,
+    /// Requests that propose the texts of policies that cost most.
+    texts: Vec<String>,
     hello: Vec<u8>,
     number: AtomicU64,
     sent: AtomicU64,
@@ -120,8 +128,31 @@ const ATTACKS: &[(&str, &str, Attack)] = &[
     ("looks", "a policy officer asks for manifests without an end", |ground, tasks| {
         (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), DRAFTER, manifest))));
     }),
-    ("texts", "a policy officer proposes texts that are long to read", |ground, tasks| {
+    ("texts", "a policy officer proposes the texts that cost most to read", |ground, tasks| {
         (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), DRAFTER, text))));
+    }),
+    ("previews", "a policy officer previews drafts that cost most to evaluate", |ground, tasks| {
+        (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), DRAFTER, preview))));
+    }),
+    ("lists", "two members list, each time by another topic", |ground, tasks| {
+        for who in ATTACKERS {
+            (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, list))));
+        }
+    }),
+    ("counts", "the same, counting", |ground, tasks| {
+        for who in ATTACKERS {
+            (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, count))));
+        }
+    }),
+    ("entries", "two members read the log from its start", |ground, tasks| {
+        for who in ATTACKERS {
+            (0..32).for_each(|_| drop(tasks.spawn(repeated(Arc::clone(ground), who, entries))));
+        }
+    }),
+    ("uploads", "two members break documents off in the middle", |ground, tasks| {
+        for who in ATTACKERS {
+            (0..32).for_each(|_| drop(tasks.spawn(broken_upload(Arc::clone(ground), who))));
+        }
     }),
 ];
 
@@ -202,6 +233,13 @@ async fn prepare(dir: &Path) -> (ProposalId, VaultId, String) {
     let panel = vaults.iter().find(|vault| vault.kind.as_str() == "panel").unwrap();
     let key = panel.keys.iter().find(|key| key.holder == ATTACKERS[0]).unwrap();
     let found = (proposal.id, panel.id, key.recipient.clone());
+    // Drafts that were taken back, to preview: one at a time may wait.
+    let israel: PolicyOwner = "ISR".parse().unwrap();
+    let drafter = world.client(DRAFTER);
+    for (_, text) in worst_texts(false) {
+        let draft = drafter.propose_policy(&israel, "ISR", &text, None).await.unwrap();
+        drafter.api().withdraw_policy(&israel, draft.version).await.unwrap();
+    }
     world.stop().await;
     found
 }
@@ -262,6 +300,11 @@ impl Ground {
             proposal,
             vault,
             keys: keys_of(&pki, vault, recipient),
+            sealed: seal_bytes(&[recipient.to_owned()], &vec![0; 1 << 19]).unwrap(),
+            texts: worst_texts(false)
+                .into_iter()
+                .map(|(_, text)| json!({ "text": text, "statement": "none" }).to_string())
+                .collect(),
             hello,
             number: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -284,6 +327,12 @@ impl Ground {
 
     fn hear(&self, what: impl ToString) {
         *self.heard.lock().unwrap().entry(what.to_string()).or_default() += 1;
+    }
+
+    /// One after the other, over all requests.
+    fn next_of<'a>(&self, bodies: &'a [String]) -> &'a str {
+        let number = usize::try_from(self.number.load(Ordering::Relaxed)).unwrap();
+        &bodies[number % bodies.len()]
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
@@ -459,14 +508,51 @@ fn manifest(ground: &Ground) -> Vec<u8> {
 }
 
 fn text(ground: &Ground) -> Vec<u8> {
-    let condition = vec!["resource.topic == \"x\""; 190].join(" || ");
-    let policy = |number| {
-        format!(
-            "@id(\"p{number}\")\n@reason(\"r\")\n@side(\"reader\")\npermit(principal, action, resource) when {{ {condition} }};\n"
-        )
-    };
-    // Just what a text may have.
-    let text: String = (0..13).map(policy).collect();
-    let body = json!({ "text": text, "statement": "none" }).to_string();
-    ground.request("POST", "/v1/policies/ISR/versions", &body)
+    ground.request("POST", "/v1/policies/ISR/versions", ground.next_of(&ground.texts))
+}
+
+/// The first version is the one in force.
+fn preview(ground: &Ground) -> Vec<u8> {
+    let version = 2 + ground.number.load(Ordering::Relaxed) % ground.texts.len() as u64;
+    ground.request("GET", &format!("/v1/policies/ISR/versions/{version}/preview"), "")
+}
+
+fn list(ground: &Ground) -> Vec<u8> {
+    let number = ground.number.load(Ordering::Relaxed);
+    ground.request("GET", &format!("/v1/proposals?topic=t{number}"), "")
+}
+
+fn count(ground: &Ground) -> Vec<u8> {
+    let number = ground.number.load(Ordering::Relaxed);
+    ground.request("GET", &format!("/v1/proposals/count?topic=t{number}"), "")
+}
+
+fn entries(ground: &Ground) -> Vec<u8> {
+    ground.request("GET", "/v1/entries", "")
+}
+
+/// Announces a document of 512 KiB, sends half of it, and goes away.
+async fn broken_upload(ground: Arc<Ground>, who: &'static str) {
+    let digest = BASE64_STANDARD.encode(Sha256::of(&ground.sealed).as_bytes());
+    let (half, length) = (&ground.sealed[..ground.sealed.len() / 2], ground.sealed.len());
+    loop {
+        let Ok(mut stream) = ground.open(who).await else {
+            ground.hear("not connected");
+            continue;
+        };
+        let number = ground.number.fetch_add(1, Ordering::Relaxed);
+        let head = format!(
+            "PUT /v1/proposals/{}/documents/work-plan HTTP/1.1\r\nhost: localhost\r\nidempotency-key: bench-{}-{number}\r\n\
+             content-type: application/vnd.age\r\nentente-media-type: application/pdf\r\n\
+             repr-digest: sha-256=:{digest}:\r\ncontent-length: {length}\r\n\r\n",
+            ground.proposal,
+            std::process::id()
+        );
+        if stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(half).await.is_ok() {
+            ground.sent.fetch_add(half.len() as u64, Ordering::Relaxed);
+            ground.hear("broken off");
+        } else {
+            ground.hear("refused");
+        }
+    }
 }

@@ -70,7 +70,7 @@ async fn measure(name: &str, url: &str, folder: &Path) {
         loop {
             let asked = Instant::now();
             let mut view = view(&exchange, &policies, &member(3, ASKER)).await;
-            let comparison = Comparison::new(&exchange, policies.clone(), then.clone(), now());
+            let comparison = Comparison::new(&exchange, &view.me.id, policies.clone(), then.clone(), now());
             let found = compare(&mut view, comparison, &changed, cursor).await.unwrap();
             longest = longest.max(asked.elapsed());
             requests += 1;

@@ -316,6 +316,38 @@ mod tests {
     }
 
     #[test]
+    fn sets_and_patterns_are_taken_up_to_their_bounds_and_refused_past_them() {
+        let set = |many: usize| (0..many).map(|n| format!("\"t{n}\"")).collect::<Vec<_>>().join(", ");
+        let topics = |many: usize| format!("resource has topic && [{}].contains(resource.topic)", set(many));
+        taken(&topics(MAX_VALUES));
+        for many in [MAX_VALUES + 1, 3_990] {
+            let error = refused(&topics(many));
+            assert!(error.starts_with("ISR:3: ") && error.contains("more than 200 values"), "{error}");
+            assert!(error.contains("several sets of at most 200"), "{error}");
+        }
+        let like = |long: usize| format!("resource has topic && resource.topic like \"{}\"", "a".repeat(long));
+        taken(&like(MAX_PATTERN));
+        taken(&like(MAX_PATTERN).replace("like", "like // a pattern\n"));
+        assert!(refused(&like(MAX_PATTERN + 1)).contains("longer than 200 characters"));
+        assert!(refused(&like(MAX_PATTERN + 1).replace("like", "like // a pattern\n")).contains("longer than"));
+        // In a scope, too, and not what stands between other brackets.
+        let actions = vec!["Action::\"View\""; MAX_VALUES + 1].join(", ");
+        let scope = policy("true").replace("action,", &format!("action in [{actions}],"));
+        let error = PartnerRules::parse("ISR", &"ISR".parse().unwrap(), &scope).unwrap_err().to_string();
+        assert!(error.contains("more than 200 values"), "{error}");
+    }
+
+    #[test]
+    fn clauses_count_as_operators() {
+        let clauses = |many: usize| vec![FUNDED; many].join(" } when { ");
+        taken(&clauses(MAX_OPERATORS + 1));
+        for many in [MAX_OPERATORS + 2, 4_000] {
+            assert!(refused(&vec!["true"; many].join(" } unless { ")).contains("more than 200 operators"), "{many}");
+        }
+        assert!(refused(&clauses(MAX_OPERATORS + 2)).contains("more than 200 operators"));
+    }
+
+    #[test]
     fn conditions_that_double_are_refused_before_anybody_asks() {
         taken(&equal(8));
         for levels in [12, 13] {

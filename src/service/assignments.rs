@@ -76,7 +76,7 @@ pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId,
 
 /// What assigning would do and what stands against which line.
 async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Result<Answer> {
-    let mut comparison = Comparison::new(act.exchange, act.policies.clone(), act.policies.clone(), act.now);
+    let mut comparison = Comparison::new(act.exchange, &act.me.id, act.policies.clone(), act.policies.clone(), act.now);
     let (mut lines, mut faults, mut changes) = (Lines::of(call), Vec::new(), Vec::new());
     for (line, pair) in (1..).zip(&body.assignments) {
         match lines.judge(&mut act, pair).await {
@@ -254,7 +254,7 @@ pub async fn preview_unassignment(
     view.authorize(Action::Unassign, Resource::Proposal(&proposal.facts))?;
     check_unassignable(&proposal, reviewer)?;
     let then = with_assigned(&proposal, |assigned| assigned.remove(reviewer));
-    let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
+    let mut comparison = Comparison::new(exchange, &view.me.id, view.policies.clone(), view.policies.clone(), view.now);
     let mut items = Vec::new();
     comparison.add_one(&mut view.tx, (&proposal, &then), reviewer, &mut items).await?;
     preview::note(&mut view.tx, &mut items).await?;

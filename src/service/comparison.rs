@@ -1,7 +1,8 @@
 //! Compares who may see a proposal now with who may see it after a change: the findings of previews.
 
 use super::{
-    Exchange, Result, ServiceError,
+    Exchange, Result,
+    evaluation::{self, Pace},
     sight::Hearing,
     state::{self, ProposalState},
     unit::View,
@@ -22,7 +23,8 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
@@ -55,12 +57,16 @@ impl<'a> PreviewAudience<'a> {
 
 /// How many differences are evaluated for a proposal before any member is.
 const MAX_SHARED_DIFFERENCES: usize = 64;
+/// How much one question may cost, in atoms that were looked at: some seconds.
+const MAX_STEPS: usize = 100_000_000;
 
 /// What a condition asks now and would ask then, without what it asks both times. Most members have the same.
 #[derive(Debug)]
 struct Difference {
     now: Predicate,
     then: Predicate,
+    /// Of both.
+    size: usize,
     /// Among all that a comparison found.
     index: usize,
 }
@@ -76,7 +82,8 @@ impl Difference {
 /// is asked first.
 #[derive(Debug)]
 struct Condition {
-    shared: Predicate,
+    shared: Arc<Predicate>,
+    shared_size: usize,
     differs: Arc<Difference>,
 }
 
@@ -118,6 +125,15 @@ struct MemberConditions {
     sees: Condition,
     /// Includes seeing, since reading is evaluated in both steps.
     reads: Condition,
+}
+
+impl MemberConditions {
+    /// What it takes to evaluate both, or of both what a change of policies concerns.
+    fn steps(&self, differences_alone: bool) -> usize {
+        let steps =
+            |condition: &Condition| condition.differs.size + if differences_alone { 0 } else { condition.shared_size };
+        steps(&self.sees) + steps(&self.reads)
+    }
 }
 
 /// A member at a call, with their roles there now and after the change.
@@ -166,6 +182,8 @@ impl Participants {
 /// Things as they stand beside things as they would be.
 pub struct Comparison<'e> {
     exchange: &'e Exchange,
+    /// Who asks.
+    who: MemberId,
     now: Arc<Engine>,
     then: Arc<Engine>,
     at: Timestamp,
@@ -173,26 +191,48 @@ pub struct Comparison<'e> {
     members: HashMap<MemberId, Arc<MemberConditions>>,
     /// Of all of them, each once.
     differences: Vec<Arc<Difference>>,
+    /// The places of differences among them, by a digest.
+    places: HashMap<u64, Vec<usize>>,
+    /// What is asked both times, each once.
+    shared: HashSet<Arc<Predicate>>,
+    pace: Pace,
     /// Everybody with a role in a call, now or then.
     panels: HashMap<CallId, Arc<Vec<Participant>>>,
 }
 
 impl<'e> Comparison<'e> {
-    /// Between these policies; twice the same when it is something else that would change.
+    /// Between these policies; twice the same when it is something else that would change. `who` asks.
     #[must_use]
-    pub fn new(exchange: &'e Exchange, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
-        Self { exchange, now, then, at, members: HashMap::new(), differences: Vec::new(), panels: HashMap::new() }
+    pub fn new(exchange: &'e Exchange, who: &MemberId, now: Arc<Engine>, then: Arc<Engine>, at: Timestamp) -> Self {
+        Self {
+            exchange,
+            who: who.clone(),
+            now,
+            then,
+            at,
+            members: HashMap::new(),
+            differences: Vec::new(),
+            places: HashMap::new(),
+            shared: HashSet::new(),
+            pace: Pace::default(),
+            panels: HashMap::new(),
+        }
     }
 
     /// With one member as they would be; none without a key card in force.
-    pub(super) fn with_member(
+    pub(super) async fn with_member(
         mut self,
         member: &MemberId,
         facts: (Option<&MemberFacts>, Option<&MemberFacts>),
     ) -> Result<Self> {
-        let conditions = self.member_conditions(member, facts)?;
+        let conditions = self.member_conditions(member, facts).await?;
         self.members.insert(member.clone(), Arc::new(conditions));
         Ok(self)
+    }
+
+    /// Whether it has cost as much as one question may.
+    pub(super) fn is_tired(&self) -> bool {
+        self.pace.in_all() >= MAX_STEPS
     }
 
     /// Adds what changes between two states of one proposal, as far as the audience may learn it. Returns whether the audience learns
@@ -214,13 +254,19 @@ impl<'e> Comparison<'e> {
         let start = items.len();
         // Where they are as many as members, which is so when a change speaks of employers, to ask beforehand saves nothing.
         let looked_at = (self.differences.len() <= MAX_SHARED_DIFFERENCES).then_some(facts.0);
-        let concerned: Option<Vec<bool>> =
-            is_same.then(|| self.differences.iter().map(|differs| differs.concerns(looked_at)).collect());
+        let mut concerned = is_same.then(Vec::new);
+        if let Some(concerned) = &mut concerned {
+            for differs in &self.differences {
+                concerned.push(differs.concerns(looked_at));
+                self.pace.took(differs.size).await;
+            }
+        }
         if concerned.as_ref().is_none_or(|concerned| concerned.contains(&true)) {
             for participant in
                 participants.all().filter(|participant| audience.hears_of(&participant.conditions.member))
             {
                 participant.add_changes(states, concerned.as_deref(), items);
+                self.pace.took(participant.conditions.steps(is_same)).await;
             }
         }
         if let PreviewAudience::Nation { code, asks_of_all: false, .. } = audience {
@@ -303,32 +349,54 @@ impl<'e> Comparison<'e> {
             let facts = state::members(self.exchange, tx, &missing, self.at).await?;
             for member in missing {
                 let facts = facts.get(&member);
-                let conditions = self.member_conditions(&member, (facts, facts))?;
+                let conditions = self.member_conditions(&member, (facts, facts)).await?;
                 self.members.insert(member, Arc::new(conditions));
             }
         }
         Ok(members.into_iter().filter_map(|member| self.members.get(member).cloned()).collect())
     }
 
-    fn member_conditions(
+    async fn member_conditions(
         &mut self,
         member: &MemberId,
         facts: (Option<&MemberFacts>, Option<&MemberFacts>),
     ) -> Result<MemberConditions> {
-        let (sees, reads) = (self.condition(facts, Action::View)?, self.condition(facts, Action::Read)?);
+        let sees = self.condition(facts, Action::View).await?;
+        let reads = self.condition(facts, Action::Read).await?;
         Ok(MemberConditions { member: member.clone(), sees, reads })
     }
 
-    fn condition(&mut self, facts: (Option<&MemberFacts>, Option<&MemberFacts>), action: Action) -> Result<Condition> {
-        let now = predicate(&self.now, facts.0, action)?;
-        let [shared, now, then] = Predicate::apart(&now, &*predicate(&self.then, facts.1, action)?);
-        let known = self.differences.iter().find(|differs| differs.now == now && differs.then == then).cloned();
-        let differs = known.unwrap_or_else(|| {
-            let differs = Arc::new(Difference { now, then, index: self.differences.len() });
-            self.differences.push(Arc::clone(&differs));
-            differs
-        });
-        Ok(Condition { shared, differs })
+    async fn condition(
+        &mut self,
+        (now, then): (Option<&MemberFacts>, Option<&MemberFacts>),
+        action: Action,
+    ) -> Result<Condition> {
+        let now = predicate(self.exchange, &self.who, &self.now, now, action).await?;
+        let then = predicate(self.exchange, &self.who, &self.then, then, action).await?;
+        let size = now.size() + then.size();
+        let put_apart = move || Predicate::apart(&now, &then);
+        let [shared, now, then] = evaluation::done(self.exchange, &self.who, size, put_apart).await?;
+        let shared = match self.shared.get(&shared) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let shared = Arc::new(shared);
+                self.shared.insert(Arc::clone(&shared));
+                shared
+            }
+        };
+        let places = self.places.entry(digest(&(&now, &then))).or_default();
+        let mut alike = places.iter().map(|place| &self.differences[*place]);
+        let differs = match alike.find(|differs| differs.now == now && differs.then == then) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let size = now.size() + then.size();
+                let differs = Arc::new(Difference { now, then, size, index: self.differences.len() });
+                places.push(differs.index);
+                self.differences.push(Arc::clone(&differs));
+                differs
+            }
+        };
+        Ok(Condition { shared_size: shared.size(), shared, differs })
     }
 
     async fn panel(&mut self, tx: &mut Tx, states: (&ProposalState, &ProposalState)) -> Result<Arc<Vec<Participant>>> {
@@ -358,11 +426,23 @@ impl std::fmt::Debug for Comparison<'_> {
 }
 
 /// What the policies leave open once a member is known. Who has no key card in force is let in nowhere.
-fn predicate(policies: &Engine, member: Option<&MemberFacts>, action: Action) -> Result<Arc<Predicate>> {
+async fn predicate(
+    exchange: &Exchange,
+    who: &MemberId,
+    policies: &Arc<Engine>,
+    member: Option<&MemberFacts>,
+    action: Action,
+) -> Result<Arc<Predicate>> {
     match member {
-        Some(facts) => policies.predicate(facts, action).map_err(|error| ServiceError::Policies(error.to_string())),
+        Some(facts) => evaluation::predicate(exchange, who, policies, facts, action).await,
         None => Ok(Arc::new(Predicate::Const(false))),
     }
+}
+
+fn digest(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A change for one member; what is fetched and wrapped already is noted later, for many at a time.

@@ -142,7 +142,7 @@ pub async fn preview(
     }
     let then = with_label(&proposal, label.as_ref());
     let (now, policies) = (view.now, view.policies.clone());
-    let mut comparison = Comparison::new(exchange, policies.clone(), policies.clone(), now);
+    let mut comparison = Comparison::new(exchange, &view.me.id, policies.clone(), policies.clone(), now);
     let mut items = Vec::new();
     let everybody = PreviewAudience::Insiders(Hearing::Everybody);
     comparison.add(&mut view.tx, (&proposal, &then), everybody, &mut items).await?;

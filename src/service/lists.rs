@@ -6,14 +6,15 @@
 //! it is shown: should the two ever differ, the row is withheld and the difference counted.
 
 use super::{
-    Exchange, Result, ServiceError,
+    Exchange, Result, ServiceError, evaluation,
     state::{self, CallState, ProposalState},
     unit::View,
 };
 use crate::{
     domain::{
         call::ExtensionScope,
-        id::{CallId, MemberId},
+        id::{CallId, MemberId, PartnerCode},
+        member::CallRole,
         proposal::{Relation, Status},
     },
     policy::{
@@ -75,10 +76,14 @@ impl ListCondition {
 
 /// What was asked already, by whom and narrowed to what, for it is asked again with each page.
 #[derive(Debug, Default)]
-pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED>);
+pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED, REMEMBERED_SIZE>);
 
 /// How many are remembered.
 const REMEMBERED: usize = 512;
+/// The size of all conditions that are remembered.
+const REMEMBERED_SIZE: usize = 1 << 19;
+/// So many proposals of a page are put to the policies in one turn.
+const DECIDED_AT_ONCE: usize = 32;
 
 /// What is asked for one member, while their policies, the calls and the statuses under these are what they were.
 #[derive(Debug)]
@@ -86,6 +91,7 @@ struct KnownList {
     /// What the policies left open. The same place in memory is the same version of policies and the same facts about the member.
     visible: Arc<Predicate>,
     /// What follows from that and the filter.
+    condition: Arc<Predicate>,
     own: BTreeSet<Members>,
     call_scope: CallScope,
     groups: Arc<CallGroups>,
@@ -125,17 +131,13 @@ impl View<'_> {
             let Some(call) = list.calls.get(&row.call) else { return Err(ServiceError::Hidden) };
             states.push(state::proposal_state(row, call.clone(), self.now));
         }
-        let facts: Vec<_> = states.iter().map(|state| &state.facts).collect();
-        let mut seen = self.policies.visible_among(&self.me, &facts).into_iter();
-        states.retain(|_| {
-            let is_seen = seen.next() == Some(true);
-            if !is_seen {
-                // INVARIANT: who reads the log learns that it happened, and to nobody's proposal in particular.
-                metrics::counter!(DIFFERENCES).increment(1);
-                tracing::error!("a list held a proposal that the policies hide; it was withheld");
-            }
-            is_seen
-        });
+        let found = states.len();
+        let states = seen_among(self.exchange, &self.policies, &self.me, states).await?;
+        for _ in states.len()..found {
+            // INVARIANT: who reads the log learns that it happened, and to nobody's proposal in particular.
+            metrics::counter!(DIFFERENCES).increment(1);
+            tracing::error!("a list held a proposal that the policies hide; it was withheld");
+        }
         Ok((states, next))
     }
 
@@ -152,44 +154,80 @@ impl View<'_> {
     }
 }
 
+/// Those that the policies let the member know of. Each is a decision of its own, so some at a time are made off the threads that serve
+/// others.
+async fn seen_among(
+    exchange: &Exchange,
+    policies: &Arc<Engine>,
+    me: &MemberFacts,
+    states: Vec<ProposalState>,
+) -> Result<Vec<ProposalState>> {
+    let (mut all, mut seen) = (states.into_iter(), Vec::new());
+    loop {
+        let some: Vec<ProposalState> = all.by_ref().take(DECIDED_AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(seen);
+        }
+        let (policies, me, who) = (Arc::clone(policies), me.clone(), &me.id);
+        let decide = move || -> Vec<ProposalState> {
+            let facts: Vec<_> = some.iter().map(|state| &state.facts).collect();
+            let is_seen = policies.visible_among(&me, &facts);
+            some.into_iter().zip(is_seen).filter_map(|(state, is_seen)| is_seen.then_some(state)).collect()
+        };
+        seen.extend(evaluation::done(exchange, who, usize::MAX, decide).await?);
+    }
+}
+
 /// What to ask the database for the proposals that a member may know of and that satisfy one condition more.
 ///
 /// INVARIANT: a unit of work asks before it writes, for what is read of calls is remembered beyond it.
 pub async fn ask(
     exchange: &Exchange,
-    policies: &Engine,
+    policies: &Arc<Engine>,
     tx: &mut Tx,
     me: &MemberFacts,
     filter: &Filter,
     also: Predicate,
     now: Timestamp,
 ) -> Result<ListCondition> {
-    let visible = policies.predicate(me, Action::View);
-    let visible = visible.map_err(|error| ServiceError::Policies(error.to_string()))?;
+    let visible = evaluation::predicate(exchange, &me.id, policies, me, Action::View).await?;
     let is_plain = also == Predicate::Const(true);
     let key = (me.id.clone(), filter.clone());
-    let known = is_plain.then(|| exchange.lists.0.get(&key));
-    let known = known.flatten().filter(|known| Arc::ptr_eq(&known.visible, &visible));
-    let condition = || Predicate::all([(*visible).clone(), narrowed(filter), also.clone()]);
-    let (own, call_scope) = match &known {
-        Some(known) => (known.own.clone(), known.call_scope),
+    let found = is_plain.then(|| exchange.lists.0.get(&key)).flatten();
+    let found = found.filter(|known| Arc::ptr_eq(&known.visible, &visible));
+    let (own, call_scope, condition) = match &found {
+        Some(known) => (known.own.clone(), known.call_scope, Arc::clone(&known.condition)),
         None => {
-            let condition = condition();
-            (visible::own_sets(&condition), filter.call.map_or_else(|| call_scope(&condition), CallScope::One))
+            let (size, visible) = (visible.size(), Arc::clone(&visible));
+            let (narrowed, one) = (narrowed(filter), filter.call);
+            let begin = move || {
+                let condition = Predicate::all([(*visible).clone(), narrowed, also]);
+                let call_scope = one.map_or_else(|| call_scope(&condition), CallScope::One);
+                (visible::own_sets(&condition), call_scope, Arc::new(condition))
+            };
+            evaluation::done(exchange, &me.id, size, begin).await?
         }
     };
-    let visible::Calls { found, begun } = visible::calls(tx, &me.id, &own, call_scope).await?;
-    let calls = state::calls(exchange, tx, &found, now).await?;
-    if let Some(known) = known.filter(|known| known.holds_for(&calls, now)) {
+    let visible::Calls { found: listed, begun } = visible::calls(tx, &me.id, &own, call_scope).await?;
+    let calls = Arc::new(state::calls(exchange, tx, &listed, now).await?);
+    if let Some(known) = found.filter(|known| known.holds_for(&calls, now)) {
         return Ok(ListCondition { groups: Arc::clone(&known.groups), calls: Arc::clone(&known.calls), begun });
     }
-    let moment = Moment::new(now);
-    let groups = Arc::new(CallGroups::from(groups(&condition(), &calls, &me.id, &moment)));
-    let calls = Arc::new(calls);
+    let steps = condition.size().saturating_mul(calls.len());
+    let grouped = {
+        let (condition, calls, me) = (Arc::clone(&condition), Arc::clone(&calls), me.id.clone());
+        move || {
+            let moment = Moment::new(now);
+            let groups = groups(&condition, &calls, &me, &moment);
+            (Arc::new(CallGroups::from(groups)), moment.until.get())
+        }
+    };
+    let (groups, until) = evaluation::done(exchange, &me.id, steps, grouped).await?;
     let list = ListCondition { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun };
     if is_plain {
-        let known = KnownList { visible, own, call_scope, groups, calls, from: now, until: moment.until.get() };
-        exchange.lists.0.insert(key, Arc::new(known));
+        let size = condition.size() + groups.all().iter().map(|group| group.holds.size()).sum::<usize>();
+        let known = KnownList { visible, condition, own, call_scope, groups, calls, from: now, until };
+        exchange.lists.0.insert_weighing(key, Arc::new(known), size);
     }
     Ok(list)
 }
@@ -234,94 +272,127 @@ fn groups(
     me: &MemberId,
     now: &Moment,
 ) -> Vec<CallGroup> {
-    let mut atoms: Vec<&Atom> = Vec::new();
-    condition.each_atom(&mut |atom, _| {
-        if !atoms.contains(&atom) {
-            atoms.push(atom);
-        }
-    });
-    let mut alike: HashMap<Vec<Option<Predicate>>, Vec<CallId>> = HashMap::new();
+    let asked = Asked::by(condition);
+    let mut alike: HashMap<CallSide, Vec<CallId>> = HashMap::new();
     for (id, call) in calls {
-        let known = atoms.iter().map(|atom| under(call, me, now, atom)).collect();
-        alike.entry(known).or_default().push(*id);
+        alike.entry(asked.side(call, me, now)).or_default().push(*id);
     }
-    let mut groups: Vec<CallGroup> = Vec::new();
-    for (known, calls) in alike {
-        let holds = condition
-            .replaced(&mut |atom| atoms.iter().position(|of| *of == atom).and_then(|place| known[place].clone()));
-        match groups.iter_mut().find(|group| group.holds == holds) {
-            Some(group) => group.calls.extend(calls),
-            None if holds == Predicate::Const(false) => {}
-            None => groups.push(CallGroup { calls, holds }),
+    let mut groups: HashMap<Predicate, Vec<CallId>> = HashMap::new();
+    for (side, calls) in alike {
+        let holds = condition.replaced(&mut |atom| side.under(atom));
+        if holds != Predicate::Const(false) {
+            groups.entry(holds).or_default().extend(calls);
         }
     }
-    groups
+    groups.into_iter().map(|(holds, calls)| CallGroup { calls, holds }).collect()
 }
 
-/// What an atom comes down to for the proposals under a call, if the call has anything to say to it.
-fn under(call: &CallState, me: &MemberId, now: &Moment, atom: &Atom) -> Option<Predicate> {
-    let facts = &call.facts;
-    let partners = |set: Set| -> Option<BTreeSet<String>> {
-        let codes = match set {
-            Set::Participants => {
-                return Some(
-                    facts.program.partners.iter().chain([&facts.program.lead]).map(ToString::to_string).collect(),
-                );
+/// What a condition asks of calls.
+#[derive(Default)]
+struct Asked {
+    roles: BTreeSet<CallRole>,
+    texts: BTreeSet<Text>,
+    sets: BTreeSet<Set>,
+}
+
+/// The answers of one call, and of each that answers alike: the same is left of the condition there.
+#[derive(PartialEq, Eq, Hash)]
+struct CallSide {
+    draft: bool,
+    opened: bool,
+    /// Those of the roles asked for that the member has.
+    roles: BTreeSet<CallRole>,
+    /// Each value that a text of the call or a status can have, with when it has it.
+    texts: BTreeMap<Text, Vec<(String, Predicate)>>,
+    sets: BTreeMap<Set, BTreeSet<String>>,
+}
+
+impl Asked {
+    fn by(condition: &Predicate) -> Self {
+        let mut asked = Self::default();
+        condition.each_atom(&mut |atom, _| match atom {
+            Atom::Mine(Members::With(role)) => drop(asked.roles.insert(*role)),
+            Atom::Equals(text, _) | Atom::Like(text, _) => drop(asked.texts.insert(*text)),
+            Atom::Same(left, right) => asked.texts.extend([*left, *right]),
+            Atom::Contains(set, value) => {
+                asked.sets.insert(*set);
+                if let Value::Of(text) = value {
+                    asked.texts.insert(*text);
+                }
             }
-            Set::OfficerPartners => return Some(facts.officers().iter().map(|id| id.partner().to_string()).collect()),
-            Set::Eligible => &facts.eligible,
-            Set::Funders => &facts.funders,
-            Set::Parties | Set::Organisations | Set::ReleasableTo | Set::Caveats => return None,
+            Atom::Within(set, _) => drop(asked.sets.insert(*set)),
+            Atom::Mine(_) | Atom::Flag(_) | Atom::HasTopic | Atom::Row(_) => {}
+        });
+        asked
+    }
+
+    fn side(&self, call: &CallState, me: &MemberId, now: &Moment) -> CallSide {
+        let facts = &call.facts;
+        let texts = self.texts.iter().filter_map(|text| {
+            let values = match text {
+                Text::Phase => vec![(facts.phase.to_string(), true.into())],
+                Text::Lead => vec![(facts.program.lead.to_string(), true.into())],
+                Text::Status => {
+                    Status::ALL.iter().map(|status| (status.to_string(), has_status(call, *status, now))).collect()
+                }
+                Text::Topic => return None,
+            };
+            Some((*text, values))
+        });
+        let sets = self.sets.iter().filter_map(|set| {
+            let of = |codes: &BTreeSet<PartnerCode>| codes.iter().map(ToString::to_string).collect();
+            let codes = match set {
+                Set::Participants => {
+                    facts.program.partners.iter().chain([&facts.program.lead]).map(ToString::to_string).collect()
+                }
+                Set::OfficerPartners => facts.officers().iter().map(|id| id.partner().to_string()).collect(),
+                Set::Eligible => of(&facts.eligible),
+                Set::Funders => of(&facts.funders),
+                Set::Parties | Set::Organisations | Set::ReleasableTo | Set::Caveats => return None,
+            };
+            Some((*set, codes))
+        });
+        CallSide {
+            draft: facts.draft,
+            opened: facts.opened,
+            roles: self.roles.iter().copied().filter(|role| call.row.has_role(me, *role)).collect(),
+            texts: texts.collect(),
+            sets: sets.collect(),
+        }
+    }
+}
+
+impl CallSide {
+    /// What an atom comes down to for the proposals under the call, if the call has anything to say to it.
+    fn under(&self, atom: &Atom) -> Option<Predicate> {
+        let some_value = |text: Text, fits: &mut dyn FnMut(&str) -> Predicate| -> Option<Predicate> {
+            let each = self.texts.get(&text)?.iter();
+            Some(Predicate::any(
+                each.map(|(value, when)| Predicate::all([when.clone(), fits(value)])).collect::<Vec<_>>(),
+            ))
         };
-        Some(codes.iter().map(ToString::to_string).collect())
-    };
-    let holds = |members| match members {
-        Members::With(role) => Some(role),
-        _ => None,
-    };
-    // Each value that a text of the call or a status can have, with when it has it.
-    let values = |text: Text| -> Option<Vec<(String, Predicate)>> {
-        match text {
-            Text::Phase => Some(vec![(facts.phase.to_string(), true.into())]),
-            Text::Lead => Some(vec![(facts.program.lead.to_string(), true.into())]),
-            Text::Status => {
-                Some(Status::ALL.iter().map(|status| (status.to_string(), has_status(call, *status, now))).collect())
+        let or_itself = |atom: Atom| self.under(&atom).unwrap_or_else(|| atom.into());
+        match atom {
+            Atom::Flag(Flag::Draft) => Some(self.draft.into()),
+            Atom::Flag(Flag::Opened) => Some(self.opened.into()),
+            Atom::Mine(Members::With(role)) => Some(self.roles.contains(role).into()),
+            Atom::Equals(text, wanted) => some_value(*text, &mut |value| (value == wanted).into()),
+            Atom::Like(text, pattern) => some_value(*text, &mut |value| Piece::fit(pattern, value).into()),
+            Atom::Same(left, right) => {
+                let (known, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
+                some_value(*known, &mut |value| or_itself(Atom::Equals(*other, value.to_owned())))
             }
-            Text::Topic => None,
+            Atom::Contains(set, Value::Written(value)) => self.sets.get(set).map(|codes| codes.contains(value).into()),
+            Atom::Contains(set, Value::Of(text)) => match self.sets.get(set) {
+                Some(codes) => {
+                    let each = codes.iter().map(|code| or_itself(Atom::Equals(*text, code.clone())));
+                    Some(Predicate::any(each.collect::<Vec<_>>()))
+                }
+                None => some_value(*text, &mut |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
+            },
+            Atom::Within(set, values) => self.sets.get(set).map(|codes| codes.is_subset(values).into()),
+            Atom::Mine(_) | Atom::Flag(Flag::Decided | Flag::Labelled) | Atom::HasTopic | Atom::Row(_) => None,
         }
-    };
-    let some_value = |text: Text, fits: &mut dyn FnMut(&str) -> Predicate| -> Option<Predicate> {
-        let each = values(text)?;
-        Some(Predicate::any(
-            each.into_iter().map(|(value, when)| Predicate::all([when, fits(&value)])).collect::<Vec<_>>(),
-        ))
-    };
-    match atom {
-        Atom::Flag(Flag::Draft) => Some(facts.draft.into()),
-        Atom::Flag(Flag::Opened) => Some(facts.opened.into()),
-        Atom::Mine(members) => holds(*members).map(|role| call.row.has_role(me, role).into()),
-        Atom::Equals(text, wanted) => some_value(*text, &mut |value| (value == wanted).into()),
-        Atom::Like(text, pattern) => some_value(*text, &mut |value| Piece::fit(pattern, value).into()),
-        Atom::Same(left, right) => {
-            let (known, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
-            some_value(*known, &mut |value| {
-                let equals = Atom::Equals(*other, value.to_owned());
-                under(call, me, now, &equals).unwrap_or_else(|| equals.into())
-            })
-        }
-        Atom::Contains(set, Value::Written(value)) => partners(*set).map(|codes| codes.contains(value).into()),
-        Atom::Contains(set, Value::Of(text)) => match partners(*set) {
-            Some(codes) => {
-                let each = codes.into_iter().map(|code| {
-                    let equals = Atom::Equals(*text, code);
-                    under(call, me, now, &equals).unwrap_or_else(|| equals.into())
-                });
-                Some(Predicate::any(each.collect::<Vec<_>>()))
-            }
-            None => some_value(*text, &mut |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
-        },
-        Atom::Within(set, values) => partners(*set).map(|codes| codes.is_subset(values).into()),
-        Atom::Flag(Flag::Decided | Flag::Labelled) | Atom::HasTopic | Atom::Row(_) => None,
     }
 }
 
@@ -331,13 +402,21 @@ fn has_status(call: &CallState, status: Status, now: &Moment) -> Predicate {
     // Whether `now` is no later than a limit that the deadlines of the call, of a party or of the proposal lead to.
     let in_time = |limit: &dyn Fn(Timestamp) -> Timestamp| {
         let everyones = schedule.deadline_for(&call.row.extensions, None);
-        let more = call.row.extensions.iter().filter(|extension| now.is_by(limit(extension.until)));
-        let more = more.map(|extension| match &extension.scope {
-            ExtensionScope::Everyone => Predicate::Const(true),
-            ExtensionScope::Partner(code) => Atom::Contains(Set::Parties, Value::Written(code.to_string())).into(),
-            ExtensionScope::Proposal(id) => Atom::Row(RowFact::OneOf(BTreeSet::from([*id]))).into(),
-        });
-        Predicate::any(std::iter::once(now.is_by(limit(everyones)).into()).chain(more).collect::<Vec<_>>())
+        let mut ways = vec![now.is_by(limit(everyones)).into()];
+        let mut proposals = BTreeSet::new();
+        for extension in call.row.extensions.iter().filter(|extension| now.is_by(limit(extension.until))) {
+            match &extension.scope {
+                ExtensionScope::Everyone => ways.push(Predicate::Const(true)),
+                ExtensionScope::Partner(code) => {
+                    ways.push(Atom::Contains(Set::Parties, Value::Written(code.to_string())).into());
+                }
+                ExtensionScope::Proposal(id) => drop(proposals.insert(*id)),
+            }
+        }
+        if !proposals.is_empty() {
+            ways.push(Atom::Row(RowFact::OneOf(proposals)).into());
+        }
+        Predicate::any(ways)
     };
     // No text before the first is published has proposals, and 0 stands for no version.
     let baseline = call.row.baseline.max(1);

@@ -13,6 +13,7 @@ mod described;
 pub mod directory;
 pub mod documents;
 pub mod entries;
+mod evaluation;
 pub mod extensions;
 pub mod first_look;
 pub mod labels;
@@ -65,42 +66,48 @@ use tokio::{task::spawn_blocking, time::timeout};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Queues for work that takes long: scans and counts, which keep a snapshot open and leave some readers of the database
-/// to others, and reading policies. A member without permission does not queue.
+/// to others, and reading and evaluating policies. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
     scans: Queue,
     counts: Queue,
     policy_texts: Queue,
+    evaluations: Queue,
 }
 
 impl LongWorkQueues {
     /// A turn at a scan over many proposals: a preview, a manifest.
     pub async fn scan(&self, principal: &Principal) -> Result<Turn> {
-        take(&self.scans, principal).await
+        take(&self.scans, &principal.member).await
     }
 
     /// A turn at a count, which reads all that it counts.
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
-        take(&self.counts, principal).await
+        take(&self.counts, &principal.member).await
     }
 
     /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for
     /// others.
     pub async fn policy_text(&self, principal: &Principal) -> Result<Turn> {
-        take(&self.policy_texts, principal).await
+        take(&self.policy_texts, &principal.member).await
+    }
+
+    /// A turn at evaluating policies for a list or a preview, which takes processor time that another nation's text decides.
+    pub(super) async fn evaluation(&self, who: &MemberId) -> Result<Turn> {
+        take(&self.evaluations, who).await
     }
 }
 
 /// Waits for a turn, which the caller holds while the work runs.
-async fn take(queue: &Queue, principal: &Principal) -> Result<Turn> {
-    let turn = timeout(PATIENCE, queue.take(Whose::Member(principal.member.clone()))).await;
+async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
+    let turn = timeout(PATIENCE, queue.take(Whose::Member(who.clone()))).await;
     Ok(turn
         .map_err(|_| StoreError::Unavailable("others look and count over many proposals, or have texts read".into()))?)
 }
 
 impl Default for LongWorkQueues {
     fn default() -> Self {
-        Self { scans: Queue::of(2), counts: Queue::of(3), policy_texts: Queue::of(1) }
+        Self { scans: Queue::of(2), counts: Queue::of(3), policy_texts: Queue::of(1), evaluations: Queue::of(2) }
     }
 }
 

@@ -65,7 +65,7 @@ impl PreviewScan {
         self.visited += 1;
         // Decisions are work: others are let on between two proposals.
         tokio::task::yield_now().await;
-        let is_enough = self.visited >= MAX_VISITED || self.items.len() >= MAX_CHANGES;
+        let is_enough = self.visited >= MAX_VISITED || self.items.len() >= MAX_CHANGES || comparison.is_tired();
         Ok(is_enough && (is_told || comparison.is_known(tx, states.0, audience).await?))
     }
 
@@ -97,7 +97,7 @@ pub async fn preview(
     let (mut view, row) = authorized().await?;
     view.tx.hold(turn);
     let then = exchange.rules.with(&view.policies, owner, &row.text).await?;
-    let comparison = Comparison::new(exchange, Arc::clone(&view.policies), then, view.now);
+    let comparison = Comparison::new(exchange, &view.me.id, Arc::clone(&view.policies), then, view.now);
     compare(&mut view, comparison, &writer, after).await
 }
 
@@ -168,8 +168,8 @@ pub async fn of_member(
     let now = state::member(exchange, &mut view.tx, member, view.now).await?;
     let then = changed(exchange, member, now.as_ref(), change)?;
     let policies = Arc::clone(&view.policies);
-    let comparison = Comparison::new(exchange, Arc::clone(&policies), Arc::clone(&policies), view.now);
-    let mut comparison = comparison.with_member(member, (now.as_ref(), then.as_ref()))?;
+    let comparison = Comparison::new(exchange, &view.me.id, Arc::clone(&policies), Arc::clone(&policies), view.now);
+    let mut comparison = comparison.with_member(member, (now.as_ref(), then.as_ref())).await?;
     // Whatever the member can see, as things are or as they would be; what they can see in neither case cannot change for them.
     let mut lists = Vec::new();
     for facts in [&now, &then].into_iter().flatten() {

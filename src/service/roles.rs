@@ -182,7 +182,7 @@ pub async fn preview(
     }
     let gains = wanted.difference(&present).next().is_some();
     let then = Arc::new(with_roles(&call, member, wanted, view.now));
-    let mut comparison = Comparison::new(exchange, view.policies.clone(), view.policies.clone(), view.now);
+    let mut comparison = Comparison::new(exchange, &view.me.id, view.policies.clone(), view.policies.clone(), view.now);
     let filter = Filter { call: Some(id), ..Filter::default() };
     let enough = 'looking: loop {
         let (seen, next) = view.proposals(&filter, PageRequest { sort: Sort::Created, after, limit: MAX_PAGE }).await?;

@@ -421,6 +421,9 @@ async fn walk(
     }
 }
 
+/// The longest statement that is kept prepared, in bytes.
+const MAX_KEPT: usize = 64 << 10;
+
 /// Proposals whose order no index is to give: it would be walked from one end to the other.
 const UNSORTED: &str = "SELECT p.created_at + 0 AS created_at, p.proposal_id FROM";
 
@@ -452,8 +455,10 @@ fn indexed_after(builder: &mut SqlBuilder<'_>, page: PageRequest, word: &str) ->
 }
 
 async fn positions(tx: &mut Tx, sql: String, builder: SqlBuilder<'_>) -> Result<Vec<ListPosition>, StoreError> {
-    // Kept prepared, for the same page is asked for again and reading its text takes longer than finding its rows.
-    let found = tx.fetch_all(Sql::built(sql), builder.args()).await?;
+    // Kept prepared, for the same page is asked for again and reading its text takes longer than finding its rows. Of long ones each
+    // connection would keep many MiB.
+    let sql = if sql.len() <= MAX_KEPT { Sql::built(sql) } else { Sql::once(sql) };
+    let found = tx.fetch_all(sql, builder.args()).await?;
     found
         .iter()
         .map(|row: &Row| Ok(ListPosition { created_at: row.time("created_at")?, id: row.parse("proposal_id")? }))

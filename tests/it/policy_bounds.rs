@@ -3,8 +3,10 @@
 
 use crate::harness::{
     exchange::fresh_key,
+    innocent::{acts_in_time, innocent_acts_in_time},
     stage::{NATIONS, Stage},
     world::{Raw, Store, TestWorld},
+    worst_texts::worst_texts,
 };
 use entente::{
     domain::{id::Sha256, policy::PolicyOwner},
@@ -29,6 +31,7 @@ fn policy(condition: &str) -> String {
 /// What ended the process, or kept it busy for a minute, each once.
 fn costly() -> Vec<(String, &'static str)> {
     let equal = (0..22).fold(RELEASED.to_owned(), |inner, _| format!("{RELEASED} == ({inner})"));
+    let topics = (0..3_990).map(|number| format!("\"t{number}\"")).collect::<Vec<_>>().join(", ");
     let doubled = (0..12).fold(RELEASED.to_owned(), |inner, _| format!("{RELEASED} == ({inner})"));
     vec![
         (policy(&format!("{}true{}", "(".repeat(200), ")".repeat(200))), "deep"),
@@ -38,6 +41,9 @@ fn costly() -> Vec<(String, &'static str)> {
         (policy(&format!("resource{} == 1", "[\"a\"]".repeat(12_000))), "attributes"),
         (policy(&equal), "deep"),
         (policy(&doubled), "conditions"),
+        (policy(&format!("resource has topic && [{topics}].contains(resource.topic)")), "more than 200 values"),
+        (policy(&format!("resource has topic && resource.topic like \"{}\"", "*a".repeat(30_000))), "200 characters"),
+        (policy(&format!("true{}", " } when { true".repeat(4_000))), "operators"),
     ]
 }
 
@@ -72,6 +78,37 @@ async fn text_that_costs_more_than_it_says_is_refused_with_its_line_while_others
     let there = PartnerRules::parse("ISR.cedar", &"ISR".parse().unwrap(), &texts[0].0).unwrap_err();
     assert_eq!((there.place(), there.line()), ("ISR.cedar", Some(4)));
     stage.stop().await;
+}
+
+/// While Israel previews such a text and puts it in force, and while its members and all others list under it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn worst_texts_that_are_taken_keep_no_other_nation_waiting() {
+    const ACTS: usize = 10;
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
+        let stage = Stage::open_in(world).await;
+        stage.submitted().await;
+        for (what, text) in worst_texts(false) {
+            eprintln!("{store:?}: {what}");
+            let innocent = stage.raw(Some(stage.credential("USA:dana")));
+            let acts = tokio::spawn(async move {
+                for _ in 0..ACTS {
+                    acts_in_time(&innocent, "USA:dana").await;
+                }
+            });
+            stage.israel_writes(&text).await;
+            acts.await.unwrap();
+            let call = Some(stage.call);
+            let lists = ["ISR:avi", "ISR:noa", "ISR:yael", "USA:bob", "USA:carol", "KOR:minjun"].map(|member| {
+                let client = stage.client(member).api();
+                async move { client.all_proposals(call).await.unwrap() }
+            });
+            tokio::join!(join_all(lists), innocent_acts_in_time(&stage, "USA:dana"));
+            // What the innocent may still know of is listed, too.
+            stage.client("USA:dana").api().all_proposals(Some(stage.call)).await.unwrap();
+        }
+        stage.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

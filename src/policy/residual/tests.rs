@@ -2,11 +2,15 @@
 
 use super::{
     super::{
-        Guardrails, PartnerRules, SCHEMA,
+        Guardrails, PartnerRules, SCHEMA, bounds,
         cases::{Sources, World},
+        steps,
     },
     *,
 };
+
+#[path = "../../../tests/it/harness/worst_texts.rs"]
+mod worst_texts;
 
 /// An engine whose guardrails hide what does not satisfy a condition.
 fn engine(condition: &str) -> Engine {
@@ -136,4 +140,56 @@ fn nations_that_release_alike_share_one_condition() {
         residuals.iter().all(|one| *one == residuals[0] && matches!(&**one, Predicate::Any(parts) if parts.len() == 4)),
         "{residuals:?}"
     );
+}
+
+/// What it takes to make the predicate of a Korean reviewer under a text of Israel's, in parts that are looked at, and its size.
+fn cost_of(what: &str, text: &str) -> (usize, usize) {
+    let code = "ISR".parse().unwrap();
+    let rules = PartnerRules::parse("ISR", &code, text).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let all =
+        "@id(\"all\") @side(\"reader\") @reason(\"a test of bounds\") permit(principal, action, resource is Proposal);";
+    let readers = PartnerRules::parse("KOR", &"KOR".parse().unwrap(), all).unwrap();
+    let engine = Engine::new(Arc::new(Guardrails::built_in()), [rules, readers].map(Arc::new));
+    let reviewer = World::new().member("KOR:reviewer");
+    let (predicate, steps) = steps::taken(|| engine.predicate(&reviewer, Action::Read).unwrap());
+    (steps, predicate.size())
+}
+
+#[test]
+fn cost_of_a_text_grows_in_proportion_to_it_up_to_its_bounds() {
+    let most = usize::try_from(bounds::MAX_CONDITIONS).unwrap();
+    let pairs = worst_texts::worst_texts(false).into_iter().zip(worst_texts::worst_texts(true));
+    for ((what, whole), (_, half)) in pairs {
+        let ((whole, size), (half, _)) = (cost_of(what, &whole), cost_of(what, &half));
+        assert!(whole < 3 * half, "{what}: {whole} steps, and {half} for half of it");
+        assert!(whole < 300 * most, "{what}: {whole} steps");
+        // Once for each of two steps, and the guardrails.
+        assert!(size < 3 * most, "{what}: {size} atoms");
+    }
+}
+
+#[test]
+fn sets_and_chains_mean_what_they_meant_value_by_value() {
+    for (written, meant) in [
+        (
+            r#"resource has topic && ["ai", "space"].contains(resource.topic)"#,
+            r#"resource has topic && (resource.topic == "ai" || resource.topic == "space")"#,
+        ),
+        (
+            r#"resource.caveats.containsAny(["eyes-only", "no-copies"])"#,
+            r#"resource.caveats.contains("eyes-only") || resource.caveats.contains("no-copies")"#,
+        ),
+        (
+            r#"resource.caveats.containsAll(["eyes-only", "no-copies"])"#,
+            r#"resource.caveats.contains("eyes-only") && resource.caveats.contains("no-copies")"#,
+        ),
+        ("[true, false].contains(resource.decided) && resource.labelled", "resource.labelled"),
+        ("[false].contains(resource.decided)", "!resource.decided"),
+        (
+            "resource.decided || (resource.labelled || resource.call.draft)",
+            "(resource.decided || resource.labelled) || resource.call.draft",
+        ),
+    ] {
+        assert_eq!(residual_of(written), residual_of(meant), "{written}");
+    }
 }

@@ -77,16 +77,47 @@ impl<'a> SqlBuilder<'a> {
             Predicate::Const(value) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
             Predicate::Is(atom) => self.atom(atom)?,
             Predicate::IsNot(atom) => format!("NOT ({})", self.atom(atom)?),
-            Predicate::All(parts) => balanced(&self.conditions(parts)?, " AND "),
-            Predicate::Any(parts) => balanced(&self.conditions(parts)?, " OR "),
+            Predicate::All(parts) => balanced(&self.conditions(parts, true)?, " AND "),
+            Predicate::Any(parts) => balanced(&self.conditions(parts, false)?, " OR "),
         })
     }
 
-    fn conditions(&mut self, parts: &[Predicate]) -> Result<Vec<String>, StoreError> {
+    fn conditions(&mut self, parts: &[Predicate], all: bool) -> Result<Vec<String>, StoreError> {
         // What the row itself says comes first, for PostgreSQL asks in the order of cost alone.
-        let mut parts: Vec<&Predicate> = parts.iter().collect();
-        parts.sort_by_key(|part| cost(part));
-        parts.into_iter().map(|part| self.condition(part)).collect()
+        let mut parts = Part::of(parts, all);
+        parts.sort_by_cached_key(Part::cost);
+        parts.iter().map(|part| self.part(part)).collect()
+    }
+
+    fn part(&mut self, part: &Part<'_>) -> Result<String, StoreError> {
+        let (column, values, asks) = match part {
+            Part::One(predicate) => return self.condition(predicate),
+            Part::Values { column, values, asks } => (*column, values, *asks),
+        };
+        let (names, count) = (self.bind_all(values.iter().copied()), values.len());
+        Ok(match (asks, column) {
+            (Asks::None, Column::Organisation) if self.left_joins.is_none() => {
+                works_nowhere(|employer| format!("{employer} IN ({names})"))
+            }
+            (Asks::Some, _) => self.some_value(column, &names),
+            (Asks::None, _) => format!("NOT ({})", self.some_value(column, &names)),
+            (Asks::All, _) => format!("{} = {count}", how_many(column, &names)),
+            (Asks::NotAll, _) => format!("{} < {count}", how_many(column, &names)),
+        })
+    }
+
+    /// That the column has one of several values.
+    fn some_value(&mut self, column: Column, names: &str) -> String {
+        match column {
+            Column::Topic => format!("COALESCE(p.topic IN ({names}), FALSE)"),
+            Column::Caveat => self.has_row(&format!("label_caveats s WHERE s.caveat IN ({names})")),
+            Column::Organisation => self.works_at_one(&format!("IN ({names})")),
+        }
+    }
+
+    /// That some party member works at an organisation that fits.
+    fn works_at_one(&mut self, fits: &str) -> String {
+        self.has_row(&format!("proposal_members s WHERE s.employer_folded <> '' AND s.employer_folded {fits}"))
     }
 
     fn atom(&mut self, atom: &Atom) -> Result<String, StoreError> {
@@ -106,11 +137,8 @@ impl<'a> SqlBuilder<'a> {
             }
             Atom::Contains(Set::Caveats, Value::Of(Text::Topic)) => has_caveat("s.caveat = p.topic"),
             Atom::Contains(Set::Organisations, Value::Written(name)) => {
-                if name.is_empty() {
-                    return Ok("FALSE".to_owned());
-                }
-                let rows = format!("proposal_members s WHERE s.employer_folded = {}", self.bind(name));
-                self.has_row(&rows)
+                let name = self.bind(name);
+                self.works_at_one(&format!("= {name}"))
             }
             Atom::Contains(Set::Organisations, Value::Of(Text::Topic)) => {
                 works_at(|employer| format!("{employer} = p.topic"))
@@ -277,6 +305,108 @@ pub(super) fn balanced(parts: &[String], between: &str) -> String {
     }
     let (left, right) = parts.split_at(parts.len() / 2);
     format!("({}{between}{})", balanced(left, between), balanced(right, between))
+}
+
+/// A part of a condition: several values of one column are asked for at once, since each look into another table is planned by itself.
+enum Part<'p> {
+    One(&'p Predicate),
+    Values { column: Column, values: Vec<&'p str>, asks: Asks },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Topic,
+    Caveat,
+    Organisation,
+}
+
+/// Which of several values have to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Some,
+    None,
+    All,
+    NotAll,
+}
+
+impl<'p> Part<'p> {
+    /// The parts that are joined by AND or by OR, those put together that name single values of one column.
+    fn of(parts: &'p [Predicate], all: bool) -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::with_capacity(parts.len());
+        // A column is asked in two ways at most under one of them.
+        let mut places: Vec<((Column, Asks), usize)> = Vec::new();
+        for part in parts {
+            let Some((column, value, asks)) = asked(part, all) else {
+                found.push(Self::One(part));
+                continue;
+            };
+            match places.iter().find(|(known, _)| *known == (column, asks)) {
+                None => {
+                    places.push(((column, asks), found.len()));
+                    found.push(Self::One(part));
+                }
+                Some((_, place)) => match &mut found[*place] {
+                    Self::Values { values, .. } => values.push(value),
+                    Self::One(first) => {
+                        let first: &'p Predicate = first;
+                        let first = asked(first, all).map(|(_, first, _)| first);
+                        let values = first.into_iter().chain([value]).collect();
+                        found[*place] = Self::Values { column, values, asks };
+                    }
+                },
+            }
+        }
+        found
+    }
+
+    fn cost(&self) -> usize {
+        match self {
+            Self::One(predicate) => cost(predicate),
+            Self::Values { column: Column::Topic, .. } => 0,
+            Self::Values { column: Column::Caveat, .. } => 1,
+            Self::Values { column: Column::Organisation, .. } => 4,
+        }
+    }
+}
+
+/// Of an atom that names one value of a column: the column, the value, and what several of them ask together.
+fn asked(part: &Predicate, all: bool) -> Option<(Column, &str, Asks)> {
+    let (atom, stands) = match part {
+        Predicate::Is(atom) => (atom, true),
+        Predicate::IsNot(atom) => (atom, false),
+        _ => return None,
+    };
+    let (column, value) = match atom {
+        Atom::Equals(Text::Topic, value) => (Column::Topic, value),
+        Atom::Contains(Set::Caveats, Value::Written(value)) => (Column::Caveat, value),
+        Atom::Contains(Set::Organisations, Value::Written(value)) => (Column::Organisation, value),
+        _ => return None,
+    };
+    let asks = match (stands, all) {
+        (true, false) => Asks::Some,
+        (false, true) => Asks::None,
+        // No proposal has two topics.
+        _ if column == Column::Topic => return None,
+        (true, true) => Asks::All,
+        (false, false) => Asks::NotAll,
+    };
+    Some((column, value, asks))
+}
+
+/// How many of several values the column has.
+fn how_many(column: Column, names: &str) -> String {
+    match column {
+        Column::Topic => format!("CASE WHEN COALESCE(p.topic IN ({names}), FALSE) THEN 1 ELSE 0 END"),
+        Column::Caveat => format!(
+            "(SELECT COUNT(DISTINCT s.caveat) FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND s.caveat IN ({names}))"
+        ),
+        Column::Organisation => format!(
+            "(SELECT COUNT(DISTINCT u.employer) FROM (SELECT m.organisation_folded AS employer FROM proposal_members s \
+             JOIN members m ON m.member = s.member WHERE s.proposal_id = p.proposal_id \
+             AND s.deadline_organisation_folded IS NULL UNION ALL SELECT s.deadline_organisation_folded AS employer \
+             FROM proposal_members s WHERE s.proposal_id = p.proposal_id) u WHERE u.employer <> '' AND u.employer IN ({names}))"
+        ),
+    }
 }
 
 /// How many other rows it takes to evaluate the predicate.

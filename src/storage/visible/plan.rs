@@ -5,7 +5,7 @@
 //! A plan may be slow when it misjudges; it must never leave out a proposal that the condition holds for.
 
 use super::{
-    super::{Sql, StoreError, Tx},
+    super::{Sql, StoreError, Tx, blocking::blocking},
     CallGroups, ProposalQuery, SqlBuilder, own_sets,
 };
 use crate::{
@@ -13,7 +13,10 @@ use crate::{
     policy::predicate::{Atom, Predicate, Set, Value},
     remembered::Remembered,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// Where to search, and for what: calls, with these parties or with any.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,15 +65,22 @@ const LARGE: u64 = 4;
 /// How many buckets one statement merges.
 const MERGED_BUCKETS: usize = 24;
 
+/// The size of the conditions of all buckets that one statement merges: each is read and planned by itself.
+const MERGED_SIZE: usize = 20_000;
+
+/// So many atoms times parties are settled on the present thread.
+const DIVIDED_INLINE: usize = 10_000;
+
 /// How many buckets are looked up one by one to count their proposals.
 const MAX_BUCKETS: u32 = 4_096;
 
 /// Caches plans by the limit and by [`ProposalQuery::few`], each with the number of proposals when it was made.
 #[derive(Debug, Default)]
-pub(super) struct PlanCache(Remembered<(u64, u32), (u64, Arc<Plan>), CACHED_PLANS>);
+pub(super) struct PlanCache(Remembered<(u64, u32), (u64, Arc<Plan>), CACHED_PLANS, CACHED_SIZE>);
 
-/// How many plans a cache holds.
+/// How many plans a cache holds, and of conditions of which size together: of long ones, two.
 const CACHED_PLANS: usize = 8;
+const CACHED_SIZE: usize = 16_000;
 
 impl Plan {
     /// The plan of a query. What it depends on changes only when a proposal is begun: a bucket that it leaves out as
@@ -81,7 +91,8 @@ impl Plan {
             return Ok(plan);
         }
         let plan = Arc::new(Self::make(tx, query, limit).await?);
-        plans.insert(key, (query.begun, Arc::clone(&plan)));
+        let size = query.groups.all().iter().map(|group| group.holds.size()).sum();
+        plans.insert_weighing(key, (query.begun, Arc::clone(&plan)), size);
         Ok(plan)
     }
 
@@ -91,28 +102,20 @@ impl Plan {
             return Ok(Self { own_rows, scopes, strategy: Strategy::None });
         }
         let tallies = Tallies::read(tx, query.groups).await?;
+        let keys: Arc<[String]> = tallies.parties.keys().cloned().collect();
         for group in query.groups.all() {
             let calls: Vec<CallId> =
                 group.calls.iter().filter(|call| tallies.calls.contains_key(call)).copied().collect();
             if calls.is_empty() {
                 continue;
             }
-            // Where no row of one's own is needed the condition could hold with each denied.
-            let could = |key: &&String| {
-                group
-                    .holds
-                    .could_hold(&mut |atom| if is_own_row(atom) { Some(false) } else { settled_by_parties(atom, key) })
-            };
-            let (left, others): (Vec<&String>, Vec<&String>) = tallies.parties.keys().partition(could);
-            let holds = settled(&group.holds, &others);
-            if !others.is_empty() && !own_sets(&holds).is_empty() {
-                let without = left.iter().copied().cloned().collect();
-                own_rows.push(OwnRows { calls: calls.clone(), without, holds });
+            let Divided { left, others, holds_left, holds_elsewhere } = divided(&group.holds, &keys).await?;
+            if !others.is_empty() && !own_sets(&holds_elsewhere).is_empty() {
+                own_rows.push(OwnRows { calls: calls.clone(), without: left.clone(), holds: holds_elsewhere });
             }
             if !left.is_empty() {
-                let holds = settled(&group.holds, &left);
-                let parties = (!others.is_empty()).then(|| left.into_iter().cloned().collect());
-                let mut scope = ProposalScope { calls, parties, holds, is_large: false };
+                let parties = (!others.is_empty()).then_some(left);
+                let mut scope = ProposalScope { calls, parties, holds: holds_left, is_large: false };
                 scope.is_large = tallies.estimate(&scope) >= tallies.all / LARGE;
                 scopes.push(scope);
             }
@@ -126,10 +129,41 @@ impl Plan {
     }
 }
 
+/// The parties of all proposals, by whether a condition could hold without a row of the member's own.
+struct Divided {
+    left: Vec<String>,
+    others: Vec<String>,
+    /// What is left of the condition for either.
+    holds_left: Predicate,
+    holds_elsewhere: Predicate,
+}
+
+/// Off the threads that serve others where both the condition and the parties are many.
+async fn divided(holds: &Predicate, keys: &Arc<[String]>) -> Result<Divided, StoreError> {
+    if holds.size().saturating_mul(keys.len()) <= DIVIDED_INLINE {
+        return Ok(Divided::of(holds, keys));
+    }
+    let (holds, keys) = (holds.clone(), Arc::clone(keys));
+    blocking(move || Ok(Divided::of(&holds, &keys))).await
+}
+
+impl Divided {
+    fn of(holds: &Predicate, keys: &[String]) -> Self {
+        // Where no row of one's own is needed the condition could hold with each denied.
+        let could = |(_, parties): &(&String, BTreeSet<&str>)| {
+            holds.could_hold(&mut |atom| if is_own_row(atom) { Some(false) } else { settled_by_parties(atom, parties) })
+        };
+        let (left, others): (Vec<_>, Vec<_>) = keys.iter().map(|key| (key, parties_of(key))).partition(could);
+        let (holds_left, holds_elsewhere) = (settled(holds, &left), settled(holds, &others));
+        let names = |of: Vec<(&String, BTreeSet<&str>)>| of.into_iter().map(|(key, _)| key.clone()).collect();
+        Self { left: names(left), others: names(others), holds_left, holds_elsewhere }
+    }
+}
+
 /// What is left of a condition where all these parties settle a part of it alike.
-fn settled(holds: &Predicate, parties: &[&String]) -> Predicate {
+fn settled(holds: &Predicate, parties: &[(&String, BTreeSet<&str>)]) -> Predicate {
     holds.replaced(&mut |atom| {
-        let mut values = parties.iter().map(|key| settled_by_parties(atom, key));
+        let mut values = parties.iter().map(|(_, parties)| settled_by_parties(atom, parties));
         let first = values.next()??;
         values.all(|value| value == Some(first)).then_some(Predicate::Const(first))
     })
@@ -156,24 +190,29 @@ async fn strategy(
         match &scope.parties {
             None => {
                 left += tallies.estimate(scope);
-                buckets.extend(scope.calls.iter().map(|call| ProposalScope { calls: vec![*call], ..scope.clone() }));
+                buckets.extend(scope.calls.iter().map(|call| (scope, *call, None)));
             }
             Some(parties) => match tallies.buckets(tx, &scope.calls, parties).await? {
                 Some(found) => {
                     left += found.iter().map(|(.., proposals)| proposals).sum::<u64>();
-                    buckets.extend(found.into_iter().map(|(call, key, _)| narrowed(scope, call, key)));
+                    buckets.extend(found.into_iter().map(|(call, key, _)| (scope, call, Some(key))));
                 }
                 // Too many to look up: they are many proposals, too.
                 None => return Ok(window(estimate)),
             },
         }
     }
-    Ok(if buckets.is_empty() {
+    let are_few = buckets.len() <= MERGED_BUCKETS && buckets.len() as u64 <= walk(left) / limit.max(1) + 1;
+    let size = || buckets.iter().map(|(scope, ..)| scope.holds.size()).sum::<usize>();
+    if buckets.is_empty() {
+        drop(buckets);
         scopes.clear();
-        Strategy::None
-    } else if left <= u64::from(few) {
+        return Ok(Strategy::None);
+    }
+    Ok(if left <= u64::from(few) {
         Strategy::Sort
-    } else if buckets.len() <= MERGED_BUCKETS && buckets.len() as u64 <= walk(left) / limit.max(1) + 1 {
+    } else if are_few && size() <= MERGED_SIZE {
+        let buckets = buckets.into_iter().map(|(scope, call, key)| bucket(scope, call, key)).collect();
         Strategy::Merge(if tx.dialect().indexed_by.is_some() { as_one(buckets) } else { buckets })
     } else if left <= walk(left) {
         Strategy::Sort
@@ -198,10 +237,13 @@ fn as_one(buckets: Vec<ProposalScope>) -> Vec<ProposalScope> {
     merged
 }
 
-/// One bucket, with the part of the condition that remains there.
-fn narrowed(scope: &ProposalScope, call: CallId, key: String) -> ProposalScope {
-    let holds = scope.holds.replaced(&mut |atom| settled_by_parties(atom, &key).map(Predicate::Const));
-    ProposalScope { calls: vec![call], parties: Some(vec![key]), holds, is_large: false }
+/// One bucket, with the part of the condition that remains there; a call with any parties where they are not known.
+fn bucket(scope: &ProposalScope, call: CallId, key: Option<String>) -> ProposalScope {
+    let calls = vec![call];
+    let Some(key) = key else { return ProposalScope { calls, ..scope.clone() } };
+    let parties = parties_of(&key);
+    let holds = scope.holds.replaced(&mut |atom| settled_by_parties(atom, &parties).map(Predicate::Const));
+    ProposalScope { calls, parties: Some(vec![key]), holds, is_large: false }
 }
 
 /// What the tables count.
@@ -302,13 +344,16 @@ fn is_own_row(atom: &Atom) -> bool {
     matches!(atom, Atom::Mine(members) if !members.is_of_call())
 }
 
+/// The parties that a key joins.
+fn parties_of(key: &str) -> BTreeSet<&str> {
+    key.split(' ').filter(|party| !party.is_empty()).collect()
+}
+
 /// What the parties alone settle.
-fn settled_by_parties(atom: &Atom, key: &str) -> Option<bool> {
+fn settled_by_parties(atom: &Atom, parties: &BTreeSet<&str>) -> Option<bool> {
     match atom {
-        Atom::Contains(Set::Parties, Value::Written(code)) => Some(key.split(' ').any(|party| party == code)),
-        Atom::Within(Set::Parties, codes) => {
-            Some(key.split(' ').filter(|party| !party.is_empty()).all(|party| codes.contains(party)))
-        }
+        Atom::Contains(Set::Parties, Value::Written(code)) => Some(parties.contains(code.as_str())),
+        Atom::Within(Set::Parties, codes) => Some(parties.iter().all(|party| codes.contains(*party))),
         _ => None,
     }
 }

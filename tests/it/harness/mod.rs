@@ -4,6 +4,8 @@
 pub(crate) mod census;
 #[cfg(feature = "client")]
 pub(crate) mod exchange;
+#[cfg(feature = "client")]
+pub(crate) mod innocent;
 pub(crate) mod many;
 pub(crate) mod memory_blobs;
 #[cfg(feature = "client")]
@@ -26,3 +28,5 @@ pub(crate) mod stage;
 pub(crate) mod wire;
 #[cfg(feature = "client")]
 pub(crate) mod world;
+#[cfg(feature = "client")]
+pub(crate) mod worst_texts;

@@ -1,0 +1,29 @@
+//! A member who has nothing to do with whoever attacks, and what an attack may cost them.
+
+use super::{
+    exchange::fresh_key,
+    world::{Raw, TestWorld},
+};
+use reqwest::Method;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How long one act may take while others attack. Alone it takes some milliseconds.
+const IN_TIME: Duration = Duration::from_secs(1);
+
+/// A program officer of a nation that does not attack connects and acts: they begin a program of their own nation, in time.
+pub(crate) async fn innocent_acts_in_time(world: &TestWorld, member: &str) {
+    acts_in_time(&world.raw(Some(world.credential(member))), member).await;
+}
+
+/// The same as the holder of a certificate whose connection may be open already, for a task of its own.
+pub(crate) async fn acts_in_time(raw: &Raw, member: &str) {
+    let (partner, _) = member.split_once(':').unwrap();
+    let body = json!({ "name": "Innocent", "lead": partner, "partners": [partner] });
+    let request = raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", fresh_key()).json(&body);
+    let began = Instant::now();
+    let response = request.send().await.unwrap();
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    assert_eq!(status, 201, "{member} may begin programs: {}", response.text().await.unwrap());
+    assert!(took < IN_TIME, "{member} waited {took:?} for an act");
+}
