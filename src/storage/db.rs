@@ -85,7 +85,7 @@ pub(super) struct Like {
     pub(super) escape: (&'static str, &'static str),
 }
 
-static SQLITE: Dialect = Dialect {
+pub(super) static SQLITE: Dialect = Dialect {
     begin_read: "BEGIN DEFERRED",
     begin_write: "BEGIN IMMEDIATE",
     lock: None,

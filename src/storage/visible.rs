@@ -12,6 +12,7 @@
 mod columns;
 mod plan;
 mod upkeep;
+mod values;
 
 use super::{Row, Sql, StoreError, Tx, decisions::DECIDES};
 use crate::{

@@ -3,7 +3,10 @@
 //! Every condition made here is true or false and never NULL, so that it may stand under a NOT. Values are arguments; a text
 //! put together here holds constants of this program and placeholders alone.
 
-use super::super::{Arg, StoreError, ToArg, db::Dialect, decisions::DECIDES};
+use super::{
+    super::{Arg, StoreError, ToArg, db::Dialect, decisions::DECIDES},
+    values::{Asks, Column, Part, how_many},
+};
 use crate::{
     domain::id::MemberId,
     policy::predicate::{Atom, Flag, Members, Piece, Predicate, RowFact, Set, Text, Value},
@@ -307,122 +310,6 @@ pub(super) fn balanced(parts: &[String], between: &str) -> String {
     format!("({}{between}{})", balanced(left, between), balanced(right, between))
 }
 
-/// A part of a condition: several values of one column are asked for at once, since each look into another table is planned by itself.
-enum Part<'p> {
-    One(&'p Predicate),
-    Values { column: Column, values: Vec<&'p str>, asks: Asks },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Topic,
-    Caveat,
-    Organisation,
-}
-
-/// Which of several values have to be there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asks {
-    Some,
-    None,
-    All,
-    NotAll,
-}
-
-impl<'p> Part<'p> {
-    /// The parts that are joined by AND or by OR, those put together that name single values of one column.
-    fn of(parts: &'p [Predicate], all: bool) -> Vec<Self> {
-        let mut found: Vec<Self> = Vec::with_capacity(parts.len());
-        // A column is asked in two ways at most under one of them.
-        let mut places: Vec<((Column, Asks), usize)> = Vec::new();
-        for part in parts {
-            let Some((column, value, asks)) = asked(part, all) else {
-                found.push(Self::One(part));
-                continue;
-            };
-            match places.iter().find(|(known, _)| *known == (column, asks)) {
-                None => {
-                    places.push(((column, asks), found.len()));
-                    found.push(Self::One(part));
-                }
-                Some((_, place)) => match &mut found[*place] {
-                    Self::Values { values, .. } => values.push(value),
-                    Self::One(first) => {
-                        let first: &'p Predicate = first;
-                        let first = asked(first, all).map(|(_, first, _)| first);
-                        let values = first.into_iter().chain([value]).collect();
-                        found[*place] = Self::Values { column, values, asks };
-                    }
-                },
-            }
-        }
-        found
-    }
-
-    fn cost(&self) -> usize {
-        match self {
-            Self::One(predicate) => cost(predicate),
-            Self::Values { column: Column::Topic, .. } => 0,
-            Self::Values { column: Column::Caveat, .. } => 1,
-            Self::Values { column: Column::Organisation, .. } => 4,
-        }
-    }
-}
-
-/// Of an atom that names one value of a column: the column, the value, and what several of them ask together.
-fn asked(part: &Predicate, all: bool) -> Option<(Column, &str, Asks)> {
-    let (atom, stands) = match part {
-        Predicate::Is(atom) => (atom, true),
-        Predicate::IsNot(atom) => (atom, false),
-        _ => return None,
-    };
-    let (column, value) = match atom {
-        Atom::Equals(Text::Topic, value) => (Column::Topic, value),
-        Atom::Contains(Set::Caveats, Value::Written(value)) => (Column::Caveat, value),
-        Atom::Contains(Set::Organisations, Value::Written(value)) => (Column::Organisation, value),
-        _ => return None,
-    };
-    let asks = match (stands, all) {
-        (true, false) => Asks::Some,
-        (false, true) => Asks::None,
-        // No proposal has two topics.
-        _ if column == Column::Topic => return None,
-        (true, true) => Asks::All,
-        (false, false) => Asks::NotAll,
-    };
-    Some((column, value, asks))
-}
-
-/// How many of several values the column has.
-fn how_many(column: Column, names: &str) -> String {
-    match column {
-        Column::Topic => format!("CASE WHEN COALESCE(p.topic IN ({names}), FALSE) THEN 1 ELSE 0 END"),
-        Column::Caveat => format!(
-            "(SELECT COUNT(DISTINCT s.caveat) FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND s.caveat IN ({names}))"
-        ),
-        Column::Organisation => format!(
-            "(SELECT COUNT(DISTINCT u.employer) FROM (SELECT m.organisation_folded AS employer FROM proposal_members s \
-             JOIN members m ON m.member = s.member WHERE s.proposal_id = p.proposal_id \
-             AND s.deadline_organisation_folded IS NULL UNION ALL SELECT s.deadline_organisation_folded AS employer \
-             FROM proposal_members s WHERE s.proposal_id = p.proposal_id) u WHERE u.employer <> '' AND u.employer IN ({names}))"
-        ),
-    }
-}
-
-/// How many other rows it takes to evaluate the predicate.
-fn cost(predicate: &Predicate) -> usize {
-    let mut cost = 0;
-    predicate.each_atom(&mut |atom, _| {
-        cost += match atom {
-            Atom::Flag(Flag::Labelled) => 0,
-            Atom::Mine(_) | Atom::Flag(_) | Atom::Contains(Set::Caveats, _) => 1,
-            Atom::Contains(Set::Organisations, _) | Atom::Within(..) => 4,
-            _ => 0,
-        };
-    });
-    cost
-}
-
 fn unmapped(atom: &Atom) -> StoreError {
     StoreError::Statement(format!("no column says `{atom:?}`").into())
 }
@@ -457,4 +344,39 @@ fn works_at(which: impl Fn(&str) -> String) -> String {
 /// The contrary of [`works_at`].
 fn works_nowhere(which: impl Fn(&str) -> String) -> String {
     format!("NOT {}", works_at(which))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::db::SQLITE, *};
+
+    fn said(predicate: &Predicate) -> (String, usize) {
+        let me = "ISR:avi".parse().unwrap();
+        let mut builder = SqlBuilder::new(&SQLITE, &me);
+        let text = builder.condition(predicate).unwrap();
+        (text, builder.args().len())
+    }
+
+    #[test]
+    fn values_of_one_column_are_looked_for_at_once() {
+        let values = |atom: fn(String) -> Atom| (0..200).map(move |n| Predicate::from(atom(format!("v{n}"))));
+        let caveats = || values(|value| Atom::Contains(Set::Caveats, Value::Written(value)));
+        let employers = || values(|value| Atom::Contains(Set::Organisations, Value::Written(value)));
+        let topics = || values(|value| Atom::Equals(Text::Topic, value));
+        for (condition, looks) in [
+            (Predicate::any(caveats()), 1),
+            (Predicate::any(caveats()).negated(), 1),
+            (Predicate::all(caveats()), 1),
+            (Predicate::all(caveats()).negated(), 1),
+            (Predicate::any(employers()), 2),
+            (Predicate::any(employers()).negated(), 2),
+            (Predicate::all(employers()), 3),
+            (Predicate::any(topics()), 0),
+            (Predicate::any(topics()).negated(), 0),
+            (Predicate::any(caveats().chain(topics())), 1),
+        ] {
+            let (text, args) = said(&condition);
+            assert_eq!((text.matches("SELECT ").count(), args), (looks, 200), "{text}");
+        }
+    }
 }

@@ -140,7 +140,7 @@ fn set(chance: &mut Chance, count: usize) -> String {
 fn on_topic(chance: &mut Chance) -> String {
     let topic = *chance.pick(&TOPICS);
     let other = *chance.pick(&TOPICS);
-    match chance.below(5) {
+    match chance.below(6) {
         0 => format!("(resource has topic && resource.topic == \"{topic}\")"),
         1 => format!("(resource has topic && [\"{topic}\", \"{other}\"].contains(resource.topic))"),
         2 => format!("(resource has topic && resource.topic like \"{}\")", pattern(chance)),
@@ -148,18 +148,22 @@ fn on_topic(chance: &mut Chance) -> String {
             "(resource has topic && (resource.topic != \"{topic}\" || resource.topic like \"{}\"))",
             pattern(chance)
         ),
+        4 => format!("!(resource has topic && [\"{topic}\", \"{other}\"].contains(resource.topic))"),
         _ => format!("!(resource has topic && resource.topic == \"{topic}\")"),
     }
 }
 
 fn on_caveat(chance: &mut Chance) -> String {
     let (one, other) = (*chance.pick(&CAVEATS), *chance.pick(&CAVEATS));
-    match chance.below(6) {
+    match chance.below(9) {
         0 => format!("(resource.labelled && !resource.caveats.contains(\"{one}\"))"),
         1 => format!("resource.caveats.containsAny([\"{one}\", \"{other}\"])"),
         2 => format!("[\"{one}\", \"{other}\"].containsAll(resource.caveats)"),
         3 => "(resource has topic && resource.caveats.contains(resource.topic))".into(),
         4 => "resource.caveats.contains(resource.call.phase)".into(),
+        5 => format!("resource.caveats.containsAll([\"{one}\", \"{other}\"])"),
+        6 => format!("!resource.caveats.containsAll([\"{one}\", \"{other}\"])"),
+        7 => format!("!resource.caveats.containsAny([\"{one}\", \"{other}\"])"),
         _ => format!("resource.caveats.contains(\"{one}\")"),
     }
 }
@@ -224,6 +228,9 @@ fn atom(chance: &mut Chance) -> String {
             .pick(&[
                 "resource.organisations.contains(principal.organisation)",
                 "resource.organisations.containsAny([\"acme\", \"bureau\"])",
+                "!resource.organisations.containsAny([\"acme\", \"bureau\"])",
+                "resource.organisations.containsAll([\"acme\", \"bureau\"])",
+                "!resource.organisations.containsAll([\"acme\", \"élan vital\"])",
                 "[\"acme\", \"élan vital\", \"x\"].containsAll(resource.organisations)",
                 "(resource has topic && resource.organisations.contains(resource.topic))",
             ])
