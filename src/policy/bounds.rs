@@ -17,7 +17,7 @@ pub(super) const MAX_OPERATORS: usize = 200;
 /// How many attributes may be taken of each other in a row.
 const MAX_PATH: usize = 16;
 /// How many values may stand in one `[…]`.
-pub(super) const MAX_VALUES: usize = 200;
+const MAX_VALUES: usize = 200;
 /// How long a pattern of `like` may be, in characters: as long as the longest name of an organisation. SQLite refuses long ones.
 const MAX_PATTERN: usize = 200;
 /// How many conditions on a column the policies of one owner may come to, for each list of each reader.

@@ -18,7 +18,7 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -270,10 +270,10 @@ impl<'a> ResidualRequest<'a> {
 
     fn contains(&self, set: &Expr, value: &Expr) -> Result<Truth, Untranslatable> {
         if let Some(values) = literals(set) {
-            let are_bools = |wanted| {
+            let has = |wanted| {
                 values.iter().any(|one| matches!(one, Expr::Literal(Literal::Bool(value)) if *value == wanted))
             };
-            let mut found = match (are_bools(true), are_bools(false)) {
+            let mut found = match (has(true), has(false)) {
                 (false, false) => {
                     let each = values.iter().map(|written| self.equal(value, written));
                     Truth::of_values(each.collect::<Result<_, _>>()?, Predicate::any)
@@ -398,8 +398,10 @@ impl Truth {
     /// Each counts only where those before it hold.
     fn all(each: Vec<Self>) -> Self {
         let (holds, errs): (Vec<_>, Vec<_>) = each.into_iter().map(|truth| (truth.holds, truth.errs)).unzip();
-        let errs = (0..).zip(errs).filter(|(_, errs)| *errs != Predicate::Const(false));
-        let errs = errs.map(|(before, errs)| Predicate::all(holds[..before].iter().cloned().chain([errs])));
+        // Where an earlier one errs in the same case, so does the whole: the first of them counts.
+        let mut seen = HashSet::from([&Predicate::Const(false)]);
+        let first = errs.iter().enumerate().filter(|(_, errs)| seen.insert(errs));
+        let errs = first.map(|(before, errs)| Predicate::all(holds[..before].iter().chain([errs]).cloned()));
         let errs = Predicate::any(errs.collect::<Vec<_>>());
         Self { holds: Predicate::all(holds), errs }
     }
