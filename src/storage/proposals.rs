@@ -419,6 +419,16 @@ fn deadline(row: &Row) -> Result<ProposalDeadlineRow, StoreError> {
     })
 }
 
+/// Completes any number of rows, some at a time: a statement has no room for all.
+async fn load_many(tx: &mut Tx, mut rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
+    let mut found = Vec::with_capacity(rows.len());
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(AT_ONCE));
+        found.extend(load(tx, std::mem::replace(&mut rows, rest)).await?);
+    }
+    Ok(found)
+}
+
 /// Completes rows with their sets: one statement a set for the whole page, whatever its length.
 async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
     let mut found: BTreeMap<ProposalId, ProposalRow> = BTreeMap::new();

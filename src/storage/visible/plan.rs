@@ -14,7 +14,7 @@ use crate::{
     remembered::Remembered,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
