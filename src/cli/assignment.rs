@@ -63,7 +63,7 @@ The file is either of these:
     /// Take an assignment back; the reviewer's keys go too
     #[command(after_help = "Examples:
   entente assignment remove $PROPOSAL GBR:grace
-  entente assignment remove $PROPOSAL GBR:grace --dry-run    what they would lose sight of")]
+  entente assignment remove $PROPOSAL GBR:grace --dry-run    what they would lose access to")]
     Remove {
         /// The proposal
         proposal: ProposalId,

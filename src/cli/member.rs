@@ -45,7 +45,7 @@ pub enum MemberCommand {
   entente member preview ISR:avi --revoked
   entente member preview ISR:avi --revoked --signed-summary avi-leaves.json
 
-What the member would gain and lose sight of; and where they take part in a proposal, who is kept from it because both work \
+What the member would gain and lose access to; and where they take part in a proposal, who is kept from it because both work \
 in the same place. `entente policy summary` checks what `--signed-summary` wrote.")]
     Preview(MemberPreview),
     /// List what members of your nation were refused, and how often (policy officers)

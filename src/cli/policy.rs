@@ -2,8 +2,8 @@
 //! who signed them.
 
 pub(super) mod cookbook;
+pub(super) mod explanation;
 mod preview;
-pub(super) mod sight;
 mod trial;
 pub(super) mod visibility;
 
@@ -115,7 +115,7 @@ host's and are announced three days ahead.")]
         #[arg(long, value_name = "INSTANT", value_parser = instant_argument)]
         active_at: Option<Timestamp>,
     },
-    /// Show what a version would change: who gains and who loses sight of which proposals (policy officers)
+    /// Show what a version would change: who gains and who loses access to which proposals (policy officers)
     #[command(after_help = "Examples:
   entente policy preview ISR 3
   entente policy preview ISR 3 --all
@@ -167,7 +167,7 @@ host's and are announced three days ahead.")]
 
 Ask about yourself; as a policy officer about members of your nation, as far as they may know of the \
 proposal, and about everybody on your nation's own proposals.")]
-    Explain(sight::Explain),
+    Explain(explanation::Explain),
     /// List everybody who may see a proposal of your nation's (policy officers)
     #[command(
         after_help = "Examples:\n  entente policy who $PROPOSAL\n  entente --json policy who $PROPOSAL | jq -r '.items[].member'"
@@ -184,7 +184,7 @@ proposal, and about everybody on your nation's own proposals.")]
 
 It is verified before it is kept, as it came. Proposals with which you are in conflict yourself are not in it.")]
     Visibility(visibility::Visibility),
-    /// Compare two of these lists: who gained and who lost sight of what, and what changed that decides on it
+    /// Compare two of these lists: who gained and who lost access to what, and what changed that decides on it
     #[command(after_help = "Examples:
   entente policy diff yesterday.jsonl today.jsonl
   entente --json policy diff yesterday.jsonl today.jsonl | jq '.items[] | select(.gains)'
@@ -218,8 +218,8 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<()>
         PolicyCommand::Test(args) => trial::run(&args, context),
         PolicyCommand::Example { recipes, cases, list } => example(&recipes, cases, list, context),
         PolicyCommand::World => context.out.bytes(WORLD.as_bytes()),
-        PolicyCommand::Explain(args) => sight::explain(&args, context).await,
-        PolicyCommand::Who { proposal } => sight::who(proposal, context).await,
+        PolicyCommand::Explain(args) => explanation::explain(&args, context).await,
+        PolicyCommand::Who { proposal } => explanation::who(proposal, context).await,
         PolicyCommand::Visibility(args) => visibility::fetch(&args, context).await,
         PolicyCommand::Diff(args) => visibility::diff(&args, context).await,
         PolicyCommand::Preview { version: Numbered { owner, version }, all } => {

@@ -136,13 +136,13 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
     for nation in nations {
         let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
             let tally = tallies.get(nation);
-            [tally.map_or(0, |t| t.members), tally.map_or(0, |t| t.sights), tally.map_or(0, |t| t.readings)]
+            [tally.map_or(0, |t| t.members), tally.map_or(0, |t| t.views), tally.map_or(0, |t| t.readings)]
                 .map(|n| n.to_string())
         };
         let ([gain, know, read], [lose, unknown, unread]) = (of(&sums.gains), of(&sums.losses));
         table.row([nation.to_string(), gain, know, read, lose, unknown, unread]);
     }
-    screen.table(&table, "nobody gains or loses sight of anything");
+    screen.table(&table, "nobody gains or loses access to anything");
     for (nation, count) in &sums.admits {
         let line = format!("{nation} gains its first access, to {}", proposals(*count));
         screen.styled(&[(Style::Yellow, &line)]);
@@ -178,7 +178,7 @@ pub(super) fn rows(screen: &mut Screen, changes: &[PreviewedChange], all: bool) 
     let count = found.len();
     for ((proposal, member, gains), changes) in found.into_iter().take(if all { usize::MAX } else { SHOWN }) {
         let acts: Vec<&str> =
-            changes.iter().map(|change| if change.action == "View" { "sight" } else { "content" }).collect();
+            changes.iter().map(|change| if change.action == "View" { "view" } else { "read" }).collect();
         let word = if gains { "gains" } else { "loses" };
         let notes = [
             (changes.iter().any(|change| change.admits_nation), "first of the nation"),

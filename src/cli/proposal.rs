@@ -123,7 +123,7 @@ Where a version waits for your party, exactly that one is signed, or nothing if 
     /// Show whom a proposal is releasable to, or relabel the standing version; every party has to sign
     #[command(after_help = "Examples:
   entente proposal label $PROPOSAL                               the label in force, verified
-  entente proposal label $PROPOSAL --rel-to GBR,KOR --dry-run    who would gain and lose sight
+  entente proposal label $PROPOSAL --rel-to GBR,KOR --dry-run    who would gain and lose access
   entente proposal label $PROPOSAL --rel-to GBR --caveat no-contractors
   entente proposal label $PROPOSAL --sign                        what another party proposed
   entente proposal label $PROPOSAL --none --yes                  in a script

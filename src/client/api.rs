@@ -28,6 +28,7 @@ use crate::{
         decision::{Decision, Letter, SendLetter, SignDecision},
         directory::{CreateProgram, Me, Member, Partner, Program, PublishKeyCard, PublishedKeyCard},
         entry::Entry,
+        explanation::{Explanation, Reader},
         page::{MAX_PAGE, Page},
         policy::{ApprovePolicy, PolicyVersion, Preview, ProposePolicy},
         proposal::{
@@ -35,7 +36,6 @@ use crate::{
             SignManifest, SignedLabel, SignedManifest, SurplusKey, Vault,
         },
         review::{Assign, Assigned, Assignment, Declaration, DeclareConflict, LiftConflict, Review, SubmitReview},
-        sight::{Explanation, Reader},
     },
 };
 use bytes::Bytes;

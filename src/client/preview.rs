@@ -105,7 +105,7 @@ pub(super) struct Adding {
 #[derive(Debug, Default)]
 struct Counted {
     members: BTreeSet<MemberId>,
-    sights: u64,
+    views: u64,
     readings: u64,
 }
 
@@ -118,7 +118,7 @@ impl Adding {
             if !counted.members.contains(&change.member) {
                 counted.members.insert(change.member.clone());
             }
-            *(if change.action == "View" { &mut counted.sights } else { &mut counted.readings }) += 1;
+            *(if change.action == "View" { &mut counted.views } else { &mut counted.readings }) += 1;
             if change.admits_nation {
                 self.admitted.insert((nation.clone(), change.proposal));
             }
@@ -129,8 +129,7 @@ impl Adding {
 
     pub(super) fn sums(self) -> Sums {
         let tallies = |of: BTreeMap<PartnerCode, Counted>| {
-            let tally =
-                |Counted { members, sights, readings }| Tally { members: members.len() as u64, sights, readings };
+            let tally = |Counted { members, views, readings }| Tally { members: members.len() as u64, views, readings };
             of.into_iter().map(|(code, counted)| (code, tally(counted))).collect()
         };
         let mut admits = BTreeMap::new();

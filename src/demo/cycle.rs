@@ -2,10 +2,10 @@
 //! from publication to letters, through the real server and the real client over real mutual TLS.
 
 use super::{
-    Args, afterwards, cast,
+    Args, access, afterwards, cast,
     clock::StoryClock,
     documents::{Documents, own_documents},
-    narrator, policies, sight, story,
+    narrator, policies, story,
     world::{DemoPlan, DemoWorld, Error, example_policies},
 };
 use crate::domain::{
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         "EU:luca",
         "EU:sofia",
     ];
-    sight::table(&world, &members, &outcomes.proposals).await?;
+    access::table(&world, &members, &outcomes.proposals).await?;
     if args.policies.is_none() {
         let (name, lodestone) = outcomes.proposals[0];
         policies::change(&world, lodestone, name, "USA:carol").await?;

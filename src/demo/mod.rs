@@ -1,6 +1,8 @@
 //! `entente demo`: a whole cycle between five partners on this machine. Needs a build with the server in it.
 
 #[cfg(feature = "server")]
+mod access;
+#[cfg(feature = "server")]
 mod afterwards;
 #[cfg(feature = "server")]
 mod cast;
@@ -14,8 +16,6 @@ mod documents;
 mod narrator;
 #[cfg(feature = "server")]
 mod policies;
-#[cfg(feature = "server")]
-mod sight;
 #[cfg(feature = "server")]
 mod story;
 #[cfg(feature = "server")]

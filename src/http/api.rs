@@ -3,8 +3,8 @@
 //! The router and its description are made of the same list, so neither can know a route that the other does not.
 
 use super::{
-    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, openapi, policies,
-    problem, programs, proposals, reviews, sight, state::Api, visibility,
+    calls, decisions, directory, documents, drain_refused_body::drain_refused_body, entries, explanation, openapi,
+    policies, problem, programs, proposals, reviews, state::Api, visibility,
 };
 use axum::{
     Router,
@@ -69,8 +69,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::count))
         .routes(routes!(proposals::show))
         .routes(routes!(proposals::withdraw))
-        .routes(routes!(sight::explain))
-        .routes(routes!(sight::readers))
+        .routes(routes!(explanation::explain))
+        .routes(routes!(explanation::readers))
         .routes(routes!(visibility::manifest))
         .routes(routes!(proposals::reinstate))
         .routes(routes!(proposals::invite, proposals::remove_member))

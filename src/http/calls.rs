@@ -145,7 +145,7 @@ pub(super) async fn grant(State(api): State<Api>, ids: PathIds, change: Change<G
     act!(api, change.context, |context| roles::set(&api, context, ids.id("call")?, &ids.id("member")?, &change.body))
 }
 
-/// What other roles of a member would change: who would gain and who would lose sight of which proposals, what they have fetched, which
+/// What other roles of a member would change: who would gain and who would lose access to which proposals, what they have fetched, which
 /// keys they would need. Among the proposals that you may know of; refuses what the change itself would be refused for.
 #[utoipa::path(get, path = "/v1/calls/{call}/roles/{member}/preview", tag = "calls", params(RolesQuery),
     responses((status = 200, body = Preview)))]

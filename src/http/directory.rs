@@ -110,7 +110,7 @@ pub(super) async fn publish_key_card(
     }
 }
 
-/// What another key card, or none, would change: who would gain and who would lose sight of which proposals, what they have fetched,
+/// What another key card, or none, would change: who would gain and who would lose access to which proposals, what they have fetched,
 /// which keys they would need. For the policy officers of the member's partner.
 #[utoipa::path(get, path = "/v1/members/{member}/preview", tag = "directory", params(CardQuery),
     responses((status = 200, body = Preview)))]

@@ -189,7 +189,7 @@ impl From<CountQuery> for Filter {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhyQuery {
-    /// Whose sight; yours when left out.
+    /// Whose access; yours when left out.
     pub(super) member: Option<MemberId>,
     /// `View`, `Read` (when left out), `ReadStaff` or `ViewDeliberation`.
     pub(super) action: Option<String>,

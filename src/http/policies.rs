@@ -50,7 +50,7 @@ pub(super) async fn show_version(State(api): State<Api>, caller: Caller, ids: Pa
     Ok(Answer::json(200, &policies::show_version(&api, &caller, &owner, version).await?))
 }
 
-/// What a version would change: who gains and who loses sight of which proposals, what they have fetched, which keys they would
+/// What a version would change: who gains and who loses access to which proposals, what they have fetched, which keys they would
 /// need. For the policy officers who write it; looks at up to 2,000 proposals and says where to go on.
 #[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}/preview", tag = "policies", params(CursorQuery),
     responses((status = 200, body = Preview)))]

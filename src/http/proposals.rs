@@ -257,7 +257,7 @@ pub(super) async fn sign_label(State(api): State<Api>, ids: PathIds, change: Cha
     act!(api, change.context, |context| labels::sign(&api, context, ids.id("proposal")?, &change.body))
 }
 
-/// What another label would change now: who would gain and who would lose sight, what they have fetched, which keys would go. By
+/// What another label would change now: who would gain and who would lose access, what they have fetched, which keys would go. By
 /// nation for parties, by member for the policy officers of the nations that own the proposal.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/labels/preview", tag = "proposals", params(LabelQuery),
     responses((status = 200, body = LabelPreview)))]

@@ -65,7 +65,7 @@ pub(super) async fn unassign(
     act!(api, context, |context| assignments::unassign(&api, context, ids.id("proposal")?, &ids.id("member")?))
 }
 
-/// What taking an assignment back would change: what the reviewer would lose sight of, and whether they have fetched it. Refuses what
+/// What taking an assignment back would change: what the reviewer would lose access to, and whether they have fetched it. Refuses what
 /// the change itself would be refused for.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments/{member}/preview", tag = "reviews",
     responses((status = 200, body = Preview)))]

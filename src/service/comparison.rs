@@ -3,7 +3,7 @@
 use super::{
     Exchange, Result,
     evaluation::{self, Pace},
-    sight::Hearing,
+    explanation::Hearing,
     state::{self, ProposalState},
     unit::View,
     vaults::needs_own_key,

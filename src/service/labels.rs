@@ -7,8 +7,8 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
     described::describe,
+    explanation::Hearing,
     preview::note,
-    sight::Hearing,
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vault_access::reads,
@@ -297,12 +297,12 @@ async fn check_place_in(tx: &mut Tx, proposal: &ProposalState, label: &Label) ->
 fn tallies(changes: &[PreviewedChange], gains: bool) -> BTreeMap<PartnerCode, Tally> {
     let mut of: BTreeMap<PartnerCode, (BTreeSet<&MemberId>, Tally)> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.gains == gains) {
-        let nothing = || (BTreeSet::new(), Tally { members: 0, sights: 0, readings: 0 });
+        let nothing = || (BTreeSet::new(), Tally { members: 0, views: 0, readings: 0 });
         let (members, tally) = of.entry(change.member.partner().clone()).or_insert_with(nothing);
         members.insert(&change.member);
         tally.members = members.len() as u64;
         let sees = change.action == Action::View.as_str();
-        *(if sees { &mut tally.sights } else { &mut tally.readings }) += 1;
+        *(if sees { &mut tally.views } else { &mut tally.readings }) += 1;
     }
     of.into_iter().map(|(code, (_, tally))| (code, tally)).collect()
 }

@@ -1,4 +1,4 @@
-//! What a change would do, before it is made: who would gain and who would lose sight of which proposals, what those who lose it
+//! What a change would do, before it is made: who would gain and who would lose access to which proposals, what those who lose it
 //! have fetched already, and to whom a key would have to be wrapped.
 //!
 //! One comparison, whatever would change: a version of policies, a label, a role, an assignment or a key card. It decides about

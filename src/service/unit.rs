@@ -147,7 +147,7 @@ impl<'e> View<'e> {
 
 impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
-    /// begun again: it may have ended the caller's own sight of what it was about. In a rehearsal it ends where it would write.
+    /// begun again: it may have ended the caller's own access to what it was about. In a rehearsal it ends where it would write.
     pub async fn begin(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
         let whose = Whose::Member(context.principal.member.clone());
         let tx = if context.is_rehearsal {

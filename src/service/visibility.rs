@@ -1,13 +1,13 @@
 //! The visibility manifest of a partner: everything that its members can see, and everything of its own that others can see, at
 //! one instant, signed by the exchange.
 //!
-//! It gives a policy officer what [`sight`](super::sight) would show them, proposal by proposal, and nothing of proposals with which
+//! It gives a policy officer what [`explanation`](super::explanation) would show them, proposal by proposal, and nothing of proposals with which
 //! they are in conflict themselves. One snapshot; lines go out as they are made, by way of a file, and the signature over them comes last. So memory
 //! does not grow with the length of the manifest, and the snapshot does not wait for the reader.
 
 use super::{
     Exchange, Principal, Result, ServiceError,
-    sight::{Hearing, parts},
+    explanation::{Hearing, parts},
     state::{self, CallState, ProposalState},
     unit::View,
 };
@@ -22,7 +22,7 @@ use crate::{
     storage::{Spool, Spooled, calls, entries, members, partners, policies, proposals},
     wire::{
         page::MAX_PAGE,
-        visibility::{CallRoles, Head, KnownMember, Line, SeenProposal, Sight, SignatureLine, VersionInForce},
+        visibility::{CallRoles, Head, KnownMember, Line, MemberAccess, SeenProposal, SignatureLine, VersionInForce},
     },
 };
 use aws_lc_rs::digest::{Context, SHA256};
@@ -230,20 +230,20 @@ impl Manifest<'_> {
             return Ok(None);
         }
         let is_own = facts.parties.contains(self.partner) && self.view.may(Action::Explain, Resource::Proposal(facts));
-        let mut sight = Vec::new();
+        let mut access = Vec::new();
         for (member, parts) in parts(proposal) {
             let is_ours = member.partner() == self.partner;
             if !is_ours && !is_own || !hearing.of_member(&member) {
                 continue;
             }
             let Some(who) = self.member(&member).await? else { continue };
-            let found = self.sight(&who, parts, proposal, is_ours);
+            let found = self.access(&who, parts, proposal, is_ours);
             if found.sees || is_ours && is_own {
                 self.named.insert(member);
-                sight.push(found);
+                access.push(found);
             }
         }
-        if sight.is_empty() && !is_own {
+        if access.is_empty() && !is_own {
             return Ok(None);
         }
         Ok(Some(SeenProposal {
@@ -255,11 +255,17 @@ impl Manifest<'_> {
             phase: facts.call.phase,
             decided: facts.decided,
             labels: facts.label.as_ref().map(|label| [label.to_string()].into()),
-            sight,
+            access,
         }))
     }
 
-    fn sight(&self, who: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState, is_ours: bool) -> Sight {
+    fn access(
+        &self,
+        who: &MemberFacts,
+        parts: BTreeSet<String>,
+        proposal: &ProposalState,
+        is_ours: bool,
+    ) -> MemberAccess {
         let (facts, policies) = (&proposal.facts, &self.view.policies);
         let may =
             |action, resource: Resource<'_>| policies.explain(who, action, resource).standing == Standing::Permitted;
@@ -284,7 +290,7 @@ impl Manifest<'_> {
             (false, true) => Some(false),
             (false, false) => None,
         };
-        Sight {
+        MemberAccess {
             member: who.id.clone(),
             parts,
             sees: decision.standing == Standing::Permitted,

@@ -7,12 +7,12 @@ pub mod call;
 pub mod decision;
 pub mod directory;
 pub mod entry;
+pub mod explanation;
 pub mod page;
 pub mod policy;
 pub mod problem;
 pub mod proposal;
 pub mod review;
-pub mod sight;
 pub mod text;
 pub mod visibility;
 

@@ -91,7 +91,7 @@ answer! {
     pub struct Tally {
         pub members: u64,
         /// Members and proposals that change from hidden to known, or the other way round.
-        pub sights: u64,
+        pub views: u64,
         /// The same for content.
         pub readings: u64,
     }

@@ -70,12 +70,12 @@ pub struct SeenProposal {
     /// To whom it may be released, where it bears labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeSet<String>>,
-    pub sight: Vec<Sight>,
+    pub access: Vec<MemberAccess>,
 }
 
 /// What one member sees of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sight {
+pub struct MemberAccess {
     pub member: MemberId,
     /// What they are: `party`, `officer`, `reviewer`, `assigned`, `decider`, `observer`.
     pub parts: BTreeSet<String>,

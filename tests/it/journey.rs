@@ -1,14 +1,15 @@
 //! One call from draft to letter, as the members live it: what each act leaves in the log, what each role sees after it, and
 //! that asking again does nothing twice. The same on both engines.
 
+mod access;
 mod detours;
-mod sight;
 
 use crate::harness::{
     census::is_act,
     stage::{GRACE, NATIONS, Stage, code, id, pdf, quiet, review, slug, text},
     world::{Raw, Store, TestWorld},
 };
+use access::Onlookers;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::{api::Paging, verified::VersionChoice},
@@ -26,7 +27,6 @@ use entente::{
 };
 use jiff::SignedDuration;
 use reqwest::{Method, RequestBuilder};
-use sight::Onlookers;
 use std::collections::BTreeSet;
 
 /// Reads the log on from where it stopped.

@@ -391,7 +391,7 @@ async fn preview_says_who_gains_and_loses_and_the_exchange_does_so_once_it_is_ap
         ]
     );
     assert_eq!((told.considered, told.fetched_before, told.keys_needed), (1, 1, 0));
-    assert_eq!(told.gains[&"ISR".parse().unwrap()].sights, 1);
+    assert_eq!(told.gains[&"ISR".parse().unwrap()].views, 1);
     assert_eq!(told.losses[&"USA".parse().unwrap()].readings, 1);
     assert_eq!(seen().await, before, "looking changes nothing");
 

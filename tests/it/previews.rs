@@ -21,7 +21,7 @@ use entente::{
 use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everybody whose sight may change in these tests.
+/// Everybody whose access may change in these tests.
 const EVERYBODY: [&str; 11] = [
     "USA:dana",
     "USA:olivia",

@@ -1,4 +1,4 @@
-//! A request that is sent again because its answer was lost: also when it ended its caller's own sight of what it was about. It is
+//! A request that is sent again because its answer was lost: also when it ended its caller's own access to what it was about. It is
 //! answered as done, does nothing twice, and says nothing of what is hidden by then.
 
 use crate::{

@@ -11,7 +11,7 @@ use entente::{
     },
     domain::{id::ProposalId, member::CallRole},
     sealing::{statement::sign_statement, visibility::VisibilityStatement},
-    wire::visibility::{Line, Sight, SignatureLine},
+    wire::visibility::{Line, MemberAccess, SignatureLine},
 };
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -62,8 +62,8 @@ async fn change_of_sight_is_told_with_what_changed() {
     let (_, after) = fetched(&stage, "6").await;
     let cause = vec![AccessCause::Declaration { conflict: Some(true) }];
     assert_eq!(told(&before, &after), (vec!["-ISR:yael view".into()], cause));
-    let sight = &after.proposals[&proposal].sight;
-    let yael = sight.iter().find(|sight| sight.member == id("ISR:yael")).unwrap();
+    let access = &after.proposals[&proposal].access;
+    let yael = access.iter().find(|access| access.member == id("ISR:yael")).unwrap();
     assert!(!yael.sees && yael.by.contains("guardrails/conflict"), "{yael:?}");
 
     let (noa, nothing) = (stage.client("ISR:noa"), BTreeSet::new());
@@ -89,9 +89,9 @@ async fn manifest_says_what_everybody_finds_who_asks() {
     let proposal = stage.under_review().await;
     let (_, manifest) = fetched(&stage, "now").await;
     assert_eq!(manifest.proposals.keys().copied().collect::<BTreeSet<_>>(), [begun, proposal].into());
-    let all = |member: &str, wanted: fn(&Sight) -> bool| -> BTreeSet<ProposalId> {
-        let sees = |sight: &Sight| sight.member == id(member) && wanted(sight);
-        let seen = manifest.proposals.values().filter(|proposal| proposal.sight.iter().any(sees));
+    let all = |member: &str, wanted: fn(&MemberAccess) -> bool| -> BTreeSet<ProposalId> {
+        let sees = |access: &MemberAccess| access.member == id(member) && wanted(access);
+        let seen = manifest.proposals.values().filter(|proposal| proposal.access.iter().any(sees));
         seen.map(|proposal| proposal.proposal).collect()
     };
     for nation in NATIONS {
@@ -102,13 +102,13 @@ async fn manifest_says_what_everybody_finds_who_asks() {
             // Of what Israel has not handed in its officer learns what Israel's members see.
             let is_told = |id: &ProposalId| member.starts_with("ISR") || *id == proposal;
             let listed: BTreeSet<ProposalId> = listed.into_iter().filter(is_told).collect();
-            assert_eq!(all(member, |sight| sight.sees), listed, "{member}");
+            assert_eq!(all(member, |access| access.sees), listed, "{member}");
             let mut reads = BTreeSet::new();
             for proposal in listed {
                 let found = client.api().explanation(proposal, None, "Read", None).await.unwrap();
                 reads.extend((found.outcome == "permitted").then_some(proposal));
             }
-            assert_eq!(all(member, |sight| sight.reads), reads, "{member}");
+            assert_eq!(all(member, |access| access.reads), reads, "{member}");
         }
     }
     let readers = stage.client("ISR:drafter").api().readers(proposal).await.unwrap();
@@ -116,9 +116,9 @@ async fn manifest_says_what_everybody_finds_who_asks() {
         .into_iter()
         .map(|reader| (reader.member, reader.parts, reader.reads, reader.reads_restricted_of, reader.reads_reviews))
         .collect();
-    let seen = manifest.proposals[&proposal].sight.iter().filter(|sight| sight.sees).cloned();
+    let seen = manifest.proposals[&proposal].access.iter().filter(|access| access.sees).cloned();
     let seen: Vec<_> = seen
-        .map(|sight| (sight.member, sight.parts, sight.reads, sight.reads_restricted_of, sight.reads_reviews))
+        .map(|access| (access.member, access.parts, access.reads, access.reads_restricted_of, access.reads_reviews))
         .collect();
     assert_eq!(seen, readers);
     assert!(manifest.members.contains_key(&id("ISR:tamar")) && manifest.members.contains_key(&id("USA:carol")));
@@ -215,7 +215,7 @@ async fn command_line_keeps_and_compares() {
     let answer: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&answer["partner"], &answer["own_proposals"]), (&"ISR".into(), &0.into()), "{answer}");
     let (code, said, faults) = run(&["policy", "diff", file, file]).await;
-    assert_eq!((code, said.trim()), (0, "nobody gained or lost sight of anything"), "{faults}");
+    assert_eq!((code, said.trim()), (0, "nobody gained or lost access to anything"), "{faults}");
     let text = fs::read_to_string(file).unwrap();
     fs::write(file, text.replacen("\"serial\":1", "\"serial\":2", 1)).unwrap();
     let (code, _, faults) = run(&["policy", "diff", file, file]).await;

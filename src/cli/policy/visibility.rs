@@ -87,7 +87,7 @@ pub(in crate::cli) fn show(screen: &mut Screen, changes: &[AccessChange]) {
         let now = if *gains { "gained" } else { "lost" };
         table.row([&proposal.to_string(), &member.to_string(), what, now, &causes.join("; ")]);
     }
-    screen.table(&table, "nobody gained or lost sight of anything");
+    screen.table(&table, "nobody gained or lost access to anything");
 }
 
 /// A cause as people read it.

@@ -95,7 +95,7 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
     }
     context.out.aside(|screen| show_plan(screen, &plan, &preview));
     let act = format!("relabelling {} as {}", args.proposal, label_worded(plan.statement.label.as_ref()));
-    let consequence = "who gains sight keeps what they read, and keys that are removed must be wrapped anew";
+    let consequence = "who gains access keeps what they read, and keys that are removed must be wrapped anew";
     context.keyboard().consent(args.consent, &act, consequence).await?;
     let proposal = client.sign_label(&plan).await?;
     if proposal.label != plan.statement.label {
@@ -153,13 +153,13 @@ pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview
     for nation in nations {
         let of = |tallies: &BTreeMap<PartnerCode, Tally>| {
             let tally = tallies.get(nation);
-            [tally.map_or(0, |tally| tally.sights), tally.map_or(0, |tally| tally.readings)].map(|n| n.to_string())
+            [tally.map_or(0, |tally| tally.views), tally.map_or(0, |tally| tally.readings)].map(|n| n.to_string())
         };
         let ([know, read], [unknown, unread]) = (of(&preview.gains), of(&preview.losses));
         let keys = preview.keys_removed.get(nation).copied().unwrap_or_default().to_string();
         table.row([nation.to_string(), know, read, unknown, unread, keys]);
     }
-    screen.table(&table, "nobody gains or loses sight of it");
+    screen.table(&table, "nobody gains or loses access to it");
     if preview.keys_needed > 0 {
         screen.line(&format!("{} members would need a key before they can read", preview.keys_needed));
     }
@@ -173,7 +173,7 @@ pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview
     if !preview.items.is_empty() {
         let mut table = Table::new(["MEMBER", "CHANGE", "NOTE"]);
         for change in &preview.items {
-            let what = if change.action == "View" { "sight" } else { "content" };
+            let what = if change.action == "View" { "view" } else { "read" };
             let note = match (change.needs_key, change.has_fetched) {
                 (true, _) => "needs a key",
                 (_, true) => "has fetched it",

@@ -4,7 +4,7 @@ use super::{CALL, DIGEST, OTHER, OTHER_DIGEST, PROPOSAL, Pages, RECIPIENT, THIRD
 use crate::{
     cli::{
         key,
-        policy::{sight, visibility},
+        policy::{explanation, visibility},
         preview,
         proposal::{label, show, sign, tables},
     },
@@ -24,9 +24,9 @@ use crate::{
     domain::vault::VaultKind,
     sealing::statement::{Manifest, ManifestDocument},
     wire::{
+        explanation::Reader,
         policy::PreviewedChange,
         proposal::{Document, LabelPreview, MissingKey, Proposal, SignedLabel},
-        sight::Reader,
     },
 };
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ fn labels(pages: &mut Pages) {
     };
     let preview: LabelPreview = of(json!({
         "then": label, "gains": {},
-        "losses": { "EU": { "members": 1, "sights": 1, "readings": 1 }, "GBR": { "members": 2, "sights": 2, "readings": 1 } },
+        "losses": { "EU": { "members": 1, "views": 1, "readings": 1 }, "GBR": { "members": 2, "views": 2, "readings": 1 } },
         "keys_needed": 1, "keys_removed": { "GBR": 1 }, "fetched_before": 1,
         "items": [
             change(PROPOSAL, "GBR:harry", "Read", (false, false, true, false)),
@@ -141,8 +141,8 @@ fn labels(pages: &mut Pages) {
 
 fn readers(pages: &mut Pages) {
     let sums: Sums = of(json!({
-        "gains": { "KOR": { "members": 2, "sights": 5, "readings": 3 }, "USA": { "members": 1, "sights": 1, "readings": 1 } },
-        "losses": { "USA": { "members": 1, "sights": 12, "readings": 4 } },
+        "gains": { "KOR": { "members": 2, "views": 5, "readings": 3 }, "USA": { "members": 1, "views": 1, "readings": 1 } },
+        "losses": { "USA": { "members": 1, "views": 12, "readings": 4 } },
         "admits": { "KOR": 3 }, "keys_needed": 3, "fetched_before": 1,
     }));
     let changes: Vec<PreviewedChange> = of(json!([
@@ -164,7 +164,7 @@ fn readers(pages: &mut Pages) {
         found("USA:carol", &["assigned", "reviewer"], true, &[], true),
         found("USA:walt", &["observer"], false, &[], false),
     ]));
-    pages.show("policy who $PROPOSAL", |screen| sight::lines(screen, &readers));
+    pages.show("policy who $PROPOSAL", |screen| explanation::lines(screen, &readers));
     let access = |proposal: &str, member: &str, what: &str, gains, causes| AccessChange {
         proposal: read(proposal),
         member: read(member),

@@ -1,4 +1,4 @@
-//! Two visibility manifests of one partner, compared: who gained and who lost sight of what, and what changed that decides on it.
+//! Two visibility manifests of one partner, compared: who gained and who lost access to what, and what changed that decides on it.
 //!
 //! A cause is named only if both manifests show it. Where they show none, it is of the kind that the partner does not learn, such
 //! as the declaration of another nation's member; that is said too, and not guessed at.
@@ -11,7 +11,7 @@ use crate::{
         policy::PolicyOwner,
         proposal::Status,
     },
-    wire::visibility::{SeenProposal, Sight},
+    wire::visibility::{MemberAccess, SeenProposal},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +85,7 @@ pub fn compare(old: &VisibilityManifest, new: &VisibilityManifest) -> Vec<Access
 fn abilities(manifest: &VisibilityManifest) -> BTreeMap<(ProposalId, MemberId), BTreeSet<String>> {
     let mut all = BTreeMap::new();
     for proposal in manifest.proposals.values() {
-        for Sight { member, sees, reads, reads_restricted_of, reads_reviews, .. } in &proposal.sight {
+        for MemberAccess { member, sees, reads, reads_restricted_of, reads_reviews, .. } in &proposal.access {
             let plain = [("view", *sees), ("read", *reads), ("read_reviews", *reads_reviews)];
             let mut abilities: BTreeSet<String> =
                 plain.into_iter().filter(|(_, may)| *may).map(|(what, _)| what.to_owned()).collect();
@@ -136,7 +136,7 @@ fn causes(old: &VisibilityManifest, new: &VisibilityManifest, id: ProposalId, me
     if from != to {
         causes.insert(AccessCause::Role { from, to });
     }
-    if let (Some(from), Some(to)) = (then.sight, now.sight) {
+    if let (Some(from), Some(to)) = (then.access, now.access) {
         if from.conflict != to.conflict {
             causes.insert(AccessCause::Declaration { conflict: to.conflict });
         }
@@ -181,14 +181,14 @@ struct ManifestFacts<'a> {
     call: Option<CallId>,
     member: &'a MemberId,
     proposal: Option<&'a SeenProposal>,
-    sight: Option<&'a Sight>,
+    access: Option<&'a MemberAccess>,
 }
 
 impl<'a> ManifestFacts<'a> {
     fn of(manifest: &'a VisibilityManifest, id: ProposalId, call: Option<CallId>, member: &'a MemberId) -> Self {
         let proposal = manifest.proposals.get(&id);
-        let sight = proposal.and_then(|proposal| proposal.sight.iter().find(|sight| sight.member == *member));
-        Self { manifest, call, member, proposal, sight }
+        let access = proposal.and_then(|proposal| proposal.access.iter().find(|access| access.member == *member));
+        Self { manifest, call, member, proposal, access }
     }
 
     fn is_ours(&self) -> bool {
@@ -197,8 +197,8 @@ impl<'a> ManifestFacts<'a> {
 
     /// What the member is, the assignment included; `None` if the manifest does not show it.
     fn parts(&self) -> Option<BTreeSet<String>> {
-        if let Some(sight) = self.sight {
-            return Some(sight.parts.clone());
+        if let Some(access) = self.access {
+            return Some(access.parts.clone());
         }
         // On its own proposals an owner sees all its members who have a part.
         let is_told = self.is_ours() && self.proposal.is_some_and(|proposal| proposal.is_own);
@@ -253,7 +253,7 @@ mod tests {
         let mut proposal = json!({
             "line": "proposal", "proposal": PROPOSAL, "call": CALL, "owners": ["ISR"], "is_own": false,
             "status": "submitted", "phase": "review", "decided": false,
-            "sight": [{ "member": "KOR:minjun", "parts": parts, "sees": true, "reads": reads, "reads_reviews": false,
+            "access": [{ "member": "KOR:minjun", "parts": parts, "sees": true, "reads": reads, "reads_reviews": false,
                         "conflict": false, "reviewed": false, "by": [] }],
         });
         if !labels.is_empty() {

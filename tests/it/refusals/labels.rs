@@ -192,7 +192,7 @@ async fn narrower_label_takes_keys_and_sight_once_every_owner_has_signed() {
     let plan = avi.plan_label(proposal, &to(&[], &["propin"])).await.unwrap();
     let preview = avi.api().preview_label(proposal, plan.statement.label.as_ref()).await.unwrap();
     let korea = &preview.losses[&code("KOR")];
-    assert_eq!((korea.members, korea.sights, korea.readings), (1, 1, 1));
+    assert_eq!((korea.members, korea.views, korea.readings), (1, 1, 1));
     assert_eq!((preview.losses.len(), preview.gains.len(), preview.fetched_before), (1, 0, 1));
     assert_eq!(preview.keys_removed.get(&code("KOR")), Some(&1));
     assert!(preview.items.is_empty(), "parties do not hear who judges them");
@@ -219,7 +219,7 @@ async fn narrower_label_takes_keys_and_sight_once_every_owner_has_signed() {
     let verified = stage.client("USA:carol").label(proposal).await.unwrap();
     assert_eq!((verified.number, verified.signed_by.len()), (1, 2));
 
-    // Wider again: sight comes back, and the key when somebody who holds one wraps it.
+    // Wider again: access comes back, and the key when somebody who holds one wraps it.
     relabel(&stage, proposal, &to(&["KOR"], &[])).await;
     assert_eq!(seen(&stage, MINJUN).await, (1, 1));
     assert!(!holders(&stage, proposal).await.contains(&id(MINJUN)));

@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     domain::id::{MemberId, PartnerCode, ProposalId},
-    wire::sight::{ExplainedSide, Explanation, Reader},
+    wire::explanation::{ExplainedSide, Explanation, Reader},
 };
 use clap::{Args, ValueEnum};
 
@@ -17,7 +17,7 @@ pub struct Explain {
     /// The proposal
     #[arg(long)]
     proposal: ProposalId,
-    /// Whose sight [default: yours]
+    /// Whose access [default: yours]
     #[arg(long)]
     member: Option<MemberId>,
     /// What they would do

@@ -9,11 +9,11 @@ use crate::{
     policy::Action,
     service::{
         Answer, Result, ServiceError,
-        sight::{self, ExplainRequest},
+        explanation::{self, ExplainRequest},
     },
     wire::{
+        explanation::{Explanation, Reader},
         page::Page,
-        sight::{Explanation, Reader},
     },
 };
 use axum::extract::State;
@@ -36,12 +36,12 @@ pub(super) async fn explain(
             .ok_or_else(|| ServiceError::Malformed("`action` is View, Read, ReadStaff or ViewDeliberation".into()))?,
     };
     let request = ExplainRequest { proposal: ids.id("proposal")?, member: query.member, action, owner: query.owner };
-    Ok(Answer::json(200, &sight::explain(&api, &caller, &request).await?))
+    Ok(Answer::json(200, &explanation::explain(&api, &caller, &request).await?))
 }
 
 /// Everybody who may know of a proposal, for the policy officers of the nations that own it.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/readers", tag = "policies",
     responses((status = 200, body = Page<Reader>)))]
 pub(super) async fn readers(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &sight::readers(&api, &caller, ids.id("proposal")?).await?))
+    Ok(Answer::json(200, &explanation::readers(&api, &caller, ids.id("proposal")?).await?))
 }

@@ -45,13 +45,13 @@ impl Onlookers {
         for (member, connection) in &self.0 {
             let wanted =
                 expected.iter().find(|(members, _)| members.contains(member)).map_or("nothing", |(_, line)| line);
-            let found = sight(connection, stage, proposal, &documents).await;
+            let found = access(connection, stage, proposal, &documents).await;
             assert_eq!(found, wanted, "{member}");
         }
     }
 }
 
-async fn sight(connection: &Raw, stage: &Stage, proposal: ProposalId, documents: &[(DocumentId, char)]) -> String {
+async fn access(connection: &Raw, stage: &Stage, proposal: ProposalId, documents: &[(DocumentId, char)]) -> String {
     let base = format!("/v1/proposals/{proposal}");
     let listed = get(connection, &format!("/v1/proposals?call={}", stage.call)).await;
     let row = get(connection, &base).await;

@@ -18,8 +18,8 @@ use crate::{
     },
     storage::policies,
     wire::{
+        explanation::{ExplainedReason, ExplainedSide, ExplainedStep, Explanation, Reader},
         page::Page,
-        sight::{ExplainedReason, ExplainedSide, ExplainedStep, Explanation, Reader},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
