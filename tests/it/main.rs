@@ -52,6 +52,8 @@ mod leftovers;
 mod listed;
 mod lists;
 #[cfg(feature = "client")]
+mod looks;
+#[cfg(feature = "client")]
 mod lost_answers;
 #[cfg(feature = "client")]
 mod marks;

@@ -1,0 +1,153 @@
+//! Long looks end, whatever they look at: each request examines so much and says where to go on, and holds nothing while it waits.
+//!
+//! What is hidden here is written to the tables in numbers that no member could make by acting.
+
+use crate::harness::{
+    exchange::Answered,
+    many::{self, Rows},
+    stage::{NATIONS, Stage, id},
+    world::{Store, TestWorld},
+};
+use entente::{
+    domain::{
+        ambient::Clock,
+        entry::{EntryKind, Readers},
+        id::{ProposalId, Sha256},
+    },
+    service::Principal,
+    storage::entries::{self, EntryRow},
+    wire::page,
+};
+use reqwest::Method;
+use serde_json::Value;
+
+/// A stage on each engine that is here.
+async fn stages() -> Vec<Stage> {
+    let mut stages = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        if let Some(world) = TestWorld::start(NATIONS, store).await {
+            stages.push(Stage::open_in(world).await);
+        }
+    }
+    stages
+}
+
+/// Joint proposals of Israel and the United States, in numbers.
+async fn begin_many(stage: &Stage, count: u64) -> Vec<ProposalId> {
+    let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+    let proposals: Vec<ProposalId> = (1..=count).map(|number| many::id("prop", number)).collect();
+    for proposal in &proposals {
+        rows.proposal(&many::Proposal {
+            id: *proposal,
+            call: stage.call,
+            topic: Some("navigation"),
+            members: &members,
+            created_at: stage.clock.now(),
+            is_withdrawn: false,
+        });
+    }
+    rows.write(&stage.server.exchange.db).await;
+    many::index(&stage.server.exchange.db).await;
+    proposals
+}
+
+fn entry(stage: &Stage, proposal: Option<ProposalId>) -> EntryRow {
+    let is_about_one = proposal.is_some();
+    EntryRow {
+        seq: 0,
+        at: stage.clock.now(),
+        kind: if is_about_one { EntryKind::ProposalCreated } else { EntryKind::KeyCardPublished },
+        readers: if is_about_one { Readers::Parties } else { Readers::Members },
+        actor: Some(id(if is_about_one { "ISR:avi" } else { "KOR:registrar" })),
+        program: is_about_one.then_some(stage.program),
+        call: is_about_one.then_some(stage.call),
+        proposal,
+        payload: "{}".to_owned(),
+        salt: vec![0; 32],
+    }
+}
+
+/// An entry about each of many proposals that Korea may not know of, then one for everybody. Returns the number of the entry before
+/// them, and that of the last.
+async fn hidden_entries(stage: &Stage, count: u64) -> (u64, u64) {
+    let proposals = begin_many(stage, count).await;
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    let before = entries::last(&mut tx).await.unwrap();
+    for proposal in proposals {
+        entries::append(&mut tx, &entry(stage, Some(proposal))).await.unwrap();
+    }
+    let last = entries::append(&mut tx, &entry(stage, None)).await.unwrap();
+    tx.commit().await.unwrap();
+    (before, last)
+}
+
+async fn get(stage: &Stage, member: &str, path: &str) -> Value {
+    let raw = stage.raw(Some(stage.credential(member)));
+    raw.request(Method::GET, path).send().await.unwrap().expect_status(200).await
+}
+
+fn principal(member: &str) -> Principal {
+    Principal { member: id(member), certificate: Sha256::of(b"any") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_of_the_log_ends_after_so_many_hidden_proposals_and_the_next_goes_on() {
+    for stage in stages().await {
+        let (before, last) = hidden_entries(&stage, 450).await;
+        let (mut after, mut pages) = (before, 0);
+        loop {
+            let path = format!("/v1/entries?limit=200&cursor={}", page::cursor(&after.to_string()));
+            let found = get(&stage, "KOR:minjun", &path).await;
+            pages += 1;
+            let Some(next) = found["next"].as_str() else {
+                assert_eq!(found["items"].as_array().unwrap().len(), 1);
+                assert_eq!(found["items"][0]["seq"], last);
+                break;
+            };
+            assert_eq!(found["items"], serde_json::json!([]), "all of it is hidden");
+            let next: u64 = page::last_key(next).unwrap().parse().unwrap();
+            assert!((1..=200).contains(&(next - after)), "{after} to {next}");
+            after = next;
+        }
+        assert!(pages >= 3, "{pages}");
+        // A member who may read everything is shown all of it.
+        let (mut cursor, mut seen) = (Some(page::cursor(&before.to_string())), 0);
+        while let Some(after) = cursor {
+            let found = get(&stage, "ISR:avi", &format!("/v1/entries?limit=200&cursor={after}")).await;
+            seen += found["items"].as_array().unwrap().len();
+            cursor = found["next"].as_str().map(ToOwned::to_owned);
+        }
+        assert_eq!(seen, 451);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn look_over_much_of_the_log_waits_for_a_turn_and_holds_no_place_meanwhile() {
+    for stage in stages().await {
+        let (before, _) = hidden_entries(&stage, 100).await;
+        let exchange = &stage.server.exchange;
+        let others = [
+            exchange.long_work.log(&principal("USA:dana")).await.unwrap(),
+            exchange.long_work.log(&principal("USA:dana")).await.unwrap(),
+        ];
+        let raw = stage.raw(Some(stage.credential("KOR:minjun")));
+        let path =
+            |limit: u64, after: u64| format!("/v1/entries?limit={limit}&cursor={}", page::cursor(&after.to_string()));
+        let waiting = tokio::spawn(raw.request(Method::GET, &path(200, before)).send());
+        // What is short comes at once, and all places at reading are free for it.
+        for _ in 0..5 {
+            assert!(!get(&stage, "KOR:minjun", &path(1, 0)).await["items"].as_array().unwrap().is_empty());
+        }
+        let mut reads = Vec::new();
+        for _ in 0..8 {
+            reads.push(exchange.db.read().await.unwrap());
+        }
+        assert!(!waiting.is_finished(), "nobody's turn has ended");
+        drop(reads);
+        drop(others);
+        let found = waiting.await.unwrap().unwrap().expect_status(200).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), 1);
+        stage.stop().await;
+    }
+}
