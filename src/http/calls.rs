@@ -29,7 +29,8 @@ pub(super) async fn list(
     caller: Caller,
     StrictQuery(query): StrictQuery<Calls>,
 ) -> Result<Answer> {
-    Ok(Answer::json(200, &calls::list(&api, &caller, query.program, query.after()?, query.limit()?).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &calls::list(&api, &caller, query.program, cursor, limit).await?))
 }
 
 /// Drafts a call; you become its first officer.

@@ -85,11 +85,6 @@ macro_rules! lists {
         }
 
         impl $name {
-            /// What the cursor stands for.
-            pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
-                after(self.cursor.as_deref())
-            }
-
             /// How many items the page may have.
             pub(super) fn limit(&self) -> Result<u32> {
                 limit(self.limit)
@@ -154,7 +149,11 @@ impl Proposals {
 
     /// Which part of the list is.
     pub(super) fn page(&self) -> Result<PageRequest> {
-        Ok(PageRequest { sort: self.sort.unwrap_or(Sort::Created), after: self.after()?, limit: self.limit()? })
+        Ok(PageRequest {
+            sort: self.sort.unwrap_or(Sort::Created),
+            after: after(self.cursor.as_deref())?,
+            limit: self.limit()?,
+        })
     }
 }
 
@@ -300,7 +299,8 @@ impl CursorQuery {
     }
 }
 
-fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
+/// What an open cursor stands for. Those that may point at something hidden are sealed, and read by their service.
+pub(super) fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
     let key = |cursor| last_key(cursor).and_then(|key| key.parse().ok()).ok_or(ServiceError::BadCursor);
     cursor.map(key).transpose()
 }

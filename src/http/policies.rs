@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange},
-    list::{CursorQuery, Everything, PathIds, StrictQuery},
+    list::{CursorQuery, Everything, PathIds, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -38,7 +38,7 @@ pub(super) async fn list_versions(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (owner, after, limit) = (ids.id("owner")?, query.after()?, query.limit()?);
+    let (owner, after, limit) = (ids.id("owner")?, after(query.cursor.as_deref())?, query.limit()?);
     Ok(Answer::json(200, &policies::list_versions(&api, &caller, &owner, after, limit).await?))
 }
 

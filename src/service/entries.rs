@@ -23,8 +23,11 @@ use crate::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{collections::HashMap, sync::Arc};
 
-/// How much of the log one look may examine: so many entries, most of which the caller may not be able to read, and so many
-/// proposals, calls and programs that have to be loaded to decide that.
+/// How many entries one request passes, those of other kinds than are wanted included.
+const PASSED: u32 = 10 * page::MAX_PAGE;
+
+/// How much one look may decide: on so many entries, most of which the caller may not be able to read, and by so many proposals, calls
+/// and programs that have to be loaded for it.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     entries: u32,
@@ -34,17 +37,19 @@ struct Bounds {
 /// What anybody may look at among the ordinary reads.
 const AT_ONCE: Bounds = Bounds { entries: page::MAX_PAGE, loaded: 50 };
 /// What one request looks at in all, if nothing of the first look is for the caller. It waits for a turn at that.
-const IN_ALL: Bounds = Bounds { entries: 10 * page::MAX_PAGE, loaded: 200 };
+const IN_ALL: Bounds = Bounds { entries: PASSED, loaded: 200 };
 
 /// A page of the log while it is put together.
 struct LogPage<'k> {
     kinds: &'k [EntryKind],
     items: Vec<Entry>,
     room: PageRoom,
-    /// The number of the last entry that was examined.
+    /// The number of the last entry that was passed.
     after: u64,
-    /// How many entries were looked at, those of other kinds included.
-    examined: u32,
+    /// How many were passed, in whole steps.
+    passed: u32,
+    /// How many were decided on.
+    decided: u32,
     /// How many things were loaded.
     loaded: usize,
 }
@@ -62,8 +67,8 @@ enum Stopped {
 
 /// A page of the entries that the caller may read, oldest first; of these kinds alone, or of all where no kind is named.
 ///
-/// It ends after so many items, so many bytes, so many entries that were looked at or so many things that were loaded for them,
-/// whichever comes first: it can be short, or empty, and go on.
+/// It ends after so many items, so many bytes, so many entries that were passed or decided on or so many things that were loaded for
+/// that, whichever comes first: it can be short, or empty, and go on.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(
@@ -76,9 +81,10 @@ pub async fn list(
     if i64::try_from(after).is_err() {
         return Err(ServiceError::BadCursor);
     }
-    let mut page = LogPage { kinds, items: Vec::new(), room: PageRoom::new(limit), after, examined: 0, loaded: 0 };
+    let mut page =
+        LogPage { kinds, items: Vec::new(), room: PageRoom::new(limit), after, passed: 0, decided: 0, loaded: 0 };
     let mut stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
-    if stopped == Stopped::AtTheBounds && page.items.is_empty() {
+    if stopped == Stopped::AtTheBounds && page.items.is_empty() && page.passed < PASSED {
         // The first look has ended by now: who waits holds neither a snapshot nor a place at reading.
         let turn = exchange.long_work.log(principal).await?;
         let mut view = opened(exchange, principal).await?;
@@ -99,16 +105,18 @@ impl LogPage<'_> {
     /// Goes on with the page in one snapshot.
     async fn look(&mut self, view: View<'_>, bounds: Bounds) -> Result<Stopped> {
         let mut looking = Looking { view, room: bounds.loaded.saturating_sub(self.loaded), known: Known::default() };
-        let stopped = self.examine(&mut looking, bounds.entries).await;
+        let stopped = self.go_on(&mut looking, bounds.entries).await;
         self.loaded = bounds.loaded.saturating_sub(looking.room);
         stopped
     }
 
-    async fn examine(&mut self, looking: &mut Looking<'_>, entries: u32) -> Result<Stopped> {
-        while self.examined < entries {
-            let count = page::MAX_PAGE.min(entries - self.examined);
-            let (rows, until) = entries::page(&mut looking.view.tx, self.after, self.kinds, count).await?;
+    async fn go_on(&mut self, looking: &mut Looking<'_>, entries: u32) -> Result<Stopped> {
+        while self.passed < PASSED {
+            let (rows, until) = entries::page(&mut looking.view.tx, self.after, self.kinds, page::MAX_PAGE).await?;
             for row in rows {
+                if self.decided == entries {
+                    return Ok(Stopped::AtTheBounds);
+                }
                 let Some(readable) = looking.may_read(&row).await? else { return Ok(Stopped::AtTheBounds) };
                 let seq = row.seq;
                 if readable {
@@ -118,10 +126,10 @@ impl LogPage<'_> {
                     }
                     self.items.push(item);
                 }
-                self.after = seq;
+                (self.after, self.decided) = (seq, self.decided + 1);
             }
             let Some(until) = until else { return Ok(Stopped::AtTheEnd) };
-            (self.after, self.examined) = (until, self.examined + count);
+            (self.after, self.passed) = (until, self.passed + page::MAX_PAGE);
         }
         Ok(Stopped::AtTheBounds)
     }

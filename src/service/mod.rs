@@ -7,6 +7,7 @@
 pub mod assignments;
 pub mod calls;
 pub mod comparison;
+mod cursors;
 pub mod damage;
 pub mod decisions;
 mod described;

@@ -5,14 +5,14 @@
 use crate::harness::{
     exchange::Answered,
     many::{self, Rows},
-    stage::{NATIONS, Stage, id},
+    stage::{self, NATIONS, Stage, id},
     world::{Store, TestWorld},
 };
 use entente::{
     domain::{
         ambient::Clock,
         entry::{EntryKind, Readers},
-        id::{ProposalId, Sha256},
+        id::{CallId, ProposalId, Sha256},
     },
     service::Principal,
     storage::entries::{self, EntryRow},
@@ -148,6 +148,72 @@ async fn look_over_much_of_the_log_waits_for_a_turn_and_holds_no_place_meanwhile
         drop(others);
         let found = waiting.await.unwrap().unwrap().expect_status(200).await;
         assert_eq!(found["items"].as_array().unwrap().len(), 1);
+        stage.stop().await;
+    }
+}
+
+/// Calls that their officer alone may know of, and one that every member of the program may know of after them.
+async fn hidden_calls(stage: &Stage, count: u64) -> CallId {
+    let (mut rows, dana) = (Rows::new(), id("USA:dana"));
+    let text = serde_json::to_value(stage::text(stage.clock.now(), stage.deadline)).unwrap();
+    for number in 1..=count + 1 {
+        rows.call(&many::Call {
+            // In the order of their numbers, and after every identifier that is made here and now.
+            id: format!("call_7{number:025}").parse().unwrap(),
+            program: stage.program,
+            text: text.clone(),
+            version: u32::from(number > count),
+            baseline: u32::from(number > count),
+            is_cancelled: false,
+            by: &dana,
+        });
+    }
+    rows.write(&stage.server.exchange.db).await;
+    format!("call_7{:025}", count + 1).parse().unwrap()
+}
+
+/// Everything that is on a list, and how many pages it took.
+async fn listed(stage: &Stage, member: &str, path: &str) -> (Vec<Value>, usize) {
+    let (mut items, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let mut found = get(stage, member, &format!("{path}?limit=200{cursor}")).await;
+        items.append(found["items"].as_array_mut().unwrap());
+        pages += 1;
+        let Some(next) = found["next"].as_str() else { return (items, pages) };
+        let told = page::last_key(next).unwrap_or_default();
+        assert!(!told.contains("call") && !told.contains("prog"), "{told}");
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_calls_and_programs_end_after_so_many_hidden_ones_and_go_on_from_a_sealed_cursor() {
+    for stage in stages().await {
+        let last = hidden_calls(&stage, 1000).await;
+        let (calls, pages) = listed(&stage, "ISR:avi", "/v1/calls").await;
+        let ids: Vec<&str> = calls.iter().map(|call| call["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, [stage.call.to_string(), last.to_string()]);
+        assert_eq!(pages, 3, "400 are examined for each");
+        let (mut rows, usa, dana) = (Rows::new(), stage::code("USA"), id("USA:dana"));
+        for number in 1..=500 {
+            let program = format!("prog_7{number:025}").parse().unwrap();
+            rows.program(program, &usa, &[usa.clone()].into(), &dana);
+        }
+        rows.write(&stage.server.exchange.db).await;
+        let (programs, pages) = listed(&stage, "ISR:avi", "/v1/programs").await;
+        assert_eq!((programs.len(), pages), (1, 2));
+        let (programs, _) = listed(&stage, "USA:dana", "/v1/programs").await;
+        assert_eq!(programs.len(), 501);
+
+        // A cursor is for its list and its reader.
+        let next = get(&stage, "ISR:avi", "/v1/calls?limit=1").await["next"].as_str().unwrap().to_owned();
+        for (member, list, status) in
+            [("ISR:avi", "calls", 200), ("ISR:avi", "programs", 400), ("ISR:yael", "calls", 400)]
+        {
+            let raw = stage.raw(Some(stage.credential(member)));
+            let answer = raw.request(Method::GET, &format!("/v1/{list}?cursor={next}")).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{member} {list}");
+        }
         stage.stop().await;
     }
 }
