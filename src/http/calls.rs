@@ -156,9 +156,9 @@ pub(super) async fn preview_roles(
     ids: PathIds,
     StrictQuery(query): StrictQuery<RolesQuery>,
 ) -> Result<Answer> {
-    let (roles, after) = (query.roles()?, query.after()?);
+    let (roles, cursor) = (query.roles()?, query.cursor.as_deref());
     let (call, member) = (ids.id("call")?, ids.id("member")?);
-    Ok(Answer::json(200, &roles::preview(&api, &caller, call, &member, &roles, after).await?))
+    Ok(Answer::json(200, &roles::preview(&api, &caller, call, &member, &roles, cursor).await?))
 }
 
 /// How the call stands, counted over what you may see.

@@ -120,6 +120,6 @@ pub(super) async fn preview_member(
     ids: PathIds,
     StrictQuery(query): StrictQuery<CardQuery>,
 ) -> Result<Answer> {
-    let (change, after) = (query.change()?, query.after()?);
-    Ok(Answer::json(200, &preview::of_member(&api, &caller, &ids.id("member")?, &change, after).await?))
+    let (change, cursor) = (query.change()?, query.cursor.as_deref());
+    Ok(Answer::json(200, &preview::of_member(&api, &caller, &ids.id("member")?, &change, cursor).await?))
 }

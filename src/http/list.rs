@@ -12,7 +12,7 @@ use crate::{
         proposal::{Relation, Sort, Status},
     },
     service::{Result, ServiceError, preview::CardChange},
-    storage::visible::{ListPosition, PageRequest},
+    storage::visible::PageRequest,
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE, last_key},
         proposal::Filter,
@@ -226,18 +226,13 @@ pub(super) struct RolesQuery {
     /// Every role that the member would have, with commas; empty for none.
     roles: String,
     /// `next` of the answer before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl RolesQuery {
     /// The roles.
     pub(super) fn roles(&self) -> Result<BTreeSet<CallRole>> {
         among(&self.roles)
-    }
-
-    /// What the cursor stands for.
-    pub(super) fn after(&self) -> Result<Option<ListPosition>> {
-        after(self.cursor.as_deref())
     }
 }
 
@@ -253,7 +248,7 @@ pub(super) struct CardQuery {
     /// Every role that the member would have in the partner, with commas, empty for none; as they are when left out.
     roles: Option<String>,
     /// `next` of the answer before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl CardQuery {
@@ -270,11 +265,6 @@ impl CardQuery {
             }),
         }
     }
-
-    /// What the cursor stands for.
-    pub(super) fn after(&self) -> Result<Option<ListPosition>> {
-        after(self.cursor.as_deref())
-    }
 }
 
 /// What stands between commas.
@@ -290,13 +280,6 @@ fn among<T: FromStr<Err: Display> + Ord>(text: &str) -> Result<BTreeSet<T>> {
 pub(super) struct CursorQuery {
     /// `next` of the answer before.
     pub(super) cursor: Option<String>,
-}
-
-impl CursorQuery {
-    /// What the cursor stands for.
-    pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
-        after(self.cursor.as_deref())
-    }
 }
 
 /// What an open cursor stands for. Those that may point at something hidden are sealed, and read by their service.

@@ -6,6 +6,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     calls::refuse_recused,
     comparison::{Comparison, PreviewAudience},
+    cursors::SealedCursors,
     explanation::Hearing,
     preview::PreviewScan,
     state::{self, CallState, ProposalState},
@@ -32,7 +33,7 @@ use crate::{
     wire::{
         call::{GrantRoles, RoleHolder, StatedRoles},
         entry::payloads::{Payload, RolesChanged},
-        page::{MAX_PAGE, Page, cursor},
+        page::{MAX_PAGE, Page},
         policy::Preview,
         proposal::Filter,
     },
@@ -153,8 +154,10 @@ pub async fn preview(
     id: CallId,
     member: &MemberId,
     wanted: &BTreeSet<CallRole>,
-    mut after: Option<ListPosition>,
+    cursor: Option<&str>,
 ) -> Result<Preview> {
+    let cursors = SealedCursors::of(exchange, "preview of roles", &principal.member);
+    let mut after: Option<ListPosition> = cursors.open(cursor)?;
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
         let call = state::call(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
@@ -203,7 +206,7 @@ pub async fn preview(
             break None;
         }
     };
-    let mut found = scan.finish(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
+    let mut found = scan.finish(&mut view.tx, enough.map(|position| cursors.seal(position))).await?;
     if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
         let lacking = vault_store::recipients_without_key(&mut view.tx, vault, std::slice::from_ref(member)).await?;
         found.needs_call_key = !lacking.is_empty();

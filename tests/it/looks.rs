@@ -2,11 +2,14 @@
 //!
 //! What is hidden here is written to the tables in numbers that no member could make by acting.
 
-use crate::harness::{
-    exchange::Answered,
-    many::{self, Rows},
-    stage::{self, NATIONS, Stage, id},
-    world::{Store, TestWorld},
+use crate::{
+    harness::{
+        exchange::Answered,
+        many::{self, Rows},
+        stage::{self, NATIONS, Stage, id},
+        world::{Store, TestWorld},
+    },
+    previews::moves,
 };
 use entente::{
     domain::{
@@ -213,6 +216,30 @@ async fn lists_of_calls_and_programs_end_after_so_many_hidden_ones_and_go_on_fro
             let raw = stage.raw(Some(stage.credential(member)));
             let answer = raw.request(Method::GET, &format!("/v1/{list}?cursor={next}")).send().await.unwrap();
             assert_eq!(answer.status(), status, "{member} {list}");
+        }
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preview_ends_after_so_many_hidden_proposals_and_goes_on_from_a_sealed_cursor() {
+    for stage in stages().await {
+        let israel = "ISR".parse().unwrap();
+        let drafter = stage.client("ISR:drafter");
+        let text = drafter.policy(&israel).await.unwrap().text.unwrap();
+        let proposed = drafter.propose_policy(&israel, "ISR", &format!("{text}\n// again\n"), None).await.unwrap();
+        // Who works where a party works hears nothing of its proposals.
+        moves(&stage, "ISR:approver", "Kinneret Sensing").await;
+        begin_many(&stage, 10_200).await;
+        let mut places = vec![format!("/v1/policies/ISR/versions/{}/preview?", proposed.version)];
+        places.push("/v1/members/ISR:avi/preview?revoked=true&".to_owned());
+        for place in places {
+            let first = get(&stage, "ISR:approver", &place).await;
+            assert_eq!((&first["considered"], &first["items"]), (&0.into(), &serde_json::json!([])), "{place}");
+            let next = first["next"].as_str().expect("no more than 10,000 are looked at");
+            assert!(!page::last_key(next).unwrap_or_default().contains("prop"));
+            let second = get(&stage, "ISR:approver", &format!("{place}cursor={next}")).await;
+            assert_eq!((&second["considered"], &second["next"]), (&0.into(), &Value::Null), "{place}");
         }
         stage.stop().await;
     }
