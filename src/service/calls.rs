@@ -1,7 +1,7 @@
 //! Calls: draft, publish, amend, cancel and delete.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::{EXAMINED, SealedCursors},
     lists, parties, quotas,
     state::{self, CallState, ProposalState},
@@ -141,7 +141,7 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
         drop(call_to_amend(&mut Rehearsal::rehearse(exchange, context).await?, id).await?);
         let turn = exchange.long_work.count(&context.principal).await?;
         let mut act = Rehearsal::rehearse(exchange, context).await?;
-        act.tx.hold(turn);
+        act.tx.hold(turn, LONGEST_LOOK).await?;
         let (call, _) = call_to_amend(&mut act, id).await?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
@@ -340,7 +340,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
     drop(authorized().await?);
     let turn = exchange.long_work.count(principal).await?;
     let (mut view, call) = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let mut progress =
         Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);

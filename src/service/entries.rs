@@ -1,7 +1,7 @@
 //! The log as a member may read it.
 
 use super::{
-    Exchange, Principal, Result, ServiceError,
+    Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     state::{self, CallState, ProgramState, ProposalState},
     unit::View,
 };
@@ -88,7 +88,7 @@ pub async fn list(
         // The first look has ended by now: who waits holds neither a snapshot nor a place at reading.
         let turn = exchange.long_work.log(principal).await?;
         let mut view = opened(exchange, principal).await?;
-        view.tx.hold(turn);
+        view.tx.hold(turn, LONGEST_LOOK).await?;
         stopped = page.look(view, IN_ALL).await?;
     }
     let next = (stopped != Stopped::AtTheEnd).then(|| page::cursor(&page.after.to_string()));

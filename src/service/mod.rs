@@ -66,6 +66,9 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long SQLite works for one long look. PostgreSQL has a limit for each statement instead.
+const LONGEST_LOOK: Duration = Duration::from_mins(2);
+
 /// Queues for work that takes long: scans, counts and looks over much of the log, which keep a snapshot open and leave some readers
 /// of the database to others, and reading and evaluating policies. A member without permission does not queue.
 #[derive(Debug)]

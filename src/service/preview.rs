@@ -6,7 +6,7 @@
 //! everybody concerned before and after, nothing. A question looks at a bounded number of proposals and says where to go on.
 
 use super::{
-    Exchange, Principal, Result, ServiceError,
+    Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
     lists::{self, ListCondition},
@@ -101,7 +101,7 @@ pub async fn preview(
     drop(authorized().await?);
     let turn = exchange.long_work.scan(principal).await?;
     let (mut view, row) = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let then = exchange.rules.with(&view.policies, owner, &row.text).await?;
     let comparison = Comparison::new(exchange, &view.me.id, Arc::clone(&view.policies), then, view.now);
     compare(&mut view, comparison, &writer, cursor).await
@@ -177,7 +177,7 @@ pub async fn of_member(
     drop(authorized().await?);
     let turn = exchange.long_work.scan(principal).await?;
     let mut view = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let now = state::member(exchange, &mut view.tx, member, view.now).await?;
     let then = changed(exchange, member, now.as_ref(), change)?;
     let policies = Arc::clone(&view.policies);

@@ -3,7 +3,7 @@
 //! Each role that a member gains or loses is asked of policy by itself: a nation has more say about some than about others.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     calls::refuse_recused,
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
@@ -169,7 +169,7 @@ pub async fn preview(
     drop(authorized().await?);
     let turn = exchange.long_work.scan(principal).await?;
     let (mut view, call) = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let mut scan = PreviewScan::default();
     if present == *wanted {
