@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{Calls, PathIds, RolesQuery, StrictQuery},
+    list::{Calls, Everything, PathIds, RolesQuery, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -130,10 +130,16 @@ pub(super) async fn roles(State(api): State<Api>, caller: Caller, ids: PathIds) 
 
 /// What was signed about the roles since the call was published, in its order: the roll, then each change. For officers,
 /// reviewers and deciders of the call.
-#[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls", params(Everything),
     responses((status = 200, body = Page<StatedRoles>)))]
-pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?).await?))
+pub(super) async fn role_statements(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?, after, limit).await?))
 }
 
 /// Replaces a member's roles in the call; none takes them all away.

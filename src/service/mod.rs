@@ -36,6 +36,7 @@ pub mod roles;
 pub mod rules;
 mod sealed_bytes;
 pub mod state;
+mod stepwise;
 pub mod surplus_keys;
 pub mod time;
 pub mod unit;

@@ -10,6 +10,7 @@ use super::{
     explanation::Hearing,
     preview::PreviewScan,
     state::{self, CallState, ProposalState},
+    stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
     vault_access::require_other_holder,
@@ -26,7 +27,7 @@ use crate::{
     sealing::statement::{RoleStatement, Signed},
     storage::{
         calls, labels, proposals,
-        stated::NewStated,
+        stated::{NewStated, Stated},
         vaults as vault_store,
         visible::{ListPosition, PageRequest},
     },
@@ -253,21 +254,33 @@ async fn signed_change(
     Ok(Some(signed))
 }
 
-/// What was signed about the roles since the call was published, in its order; the first is the roll.
-pub async fn statements(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<StatedRoles>> {
+/// A page of what was signed about the roles since the call was published, in its order; the first is the roll.
+pub async fn statements(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: CallId,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Page<StatedRoles>> {
     let mut view = View::open(exchange, principal).await?;
     let call = view.call(id).await?;
     // Guardrails from before the panel read the roll let officers read it all the same.
     if !view.may(Action::ViewRoles, Resource::Call(&call.facts)) {
         view.authorize(Action::ViewRoll, Resource::Call(&call.facts))?;
     }
-    let items = calls::role_statements(&mut view.tx, id).await?.into_iter().map(|stated| StatedRoles {
-        number: stated.number,
-        statement: stated.statement,
-        stated_by: stated.by,
-        stated_at: stated.at.into(),
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let after = page.after().copied().unwrap_or(0);
+        let rows = calls::some_role_statements(&mut view.tx, id, after, STEP).await?;
+        let item = |stated: Stated| StatedRoles {
+            number: stated.number,
+            statement: stated.statement,
+            stated_by: stated.by,
+            stated_at: stated.at.into(),
+        };
+        page.add(rows.into_iter().map(|stated| (stated.number, item(stated))).collect());
+    }
+    Ok(page.finish())
 }
 
 /// A permit for each role that the member gains, then for each that they lose; none when nothing changes.

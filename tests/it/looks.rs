@@ -12,13 +12,17 @@ use crate::{
     previews::moves,
 };
 use entente::{
+    client::labels::LabelChoice,
     domain::{
         ambient::Clock,
         entry::{EntryKind, Readers},
-        id::{CallId, ProposalId, Sha256},
+        id::{CallId, DocumentId, ProposalId, Sha256},
     },
     service::Principal,
-    storage::entries::{self, EntryRow},
+    storage::{
+        args,
+        entries::{self, EntryRow},
+    },
     wire::page,
 };
 use reqwest::Method;
@@ -240,6 +244,98 @@ async fn preview_ends_after_so_many_hidden_proposals_and_goes_on_from_a_sealed_c
             assert!(!page::last_key(next).unwrap_or_default().contains("prop"));
             let second = get(&stage, "ISR:approver", &format!("{place}cursor={next}")).await;
             assert_eq!((&second["considered"], &second["next"]), (&0.into(), &Value::Null), "{place}");
+        }
+        stage.stop().await;
+    }
+}
+
+/// The items of a list, from pages of at most `limit`.
+async fn in_pages(stage: &Stage, member: &str, path: &str, limit: u32) -> Vec<Vec<Value>> {
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let found = get(stage, member, &format!("{path}?limit={limit}{cursor}")).await;
+        let size = serde_json::to_vec(&found).unwrap().len();
+        assert!(size < page::PAGE_BYTES + 4096, "{path}: {size} bytes");
+        pages.push(found["items"].as_array().unwrap().clone());
+        let Some(next) = found["next"].as_str() else { return pages };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_large_statements_ends_by_bytes_and_goes_on() {
+    for stage in stages().await {
+        let proposal = begin_many(&stage, 1).await[0];
+        let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
+        for version in 1..=20 {
+            rows.version(proposal, version, 1, "{}", false, false);
+        }
+        rows.write(db).await;
+        let (mut tx, jws) = (db.write().await.unwrap(), "x".repeat(400 << 10));
+        for version in 1..=20_i64 {
+            let sql = "INSERT INTO manifest_signatures (proposal_id, version, partner, member, jws, signed_at) \
+                       VALUES ($1, $2, 'ISR', 'ISR:avi', $3, 0)";
+            tx.execute(sql, args![proposal, version, jws]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let pages = in_pages(&stage, "ISR:avi", &format!("/v1/proposals/{proposal}/manifests"), 200).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10]);
+        let versions: Vec<u64> = pages.concat().iter().map(|item| item["version"].as_u64().unwrap()).collect();
+        assert_eq!(versions, (1..=20).collect::<Vec<_>>());
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_statements_hold_the_same_in_pages_of_any_size() {
+    for stage in stages().await {
+        let proposal = stage.under_review().await;
+        for others in [vec!["KOR"], vec![]] {
+            let others = others.into_iter().map(stage::code).collect();
+            let choice = LabelChoice::Put { others, caveats: [].into() };
+            for member in ["ISR:avi", "USA:bob"] {
+                let client = stage.client(member);
+                client.sign_label(&client.plan_label(proposal, &choice).await.unwrap()).await.unwrap();
+            }
+        }
+        let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
+        for revision in 1..=12 {
+            rows.review(proposal, &id("USA:carol"), revision, revision < 12);
+        }
+        rows.review(proposal, &id("ISR:maya"), 1, false);
+        rows.write(db).await;
+        let mut tx = db.write().await.unwrap();
+        for number in 1..=15 {
+            let letter: DocumentId = many::id("doc", number);
+            let withdrawn_at = (number % 3 == 0).then_some(1_i64);
+            let sql = "INSERT INTO letters (letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at) \
+                       VALUES ($1, $2, 'USA:dana', 0, 'a.b.c', $3, $4)";
+            tx.execute(sql, args![letter, proposal, vec![0_u8; 10], withdrawn_at]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let of = |list: &str| format!("/v1/proposals/{proposal}/{list}");
+        for (member, path, count) in [
+            ("ISR:avi", of("manifests"), 1),
+            ("ISR:avi", of("labels"), 2),
+            ("ISR:avi", of("joined"), 1),
+            ("ISR:avi", of("letters"), 10),
+            ("USA:dana", of("declarations"), 6),
+            ("USA:dana", of("reviews"), 13),
+            ("USA:carol", of("reviews"), 12),
+            ("USA:dana", format!("/v1/calls/{}/role-statements", stage.call), 9),
+        ] {
+            let whole = in_pages(&stage, member, &path, 200).await.concat();
+            assert!(whole.len() >= count, "{member} {path}: {whole:?}");
+            for limit in [1, 4] {
+                let pages = in_pages(&stage, member, &path, limit).await;
+                assert!(pages.iter().all(|page| page.len() <= limit as usize));
+                assert_eq!(pages.concat(), whole, "{member} {path} by {limit}");
+            }
+            let raw = stage.raw(Some(stage.credential(member)));
+            for wrong in ["cursor=!", "limit=0", "page=2"] {
+                let answer = raw.request(Method::GET, &format!("{path}?{wrong}")).send().await.unwrap();
+                assert_eq!(answer.status(), 400, "{path}?{wrong}");
+            }
         }
         stage.stop().await;
     }
