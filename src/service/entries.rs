@@ -3,6 +3,7 @@
 use super::{
     Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     state::{self, CallState, ProgramState, ProposalState},
+    stepwise::STEP,
     unit::View,
 };
 use crate::{
@@ -113,25 +114,43 @@ impl LogPage<'_> {
     async fn go_on(&mut self, looking: &mut Looking<'_>, entries: u32) -> Result<Stopped> {
         while self.passed < PASSED {
             let (rows, until) = entries::page(&mut looking.view.tx, self.after, self.kinds, page::MAX_PAGE).await?;
+            let mut readables = Vec::new();
             for row in rows {
-                if self.decided == entries {
-                    return Ok(Stopped::AtTheBounds);
-                }
-                let Some(readable) = looking.may_read(&row).await? else { return Ok(Stopped::AtTheBounds) };
-                let seq = row.seq;
+                let readable = if self.decided == entries { None } else { looking.may_read(&row).await? };
+                let Some(readable) = readable else {
+                    let fits = self.take(looking, &mut readables).await?;
+                    return Ok(if fits { Stopped::AtTheBounds } else { Stopped::Full });
+                };
+                (self.after, self.decided) = (row.seq, self.decided + 1);
                 if readable {
-                    let item = entry(row);
-                    if !self.room.takes(&item) {
-                        return Ok(Stopped::Full);
-                    }
-                    self.items.push(item);
+                    readables.push(row);
                 }
-                (self.after, self.decided) = (seq, self.decided + 1);
+                if readables.len() == STEP as usize && !self.take(looking, &mut readables).await? {
+                    return Ok(Stopped::Full);
+                }
+            }
+            if !self.take(looking, &mut readables).await? {
+                return Ok(Stopped::Full);
             }
             let Some(until) = until else { return Ok(Stopped::AtTheEnd) };
             (self.after, self.passed) = (until, self.passed + page::MAX_PAGE);
         }
         Ok(Stopped::AtTheBounds)
+    }
+
+    /// Takes entries that the caller may read, a few at a time, since a payload can be long. Returns whether all of them fit.
+    async fn take(&mut self, looking: &mut Looking<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
+        entries::add_payloads(&mut looking.view.tx, readables).await?;
+        for row in readables.drain(..) {
+            let item = entry(row);
+            if !self.room.takes(&item) {
+                // It comes first on the next page.
+                self.after = item.seq - 1;
+                return Ok(false);
+            }
+            self.items.push(item);
+        }
+        Ok(true)
     }
 }
 
