@@ -353,7 +353,20 @@ enum Protocol {
     Http2,
 }
 
-/// Runs a connection to its end, or to the limit it overruns.
+/// Runs a connection to its end, or to the limit that it overruns.
+///
+/// ```text
+///                      retired by the gate, or idle past its limit
+///   serving ────────────────────────────────────────────────────────► retiring: finishes what is open, takes no request
+///    │  │  │                                                            │  │  │
+///    │  │  └── ends by itself ──► None ◄── ends by itself ──────────────┘  │  │
+///    │  │                          ▲                                       │  │
+///    │  │                          └── the limit, or `FAREWELL` later ─────┘  │
+///    │  └── overruns a limit but idle ──► Some(overrun)                       │
+///    └── displaced by another connection ──► Some(Displaced) ◄────────────────┘
+/// ```
+///
+/// While an answer stalls, `FAREWELL` does not count: its own limit does.
 async fn drive<C: GracefulConnection>(
     connection: C,
     activity: &ConnectionActivity,
@@ -379,7 +392,7 @@ async fn drive<C: GracefulConnection>(
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        // What the connection just did may have moved its deadline, forward or back.
+        // The connection may just have moved its own deadline, forward or back.
         loop {
             let (mut due, overrun) = activity.deadline(limits);
             if let Some(at) = retired_at
@@ -393,7 +406,7 @@ async fn drive<C: GracefulConnection>(
                 }
                 ready!(alarm.as_mut().poll(cx));
             } else if overrun == Overrun::Idle && retired_at.is_none() {
-                // The next poll says goodbye; a client that does not listen is cut after `FAREWELL`.
+                // The next poll begins to retire it; a client that does not listen is cut after `FAREWELL`.
                 metrics::cut("idle");
                 activity.retire();
                 cx.waker().wake_by_ref();

@@ -265,21 +265,21 @@ fn call_scope(condition: &Predicate) -> CallScope {
     if could_hold(false, false) { CallScope::All } else { CallScope::Own { roles: could_hold(true, false) } }
 }
 
-/// Settles what is asked of calls, and puts those together of which the same is left.
+/// Replaces in a condition what each call settles, and groups the calls for which the same condition remains.
 fn groups(
     condition: &Predicate,
     calls: &BTreeMap<CallId, Arc<CallState>>,
     me: &MemberId,
     now: &Moment,
 ) -> Vec<CallGroup> {
-    let asked = Asked::by(condition);
-    let mut alike: HashMap<CallSide, Vec<CallId>> = HashMap::new();
+    let attributes = CallAttributes::used_by(condition);
+    let mut alike: HashMap<CallValues, Vec<CallId>> = HashMap::new();
     for (id, call) in calls {
-        alike.entry(asked.side(call, me, now)).or_default().push(*id);
+        alike.entry(attributes.of(call, me, now)).or_default().push(*id);
     }
     let mut groups: HashMap<Predicate, Vec<CallId>> = HashMap::new();
-    for (side, calls) in alike {
-        let holds = condition.replaced(&mut |atom| side.under(atom));
+    for (values, calls) in alike {
+        let holds = condition.replaced(&mut |atom| values.reduced(atom));
         if holds != Predicate::Const(false) {
             groups.entry(holds).or_default().extend(calls);
         }
@@ -287,46 +287,46 @@ fn groups(
     groups.into_iter().map(|(holds, calls)| CallGroup { calls, holds }).collect()
 }
 
-/// What a condition asks of calls.
+/// The attributes of calls that a condition uses.
 #[derive(Default)]
-struct Asked {
+struct CallAttributes {
     roles: BTreeSet<CallRole>,
     texts: BTreeSet<Text>,
     sets: BTreeSet<Set>,
 }
 
-/// The answers of one call, and of each that answers alike: the same is left of the condition there.
+/// The values of these attributes in one call. Where two calls have the same values the same condition remains.
 #[derive(PartialEq, Eq, Hash)]
-struct CallSide {
+struct CallValues {
     draft: bool,
     opened: bool,
-    /// Those of the roles asked for that the member has.
+    /// Those of the roles that the member has.
     roles: BTreeSet<CallRole>,
     /// Each value that a text of the call or a status can have, with when it has it.
     texts: BTreeMap<Text, Vec<(String, Predicate)>>,
     sets: BTreeMap<Set, BTreeSet<String>>,
 }
 
-impl Asked {
-    fn by(condition: &Predicate) -> Self {
-        let mut asked = Self::default();
+impl CallAttributes {
+    fn used_by(condition: &Predicate) -> Self {
+        let mut used = Self::default();
         condition.each_atom(&mut |atom, _| match atom {
-            Atom::Mine(Members::With(role)) => drop(asked.roles.insert(*role)),
-            Atom::Equals(text, _) | Atom::Like(text, _) => drop(asked.texts.insert(*text)),
-            Atom::Same(left, right) => asked.texts.extend([*left, *right]),
+            Atom::Mine(Members::With(role)) => drop(used.roles.insert(*role)),
+            Atom::Equals(text, _) | Atom::Like(text, _) => drop(used.texts.insert(*text)),
+            Atom::Same(left, right) => used.texts.extend([*left, *right]),
             Atom::Contains(set, value) => {
-                asked.sets.insert(*set);
+                used.sets.insert(*set);
                 if let Value::Of(text) = value {
-                    asked.texts.insert(*text);
+                    used.texts.insert(*text);
                 }
             }
-            Atom::Within(set, _) => drop(asked.sets.insert(*set)),
+            Atom::Within(set, _) => drop(used.sets.insert(*set)),
             Atom::Mine(_) | Atom::Flag(_) | Atom::HasTopic | Atom::Row(_) => {}
         });
-        asked
+        used
     }
 
-    fn side(&self, call: &CallState, me: &MemberId, now: &Moment) -> CallSide {
+    fn of(&self, call: &CallState, me: &MemberId, now: &Moment) -> CallValues {
         let facts = &call.facts;
         let texts = self.texts.iter().filter_map(|text| {
             let values = match text {
@@ -352,7 +352,7 @@ impl Asked {
             };
             Some((*set, codes))
         });
-        CallSide {
+        CallValues {
             draft: facts.draft,
             opened: facts.opened,
             roles: self.roles.iter().copied().filter(|role| call.row.has_role(me, *role)).collect(),
@@ -362,37 +362,42 @@ impl Asked {
     }
 }
 
-impl CallSide {
-    /// What an atom comes down to for the proposals under the call, if the call has anything to say to it.
-    fn under(&self, atom: &Atom) -> Option<Predicate> {
-        let some_value = |text: Text, fits: &mut dyn FnMut(&str) -> Predicate| -> Option<Predicate> {
-            let each = self.texts.get(&text)?.iter();
-            Some(Predicate::any(
-                each.map(|(value, when)| Predicate::all([when.clone(), fits(value)])).collect::<Vec<_>>(),
-            ))
-        };
-        let or_itself = |atom: Atom| self.under(&atom).unwrap_or_else(|| atom.into());
+impl CallValues {
+    /// What an atom comes down to for the proposals under the call; nothing where the call does not settle any of it.
+    fn reduced(&self, atom: &Atom) -> Option<Predicate> {
         match atom {
             Atom::Flag(Flag::Draft) => Some(self.draft.into()),
             Atom::Flag(Flag::Opened) => Some(self.opened.into()),
             Atom::Mine(Members::With(role)) => Some(self.roles.contains(role).into()),
-            Atom::Equals(text, wanted) => some_value(*text, &mut |value| (value == wanted).into()),
-            Atom::Like(text, pattern) => some_value(*text, &mut |value| Piece::fit(pattern, value).into()),
+            Atom::Equals(text, wanted) => self.some_value(*text, |value| (value == wanted).into()),
+            Atom::Like(text, pattern) => self.some_value(*text, |value| Piece::fit(pattern, value).into()),
             Atom::Same(left, right) => {
-                let (known, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
-                some_value(*known, &mut |value| or_itself(Atom::Equals(*other, value.to_owned())))
+                // A call has no topic.
+                let (of_call, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
+                self.some_value(*of_call, |value| self.reduced_or_same(Atom::Equals(*other, value.to_owned())))
             }
             Atom::Contains(set, Value::Written(value)) => self.sets.get(set).map(|codes| codes.contains(value).into()),
             Atom::Contains(set, Value::Of(text)) => match self.sets.get(set) {
                 Some(codes) => {
-                    let each = codes.iter().map(|code| or_itself(Atom::Equals(*text, code.clone())));
+                    let each = codes.iter().map(|code| self.reduced_or_same(Atom::Equals(*text, code.clone())));
                     Some(Predicate::any(each.collect::<Vec<_>>()))
                 }
-                None => some_value(*text, &mut |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
+                None => self.some_value(*text, |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
             },
             Atom::Within(set, values) => self.sets.get(set).map(|codes| codes.is_subset(values).into()),
             Atom::Mine(_) | Atom::Flag(Flag::Decided | Flag::Labelled) | Atom::HasTopic | Atom::Row(_) => None,
         }
+    }
+
+    fn reduced_or_same(&self, atom: Atom) -> Predicate {
+        self.reduced(&atom).unwrap_or_else(|| atom.into())
+    }
+
+    /// That the text has some value for which the condition holds; nothing if it is no text of a call or a status.
+    fn some_value(&self, text: Text, condition: impl Fn(&str) -> Predicate) -> Option<Predicate> {
+        let values = self.texts.get(&text)?;
+        let each = values.iter().map(|(value, when)| Predicate::all([when.clone(), condition(value)]));
+        Some(Predicate::any(each.collect::<Vec<_>>()))
     }
 }
 
