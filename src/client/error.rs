@@ -189,7 +189,7 @@ impl From<SealError> for ClientError {
             SealError::Truncated => Self::Transport { what, help: "nothing was written; try again".into() },
             SealError::NoMatchingIdentity => Self::local(
                 what,
-                "check `identities` of the profile; after a change of keys ask for the keys to be wrapped anew",
+                "check `identities` of the profile; after a change of keys ask for the keys to be wrapped again",
             ),
             SealError::PluginMissing { .. } => Self::local(what, "install the plugin and try again"),
             _ => Self::local(what, "check the file and your identities"),

@@ -60,12 +60,12 @@ impl Client {
         role: PartnerRole,
         recorded_at: Timestamp,
     ) -> Result<bool> {
-        let bears = |card: &KeyCard| card.roles.contains(&role);
-        if member.card.pins(key) && bears(&member.card) {
+        let has_role = |card: &KeyCard| card.roles.contains(&role);
+        if member.card.pins(key) && has_role(&member.card) {
             return Ok(true);
         }
         let earlier = self.lineage(&member.card).await?;
-        Ok(earlier.iter().any(|earlier| bears(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
+        Ok(earlier.iter().any(|earlier| has_role(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
     }
 
     /// Where the member worked at the instant, by their key cards; none if the chain of cards does not reach so far.

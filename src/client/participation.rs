@@ -83,7 +83,7 @@ impl Client {
         let id = call.call.id;
         let mut stated = self.api().role_statements(id).await?.into_iter();
         let Some(first) = stated.next() else {
-            return Err(invalid(format!("nobody signed who bears which role in `{id}`")));
+            return Err(invalid(format!("nobody signed the roles in `{id}`")));
         };
         let roll: Signed<RollStatement> = verify_signed(&first.statement)?;
         if roll.statement.call != id || *first.stated_by.partner() != call.publication.host {

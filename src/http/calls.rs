@@ -120,7 +120,7 @@ pub(super) async fn delete(State(api): State<Api>, ids: PathIds, EmptyChange(con
     act!(api, context, |context| calls::delete(&api, context, ids.id("call")?))
 }
 
-/// Who bears which role in the call.
+/// The roles in the call, and who has them.
 #[utoipa::path(get, path = "/v1/calls/{call}/roles", tag = "calls",
     responses((status = 200, body = Page<RoleHolder>)))]
 pub(super) async fn roles(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {

@@ -96,7 +96,7 @@ pub async fn serve(
     let known = KnownMembers::new();
     let shares = |quota, one| Shares::new(quota, one, Arc::clone(&known));
     let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES, SMALL));
-    // Whoever holds no answer is answered in any case.
+    // A member who holds no answer is answered in any case.
     let answers = shares(ANSWER_BYTES, 0);
     let downloads = Downloads(shares(limits.download_quota(), 1));
     let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };

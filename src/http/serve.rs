@@ -60,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the configuration has {} fault(s)", .0.len())]
+    #[error("the configuration has {}", faults(.0.len()))]
     Config(Vec<ConfigFault>),
     #[error("the folder `{}` cannot be made: {error}", .folder.display())]
     Folder { folder: PathBuf, error: io::Error },
@@ -92,6 +92,10 @@ pub enum StartError {
     Admin(#[from] AdminError),
     #[error("cannot listen on `{address}`: {error}")]
     Bind { address: SocketAddr, error: io::Error },
+}
+
+fn faults(count: usize) -> String {
+    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
 /// A server that answers.

@@ -25,7 +25,7 @@ use std::{
 
 /// Why no predicate could be made. [`super::lint`] refuses such policies when they are loaded.
 #[derive(Debug, thiserror::Error)]
-#[error("the policies cannot be put as a predicate: {0}")]
+#[error("the policies cannot be translated into a condition: {0}")]
 pub struct Untranslatable(String);
 
 impl Engine {
@@ -38,7 +38,7 @@ impl Engine {
             return Ok(known);
         }
         if action.kind() != ResourceKind::Proposal || action.extra() != Extra::None {
-            return Err(Untranslatable(format!("`{action}` cannot be asked of proposals without more being told")));
+            return Err(Untranslatable(format!("`{action}` needs more than a proposal, so lists cannot use it")));
         }
         let steps: BTreeSet<Action> = action.view().into_iter().chain([action]).collect();
         let steps =

@@ -202,8 +202,10 @@ impl OwnerReader<'_> {
     fn check_annotations(&self, policy: &Policy, start: PolicyStart<'_>) -> Result<(), PolicyError> {
         let known: &[&str] = if self.is_platform { &["id", "reason"] } else { &["id", "side", "reason"] };
         match policy.annotations().find(|(name, _)| !known.contains(name)) {
-            Some((name, _)) => Err(start
-                .fault(format!("`@{name}` is no annotation of such a policy"), "remove it or correct its spelling")),
+            Some((name, _)) => Err(start.fault(
+                format!("`@{name}` is not an annotation of such a policy"),
+                "remove it or correct its spelling",
+            )),
             None => Ok(()),
         }
     }
@@ -216,7 +218,7 @@ impl OwnerReader<'_> {
             return Err(start.fault(what, "give it `@id(\"short-name\")`"));
         }
         if let Some(twin) = self.found.iter().find(|other| &*other.name.id == id) {
-            let what = format!("`@id(\"{id}\")` stands already on line {}", twin.line);
+            let what = format!("`@id(\"{id}\")` is already used on line {}", twin.line);
             return Err(start.fault(what, "give each policy of the file an `@id` of its own"));
         }
         Ok(id)
@@ -264,7 +266,7 @@ fn sentence<'p>(policy: &'p Policy, id: &str, start: PolicyStart<'_>) -> Result<
     let sentence = policy.annotation("reason").unwrap_or_default().trim();
     if sentence.is_empty() {
         let what = format!("policy `{id}` has no `@reason`");
-        return Err(start.fault(what, "say in `@reason(\"…\")` what people are told"));
+        return Err(start.fault(what, "say in `@reason(\"…\")` what a refused reader should know"));
     }
     Ok(sentence)
 }

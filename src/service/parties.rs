@@ -289,7 +289,7 @@ pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
     let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) else {
         return Ok(());
     };
-    let fault = "bears a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
+    let fault = "has a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
     Err(Refusal::Unsuitable { member: member.clone(), fault }.into())
 }
 

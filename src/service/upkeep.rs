@@ -183,7 +183,7 @@ pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubb
         let Some(last) = rows.last() else {
             // What was found is reported, whatever becomes of the note.
             if !only_damaged && let Err(error) = note_unreadable(exchange, scrubbed.unreadable).await {
-                tracing::warn!(%error, "what cannot be read could not be noted");
+                tracing::warn!(%error, "an unreadable document could not be recorded");
             }
             return Ok(scrubbed);
         };

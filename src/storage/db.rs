@@ -531,7 +531,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a test stops time")]
-    async fn whoever_waits_in_vain_on_sqlite_is_told_for_what() {
+    async fn error_says_what_a_caller_of_sqlite_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();
         let (mut reads, write) = (Vec::new(), db.write().await.unwrap());
