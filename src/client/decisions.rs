@@ -61,7 +61,7 @@ impl DecisionPlan {
 #[derive(Clone)]
 pub struct OpenedLetter {
     pub letter: Letter,
-    /// Whether the decision that it is about, by its signature, is in force no more.
+    /// Whether the decision that it is about, by its signature, is no longer in force.
     pub is_superseded: bool,
     /// Whether the sender is an officer of the call by the signed roll. False where that is not shown to the reader, as to parties.
     pub is_by_officer: bool,

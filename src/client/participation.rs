@@ -144,9 +144,9 @@ impl Client {
         self.signed(&roll).await
     }
 
-    /// Assigns reviewers, all or none; or says what stands against it.
+    /// Assigns reviewers, all or none; or returns the fault of each line.
     ///
-    /// More than one request takes go in several, each all or none by itself. So what stands against any line of them is asked beforehand,
+    /// More than one request takes go in several, each all or none by itself. So the faults of all lines are asked for beforehand,
     /// and an error in between says how many are assigned.
     pub async fn assign(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
         if pairs.len() <= Assign::MOST {

@@ -65,7 +65,7 @@ pub struct Sums {
     pub gains: BTreeMap<PartnerCode, Tally>,
     /// By the nation of those who lose.
     pub losses: BTreeMap<PartnerCode, Tally>,
-    /// Nations that would know of proposals that nobody of theirs could know of, and of how many.
+    /// Nations that would gain their first access to proposals, and to how many.
     pub admits: BTreeMap<PartnerCode, u64>,
     /// Keys that would have to be wrapped.
     pub keys_needed: u64,

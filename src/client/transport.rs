@@ -220,7 +220,7 @@ impl Transport {
                     Err(_) => break self.silence(),
                 }
             };
-            // What got further was not in vain: only tries that bring nothing are counted.
+            // Only tries that bring nothing are counted.
             broken = if received > before { 1 } else { broken + 1 };
             if broken >= TRIES {
                 return Err(error);

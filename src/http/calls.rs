@@ -184,7 +184,7 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: Pa
 /// Assigns reviewers to proposals of the call, all or none.
 ///
 /// The officer declares first to be free of conflict with each. When a line cannot be done nothing is, and the problem
-/// `lines-refused` says what stands against each line.
+/// `lines-refused` names the fault of each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
     responses((status = 200, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, ids: PathIds, change: Change<Assign>) -> Result<Answer> {

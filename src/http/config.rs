@@ -166,7 +166,7 @@ impl Config {
         }
         let (settings, others): (HashMap<_, _>, HashMap<_, _>) =
             environment.into_iter().partition(|(name, _)| is_setting(name));
-        // `ENTENTE_API_LISTEN` is not read; left aside in silence, the server would listen somewhere else.
+        // `ENTENTE_API_LISTEN` is not read; if it were ignored in silence, the server would listen somewhere else.
         let mut misspelt = others.into_keys().filter_map(|name| Some((meant_by(&name)?, name)));
         let environment = config::Environment::with_prefix("ENTENTE").prefix_separator("_").separator("__");
         builder = builder.add_source(environment.source(Some(settings)));

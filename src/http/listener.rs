@@ -145,7 +145,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>, shutdown: impl Futur
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut patience = Duration::from_millis(5);
-    // INVARIANT: no more sockets than have or may get a place, so that descriptors are left for files.
+    // INVARIANT: at most as many sockets as there are places, so that descriptors are left for files.
     let sockets = server.connections.total() + server.handshakes.total() + ACCEPTED;
     let sockets = Arc::new(Semaphore::new(sockets.min(Semaphore::MAX_PERMITS)));
     loop {

@@ -122,7 +122,7 @@ pub(crate) fn describe() {
     describe_gauge!(BACKUP, Unit::Seconds, "The instant whose state the last complete backup holds; 0 for none");
 }
 
-/// Held against the database's machine, or against what is on record where that is the same machine.
+/// Compared with the clock of the database's machine, or with what is on record where that is the same machine.
 fn tell_clock(shown: &time::ClockReading) {
     let offset = match shown.mark.database {
         Some(database) => shown.clock.duration_since(database),

@@ -10,13 +10,13 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, Expr},
 };
 
-/// How deep brackets of any kind may stand in each other.
+/// How deep brackets of any kind may be nested.
 pub(super) const MAX_DEPTH: usize = 16;
 /// How many operators one policy may have: `&&`, `||`, `!`, comparisons, `if`, `has`, `like`, `is`.
 pub(super) const MAX_OPERATORS: usize = 200;
-/// How many attributes may be taken of each other in a row.
+/// How many attributes a path may have.
 const MAX_PATH: usize = 16;
-/// How many values may stand in one `[…]`.
+/// How many values one `[…]` may have.
 const MAX_VALUES: usize = 200;
 /// How long a pattern of `like` may be, in characters: as long as the longest name of an organisation. SQLite refuses long ones.
 const MAX_PATTERN: usize = 200;
@@ -242,7 +242,7 @@ impl Size {
     }
 }
 
-/// Whether it is held against another as one value, and not as a condition that is itself true or false.
+/// Whether it is compared with another as one value, and not as a condition that is itself true or false.
 fn is_value(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(_) | Expr::Var(_) | Expr::GetAttr { .. })
 }

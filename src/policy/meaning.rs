@@ -1,4 +1,4 @@
-//! Whether a policy says what its author means: names that the schema has, and values that the attribute they are held against can
+//! Whether a policy says what its author means: names that the schema has, and values that the attribute they are compared with can
 //! ever have.
 //!
 //! Cedar itself refuses most unknown names, in words of its own, and takes any text: a `forbid` with a misspelt phase, a topic in
@@ -106,7 +106,7 @@ impl Scope {
         }
     }
 
-    /// That what is asked of a thing is one of its attributes.
+    /// Refuses an attribute that the thing does not have.
     fn name(&self, owner: &Expr, attr: &str) -> Result<(), LintFault> {
         if matches!(owner, Expr::Var(Var::Context)) {
             return self.context_attribute(attr);
@@ -150,7 +150,7 @@ impl Scope {
         Err(LintFault::new(what, help))
     }
 
-    /// That a value, or values, can ever be what is held against them.
+    /// Refuses a value that the attribute which it is compared with can never have.
     fn alike(&self, path: &Expr, value: &Expr) -> Result<(), LintFault> {
         let Some(holds) = self.holds(path) else { return Ok(()) };
         if let Some(other) = self.holds(value)

@@ -228,7 +228,7 @@ impl Predicate {
         })
     }
 
-    /// How many values it is asked of: what it costs to evaluate it, and to say it to a database.
+    /// How many values it names: what it costs to evaluate it, and to send it to a database.
     #[must_use]
     pub fn size(&self) -> usize {
         let mut size = 0;
@@ -280,7 +280,7 @@ impl Predicate {
         settled
     }
 
-    /// Hands over every atom with whether it stands without a negation, in order, as often as it stands.
+    /// Calls `seen` with every atom and whether it is without a negation, in order, as often as it occurs.
     pub fn each_atom<'a>(&'a self, seen: &mut dyn FnMut(&'a Atom, bool)) {
         match self {
             Self::Const(_) => {}

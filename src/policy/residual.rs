@@ -428,7 +428,7 @@ impl Truth {
         Self::all(each.into_iter().map(Self::not).collect()).not()
     }
 
-    /// Of one thing held against several values, which is taken before any of them.
+    /// Of one value compared with several, which is evaluated before any of them.
     fn of_values(each: Vec<Self>, joined: fn(Vec<Predicate>) -> Predicate) -> Self {
         let (holds, errs): (Vec<_>, Vec<_>) = each.into_iter().map(|truth| (truth.holds, truth.errs)).unzip();
         Self { holds: joined(holds), errs: Predicate::any(errs) }

@@ -87,7 +87,7 @@ pub enum StatementError {
     ForeignMember {
         /// Whose card it claims to be.
         member: MemberId,
-        /// The partner it was held against.
+        /// The partner whose registrars were expected.
         partner: PartnerCode,
     },
     /// The card's validity has not begun.

@@ -1,7 +1,7 @@
-//! Which proposals a member may know of, by the very policies that decide on one: asked of the database as one condition.
+//! Which proposals a member may know of, by the very policies that decide on one: the database evaluates them as one condition.
 //!
 //! The condition is what the policies leave open once the member is known, and the caller's filters. Calls are few and change
-//! seldom, so what is asked of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
+//! seldom, so what the condition says of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
 //! call; what remains speaks of the proposal's own rows. Every proposal that comes back is put to the policies once more before
 //! it is shown: should the two ever differ, the row is withheld and the difference counted.
 
@@ -36,7 +36,7 @@ use std::{
     sync::Arc,
 };
 
-/// Rows that the database gave and the policies do not: an alarm, for the two are to be one.
+/// Counts rows that the database gave and the policies refuse. It raises an alarm, because the two must agree.
 pub const DIFFERENCES: &str = "entente_list_differences_total";
 
 /// What a list is narrowed to, as a condition.
@@ -57,7 +57,7 @@ fn narrowed(filter: &Filter) -> Predicate {
     Predicate::all(parts.into_iter().flatten())
 }
 
-/// The condition for one member at one instant, with the calls it is asked of.
+/// The condition for one member at one instant, with the calls that it was evaluated for.
 #[derive(Debug, Clone)]
 pub struct ListCondition {
     pub groups: Arc<CallGroups>,
@@ -74,7 +74,7 @@ impl ListCondition {
     }
 }
 
-/// What was asked already, by whom and narrowed to what, for it is asked again with each page.
+/// The conditions of recent lists, by member and filter, because each page needs the same one.
 #[derive(Debug, Default)]
 pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED, REMEMBERED_SIZE>);
 
@@ -85,7 +85,7 @@ const REMEMBERED_SIZE: usize = 1 << 19;
 /// So many proposals of a page are put to the policies in one turn.
 const DECIDED_AT_ONCE: usize = 32;
 
-/// What is asked for one member, while their policies, the calls and the statuses under these are what they were.
+/// The condition for one member. It is valid while their policies, the calls and the statuses under these stay the same.
 #[derive(Debug)]
 struct KnownList {
     /// What the policies left open. The same place in memory is the same version of policies and the same facts about the member.
@@ -147,7 +147,7 @@ impl View<'_> {
         Ok(visible::count(&mut self.tx, &list.query(&self.me.id)).await?)
     }
 
-    /// What there is to the proposals in the list.
+    /// The totals of the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         Ok(visible::totals(&mut self.tx, &list.query(&self.me.id)).await?)
@@ -178,7 +178,7 @@ async fn seen_among(
     }
 }
 
-/// What to ask the database for the proposals that a member may know of and that satisfy one condition more.
+/// The condition for proposals that a member may know of and that satisfy one more condition.
 ///
 /// INVARIANT: a unit of work asks before it writes, for what is read of calls is remembered beyond it.
 pub async fn ask(
@@ -232,7 +232,7 @@ pub async fn ask(
     Ok(list)
 }
 
-/// An instant, and until when everything that was asked of it stays as it was.
+/// An instant, and until when every comparison with it that was made stays as it was.
 struct Moment {
     now: Timestamp,
     until: Cell<Timestamp>,
@@ -253,7 +253,7 @@ impl Moment {
     }
 }
 
-/// Which calls need be asked about at all.
+/// The calls for which the condition can hold at all.
 fn call_scope(condition: &Predicate) -> CallScope {
     let could_hold = |roles: bool, own: bool| {
         condition.could_hold(&mut |atom| match atom {

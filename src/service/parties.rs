@@ -132,7 +132,7 @@ pub async fn remove(
     let permit = if declines {
         act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?
     } else {
-        // Whose key card is in force no more can be taken out all the same.
+        // A member whose key card is no longer in force can be taken out all the same.
         let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
         let subject = subject.unwrap_or_else(|| state::bare_member(exchange, member));
         speaks_for(&act, &proposal, &subject, Action::RemoveMember)?

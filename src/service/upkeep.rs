@@ -83,7 +83,7 @@ pub async fn sweep(exchange: &Exchange, extent: Extent) -> Result<Swept> {
     Ok(exchange.blobs.sweep(now, older_than, extent, named).await?)
 }
 
-/// Lets documents go that were replaced or taken out so long ago, and that no version names: they count no more, and their bytes are moved
+/// Lets documents go that were replaced or taken out so long ago, and that no version names: they no longer count, and their bytes are moved
 /// into quarantine. How many.
 pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
     let days = i64::from(exchange.quotas.replaced_documents_days.max(1));

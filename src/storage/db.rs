@@ -51,7 +51,7 @@ pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 /// Connections for reading: with SQLite a thread each.
 pub const READERS: u32 = 8;
 
-/// Why a caller of SQLite waited in vain.
+/// Why a caller of SQLite got no turn or connection in time.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
 const READERS_BUSY: &str = "no connection for reading became free in time: reads are many, or stuck";
 

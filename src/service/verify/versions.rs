@@ -1,4 +1,4 @@
-//! What several parties sign, held against their signatures: versions, labels and decisions; and the texts of calls.
+//! Compares what several parties sign with their signatures: versions, labels and decisions; and the texts of calls.
 
 use super::{Named, Verifier, document_key, signed::Signatures};
 use crate::{
