@@ -22,7 +22,6 @@ use entente::{
     policy::{Action, Engine, Resource},
     service::{Exchange, comparison::Comparison, preview::compare, state, unit::View},
     storage::{Db, migrate},
-    wire::page,
 };
 use jiff::SignedDuration;
 use many::{Call, Chance, Proposal, Rows, id, index, text};
@@ -66,17 +65,18 @@ async fn measure(name: &str, url: &str, folder: &Path) {
         let memory = peak_memory();
         let then = Arc::new(policies.with_partner(Arc::new(common::rules("GBR", "ISR"))));
         let began = Instant::now();
-        let (mut cursor, mut requests, mut longest, mut considered, mut changes) = (None, 0, Duration::ZERO, 0, 0);
+        let (mut cursor, mut requests, mut longest, mut considered, mut changes) =
+            (None::<String>, 0, Duration::ZERO, 0, 0);
         loop {
             let asked = Instant::now();
             let mut view = view(&exchange, &policies, &member(3, ASKER)).await;
             let comparison = Comparison::new(&exchange, &view.me.id, policies.clone(), then.clone(), now());
-            let found = compare(&mut view, comparison, &changed, cursor).await.unwrap();
+            let found = compare(&mut view, comparison, &changed, cursor.as_deref()).await.unwrap();
             longest = longest.max(asked.elapsed());
             requests += 1;
             considered += u64::from(found.considered);
             changes += found.items.len();
-            cursor = found.next.map(|next| page::last_key(&next).unwrap().parse::<ProposalId>().unwrap());
+            cursor = found.next;
             if cursor.is_none() {
                 break;
             }

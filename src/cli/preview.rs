@@ -153,7 +153,7 @@ pub(super) fn sums(screen: &mut Screen, sums: &Sums) {
     }
     if sums.fetched_before > 0 {
         screen.line(&format!(
-            "{} of those who lose it have fetched content already: what was read stays read",
+            "have fetched content that they may no longer read: {}; what was read stays read",
             sums.fetched_before
         ));
     }
@@ -179,7 +179,7 @@ pub(super) fn rows(screen: &mut Screen, changes: &[PreviewedChange], all: bool) 
     for ((proposal, member, gains), changes) in found.into_iter().take(if all { usize::MAX } else { SHOWN }) {
         let acts: Vec<&str> =
             changes.iter().map(|change| if change.action == "View" { "view" } else { "read" }).collect();
-        let word = if gains { "gains" } else { "loses" };
+        let word = if gains { "may now" } else { "may no longer" };
         let notes = [
             (changes.iter().any(|change| change.admits_nation), "first of the nation"),
             (changes.iter().any(|change| change.needs_key), "needs a key"),

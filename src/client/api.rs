@@ -565,7 +565,7 @@ impl ApiClient {
 
     async fn all<T: DeserializeOwned>(&self, path: &str, filter: &[(&'static str, Option<String>)]) -> Result<Vec<T>> {
         let mut items = Vec::new();
-        // Lists of one proposal come whole and take no limit.
+        // Without a filter many lists come whole and take no limit; the others have one of their own.
         let limit = (!filter.is_empty()).then_some(MAX_PAGE);
         let (mut paging, mut pages) = (Paging { cursor: None, limit }, Pages::default());
         loop {

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{Calls, PathIds, RolesQuery, StrictQuery},
+    list::{Calls, Everything, PathIds, RolesQuery, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -29,7 +29,8 @@ pub(super) async fn list(
     caller: Caller,
     StrictQuery(query): StrictQuery<Calls>,
 ) -> Result<Answer> {
-    Ok(Answer::json(200, &calls::list(&api, &caller, query.program, query.after()?, query.limit()?).await?))
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &calls::list(&api, &caller, query.program, cursor, limit).await?))
 }
 
 /// Drafts a call; you become its first officer.
@@ -129,10 +130,16 @@ pub(super) async fn roles(State(api): State<Api>, caller: Caller, ids: PathIds) 
 
 /// What was signed about the roles since the call was published, in its order: the roll, then each change. For officers,
 /// reviewers and deciders of the call.
-#[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{call}/role-statements", tag = "calls", params(Everything),
     responses((status = 200, body = Page<StatedRoles>)))]
-pub(super) async fn role_statements(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?).await?))
+pub(super) async fn role_statements(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &roles::statements(&api, &caller, ids.id("call")?, after, limit).await?))
 }
 
 /// Replaces a member's roles in the call; none takes them all away.
@@ -155,9 +162,9 @@ pub(super) async fn preview_roles(
     ids: PathIds,
     StrictQuery(query): StrictQuery<RolesQuery>,
 ) -> Result<Answer> {
-    let (roles, after) = (query.roles()?, query.after()?);
+    let (roles, cursor) = (query.roles()?, query.cursor.as_deref());
     let (call, member) = (ids.id("call")?, ids.id("member")?);
-    Ok(Answer::json(200, &roles::preview(&api, &caller, call, &member, &roles, after).await?))
+    Ok(Answer::json(200, &roles::preview(&api, &caller, call, &member, &roles, cursor).await?))
 }
 
 /// How the call stands, counted over what you may see.

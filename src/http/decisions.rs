@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::PathIds,
+    list::{Everything, PathIds, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -42,10 +42,16 @@ pub(super) async fn unsign(State(api): State<Api>, ids: PathIds, EmptyChange(con
 }
 
 /// The letters that stand, without their ciphertext.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/letters", tag = "decisions",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/letters", tag = "decisions", params(Everything),
     responses((status = 200, body = Page<Letter>)))]
-pub(super) async fn list_letters(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn list_letters(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &decisions::list_letters(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Sends the parties a sealed letter about a final decision.

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::FirstChange,
-    list::{CardQuery, Everything, Members, PathIds, StrictQuery},
+    list::{CardQuery, Everything, Members, PathIds, StrictQuery, after},
     principal::{Caller, Holder},
     state::Api,
 };
@@ -66,7 +66,7 @@ pub(super) async fn list_members(
     caller: Caller,
     StrictQuery(query): StrictQuery<Members>,
 ) -> Result<Answer> {
-    let after = query.after::<MemberId>()?.map(|member| member.to_string());
+    let after = after::<MemberId>(query.cursor.as_deref())?.map(|member| member.to_string());
     let page = directory::list_members(&api, &caller, query.partner.as_ref(), after, query.limit()?).await?;
     Ok(Answer::json(200, &page))
 }
@@ -88,7 +88,7 @@ pub(super) async fn list_key_cards(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (member, below) = (ids.id("member")?, query.after::<u64>()?);
+    let (member, below) = (ids.id("member")?, after::<u64>(query.cursor.as_deref())?);
     Ok(Answer::json(200, &directory::list_key_cards(&api, &caller, &member, below, query.limit()?).await?))
 }
 
@@ -120,6 +120,6 @@ pub(super) async fn preview_member(
     ids: PathIds,
     StrictQuery(query): StrictQuery<CardQuery>,
 ) -> Result<Answer> {
-    let (change, after) = (query.change()?, query.after()?);
-    Ok(Answer::json(200, &preview::of_member(&api, &caller, &ids.id("member")?, &change, after).await?))
+    let (change, cursor) = (query.change()?, query.cursor.as_deref());
+    Ok(Answer::json(200, &preview::of_member(&api, &caller, &ids.id("member")?, &change, cursor).await?))
 }

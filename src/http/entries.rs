@@ -1,7 +1,7 @@
 //! The log as a member may read it.
 
 use super::{
-    list::{Entries, StrictQuery},
+    list::{Entries, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -20,7 +20,7 @@ pub(super) async fn list(
     caller: Caller,
     StrictQuery(query): StrictQuery<Entries>,
 ) -> Result<Answer> {
-    let after = query.after()?.unwrap_or_default();
+    let after = after(query.cursor.as_deref())?.unwrap_or_default();
     let kinds = kinds(query.kind.as_deref())?;
     Ok(Answer::json(200, &entries::list(&api, &caller, &kinds, after, query.limit()?).await?))
 }

@@ -12,7 +12,7 @@ use crate::{
         proposal::{Relation, Sort, Status},
     },
     service::{Result, ServiceError, preview::CardChange},
-    storage::visible::{ListPosition, PageRequest},
+    storage::visible::PageRequest,
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE, last_key},
         proposal::Filter,
@@ -85,11 +85,6 @@ macro_rules! lists {
         }
 
         impl $name {
-            /// What the cursor stands for.
-            pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
-                after(self.cursor.as_deref())
-            }
-
             /// How many items the page may have.
             pub(super) fn limit(&self) -> Result<u32> {
                 limit(self.limit)
@@ -154,7 +149,11 @@ impl Proposals {
 
     /// Which part of the list is.
     pub(super) fn page(&self) -> Result<PageRequest> {
-        Ok(PageRequest { sort: self.sort.unwrap_or(Sort::Created), after: self.after()?, limit: self.limit()? })
+        Ok(PageRequest {
+            sort: self.sort.unwrap_or(Sort::Created),
+            after: after(self.cursor.as_deref())?,
+            limit: self.limit()?,
+        })
     }
 }
 
@@ -227,18 +226,13 @@ pub(super) struct RolesQuery {
     /// Every role that the member would have, with commas; empty for none.
     roles: String,
     /// `next` of the answer before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl RolesQuery {
     /// The roles.
     pub(super) fn roles(&self) -> Result<BTreeSet<CallRole>> {
         among(&self.roles)
-    }
-
-    /// What the cursor stands for.
-    pub(super) fn after(&self) -> Result<Option<ListPosition>> {
-        after(self.cursor.as_deref())
     }
 }
 
@@ -254,7 +248,7 @@ pub(super) struct CardQuery {
     /// Every role that the member would have in the partner, with commas, empty for none; as they are when left out.
     roles: Option<String>,
     /// `next` of the answer before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl CardQuery {
@@ -270,11 +264,6 @@ impl CardQuery {
                 roles: roles.as_deref().map(among).transpose()?,
             }),
         }
-    }
-
-    /// What the cursor stands for.
-    pub(super) fn after(&self) -> Result<Option<ListPosition>> {
-        after(self.cursor.as_deref())
     }
 }
 
@@ -293,14 +282,8 @@ pub(super) struct CursorQuery {
     pub(super) cursor: Option<String>,
 }
 
-impl CursorQuery {
-    /// What the cursor stands for.
-    pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>> {
-        after(self.cursor.as_deref())
-    }
-}
-
-fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
+/// What an open cursor stands for. Those that may point at something hidden are sealed, and read by their service.
+pub(super) fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
     let key = |cursor| last_key(cursor).and_then(|key| key.parse().ok()).ok_or(ServiceError::BadCursor);
     cursor.map(key).transpose()
 }

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange},
-    list::{CursorQuery, Everything, PathIds, StrictQuery},
+    list::{CursorQuery, Everything, PathIds, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -38,7 +38,7 @@ pub(super) async fn list_versions(
     ids: PathIds,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    let (owner, after, limit) = (ids.id("owner")?, query.after()?, query.limit()?);
+    let (owner, after, limit) = (ids.id("owner")?, after(query.cursor.as_deref())?, query.limit()?);
     Ok(Answer::json(200, &policies::list_versions(&api, &caller, &owner, after, limit).await?))
 }
 
@@ -51,7 +51,8 @@ pub(super) async fn show_version(State(api): State<Api>, caller: Caller, ids: Pa
 }
 
 /// What a version would change: who gains and who loses access to which proposals, what they have fetched, which keys they would
-/// need. For the policy officers who write it; looks at up to 2,000 proposals and says where to go on.
+/// need. For the policy officers who write it; looks at some 2,000 proposals, or at 10,000 if it meets none that you may know of,
+/// and says where to go on.
 #[utoipa::path(get, path = "/v1/policies/{owner}/versions/{version}/preview", tag = "policies", params(CursorQuery),
     responses((status = 200, body = Preview)))]
 pub(super) async fn preview(
@@ -60,8 +61,8 @@ pub(super) async fn preview(
     ids: PathIds,
     StrictQuery(query): StrictQuery<CursorQuery>,
 ) -> Result<Answer> {
-    let (owner, version, after) = (ids.id("owner")?, ids.id("version")?, query.after()?);
-    Ok(Answer::json(200, &preview::preview(&api, &caller, &owner, version, after).await?))
+    let (owner, version, cursor) = (ids.id("owner")?, ids.id("version")?, query.cursor.as_deref());
+    Ok(Answer::json(200, &preview::preview(&api, &caller, &owner, version, cursor).await?))
 }
 
 /// Proposes the next version, as a policy officer of the partner that writes these policies.

@@ -24,7 +24,7 @@ pub(super) async fn list(
     caller: Caller,
     StrictQuery(query): StrictQuery<Everything>,
 ) -> Result<Answer> {
-    Ok(Answer::json(200, &programs::list(&api, &caller, query.after()?, query.limit()?).await?))
+    Ok(Answer::json(200, &programs::list(&api, &caller, query.cursor.as_deref(), query.limit()?).await?))
 }
 
 /// Creates a program.

@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::{CountQuery, LabelQuery, PathIds, Proposals, StrictQuery},
+    list::{CountQuery, Everything, LabelQuery, PathIds, Proposals, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -115,10 +115,16 @@ pub(super) async fn accept(State(api): State<Api>, ids: PathIds, change: Change<
 
 /// What was signed about who is asked to join the parties and joined them: for the parties, for
 /// members who are asked to join, and for those who may wrap keys.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/joined", tag = "proposals",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/joined", tag = "proposals", params(Everything),
     responses((status = 200, body = Page<Joined>)))]
-pub(super) async fn joined(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &parties::joined(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn joined(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &parties::joined(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Consents to a member joining a party after the deadline from another organisation; for officers.
@@ -223,10 +229,16 @@ pub(super) async fn discard_key(
 }
 
 /// The versions handed in, with their signatures: all for the parties, the standing one for everybody else.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/manifests", tag = "proposals",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/manifests", tag = "proposals", params(Everything),
     responses((status = 200, body = Page<SignedManifest>)))]
-pub(super) async fn list_manifests(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &manifests::list(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn list_manifests(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &manifests::list(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Signs a manifest for your party. With every party's signature the version is handed in.
@@ -243,10 +255,16 @@ pub(super) async fn sign_manifest(
 /// The relabellings that the parties signed, with their signatures: all for the parties, the one in force for everybody else.
 ///
 /// Without one the label is that of the manifest.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/labels", tag = "proposals",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/labels", tag = "proposals", params(Everything),
     responses((status = 200, body = Page<SignedLabel>)))]
-pub(super) async fn list_labels(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &labels::list(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn list_labels(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &labels::list(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Signs a relabelling of the version that stands for your party. With every party's signature it is in force, and the wrapped

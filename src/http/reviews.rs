@@ -3,7 +3,7 @@
 use super::{
     act::act,
     change_request::{Change, EmptyChange, LoggedRead},
-    list::PathIds,
+    list::{Everything, PathIds, StrictQuery, after},
     principal::Caller,
     state::Api,
 };
@@ -41,10 +41,16 @@ pub(super) async fn lift(State(api): State<Api>, ids: PathIds, change: Change<Li
 }
 
 /// What was stated about interests in the proposal, each member's in its order; for those who are no officers about themselves.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/declarations", tag = "reviews",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/declarations", tag = "reviews", params(Everything),
     responses((status = 200, body = Page<Declaration>)))]
-pub(super) async fn declarations(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::declarations(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn declarations(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &reviews::declarations(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Who is assigned to review the proposal; for a reviewer the own assignment.
@@ -75,10 +81,16 @@ pub(super) async fn preview_unassignment(State(api): State<Api>, caller: Caller,
 }
 
 /// The reviews of the proposal, without their ciphertext: all once yours is in, only yours before.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/reviews", tag = "reviews",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/reviews", tag = "reviews", params(Everything),
     responses((status = 200, body = Page<Review>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &reviews::list(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &reviews::list(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Hands in a sealed review of the standing version.

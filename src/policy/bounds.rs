@@ -309,10 +309,11 @@ mod tests {
         let sets = "resource.topic in [\"a\"] ".repeat(MAX_PATH + 4);
         assert!(!refused(&sets).contains("attributes"), "sets are no paths");
         // Not those of a text or a remark.
-        taken(
-            &format!("{FUNDED} // {}\n && resource.topic like \"{}\"", "&& ((".repeat(500), "!(&&".repeat(500))
-                .replace("resource.topic like", "resource has topic && resource.topic like"),
-        );
+        taken(&format!(
+            "{FUNDED} // {}\n && resource has topic && resource.topic == \"{}\"",
+            "&& ((".repeat(500),
+            "!(&&".repeat(500)
+        ));
     }
 
     #[test]

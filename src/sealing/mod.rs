@@ -48,10 +48,14 @@ mod tests {
         let parent = file.parent().unwrap();
         let folder =
             if matches!(stem, "mod" | "lib" | "entente-server") { parent.to_owned() } else { parent.join(stem) };
-        let mut client_only = false;
+        let (mut client_only, mut elsewhere) = (false, None);
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[cfg(") {
                 client_only |= line.contains("feature = \"client\"") && !line.contains("not(");
+                continue;
+            }
+            if let Some(path) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+                elsewhere = Some(parent.join(path));
                 continue;
             }
             let declared = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ");
@@ -60,9 +64,10 @@ mod tests {
             {
                 let beside = folder.join(format!("{name}.rs"));
                 let within = folder.join(name).join("mod.rs");
-                sources_without_client(if beside.exists() { &beside } else { &within }, found);
+                let usual = if beside.exists() { beside } else { within };
+                sources_without_client(&elsewhere.take().unwrap_or(usual), found);
             }
-            client_only = false;
+            (client_only, elsewhere) = (false, None);
         }
         found.push(file.to_owned());
     }

@@ -4,7 +4,7 @@
 //! turn comes, and what they have in common is read once. A dry run takes no turn at all.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
+    Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError, aside,
     comparison::Comparison,
     preview,
     reviews::need_review,
@@ -46,7 +46,7 @@ pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId,
         drop(first);
         let turn = exchange.long_work.scan(&context.principal).await?;
         let mut look = Rehearsal::rehearse(exchange, context).await?;
-        look.tx.hold(turn);
+        look.tx.hold(turn, LONGEST_LOOK).await?;
         let state = call_to_assign(&mut look, call).await?;
         return foresee(look, state, body).await;
     }

@@ -1,7 +1,9 @@
 //! Calls: draft, publish, amend, cancel and delete.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, lists, parties, quotas,
+    Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
+    cursors::{EXAMINED, SealedCursors},
+    lists, parties, quotas,
     state::{self, CallState, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
@@ -30,7 +32,7 @@ use crate::{
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall, Reason},
         entry::payloads::{CallAmended, CallPublished, DraftText, Payload, ReasonStated},
-        page::{self, Page, PageRoom},
+        page::{MAX_PAGE, Page, PageRoom},
         proposal::Filter,
     },
 };
@@ -139,7 +141,7 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
         drop(call_to_amend(&mut Rehearsal::rehearse(exchange, context).await?, id).await?);
         let turn = exchange.long_work.count(&context.principal).await?;
         let mut act = Rehearsal::rehearse(exchange, context).await?;
-        act.tx.hold(turn);
+        act.tx.hold(turn, LONGEST_LOOK).await?;
         let (call, _) = call_to_amend(&mut act, id).await?;
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
@@ -286,28 +288,30 @@ pub async fn delete(exchange: &Exchange, context: &RequestContext, id: CallId) -
     act.finish(Answer::done()).await
 }
 
-/// A page of the calls that the caller may know of.
+/// A page of the calls that the caller may know of. It can be short, or empty, and go on: so many are examined.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     program: Option<ProgramId>,
-    mut after: Option<CallId>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Call>> {
+    let cursors = SealedCursors::of(exchange, "calls", &principal.member);
+    let mut after: Option<CallId> = cursors.open(cursor)?;
     let mut view = View::open(exchange, principal).await?;
     let (mut items, mut room): (Vec<Call>, _) = (Vec::new(), PageRoom::new(limit));
-    loop {
-        let ids = calls::ids(&mut view.tx, program, after, page::MAX_PAGE).await?;
-        let is_last = ids.len() < page::MAX_PAGE as usize;
+    for _ in 0..EXAMINED / MAX_PAGE as usize {
+        let ids = calls::ids(&mut view.tx, program, after, MAX_PAGE).await?;
+        let is_last = ids.len() < MAX_PAGE as usize;
         for id in ids {
-            after = Some(id);
+            let before = after.replace(id);
             let Some(call) = state::call(&mut view.tx, id, view.now).await? else { continue };
             if !view.sees(Resource::Call(&call.facts)) {
                 continue;
             }
             let item = answer(&call, &view.me.id);
             if !room.takes(&item) {
-                return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
+                return Ok(Page { next: before.map(|before| cursors.seal(before)), items });
             }
             items.push(item);
         }
@@ -315,6 +319,7 @@ pub async fn list(
             return Ok(Page { items, next: None });
         }
     }
+    Ok(Page { items, next: after.map(|after| cursors.seal(after)) })
 }
 
 /// One call and its `ETag`.
@@ -335,7 +340,7 @@ pub async fn progress(exchange: &Exchange, principal: &Principal, id: CallId) ->
     drop(authorized().await?);
     let turn = exchange.long_work.count(principal).await?;
     let (mut view, call) = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let mut progress =
         Progress { phase: call.phase, proposals: BTreeMap::new(), assignments: 0, reviews: 0, decided: 0 };
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);

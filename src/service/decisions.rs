@@ -3,6 +3,7 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,
     state::{self, ProposalState},
+    stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -291,18 +292,28 @@ pub async fn withdraw_letter(
     act.finish(Answer::done()).await
 }
 
-/// The letters of a proposal that stand.
-pub async fn list_letters(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Letter>> {
+/// A page of the letters of a proposal that stand.
+pub async fn list_letters(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<DocumentId>,
+    limit: u32,
+) -> Result<Page<Letter>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     view.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
-    let rows = decisions::letters(&mut view.tx, id).await?;
     let in_force = decisions::final_ones(&mut view.tx, id).await?.pop();
-    let items = rows.into_iter().filter(|row| !row.is_withdrawn).map(|row| {
-        let is_superseded = is_superseded(&row, in_force.as_ref());
-        letter(row, is_superseded, false)
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let rows = decisions::letters(&mut view.tx, id, page.after().copied(), STEP).await?;
+        let item = |row: LetterRow| {
+            let is_superseded = is_superseded(&row, in_force.as_ref());
+            (row.id, letter(row, is_superseded, false))
+        };
+        page.add(rows.into_iter().map(item).collect());
+    }
+    Ok(page.finish())
 }
 
 /// Fetches a sealed letter. Leaves an entry.

@@ -1,8 +1,9 @@
 //! The log as a member may read it.
 
 use super::{
-    Exchange, Principal, Result, ServiceError,
+    Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     state::{self, CallState, ProgramState, ProposalState},
+    stepwise::STEP,
     unit::View,
 };
 use crate::{
@@ -11,116 +12,264 @@ use crate::{
         id::{CallId, ProgramId, ProposalId},
     },
     policy::{Action, Resource},
-    storage::entries::{self, EntryRow},
+    storage::{
+        entries::{self, EntryRow},
+        proposals,
+    },
     wire::{
         entry::Entry,
         page::{self, Page, PageRoom},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-/// How many entries are looked at for one page, most of which the caller may not be able to read. A page can so be short, or empty, and go on.
-const EXAMINED: u32 = 10 * page::MAX_PAGE;
+/// How many entries one request passes, those of other kinds than are wanted included.
+const PASSED: u32 = 10 * page::MAX_PAGE;
 
-/// What entries of one page are about, loaded once each.
-#[derive(Default)]
-struct Known {
-    programs: HashMap<ProgramId, Option<ProgramState>>,
-    calls: HashMap<CallId, Option<CallState>>,
-    proposals: HashMap<ProposalId, Option<ProposalState>>,
+/// How much one look may decide: on so many entries, most of which the caller may not be able to read, and by so many proposals, calls
+/// and programs that have to be loaded for it.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    entries: u32,
+    loaded: usize,
+}
+
+/// What anybody may look at among the ordinary reads.
+const AT_ONCE: Bounds = Bounds { entries: page::MAX_PAGE, loaded: 50 };
+/// What one request looks at in all, if nothing of the first look is for the caller. It waits for a turn at that.
+const IN_ALL: Bounds = Bounds { entries: PASSED, loaded: 200 };
+
+/// A page of the log while it is put together.
+struct LogPage<'k> {
+    kinds: &'k [EntryKind],
+    items: Vec<Entry>,
+    room: PageRoom,
+    /// The number of the last entry that was passed.
+    after: u64,
+    /// How many were passed, in whole steps.
+    passed: u32,
+    /// How many were decided on.
+    decided: u32,
+    /// How many things were loaded.
+    loaded: usize,
+}
+
+/// Why a look at the log stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// There are no more entries.
+    AtTheEnd,
+    /// The page takes no more.
+    Full,
+    /// As much was examined as the bounds allow.
+    AtTheBounds,
 }
 
 /// A page of the entries that the caller may read, oldest first; of these kinds alone, or of all where no kind is named.
 ///
-/// It ends after so many items, so many bytes or so many entries that were looked at, whichever comes first.
+/// It ends after so many items, so many bytes, so many entries that were passed or decided on or so many things that were loaded for
+/// that, whichever comes first: it can be short, or empty, and go on.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     kinds: &[EntryKind],
-    mut after: u64,
+    after: u64,
     limit: u32,
 ) -> Result<Page<Entry>> {
     if i64::try_from(after).is_err() {
         return Err(ServiceError::BadCursor);
     }
-    let mut view = View::open(exchange, principal).await?;
-    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
-    let (mut items, mut known): (Vec<Entry>, _) = (Vec::new(), Known::default());
-    let mut room = PageRoom::new(limit);
-    for _ in 0..EXAMINED / page::MAX_PAGE {
-        let (rows, until) = entries::page(&mut view.tx, after, kinds, page::MAX_PAGE).await?;
-        for row in rows {
-            let before = after;
-            after = row.seq;
-            if !may_read(&mut view, &mut known, &row).await? {
-                continue;
-            }
-            let item = entry(row);
-            if !room.takes(&item) {
-                return Ok(Page { items, next: Some(page::cursor(&before.to_string())) });
-            }
-            items.push(item);
-        }
-        let Some(until) = until else { return Ok(Page { items, next: None }) };
-        after = until;
+    let mut page =
+        LogPage { kinds, items: Vec::new(), room: PageRoom::new(limit), after, passed: 0, decided: 0, loaded: 0 };
+    let mut stopped = page.look(opened(exchange, principal).await?, AT_ONCE).await?;
+    if stopped == Stopped::AtTheBounds && page.items.is_empty() && page.passed < PASSED {
+        // The first look has ended by now: who waits holds neither a snapshot nor a place at reading.
+        let turn = exchange.long_work.log(principal).await?;
+        let mut view = opened(exchange, principal).await?;
+        view.tx.hold(turn, LONGEST_LOOK).await?;
+        stopped = page.look(view, IN_ALL).await?;
     }
-    Ok(Page { items, next: Some(page::cursor(&after.to_string())) })
+    let next = (stopped != Stopped::AtTheEnd).then(|| page::cursor(&page.after.to_string()));
+    Ok(Page { items: page.items, next })
 }
 
-async fn may_read(view: &mut View<'_>, known: &mut Known, row: &EntryRow) -> Result<bool> {
-    let now = view.now;
-    if let Some(id) = row.proposal {
-        let proposal = match known.proposals.remove(&id) {
-            Some(found) => found,
-            None => state::proposal(&mut view.tx, id, now).await?,
-        };
-        let readable = proposal.as_ref().is_some_and(|proposal| {
-            let resource = Resource::Proposal(&proposal.facts);
-            // What one did oneself one may read, as long as one may know of the proposal at all.
-            let action = match row.readers {
-                _ if row.actor.as_ref() == Some(&view.me.id) => Action::View,
-                Readers::Parties => Action::ViewPartyLog,
-                _ => Action::ViewOfficerLog,
-            };
-            view.may(action, resource)
-        });
-        known.proposals.insert(id, proposal);
-        return Ok(readable);
+async fn opened<'e>(exchange: &'e Exchange, principal: &Principal) -> Result<View<'e>> {
+    let view = View::open(exchange, principal).await?;
+    view.authorize(Action::ReadDirectory, Resource::Exchange)?;
+    Ok(view)
+}
+
+impl LogPage<'_> {
+    /// Goes on with the page in one snapshot.
+    async fn look(&mut self, view: View<'_>, bounds: Bounds) -> Result<Stopped> {
+        let mut looking = Looking { view, room: bounds.loaded.saturating_sub(self.loaded), known: Known::default() };
+        let stopped = self.go_on(&mut looking, bounds.entries).await;
+        self.loaded = bounds.loaded.saturating_sub(looking.room);
+        stopped
     }
-    if let Some(id) = row.call {
-        let call = match known.calls.remove(&id) {
-            Some(found) => found,
-            None => state::call(&mut view.tx, id, now).await?,
-        };
-        let action = if row.readers == Readers::Call { Action::ViewCall } else { Action::ViewCallLog };
-        let readable = match &call {
-            Some(call) => view.may(action, Resource::Call(&call.facts)),
-            // A draft that was deleted: each reads on what they did themselves.
-            None => row.actor.as_ref() == Some(&view.me.id),
-        };
-        known.calls.insert(id, call);
-        return Ok(readable);
-    }
-    if let Some(id) = row.program {
-        let program = match known.programs.remove(&id) {
-            Some(found) => found,
-            None => state::program(&mut view.tx, id).await?,
-        };
-        let readable =
-            program.as_ref().is_some_and(|program| view.may(Action::ViewProgram, Resource::Program(&program.facts)));
-        known.programs.insert(id, program);
-        return Ok(readable);
-    }
-    Ok(match (row.readers, &row.actor) {
-        (Readers::Members, _) => true,
-        (Readers::PolicyOfficers, Some(actor)) => {
-            view.may(Action::ViewPolicyDrafts, Resource::Partner(actor.partner()))
+
+    async fn go_on(&mut self, looking: &mut Looking<'_>, entries: u32) -> Result<Stopped> {
+        while self.passed < PASSED {
+            let (rows, until) = entries::page(&mut looking.view.tx, self.after, self.kinds, page::MAX_PAGE).await?;
+            let mut readables = Vec::new();
+            for row in rows {
+                let readable = if self.decided == entries { None } else { looking.may_read(&row).await? };
+                let Some(readable) = readable else {
+                    let fits = self.take(looking, &mut readables).await?;
+                    return Ok(if fits { Stopped::AtTheBounds } else { Stopped::Full });
+                };
+                (self.after, self.decided) = (row.seq, self.decided + 1);
+                if readable {
+                    readables.push(row);
+                }
+                if readables.len() == STEP as usize && !self.take(looking, &mut readables).await? {
+                    return Ok(Stopped::Full);
+                }
+            }
+            if !self.take(looking, &mut readables).await? {
+                return Ok(Stopped::Full);
+            }
+            let Some(until) = until else { return Ok(Stopped::AtTheEnd) };
+            (self.after, self.passed) = (until, self.passed + page::MAX_PAGE);
         }
-        _ => false,
-    })
+        Ok(Stopped::AtTheBounds)
+    }
+
+    /// Takes entries that the caller may read, a few at a time, since a payload can be long. Returns whether all of them fit.
+    async fn take(&mut self, looking: &mut Looking<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
+        entries::add_payloads(&mut looking.view.tx, readables).await?;
+        for row in readables.drain(..) {
+            let item = entry(row);
+            if !self.room.takes(&item) {
+                // It comes first on the next page.
+                self.after = item.seq - 1;
+                return Ok(false);
+            }
+            self.items.push(item);
+        }
+        Ok(true)
+    }
+}
+
+/// What entries are about, loaded once each in one snapshot.
+#[derive(Default)]
+struct Known {
+    programs: HashMap<ProgramId, Option<ProgramState>>,
+    calls: HashMap<CallId, Option<Arc<CallState>>>,
+    proposals: HashMap<ProposalId, Option<ProposalState>>,
+}
+
+/// A look at the log in one snapshot.
+struct Looking<'e> {
+    view: View<'e>,
+    /// How much more may be loaded.
+    room: usize,
+    known: Known,
+}
+
+impl Looking<'_> {
+    /// Whether the caller may read an entry; none if there is no room to load what it is about.
+    async fn may_read(&mut self, row: &EntryRow) -> Result<Option<bool>> {
+        if let Some(id) = row.proposal {
+            if !self.load_proposal(id).await? {
+                return Ok(None);
+            }
+            let proposal = self.known.proposals.get(&id).and_then(Option::as_ref);
+            return Ok(Some(proposal.is_some_and(|proposal| {
+                // What one did oneself one may read, as long as one may know of the proposal at all.
+                let action = match row.readers {
+                    _ if row.actor.as_ref() == Some(&self.view.me.id) => Action::View,
+                    Readers::Parties => Action::ViewPartyLog,
+                    _ => Action::ViewOfficerLog,
+                };
+                self.view.may(action, Resource::Proposal(&proposal.facts))
+            })));
+        }
+        if let Some(id) = row.call {
+            if !self.load_call(id).await? {
+                return Ok(None);
+            }
+            let action = if row.readers == Readers::Call { Action::ViewCall } else { Action::ViewCallLog };
+            return Ok(Some(match self.known.calls.get(&id).and_then(Option::as_ref) {
+                Some(call) => self.view.may(action, Resource::Call(&call.facts)),
+                // A draft that was deleted: each reads on what they did themselves.
+                None => row.actor.as_ref() == Some(&self.view.me.id),
+            }));
+        }
+        if let Some(id) = row.program {
+            if !self.load_program(id).await? {
+                return Ok(None);
+            }
+            let program = self.known.programs.get(&id).and_then(Option::as_ref);
+            return Ok(Some(
+                program.is_some_and(|program| self.view.may(Action::ViewProgram, Resource::Program(&program.facts))),
+            ));
+        }
+        Ok(Some(match (row.readers, &row.actor) {
+            (Readers::Members, _) => true,
+            (Readers::PolicyOfficers, Some(actor)) => {
+                self.view.may(Action::ViewPolicyDrafts, Resource::Partner(actor.partner()))
+            }
+            _ => false,
+        }))
+    }
+
+    /// Whether one more thing may be loaded.
+    fn takes_one(&mut self) -> bool {
+        let takes = self.room > 0;
+        self.room = self.room.saturating_sub(1);
+        takes
+    }
+
+    /// Whether the proposal is known now, or known not to be there.
+    async fn load_proposal(&mut self, id: ProposalId) -> Result<bool> {
+        if self.known.proposals.contains_key(&id) {
+            return Ok(true);
+        }
+        if !self.takes_one() {
+            return Ok(false);
+        }
+        let row = proposals::find(&mut self.view.tx, id).await?;
+        let proposal = match row {
+            None => None,
+            Some(row) => {
+                if !self.load_call(row.call).await? {
+                    return Ok(false);
+                }
+                let call = self.known.calls.get(&row.call).and_then(Option::as_ref).ok_or(ServiceError::Hidden)?;
+                Some(state::proposal_state(row, Arc::clone(call), self.view.now))
+            }
+        };
+        self.known.proposals.insert(id, proposal);
+        Ok(true)
+    }
+
+    async fn load_call(&mut self, id: CallId) -> Result<bool> {
+        if self.known.calls.contains_key(&id) {
+            return Ok(true);
+        }
+        if !self.takes_one() {
+            return Ok(false);
+        }
+        let call = state::call(&mut self.view.tx, id, self.view.now).await?.map(Arc::new);
+        self.known.calls.insert(id, call);
+        Ok(true)
+    }
+
+    async fn load_program(&mut self, id: ProgramId) -> Result<bool> {
+        if self.known.programs.contains_key(&id) {
+            return Ok(true);
+        }
+        if !self.takes_one() {
+            return Ok(false);
+        }
+        let program = state::program(&mut self.view.tx, id).await?;
+        self.known.programs.insert(id, program);
+        Ok(true)
+    }
 }
 
 fn entry(row: EntryRow) -> Entry {

@@ -10,6 +10,7 @@ use super::{
     explanation::Hearing,
     preview::note,
     state::{self, ProposalState},
+    stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
     vault_access::reads,
     vaults, versions,
@@ -26,7 +27,9 @@ use crate::{
     storage::{
         StoreError, Tx,
         labels::{self, LabelRow},
-        partners, vaults as vault_store,
+        partners,
+        proposals::SignatureRow,
+        vaults as vault_store,
         vaults::VaultRow,
     },
     wire::{
@@ -89,34 +92,53 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
     act.finish(answer).await
 }
 
-/// The relabellings of a proposal: all for its parties, the one in force for anyone who may read it.
-pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SignedLabel>> {
+/// A page of the relabellings of a proposal: all for its parties, the one in force for anyone who may read it.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Page<SignedLabel>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
     let is_party = proposal.facts.shows_as_party(&view.me.id);
-    let made = labels::statements(&mut view.tx, id).await?;
-    let standing = proposal.standing().and_then(|version| in_force(&made, version.manifest)).map(|row| row.number);
-    let mut items = Vec::new();
-    for row in &made {
-        let is_in_force = standing == Some(row.number);
-        if !is_party && !is_in_force {
-            continue;
+    let in_force = match proposal.standing() {
+        Some(version) => labels::in_force(&mut view.tx, id, version.manifest).await?,
+        None => None,
+    };
+    let standing = in_force.as_ref().map(|row| row.number);
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let after = page.after().copied().unwrap_or(0);
+        let rows = if is_party {
+            labels::some_statements(&mut view.tx, id, after, STEP).await?
+        } else {
+            in_force.clone().into_iter().filter(|row| row.number > after).collect()
+        };
+        let mut step = Vec::with_capacity(rows.len());
+        for row in rows {
+            let signatures = labels::signatures(&mut view.tx, id, row.number).await?;
+            step.push((row.number, signed_label(&row, signatures, standing == Some(row.number))?));
         }
-        let statement = statement(row)?;
-        let signatures = labels::signatures(&mut view.tx, id, row.number).await?;
-        items.push(SignedLabel {
-            number: row.number,
-            label_sha256: row.sha256,
-            manifest_sha256: row.manifest,
-            label: statement.label,
-            signatures: signatures.into_iter().map(|signature| (signature.partner, signature.jws)).collect(),
-            stated_at: statement.stated_at.into(),
-            in_force_at: row.in_force_at.map(Into::into),
-            is_in_force,
-        });
+        page.add(step);
     }
-    Ok(Page { items, next: None })
+    Ok(page.finish())
+}
+
+fn signed_label(row: &LabelRow, signatures: Vec<SignatureRow>, is_in_force: bool) -> Result<SignedLabel> {
+    let statement = statement(row)?;
+    Ok(SignedLabel {
+        number: row.number,
+        label_sha256: row.sha256,
+        manifest_sha256: row.manifest,
+        label: statement.label,
+        signatures: signatures.into_iter().map(|signature| (signature.partner, signature.jws)).collect(),
+        stated_at: statement.stated_at.into(),
+        in_force_at: row.in_force_at.map(Into::into),
+        is_in_force,
+    })
 }
 
 /// What another label would change: decides for everybody who has a role with that label in the place of the present one.

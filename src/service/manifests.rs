@@ -5,6 +5,7 @@ use super::{
     described::describe,
     labels, parties, quotas,
     state::ProposalState,
+    stepwise::StepwisePage,
     unit::{Act, Subject, View},
     versions::{held, missing, of_version},
 };
@@ -94,21 +95,27 @@ pub async fn sign(
     act.finish(answer).await
 }
 
-/// The versions of a proposal with their signatures: all for its parties, the standing one for anyone who may read it.
-pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SignedManifest>> {
+/// A page of the versions of a proposal with their signatures: all for its parties, the standing one for anyone who may read it.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Page<SignedManifest>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     view.authorize(Action::Read, Resource::Proposal(&proposal.facts))?;
     let is_party = proposal.facts.shows_as_party(&view.me.id);
     let standing = proposal.standing().map(|version| version.number);
-    let mut items = Vec::new();
+    let mut page = StepwisePage::new(limit, after);
     for version in &proposal.row.versions {
         let is_standing = standing == Some(version.number);
-        if !is_party && !is_standing {
+        if version.number <= after.unwrap_or(0) || !is_party && !is_standing {
             continue;
         }
         let signatures = proposals::signatures(&mut view.tx, id, version.number).await?;
-        items.push(SignedManifest {
+        let item = SignedManifest {
             version: version.number,
             manifest_sha256: version.manifest,
             call_version: version.call_version,
@@ -116,9 +123,12 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
             committed_at: version.committed_at.map(Into::into),
             complete_at: version.complete_at.map(Into::into),
             is_standing,
-        });
+        };
+        if !page.takes(version.number, item) {
+            break;
+        }
     }
-    Ok(Page { items, next: None })
+    Ok(page.finish())
 }
 
 /// Lets a committed version stand once its last byte is here.

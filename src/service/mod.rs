@@ -7,6 +7,7 @@
 pub mod assignments;
 pub mod calls;
 pub mod comparison;
+mod cursors;
 pub mod damage;
 pub mod decisions;
 mod described;
@@ -35,6 +36,7 @@ pub mod roles;
 pub mod rules;
 mod sealed_bytes;
 pub mod state;
+mod stepwise;
 pub mod surplus_keys;
 pub mod time;
 pub mod unit;
@@ -65,12 +67,16 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Queues for work that takes long: scans and counts, which keep a snapshot open and leave some readers of the database
-/// to others, and reading and evaluating policies. A member without permission does not queue.
+/// How long SQLite works for one long look. PostgreSQL has a limit for each statement instead.
+const LONGEST_LOOK: Duration = Duration::from_mins(2);
+
+/// Queues for work that takes long: scans, counts and looks over much of the log, which keep a snapshot open and leave some readers
+/// of the database to others, and reading and evaluating policies. A member without permission does not queue.
 #[derive(Debug)]
 pub struct LongWorkQueues {
     scans: Queue,
     counts: Queue,
+    logs: Queue,
     policy_texts: Queue,
     evaluations: Queue,
 }
@@ -84,6 +90,11 @@ impl LongWorkQueues {
     /// A turn at a count, which reads all that it counts.
     pub async fn count(&self, principal: &Principal) -> Result<Turn> {
         take(&self.counts, &principal.member).await
+    }
+
+    /// A turn at a look over much of the log.
+    pub async fn log(&self, principal: &Principal) -> Result<Turn> {
+        take(&self.logs, &principal.member).await
     }
 
     /// A turn at reading the text of policies, which takes processor time: one at a time, so that some is left for
@@ -107,7 +118,13 @@ async fn take(queue: &Queue, who: &MemberId) -> Result<Turn> {
 
 impl Default for LongWorkQueues {
     fn default() -> Self {
-        Self { scans: Queue::of(2), counts: Queue::of(3), policy_texts: Queue::of(1), evaluations: Queue::of(2) }
+        Self {
+            scans: Queue::of(2),
+            counts: Queue::of(3),
+            logs: Queue::of(2),
+            policy_texts: Queue::of(1),
+            evaluations: Queue::of(2),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
     described::describe,
     state::{self, CallState, ProposalState},
+    stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
     wraps::Wraps,
@@ -22,7 +23,9 @@ use crate::{
     storage::{
         documents,
         invitations::{self, InvitationRow},
-        proposals, vaults as vault_store,
+        proposals,
+        stated::NumberedPosition,
+        vaults as vault_store,
     },
     wire::{
         entry::payloads::{JoinConsent, MemberInvited, MemberJoined, PartyMemberNamed, Payload},
@@ -210,26 +213,39 @@ async fn set_consent(
 
 /// What was signed about who is asked to join and joined, of members who have left since, too; for the parties, and for members who wrap
 /// keys to them. It leads each member back to the one who began the proposal.
-pub async fn joined(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Joined>> {
+pub async fn joined(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<NumberedPosition>,
+    limit: u32,
+) -> Result<Page<Joined>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     if !view.may(Action::WrapKey, Resource::Proposal(&proposal.facts)) {
         view.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
     }
-    let items = invitations::of_proposal(&mut view.tx, id).await?.into_iter().map(|row| {
-        let (acceptance, accepted_at) = row.acceptance.map(|(jws, at)| (jws, at.into())).unzip();
-        Joined {
-            member: row.member,
-            number: row.number,
-            invited_by: row.invited_by,
-            invited_at: row.invited_at.into(),
-            invitation: row.statement,
-            consented_by: row.consent.map(|(by, _)| by),
-            acceptance,
-            accepted_at,
-        }
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let rows = invitations::of_proposal(&mut view.tx, id, page.after(), STEP).await?;
+        let position = |row: &InvitationRow| NumberedPosition { member: row.member.clone(), number: row.number };
+        page.add(rows.into_iter().map(|row| (position(&row), answer(row))).collect());
+    }
+    Ok(page.finish())
+}
+
+fn answer(row: InvitationRow) -> Joined {
+    let (acceptance, accepted_at) = row.acceptance.map(|(jws, at)| (jws, at.into())).unzip();
+    Joined {
+        member: row.member,
+        number: row.number,
+        invited_by: row.invited_by,
+        invited_at: row.invited_at.into(),
+        invitation: row.statement,
+        consented_by: row.consent.map(|(by, _)| by),
+        acceptance,
+        accepted_at,
+    }
 }
 
 /// Verifies the invitations that a request brings, before its turn and off the threads that serve others.

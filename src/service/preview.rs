@@ -6,8 +6,9 @@
 //! everybody concerned before and after, nothing. A question looks at a bounded number of proposals and says where to go on.
 
 use super::{
-    Exchange, Principal, Result, ServiceError,
+    Exchange, LONGEST_LOOK, Principal, Result, ServiceError,
     comparison::{Comparison, PreviewAudience},
+    cursors::SealedCursors,
     lists::{self, ListCondition},
     state::{self, CallState, ProposalState},
     unit::View,
@@ -37,8 +38,10 @@ use std::{
     sync::Arc,
 };
 
-/// The most proposals that one scan visits.
+/// After so many proposals a scan ends at the next one that the caller may know of.
 const MAX_VISITED: u32 = 2000;
+/// After so many it ends at any.
+const MAX_HIDDEN: u32 = 5 * MAX_VISITED;
 /// One answer holds so many changes, and those on the last proposal.
 const MAX_CHANGES: usize = 10_000;
 
@@ -52,7 +55,8 @@ pub(super) struct PreviewScan {
 
 impl PreviewScan {
     /// Visits one more proposal, in its present state and in its state after the change. Returns whether the scan ends
-    /// here: it has visited enough, and the caller may know of this proposal, whose position the answer reveals.
+    /// here: it has visited enough, and the caller may know of this proposal. So most scans tell nothing of how much is
+    /// hidden. One that meets nothing else for long ends all the same, and its sealed cursor tells nothing of the position.
     pub(super) async fn visit(
         &mut self,
         comparison: &mut Comparison<'_>,
@@ -65,8 +69,9 @@ impl PreviewScan {
         self.visited += 1;
         // Decisions are work: others are let on between two proposals.
         tokio::task::yield_now().await;
-        let is_enough = self.visited >= MAX_VISITED || self.items.len() >= MAX_CHANGES || comparison.is_tired();
-        Ok(is_enough && (is_told || comparison.is_known(tx, states.0, audience).await?))
+        let is_enough = self.visited >= MAX_VISITED || self.items.len() >= MAX_CHANGES;
+        let is_too_much = self.visited >= MAX_HIDDEN || comparison.is_tired();
+        Ok(is_too_much || is_enough && (is_told || comparison.is_known(tx, states.0, audience).await?))
     }
 
     /// All of it, and where to go on.
@@ -76,14 +81,15 @@ impl PreviewScan {
     }
 }
 
-/// What a version would change for the proposals after `after`, for the policy officers who write it.
+/// What a version would change for the proposals from `cursor` on, for the policy officers who write it.
 pub async fn preview(
     exchange: &Exchange,
     principal: &Principal,
     owner: &PolicyOwner,
     number: u32,
-    after: Option<ProposalId>,
+    cursor: Option<&str>,
 ) -> Result<Preview> {
+    of_policies(exchange, &principal.member).open::<ProposalId>(cursor)?;
     let writer = owner.written_by(&exchange.host).clone();
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
@@ -95,21 +101,26 @@ pub async fn preview(
     drop(authorized().await?);
     let turn = exchange.long_work.scan(principal).await?;
     let (mut view, row) = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let then = exchange.rules.with(&view.policies, owner, &row.text).await?;
     let comparison = Comparison::new(exchange, &view.me.id, Arc::clone(&view.policies), then, view.now);
-    compare(&mut view, comparison, &writer, after).await
+    compare(&mut view, comparison, &writer, cursor).await
 }
 
-/// What other policies of `writer` would change for the proposals after `after`: on its own for everybody, on others' for its
+fn of_policies(exchange: &Exchange, member: &MemberId) -> SealedCursors {
+    SealedCursors::of(exchange, "preview of policies", member)
+}
+
+/// What other policies of `writer` would change for the proposals from `cursor` on: on its own for everybody, on others' for its
 /// members. Proposals of which its policy officer may not know are passed over and not counted.
 pub async fn compare(
     view: &mut View<'_>,
     mut comparison: Comparison<'_>,
     writer: &PartnerCode,
-    after: Option<ProposalId>,
+    cursor: Option<&str>,
 ) -> Result<Preview> {
-    let (mut scan, mut passed) = (PreviewScan::default(), after);
+    let cursors = of_policies(view.exchange, &view.me.id);
+    let (mut scan, mut passed) = (PreviewScan::default(), cursors.open(cursor)?);
     let mut calls: BTreeMap<CallId, Arc<CallState>> = BTreeMap::new();
     loop {
         let rows = proposals::concerning(&mut view.tx, writer, passed, page::MAX_PAGE).await?;
@@ -127,7 +138,7 @@ pub async fn compare(
             let proposal = state::proposal_state(row, call, view.now);
             let audience = PreviewAudience::of_nation(view, writer, &proposal);
             if scan.visit(&mut comparison, &mut view.tx, (&proposal, &proposal), audience).await? {
-                return scan.finish(&mut view.tx, Some(page::cursor(&id.to_string()))).await;
+                return scan.finish(&mut view.tx, Some(cursors.seal(id))).await;
             }
         }
         if is_last {
@@ -152,8 +163,10 @@ pub async fn of_member(
     principal: &Principal,
     member: &MemberId,
     change: &CardChange,
-    after: Option<ListPosition>,
+    cursor: Option<&str>,
 ) -> Result<Preview> {
+    let cursors = SealedCursors::of(exchange, "preview of a key card", &principal.member);
+    let after: Option<ListPosition> = cursors.open(cursor)?;
     let nation = member.partner();
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
@@ -164,7 +177,7 @@ pub async fn of_member(
     drop(authorized().await?);
     let turn = exchange.long_work.scan(principal).await?;
     let mut view = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let now = state::member(exchange, &mut view.tx, member, view.now).await?;
     let then = changed(exchange, member, now.as_ref(), change)?;
     let policies = Arc::clone(&view.policies);
@@ -192,7 +205,7 @@ pub async fn of_member(
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
             let audience = PreviewAudience::of_nation(&view, nation, &proposal);
             if scan.visit(&mut comparison, &mut view.tx, states, audience).await? {
-                return scan.finish(&mut view.tx, Some(page::cursor(&position.to_string()))).await;
+                return scan.finish(&mut view.tx, Some(cursors.seal(position))).await;
             }
         }
         if is_last {

@@ -1,7 +1,9 @@
 //! Programs: the agreements and forums that calls run under.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, state,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    cursors::{EXAMINED, SealedCursors},
+    state,
     unit::{Act, Subject, View},
 };
 use crate::{
@@ -14,7 +16,7 @@ use crate::{
     wire::{
         directory::{CreateProgram, Program},
         entry::payloads::ProgramCreated,
-        page::{self, Page},
+        page::{MAX_PAGE, Page},
     },
 };
 
@@ -53,27 +55,29 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     act.finish(Answer::created(format!("/v1/programs/{}", row.id), &program(row))).await
 }
 
-/// A page of the programs that the caller may know of.
+/// A page of the programs that the caller may know of. It can be short, or empty, and go on: so many are examined.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
-    mut after: Option<ProgramId>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Program>> {
+    let cursors = SealedCursors::of(exchange, "programs", &principal.member);
+    let mut after: Option<ProgramId> = cursors.open(cursor)?;
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ListPrograms, Resource::Exchange)?;
     let mut items: Vec<Program> = Vec::new();
-    loop {
-        let ids = programs::ids(&mut view.tx, after, page::MAX_PAGE).await?;
-        let is_last = ids.len() < page::MAX_PAGE as usize;
+    for _ in 0..EXAMINED / MAX_PAGE as usize {
+        let ids = programs::ids(&mut view.tx, after, MAX_PAGE).await?;
+        let is_last = ids.len() < MAX_PAGE as usize;
         for id in ids {
-            after = Some(id);
+            let before = after.replace(id);
             let Some(found) = state::program(&mut view.tx, id).await? else { continue };
             if !view.sees(Resource::Program(&found.facts)) {
                 continue;
             }
             if items.len() == limit as usize {
-                return Ok(Page { next: items.last().map(|last| page::cursor(&last.id.to_string())), items });
+                return Ok(Page { next: before.map(|before| cursors.seal(before)), items });
             }
             items.push(program(found.row));
         }
@@ -81,6 +85,7 @@ pub async fn list(
             return Ok(Page { items, next: None });
         }
     }
+    Ok(Page { items, next: after.map(|after| cursors.seal(after)) })
 }
 
 /// One program.

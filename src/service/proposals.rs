@@ -1,7 +1,7 @@
 //! Joint proposals: begin, list, show, withdraw. Who is in their parties is `parties`' business.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     described::describe,
     labels, parties, quotas,
     unit::{Act, Subject, View},
@@ -226,7 +226,7 @@ pub async fn list(
 pub async fn count(exchange: &Exchange, principal: &Principal, filter: &Filter) -> Result<Count> {
     let turn = exchange.long_work.count(principal).await?;
     let mut view = View::open(exchange, principal).await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     Ok(Count { proposals: view.count_proposals(filter).await? })
 }
 

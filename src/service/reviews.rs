@@ -3,6 +3,7 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,
     state::{self, ProposalState},
+    stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
     vaults,
@@ -20,7 +21,7 @@ use crate::{
     sealing::statement::{DeclarationStatement, ReviewStatement, Signed},
     storage::{
         reviews::{self, ReviewRow},
-        stated::NewStated,
+        stated::{NewStated, NumberedPosition, Stated},
         vaults as vault_store,
     },
     wire::{
@@ -131,8 +132,14 @@ fn stated(signed: &Signed<DeclarationStatement>) -> NewStated<'_> {
     NewStated { number: signed.statement.number, statement: &signed.jws, sha256: signed.payload_sha256 }
 }
 
-/// What was stated about interests in a proposal: for officers about everybody, for others about themselves.
-pub async fn declarations(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Declaration>> {
+/// A page of what was stated about interests in a proposal: for officers about everybody, for others about themselves.
+pub async fn declarations(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<NumberedPosition>,
+    limit: u32,
+) -> Result<Page<Declaration>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
@@ -140,15 +147,24 @@ pub async fn declarations(exchange: &Exchange, principal: &Principal, id: Propos
         view.authorize(Action::DeclareConflict, Resource::Proposal(&proposal.facts))?;
     }
     let me = view.me.id.clone();
-    let rows = reviews::declarations(&mut view.tx, id, (!sees_all).then_some(&me)).await?;
-    let items = rows.into_iter().map(|(member, stated)| Declaration {
-        member,
-        number: stated.number,
-        statement: stated.statement,
-        stated_by: stated.by,
-        stated_at: stated.at.into(),
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let of = (!sees_all).then_some(&me);
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let rows = reviews::some_declarations(&mut view.tx, id, of, page.after(), STEP).await?;
+        let item = |(member, stated): (MemberId, Stated)| {
+            let position = NumberedPosition { member: member.clone(), number: stated.number };
+            let declaration = Declaration {
+                member,
+                number: stated.number,
+                statement: stated.statement,
+                stated_by: stated.by,
+                stated_at: stated.at.into(),
+            };
+            (position, declaration)
+        };
+        page.add(rows.into_iter().map(item).collect());
+    }
+    Ok(page.finish())
 }
 
 /// Hands in a sealed review of the version that stands. After a reopening it is the next revision.
@@ -214,8 +230,14 @@ pub async fn submit(
     act.finish(Answer::created(format!("/v1/reviews/{}", row.id), &answer(row, None, false))).await
 }
 
-/// The reviews of a proposal: all for members who may see the deliberation, the own ones for a reviewer.
-pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Review>> {
+/// A page of the reviews of a proposal: all for members who may see the deliberation, the own ones for a reviewer.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<NumberedPosition>,
+    limit: u32,
+) -> Result<Page<Review>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let deliberation = view.authorize(Action::ViewDeliberation, Resource::Proposal(&proposal.facts));
@@ -226,16 +248,22 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         // Of two reasons the one that the caller can do something about.
         return Err(if matches!(of_all, ServiceError::Refused(_)) { of_all } else { of_own });
     }
-    let rows = reviews::of_proposal(&mut view.tx, id).await?;
-    let reviewers: BTreeSet<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
-    let reviewers: Vec<MemberId> = reviewers.into_iter().collect();
-    let aside = state::set_aside(exchange, &mut view.tx, &proposal.facts, &reviewers, counts::review_set_aside).await?;
-    let mine = view.me.id.clone();
-    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| {
-        let set_aside = aside.get(&row.reviewer).copied();
-        answer(row, set_aside, false)
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let me = view.me.id.clone();
+    let of = (!sees_all).then_some(&me);
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let rows = reviews::some(&mut view.tx, id, of, page.after(), STEP).await?;
+        let reviewers: BTreeSet<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
+        let (reviewers, facts): (Vec<MemberId>, _) = (reviewers.into_iter().collect(), &proposal.facts);
+        let aside = state::set_aside(exchange, &mut view.tx, facts, &reviewers, counts::review_set_aside).await?;
+        let item = |row: ReviewRow| {
+            let position = NumberedPosition { member: row.reviewer.clone(), number: row.revision };
+            let set_aside = aside.get(&row.reviewer).copied();
+            (position, answer(row, set_aside, false))
+        };
+        page.add(rows.into_iter().map(item).collect());
+    }
+    Ok(page.finish())
 }
 
 /// Fetches a sealed review. Leaves an entry.

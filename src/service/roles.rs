@@ -3,12 +3,14 @@
 //! Each role that a member gains or loses is asked of policy by itself: a nation has more say about some than about others.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
+    Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     calls::refuse_recused,
     comparison::{Comparison, PreviewAudience},
+    cursors::SealedCursors,
     explanation::Hearing,
     preview::PreviewScan,
     state::{self, CallState, ProposalState},
+    stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
     vault_access::require_other_holder,
@@ -25,14 +27,14 @@ use crate::{
     sealing::statement::{RoleStatement, Signed},
     storage::{
         calls, labels, proposals,
-        stated::NewStated,
+        stated::{NewStated, Stated},
         vaults as vault_store,
         visible::{ListPosition, PageRequest},
     },
     wire::{
         call::{GrantRoles, RoleHolder, StatedRoles},
         entry::payloads::{Payload, RolesChanged},
-        page::{MAX_PAGE, Page, cursor},
+        page::{MAX_PAGE, Page},
         policy::Preview,
         proposal::Filter,
     },
@@ -153,8 +155,10 @@ pub async fn preview(
     id: CallId,
     member: &MemberId,
     wanted: &BTreeSet<CallRole>,
-    mut after: Option<ListPosition>,
+    cursor: Option<&str>,
 ) -> Result<Preview> {
+    let cursors = SealedCursors::of(exchange, "preview of roles", &principal.member);
+    let mut after: Option<ListPosition> = cursors.open(cursor)?;
     let authorized = async || -> Result<_> {
         let mut view = View::open(exchange, principal).await?;
         let call = state::call(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
@@ -166,7 +170,7 @@ pub async fn preview(
     drop(authorized().await?);
     let turn = exchange.long_work.scan(principal).await?;
     let (mut view, call) = authorized().await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST_LOOK).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let mut scan = PreviewScan::default();
     if present == *wanted {
@@ -203,7 +207,7 @@ pub async fn preview(
             break None;
         }
     };
-    let mut found = scan.finish(&mut view.tx, enough.map(|key| cursor(&key.to_string()))).await?;
+    let mut found = scan.finish(&mut view.tx, enough.map(|position| cursors.seal(position))).await?;
     if let Some(vault) = call.row.vault.filter(|_| wanted.contains(&CallRole::Officer)) {
         let lacking = vault_store::recipients_without_key(&mut view.tx, vault, std::slice::from_ref(member)).await?;
         found.needs_call_key = !lacking.is_empty();
@@ -250,21 +254,33 @@ async fn signed_change(
     Ok(Some(signed))
 }
 
-/// What was signed about the roles since the call was published, in its order; the first is the roll.
-pub async fn statements(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<StatedRoles>> {
+/// A page of what was signed about the roles since the call was published, in its order; the first is the roll.
+pub async fn statements(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: CallId,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Page<StatedRoles>> {
     let mut view = View::open(exchange, principal).await?;
     let call = view.call(id).await?;
     // Guardrails from before the panel read the roll let officers read it all the same.
     if !view.may(Action::ViewRoles, Resource::Call(&call.facts)) {
         view.authorize(Action::ViewRoll, Resource::Call(&call.facts))?;
     }
-    let items = calls::role_statements(&mut view.tx, id).await?.into_iter().map(|stated| StatedRoles {
-        number: stated.number,
-        statement: stated.statement,
-        stated_by: stated.by,
-        stated_at: stated.at.into(),
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let after = page.after().copied().unwrap_or(0);
+        let rows = calls::some_role_statements(&mut view.tx, id, after, STEP).await?;
+        let item = |stated: Stated| StatedRoles {
+            number: stated.number,
+            statement: stated.statement,
+            stated_by: stated.by,
+            stated_at: stated.at.into(),
+        };
+        page.add(rows.into_iter().map(|stated| (stated.number, item(stated))).collect());
+    }
+    Ok(page.finish())
 }
 
 /// A permit for each role that the member gains, then for each that they lose; none when nothing changes.

@@ -32,11 +32,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 use zeroize::Zeroizing;
 
 /// Lines are handed over in pieces of about this many bytes.
 const PIECE: usize = 64 << 10;
+
+/// As long as a manifest may be taken, it may be made.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// The exchange's own certificate and key: those of its listener, read whenever something is to be signed, so that a renewed one
 /// counts at once.
@@ -108,7 +112,7 @@ pub async fn manifest(exchange: Arc<Exchange>, principal: Principal, partner: Pa
 async fn write(exchange: &Exchange, principal: &Principal, partner: &PartnerCode, spool: Spool) -> Result<()> {
     let turn = exchange.long_work.scan(principal).await?;
     let mut view = authorized(exchange, principal, partner).await?;
-    view.tx.hold(turn);
+    view.tx.hold(turn, LONGEST).await?;
     let (key, intermediates) = exchange.signer.read().await?;
     let seq = entries::last(&mut view.tx).await?;
     let head = Head {

@@ -323,6 +323,13 @@ pub async fn last_role_statement(tx: &mut Tx, id: CallId) -> Result<Option<(u32,
     row.map(|row| Ok((small(&row, "number")?, row.parse("statement_sha256")?))).transpose()
 }
 
+/// The same after a number, so many.
+pub async fn some_role_statements(tx: &mut Tx, id: CallId, after: u32, limit: u32) -> Result<Vec<Stated>, StoreError> {
+    let sql = "SELECT number, statement, statement_sha256, stated_by, stated_at FROM role_statements \
+               WHERE call_id = $1 AND number > $2 ORDER BY number LIMIT $3";
+    tx.fetch_all(sql, args![id, after, limit]).await?.iter().map(Stated::read).collect()
+}
+
 async fn insert_role(
     tx: &mut WriteTx,
     id: CallId,

@@ -421,6 +421,8 @@ fn pool(connections: u32) -> PoolOptions<Sqlite> {
                     // The rollback of a dropped transaction may still be in the queue; the ping stands behind it.
                     connection.ping().await?;
                 }
+                // What ended the statements of a long read must not end those of the next one.
+                connection.lock_handle().await?.remove_progress_handler();
                 Ok(!connection.is_in_transaction())
             })
         })

@@ -172,11 +172,19 @@ pub async fn unsign(
 const LETTERS: &str =
     "SELECT letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at FROM letters";
 
-/// The letters of a proposal, oldest first, without their ciphertext: each can have a mebibyte.
-pub async fn letters(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<LetterRow>, StoreError> {
+/// The letters of a proposal that stand, so many after one of them, oldest first. Without their ciphertext: each can have a mebibyte.
+pub async fn letters(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    after: Option<DocumentId>,
+    limit: u32,
+) -> Result<Vec<LetterRow>, StoreError> {
     let listed = LETTERS.replace("ciphertext", "substr(ciphertext, 1, 0) AS ciphertext");
-    let sql = Sql::built(format!("{listed} WHERE proposal_id = $1 ORDER BY letter_id"));
-    tx.fetch_all(sql, args![proposal]).await?.iter().map(letter).collect()
+    let sql = Sql::built(format!(
+        "{listed} WHERE proposal_id = $1 AND letter_id > $2 AND withdrawn_at IS NULL ORDER BY letter_id LIMIT $3"
+    ));
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    tx.fetch_all(sql, args![proposal, after, limit]).await?.iter().map(letter).collect()
 }
 
 /// One letter.

@@ -1,12 +1,12 @@
 //! The log: one entry for each accepted act, appended in the transaction of its effect.
 
-use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Arg, Row, Sql, StoreError, ToArg, Tx, WriteTx, args};
 use crate::domain::{
     entry::{EntryKind, Readers},
     id::{CallId, MemberId, ProgramId, ProposalId},
 };
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct EntryRow {
     pub program: Option<ProgramId>,
     pub call: Option<CallId>,
     pub proposal: Option<ProposalId>,
-    /// Canonical JSON.
+    /// Canonical JSON. Empty until [`add_payloads`] has read it: it can have more than a mebibyte.
     pub payload: String,
     pub salt: Vec<u8>,
 }
@@ -49,8 +49,8 @@ pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
 }
 
-/// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds; and the number of the last one that
-/// was looked at, if there may be more.
+/// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds, without payloads; and the number of
+/// the last one that was looked at, if there may be more.
 pub async fn page(
     tx: &mut Tx,
     after: u64,
@@ -58,14 +58,33 @@ pub async fn page(
     limit: u32,
 ) -> Result<(Vec<EntryRow>, Option<u64>), StoreError> {
     // One text for any number of kinds and for both engines: a kind is among them if taking it out changes the list.
-    let sql = "SELECT seq, at, kind, readers, actor, program_id, call_id, proposal_id, payload, salt FROM log_entries \
-               WHERE seq > $1 AND seq <= $3 AND ($2 = '' OR REPLACE($2, ' ' || kind || ' ', '') <> $2) ORDER BY seq";
+    let sql = "SELECT seq, at, kind, readers, actor, program_id, call_id, proposal_id, '' AS payload, salt \
+               FROM log_entries WHERE seq > $1 AND seq <= $3 AND ($2 = '' OR REPLACE($2, ' ' || kind || ' ', '') <> $2) ORDER BY seq";
     // Numbers have no gaps, so this is how many are looked at.
     let until = after.saturating_add(u64::from(limit)).min(i64::MAX.unsigned_abs());
     let listed: String = kinds.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
     let rows = tx.fetch_all(sql, args![after, listed, until]).await?.iter().map(read).collect::<Result<_, _>>()?;
     let is_last = last(tx).await? <= until;
     Ok((rows, (!is_last).then_some(until)))
+}
+
+/// Reads the payloads of these entries.
+pub async fn add_payloads(tx: &mut Tx, entries: &mut [EntryRow]) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let marks = (1..=entries.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT seq, payload FROM log_entries WHERE seq IN ({marks})");
+    let rows = tx.fetch_all(Sql::built(sql), entries.iter().map(|entry| entry.seq.to_arg()).collect()).await?;
+    let mut payloads = HashMap::with_capacity(rows.len());
+    for row in rows {
+        payloads.insert(row.count("seq")?, row.text("payload")?);
+    }
+    for entry in entries {
+        let missing = || StoreError::corrupt("seq", "an entry that stays");
+        entry.payload = payloads.remove(&entry.seq).ok_or_else(missing)?;
+    }
+    Ok(())
 }
 
 /// Who has fetched a document of which of these proposals.

@@ -166,8 +166,8 @@ fn is_full(error: &io::Error) -> bool {
 fn from_sqlite(code: u32, error: Box<dyn sqlx::error::DatabaseError>) -> StoreError {
     const CONSTRAINT: u32 = 19;
     match code & 0xff {
-        5 | 6 | 14 => StoreError::Unavailable(error.into()), // busy, locked, cannot open
-        8 | 10 => StoreError::Io(error.into()),              // read-only, input or output
+        5 | 6 | 9 | 14 => StoreError::Unavailable(error.into()), // busy, locked, past its time, cannot open
+        8 | 10 => StoreError::Io(error.into()),                  // read-only, input or output
         11 | 26 => StoreError::corrupt("database", "a well-formed SQLite file"),
         13 => StoreError::Full(error.into()),
         CONSTRAINT => StoreError::Constraint { name: sqlite_constraint(code, error.message()) },

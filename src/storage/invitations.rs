@@ -1,6 +1,6 @@
 //! Who is asked to join a party, and the signatures by which they joined.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, stated::NumberedPosition};
 use crate::{
     domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
     policy::{Action, Permit},
@@ -36,10 +36,17 @@ pub async fn find(tx: &mut Tx, proposal: ProposalId, member: &MemberId) -> Resul
     row.as_ref().map(read).transpose()
 }
 
-/// Every invitation to the parties of a proposal, of members who have left since, too; by member, the first of each first.
-pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<InvitationRow>, StoreError> {
-    let sql = format!("{COLUMNS} ORDER BY member, number");
-    tx.fetch_all(Sql::built(sql), args![proposal]).await?.iter().map(read).collect()
+/// The invitations to the parties of a proposal, of members who have left since, too; by member, the first of each first, so many after a
+/// position.
+pub async fn of_proposal(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    after: Option<&NumberedPosition>,
+    limit: u32,
+) -> Result<Vec<InvitationRow>, StoreError> {
+    let sql = format!("{COLUMNS} AND (member > $2 OR (member = $2 AND number > $3)) ORDER BY member, number LIMIT $4");
+    let (member, number) = NumberedPosition::bounds(after);
+    tx.fetch_all(Sql::built(sql), args![proposal, member, number, limit]).await?.iter().map(read).collect()
 }
 
 /// How many invitations to a party were ever kept, but for those that were declined or taken back.

@@ -1,6 +1,6 @@
 //! Labels: the one in force for each proposal, and the relabellings that its parties sign.
 
-use super::{StoreError, Tx, WriteTx, args, proposals::SignatureRow, visible::parties_key};
+use super::{Row, StoreError, Tx, WriteTx, args, proposals::SignatureRow, visible::parties_key};
 use crate::{
     domain::{
         id::{CallId, PartnerCode, ProposalId, Sha256},
@@ -30,19 +30,32 @@ const WRITERS: &[Action] = &[Action::Sign, Action::Upload];
 pub async fn statements(tx: &mut Tx, id: ProposalId) -> Result<Vec<LabelRow>, StoreError> {
     let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements WHERE proposal_id = $1 \
                ORDER BY number";
-    let rows = tx.fetch_all(sql, args![id]).await?;
-    rows.iter()
-        .map(|row| {
-            let number = u32::try_from(row.int("number")?);
-            Ok(LabelRow {
-                number: number.map_err(|_| StoreError::corrupt("number", "a small number"))?,
-                manifest: row.parse("manifest_sha256")?,
-                sha256: row.parse("sha256")?,
-                body: row.text("body")?,
-                in_force_at: row.opt_time("in_force_at")?,
-            })
-        })
-        .collect()
+    tx.fetch_all(sql, args![id]).await?.iter().map(read).collect()
+}
+
+/// The same after a number, so many.
+pub async fn some_statements(tx: &mut Tx, id: ProposalId, after: u32, limit: u32) -> Result<Vec<LabelRow>, StoreError> {
+    let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements \
+               WHERE proposal_id = $1 AND number > $2 ORDER BY number LIMIT $3";
+    tx.fetch_all(sql, args![id, after, limit]).await?.iter().map(read).collect()
+}
+
+/// The relabelling that holds for the version with this manifest.
+pub async fn in_force(tx: &mut Tx, id: ProposalId, manifest: Sha256) -> Result<Option<LabelRow>, StoreError> {
+    let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements \
+               WHERE proposal_id = $1 AND manifest_sha256 = $2 AND in_force_at IS NOT NULL ORDER BY number DESC LIMIT 1";
+    tx.fetch_optional(sql, args![id, manifest]).await?.as_ref().map(read).transpose()
+}
+
+fn read(row: &Row) -> Result<LabelRow, StoreError> {
+    let number = u32::try_from(row.int("number")?);
+    Ok(LabelRow {
+        number: number.map_err(|_| StoreError::corrupt("number", "a small number"))?,
+        manifest: row.parse("manifest_sha256")?,
+        sha256: row.parse("sha256")?,
+        body: row.text("body")?,
+        in_force_at: row.opt_time("in_force_at")?,
+    })
 }
 
 /// The signatures under a relabelling, by partner.

@@ -313,8 +313,11 @@ impl Drop for Session {
         // Outside a runtime the connection ends here, and the transaction with it.
         let Ok(runtime) = Handle::try_current() else { return };
         let (home, place, turns) = (Arc::clone(&self.home), self.place.take(), std::mem::take(&mut self.turns));
+        // A long read may be at a statement still. It holds its turns until the database has ended that, by itself at the latest.
+        let is_long = turns.len() > 1;
+        let limit = home.limits.answer + if is_long { self.limit } else { Duration::ZERO };
         runtime.spawn(async move {
-            let rollback = timeout(home.limits.answer, sqlx::raw_sql("ROLLBACK").execute(&mut connection)).await;
+            let rollback = timeout(limit, sqlx::raw_sql("ROLLBACK").execute(&mut connection)).await;
             if matches!(rollback, Ok(Ok(_))) {
                 home.idle().push((connection, Instant::now()));
             }

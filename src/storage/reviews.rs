@@ -2,7 +2,7 @@
 
 use super::{
     Row, Sql, StoreError, Tx, WriteTx, args,
-    stated::{NewStated, Stated},
+    stated::{NewStated, NumberedPosition, Stated},
 };
 use crate::{
     domain::{
@@ -88,6 +88,23 @@ pub async fn declarations(
     rows.iter().map(|row| Ok((row.parse("member")?, Stated::read(row)?))).collect()
 }
 
+/// The same after a position, so many.
+pub async fn some_declarations(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    member: Option<&MemberId>,
+    after: Option<&NumberedPosition>,
+    limit: u32,
+) -> Result<Vec<(MemberId, Stated)>, StoreError> {
+    let sql = "SELECT member, number, statement, statement_sha256, stated_by, stated_at FROM declaration_statements \
+               WHERE proposal_id = $1 AND ($2 = '' OR member = $2) AND (member > $3 OR (member = $3 AND number > $4)) \
+               ORDER BY member, number LIMIT $5";
+    let (member, (after, number)) =
+        (member.map(ToString::to_string).unwrap_or_default(), NumberedPosition::bounds(after));
+    let rows = tx.fetch_all(sql, args![proposal, member, after, number, limit]).await?;
+    rows.iter().map(|row| Ok((row.parse("member")?, Stated::read(row)?))).collect()
+}
+
 /// Takes a declaration off the record, so that the member has to declare again.
 pub async fn lift(
     tx: &mut WriteTx,
@@ -154,6 +171,24 @@ pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Review
     let listed = COLUMNS.replace("ciphertext", "substr(ciphertext, 1, 0) AS ciphertext");
     let sql = Sql::built(format!("{listed} WHERE proposal_id = $1 ORDER BY reviewer, revision"));
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
+}
+
+/// The same after a position, so many; of one reviewer or of all.
+pub async fn some(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    reviewer: Option<&MemberId>,
+    after: Option<&NumberedPosition>,
+    limit: u32,
+) -> Result<Vec<ReviewRow>, StoreError> {
+    let listed = COLUMNS.replace("ciphertext", "substr(ciphertext, 1, 0) AS ciphertext");
+    let sql = Sql::built(format!(
+        "{listed} WHERE proposal_id = $1 AND ($2 = '' OR reviewer = $2) \
+         AND (reviewer > $3 OR (reviewer = $3 AND revision > $4)) ORDER BY reviewer, revision LIMIT $5"
+    ));
+    let (reviewer, (after, revision)) =
+        (reviewer.map(ToString::to_string).unwrap_or_default(), NumberedPosition::bounds(after));
+    tx.fetch_all(sql, args![proposal, reviewer, after, revision, limit]).await?.iter().map(read).collect()
 }
 
 /// One review.

@@ -52,6 +52,8 @@ mod leftovers;
 mod listed;
 mod lists;
 #[cfg(feature = "client")]
+mod looks;
+#[cfg(feature = "client")]
 mod lost_answers;
 #[cfg(feature = "client")]
 mod marks;
@@ -88,6 +90,7 @@ mod signers;
 #[cfg(feature = "client")]
 mod starting;
 mod store_facade;
+mod store_looks;
 mod store_nouns;
 #[cfg(feature = "client")]
 mod supervised;

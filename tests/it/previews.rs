@@ -178,7 +178,7 @@ fn at(member: &str, organisation: &str) -> PreviewedAct {
 }
 
 /// Issues a card as the present one, but for where the member works.
-async fn moves(stage: &Stage, member: &str, organisation: &str) {
+pub(crate) async fn moves(stage: &Stage, member: &str, organisation: &str) {
     let registrar = stage.client("ISR:registrar");
     let card = registrar.issued_member(&id(member)).await.unwrap().card.clone();
     let new = NewKeyCard {

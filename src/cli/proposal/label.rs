@@ -161,11 +161,11 @@ pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview
     }
     screen.table(&table, "nobody gains or loses access to it");
     if preview.keys_needed > 0 {
-        screen.line(&format!("{} members would need a key before they can read", preview.keys_needed));
+        screen.line(&format!("members who need a key before they can read: {}", preview.keys_needed));
     }
     if preview.fetched_before > 0 {
         let line = format!(
-            "{} of those who lose it have fetched content already: what was read stays read",
+            "have fetched content that they may no longer read: {}; what was read stays read",
             preview.fetched_before
         );
         screen.styled(&[(Style::Yellow, &line)]);
@@ -179,7 +179,7 @@ pub(in crate::cli) fn show_plan(screen: &mut Screen, plan: &Relabelling, preview
                 (_, true) => "has fetched it",
                 _ => "",
             };
-            let word = if change.gains { "gains" } else { "loses" };
+            let word = if change.gains { "may now" } else { "may no longer" };
             table.row([change.member.to_string(), format!("{word} {what}"), note.to_owned()]);
         }
         screen.gap();

@@ -4,9 +4,17 @@ use super::{Tx, TxOf, of_sqlite_commit};
 use crate::storage::{Arg, Sql, StoreError, turns::Turn};
 use std::{
     ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
+
+/// After so many instructions SQLite asks whether to go on with a statement of a long read: some tenths of a millisecond.
+const BETWEEN_QUESTIONS: i32 = 10_000;
 
 const UNTIL_DROPPED: &str = "a read has its connection until it is dropped";
 
@@ -17,23 +25,37 @@ pub struct ReadTx {
     tx: Option<Tx>,
     /// Passed on when the connection is free again.
     turns: Vec<Turn>,
+    is_dropped: Arc<AtomicBool>,
 }
 
 impl ReadTx {
     pub(super) fn new(tx: Tx, turn: Turn) -> Self {
-        Self { tx: Some(tx), turns: vec![turn] }
+        Self { tx: Some(tx), turns: vec![turn], is_dropped: Arc::default() }
     }
 
-    /// Holds another turn for as long as the connection works for this read.
-    pub fn hold(&mut self, turn: Turn) {
+    /// Holds another turn for as long as the connection works for this read, which is a long one. SQLite ends what it does for it after
+    /// `limit`, and once nobody waits for it any more. PostgreSQL ends each statement by [`read`](super::PostgresLimits::read).
+    ///
+    /// # Errors
+    /// Those of the database; the turn is held all the same.
+    pub async fn hold(&mut self, turn: Turn, limit: Duration) -> Result<(), StoreError> {
         self.turns.push(turn);
+        if let Some(Tx(TxOf::Sqlite(tx))) = &mut self.tx {
+            let (is_dropped, until) = (Arc::clone(&self.is_dropped), Instant::now() + limit);
+            // The pool takes it off again.
+            tx.lock_handle().await?.set_progress_handler(BETWEEN_QUESTIONS, move || {
+                !is_dropped.load(Ordering::Relaxed) && Instant::now() < until
+            });
+        }
+        Ok(())
     }
 }
 
 impl Drop for ReadTx {
-    /// A statement runs to its end though nobody waits for its answer any more. So long the turns are held: a caller who asks, goes away
-    /// and asks again has no more at work than one who waits.
+    /// The database may work on a statement for whose answer nobody waits any more. So long the turns are held: a caller who asks, goes
+    /// away and asks again has no more at work than one who waits.
     fn drop(&mut self) {
+        self.is_dropped.store(true, Ordering::Relaxed);
         let turns = std::mem::take(&mut self.turns);
         match self.tx.take() {
             Some(Tx(TxOf::Sqlite(tx))) => {

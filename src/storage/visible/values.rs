@@ -99,10 +99,8 @@ pub(super) fn how_many(column: Column, names: &str) -> String {
             "(SELECT COUNT(DISTINCT s.caveat) FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND s.caveat IN ({names}))"
         ),
         Column::Organisation => format!(
-            "(SELECT COUNT(DISTINCT u.employer) FROM (SELECT m.organisation_folded AS employer FROM proposal_members s \
-             JOIN members m ON m.member = s.member WHERE s.proposal_id = p.proposal_id \
-             AND s.deadline_organisation_folded IS NULL UNION ALL SELECT s.deadline_organisation_folded AS employer \
-             FROM proposal_members s WHERE s.proposal_id = p.proposal_id) u WHERE u.employer <> '' AND u.employer IN ({names}))"
+            "(SELECT COUNT(DISTINCT s.employer_folded) FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
+             AND s.employer_folded <> '' AND s.employer_folded IN ({names}))"
         ),
     }
 }

@@ -75,7 +75,8 @@ impl TestWorld {
         let mut tx = self.server.exchange.db.read().await.unwrap();
         let mut log: Vec<EntryRow> = Vec::new();
         loop {
-            let page = entries::page(&mut tx, log.last().map_or(0, |entry| entry.seq), &[], 500).await.unwrap().0;
+            let mut page = entries::page(&mut tx, log.last().map_or(0, |entry| entry.seq), &[], 500).await.unwrap().0;
+            entries::add_payloads(&mut tx, &mut page).await.unwrap();
             if page.is_empty() {
                 return log;
             }

@@ -1,0 +1,108 @@
+//! Cursors that may point at what their reader may not know of: sealed, so that they tell neither its identifier nor its time.
+//!
+//! A list from which things are left out examines so many of them for one page, and may have to go on from one that is hidden. Its
+//! cursor is that position, encrypted and authenticated for one list and one member. The key is derived from the mark of the database
+//! ([`crate::storage::mark`]), which nobody can guess and no member is shown: so every server of one database reads it, and a
+//! restart changes nothing. Equal positions have equal cursors, by which a client notices a list that leads in a circle.
+//!
+//! That there is a next page after an empty one tells that the list had to look past [`EXAMINED`] hidden things, nothing more.
+
+use super::{Exchange, Result, ServiceError};
+use crate::{domain::id::MemberId, wire::page::MAX_PAGE};
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use std::{fmt::Display, str::FromStr};
+
+/// How many things a list examines for one page, if it leaves out the hidden ones one by one.
+pub(super) const EXAMINED: usize = 2 * MAX_PAGE as usize;
+
+/// The cursors of one list for one member.
+#[derive(Debug)]
+pub(super) struct SealedCursors {
+    key: LessSafeKey,
+    /// What they count for.
+    scope: String,
+}
+
+impl SealedCursors {
+    /// Those of a list, by its name here.
+    pub(super) fn of(exchange: &Exchange, list: &'static str, member: &MemberId) -> Self {
+        Self::under(&exchange.blobs.mark().to_string(), list, member)
+    }
+
+    fn under(secret: &str, list: &'static str, member: &MemberId) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let key = hmac::sign(&secret, b"entente cursors 1");
+        let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_ref()).expect("a digest of SHA-256 is as long as a key");
+        Self { key: LessSafeKey::new(key), scope: format!("{list} {member}") }
+    }
+
+    /// The cursor of a position.
+    pub(super) fn seal(&self, position: impl Display) -> String {
+        let mut sealed = position.to_string().into_bytes();
+        // INVARIANT: this cipher alone stands that its nonce is used again; all it then tells is that two positions are equal.
+        self.key
+            .seal_in_place_append_tag(nonce(), Aad::from(self.scope.as_bytes()), &mut sealed)
+            .expect("a position is short");
+        BASE64_URL_SAFE_NO_PAD.encode(sealed)
+    }
+
+    /// The position that a cursor stands for, if there is a cursor.
+    ///
+    /// # Errors
+    /// [`ServiceError::BadCursor`] for any that was not made here, for this list and this member.
+    pub(super) fn open<T: FromStr>(&self, cursor: Option<&str>) -> Result<Option<T>> {
+        let open = |cursor: &str| {
+            let mut sealed = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
+            let position = self.key.open_in_place(nonce(), Aad::from(self.scope.as_bytes()), &mut sealed).ok()?;
+            str::from_utf8(position).ok()?.parse().ok()
+        };
+        cursor.map(|cursor| open(cursor).ok_or(ServiceError::BadCursor)).transpose()
+    }
+}
+
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::CallId;
+
+    const CALL: &str = "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF";
+
+    fn cursors(secret: &str, list: &'static str, member: &str) -> SealedCursors {
+        SealedCursors::under(secret, list, &member.parse().unwrap())
+    }
+
+    #[test]
+    fn cursor_tells_nothing_of_its_position_and_is_read_back() {
+        let (mine, call) = (cursors("a", "calls", "ISR:avi"), CALL.parse::<CallId>().unwrap());
+        let cursor = mine.seal(call);
+        assert_eq!(mine.open(Some(&cursor)).unwrap(), Some(call));
+        assert_eq!(mine.open::<CallId>(None).unwrap(), None);
+        assert_eq!(mine.seal(call), cursor, "by this a client notices a circle");
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&cursor).unwrap();
+        let plain = CALL.as_bytes();
+        assert!(!bytes.windows(4).any(|part| plain.windows(4).any(|plain| part == plain)));
+    }
+
+    #[test]
+    fn cursor_of_another_list_member_or_exchange_is_refused_and_so_is_a_changed_one() {
+        let (mine, call) = (cursors("a", "calls", "ISR:avi"), CALL.parse::<CallId>().unwrap());
+        let others = [("a", "programs", "ISR:avi"), ("a", "calls", "USA:dana"), ("b", "calls", "ISR:avi")];
+        let mut wrong: Vec<String> =
+            others.iter().map(|(secret, list, member)| cursors(secret, list, member).seal(call)).collect();
+        let mut changed = BASE64_URL_SAFE_NO_PAD.decode(mine.seal(call)).unwrap();
+        changed[7] ^= 1;
+        wrong.push(BASE64_URL_SAFE_NO_PAD.encode(changed));
+        wrong.extend([String::new(), "!".into(), BASE64_URL_SAFE_NO_PAD.encode(CALL), mine.seal("prop_x")]);
+        for cursor in wrong {
+            assert!(matches!(mine.open::<CallId>(Some(&cursor)), Err(ServiceError::BadCursor)), "{cursor}");
+        }
+    }
+}

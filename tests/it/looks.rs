@@ -1,0 +1,342 @@
+//! Long looks end, whatever they look at: each request examines so much and says where to go on, and holds nothing while it waits.
+//!
+//! What is hidden here is written to the tables in numbers that no member could make by acting.
+
+use crate::{
+    harness::{
+        exchange::Answered,
+        many::{self, Rows},
+        stage::{self, NATIONS, Stage, id},
+        world::{Store, TestWorld},
+    },
+    previews::moves,
+};
+use entente::{
+    client::labels::LabelChoice,
+    domain::{
+        ambient::Clock,
+        entry::{EntryKind, Readers},
+        id::{CallId, DocumentId, ProposalId, Sha256},
+    },
+    service::Principal,
+    storage::{
+        args,
+        entries::{self, EntryRow},
+    },
+    wire::page,
+};
+use reqwest::Method;
+use serde_json::Value;
+
+/// A stage on each engine that is here.
+async fn stages() -> Vec<Stage> {
+    let mut stages = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        if let Some(world) = TestWorld::start(NATIONS, store).await {
+            stages.push(Stage::open_in(world).await);
+        }
+    }
+    stages
+}
+
+/// Joint proposals of Israel and the United States, in numbers.
+async fn begin_many(stage: &Stage, count: u64) -> Vec<ProposalId> {
+    let (mut rows, members) = (Rows::new(), [id("ISR:avi"), id("USA:bob")]);
+    let proposals: Vec<ProposalId> = (1..=count).map(|number| many::id("prop", number)).collect();
+    for proposal in &proposals {
+        rows.proposal(&many::Proposal {
+            id: *proposal,
+            call: stage.call,
+            topic: Some("navigation"),
+            members: &members,
+            created_at: stage.clock.now(),
+            is_withdrawn: false,
+        });
+    }
+    rows.write(&stage.server.exchange.db).await;
+    many::index(&stage.server.exchange.db).await;
+    proposals
+}
+
+fn entry(stage: &Stage, proposal: Option<ProposalId>) -> EntryRow {
+    let is_about_one = proposal.is_some();
+    EntryRow {
+        seq: 0,
+        at: stage.clock.now(),
+        kind: if is_about_one { EntryKind::ProposalCreated } else { EntryKind::KeyCardPublished },
+        readers: if is_about_one { Readers::Parties } else { Readers::Members },
+        actor: Some(id(if is_about_one { "ISR:avi" } else { "KOR:registrar" })),
+        program: is_about_one.then_some(stage.program),
+        call: is_about_one.then_some(stage.call),
+        proposal,
+        payload: "{}".to_owned(),
+        salt: vec![0; 32],
+    }
+}
+
+/// An entry about each of many proposals that Korea may not know of, then one for everybody. Returns the number of the entry before
+/// them, and that of the last.
+async fn hidden_entries(stage: &Stage, count: u64) -> (u64, u64) {
+    let proposals = begin_many(stage, count).await;
+    let mut tx = stage.server.exchange.db.write().await.unwrap();
+    let before = entries::last(&mut tx).await.unwrap();
+    for proposal in proposals {
+        entries::append(&mut tx, &entry(stage, Some(proposal))).await.unwrap();
+    }
+    let last = entries::append(&mut tx, &entry(stage, None)).await.unwrap();
+    tx.commit().await.unwrap();
+    (before, last)
+}
+
+async fn get(stage: &Stage, member: &str, path: &str) -> Value {
+    let raw = stage.raw(Some(stage.credential(member)));
+    raw.request(Method::GET, path).send().await.unwrap().expect_status(200).await
+}
+
+fn principal(member: &str) -> Principal {
+    Principal { member: id(member), certificate: Sha256::of(b"any") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_of_the_log_ends_after_so_many_hidden_proposals_and_the_next_goes_on() {
+    for stage in stages().await {
+        let (before, last) = hidden_entries(&stage, 450).await;
+        let (mut after, mut pages) = (before, 0);
+        loop {
+            let path = format!("/v1/entries?limit=200&cursor={}", page::cursor(&after.to_string()));
+            let found = get(&stage, "KOR:minjun", &path).await;
+            pages += 1;
+            let Some(next) = found["next"].as_str() else {
+                assert_eq!(found["items"].as_array().unwrap().len(), 1);
+                assert_eq!(found["items"][0]["seq"], last);
+                break;
+            };
+            assert_eq!(found["items"], serde_json::json!([]), "all of it is hidden");
+            let next: u64 = page::last_key(next).unwrap().parse().unwrap();
+            assert!((1..=200).contains(&(next - after)), "{after} to {next}");
+            after = next;
+        }
+        assert!(pages >= 3, "{pages}");
+        // A member who may read everything is shown all of it.
+        let (mut cursor, mut seen) = (Some(page::cursor(&before.to_string())), 0);
+        while let Some(after) = cursor {
+            let found = get(&stage, "ISR:avi", &format!("/v1/entries?limit=200&cursor={after}")).await;
+            seen += found["items"].as_array().unwrap().len();
+            cursor = found["next"].as_str().map(ToOwned::to_owned);
+        }
+        assert_eq!(seen, 451);
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn look_over_much_of_the_log_waits_for_a_turn_and_holds_no_place_meanwhile() {
+    for stage in stages().await {
+        let (before, _) = hidden_entries(&stage, 100).await;
+        let exchange = &stage.server.exchange;
+        let others = [
+            exchange.long_work.log(&principal("USA:dana")).await.unwrap(),
+            exchange.long_work.log(&principal("USA:dana")).await.unwrap(),
+        ];
+        let raw = stage.raw(Some(stage.credential("KOR:minjun")));
+        let path =
+            |limit: u64, after: u64| format!("/v1/entries?limit={limit}&cursor={}", page::cursor(&after.to_string()));
+        let waiting = tokio::spawn(raw.request(Method::GET, &path(200, before)).send());
+        // What is short comes at once, and all places at reading are free for it.
+        for _ in 0..5 {
+            assert!(!get(&stage, "KOR:minjun", &path(1, 0)).await["items"].as_array().unwrap().is_empty());
+        }
+        let mut reads = Vec::new();
+        for _ in 0..8 {
+            reads.push(exchange.db.read().await.unwrap());
+        }
+        assert!(!waiting.is_finished(), "nobody's turn has ended");
+        drop(reads);
+        drop(others);
+        let found = waiting.await.unwrap().unwrap().expect_status(200).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), 1);
+        stage.stop().await;
+    }
+}
+
+/// Calls that their officer alone may know of, and one that every member of the program may know of after them.
+async fn hidden_calls(stage: &Stage, count: u64) -> CallId {
+    let (mut rows, dana) = (Rows::new(), id("USA:dana"));
+    let text = serde_json::to_value(stage::text(stage.clock.now(), stage.deadline)).unwrap();
+    for number in 1..=count + 1 {
+        rows.call(&many::Call {
+            // In the order of their numbers, and after every identifier that is made here and now.
+            id: format!("call_7{number:025}").parse().unwrap(),
+            program: stage.program,
+            text: text.clone(),
+            version: u32::from(number > count),
+            baseline: u32::from(number > count),
+            is_cancelled: false,
+            by: &dana,
+        });
+    }
+    rows.write(&stage.server.exchange.db).await;
+    format!("call_7{:025}", count + 1).parse().unwrap()
+}
+
+/// Everything that is on a list, and how many pages it took.
+async fn listed(stage: &Stage, member: &str, path: &str) -> (Vec<Value>, usize) {
+    let (mut items, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let mut found = get(stage, member, &format!("{path}?limit=200{cursor}")).await;
+        items.append(found["items"].as_array_mut().unwrap());
+        pages += 1;
+        let Some(next) = found["next"].as_str() else { return (items, pages) };
+        let told = page::last_key(next).unwrap_or_default();
+        assert!(!told.contains("call") && !told.contains("prog"), "{told}");
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_calls_and_programs_end_after_so_many_hidden_ones_and_go_on_from_a_sealed_cursor() {
+    for stage in stages().await {
+        let last = hidden_calls(&stage, 1000).await;
+        let (calls, pages) = listed(&stage, "ISR:avi", "/v1/calls").await;
+        let ids: Vec<&str> = calls.iter().map(|call| call["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, [stage.call.to_string(), last.to_string()]);
+        assert_eq!(pages, 3, "400 are examined for each");
+        let (mut rows, usa, dana) = (Rows::new(), stage::code("USA"), id("USA:dana"));
+        for number in 1..=500 {
+            let program = format!("prog_7{number:025}").parse().unwrap();
+            rows.program(program, &usa, &[usa.clone()].into(), &dana);
+        }
+        rows.write(&stage.server.exchange.db).await;
+        let (programs, pages) = listed(&stage, "ISR:avi", "/v1/programs").await;
+        assert_eq!((programs.len(), pages), (1, 2));
+        let (programs, _) = listed(&stage, "USA:dana", "/v1/programs").await;
+        assert_eq!(programs.len(), 501);
+
+        // A cursor is for its list and its reader.
+        let next = get(&stage, "ISR:avi", "/v1/calls?limit=1").await["next"].as_str().unwrap().to_owned();
+        for (member, list, status) in
+            [("ISR:avi", "calls", 200), ("ISR:avi", "programs", 400), ("ISR:yael", "calls", 400)]
+        {
+            let raw = stage.raw(Some(stage.credential(member)));
+            let answer = raw.request(Method::GET, &format!("/v1/{list}?cursor={next}")).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{member} {list}");
+        }
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preview_ends_after_so_many_hidden_proposals_and_goes_on_from_a_sealed_cursor() {
+    for stage in stages().await {
+        let israel = "ISR".parse().unwrap();
+        let drafter = stage.client("ISR:drafter");
+        let text = drafter.policy(&israel).await.unwrap().text.unwrap();
+        let proposed = drafter.propose_policy(&israel, "ISR", &format!("{text}\n// again\n"), None).await.unwrap();
+        // Who works where a party works hears nothing of its proposals.
+        moves(&stage, "ISR:approver", "Kinneret Sensing").await;
+        begin_many(&stage, 10_200).await;
+        let mut places = vec![format!("/v1/policies/ISR/versions/{}/preview?", proposed.version)];
+        places.push("/v1/members/ISR:avi/preview?revoked=true&".to_owned());
+        for place in places {
+            let first = get(&stage, "ISR:approver", &place).await;
+            assert_eq!((&first["considered"], &first["items"]), (&0.into(), &serde_json::json!([])), "{place}");
+            let next = first["next"].as_str().expect("no more than 10,000 are looked at");
+            assert!(!page::last_key(next).unwrap_or_default().contains("prop"));
+            let second = get(&stage, "ISR:approver", &format!("{place}cursor={next}")).await;
+            assert_eq!((&second["considered"], &second["next"]), (&0.into(), &Value::Null), "{place}");
+        }
+        stage.stop().await;
+    }
+}
+
+/// The items of a list, from pages of at most `limit`.
+async fn in_pages(stage: &Stage, member: &str, path: &str, limit: u32) -> Vec<Vec<Value>> {
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let found = get(stage, member, &format!("{path}?limit={limit}{cursor}")).await;
+        let size = serde_json::to_vec(&found).unwrap().len();
+        assert!(size < page::PAGE_BYTES + 4096, "{path}: {size} bytes");
+        pages.push(found["items"].as_array().unwrap().clone());
+        let Some(next) = found["next"].as_str() else { return pages };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_large_statements_ends_by_bytes_and_goes_on() {
+    for stage in stages().await {
+        let proposal = begin_many(&stage, 1).await[0];
+        let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
+        for version in 1..=20 {
+            rows.version(proposal, version, 1, "{}", false, false);
+        }
+        rows.write(db).await;
+        let (mut tx, jws) = (db.write().await.unwrap(), "x".repeat(400 << 10));
+        for version in 1..=20_i64 {
+            let sql = "INSERT INTO manifest_signatures (proposal_id, version, partner, member, jws, signed_at) \
+                       VALUES ($1, $2, 'ISR', 'ISR:avi', $3, 0)";
+            tx.execute(sql, args![proposal, version, jws]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let pages = in_pages(&stage, "ISR:avi", &format!("/v1/proposals/{proposal}/manifests"), 200).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10]);
+        let versions: Vec<u64> = pages.concat().iter().map(|item| item["version"].as_u64().unwrap()).collect();
+        assert_eq!(versions, (1..=20).collect::<Vec<_>>());
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_statements_hold_the_same_in_pages_of_any_size() {
+    for stage in stages().await {
+        let proposal = stage.under_review().await;
+        for others in [vec!["KOR"], vec![]] {
+            let others = others.into_iter().map(stage::code).collect();
+            let choice = LabelChoice::Put { others, caveats: [].into() };
+            for member in ["ISR:avi", "USA:bob"] {
+                let client = stage.client(member);
+                client.sign_label(&client.plan_label(proposal, &choice).await.unwrap()).await.unwrap();
+            }
+        }
+        let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
+        for revision in 1..=12 {
+            rows.review(proposal, &id("USA:carol"), revision, revision < 12);
+        }
+        rows.review(proposal, &id("ISR:maya"), 1, false);
+        rows.write(db).await;
+        let mut tx = db.write().await.unwrap();
+        for number in 1..=15 {
+            let letter: DocumentId = many::id("doc", number);
+            let withdrawn_at = (number % 3 == 0).then_some(1_i64);
+            let sql = "INSERT INTO letters (letter_id, proposal_id, sent_by, sent_at, statement, ciphertext, withdrawn_at) \
+                       VALUES ($1, $2, 'USA:dana', 0, 'a.b.c', $3, $4)";
+            tx.execute(sql, args![letter, proposal, vec![0_u8; 10], withdrawn_at]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let of = |list: &str| format!("/v1/proposals/{proposal}/{list}");
+        for (member, path, count) in [
+            ("ISR:avi", of("manifests"), 1),
+            ("ISR:avi", of("labels"), 2),
+            ("ISR:avi", of("joined"), 1),
+            ("ISR:avi", of("letters"), 10),
+            ("USA:dana", of("declarations"), 6),
+            ("USA:dana", of("reviews"), 13),
+            ("USA:carol", of("reviews"), 12),
+            ("USA:dana", format!("/v1/calls/{}/role-statements", stage.call), 9),
+        ] {
+            let whole = in_pages(&stage, member, &path, 200).await.concat();
+            assert!(whole.len() >= count, "{member} {path}: {whole:?}");
+            for limit in [1, 4] {
+                let pages = in_pages(&stage, member, &path, limit).await;
+                assert!(pages.iter().all(|page| page.len() <= limit as usize));
+                assert_eq!(pages.concat(), whole, "{member} {path} by {limit}");
+            }
+            let raw = stage.raw(Some(stage.credential(member)));
+            for wrong in ["cursor=!", "limit=0", "page=2"] {
+                let answer = raw.request(Method::GET, &format!("{path}?{wrong}")).send().await.unwrap();
+                assert_eq!(answer.status(), 400, "{path}?{wrong}");
+            }
+        }
+        stage.stop().await;
+    }
+}
