@@ -4,7 +4,7 @@
 //! cargo run --example submit -- CALL ISR:avi,USA:bob summary.json work-plan=plan.pdf budget=budget.csv
 //! ```
 //!
-//! It acts as the member of the default profile (`entente profile add`). Whoever else is named is invited, and joins and signs by
+//! It acts as the member of the default profile (`entente profile add`). Everybody else who is named is invited, and joins and signs by
 //! themselves. Everything that the exchange answers is verified before it is used; an error says what to do.
 
 use entente::{

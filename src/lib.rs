@@ -43,7 +43,7 @@
 //! use entente::policy::PartnerRules;
 //!
 //! let text = r#"
-//! @id("funders-read") @side("release") @reason("whoever pays reads what we send")
+//! @id("funders-read") @side("release") @reason("funders read what we send")
 //! permit(principal, action, resource is Proposal)
 //! when { resource.call.funders.contains(principal.partner) };
 //! "#;

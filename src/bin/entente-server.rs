@@ -130,7 +130,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::select! {
         done = &mut running => done,
         () = stop_signal() => {
-            tracing::warn!("told to stop a second time: ending at once");
+            tracing::warn!("received a second order to stop: ending at once");
             // What was acknowledged is on the disk; open requests end as they would with the machine.
             process::exit(1)
         }

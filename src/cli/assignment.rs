@@ -163,7 +163,7 @@ async fn assign(
     if !faults.is_empty() {
         let message = format!("{} of {} lines cannot be done", faults.len(), pairs.len());
         let error = CliError { exit: Exit::Refused, ..CliError::failed(message) };
-        return Err(error.help("mend those lines: without a dry run it is all or nothing"));
+        return Err(error.help("fix those lines: without a dry run all lines are accepted or none"));
     }
     if dry_run.is_some() {
         context.out.note(&format!("dry run: nothing was done; all {accepted} can be"));

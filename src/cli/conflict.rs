@@ -63,7 +63,7 @@ pub(super) async fn run(command: ConflictCommand, context: &Context) -> Result<(
         }
         ConflictCommand::Lift { proposal, member, reason: why } => {
             client.lift_conflict(proposal, &member, reason(&why)?).await?;
-            context.out.done(&format!("the conflict of {member} is off the record; {member} declares anew"))
+            context.out.done(&format!("the conflict of {member} is off the record; {member} declares again"))
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn partner(command: PartnerCommand, context: &Context) -> Resul
         PartnerCommand::Show { partner } => {
             let listed = client.list_partners().await?.into_iter().find(|line| line.partner.code == partner);
             let line = listed.ok_or_else(|| {
-                CliError::failed(format!("`{partner}` is no partner of this exchange"))
+                CliError::failed(format!("`{partner}` is not a partner of this exchange"))
                     .help("see `entente partner list`")
             })?;
             let (partner, pin) = (&line.partner, pinned(&line));

@@ -50,8 +50,8 @@ cannot open them.")]
   entente key check $PROPOSAL --remove          discard those that do not open
   entente key check $PROPOSAL --discard $KEY    discard this one without a look at it
 
-What you discard is listed as missing, unless another one for the same recipient is there, and whoever holds a key wraps you a new \
-one with `entente key share`. Run it before your registrar takes an old recipient off your key card: with the new identity alone in \
+What you discard is listed as missing, unless another one for the same recipient is there, and a member who holds a key can wrap \
+you a new one with `entente key share`. Run it before your registrar takes an old recipient off your key card: with the new identity alone in \
 the profile, each vault must have a key that opens.")]
     Check(Check),
 }
@@ -138,7 +138,7 @@ pub(super) fn show_checked(screen: &mut Screen, checked: &[CheckedKey], discarde
     for key in checked {
         let (id, wrapped_by, mut state) = key_state(key);
         if !key.is_on_card {
-            state = format!("{state} (your key card names its recipient no longer)");
+            state = format!("{state} (your key card no longer names its recipient)");
         }
         if id.is_some_and(|id| discarded.contains(&id)) {
             state = format!("{state} (discarded)");
@@ -160,7 +160,9 @@ async fn discard(context: &Context, client: &Client, scope: &KeyScope, key: Wrap
         (Some(call), _) => client.discard_one_of_call(call, key).await?,
         (None, proposal) => client.discard_one(proposal.ok_or_else(unnamed)?, key).await?,
     }
-    context.out.done(&format!("`{key}` is discarded; whoever holds a key wraps you a new one with `entente key share`"))
+    context.out.done(&format!(
+        "`{key}` is discarded; a member who holds a key can wrap you a new one with `entente key share`"
+    ))
 }
 
 /// Tries one's own keys, and discards those that one asked to.
@@ -187,7 +189,7 @@ async fn check(context: &Context, client: &Client, args: &Check) -> Result<()> {
     if left == 0 {
         return Ok(());
     }
-    let help = "discard what does not open with `--remove`; whoever holds a key wraps what is missing with `entente key share`";
+    let help = "discard what does not open with `--remove`; a member who holds a key can wrap what is missing with `entente key share`";
     Err(CliError { exit: Exit::Unverified, ..CliError::failed(format!("{left} keys do not open or are missing")) }
         .help(help))
 }

@@ -37,7 +37,7 @@ To renew a certificate, issue a card with the new one: what the old one signed s
 If a key may be stolen, revoke first, then issue.
 
 The first card of a partner is its registrar's own. Look at the certificate and recipient in person \
-before you sign: everybody else believes them because you did. Whoever works where a member of a party works is kept \
+before you sign: everybody else believes them because you did. A member who works where a member of a party works is kept \
 from judging, by the name of the organisation alone: names in the directory that look nearly the same are shown, and \
 at a terminal you are asked whether yours is another one.")]
     Issue(Box<Issue>),

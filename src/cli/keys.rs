@@ -88,7 +88,7 @@ fn new(args: &New, context: &Context) -> Result<()> {
     if let Some(unchecked) = platform::UNCHECKED.filter(|_| !args.passphrase) {
         context.out.warn(unchecked);
     }
-    context.out.note("keep a copy of the file in a safe place: whoever loses it cannot open what was sealed for it");
+    context.out.note("keep a copy of the file in a safe place: without it you cannot open what was sealed to you");
     context.out.note("give the recipient to your partner's registrar for your key card");
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(super) fn run(args: DevPkiArgs, context: &Context) -> Result<()> {
     for member in args.member {
         let partner = spec.partners.iter_mut().find(|partner| partner.code == *member.partner());
         let partner = partner.ok_or_else(|| {
-            CliError::usage(format!("`{member}` is of none of the partners that are made"))
+            CliError::usage(format!("`{member}` does not belong to a partner that is made"))
                 .help("name members of USA, ISR, KOR, GBR or EU")
         })?;
         if member != partner.registrar && !partner.members.contains(&member) {

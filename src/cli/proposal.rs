@@ -360,7 +360,7 @@ pub(super) async fn run(command: ProposalCommand, context: &Context) -> Result<(
                     .help("leave one with `entente proposal member remove` and your own name"));
             }
             client.remove_member(proposal, &me).await?;
-            context.out.done(&format!("you declined; {proposal} concerns you no more"))
+            context.out.done(&format!("you declined; {proposal} no longer concerns you"))
         }
         ProposalCommand::Member(PartyMemberCommand::Invite { proposal, member }) => {
             let proposal = client.invite(proposal, &member).await?;

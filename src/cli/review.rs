@@ -275,7 +275,7 @@ pub(super) fn show_opened(screen: &mut Screen, opened: &OpenedReview, criteria: 
         ("reopened", review.reopened_at.map(|at| zone.both(at.0)).unwrap_or_default()),
     ]);
     if let Some(why) = review.set_aside {
-        let sentence = format!("{} {}; it counts no more", review.reviewer, why.sentence());
+        let sentence = format!("{} {}; it no longer counts", review.reviewer, why.sentence());
         screen.styled(&[(Style::Yellow, "set aside: "), (Style::Plain, &sentence)]);
     }
     show(screen, body, criteria);

@@ -90,8 +90,10 @@ pub(super) fn instant(text: &str) -> Result<Timestamp> {
     if text.ends_with(']') {
         // `Timestamp` would go by the offset alone.
         let zoned = text.parse::<ZonedDateTime>().map_err(|_| {
-            CliError::usage(format!("`{text}` is no instant in the zone in brackets; its offset may be another one"))
-                .help("write the offset or the zone, not both: `2026-04-01T15:00:00Z` or `2026-04-01 17:00 Asia/Seoul`")
+            CliError::usage(format!(
+                "`{text}` is not an instant in the zone in brackets; its offset may be another one"
+            ))
+            .help("write the offset or the zone, not both: `2026-04-01T15:00:00Z` or `2026-04-01 17:00 Asia/Seoul`")
         })?;
         return Ok(zoned.timestamp());
     }

@@ -133,7 +133,10 @@ struct Waiting {
 /// Why not, for a key, or for the proposal or call as a whole.
 type Reasons = BTreeMap<Option<AgentKey>, String>;
 
-/// What is asked for, for one proposal or call.
+/// What could not be done: each key, or the proposal or call as a whole, and why.
+type NotDone = Vec<(AgentAct, Option<AgentKey>, ClientError)>;
+
+/// What the exchange asks for, for one proposal or call.
 #[derive(Default)]
 struct Wanted {
     vault: bool,
@@ -187,15 +190,15 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             if is_stopped() {
                 return Ok(tally);
             }
-            let done = self.tend_call(&client, call.id, &mut tally, report).await;
-            self.settle(&client, AgentSubject::Call(call.id), done, &mut tally, report)?;
+            let done = self.update_call(&client, call.id, &mut tally, report).await;
+            self.set_failure_aside(&client, AgentSubject::Call(call.id), done, &mut tally, report)?;
         }
         for proposal in proposals {
             if is_stopped() {
                 break;
             }
-            let done = self.tend(&client, &proposal, &calls, &mut tally, report).await;
-            self.settle(&client, AgentSubject::Proposal(proposal.id), done, &mut tally, report)?;
+            let done = self.update_proposal(&client, &proposal, &calls, &mut tally, report).await;
+            self.set_failure_aside(&client, AgentSubject::Proposal(proposal.id), done, &mut tally, report)?;
         }
         Ok(tally)
     }
@@ -209,8 +212,9 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         Ok(calls.into_iter().map(|call| (call.id, call)).collect())
     }
 
-    /// One proposal or call must not hold up the others; what concerns them all ends the round.
-    fn settle(
+    /// Remembers a failure that concerns this proposal or call alone, so that it does not hold up the others. One that concerns
+    /// them all ends the round.
+    fn set_failure_aside(
         &mut self,
         client: &Client,
         place: AgentSubject,
@@ -222,8 +226,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             // One that is gone, or hidden from the agent's member, since the list was made.
             Err(error) if error.is_not_found() => Ok(()),
             Err(error @ (ClientError::Unverified { .. } | ClientError::Problem { .. })) if !error.is_passing() => {
-                tally.not_done += 1;
-                self.leave(client, place, [(AgentAct::LeftOut, None, error)].into(), report);
+                self.remember(client, place, [(AgentAct::LeftOut, None, error)].into(), tally, report);
                 Ok(())
             }
             done => done,
@@ -231,7 +234,7 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
     }
 
     /// The officers' keys to a call's vault.
-    async fn tend_call(
+    async fn update_call(
         &mut self,
         client: &Client,
         id: CallId,
@@ -244,9 +247,8 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         }
         let mut wrapped = Wrapped::default();
         let done = client.wrap_call_for(id, wanted.missing, &mut wrapped).await;
-        let not_done = self.report_wrapped(client, AgentSubject::Call(id), wrapped, done, tally, report).await?;
-        tally.not_done += not_done.len();
-        self.leave(client, AgentSubject::Call(id), not_done, report);
+        let not_done = report_wrapped(client, AgentSubject::Call(id), wrapped, done, tally, report).await?;
+        self.remember(client, AgentSubject::Call(id), not_done, tally, report);
         Ok(())
     }
 
@@ -258,37 +260,8 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
         waiting.is_some()
     }
 
-    /// Reports the keys that were wrapped; those that were not and are still asked for.
-    async fn report_wrapped(
-        &self,
-        client: &Client,
-        place: AgentSubject,
-        wrapped: Wrapped,
-        done: Result<()>,
-        tally: &mut RoundTally,
-        report: &mut (dyn FnMut(&Event) + Send),
-    ) -> Result<Vec<(AgentAct, Option<AgentKey>, ClientError)>> {
-        for key in wrapped.done {
-            tally.wrapped += 1;
-            report(&event(AgentAct::Wrapped, place, Some(key.into()), None));
-        }
-        done?;
-        let asked_still = if wrapped.refused.iter().all(|(_, why)| why.problem().is_none()) {
-            Vec::new()
-        } else {
-            match place {
-                AgentSubject::Call(id) => client.api().missing_call_keys(id).await?,
-                AgentSubject::Proposal(id) => client.api().missing_keys(id).await?,
-            }
-        };
-        let not_done = wrapped.refused.into_iter().filter(|(key, why)| {
-            // Else another agent, or a person, was quicker.
-            why.problem().is_none() || asked_still.contains(key)
-        });
-        Ok(not_done.map(|(key, why)| (AgentAct::Refused, Some(key.into()), why)).collect())
-    }
-
-    async fn tend(
+    /// The keys to a proposal's vaults, surplus ones first, and the vault for its reviews.
+    async fn update_proposal(
         &mut self,
         client: &Client,
         proposal: &Proposal,
@@ -306,22 +279,13 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             return Ok(());
         }
         let Wanted { vault, surplus, mut missing } = wanted;
-        let mut not_done = Vec::new();
-
-        let (mut removed, mut wrapped) = (Removed::default(), Wrapped::default());
-        let done = client.remove_surplus(id, surplus, &mut removed).await;
-        for (key, why) in removed.done {
-            tally.removed += 1;
-            report(&event(AgentAct::Removed, place, Some(key.into()), Some(&why)));
-        }
-        not_done.extend(removed.kept.into_iter().map(|(key, why)| (AgentAct::Kept, Some(AgentKey::from(key)), why)));
-        done?;
+        let mut not_done = remove_surplus(client, id, surplus, tally, report).await?;
 
         if vault {
             match client.make_deliberation_vault(id).await {
-                Ok(made) => {
+                Ok(is_new) => {
                     self.has_vault.insert(id);
-                    if made {
+                    if is_new {
                         report(&event(AgentAct::VaultMade, place, None, None));
                         missing = client.api().missing_keys(id).await?;
                     }
@@ -331,21 +295,23 @@ impl<C: Fn() -> Result<Client>> Agent<C> {
             }
         }
 
+        let mut wrapped = Wrapped::default();
         let done = client.wrap_for(id, missing, &mut wrapped).await;
-        not_done.extend(self.report_wrapped(client, place, wrapped, done, tally, report).await?);
-        tally.not_done += not_done.len();
-        self.leave(client, place, not_done, report);
+        not_done.extend(report_wrapped(client, place, wrapped, done, tally, report).await?);
+        self.remember(client, place, not_done, tally, report);
         Ok(())
     }
 
-    /// Remembers what could not be done about a proposal or call, and reports what of it is new.
-    fn leave(
+    /// Counts and remembers what could not be done about a proposal or call, and reports what of it is new.
+    fn remember(
         &mut self,
         client: &Client,
         place: AgentSubject,
-        not_done: Vec<(AgentAct, Option<AgentKey>, ClientError)>,
+        not_done: NotDone,
+        tally: &mut RoundTally,
         report: &mut (dyn FnMut(&Event) + Send),
     ) {
+        tally.not_done += not_done.len();
         let before = self.waiting.remove(&place).map(|waiting| waiting.reasons).unwrap_or_default();
         let mut reasons = Reasons::new();
         for (act, key, why) in not_done {
@@ -370,6 +336,53 @@ impl Waiting {
             && wanted.surplus.iter().all(|key| self.reasons.contains_key(&Some(key.clone().into())))
             && (!wanted.vault || self.reasons.contains_key(&None))
     }
+}
+
+/// Removes keys and reports those that are gone; returns those that this machine kept.
+async fn remove_surplus(
+    client: &Client,
+    id: ProposalId,
+    surplus: Vec<SurplusKey>,
+    tally: &mut RoundTally,
+    report: &mut (dyn FnMut(&Event) + Send),
+) -> Result<NotDone> {
+    let mut removed = Removed::default();
+    let done = client.remove_surplus(id, surplus, &mut removed).await;
+    for (key, why) in removed.done {
+        tally.removed += 1;
+        report(&event(AgentAct::Removed, AgentSubject::Proposal(id), Some(key.into()), Some(&why)));
+    }
+    done?;
+    Ok(removed.kept.into_iter().map(|(key, why)| (AgentAct::Kept, Some(key.into()), why)).collect())
+}
+
+/// Reports the keys that were wrapped; returns those that were not and that the exchange still asks for.
+async fn report_wrapped(
+    client: &Client,
+    place: AgentSubject,
+    wrapped: Wrapped,
+    done: Result<()>,
+    tally: &mut RoundTally,
+    report: &mut (dyn FnMut(&Event) + Send),
+) -> Result<NotDone> {
+    for key in wrapped.done {
+        tally.wrapped += 1;
+        report(&event(AgentAct::Wrapped, place, Some(key.into()), None));
+    }
+    done?;
+    let still_missing = if wrapped.refused.iter().all(|(_, why)| why.problem().is_none()) {
+        Vec::new()
+    } else {
+        match place {
+            AgentSubject::Call(id) => client.api().missing_call_keys(id).await?,
+            AgentSubject::Proposal(id) => client.api().missing_keys(id).await?,
+        }
+    };
+    let not_done = wrapped.refused.into_iter().filter(|(key, why)| {
+        // Else another agent, or a person, was quicker.
+        why.problem().is_none() || still_missing.contains(key)
+    });
+    Ok(not_done.map(|(key, why)| (AgentAct::Refused, Some(key.into()), why)).collect())
 }
 
 /// How long to wait for the next round: about the interval after a good one, longer and longer after failures in a row. A little

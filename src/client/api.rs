@@ -147,7 +147,7 @@ impl ApiClient {
                 let organisation = organisation.iter().map(|name| ("organisation", name.clone()));
                 (member, organisation.chain(roles.iter().map(|roles| ("roles", listed(roles)))).collect())
             }
-            _ => return Err(ClientError::usage("that is no change of a key card", "say what the card would be")),
+            _ => return Err(ClientError::usage("this is not a change of a key card", "say what the card would be")),
         };
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         self.transport.get(&format!("/v1/members/{member}/preview"), &query).await.map(|tagged| tagged.body)

@@ -208,7 +208,7 @@ impl Client {
 
 fn publication(call: &Call, version: u32, vault: VaultId, recipient: &str, me: &MemberId) -> Result<CallPublication> {
     let text = serde_json::to_value(&call.text)
-        .map_err(|error| ClientError::usage(error.to_string(), "mend the text of the call"))?;
+        .map_err(|error| ClientError::usage(error.to_string(), "fix the text of the call"))?;
     Ok(CallPublication {
         call: call.id,
         version,
@@ -235,7 +235,7 @@ fn check_publication(publication: &CallPublication, call: &Call) -> Result<CallT
         return Err(invalid("the exchange names another vault than the publication"));
     }
     let text: CallText = serde_json::from_value(publication.text.clone())
-        .map_err(|error| invalid(format!("the text of the call is not what this version understands: {error}")))?;
+        .map_err(|error| invalid(format!("this version does not understand the text of the call: {error}")))?;
     let digests: [Sha256; 3] = [text.digest(), call.text.digest(), call.text_sha256];
     if digests.iter().any(|digest| *digest != publication.text_sha256) {
         return Err(invalid("the text that the exchange shows is not the one that was signed"));
@@ -246,7 +246,7 @@ fn check_publication(publication: &CallPublication, call: &Call) -> Result<CallT
 fn tag(call: &Tagged<Call>) -> Result<String> {
     call.etag.clone().ok_or_else(|| ClientError::Transport {
         what: "the exchange sent no `ETag`".into(),
-        help: "check that client and exchange are of versions that go together".into(),
+        help: "check that client and exchange have compatible versions".into(),
     })
 }
 

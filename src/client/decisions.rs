@@ -61,7 +61,7 @@ impl DecisionPlan {
 #[derive(Clone)]
 pub struct OpenedLetter {
     pub letter: Letter,
-    /// Whether the decision that it is about, by its signature, is in force no more.
+    /// Whether the decision that it is about, by its signature, is no longer in force.
     pub is_superseded: bool,
     /// Whether the sender is an officer of the call by the signed roll. False where that is not shown to the reader, as to parties.
     pub is_by_officer: bool,
@@ -168,7 +168,10 @@ impl Client {
             self.check_not_of_party(card, proposal, call).await?;
             if card.status != CardStatus::Active || !deciders.contains(&signature.member) {
                 return Err(ClientError::unverified(
-                    format!("`{}` signed the decision and decides no longer, but the exchange counts it", card.member),
+                    format!(
+                        "`{}` signed the decision and is no longer a decider, but the exchange counts the signature",
+                        card.member
+                    ),
                     "do not sign; tell the call's officers and the host's operator",
                 ));
             }
@@ -249,7 +252,7 @@ impl Client {
         let vault = self.letters_vault(&proposal, &call).await?;
         let secret = self.open_vault(&vault, &call).await?;
         let text = blocking(move || Ok(open_bytes(&[secret.identity()], &sealed, MAX_LETTER)?)).await?;
-        let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is no text", "ask its sender"))?;
+        let text = str::from_utf8(&text).map_err(|_| ClientError::local("the letter is not text", "ask its sender"))?;
         Ok(OpenedLetter { text: Zeroizing::new(text.to_owned()), letter, is_superseded, is_by_officer })
     }
 
@@ -265,11 +268,15 @@ impl Client {
         };
         match self.verified_roles(call).await {
             Ok(roles) if roles.was_officer(sender) => Ok(true),
-            Ok(_) => refused("is no officer of the call by what was signed"),
+            Ok(_) => refused("is not an officer of the call by the signed roles"),
             // Roles are shown to those who judge. A party sees of which nation the sender is.
             Err(error) if matches!(error.slug(), Some("denied" | "not-found")) => {
                 let partners = self.unsigned_roles(call).await?.partners;
-                if partners.contains(sender.partner()) { Ok(false) } else { refused("is of no partner of the call") }
+                if partners.contains(sender.partner()) {
+                    Ok(false)
+                } else {
+                    refused("does not belong to a partner of the call")
+                }
             }
             Err(error) => Err(error),
         }

@@ -280,11 +280,11 @@ impl Client {
         let Some(pinned) = self.home().pinned(code)? else { return Err(not_pinned(code, None)) };
         if !pinned.card.registrars.contains(&signer) {
             return Err(ClientError::usage(
-                format!("the certificate of this profile is no registrar's of `{code}`"),
-                "take the registrar's profile; who the registrars are stands in the partner card",
+                format!("the certificate of this profile does not belong to a registrar of `{code}`"),
+                "use the registrar's profile; the partner card names the registrars",
             ));
         }
-        let malformed = |error: StatementError| ClientError::usage(error.to_string(), "mend the key card's content");
+        let malformed = |error: StatementError| ClientError::usage(error.to_string(), "fix the key card's content");
         card.check_seen().and_then(|()| card.validate()).map_err(malformed)?;
         let key_card = self.signed(card).await?;
         let member = self.api().publish_key_card(&card.member, &PublishKeyCard { key_card: key_card.clone() }).await?;

@@ -88,7 +88,7 @@ impl Client {
             (VaultKind::Deliberation, _) => (Action::ViewDeliberation, Resource::Proposal(facts)),
             (VaultKind::Staff, Some(owner)) => (Action::ReadStaff, Resource::StaffSlots { proposal: facts, owner }),
             (VaultKind::Staff, None) | (VaultKind::Call, _) => {
-                return Err(invalid(format!("a `{kind}` vault of a proposal is for nobody to read")));
+                return Err(invalid(format!("a `{kind}` vault of a proposal is not for anyone to read")));
             }
         };
         // Whom oneself asks to join stands among those who are asked, so a member of a party is one who is said to have joined.
@@ -149,11 +149,11 @@ impl Client {
     }
 
     /// The guardrails and these partners' policies. A partner that has none permits nothing.
-    async fn policies_of(&self, partners: &BTreeSet<PartnerCode>, read_anew: bool) -> Result<Policies> {
+    async fn policies_of(&self, partners: &BTreeSet<PartnerCode>, read_again: bool) -> Result<Policies> {
         let (mut guardrails, mut of_partners, mut versions) = (None, Vec::new(), BTreeMap::new());
         let owners = partners.iter().cloned().map(PolicyOwner::Partner);
         for owner in std::iter::once(PolicyOwner::Guardrails).chain(owners) {
-            let Some(present) = self.rules_of(&owner, read_anew).await? else { continue };
+            let Some(present) = self.rules_of(&owner, read_again).await? else { continue };
             versions.insert(owner, present.version);
             match present.rules {
                 Rules::Guardrails(rules) => guardrails = Some(rules),
@@ -164,11 +164,11 @@ impl Client {
         Ok(Policies { engine: Engine::new(guardrails, of_partners), versions })
     }
 
-    async fn rules_of(&self, owner: &PolicyOwner, read_anew: bool) -> Result<Option<InForce>> {
+    async fn rules_of(&self, owner: &PolicyOwner, read_again: bool) -> Result<Option<InForce>> {
         let known = self.0.policies.read.get(owner);
         let now = self.now();
         if let Some(known) = &known
-            && !read_anew
+            && !read_again
             && now.duration_since(known.read_at).abs() <= FRESH
         {
             return Ok(Some(known.clone()));
@@ -228,7 +228,7 @@ fn refusal(
 ) -> ClientError {
     let reasons = decision.reasons();
     let Some(first) = reasons.iter().next() else {
-        return invalid(format!("nothing permits a key to the {kind} vault for `{reader}`"));
+        return invalid(format!("no policy permits a key to the {kind} vault for `{reader}`"));
     };
     let (owner, officers) = match &first.side {
         Side::Guardrails => (PolicyOwner::Guardrails, host),

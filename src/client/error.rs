@@ -142,7 +142,7 @@ impl ClientError {
         matches!(self, Self::Transport { .. }) || self.problem().is_some_and(|problem| problem.status >= 500)
     }
 
-    /// Whether the same would be tried in vain for all that come after it, or must not be: the exchange is not reached, or the signer
+    /// Whether the same would fail for all that come after it, or must not be tried for them: the exchange is not reached, or the signer
     /// does not sign, and a third wrong PIN blocks a card.
     #[must_use]
     pub(super) fn ends_a_series(&self) -> bool {
@@ -189,7 +189,7 @@ impl From<SealError> for ClientError {
             SealError::Truncated => Self::Transport { what, help: "nothing was written; try again".into() },
             SealError::NoMatchingIdentity => Self::local(
                 what,
-                "check `identities` of the profile; after a change of keys ask for the keys to be wrapped anew",
+                "check `identities` of the profile; after a change of keys ask for the keys to be wrapped again",
             ),
             SealError::PluginMissing { .. } => Self::local(what, "install the plugin and try again"),
             _ => Self::local(what, "check the file and your identities"),

@@ -33,7 +33,7 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(Vec::with_capacity(room + 64));
     file.take(MAX_KEY + 1).read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > MAX_KEY {
-        let what = format!("`{}` is longer than 1 MiB; that is no private key", path.display());
+        let what = format!("`{}` is longer than 1 MiB; it is not a private key", path.display());
         return Err(ClientError::local(what, "check `private_key` of the profile"));
     }
     Ok(content)
@@ -72,7 +72,7 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
 
 /// A file of ours that is not as we wrote it.
 pub(super) fn damaged(path: &Path, error: &dyn Display) -> ClientError {
-    let help = "somebody changed it; restore it from a copy, or remove it and confirm what it held anew";
+    let help = "somebody changed it; restore it from a copy, or remove it and confirm again what it held";
     ClientError::local(format!("`{}` is damaged: {error}", path.display()), help)
 }
 

@@ -77,7 +77,7 @@ impl Client {
         let (proposal, standing, call) = self.standing(id).await?;
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
-            return Err(ClientError::usage("you are no party of this proposal", "only its parties relabel it"));
+            return Err(ClientError::usage("you are not a party of this proposal", "only its parties relabel it"));
         }
         let present = self.label_in_force(&proposal, &standing).await?;
         let made = self.api().labels(id).await?;
@@ -199,13 +199,13 @@ impl Client {
             let signed: Signed<LabelStatement> = verify_signed(jws)?;
             check_statement(&signed, listed, proposal.id, standing)?;
             if !standing.manifest.parties.contains(party) {
-                return Err(invalid(format!("`{party}` signed a label of a proposal that it is no party of")));
+                return Err(invalid(format!("`{party}` signed a label of a proposal that it is not a party of")));
             }
             let signer = self.verified_signer(&signed, &BTreeSet::from([party.clone()])).await?;
             signers.insert(party.clone(), signer.card.member.clone());
             statement = Some(signed.statement);
         }
-        let unsigned = || invalid(format!("label {} of `{}` bears no signature", listed.number, proposal.id));
+        let unsigned = || invalid(format!("label {} of `{}` has no signature", listed.number, proposal.id));
         Ok((statement.ok_or_else(unsigned)?, signers))
     }
 }

@@ -60,12 +60,12 @@ impl Client {
         role: PartnerRole,
         recorded_at: Timestamp,
     ) -> Result<bool> {
-        let bears = |card: &KeyCard| card.roles.contains(&role);
-        if member.card.pins(key) && bears(&member.card) {
+        let has_role = |card: &KeyCard| card.roles.contains(&role);
+        if member.card.pins(key) && has_role(&member.card) {
             return Ok(true);
         }
         let earlier = self.lineage(&member.card).await?;
-        Ok(earlier.iter().any(|earlier| bears(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
+        Ok(earlier.iter().any(|earlier| has_role(&earlier.card) && earlier.vouches(key, Some(recorded_at))))
     }
 
     /// Where the member worked at the instant, by their key cards; none if the chain of cards does not reach so far.
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(worked("2026-01-01T00:00:00Z"), "First", "beyond a serial that was left out, too");
         assert_eq!(worked("2025-01-01T00:00:00Z"), "First", "there was no other yet");
         assert!(!speaks_for(&chain, 1, None) && !speaks_for(&chain, 2, None));
-        // Hidden, or signed by a registrar who is one no more: what is left does not say it.
+        // Hidden, or signed by somebody who is no longer a registrar: what is left does not say it.
         assert_eq!(card_at(&cards[2], &[], at("2026-01-01T00:00:00Z")), None);
         assert_eq!(card_at(&cards[2], &chain[..1], at("2026-01-20T00:00:00Z")), None);
         assert!(card_at(&cards[2], &chain[..1], at("2026-02-20T00:00:00Z")).is_some());

@@ -56,7 +56,7 @@ pub fn decide(slot: &Slot, file: &Path, head: &[u8], named: Option<&str>) -> Res
         return Ok(media_type.to_owned());
     }
     Err(ClientError::usage(
-        format!("`{}` does not begin as {media_type} does", file.display()),
+        format!("`{}` does not begin like a file of type {media_type}", file.display()),
         "open it once to see whether it is what its name says, then convert or rename it",
     ))
 }

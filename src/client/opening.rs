@@ -162,12 +162,8 @@ impl Client {
             }
             let text = open_bytes(&[secret.identity()], &sealed, MAX_SUMMARY)?;
             // What is wrong with it is not repeated: the message could hold a piece of it.
-            serde_json::from_slice(&text).map_err(|_| {
-                ClientError::local(
-                    "the summary is not in the form that summaries have",
-                    "open it as a document instead",
-                )
-            })
+            serde_json::from_slice(&text)
+                .map_err(|_| ClientError::local("the summary is malformed", "open it as a document instead"))
         };
         self.fetch(&found, Arc::new(NoProgress), read).await
     }

@@ -146,7 +146,7 @@ impl Trying<'_> {
 
     fn open_one(&self, key: &WrappedKey, vault: &VaultStatement) -> Tried {
         let Ok(ciphertext) = BASE64_STANDARD.decode(&key.ciphertext) else {
-            return Tried::Broken(invalid("a wrapped key is no base64"));
+            return Tried::Broken(invalid("a wrapped key is not base64"));
         };
         if let Err(fault) = check_wrap(key, vault, &ciphertext) {
             return Tried::Broken(fault);

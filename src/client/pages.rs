@@ -19,7 +19,7 @@ impl Pages {
     pub fn follow(&mut self, next: Option<String>) -> Result<Option<String>> {
         let Some(cursor) = next else { return Ok(None) };
         if !self.seen.insert(Sha256::of(cursor.as_bytes())) {
-            let what = "the exchange leads in a circle through a list: a page says to go on where it went on before";
+            let what = "the exchange repeats pages of a list: a page has the same `next` as an earlier one";
             return Err(ClientError::unverified(what, "tell the host's operator"));
         }
         if self.seen.len() >= MAX_PAGES {

@@ -83,7 +83,7 @@ impl Client {
         let id = call.call.id;
         let mut stated = self.api().role_statements(id).await?.into_iter();
         let Some(first) = stated.next() else {
-            return Err(invalid(format!("nobody signed who bears which role in `{id}`")));
+            return Err(invalid(format!("nobody signed the roles in `{id}`")));
         };
         let roll: Signed<RollStatement> = verify_signed(&first.statement)?;
         if roll.statement.call != id || *first.stated_by.partner() != call.publication.host {
@@ -144,9 +144,9 @@ impl Client {
         self.signed(&roll).await
     }
 
-    /// Assigns reviewers, all or none; or says what stands against it.
+    /// Assigns reviewers, all or none; or returns the fault of each line.
     ///
-    /// More than one request takes go in several, each all or none by itself. So what stands against any line of them is asked beforehand,
+    /// More than one request takes go in several, each all or none by itself. So the faults of all lines are asked for beforehand,
     /// and an error in between says how many are assigned.
     pub async fn assign(&self, call: CallId, pairs: &[(ProposalId, MemberId)], dry_run: bool) -> Result<Assigned> {
         if pairs.len() <= Assign::MOST {

@@ -203,7 +203,7 @@ impl Client {
 fn not_led_back(id: ProposalId, member: &MemberId) -> ClientError {
     ClientError::unverified(
         format!(
-            "the exchange shows `{member}` in a party of `{id}`, but no signatures lead them back to whoever began it"
+            "the exchange shows `{member}` in a party of `{id}`, but no chain of signatures leads from them to the member who began it"
         ),
         "nothing of theirs is believed, and nothing wrapped to them; tell the other parties, the call's officers and the host's operator",
     )
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn chain_leads_back_to_whoever_began_the_proposal_or_nowhere() {
+    fn chain_leads_back_to_the_one_who_began_the_proposal_or_nowhere() {
         let asked =
             [("ISR:avi", "USA:bob"), ("ISR:tamar", "ISR:avi"), ("ISR:mole", "ISR:yael"), ("ISR:yael", "ISR:mole")];
         let chains = chains(&asked);

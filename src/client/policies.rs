@@ -48,7 +48,7 @@ impl Client {
     pub async fn policy(&self, owner: &PolicyOwner) -> Result<PolicyVersion> {
         self.policy_in_force(owner).await?.ok_or_else(|| {
             let what = format!("no policies of `{owner}` are in force");
-            ClientError::usage(what, "without any the partner releases nothing and reads nothing")
+            ClientError::usage(what, "without a policy the partner releases nothing and reads nothing")
         })
     }
 
@@ -232,9 +232,9 @@ impl Client {
         check_valid(signed, member, signed_at.0)?;
         if member.partner() == partner {
             let (key, role) = (&signed.signer_spki, PartnerRole::PolicyOfficer);
-            for read_anew in [false, true] {
+            for read_again in [false, true] {
                 let card =
-                    if read_anew { self.fetch_member(member).await? } else { self.issued_member(member).await? };
+                    if read_again { self.fetch_member(member).await? } else { self.issued_member(member).await? };
                 if self.signed_as(&card, key, role, signed_at.0).await? {
                     return Ok(());
                 }

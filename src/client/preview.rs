@@ -65,7 +65,7 @@ pub struct Sums {
     pub gains: BTreeMap<PartnerCode, Tally>,
     /// By the nation of those who lose.
     pub losses: BTreeMap<PartnerCode, Tally>,
-    /// Nations that would know of proposals that nobody of theirs could know of, and of how many.
+    /// Nations that would gain their first access to proposals, and to how many.
     pub admits: BTreeMap<PartnerCode, u64>,
     /// Keys that would have to be wrapped.
     pub keys_needed: u64,
@@ -249,13 +249,13 @@ impl Client {
             return Err(invalid("the summary is not the one that was signed"));
         }
         let summary: ChangeSummary = serde_json::from_str(&signed.summary)
-            .map_err(|error| invalid(format!("what was signed is no summary of a change: {error}")))?;
+            .map_err(|error| invalid(format!("what was signed is not a summary of a change: {error}")))?;
         let canonical = canonical::to_vec(&summary).map_err(StatementError::from)?;
         if canonical != signed.summary.as_bytes() {
-            return Err(invalid("the summary is not in its one form"));
+            return Err(invalid("the summary is not in canonical form"));
         }
         if summary.by != says.by || summary.made_at.0 != says.made_at {
-            return Err(invalid("the summary says another member or time than the signature"));
+            return Err(invalid("the summary names another member or time than the signature"));
         }
         if says.host != self.host().await? {
             return Err(invalid(format!("it is of another exchange, the one that `{}` hosts", says.host)));

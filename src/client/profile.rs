@@ -106,7 +106,7 @@ impl Home {
         let profile: Profile = toml::from_str(&text).map_err(|error| {
             ClientError::local(
                 format!("`{}` is malformed: {error}", path.display()),
-                "mend the file or add the profile anew",
+                "fix the file or add the profile again",
             )
         })?;
         Ok(Profile { name, ..profile })
@@ -225,8 +225,8 @@ impl Home {
             Ok(self.root.join("profiles").join(format!("{name}.toml")))
         } else {
             Err(ClientError::usage(
-                format!("`{name}` is no name of a profile"),
-                "take letters, digits, `.`, `_` and `-`",
+                format!("`{name}` is not a valid name of a profile"),
+                "use letters, digits, `.`, `_` and `-`",
             ))
         }
     }

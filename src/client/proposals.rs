@@ -92,7 +92,7 @@ impl Client {
         if !new.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
             return Err(ClientError::usage(
                 format!("`{me}` is not among the members of its party"),
-                "name yourself among the members; whoever begins a proposal takes part in it",
+                "name yourself among the members; the member who begins a proposal takes part in it",
             ));
         }
         let id = ProposalId::new_of(&me, &*self.ambient().clock, &*self.ambient().rng);

@@ -119,7 +119,7 @@ impl Home {
                     card.member, now.serial, seen.serial
                 ),
                 format!(
-                    "ask the member's registrar for the present serial; what was seen stands in `{}`",
+                    "ask the member's registrar for the present serial; what was seen is kept in `{}`",
                     path.display()
                 ),
             )),
@@ -141,7 +141,7 @@ impl Home {
                     seen.version
                 ),
                 format!(
-                    "do not go on; ask the partner's policy officers. What was seen stands in `{}`",
+                    "do not go on; ask the partner's policy officers. What was seen is kept in `{}`",
                     path.display()
                 ),
             )),
@@ -156,7 +156,7 @@ impl Home {
             Some(seen) if seen == host => Ok(host),
             Some(seen) => Err(ClientError::unverified(
                 format!("the exchange says that `{host}` hosts it, and said `{seen}` before"),
-                format!("do not go on; ask `{seen}`. What was seen stands in `{}`", path.display()),
+                format!("do not go on; ask `{seen}`. What was seen is kept in `{}`", path.display()),
             )),
             None => write_record(&path, &host).map(|()| host),
         }
@@ -181,7 +181,7 @@ impl Home {
         let mut seen: SeenCall = read_record(&path)?.unwrap_or_default();
         let refused = |fault: &str| {
             let what = format!("the publication of `{}` {fault}", publication.call);
-            let help = format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display());
+            let help = format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display());
             Err(ClientError::unverified(what, help))
         };
         let known = seen.published.get_or_insert_with(|| SeenPublication {
@@ -195,7 +195,7 @@ impl Home {
             return refused("is signed for another partner than before");
         }
         if known.vault != publication.vault || known.recipient != publication.recipient {
-            return refused("names another vault than before; whoever seals to it might seal to somebody else");
+            return refused("names another vault than before; what is sealed to it may be for somebody else");
         }
         if known.versions.last_key_value().is_some_and(|(version, _)| publication.version < *version) {
             return refused("is older than one that was seen here");
@@ -230,8 +230,8 @@ impl Home {
             (None, Some(_)) => false,
         };
         if goes_back {
-            let what = format!("statements about the roles in `{call}` that were seen here are gone, or others now");
-            let help = format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display());
+            let what = format!("statements about the roles in `{call}` that were seen here are gone or have changed");
+            let help = format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display());
             return Err(ClientError::unverified(what, help));
         }
         if seen.roles == now {
@@ -258,7 +258,7 @@ impl Home {
                     "version {version} of `{proposal}` is shown as the one that stands, but {} stood before",
                     seen.version
                 ),
-                format!("do not go on; ask the call's officers. What was seen stands in `{}`", path.display()),
+                format!("do not go on; ask the call's officers. What was seen is kept in `{}`", path.display()),
             )),
             _ => write_record(&path, &now),
         }
@@ -278,7 +278,7 @@ impl Home {
             Some(seen) if seen == now => Ok(()),
             Some(seen) if seen.manifest == manifest && number <= seen.number => Err(ClientError::unverified(
                 format!("label {number} of `{proposal}` is shown as the one in force, but {} was before", seen.number),
-                format!("do not go on; ask the parties. What was seen stands in `{}`", path.display()),
+                format!("do not go on; ask the parties. What was seen is kept in `{}`", path.display()),
             )),
             _ => write_record(&path, &now),
         }

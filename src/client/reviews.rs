@@ -99,7 +99,7 @@ impl ReviewBody {
         let read = |(name, score): (&Slug, &f64)| match Points::from_number(*score) {
             Some(points) => Ok((name.clone(), points)),
             None => Err(ClientError::usage(
-                format!("`{name}` is scored {score}, which is no multiple of 0.01 from 0 to 10000"),
+                format!("`{name}` is scored {score}, which is not a multiple of 0.01 from 0 to 10000"),
                 "give a score on the scale of the criterion",
             )),
         };
@@ -223,7 +223,10 @@ impl Client {
         let manifest = self.verified_manifest(proposal, call, &vaults, VersionChoice::Standing).await?;
         let vault = self.find_vault(&vaults, VaultKind::Deliberation, None, proposal, call).await?;
         let vault = vault.ok_or_else(|| {
-            ClientError::usage("the proposal shows you no deliberation vault", "hand in your own review first")
+            ClientError::usage(
+                "the deliberation vault of the proposal is not open to you yet",
+                "hand in your own review first",
+            )
         })?;
         let secret = self.open_vault(&vault, call).await?;
         Ok((manifest, secret))
@@ -247,8 +250,7 @@ impl Client {
 
 fn to_json(body: &ReviewBody) -> Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::with_capacity(64 << 10));
-    serde_json::to_writer(&mut *text, body)
-        .map_err(|error| ClientError::usage(error.to_string(), "mend the review"))?;
+    serde_json::to_writer(&mut *text, body).map_err(|error| ClientError::usage(error.to_string(), "fix the review"))?;
     if text.len() > MAX_REVIEW / 2 {
         // Half: base64 and the envelope have to fit into what the exchange takes.
         return Err(ClientError::usage("the review is longer than 500,000 bytes", "shorten it"));
@@ -258,9 +260,8 @@ fn to_json(body: &ReviewBody) -> Result<Zeroizing<Vec<u8>>> {
 
 /// What is wrong with the text is not repeated: the message could hold a piece of it.
 fn from_json(text: &[u8]) -> Result<ReviewBody> {
-    serde_json::from_slice(text).map_err(|_| {
-        ClientError::local("the review is not in the form that reviews have", "ask its reviewer to hand it in anew")
-    })
+    serde_json::from_slice(text)
+        .map_err(|_| ClientError::local("the review is malformed", "ask its reviewer to hand it in again"))
 }
 
 fn off_scale(fault: ScoreFault) -> ClientError {

@@ -83,7 +83,7 @@ impl Client {
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
             return Err(ClientError::usage(
-                "you are no party of this proposal",
+                "you are not a party of this proposal",
                 "only members of its parties sign it; if you are invited: `entente proposal accept`",
             ));
         }

@@ -90,7 +90,7 @@ impl Transport {
         let url = reqwest::Url::parse(&server).ok().filter(|url| url.scheme() == "https" && url.path() == "/");
         if url.is_none() {
             let help = "write it as `https://exchange.example:8443`";
-            return Err(ClientError::usage(format!("`{server}` is no address of an exchange"), help));
+            return Err(ClientError::usage(format!("`{server}` is not a valid address of an exchange"), help));
         }
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::tls(profile, private_key)?)
@@ -220,7 +220,7 @@ impl Transport {
                     Err(_) => break self.silence(),
                 }
             };
-            // What got further was not in vain: only tries that bring nothing are counted.
+            // Only tries that bring nothing are counted.
             broken = if received > before { 1 } else { broken + 1 };
             if broken >= TRIES {
                 return Err(error);
@@ -341,7 +341,7 @@ impl Transport {
             ),
             Some(rustls::Error::InvalidCertificate(fault)) => ClientError::unverified(
                 format!(
-                    "the certificate of `{}` is not what the profile's `server_ca` vouches for: {}",
+                    "the certificate of `{}` is not issued by the profile's `server_ca`: {}",
                     self.server,
                     certificate_fault(fault)
                 ),
@@ -372,8 +372,8 @@ impl Whole {
     fn read<T: DeserializeOwned>(self) -> Result<Tagged<T>> {
         let etag = self.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = serde_json::from_slice(&self.body).map_err(|error| ClientError::Transport {
-            what: format!("the answer is not what this version of the client understands: {error}"),
-            help: "check that client and exchange are of versions that go together".into(),
+            what: format!("this version of the client does not understand the answer: {error}"),
+            help: "check that client and exchange have compatible versions".into(),
         })?;
         Ok(Tagged { body, etag })
     }
@@ -399,7 +399,7 @@ async fn refusal(response: Response) -> ClientError {
         kind: FOREIGN.into(),
         title: status.canonical_reason().unwrap_or("refused").to_lowercase(),
         status: status.as_u16(),
-        detail: format!("something answered with status {} in another way than an exchange does", status.as_u16()),
+        detail: format!("something other than an exchange answered, with status {}", status.as_u16()),
         remedy: "check `server` of the profile: there may be a proxy in between".into(),
         faults: Vec::new(),
     });

@@ -199,7 +199,7 @@ pub fn abandon() -> Abandoned {
     abandoned
 }
 
-/// Removes what processes left unfinished that are no more.
+/// Removes what ended processes left unfinished.
 pub fn sweep(home: &Home) -> Result<SweptFiles> {
     let folder = home.root().join("unfinished");
     let mut swept = SweptFiles::default();
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(sweep(&home).unwrap(), SweptFiles::default());
         assert!(unfinished.path().exists());
 
-        // Of a process that is no more: its lock went with it.
+        // Of a process that has ended: its lock went with it.
         let folder_of = fs::canonicalize(folder.path()).unwrap();
         let (dead, foreign) = (folder_of.join(".entente-dead.part"), folder_of.join("thesis.pdf"));
         let mut noted = Vec::new();

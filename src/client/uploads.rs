@@ -278,7 +278,7 @@ impl Client {
         if !record.signed_versions.is_empty() {
             return true;
         }
-        // A signature by whomever is enough: to keep a file too long harms nobody.
+        // Any signature is enough: to keep a file too long harms nobody.
         let names = |jws: &String| {
             verify_signed::<Manifest>(jws).is_ok_and(|signed| {
                 let named = signed.statement.document(&record.slot, record.party.as_ref());

@@ -49,8 +49,8 @@ impl Client {
         };
         if !may_make {
             let who = match statement.kind {
-                VaultKind::Deliberation => "is no officer of the call by what was signed",
-                _ => "is no member of the proposal",
+                VaultKind::Deliberation => "is not an officer of the call by the signed roles",
+                _ => "is not a member of the proposal",
             };
             return Err(ClientError::unverified(
                 format!("the {} vault was made by `{maker}`, who {who}, so nothing is sealed to it", statement.kind),
@@ -141,7 +141,7 @@ impl Home {
                 now.recipient, now.made_by, seen.recipient, seen.made_by
             ),
             format!(
-                "do not go on; tell the other parties, the call's officers and the host's operator. What was seen stands in `{}`",
+                "do not go on; tell the other parties, the call's officers and the host's operator. What was seen is kept in `{}`",
                 self.vaults_path(proposal).display()
             ),
         ))

@@ -43,11 +43,11 @@ impl Client {
     ) -> Result<Arc<VerifiedMember>> {
         if let Some(hint) = leaf::named(&signed.leaf).into_iter().find(|hint| partners.contains(hint.partner())) {
             // The second time the card is fetched again: their keys may have changed since it was read.
-            for read_anew in [false, true] {
-                let member = if read_anew { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
+            for read_again in [false, true] {
+                let member = if read_again { self.fetch_member(&hint).await } else { self.issued_member(&hint).await };
                 match member {
                     Ok(member) if member.card.pins(&signed.signer_spki) => return Ok(member),
-                    Ok(member) if read_anew && self.signed_earlier(&member, &signed.signer_spki, None).await? => {
+                    Ok(member) if read_again && self.signed_earlier(&member, &signed.signer_spki, None).await? => {
                         return Ok(member);
                     }
                     // No such member: the name in the certificate may be any.
@@ -158,13 +158,13 @@ impl Client {
             let signed: Signed<Manifest> = verify_signed(jws)?;
             check_manifest(&signed, version, proposal, call)?;
             if !signed.statement.parties.contains(party) {
-                return Err(invalid(format!("`{party}` signed a manifest that it is no party of")));
+                return Err(invalid(format!("`{party}` signed a manifest of a proposal that it is not a party of")));
             }
             let signer = self.verified_signer(&signed, &BTreeSet::from([party.clone()])).await?;
             signers.insert(party.clone(), signer.card.member.clone());
             manifest = Some(signed.statement);
         }
-        let unsigned = || invalid(format!("version {} of `{}` bears no signature", version.version, proposal.id));
+        let unsigned = || invalid(format!("version {} of `{}` has no signature", version.version, proposal.id));
         Ok((manifest.ok_or_else(unsigned)?, signers))
     }
 

@@ -136,7 +136,7 @@ impl Client {
             .iter()
             .map(|text| BASE64_STANDARD.decode(text).map(CertificateDer::from))
             .collect::<Result<_, _>>()
-            .map_err(|_| not_theirs("a certificate in it is no base64".into()))?;
+            .map_err(|_| not_theirs("a certificate in it is not base64".into()))?;
         let address = reqwest::Url::parse(&self.profile().server).ok();
         let name = address.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
         let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())

@@ -61,7 +61,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Error> {
         world.pki.partners.len()
     ));
     narrator::line(
-        "The certificate authorities of Korea and the United Kingdom bear the same name; their members are not confused.",
+        "The certificate authorities of Korea and the United Kingdom have the same name; their members are not confused.",
     );
     let progress: Arc<dyn crate::client::ProgressListener> = Arc::new(crate::client::NoProgress);
     let outcomes = story::play(&world, &documents, &|at| clock.jump_to(at), &progress).await?;

@@ -41,7 +41,7 @@ pub enum DevPkiError {
     ReadBack(#[from] jws::JwsError),
     #[error("cannot make the partner card: {0}")]
     Card(#[from] StatementError),
-    #[error("`{0}` is not a name or time that a certificate can say")]
+    #[error("`{0}` is not a name or time that a certificate can hold")]
     Unsayable(String),
     #[error("`{0}` exists already; choose an empty folder")]
     Exists(String),

@@ -16,7 +16,7 @@ pub trait Clock: Debug + Send + Sync {
     fn now(&self) -> Timestamp;
 
     /// The time that has passed since some instant by a clock that nobody can set, which shows whether [`Clock::now`] has jumped. `None`
-    /// for a clock that is set on purpose, in a test or in a story: it is held against no other.
+    /// for a clock that is set on purpose, in a test or in a story: it is compared with no other.
     fn steady(&self) -> Option<Duration> {
         None
     }

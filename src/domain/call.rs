@@ -143,7 +143,7 @@ impl CallText {
             criterion.validate()?;
         }
         if let Some(name) = first_double(self.criteria.iter().map(|c| &c.name)) {
-            return fault(format!("criterion `{name}` stands twice"));
+            return fault(format!("criterion `{name}` is a duplicate"));
         }
         if self.total_threshold.is_some_and(|least| !review::is_within_reach(least, &self.criteria)) {
             return fault("no proposal can reach the least total: the highest scores add up to less".into());
@@ -152,7 +152,7 @@ impl CallText {
             return fault("a call has at most 40 slots".into());
         }
         if let Some(name) = first_double(self.slots.iter().map(|s| &s.name)) {
-            return fault(format!("slot `{name}` stands twice"));
+            return fault(format!("slot `{name}` is a duplicate"));
         }
         for slot in &self.slots {
             if slot.name.as_str() == SUMMARY_SLOT {

@@ -126,7 +126,7 @@ pub struct Reviewed {
     pub scores: BTreeMap<MemberId, BTreeMap<Slug, Points>>,
     /// Assigned reviewers whose review is not in, or did not verify.
     pub missing: BTreeSet<MemberId>,
-    /// Whose review is on record and counts no more.
+    /// Members whose review is on record and no longer counts.
     pub set_aside: BTreeMap<MemberId, SetAside>,
 }
 

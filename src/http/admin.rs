@@ -51,7 +51,7 @@ pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<PartReady>> + Send +
 /// The admin address is reachable from other machines, or is taken.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    #[error("`{0}` is no loopback address, and the admin listener asks for no certificate")]
+    #[error("`{0}` is not a loopback address, and the admin listener does not ask for certificates")]
     NotLoopback(SocketAddr),
     #[error("cannot listen on `{address}`: {error}")]
     Bind { address: SocketAddr, error: io::Error },

@@ -56,7 +56,7 @@ pub struct Anchor {
 pub enum AnchorFault {
     #[error("holds no certificate")]
     Empty,
-    #[error("holds {0} certificates where one is wanted")]
+    #[error("holds {0} certificates; one is expected")]
     Several(usize),
     #[error("holds a private key")]
     PrivateKey,
@@ -84,7 +84,7 @@ pub enum AnchorFault {
     WeakSignature(&'static str),
     #[error("has a signature of a kind that cannot be verified here: `{0}`")]
     UnsupportedSignature(String),
-    #[error("names itself as issuer, but its signature is not of its own key")]
+    #[error("names itself as issuer, but another key signed it")]
     BadSelfSignature,
     #[error("has a name constraint on {0}, which cannot be honoured")]
     NameConstraint(&'static str),

@@ -58,7 +58,7 @@ pub struct Restore {
 /// `entente-server verify [DIR]`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Reads every document. Exit code 0 when nothing that was looked at has changed, 1 when something is damaged.\n\nExamples:\n  \
+    after_help = "Reads every document. Exit code 0 when nothing that was checked has changed, 1 when something is damaged.\n\nExamples:\n  \
     entente-server --config server.toml verify\n  entente-server verify /backup/entente"
 )]
 pub struct Verify {
@@ -80,11 +80,13 @@ pub enum KeepError {
     Service(#[from] ServiceError),
     #[error("cannot write the answer: {0}")]
     Write(#[from] io::Error),
-    #[error("{0} of the documents could not be copied: they are missing or damaged where they were to be copied from")]
+    #[error("documents that could not be copied, because they are missing or damaged: {0}")]
     Unsound(usize),
-    #[error("{0} things are not what they were")]
+    #[error("items that are damaged or differ from what was recorded: {0}")]
     Damaged(u64),
-    #[error("verifying without a folder looks at a configured exchange: name one with `--config FILE`")]
+    #[error(
+        "without a folder of backups `verify` checks a configured exchange: name its configuration with `--config FILE`"
+    )]
     NoConfiguration,
 }
 
@@ -129,7 +131,7 @@ pub async fn restore(
     writeln!(out, "{}", age(&manifest, clock.now()))?;
     writeln!(
         out,
-        "What was acknowledged after that is not there: tell the partners. Clients that saw a newer state say so."
+        "Acts that were acknowledged after that are missing: tell the partners. Clients that saw a newer state say so."
     )?;
     tell_unsound(&unsound, out)
 }
@@ -221,7 +223,7 @@ fn conclude(damaged: u64, out: &mut impl Write) -> Result<(), KeepError> {
     if damaged > 0 {
         return Err(KeepError::Damaged(damaged));
     }
-    Ok(writeln!(out, "nothing that was looked at has changed")?)
+    Ok(writeln!(out, "nothing that was checked has changed")?)
 }
 
 fn site(config: &Config) -> Site<'_> {

@@ -107,12 +107,12 @@ pub enum BlobsError {
     #[error(transparent)]
     Exchange(#[from] ServiceError),
     #[error(
-        "{} of {} files belong to no document, a sweep moves at most {}: nothing was moved\n  if this database is the newest there is, \
+        "{} of {} files belong to no document, and a sweep moves at most {}: nothing was moved\n  if this database is the newest there is, \
          repeat with `--everything`; if it is an older copy, restore the newer one first",
         .0.orphans, .0.blobs, .0.most()
     )]
     TooMuch(Swept),
-    #[error("{damaged} documents are damaged, {unreadable} cannot be read")]
+    #[error("damaged documents: {damaged}; documents that cannot be read: {unreadable}")]
     Damaged { damaged: u64, unreadable: u64 },
     #[error("cannot write the answer: {0}")]
     Write(#[from] io::Error),
@@ -134,7 +134,7 @@ pub async fn blobs(
         return done;
     }
     let exchange = serve::open(config, clock, rng).await?;
-    let done = tend(&exchange, &command, out).await;
+    let done = carry_out(&exchange, &command, out).await;
     exchange.db.close().await;
     done
 }
@@ -165,7 +165,7 @@ async fn look(
     Ok(())
 }
 
-async fn tend(exchange: &Exchange, command: &BlobsCommand, out: &mut impl Write) -> Result<(), BlobsError> {
+async fn carry_out(exchange: &Exchange, command: &BlobsCommand, out: &mut impl Write) -> Result<(), BlobsError> {
     match *command {
         BlobsCommand::Sweep { dry_run, everything } => sweep(exchange, dry_run, everything, out).await,
         BlobsCommand::Check { damaged } => check(exchange, damaged, out).await,

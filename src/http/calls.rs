@@ -121,7 +121,7 @@ pub(super) async fn delete(State(api): State<Api>, ids: PathIds, EmptyChange(con
     act!(api, context, |context| calls::delete(&api, context, ids.id("call")?))
 }
 
-/// Who bears which role in the call.
+/// The roles in the call, and who has them.
 #[utoipa::path(get, path = "/v1/calls/{call}/roles", tag = "calls",
     responses((status = 200, body = Page<RoleHolder>)))]
 pub(super) async fn roles(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
@@ -191,7 +191,7 @@ pub(super) async fn missing_keys(State(api): State<Api>, caller: Caller, ids: Pa
 /// Assigns reviewers to proposals of the call, all or none.
 ///
 /// The officer declares first to be free of conflict with each. When a line cannot be done nothing is, and the problem
-/// `lines-refused` says what stands against each line.
+/// `lines-refused` names the fault of each line.
 #[utoipa::path(post, path = "/v1/calls/{call}/assignments", tag = "calls", request_body = Assign,
     responses((status = 200, body = Assigned)))]
 pub(super) async fn assign(State(api): State<Api>, ids: PathIds, change: Change<Assign>) -> Result<Answer> {

@@ -1,4 +1,4 @@
-//! What a change is asked with: who asks, the key that makes a repetition recognisable, the state it was asked of, and a body
+//! What comes with a request for a change: the member, the key that makes a repetition recognisable, the state that they saw, and a body
 //! within limits.
 //!
 //! Everything is looked at in one order, before anything is known of the thing the change is about: who, headers, media type,

@@ -60,7 +60,7 @@ pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clo
         checked.notes.push(format!("visibility manifests cannot be signed here, all else works: {cause}"));
     }
     for name in variables.filter(|name| is_unused(name)) {
-        checked.notes.push(format!("`{name}` in the environment is no setting of the server and is left aside"));
+        checked.notes.push(format!("`{name}` in the environment is not a setting of the server and is ignored"));
     }
     checked
 }
@@ -106,7 +106,7 @@ fn folders(config: &Config, checked: &mut Checked) {
         } else if let Some((owner, me)) = owner {
             let message = format!("`{}` belongs to account {owner}, and this is account {me}", path.display());
             if me == 0 {
-                let help = "run server and commands as that account: what another one makes there is closed to it";
+                let help = "run server and commands as that account: it cannot open what another account makes there";
                 checked.fault(key, message, help);
             } else {
                 checked.notes.push(format!("{message}: it can be written, but files that {owner} makes may be closed"));

@@ -42,7 +42,7 @@ pub async fn clock(exchange: &Exchange, command: ClockCommand, out: &mut impl Wr
             }
             match shown.fault {
                 Some(fault) => writeln!(out, "{fault}: nothing is written")?,
-                None => writeln!(out, "nothing stands against writing")?,
+                None => writeln!(out, "nothing prevents writing")?,
             }
         }
         ClockCommand::Accept => match operator::accept_clock(exchange).await? {

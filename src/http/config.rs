@@ -166,7 +166,7 @@ impl Config {
         }
         let (settings, others): (HashMap<_, _>, HashMap<_, _>) =
             environment.into_iter().partition(|(name, _)| is_setting(name));
-        // `ENTENTE_API_LISTEN` is not read; left aside in silence, the server would listen somewhere else.
+        // `ENTENTE_API_LISTEN` is not read; if it were ignored in silence, the server would listen somewhere else.
         let mut misspelt = others.into_keys().filter_map(|name| Some((meant_by(&name)?, name)));
         let environment = config::Environment::with_prefix("ENTENTE").prefix_separator("_").separator("__");
         builder = builder.add_source(environment.source(Some(settings)));
@@ -177,7 +177,7 @@ impl Config {
         let mut config: Self = built.clone().try_deserialize().map_err(|cause| ConfigError::from_cause(&cause))?;
         if let Some((key, name)) = misspelt.find(|(key, _)| is_key(&built, key)) {
             return Err(ConfigError {
-                message: format!("`{name}` is no setting"),
+                message: format!("`{name}` is not a setting"),
                 help: format!("write `ENTENTE_{}` for `{key}`, or unset it", key.to_uppercase().replacen('.', "__", 1)),
             });
         }
@@ -227,7 +227,10 @@ impl Config {
         if !self.admin.listen.ip().is_loopback() {
             faults.add(
                 "admin.listen",
-                format!("`{}` is no loopback address, and this listener asks for no certificate", self.admin.listen),
+                format!(
+                    "`{}` is not a loopback address, and this listener does not ask for certificates",
+                    self.admin.listen
+                ),
                 "use `127.0.0.1:PORT` or `[::1]:PORT`, and a local agent to carry metrics elsewhere",
             );
         }
@@ -353,7 +356,7 @@ impl ConfigError {
         // The text of a wrong value is not repeated when it may be the database's password.
         let text = cause.to_string().trim().replace('\n', "; ");
         let message = if text.contains("database") && text.contains("invalid type") {
-            "`database.url` is no text".into()
+            "`database.url` is not text".into()
         } else {
             text
         };
@@ -402,7 +405,7 @@ impl Faults {
 
     fn is_folder(&mut self, key: &'static str, path: &Path) {
         if !path.is_dir() {
-            self.add(key, format!("`{}` is no folder", path.display()), "make the folder or correct the path");
+            self.add(key, format!("`{}` is not a folder", path.display()), "make the folder or correct the path");
         }
     }
 

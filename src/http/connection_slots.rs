@@ -217,7 +217,7 @@ mod tests {
         let slots = slots(10, 4, 3);
         let held: Vec<_> = [1, 1, 1, 2].map(|certificate| Connection::busy(&slots, "ISR", certificate)).into();
         let registrar = Connection::busy(&slots, "ISR", 3);
-        assert_eq!(there(&held), [false, true, true, true], "whoever has most gives way");
+        assert_eq!(there(&held), [false, true, true, true], "the one with most gives way");
         // With one each, the oldest goes, and the newcomer is in.
         let more = Connection::busy(&slots, "ISR", 4);
         let last = Connection::busy(&slots, "ISR", 5);

@@ -102,9 +102,9 @@ pub enum CrlFault {
     Signature,
     #[error("is of a kind that cannot be used: {0}")]
     Unsupported(String),
-    #[error("names one of the partner's anchors and is not signed by it")]
+    #[error("names one of the partner's anchors as its issuer, but that anchor did not sign it")]
     Foreign,
-    #[error("is signed by an anchor that may sign none: its key usage lacks `cRLSign`")]
+    #[error("is signed by an anchor that may not sign revocation lists: its key usage lacks `cRLSign`")]
     NoCrlSign,
 }
 

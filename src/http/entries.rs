@@ -31,7 +31,7 @@ fn kinds(filter: Option<&str>) -> Result<Vec<EntryKind>> {
     for word in filter.into_iter().flat_map(|filter| filter.split(',')) {
         let named = EntryKind::named(word);
         if named.is_empty() {
-            return Err(ServiceError::Malformed("`kind` holds a word that names no kind of entry".to_owned()));
+            return Err(ServiceError::Malformed("`kind` names an unknown kind of entry".to_owned()));
         }
         kinds.extend(named);
     }

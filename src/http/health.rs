@@ -33,7 +33,7 @@ pub enum HealthError {
     NoAnswer { address: SocketAddr, error: io::Error },
     #[error("the server is not ready: {0}")]
     NotReady(String),
-    #[error("something else than an exchange answers on `{0}`\n  correct `admin.listen`")]
+    #[error("something other than an exchange answers on `{0}`\n  correct `admin.listen`")]
     NoExchange(SocketAddr),
 }
 
@@ -104,7 +104,7 @@ mod tests {
             "the server is not ready: it gives no reason"
         );
         for other in ["HTTP/1.0 404 Not Found\r\n\r\n", "220 mail.example\r\n", ""] {
-            assert!(asked(other).unwrap_err().starts_with("something else than an exchange"), "{other}");
+            assert!(asked(other).unwrap_err().starts_with("something other than an exchange"), "{other}");
         }
     }
 

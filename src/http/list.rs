@@ -1,4 +1,4 @@
-//! What a read is asked with: identifiers in the path, filters, cursor and limit in the query.
+//! What comes with a request to read: identifiers in the path, filters, cursor and limit in the query.
 //!
 //! A malformed identifier in a path gets the same answer as an unknown one. An invalid filter or an unknown
 //! parameter is reported as a mistake: a list that ignores its filter would show too much.

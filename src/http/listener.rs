@@ -96,7 +96,7 @@ pub async fn serve(
     let known = KnownMembers::new();
     let shares = |quota, one| Shares::new(quota, one, Arc::clone(&known));
     let (requests, bodies) = (shares(limits.request_quota(), 1), shares(BODY_BYTES, SMALL));
-    // Whoever holds no answer is answered in any case.
+    // A member who holds no answer is answered in any case.
     let answers = shares(ANSWER_BYTES, 0);
     let downloads = Downloads(shares(limits.download_quota(), 1));
     let gate = Gate { requests, bodies, downloads, answers, header_bytes: limits.header_bytes };
@@ -145,7 +145,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>, shutdown: impl Futur
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut patience = Duration::from_millis(5);
-    // INVARIANT: no more sockets than have or may get a place, so that descriptors are left for files.
+    // INVARIANT: at most as many sockets as there are places, so that descriptors are left for files.
     let sockets = server.connections.total() + server.handshakes.total() + ACCEPTED;
     let sockets = Arc::new(Semaphore::new(sockets.min(Semaphore::MAX_PERMITS)));
     loop {
@@ -353,7 +353,20 @@ enum Protocol {
     Http2,
 }
 
-/// Runs a connection to its end, or to the limit it overruns.
+/// Runs a connection to its end, or to the limit that it overruns.
+///
+/// ```text
+///                      retired by the gate, or idle past its limit
+///   serving ────────────────────────────────────────────────────────► retiring: finishes what is open, takes no request
+///    │  │  │                                                            │  │  │
+///    │  │  └── ends by itself ──► None ◄── ends by itself ──────────────┘  │  │
+///    │  │                          ▲                                       │  │
+///    │  │                          └── the limit, or `FAREWELL` later ─────┘  │
+///    │  └── overruns a limit but idle ──► Some(overrun)                       │
+///    └── displaced by another connection ──► Some(Displaced) ◄────────────────┘
+/// ```
+///
+/// While an answer stalls, `FAREWELL` does not count: its own limit does.
 async fn drive<C: GracefulConnection>(
     connection: C,
     activity: &ConnectionActivity,
@@ -379,7 +392,7 @@ async fn drive<C: GracefulConnection>(
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        // What the connection just did may have moved its deadline, forward or back.
+        // The connection may just have moved its own deadline, forward or back.
         loop {
             let (mut due, overrun) = activity.deadline(limits);
             if let Some(at) = retired_at
@@ -393,7 +406,7 @@ async fn drive<C: GracefulConnection>(
                 }
                 ready!(alarm.as_mut().poll(cx));
             } else if overrun == Overrun::Idle && retired_at.is_none() {
-                // The next poll says goodbye; a client that does not listen is cut after `FAREWELL`.
+                // The next poll begins to retire it; a client that does not listen is cut after `FAREWELL`.
                 metrics::cut("idle");
                 activity.retire();
                 cx.waker().wake_by_ref();

@@ -52,7 +52,7 @@ pub enum OperatorCommand {
     },
 }
 
-/// What whoever enters something says of this machine's clock.
+/// What the operator who enters something says of this machine's clock.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ClockWord {
     /// This machine's clock is right, although it is more than a minute ahead of what is on record: no server has run since
@@ -93,7 +93,7 @@ pub enum OperatorError {
     /// One line a fault, with its help.
     #[error("nothing was enrolled:\n{0}")]
     Faults(String),
-    #[error("the card does not hold together: {0}")]
+    #[error("the card contradicts itself: {0}")]
     Card(#[from] StatementError),
     #[error("`{}` is neither a certificate nor the SHA-256 of a public key", .0)]
     Registrar(String),

@@ -114,7 +114,7 @@ pub(super) async fn accept(State(api): State<Api>, ids: PathIds, change: Change<
 }
 
 /// What was signed about who is asked to join the parties and joined them: for the parties, for
-/// whoever is asked to join, and for who may wrap keys.
+/// members who are asked to join, and for those who may wrap keys.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/joined", tag = "proposals", params(Everything),
     responses((status = 200, body = Page<Joined>)))]
 pub(super) async fn joined(

@@ -29,17 +29,17 @@ pub enum CertificateRefusal {
     NotYetValid,
     #[error("the certificate was revoked")]
     Revoked,
-    #[error("the partner publishes revocation lists, and none that can be used covers this certificate")]
+    #[error("the partner publishes revocation lists, but no usable one covers this certificate")]
     RevocationUnknown,
     #[error("the partner's revocation list is past its next update")]
     RevocationListExpired,
     #[error("the partner's revocation list is not signed by the certificate's issuer")]
     RevocationListForeign,
-    #[error("the certificate's issuer may sign no revocation lists: its key usage lacks `cRLSign`")]
+    #[error("the certificate's issuer may not sign revocation lists: its key usage lacks `cRLSign`")]
     NoCrlSign,
     #[error("the anchor that issued the certificate has expired")]
     AnchorExpired,
-    #[error("more certificates stand between the certificate and its anchor than the anchor allows")]
+    #[error("there are more certificates between the certificate and its anchor than the anchor allows")]
     PathTooLong,
     #[error("an authority between the certificate and its anchor may not sign certificates")]
     NotAuthority,
@@ -49,7 +49,9 @@ pub enum CertificateRefusal {
     CriticalExtension(String),
     #[error("an authority above the certificate may not vouch for the {0} in it, or for one in an authority below")]
     NameConstraint(&'static str),
-    #[error("an authority above the certificate requires a certificate policy, and none holds all the way down to it")]
+    #[error(
+        "an authority above the certificate requires a certificate policy, and no policy is valid along the whole chain"
+    )]
     NoPolicy,
     #[error("the certificates that were sent hold the key of an anchor of `{other}`")]
     OtherPartnersAnchor { other: PartnerCode },
@@ -61,9 +63,9 @@ pub enum CertificateRefusal {
     NoDigitalSignature,
     #[error("the certificate is vouched for by `{anchor}` but claims a member of `{claimed}`")]
     ClaimsOtherPartner { anchor: PartnerCode, claimed: PartnerCode },
-    #[error("the certificate bears more than one member URI")]
+    #[error("the certificate has more than one member URI")]
     SeveralMembers,
-    #[error("the certificate bears an `urn:entente:` URI that names no member")]
+    #[error("the certificate has an `urn:entente:` URI that does not name a member")]
     MalformedMember,
     #[error("the certificate chain is not acceptable")]
     Other,
@@ -230,18 +232,18 @@ pub enum EdgeRefusal {
     TooManyRequests { limit: usize },
     #[error(
         "at most {limit} bytes of request bodies at a time are taken under one certificate, and a body without `Content-Length` counts \
-         as the longest there is"
+         as the longest allowed"
     )]
     TooManyBodies { limit: usize },
-    #[error("at most {limit} downloads at a time are given under one certificate")]
+    #[error("one certificate may have at most {limit} downloads at a time")]
     TooManyDownloads { limit: usize },
-    #[error("at most {} reads that leave an entry in the log are done a minute for one member", .0.per_minute)]
+    #[error("one member may make at most {} reads a minute that leave an entry in the log", .0.per_minute)]
     TooManyReads(Spent),
-    #[error("at most {} acts a minute are done for one member, and {} at once", .0.per_minute, .0.at_once)]
+    #[error("one member may make at most {} acts a minute, and {} at once", .0.per_minute, .0.at_once)]
     TooManyActs(Spent),
-    #[error("at most {} acts a minute are done for the members of one partner, and {} at once", .0.per_minute, .0.at_once)]
+    #[error("the members of one partner may make at most {} acts a minute, and {} at once", .0.per_minute, .0.at_once)]
     TooManyActsOfPartner(Spent),
-    #[error("answers to this certificate wait to be taken, as many as are kept: {limit} bytes")]
+    #[error("the answers that this certificate has not read yet reach the limit: {limit} bytes")]
     AnswersWaiting { limit: usize },
     #[error("the request body arrived too slowly")]
     BodyTooSlow,

@@ -27,7 +27,7 @@ pub(super) async fn declare(State(api): State<Api>, ids: PathIds, change: Change
     act!(api, change.context, |context| reviews::declare(&api, context, ids.id("proposal")?, &change.body))
 }
 
-/// Takes a member's declaration of conflict off the record; the member declares anew. For officers.
+/// Takes a member's declaration of conflict off the record; the member declares again. For officers.
 #[utoipa::path(post, path = "/v1/proposals/{proposal}/declarations/{member}/lift", tag = "reviews",
     request_body = LiftConflict, responses((status = 204)))]
 pub(super) async fn lift(State(api): State<Api>, ids: PathIds, change: Change<LiftConflict>) -> Result<Answer> {

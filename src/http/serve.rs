@@ -60,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the configuration has {} fault(s)", .0.len())]
+    #[error("the configuration has {}", faults(.0.len()))]
     Config(Vec<ConfigFault>),
     #[error("the folder `{}` cannot be made: {error}", .folder.display())]
     Folder { folder: PathBuf, error: io::Error },
@@ -92,6 +92,10 @@ pub enum StartError {
     Admin(#[from] AdminError),
     #[error("cannot listen on `{address}`: {error}")]
     Bind { address: SocketAddr, error: io::Error },
+}
+
+fn faults(count: usize) -> String {
+    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
 /// A server that answers.
@@ -211,9 +215,10 @@ pub async fn run(
     let serving = serving.map_err(|error| StartError::Database { place, error })?;
     let exchange = open(&config, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let generation = operator::trust_generation(&exchange).await.unwrap_or_default();
-    let (tls, learnt) = start_tls(&config, clock, &exchange).await?;
+    let (tls, trusted) = start_tls(&config, clock, &exchange).await?;
     let Listeners { api: listener, api_addr, admin: admin_listener, admin_addr } = bind(&config).await?;
 
+    // `draining` is cancelled when the server is not ready any more, `stopped` once every request has its answer.
     let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
     let probes = probes_of(&config, Arc::clone(&exchange));
     probes.first().await;
@@ -226,13 +231,12 @@ pub async fn run(
         figures: figures_of(&config, &*exchange.clock),
         watch,
         reload: reload_with(Arc::clone(&tls)),
-        went_well: learnt.is_as_its_sources_say(),
+        went_well: trusted.is_as_its_sources_say(),
         trust_generation: generation,
     };
     jobs::start(jobs, &stopped);
-    let admin_stop = stopped.clone().cancelled_owned();
-    let admin =
-        tokio::spawn(admin::serve(admin_listener, admin::router(metrics, readiness), limits.clone(), admin_stop));
+    let admin = admin::router(metrics, readiness);
+    let admin = tokio::spawn(admin::serve(admin_listener, admin, limits.clone(), stopped.clone().cancelled_owned()));
 
     let order = async move {
         shutdown.await;
@@ -252,9 +256,9 @@ pub async fn run(
         tracing::info!(cut = drained.cut, "stopped");
         drained
     });
-    tell_age(&config.blobs.folder, &*exchange.clock);
+    warn_if_restored(&config.blobs.folder, &*exchange.clock);
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(millis, partners = learnt.partners, api = %api_addr, admin = %admin_addr, "ready");
+    tracing::info!(millis, partners = trusted.partners, api = %api_addr, admin = %admin_addr, "ready");
     Ok(Running { api_addr, admin_addr, exchange, tls, ending })
 }
 
@@ -299,8 +303,8 @@ fn limits_that_fit(wanted: &Limits) -> Limits {
     descriptors::fit(wanted, descriptors)
 }
 
-/// Says how old the state is that was restored, until a backup of it is taken.
-fn tell_age(blobs: &Path, clock: &dyn Clock) {
+/// Warns of the age of a restored state, until a backup of it is taken.
+fn warn_if_restored(blobs: &Path, clock: &dyn Clock) {
     match backup::restored_from(blobs) {
         Ok(Some(restored)) => tracing::warn!(
             last_entry = restored.last_entry,

@@ -85,7 +85,7 @@ impl Quota {
 }
 
 impl Shares {
-    /// So much in all, for a partner and for a member. Whoever holds nothing may take as much as `one` where nothing is left.
+    /// So much in all, for a partner and for a member. A member who holds nothing may take as much as `one` where nothing is left.
     pub(super) fn new(quota: Quota, one: usize, known: Arc<KnownMembers>) -> Arc<Self> {
         Arc::new(Self { quota: quota.ordered(), one, known, held: Mutex::default() })
     }
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn greedy_ones_leave_something_to_whoever_holds_nothing_however_many_act_together() {
+    fn greedy_ones_leave_something_to_those_who_hold_nothing_however_many_act_together() {
         let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
         let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
         for (one, quota) in [(1, places), (SMALL, bytes)] {

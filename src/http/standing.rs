@@ -20,9 +20,9 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 /// Why bytes stop.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("the certificate stopped counting: {0}")]
+    #[error("the certificate is no longer accepted: {0}")]
     Certificate(String),
-    #[error("the key card stopped naming the certificate")]
+    #[error("the key card no longer names the certificate")]
     KeyCard,
 }
 

@@ -164,7 +164,7 @@ impl Trust {
         gathered.faults.extend(not_loaded);
         let notices: Vec<_> = gathered.partners.iter().flat_map(|partner| partner.notices.iter().cloned()).collect();
         for notice in &notices {
-            tracing::info!(%notice, "a revocation list has no say");
+            tracing::info!(%notice, "a revocation list is ignored");
         }
         let unrecorded: Vec<_> = gathered.partners.iter().filter_map(Learnt::unrecorded).collect();
         let old = self.registry();

@@ -65,11 +65,11 @@ impl Figures {
             // Files and disks may take their time.
             let _ = tokio::task::spawn_blocking(move || looking.look()).await;
             if let Err(error) = count(&exchange, turn % SELDOM == 0).await {
-                tracing::debug!(%error, "the database's sizes could not be looked at");
+                tracing::debug!(%error, "the database's sizes could not be read");
             }
             match time::show(&exchange).await {
                 Ok(shown) => tell_clock(&shown),
-                Err(error) => tracing::debug!(%error, "the clock could not be held against what is on record"),
+                Err(error) => tracing::debug!(%error, "the clock could not be compared with what is on record"),
             }
             turn += 1;
         }
@@ -122,7 +122,7 @@ pub(crate) fn describe() {
     describe_gauge!(BACKUP, Unit::Seconds, "The instant whose state the last complete backup holds; 0 for none");
 }
 
-/// Held against the database's machine, or against what is on record where that is the same machine.
+/// Compared with the clock of the database's machine, or with what is on record where that is the same machine.
 fn tell_clock(shown: &time::ClockReading) {
     let offset = match shown.mark.database {
         Some(database) => shown.clock.duration_since(database),

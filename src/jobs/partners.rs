@@ -22,7 +22,7 @@ pub(super) async fn run(exchange: Arc<Exchange>, mut seen: i64, changes: Arc<Not
                 changes.notify_one();
             }
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "the partners could not be looked at"),
+            Err(error) => tracing::debug!(%error, "the partners could not be checked"),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn run(exchange: Arc<Exchange>) {
         ticks.tick().await;
         match operator::check_policies(&exchange).await {
             Ok(faults) => metrics::policy_faults(faults.len()),
-            Err(error) => tracing::warn!(%error, "the policies could not be looked at"),
+            Err(error) => tracing::warn!(%error, "the policies could not be checked"),
         }
     }
 }

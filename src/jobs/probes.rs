@@ -134,7 +134,7 @@ impl Probes {
                 }
             }
             Err(error) => {
-                // The clock is held against what is on record.
+                // The clock is compared with what is on record.
                 self.clock.put_off();
                 self.database.came(Err(fault_text(&error)), now);
             }

@@ -128,7 +128,7 @@ impl Hangup {
     #[cfg(unix)]
     fn listen() -> Self {
         let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-        Self(signal.inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be heard; files are watched")).ok())
+        Self(signal.inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be received; files are watched")).ok())
     }
 
     #[cfg(unix)]
@@ -243,7 +243,7 @@ mod tests {
 
     /// Time goes by as fast as the looks do.
     #[tokio::test(start_paused = true)]
-    async fn everything_is_learnt_anew_after_an_hour_though_nothing_changes() {
+    async fn everything_is_loaded_again_after_an_hour_though_nothing_changes() {
         let began = Instant::now();
         let watch = Watch::new(Vec::new(), INTERVAL);
         assert_eq!(first_cause(watch, true, mpsc::channel(1).1).await, [ReloadCause::Refresh]);

@@ -52,7 +52,7 @@ async fn scrub(exchange: &Exchange, holder: &str) {
         Ok(Some(done)) => done,
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(%error, "the sealed documents could not be looked at");
+            tracing::warn!(%error, "the sealed documents could not be checked");
             return;
         }
     };

@@ -10,13 +10,13 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, Expr},
 };
 
-/// How deep brackets of any kind may stand in each other.
+/// How deep brackets of any kind may be nested.
 pub(super) const MAX_DEPTH: usize = 16;
 /// How many operators one policy may have: `&&`, `||`, `!`, comparisons, `if`, `has`, `like`, `is`.
 pub(super) const MAX_OPERATORS: usize = 200;
-/// How many attributes may be taken of each other in a row.
+/// How many attributes a path may have.
 const MAX_PATH: usize = 16;
-/// How many values may stand in one `[…]`.
+/// How many values one `[…]` may have.
 const MAX_VALUES: usize = 200;
 /// How long a pattern of `like` may be, in characters: as long as the longest name of an organisation. SQLite refuses long ones.
 const MAX_PATTERN: usize = 200;
@@ -109,7 +109,7 @@ impl Place {
                 self.path = 0;
                 if self.open.len() > MAX_DEPTH {
                     return Err(LintFault::new(
-                        format!("brackets stand in each other more than {MAX_DEPTH} deep here"),
+                        format!("brackets are nested more than {MAX_DEPTH} deep here"),
                         "leave out those that change nothing, or say it with several policies",
                     ));
                 }
@@ -151,7 +151,7 @@ impl Place {
         if let Some(Bracket { commas: Some(commas), .. }) = self.open.last_mut() {
             *commas += 1;
             if *commas >= MAX_VALUES {
-                let what = format!("more than {MAX_VALUES} values stand in one `[…]` here");
+                let what = format!("one `[…]` here has more than {MAX_VALUES} values");
                 let help = format!("write several sets of at most {MAX_VALUES} values and join them with `||`");
                 return Err(LintFault::new(what, help));
             }
@@ -163,7 +163,7 @@ impl Place {
     fn step(&mut self) -> Result<(), LintFault> {
         self.path += 1;
         if self.path > MAX_PATH {
-            let what = format!("more than {MAX_PATH} attributes are taken of each other here");
+            let what = format!("a path here has more than {MAX_PATH} attributes");
             return Err(LintFault::new(what, "the schema's longest path has four: `resource.call.program.lead`"));
         }
         Ok(())
@@ -187,9 +187,9 @@ pub(super) fn check_conditions(total: u64, id: &str) -> Result<(), LintFault> {
     }
     Err(LintFault::new(
         format!(
-            "with policy `{id}` the policies come to more than {MAX_CONDITIONS} conditions, and each list of each reader asks for all of them"
+            "with policy `{id}` the policies come to more than {MAX_CONDITIONS} conditions, and each list of each reader evaluates all of them"
         ),
-        "do not hold conditions against each other with `==` or choose between them with `if`: say in `&&` and `||` what is meant, \
+        "do not compare conditions with `==` or choose between them with `if`: say in `&&` and `||` what is meant, \
          and list topics or partners in `[…]`",
     ))
 }
@@ -242,7 +242,7 @@ impl Size {
     }
 }
 
-/// Whether it is held against another as one value, and not as a condition that is itself true or false.
+/// Whether it is compared with another as one value, and not as a condition that is itself true or false.
 fn is_value(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(_) | Expr::Var(_) | Expr::GetAttr { .. })
 }

@@ -207,7 +207,7 @@ impl Engine {
         is_asked: &dyn Fn(&Side) -> bool,
     ) -> AuthorizationStep {
         let Some(request) = self.ask(action, world) else {
-            return broken(action, &"the request cannot be put into words");
+            return broken(action, &"the request cannot be expressed");
         };
         let verdicts = self
             .sides(principal, action, resource)

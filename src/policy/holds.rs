@@ -1,4 +1,4 @@
-//! A predicate asked of one proposal in memory: the same condition that lists put to the database.
+//! Evaluates a predicate for one proposal in memory: the same condition that lists send to the database.
 //!
 //! A preview asks it millions of times, once for each member and proposal, where a full decision each time would take minutes. It never
 //! decides what anybody gets to see.

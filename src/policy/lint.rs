@@ -78,8 +78,8 @@ pub(super) fn check_guardrail(policy: &Policy) -> Result<(), LintFault> {
         return Ok(());
     }
     Err(no(
-        "a guardrail lets members at proposals in whom no role is asked for".into(),
-        "say in `when` which role they bear, as in `resource.call.officers.contains(principal)`",
+        "a guardrail permits actions on proposals without asking for a role".into(),
+        "say in `when` which role the member has, as in `resource.call.officers.contains(principal)`",
     ))
 }
 
@@ -136,7 +136,7 @@ fn condition(expr: &Expr) -> Result<(), LintFault> {
                 Ok(())
             } else {
                 let help = "write one of the two sets out: `resource.parties.containsAny([Partner::\"ISR\"])`";
-                Err(no("two sets of the resource are held against each other".into(), help))
+                Err(no("two sets of the resource are compared with each other".into(), help))
             }
         }
         Expr::IfThenElse { cond, then_expr, else_expr } => {
@@ -149,7 +149,7 @@ fn condition(expr: &Expr) -> Result<(), LintFault> {
         Expr::Is { in_expr: Some(_), .. } => Err(inside()),
         Expr::BinaryOp { op, .. } => Err(binary(*op)),
         Expr::UnaryOp { op, .. } => Err(unary(*op)),
-        _ => Err(no("an expression has no place in a policy".into(), HELP)),
+        _ => Err(no("an expression is not allowed in a policy".into(), HELP)),
     }
 }
 
@@ -215,9 +215,9 @@ fn written_out(literal: &Literal) -> Result<(), LintFault> {
         }
         Literal::EntityUID(uid) => Err(no(
             format!("`{uid}` is named"),
-            "name partners only; what holds for one member or one proposal is no policy but a role, an assignment or a conflict",
+            "name partners only; for one member or one proposal use a role, an assignment or a conflict",
         )),
-        _ => Err(no("a literal has no place in a policy".into(), HELP)),
+        _ => Err(no("a literal is not allowed in a policy".into(), HELP)),
     }
 }
 
@@ -229,7 +229,7 @@ fn binary(op: BinaryOp) -> LintFault {
             no("nothing here has tags".into(), "ask an attribute instead, such as `resource.topic`")
         }
         BinaryOp::Offset | BinaryOp::DurationSince => timeless(&op.to_string()),
-        _ => no(format!("`{op}` has no place in a policy"), HELP),
+        _ => no(format!("`{op}` is not allowed in a policy"), HELP),
     }
 }
 
@@ -241,23 +241,23 @@ fn unary(op: UnaryOp) -> LintFault {
             "ask whether the set contains somebody, as in `resource.assigned.contains(principal)`",
         ),
         UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::ToDate | UnaryOp::ToTime => timeless(&op.to_string()),
-        _ => no(format!("`{op}` has no place in a policy"), HELP),
+        _ => no(format!("`{op}` is not allowed in a policy"), HELP),
     }
 }
 
 fn inside() -> LintFault {
     let help = "compare with `==`, or ask a list: `[Partner::\"GBR\", Partner::\"CAN\"].contains(principal.partner)`";
-    no("nothing here is inside another thing, so `in` is asked in vain".into(), help)
+    no("nothing here is inside another thing, so `in` never holds".into(), help)
 }
 
 fn calculates(op: &str) -> LintFault {
-    no(format!("a policy cannot calculate with `{op}`"), "hold an attribute against a value that is written out")
+    no(format!("a policy cannot calculate with `{op}`"), "compare an attribute with a value that is written out")
 }
 
 fn timeless(function: &str) -> LintFault {
     let help =
         "ask `resource.call.opened` or `resource.call.phase`, or let a version take effect later with `--active-at`";
-    no(format!("a policy knows no clock, so `{function}` has no place in it"), help)
+    no(format!("a policy has no clock, so `{function}` is not allowed in it"), help)
 }
 
 fn no(what: String, help: &str) -> LintFault {
@@ -294,16 +294,16 @@ mod tests {
             (r#"resource.conflicts.contains(Member::"USA:dana")"#, "is named"),
             ("resource.officers == resource.reviewers", "compared"),
             (r#"resource.parties == [Partner::"USA"]"#, "compared"),
-            ("resource.parties.containsAny(resource.call.funders)", "against each other"),
+            ("resource.parties.containsAny(resource.call.funders)", "compared with each other"),
             ("resource.conflicts.isEmpty()", "`isEmpty` cannot be asked"),
             (r#"resource.hasTag("x")"#, "has tags"),
             ("resource.count + 1 > 2", "cannot calculate with `+`"),
             ("resource.count < -resource.other", "cannot calculate with `-`"),
             (r#"datetime("2027-01-01") < context.now"#, "no clock, so `datetime`"),
-            (r#"principal.partner == Partner::"Israel""#, "no partner's code"),
+            (r#"principal.partner == Partner::"Israel""#, "not a partner's code"),
             (r#"principal.partner == Nation::"ISR""#, "no known kind"),
             (r#"principal is Member in Partner::"ISR""#, "`in`"),
-            (r#"ip("10.0.0.1").isLoopback()"#, "has no place"),
+            (r#"ip("10.0.0.1").isLoopback()"#, "is not allowed in a policy"),
             ("[principal.partner].contains(resource.call.program.lead)", "more than literals"),
         ] {
             let refused = check_condition(condition).expect_err(condition);

@@ -1,4 +1,4 @@
-//! Whether a policy says what its author means: names that the schema has, and values that the attribute they are held against can
+//! Whether a policy says what its author means: names that the schema has, and values that the attribute they are compared with can
 //! ever have.
 //!
 //! Cedar itself refuses most unknown names, in words of its own, and takes any text: a `forbid` with a misspelt phase, a topic in
@@ -22,7 +22,7 @@ use cedar_policy::{
 };
 use std::collections::BTreeSet;
 
-const NO_CLOCK: &str = "a policy knows what stands in the schema, and no time of day: ask `resource.call.opened` or \
+const NO_CLOCK: &str = "a policy knows the attributes of the schema and no time of day: ask `resource.call.opened` or \
     `resource.call.phase`, or let a version take effect later with `--active-at`";
 
 /// What a policy is about, as far as its scope says so.
@@ -106,7 +106,7 @@ impl Scope {
         }
     }
 
-    /// That what is asked of a thing is one of its attributes.
+    /// Refuses an attribute that the thing does not have.
     fn name(&self, owner: &Expr, attr: &str) -> Result<(), LintFault> {
         if matches!(owner, Expr::Var(Var::Context)) {
             return self.context_attribute(attr);
@@ -124,7 +124,7 @@ impl Scope {
         let start = things.iter().find_map(|of| VOCABULARY.nearest(&way, of, attr));
         let help = match (start, names.is_empty()) {
             (Some(near), _) => format!("write `{near}` if that is meant; a {of} has {}", names.join(", ")),
-            (None, true) => format!("hold a {of} against one that is written out, as in `{way} == Partner::\"ISR\"`"),
+            (None, true) => format!("compare a {of} with one that is written out, as in `{way} == Partner::\"ISR\"`"),
             (None, false) => format!("ask what is known of a {of}: {}", names.join(", ")),
         };
         Err(LintFault::new(what, help))
@@ -140,17 +140,17 @@ impl Scope {
         };
         let telling: Vec<&str> = Action::ALL.iter().filter(|one| tells(one.extra())).map(|one| one.as_str()).collect();
         if telling.is_empty() {
-            return Err(LintFault::new(format!("no policy is told `context.{attr}`"), NO_CLOCK));
+            return Err(LintFault::new(format!("no policy receives `context.{attr}`"), NO_CLOCK));
         }
         if !self.actions.is_empty() && self.actions.iter().all(|one| tells(one.extra())) {
             return Ok(());
         }
-        let what = format!("`context.{attr}` is told with {} alone", telling.join(", "));
+        let what = format!("`context.{attr}` is received with {} only", telling.join(", "));
         let help = format!("make it a policy of its own, with the scope `action == Action::\"{}\"`", telling[0]);
         Err(LintFault::new(what, help))
     }
 
-    /// That a value, or values, can ever be what is held against them.
+    /// Refuses a value that the attribute which it is compared with can never have.
     fn alike(&self, path: &Expr, value: &Expr) -> Result<(), LintFault> {
         let Some(holds) = self.holds(path) else { return Ok(()) };
         if let Some(other) = self.holds(value)
@@ -160,7 +160,7 @@ impl Scope {
             let help = match (holds.of(), other.of()) {
                 ("Partner", "Member") => format!("take the member's partner: `{two}.partner`"),
                 ("Member", "Partner") => format!("take the member's partner: `{one}.partner`"),
-                _ => "hold like against like".to_owned(),
+                _ => "compare values of the same kind".to_owned(),
             };
             let verb = |holds: &Holds| if matches!(holds, Holds::Many(_)) { "holds" } else { "is" };
             let what = format!("`{one}` {} {holds}, but `{two}` {} {other}", verb(&holds), verb(&other));
@@ -245,7 +245,7 @@ pub(super) fn partner(code: &str) -> Result<(), LintFault> {
     if code.parse::<PartnerCode>().is_ok() {
         return Ok(());
     }
-    let what = format!("`Partner::\"{code}\"` is no partner's code");
+    let what = format!("`Partner::\"{code}\"` is not a partner's code");
     Err(LintFault::new(what, "write two to eight capital letters or digits, such as `Partner::\"ISR\"`"))
 }
 

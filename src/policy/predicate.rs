@@ -228,7 +228,7 @@ impl Predicate {
         })
     }
 
-    /// How many values it is asked of: what it costs to evaluate it, and to say it to a database.
+    /// How many values it names: what it costs to evaluate it, and to send it to a database.
     #[must_use]
     pub fn size(&self) -> usize {
         let mut size = 0;
@@ -280,7 +280,7 @@ impl Predicate {
         settled
     }
 
-    /// Hands over every atom with whether it stands without a negation, in order, as often as it stands.
+    /// Calls `seen` with every atom and whether it is without a negation, in order, as often as it occurs.
     pub fn each_atom<'a>(&'a self, seen: &mut dyn FnMut(&'a Atom, bool)) {
         match self {
             Self::Const(_) => {}
@@ -290,25 +290,26 @@ impl Predicate {
         }
     }
 
-    /// Flattens, and takes out what the other parts settle: next to `a`, an inner `a` is true and an inner `not a` false.
+    /// Joins parts by `and` if `all`, else by `or`, simplified: it flattens, drops duplicates and constants, and takes out what
+    /// other parts settle. Next to `a`, an inner `a` is true and an inner `not a` false.
     ///
-    /// Each round goes through every part once, whatever stands beside it.
+    /// A part that became simpler may settle others, so there are several rounds. Each goes through every part once.
     fn joined(parts: impl IntoIterator<Item = Self>, all: bool) -> Self {
         let mut flat = Vec::new();
         parts.into_iter().for_each(|part| part.add_to(&mut flat, all));
-        for is_last in (1..=MAX_ROUNDS).map(|round| round == MAX_ROUNDS) {
-            let Some(fates) = Self::round(&flat, all, is_last) else { return Self::Const(!all) };
-            let is_last = !fates.iter().any(|fate| matches!(fate, Fate::Simpler(_)));
+        for round in 1..=MAX_ROUNDS {
+            let Some(fates) = Self::fates(&flat, all, round < MAX_ROUNDS) else { return Self::Const(!all) };
+            let is_done = !fates.iter().any(|fate| matches!(fate, Fate::Simpler(_)));
             let mut kept = Vec::with_capacity(flat.len());
             for (part, fate) in flat.into_iter().zip(fates) {
                 match fate {
-                    Fate::Out => {}
+                    Fate::Dropped => {}
                     Fate::Kept => kept.push(part),
                     Fate::Simpler(part) => part.add_to(&mut kept, all),
                 }
             }
             flat = kept;
-            if is_last {
+            if is_done {
                 break;
             }
         }
@@ -320,32 +321,34 @@ impl Predicate {
         }
     }
 
-    /// What becomes of each part beside the others; nothing if one decides for the whole. The last round takes out alone.
-    fn round(flat: &[Self], all: bool, is_last: bool) -> Option<Vec<Fate>> {
+    /// What becomes of each part beside the others; nothing if the whole is constant: false under `and`, true under `or`.
+    /// Joined parts are made simpler only if `simplify`, for that makes another round necessary.
+    fn fates(flat: &[Self], all: bool, simplify: bool) -> Option<Vec<Fate>> {
         steps::add(flat.len());
+        // The atoms that are parts themselves, with the value that the other parts can presume.
         let (mut settled, mut seen) = (HashMap::new(), HashSet::new());
         let mut fates = Vec::with_capacity(flat.len());
         for part in flat {
             let (atom, value) = match part {
                 Self::Const(value) if *value == all => {
-                    fates.push(Fate::Out);
+                    fates.push(Fate::Dropped);
                     continue;
                 }
                 Self::Const(_) => return None,
                 Self::Is(atom) => (atom, all),
                 Self::IsNot(atom) => (atom, !all),
                 part => {
-                    fates.push(if seen.insert(part) { Fate::Kept } else { Fate::Out });
+                    fates.push(if seen.insert(part) { Fate::Kept } else { Fate::Dropped });
                     continue;
                 }
             };
             match settled.insert(atom, value) {
                 None => fates.push(Fate::Kept),
-                Some(before) if before == value => fates.push(Fate::Out),
+                Some(before) if before == value => fates.push(Fate::Dropped),
                 Some(_) => return None,
             }
         }
-        if is_last || settled.is_empty() {
+        if !simplify || settled.is_empty() {
             return Some(fates);
         }
         for (part, fate) in flat.iter().zip(&mut fates) {
@@ -380,7 +383,7 @@ impl Predicate {
 
 /// What becomes of a part beside others.
 enum Fate {
-    Out,
+    Dropped,
     Kept,
     Simpler(Predicate),
 }

@@ -25,7 +25,7 @@ use std::{
 
 /// Why no predicate could be made. [`super::lint`] refuses such policies when they are loaded.
 #[derive(Debug, thiserror::Error)]
-#[error("the policies cannot be put as a predicate: {0}")]
+#[error("the policies cannot be translated into a condition: {0}")]
 pub struct Untranslatable(String);
 
 impl Engine {
@@ -38,7 +38,7 @@ impl Engine {
             return Ok(known);
         }
         if action.kind() != ResourceKind::Proposal || action.extra() != Extra::None {
-            return Err(Untranslatable(format!("`{action}` cannot be asked of proposals without more being told")));
+            return Err(Untranslatable(format!("`{action}` needs more than a proposal, so lists cannot use it")));
         }
         let steps: BTreeSet<Action> = action.view().into_iter().chain([action]).collect();
         let steps =
@@ -158,84 +158,80 @@ impl<'a> ResidualRequest<'a> {
         Ok(Predicate::all([Predicate::any(permits), denied.negated()]))
     }
 
+    /// When an expression of truth value holds, and when it errs.
     fn condition(&self, expr: &Expr) -> Result<Truth, Untranslatable> {
-        Ok(match expr {
-            Expr::Literal(Literal::Bool(value)) => Truth::known(*value),
-            Expr::UnaryOp { op: UnaryOp::Not, expr } => self.condition(expr)?.not(),
-            Expr::BinaryOp { op: op @ (BinaryOp::And | BinaryOp::Or), .. } => {
-                let mut operands = Vec::new();
-                add_operands(expr, *op, &mut operands);
-                let truths = operands.into_iter().map(|operand| self.condition(operand)).collect::<Result<_, _>>()?;
-                if *op == BinaryOp::And { Truth::all(truths) } else { Truth::any(truths) }
-            }
-            Expr::BinaryOp { op: BinaryOp::Eq, left, right } => self.equal(left, right)?,
-            Expr::BinaryOp { op: BinaryOp::NotEq, left, right } => self.equal(left, right)?.not(),
-            Expr::BinaryOp { op: BinaryOp::Contains, left, right } => self.contains(left, right)?,
-            Expr::BinaryOp { op: BinaryOp::ContainsAny, left, right } => match (literals(left), literals(right)) {
-                (_, Some(values)) => self.some_of(left, &values)?,
-                (Some(values), None) => self.some_of(right, &values)?,
-                (None, None) => return Err(untranslatable(expr)),
+        match expr {
+            Expr::Literal(Literal::Bool(value)) => Ok(Truth::known(*value)),
+            Expr::UnaryOp { op: UnaryOp::Not, expr } => Ok(self.condition(expr)?.not()),
+            Expr::BinaryOp { op: op @ (BinaryOp::And | BinaryOp::Or), .. } => self.joined(expr, *op),
+            Expr::BinaryOp { op: BinaryOp::Eq, left, right } => self.equal(left, right),
+            Expr::BinaryOp { op: BinaryOp::NotEq, left, right } => Ok(self.equal(left, right)?.not()),
+            Expr::BinaryOp { op: BinaryOp::Contains, left, right } => self.contains(left, right),
+            Expr::BinaryOp { op: BinaryOp::ContainsAny, left, right } => self.contains_any(expr, left, right),
+            Expr::BinaryOp { op: BinaryOp::ContainsAll, left, right } => self.contains_all(expr, left, right),
+            Expr::IfThenElse { cond, then_expr, else_expr } => self.either_branch(cond, then_expr, else_expr),
+            Expr::Like { expr: subject, pattern } => match self.attribute_at(subject)? {
+                Attribute::Text(text) => {
+                    let pieces = pattern.iter().map(|piece| match piece {
+                        PatternElem::Char(letter) => Piece::Letter(*letter),
+                        PatternElem::Wildcard => Piece::Anything,
+                    });
+                    Ok(Truth::about(text, Atom::Like(text, pieces.collect())))
+                }
+                _ => Err(untranslatable(expr)),
             },
-            Expr::BinaryOp { op: BinaryOp::ContainsAll, left, right } => match (literals(left), literals(right)) {
-                (_, Some(values)) => Truth::of_values(self.each_in(left, &values)?, Predicate::all),
-                (Some(values), None) => {
-                    let Attribute::Set(set) = self.attribute_at(right)? else { return Err(untranslatable(expr)) };
-                    let values = values.iter().map(|value| literal(value)).collect::<Result<_, _>>()?;
-                    Truth::of(Atom::Within(set, values))
-                }
-                (None, None) => return Err(untranslatable(expr)),
+            Expr::Is { expr: subject, entity_type, in_expr: None } => match self.attribute_at(subject)? {
+                Attribute::Entity(kind) => Ok(Truth::known(entity_type.to_string() == kind)),
+                Attribute::Text(Text::Lead) => Ok(Truth::known(entity_type.to_string() == "Partner")),
+                _ => Err(untranslatable(expr)),
             },
-            Expr::IfThenElse { cond, then_expr, else_expr } => {
-                let (cond, then, other) =
-                    (self.condition(cond)?, self.condition(then_expr)?, self.condition(else_expr)?);
-                // Errors of the branch not taken do not count.
-                Truth {
-                    holds: Predicate::any([
-                        Predicate::all([cond.holds.clone(), then.holds]),
-                        Predicate::all([cond.holds.negated(), other.holds]),
-                    ]),
-                    errs: Predicate::any([
-                        Predicate::all([cond.holds.clone(), then.errs]),
-                        Predicate::all([cond.holds.negated(), other.errs]),
-                        cond.errs,
-                    ]),
-                }
-            }
-            Expr::Like { expr: subject, pattern } => {
-                let Attribute::Text(text) = self.attribute_at(subject)? else { return Err(untranslatable(expr)) };
-                let pieces = pattern.iter().map(|piece| match piece {
-                    PatternElem::Char(letter) => Piece::Letter(*letter),
-                    PatternElem::Wildcard => Piece::Anything,
-                });
-                Truth::about(text, Atom::Like(text, pieces.collect()))
-            }
-            Expr::Is { expr: subject, entity_type, in_expr: None } => {
-                let kind = match self.attribute_at(subject)? {
-                    Attribute::Entity(kind) => kind,
-                    Attribute::Text(Text::Lead) => "Partner",
-                    _ => return Err(untranslatable(expr)),
-                };
-                Truth::known(entity_type.to_string() == kind)
-            }
-            Expr::HasAttr { expr: subject, attrs } => {
-                let mut attribute = self.attribute_at(subject)?;
-                let mut holds = Predicate::Const(true);
-                for attr in attrs.iter() {
-                    let Attribute::Entity(kind) = attribute else { return Err(untranslatable(expr)) };
-                    attribute = attribute_named(kind, attr).ok_or_else(|| untranslatable(expr))?;
-                    if let Attribute::Text(Text::Topic) = attribute {
-                        holds = Atom::HasTopic.into();
-                    }
-                }
-                Truth { holds, errs: Predicate::Const(false) }
-            }
+            Expr::HasAttr { .. } => self.has_attributes(expr),
             Expr::GetAttr { .. } => match self.attribute_at(expr)? {
-                Attribute::Flag(flag) => Truth::of(Atom::Flag(flag)),
-                _ => return Err(untranslatable(expr)),
+                Attribute::Flag(flag) => Ok(Truth::of(Atom::Flag(flag))),
+                _ => Err(untranslatable(expr)),
             },
-            Expr::ResidualError => Truth { holds: Predicate::Const(false), errs: Predicate::Const(true) },
-            _ => return Err(untranslatable(expr)),
+            Expr::ResidualError => Ok(Truth { holds: Predicate::Const(false), errs: Predicate::Const(true) }),
+            _ => Err(untranslatable(expr)),
+        }
+    }
+
+    /// A chain of `&&` or of `||`.
+    fn joined(&self, expr: &Expr, op: BinaryOp) -> Result<Truth, Untranslatable> {
+        let mut operands = Vec::new();
+        add_operands(expr, op, &mut operands);
+        let truths = operands.into_iter().map(|operand| self.condition(operand)).collect::<Result<_, _>>()?;
+        Ok(if op == BinaryOp::And { Truth::all(truths) } else { Truth::any(truths) })
+    }
+
+    /// `if … then … else …`. Errors of the branch not taken do not count.
+    fn either_branch(&self, cond: &Expr, then: &Expr, other: &Expr) -> Result<Truth, Untranslatable> {
+        let (cond, then, other) = (self.condition(cond)?, self.condition(then)?, self.condition(other)?);
+        Ok(Truth {
+            holds: Predicate::any([
+                Predicate::all([cond.holds.clone(), then.holds]),
+                Predicate::all([cond.holds.negated(), other.holds]),
+            ]),
+            errs: Predicate::any([
+                Predicate::all([cond.holds.clone(), then.errs]),
+                Predicate::all([cond.holds.negated(), other.errs]),
+                cond.errs,
+            ]),
         })
+    }
+
+    /// `has`, of one attribute or several in a row. Of all attributes that a proposal leads to only the topic may be absent.
+    fn has_attributes(&self, expr: &Expr) -> Result<Truth, Untranslatable> {
+        let Expr::HasAttr { expr: subject, attrs } = expr else { return Err(untranslatable(expr)) };
+        let mut attribute = self.attribute_at(subject)?;
+        let mut holds = Predicate::Const(true);
+        for attr in attrs.iter() {
+            let Attribute::Entity(kind) = attribute else { return Err(untranslatable(expr)) };
+            attribute = attribute_named(kind, attr).ok_or_else(|| untranslatable(expr))?;
+            if attribute == Attribute::Text(Text::Topic) {
+                holds = Atom::HasTopic.into();
+            }
+        }
+        Ok(Truth { holds, errs: Predicate::Const(false) })
     }
 
     fn equal(&self, left: &Expr, right: &Expr) -> Result<Truth, Untranslatable> {
@@ -305,8 +301,29 @@ impl<'a> ResidualRequest<'a> {
         }
     }
 
-    fn some_of(&self, set: &Expr, values: &[&Expr]) -> Result<Truth, Untranslatable> {
-        Ok(Truth::of_values(self.each_in(set, values)?, Predicate::any))
+    /// `containsAny`, of which one side is written out.
+    fn contains_any(&self, expr: &Expr, left: &Expr, right: &Expr) -> Result<Truth, Untranslatable> {
+        let (set, values) = match (literals(left), literals(right)) {
+            (_, Some(values)) => (left, values),
+            (Some(values), None) => (right, values),
+            (None, None) => return Err(untranslatable(expr)),
+        };
+        Ok(Truth::of_values(self.each_in(set, &values)?, Predicate::any))
+    }
+
+    /// `containsAll`, of which one side is written out.
+    fn contains_all(&self, expr: &Expr, left: &Expr, right: &Expr) -> Result<Truth, Untranslatable> {
+        match (literals(left), literals(right)) {
+            (_, Some(values)) => Ok(Truth::of_values(self.each_in(left, &values)?, Predicate::all)),
+            (Some(values), None) => match self.attribute_at(right)? {
+                Attribute::Set(set) => {
+                    let values = values.iter().map(|value| literal(value)).collect::<Result<_, _>>()?;
+                    Ok(Truth::of(Atom::Within(set, values)))
+                }
+                _ => Err(untranslatable(expr)),
+            },
+            (None, None) => Err(untranslatable(expr)),
+        }
     }
 
     /// Of each value, that the set holds it.
@@ -411,7 +428,7 @@ impl Truth {
         Self::all(each.into_iter().map(Self::not).collect()).not()
     }
 
-    /// Of one thing held against several values, which is taken before any of them.
+    /// Of one value compared with several, which is evaluated before any of them.
     fn of_values(each: Vec<Self>, joined: fn(Vec<Predicate>) -> Predicate) -> Self {
         let (holds, errs): (Vec<_>, Vec<_>) = each.into_iter().map(|truth| (truth.holds, truth.errs)).unzip();
         Self { holds: joined(holds), errs: Predicate::any(errs) }

@@ -125,8 +125,6 @@ pub(super) fn parse_schema(text: &str) -> Result<Schema, PolicyError> {
 
 /// Reads all policies of one owner. `place` is what errors call the text.
 pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<Sourced>, PolicyError> {
-    let is_platform = *owner == PolicyOwner::Guardrails;
-    let file: Arc<str> = owner.to_string().into();
     if text.len() > MAX_POLICY_TEXT {
         let what = format!("the text has {} bytes", text.len());
         return Err(PolicyError::new(place, None, what, format!("keep it within {MAX_POLICY_TEXT}")));
@@ -137,82 +135,140 @@ pub(super) fn parse(place: &str, text: &str, owner: &PolicyOwner) -> Result<Vec<
         let help = "say more with one policy: list topics or partners in `[…]`, and speak of roles instead of members";
         return Err(PolicyError::new(place, *line, format!("there are more than {MAX_POLICIES} policies"), help));
     }
-    let mut found: Vec<Sourced> = Vec::new();
-    let mut conditions = 0_u64;
+    let mut reader = OwnerReader {
+        place,
+        file: owner.to_string().into(),
+        is_platform: *owner == PolicyOwner::Guardrails,
+        found: Vec::new(),
+        conditions: 0,
+    };
     for (line, chunk) in chunks {
-        let fault = |what: String, help: &str| PolicyError::new(place, line, what, help);
-        bounds::check_text(chunk)
-            .map_err(|(below, refused)| PolicyError::new(place, line + below, refused.what, refused.help))?;
-        let policy = Policy::parse(None, chunk).map_err(|error| {
-            fault(format!("the policy that begins here is malformed: {error}"), "correct it; policies end with `;`")
+        reader.read(PolicyStart { place, line }, chunk)?;
+    }
+    validate(place, &reader.found)?;
+    Ok(reader.found)
+}
+
+/// Where a policy begins.
+#[derive(Clone, Copy)]
+struct PolicyStart<'a> {
+    place: &'a str,
+    line: usize,
+}
+
+impl PolicyStart<'_> {
+    fn fault(self, what: String, help: &str) -> PolicyError {
+        PolicyError::new(self.place, self.line, what, help)
+    }
+}
+
+/// Reads the policies of one owner, one after another.
+struct OwnerReader<'a> {
+    place: &'a str,
+    file: Arc<str>,
+    is_platform: bool,
+    found: Vec<Sourced>,
+    /// Of all policies so far, as [`bounds::conditions`] counts them.
+    conditions: u64,
+}
+
+impl OwnerReader<'_> {
+    fn read(&mut self, start: PolicyStart<'_>, text: &str) -> Result<(), PolicyError> {
+        bounds::check_text(text)
+            .map_err(|(below, refused)| PolicyError::new(self.place, start.line + below, refused.what, refused.help))?;
+        let policy = Policy::parse(None, text).map_err(|error| {
+            start.fault(
+                format!("the policy that begins here is malformed: {error}"),
+                "correct it; policies end with `;`",
+            )
         })?;
-        let known: &[&str] = if is_platform { &["id", "reason"] } else { &["id", "side", "reason"] };
-        if let Some((name, _)) = policy.annotations().find(|(name, _)| !known.contains(name)) {
-            return Err(fault(
-                format!("`@{name}` is no annotation of such a policy"),
+        self.check_annotations(&policy, start)?;
+        let id = self.id(&policy, start)?;
+        let sentence = sentence(&policy, id, start)?;
+        let side = self.side(&policy, id, start)?;
+        self.check_body(&policy, id, start)?;
+        self.found.push(Sourced {
+            name: PolicyName { file: self.file.clone(), id: id.into() },
+            side,
+            sentence: sentence.into(),
+            text: text.into(),
+            policy: policy.new_id(PolicyId::new(id)),
+            line: start.line,
+        });
+        Ok(())
+    }
+
+    /// Refuses annotations that nothing reads.
+    fn check_annotations(&self, policy: &Policy, start: PolicyStart<'_>) -> Result<(), PolicyError> {
+        let known: &[&str] = if self.is_platform { &["id", "reason"] } else { &["id", "side", "reason"] };
+        match policy.annotations().find(|(name, _)| !known.contains(name)) {
+            Some((name, _)) => Err(start.fault(
+                format!("`@{name}` is not an annotation of such a policy"),
                 "remove it or correct its spelling",
-            ));
+            )),
+            None => Ok(()),
         }
+    }
+
+    /// The policy's `@id`, which no policy before it has.
+    fn id<'p>(&self, policy: &'p Policy, start: PolicyStart<'_>) -> Result<&'p str, PolicyError> {
         let id = policy.annotation("id").unwrap_or_default();
         if let Err(error) = id.parse::<Slug>() {
-            return Err(fault(
-                format!("the policy's `@id` is missing or unusable: {error}"),
-                "give it `@id(\"short-name\")`",
-            ));
+            let what = format!("the policy's `@id` is missing or unusable: {error}");
+            return Err(start.fault(what, "give it `@id(\"short-name\")`"));
         }
-        if let Some(twin) = found.iter().find(|other| &*other.name.id == id) {
-            let what = format!("`@id(\"{id}\")` stands already on line {}", twin.line);
-            return Err(fault(what, "give each policy of the file an `@id` of its own"));
+        if let Some(twin) = self.found.iter().find(|other| &*other.name.id == id) {
+            let what = format!("`@id(\"{id}\")` is already used on line {}", twin.line);
+            return Err(start.fault(what, "give each policy of the file an `@id` of its own"));
         }
-        let sentence = policy.annotation("reason").unwrap_or_default().trim();
-        if sentence.is_empty() {
-            return Err(fault(
-                format!("policy `{id}` has no `@reason`"),
-                "say in `@reason(\"…\")` what people are told",
-            ));
+        Ok(id)
+    }
+
+    /// The policy's `@side`, which guardrails do not have.
+    fn side(&self, policy: &Policy, id: &str, start: PolicyStart<'_>) -> Result<Option<PartnerSide>, PolicyError> {
+        if self.is_platform {
+            return Ok(None);
         }
-        let side = match (is_platform, policy.annotation("side")) {
-            (true, _) => None,
-            (false, Some("release")) => Some(PartnerSide::Release),
-            (false, Some("reader")) => Some(PartnerSide::Reader),
-            (false, other) => {
-                let what = other.map_or_else(
-                    || format!("policy `{id}` has no `@side`"),
-                    |other| format!("policy `{id}` is on an unknown side `{other}`"),
-                );
-                return Err(fault(
-                    what,
-                    "write `@side(\"release\")` for who may have own proposals, `@side(\"reader\")` for what own members may have",
-                ));
-            }
+        let what = match policy.annotation("side") {
+            Some("release") => return Ok(Some(PartnerSide::Release)),
+            Some("reader") => return Ok(Some(PartnerSide::Reader)),
+            Some(other) => format!("policy `{id}` is on an unknown side `{other}`"),
+            None => format!("policy `{id}` has no `@side`"),
         };
-        let refused = |refused: LintFault| fault(format!("policy `{id}`: {}", refused.what), &refused.help);
-        if !is_platform {
-            asked_of_partners(&policy).map_err(|action| {
-                fault(
+        let help = "write `@side(\"release\")` for who may have own proposals, `@side(\"reader\")` for what own members may have";
+        Err(start.fault(what, help))
+    }
+
+    /// Refuses a policy that is never evaluated, that costs too much, or that may not mean what its author thinks.
+    fn check_body(&mut self, policy: &Policy, id: &str, start: PolicyStart<'_>) -> Result<(), PolicyError> {
+        let refused = |refused: LintFault| start.fault(format!("policy `{id}`: {}", refused.what), &refused.help);
+        if !self.is_platform {
+            asked_of_partners(policy).map_err(|action| {
+                start.fault(
                     format!("policy `{id}` is about `{action}`, which no partner is asked for"),
                     "partners are asked for View, Read, ReadStaff and ViewDeliberation; the rest is for the guardrails",
                 )
             })?;
         }
-        lint::check(&policy).map_err(refused)?;
-        conditions = conditions.saturating_add(bounds::conditions(&policy));
-        bounds::check_conditions(conditions, id).map_err(|refused| fault(refused.what, &refused.help))?;
-        meaning::check(&policy).map_err(refused)?;
-        if is_platform {
-            lint::check_guardrail(&policy).map_err(refused)?;
+        lint::check(policy).map_err(refused)?;
+        self.conditions = self.conditions.saturating_add(bounds::conditions(policy));
+        bounds::check_conditions(self.conditions, id).map_err(|refused| start.fault(refused.what, &refused.help))?;
+        meaning::check(policy).map_err(refused)?;
+        if self.is_platform {
+            lint::check_guardrail(policy).map_err(refused)?;
         }
-        found.push(Sourced {
-            name: PolicyName { file: file.clone(), id: id.into() },
-            side,
-            sentence: sentence.into(),
-            text: chunk.into(),
-            policy: policy.new_id(PolicyId::new(id)),
-            line,
-        });
+        Ok(())
     }
-    validate(place, &found)?;
-    Ok(found)
+}
+
+/// The policy's `@reason`.
+fn sentence<'p>(policy: &'p Policy, id: &str, start: PolicyStart<'_>) -> Result<&'p str, PolicyError> {
+    let sentence = policy.annotation("reason").unwrap_or_default().trim();
+    if sentence.is_empty() {
+        let what = format!("policy `{id}` has no `@reason`");
+        return Err(start.fault(what, "say in `@reason(\"…\")` what a refused reader should know"));
+    }
+    Ok(sentence)
 }
 
 fn validate(place: &str, found: &[Sourced]) -> Result<(), PolicyError> {

@@ -317,7 +317,7 @@ fn guardrails_only_forbid_or_let_roles_in() {
     ] {
         for scope in [all, view] {
             let error = refused("guardrails", &policy("permit", scope, when));
-            assert!(error.to_string().contains("no role is asked for"), "{when}: {error}");
+            assert!(error.to_string().contains("without asking for a role"), "{when}: {error}");
         }
     }
     for when in [
@@ -361,13 +361,13 @@ fn what_is_not_understood_is_refused_with_file_line_and_remedy() {
         ),
         (
             policy("@id(\"one\") @side(\"release\") @reason(\"because\")", &format!("{tail};")),
-            "stands already on line 2",
+            "is already used on line 2",
         ),
         (policy("@id(\"two\") @reason(\"because\")", &format!("{tail};")), "has no `@side`"),
         (policy("@id(\"two\") @side(\"owner\") @reason(\"because\")", &format!("{tail};")), "unknown side `owner`"),
         (policy("@id(\"two\") @side(\"release\")", &format!("{tail};")), "has no `@reason`"),
         (policy("@id(\"two\") @side(\"release\") @reason(\" \")", &format!("{tail};")), "has no `@reason`"),
-        (policy(&format!("{full} @note(\"x\")"), &format!("{tail};")), "`@note` is no annotation"),
+        (policy(&format!("{full} @note(\"x\")"), &format!("{tail};")), "`@note` is not an annotation"),
         (policy(full, &format!("{tail} when {{ resource.title == \"x\" }};")), "title"),
         (policy(full, &format!("{tail} when {{ resource.topic == \"x\" }};")), "topic"),
         (policy(full, &format!("{tail} when {{ false }};")), "can never apply"),
@@ -383,7 +383,7 @@ fn what_is_not_understood_is_refused_with_file_line_and_remedy() {
         assert!(error.place() == "ISR" && !error.help().is_empty());
     }
     let sided = format!("{full}\n{tail};");
-    assert!(refused("guardrails", &sided).to_string().contains("`@side` is no annotation"));
+    assert!(refused("guardrails", &sided).to_string().contains("`@side` is not an annotation"));
 }
 
 #[test]

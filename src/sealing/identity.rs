@@ -68,7 +68,7 @@ pub enum IdentityError {
     #[error("`{0}` is encrypted to a recipient, not with a passphrase")]
     NotPassphrase(String),
     /// No passphrase could be asked for.
-    #[error("`{0}` needs a passphrase, and there is nobody to ask")]
+    #[error("`{0}` needs a passphrase, and there is no terminal to ask at")]
     NoPassphrase(String),
     /// The passphrase does not open the file.
     #[error("the passphrase for `{0}` is wrong")]

@@ -51,7 +51,7 @@ pub enum JwsError {
     #[error("the header of the JWS is malformed: {0}")]
     Header(String),
     /// A `crit` member.
-    #[error("the header of the JWS has `crit`; no extension is understood here")]
+    #[error("the header of the JWS has `crit`; no extension is supported")]
     Critical,
     /// A key or a link to one in the header.
     #[error("the header of the JWS brings its own key in `{0}`; the key must come from a certificate in `x5c`")]
@@ -504,7 +504,7 @@ mod tests {
             let card = Card { fails: Some(refused.clone()), ..Card::new() };
             let error = sign(&card, "t", &json!({})).unwrap_err();
             assert_eq!(error, JwsError::Signer(refused));
-            assert_eq!(error.to_string(), "the key that signs was not unlocked: the PIN is wrong, 2 tries are left");
+            assert_eq!(error.to_string(), "the signing key was not unlocked: the PIN is wrong, 2 tries are left");
         }
 
         #[test]

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrivateKeyError {
     /// No passphrase could be asked for.
-    #[error("`{0}` needs a passphrase, and there is nobody to ask")]
+    #[error("`{0}` needs a passphrase, and there is no terminal to ask at")]
     NoPassphrase(String),
     /// The passphrase does not open the key.
     #[error("the passphrase for `{0}` is wrong")]

@@ -91,7 +91,7 @@ pub struct Opened {
 }
 
 /// Seals `reader` to each of `recipients` and writes the age file to `writer`; the digest is taken on the way.
-/// `progress` hears the plaintext bytes read so far. On an error the output is worthless: throw it away.
+/// `progress` is called with the plaintext bytes read so far. On an error the output is worthless: throw it away.
 pub fn seal_to(
     recipients: &[String],
     mut reader: impl Read,
@@ -109,7 +109,7 @@ pub fn seal_to(
     Ok(output.sealed())
 }
 
-/// Opens the age file in `reader` with the first identity that fits and writes the plaintext to `writer`. `progress` hears
+/// Opens the age file in `reader` with the first identity that fits and writes the plaintext to `writer`. `progress` is called with
 /// the plaintext bytes written so far. Bytes reach `writer` before the end of the file is proven: on an error throw the
 /// output away.
 pub fn open_with(

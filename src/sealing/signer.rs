@@ -49,16 +49,16 @@ impl SignatureAlgorithm {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {
     /// The key is not there: a card that was taken out, a helper program that does not start.
-    #[error("the key that signs is not there: {0}")]
+    #[error("the signing key is not available: {0}")]
     Absent(String),
     /// The key may not be used: a wrong PIN, a touch that did not come, a card that is blocked.
-    #[error("the key that signs was not unlocked: {0}")]
+    #[error("the signing key was not unlocked: {0}")]
     Refused(String),
     /// It signed something else, or with another key than its certificate is for.
     #[error("the signature does not belong to the certificate: another key signed")]
     OtherKey,
     /// Anything else.
-    #[error("the key that signs does not work: {0}")]
+    #[error("the signing key failed: {0}")]
     Failed(String),
 }
 

@@ -69,7 +69,7 @@ pub enum StatementError {
     #[error("malformed statement: {0}")]
     Malformed(String),
     /// The statement could be written in another way too, such as a time with an offset or a set out of order.
-    #[error("the statement is not in its one form: a time, set or absent member is written in another way")]
+    #[error("the statement is not in canonical form: write times in UTC, sort sets, leave out empty fields")]
     NotNormal,
     /// A rule within the statement is broken.
     #[error("{0}")]
@@ -83,11 +83,11 @@ pub enum StatementError {
         partner: PartnerCode,
     },
     /// A registrar vouched for a member of another partner.
-    #[error("`{member}` is no member of `{partner}`; a registrar vouches for its own partner only")]
+    #[error("`{member}` is not a member of `{partner}`; a registrar vouches for its own partner only")]
     ForeignMember {
         /// Whose card it claims to be.
         member: MemberId,
-        /// The partner it was held against.
+        /// The partner whose registrars were expected.
         partner: PartnerCode,
     },
     /// The card's validity has not begun.

@@ -28,7 +28,7 @@ impl Statement for VisibilityStatement {
 
     fn validate(&self) -> Result<(), StatementError> {
         if self.by.partner() != &self.partner {
-            return Err(StatementError::Invalid(format!("`{}` is no member of `{}`", self.by, self.partner)));
+            return Err(StatementError::Invalid(format!("`{}` is not a member of `{}`", self.by, self.partner)));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 pub(super) async fn note(db: &Db, row: &DocumentRow, now: Timestamp, error: &StoreError) {
     tracing::error!(blob = %row.blob, %error, "a sealed document is damaged: put its file back from a backup");
     if let Err(error) = set(db, row, Some(now)).await {
-        tracing::warn!(%error, blob = %row.blob, "that a sealed document is damaged could not be noted");
+        tracing::warn!(%error, blob = %row.blob, "the damage of a sealed document could not be recorded");
     }
 }
 

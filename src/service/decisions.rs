@@ -388,7 +388,7 @@ fn is_about(letter: &LetterStatement, decision: &DecisionRow) -> bool {
     letter.decision_sha256.map_or(decision.supersedes.is_none(), |named| named == digest(decision))
 }
 
-/// Whether the decision that a letter is about is in force no more.
+/// Whether the decision that a letter is about is no longer in force.
 fn is_superseded(row: &LetterRow, in_force: Option<&DecisionRow>) -> bool {
     let said = verify_signed::<LetterStatement>(&row.statement);
     !said.is_ok_and(|said| in_force.is_some_and(|in_force| is_about(&said.statement, in_force)))

@@ -1,4 +1,4 @@
-//! A look before a large body is taken: who may not do what it asks for, whatever it says, hears so before it has sent it.
+//! A check before a large body is read: a member who may not do the act, whatever the body says, is refused before they have sent it.
 //!
 //! It goes by the address alone and by what takes no body to know; the act decides everything by itself.
 
@@ -66,7 +66,7 @@ pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about:
     }
 }
 
-/// Any of the actions; what stands against the first of them, if none is permitted.
+/// Passes if any of the actions is permitted; else returns the refusal of the first.
 fn permitted_any(view: &View<'_>, actions: &[Action], resource: Resource<'_>) -> Result<()> {
     let mut refused = None;
     for action in actions {

@@ -1,7 +1,7 @@
-//! Which proposals a member may know of, by the very policies that decide on one: asked of the database as one condition.
+//! Which proposals a member may know of, by the very policies that decide on one: the database evaluates them as one condition.
 //!
 //! The condition is what the policies leave open once the member is known, and the caller's filters. Calls are few and change
-//! seldom, so what is asked of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
+//! seldom, so what the condition says of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
 //! call; what remains speaks of the proposal's own rows. Every proposal that comes back is put to the policies once more before
 //! it is shown: should the two ever differ, the row is withheld and the difference counted.
 
@@ -36,7 +36,7 @@ use std::{
     sync::Arc,
 };
 
-/// Rows that the database gave and the policies do not: an alarm, for the two are to be one.
+/// Counts rows that the database gave and the policies refuse. It raises an alarm, because the two must agree.
 pub const DIFFERENCES: &str = "entente_list_differences_total";
 
 /// What a list is narrowed to, as a condition.
@@ -57,7 +57,7 @@ fn narrowed(filter: &Filter) -> Predicate {
     Predicate::all(parts.into_iter().flatten())
 }
 
-/// The condition for one member at one instant, with the calls it is asked of.
+/// The condition for one member at one instant, with the calls that it was evaluated for.
 #[derive(Debug, Clone)]
 pub struct ListCondition {
     pub groups: Arc<CallGroups>,
@@ -74,7 +74,7 @@ impl ListCondition {
     }
 }
 
-/// What was asked already, by whom and narrowed to what, for it is asked again with each page.
+/// The conditions of recent lists, by member and filter, because each page needs the same one.
 #[derive(Debug, Default)]
 pub struct KnownLists(Remembered<(MemberId, Filter), Arc<KnownList>, REMEMBERED, REMEMBERED_SIZE>);
 
@@ -85,7 +85,7 @@ const REMEMBERED_SIZE: usize = 1 << 19;
 /// So many proposals of a page are put to the policies in one turn.
 const DECIDED_AT_ONCE: usize = 32;
 
-/// What is asked for one member, while their policies, the calls and the statuses under these are what they were.
+/// The condition for one member. It is valid while their policies, the calls and the statuses under these stay the same.
 #[derive(Debug)]
 struct KnownList {
     /// What the policies left open. The same place in memory is the same version of policies and the same facts about the member.
@@ -147,7 +147,7 @@ impl View<'_> {
         Ok(visible::count(&mut self.tx, &list.query(&self.me.id)).await?)
     }
 
-    /// What there is to the proposals in the list.
+    /// The totals of the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         Ok(visible::totals(&mut self.tx, &list.query(&self.me.id)).await?)
@@ -178,7 +178,7 @@ async fn seen_among(
     }
 }
 
-/// What to ask the database for the proposals that a member may know of and that satisfy one condition more.
+/// The condition for proposals that a member may know of and that satisfy one more condition.
 ///
 /// INVARIANT: a unit of work asks before it writes, for what is read of calls is remembered beyond it.
 pub async fn ask(
@@ -232,7 +232,7 @@ pub async fn ask(
     Ok(list)
 }
 
-/// An instant, and until when everything that was asked of it stays as it was.
+/// An instant, and until when every comparison with it that was made stays as it was.
 struct Moment {
     now: Timestamp,
     until: Cell<Timestamp>,
@@ -253,7 +253,7 @@ impl Moment {
     }
 }
 
-/// Which calls need be asked about at all.
+/// The calls for which the condition can hold at all.
 fn call_scope(condition: &Predicate) -> CallScope {
     let could_hold = |roles: bool, own: bool| {
         condition.could_hold(&mut |atom| match atom {
@@ -265,21 +265,21 @@ fn call_scope(condition: &Predicate) -> CallScope {
     if could_hold(false, false) { CallScope::All } else { CallScope::Own { roles: could_hold(true, false) } }
 }
 
-/// Settles what is asked of calls, and puts those together of which the same is left.
+/// Replaces in a condition what each call settles, and groups the calls for which the same condition remains.
 fn groups(
     condition: &Predicate,
     calls: &BTreeMap<CallId, Arc<CallState>>,
     me: &MemberId,
     now: &Moment,
 ) -> Vec<CallGroup> {
-    let asked = Asked::by(condition);
-    let mut alike: HashMap<CallSide, Vec<CallId>> = HashMap::new();
+    let attributes = CallAttributes::used_by(condition);
+    let mut alike: HashMap<CallValues, Vec<CallId>> = HashMap::new();
     for (id, call) in calls {
-        alike.entry(asked.side(call, me, now)).or_default().push(*id);
+        alike.entry(attributes.of(call, me, now)).or_default().push(*id);
     }
     let mut groups: HashMap<Predicate, Vec<CallId>> = HashMap::new();
-    for (side, calls) in alike {
-        let holds = condition.replaced(&mut |atom| side.under(atom));
+    for (values, calls) in alike {
+        let holds = condition.replaced(&mut |atom| values.reduced(atom));
         if holds != Predicate::Const(false) {
             groups.entry(holds).or_default().extend(calls);
         }
@@ -287,46 +287,46 @@ fn groups(
     groups.into_iter().map(|(holds, calls)| CallGroup { calls, holds }).collect()
 }
 
-/// What a condition asks of calls.
+/// The attributes of calls that a condition uses.
 #[derive(Default)]
-struct Asked {
+struct CallAttributes {
     roles: BTreeSet<CallRole>,
     texts: BTreeSet<Text>,
     sets: BTreeSet<Set>,
 }
 
-/// The answers of one call, and of each that answers alike: the same is left of the condition there.
+/// The values of these attributes in one call. Where two calls have the same values the same condition remains.
 #[derive(PartialEq, Eq, Hash)]
-struct CallSide {
+struct CallValues {
     draft: bool,
     opened: bool,
-    /// Those of the roles asked for that the member has.
+    /// Those of the roles that the member has.
     roles: BTreeSet<CallRole>,
     /// Each value that a text of the call or a status can have, with when it has it.
     texts: BTreeMap<Text, Vec<(String, Predicate)>>,
     sets: BTreeMap<Set, BTreeSet<String>>,
 }
 
-impl Asked {
-    fn by(condition: &Predicate) -> Self {
-        let mut asked = Self::default();
+impl CallAttributes {
+    fn used_by(condition: &Predicate) -> Self {
+        let mut used = Self::default();
         condition.each_atom(&mut |atom, _| match atom {
-            Atom::Mine(Members::With(role)) => drop(asked.roles.insert(*role)),
-            Atom::Equals(text, _) | Atom::Like(text, _) => drop(asked.texts.insert(*text)),
-            Atom::Same(left, right) => asked.texts.extend([*left, *right]),
+            Atom::Mine(Members::With(role)) => drop(used.roles.insert(*role)),
+            Atom::Equals(text, _) | Atom::Like(text, _) => drop(used.texts.insert(*text)),
+            Atom::Same(left, right) => used.texts.extend([*left, *right]),
             Atom::Contains(set, value) => {
-                asked.sets.insert(*set);
+                used.sets.insert(*set);
                 if let Value::Of(text) = value {
-                    asked.texts.insert(*text);
+                    used.texts.insert(*text);
                 }
             }
-            Atom::Within(set, _) => drop(asked.sets.insert(*set)),
+            Atom::Within(set, _) => drop(used.sets.insert(*set)),
             Atom::Mine(_) | Atom::Flag(_) | Atom::HasTopic | Atom::Row(_) => {}
         });
-        asked
+        used
     }
 
-    fn side(&self, call: &CallState, me: &MemberId, now: &Moment) -> CallSide {
+    fn of(&self, call: &CallState, me: &MemberId, now: &Moment) -> CallValues {
         let facts = &call.facts;
         let texts = self.texts.iter().filter_map(|text| {
             let values = match text {
@@ -352,7 +352,7 @@ impl Asked {
             };
             Some((*set, codes))
         });
-        CallSide {
+        CallValues {
             draft: facts.draft,
             opened: facts.opened,
             roles: self.roles.iter().copied().filter(|role| call.row.has_role(me, *role)).collect(),
@@ -362,37 +362,42 @@ impl Asked {
     }
 }
 
-impl CallSide {
-    /// What an atom comes down to for the proposals under the call, if the call has anything to say to it.
-    fn under(&self, atom: &Atom) -> Option<Predicate> {
-        let some_value = |text: Text, fits: &mut dyn FnMut(&str) -> Predicate| -> Option<Predicate> {
-            let each = self.texts.get(&text)?.iter();
-            Some(Predicate::any(
-                each.map(|(value, when)| Predicate::all([when.clone(), fits(value)])).collect::<Vec<_>>(),
-            ))
-        };
-        let or_itself = |atom: Atom| self.under(&atom).unwrap_or_else(|| atom.into());
+impl CallValues {
+    /// What an atom comes down to for the proposals under the call; nothing where the call does not settle any of it.
+    fn reduced(&self, atom: &Atom) -> Option<Predicate> {
         match atom {
             Atom::Flag(Flag::Draft) => Some(self.draft.into()),
             Atom::Flag(Flag::Opened) => Some(self.opened.into()),
             Atom::Mine(Members::With(role)) => Some(self.roles.contains(role).into()),
-            Atom::Equals(text, wanted) => some_value(*text, &mut |value| (value == wanted).into()),
-            Atom::Like(text, pattern) => some_value(*text, &mut |value| Piece::fit(pattern, value).into()),
+            Atom::Equals(text, wanted) => self.some_value(*text, |value| (value == wanted).into()),
+            Atom::Like(text, pattern) => self.some_value(*text, |value| Piece::fit(pattern, value).into()),
             Atom::Same(left, right) => {
-                let (known, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
-                some_value(*known, &mut |value| or_itself(Atom::Equals(*other, value.to_owned())))
+                // A call has no topic.
+                let (of_call, other) = if *left == Text::Topic { (right, left) } else { (left, right) };
+                self.some_value(*of_call, |value| self.reduced_or_same(Atom::Equals(*other, value.to_owned())))
             }
             Atom::Contains(set, Value::Written(value)) => self.sets.get(set).map(|codes| codes.contains(value).into()),
             Atom::Contains(set, Value::Of(text)) => match self.sets.get(set) {
                 Some(codes) => {
-                    let each = codes.iter().map(|code| or_itself(Atom::Equals(*text, code.clone())));
+                    let each = codes.iter().map(|code| self.reduced_or_same(Atom::Equals(*text, code.clone())));
                     Some(Predicate::any(each.collect::<Vec<_>>()))
                 }
-                None => some_value(*text, &mut |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
+                None => self.some_value(*text, |value| Atom::Contains(*set, Value::Written(value.to_owned())).into()),
             },
             Atom::Within(set, values) => self.sets.get(set).map(|codes| codes.is_subset(values).into()),
             Atom::Mine(_) | Atom::Flag(Flag::Decided | Flag::Labelled) | Atom::HasTopic | Atom::Row(_) => None,
         }
+    }
+
+    fn reduced_or_same(&self, atom: Atom) -> Predicate {
+        self.reduced(&atom).unwrap_or_else(|| atom.into())
+    }
+
+    /// That the text has some value for which the condition holds; nothing if it is no text of a call or a status.
+    fn some_value(&self, text: Text, condition: impl Fn(&str) -> Predicate) -> Option<Predicate> {
+        let values = self.texts.get(&text)?;
+        let each = values.iter().map(|(value, when)| Predicate::all([when.clone(), condition(value)]));
+        Some(Predicate::any(each.collect::<Vec<_>>()))
     }
 }
 

@@ -263,7 +263,7 @@ pub enum ServiceError {
     NotAsAnnounced(&'static str),
     #[error("at most {limit} bytes are taken")]
     TooLarge { limit: u64 },
-    #[error("the bytes stopped coming before the end")]
+    #[error("the upload ended before all bytes had arrived")]
     Interrupted,
     #[error("the range begins past the end, {size} bytes")]
     OutOfRange { size: u64 },
@@ -280,9 +280,9 @@ pub enum ServiceError {
     PreconditionFailed { current: String },
     #[error("the key was first used for another request")]
     IdempotencyKeyReused,
-    #[error("{} lines cannot be done", .0.len())]
+    #[error("lines that cannot be done: {}", .0.len())]
     Lines(Vec<LineFault>),
-    #[error("the cursor is not one of ours")]
+    #[error("the cursor is invalid")]
     BadCursor,
     /// The policies cannot be asked as a whole, though each could be when it was loaded.
     #[error("{0}")]

@@ -32,7 +32,7 @@ pub(super) async fn commit(
         Err(StoreError::OutcomeUnknown(cause)) => cause,
         Err(error) => return Err(error.into()),
     };
-    tracing::warn!(%cause, "the answer to a commit was lost; looking for what became of it");
+    tracing::warn!(%cause, "the answer to a commit was lost; checking whether it was committed");
     let Some((member, idempotency)) = asker else { return Err(StoreError::OutcomeUnknown(cause).into()) };
     match timeout(PATIENCE, look(exchange, member, idempotency)).await {
         Ok(Ok(true)) => Ok(answer),

@@ -135,7 +135,7 @@ pub async fn remove(
     let permit = if declines {
         act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?
     } else {
-        // Whose key card is in force no more can be taken out all the same.
+        // A member whose key card is no longer in force can be taken out all the same.
         let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
         let subject = subject.unwrap_or_else(|| state::bare_member(exchange, member));
         speaks_for(&act, &proposal, &subject, Action::RemoveMember)?
@@ -305,7 +305,7 @@ pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
     let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) else {
         return Ok(());
     };
-    let fault = "bears a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
+    let fault = "has a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
     Err(Refusal::Unsuitable { member: member.clone(), fault }.into())
 }
 

@@ -91,7 +91,7 @@ pub(super) fn from_base64(base64: &str, limit: usize) -> Result<Vec<u8>> {
         return Err(ServiceError::TooLarge { limit: limit as u64 });
     }
     let bytes =
-        BASE64_STANDARD.decode(base64).map_err(|_| ServiceError::Malformed("the ciphertext is no base64".into()))?;
+        BASE64_STANDARD.decode(base64).map_err(|_| ServiceError::Malformed("the ciphertext is not base64".into()))?;
     if bytes.len() > limit {
         return Err(ServiceError::TooLarge { limit: limit as u64 });
     }

@@ -3,9 +3,9 @@
 //! A machine's clock is set now and then, by a person or by a program. Small differences are bridged by standing still. Beyond the
 //! tolerance nothing is written until somebody has looked: a clock that went back would reopen what was closed, one that
 //! jumped ahead would close what is open. What is looked at meanwhile is shown at the instant that the steady clock leads to, or at the
-//! database's where that is earlier: of two clocks that differ neither opens anything early. Only an instant that was held against what is
+//! database's where that is earlier: of two clocks that differ neither opens anything early. Only an instant that was compared with what is
 //! on record and agreed with it is remembered, so that nothing of a wrong clock stays once it is set right. A clock that is set on purpose
-//! (`Clock::steady` returns `None`) is held against what is on record alone.
+//! (`Clock::steady` returns `None`) is compared with what is on record alone.
 
 use super::{Exchange, Result};
 use crate::{
@@ -60,7 +60,7 @@ struct State {
     trusted: Option<(Timestamp, Duration)>,
     /// The latest instant that was used for an act or a look by a clock that did not differ from the database's.
     latest: Timestamp,
-    /// How far the instant by the steady clock was ahead of the database's when it was last held against that; nothing within the tolerance.
+    /// How far the instant by the steady clock was ahead of the database's when it was last compared with that; nothing within the tolerance.
     ahead: SignedDuration,
     /// Whether it ever agreed with the database's. A jump after that moves one machine's clock or that of both, and nobody can know which.
     has_agreed: bool,
@@ -90,7 +90,7 @@ impl ExchangeTime {
         time
     }
 
-    /// The instant for what is on no record, as far as is known since the clock was last held against the database's.
+    /// The instant for what is on no record, as far as is known since the clock was last compared with the database's.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let mut state = self.state();
@@ -210,7 +210,7 @@ pub async fn beat(exchange: &Exchange) -> Result<()> {
 pub struct ClockReading {
     pub clock: Timestamp,
     pub mark: ClockMark,
-    /// What stands against writing now.
+    /// Why nothing can be written now, if so.
     pub fault: Option<ClockFault>,
 }
 

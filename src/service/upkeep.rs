@@ -83,7 +83,7 @@ pub async fn sweep(exchange: &Exchange, extent: Extent) -> Result<Swept> {
     Ok(exchange.blobs.sweep(now, older_than, extent, named).await?)
 }
 
-/// Lets documents go that were replaced or taken out so long ago, and that no version names: they count no more, and their bytes are moved
+/// Lets documents go that were replaced or taken out so long ago, and that no version names: they no longer count, and their bytes are moved
 /// into quarantine. How many.
 pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
     let days = i64::from(exchange.quotas.replaced_documents_days.max(1));
@@ -183,7 +183,7 @@ pub async fn scrub_now(exchange: &Exchange, only_damaged: bool) -> Result<Scrubb
         let Some(last) = rows.last() else {
             // What was found is reported, whatever becomes of the note.
             if !only_damaged && let Err(error) = note_unreadable(exchange, scrubbed.unreadable).await {
-                tracing::warn!(%error, "what cannot be read could not be noted");
+                tracing::warn!(%error, "an unreadable document could not be recorded");
             }
             return Ok(scrubbed);
         };

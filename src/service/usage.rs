@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_refused_hears_when_there_is_room_and_there_is_none_a_moment_before() {
+    fn one_who_is_refused_hears_when_there_is_room_and_there_is_none_a_moment_before() {
         let usage = Usage::default();
         usage.add(&id("ISR:avi"), 90, LIMITS, at(0)).unwrap();
         let refused = usage.add(&id("ISR:avi"), 25, LIMITS, at(1)).unwrap_err();

@@ -51,7 +51,7 @@ pub const WRITER_WAIT: &str = "entente_writer_wait_seconds";
 /// Connections for reading: with SQLite a thread each.
 pub const READERS: u32 = 8;
 
-/// Why a caller of SQLite waited in vain.
+/// Why a caller of SQLite got no turn or connection in time.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
 const READERS_BUSY: &str = "no connection for reading became free in time: reads are many, or stuck";
 
@@ -533,7 +533,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a test stops time")]
-    async fn whoever_waits_in_vain_on_sqlite_is_told_for_what() {
+    async fn error_says_what_a_caller_of_sqlite_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(&format!("sqlite://{}/exchange.db", folder.path().display())).await.unwrap();
         let (mut reads, write) = (Vec::new(), db.write().await.unwrap());

@@ -30,7 +30,7 @@ pub enum StoreError {
     Unavailable(#[source] BoxedCause),
     /// A commit got no answer: its unit of work was kept or not, as a whole. Look on another connection, or repeat under the same
     /// idempotency key.
-    #[error("the store did not say whether it kept the unit of work")]
+    #[error("the store did not confirm whether it committed the transaction")]
     OutcomeUnknown(#[source] BoxedCause),
     /// The disk (or its quota) is full. Nothing of the failed unit of work remains.
     #[error("the disk of the store is full")]
@@ -89,22 +89,22 @@ pub enum StoreError {
         version: i64,
     },
     /// The database can be reached, but no server can work on it.
-    #[error("the database is of no use: {0}")]
+    #[error("the database cannot be used: {0}")]
     Unfit(&'static str),
     /// Another server has the SQLite file, the process with this number.
     #[error("another server runs on this database{}", .0.map(|process| format!(": process {process}")).unwrap_or_default())]
     InUse(Option<u32>),
     /// There is something where nothing may be yet.
-    #[error("there is something already: {0}")]
+    #[error("the target is not empty: {0}")]
     NotEmpty(String),
     /// The address of the database is not one.
-    #[error("the database address is not usable: {0}")]
+    #[error("the database address is invalid: {0}")]
     Address(&'static str),
     /// A unit of work that is rehearsed came to the first thing that it would write.
     #[error("nothing is written in a rehearsal")]
     Rehearsed,
     /// The engine refused a statement that this program should not have sent.
-    #[error("the engine refuses a statement")]
+    #[error("the database refuses a statement")]
     Statement(#[source] BoxedCause),
 }
 

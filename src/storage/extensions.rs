@@ -87,7 +87,7 @@ pub async fn make(
     Ok(number)
 }
 
-/// Lets an extension count no more.
+/// Marks an extension as withdrawn, so that it no longer counts.
 pub async fn withdraw(
     tx: &mut WriteTx,
     permit: &Permit,

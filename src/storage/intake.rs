@@ -45,7 +45,7 @@ pub enum StageError<E> {
     #[error("the bytes were refused")]
     Refused(E),
     /// The sender stopped before the end.
-    #[error("the bytes stopped coming")]
+    #[error("the upload ended early")]
     Interrupted(#[source] BoxedCause),
     /// They could not be written.
     #[error(transparent)]

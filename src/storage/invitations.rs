@@ -106,7 +106,7 @@ pub async fn accept(
     Ok(())
 }
 
-/// Notes that the principal consents to the member of this organisation joining after the deadline, or, without, does so no more.
+/// Notes that the principal consents to the member of this organisation joining after the deadline, or, without one, takes the consent back.
 pub async fn set_consent(
     tx: &mut WriteTx,
     permit: &Permit,

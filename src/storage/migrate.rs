@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 pub use super::migrations::{ALL, Migration};
 
-/// Applies what of [`ALL`] is missing; the version the database has then.
+/// Applies the migrations of [`ALL`] that are missing, and returns the version of the database after that.
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`] and [`StoreError::ChangedMigration`]; the steps before a failing one stay applied.
@@ -24,7 +24,7 @@ pub async fn run(db: &Db, now: Timestamp) -> Result<i64, StoreError> {
     apply(db, ALL, now).await
 }
 
-/// Applies what of `migrations` is missing; the version the database has then.
+/// Applies those of `migrations` that are missing, and returns the version of the database after that.
 pub async fn apply(db: &Db, migrations: &[Migration], now: Timestamp) -> Result<i64, StoreError> {
     let known = migrations.last().map_or(0, |migration| migration.version);
     let mut tx = db.write().await?;

@@ -160,7 +160,7 @@ impl Connections {
                 // What took one connection has mostly taken all.
                 Err(error) => {
                     session.home.idle().clear();
-                    tracing::warn!(cause = %cause_text(&error), "a connection to the database was lost; connecting anew");
+                    tracing::warn!(cause = %cause_text(&error), "a connection to the database was lost; connecting again");
                 }
             }
             session.has_failed = false;

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_makes_it_hears_that_nobody_takes_it() {
+    async fn the_one_who_makes_it_hears_that_nobody_takes_it() {
         let folder = tempfile::tempdir().unwrap();
         let (mut made, taken) = begun(folder.path(), 0).await.unwrap();
         drop(taken);

@@ -87,7 +87,7 @@ impl Queue {
         };
         match waiting {
             None => Turn(Some(self.clone())),
-            Some(receiver) => receiver.await.expect("whoever waits is passed the turn, and the queue outlives them"),
+            Some(receiver) => receiver.await.expect("each waiter is passed the turn, and the queue outlives them"),
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_late_waits_for_one_act_of_each_partner() {
+    fn one_who_comes_late_waits_for_one_act_of_each_partner() {
         let queue = Queue::of(1);
         let turn = taken(&queue);
         let flood = vec!["USA:a flood"; 1000];
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_away_leaves_the_queue_before_and_after_the_turn_is_theirs() {
+    fn one_who_goes_away_leaves_the_queue_before_and_after_the_turn_is_theirs() {
         let queue = Queue::of(1);
         let turn = taken(&queue);
         let (gone, passed_to, last) = (wait(&queue, "USA:a 1"), wait(&queue, "USA:a 2"), wait(&queue, "USA:a 3"));

@@ -97,7 +97,7 @@ request! {
         /// Compact JWS of type `entente-vault+jws` for the call vault; with the first publication only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub vault: Option<String>,
-        /// Compact JWS of type `entente-roll+jws` that says who bears which role; with the first publication only.
+        /// Compact JWS of type `entente-roll+jws` that says who has which role; with the first publication only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub roll: Option<String>,
         /// The call vault's identity, wrapped to each officer; with the first publication only.

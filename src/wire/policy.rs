@@ -27,7 +27,7 @@ answer! {
         pub proposed: Option<PolicySignature>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub approved: Option<PolicySignature>,
-        /// What the approving officer was told that it would change: a `PreviewSummary` in canonical JSON.
+        /// What it would change, as the approving officer saw it: a `PreviewSummary` in canonical JSON.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub preview: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ answer! {
         pub gains: BTreeMap<PartnerCode, Tally>,
         /// By the nation of those who lose.
         pub losses: BTreeMap<PartnerCode, Tally>,
-        /// Nations that would know of proposals of the owner's that nobody of theirs could know of, and of how many.
+        /// Nations that would gain their first access to proposals of the owner's, and to how many.
         pub admits: BTreeMap<PartnerCode, u64>,
         /// Keys that would have to be wrapped.
         pub keys_needed: u64,

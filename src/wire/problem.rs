@@ -54,7 +54,7 @@ catalogue! {
     Denied "denied" 403 "policy does not permit this" => "the detail names the rule and who set it; ask them, or the call's officers";
     // the request itself
     Malformed "malformed" 400 "the request cannot be read" => "send what `/openapi.json` describes for this operation";
-    BadCursor "bad-cursor" 400 "the cursor is not one of ours" => "start over without a cursor";
+    BadCursor "bad-cursor" 400 "the cursor is invalid" => "start over without a cursor";
     IdempotencyKeyRequired "idempotency-key-required" 400 "this operation needs an `Idempotency-Key` header" => "send a new random key of 1 to 128 visible characters, and the same one again when you retry";
     IdempotencyKeyReused "idempotency-key-reused" 422 "the idempotency key was used for another request" => "use a new key for a new request";
     TooLarge "too-large" 413 "the body is larger than this operation takes" => "keep within the limit named in the detail";

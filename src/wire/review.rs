@@ -62,7 +62,7 @@ answer! {
         pub dry_run: bool,
         /// How many assignments were made, or could be.
         pub accepted: u32,
-        /// With a dry run: what stands against which line. Without one, any fault refuses the whole as `lines-refused`.
+        /// With a dry run: the fault of each line that has one. Without one, any fault refuses the whole as `lines-refused`.
         pub faults: Vec<LineFault>,
         /// With a dry run: what the lines that could be done would change.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,7 +82,7 @@ answer! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub conflict: Option<bool>,
         pub has_reviewed: bool,
-        /// Why the assignment counts no more, and with it the review, if it is so now: `conflict`, `card`, `same-organisation` or
+        /// Why the assignment no longer counts, and with it the review, if it is so now: `conflict`, `card`, `same-organisation` or
         /// `role`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub set_aside: Option<SetAside>,
@@ -109,7 +109,7 @@ answer! {
         pub submitted_at: Time,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reopened_at: Option<Time>,
-        /// Why it counts no more though it stays on record, if it is so now: `conflict`, `card`, `same-organisation` or `role`.
+        /// Why it no longer counts though it stays on record, if it is so now: `conflict`, `card`, `same-organisation` or `role`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub set_aside: Option<SetAside>,
         pub statement: String,

@@ -48,7 +48,7 @@ pub struct VersionInForce {
     pub version: u32,
 }
 
-/// The roles that the partner's members bear in a call that they may know of.
+/// The roles that the partner's members have in a call that they may know of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRoles {
     pub call: CallId,
@@ -67,7 +67,7 @@ pub struct SeenProposal {
     pub status: Status,
     pub phase: Phase,
     pub decided: bool,
-    /// To whom it may be released, where it bears labels.
+    /// To whom it may be released, where it has labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeSet<String>>,
     pub access: Vec<MemberAccess>,

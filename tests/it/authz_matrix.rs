@@ -24,7 +24,7 @@ use std::{
 };
 
 const LEGEND: &str = "\
-Who may do what. Compared by the tests; written anew with ENTENTE_BLESS=1. Read a changed line before you accept it.
+Who may do what. Compared by the tests; written again with ENTENTE_BLESS=1. Read a changed line before you accept it.
 
 A call of Israel and the United States is under review; both own the proposal, both fund. Words: `refused-tls` (no connection),
 `not-a-member` (no key card in force names the certificate), `denied` (may know of it, may not do this), `undeclared` (the same,
@@ -32,7 +32,7 @@ and a declaration to be free of conflict is all that is missing), `hidden` (answ
 (authorization let it through; `then` is what it met after that).
 
 Certificates: none · unknown-ca (of nobody enrolled) · forged-ca (of nobody enrolled, with the name of Israel's authority) ·
-namesake-ca (Korea's authority, which bears the name of Israel's, for a member of Israel) · wrong-partner (the United States'
+namesake-ca (Korea's authority, which has the name of Israel's, for a member of Israel) · wrong-partner (the United States'
 authority, for a member of Israel) · revoked · expired · unnamed (Korea's authority, names nobody and nobody's card pins it) ·
 no-card (Israel's authority, for somebody without a key card) · revoked-card (its member's key card was revoked).
 
@@ -162,7 +162,7 @@ async fn conflicted_officer_of_the_host_learns_nothing() {
         change(&olivia, Method::PUT, &role("USA:bob"), &observer).await,
         change(&olivia, Method::PUT, &role("USA:mia"), &observer).await,
     );
-    assert_eq!(party.0, 422, "whoever is recused leaves roles to others");
+    assert_eq!(party.0, 422, "a recused member leaves roles to others");
     assert_eq!(party, anybody);
     setting.world.stop().await;
 }

@@ -101,10 +101,10 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
     // The backup is sound, and so is the running exchange.
     let output = operate_alone(&["verify", folder.to_str().unwrap()]).await;
     let said = succeeded(&output);
-    assert!(said.contains("nothing that was looked at has changed"), "{said}");
+    assert!(said.contains("nothing that was checked has changed"), "{said}");
     assert!(on_the_way(&output).contains(" statements verified"), "{}", on_the_way(&output));
     let said = succeeded(&site.operate(&["verify"]).await);
-    assert!(said.contains("nothing that was looked at has changed"), "{said}");
+    assert!(said.contains("nothing that was checked has changed"), "{said}");
 
     // A second one copies what is new.
     let said = succeeded(&site.operate(&["backup", folder.to_str().unwrap()]).await);
@@ -124,10 +124,10 @@ async fn back_up_under_load(from: Option<String>, target: Option<String>) {
     let said = succeeded(&elsewhere.operate(&restore).await);
     assert!(said.contains(&format!("backup `{first}` is restored")) && said.contains(" ago"), "{said}");
     let said = succeeded(&elsewhere.operate(&["verify"]).await);
-    assert!(said.contains("nothing that was looked at has changed"), "{said}");
+    assert!(said.contains("nothing that was checked has changed"), "{said}");
     // A second time there is something already.
     let (code, said) = failed(&elsewhere.operate(&restore).await);
-    assert!(code == 1 && said.contains("nothing was restored, since there is something already"), "{said}");
+    assert!(code == 1 && said.contains("nothing was restored, because the target is not empty"), "{said}");
 
     // The database that was backed up has another mark than the folder that was restored.
     let mixed = format!("blobs.folder={}", elsewhere.path("blobs").display());
@@ -264,7 +264,7 @@ async fn break_off_behind_the_database(from: Option<String>, target: Option<Stri
     let said = succeeded(&elsewhere.operate(&restore).await);
     assert!(said.contains("is restored"), "{said}");
     let said = succeeded(&elsewhere.operate(&["verify"]).await);
-    assert!(said.contains("nothing that was looked at has changed"), "{said}");
+    assert!(said.contains("nothing that was checked has changed"), "{said}");
     let server = elsewhere.serve().await;
     for done in &worker.done {
         crash::ask_again(&stage, &server.base(), done).await;
@@ -281,7 +281,7 @@ async fn folder_that_is_no_folder_of_backups_is_left_alone() {
     fs::write(folder.join("letter.txt"), "dear sirs").unwrap();
     let words = ["backup", folder.to_str().unwrap()];
     let (code, said) = failed(&site.operate(&words).await);
-    assert!(code == 1 && said.contains("is no folder of backups, and it is not empty"), "{said}");
+    assert!(code == 1 && said.contains("is not a folder of backups, and it is not empty"), "{said}");
     for words in [&["restore", folder.to_str().unwrap()], &["verify", folder.to_str().unwrap()]] {
         let (_, said) = failed(&site.operate(words).await);
         assert!(said.contains("there is no complete backup in"), "{said}");

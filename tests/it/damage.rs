@@ -287,7 +287,7 @@ async fn download_reads_its_own_row_and_no_other_of_its_proposal() {
     tx.execute("UPDATE documents SET sha256 = 'x' WHERE document_id = $1", args![other.id]).await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = case.exchange().db.read().await.unwrap();
-    assert!(documents::current(&mut tx, case.proposal).await.is_err(), "whoever reads it fails");
+    assert!(documents::current(&mut tx, case.proposal).await.is_err(), "reading it fails");
     drop(tx);
     assert_eq!(case.get(other.id).await.status(), 500);
     let answer = case.get(plan.id).await;

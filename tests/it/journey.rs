@@ -416,7 +416,7 @@ async fn letters(stage: &Stage, log: &mut Chronicle, all: &Onlookers, proposal: 
 
 async fn log_is_whole_and_each_reads_their_part(stage: &Stage, proposal: ProposalId) {
     let log = stage.log().await;
-    assert!(log.iter().map(|entry| entry.seq).eq(1..=log.len() as u64), "a number is missing or stands twice");
+    assert!(log.iter().map(|entry| entry.seq).eq(1..=log.len() as u64), "a number is missing or a duplicate");
     assert!(log.windows(2).all(|pair| pair[0].at <= pair[1].at), "the log goes back in time");
     assert!(log.iter().all(|entry| entry.salt.len() == 32));
     let of_proposal: Vec<_> = log.iter().filter(|entry| entry.proposal == Some(proposal)).collect();

@@ -237,7 +237,7 @@ pub(crate) async fn acts_kept_what_lists_go_by(db: &storage::Db) {
     };
     let before = kept().await;
     visible::reindex(db).await.unwrap();
-    assert_eq!(before, kept().await, "as acts wrote it on the left, made anew on the right");
+    assert_eq!(before, kept().await, "as acts wrote it on the left, made again on the right");
     let is_handed_in = |line: &String| line.starts_with("prop_") && !line.ends_with("(0, 0)");
     assert!(before.iter().any(is_handed_in), "nothing was handed in: {before:?}");
 }

@@ -192,7 +192,7 @@ async fn every_command_that_meets_an_older_state_says_so_and_keeps_what_it_saw()
 }
 
 #[tokio::test]
-async fn final_decision_that_is_gone_is_told_to_whoever_saw_it_or_made_it_final() {
+async fn final_decision_that_is_gone_is_reported_to_those_who_saw_it_or_made_it_final() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     for decider in ["USA:frank", "ISR:eitan"] {
@@ -225,7 +225,7 @@ async fn final_decision_that_is_gone_is_told_to_whoever_saw_it_or_made_it_final(
 }
 
 #[tokio::test]
-async fn proposal_that_is_not_shown_any_more_is_told_to_whoever_saw_it() {
+async fn proposal_that_is_not_shown_any_more_is_reported_to_those_who_saw_it() {
     let stage = Stage::open().await;
     let proposal = stage.submitted().await;
     stage.pass_the_opening();
@@ -285,7 +285,7 @@ async fn spoken_by(stage: &Stage, member: &str, line: &str) -> (i32, String, Str
 }
 
 #[tokio::test]
-async fn review_that_is_gone_is_told_to_whoever_handed_it_in() {
+async fn review_that_is_gone_is_reported_to_the_one_who_handed_it_in() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.5)).await.unwrap();

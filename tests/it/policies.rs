@@ -194,7 +194,7 @@ async fn guardrails_are_the_hosts_announced_to_everybody_and_never_let_a_strange
          permit(principal, action == Action::\"View\", resource) when {{ principal.host }};\n"
     );
     let refused = drafter.propose_policy(&guardrails, "guardrails", &wider, None).await.unwrap_err();
-    assert!(refused.to_string().contains("no role is asked for"), "{refused}");
+    assert!(refused.to_string().contains("without asking for a role"), "{refused}");
 
     let soon = drafter.propose_policy(&guardrails, "guardrails", &stricter, None).await.unwrap();
     assert_eq!(approved(approver, &soon).await.unwrap_err().slug(), Some("notice-too-short"));
@@ -263,7 +263,7 @@ async fn officers_who_leave_leave_their_policies_in_force_and_stolen_keys_do_not
     let isr = owner("ISR");
     registrar.revoke_key_card(&id("ISR:drafter"), true).await.unwrap();
     assert_eq!(operator::check_policies(exchange).await.unwrap(), []);
-    assert!(world.client("USA:dana").policy(&isr).await.is_ok(), "read anew by somebody who knew no card yet");
+    assert!(world.client("USA:dana").policy(&isr).await.is_ok(), "read again by somebody who knew no card yet");
     registrar.revoke_key_card(&id("ISR:approver"), false).await.unwrap();
     let faults = operator::check_policies(exchange).await.unwrap();
     assert_eq!(faults.len(), 1);

@@ -93,7 +93,7 @@ async fn server_says_what_is_wrong_with_its_configuration_and_does_not_start() {
     }
     fs::write(site.config(), &fine).unwrap();
     for (setting, fault) in [
-        ("admin.listen=0.0.0.0:0", "`admin.listen`: `0.0.0.0:0` is no loopback address"),
+        ("admin.listen=0.0.0.0:0", "`admin.listen`: `0.0.0.0:0` is not a loopback address"),
         ("blobs.folder=/nowhere/at/all", "`blobs.folder`"),
         ("limits.drain_seconds=soon", "limits.drain_seconds"),
     ] {
@@ -375,7 +375,7 @@ async fn interrupted_upload_goes_on_with_what_was_sealed() {
 
     let (code, said, notes) = spoken(ended(entente(&words)).await);
     assert_eq!(code, 0, "{notes}");
-    assert!(notes.contains("not sealed anew") && !notes.contains("sealing "), "{notes}");
+    assert!(notes.contains("not sealed again") && !notes.contains("sealing "), "{notes}");
     assert!(said.contains(&sha256.to_string()), "{said}");
     assert!(!sealed.exists(), "what the exchange has needs not be kept");
     let held = avi.http.get(&documents).send().await.unwrap().expect_status(200).await;

@@ -121,7 +121,8 @@ async fn agent_asks_once_for_the_passphrase_of_each_file_and_does_not_start_wher
         let unasked = ended(entente(&["--home", &root.display().to_string(), "agent", "run"])).await;
         let said = String::from_utf8(unasked.stderr).unwrap();
         assert_eq!(unasked.status.code(), Some(1), "{said}");
-        let (why, remedy) = ("needs a passphrase, and there is nobody to ask", "run it at a terminal, or name a file");
+        let (why, remedy) =
+            ("needs a passphrase, and there is no terminal to ask at", "run it at a terminal, or name a file");
         assert!(said.contains(why) && said.contains(remedy), "{said}");
         assert!(unasked.stdout.is_empty(), "it has not started");
     }
@@ -185,7 +186,7 @@ async fn protected_private_key_connects_and_signs_with_its_passphrase_alone() {
     let said = String::from_utf8(unasked.stderr).unwrap();
     assert_eq!(unasked.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("needs a passphrase, and there is nobody to ask") && said.contains("--passphrase-file"),
+        said.contains("needs a passphrase, and there is no terminal to ask at") && said.contains("--passphrase-file"),
         "{said}"
     );
     stage.stop().await;

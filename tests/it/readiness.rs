@@ -30,7 +30,7 @@ async fn fault(world: &TestWorld, part: &str) -> Option<String> {
 
 async fn becomes_red(world: &TestWorld, part: &str, word: &str) {
     let told = until(part, async || fault(world, part).await.filter(|fault| fault.contains(word))).await;
-    assert!(!told.contains("/tmp"), "no path is told to whoever can reach the machine: {told}");
+    assert!(!told.contains("/tmp"), "no path is shown to those who can reach the machine: {told}");
 }
 
 async fn becomes_green(world: &TestWorld, part: &str) {
@@ -90,7 +90,7 @@ async fn clock_that_is_wrong_makes_no_database_green_and_a_database_that_fails_n
     };
     // What is on record cannot be read any more, and no clock held against it.
     change("ALTER TABLE pulse RENAME TO away").await;
-    becomes_red(&world, "database", "the engine refuses a statement").await;
+    becomes_red(&world, "database", "the database refuses a statement").await;
     let told = fault(&world, "clock").await;
     assert!(told.as_ref().is_some_and(|told| told.contains("1h behind")), "{told:?}");
 

@@ -104,7 +104,7 @@ impl Signer for WrongPin {
     }
 }
 
-const REFUSED: &str = "the key that signs was not unlocked: the PIN is wrong, 2 tries are left";
+const REFUSED: &str = "the signing key was not unlocked: the PIN is wrong, 2 tries are left";
 
 /// The registrar adds a certificate to the member's key card.
 async fn pins(stage: &Stage, member: &str, certificate: Sha256) {

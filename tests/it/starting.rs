@@ -162,7 +162,7 @@ async fn setting_with_one_underscore_is_refused_with_the_name_that_is_right() {
         let mut command = server_program(&[&["--config", config.to_str().unwrap()][..], words].concat());
         command.env("ENTENTE_API_LISTEN", "127.0.0.1:4433");
         let (code, said) = failed(&ended(command).await);
-        assert!(code == 2 && said.contains("`ENTENTE_API_LISTEN` is no setting"), "{said}");
+        assert!(code == 2 && said.contains("`ENTENTE_API_LISTEN` is not a setting"), "{said}");
         assert!(said.contains("write `ENTENTE_API__LISTEN`"), "{said}");
     }
     // What others put there is reported and does no harm.
@@ -170,7 +170,10 @@ async fn setting_with_one_underscore_is_refused_with_the_name_that_is_right() {
     command.env("ENTENTE_API_PORT", "tcp://10.0.0.1:8443");
     let output = ended(command).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("`ENTENTE_API_PORT` in the environment is no setting"), "{said}");
+    assert!(
+        output.status.success() && said.contains("`ENTENTE_API_PORT` in the environment is not a setting"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -431,7 +431,7 @@ async fn profile_is_not_removed_while_sealed_files_of_it_wait_to_be_sent() {
 }
 
 #[tokio::test]
-async fn sealed_file_of_whoever_was_killed_once_the_exchange_had_it_goes_with_the_next_look() {
+async fn sealed_file_of_a_client_that_was_killed_once_the_exchange_had_it_goes_with_the_next_look() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
     let avi = stage.client("ISR:avi");

@@ -240,19 +240,19 @@ async fn rows_that_contradict_what_was_signed_or_lack_it_are_named_each() {
             format!("decision {decision} on proposal {first}: is not what was signed for ISR and USA"),
             format!("decision {unsigned} on proposal {second}: is final and has no signature for ISR"),
             format!("label 1 of proposal {first}: its statement is of another proposal, number or version"),
-            format!("label 1 of proposal {second}: its body has another digest than it is known by"),
+            format!("label 1 of proposal {second}: its body does not have the digest on record"),
             format!("`statement` of `assignments` {first} USA:carol: is missing"),
             format!("`statement` of `reviews` {review}: says another `revision` than its row"),
             format!("document {document} of proposal {first}: its row has no key, size and digest of a document"),
             format!("version 1 of proposal {first}: 1 of the documents that it names have no row that says the same"),
             format!("version 1 of proposal {second}: 1 of the documents that it names have no row that says the same"),
             format!("`publication` of `calls` {call}: is missing"),
-            format!("the text of call {call}: has another digest than it is known by"),
+            format!("the text of call {call}: does not have the digest on record"),
             format!("`publication` of `call_texts` {call} 1: `text_json` has other bytes than the statement names"),
             "`approval` of `policy_versions` ISR 1: is missing".to_owned(),
-            "the card of partner KOR: has another digest than it is known by".to_owned(),
-            format!("entry {} of the log: its payload is no JSON", entries + 1),
-            format!("entry {} of the log: its payload is no JSON", entries + 2),
+            "the card of partner KOR: does not have the digest on record".to_owned(),
+            format!("entry {} of the log: its payload is not JSON", entries + 1),
+            format!("entry {} of the log: its payload is not JSON", entries + 2),
         ];
         expected.sort();
         assert_eq!(found(&stage).await, expected);
@@ -303,7 +303,7 @@ async fn member_who_was_put_into_a_party_without_having_joined_is_named() {
                    SELECT proposal_id, 'ISR:tamar', 'ISR', added_at FROM proposal_members WHERE member = 'ISR:avi'";
         tamper(&stage, put.to_owned(), Vec::new()).await;
         let wanted = format!(
-            "member ISR:tamar of proposal {proposal}: is in a party of it and nothing that they signed says that they joined"
+            "member ISR:tamar of proposal {proposal}: is on record in one of its parties, but no signed statement of theirs says that they joined"
         );
         assert_eq!(found(&stage).await, [wanted]);
         tamper(&stage, "DELETE FROM proposal_members WHERE member = 'ISR:tamar'".to_owned(), Vec::new()).await;

@@ -172,7 +172,7 @@ fn criteria(screen: &mut Screen, text: &CallText) {
 fn slots(screen: &mut Screen, text: &CallText) {
     screen.heading("Documents");
     // Slots as the rules see them: the summary is part of every call.
-    let Ok(rules) = text.to_domain() else { return screen.line("the text does not hold together") };
+    let Ok(rules) = text.to_domain() else { return screen.line("the text contradicts itself") };
     let mut table = Table::new(["SLOT", "TITLE", "REQUIRED", "FOR", "AT MOST", "MEDIA TYPES"]);
     for slot in rules.all_slots() {
         let required = if slot.required { "yes" } else { "no" };

@@ -87,7 +87,7 @@ pub(super) async fn put(
     let earlier = unsent(client, proposal, slot)?;
     let document = client.put_document(proposal, slot, file, media_type, meter).await.map_err(interrupted)?;
     if earlier.iter().any(|earlier| earlier.sha256 == document.sha256) {
-        context.out.note("an interrupted upload was taken up again; the file was not sealed anew");
+        context.out.note("an interrupted upload was taken up again; the file was not sealed again");
     }
     note_signed(context, client, &earlier, &document)?;
     stored(context, &document)

@@ -95,7 +95,7 @@ pub(super) async fn run(args: Relabel, context: &Context, client: &Client) -> Re
     }
     context.out.aside(|screen| show_plan(screen, &plan, &preview));
     let act = format!("relabelling {} as {}", args.proposal, label_worded(plan.statement.label.as_ref()));
-    let consequence = "who gains access keeps what they read, and keys that are removed must be wrapped anew";
+    let consequence = "anyone who gains access keeps what they read, and keys that are removed must be wrapped again";
     context.keyboard().consent(args.consent, &act, consequence).await?;
     let proposal = client.sign_label(&plan).await?;
     if proposal.label != plan.statement.label {

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_file_that_the_exchange_has_goes_although_whoever_sent_it_was_cut_off() {
+    fn sealed_file_that_the_exchange_has_goes_although_its_sender_was_cut_off() {
         let (_folder, home) = home();
         let folder = home.uploads_folder("work").unwrap();
         let record = upload(folder.join(format!("{PROPOSAL}.plan.k.age")));

@@ -26,7 +26,7 @@ pub(super) const ANOTHER_ACT: Advice = Advice {
 /// Of an act whose key is kept beside what is sent: the same command is the same act.
 pub(super) const SAME_ACT: Advice = Advice {
     unknown: "run the same command again: nothing is stored twice",
-    done: "run the same command again: nothing is stored twice; if it stays so, check that client and exchange are of versions that go together",
+    done: "run the same command again: nothing is stored twice; if it stays so, check that client and exchange have compatible versions",
 };
 /// The type of a refusal that does not come from the exchange.
 pub(super) const FOREIGN: &str = "about:blank";

@@ -408,7 +408,7 @@ async fn upload(turns: Vec<Turn>) -> (Result<Value>, Bench) {
 }
 
 #[tokio::test]
-async fn upload_says_what_it_sends_and_begins_anew_when_broken() {
+async fn upload_says_what_it_sends_and_begins_again_when_broken() {
     let (sent, bench) = upload(vec![Turn::Break, answer("201 Created", "", "{}")]).await;
     sent.unwrap();
     let sha256 = Sha256::of(b"sealed");

@@ -94,7 +94,7 @@ impl Client {
     pub(super) async fn plan_summary(&self, id: ProposalId, summary: &Summary) -> Result<Unsealed> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SUMMARY));
         serde_json::to_writer(&mut *bytes, summary)
-            .map_err(|error| ClientError::usage(error.to_string(), "mend the summary"))?;
+            .map_err(|error| ClientError::usage(error.to_string(), "fix the summary"))?;
         if summary.title.trim().is_empty() || bytes.len() > MAX_SUMMARY {
             return Err(ClientError::usage(
                 "a summary has a title, and at most 1,000,000 bytes",
@@ -149,7 +149,7 @@ impl Client {
         let call = self.call(proposal.call).await?;
         let me = self.member_id().await?;
         if !proposal.parties.get(me.partner()).is_some_and(|members| members.contains(&me)) {
-            let what = format!("`{me}` is no member of a party of this proposal");
+            let what = format!("`{me}` is not a member of a party of this proposal");
             return Err(ClientError::usage(
                 what,
                 "only they put documents in; if you are invited: `entente proposal accept`",
@@ -175,7 +175,7 @@ impl Client {
         }
         let Some(party) = party else {
             let what = format!("`{}` has no panel vault", proposal.id);
-            return Err(ClientError::unverified(what, "tell the host's operator; begin the proposal anew"));
+            return Err(ClientError::unverified(what, "tell the host's operator, and begin the proposal again"));
         };
         let facts = self.proposal_facts(proposal, call, &vaults).await?;
         let me = self.member_id().await?;
@@ -280,7 +280,7 @@ fn look_at(path: &Path) -> Result<(Source, Vec<u8>)> {
         let file = fs::File::open(&path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::other("it is no file"));
+            return Err(io::Error::other("it is not a file"));
         }
         let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let mut head = Vec::with_capacity(media::SNIFFED);
@@ -299,7 +299,7 @@ fn read_summary_file(path: &Path) -> Result<Summary> {
     let text = fs::read(path).map(Zeroizing::new).map_err(|error| ClientError::io("read", path, &error))?;
     serde_json::from_slice(&text).map_err(|error| {
         ClientError::usage(
-            format!("`{}` is no summary: {error}", path.display()),
+            format!("`{}` is not a summary: {error}", path.display()),
             "write JSON with `title`, `abstract`, `team` and `budget`",
         )
     })

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustFault {
     #[error(
-        "the partners cannot be loaded: {error}; those that are known are kept, and their revocation lists are taken up"
+        "the partners cannot be loaded: {error}; the known ones stay in force, and their revocation lists are loaded"
     )]
     Source { error: String },
     #[error("an anchor of `{partner}` {fault}")]
@@ -49,7 +49,7 @@ pub enum TrustFault {
 
 /// A revocation list that is in order and has no say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a revocation list of `{partner}`{} {aside}; it is left aside", in_file(.file.as_ref()))]
+#[error("a revocation list of `{partner}`{} {aside}; it is ignored", in_file(.file.as_ref()))]
 pub struct TrustNotice {
     pub partner: PartnerCode,
     pub file: Option<PathBuf>,

@@ -67,7 +67,7 @@ pub struct Trial {
 #[derive(Debug)]
 pub struct Tried {
     pub standing: Standing,
-    /// What led to it; none when the case asks a side that has no say.
+    /// The policies that led to it; none when the side that the case asks is not evaluated.
     pub decision: Option<AuthorizationTrace>,
     /// Names of the policies that made it so.
     pub deciding: BTreeSet<String>,

@@ -32,10 +32,10 @@ impl Statement for RollStatement {
 
     fn validate(&self) -> Result<(), StatementError> {
         if self.roles.len() > MAX_MEMBERS {
-            return Err(invalid(format_args!("at most {MAX_MEMBERS} members bear a role when a call is published")));
+            return Err(invalid(format_args!("at most {MAX_MEMBERS} members have a role when a call is published")));
         }
         if self.roles.values().any(BTreeSet::is_empty) {
-            return Err(invalid("who bears no role is left out"));
+            return Err(invalid("leave out members without a role"));
         }
         Ok(())
     }

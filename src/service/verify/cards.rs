@@ -81,7 +81,7 @@ impl Verifier<'_> {
 fn partner_card(row: &Named<'_>, registrars: &mut Registrars, report: &mut Report<'_>) {
     let what = || format!("the card of partner {}", row.text("partner"));
     if !row.has_digest("card", "card_sha256") {
-        report.found(what(), "has another digest than it is known by");
+        report.found(what(), "does not have the digest on record");
     }
     match PartnerCard::from_json(row.text("card").as_bytes()) {
         Ok(card) if card.code.as_str() == row.text("partner") => {
@@ -98,12 +98,12 @@ fn entry(row: &Named<'_>, registrars: &mut Registrars, report: &mut Report<'_>) 
     let payload = row.text("payload");
     if !row.text("kind").starts_with("partner.") {
         if serde_json::from_str::<IgnoredAny>(payload).is_err() {
-            report.found(what(), "its payload is no JSON");
+            report.found(what(), "its payload is not JSON");
         }
         return;
     }
     let Ok(payload) = serde_json::from_str::<serde_json::Value>(payload) else {
-        return report.found(what(), "its payload is no JSON");
+        return report.found(what(), "its payload is not JSON");
     };
     let Some(card) = payload["card"].as_str() else { return };
     match PartnerCard::from_json(card.as_bytes()) {

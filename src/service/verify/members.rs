@@ -51,7 +51,8 @@ impl Verifier<'_> {
                 let (proposal, member) = (row.text("proposal_id"), row.text("member"));
                 let joined = accepted.get(proposal).map_or(&[][..], Vec::as_slice);
                 if !is_led_back(proposal, member, joined) {
-                    let fault = "is in a party of it and nothing that they signed says that they joined";
+                    let fault =
+                        "is on record in one of its parties, but no signed statement of theirs says that they joined";
                     report.found(format!("member {member} of proposal {proposal}"), fault);
                 }
                 Ok::<_, StoreError>(())
@@ -85,7 +86,7 @@ mod tests {
     use crate::domain::ambient::{SystemClock, SystemRng};
 
     #[test]
-    fn whoever_was_asked_in_a_circle_leads_back_to_nobody() {
+    fn invitations_in_a_circle_lead_back_to_nobody() {
         let began: MemberId = "ISR:avi".parse().unwrap();
         let proposal = ProposalId::new_of(&began, &SystemClock, &SystemRng).to_string();
         let joined = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {

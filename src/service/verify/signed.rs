@@ -150,7 +150,7 @@ impl SignedColumn {
         let said = (self.read)(row.text(self.statement)).map_err(|error| error.to_string())?;
         self.judge_signer(&said, row, pins)?;
         if self.digest.is_some_and(|column| row.text(column) != said.payload_sha256.to_string()) {
-            return Err("has another digest than it is known by".to_owned());
+            return Err("does not have the digest on record".to_owned());
         }
         if let Some((name, _)) = self.content {
             let found = row.cell(name).and_then(|cell| match cell {

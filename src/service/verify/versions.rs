@@ -1,4 +1,4 @@
-//! What several parties sign, held against their signatures: versions, labels and decisions; and the texts of calls.
+//! Compares what several parties sign with their signatures: versions, labels and decisions; and the texts of calls.
 
 use super::{Named, Verifier, document_key, signed::Signatures};
 use crate::{
@@ -189,7 +189,7 @@ impl Verifier<'_> {
                 let row = Named { columns: CALLS, cells: &cells };
                 if !row.has_digest("text_json", "text_sha256") {
                     let what = format!("the text of call {}", row.text("call_id"));
-                    report.found(what, "has another digest than it is known by");
+                    report.found(what, "does not have the digest on record");
                 }
                 Ok::<_, StoreError>(())
             })
@@ -230,7 +230,7 @@ fn body_digest(row: &Named<'_>) -> Result<Sha256, String> {
     if digest.to_string() == row.text("sha256") {
         Ok(digest)
     } else {
-        Err("its body has another digest than it is known by".to_owned())
+        Err("its body does not have the digest on record".to_owned())
     }
 }
 

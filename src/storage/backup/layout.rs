@@ -82,7 +82,7 @@ pub enum BackupError {
     Store(#[from] StoreError),
     #[error("`{}`: {error}", .path.display())]
     Path { path: PathBuf, error: io::Error },
-    #[error("`{}` is no folder of backups, and it is not empty", .0.display())]
+    #[error("`{}` is not a folder of backups, and it is not empty", .0.display())]
     NotBackups(PathBuf),
     #[error(
         "`{folder}` holds no backups, and the last one of these documents, `{1}`, is in another folder: is a disk not mounted?",
@@ -111,7 +111,7 @@ pub enum BackupError {
     OtherFolder,
     #[error("the backup is of {found}, and `database.url` names {wanted}")]
     OtherEngine { found: String, wanted: &'static str },
-    #[error("nothing was restored, since there is something already: {0}")]
+    #[error("nothing was restored, because the target is not empty: {0}")]
     Occupied(String),
     #[error("another restore, of the backup `{0}`, was begun here and is not done")]
     OtherRestore(String),
@@ -124,7 +124,7 @@ impl BackupError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Store(_) | Self::Path { .. } => "mend the cause and repeat the command: it goes on where it was",
+            Self::Store(_) | Self::Path { .. } => "fix the cause and repeat the command: it goes on where it was",
             Self::NotBackups(_) => "name an empty folder, one that is not there yet, or one that has backups already",
             Self::NewFolder(..) => "mount it; if the folder is meant to be a new one, say so with `--new-folder`",
             Self::None(_) => {

@@ -178,7 +178,7 @@ pub(in crate::storage) fn beside(path: &Path, ending: &str) -> PathBuf {
     path
 }
 
-/// Copies the database into a folder that has none of it yet. Every byte is on the disk when this returns. `progress` hears
+/// Copies the database into a folder that has none of it yet. Every byte is on the disk when this returns. `progress` is called with
 /// how many bytes were written.
 pub(in crate::storage) async fn copy_out(
     (url, limits): (&str, PostgresLimits),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 pub(in crate::storage) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (\
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 
-/// Applies what of `migrations` is missing, as a part of a unit of work.
+/// Applies those of `migrations` that are missing, as a part of a unit of work.
 pub(in crate::storage) async fn apply_within(
     tx: &mut WriteTx,
     migrations: &[Migration],

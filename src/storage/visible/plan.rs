@@ -169,6 +169,7 @@ fn settled(holds: &Predicate, parties: &[(&String, BTreeSet<&str>)]) -> Predicat
     })
 }
 
+/// Chooses how to sort, from estimates and then, where these do not decide, from the counts of the buckets.
 async fn strategy(
     tx: &mut Tx,
     tallies: &Tallies,
@@ -176,49 +177,63 @@ async fn strategy(
     limit: u64,
     few: u32,
 ) -> Result<Strategy, StoreError> {
-    let estimate: u64 = scopes.iter().map(|scope| tallies.estimate(scope)).sum();
-    let walk = |left: u64| limit.saturating_mul(tallies.all) / left.max(1);
-    let window = |left: u64| {
-        Strategy::Walk(u32::try_from(walk(left).saturating_mul(2)).unwrap_or(u32::MAX).clamp(few + 24, 1 << 16))
+    // How many proposals a walk passes before it has found a page, if so many of all are to be found.
+    let walked = |found: u64| limit.saturating_mul(tallies.all) / found.max(1);
+    let walk = |found: u64| {
+        let first = u32::try_from(walked(found).saturating_mul(2)).unwrap_or(u32::MAX);
+        Strategy::Walk(first.clamp(few + 24, 1 << 16))
     };
+    let estimate: u64 = scopes.iter().map(|scope| tallies.estimate(scope)).sum();
     let whole_calls = scopes.iter().all(|scope| scope.parties.is_none());
-    if walk(estimate) <= 3 * limit && !(whole_calls && one_call(scopes)) {
-        return Ok(window(estimate));
+    if walked(estimate) <= 3 * limit && !(whole_calls && one_call(scopes)) {
+        return Ok(walk(estimate));
     }
-    let (mut buckets, mut left) = (Vec::new(), 0);
-    for scope in scopes.iter() {
-        match &scope.parties {
-            None => {
-                left += tallies.estimate(scope);
-                buckets.extend(scope.calls.iter().map(|call| (scope, *call, None)));
-            }
-            Some(parties) => match tallies.buckets(tx, &scope.calls, parties).await? {
-                Some(found) => {
-                    left += found.iter().map(|(.., proposals)| proposals).sum::<u64>();
-                    buckets.extend(found.into_iter().map(|(call, key, _)| (scope, call, Some(key))));
-                }
-                // Too many to look up: they are many proposals, too.
-                None => return Ok(window(estimate)),
-            },
-        }
-    }
-    let are_few = buckets.len() <= MERGED_BUCKETS && buckets.len() as u64 <= walk(left) / limit.max(1) + 1;
-    let size = || buckets.iter().map(|(scope, ..)| scope.holds.size()).sum::<usize>();
-    if buckets.is_empty() {
-        drop(buckets);
+    let Some(Buckets { each, proposals }) = Buckets::of(tx, tallies, scopes).await? else {
+        // Too many to look up: they are many proposals, too.
+        return Ok(walk(estimate));
+    };
+    if each.is_empty() {
+        drop(each);
         scopes.clear();
         return Ok(Strategy::None);
     }
-    Ok(if left <= u64::from(few) {
+    let are_few = each.len() <= MERGED_BUCKETS && each.len() as u64 <= walked(proposals) / limit.max(1) + 1;
+    let size = || each.iter().map(|(scope, ..)| scope.holds.size()).sum::<usize>();
+    Ok(if proposals <= u64::from(few) {
         Strategy::Sort
     } else if are_few && size() <= MERGED_SIZE {
-        let buckets = buckets.into_iter().map(|(scope, call, key)| bucket(scope, call, key)).collect();
+        let buckets = each.into_iter().map(|(scope, call, key)| bucket(scope, call, key)).collect();
         Strategy::Merge(if tx.dialect().indexed_by.is_some() { as_one(buckets) } else { buckets })
-    } else if left <= walk(left) {
+    } else if proposals <= walked(proposals) {
         Strategy::Sort
     } else {
-        window(left)
+        walk(proposals)
     })
+}
+
+/// The buckets of all scopes, each with its scope, and their proposals together. A call whose parties the condition leaves
+/// open is one bucket without parties.
+struct Buckets<'a> {
+    each: Vec<(&'a ProposalScope, CallId, Option<String>)>,
+    proposals: u64,
+}
+
+impl<'a> Buckets<'a> {
+    /// Nothing when there are too many to look up.
+    async fn of(tx: &mut Tx, tallies: &Tallies, scopes: &'a [ProposalScope]) -> Result<Option<Self>, StoreError> {
+        let (mut each, mut proposals) = (Vec::new(), 0);
+        for scope in scopes {
+            let Some(parties) = &scope.parties else {
+                proposals += tallies.estimate(scope);
+                each.extend(scope.calls.iter().map(|call| (scope, *call, None)));
+                continue;
+            };
+            let Some(found) = tallies.buckets(tx, &scope.calls, parties).await? else { return Ok(None) };
+            proposals += found.iter().map(|(.., proposals)| proposals).sum::<u64>();
+            each.extend(found.into_iter().map(|(call, key, _)| (scope, call, Some(key))));
+        }
+        Ok(Some(Self { each, proposals }))
+    }
 }
 
 fn one_call(scopes: &[ProposalScope]) -> bool {

@@ -1,4 +1,4 @@
-//! A member who has nothing to do with whoever attacks, and what an attack may cost them.
+//! A member who has nothing to do with the attackers, and what an attack may cost them.
 
 use super::{
     exchange::fresh_key,

@@ -81,7 +81,7 @@ async fn who_leaves_the_panel_or_finds_a_conflict_loses_every_key() {
     assert_eq!(
         maya.manifest(proposal, VersionChoice::Standing).await.unwrap_err().slug(),
         Some("not-declared"),
-        "declare anew"
+        "declare again"
     );
     maya.declare(proposal, None).await.unwrap();
     stage.prepare_panel().await;

@@ -140,7 +140,7 @@ async fn line_without_a_signature_that_holds_is_named_and_nothing_is_assigned() 
 }
 
 #[tokio::test]
-async fn counts_that_take_long_leave_readers_to_whoever_wants_a_page() {
+async fn counts_that_take_long_leave_readers_to_those_who_want_a_page() {
     let stage = Stage::open().await;
     let proposal = stage.begun().await;
     let turns = &stage.server.exchange.long_work;

@@ -1,4 +1,4 @@
-//! Whoever takes as much as they can of what is shared: a member of another partner acts meanwhile, and none of their acts waits for long.
+//! A member takes as much as they can of what is shared: one of another partner acts meanwhile, and none of their acts waits for long.
 
 use crate::harness::{
     exchange::fresh_key,

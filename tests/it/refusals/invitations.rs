@@ -73,7 +73,7 @@ async fn who_is_asked_looks_and_answers_and_does_nothing_else() {
     let plan = stage.file("plan.pdf", &pdf("the work plan"));
     let place = slug("work-plan");
     let putting = bob.put_document(proposal, &place, &plan, None, quiet());
-    stage.declines(ExitClass::Usage, "is no member of a party", putting).await;
+    stage.declines(ExitClass::Usage, "is not a member of a party", putting).await;
     stage.refuses("denied", bob.api().withdraw_proposal(proposal)).await;
     stage.refuses("denied", bob.invite(proposal, &id("USA:opal"))).await;
     stage.refuses("denied", bob.api().remove_member(proposal, &id("ISR:avi"))).await;
@@ -192,7 +192,7 @@ async fn label_of_a_withdrawn_proposal_keeps_no_nation_from_its_officer() {
 async fn host_makes_nobody_a_member_of_a_party() {
     let stage = Stage::open().await;
     let proposal = stage.prepared().await;
-    let nobody = "no signatures lead them back";
+    let nobody = "no chain of signatures leads from them";
     let insert = "INSERT INTO proposal_members (proposal_id, member, partner, added_at) SELECT proposal_id, 'ISR:tamar', 'ISR', 0 FROM proposals";
     tamper(&stage, insert, args![]).await;
     let wrapped = stage.client("ISR:avi").wrap_missing(proposal).await.unwrap();

@@ -117,7 +117,7 @@ async fn counterpart_signs_the_version_that_waits_or_learns_what_was_changed_sin
 }
 
 #[tokio::test]
-async fn call_is_changed_only_by_whoever_read_its_present_state() {
+async fn call_is_changed_only_by_those_who_read_its_present_state() {
     let stage = Stage::open().await;
     let dana = stage.client("USA:dana");
     let now = stage.clock.now();

@@ -343,7 +343,7 @@ async fn member_acts_so_often_a_minute_and_others_go_on() {
     assert!((1..=4).contains(&header("retry-after").parse::<u64>().unwrap()));
     let problem: Problem = refused.json().await.unwrap();
     assert_eq!(problem.slug(), "too-many-acts");
-    assert!(problem.detail.contains("at most 20 acts a minute are done for one member"), "{}", problem.detail);
+    assert!(problem.detail.contains("one member may make at most 20 acts a minute"), "{}", problem.detail);
     // Colleagues and other partners act meanwhile, and the member who has come to the end reads.
     assert_eq!(acts(&stage, "ISR:tamar", 1).await.0, 1);
     stage.client("USA:bob").create_proposal(&stage.joint()).await.unwrap();

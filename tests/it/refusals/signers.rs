@@ -94,10 +94,10 @@ async fn letter_is_by_an_officer_of_the_signed_roll() {
     };
     by("USA:walt").await;
     let reading = stage.client("ISR:noa").read_letter(proposal, letter.id);
-    stage.declines(ExitClass::Unverified, "is no officer of the call", reading).await;
+    stage.declines(ExitClass::Unverified, "is not an officer of the call", reading).await;
     by("KOR:minjun").await;
     let reading = stage.client("USA:bob").read_letter(proposal, letter.id);
-    stage.declines(ExitClass::Unverified, "is of no partner of the call", reading).await;
+    stage.declines(ExitClass::Unverified, "does not belong to a partner of the call", reading).await;
     stage.stop().await;
 }
 
@@ -131,7 +131,7 @@ async fn nothing_is_sealed_to_a_deliberation_vault_that_no_officer_made() {
     replace(&stage, proposal, VaultKind::Deliberation, "USA:walt").await;
     let low = review(2.0, 2.0);
     let submitting = maya.submit_review(proposal, &low);
-    stage.declines(ExitClass::Unverified, "is no officer of the call", submitting).await;
+    stage.declines(ExitClass::Unverified, "is not an officer of the call", submitting).await;
 
     // Olivia is an officer. Who has seen the vault that was there notices all the same.
     replace(&stage, proposal, VaultKind::Deliberation, "USA:olivia").await;
@@ -156,7 +156,7 @@ async fn nothing_is_sealed_to_a_panel_vault_that_no_member_of_the_proposal_made(
     put("ISR:avi").await.unwrap();
     // Tamar is of Israel, and of no party.
     replace(&stage, proposal, VaultKind::Panel, "ISR:tamar").await;
-    stage.declines(ExitClass::Unverified, "is no member of the proposal", put("USA:bob")).await;
+    stage.declines(ExitClass::Unverified, "is not a member of the proposal", put("USA:bob")).await;
     stage.declines(ExitClass::Unverified, "but on this machine it was", put("ISR:avi")).await;
     stage.stop().await;
 }

@@ -254,7 +254,7 @@ async fn wrapped_keys_stand_side_by_side_and_none_is_changed(store: Store) {
     assert_eq!(
         done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)),
         2,
-        "each, whoever wrapped it"
+        "each, no matter who wrapped it"
     );
     assert_eq!(done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)), 0);
     assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [staff]);
