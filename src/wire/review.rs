@@ -25,7 +25,7 @@ request! {
         pub statement: String,
     }
 
-    /// Assigns reviewers, all or none; at most 50 at a time.
+    /// Assigns reviewers, all or none; at most 20 at a time.
     pub struct Assign {
         pub assignments: Vec<Pair>,
         /// Only say what it would do.
@@ -53,7 +53,7 @@ request! {
 
 impl Assign {
     /// The most lines of one request: others wait for their turn at writing until all are written.
-    pub const MOST: usize = 50;
+    pub const MOST: usize = 20;
 }
 
 answer! {
