@@ -71,9 +71,10 @@ pub async fn kept(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Kept>, StoreE
 
 /// The bytes of all documents on the exchange that members of a partner have uploaded, replaced ones included.
 pub async fn bytes_of_partner(tx: &mut Tx, partner: &PartnerCode) -> Result<u64, StoreError> {
-    // A member's name begins with its partner's code and a colon; the semicolon is the next character.
-    let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes FROM documents WHERE uploaded_by >= $1 AND uploaded_by < $2";
-    tx.fetch_one(sql, args![format!("{partner}:"), format!("{partner};")]).await?.count("bytes")
+    // Kept with each document, for others wait while a nation's documents would be added up.
+    let sql = "SELECT document_bytes FROM partner_tallies WHERE partner = $1";
+    let row = tx.fetch_optional(sql, args![partner]).await?;
+    row.map_or(Ok(0), |row| row.count("document_bytes"))
 }
 
 /// The documents of a proposal, replaced ones too, that have one of these digests; oldest first.
@@ -120,6 +121,9 @@ pub async fn put(tx: &mut WriteTx, permit: &Permit, row: &DocumentRow) -> Result
         ],
     )
     .await?;
+    let sql = "INSERT INTO partner_tallies (partner, document_bytes) VALUES ($1, $2) \
+               ON CONFLICT (partner) DO UPDATE SET document_bytes = partner_tallies.document_bytes + excluded.document_bytes";
+    tx.execute(sql, args![row.uploaded_by.partner(), row.size]).await?;
     Ok(())
 }
 
@@ -162,8 +166,15 @@ fn unnamed(tx: &Tx) -> String {
 /// Drops one of [`replaced`], if it still is one. An act of the server itself, which needs no permit.
 pub async fn drop_replaced(tx: &mut WriteTx, id: DocumentId) -> Result<bool, StoreError> {
     let unnamed = unnamed(tx);
-    let sql = format!("DELETE FROM documents WHERE document_id = $1 AND removed_at IS NOT NULL AND {unnamed}");
-    Ok(tx.execute(Sql::built(sql), args![id]).await? > 0)
+    let sql = format!(
+        "DELETE FROM documents WHERE document_id = $1 AND removed_at IS NOT NULL AND {unnamed} RETURNING uploaded_by, size"
+    );
+    let Some(gone) = tx.writing()?.fetch_optional(Sql::built(sql), args![id]).await? else { return Ok(false) };
+    let (by, size) = (gone.parse::<MemberId>("uploaded_by")?, gone.count("size")?);
+    let sql = "UPDATE partner_tallies SET document_bytes = CASE WHEN document_bytes > $2 THEN document_bytes - $2 ELSE 0 END \
+               WHERE partner = $1";
+    tx.execute(sql, args![by.partner(), size]).await?;
+    Ok(true)
 }
 
 /// Notes that a document's bytes were found damaged at this moment, or are right again; whether that is news. An act of the server

@@ -46,7 +46,7 @@ pub const ALL: &[Migration] = &[
     migration!(18, "kinds_of_interests", "0018_kinds_of_interests"),
     migration!(19, "calls_of_an_author", "0019_calls_of_an_author"),
     migration!(20, "employers", "0020_employers"),
-    migration!(21, "authors", "0021_authors"),
+    migration!(21, "authors_and_bytes", "0021_authors_and_bytes"),
 ];
 
 #[cfg(test)]

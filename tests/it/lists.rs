@@ -224,6 +224,10 @@ pub(crate) async fn acts_kept_what_lists_go_by(db: &storage::Db) {
             let (call, key) = (row.text("call_id").unwrap(), row.text("parties_key").unwrap());
             kept.push(format!("{call} `{key}` {}", row.int("proposals").unwrap()));
         }
+        let sql = "SELECT partner, document_bytes FROM partner_tallies WHERE document_bytes > 0 ORDER BY partner";
+        for row in tx.fetch_all(sql, args![]).await.unwrap() {
+            kept.push(format!("{} {}", row.text("partner").unwrap(), row.int("document_bytes").unwrap()));
+        }
         for row in tx.fetch_all("SELECT organisation_folded AS o FROM members ORDER BY member", args![]).await.unwrap()
         {
             kept.push(row.text("o").unwrap());

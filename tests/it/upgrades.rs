@@ -7,7 +7,7 @@ use entente::{
         id::{PartnerCode, Sha256},
     },
     storage::{
-        args,
+        args, documents,
         inspect::{self, FoundDatabase},
         migrate,
         partners::{self, ListRecord, PartnerRow},
@@ -22,6 +22,7 @@ on_both_engines! {
     entries_about_interests_get_the_names_of_what_was_done,
     organisations_from_before_are_compared_as_people_see_them,
     party_members_from_before_work_where_lists_look,
+    documents_from_before_count_for_their_nation,
 }
 
 async fn wrapped_keys_from_before_are_kept_and_stand_side_by_side(store: Store) {
@@ -187,4 +188,35 @@ async fn party_members_from_before_work_where_lists_look(store: Store) {
     tx.commit().await.unwrap();
     visible::reindex(&store.db).await.unwrap();
     assert_eq!(employers().await, right);
+}
+
+async fn documents_from_before_count_for_their_nation(store: Store) {
+    migrate::apply(&store.db, &migrate::ALL[..20], at(0)).await.unwrap();
+    let before = [
+        "INSERT INTO partners (partner, name, zone, card, card_sha256, enrolled_at, changed_at) VALUES \
+         ('ISR', 'Israel', 'UTC', '{}', '', 1, 1), ('USA', 'United States', 'UTC', '{}', '', 1, 1)",
+        "INSERT INTO members (member, partner, name, organisation, roles, key_card, serial, status, valid_from, valid_until, \
+         published_at) VALUES ('ISR:avi', 'ISR', 'A', '', '', 'a.b.c', 1, 'active', 1, 9, 1), \
+         ('ISR:tamar', 'ISR', 'A', '', '', 'a.b.c', 1, 'active', 1, 9, 1)",
+        "INSERT INTO programs (program_id, name, lead, created_by, created_at) VALUES ('prog', 'Joint', 'ISR', 'ISR:avi', 1)",
+        "INSERT INTO calls (call_id, program_id, text_json, text_sha256, version, baseline, revision, created_by, created_at) \
+         VALUES ('call', 'prog', '{}', '', 1, 1, 1, 'ISR:avi', 1)",
+        "INSERT INTO proposals (proposal_id, call_id, created_by, created_at) VALUES ('prop', 'call', 'ISR:avi', 1)",
+        "INSERT INTO vaults (vault_id, place, kind, call_id, proposal_id, recipient, statement, created_by, created_at) \
+         VALUES ('vault', 'prop/panel', 'panel', 'call', 'prop', 'age1v', 'a.b.c', 'ISR:avi', 1)",
+        "INSERT INTO documents (document_id, proposal_id, slot, vault_id, sha256, size, media_type, blob_key, uploaded_by, \
+         uploaded_at, removed_at) VALUES ('doc_1', 'prop', 'plan', 'vault', '', 6442450944, 'x', 'b1', 'ISR:avi', 1, 2), \
+         ('doc_2', 'prop', 'plan', 'vault', '', 5, 'x', 'b2', 'ISR:tamar', 2, NULL)",
+    ];
+    let mut tx = store.db.write().await.unwrap();
+    for sql in before {
+        tx.execute(sql, args![]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    migrate::run(&store.db, at(1)).await.unwrap();
+    let bytes = async |partner: &str| {
+        let partner: PartnerCode = partner.parse().unwrap();
+        documents::bytes_of_partner(&mut *store.db.read().await.unwrap(), &partner).await.unwrap()
+    };
+    assert_eq!((bytes("ISR").await, bytes("USA").await), ((6 << 30) + 5, 0), "replaced ones included");
 }

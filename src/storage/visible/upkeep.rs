@@ -110,7 +110,7 @@ pub(in crate::storage) fn parties_key<'a>(parties: impl IntoIterator<Item = &'a 
     sorted.into_iter().fold(" ".to_owned(), |key, code| key + code.as_str() + " ")
 }
 
-/// Makes again everything that lists are planned by, for rows that did not come through this program.
+/// Makes again everything that lists are planned by and quotas are asked of, for rows that did not come through this program.
 pub async fn reindex(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.write().await?;
     tx.take_your_time().await?;
@@ -136,6 +136,10 @@ pub async fn reindex(db: &Db) -> Result<(), StoreError> {
          UNION ALL SELECT call_id, '', COUNT(*) FROM proposals GROUP BY call_id \
          UNION ALL SELECT '', parties_key, COUNT(*) FROM proposals GROUP BY parties_key \
          UNION ALL SELECT '', '', COUNT(*) FROM proposals"
+            .into(),
+        "DELETE FROM partner_tallies".into(),
+        "INSERT INTO partner_tallies (partner, document_bytes) \
+         SELECT m.partner, SUM(d.size) FROM documents d JOIN members m ON m.member = d.uploaded_by GROUP BY m.partner"
             .into(),
         "UPDATE members SET organisation_folded = NULL".into(),
         "UPDATE proposal_members SET employer_folded = ''".into(),

@@ -325,6 +325,9 @@ async fn document_leaves_the_working_set_and_stays_known(store: Store) {
         put(row).await;
     }
     assert_eq!(current().await, [b.id, c.id, d.id]);
+    let bytes = async || seen!(store, tx => documents::bytes_of_partner(&mut tx, &is("ISR")));
+    let size = a.size;
+    assert_eq!(bytes().await, 4 * size, "also of what was replaced");
     let found = seen!(store, tx => documents::find(&mut tx, b.id));
     assert_eq!(found, Some(b.clone()), "it reads back whole");
     let replaced = DocumentRow { is_current: false, ..a.clone() };
@@ -339,6 +342,10 @@ async fn document_leaves_the_working_set_and_stays_known(store: Store) {
     assert_eq!((remove("owners", Some("ISR")).await, remove("owners", Some("ISR")).await), (1, 0));
     assert_eq!(remove("owners", None).await, 0, "the restricted slots are others");
     assert_eq!(current().await, [b.id, d.id]);
+    assert_eq!(bytes().await, 4 * size, "also of what was taken out");
+    assert!(!done!(store, tx => documents::drop_replaced(&mut tx, b.id)), "it is in the working set");
+    assert!(done!(store, tx => documents::drop_replaced(&mut tx, c.id)));
+    assert_eq!((bytes().await, seen!(store, tx => documents::bytes_of_partner(&mut tx, &is("USA")))), (3 * size, 0));
     let stranger = document('E', "plan", None);
     let known = seen!(store, tx => documents::known_blobs(&mut tx, vec![a.blob.clone(), stranger.blob.clone()]));
     assert_eq!(known, [a.blob.clone()].into());
