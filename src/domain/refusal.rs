@@ -147,9 +147,10 @@ pub enum Refusal {
     )]
     AlreadyWrapped { holder: String },
     #[error(
-        "{most} members of `{partner}` have wrapped a key to this vault for that recipient of `{holder}`, which is enough"
+        "{most} {} wrapped a key to this vault for that recipient of `{holder}`, which is enough",
+        if *most == 1 { format!("member of `{partner}` has") } else { format!("members of `{partner}` have") }
     )]
-    WrappedOften { holder: String, partner: PartnerCode, most: usize },
+    WrappedOften { holder: String, partner: PartnerCode, most: u64 },
     #[error("it is the last key to the vault of `{call}`; without it nobody could open a proposal under the call")]
     LastKey { call: CallId },
     #[error("the wrapped key is refused: {fault}")]

@@ -117,9 +117,8 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
     vaults::create(&mut act, &permit, Subject::call(&call), &vault).await?;
     wraps.add_to_call(&mut act, &permit, &call, &vault).await?;
     let officers = call.facts.officers().clone();
-    let held: BTreeSet<String> =
-        vault_store::keys(&mut act.tx, vault.id).await?.into_iter().map(|key| key.holder).collect();
-    if let Some(member) = officers.into_iter().find(|officer| !held.contains(&officer.to_string())) {
+    let held = vault_store::member_holders(&mut act.tx, vault.id).await?;
+    if let Some(member) = officers.into_iter().find(|officer| !held.contains_key(officer)) {
         let fault = format!("officer `{member}` would hold no key to the call vault");
         return Err(Refusal::WrapRefused { fault }.into());
     }

@@ -241,14 +241,7 @@ async fn losing(
 ) -> Result<Vec<(VaultRow, MemberId, u64)>> {
     let (mut found, mut known) = (Vec::new(), BTreeMap::<MemberId, Option<MemberFacts>>::new());
     for vault in vault_store::of_proposal(tx, before.row.id).await? {
-        let mut holders = BTreeMap::<MemberId, u64>::new();
-        for key in vault_store::keys(tx, vault.id).await? {
-            // The call's vault holds one too.
-            if let Ok(holder) = key.holder.parse() {
-                *holders.entry(holder).or_default() += 1;
-            }
-        }
-        for (holder, count) in holders {
+        for (holder, count) in vault_store::member_holders(tx, vault.id).await? {
             let is_outside = after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
             if !known.contains_key(&holder) {
                 known.insert(holder.clone(), state::member(exchange, tx, &holder, now).await?);

@@ -48,6 +48,9 @@ pub struct Quotas {
     pub replaced_documents_days: u16,
     /// Versions of a proposal that any of its parties has proposed.
     pub versions_per_proposal: u64,
+    /// Members of one partner who wrap the same vault for the same recipient of somebody else. Of all partners together it is not limited: no
+    /// nation must be able to keep another from replacing a key that does not open. At least one.
+    pub wrapped_keys_per_recipient_per_partner: u64,
     /// Versions of an owner's policies that are proposed within 24 hours.
     pub policy_versions_per_day: u64,
     /// What acts and logged reads of one member add to the database within 24 hours: bodies, answers that are kept for repetitions, entries.
@@ -76,6 +79,7 @@ impl Default for Quotas {
             arriving_bytes_per_member: 32 << 30,
             replaced_documents_days: 30,
             versions_per_proposal: 200,
+            wrapped_keys_per_recipient_per_partner: 4,
             policy_versions_per_day: 50,
             stored_bytes_per_day_per_member: 256 << 20,
             stored_bytes_per_day_per_partner: 1 << 30,

@@ -19,14 +19,11 @@ use crate::{
     policy::{Action, Authorization, Engine, Permit, Resource, facts::MemberFacts},
     storage::{
         proposals,
-        vaults::{self, VaultRow, WrappedKeyRow},
+        vaults::{self, VaultRow},
     },
     wire::{page::Page, proposal::SurplusKey},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
 /// it. A party learns of members of the parties only.
@@ -38,7 +35,7 @@ pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         if !may_wrap(&view.me, &view.policies, &vault, &proposal)? {
             continue;
         }
-        for holder in member_holders(&vaults::keys(&mut view.tx, vault.id).await?) {
+        for holder in vaults::member_holders(&mut view.tx, vault.id).await?.into_keys() {
             if !may_name(&view.me, &proposal, &holder) {
                 continue;
             }
@@ -99,11 +96,6 @@ fn still_reads(
     proposal: &ProposalState,
 ) -> Result<bool> {
     who.map_or(Ok(false), |who| reads(who, policies, vault, proposal))
-}
-
-/// The members among the holders; the other kind is the call's vault.
-fn member_holders(keys: &[WrappedKeyRow]) -> BTreeSet<MemberId> {
-    keys.iter().filter_map(|key| key.holder.parse().ok()).collect()
 }
 
 /// Removes the keys that a member holds to any vault of a proposal.

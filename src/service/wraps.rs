@@ -29,9 +29,6 @@ use std::collections::HashMap;
 pub(super) const MOST: usize = 128;
 /// Largest wrapped key, in bytes; one for a post-quantum recipient has about 2 KiB.
 const MAX_WRAPPED_KEY: usize = 16 << 10;
-/// How many members of one partner may wrap the same vault for the same recipient of somebody else. Of all partners together it is
-/// not limited: no nation must be able to keep another from replacing a key that does not open.
-const MAX_WRAPS_OF_PARTNER: usize = 4;
 
 /// Wrapped keys to one vault, each with what is wrong with it by itself. That is said in its turn, since who may not add keys hears that
 /// alone.
@@ -218,10 +215,12 @@ async fn store(
         vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
     }
     let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);
-    let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count();
-    if !is_mine && of_partner >= MAX_WRAPS_OF_PARTNER {
+    let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count() as u64;
+    // None at all would keep everybody from every proposal.
+    let most = act.exchange.quotas.wrapped_keys_per_recipient_per_partner.max(1);
+    if !is_mine && of_partner >= most {
         let (holder, partner) = (row.holder.clone(), me.partner().clone());
-        return Err(Refusal::WrappedOften { holder, partner, most: MAX_WRAPS_OF_PARTNER }.into());
+        return Err(Refusal::WrappedOften { holder, partner, most }.into());
     }
     let now = act.now;
     vaults::add_key(&mut act.tx, permit, vault, row, now).await?;

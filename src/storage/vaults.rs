@@ -80,10 +80,13 @@ pub async fn of_proposal(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<VaultR
     tx.fetch_all(sql, args![proposal]).await?.iter().map(read).collect()
 }
 
-/// The wrapped keys to a vault.
-pub async fn keys(tx: &mut Tx, vault: VaultId) -> Result<Vec<WrappedKeyRow>, StoreError> {
-    let sql = Sql::built(format!("{KEY_COLUMNS} WHERE vault_id = $1 ORDER BY key_id"));
-    tx.fetch_all(sql, args![vault]).await?.iter().map(read_key).collect()
+/// The members who hold keys to a vault, and how many each.
+pub async fn member_holders(tx: &mut Tx, vault: VaultId) -> Result<BTreeMap<MemberId, u64>, StoreError> {
+    let sql = "SELECT holder, COUNT(*) AS keys FROM wrapped_keys WHERE vault_id = $1 GROUP BY holder";
+    let rows = tx.fetch_all(sql, args![vault]).await?;
+    // The call's vault holds one too.
+    let of_members = rows.iter().filter_map(|row| Some((row.text("holder").ok()?.parse().ok()?, row)));
+    of_members.map(|(holder, row)| Ok((holder, row.count("keys")?))).collect()
 }
 
 /// The wrapped keys to a vault that these hold, members or vaults.

@@ -4,7 +4,8 @@ use super::{first, machine, made, missing, publish, recipients, shown, vault_id}
 use crate::{
     harness::{
         process::{ended, entente},
-        stage::{Stage, id},
+        stage::{NATIONS, Stage, id},
+        world::{Store, TestWorld},
     },
     refusals::lies::{key_of, tamper},
 };
@@ -218,6 +219,28 @@ async fn junk_makers_of_one_nation_fill_their_own_share_and_lock_nobody_out() {
     bob.wrap_missing(proposal).await.unwrap();
     let next = machine(&stage, "USA:bob", &[path]);
     next.read_summary(proposal, VersionChoice::Working).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn operator_sets_how_many_of_a_nation_wrap_for_one_recipient() {
+    let settings = [("quotas.wrapped_keys_per_recipient_per_partner", "1")];
+    let world = TestWorld::start_with(NATIONS, Store::Sqlite, &settings).await.unwrap();
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.begun().await;
+    let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
+    let (identity, _) = made(&stage, "USA:bob", "next.txt");
+    let both = [recipients(&stage, "USA:bob").await.remove(0), identity.recipient().to_owned()];
+    publish(&stage, "USA:bob", &both).await;
+    stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    let adding = async |maker: &str| {
+        let body = junk(&stage, maker, panel, &to("USA:bob"), identity.recipient());
+        stage.client(maker).api().add_keys(panel, &body).await
+    };
+    adding("ISR:avi").await.unwrap();
+    let refused = adding("ISR:tamar").await.unwrap_err();
+    assert_eq!(refused.slug(), Some("wrapped-often"));
+    assert!(refused.to_string().contains("1 member of `ISR` has wrapped a key"), "{refused}");
     stage.stop().await;
 }
 
