@@ -80,6 +80,13 @@ impl Rules {
         Ok(Arc::clone(&self.loaded(tx, host, now).await?.engine))
     }
 
+    /// The same where they were read before; none where all versions would have to be read and verified, which takes too long for a turn at
+    /// writing.
+    pub async fn known(&self, tx: &mut Tx, now: Timestamp) -> Result<Option<Arc<Engine>>> {
+        let generation = policies::generation(tx).await?;
+        Ok(self.reading_of(generation, now).map(|loaded| Arc::clone(&loaded.engine)))
+    }
+
     /// The versions that should be in force and do not count, of a kept reading or a new one.
     pub async fn faults(&self, tx: &mut Tx, host: &PartnerCode, now: Timestamp) -> Result<Vec<PolicyFault>> {
         Ok(self.loaded(tx, host, now).await?.faults.clone())
@@ -121,10 +128,7 @@ impl Rules {
 
     async fn loaded(&self, tx: &mut Tx, host: &PartnerCode, now: Timestamp) -> Result<Arc<Loaded>> {
         let generation = policies::generation(tx).await?;
-        let fits = |loaded: &Arc<Loaded>| {
-            loaded.generation == generation && loaded.from <= now && loaded.until.is_none_or(|until| now < until)
-        };
-        if let Some(loaded) = self.loaded.load_full().filter(fits) {
+        if let Some(loaded) = self.reading_of(generation, now) {
             return Ok(loaded);
         }
         let loaded = Arc::new(self.load(tx, host, generation, now).await?);
@@ -133,6 +137,13 @@ impl Rules {
         }
         self.loaded.store(Some(Arc::clone(&loaded)));
         Ok(loaded)
+    }
+
+    fn reading_of(&self, generation: i64, now: Timestamp) -> Option<Arc<Loaded>> {
+        let fits = |loaded: &Arc<Loaded>| {
+            loaded.generation == generation && loaded.from <= now && loaded.until.is_none_or(|until| now < until)
+        };
+        self.loaded.load_full().filter(fits)
     }
 
     async fn load(&self, tx: &mut Tx, host: &PartnerCode, generation: i64, now: Timestamp) -> Result<Loaded> {

@@ -150,12 +150,23 @@ impl<'e> Act<'e> {
     /// begun again: it may have ended the caller's own access to what it was about. In a rehearsal it ends where it would write.
     pub async fn begin(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
         let whose = Whose::Member(context.principal.member.clone());
-        let tx = if context.is_rehearsal {
-            exchange.db.rehearse_for(whose).await?
+        if context.is_rehearsal {
+            return Self::decided_in(exchange.db.rehearse_for(whose).await?, exchange, context).await;
+        }
+        let mut tx = exchange.db.write_for(whose.clone()).await?;
+        // After the wait for the turn, so that what follows on record is never earlier.
+        let mut now = time::of_act(exchange, &mut tx).await?;
+        let policies = if let Some(known) = exchange.rules.known(&mut tx, now).await? {
+            known
         } else {
-            exchange.db.write_for(whose).await?
+            // After a change of policies all of them are verified again. Nobody waits for that: the turn is given back until they are read.
+            drop(tx);
+            drop(View::open(exchange, &context.principal).await?);
+            tx = exchange.db.write_for(whose).await?;
+            now = time::of_act(exchange, &mut tx).await?;
+            exchange.rules.at(&mut tx, &exchange.host, now).await?
         };
-        Self::decided_in(tx, exchange, context).await
+        Self::decided_by(tx, exchange, context, (now, policies)).await
     }
 
     /// Nothing is counted in a rehearsal, even where nothing is to be written before the end.
@@ -222,9 +233,18 @@ impl<'e> Rehearsal<'e> {
 
 impl<'e, T: Reads> Act<'e, T> {
     async fn decided_in(mut tx: T, exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
-        let Principal { member, certificate } = &context.principal;
-        // After the wait for the turn, so that what follows on record is never earlier.
         let now = time::of_act(exchange, &mut tx).await?;
+        let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
+        Self::decided_by(tx, exchange, context, (now, policies)).await
+    }
+
+    async fn decided_by(
+        mut tx: T,
+        exchange: &'e Exchange,
+        context: &RequestContext,
+        (now, policies): (Timestamp, Arc<Engine>),
+    ) -> Result<Self> {
+        let Principal { member, certificate } = &context.principal;
         let arrived_at = context.arrived_at.map_or(now, |arrived_at| arrived_at.min(now));
         // INVARIANT: what began under a certificate ends with it. Since the caller was let in, the body may have taken hours.
         if let Some(credential) = &context.credential {
@@ -238,7 +258,6 @@ impl<'e, T: Reads> Act<'e, T> {
             Some(idempotency) => idempotency::find(&mut tx, member, &idempotency.key).await?,
             None => None,
         };
-        let policies = exchange.rules.at(&mut tx, &exchange.host, now).await?;
         let act = Self { exchange, tx, me, now, arrived_at, policies, context: context.clone(), earlier };
         match act.replayed() {
             Ok(Some(answer)) if answer.body.is_empty() => Err(ServiceError::Repeated(Box::new(answer))),

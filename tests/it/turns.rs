@@ -2,6 +2,7 @@
 
 use crate::harness::{
     many::{self, Proposal, Rows},
+    process::until,
     stage::{NATIONS, Stage, id},
     world::{Store, TestWorld},
 };
@@ -10,9 +11,11 @@ use entente::{
     domain::{
         ambient::Clock,
         id::{MemberId, ProposalId},
+        proposal::Status,
     },
     sealing::card::KeyCard,
-    storage::args,
+    service::{Principal, RequestContext, proposals},
+    storage::{args, db::READERS},
     wire::call::ExtendCall,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -90,4 +93,39 @@ async fn key_card_of_who_has_many_proposals(store: Store) {
 async fn key_card_reads_of_its_members_proposals_what_their_deadlines_follow_from_alone() {
     key_card_of_who_has_many_proposals(Store::Sqlite).await;
     key_card_of_who_has_many_proposals(Store::Postgres).await;
+}
+
+async fn act_after_a_change_of_policies(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.begun().await;
+    let exchange = &stage.server.exchange;
+    let sql = "SELECT spki FROM member_certificates WHERE member = 'ISR:avi'";
+    let row = exchange.db.read().await.unwrap().fetch_one(sql, args![]).await.unwrap();
+    let principal = Principal { member: id("ISR:avi"), certificate: row.parse("spki").unwrap() };
+    let context = RequestContext::read(principal, false);
+    // No connection is free for reading policies, and none are in mind.
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(exchange.db.read().await.unwrap());
+    }
+    exchange.rules.forget();
+    let mut act = Box::pin(proposals::withdraw(exchange, &context, proposal));
+    let waits = until("the look at the policies", async || (exchange.db.readers_waiting() == 1).then_some(()));
+    tokio::select! {
+        done = &mut act => panic!("policies were read in its turn: {done:?}"),
+        () = waits => {}
+    }
+    // Others write meanwhile.
+    exchange.db.write().await.unwrap().commit().await.unwrap();
+    drop(readers);
+    act.await.unwrap();
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().status, Status::Withdrawn);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn first_act_after_a_change_of_policies_gives_its_turn_back_until_they_are_read() {
+    act_after_a_change_of_policies(Store::Sqlite).await;
+    act_after_a_change_of_policies(Store::Postgres).await;
 }
