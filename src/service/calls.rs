@@ -3,10 +3,11 @@
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::{EXAMINED, SealedCursors},
-    lists, parties, quotas,
+    parties, quotas,
     state::{self, CallState, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
+    voided::{self, CountedVoids},
     wraps::Wraps,
 };
 use crate::{
@@ -16,18 +17,14 @@ use crate::{
         id::{CallId, MemberId, PartnerCode, ProgramId, Sha256},
         proposal::Status,
     },
-    policy::{
-        Action, Engine, Permit, Predicate, Resource, Standing,
-        facts::MemberFacts,
-        predicate::{Atom, RowFact},
-    },
+    policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
         Tx,
         calls::{self, NewText},
         members, proposals,
         stated::NewStated,
-        vaults as vault_store, visible,
+        vaults as vault_store,
     },
     wire::{
         call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall, Reason},
@@ -134,26 +131,40 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
 }
 
 /// Amends a published call. What that does to proposals already handed in follows from what changed. A dry run says it, and takes no turn
-/// at writing: it counts over every proposal.
+/// at writing.
 pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
-    if body.dry_run {
-        drop(call_to_amend(&mut Rehearsal::rehearse(exchange, context).await?, id).await?);
+    let mut look = Rehearsal::rehearse(exchange, context).await?;
+    let (mut call, _) = call_to_amend(&mut look, id).await?;
+    if let Some(answer) = look.replayed()? {
+        return Ok(answer);
+    }
+    let mut effect = examined(&mut look, &call, body).await?.effect;
+    let mut counted = None;
+    if effect != AmendmentEffect::Keeps {
+        drop(look);
         let turn = exchange.long_work.count(&context.principal).await?;
-        let mut act = Rehearsal::rehearse(exchange, context).await?;
-        act.tx.hold(turn, LONGEST_LOOK).await?;
-        let (call, _) = call_to_amend(&mut act, id).await?;
-        if let Some(answer) = act.replayed()? {
+        look = Rehearsal::rehearse(exchange, context).await?;
+        look.tx.hold(turn, LONGEST_LOOK).await?;
+        call = call_to_amend(&mut look, id).await?.0;
+        if let Some(answer) = look.replayed()? {
             return Ok(answer);
         }
-        let Amendment { effect, voided, .. } = examined(&mut act, &call, body).await?;
-        return Ok(Answer::json(200, &Amended { effect, call: answer(&call, &act.me.id), voided }));
+        effect = examined(&mut look, &call, body).await?.effect;
+        counted = Some(CountedVoids::of(&mut look, &call, effect).await?);
     }
+    if body.dry_run {
+        let voided = counted.map_or(0, |counted| counted.voided);
+        return Ok(Answer::json(200, &Amended { effect, call: answer(&call, &look.me.id), voided }));
+    }
+    drop(look);
     let mut act = Act::begin(exchange, context).await?;
+    // Everything again: others acted meanwhile.
     let (call, permit) = call_to_amend(&mut act, id).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let Amendment { version, publication, reason, effect, voided } = examined(&mut act, &call, body).await?;
+    let Amendment { version, publication, reason, effect } = examined(&mut act, &call, body).await?;
+    let voided = voided::in_turn(&mut act, &call, effect, counted.as_ref()).await?;
     if body.voids.unwrap_or(0) != voided {
         return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
     }
@@ -186,7 +197,6 @@ struct Amendment<'b> {
     publication: CallPublication,
     reason: &'b str,
     effect: AmendmentEffect,
-    voided: u32,
 }
 
 async fn call_to_amend<T: Reads>(act: &mut Act<'_, T>, id: CallId) -> Result<(CallState, Permit)> {
@@ -215,8 +225,7 @@ async fn examined<'b, T: Reads>(
     if effect == AmendmentEffect::Resubmit && call.phase == Phase::Open {
         text.schedule.check_time_to_sign(&call.row.extensions, act.now)?;
     }
-    let voided = count_voided(act, call, effect).await?;
-    Ok(Amendment { version, publication, reason, effect, voided })
+    Ok(Amendment { version, publication, reason, effect })
 }
 
 /// Cancels a call before anything is decided.
@@ -486,22 +495,6 @@ pub(super) async fn refuse_recused(tx: &mut Tx, call: &CallState, me: &MemberId,
 fn is_gone(proposal: &ProposalState, now: Timestamp) -> bool {
     let sealed_until = proposal.call.text.schedule.sealed_until(&proposal.call.row.extensions);
     now > sealed_until && matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
-}
-
-/// How many proposals that the caller may see have every party's signature, and would need it again.
-async fn count_voided<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {
-    if effect == AmendmentEffect::Keeps {
-        return Ok(0);
-    }
-    let filter = Filter { call: Some(call.row.id), ..Filter::default() };
-    let baseline = call.row.baseline.max(1);
-    let signed = [RowFact::CompleteSince(baseline), RowFact::CommittedSince(baseline)]
-        .map(|row| Predicate::from(Atom::Row(row)));
-    let in_force = Predicate::from(Atom::Row(RowFact::Withdrawn)).negated();
-    let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
-    let list = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
-    let totals = visible::totals(&mut act.tx, &list.query(&act.me.id)).await?;
-    Ok(u32::try_from(totals.proposals).unwrap_or(u32::MAX))
 }
 
 pub(super) async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {

@@ -47,6 +47,7 @@ pub mod vaults;
 pub mod verify;
 mod versions;
 pub mod visibility;
+mod voided;
 mod wraps;
 
 use crate::{

@@ -49,6 +49,15 @@ pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
 }
 
+/// Whether there is an entry after this one about the call, or about none, of any but these kinds.
+pub async fn has_since(tx: &mut Tx, after: u64, call: CallId, but: &[EntryKind]) -> Result<bool, StoreError> {
+    // Between two numbers, so that both engines read the newest entries and no others.
+    let sql = "SELECT EXISTS (SELECT 1 FROM log_entries WHERE seq > $1 AND seq <= (SELECT MAX(l.seq) FROM log_entries l) \
+               AND (call_id = $2 OR call_id IS NULL) AND REPLACE($3, ' ' || kind || ' ', '') = $3) AS is_any";
+    let listed: String = but.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
+    tx.fetch_one(sql, args![after, call, listed]).await?.bool("is_any")
+}
+
 /// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds, without payloads; and the number of
 /// the last one that was looked at, if there may be more.
 pub async fn page(

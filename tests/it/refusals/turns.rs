@@ -3,15 +3,17 @@
 use super::arrivals::waiting;
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, code, slug},
+    stage::{NATIONS, Stage, code, id, slug},
     world::{Store, TestWorld},
 };
 use entente::{
+    client::ClientError,
     domain::{
         ambient::{SystemClock, SystemRng},
-        id::ProposalId,
+        id::{ProposalId, Sha256},
     },
-    wire::{directory::CreateProgram, problem::Problem},
+    service::Principal,
+    wire::{call::Amended, directory::CreateProgram, problem::Problem},
 };
 use reqwest::Method;
 
@@ -73,4 +75,62 @@ async fn refused_act_waits_for_nobody(store: Store) {
 async fn refused_act_takes_no_turn_at_writing_and_a_permitted_one_waits_for_its() {
     refused_act_waits_for_nobody(Store::Sqlite).await;
     refused_act_waits_for_nobody(Store::Postgres).await;
+}
+
+/// Dana amends the call so that what was handed in has to be signed again.
+async fn amended_voiding(stage: &Stage, voids: u32) -> Result<Amended, ClientError> {
+    let dana = stage.client("USA:dana");
+    let mut text = dana.call(stage.call).await?.text.clone();
+    text.total_threshold = Some(7.0);
+    dana.amend_call(stage.call, &text, "the funders agreed", Some(voids)).await
+}
+
+#[tokio::test]
+async fn amendment_counts_before_its_turn_and_keeps_nobody_from_writing() {
+    let stage = Stage::open().await;
+    stage.submitted().await;
+    let turns = &stage.server.exchange.long_work;
+    let noa = Principal { member: id("ISR:noa"), certificate: Sha256::of(b"one of hers") };
+    let under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&noa).await];
+    let mut amendment = Box::pin(amended_voiding(&stage, 1));
+    tokio::select! {
+        amended = &mut amendment => panic!("it counted beside three others: {amended:?}"),
+        _ = stage.prepared() => {}
+    }
+    drop(under_way);
+    assert_eq!(amendment.await.unwrap().voided, 1);
+    stage.stop().await;
+}
+
+async fn amendment_counts_again(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    stage.submitted().await;
+    let second = stage.prepared().await;
+    stage.sign("ISR:avi", second).await;
+    let bob = stage.client("USA:bob");
+    let plan = bob.plan_signature(second).await.unwrap();
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    // One proposal is handed in when the amendment is counted, two when it has its turn.
+    let amendment = async {
+        waiting(&stage, 1).await;
+        amended_voiding(&stage, 1).await
+    };
+    let turn = async {
+        waiting(&stage, 2).await;
+        drop(busy);
+    };
+    let (signed, refused, ()) = tokio::join!(bob.sign(&plan), amendment, turn);
+    signed.unwrap();
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.slug(), Some("voids-differ"));
+    assert!(refused.to_string().contains("voids 2 proposals; the request says 1"), "{refused}");
+    assert_eq!(amended_voiding(&stage, 2).await.unwrap().voided, 2);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn amendment_counts_again_what_was_handed_in_before_its_turn() {
+    amendment_counts_again(Store::Sqlite).await;
+    amendment_counts_again(Store::Postgres).await;
 }

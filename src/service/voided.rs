@@ -1,0 +1,100 @@
+//! How many proposals an amendment of their call voids.
+//!
+//! A count looks at every proposal under the call, and others wait while one writes. So it is made on a snapshot before the amendment's turn, and
+//! made again within it only if something was done in between that the number can follow from.
+
+use super::{
+    Result, lists,
+    state::CallState,
+    unit::{Act, Reads},
+};
+use crate::{
+    domain::{
+        call::{AmendmentEffect, Phase},
+        entry::EntryKind,
+    },
+    policy::{
+        Engine, Predicate,
+        facts::MemberFacts,
+        predicate::{Atom, RowFact},
+    },
+    storage::{entries, visible},
+    wire::proposal::Filter,
+};
+use std::sync::Arc;
+
+/// Kinds of entries about a call that leave every proposal signed, in force and seen as it was.
+const LEAVES_THE_NUMBER: &[EntryKind] = &[
+    EntryKind::ProposalCreated,
+    EntryKind::DocumentFetched,
+    EntryKind::ReviewFetched,
+    EntryKind::LetterFetched,
+    EntryKind::KeyFetched,
+    EntryKind::KeyWrapped,
+    EntryKind::KeyRemoved,
+    EntryKind::VaultCreated,
+];
+
+/// What was counted, and what it follows from.
+#[derive(Debug)]
+pub(super) struct CountedVoids {
+    pub(super) voided: u32,
+    revision: u64,
+    phase: Phase,
+    me: MemberFacts,
+    policies: Arc<Engine>,
+    /// The last entry of the log by then.
+    last: u64,
+}
+
+impl CountedVoids {
+    /// Counts what the amendment would void now.
+    pub(super) async fn of<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: AmendmentEffect) -> Result<Self> {
+        Ok(Self {
+            voided: count(act, call, effect).await?,
+            revision: call.row.revision,
+            phase: call.phase,
+            me: act.me.clone(),
+            policies: Arc::clone(&act.policies),
+            last: entries::last(&mut act.tx).await?,
+        })
+    }
+
+    /// Whether it is the number still. Cards and policies have entries about no call.
+    async fn holds<T: Reads>(&self, act: &mut Act<'_, T>, call: &CallState) -> Result<bool> {
+        Ok(self.revision == call.row.revision
+            && self.phase == call.phase
+            && self.me == act.me
+            && Arc::ptr_eq(&self.policies, &act.policies)
+            && !entries::has_since(&mut act.tx, self.last, call.row.id, LEAVES_THE_NUMBER).await?)
+    }
+}
+
+/// What an amendment voids in its turn, with what was counted before it.
+pub(super) async fn in_turn<T: Reads>(
+    act: &mut Act<'_, T>,
+    call: &CallState,
+    effect: AmendmentEffect,
+    counted: Option<&CountedVoids>,
+) -> Result<u32> {
+    match counted {
+        Some(counted) if counted.holds(act, call).await? => Ok(counted.voided),
+        _ => count(act, call, effect).await,
+    }
+}
+
+/// How many proposals that the caller may see have every party's signature, and would need it again.
+async fn count<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: AmendmentEffect) -> Result<u32> {
+    if effect == AmendmentEffect::Keeps {
+        return Ok(0);
+    }
+    let filter = Filter { call: Some(call.row.id), ..Filter::default() };
+    let baseline = call.row.baseline.max(1);
+    let signed = [RowFact::CompleteSince(baseline), RowFact::CommittedSince(baseline)]
+        .map(|row| Predicate::from(Atom::Row(row)));
+    let in_force = Predicate::from(Atom::Row(RowFact::Withdrawn)).negated();
+    let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
+    let list = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
+    let found = visible::count(&mut act.tx, &list.query(&act.me.id)).await?;
+    Ok(u32::try_from(found).unwrap_or(u32::MAX))
+}
