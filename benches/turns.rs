@@ -1,5 +1,5 @@
-//! How long a request with as many lines as one may have holds its turn at writing, and so everybody else's acts up: fifty
-//! assignments, a hundred wrapped keys, beside an act of one line.
+//! How long a request with as many lines as one may have holds its turn at writing, and so everybody else's acts up: assignments,
+//! wrapped keys, a proposal with invitations and wrapped keys, beside an act of one line.
 //!
 //! `cargo bench --bench turns` on SQLite and, where it is installed, PostgreSQL, through the whole exchange. Another writer asks for the turn again and
 //! again meanwhile; the longest that it waits is how long the turn was held. The database is in memory, as in tests, so what the disk takes for
@@ -15,35 +15,48 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::directory::NewKeyCard,
     domain::{
-        id::{ProposalId, Sha256},
+        ambient::{Clock, SystemClock, SystemRng},
+        id::{MemberId, ProposalId, Sha256, VaultId},
+        proposal::Parties,
         vault::{VaultKind, WrapTarget},
     },
     sealing::{
         identity::new_identity,
         jws::SigningKey,
         seal::seal_bytes,
-        statement::{WrapStatement, sign_statement},
+        statement::{InvitationStatement, VaultStatement, WrapStatement, sign_statement},
     },
+    storage::args,
     wire::{
-        proposal::{AddKeys, WrappedKeyIn},
+        directory::CreateProgram,
+        proposal::{AddKeys, CreateProposal, NewVault, WrappedKeyIn},
         review::Assign,
     },
 };
 use harness::{
-    stage::{NATIONS, Stage, id},
+    many::{self, Rows},
+    stage::{self, NATIONS, Stage, code, id, slug},
     world::{Store, TestWorld},
 };
+use jiff::SignedDuration;
 use std::{
+    collections::BTreeMap,
     env,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
-/// In one request, but for assignments, of which one may have fewer.
-const LINES: usize = 100;
-const REVIEWERS: [&str; 3] = ["USA:carol", "ISR:yael", "ISR:maya"];
+/// As many keys, over all vaults, and invitations as a request may have.
+const KEYS: usize = 128;
+const INVITATIONS: usize = 100;
+/// How many proposals there are; one request assigns to `Assign::MOST` of them.
+const PROPOSALS: usize = 40;
+/// How many requests with many lines are measured.
+const TIMES: usize = 3;
+const REVIEWERS: [&str; TIMES] = ["USA:carol", "ISR:yael", "ISR:maya"];
 /// Those for whom keys are wrapped, each with as many recipients as a key card may name.
-const HOLDERS: [&str; 7] = ["USA:carol", "ISR:yael", "ISR:maya", "USA:frank", "ISR:eitan", "USA:bob", "ISR:avi"];
+const HOLDERS: [&str; 9] =
+    ["USA:carol", "ISR:yael", "ISR:maya", "USA:frank", "ISR:eitan", "USA:bob", "ISR:avi", "ISR:tamar", "ISR:drafter"];
 const RECIPIENTS: usize = 16;
 
 fn main() {
@@ -57,14 +70,22 @@ fn main() {
                 Some(world) => measure(name, Stage::open_in(world).await).await,
                 None => println!("{name} is not installed"),
             }
+            if let Some(world) = TestWorld::start(NATIONS, store).await {
+                measure_beginnings(name, world).await;
+            }
         }
     });
 }
 
 async fn measure(engine: &str, stage: Stage) {
     let mut proposals = Vec::new();
-    for _ in 0..LINES {
+    for _ in 0..PROPOSALS {
         proposals.push(stage.submitted().await);
+    }
+    for proposal in &proposals[..TIMES] {
+        for member in &HOLDERS[7..] {
+            stage.joins("ISR:avi", *proposal, member).await;
+        }
     }
     stage.pass_the_opening();
     let (mut one, mut assigned) = (Vec::new(), Vec::new());
@@ -77,25 +98,101 @@ async fn measure(engine: &str, stage: Stage) {
     }
     let recipients = many_recipients(&stage).await;
     let mut wrapped = Vec::new();
-    for proposal in &proposals[..3] {
+    for proposal in &proposals[..TIMES] {
         stage.clear(*proposal, &["ISR:noa"]).await;
         stage.clear(*proposal, &HOLDERS[..5]).await;
         let (vault, keys) = keys(&stage, *proposal, &recipients).await;
         let api = stage.client("ISR:noa").api();
         wrapped.push(held(&stage, async { api.add_keys(vault, &keys).await.unwrap() }).await);
     }
-    let line = |what: &str, times: &mut Vec<Duration>, one: Duration| {
-        times.sort();
-        let (median, ratio) = (times[times.len() / 2], times[times.len() / 2].as_secs_f64() / one.as_secs_f64());
-        println!("{engine:<11} {what:<18} {:6.1} ms   {ratio:5.1} × one declaration", median.as_secs_f64() * 1e3);
-        median
-    };
-    one.sort();
-    let median = one[one.len() / 2];
-    line("one declaration", &mut one, median);
-    line("50 assignments", &mut assigned, median);
-    line("100 wrapped keys", &mut wrapped, median);
+    report(engine, "one declaration", &mut one);
+    report(engine, &format!("{} assignments", Assign::MOST), &mut assigned);
+    report(engine, &format!("{KEYS} wrapped keys"), &mut wrapped);
     stage.stop().await;
+}
+
+/// Proposals of three parties that begin with as many invitations and keys as a request may have.
+async fn measure_beginnings(engine: &str, world: TestWorld) {
+    let dana = world.client("USA:dana");
+    let partners = ["USA", "ISR", "KOR"].map(code).into();
+    let body = CreateProgram { name: "Three nations".into(), lead: code("USA"), partners };
+    let program = dana.api().create_program(&body).await.unwrap().id;
+    let now = world.clock.now();
+    let deadline = now + SignedDuration::from_hours(24 * 30);
+    let mut text = stage::text(now, deadline);
+    text.eligible.insert(code("KOR"));
+    text.parties.at_most = 3;
+    let draft = dana.draft_call(program, &text).await.unwrap();
+    let call = dana.publish_call(draft.id).await.unwrap().id;
+    let stage = Stage::around(world, program, call, deadline);
+    let guests = guests(&stage).await;
+    let mut begun = Vec::new();
+    for _ in 0..TIMES {
+        let body = beginning(&stage, &guests).await;
+        let api = stage.client("ISR:avi").api();
+        begun.push(held(&stage, async { drop(api.create_proposal(&body).await.unwrap()) }).await);
+    }
+    report(engine, &format!("{INVITATIONS} invitations, {KEYS} keys"), &mut begun);
+    stage.stop().await;
+}
+
+fn report(engine: &str, what: &str, times: &mut [Duration]) {
+    times.sort();
+    let (median, longest) = (times[times.len() / 2].as_secs_f64() * 1e3, times[times.len() - 1].as_secs_f64() * 1e3);
+    println!("{engine:<11} {what:<26} {median:6.1} ms   longest {longest:6.1} ms");
+}
+
+/// Members of three nations, so many that a request asks them all to join, each with one recipient.
+async fn guests(stage: &Stage) -> Vec<(MemberId, String)> {
+    let nations = ["ISR", "USA", "KOR"].into_iter().cycle();
+    let guest = |(nation, number): (&str, usize)| (id(&format!("{nation}:guest-{number}")), new_identity());
+    let guests = nations.zip(0..INVITATIONS).map(guest);
+    let guests: Vec<_> = guests.map(|(member, identity)| (member, identity.recipient().to_owned())).collect();
+    let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
+    for (member, _) in &guests {
+        rows.member(member, &format!("Guests of {}", member.partner()), "");
+    }
+    rows.write(db).await;
+    let mut tx = db.write().await.unwrap();
+    for (member, recipient) in &guests {
+        let sql = "INSERT INTO member_recipients (member, recipient) VALUES ($1, $2)";
+        tx.execute(sql, args![member, recipient]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    many::index(db).await;
+    guests
+}
+
+/// A proposal of Avi's that asks all guests to join, with keys for as many of them as it may.
+async fn beginning(stage: &Stage, guests: &[(MemberId, String)]) -> CreateProposal {
+    let (me, key) = (id("ISR:avi"), signing_key(stage, "ISR:avi"));
+    let proposal = ProposalId::new_of(&me, &SystemClock, &SystemRng);
+    let publication = stage.client("ISR:avi").call(stage.call).await.unwrap().publication.clone();
+    let mut parties = Parties::from([(me.partner().clone(), [me.clone()].into())]);
+    let mut invitations = BTreeMap::new();
+    for (member, _) in guests {
+        parties.entry(member.partner().clone()).or_default().insert(member.clone());
+        let statement = InvitationStatement { proposal, member: member.clone(), stated_at: stage.clock.now() };
+        invitations.insert(member.clone(), sign_statement(&key, &statement).unwrap());
+    }
+    // Korea's policies let nobody read here.
+    let readers: Vec<_> = guests.iter().filter(|(member, _)| *member.partner() != code("KOR")).collect();
+    let mut room = KEYS;
+    let mut vaults = Vec::new();
+    for (kind, party) in
+        [(VaultKind::Staff, Some(me.partner().clone())), (VaultKind::Panel, None), (VaultKind::Parties, None)]
+    {
+        let vault = VaultId::new_of(&me, &SystemClock, &SystemRng);
+        let recipient = new_identity().recipient().to_owned();
+        let mut keys = vec![wrap(&key, vault, WrapTarget::Vault(publication.vault), &publication.recipient)];
+        let holders = if party.is_some() { &[] } else { &readers[..readers.len().min(room - 1)] };
+        keys.extend(holders.iter().map(|(member, to)| wrap(&key, vault, WrapTarget::Member(member.clone()), to)));
+        room -= keys.len();
+        let statement = VaultStatement { vault, kind, call: stage.call, proposal: Some(proposal), party, recipient };
+        vaults.push(NewVault { statement: sign_statement(&key, &statement).unwrap(), keys });
+    }
+    assert_eq!(room, 0);
+    CreateProposal { id: proposal, call: stage.call, topic: Some(slug("navigation")), parties, invitations, vaults }
 }
 
 /// For how long the act held the turn: the longest that another writer waited meanwhile.
@@ -136,28 +233,30 @@ async fn many_recipients(stage: &Stage) -> Vec<(&'static str, String)> {
         };
         stage.client(&format!("{}:registrar", &holder[..3])).issue_key_card(&new).await.unwrap();
     }
-    all.truncate(LINES);
-    assert_eq!(all.len(), LINES);
+    all.truncate(KEYS);
+    assert_eq!(all.len(), KEYS);
     all
 }
 
 /// A request that wraps the panel's vault for each of them.
-async fn keys(
-    stage: &Stage,
-    proposal: ProposalId,
-    recipients: &[(&'static str, String)],
-) -> (entente::domain::id::VaultId, AddKeys) {
+async fn keys(stage: &Stage, proposal: ProposalId, recipients: &[(&'static str, String)]) -> (VaultId, AddKeys) {
     let vaults = stage.client("ISR:noa").api().vaults(proposal).await.unwrap();
     let vault = vaults.iter().find(|vault| vault.kind == VaultKind::Panel).unwrap().id;
-    let credential = stage.credential("ISR:noa");
-    let key = SigningKey::from_pem(credential.private_key.expose().as_bytes(), credential.certificate.as_bytes());
-    let key = key.unwrap();
-    let wrap = |(holder, recipient): &(&'static str, String)| {
-        let ciphertext = seal_bytes(std::slice::from_ref(recipient), b"nothing").unwrap();
-        let (to, sha256) = (WrapTarget::Member(id(holder)), Sha256::of(&ciphertext));
-        let statement = WrapStatement { vault, to, recipient: recipient.clone(), sha256 };
-        let statement = sign_statement(&key, &statement).unwrap();
-        WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }
-    };
-    (vault, AddKeys { keys: recipients.iter().map(wrap).collect() })
+    let key = signing_key(stage, "ISR:noa");
+    let to = |(holder, recipient): &(&str, String)| wrap(&key, vault, WrapTarget::Member(id(holder)), recipient);
+    (vault, AddKeys { keys: recipients.iter().map(to).collect() })
+}
+
+fn signing_key(stage: &Stage, member: &str) -> SigningKey {
+    let credential = stage.credential(member);
+    SigningKey::from_pem(credential.private_key.expose().as_bytes(), credential.certificate.as_bytes()).unwrap()
+}
+
+/// A wrapped key with nothing in it.
+fn wrap(key: &SigningKey, vault: VaultId, to: WrapTarget, recipient: &str) -> WrappedKeyIn {
+    let recipient = recipient.to_owned();
+    let ciphertext = seal_bytes(std::slice::from_ref(&recipient), b"nothing").unwrap();
+    let statement = WrapStatement { vault, to, recipient, sha256: Sha256::of(&ciphertext) };
+    let statement = sign_statement(key, &statement).unwrap();
+    WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }
 }
