@@ -137,10 +137,12 @@ pub async fn remove(exchange: &Exchange, context: &RequestContext, id: ProposalI
         return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
     let party = own_party(&act, &proposal, slot)?;
-    let now = act.now;
-    if documents::remove(&mut act.tx, &permit, id, slot, party.as_ref(), now).await? == 0 {
+    let present = documents::current(&mut act.tx, id).await?;
+    if !present.iter().any(|document| document.slot == *slot && document.party == party) {
         return Err(Refusal::SlotEmpty { slot: slot.clone(), party }.into());
     }
+    let now = act.now;
+    documents::remove(&mut act.tx, &permit, id, slot, party.as_ref(), now).await?;
     let arrived_at = act.arrived_at.into();
     act.log(Subject::proposal(&proposal), DocumentRemoved { slot: slot.clone(), party, arrived_at }).await?;
     act.finish(Answer::done()).await

@@ -5,7 +5,7 @@
 
 use super::{
     super::{Arg, StoreError, ToArg, db::Dialect, decisions::DECIDES},
-    values::{Asks, Column, Part, how_many},
+    values::{Asks, Part, SoughtColumn, how_many},
 };
 use crate::{
     domain::id::MemberId,
@@ -107,11 +107,11 @@ impl<'a> SqlBuilder<'a> {
     }
 
     /// That the column has one of several values.
-    fn some_value(&mut self, column: Column, names: &str) -> String {
+    fn some_value(&mut self, column: SoughtColumn, names: &str) -> String {
         match column {
-            Column::Topic => format!("COALESCE(p.topic IN ({names}), FALSE)"),
-            Column::Caveat => self.has_row(&format!("label_caveats s WHERE s.caveat IN ({names})")),
-            Column::Organisation => self.works_at_one(&format!("IN ({names})")),
+            SoughtColumn::Topic => format!("COALESCE(p.topic IN ({names}), FALSE)"),
+            SoughtColumn::Caveat => self.has_row(&format!("label_caveats s WHERE s.caveat IN ({names})")),
+            SoughtColumn::Organisation => self.works_at_one(&format!("IN ({names})")),
         }
     }
 

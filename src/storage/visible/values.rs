@@ -8,11 +8,11 @@ use crate::policy::predicate::{Atom, Flag, Predicate, Set, Text, Value};
 /// A part of a condition: several values of one column are asked for at once, since each look into another table is planned by itself.
 pub(super) enum Part<'p> {
     One(&'p Predicate),
-    Values { column: Column, values: Vec<&'p str>, asks: Asks },
+    Values { column: SoughtColumn, values: Vec<&'p str>, asks: Asks },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
+pub(super) enum SoughtColumn {
     Topic,
     Caveat,
     Organisation,
@@ -32,7 +32,7 @@ impl<'p> Part<'p> {
     pub(super) fn of(parts: &'p [Predicate], all: bool) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::with_capacity(parts.len());
         // A column is asked in two ways at most under one of them.
-        let mut places: Vec<((Column, Asks), usize)> = Vec::new();
+        let mut places: Vec<((SoughtColumn, Asks), usize)> = Vec::new();
         for part in parts {
             let Some((column, value, asks)) = asked(part, all) else {
                 found.push(Self::One(part));
@@ -60,31 +60,31 @@ impl<'p> Part<'p> {
     pub(super) fn cost(&self) -> usize {
         match self {
             Self::One(predicate) => cost(predicate),
-            Self::Values { column: Column::Topic, .. } => 0,
-            Self::Values { column: Column::Caveat, .. } => 1,
-            Self::Values { column: Column::Organisation, .. } => 4,
+            Self::Values { column: SoughtColumn::Topic, .. } => 0,
+            Self::Values { column: SoughtColumn::Caveat, .. } => 1,
+            Self::Values { column: SoughtColumn::Organisation, .. } => 4,
         }
     }
 }
 
 /// Of an atom that names one value of a column: the column, the value, and what several of them ask together.
-fn asked(part: &Predicate, all: bool) -> Option<(Column, &str, Asks)> {
+fn asked(part: &Predicate, all: bool) -> Option<(SoughtColumn, &str, Asks)> {
     let (atom, stands) = match part {
         Predicate::Is(atom) => (atom, true),
         Predicate::IsNot(atom) => (atom, false),
         _ => return None,
     };
     let (column, value) = match atom {
-        Atom::Equals(Text::Topic, value) => (Column::Topic, value),
-        Atom::Contains(Set::Caveats, Value::Written(value)) => (Column::Caveat, value),
-        Atom::Contains(Set::Organisations, Value::Written(value)) => (Column::Organisation, value),
+        Atom::Equals(Text::Topic, value) => (SoughtColumn::Topic, value),
+        Atom::Contains(Set::Caveats, Value::Written(value)) => (SoughtColumn::Caveat, value),
+        Atom::Contains(Set::Organisations, Value::Written(value)) => (SoughtColumn::Organisation, value),
         _ => return None,
     };
     let asks = match (stands, all) {
         (true, false) => Asks::Some,
         (false, true) => Asks::None,
         // No proposal has two topics.
-        _ if column == Column::Topic => return None,
+        _ if column == SoughtColumn::Topic => return None,
         (true, true) => Asks::All,
         (false, false) => Asks::NotAll,
     };
@@ -92,13 +92,13 @@ fn asked(part: &Predicate, all: bool) -> Option<(Column, &str, Asks)> {
 }
 
 /// How many of several values the column has.
-pub(super) fn how_many(column: Column, names: &str) -> String {
+pub(super) fn how_many(column: SoughtColumn, names: &str) -> String {
     match column {
-        Column::Topic => format!("CASE WHEN COALESCE(p.topic IN ({names}), FALSE) THEN 1 ELSE 0 END"),
-        Column::Caveat => format!(
+        SoughtColumn::Topic => format!("CASE WHEN COALESCE(p.topic IN ({names}), FALSE) THEN 1 ELSE 0 END"),
+        SoughtColumn::Caveat => format!(
             "(SELECT COUNT(DISTINCT s.caveat) FROM label_caveats s WHERE s.proposal_id = p.proposal_id AND s.caveat IN ({names}))"
         ),
-        Column::Organisation => format!(
+        SoughtColumn::Organisation => format!(
             "(SELECT COUNT(DISTINCT s.employer_folded) FROM proposal_members s WHERE s.proposal_id = p.proposal_id \
              AND s.employer_folded <> '' AND s.employer_folded IN ({names}))"
         ),

@@ -8,8 +8,10 @@ use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// How long one act may take while others attack. Alone it takes some milliseconds.
+/// How long an act may take while others attack. Alone it takes some milliseconds.
 const IN_TIME: Duration = Duration::from_secs(1);
+/// So many acts are tried: a machine that does much else beside the tests holds up one now and then, an attack that works holds up each.
+const TRIES: usize = 5;
 
 /// A program officer of a nation that does not attack connects and acts: they begin a program of their own nation, in time.
 pub(crate) async fn innocent_acts_in_time(world: &TestWorld, member: &str) {
@@ -18,6 +20,18 @@ pub(crate) async fn innocent_acts_in_time(world: &TestWorld, member: &str) {
 
 /// The same as the holder of a certificate whose connection may be open already, for a task of its own.
 pub(crate) async fn acts_in_time(raw: &Raw, member: &str) {
+    let mut waits = Vec::new();
+    while waits.len() < TRIES {
+        let took = act(raw, member).await;
+        if took < IN_TIME {
+            return;
+        }
+        waits.push(took);
+    }
+    panic!("{member} waited {waits:?} for an act");
+}
+
+async fn act(raw: &Raw, member: &str) -> Duration {
     let (partner, _) = member.split_once(':').unwrap();
     let body = json!({ "name": "Innocent", "lead": partner, "partners": [partner] });
     let request = raw.request(Method::POST, "/v1/programs").header("Idempotency-Key", fresh_key()).json(&body);
@@ -25,5 +39,5 @@ pub(crate) async fn acts_in_time(raw: &Raw, member: &str) {
     let response = request.send().await.unwrap();
     let (status, took) = (response.status().as_u16(), began.elapsed());
     assert_eq!(status, 201, "{member} may begin programs: {}", response.text().await.unwrap());
-    assert!(took < IN_TIME, "{member} waited {took:?} for an act");
+    took
 }

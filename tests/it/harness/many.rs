@@ -299,7 +299,7 @@ impl Rows {
         self.reviews += 1;
         let review = format!("rev_{:026}", self.reviews);
         let (sha256, reopened) = (Sha256::of(b"a version"), is_reopened.then_some(1_i64));
-        self.add("reviews", args![review, id, reviewer, revision, sha256, "", Vec::<u8>::new(), 0_i64, reopened]);
+        self.add("reviews", args![review, id, reviewer, revision, sha256, "", vec![0_u8], 0_i64, reopened]);
     }
 
     pub(crate) fn decision(&mut self, id: ProposalId, is_final: bool) {

@@ -117,6 +117,10 @@ impl TestWorld {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Option<Self> {
+        if std::env::var_os("ENTENTE_TEST_LOG").is_some() {
+            let _ =
+                tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).try_init();
+        }
         let database = match store {
             Store::Sqlite => None,
             Store::Postgres => Some(Database::migrated().await?),

@@ -185,7 +185,7 @@ async fn document_that_is_on_its_way_counts_as_one_that_is_here() {
 
 #[tokio::test]
 async fn member_has_so_much_on_its_way_and_colleagues_have_room() {
-    let settings = [("quotas.arriving_per_slot_per_member", "1"), ("quotas.arriving_bytes_per_member", "12000")];
+    let settings = [("quotas.arriving_per_slot_per_member", "1"), ("quotas.arriving_bytes_per_member", "120000")];
     let stage = with(Store::Sqlite, &settings).await.unwrap();
     let (proposal, other) = (stage.begun().await, stage.begun().await);
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;
@@ -202,7 +202,7 @@ async fn member_has_so_much_on_its_way_and_colleagues_have_room() {
     let slot = told(proposal).await;
     assert!(slot.contains("no more than 1 documents of one member on their way to one slot"), "{slot}");
     let bytes = told(other).await;
-    assert!(bytes.contains("no more than 12000 bytes of one member's documents that are on their way"), "{bytes}");
+    assert!(bytes.contains("no more than 120000 bytes of one member's documents that are on their way"), "{bytes}");
     // A colleague of the same party has room in the same slot, and what was let in arrives.
     let answer = put_annex(&stage, "ISR:tamar", proposal, &sealed).body(sealed.clone()).send().await.unwrap();
     assert_eq!(answer.status(), 201);
