@@ -175,7 +175,7 @@ async fn nobody_signs_beside_somebody_who_decides_no_longer_by_what_was_signed()
                 SELECT call_id, 'USA:frank', 'decider', granted_by, granted_at FROM call_roles LIMIT 1";
     tamper(&stage, role, args![]).await;
     let signing = stage.client("ISR:eitan").sign_decision(proposal, Outcome::Fund);
-    stage.declines(ExitClass::Unverified, "decides no longer", signing).await;
+    stage.declines(ExitClass::Unverified, "no longer a decider", signing).await;
     stage.stop().await;
 }
 
