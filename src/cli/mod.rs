@@ -201,7 +201,7 @@ pub async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Conflict(command) => conflict::run(command, context).await,
         Command::Assignment(command) => assignment::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
-        Command::Agent(command) => agent::run(command, context).await,
+        Command::Agent(command) => Box::pin(agent::run(command, context)).await,
         Command::Review(command) => review::run(command, context).await,
         Command::Ranking(args) => ranking::run(args, context).await,
         Command::Decision(command) => decision::run(command, context).await,

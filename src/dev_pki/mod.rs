@@ -26,11 +26,7 @@ use crate::{
     sealing::{card::PartnerCard, jws, statement::StatementError},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 /// Why a development PKI cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +206,7 @@ impl DevPki {
     }
 }
 
-fn write_new(path: &PathBuf, content: &[u8], is_secret: bool) -> Result<()> {
+fn write_new(path: &Path, content: &[u8], is_secret: bool) -> Result<()> {
     let shown = || path.display().to_string();
     let write = || -> io::Result<()> {
         if let Some(folder) = path.parent() {

@@ -213,7 +213,7 @@ fn blobs_that_come_under_one_key_do_not_mix() {
         let published = thread::scope(|scope| {
             let publish = |byte: u8| -> bool {
                 let Ok(mut incoming) = place.engine.begin(&key('a'), 0) else { return false };
-                (0..5).all(|_| incoming.write(&[byte; 50_000]).is_ok()) && incoming.publish().is_ok()
+                (0..5).all(|_| incoming.write(&vec![byte; 50_000]).is_ok()) && incoming.publish().is_ok()
             };
             let threads: Vec<_> = (1..=8).map(|byte| scope.spawn(move || publish(byte))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).filter(|is_published| *is_published).count()

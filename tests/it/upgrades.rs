@@ -216,7 +216,7 @@ async fn documents_from_before_count_for_their_nation(store: Store) {
     migrate::run(&store.db, at(1)).await.unwrap();
     let bytes = async |partner: &str| {
         let partner: PartnerCode = partner.parse().unwrap();
-        documents::bytes_of_partner(&mut *store.db.read().await.unwrap(), &partner).await.unwrap()
+        documents::bytes_of_partner(&mut store.db.read().await.unwrap(), &partner).await.unwrap()
     };
     assert_eq!((bytes("ISR").await, bytes("USA").await), ((6 << 30) + 5, 0), "replaced ones included");
 }
