@@ -9,6 +9,7 @@
 mod authority;
 pub mod cast;
 #[cfg(test)]
+#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "most of it is for tests of the server"))]
 pub(crate) mod testing;
 
 pub use authority::{Authority, CertificateAndKey, CertificatePurpose, LeafProfile};
