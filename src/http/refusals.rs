@@ -142,6 +142,7 @@ mod tests {
         let told = |method: &'static str, route: &str, problem: &str| (method, route.to_owned(), problem.to_owned());
         for (method, route, problem) in [
             ("DELETE", "/v1/proposals/{proposal}/documents/{slot}", "unknown-slot"),
+            ("PUT", "/v1/proposals/{proposal}/documents/{slot}", "too-large"),
             ("POST", "/v1/proposals/{proposal}/reviews", "already-reviewed"),
             ("POST", "/v1/proposals/{proposal}/reviews", "denied"),
             ("GET", "/v1/proposals/{proposal}", "denied"),

@@ -155,7 +155,8 @@ catalogue! {
 }
 
 impl Kind {
-    /// Whether callers get it for what does not exist as well, so that it says nothing of what they asked about.
+    /// Whether callers get it for what does not exist as well, so that it says nothing of what they asked about. `too-large` does: how large a
+    /// document may be is said to those who may upload one.
     #[must_use]
     pub fn tells_nothing(self) -> bool {
         matches!(
@@ -168,7 +169,6 @@ impl Kind {
                 | Self::Malformed
                 | Self::BadCursor
                 | Self::IdempotencyKeyRequired
-                | Self::TooLarge
                 | Self::Timeout
                 | Self::WrongMediaType
                 | Self::HeadersTooLarge
