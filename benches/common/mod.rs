@@ -46,7 +46,9 @@ pub(crate) async fn exchange(url: &str, db: Db, folder: &Path, host: &PartnerCod
         tx.commit().await.unwrap();
     }
     let rng = Arc::new(SystemRng);
-    let beside = BlobFolder::new(folder.join("blobs"), 0);
+    // A folder of ciphertext belongs to one database.
+    let of_it = if url.starts_with("postgres") { "blobs-postgres" } else { "blobs-sqlite" };
+    let beside = BlobFolder::new(folder.join(of_it), 0);
     let engine: Arc<dyn BlobEngine> = Arc::new(beside.clone());
     let mark = marks::settle(&db, &engine, &*rng, now()).await.unwrap();
     Exchange {

@@ -54,7 +54,11 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Why a server does not start.
@@ -286,12 +290,24 @@ struct Listeners {
 
 async fn bind(config: &Config) -> Result<Listeners, StartError> {
     let address = config.api.listen;
-    let api = TcpListener::bind(address).await.map_err(|error| StartError::Bind { address, error })?;
+    let api = listen(address).map_err(|error| StartError::Bind { address, error })?;
     let api_addr = api.local_addr().map_err(|error| StartError::Bind { address, error })?;
     let admin = admin::bind(config.admin.listen).await?;
     let address = config.admin.listen;
     let admin_addr = admin.local_addr().map_err(|error| StartError::Bind { address, error })?;
     Ok(Listeners { api, api_addr, admin, admin_addr })
+}
+
+/// A connection that finds the queue of the system full is tried again by its client after a second. So the queue is longer than the usual
+/// 1,024: thousands of strangers a second come in front of a member.
+const WAITING_TO_BE_ACCEPTED: u32 = 8192;
+
+/// A socket that listens; the system may make its queue shorter (`net.core.somaxconn`).
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_TO_BE_ACCEPTED)
 }
 
 /// The limits of the configuration, as far as the system lets the process have so many files and connections.

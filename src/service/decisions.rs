@@ -323,7 +323,7 @@ pub async fn fetch_letter(
     id: ProposalId,
     which: DocumentId,
 ) -> Result<Letter> {
-    let mut act = Act::begin(exchange, context).await?;
+    let mut act = Act::begin_read(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::ReadLetter, Resource::Proposal(&proposal.facts))?;
     let row = decisions::find_letter(&mut act.tx, which).await?;

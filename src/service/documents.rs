@@ -198,7 +198,7 @@ pub async fn fetch(
         }
         read => read?,
     };
-    let mut act = Act::begin(exchange, context).await?;
+    let mut act = Act::begin_read(exchange, context).await?;
     // Again, since the entry says that this member might have it at that moment.
     let (proposal, row) = fetchable(&mut act.tx, &act.policies, &act.me, act.now, id, document).await?;
     let DocumentRow { id: document, slot, party, sha256, .. } = row.clone();

@@ -268,7 +268,7 @@ pub async fn list(
 
 /// Fetches a sealed review. Leaves an entry.
 pub async fn fetch(exchange: &Exchange, context: &RequestContext, id: ReviewId) -> Result<Review> {
-    let mut act = Act::begin(exchange, context).await?;
+    let mut act = Act::begin_read(exchange, context).await?;
     let row = reviews::find(&mut act.tx, id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = act.proposal(row.proposal).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;

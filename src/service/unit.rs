@@ -92,6 +92,22 @@ pub struct Act<'e, T = WriteTx> {
     earlier: Option<Recorded>,
 }
 
+/// What takes a turn at writing.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Change,
+    LoggedRead,
+}
+
+impl Kind {
+    async fn turn(self, exchange: &Exchange, whose: Whose) -> Result<WriteTx, StoreError> {
+        match self {
+            Self::Change => exchange.db.write_for(whose).await,
+            Self::LoggedRead => exchange.db.write_gathered_for(whose).await,
+        }
+    }
+}
+
 /// An act that is decided on a snapshot and cannot write: a first look before bytes travel or signatures are checked, or a dry run. It takes
 /// no turn. The act itself, if one follows, decides everything again.
 pub type Rehearsal<'e> = Act<'e, ReadTx>;
@@ -149,11 +165,20 @@ impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
     /// begun again: it may have ended the caller's own access to what it was about. In a rehearsal it ends where it would write.
     pub async fn begin(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
+        Self::begin_as(exchange, context, Kind::Change).await
+    }
+
+    /// Begins a read that leaves an entry: [`Act::finish_read`] ends it. It may share its transaction with other such reads.
+    pub async fn begin_read(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
+        Self::begin_as(exchange, context, Kind::LoggedRead).await
+    }
+
+    async fn begin_as(exchange: &'e Exchange, context: &RequestContext, kind: Kind) -> Result<Self> {
         let whose = Whose::Member(context.principal.member.clone());
         if context.is_rehearsal {
             return Self::decided_in(exchange.db.rehearse_for(whose).await?, exchange, context).await;
         }
-        let mut tx = exchange.db.write_for(whose.clone()).await?;
+        let mut tx = kind.turn(exchange, whose.clone()).await?;
         // After the wait for the turn, so that what follows on record is never earlier.
         let mut now = time::of_act(exchange, &mut tx).await?;
         let policies = if let Some(known) = exchange.rules.known(&mut tx, now).await? {
@@ -162,7 +187,7 @@ impl<'e> Act<'e> {
             // After a change of policies all of them are verified again. Nobody waits for that: the turn is given back until they are read.
             drop(tx);
             drop(View::open(exchange, &context.principal).await?);
-            tx = exchange.db.write_for(whose).await?;
+            tx = kind.turn(exchange, whose).await?;
             now = time::of_act(exchange, &mut tx).await?;
             exchange.rules.at(&mut tx, &exchange.host, now).await?
         };

@@ -28,7 +28,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// The vaults of a proposal that the caller may know of, with the keys the caller can use. Handing out keys leaves an entry.
 pub async fn of_proposal(exchange: &Exchange, context: &RequestContext, id: ProposalId) -> Result<Page<Vault>> {
-    let mut act = Act::begin(exchange, context).await?;
+    let mut act = Act::begin_read(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let mut items = Vec::new();
@@ -57,7 +57,7 @@ fn fetched(vault: &VaultRow, keys: &[WrappedKeyRow]) -> KeyFetched {
 
 /// The call vault with the caller's own key to it; for officers.
 pub async fn of_call(exchange: &Exchange, context: &RequestContext, id: CallId) -> Result<Vault> {
-    let mut act = Act::begin(exchange, context).await?;
+    let mut act = Act::begin_read(exchange, context).await?;
     let call = act.call(id).await?;
     act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
     let vault = vaults::find(&mut act.tx, call.row.vault.ok_or(ServiceError::Hidden)?).await?;

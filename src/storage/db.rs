@@ -22,7 +22,7 @@ use super::{
     postgres::{Connections, Purpose, Session},
     row::Row,
     statement::{Arg, Sql, args, check_arguments, postgres_arguments, sqlite_arguments},
-    turns::{Queue, Whose},
+    turns::{Given, Queue, Whose},
 };
 use metrics::{gauge, histogram};
 use sqlx::{
@@ -35,10 +35,12 @@ use std::{fs::File, path::PathBuf, str::FromStr as _, time::Duration};
 use tokio::time::{Instant, timeout};
 
 pub mod copy;
+mod gathered;
 pub mod schema;
 pub mod tables;
 mod unit;
 
+pub use gathered::Gathering;
 pub use unit::{ReadTx, WriteTx};
 
 /// How long a caller of SQLite waits for a connection or another process's lock before the store is `Unavailable`.
@@ -120,10 +122,11 @@ static POSTGRES: Dialect = Dialect {
 #[derive(Debug, Clone)]
 pub struct Db {
     engine: Engine,
-    writers: Queue,
+    writers: Queue<gathered::Share>,
     readers: Queue,
     /// How long one waits in a queue.
     patience: Duration,
+    gathering: Gathering,
 }
 
 /// For each engine a writer, of which there is one so that waiting writers take no connection from the readers, and a pool of readers.
@@ -135,7 +138,19 @@ enum Engine {
 
 impl Db {
     fn of(engine: Engine, patience: Duration) -> Self {
-        Self { engine, writers: Queue::of(1), readers: Queue::of(READERS as usize), patience }
+        Self {
+            engine,
+            writers: Queue::of(1),
+            readers: Queue::of(READERS as usize),
+            patience,
+            gathering: Gathering::default(),
+        }
+    }
+
+    /// The same database, of which this copy gathers another number of reads into one transaction.
+    #[must_use]
+    pub fn gathering(self, gathering: Gathering) -> Self {
+        Self { gathering, ..self }
     }
 
     /// Opens `sqlite://<path>` (made if absent) or `postgres://…`, and checks that it can be used: a SQLite file is
@@ -193,6 +208,25 @@ impl Db {
         let _waiting = Waiting::begin();
         let turn = timeout(self.patience, self.writers.take(whose)).await;
         let turn = turn.map_err(|_| StoreError::Unavailable(WRITER_BUSY.into()))?;
+        Ok(WriteTx::new(self.begin_write().await?, turn))
+    }
+
+    /// The same for a read that leaves an entry. Those whose turns follow one another are in one transaction, one after another, so that a
+    /// thousand of them are not a thousand commits. Each sees what is committed when its turn comes, and what goes wrong with one undoes
+    /// what that one wrote.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the turn does not come in time.
+    pub async fn write_gathered_for(&self, whose: Whose) -> Result<WriteTx, StoreError> {
+        let _waiting = Waiting::begin();
+        let given = timeout(self.patience, self.writers.take_or_share(whose)).await;
+        Ok(WriteTx::sharing(match given.map_err(|_| StoreError::Unavailable(WRITER_BUSY.into()))? {
+            Given::Share(share) => share,
+            Given::Turn(turn) => gathered::begin(self.begin_write().await?, turn, self.gathering),
+        }))
+    }
+
+    async fn begin_write(&self) -> Result<Tx, StoreError> {
         let tx = match &self.engine {
             Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write, WRITER_BUSY).await?),
             Engine::Postgres { writer, .. } => TxOf::Postgres(writer.begin(POSTGRES.begin_write).await?),
@@ -201,7 +235,7 @@ impl Db {
         if let Some(lock) = tx.dialect().lock {
             tx.execute(lock, args![]).await?;
         }
-        Ok(WriteTx::new(tx, turn))
+        Ok(tx)
     }
 
     /// Begins on a snapshot what would be a unit of work, and ends at the first thing that it would write. It takes no turn at writing.
@@ -346,6 +380,13 @@ impl Tx {
                 session.judge(done)?.into_iter().map(Row::Postgres).collect()
             }
         })
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        match self.0 {
+            TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
+            TxOf::Postgres(session) => session.commit().await,
+        }
     }
 
     /// The texts that differ between the engines.

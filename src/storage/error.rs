@@ -118,6 +118,21 @@ impl StoreError {
         }
     }
 
+    /// The same failure, for another who shared what failed.
+    pub(super) fn shared(&self) -> Self {
+        let text = |cause: &BoxedCause| BoxedCause::from(cause.to_string());
+        match self {
+            Self::OutcomeUnknown(cause) => Self::OutcomeUnknown(text(cause)),
+            Self::Full(cause) => Self::Full(text(cause)),
+            Self::Io(cause) => Self::Io(text(cause)),
+            Self::Statement(cause) => Self::Statement(text(cause)),
+            Self::Unavailable(cause) => Self::Unavailable(text(cause)),
+            Self::Corrupt { place, expected } => Self::Corrupt { place: place.clone(), expected: expected.clone() },
+            Self::Constraint { name } => Self::Constraint { name: name.clone() },
+            other => Self::Unavailable(other.to_string().into()),
+        }
+    }
+
     pub(super) fn damaged(blob: &impl ToString, what: &'static str) -> Self {
         Self::DamagedBlob { blob: blob.to_string(), what }
     }

@@ -53,7 +53,7 @@ pub mod withdrawals;
 pub use blob_engine::BlobEngine;
 pub use blob_key::BlobKey;
 pub use blobs::{Blobs, Staged};
-pub use db::{Db, PostgresLimits, ReadTx, Tx, WriteTx};
+pub use db::{Db, Gathering, PostgresLimits, ReadTx, Tx, WriteTx};
 pub use error::StoreError;
 pub use folder::BlobFolder;
 pub use intake::{Expected, StageError};

@@ -274,6 +274,11 @@ impl Session {
         Err(StoreError::OutcomeUnknown(unknown))
     }
 
+    /// The statements that failed are undone: what was before them can be committed.
+    pub(super) fn forget_failure(&mut self) {
+        self.has_failed = false;
+    }
+
     /// Begins; a connection that was idle is asked first whether it is still one.
     async fn start(&mut self, was_idle: bool, statement: &'static str) -> Result<(), StoreError> {
         let limit = self.home.limits.answer;

@@ -7,6 +7,7 @@
 use crate::domain::id::{MemberId, PartnerCode, Sha256};
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
@@ -32,19 +33,40 @@ impl Whose {
     }
 }
 
-/// Places, and those who wait for one. Cheap to clone; all clones are one queue.
-#[derive(Debug, Clone)]
-pub struct Queue(Arc<Mutex<State>>);
+/// Places, and those who wait for one. Cheap to clone; all clones are one queue. `S` is a share in a turn of somebody else, where those that
+/// come next may get one.
+#[derive(Debug)]
+pub struct Queue<S = Infallible>(Arc<Mutex<State<S>>>);
+
+impl<S> Clone for Queue<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 #[derive(Debug)]
-struct State {
+struct State<S> {
     free: usize,
     /// The partner that comes next is first.
-    partners: VecDeque<Line<Option<PartnerCode>, OfMember>>,
+    partners: VecDeque<Line<Option<PartnerCode>, OfMember<S>>>,
 }
 
 /// What of one member waits, the oldest first.
-type OfMember = Line<Whose, oneshot::Sender<Turn>>;
+type OfMember<S> = Line<Whose, Waiter<S>>;
+
+#[derive(Debug)]
+struct Waiter<S> {
+    sender: oneshot::Sender<Given<S>>,
+    takes_share: bool,
+}
+
+/// What one waited for.
+#[derive(Debug)]
+pub enum Given<S> {
+    Turn(Turn<S>),
+    /// In the turn of the one before.
+    Share(S),
+}
 
 /// What waits under one name, and is never empty.
 #[derive(Debug)]
@@ -55,9 +77,9 @@ struct Line<K, V> {
 
 /// A place. Dropped, it is passed on.
 #[derive(Debug)]
-pub struct Turn(Option<Queue>);
+pub struct Turn<S = Infallible>(Option<Queue<S>>);
 
-impl Drop for Turn {
+impl<S> Drop for Turn<S> {
     fn drop(&mut self) {
         if let Some(queue) = self.0.take() {
             queue.pass_on();
@@ -65,7 +87,20 @@ impl Drop for Turn {
     }
 }
 
-impl Queue {
+impl<S> Turn<S> {
+    /// Whether the one who comes next takes a share in this turn.
+    pub(super) fn is_shared_by_next(&self) -> bool {
+        self.0.as_ref().is_some_and(|queue| queue.state().first().is_some_and(|first| first.takes_share))
+    }
+
+    /// The one who comes next, if they take a share in this turn: nobody is passed over.
+    pub(super) fn next_sharer(&self) -> Option<oneshot::Sender<Given<S>>> {
+        let mut state = self.0.as_ref()?.state();
+        if state.first()?.takes_share { state.next() } else { None }
+    }
+}
+
+impl<S> Queue<S> {
     /// So many places, all of them free.
     #[must_use]
     pub fn of(places: usize) -> Self {
@@ -73,12 +108,24 @@ impl Queue {
     }
 
     /// Waits for the turn, for as long as the caller does: a caller who goes away leaves the queue.
-    pub async fn take(&self, whose: Whose) -> Turn {
+    pub async fn take(&self, whose: Whose) -> Turn<S> {
+        match self.wait(whose, false).await {
+            Given::Turn(turn) => turn,
+            Given::Share(_) => unreachable!("only those who take a share are given one"),
+        }
+    }
+
+    /// The same, or for a share in the turn of the one before.
+    pub async fn take_or_share(&self, whose: Whose) -> Given<S> {
+        self.wait(whose, true).await
+    }
+
+    async fn wait(&self, whose: Whose, takes_share: bool) -> Given<S> {
         let waiting = {
             let mut state = self.state();
             if state.free == 0 {
                 let (sender, receiver) = oneshot::channel();
-                state.add(whose, sender);
+                state.add(whose, Waiter { sender, takes_share });
                 Some(receiver)
             } else {
                 state.free -= 1;
@@ -86,7 +133,7 @@ impl Queue {
             }
         };
         match waiting {
-            None => Turn(Some(self.clone())),
+            None => Given::Turn(Turn(Some(self.clone()))),
             Some(receiver) => receiver.await.expect("each waiter is passed the turn, and the queue outlives them"),
         }
     }
@@ -101,7 +148,7 @@ impl Queue {
         let state = self.state();
         let partners = state.partners.iter().filter(|partner| partner.name.is_some());
         let members = partners.flat_map(|partner| &partner.waiting);
-        members.flat_map(|member| &member.waiting).filter(|sender| !sender.is_closed()).count()
+        members.flat_map(|member| &member.waiting).filter(|waiter| !waiter.sender.is_closed()).count()
     }
 
     /// Gives the turn to the next one who still waits for it.
@@ -114,41 +161,57 @@ impl Queue {
                 next
             };
             let Some(next) = next else { return };
-            match next.send(Turn(Some(self.clone()))) {
+            match next.send(Given::Turn(Turn(Some(self.clone())))) {
                 Ok(()) => return,
                 // They have gone away: the turn is still to be passed on, here and not by dropping it.
-                Err(mut turn) => turn.0 = None,
+                Err(Given::Turn(mut turn)) => turn.0 = None,
+                Err(Given::Share(_)) => unreachable!("a turn was sent"),
             }
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn add(&mut self, whose: Whose, sender: oneshot::Sender<Turn>) {
+impl<S> State<S> {
+    fn add(&mut self, whose: Whose, waiter: Waiter<S>) {
         let members = line(&mut self.partners, whose.partner().cloned());
-        line(members, whose).push_back(sender);
+        line(members, whose).push_back(waiter);
     }
 
-    /// The one who comes next, and those behind it in their new order. A caller who has gone away takes no turn from those who wait.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    /// The one who comes next. Those who have gone away are forgotten on the way there: they take no turn from those who wait.
+    fn first(&mut self) -> Option<&Waiter<S>> {
         loop {
-            let mut partner = self.partners.pop_front()?;
-            while let Some(mut member) = partner.waiting.pop_front() {
-                member.waiting.retain(|waiting| !waiting.is_closed());
-                let Some(next) = member.waiting.pop_front() else { continue };
-                if !member.waiting.is_empty() {
-                    partner.waiting.push_back(member);
+            let partner = self.partners.front_mut()?;
+            match partner.waiting.front_mut() {
+                None => drop(self.partners.pop_front()),
+                Some(member) => {
+                    member.waiting.retain(|waiter| !waiter.sender.is_closed());
+                    if !member.waiting.is_empty() {
+                        break;
+                    }
+                    partner.waiting.pop_front();
                 }
-                if !partner.waiting.is_empty() {
-                    self.partners.push_back(partner);
-                }
-                return Some(next);
             }
         }
+        self.partners.front()?.waiting.front()?.waiting.front()
+    }
+
+    /// Takes the one who comes next out of the queue, and puts those behind them into their new order.
+    fn next(&mut self) -> Option<oneshot::Sender<Given<S>>> {
+        self.first()?;
+        let mut partner = self.partners.pop_front()?;
+        let mut member = partner.waiting.pop_front()?;
+        let next = member.waiting.pop_front()?;
+        if !member.waiting.is_empty() {
+            partner.waiting.push_back(member);
+        }
+        if !partner.waiting.is_empty() {
+            self.partners.push_back(partner);
+        }
+        Some(next.sender)
     }
 }
 
@@ -173,17 +236,17 @@ mod tests {
     /// One who waits, and what they would write.
     struct Waiting<'q> {
         what: &'static str,
-        turn: Pin<Box<dyn Future<Output = Turn> + 'q>>,
+        turn: Pin<Box<dyn Future<Output = Turn<&'static str>> + 'q>>,
     }
 
     impl Waiting<'_> {
-        fn poll(&mut self) -> Poll<Turn> {
+        fn poll(&mut self) -> Poll<Turn<&'static str>> {
             self.turn.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         }
     }
 
     /// Puts somebody into the queue. What they write begins with their name.
-    fn wait<'q>(queue: &'q Queue, what: &'static str) -> Waiting<'q> {
+    fn wait<'q>(queue: &'q Queue<&'static str>, what: &'static str) -> Waiting<'q> {
         let name = what.split(' ').next().unwrap();
         let whose = name.parse().map_or(Whose::Exchange, Whose::Member);
         let mut waiting = Waiting { what, turn: Box::pin(queue.take(whose)) };
@@ -192,7 +255,7 @@ mod tests {
     }
 
     /// What is written, in its order, once the turn that is taken ends.
-    fn order(turn: Turn, mut waiting: Vec<Waiting<'_>>) -> Vec<&'static str> {
+    fn order(turn: Turn<&'static str>, mut waiting: Vec<Waiting<'_>>) -> Vec<&'static str> {
         let (mut order, mut turn) = (Vec::new(), Some(turn));
         while !waiting.is_empty() {
             drop(turn.take());
@@ -209,7 +272,7 @@ mod tests {
         order
     }
 
-    fn taken(queue: &Queue) -> Turn {
+    fn taken(queue: &Queue<&'static str>) -> Turn<&'static str> {
         match Box::pin(queue.take(Whose::Exchange)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(turn) => turn,
             Poll::Pending => panic!("the turn is free"),
@@ -253,6 +316,7 @@ mod tests {
         drop(turn);
         drop(taken(&queue));
     }
+
     #[test]
     fn as_many_have_a_turn_at_a_time_as_there_are_places() {
         let queue = Queue::of(2);
@@ -269,5 +333,32 @@ mod tests {
         let both = [taken(&queue), taken(&queue)];
         wait(&queue, "USA:a 3");
         drop(both);
+    }
+
+    #[test]
+    fn turn_is_shared_with_those_who_come_next_and_nobody_is_passed_over() {
+        let queue = Queue::of(1);
+        let turn = taken(&queue);
+        let share = |whose: &str| Box::pin(queue.take_or_share(Whose::Member(whose.parse().unwrap())));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut reads = ["USA:a", "USA:a", "ISR:c", "USA:a"].map(share);
+        let mut gone = share("ISR:c");
+        assert!(reads.iter_mut().all(|read| read.as_mut().poll(&mut cx).is_pending()));
+        assert!(gone.as_mut().poll(&mut cx).is_pending());
+        let mut act = wait(&queue, "ISR:d 1");
+        drop(gone);
+        // Of each nation the first; then Israel's act comes before the second of the United States' reads ends.
+        for place in [0, 2, 1] {
+            assert!(turn.is_shared_by_next());
+            turn.next_sharer().unwrap().send(Given::Share("a share")).unwrap();
+            assert!(matches!(reads[place].as_mut().poll(&mut cx), Poll::Ready(Given::Share("a share"))));
+        }
+        assert!(!turn.is_shared_by_next());
+        assert!(turn.next_sharer().is_none());
+        drop(turn);
+        let turn = act.poll();
+        assert!(turn.is_ready());
+        drop(turn);
+        assert!(matches!(reads[3].as_mut().poll(&mut cx), Poll::Ready(Given::Turn(_))));
     }
 }

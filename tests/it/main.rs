@@ -90,6 +90,7 @@ mod signers;
 #[cfg(feature = "client")]
 mod starting;
 mod store_facade;
+mod store_gathered;
 mod store_looks;
 mod store_nouns;
 #[cfg(feature = "client")]

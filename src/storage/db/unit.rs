@@ -1,6 +1,9 @@
 //! The two kinds of transaction, and how they end.
 
-use super::{Tx, TxOf, of_sqlite_commit};
+use super::{
+    Tx, TxOf,
+    gathered::{Share, WriterTurn},
+};
 use crate::storage::{Arg, Sql, StoreError, turns::Turn};
 use std::{
     ops::{Deref, DerefMut},
@@ -86,15 +89,21 @@ enum Unit {
     // Dropped in this order: the transaction ends before the turn is passed on.
     Turn {
         tx: Tx,
-        turn: Turn,
+        turn: WriterTurn,
     },
+    /// A part of a transaction that others share.
+    Share(Share),
     /// On a snapshot, where nothing can be written.
     Rehearsal(ReadTx),
 }
 
 impl WriteTx {
-    pub(super) fn new(tx: Tx, turn: Turn) -> Self {
+    pub(super) fn new(tx: Tx, turn: WriterTurn) -> Self {
         Self(Unit::Turn { tx, turn })
+    }
+
+    pub(super) fn sharing(share: Share) -> Self {
+        Self(Unit::Share(share))
     }
 
     pub(super) fn rehearsing(tx: ReadTx) -> Self {
@@ -116,6 +125,7 @@ impl WriteTx {
     pub fn writing(&mut self) -> Result<&mut Tx, StoreError> {
         match &mut self.0 {
             Unit::Turn { tx, .. } => Ok(tx),
+            Unit::Share(share) => Ok(share),
             Unit::Rehearsal(_) => Err(StoreError::Rehearsed),
         }
     }
@@ -125,12 +135,13 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError::OutcomeUnknown`] when nobody said what became of it; after any other error nothing was kept.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Unit::Turn { tx, turn } = self.0 else { return Err(StoreError::Rehearsed) };
+        let (tx, turn) = match self.0 {
+            Unit::Turn { tx, turn } => (tx, turn),
+            Unit::Share(share) => return share.commit().await,
+            Unit::Rehearsal(_) => return Err(StoreError::Rehearsed),
+        };
         let commit = async {
-            let committed = match tx.0 {
-                TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
-                TxOf::Postgres(session) => session.commit().await,
-            };
+            let committed = tx.commit().await;
             drop(turn);
             committed
         };
@@ -156,6 +167,7 @@ impl Deref for WriteTx {
     fn deref(&self) -> &Tx {
         match &self.0 {
             Unit::Turn { tx, .. } => tx,
+            Unit::Share(share) => share,
             Unit::Rehearsal(tx) => tx,
         }
     }
@@ -165,6 +177,7 @@ impl DerefMut for WriteTx {
     fn deref_mut(&mut self) -> &mut Tx {
         match &mut self.0 {
             Unit::Turn { tx, .. } => tx,
+            Unit::Share(share) => share,
             Unit::Rehearsal(tx) => tx,
         }
     }

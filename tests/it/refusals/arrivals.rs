@@ -293,3 +293,32 @@ async fn flood_of_one_partner_holds_up_the_others_for_one_act_only() {
     flood_of_one_partner_holds_up_the_others_for_one_act(Store::Sqlite).await;
     flood_of_one_partner_holds_up_the_others_for_one_act(Store::Postgres).await;
 }
+
+async fn gathered_reads(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.begun().await;
+    let before = entries(&stage, "ISR:avi", EntryKind::KeyFetched).await.len();
+    let busy = stage.server.exchange.db.write().await.unwrap();
+    let clients = ["ISR:avi", "USA:bob"].map(|member| stage.client(member).api());
+    let reads = clients.iter().flat_map(|api| (0..10).map(|_| api.vaults(proposal)));
+    let turn = async {
+        waiting(&stage, 20).await;
+        drop(busy);
+    };
+    let (read, ()) = tokio::join!(join_all(reads), turn);
+    for vaults in read {
+        assert!(vaults.unwrap().iter().any(|vault| !vault.keys.is_empty()));
+    }
+    let left = entries(&stage, "ISR:avi", EntryKind::KeyFetched).await;
+    let each = left.len() - before;
+    assert!(each >= 20 && each.is_multiple_of(10), "{each} entries of 20 reads");
+    assert!(left.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn reads_that_wait_together_leave_an_entry_each() {
+    gathered_reads(Store::Sqlite).await;
+    gathered_reads(Store::Postgres).await;
+}
