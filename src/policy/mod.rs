@@ -29,6 +29,7 @@ mod outcome;
 pub mod predicate;
 mod residual;
 mod rules;
+mod small_map;
 mod source;
 mod steps;
 pub mod trial;

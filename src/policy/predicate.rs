@@ -4,10 +4,10 @@
 //! database unless the query says so. Negation stands at the atoms alone. What is simplified here must mean the same before and
 //! after; nothing here knows policies, tables or engines.
 
-use super::steps;
+use super::{small_map::SmallMap, steps};
 use crate::domain::{id::ProposalId, member::CallRole};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     fmt,
 };
 
@@ -326,7 +326,7 @@ impl Predicate {
     fn fates(flat: &[Self], all: bool, simplify: bool) -> Option<Vec<Fate>> {
         steps::add(flat.len());
         // The atoms that are parts themselves, with the value that the other parts can presume.
-        let (mut settled, mut seen) = (HashMap::new(), HashSet::new());
+        let (mut settled, mut seen) = (SmallMap::new(), SmallMap::new());
         let mut fates = Vec::with_capacity(flat.len());
         for part in flat {
             let (atom, value) = match part {
@@ -338,7 +338,7 @@ impl Predicate {
                 Self::Is(atom) => (atom, all),
                 Self::IsNot(atom) => (atom, !all),
                 part => {
-                    fates.push(if seen.insert(part) { Fate::Kept } else { Fate::Dropped });
+                    fates.push(if seen.insert(part, ()).is_none() { Fate::Kept } else { Fate::Dropped });
                     continue;
                 }
             };
@@ -360,16 +360,16 @@ impl Predicate {
     }
 
     /// What is left of a joined part where others settle some of its atoms; nothing if they settle none.
-    fn settled_by(&self, settled: &HashMap<&Atom, bool>) -> Option<Self> {
+    fn settled_by(&self, settled: &SmallMap<&Atom, bool>) -> Option<Self> {
         if !matches!(self, Self::All(_) | Self::Any(_)) {
             return None;
         }
         let mut is_touched = false;
         self.each_atom(&mut |atom, _| {
             steps::add(1);
-            is_touched |= settled.contains_key(atom);
+            is_touched |= settled.get(atom).is_some();
         });
-        is_touched.then(|| self.replaced(&mut |atom| settled.get(atom).copied().map(Self::Const)))
+        is_touched.then(|| self.replaced(&mut |atom| settled.get(atom).map(Self::Const)))
     }
 
     fn add_to(self, flat: &mut Vec<Self>, all: bool) {

@@ -10,6 +10,7 @@ use super::{
     facts::MemberFacts,
     predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
     rules::Ruleset,
+    small_map::SmallMap,
     source,
 };
 use crate::domain::{id::PartnerCode, member::CallRole};
@@ -18,7 +19,7 @@ use cedar_policy::{
     pst::{BinaryOp, Clause, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::Arc,
 };
@@ -416,8 +417,9 @@ impl Truth {
     fn all(each: Vec<Self>) -> Self {
         let (holds, errs): (Vec<_>, Vec<_>) = each.into_iter().map(|truth| (truth.holds, truth.errs)).unzip();
         // Where an earlier one errs in the same case, so does the whole: the first of them counts.
-        let mut seen = HashSet::from([&Predicate::Const(false)]);
-        let first = errs.iter().enumerate().filter(|(_, errs)| seen.insert(errs));
+        let mut seen = SmallMap::new();
+        seen.insert(&Predicate::Const(false), ());
+        let first = errs.iter().enumerate().filter(|(_, errs)| seen.insert(*errs, ()).is_none());
         let errs = first.map(|(before, errs)| Predicate::all(holds[..before].iter().chain([errs]).cloned()));
         let errs = Predicate::any(errs.collect::<Vec<_>>());
         Self { holds: Predicate::all(holds), errs }
