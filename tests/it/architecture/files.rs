@@ -1,0 +1,70 @@
+//! What every source file looks like, and what none has in it.
+
+use super::source::{everything, production, root};
+use std::{collections::BTreeSet, fs};
+
+/// The longest a source file may be: past this it holds two things.
+const MAX_LINES: usize = 600;
+
+#[test]
+fn files_are_short_and_say_what_they_are_for() {
+    let mut faults = Vec::new();
+    for source in everything() {
+        let lines = source.whole.lines().count();
+        if lines > MAX_LINES {
+            faults.push(format!("{}: {lines} lines; past {MAX_LINES} it holds two things", source.name));
+        }
+        if !source.whole.starts_with("//! ") {
+            faults.push(format!("{}: begins without saying what it decides", source.name));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_is_unwrapped_unsafe_or_allowed_in_silence() {
+    let unwrap = concat!(".un", "wrap()");
+    let mut faults = Vec::new();
+    for source in production() {
+        for (number, line) in source.lines() {
+            for (sign, instead) in [
+                (unwrap, "`expect` that states the proof"),
+                ("unsafe ", "safe code"),
+                ("#[allow(", "`#[expect(…, reason = \"…\")]`"),
+                ("#![allow(", "`#![expect(…, reason = \"…\")]`"),
+                ("todo!(", "the thing itself"),
+                ("unimplemented!(", "the thing itself"),
+            ] {
+                if line.contains(sign) {
+                    faults.push(format!("{}:{number}: wanted {instead} instead of `{sign}`", source.name));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn statements_have_types_of_their_own_and_are_fuzzed() {
+    let fuzzed = fs::read_to_string(root().join("fuzz/fuzz_targets/statements.rs")).unwrap();
+    let (mut types, mut faults) = (BTreeSet::new(), Vec::new());
+    for source in production() {
+        for (number, line) in source.lines() {
+            let (line, place) = (line.trim_start(), format!("src/{}.rs:{number}", source.name));
+            if let Some(typ) = line.strip_prefix("const TYP: &'static str = ") {
+                if !(typ.starts_with("\"entente-") && typ.ends_with("+jws\";")) {
+                    faults.push(format!("{place}: {typ} is no type of ours"));
+                }
+                if !types.insert(typ.to_owned()) {
+                    faults.push(format!("{place}: another statement has the type {typ}"));
+                }
+            }
+            let statement = line.strip_prefix("impl Statement for ").and_then(|rest| rest.strip_suffix(" {"));
+            if let Some(name) = statement.filter(|name| !fuzzed.contains(&format!("read::<{name}>("))) {
+                faults.push(format!("{place}: `{name}` is missing in fuzz/fuzz_targets/statements.rs"));
+            }
+        }
+    }
+    assert!(types.len() > 15, "{types:?}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
