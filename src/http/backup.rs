@@ -9,17 +9,18 @@ use crate::{
         verify::{self, VerificationCounts, VerificationEvent},
     },
     storage::{
-        Db, PostgresLimits, StoreError,
+        BlobEngine, Db, PostgresLimits, StoreError,
         backup::{self, BackupError, BackupManifest, BackupOutcome, BackupStep, Site, Unsound},
+        blob_engine::ask,
         db::tables::Tables,
-        mark,
     },
 };
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use std::{
     io::{self, IsTerminal as _, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -92,11 +93,13 @@ pub enum KeepError {
 
 /// Takes a backup.
 pub async fn back_up(config: &Config, words: BackUp, clock: &dyn Clock, out: &mut impl Write) -> Result<(), KeepError> {
+    let documents = config.blob_engine();
+    let site = site(config, &documents);
     if !words.new_folder {
-        backup::refuse_new_folder(site(config), &words.folder)?;
+        backup::refuse_new_folder(site, &words.folder).await?;
     }
     let mut teller = Teller::new();
-    let done = backup::take(site(config), &words.folder, clock, &mut |step| teller.step(step)).await;
+    let done = backup::take(site, &words.folder, clock, &mut |step| teller.step(step)).await;
     teller.end();
     let done = done?;
     let is_complete = done.is_complete();
@@ -124,7 +127,9 @@ pub async fn restore(
 ) -> Result<(), KeepError> {
     let mut teller = Teller::new();
     let mut progress = |step| teller.step(step);
-    let done = backup::restore(site(config), &words.folder, words.backup.as_deref(), (clock, rng), &mut progress).await;
+    let documents = config.blob_engine();
+    let (site, name) = (site(config, &documents), words.backup.as_deref());
+    let done = backup::restore(site, &words.folder, name, (clock, rng), &mut progress).await;
     teller.end();
     let BackupOutcome { name, manifest, unsound, .. } = done?;
     writeln!(out, "backup `{name}` is restored: {}", contents(&manifest))?;
@@ -152,7 +157,7 @@ pub async fn verify(
         damaged += 1;
         writeln!(out, "damaged: `{name}` of the backup {flaw}")?;
     }
-    let verified = look(&opened.tables, folder, out).await;
+    let verified = look(&opened.tables, &opened.documents, out).await;
     opened.tables.close().await;
     let verified = match verified {
         // What cannot be read any more was named above.
@@ -183,11 +188,12 @@ async fn verify_live(config: &Config, out: &mut impl Write) -> Result<(), KeepEr
     let url = config.database.url.reveal();
     let tables = Tables::In(Db::look(url, true).await?);
     let has_engine_check = tables.has_engine_check();
-    let verified = look(&tables, &config.blobs.folder, out).await;
+    let documents = config.blob_engine();
+    let verified = look(&tables, &documents, out).await;
     tables.close().await;
     let verified = verified?;
     let mut damaged = 0;
-    let found = mark::of_folder(&config.blobs.folder).await?.map(|mark| mark.to_string());
+    let found = ask(&documents, |place| place.mark()).await?.map(|mark| mark.to_string());
     if found != verified.state.mark {
         damaged += 1;
         writeln!(out, "damaged: the folder of documents has another mark than the database, or one of them has none")?;
@@ -199,7 +205,11 @@ async fn verify_live(config: &Config, out: &mut impl Write) -> Result<(), KeepEr
     conclude(damaged + verified.findings, out)
 }
 
-async fn look(tables: &Tables, folder: &Path, out: &mut impl Write) -> Result<VerificationCounts, KeepError> {
+async fn look(
+    tables: &Tables,
+    documents: &Arc<dyn BlobEngine>,
+    out: &mut impl Write,
+) -> Result<VerificationCounts, KeepError> {
     let mut teller = Teller::new();
     let mut written = Ok(());
     let mut hear = |look| match look {
@@ -213,7 +223,7 @@ async fn look(tables: &Tables, folder: &Path, out: &mut impl Write) -> Result<Ve
         }
         VerificationEvent::Statements(count) => teller.tell(|| format!("{count} statements verified")),
     };
-    let verified = verify::verify(tables, folder, &mut hear).await;
+    let verified = verify::verify(tables, documents, &mut hear).await;
     teller.end();
     written?;
     Ok(verified?)
@@ -226,9 +236,9 @@ fn conclude(damaged: u64, out: &mut impl Write) -> Result<(), KeepError> {
     Ok(writeln!(out, "nothing that was checked has changed")?)
 }
 
-fn site(config: &Config) -> Site<'_> {
+fn site<'a>(config: &'a Config, blobs: &'a Arc<dyn BlobEngine>) -> Site<'a> {
     let database_url = config.database.url.reveal();
-    Site { database_url, blobs: &config.blobs.folder, host: &config.host, limits: PostgresLimits::default() }
+    Site { database_url, blobs, host: &config.host, limits: PostgresLimits::default() }
 }
 
 fn tell_unsound(unsound: &[Unsound], out: &mut impl Write) -> Result<(), KeepError> {

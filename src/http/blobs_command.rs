@@ -147,7 +147,7 @@ async fn look(
     rng: &dyn Rng,
     out: &mut impl Write,
 ) -> Result<(), BlobsError> {
-    let engine = serve::blob_engine(config);
+    let engine = config.blob_engine();
     describe(config, db, &engine, out).await?;
     for row in documents::damaged(&mut *db.read().await?, LISTED).await? {
         writeln!(out, "damaged   {} of {}, slot `{}`, file {}", row.id, row.proposal, row.slot, row.blob)?;

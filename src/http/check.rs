@@ -12,9 +12,10 @@ use crate::{
     storage::{
         StoreError,
         backup::refuse_half_restored,
+        blob_engine::ask,
         db::copy::Serving,
         inspect::{self, FoundDatabase},
-        mark::{self, DatabaseMark},
+        mark::DatabaseMark,
         migrate,
         partners::{ListRecord, PartnerRow},
     },
@@ -50,6 +51,9 @@ pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clo
         checked.notes.push(format!("`{}` is not there and will be made on start", path.display()));
     }
     folders(config, &mut checked);
+    if let Err(error) = refuse_half_restored(&config.blob_engine()).await {
+        checked.fault("blobs.folder", error.to_string(), error.help());
+    }
     let partners = database(config, &mut checked).await;
     if let Some(partners) = partners {
         trust(config, partners, clock, &mut checked).await;
@@ -112,9 +116,6 @@ fn folders(config: &Config, checked: &mut Checked) {
                 checked.notes.push(format!("{message}: it can be written, but files that {owner} makes may be closed"));
             }
         }
-    }
-    if let Err(error) = refuse_half_restored(blobs) {
-        checked.fault("blobs.folder", error.to_string(), error.help());
     }
 }
 
@@ -185,7 +186,7 @@ async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<(Partner
 /// Database and folder of documents must be known to belong together.
 async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &mut Checked) {
     let folder = &config.blobs.folder;
-    match mark::of_folder(folder).await {
+    match ask(&config.blob_engine(), |place| place.mark()).await {
         Ok(found) => {
             if let Err(fault) = marks::compare(database, found) {
                 let place = config.database.url.place();

@@ -5,7 +5,11 @@
 //! once. The database URL may hold a password and is never shown.
 
 use super::tls::{CertificateFiles, ServerCertificate};
-use crate::{domain::id::PartnerCode, service::quotas::Quotas};
+use crate::{
+    domain::id::PartnerCode,
+    service::quotas::Quotas,
+    storage::{BlobEngine, BlobFolder},
+};
 use config::{ConfigError as Cause, FileFormat};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -15,6 +19,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -193,6 +198,11 @@ impl Config {
         self.validate_storage(&mut faults);
         self.limits.validate(&mut faults);
         faults.0
+    }
+
+    /// The place for documents that the settings name.
+    pub(super) fn blob_engine(&self) -> Arc<dyn BlobEngine> {
+        Arc::new(BlobFolder::new(&self.blobs.folder, self.blobs.reserve_bytes))
     }
 
     /// The folders for data that are not there yet and will be made, outer ones first.

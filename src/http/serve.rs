@@ -125,7 +125,7 @@ impl Running {
 
 /// Opens everything an operation needs, and brings the database to the schema of this program.
 pub async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Exchange>, StartError> {
-    refuse_half_restored(&config.blobs.folder)?;
+    refuse_half_restored(&config.blob_engine()).await?;
     let db = open_database(config, &*clock).await?;
     let blobs = open_blobs(config, &db, &*clock, &rng).await?;
     let beside = BlobFolder::new(&config.blobs.folder, config.blobs.reserve_bytes);
@@ -165,14 +165,9 @@ pub(super) async fn open_database(config: &Config, clock: &dyn Clock) -> Result<
     database.await.map_err(|error| StartError::Database { place: config.database.url.place(), error })
 }
 
-/// The place for documents that the settings name.
-pub(super) fn blob_engine(config: &Config) -> Arc<dyn BlobEngine> {
-    Arc::new(BlobFolder::new(&config.blobs.folder, config.blobs.reserve_bytes))
-}
-
 /// Opens the folder of documents, once it is certain that it is this database's.
 async fn open_blobs(config: &Config, db: &Db, clock: &dyn Clock, rng: &Arc<dyn Rng>) -> Result<Blobs, StartError> {
-    let (folder, engine) = (&config.blobs.folder, blob_engine(config));
+    let (folder, engine) = (&config.blobs.folder, config.blob_engine());
     let mark = marks::settle(db, &engine, &**rng, clock.now()).await.map_err(|fault| match fault {
         MarkFault::Store(error) => StartError::Blobs { folder: folder.clone(), error },
         fault => StartError::Marks { database: config.database.url.place(), folder: folder.clone(), fault },
@@ -212,7 +207,7 @@ pub async fn run(
     // Before the files are read, so that no change falls between.
     let watch = Watch::new(watched(&config), reload::INTERVAL);
     let metrics = recorder();
-    refuse_half_restored(&config.blobs.folder)?;
+    refuse_half_restored(&config.blob_engine()).await?;
     make_folders(&config)?;
     let place = config.database.url.place();
     let serving = Serving::begin(config.database.url.reveal());
@@ -260,7 +255,7 @@ pub async fn run(
         tracing::info!(cut = drained.cut, "stopped");
         drained
     });
-    warn_if_restored(&config.blobs.folder, &*exchange.clock);
+    warn_if_restored(&config.blob_engine(), &*exchange.clock).await;
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(millis, partners = trusted.partners, api = %api_addr, admin = %admin_addr, "ready");
     Ok(Running { api_addr, admin_addr, exchange, tls, ending })
@@ -320,8 +315,8 @@ fn limits_that_fit(wanted: &Limits) -> Limits {
 }
 
 /// Warns of the age of a restored state, until a backup of it is taken.
-fn warn_if_restored(blobs: &Path, clock: &dyn Clock) {
-    match backup::restored_from(blobs) {
+async fn warn_if_restored(documents: &Arc<dyn BlobEngine>, clock: &dyn Clock) {
+    match backup::restored_from(documents).await {
         Ok(Some(restored)) => tracing::warn!(
             last_entry = restored.last_entry,
             last_entry_at = restored.last_entry_at.map(tracing::field::display),
@@ -357,7 +352,7 @@ fn figures_of(config: &Config, clock: &dyn Clock) -> Figures {
         let folder = folder_of(&file).to_owned();
         (file, folder)
     });
-    Figures::new(config.blobs.folder.clone(), database, clock)
+    Figures::new(config.blob_engine(), database, clock)
 }
 
 /// Takes up changes of certificate, revocation lists and partners, and what could not be used at the start.

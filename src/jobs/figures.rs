@@ -5,7 +5,7 @@ use crate::{
     domain::ambient::Clock,
     metrics::as_float,
     service::{Exchange, time},
-    storage::{StoreError, backup, documents, sizes},
+    storage::{BlobEngine, StoreError, backup, documents, sizes},
 };
 use jiff::SignedDuration;
 use metrics::{Unit, describe_gauge, gauge};
@@ -41,7 +41,7 @@ const SELDOM: u32 = 20;
 /// What the figures are of.
 #[derive(Debug)]
 pub(crate) struct Figures {
-    blobs: PathBuf,
+    documents: Arc<dyn BlobEngine>,
     /// The file of a SQLite database, and the folder that it is in.
     database: Option<(PathBuf, PathBuf)>,
     started_at: f64,
@@ -49,8 +49,8 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Of a SQLite database its file is given, and the folder that it is in.
-    pub(crate) fn new(blobs: PathBuf, database: Option<(PathBuf, PathBuf)>, clock: &dyn Clock) -> Self {
-        Self { blobs, database, started_at: clock.now().as_duration().as_secs_f64() }
+    pub(crate) fn new(documents: Arc<dyn BlobEngine>, database: Option<(PathBuf, PathBuf)>, clock: &dyn Clock) -> Self {
+        Self { documents, database, started_at: clock.now().as_duration().as_secs_f64() }
     }
 
     /// Keeps the figures up to date until dropped.
@@ -64,6 +64,7 @@ impl Figures {
             let looking = Arc::clone(&figures);
             // Files and disks may take their time.
             let _ = tokio::task::spawn_blocking(move || looking.look()).await;
+            tell_backup(&figures.documents).await;
             if let Err(error) = count(&exchange, turn % SELDOM == 0).await {
                 tracing::debug!(%error, "the database's sizes could not be read");
             }
@@ -85,18 +86,21 @@ impl Figures {
             gauge!(DATABASE_LOG).set(fs::metadata(log).map_or(0.0, |metadata| as_float(metadata.len())));
         }
         for (place, folder) in
-            [("documents", Some(&self.blobs)), ("database", self.database.as_ref().map(|(_, folder)| folder))]
+            [("documents", self.documents.folder()), ("database", self.database.as_ref().map(|(_, folder)| &**folder))]
         {
             if let Some(folder) = folder {
                 disk(place, folder);
             }
         }
-        // Before the first note that can be read it is 0, and none yet is as old as the epoch: that is what an alert is to see.
-        let completed = gauge!(BACKUP);
-        match backup::last_backup(&self.blobs) {
-            Ok(last) => completed.set(last.map_or(0.0, |last| last.begun_at.as_duration().as_secs_f64())),
-            Err(error) => tracing::warn!(%error, "the note of the last backup cannot be read"),
-        }
+    }
+}
+
+/// Before the first note that can be read it is 0, and none yet is as old as the epoch: that is what an alert is to see.
+async fn tell_backup(documents: &Arc<dyn BlobEngine>) {
+    let completed = gauge!(BACKUP);
+    match backup::last_backup(documents).await {
+        Ok(last) => completed.set(last.map_or(0.0, |last| last.begun_at.as_duration().as_secs_f64())),
+        Err(error) => tracing::warn!(%error, "the note of the last backup cannot be read"),
     }
 }
 

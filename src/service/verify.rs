@@ -25,13 +25,13 @@ use super::Result;
 use crate::{
     domain::id::Sha256,
     storage::{
-        StoreError,
+        BlobEngine, StoreError,
         backup::{DatabaseState, DocumentBytes, state_of},
         db::tables::{Cell, Cells, Column, Tables},
         migrate,
     },
 };
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, sync::Arc};
 
 /// Something that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,16 +65,16 @@ pub struct VerificationCounts {
     pub findings: u64,
 }
 
-/// Looks through tables and the folder of documents that goes with them.
+/// Looks through tables and the place with the documents that go with them.
 pub async fn verify(
     tables: &Tables,
-    folder: &Path,
+    place: &Arc<dyn BlobEngine>,
     hear: &mut dyn FnMut(VerificationEvent),
 ) -> Result<VerificationCounts> {
     let mut verifier = Verifier { tables, report: Report { hear, verified: VerificationCounts::default() } };
     verifier.database().await?;
     let complete = verifier.rows().await?;
-    verifier.documents(folder, &complete).await?;
+    verifier.documents(place, &complete).await?;
     Ok(verifier.report.verified)
 }
 
@@ -145,12 +145,12 @@ impl Verifier<'_> {
     }
 
     /// Reads every document's bytes; what complete versions name must be among them.
-    async fn documents(&mut self, folder: &Path, complete: &[Complete]) -> Result<()> {
+    async fn documents(&mut self, place: &Arc<dyn BlobEngine>, complete: &[Complete]) -> Result<()> {
         let (mut held, report) = (HashSet::new(), &mut self.report);
         self.tables
-            .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, |cells| {
+            .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, async |cells| {
                 let document = DocumentBytes::read(&cells);
-                if let Some(fault) = document.fault_in(folder) {
+                if let Some(fault) = document.fault_in(place).await? {
                     report.found(format!("document {} of proposal {}", document.document, document.proposal), fault);
                 }
                 let bytes = document.bytes.as_ref();

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! DIR/entente-backups              says that the folder is one of these
-//! DIR/blobs/3f/3f…                 documents, each once, as `blobs.folder` has them
+//! DIR/blobs/3f/3f…                 documents, each once, as a folder of documents has them
 //! DIR/000002-2026-11-28T051451Z/   a backup: the database's files and manifest.json
 //! DIR/unfinished/                  one that is being taken, or was broken off
 //! ```
@@ -21,27 +21,29 @@
 mod documents;
 mod flaw;
 mod layout;
+mod notes;
 mod state;
 
 pub use documents::{DocumentBytes, KeptBytes, Unsound};
 pub use flaw::Flaw;
-pub use layout::{BackupError, BackupManifest, BackupNote};
+pub use layout::{BackupError, BackupManifest};
+pub use notes::{BackupNote, last_backup, refuse_half_restored, restored_from};
 pub use state::{DatabaseState, state_of};
 
 use self::{
     documents::{CopiedDocuments, copy_documents},
-    layout::{
-        FORMAT, LAST, MANIFEST, RESTORED, RESTORING, Restoring, SIGN, UNFINISHED, anything_in, apart, at, choose,
-        make_folder, names, of_this_host, prepare, read_json, write_json,
-    },
+    layout::{FORMAT, MANIFEST, SIGN, UNFINISHED, apart, at, choose, make_folder, names, of_this_host, prepare},
+    notes::{LAST, RESTORED, RESTORING, Restoring, json},
 };
 use super::{
-    PostgresLimits, StoreError,
+    BlobEngine, BlobFolder, PostgresLimits, StoreError,
+    blob_engine::ask,
     db::{
         copy::{self, digest_of, sync_folder},
         schema,
         tables::Tables,
     },
+    folder::write_whole,
     mark::{self, Mark},
     migrate,
 };
@@ -53,6 +55,7 @@ use jiff::Timestamp;
 use std::{
     fs::{self, File},
     path::Path,
+    sync::Arc,
 };
 
 /// How far a backup or restore is.
@@ -68,7 +71,7 @@ pub enum BackupStep {
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
     pub database_url: &'a str,
-    pub blobs: &'a Path,
+    pub blobs: &'a Arc<dyn BlobEngine>,
     pub host: &'a PartnerCode,
     /// How long PostgreSQL may take.
     pub limits: PostgresLimits,
@@ -105,12 +108,17 @@ impl BackupOutcome {
     }
 }
 
+/// The documents of a folder of backups: a place like any other.
+fn documents_in(folder: &Path) -> Arc<dyn BlobEngine> {
+    Arc::new(BlobFolder::new(folder, 0))
+}
+
 /// Refuses a folder without backups where others were taken before: its disk is not mounted, or the folder is new.
-pub fn refuse_new_folder(site: Site<'_>, folder: &Path) -> Result<(), BackupError> {
+pub async fn refuse_new_folder(site: Site<'_>, folder: &Path) -> Result<(), BackupError> {
     if folder.join(SIGN).exists() {
         return Ok(());
     }
-    last_backup(site.blobs)?.map_or(Ok(()), |last| Err(BackupError::NewFolder(folder.to_owned(), last.name)))
+    last_backup(site.blobs).await?.map_or(Ok(()), |last| Err(BackupError::NewFolder(folder.to_owned(), last.name)))
 }
 
 /// Takes a backup into a folder, beside running servers. One that lacks a document is kept, and not noted as the last backup:
@@ -134,10 +142,11 @@ pub async fn take(
     .await?;
     let tables = Tables::of_copy(&unfinished, &database).await?;
     let state = state_of(&tables).await?;
-    if state.mark.is_some() && state.mark != mark::of_folder(site.blobs).await?.map(|found| found.to_string()) {
+    let found = ask(site.blobs, |place| place.mark()).await?;
+    if state.mark.is_some() && state.mark != found.map(|found| found.to_string()) {
         return Err(BackupError::OtherFolder);
     }
-    let documents = copy_documents(&tables, site.blobs, folder, true, progress).await?;
+    let documents = copy_documents(&tables, (site.blobs, &documents_in(folder)), true, progress).await?;
     tables.close().await;
     let engine = if copy::sqlite_path(site.database_url)?.is_some() { "sqlite" } else { "postgresql" };
     let is_of = state.is_of(begun_at);
@@ -157,15 +166,15 @@ pub async fn take(
         unsound: documents.unsound.iter().map(|unsound| unsound.document.clone()).collect(),
         database,
     };
-    write_json(&unfinished.join(MANIFEST), &manifest)?;
-    sync_folder(&unfinished)?;
+    let place = unfinished.join(MANIFEST);
+    at(&place, write_whole(&place, &json(&manifest)))?;
     let number = names(folder)?.last().and_then(|name| name.get(..6)?.parse::<u32>().ok()).unwrap_or(0) + 1;
     let name = format!("{number:06}-{}", begun_at.strftime("%Y-%m-%dT%H%M%SZ"));
     at(&unfinished, fs::rename(&unfinished, folder.join(&name)))?;
     sync_folder(folder)?;
     let outcome = BackupOutcome::new(name, manifest, is_of, documents);
     if outcome.is_complete() {
-        write_json(&site.blobs.join(LAST), &outcome.note(outcome.manifest.ended_at))?;
+        notes::write(site.blobs, LAST, &outcome.note(outcome.manifest.ended_at)).await?;
     }
     Ok(outcome)
 }
@@ -181,7 +190,7 @@ pub async fn restore(
 ) -> Result<BackupOutcome, BackupError> {
     let (_lock, name, manifest) = choose(folder, name)?;
     of_this_host(site, &manifest)?;
-    apart(site.blobs, folder)?;
+    apart(site, folder)?;
     let wanted = if copy::sqlite_path(site.database_url)?.is_some() { "sqlite" } else { "postgresql" };
     if manifest.engine != wanted {
         return Err(BackupError::OtherEngine { found: manifest.engine, wanted });
@@ -195,8 +204,7 @@ pub async fn restore(
         return Err(BackupError::Damaged(name, file, flaw));
     }
     let there = copy::occupied((site.database_url, site.limits)).await?;
-    let note = site.blobs.join(RESTORING);
-    let (mark, has_database) = match read_json::<Restoring>(&note)? {
+    let (mark, has_database) = match notes::read::<Restoring>(site.blobs, RESTORING).await? {
         Some(begun) if begun.backup != name => return Err(BackupError::OtherRestore(begun.backup)),
         Some(begun) => {
             let mark: Mark = begun.mark.parse()?;
@@ -204,8 +212,8 @@ pub async fn restore(
             (mark, has_database)
         }
         None => {
-            if let Some(entry) = anything_in(site.blobs)? {
-                return Err(BackupError::Occupied(format!("`{}` in the folder of documents", entry.display())));
+            if let Some(name) = ask(site.blobs, |place| place.anything()).await? {
+                return Err(BackupError::Occupied(format!("`{name}` in the folder of documents")));
             }
             (Mark::random(rng), false)
         }
@@ -215,10 +223,10 @@ pub async fn restore(
     {
         return Err(BackupError::Occupied(there));
     }
-    make_folder(site.blobs)?;
-    write_json(&note, &Restoring { backup: name.clone(), mark: mark.to_string() })?;
+    let begun = Restoring { backup: name.clone(), mark: mark.to_string() };
+    notes::write(site.blobs, RESTORING, &begun).await?;
     let tables = Tables::of_copy(&source, &manifest.database).await?;
-    let documents = copy_documents(&tables, folder, site.blobs, false, progress).await?;
+    let documents = copy_documents(&tables, (&documents_in(folder), site.blobs), false, progress).await?;
     tables.close().await;
     let now = clock.now();
     if !has_database {
@@ -236,10 +244,9 @@ pub async fn restore(
     }
     let begun_at = manifest.begun_at;
     let outcome = BackupOutcome::new(name, manifest, begun_at, documents);
-    write_json(&site.blobs.join(RESTORED), &outcome.note(now))?;
-    mark::put_into_folder(site.blobs, &mark).await?;
-    at(&note, fs::remove_file(&note))?;
-    sync_folder(site.blobs)?;
+    notes::write(site.blobs, RESTORED, &outcome.note(now)).await?;
+    ask(site.blobs, move |place| place.set_mark(&mark)).await?;
+    notes::remove(site.blobs, RESTORING).await?;
     Ok(outcome)
 }
 
@@ -249,6 +256,7 @@ pub struct OpenBackup {
     pub name: String,
     pub manifest: BackupManifest,
     pub tables: Tables,
+    pub documents: Arc<dyn BlobEngine>,
     /// Files of the database that are not what they were, and why.
     pub flaws: Vec<(String, Flaw)>,
     _lock: File,
@@ -260,7 +268,7 @@ pub async fn open(folder: &Path, name: Option<&str>) -> Result<OpenBackup, Backu
     let source = folder.join(&name);
     let flaws = flaws_of(&source, &manifest);
     let tables = Tables::of_copy(&source, &manifest.database).await?;
-    Ok(OpenBackup { name, manifest, tables, flaws, _lock: lock })
+    Ok(OpenBackup { name, manifest, tables, documents: documents_in(folder), flaws, _lock: lock })
 }
 
 /// The files of a backup's database that are not what they were.
@@ -276,24 +284,6 @@ fn flaws_of(folder: &Path, manifest: &BackupManifest) -> Vec<(String, Flaw)> {
         flaws.push((file.name.clone(), flaw));
     }
     flaws
-}
-
-/// When the last backup of these documents and their database ended.
-pub fn last_backup(blobs: &Path) -> Result<Option<BackupNote>, BackupError> {
-    read_json(&blobs.join(LAST))
-}
-
-/// The backup that these documents and their database were restored from, unless another one was taken since.
-pub fn restored_from(blobs: &Path) -> Result<Option<BackupNote>, BackupError> {
-    let restored: Option<BackupNote> = read_json(&blobs.join(RESTORED))?;
-    let last = last_backup(blobs)?;
-    Ok(restored.filter(|restored| last.is_none_or(|last| last.noted_at < restored.noted_at)))
-}
-
-/// Refuses a folder of documents in which a restore is not done.
-pub fn refuse_half_restored(blobs: &Path) -> Result<(), BackupError> {
-    let begun: Option<Restoring> = read_json(&blobs.join(RESTORING))?;
-    begun.map_or(Ok(()), |begun| Err(BackupError::HalfRestored(begun.backup)))
 }
 
 async fn mark_of(url: &str) -> Result<Option<String>, StoreError> {

@@ -2,14 +2,15 @@
 //!
 //! An engine takes bytes in, gives them out, lists, moves aside and deletes. It knows nothing of rows, digests and shares, and it
 //! never decides what may be removed: that is [`super::Blobs`], which is the same over every engine and compares the mark before
-//! each step. `tests/it/blob_engines.rs` holds each engine to what is promised here.
+//! each step. Backups copy from one place into another and know no more of either. `tests/it/blob_engines.rs` holds each engine to
+//! what is promised here.
 //!
 //! Every call waits, for a disk or for a network, so calls are made by [`ask`], off the threads that serve requests. An engine
 //! that speaks to a network may wait with `tokio::runtime::Handle::block_on` there.
 
 use super::{blob_key::BlobKey, blocking::blocking, error::StoreError, mark::Mark};
 use jiff::Timestamp;
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 /// A place for ciphertext. Several servers may work on one at the same time.
 pub trait BlobEngine: fmt::Debug + Send + Sync {
@@ -18,6 +19,21 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
 
     /// Gives the place, made if absent, a mark instead of the one it had. When this returns, the mark outlasts a power failure.
     fn set_mark(&self, mark: &Mark) -> Result<(), StoreError>;
+
+    /// A short text that is kept beside the blobs, such as when the last backup ended; none when there is none, or no place.
+    fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a note, in a place that is made if absent, instead of the one of this name, or removes it. A reader sees the one or the
+    /// other, whole. When this returns, it outlasts a power failure.
+    fn set_note(&self, name: &str, text: Option<&[u8]>) -> Result<(), StoreError>;
+
+    /// What something in the place is called, whatever it is; none when the place is empty or not there.
+    fn anything(&self) -> Result<Option<String>, StoreError>;
+
+    /// The folder that the place is, if it is one: backups are kept apart from it, and its disk is measured.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// Writes a few bytes and removes them again. Never makes the place.
     fn probe(&self) -> Result<(), StoreError>;
@@ -31,6 +47,9 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
     /// A published blob, to be read from its byte `from` on, which may be its end. None where there is none under the key, one
     /// that was moved aside included.
     fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError>;
+
+    /// When this returns, every published blob outlasts a power failure, also one whose process ended while it published it.
+    fn sync(&self) -> Result<(), StoreError>;
 
     /// The size of a published blob, or of one that was moved aside.
     fn size(&self, key: &BlobKey) -> Result<Option<u64>, StoreError>;
@@ -48,6 +67,9 @@ pub trait BlobEngine: fmt::Debug + Send + Sync {
     /// Moves published blobs into quarantine, whole and under their keys, each with the instant of the move: how many there were.
     /// A machine that stops meanwhile leaves each of them in one of the two places.
     fn set_aside(&self, keys: &[BlobKey], now: Timestamp) -> Result<u64, StoreError>;
+
+    /// A blob in quarantine, to be read from its beginning; it stays there.
+    fn open_quarantined(&self, key: &BlobKey) -> Result<Option<OpenedBlob>, StoreError>;
 
     /// Publishes a blob from quarantine again. When this returns, that outlasts a power failure.
     fn put_back(&self, key: &BlobKey) -> Result<PutBack, StoreError>;

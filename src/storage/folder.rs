@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! entente-mark                 says whose folder it is
+//! entente-….json               notes about backups
 //! blobs/3f/3f…                 a published blob, under its key
 //! blobs/3f/3f…#1               one that is being taken
 //! quarantine/3f…               one that no row named; its time is that of the move
 //! ```
 //!
-//! All that presumes files is here and below: a name that is given when every byte is on the disk, folders that are synced, the
-//! room that is left on the disk. What is taken in, moved or removed is decided by those who ask.
+//! Folders and files are for the account alone. All that presumes files is here and below: a name that is given when every byte is
+//! on the disk, folders that are synced, the room that is left on the disk. What is taken in, moved or removed is decided by those
+//! who ask.
 
 mod incoming;
 
@@ -22,8 +24,10 @@ use super::{
 };
 use jiff::Timestamp;
 use std::{
-    fs::{self, File},
-    io::{self, Seek as _, SeekFrom},
+    ffi::OsString,
+    fs::{self, DirBuilder, File},
+    io::{self, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -76,6 +80,32 @@ impl BlobEngine for BlobFolder {
         mark::write(&self.path, mark)
     }
 
+    fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match fs::read(self.path.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            read => Ok(absent(read)?),
+        }
+    }
+
+    fn set_note(&self, name: &str, text: Option<&[u8]>) -> Result<(), StoreError> {
+        let place = self.path.join(name);
+        if let Some(text) = text {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+            return Ok(write_whole(&place, text)?);
+        }
+        absent(fs::remove_file(place))?;
+        absent(sync_folder(&self.path))?;
+        Ok(())
+    }
+
+    fn anything(&self) -> Result<Option<String>, StoreError> {
+        Ok(anything_in(&self.path)?.map(|name| name.to_string_lossy().into_owned()))
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
     fn probe(&self) -> Result<(), StoreError> {
         Ok(probe::attempt(&self.path)?)
     }
@@ -86,10 +116,15 @@ impl BlobEngine for BlobFolder {
     }
 
     fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
-        let Some(mut file) = absent(File::open(live(&self.path, key)))? else { return Ok(None) };
-        let size = file.metadata()?.len();
-        file.seek(SeekFrom::Start(from))?;
-        Ok(Some(OpenedBlob { size, bytes: Box::new(file) }))
+        opened(&live(&self.path, key), from)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        for part in 0..=u8::MAX {
+            absent(sync_folder(&self.shard(part)))?;
+        }
+        absent(sync_folder(&self.path.join(LIVE)))?;
+        Ok(())
     }
 
     fn size(&self, key: &BlobKey) -> Result<Option<u64>, StoreError> {
@@ -141,6 +176,10 @@ impl BlobEngine for BlobFolder {
         Ok(moved)
     }
 
+    fn open_quarantined(&self, key: &BlobKey) -> Result<Option<OpenedBlob>, StoreError> {
+        opened(&quarantined(&self.path, key), 0)
+    }
+
     fn put_back(&self, key: &BlobKey) -> Result<PutBack, StoreError> {
         let (from, to) = (quarantined(&self.path, key), live(&self.path, key));
         let is_there = || Ok::<_, StoreError>(absent(fs::metadata(&to))?.is_some());
@@ -169,15 +208,46 @@ impl BlobEngine for BlobFolder {
 }
 
 /// The file of a blob that is served.
-pub(super) fn live(folder: &Path, key: &BlobKey) -> PathBuf {
+fn live(folder: &Path, key: &BlobKey) -> PathBuf {
     let name = key.to_string();
     // 256 folders, so that none grows past what file systems like.
     folder.join(LIVE).join(&name[..2]).join(name)
 }
 
 /// The file of a blob in quarantine.
-pub(super) fn quarantined(folder: &Path, key: &BlobKey) -> PathBuf {
+fn quarantined(folder: &Path, key: &BlobKey) -> PathBuf {
     folder.join(QUARANTINE).join(key.to_string())
+}
+
+/// A file, to be read from its byte `from` on.
+fn opened(path: &Path, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
+    let Some(mut file) = absent(File::open(path))? else { return Ok(None) };
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(from))?;
+    Ok(Some(OpenedBlob { size, bytes: Box::new(file) }))
+}
+
+/// Something that is in a folder. A disk that was just mounted there has nothing but what its file system keeps for repairs.
+pub(super) fn anything_in(folder: &Path) -> io::Result<Option<OsString>> {
+    for file in files(folder)? {
+        let name = file?.file_name();
+        if name != "lost+found" {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a file whole or not at all, in place of the one before. When this returns, the disk knows it.
+pub(super) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut fresh = path.to_owned();
+    fresh.as_mut_os_string().push(".new");
+    absent(fs::remove_file(&fresh))?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    sync_folder(parent(path))
 }
 
 /// The whole blobs in a folder.
@@ -223,9 +293,9 @@ fn leave_free(folder: &Path, bytes: u64) -> io::Result<()> {
     ))
 }
 
-/// Makes a folder and those above it, each known to the disk.
+/// Makes a folder and those above it, for the account alone, each known to the disk.
 fn create_folder(folder: &Path) -> io::Result<()> {
-    if let Err(error) = fs::create_dir(folder) {
+    if let Err(error) = DirBuilder::new().mode(0o700).create(folder) {
         match error.kind() {
             // Made meanwhile; the one that made it may not have flushed it yet.
             io::ErrorKind::AlreadyExists => {}

@@ -4,13 +4,14 @@
 //! A folder with another mark, or with none, is not this database's: it belongs to another exchange or another time, or its disk
 //! is not mounted. What follows from that is decided in `service::marks`; here marks are only made, read and compared.
 
-use super::{StoreError, Tx, WriteTx, args, blocking::blocking};
+use super::{StoreError, Tx, WriteTx, args};
 use crate::domain::ambient::Rng;
 use jiff::Timestamp;
 use std::{
     fmt,
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     str::FromStr,
 };
@@ -94,30 +95,11 @@ pub async fn settle(tx: &mut WriteTx, mark: &Mark, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// The mark of a folder; none when the folder is not there either.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] when the file of the mark holds something else.
-pub async fn of_folder(folder: &Path) -> Result<Option<Mark>, StoreError> {
-    let folder = folder.to_owned();
-    blocking(move || read(&folder)).await
-}
-
 /// Gives a folder, made if absent, a mark in place of the one it had. When this returns, the disk knows it.
-pub async fn put_into_folder(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
-    let (folder, mark) = (folder.to_owned(), mark.clone());
-    blocking(move || write(&folder, &mark)).await
-}
-
-/// The same, waiting for the disk.
 pub(super) fn write(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let (place, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
-    let mut file = File::create(&fresh)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     writeln!(file, "{PREFIX}{mark}")?;
     file.sync_all()?;
     match fs::rename(fresh, place) {
@@ -128,7 +110,10 @@ pub(super) fn write(folder: &Path, mark: &Mark) -> Result<(), StoreError> {
     Ok(File::open(folder)?.sync_all()?)
 }
 
-/// The mark of a folder, read now: one small file.
+/// The mark of a folder; none when the folder is not there either.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the file of the mark holds something else.
 pub(super) fn read(folder: &Path) -> Result<Option<Mark>, StoreError> {
     let text = match fs::read(folder.join(FILE)) {
         Ok(text) => text,

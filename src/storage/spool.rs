@@ -157,15 +157,16 @@ mod tests {
     use super::*;
     use crate::{
         domain::ambient::SystemRng,
-        storage::mark::{FILE, put_into_folder},
+        storage::{BlobEngine as _, mark::FILE},
     };
     use std::{fs, path::Path};
 
     /// An answer in a folder of its own, which leaves so much of the disk.
     async fn begun(folder: &Path, reserve: u64) -> Result<(Spool, Spooled), StoreError> {
         let mark = Mark::random(&SystemRng);
-        put_into_folder(folder, &mark).await?;
-        Spools::new(BlobFolder::new(folder, reserve), mark).begin().await
+        let folder = BlobFolder::new(folder, reserve);
+        folder.set_mark(&mark)?;
+        Spools::new(folder, mark).begin().await
     }
 
     #[tokio::test]

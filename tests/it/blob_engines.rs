@@ -11,7 +11,7 @@ use entente::{
     },
 };
 use jiff::Timestamp;
-use std::{collections::HashSet, io::Read as _, mem, slice, thread};
+use std::{collections::HashSet, fs, io::Read as _, mem, os::unix::fs::PermissionsExt as _, slice, thread};
 use tempfile::TempDir;
 
 /// Everything is old by then.
@@ -249,6 +249,68 @@ fn what_is_moved_aside_is_whole_and_not_served_and_comes_back() {
 }
 
 #[test]
+fn what_is_in_quarantine_is_read_and_stays_there() {
+    for place in places() {
+        let (engine, bytes) = (&place.engine, content(120_000));
+        place.publish(&key('a'), &bytes);
+        assert!(engine.open_quarantined(&key('a')).unwrap().is_none(), "{}: it is served", place.name);
+        engine.set_aside(&[key('a')], now()).unwrap();
+        let mut opened = engine.open_quarantined(&key('a')).unwrap().unwrap();
+        let mut found = Vec::new();
+        opened.bytes.read_to_end(&mut found).unwrap();
+        assert!(opened.size == 120_000 && found == bytes, "{}", place.name);
+        assert_eq!((place.read(&key('a'), 0), place.quarantined().len()), (None, 1), "{}", place.name);
+    }
+}
+
+#[test]
+fn note_is_what_was_written_last_and_no_blob() {
+    for place in places() {
+        let engine = &place.engine;
+        assert_eq!((engine.note("letter.json").unwrap(), engine.anything().unwrap()), (None, None), "{}", place.name);
+        for text in [&b"{}"[..], b"{\"a\": 1}"] {
+            engine.set_note("letter.json", Some(text)).unwrap();
+            assert_eq!(engine.note("letter.json").unwrap().as_deref(), Some(text), "{}", place.name);
+        }
+        assert_eq!(engine.anything().unwrap().as_deref(), Some("letter.json"), "{}", place.name);
+        assert!(place.keys().is_empty() && place.quarantined().is_empty(), "{}", place.name);
+        assert_eq!((engine.note("other.json").unwrap(), engine.mark().unwrap()), (None, None), "{}", place.name);
+        for _ in 0..2 {
+            engine.set_note("letter.json", None).unwrap();
+            assert_eq!(
+                (engine.note("letter.json").unwrap(), engine.anything().unwrap()),
+                (None, None),
+                "{}",
+                place.name
+            );
+        }
+    }
+}
+
+#[test]
+fn place_with_a_blob_or_a_mark_is_not_empty() {
+    for place in places() {
+        assert_eq!(place.engine.anything().unwrap(), None, "{}", place.name);
+        place.publish(&key('a'), b"abc");
+        assert!(place.engine.anything().unwrap().is_some(), "{}", place.name);
+    }
+    for place in places() {
+        place.engine.set_mark(&Mark::random(&SystemRng)).unwrap();
+        assert!(place.engine.anything().unwrap().is_some(), "{}", place.name);
+    }
+}
+
+#[test]
+fn what_is_published_is_there_after_a_sync() {
+    for place in places() {
+        place.engine.sync().unwrap();
+        place.publish(&key('a'), b"abc");
+        place.engine.sync().unwrap();
+        assert_eq!(place.read(&key('a'), 0).unwrap(), b"abc", "{}", place.name);
+    }
+}
+
+#[test]
 fn only_what_was_moved_aside_is_removed_from_quarantine() {
     for place in places() {
         place.publish(&key('a'), b"abc");
@@ -292,6 +354,33 @@ fn trying_a_place_leaves_nothing() {
         place.engine.probe().unwrap();
         assert!(place.keys().is_empty() && place.remove_unfinished(LATER, true) == 0, "{}", place.name);
     }
+}
+
+#[test]
+fn folder_and_all_that_is_in_it_is_for_the_account_alone() {
+    let scratch = scratch();
+    let path = scratch.path().join("documents");
+    let folder = BlobFolder::new(&path, 0);
+    folder.set_note("letter.json", Some(b"{}")).unwrap();
+    let mut incoming = folder.begin(&key('a'), 3).unwrap();
+    incoming.write(b"abc").unwrap();
+    incoming.publish().unwrap();
+    folder.set_aside(&[key('a')], now()).unwrap();
+    let mut open = vec![path];
+    let (mut folders, mut files) = (0, 0);
+    while let Some(path) = open.pop() {
+        let metadata = fs::metadata(&path).unwrap();
+        let is_folder = metadata.is_dir();
+        let wanted = if is_folder { 0o700 } else { 0o600 };
+        assert_eq!(metadata.permissions().mode() & 0o777, wanted, "{}", path.display());
+        if is_folder {
+            folders += 1;
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            files += 1;
+        }
+    }
+    assert_eq!((folders, files), (4, 2));
 }
 
 #[test]

@@ -367,7 +367,7 @@ async fn a_folder_without_its_mark_takes_and_gives_nothing_and_nothing_is_made_i
     assert!(matches!(refused, Err(StoreError::OtherFolder { folder: None, .. })), "{refused:?}");
     // Another's folder is no better.
     let other = Mark::random(&SystemRng);
-    mark::put_into_folder(folder.path(), &other).await.unwrap();
+    BlobFolder::new(folder.path(), 0).set_mark(&other).unwrap();
     let told = blobs.check_mark().await.unwrap_err().to_string();
     assert!(told.contains(other.short()) && told.contains(blobs.mark().short()), "{told}");
     fs::remove_dir_all(folder.path()).unwrap();

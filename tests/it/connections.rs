@@ -8,7 +8,7 @@ use entente::{
     },
     service::{ServiceError, verify::verify},
     storage::{
-        Db, PostgresLimits, StoreError, Tx, WriteTx, args,
+        BlobEngine, BlobFolder, Db, PostgresLimits, StoreError, Tx, WriteTx, args,
         backup::{self, BackupError, BackupStep, Site},
         db::tables::Tables,
         idempotency::{self, Recorded},
@@ -17,7 +17,7 @@ use entente::{
 };
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
 /// The longest that anything here is waited for.
@@ -253,6 +253,11 @@ async fn relay_that_is_closed_and_a_database_that_takes_no_writes_are_unavailabl
 const OF_COMMANDS: PostgresLimits =
     PostgresLimits { answer: Duration::from_secs(2), read: Duration::from_secs(4), ..LIMITS };
 
+/// A place for documents that nothing is in yet.
+fn documents(folder: &Path) -> Arc<dyn BlobEngine> {
+    Arc::new(BlobFolder::new(folder, 0))
+}
+
 /// A database with more than the buffers of a connection hold.
 async fn filled(database: &Database) -> Db {
     let db = migrated(&database.url()).await;
@@ -271,8 +276,8 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
     let relay = Relay::start(&database).await;
     filled(&database).await;
     let folder = scratch();
-    let (blobs, backups, host) = (folder.path().join("blobs"), folder.path().join("backups"), "USA".parse().unwrap());
-    std::fs::create_dir(&blobs).unwrap();
+    let (backups, host) = (folder.path().join("backups"), "USA".parse().unwrap());
+    let blobs = documents(&folder.path().join("blobs"));
     let url = relay.url();
     let site = Site { database_url: &url, blobs: &blobs, host: &host, limits: OF_COMMANDS };
     let is_unavailable = |error: &BackupError| matches!(error, BackupError::Store(StoreError::Unavailable(_)));
@@ -299,7 +304,7 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
 
     let Some(other) = Database::fresh().await else { return };
     let relay = Relay::start(&other).await;
-    let (url, blobs) = (relay.url(), folder.path().join("restored"));
+    let (url, blobs) = (relay.url(), documents(&folder.path().join("restored")));
     let site = Site { database_url: &url, blobs: &blobs, ..site };
     relay.fall_silent_at("FROM STDIN");
     let ambient = (&SystemClock as _, &SystemRng as _);
@@ -321,7 +326,7 @@ async fn verification_whose_connection_falls_silent_ends() {
     let tables = Tables::In(Db::open_with(&relay.url(), OF_COMMANDS).await.unwrap());
     for table in ["FROM calls", "FROM documents"] {
         relay.fall_silent_at(table);
-        let verified = timeout(PATIENCE, verify(&tables, std::path::Path::new("/nowhere"), &mut |_| ())).await;
+        let verified = timeout(PATIENCE, verify(&tables, &documents(Path::new("/nowhere")), &mut |_| ())).await;
         let error = verified.expect("a verification ends").unwrap_err();
         assert!(relay.is_silent(), "{table}");
         assert!(matches!(error, ServiceError::Store(StoreError::Unavailable(_))), "{error:?}");

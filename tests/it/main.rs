@@ -18,6 +18,8 @@ mod authz_matrix;
 #[cfg(feature = "client")]
 mod backup;
 #[cfg(feature = "client")]
+mod backup_places;
+#[cfg(feature = "client")]
 mod bare_files;
 mod blob_engines;
 mod blobs;

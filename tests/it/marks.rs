@@ -95,7 +95,7 @@ async fn installation_from_before_is_marked_when_every_document_is_there(stage: 
     let exchange = &stage.server.exchange;
     forget(&stage).await;
     let mark = settle(&stage).await.unwrap();
-    assert_eq!(mark::of_folder(&stage.blobs_folder()).await.unwrap(), Some(mark.clone()));
+    assert_eq!(engine(&stage).mark().unwrap(), Some(mark.clone()));
     let known = marks::of_database(&exchange.db).await.unwrap().unwrap();
     assert!(known.mark == mark && known.is_settled);
     assert_eq!(settle(&stage).await.unwrap(), mark, "once made it stays");
@@ -106,7 +106,7 @@ async fn installation_from_before_is_marked_when_every_document_is_there(stage: 
     let fault = settle(&stage).await.unwrap_err();
     let MarkFault::Unproven(survey) = fault else { panic!("{fault}") };
     assert_eq!((survey.documents, survey.missing, survey.files, survey.unknown), (4, 1, 3, 0));
-    assert_eq!(mark::of_folder(&stage.blobs_folder()).await.unwrap(), None, "nothing was marked");
+    assert_eq!(engine(&stage).mark().unwrap(), None, "nothing was marked");
     assert!(marks::of_database(&exchange.db).await.unwrap().is_none());
 
     // An empty database proves nothing about a full folder.
@@ -137,7 +137,7 @@ async fn folder_of_another_database_is_refused_and_both_are_named(stage: Stage) 
     let exchange = &stage.server.exchange;
     let (own, other) = (exchange.blobs.mark().clone(), Mark::random(&SystemRng));
     let folder = &stage.blobs_folder();
-    mark::put_into_folder(folder, &other).await.unwrap();
+    engine(&stage).set_mark(&other).unwrap();
     let told = settle(&stage).await.unwrap_err().to_string();
     assert!(told.contains(own.short()) && told.contains(other.short()), "{told}");
     // A disk that is not mounted.
@@ -145,7 +145,7 @@ async fn folder_of_another_database_is_refused_and_both_are_named(stage: Stage) 
     let told = settle(&stage).await.unwrap_err().to_string();
     assert!(told.contains(own.short()) && told.contains("the folder has none"), "{told}");
     // A database from before marks with a folder that was marked since.
-    mark::put_into_folder(folder, &own).await.unwrap();
+    engine(&stage).set_mark(&own).unwrap();
     write(exchange, "DELETE FROM blob_mark").await;
     let told = settle(&stage).await.unwrap_err().to_string();
     assert!(told.contains(own.short()) && told.contains("the database has none"), "{told}");

@@ -20,9 +20,9 @@ use entente::{
         statement::{CallPublication, Manifest, Statement as _, sign_statement, verify_signed},
     },
     service::verify::{Finding, VerificationEvent, verify},
-    storage::{Arg, Row, Sql, args, db::tables::Tables},
+    storage::{Arg, BlobEngine, BlobFolder, Row, Sql, args, db::tables::Tables},
 };
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 /// What a verification finds, a line each, in order.
 async fn found(stage: &Stage) -> Vec<String> {
@@ -33,7 +33,8 @@ async fn found(stage: &Stage) -> Vec<String> {
             found.push(format!("{what}: {fault}"));
         }
     };
-    let verified = verify(&Tables::In(exchange.db.clone()), &stage.blobs_folder(), &mut hear).await.unwrap();
+    let documents: Arc<dyn BlobEngine> = Arc::new(BlobFolder::new(stage.blobs_folder(), 0));
+    let verified = verify(&Tables::In(exchange.db.clone()), &documents, &mut hear).await.unwrap();
     assert_eq!(verified.findings, found.len() as u64);
     found.sort();
     found

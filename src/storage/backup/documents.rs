@@ -1,27 +1,25 @@
-//! Documents on their way from one folder to another, and what is wrong with one that cannot go.
+//! Documents on their way from one place to another, and what is wrong with one that cannot go. Of a place is known what every
+//! engine promises, and no more.
 
-use super::{
-    BackupStep,
-    flaw::Flaw,
-    layout::{BackupError, at, make_folder, remove_if_there},
-};
+use super::{BackupStep, flaw::Flaw, layout::BackupError};
 use crate::{
     domain::id::Sha256,
     storage::{
-        BlobKey,
-        db::{
-            copy::{Hashed, beside, digest_of, sync_folder},
-            tables::{Cell, Cells, Column, ColumnKind, Tables},
-        },
-        folder::{live, quarantined},
+        BlobEngine, BlobKey, StoreError,
+        blob_engine::{OpenedBlob, ask},
+        db::tables::{Cell, Cells, Column, ColumnKind, Tables},
     },
 };
+use aws_lc_rs::digest;
+use jiff::Timestamp;
 use std::{
-    collections::BTreeSet,
-    fs::{self, File},
+    error::Error as _,
     io::{self, Read as _},
-    path::{Path, PathBuf},
+    sync::Arc,
 };
+
+/// How much is read at a time.
+const CHUNK: usize = 512 << 10;
 
 /// A document as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,13 +79,10 @@ impl DocumentBytes {
         Self { document: text(0).to_owned(), proposal: text(1).to_owned(), place, bytes: bytes() }
     }
 
-    /// What is wrong with its row, or with its bytes in a folder of documents or of backups, if anything. All of them are read.
-    #[must_use]
-    pub fn fault_in(&self, folder: &Path) -> Option<String> {
-        match &self.bytes {
-            Some(bytes) => bytes.flaw_in(folder).map(|flaw| bytes.fault(&flaw)),
-            None => Some(NO_BYTES.to_owned()),
-        }
+    /// What is wrong with its row, or with its bytes in a place for documents, if anything. All of them are read.
+    pub async fn fault_in(&self, place: &Arc<dyn BlobEngine>) -> Result<Option<String>, StoreError> {
+        let Some(bytes) = self.bytes.clone() else { return Ok(Some(NO_BYTES.to_owned())) };
+        ask(place, move |place| Ok(bytes.flaw_in(place)?.map(|flaw| bytes.fault(&flaw)))).await
     }
 
     fn unsound(&self, fault: String) -> Unsound {
@@ -103,63 +98,82 @@ impl KeptBytes {
         format!("blob {} {flaw}", self.blob)
     }
 
-    /// What is wrong with the bytes in a folder, if anything.
-    fn flaw_in(&self, folder: &Path) -> Option<Flaw> {
-        let path = found(folder, &self.blob);
-        match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(Flaw::Missing),
-            Err(error) => return Some(Flaw::Unreadable(error.to_string())),
-            Ok(metadata) if metadata.len() != self.size => return Some(Flaw::Size(metadata.len())),
-            Ok(_) => {}
-        }
-        match digest_of(&path) {
-            Ok((sha256, _)) if sha256 == self.sha256 => None,
-            Ok(_) => Some(Flaw::Digest),
-            Err(error) => Some(Flaw::Unreadable(error.to_string())),
-        }
+    /// What is wrong with the bytes in a place, if anything.
+    fn flaw_in(&self, place: &dyn BlobEngine) -> Result<Option<Flaw>, StoreError> {
+        self.read(place, |_| Ok(()))
     }
 
-    /// Copies the bytes from one folder to another; how many, 0 if they were there.
-    fn copy(&self, from: &Path, to: &Path, trusts_size: bool) -> Result<Result<u64, Flaw>, BackupError> {
-        let target = live(to, &self.blob);
-        let is_there = fs::metadata(&target).is_ok_and(|metadata| metadata.len() == self.size);
-        if is_there && (trusts_size || self.flaw_in(to).is_none()) {
+    /// Hands the bytes in a place on, piece by piece; what is wrong with them, if anything, is known after the last one. Fails only
+    /// when they cannot be taken.
+    fn read(
+        &self,
+        place: &dyn BlobEngine,
+        mut take: impl FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<Option<Flaw>, StoreError> {
+        let OpenedBlob { size, mut bytes } = match found(place, &self.blob) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Ok(Some(Flaw::Missing)),
+            Err(error) => return Ok(Some(Flaw::Unreadable(cause(&error)))),
+        };
+        if size != self.size {
+            return Ok(Some(Flaw::Size(size)));
+        }
+        let (mut hash, mut came, mut chunk) = (digest::Context::new(&digest::SHA256), 0, vec![0; CHUNK]);
+        loop {
+            match bytes.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => {
+                    hash.update(&chunk[..read]);
+                    came += read as u64;
+                    take(&chunk[..read])?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Some(Flaw::Unreadable(error.to_string()))),
+            }
+        }
+        let is_same = hash.finish().as_ref() == self.sha256.as_bytes();
+        Ok(if came != self.size { Some(Flaw::Size(came)) } else { (!is_same).then_some(Flaw::Digest) })
+    }
+
+    /// Copies the bytes from one place to another; how many, 0 if they were there.
+    fn copy(
+        &self,
+        from: &dyn BlobEngine,
+        to: &dyn BlobEngine,
+        trusts_size: bool,
+    ) -> Result<Result<u64, Flaw>, StoreError> {
+        let there = to.open(&self.blob, 0)?.map(|there| there.size);
+        if there == Some(self.size) && (trusts_size || self.flaw_in(to)?.is_none()) {
             return Ok(Ok(0));
         }
-        let mut source = match File::open(found(from, &self.blob)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Flaw::Missing)),
-            Err(error) => return Ok(Err(Flaw::Unreadable(error.to_string()))),
-        };
-        let folder = target.parent().unwrap_or(to);
-        make_folder(folder)?;
-        // With the sign by which the sweep knows what was left over.
-        let partial = beside(&target, "#1");
-        at(&partial, remove_if_there(&partial))?;
-        let mut out = Hashed::create(&partial)?;
-        let mut chunk = vec![0; 512 << 10];
-        let flaw = loop {
-            match source.read(&mut chunk) {
-                Ok(0) => break None,
-                Ok(read) => out.write(&chunk[..read])?,
-                Err(error) => break Some(Flaw::Unreadable(error.to_string())),
-            }
-        };
-        let (sha256, size) = out.finish()?;
-        let flaw = flaw.or((size != self.size).then_some(Flaw::Size(size)));
-        if let Some(flaw) = flaw.or((sha256 != self.sha256).then_some(Flaw::Digest)) {
-            at(&partial, remove_if_there(&partial))?;
+        let mut incoming = to.begin(&self.blob, self.size)?;
+        if let Some(flaw) = self.read(from, |piece| incoming.write(piece))? {
             return Ok(Err(flaw));
         }
-        at(&target, fs::rename(&partial, &target))?;
-        Ok(Ok(size))
+        if there.is_some() {
+            // Other bytes than these: an engine need not take a second blob under one key.
+            to.delete(&self.blob)?;
+        }
+        incoming.publish()?;
+        Ok(Ok(self.size))
     }
 }
 
-/// Where a blob of a row lies: in quarantine too, from where the next sweep would put it back.
-fn found(folder: &Path, key: &BlobKey) -> PathBuf {
-    let (live, quarantined) = (live(folder, key), quarantined(folder, key));
-    if !live.exists() && quarantined.exists() { quarantined } else { live }
+/// A blob of a row: from quarantine too, from where the next sweep would put it back.
+fn found(place: &dyn BlobEngine, key: &BlobKey) -> Result<Option<OpenedBlob>, StoreError> {
+    if let Some(opened) = place.open(key, 0)? {
+        return Ok(Some(opened));
+    }
+    if let Some(opened) = place.open_quarantined(key)? {
+        return Ok(Some(opened));
+    }
+    // A server may have put it back between the two looks.
+    place.open(key, 0)
+}
+
+/// What the system said, if anything.
+pub(super) fn cause(error: &StoreError) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[derive(Default)]
@@ -171,30 +185,38 @@ pub(super) struct CopiedDocuments {
     pub(super) unsound: Vec<Unsound>,
 }
 
+/// Copies the documents that the tables name, those alone whose bytes are not there. A place that is copied to is nobody else's
+/// meanwhile. Every byte is safe when this returns.
 pub(super) async fn copy_documents(
     tables: &Tables,
-    from: &Path,
-    to: &Path,
+    (from, to): (&Arc<dyn BlobEngine>, &Arc<dyn BlobEngine>),
     trusts_size: bool,
     progress: &mut dyn FnMut(BackupStep),
 ) -> Result<CopiedDocuments, BackupError> {
+    // What is left of a copy that was broken off.
+    let clear = |to: &dyn BlobEngine| {
+        (0..=u8::MAX).try_for_each(|part| to.remove_unfinished(part, Timestamp::MAX, false).map(drop))
+    };
+    ask(to, clear).await?;
     let mut done = CopiedDocuments::default();
-    let mut shards = BTreeSet::new();
     tables
-        .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, |cells| {
+        .each_in_pages("documents", DocumentBytes::KEY, DocumentBytes::COLUMNS, async |cells| {
             let document = DocumentBytes::read(&cells);
             done.seen += 1;
-            match &document.bytes {
+            match document.bytes.clone() {
                 Some(bytes) => {
                     done.size += bytes.size;
-                    match bytes.copy(from, to, trusts_size)? {
+                    let from = Arc::clone(from);
+                    let copy = move |to: &dyn BlobEngine| {
+                        let copied = bytes.copy(&*from, to, trusts_size)?;
+                        Ok(copied.map_err(|flaw| bytes.fault(&flaw)))
+                    };
+                    match ask(to, copy).await? {
                         Ok(copied) => {
                             done.copied += u64::from(copied > 0);
                             done.copied_bytes += copied;
-                            // Also of one that was there: the copy that was broken off may not have come to that.
-                            shards.extend(live(to, &bytes.blob).parent().map(Path::to_owned));
                         }
-                        Err(flaw) => done.unsound.push(document.unsound(bytes.fault(&flaw))),
+                        Err(fault) => done.unsound.push(document.unsound(fault)),
                     }
                 }
                 None => done.unsound.push(document.unsound(NO_BYTES.to_owned())),
@@ -204,9 +226,7 @@ pub(super) async fn copy_documents(
             Ok::<_, BackupError>(())
         })
         .await?;
-    shards.insert(to.join("blobs"));
-    for folder in shards.iter().filter(|path| path.exists()) {
-        sync_folder(folder)?;
-    }
+    // Also those that were there: the copy that was broken off may not have come to that.
+    ask(to, |to| to.sync()).await?;
     Ok(done)
 }

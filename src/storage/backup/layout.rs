@@ -1,16 +1,16 @@
-//! The folder of backups: what is in it, who may use it, and the notes beside documents. Nothing is copied here.
+//! The folder of backups: what is in it, and who may use it. Nothing is copied here.
 
 use super::{Flaw, Site};
 use crate::storage::{
     StoreError,
-    db::copy::{CopiedFile, Hashed, beside, sync_folder},
+    db::copy::{CopiedFile, Hashed, sync_folder},
+    folder::anything_in,
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::{
-    ffi::OsString,
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -20,9 +20,6 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const SIGN: &str = "entente-backups";
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const UNFINISHED: &str = "unfinished";
-pub(super) const LAST: &str = "entente-last-backup.json";
-pub(super) const RESTORED: &str = "entente-restored.json";
-pub(super) const RESTORING: &str = "entente-restoring.json";
 
 /// What belongs to a backup and what state it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,28 +50,6 @@ pub struct BackupManifest {
     pub database: Vec<CopiedFile>,
 }
 
-/// What is noted beside the documents about the last backup, or about the backup that they were restored from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupNote {
-    /// The name of the backup.
-    pub name: String,
-    /// Of which instant its state is: when it was begun, as its manifest says, unless the copied database was older.
-    pub begun_at: Timestamp,
-    /// When this was noted: the end of the backup, or of the restore.
-    pub noted_at: Timestamp,
-    pub last_entry: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_entry_at: Option<Timestamp>,
-}
-
-/// Where a restore stands that is not done.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Restoring {
-    pub(super) backup: String,
-    /// The mark that the database gets.
-    pub(super) mark: String,
-}
-
 /// Why there is no backup, or nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -82,6 +57,8 @@ pub enum BackupError {
     Store(#[from] StoreError),
     #[error("`{}`: {error}", .path.display())]
     Path { path: PathBuf, error: io::Error },
+    #[error("the note `{name}` beside the documents cannot be read or written: {why}")]
+    Note { name: &'static str, why: String },
     #[error("`{}` is not a folder of backups, and it is not empty", .0.display())]
     NotBackups(PathBuf),
     #[error(
@@ -124,7 +101,9 @@ impl BackupError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Store(_) | Self::Path { .. } => "fix the cause and repeat the command: it goes on where it was",
+            Self::Store(_) | Self::Path { .. } | Self::Note { .. } => {
+                "fix the cause and repeat the command: it goes on where it was"
+            }
             Self::NotBackups(_) => "name an empty folder, one that is not there yet, or one that has backups already",
             Self::NewFolder(..) => "mount it; if the folder is meant to be a new one, say so with `--new-folder`",
             Self::None(_) => {
@@ -151,11 +130,11 @@ impl BackupError {
 
 /// Makes or takes up a folder of backups, and keeps others out of it.
 pub(super) fn prepare(site: Site<'_>, folder: &Path) -> Result<File, BackupError> {
-    apart(site.blobs, folder)?;
+    apart(site, folder)?;
     make_folder(folder)?;
     let sign = folder.join(SIGN);
     if !sign.exists() {
-        if anything_in(folder)?.is_some() {
+        if at(folder, anything_in(folder))?.is_some() {
             return Err(BackupError::NotBackups(folder.to_owned()));
         }
         let mut file = Hashed::create(&sign)?;
@@ -177,21 +156,6 @@ pub(super) fn of_this_host(site: Site<'_>, manifest: &BackupManifest) -> Result<
         return Err(BackupError::OtherHost { found, wanted });
     }
     Ok(())
-}
-
-/// Something that is in a folder. A disk that was just mounted there has nothing but what its file system keeps for repairs.
-pub(super) fn anything_in(folder: &Path) -> Result<Option<OsString>, BackupError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        entries => at(folder, entries)?,
-    };
-    for entry in entries {
-        let name = at(folder, entry)?.file_name();
-        if name != "lost+found" {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
 }
 
 pub(super) fn choose(folder: &Path, name: Option<&str>) -> Result<(File, String, BackupManifest), BackupError> {
@@ -253,7 +217,9 @@ fn lock(folder: &Path) -> Result<File, BackupError> {
     }
 }
 
-pub(super) fn apart(blobs: &Path, folder: &Path) -> Result<(), BackupError> {
+/// Keeps backups out of a folder of documents, and documents out of one of backups.
+pub(super) fn apart(site: Site<'_>, folder: &Path) -> Result<(), BackupError> {
+    let Some(blobs) = site.blobs.folder() else { return Ok(()) };
     let whole = |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path));
     let (blobs, folder) = (at(blobs, whole(blobs))?, at(folder, whole(folder))?);
     if folder.starts_with(&blobs) || blobs.starts_with(&folder) {
@@ -268,45 +234,6 @@ pub(super) fn make_folder(path: &Path) -> Result<(), BackupError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     at(path, builder.create(path))
-}
-
-/// Writes a file whole or not at all, in place of the one before.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), BackupError> {
-    let fresh = beside(path, ".new");
-    at(&fresh, remove_if_there(&fresh))?;
-    let mut text = serde_json::to_vec_pretty(value).expect("our notes have string keys and finite numbers");
-    text.push(b'\n');
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let write = || {
-        let mut file = options.open(&fresh)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    at(path, write())?;
-    Ok(sync_folder(path.parent().unwrap_or(Path::new(".")))?)
-}
-
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, BackupError> {
-    let text = match fs::read(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        text => at(path, text)?,
-    };
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| BackupError::Path { path: path.to_owned(), error: io::Error::other(error) })
-}
-
-pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 pub(super) fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, BackupError> {

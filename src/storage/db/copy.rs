@@ -172,7 +172,7 @@ impl Serving {
 }
 
 /// The path with an ending.
-pub(in crate::storage) fn beside(path: &Path, ending: &str) -> PathBuf {
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.to_owned();
     path.as_mut_os_string().push(ending);
     path

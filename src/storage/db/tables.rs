@@ -83,26 +83,38 @@ impl Tables {
     }
 
     /// Hands every row of a table to `each` in the order of its key, one at a time; how many there were. Nothing is open in the
-    /// engine while `each` works, however long it takes: each page is of the state at its own moment.
+    /// engine while `each` works or waits, however long it takes: each page is of the state at its own moment.
     pub async fn each_in_pages<E: From<StoreError>>(
         &self,
         table: &str,
         key: &[Column],
         columns: &[Column],
-        mut each: impl FnMut(Cells) -> Result<(), E>,
+        mut each: impl AsyncFnMut(Cells) -> Result<(), E>,
     ) -> Result<u64, E> {
-        let Self::In(db) = self else { return self.snapshot().await?.each(table, key, columns, each).await };
-        let (mut pages, mut rows) = (Pages::new(table, key, columns), 0);
-        loop {
-            let page = pages.next(&mut *db.read().await?).await?;
-            if page.is_empty() {
-                return Ok(rows);
+        let mut rows = 0;
+        match self {
+            Self::In(db) => {
+                let mut pages = Pages::new(table, key, columns);
+                loop {
+                    let page = pages.next(&mut *db.read().await?).await?;
+                    if page.is_empty() {
+                        break;
+                    }
+                    for cells in page {
+                        each(cells).await?;
+                        rows += 1;
+                    }
+                }
             }
-            for cells in page {
-                each(cells)?;
-                rows += 1;
+            Self::Copied { folder, files } => {
+                let mut lines = Lines::of_table(folder, files, table, columns)?;
+                while let Some(cells) = lines.next()? {
+                    each(cells).await?;
+                    rows += 1;
+                }
             }
         }
+        Ok(rows)
     }
 
     /// Has SQLite look through all that it keeps; what it finds amiss, if anything. PostgreSQL has no such look to ask for.
@@ -161,10 +173,7 @@ impl Snapshot<'_> {
                 }
             }
             Self::Copied { folder, files } => {
-                let of_table = |file: &&CopiedFile| file.table.as_ref().is_some_and(|found| found.name == table);
-                let file = files.iter().find(of_table);
-                let file = file.ok_or_else(|| StoreError::corrupt(table, "a table that was backed up"))?;
-                let mut lines = Lines::open(&folder.join(&file.name), file, columns)?;
+                let mut lines = Lines::of_table(folder, files, table, columns)?;
                 while let Some(cells) = lines.next()? {
                     each(cells)?;
                     rows += 1;
@@ -242,6 +251,13 @@ struct Lines {
 }
 
 impl Lines {
+    fn of_table(folder: &Path, files: &[CopiedFile], table: &str, columns: &[Column]) -> Result<Self, StoreError> {
+        let of_table = |file: &&CopiedFile| file.table.as_ref().is_some_and(|found| found.name == table);
+        let file = files.iter().find(of_table);
+        let file = file.ok_or_else(|| StoreError::corrupt(table, "a table that was backed up"))?;
+        Self::open(&folder.join(&file.name), file, columns)
+    }
+
     fn open(path: &Path, file: &CopiedFile, columns: &[Column]) -> Result<Self, StoreError> {
         let has: &[String] = file.table.as_ref().map_or(&[], |table| &table.columns);
         let place = |(name, kind): &Column| {

@@ -8,6 +8,7 @@ use crate::storage::{blob_engine::IncomingBlob, error::StoreError};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -42,7 +43,7 @@ impl IncomingFile {
         let mut path = place.clone().into_os_string();
         path.push(format!("{}1", char::from(PARTIAL)));
         let path = PathBuf::from(path);
-        let open = || File::options().write(true).create_new(true).open(&path);
+        let open = || File::options().write(true).create_new(true).mode(0o600).open(&path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_folder(parent(&place))?;

@@ -20,6 +20,7 @@ pub(crate) struct MemoryBlobs(Arc<Mutex<Contents>>);
 #[derive(Debug, Default)]
 struct Contents {
     mark: Option<Mark>,
+    notes: HashMap<String, Vec<u8>>,
     published: HashMap<BlobKey, Kept>,
     quarantined: HashMap<BlobKey, Kept>,
     /// Of a blob that is being taken, what came. One that is forgotten stays, like a file.
@@ -60,6 +61,13 @@ fn is_in(part: u8, key: &BlobKey) -> bool {
     key.to_string().starts_with(&format!("{part:02x}"))
 }
 
+fn opened(kept: &Kept, from: u64) -> OpenedBlob {
+    let size = kept.bytes.len() as u64;
+    let mut bytes = Cursor::new(Arc::clone(&kept.bytes));
+    bytes.set_position(from);
+    OpenedBlob { size, bytes: Box::new(bytes) }
+}
+
 fn listed(blobs: &HashMap<BlobKey, Kept>) -> Vec<ListedBlob> {
     let listed =
         |(key, kept): (&BlobKey, &Kept)| ListedBlob { key: key.clone(), size: kept.bytes.len() as u64, at: kept.at };
@@ -76,6 +84,24 @@ impl BlobEngine for MemoryBlobs {
         Ok(())
     }
 
+    fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.contents().notes.get(name).cloned())
+    }
+
+    fn set_note(&self, name: &str, text: Option<&[u8]>) -> Result<(), StoreError> {
+        let notes = &mut self.contents().notes;
+        notes.remove(name);
+        notes.extend(text.map(|text| (name.to_owned(), text.to_owned())));
+        Ok(())
+    }
+
+    fn anything(&self) -> Result<Option<String>, StoreError> {
+        let contents = self.contents();
+        let blob = contents.published.keys().chain(contents.quarantined.keys()).map(ToString::to_string).next();
+        let note = contents.notes.keys().next().cloned();
+        Ok(blob.or(note).or_else(|| contents.mark.as_ref().map(ToString::to_string)))
+    }
+
     fn probe(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -89,11 +115,11 @@ impl BlobEngine for MemoryBlobs {
     }
 
     fn open(&self, key: &BlobKey, from: u64) -> Result<Option<OpenedBlob>, StoreError> {
-        let Some(Kept { bytes, .. }) = self.contents().published.get(key).cloned() else { return Ok(None) };
-        let size = bytes.len() as u64;
-        let mut bytes = Cursor::new(bytes);
-        bytes.set_position(from);
-        Ok(Some(OpenedBlob { size, bytes: Box::new(bytes) }))
+        Ok(self.contents().published.get(key).map(|kept| opened(kept, from)))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn size(&self, key: &BlobKey) -> Result<Option<u64>, StoreError> {
@@ -132,6 +158,10 @@ impl BlobEngine for MemoryBlobs {
             }
         }
         Ok(moved)
+    }
+
+    fn open_quarantined(&self, key: &BlobKey) -> Result<Option<OpenedBlob>, StoreError> {
+        Ok(self.contents().quarantined.get(key).map(|kept| opened(kept, 0)))
     }
 
     fn put_back(&self, key: &BlobKey) -> Result<PutBack, StoreError> {
