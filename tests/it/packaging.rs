@@ -4,6 +4,7 @@ use entente::http::config::Config;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 const RELEASE: &str = "scripts/release";
@@ -23,6 +24,27 @@ fn every_file_that_a_release_is_made_of_is_there() {
     let named: Vec<&str> = named.filter(|word| !word.contains(['$', '*', ':'])).collect();
     assert!(named.len() > 10, "{named:?}");
     assert_there(RELEASE, &named);
+}
+
+#[test]
+fn release_without_a_maintainer_who_can_be_reached_is_not_begun() {
+    for (maintainer, wanted) in [
+        (None, "ENTENTE_MAINTAINER is not set"),
+        (Some(""), "ENTENTE_MAINTAINER is not set"),
+        (Some("packages@example.org"), "write it as a name and an address"),
+        (Some("Jane Doe <packages>"), "write it as a name and an address"),
+        (Some("Jane Doe <packages@entente.invalid>"), "write it as a name and an address"),
+        (Some("Jane\nEssential: yes <packages@example.org>"), "write it as a name and an address"),
+        (Some("Jane Doe <packages@example.org>\nEssential: yes"), "write it as a name and an address"),
+    ] {
+        let mut command = Command::new(root().join(RELEASE));
+        command.env_remove("ENTENTE_MAINTAINER");
+        command.envs(maintainer.map(|maintainer| ("ENTENTE_MAINTAINER", maintainer)));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(wanted), "{maintainer:?}: {said}");
+        assert!(said.contains("Jane Doe <packages@example.org>"), "it says what to write: {said}");
+    }
 }
 
 #[test]
