@@ -52,12 +52,12 @@ pub struct Context {
     pub interrupted: Arc<Interrupted>,
     /// The client in use, for what is to be said of what it met.
     client: Arc<Mutex<Option<Client>>>,
-    said: Arc<Mutex<Said>>,
+    said: Arc<Mutex<ShownWarnings>>,
 }
 
 /// What was said of the exchange's clock and state, by whichever client met it: once, however long a command runs.
 #[derive(Debug, Default)]
-struct Said {
+struct ShownWarnings {
     of_the_clock: bool,
     of_states: BTreeSet<String>,
     has_gone_back: bool,
@@ -156,7 +156,7 @@ impl Context {
         self.said().has_gone_back
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
+    fn said(&self) -> MutexGuard<'_, ShownWarnings> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

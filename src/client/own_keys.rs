@@ -117,60 +117,60 @@ fn broken(key: &WrappedKey, vault: &VaultStatement, fault: ClientError) -> Broke
 }
 
 /// What keys are tried with.
-pub(super) struct Trying<'i> {
+pub(super) struct KeyTrial<'i> {
     pub(super) identities: &'i [&'i dyn Identity],
     /// Their recipients, as far as the identities give them.
     pub(super) recipients: &'i [String],
 }
 
 /// What became of one key.
-enum Tried {
+enum TrialOutcome {
     Opens(VaultSecret),
     Broken(ClientError),
     Elsewhere(ClientError),
 }
 
-impl Trying<'_> {
+impl KeyTrial<'_> {
     /// Tries keys in their order until one opens.
     pub(super) fn open(&self, keys: &[WrappedKey], vault: &VaultStatement) -> Opening {
         let mut opening = Opening::default();
         for key in keys {
             match self.open_one(key, vault) {
-                Tried::Opens(secret) => return Opening { secret: Some(secret), ..opening },
-                Tried::Elsewhere(fault) => opening.elsewhere = Some(fault),
-                Tried::Broken(fault) => opening.broken.push(broken(key, vault, fault)),
+                TrialOutcome::Opens(secret) => return Opening { secret: Some(secret), ..opening },
+                TrialOutcome::Elsewhere(fault) => opening.elsewhere = Some(fault),
+                TrialOutcome::Broken(fault) => opening.broken.push(broken(key, vault, fault)),
             }
         }
         opening
     }
 
-    fn open_one(&self, key: &WrappedKey, vault: &VaultStatement) -> Tried {
+    fn open_one(&self, key: &WrappedKey, vault: &VaultStatement) -> TrialOutcome {
         let Ok(ciphertext) = BASE64_STANDARD.decode(&key.ciphertext) else {
-            return Tried::Broken(invalid("a wrapped key is not base64"));
+            return TrialOutcome::Broken(invalid("a wrapped key is not base64"));
         };
         if let Err(fault) = check_wrap(key, vault, &ciphertext) {
-            return Tried::Broken(fault);
+            return TrialOutcome::Broken(fault);
         }
         match VaultSecret::unwrap(&ciphertext, self.identities, &vault.recipient) {
-            Ok(secret) => Tried::Opens(secret),
+            Ok(secret) => TrialOutcome::Opens(secret),
             Err(VaultError::Seal(SealError::NoMatchingIdentity)) if self.recipients.contains(&key.recipient) => {
-                Tried::Broken(invalid("it is sealed to somebody else than its statement says"))
+                TrialOutcome::Broken(invalid("it is sealed to somebody else than its statement says"))
             }
             Err(VaultError::Seal(SealError::Damaged | SealError::Shape(_) | SealError::Truncated)) => {
-                Tried::Broken(invalid("it is damaged"))
+                TrialOutcome::Broken(invalid("it is damaged"))
             }
             // A plugin, a file or an identity of this machine stands in the way.
-            Err(VaultError::Seal(error)) => Tried::Elsewhere(error.into()),
-            Err(error) => Tried::Broken(error.into()),
+            Err(VaultError::Seal(error)) => TrialOutcome::Elsewhere(error.into()),
+            Err(error) => TrialOutcome::Broken(error.into()),
         }
     }
 
     fn check(&self, key: &WrappedKey, vault: &VaultStatement, is_on_card: bool) -> CheckedKey {
         let (id, wrapped_by) = (key.id, key.wrapped_by.clone());
         let found = match self.open_one(key, vault) {
-            Tried::Opens(_) => KeyState::Opens { key: id, wrapped_by },
-            Tried::Broken(fault) => KeyState::Broken { key: id, wrapped_by, fault },
-            Tried::Elsewhere(fault) => KeyState::Elsewhere { key: id, wrapped_by, fault },
+            TrialOutcome::Opens(_) => KeyState::Opens { key: id, wrapped_by },
+            TrialOutcome::Broken(fault) => KeyState::Broken { key: id, wrapped_by, fault },
+            TrialOutcome::Elsewhere(fault) => KeyState::Elsewhere { key: id, wrapped_by, fault },
         };
         let (holder, recipient) = (key.holder.clone(), key.recipient.clone());
         CheckedKey { vault: vault.vault, kind: vault.kind, holder, recipient, is_on_card, found }
@@ -195,7 +195,7 @@ impl Client {
             if !through.is_empty() {
                 let call_vault = self.call_vault(&call).await?;
                 let (identity, recipient) = (call_vault.identity(), [call_vault.recipient().to_owned()]);
-                let trying = Trying { identities: &[identity], recipients: &recipient };
+                let trying = KeyTrial { identities: &[identity], recipients: &recipient };
                 checked.extend(through.iter().map(|key| trying.check(key, &vault.statement, true)));
             }
         }
@@ -252,7 +252,7 @@ impl Client {
         let (keys, unverified) = self.verified_if_needed(&keyring, keys).await?;
         let broken = unverified.into_iter().map(|(key, fault)| broken(&key, &statement, fault)).collect();
         let opening = blocking(move || {
-            let trying = Trying { identities: &keyring.identities(), recipients: keyring.recipients() };
+            let trying = KeyTrial { identities: &keyring.identities(), recipients: keyring.recipients() };
             Ok(trying.open(&keys, &statement))
         });
         Ok(opening.await?.or(Opening { broken, ..Opening::default() }))
@@ -297,7 +297,7 @@ impl Client {
         let (keys, unverified) = self.verified_if_needed(&keyring, keys).await?;
         blocking(move || {
             let named = card.recipients();
-            let trying = Trying { identities: &keyring.identities(), recipients: keyring.recipients() };
+            let trying = KeyTrial { identities: &keyring.identities(), recipients: keyring.recipients() };
             let mut checked: Vec<_> =
                 keys.iter().map(|key| trying.check(key, &statement, named.contains(&key.recipient))).collect();
             let is_there = |recipient: &String| {
@@ -426,7 +426,7 @@ mod tests {
         fn open(&self, keys: &[WrappedKey]) -> Opening {
             let text = self.reader.identity.secret();
             let keyring = Keyring::parse(text.expose().as_bytes(), "avi", &NoPrompt).unwrap();
-            Trying { identities: &keyring.identities(), recipients: keyring.recipients() }.open(keys, &self.vault)
+            KeyTrial { identities: &keyring.identities(), recipients: keyring.recipients() }.open(keys, &self.vault)
         }
     }
 

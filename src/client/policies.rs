@@ -6,7 +6,7 @@
 use super::{
     Client, ClientError, Result,
     pages::Pages,
-    preview::{Adding, Sums, in_milliseconds},
+    preview::{ChangeCounter, Sums, in_milliseconds},
     verify::{check_valid, invalid},
 };
 use crate::{
@@ -117,7 +117,7 @@ impl Client {
         looked_at: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(Vec<PreviewedChange>, PreviewSummary)> {
         let policy_sha256 = self.check_version(policy).await?;
-        let (mut changes, mut adding, mut considered) = (Vec::new(), Adding::default(), 0);
+        let (mut changes, mut adding, mut considered) = (Vec::new(), ChangeCounter::default(), 0);
         let (mut cursor, mut pages) = (None, Pages::default());
         loop {
             let Preview { considered: more, items, needs_call_key: _, next } =
@@ -256,7 +256,7 @@ fn summary(
     policy: &PolicyVersion,
     policy_sha256: Sha256,
     considered: u64,
-    changes: Adding,
+    changes: ChangeCounter,
     now: Timestamp,
 ) -> PreviewSummary {
     let Sums { gains, losses, admits, keys_needed, fetched_before } = changes.sums();

@@ -93,9 +93,9 @@ pub struct VerifiedSummary {
 
 /// Adds changes up without keeping them: there may be millions.
 #[derive(Debug, Default)]
-pub(super) struct Adding {
-    gains: BTreeMap<PartnerCode, Counted>,
-    losses: BTreeMap<PartnerCode, Counted>,
+pub(super) struct ChangeCounter {
+    gains: BTreeMap<PartnerCode, CountedAccess>,
+    losses: BTreeMap<PartnerCode, CountedAccess>,
     admitted: BTreeSet<(PartnerCode, ProposalId)>,
     keys_needed: u64,
     fetched_before: u64,
@@ -103,13 +103,13 @@ pub(super) struct Adding {
 
 /// Each member counts once, however many proposals they gain or lose.
 #[derive(Debug, Default)]
-struct Counted {
+struct CountedAccess {
     members: BTreeSet<MemberId>,
     views: u64,
     readings: u64,
 }
 
-impl Adding {
+impl ChangeCounter {
     pub(super) fn add(&mut self, changes: &[PreviewedChange]) {
         for change in changes {
             let nation = change.member.partner();
@@ -128,8 +128,9 @@ impl Adding {
     }
 
     pub(super) fn sums(self) -> Sums {
-        let tallies = |of: BTreeMap<PartnerCode, Counted>| {
-            let tally = |Counted { members, views, readings }| Tally { members: members.len() as u64, views, readings };
+        let tallies = |of: BTreeMap<PartnerCode, CountedAccess>| {
+            let tally =
+                |CountedAccess { members, views, readings }| Tally { members: members.len() as u64, views, readings };
             of.into_iter().map(|(code, counted)| (code, tally(counted))).collect()
         };
         let mut admits = BTreeMap::new();
@@ -272,7 +273,7 @@ impl Client {
     }
 
     async fn summed(&self, change: PreviewedAct, found: Found) -> Result<(Vec<PreviewedChange>, ChangeSummary)> {
-        let mut adding = Adding::default();
+        let mut adding = ChangeCounter::default();
         adding.add(&found.changes);
         let mut sums = adding.sums();
         // Officers open every proposal with one key.

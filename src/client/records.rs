@@ -58,18 +58,18 @@ struct SeenPublication {
     versions: BTreeMap<u32, Sha256>,
     /// What the newest of them gives, which no later one takes away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    given: Option<Given>,
+    given: Option<PublicationTerms>,
 }
 
 /// What a publication gives to those who go by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Given {
+struct PublicationTerms {
     deadline_at: Time,
     grace_seconds: u32,
     funders: BTreeSet<PartnerCode>,
 }
 
-impl Given {
+impl PublicationTerms {
     fn by(publication: &CallPublication) -> Option<Self> {
         let text: CallText = serde_json::from_value(publication.text.clone()).ok()?;
         let Schedule { deadline_at, grace_seconds, .. } = text.schedule;
@@ -204,7 +204,7 @@ impl Home {
         if digest.is_some_and(|digest| digest != publication.text_sha256) {
             return refused("has another text than before under the same version");
         }
-        let given = Given::by(publication);
+        let given = PublicationTerms::by(publication);
         if let (Some(now), Some(before)) = (&given, &known.given)
             && now.takes_from(before)
         {

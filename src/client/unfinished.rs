@@ -54,19 +54,19 @@ pub struct SweptFiles {
     /// Those that could not be removed, and why. They are tried again at the next start.
     pub left: Vec<(PathBuf, String)>,
     /// Those whose folder or disk is not there, so that nobody can say whether they are. They are looked for at each start.
-    pub away: BTreeSet<Away>,
+    pub away: BTreeSet<UnreachableFolder>,
 }
 
 /// A folder in which a part of a file may be that cannot be looked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Away {
+pub struct UnreachableFolder {
     pub folder: PathBuf,
     /// The journal that says so; without it nobody looks any more.
     pub journal: PathBuf,
 }
 
 /// What a journal says of a file.
-struct Noted {
+struct JournalEntry {
     path: PathBuf,
     /// The device that its folder was on, where that is known.
     device: Option<u64>,
@@ -223,7 +223,9 @@ pub fn sweep(home: &Home) -> Result<SweptFiles> {
                 Ok(()) => swept.removed.push(noted.path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && noted.is_away() => {
                     is_done = false;
-                    swept.away.insert(Away { folder: folder_of(&noted.path).to_owned(), journal: path.clone() });
+                    swept
+                        .away
+                        .insert(UnreachableFolder { folder: folder_of(&noted.path).to_owned(), journal: path.clone() });
                 }
                 // It has its name by now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -283,7 +285,7 @@ impl Journal {
     }
 }
 
-impl Noted {
+impl JournalEntry {
     /// Whether the folder, or the disk that it was on, is not there. The place of a disk that is away may be an empty folder.
     fn is_away(&self) -> bool {
         match fs::metadata(folder_of(&self.path)) {
@@ -294,13 +296,13 @@ impl Noted {
 }
 
 /// The files that a journal names. What was cut off while it was written names none.
-fn read_notes(journal: &[u8]) -> Vec<Noted> {
+fn read_notes(journal: &[u8]) -> Vec<JournalEntry> {
     let (mut notes, mut device) = (Vec::new(), None);
     for note in journal.split(|byte| *byte == 0) {
         if let Some(number) = note.strip_prefix(DEVICE) {
             device = str::from_utf8(number).ok().and_then(|number| number.parse().ok());
         } else if let Some(path) = path_of(note) {
-            notes.push(Noted { path, device: device.take() });
+            notes.push(JournalEntry { path, device: device.take() });
         }
     }
     notes
@@ -404,7 +406,7 @@ mod tests {
         fs::create_dir(&disk).unwrap();
         let (part, journal) = killed(&home, &disk);
         fs::rename(&disk, &elsewhere).unwrap();
-        let away = Away { folder: disk.clone(), journal };
+        let away = UnreachableFolder { folder: disk.clone(), journal };
         for _ in 0..2 {
             assert_eq!(sweep(&home).unwrap(), SweptFiles { away: [away.clone()].into(), ..SweptFiles::default() });
         }
@@ -427,7 +429,7 @@ mod tests {
         };
         assert_eq!(fs::read(&journal).unwrap(), note(present), "the device is noted before the file is made");
         fs::write(&journal, note(present + 1)).unwrap();
-        let away = Away { folder: folder.clone(), journal: journal.clone() };
+        let away = UnreachableFolder { folder: folder.clone(), journal: journal.clone() };
         assert_eq!(sweep(&home).unwrap(), SweptFiles { away: [away].into(), ..SweptFiles::default() });
         // A file that is there goes, whatever number the disk has by now.
         fs::write(&part, b"the plan").unwrap();

@@ -7,7 +7,7 @@
 use super::{
     Client, ClientError, Result,
     enforce::Admitted,
-    own_keys::{Opening, Trying, call_vault_statement},
+    own_keys::{KeyTrial, Opening, call_vault_statement},
     verified::{VerifiedCall, VerifiedVault},
     verify::invalid,
 };
@@ -315,7 +315,7 @@ impl Client {
         if opening.secret.is_none() && !through.is_empty() {
             let call_vault = self.call_vault(call).await?;
             let recipients = [call_vault.recipient().to_owned()];
-            let trying = Trying { identities: &[call_vault.identity()], recipients: &recipients };
+            let trying = KeyTrial { identities: &[call_vault.identity()], recipients: &recipients };
             opening = opening.or(trying.open(&through, &vault.statement));
         }
         self.keep_opened(&vault.statement, opening)

@@ -21,18 +21,18 @@ const LATELY: Duration = Duration::from_hours(24 * 7);
 
 /// Certificates, by their keys, that a key card in force named when they last asked for something.
 #[derive(Debug, Default)]
-pub(super) struct KnownMembers(Mutex<Known>);
+pub(super) struct KnownMembers(Mutex<RecentMembers>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct RecentMembers {
     /// With the addresses they came from, the latest last.
     certificates: BTreeMap<Sha256, VecDeque<IpAddr>>,
-    addresses: BTreeMap<IpAddr, Came>,
+    addresses: BTreeMap<IpAddr, AddressUse>,
 }
 
 /// Who came from an address.
 #[derive(Debug)]
-struct Came {
+struct AddressUse {
     /// How many certificates.
     certificates: usize,
     latest: Instant,
@@ -48,7 +48,7 @@ impl KnownMembers {
         let mut known = self.lock();
         if has_key_card {
             if known.certificates.len() >= REMEMBERED && !known.certificates.contains_key(&certificate) {
-                *known = Known::default();
+                *known = RecentMembers::default();
             }
             known.came(certificate, from);
         } else {
@@ -65,16 +65,16 @@ impl KnownMembers {
         self.lock().addresses.get(&address).is_some_and(|came| came.latest.elapsed() < LATELY)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, RecentMembers> {
         // Nothing that holds the lock can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl RecentMembers {
     fn came(&mut self, certificate: Sha256, from: IpAddr) {
         let now = Instant::now();
-        let came = self.addresses.entry(from).or_insert(Came { certificates: 0, latest: now });
+        let came = self.addresses.entry(from).or_insert(AddressUse { certificates: 0, latest: now });
         came.latest = now;
         let addresses = self.certificates.entry(certificate).or_default();
         if addresses.back() == Some(&from) {

@@ -24,7 +24,7 @@ pub(super) struct Strangers {
     total: usize,
     per_address: usize,
     known: Arc<KnownMembers>,
-    taken: Mutex<Taken>,
+    taken: Mutex<StrangerSlots>,
 }
 
 /// A place, given back when dropped.
@@ -36,13 +36,13 @@ pub(super) struct Stranger {
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct StrangerSlots {
     next: u64,
-    by_number: BTreeMap<u64, Seat>,
+    by_number: BTreeMap<u64, StrangerSlot>,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct StrangerSlot {
     source: IpAddr,
     is_members: bool,
     has_spoken: bool,
@@ -64,7 +64,7 @@ impl Strangers {
         let is_members = came && taken.keep_for_member(self.total / 2, source);
         let (number, leave) = (taken.next, CancellationToken::new());
         taken.next += 1;
-        taken.by_number.insert(number, Seat { source, is_members, has_spoken: false, leave: leave.clone() });
+        taken.by_number.insert(number, StrangerSlot { source, is_members, has_spoken: false, leave: leave.clone() });
         Stranger { strangers: Arc::clone(self), number, leave }
     }
 
@@ -73,15 +73,15 @@ impl Strangers {
         self.total
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, StrangerSlots> {
         // Nothing that holds the lock can panic half-way.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Taken {
+impl StrangerSlots {
     /// Has one of these go when there are so many already.
-    fn make_room(&mut self, most: usize, newcomer: IpAddr, among: impl Fn(&Seat) -> bool) {
+    fn make_room(&mut self, most: usize, newcomer: IpAddr, among: impl Fn(&StrangerSlot) -> bool) {
         if self.by_number.values().filter(|seat| among(seat)).count() < most {
             return;
         }
@@ -89,7 +89,7 @@ impl Taken {
         for source in self.by_number.values().map(|seat| seat.source).chain([newcomer]) {
             *sources.entry(source).or_insert(0) += 1;
         }
-        let rank = |(number, seat): &(&u64, &Seat)| {
+        let rank = |(number, seat): &(&u64, &StrangerSlot)| {
             (!seat.is_members, !seat.has_spoken, sources[&seat.source], Reverse(**number))
         };
         let victim = self.by_number.iter().filter(|(_, seat)| among(seat)).max_by_key(rank).map(|(number, _)| *number);
@@ -99,7 +99,7 @@ impl Taken {
     }
 }
 
-impl Taken {
+impl StrangerSlots {
     /// Whether a newcomer from where a member came lately has a place that is kept for members. When all of these are taken, the address
     /// with most of them gives one up, if it has more than the newcomer's would have.
     fn keep_for_member(&mut self, most: usize, newcomer: IpAddr) -> bool {

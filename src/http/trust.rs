@@ -35,7 +35,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use learnt::{Gathered, Learnt};
+use learnt::{PartnerMaterial, TrustMaterial};
 use rustls::{
     DistinguishedName,
     pki_types::{CertificateDer, UnixTime},
@@ -159,14 +159,14 @@ impl Trust {
             (Err(error), None) => return Err(TrustError::Source(error)),
         };
         let folder = self.crl_folder.clone();
-        let gathered = tokio::task::spawn_blocking(move || Gathered::gather(partners, folder));
+        let gathered = tokio::task::spawn_blocking(move || TrustMaterial::gather(partners, folder));
         let mut gathered = gathered.await.expect("reading does not panic");
         gathered.faults.extend(not_loaded);
         let notices: Vec<_> = gathered.partners.iter().flat_map(|partner| partner.notices.iter().cloned()).collect();
         for notice in &notices {
             tracing::info!(%notice, "a revocation list is ignored");
         }
-        let unrecorded: Vec<_> = gathered.partners.iter().filter_map(Learnt::unrecorded).collect();
+        let unrecorded: Vec<_> = gathered.partners.iter().filter_map(PartnerMaterial::unrecorded).collect();
         let old = self.registry();
         let (new, mut faults) = old.next(gathered);
         faults.extend(new.ended(self.clock.now()));
@@ -215,7 +215,7 @@ impl Registry {
     /// The registry of these partners alone; faulty ones are left out and reported.
     #[must_use]
     pub fn build(generation: u64, partners: Vec<PartnerTrust>) -> (Self, Vec<TrustFault>) {
-        let (mut registry, faults) = Self::empty().next(Gathered::gather(partners, None));
+        let (mut registry, faults) = Self::empty().next(TrustMaterial::gather(partners, None));
         registry.generation = generation;
         (registry, faults)
     }
@@ -297,7 +297,7 @@ impl Registry {
 
     /// The registry after this one: a partner with a faulty anchor goes on only if its usable anchors are as before, and lists in
     /// force stay until newer ones take their place.
-    fn next(&self, Gathered { partners: learnt, mut faults }: Gathered) -> (Self, Vec<TrustFault>) {
+    fn next(&self, TrustMaterial { partners: learnt, mut faults }: TrustMaterial) -> (Self, Vec<TrustFault>) {
         faults.extend(shared_keys(&learnt));
         let (mut partners, mut all_lists, mut keys) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for partner in learnt {
@@ -379,7 +379,7 @@ impl Registry {
     }
 }
 
-fn shared_keys(partners: &[Learnt]) -> Vec<TrustFault> {
+fn shared_keys(partners: &[PartnerMaterial]) -> Vec<TrustFault> {
     let mut holders = HashMap::<Sha256, &PartnerCode>::new();
     let mut faults = Vec::new();
     for (partner, anchor) in partners.iter().flat_map(|partner| partner.anchors.iter().map(move |a| (&partner.code, a)))

@@ -82,7 +82,7 @@ impl SchemaNames {
         is_named: IsNamed<'_>,
     ) -> Result<RequestEntities, Failure> {
         let subject = resource.subject();
-        let who = Who { principal: &principal.id, subject: subject.map(|subject| &subject.id), is_named };
+        let who = NamedMembers { principal: &principal.id, subject: subject.map(|subject| &subject.id), is_named };
         let mut entities = vec![self.member(principal, is_named)?];
         // The same member twice would be two entities of one name; the caller's own facts count.
         if let Some(subject) = subject.filter(|subject| subject.id != principal.id) {
@@ -126,7 +126,7 @@ impl SchemaNames {
         proposals: &[&ProposalFacts],
         is_named: IsNamed<'_>,
     ) -> Result<Vec<RequestEntities>, Failure> {
-        let who = Who { principal: &principal.id, subject: None, is_named };
+        let who = NamedMembers { principal: &principal.id, subject: None, is_named };
         let mut entities = vec![self.member(principal, is_named)?];
         // Two states of one thing would be two entities of one name, which are refused below.
         let (mut programs, mut calls): (Vec<&Arc<ProgramFacts>>, Vec<&Arc<CallFacts>>) = (Vec::new(), Vec::new());
@@ -216,7 +216,7 @@ impl SchemaNames {
         )
     }
 
-    fn call(&self, call: &CallFacts, who: &Who<'_>) -> Result<Entity, Failure> {
+    fn call(&self, call: &CallFacts, who: &NamedMembers<'_>) -> Result<Entity, Failure> {
         let officer_partners = || call.officers().iter().map(|id| id.partner().clone()).collect();
         entity(
             uid(&self.call, &call.id.to_string()),
@@ -237,7 +237,7 @@ impl SchemaNames {
         )
     }
 
-    fn proposal(&self, proposal: &ProposalFacts, who: &Who<'_>) -> Result<Entity, Failure> {
+    fn proposal(&self, proposal: &ProposalFacts, who: &NamedMembers<'_>) -> Result<Entity, Failure> {
         if proposal.parties.is_empty() {
             return Err("the proposal has no party".into());
         }
@@ -278,14 +278,14 @@ impl SchemaNames {
         Value::new_set(codes.iter().map(|code| self.partner_value(code)))
     }
 
-    fn members(&self, set: &BTreeSet<MemberId>, who: &Who<'_>) -> Value {
+    fn members(&self, set: &BTreeSet<MemberId>, who: &NamedMembers<'_>) -> Value {
         let askable = [Some(who.principal), who.subject].into_iter().flatten().filter(|member| set.contains(member));
         Value::new_set(askable.map(|member| Value::new_entity_uid(uid(&self.member, &member.to_string()))))
     }
 }
 
 /// The members a policy can ask about, and for what it asks.
-struct Who<'a> {
+struct NamedMembers<'a> {
     principal: &'a MemberId,
     subject: Option<&'a MemberId>,
     is_named: IsNamed<'a>,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::policy::PolicyOwner,
-    policy::trial::{Case, MAX_TEXT, Trial, TrialError, TrialWorld, Tried},
+    policy::trial::{Case, CaseResult, MAX_TEXT, Trial, TrialError, TrialWorld},
 };
 use clap::Args;
 use serde_json::json;
@@ -167,13 +167,13 @@ fn unusable(error: TrialError) -> CliError {
     CliError::usage(&error).help(error.help())
 }
 
-fn fails(screen: &mut Screen, case: &Case, tried: &Tried) {
+fn fails(screen: &mut Screen, case: &Case, tried: &CaseResult) {
     let faults: Vec<String> = tried.faults.iter().map(ToString::to_string).collect();
     let line = format!("{}: {}: {}", case.place, case.name, faults.join("; "));
     screen.styled(&[(Style::Red, "FAIL  "), (Style::Plain, &line)]);
 }
 
-fn item(case: &Case, tried: &Tried) -> serde_json::Value {
+fn item(case: &Case, tried: &CaseResult) -> serde_json::Value {
     let faults: Vec<String> = tried.faults.iter().map(ToString::to_string).collect();
     let reasons: Vec<String> = tried
         .decision

@@ -29,7 +29,7 @@ pub(super) struct Policies {
 
 /// What a certificate says of policies.
 #[derive(Debug, Default)]
-struct Said {
+struct CertificatePolicies {
     policies: Option<Vec<Policy>>,
     mappings: Vec<(Policy, Policy)>,
     require_explicit: Option<u32>,
@@ -40,7 +40,7 @@ struct Said {
 impl Policies {
     /// Begins at an anchor, whose own constraints count though RFC 5280 does not ask for it.
     pub(super) fn begin(anchor: &X509Certificate<'_>) -> Result<Self, CertificateRefusal> {
-        let said = Said::read(anchor)?;
+        let said = CertificatePolicies::read(anchor)?;
         let every = BTreeMap::from([(ANY.to_vec(), BTreeSet::from([ANY.to_vec()]))]);
         let mut policies = Self { held: every, explicit: u32::MAX, mapping: u32::MAX, any: u32::MAX };
         if said.policies.is_some() {
@@ -57,7 +57,7 @@ impl Policies {
         certificate: &X509Certificate<'_>,
         is_self_issued: bool,
     ) -> Result<(), CertificateRefusal> {
-        let said = Said::read(certificate)?;
+        let said = CertificatePolicies::read(certificate)?;
         self.narrow(said.policies.as_deref(), self.any > 0 || is_self_issued);
         self.check()?;
         self.prepare(&said)?;
@@ -75,7 +75,7 @@ impl Policies {
 
     /// Comes to the member's certificate.
     pub(super) fn end(mut self, certificate: &X509Certificate<'_>) -> Result<(), CertificateRefusal> {
-        let said = Said::read(certificate)?;
+        let said = CertificatePolicies::read(certificate)?;
         self.narrow(said.policies.as_deref(), self.any > 0);
         self.check()?;
         if self.explicit != u32::MAX {
@@ -106,7 +106,7 @@ impl Policies {
     }
 
     /// 6.1.4 (a) and (b).
-    fn prepare(&mut self, said: &Said) -> Result<(), CertificateRefusal> {
+    fn prepare(&mut self, said: &CertificatePolicies) -> Result<(), CertificateRefusal> {
         let mut mapped = BTreeMap::<&Policy, BTreeSet<Policy>>::new();
         for (own, theirs) in &said.mappings {
             if own == ANY || theirs == ANY {
@@ -125,7 +125,7 @@ impl Policies {
     }
 
     /// 6.1.4 (i) and (j).
-    fn limit(&mut self, said: &Said) {
+    fn limit(&mut self, said: &CertificatePolicies) {
         self.explicit = self.explicit.min(said.require_explicit.unwrap_or(u32::MAX));
         self.mapping = self.mapping.min(said.inhibit_mapping.unwrap_or(u32::MAX));
         self.any = self.any.min(said.inhibit_any.unwrap_or(u32::MAX));
@@ -136,7 +136,7 @@ impl Policies {
     }
 }
 
-impl Said {
+impl CertificatePolicies {
     fn read(certificate: &X509Certificate<'_>) -> Result<Self, CertificateRefusal> {
         let mut said = Self::default();
         let owned = |policy: &Oid<'_>| policy.as_bytes().to_vec();

@@ -20,7 +20,7 @@ const RECORDED: usize = 20;
 
 /// One partner.
 #[derive(Debug)]
-pub(super) struct Learnt {
+pub(super) struct PartnerMaterial {
     pub(super) code: PartnerCode,
     pub(super) anchors: Vec<Anchor>,
     pub(super) lists: Vec<RevocationList>,
@@ -41,13 +41,13 @@ pub(super) struct Learnt {
 
 /// All of it.
 #[derive(Debug)]
-pub(super) struct Gathered {
-    pub(super) partners: Vec<Learnt>,
+pub(super) struct TrustMaterial {
+    pub(super) partners: Vec<PartnerMaterial>,
     /// Those that are about no single partner.
     pub(super) faults: Vec<TrustFault>,
 }
 
-impl Gathered {
+impl TrustMaterial {
     pub(super) fn gather(partners: Vec<PartnerTrust>, folder: Option<PathBuf>) -> Self {
         let mut faults = Vec::new();
         let (mut files, is_unread) = match folder.as_ref().map(|folder| (CrlFiles::find(folder), folder.clone())) {
@@ -65,7 +65,7 @@ impl Gathered {
         let mut gathered = Vec::new();
         for partner in partners {
             let own = files.by_partner.remove(&partner.code);
-            let mut learnt = Learnt::of(partner, &folder, own);
+            let mut learnt = PartnerMaterial::of(partner, &folder, own);
             learnt.is_unread = is_unread;
             let code = learnt.code.clone();
             for (_, file, error) in files.unreadable.extract_if(.., |(owner, ..)| *owner == code) {
@@ -81,7 +81,7 @@ impl Gathered {
     }
 }
 
-impl Learnt {
+impl PartnerMaterial {
     fn of(partner: PartnerTrust, folder: &Path, files: Option<Vec<PathBuf>>) -> Self {
         let code = partner.code;
         let mut learnt = Self {

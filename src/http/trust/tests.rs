@@ -199,7 +199,7 @@ fn key_that_a_second_partner_claims_stays_the_one_s_that_is_in_force() {
     let (first, second) = (Ca::new("First"), Ca::with("Second", |params| params.not_after = day(0)));
     let isr = || PartnerTrust { anchors: vec![first.der.clone(), second.der.clone()], ..first.of("ISR") };
     let (cross, held) = (first.cross(&second, |_| {}), second.member("ISR:avi"));
-    let gathered = |partners| Gathered::gather(partners, None);
+    let gathered = |partners| TrustMaterial::gather(partners, None);
     let (before, _) = Registry::empty().next(gathered(vec![isr()]));
     let (both, faults) = before.next(gathered(vec![isr(), second.of("KOR")]));
     assert_eq!(faults.len(), 2, "{faults:?}");

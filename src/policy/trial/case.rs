@@ -22,7 +22,7 @@ pub struct Case {
     pub reason: String,
     pub expected: Standing,
     /// The only side whose verdict is asked; none: all of them together.
-    pub alone: Option<Alone>,
+    pub alone: Option<OwnerSide>,
     pub(super) world: TrialWorld,
     pub(super) principal: MemberFacts,
     pub(super) question: CaseQuestion,
@@ -32,7 +32,7 @@ pub struct Case {
 
 /// One side of the owner whose policies are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alone {
+pub enum OwnerSide {
     Release,
     Reader,
 }
@@ -112,8 +112,8 @@ impl Case {
             expected.ok_or_else(|| format!("`{}` is no outcome; write permitted, denied or hidden", raw.outcome))?;
         let alone = match raw.side.as_deref() {
             None => None,
-            Some("release") => Some(Alone::Release),
-            Some("reader") => Some(Alone::Reader),
+            Some("release") => Some(OwnerSide::Release),
+            Some("reader") => Some(OwnerSide::Reader),
             Some(other) => return Err(format!("`{other}` is no side; write release or reader, or leave `side` out")),
         };
         if alone.is_some() && !action.is_three_sided() {
@@ -179,14 +179,14 @@ impl Case {
             return Err("guardrails have no release or reader side; leave `side` out".into());
         };
         match alone {
-            Alone::Release if !self.world.proposal().parties.contains(code) => {
+            OwnerSide::Release if !self.world.proposal().parties.contains(code) => {
                 Err(format!("{code} is not among the proposal's parties, so nobody asks for its release"))
             }
-            Alone::Reader if self.principal.id.partner() != code => {
+            OwnerSide::Reader if self.principal.id.partner() != code => {
                 Err(format!("`{}` is no member of {code}, so nobody asks its reader side", self.principal.id))
             }
-            Alone::Release => Ok(Some(Side::Release(code.clone()))),
-            Alone::Reader => Ok(Some(Side::Reader(code.clone()))),
+            OwnerSide::Release => Ok(Some(Side::Release(code.clone()))),
+            OwnerSide::Reader => Ok(Some(Side::Reader(code.clone()))),
         }
     }
 }

@@ -11,7 +11,7 @@
 mod case;
 mod world;
 
-pub use case::{Alone, Case};
+pub use case::{Case, OwnerSide};
 pub use world::{TrialWorld, WORLD};
 
 use super::{
@@ -65,7 +65,7 @@ pub struct Trial {
 
 /// What came of one case.
 #[derive(Debug)]
-pub struct Tried {
+pub struct CaseResult {
     pub standing: Standing,
     /// The policies that led to it; none when the side that the case asks is not evaluated.
     pub decision: Option<AuthorizationTrace>,
@@ -92,7 +92,7 @@ pub enum CaseFault {
 
 /// A policy of which the cases do not show everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unshown {
+pub enum UncoveredPolicy {
     /// No case is decided by it.
     Applies(String),
     /// No case shows what its conditions are for.
@@ -147,7 +147,7 @@ impl Trial {
 
     /// Tries cases, in their order.
     #[must_use]
-    pub fn run(&self, cases: &[Case]) -> Vec<Tried> {
+    pub fn run(&self, cases: &[Case]) -> Vec<CaseResult> {
         let engine = self.engine();
         let mut bare = BTreeMap::new();
         cases.iter().map(|case| self.try_one(case, &engine, &mut bare)).collect()
@@ -155,7 +155,7 @@ impl Trial {
 
     /// The policies of the owner under trial of which the cases do not show that they apply, and that their conditions hold back.
     #[must_use]
-    pub fn unshown(&self, cases: &[Case]) -> Vec<Unshown> {
+    pub fn unshown(&self, cases: &[Case]) -> Vec<UncoveredPolicy> {
         let own = match &self.owner {
             PolicyOwner::Guardrails => Some(&self.guardrails),
             PolicyOwner::Partner(code) => self.partners.get(code),
@@ -191,12 +191,12 @@ impl Trial {
         std::iter::once(&mut self.guardrails).chain(self.partners.values_mut())
     }
 
-    fn try_one(&self, case: &Case, engine: &Engine, bare: &mut BTreeMap<String, Option<Engine>>) -> Tried {
+    fn try_one(&self, case: &Case, engine: &Engine, bare: &mut BTreeMap<String, Option<Engine>>) -> CaseResult {
         let before = match self.decide(engine, case) {
             Ok(decision) => decision,
             Err(why) => {
                 let faults = vec![CaseFault::NotAsked { why }];
-                return Tried { standing: Standing::Hidden, decision: None, deciding: BTreeSet::new(), faults };
+                return CaseResult { standing: Standing::Hidden, decision: None, deciding: BTreeSet::new(), faults };
             }
         };
         let deciding = deciding(&before);
@@ -221,7 +221,7 @@ impl Trial {
                 Some(_) => faults.push(CaseFault::NoDifference { policy: policy.clone() }),
             }
         }
-        Tried { standing: before.standing, decision: Some(before), deciding, faults }
+        CaseResult { standing: before.standing, decision: Some(before), deciding, faults }
     }
 
     fn decide(&self, engine: &Engine, case: &Case) -> Result<AuthorizationTrace, String> {
@@ -260,7 +260,7 @@ impl fmt::Display for CaseFault {
     }
 }
 
-impl fmt::Display for Unshown {
+impl fmt::Display for UncoveredPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Applies(policy) => write!(f, "no case is decided by `{policy}`"),
@@ -272,7 +272,7 @@ impl fmt::Display for Unshown {
 }
 
 /// A `permit` is shown by a case it decides and by a refused one that names it as `unmet`; a `forbid` the other way round.
-pub(super) fn unshown<'a>(policies: impl Iterator<Item = &'a Sourced>, cases: &[Case]) -> Vec<Unshown> {
+pub(super) fn unshown<'a>(policies: impl Iterator<Item = &'a Sourced>, cases: &[Case]) -> Vec<UncoveredPolicy> {
     let named = |allows: bool, names: fn(&Case) -> &BTreeSet<String>, policy: &String| {
         cases.iter().any(|case| case.allows() == allows && names(case).contains(policy))
     };
@@ -282,10 +282,10 @@ pub(super) fn unshown<'a>(policies: impl Iterator<Item = &'a Sourced>, cases: &[
         let is_permit = one.policy.effect() == Effect::Permit;
         let has_conditions = one.policy.to_pst().is_ok_and(|pst| !pst.body().clauses().is_empty());
         if !named(is_permit, |case| &case.deciding, &policy) {
-            found.push(Unshown::Applies(policy.clone()));
+            found.push(UncoveredPolicy::Applies(policy.clone()));
         }
         if has_conditions && !named(!is_permit, |case| &case.unmet, &policy) {
-            found.push(Unshown::Conditions { policy, wanted: if is_permit { "refused" } else { "permitted" } });
+            found.push(UncoveredPolicy::Conditions { policy, wanted: if is_permit { "refused" } else { "permitted" } });
         }
     }
     found
