@@ -48,8 +48,8 @@ the reviewers their keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-More than 100 lines go in several requests. Objections to any line are asked for first, and if there is one nothing is done; each request is \
-all or none by itself, and should one fail in between, the message says which lines are assigned.
+More than 100 lines go in several requests. Every line is checked first, and if one is refused nothing is done. Each \
+request is all or none by itself; should one fail in between, the message says which lines are assigned.
 
 The file is either of these:
   CSV   a header `proposal,reviewer` (or with `;`), then a line each

@@ -77,7 +77,7 @@ which it is. Deadline and grace only become later, the opening of an open call a
 Shows what held and what would hold, and asks; `--yes` goes on in a script. \
 For one proposal (`--proposal`) first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
     Extend(extend::Extend),
-    /// Take an extension back, until the deadline that would hold without it
+    /// Take an extension back, before the deadline that would hold without it has passed
     #[command(after_help = "Examples:
   entente call show $CALL    extensions with their numbers
   entente call withdraw-extension $CALL 2 --reason 'meant another call'")]

@@ -18,7 +18,7 @@ pub enum ConflictCommand {
   entente conflict declare $PROPOSAL --none
   entente conflict declare $PROPOSAL --ground employment
 
-From a declared conflict on the proposal does not exist for you: no row, no count, no key. Only another officer of the \
+Once you declare a conflict, the proposal no longer exists for you: no row, no count, no key. Only another officer of the \
 call can lift it. The organisations concerned are in `entente proposal show`.")]
     Declare(Declare),
     /// Take a member's declared conflict off the record, as an officer; the member declares again

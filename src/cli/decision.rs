@@ -40,7 +40,7 @@ proposal undecided. Until the last signature the earlier decision is in force. T
         #[command(flatten)]
         consent: Consent,
     },
-    /// Show the decision on the table, its signatures verified
+    /// Show the proposed or final decision, its signatures verified
     #[command(after_help = "Examples:\n  entente decision show $PROPOSAL")]
     Show {
         /// The proposal

@@ -74,7 +74,7 @@ pub struct Check {
     /// Discard those of your keys that do not open
     #[arg(long)]
     remove: bool,
-    /// Discard those for recipients that your key card names no longer
+    /// Discard those for recipients that your key card no longer names
     #[arg(long)]
     remove_replaced: bool,
     /// Discard this key of yours, whatever is in it, and try none: for one that cannot be tried on any machine

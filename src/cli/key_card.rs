@@ -41,7 +41,7 @@ before you sign: everybody else believes them because you did. A member who work
 from judging, by the name of the organisation alone: names in the directory that look nearly the same are shown, and \
 at a terminal you are asked whether yours is another one.")]
     Issue(Box<Issue>),
-    /// Revoke a member's key card: nothing is sealed to the member any more, and it is let in nowhere
+    /// Revoke a member's key card: the member can no longer connect, and nothing more is sealed to them
     #[command(after_help = "Examples:
   entente key-card revoke ISR:avi --keep-signatures        somebody left
   entente key-card revoke ISR:avi --distrust-signatures    the signing key was stolen
@@ -59,7 +59,7 @@ pub struct Issue {
     /// The person's or system's name
     #[arg(long)]
     name: String,
-    /// Its organisation; conflicts of interest are found by it, so write it always the same
+    /// Its organisation; conflicts of interest are found by it, so write it the same way every time
     #[arg(long)]
     organisation: String,
     /// Role in the partner itself: registrar, `policy_officer`, custodian or `program_officer`

@@ -51,7 +51,7 @@ Asks first: the parties can open a letter as soon as it is sent.")]
         /// The letter [default: the latest]
         letter: Option<DocumentId>,
     },
-    /// Take a letter back (officers); who has opened it keeps what they read
+    /// Take a letter back (officers); those who opened it keep what they read
     #[command(after_help = "Examples:
   entente letter withdraw $PROPOSAL $LETTER")]
     Withdraw {

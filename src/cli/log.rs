@@ -32,8 +32,8 @@ use std::{
 
 Numbers count over the whole exchange: a gap is something that you may not know of, nothing more.")]
 pub struct LogArgs {
-    /// Only entries of this kind, such as `proposal.submitted`, or of all that begin so, such as `proposal`; may stand
-    /// several times
+    /// Only entries of this kind, such as `proposal.submitted`, or of all that begin so, such as `proposal`; may be
+    /// given several times
     #[arg(long, value_name = "KIND", value_parser = kind_argument)]
     kind: Vec<Kinds>,
     /// Show this many of the latest entries

@@ -184,7 +184,7 @@ proposal, and about everybody on your nation's own proposals.")]
 
 It is verified before it is kept, as it came. Proposals with which you are in conflict yourself are not in it.")]
     Visibility(visibility::Visibility),
-    /// Compare two of these lists: who gained and who lost access to what, and what changed that decides on it
+    /// Compare two visibility manifests: who gained and who lost access to what, and what may have caused it
     #[command(after_help = "Examples:
   entente policy diff yesterday.jsonl today.jsonl
   entente --json policy diff yesterday.jsonl today.jsonl | jq '.items[] | select(.gains)'

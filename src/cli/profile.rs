@@ -45,7 +45,7 @@ The member is read from the certificate's URI; name it with `--member` where the
         /// Its name
         name: String,
     },
-    /// Remove a profile; nothing it points at. Not while sealed files of it wait to be sent
+    /// Remove a profile and none of the files it points to; refused while sealed files of it wait to be sent
     #[command(after_help = "Examples:\n  entente profile remove work")]
     Remove {
         /// Its name
@@ -60,7 +60,7 @@ pub struct AddProfileArgs {
     /// Address of the exchange
     #[arg(long, value_name = "URL")]
     server: String,
-    /// Authority of the server's certificate, PEM; no other is believed
+    /// Authority of the server's certificate, PEM; no other is trusted
     #[arg(long, value_name = "FILE", required = true)]
     server_ca: Vec<PathBuf>,
     /// Your certificate, PEM

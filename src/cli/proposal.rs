@@ -150,7 +150,7 @@ list is withdrawn in the same way; the decision stays on record, does not bring 
         /// The proposal
         proposal: ProposalId,
     },
-    /// Join the party that you are asked to join; nobody who works where you work judges the proposal then
+    /// Join the party that you are asked to join; then nobody who works where you work can judge the proposal
     #[command(after_help = "Examples:
   entente proposal list --mine                  shows what you are invited to
   entente proposal accept $PROPOSAL")]
@@ -241,11 +241,11 @@ impl From<FilterArgs> for Filter {
 /// Ask colleagues to join your own party, take members out, consent to who joins late
 #[derive(Debug, Subcommand)]
 pub enum PartyMemberCommand {
-    /// Ask a colleague to join your own party, with the keys that your party holds; to a party that nobody has joined the others ask
+    /// Ask a colleague to join your own party, with the keys that your party holds; if nobody has joined a party yet, the other parties ask
     #[command(after_help = "Examples:
   entente proposal member invite $PROPOSAL ISR:tamar
 
-They can read what your party reads, and are no party before `entente proposal accept`.")]
+They can read what your party reads. They join the party with `entente proposal accept`.")]
     Invite {
         /// The proposal
         proposal: ProposalId,

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// Write, submit and open reviews
 #[derive(Debug, Subcommand)]
 pub enum ReviewCommand {
-    /// Write a draft, kept sealed on this machine; what is given replaces what the draft says there
+    /// Write a draft, kept sealed on this machine; what you give replaces that part of the draft
     #[command(after_help = "Examples:
   entente review draft $PROPOSAL --score excellence=4.5 --score impact=4
   entente review draft $PROPOSAL --comment impact='two markets, one product' --overall 'solid'

@@ -52,7 +52,7 @@ Colons and capitals in the fingerprint do not matter, and blanks do not either w
         /// The partner's code
         partner: PartnerCode,
     },
-    /// Forget a pinned card: nothing of that partner verifies any more
+    /// Forget a pinned card: nothing of that partner verifies any longer
     #[command(after_help = "Examples:\n  entente trust remove ISR")]
     Remove {
         /// The partner's code

@@ -291,7 +291,7 @@ impl ApiClient {
         self.all(&format!("/v1/calls/{id}/missing-keys"), &[]).await
     }
 
-    /// Assigns reviewers, all or none; what stood against which line is in the `faults` of the problem or the dry run.
+    /// Assigns reviewers, all or none; why which line was refused is in the `faults` of the problem or the dry run.
     pub async fn assign(&self, id: CallId, body: &Assign) -> Result<Assigned> {
         self.write(Method::POST, &format!("/v1/calls/{id}/assignments"), body).await
     }
@@ -470,7 +470,7 @@ impl ApiClient {
         self.done(Method::POST, &format!("/v1/reviews/{id}/reopen"), Some(&because(reason))).await
     }
 
-    /// The decision on the table, if there is one for the caller.
+    /// The proposed or final decision, if there is one for the caller.
     pub async fn decision(&self, id: ProposalId) -> Result<Option<Tagged<Decision>>> {
         let shown: Option<Tagged<Decision>> = self.transport.get_optional(&of(id, "/decision")).await?;
         self.witness.decision(id, shown.as_ref().map(|shown| &shown.body))?;

@@ -75,12 +75,12 @@ impl fmt::Debug for OpenedLetter {
 }
 
 impl Client {
-    /// Signs a decision on the version that stands, for one's own partner: proposes it, or joins the one on the table.
+    /// Signs a decision on the version that stands, for one's own partner: proposes it, or joins the proposed one.
     pub async fn sign_decision(&self, id: ProposalId, outcome: Outcome) -> Result<Decision> {
         self.decide(&self.plan_decision(id, outcome).await?).await
     }
 
-    /// Signs a decision in place of the final one, for this reason: proposes it, or joins the one on the table.
+    /// Signs a decision in place of the final one, for this reason: proposes it, or joins the proposed one.
     pub async fn supersede_decision(&self, id: ProposalId, outcome: Outcome, reason: &str) -> Result<Decision> {
         self.decide(&self.plan_superseding(id, outcome, Some(reason)).await?).await
     }
@@ -90,7 +90,7 @@ impl Client {
         self.plan_superseding(id, outcome, None).await
     }
 
-    /// The same with a reason, which it takes over a final decision unless one with a reason is on the table already.
+    /// The same with a reason, which it takes over a final decision unless one with a reason is proposed already.
     pub async fn plan_superseding(
         &self,
         id: ProposalId,
@@ -128,7 +128,7 @@ impl Client {
             if table.outcome != outcome || table.reason != reason {
                 let because = table.reason.as_deref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
                 return Err(ClientError::usage(
-                    format!("the decision on the table is `{}`{because}", table.outcome),
+                    format!("the proposed decision is `{}`{because}", table.outcome),
                     "sign that one, or agree with the others that it is taken back before another is proposed",
                 ));
             }
@@ -194,7 +194,7 @@ impl Client {
         self.api().unsign_decision(id, etag.as_deref()).await
     }
 
-    /// The decision on the table, if there is one for the caller, with every signature verified.
+    /// The proposed or final decision, if there is one for the caller, with every signature verified.
     pub async fn decision(&self, id: ProposalId) -> Result<Option<Decision>> {
         let Some(decision) = self.api().decision(id).await? else { return Ok(None) };
         let proposal = self.api().proposal(id).await?;

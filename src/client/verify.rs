@@ -194,7 +194,7 @@ impl Client {
         self.verify_decision_alone(decision, funders).await?;
         let Some(next) = &decision.next else { return Ok(()) };
         if next.supersedes != previous || next.proposal != decision.proposal || decision.final_at.is_none() {
-            return Err(invalid("the decision on the table is not to take the place of the one in force"));
+            return Err(invalid("the proposed decision is not to take the place of the one in force"));
         }
         self.verify_decision_alone(next, funders).await
     }

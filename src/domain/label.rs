@@ -63,7 +63,7 @@ impl Label {
     ) -> Result<(), Refusal> {
         let fault = |fault: String| Err(Refusal::Label { fault });
         if let Some(unknown) = self.releasable_to.iter().find(|code| !known.contains(code)) {
-            return fault(format!("it names `{unknown}`, which is no partner of this exchange"));
+            return fault(format!("it names `{unknown}`, which is not a partner of this exchange"));
         }
         if let Some(funder) = funders.iter().find(|funder| !self.admits(funder)) {
             return fault(format!(

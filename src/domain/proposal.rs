@@ -184,7 +184,7 @@ pub fn check_document(text: &CallText, listed: &Listed, parties: &Parties) -> Re
         (Audience::Panel, Some(_)) => return mismatch(format!("slot `{}` belongs to all parties", slot.name)),
         (Audience::Staff, None) => return mismatch(format!("slot `{}` is asked of each party by itself", slot.name)),
         (Audience::Staff, Some(party)) if !parties.contains_key(party) => {
-            return mismatch(format!("`{party}` is no party of this proposal"));
+            return mismatch(format!("`{party}` is not a party of this proposal"));
         }
         _ => {}
     }

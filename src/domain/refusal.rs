@@ -41,17 +41,17 @@ pub enum Refusal {
     #[error("{fault}")]
     ScheduleFixed { fault: String },
     #[error(
-        "parties would have to sign what they handed in again, with the deadline for everyone at {deadline_at}; it is {now}"
+        "parties would have to sign again what they handed in, and the deadline for everyone is {deadline_at}; it is {now}"
     )]
     NoTimeToSign { deadline_at: Timestamp, now: Timestamp },
     #[error(
-        "it was cancelled at {cancelled_at}, and parties would have until {until}, less than 72 hours from now, {now}: too short for parties \
+        "the call was cancelled at {cancelled_at}; parties would have until {until}, less than 72 hours from now ({now}): too short for parties \
          that did not act before"
     )]
     CancelledTooLong { cancelled_at: Timestamp, until: Timestamp, now: Timestamp },
     #[error("the funders of a published call are fixed: {funders}")]
     FundersFixed { funders: String },
-    #[error("an amendment takes no partner out of those that may take part: {partners}")]
+    #[error("an amendment cannot take out partners that may take part: {partners}")]
     EligibleFixed { partners: String },
     #[error(
         "the amendment voids {}; the request says {}",
@@ -90,10 +90,10 @@ pub enum Refusal {
     #[error("`{member}` is the last member of party `{partner}` on this proposal")]
     LastOfParty { member: MemberId, partner: PartnerCode },
     #[error(
-        "the deadline was {deadline_at}; `{member}` is the only party member of their organisation, and who may judge depends on it"
+        "the deadline was {deadline_at}; `{member}` is the only party member of their organisation, which keeps that organisation from judging"
     )]
     StillCounted { member: MemberId, deadline_at: Timestamp },
-    #[error("`{member}` is not asked to join a party of this proposal, or has joined it")]
+    #[error("`{member}` has no open invitation to a party of this proposal")]
     NotInvited { member: MemberId },
     #[error(
         "the deadline was {deadline_at}; after it, a member of an organisation that is new to the proposal joins only with the consent of \
@@ -147,7 +147,7 @@ pub enum Refusal {
     )]
     AlreadyWrapped { holder: String },
     #[error(
-        "{most} {} wrapped a key to this vault for that recipient of `{holder}`, which is enough",
+        "{most} {} wrapped a key to this vault for that recipient of `{holder}`, and no more are kept",
         if *most == 1 { format!("member of `{partner}` has") } else { format!("members of `{partner}` have") }
     )]
     WrappedOften { holder: String, partner: PartnerCode, most: u64 },

@@ -16,7 +16,7 @@ use crate::{
 };
 use axum::extract::State;
 
-/// The decision on the table; for the parties once it is final.
+/// The decision that is proposed or final; for the parties once it is final.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
     responses((status = 200, body = Decision, headers(("ETag" = String)))))]
 pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
@@ -24,9 +24,9 @@ pub(super) async fn show(State(api): State<Api>, caller: Caller, ids: PathIds) -
     Ok(Answer::json(200, &decision).with_etag(etag))
 }
 
-/// Proposes a decision, or adds your partner's signature to the one on the table.
+/// Proposes a decision, or adds your partner's signature to the proposed one.
 ///
-/// `If-Match` with `"none"` says that nothing is to be on the table yet.
+/// `If-Match` with `"none"` says that none is proposed yet.
 #[utoipa::path(put, path = "/v1/proposals/{proposal}/decision", tag = "decisions",
     params(("If-Match" = Option<String>, Header)), request_body = SignDecision,
     responses((status = 200, body = Decision, headers(("ETag" = String)))))]

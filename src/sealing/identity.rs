@@ -54,7 +54,7 @@ pub enum IdentityError {
     #[error("`{0}` exists already; an identity is never overwritten, choose another name")]
     Exists(String),
     /// Longer than [`MAX_IDENTITY_FILE`].
-    #[error("`{0}` is longer than 64 KiB; that is no identity file")]
+    #[error("`{0}` is longer than 64 KiB: it is not an identity file")]
     TooLarge(String),
     /// Not an identity of any kind.
     #[error("`{name}` is not an identity file: {problem}")]

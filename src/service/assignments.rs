@@ -74,7 +74,7 @@ pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId,
     act.finish(Answer::json(200, &assigned(body, faults, Vec::new()))).await
 }
 
-/// What assigning would do and what stands against which line.
+/// What assigning would do, and why which line would be refused.
 async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Result<Answer> {
     let mut comparison = Comparison::new(act.exchange, &act.me.id, act.policies.clone(), act.policies.clone(), act.now);
     let (mut lines, mut faults, mut changes) = (Lines::of(call), Vec::new(), Vec::new());
@@ -120,7 +120,7 @@ async fn verify(body: &Assign) -> Result<Vec<Option<Verified>>> {
     aside(verify).await
 }
 
-/// What stands against a line. An error that is not about the line is one of the whole request.
+/// Why a line is refused. An error that is not about the line is one of the whole request.
 fn fault(line: u32, error: ServiceError) -> Result<LineFault> {
     let problem = match error {
         ServiceError::Hidden => Problem::not_found(),

@@ -468,7 +468,7 @@ async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &
 
 /// The statement of the members' roles, the first link of what clients verify of roles.
 async fn verified_roll(act: &mut Act<'_>, call: &CallState, jws: Option<&str>) -> Result<Signed<RollStatement>> {
-    let jws = jws.ok_or_else(|| statement("the roll of those who bear a role is missing"))?;
+    let jws = jws.ok_or_else(|| statement("the roll of those who have a role is missing"))?;
     let signed = act.signed::<RollStatement>(jws).await?;
     if signed.statement.call != call.row.id || signed.statement.partners != call.program.row.partners {
         return Err(statement("the roll is of another call, or names other partners than its program has"));

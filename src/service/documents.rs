@@ -296,7 +296,9 @@ fn own_party<T: Reads>(act: &Act<'_, T>, proposal: &ProposalState, slot: &Slug) 
 async fn check_time<T: Reads>(act: &mut Act<'_, T>, place: &Place, announced: &Announced) -> Result<bool> {
     let proposal = &place.proposal;
     if proposal.status == Status::Withdrawn {
-        return Err(Refusal::WrongStatus { status: proposal.status.to_string(), needed: "one not withdrawn" }.into());
+        return Err(
+            Refusal::WrongStatus { status: proposal.status.to_string(), needed: "one that is not withdrawn" }.into()
+        );
     }
     if !matches!(proposal.call.phase, Phase::Open | Phase::Grace | Phase::Review) {
         return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());

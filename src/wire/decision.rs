@@ -48,7 +48,7 @@ answer! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[cfg_attr(feature = "server", schema(no_recursion))]
         pub before: Vec<Decision>,
-        /// The one on the table that is to take its place, for officers and deciders. This one is in force until that is final.
+        /// The proposed one that is to take its place, for officers and deciders. This one is in force until that is final.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "server", schema(no_recursion))]
         pub next: Option<Box<Decision>>,

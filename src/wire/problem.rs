@@ -1,7 +1,7 @@
 //! The one catalogue of problems: every way in which the exchange says no, for server, client, docs and command line.
 //!
-//! A problem body is RFC 9457 with a stable `type` of `urn:entente:problem:<slug>`. `detail` says what stood against this
-//! request, `remedy` what to do next. Neither ever holds content, names or titles.
+//! A problem body is RFC 9457 with a stable `type` of `urn:entente:problem:<slug>`. `detail` says why this request was
+//! refused, `remedy` what to do next. Neither ever holds content, names or titles.
 
 use crate::domain::Refusal;
 use serde::{Deserialize, Serialize};
@@ -73,15 +73,15 @@ catalogue! {
     StaleKeyCard "stale-key-card" 409 "a newer key card is already published" => "issue the card with a higher serial";
     WrapRefused "wrap-refused" 422 "the wrapped key is not acceptable" => "wrap the vault for one of the holders that its kind allows, with the recipient of their key card";
     AlreadyWrapped "already-wrapped" 409 "you have wrapped this key before" => "nothing to do if it opens; if its holder says that it does not, they remove it (`entente key check PROPOSAL --remove`) and you wrap again, or another member wraps one beside it";
-    WrappedOften "wrapped-often" 409 "your partner's members have wrapped this key often enough" => "let its holder remove those that do not open (`entente key check PROPOSAL --remove`), or a member of another partner wrap one";
-    LastKey "last-key" 409 "the call's vault needs a key that opens it" => "have another officer hold one first: grant the role and share the key (`entente key share --call CALL`)";
-    StillAdmitted "still-admitted" 409 "the holder may still read" => "a key is removed only from whom policy refuses: change the policy, the role or the assignment first; to take a colleague out of a party, use `entente proposal member remove`";
+    WrappedOften "wrapped-often" 409 "your partner's members have wrapped this key as often as is allowed" => "let its holder remove those that do not open (`entente key check PROPOSAL --remove`), or a member of another partner wrap one";
+    LastKey "last-key" 409 "the call's vault needs a key that opens it" => "give another officer a key first: grant the role and share the key (`entente key share --call CALL`)";
+    StillAdmitted "still-admitted" 409 "the holder may still read" => "a key is removed only from members whom policy refuses: change the policy, the role or the assignment first; to take a colleague out of a party, use `entente proposal member remove`";
     NoKeyCard "no-key-card" 422 "a member has no key card in force" => "ask the member's registrar to publish one";
     // policies
     PolicyInvalid "policy-invalid" 422 "the policies are invalid" => "correct what the detail names; `entente policy check` runs the same checks on your machine";
     PolicyWaiting "policy-waiting" 409 "a version waits for approval" => "approve or withdraw that one first: `entente policy list`";
     PolicyOutdated "policy-outdated" 409 "another version came first" => "look at what is in force now and propose again";
-    PolicySettled "policy-settled" 409 "nothing can be changed about this version any more" => "propose a new version; `entente policy restore` brings an earlier text back";
+    PolicySettled "policy-settled" 409 "this version can no longer be changed" => "propose a new version; `entente policy restore` brings an earlier text back";
     SecondOfficer "second-officer" 409 "a second policy officer is needed" => "ask another policy officer of your partner to approve it";
     NoticeTooShort "notice-too-short" 409 "guardrails are announced before they take effect" => "withdraw the version and propose it again with a later time";
     // calls
@@ -105,7 +105,7 @@ catalogue! {
     NotCommitted "not-committed" 409 "this file is not part of the signed version" => "after the deadline only the files of the version that every party signed can follow, unchanged";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";
-    StillCounted "still-counted" 409 "where the member works still counts" => "after the deadline a member leaves only while another party member is of the same organisation; ask a colleague of theirs to join first, or withdraw the proposal";
+    StillCounted "still-counted" 409 "the member's organisation still counts" => "after the deadline a member leaves only while another party member is of the same organisation; ask a colleague of theirs to join first, or withdraw the proposal";
     LastOfParty "last-of-party" 409 "a party needs at least one member" => "ask a colleague to join, who accepts, first; or withdraw the proposal; before your party has signed, you can leave once its restricted documents are taken out";
     NotInvited "not-invited" 409 "no invitation waits for an answer" => "see `entente proposal show` for who is in the parties";
     NeedsConsent "needs-consent" 409 "an officer of another nation has to consent" => "ask an officer of another nation in the call, who consents with `entente proposal member consent`";
@@ -121,7 +121,7 @@ catalogue! {
     AlreadyWished "already-wished" 409 "your party has asked to withdraw the proposal before" => "ask the other parties to withdraw it, too, or take your party's wish back with `entente proposal reinstate`";
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
-    RolesCombined "roles-combined" 422 "a member has one of the roles officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
+    RolesCombined "roles-combined" 422 "a member can be only one of officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
     Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
     NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare your interests first: `entente conflict declare PROPOSAL --none`, or with `--ground` if there is a conflict (`PUT /v1/proposals/{proposal}/declaration`)";
     AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "to change it, ask a call officer who is not in conflict themselves";
@@ -131,16 +131,16 @@ catalogue! {
     AlreadyReviewed "already-reviewed" 409 "the review is already in" => "ask an officer to reopen it";
     NoReview "no-review" 409 "there is no submitted review" => "see `entente review list`";
     OtherVersion "other-version" 409 "the proposal has another standing version" => "read the standing version and review that";
-    DecisionDiffers "decision-differs" 409 "another decision is on the table" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";
+    DecisionDiffers "decision-differs" 409 "another decision was proposed before" => "look at it with `entente decision show`: sign that one, or let those who signed it take their signatures back with `entente decision unsign`";
     DecisionFinal "decision-final" 409 "the decision is final" => "every funder together can put another decision in its place or rescind it: `entente decision sign PROPOSAL OUTCOME --reason`";
     NoDecision "no-decision" 409 "there is no decision" => "propose one with `entente decision sign`";
     DecisionOpen "decision-open" 409 "the decision is not final yet" => "get the missing signatures first";
     NotFunder "not-funder" 422 "your partner does not fund under this call" => "only deciders of the funding partners sign";
-    LinesRefused "lines-refused" 422 "some lines cannot be done, so none was" => "correct or leave out the lines named in `faults` and send the rest again";
+    LinesRefused "lines-refused" 422 "some lines are refused, so no line was carried out" => "correct or leave out the lines named in `faults` and send the rest again";
     Exists "exists" 409 "it exists already" => "use the one that exists";
     // the exchange itself
     TooManyRequests "too-many-requests" 429 "too many of your requests are open, or too many bytes of their bodies are under way" => "wait for those that are under way, and try again after the time in `Retry-After`";
-    QuotaReached "quota-reached" 409 "a quota is used up" => "where the detail counts documents on their way, try again later; the rest stays on record: ask the host's operator to raise the number under `[quotas]`";
+    QuotaReached "quota-reached" 409 "a quota is used up" => "if the detail counts documents that are still arriving, try again later; otherwise ask the host's operator to raise the number under `[quotas]`";
     DailyQuotaReached "daily-quota-reached" 429 "a quota of 24 hours is used up" => "try again at the time in the detail, which is that in `Retry-After`; if it is too late, ask the host's operator to raise the number under `[quotas]`";
     TooManyReads "too-many-reads" 429 "too many reads that leave an entry in the log" => "try again after the time in `Retry-After`";
     TooManyActs "too-many-acts" 429 "too many acts by you or your partner's members" => "try again after the time in `Retry-After`";
@@ -150,7 +150,7 @@ catalogue! {
     ClockNotTrusted "clock-not-trusted" 503 "the exchange cannot rely on its clock" => "nothing was done; try again after the time in `Retry-After`; the host's operator must set the clock right";
     OutcomeUnknown "outcome-unknown" 503 "it is not known whether this was done" => "send the same request with the same `Idempotency-Key` after the time in `Retry-After`: it is done at most once, and the answer says that it was";
     StorageFull "storage-full" 507 "the exchange is out of space" => "nothing was done; tell the host's operator";
-    DocumentDamaged "document-damaged" 500 "the exchange's copy of this document is damaged" => "tell the host's operator, who can put the file back from a backup; no other document is concerned";
+    DocumentDamaged "document-damaged" 500 "the exchange's copy of this document is damaged" => "tell the host's operator, who can put the file back from a backup; no other document is affected";
     Internal "internal" 500 "something went wrong inside the exchange" => "nothing was done; tell the host's operator the request id";
 }
 
@@ -196,12 +196,12 @@ pub struct Problem {
     pub detail: String,
     /// What to do next.
     pub remedy: String,
-    /// With `lines-refused`: what stood against which line.
+    /// With `lines-refused`: why which line was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<LineFault>,
 }
 
-/// What stood against one line of a bulk request.
+/// Why one line of a bulk request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LineFault {
@@ -213,7 +213,7 @@ pub struct LineFault {
 }
 
 impl Problem {
-    /// A problem of this kind, with what stood against this request.
+    /// A problem of this kind, with why this request was refused.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {

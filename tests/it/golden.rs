@@ -87,7 +87,7 @@ samples! {
     ExtensionTooFar { until: of(LATER), bound: of(EARLIER) }
     ExtensionReliedOn { deadline_at: of(EARLIER), now: of(LATER) }
     ExtensionWithdrawn { number: 2 }
-    ScheduleFixed { fault: "the deadline comes no earlier".into() }
+    ScheduleFixed { fault: "the deadline cannot move earlier".into() }
     NoTimeToSign { deadline_at: of(LATER), now: of(EARLIER) }
     CancelledTooLong { cancelled_at: of(EARLIER), until: of(LATER), now: of(LATER) }
     FundersFixed { funders: "ISR, USA".into() }
@@ -105,7 +105,7 @@ samples! {
     SlotEmpty { slot: of("budget"), party: Some(of("ISR")) }
     AlreadySigned { manifest: of(DIGEST), partner: of("ISR") }
     VersionTaken { expected: 3, given: 2 }
-    WrongStatus { status: "withdrawn".into(), needed: "one not withdrawn" }
+    WrongStatus { status: "withdrawn".into(), needed: "one that is not withdrawn" }
     NotOfParty { member: of("ISR:avi"), partner: of("USA") }
     LastOfParty { member: of("ISR:avi"), partner: of("ISR") }
     StillCounted { member: of("ISR:avi"), deadline_at: of(EARLIER) }
@@ -141,7 +141,7 @@ samples! {
     PolicySettled { version: 2, status: "withdrawn" }
     SecondOfficer { member: of("ISR:avi") }
     NoticeTooShort { active_at: of(EARLIER), earliest: of(LATER) }
-    PolicyInvalid { fault: "line 3: `resource.calls` is no attribute".into() }
+    PolicyInvalid { fault: "line 3: `resource.calls` is not an attribute".into() }
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Visibility {
     /// Where to keep it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Of this partner [default: your own, and no other answers]
+    /// Of this partner [default: your own; the exchange shows no other]
     #[arg(long, value_name = "PARTNER")]
     partner: Option<PartnerCode>,
 }

@@ -31,7 +31,7 @@ pub struct Open {
     proposal: ProposalId,
     /// The slot [default: every document you may read]
     slot: Option<Slug>,
-    /// Folder, new file, or `-` for standard output that is no terminal
+    /// Folder, new file, or `-` for standard output that is not a terminal
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
     /// Whose, for a slot that each party has

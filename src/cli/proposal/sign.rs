@@ -25,7 +25,7 @@ pub struct SignArgs {
     /// Do not ask at a terminal
     #[arg(long, short)]
     yes: bool,
-    /// Propose a new version if something else is put in than the version that waits for your party says
+    /// Propose a new version if the documents differ from the version that waits for your party
     #[arg(long)]
     new_version: bool,
     #[command(flatten)]

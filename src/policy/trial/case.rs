@@ -108,13 +108,15 @@ impl Case {
         })?;
         let standings = [Standing::Permitted, Standing::Denied, Standing::Hidden];
         let expected = standings.into_iter().find(|standing| standing.to_string() == raw.outcome);
-        let expected =
-            expected.ok_or_else(|| format!("`{}` is no outcome; write permitted, denied or hidden", raw.outcome))?;
+        let expected = expected
+            .ok_or_else(|| format!("`{}` is not an outcome; write permitted, denied or hidden", raw.outcome))?;
         let alone = match raw.side.as_deref() {
             None => None,
             Some("release") => Some(OwnerSide::Release),
             Some("reader") => Some(OwnerSide::Reader),
-            Some(other) => return Err(format!("`{other}` is no side; write release or reader, or leave `side` out")),
+            Some(other) => {
+                return Err(format!("`{other}` is not a side; write release or reader, or leave `side` out"));
+            }
         };
         if alone.is_some() && !action.is_three_sided() {
             return Err(format!("no nation is asked for `{action}`, so none of its sides can be asked alone"));
@@ -183,7 +185,7 @@ impl Case {
                 Err(format!("{code} is not among the proposal's parties, so nobody asks for its release"))
             }
             OwnerSide::Reader if self.principal.id.partner() != code => {
-                Err(format!("`{}` is no member of {code}, so nobody asks its reader side", self.principal.id))
+                Err(format!("`{}` is not a member of {code}, so its reader side is not asked", self.principal.id))
             }
             OwnerSide::Release => Ok(Some(Side::Release(code.clone()))),
             OwnerSide::Reader => Ok(Some(Side::Reader(code.clone()))),

@@ -92,7 +92,7 @@ impl Statement for Manifest {
             recipient::check(&document.recipient)?;
             if let Some(party) = document.party.as_ref().filter(|party| !self.parties.contains(party)) {
                 return Err(invalid(format_args!(
-                    "a document belongs to `{party}`, which is no party of the proposal"
+                    "a document belongs to `{party}`, which is not a party of the proposal"
                 )));
             }
             if document.size == 0 || document.size > MAX_SAFE_INTEGER {
