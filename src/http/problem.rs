@@ -158,9 +158,9 @@ pub(super) async fn no_method() -> Problem {
 pub fn catalogue() -> String {
     let mut page = String::from(
         "<!-- Made by `entente-server problems > docs/problems.md`. Do not edit. -->\n\n# Problems\n\nEvery refusal is an \
-         `application/problem+json` body (RFC 9457): `type`, `title`, `status`, `detail`, `remedy`. The type is\n\
-         `urn:entente:problem:` and one of the names below; name and status never change once released. `detail` says why\n\
-         this very request was refused, `remedy` what to do next.\n\n| name | status | what it is | what to do next |\n\
+         `application/problem+json` body (RFC 9457): `type`, `title`, `status`, `detail`, `remedy`. The type\n\
+         is `urn:entente:problem:` and one of the names below; name and status never change once released. `detail` says why this\n\
+         very request was refused, `remedy` what to do next.\n\n| name | status | what it is | what to do next |\n\
          |---|---|---|---|\n",
     );
     for kind in Kind::ALL {
