@@ -1,10 +1,13 @@
 //! What every source file looks like, and what none has in it.
 
-use super::source::{everything, production, root};
+use super::source::{everything, files, production, root};
 use std::{collections::BTreeSet, fs};
 
 /// The longest a source file may be: past this it holds two things.
 const MAX_LINES: usize = 600;
+
+/// The longest a line of Markdown may be, in letters; tables, code and lines with a link may be longer.
+const MAX_WIDTH: usize = 120;
 
 #[test]
 fn files_are_short_and_say_what_they_are_for() {
@@ -16,6 +19,24 @@ fn files_are_short_and_say_what_they_are_for() {
         }
         if !source.whole.starts_with("//! ") {
             faults.push(format!("{}: begins without saying what it decides", source.name));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn pages_are_wrapped_like_the_code() {
+    let folders =
+        [("docs", true), (".github", true), ("tests", true), ("examples", true), ("policies", true), (".", false)];
+    let mut faults = Vec::new();
+    for path in folders.iter().flat_map(|(folder, deep)| files(&root().join(folder), &["md"], *deep)) {
+        let (page, mut is_code) = (fs::read_to_string(&path).unwrap(), false);
+        for (number, line) in page.lines().enumerate() {
+            is_code ^= line.trim_start().starts_with("```");
+            let is_free = is_code || line.starts_with('|') || line.starts_with("    ") || line.contains("](");
+            if !is_free && line.chars().count() > MAX_WIDTH {
+                faults.push(format!("{}:{}: wrap it at {MAX_WIDTH}", path.display(), number + 1));
+            }
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
