@@ -33,6 +33,32 @@ fn links_between_pages_lead_somewhere() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Paths that pages name although they are not there, and why.
+const NOT_THERE: &[(&str, &str)] = &[
+    ("src/sealing/statement/party.rs", "CONTRIBUTING says where a commit had it"),
+    ("src/domain/stage.rs", "the guide says where a rule would go"),
+];
+
+#[test]
+fn files_that_pages_name_are_there() {
+    let mut faults = Vec::new();
+    // Decisions say where things were, or would be.
+    for page in pages(root(), &["docs", "."]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "benches/", "fuzz/", "examples/", "packaging/", "scripts/", "policies/"]
+                .iter()
+                .any(|folder| word.starts_with(folder));
+            let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            let is_known = NOT_THERE.iter().any(|(path, _)| *path == word);
+            if is_path && is_plain && !is_known && !root().join(word).exists() {
+                faults.push(format!("{}: `{word}` is not there", page.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn problems_that_pages_name_are_in_the_catalogue() {
     for page in pages(root(), &["docs", "docs/adr", "."]) {
