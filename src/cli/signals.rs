@@ -8,7 +8,7 @@ use super::{
     context::Context,
     error::{CliError, Result},
 };
-use crate::client::unfinished::{self, Abandoned, Away};
+use crate::client::unfinished::{self, Abandoned, UnreachableFolder};
 use std::path::Path;
 
 /// A signal that ends a command.
@@ -140,10 +140,10 @@ pub(super) fn sweep(context: &Context) {
                     path.display()
                 ));
             }
-            for Away { folder, journal } in &swept.away {
+            for UnreachableFolder { folder, journal } in &swept.away {
                 context.out.warn(&format!(
                     "an earlier command was cut off while it wrote into `{}`, which is not there now, or whose disk is not: a part of a \
-                     file may stand there in the clear. It is removed by the next command once the folder is back; if that will never be, \
+                     file may be there unencrypted. It is removed by the next command once the folder is back; if that will never be, \
                      delete `{}` to end this warning",
                     folder.display(),
                     journal.display()
