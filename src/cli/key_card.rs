@@ -149,10 +149,10 @@ pub(super) async fn run(command: KeyCardCommand, context: &Context) -> Result<()
         }
         KeyCardCommand::Revoke(Revoke { member, keep_signatures, distrust_signatures: _, consent }) => {
             let consequence = if keep_signatures {
-                "the member is let in nowhere and nothing is sealed to the member, unless you issue another card"
+                "the member can no longer connect, and nothing more is sealed to them, unless you issue another card"
             } else {
-                "whatever the member signed is believed no more, and vaults that the member made can be opened by nobody, \
-                 with the proposals in them"
+                "nothing that the member ever signed is believed any longer, and nobody can open the vaults that the member \
+                 made, nor the proposals in them"
             };
             context.keyboard().consent(consent, &format!("revoking the key card of {member}"), consequence).await?;
             let published = client.revoke_key_card(&member, keep_signatures).await?;

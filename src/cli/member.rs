@@ -158,7 +158,7 @@ pub(super) fn show_refusals(screen: &mut Screen, refusals: &[MemberRefusal], zon
         let last = zone.both(refusal.last_at.0);
         table.row([&*member, &refusal.problem, &refusal.times.to_string(), &last, &request]);
     }
-    screen.table(&table, "nobody of your nation was refused anything since the server was started");
+    screen.table(&table, "no member of your nation was refused anything since the server started");
 }
 
 fn as_json(listed: &ListedMember) -> serde_json::Value {

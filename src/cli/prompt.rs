@@ -95,7 +95,7 @@ impl Keyboard {
         }
         if !is_attended() {
             return Err(CliError::usage(format!("{act} cannot be undone, and there is no terminal to ask at"))
-                .help("add `--yes` if it is meant"));
+                .help("add `--yes` if you mean it"));
         }
         self.message(&format!("{} cannot be undone: {consequence}.", capitalised(act)));
         self.affirmed().await
@@ -111,7 +111,7 @@ impl Keyboard {
         }
         if !is_attended() {
             return Err(CliError::usage(format!("{what}; there is no terminal to ask at whether that is meant"))
-                .help("add `--yes` if it is meant"));
+                .help("add `--yes` if you mean it"));
         }
         self.message(&format!("{}.", capitalised(what)));
         self.affirmed().await
@@ -132,7 +132,7 @@ impl Keyboard {
         if given.yes || !is_attended() {
             return Ok(());
         }
-        match self.asked("Type `yes` if it is meant").await.as_deref() {
+        match self.asked("Type `yes` if you mean it").await.as_deref() {
             Some("yes") => Ok(()),
             _ => Err(CliError::failed("not confirmed, so nothing was done").help(help)),
         }

@@ -205,7 +205,7 @@ fn not_led_back(id: ProposalId, member: &MemberId) -> ClientError {
         format!(
             "the exchange shows `{member}` in a party of `{id}`, but no chain of signatures leads from them to the member who began it"
         ),
-        "nothing of theirs is believed, and nothing wrapped to them; tell the other parties, the call's officers and the host's operator",
+        "nothing that they sign is believed, and nothing is wrapped to them; tell the other parties, the call's officers and the host's operator",
     )
 }
 

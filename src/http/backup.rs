@@ -45,7 +45,7 @@ pub struct BackUp {
 /// `entente-server restore DIR`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Database and folder of documents must be empty. Broken off, it goes on when it is repeated.\n\nExample:\n  \
+    after_help = "Database and folder of documents must be empty. If it is interrupted, repeat the command: it continues.\n\nExample:\n  \
     entente-server --config server.toml restore /backup/entente"
 )]
 pub struct Restore {

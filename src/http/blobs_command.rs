@@ -42,7 +42,7 @@ pub enum BlobsCommand {
     #[command(
         group = ArgGroup::new("how").required(true),
         after_help = "A server that runs on either refuses documents from then on and has to be restarted. Copies with an \
-        earlier mark are not taken for this exchange's any more.\n\nExamples:\n  entente-server --config server.toml blobs adopt \
+        earlier mark no longer count as this exchange's.\n\nExamples:\n  entente-server --config server.toml blobs adopt \
         --dry-run\n  entente-server --config server.toml blobs adopt --yes"
     )]
     Adopt {

@@ -70,7 +70,7 @@ pub fn shortfall(limits: &Limits, descriptors: u64) -> Option<String> {
     (fitting.connections < limits.connections).then(|| {
         format!(
             "this process may hold {descriptors} files and connections open, and the limits need {needed}: {} connections are \
-             taken instead of {}, and all else shrinks alike; raise the limit (`LimitNOFILE` of a systemd unit, `ulimit -n`) or \
+             taken instead of {}, and the other limits shrink with them; raise the limit (`LimitNOFILE` of a systemd unit, `ulimit -n`) or \
              lower `limits.connections` and `limits.requests`",
             fitting.connections, limits.connections,
         )

@@ -67,7 +67,7 @@ pub fn unprotected(
     let kdf = protected.encryption_algorithm.pbes2().map(|parameters| &parameters.kdf);
     if kdf.is_none_or(|kdf| kdf.pbkdf2().is_some_and(|kdf| kdf.prf == Pbkdf2Prf::HmacWithSha1)) {
         return Err(unreadable(
-            "it is protected in a way that is not taken any more (before PBES2, or by SHA-1)".to_owned(),
+            "it is protected in a way that is no longer accepted (before PBES2, or by SHA-1)".to_owned(),
         ));
     }
     let passphrase = prompt.file_passphrase(&format!("passphrase for the private key {name}"));

@@ -96,12 +96,12 @@ catalogue! {
     EligibleFixed "eligible-fixed" 422 "who may take part in a published call can only grow" => "leave every partner in that may take part now; for others publish a new call";
     NoTimeToSign "no-time-to-sign" 422 "the amendment voids what was handed in and leaves no time to sign it again" => "move the deadline in the same amendment, to three days from now or later";
     CancelledTooLong "cancelled-too-long" 409 "the call was cancelled for too long" => "draft a new call; parties begin their proposals again under it";
-    VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if it is meant";
+    VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if you mean it";
     NotEligible "not-eligible" 422 "a partner is not eligible under this call" => "choose parties among the partners that the call names";
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
     // proposals
     DeadlinePassed "deadline-passed" 409 "the deadline has passed" => "while the call is `open` or in `grace` its officers can give you more time, with a reason: ask them; once it is in `review` nobody can";
-    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give you more time, with a reason: ask them; once it is in `review` these bytes cannot follow any more";
+    GracePassed "grace-passed" 409 "the grace period has passed" => "while the call is `open` or in `grace`, as with a later deadline of somebody else, its officers can give you more time, with a reason: ask them; once it is in `review` these bytes can no longer follow";
     NotCommitted "not-committed" 409 "this file is not part of the signed version" => "after the deadline only the files of the version that every party signed can follow, unchanged";
     PartyRule "party-rule" 422 "the parties do not meet the call's rule" => "name the parties that the call asks for";
     NotOfParty "not-of-party" 422 "the member does not belong to that party" => "name a member of the same partner";

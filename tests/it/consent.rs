@@ -133,9 +133,9 @@ async fn deadline_is_moved_only_by_somebody_who_saw_from_where_to_where() {
 async fn key_card_is_revoked_only_by_somebody_who_means_it() {
     let stage = Stage::open().await;
     let card = async || stage.client("USA:dana").api().member(&id("ISR:maya")).await.unwrap().status;
-    holds_back(&stage, "ISR:registrar", "key-card revoke ISR:maya --keep-signatures", "let in nowhere").await;
+    holds_back(&stage, "ISR:registrar", "key-card revoke ISR:maya --keep-signatures", "can no longer connect").await;
     let line = "key-card revoke ISR:maya --distrust-signatures";
-    holds_back(&stage, "ISR:registrar", line, "can be opened by nobody").await;
+    holds_back(&stage, "ISR:registrar", line, "nobody can open the vaults").await;
     assert_eq!(card().await, "active");
     let (code, said) = scripted(&stage, "ISR:registrar", &format!("{line} --yes")).await;
     assert_eq!((code, card().await.as_str()), (0, "revoked"), "{said}");

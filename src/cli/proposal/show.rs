@@ -71,8 +71,8 @@ pub(in crate::cli) fn page(
     if !proposal.later_organisations.is_empty() {
         let later = proposal.later_organisations.iter().cloned().collect::<Vec<_>>().join(", ");
         let help = format!(
-            "since the deadline a member of a party also works at: {later}. That keeps nobody from judging; if it is a \
-             conflict of yours, `entente conflict declare`"
+            "since the deadline a member of a party also works at: {later}. That alone bars nobody from judging; if it \
+             gives you a conflict of interest, use `entente conflict declare`"
         );
         screen.styled(&[(Style::Dim, &help)]);
     }
