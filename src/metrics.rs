@@ -3,6 +3,8 @@
 //! Labels are from small fixed sets: route templates, statuses, reasons, partner codes. A member, an identifier or an
 //! address is never a label.
 
+mod recorder;
+
 use crate::{
     domain::id::PartnerCode,
     service::lists::DIFFERENCES,
@@ -14,8 +16,9 @@ use crate::{
 };
 use jiff::Timestamp;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::{collections::BTreeSet, time::Duration};
+
+pub use recorder::FigureRecorder;
 
 const REQUESTS: &str = "entente_requests_total";
 const REQUEST_SECONDS: &str = "entente_request_seconds";
@@ -50,24 +53,12 @@ const ANCHOR_EXPIRES: &str = "entente_anchor_expires_timestamp_seconds";
 ///
 /// # Errors
 /// When the process has a recorder already.
-pub fn install() -> Result<PrometheusHandle, String> {
-    let recorder = recorder();
-    let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
+pub fn install() -> Result<FigureRecorder, String> {
+    let recorder = FigureRecorder::default();
+    metrics::set_global_recorder(recorder.clone()).map_err(|error| error.to_string())?;
     describe();
     begin_counting();
-    Ok(handle)
-}
-
-/// Seconds.
-const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-
-pub(crate) fn recorder() -> PrometheusRecorder {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.into()), BUCKETS)
-        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(WRITER_WAIT.into()), BUCKETS))
-        .expect("buckets are given")
-        .build_recorder()
+    Ok(recorder)
 }
 
 fn describe() {
@@ -350,10 +341,10 @@ mod tests {
             (StoreError::NewerSchema { found: 2, known: 1 }, "newer-schema"),
             (StoreError::Statement("".into()), "other"),
         ] {
-            let recorder = recorder();
+            let recorder = FigureRecorder::default();
             metrics::with_local_recorder(&recorder, || store_error(&error));
             let line = format!("{STORE_ERRORS}{{kind=\"{wanted}\"}} 1");
-            assert!(recorder.handle().render().contains(&line), "{error:?} is counted as another kind");
+            assert!(recorder.render().contains(&line), "{error:?} is counted as another kind");
             assert!(STORE_ERROR_KINDS.contains(&wanted), "`{wanted}` is not counted from the start");
             assert!(entry.contains(&format!("`{wanted}`:")), "the runbook does not tell `{wanted}`");
         }
@@ -361,9 +352,9 @@ mod tests {
 
     #[test]
     fn counters_whose_growth_is_an_alarm_begin_at_0() {
-        let recorder = recorder();
+        let recorder = FigureRecorder::default();
         metrics::with_local_recorder(&recorder, begin_counting);
-        let figures = recorder.handle().render();
+        let figures = recorder.render();
         let kinds = STORE_ERROR_KINDS.map(|kind| format!("{STORE_ERRORS}{{kind=\"{kind}\"}} 0"));
         let failed = ["trust", "certificate"].map(|what| format!("{RELOADS}{{what=\"{what}\",outcome=\"failed\"}} 0"));
         for line in kinds.into_iter().chain(failed).chain([format!("{DIFFERENCES} 0")]) {

@@ -3,6 +3,7 @@
 //! Nothing here may reveal content, names or identifiers: anyone who can reach the machine can read it.
 
 use super::{config::Limits, listener};
+use crate::metrics::FigureRecorder;
 use axum::{
     Json, Router,
     extract::{Request, State},
@@ -12,7 +13,6 @@ use axum::{
     routing::get,
 };
 use futures_util::future::BoxFuture;
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use std::{
     io,
@@ -66,7 +66,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
 }
 
 /// `/healthz`, `/readyz` and `/metrics`, for who asks under a name of this machine itself.
-pub fn router(metrics: PrometheusHandle, readiness: Readiness) -> Router {
+pub fn router(metrics: FigureRecorder, readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready).with_state(readiness))
@@ -116,7 +116,7 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     (status, Json(Ready { ready, parts })).into_response()
 }
 
-async fn figures(State(metrics): State<PrometheusHandle>) -> Response {
+async fn figures(State(metrics): State<FigureRecorder>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
 }
 
@@ -128,9 +128,9 @@ mod tests {
     use tower::ServiceExt;
 
     async fn get(readiness: Readiness, path: &str) -> (StatusCode, String) {
-        let recorder = crate::metrics::recorder();
+        let recorder = FigureRecorder::default();
         metrics::with_local_recorder(&recorder, || crate::metrics::handshake("ok"));
-        let router = router(recorder.handle(), readiness);
+        let router = router(recorder, readiness);
         let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();

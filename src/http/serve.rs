@@ -24,7 +24,7 @@ use crate::{
         probes::Probes,
         reload::{self, Reload, ReloadCause, Watch},
     },
-    metrics,
+    metrics::{self, FigureRecorder},
     process::{State, tell_manager},
     service::{
         Exchange, LongWorkQueues,
@@ -47,7 +47,6 @@ use crate::{
     },
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     fs, io,
     net::SocketAddr,
@@ -225,7 +224,6 @@ pub async fn run(
     let limits = limits_that_fit(&config.limits);
     let jobs = Jobs {
         exchange: Arc::clone(&exchange),
-        metrics: metrics.clone(),
         probes,
         figures: figures_of(&config, &*exchange.clock),
         watch,
@@ -376,10 +374,9 @@ fn reload_with(tls: Arc<Tls>) -> Reload {
 }
 
 /// The process has one recorder, however many servers it runs.
-fn recorder() -> PrometheusHandle {
-    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-    let install =
-        || metrics::install().inspect(|_| figures::describe()).unwrap_or_else(|_| metrics::recorder().handle());
+fn recorder() -> FigureRecorder {
+    static RECORDER: OnceLock<FigureRecorder> = OnceLock::new();
+    let install = || metrics::install().inspect(|_| figures::describe()).unwrap_or_default();
     RECORDER.get_or_init(install).clone()
 }
 

@@ -4,7 +4,6 @@
 //! stopped, says when something failed, and tries again.
 
 pub mod figures;
-mod histograms;
 mod housekeeping;
 mod partners;
 mod policies;
@@ -15,7 +14,6 @@ mod sweeps;
 
 use crate::service::Exchange;
 use figures::Figures;
-use metrics_exporter_prometheus::PrometheusHandle;
 use probes::Probes;
 use reload::{Reload, Watch};
 use std::sync::Arc;
@@ -25,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 /// What the jobs of a server work with.
 pub(crate) struct Jobs {
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) metrics: PrometheusHandle,
     pub(crate) probes: Arc<Probes>,
     pub(crate) figures: Figures,
     pub(crate) watch: Watch,
@@ -38,11 +35,10 @@ pub(crate) struct Jobs {
 
 /// Starts every job. Each runs until `stopped`.
 pub(crate) fn start(jobs: Jobs, stopped: &CancellationToken) {
-    let Jobs { exchange, metrics, probes, figures, watch, reload, went_well, trust_generation } = jobs;
+    let Jobs { exchange, probes, figures, watch, reload, went_well, trust_generation } = jobs;
     let changes = Arc::new(Notify::new());
     until(stopped, Arc::clone(&probes).keep_trying_the_database());
     until(stopped, probes.keep_trying_the_folder());
-    until(stopped, histograms::run(metrics));
     until(stopped, figures.run(Arc::clone(&exchange)));
     until(stopped, housekeeping::run(Arc::clone(&exchange)));
     until(stopped, sweeps::run(Arc::clone(&exchange)));

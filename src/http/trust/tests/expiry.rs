@@ -1,6 +1,7 @@
 //! What expires while it is in force: it is reported, and only those who depend on it are shut out.
 
 use super::*;
+use crate::metrics::FigureRecorder;
 
 /// Trust on a clock that the test moves, with lists that come with the partners.
 struct Calm {
@@ -29,12 +30,12 @@ impl Calm {
 
 #[tokio::test]
 async fn anchor_that_expires_is_told_and_neither_shuts_out_nor_holds_back_another() {
-    let recorder = metrics::recorder();
+    let recorder = FigureRecorder::default();
     let _recording = ::metrics::set_default_local_recorder(&recorder);
     let expires = |days: i64| {
         let at = instant_of_day(days).as_second();
         let line = format!("entente_anchor_expires_timestamp_seconds{{partner=\"ISR\"}} {at}");
-        let figures = recorder.handle().render();
+        let figures = recorder.render();
         assert!(figures.lines().any(|found| found == line), "{line} in {figures}");
     };
     let (old, new) = (Ca::with("Old", |params| params.not_after = day(20)), Ca::new("New"));

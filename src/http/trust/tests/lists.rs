@@ -1,6 +1,7 @@
 //! What is found in the folder of revocation lists and what is not: lists that break, vanish or were there before a restart.
 
 use super::*;
+use crate::metrics::FigureRecorder;
 
 /// Whether avi's certificate is refused as `slug` after `bytes` came as ISR's only list, and how many faults and notices there are.
 async fn after_first_list(isr: &Ca, avi: &Held, bytes: &[u8]) -> (Result<(), &'static str>, usize, usize) {
@@ -280,14 +281,14 @@ async fn stuck_writer_holds_up_no_revocation_and_the_next_reload_for_one_limit_i
 
 #[tokio::test]
 async fn lists_that_are_waived_have_no_date_any_more() {
-    let recorder = metrics::recorder();
+    let recorder = FigureRecorder::default();
     let _recording = ::metrics::set_default_local_recorder(&recorder);
     let isr = Ca::new("A");
     let (world, _) = Changing::start(vec![isr.of("ISR")]).await;
     let dated = |days| format!("{}", instant_of_day(days).as_second());
     let is_told = |date: &str| {
         let line = format!("entente_crl_expires_timestamp_seconds{{partner=\"ISR\"}} {date}");
-        let figures = recorder.handle().render();
+        let figures = recorder.render();
         assert!(figures.lines().any(|found| found == line), "{line} in {figures}");
     };
     world.put("ISR.crl", &isr.crl(&[], day(3)));
