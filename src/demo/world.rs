@@ -73,7 +73,7 @@ pub struct DemoPlan {
 #[derive(Debug)]
 pub struct DemoWorld {
     pub plan: DemoPlan,
-    pub pki: DevPki,
+    pub pki: Arc<DevPki>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub server: Running,
@@ -102,12 +102,33 @@ impl DemoWorld {
         let stop = Arc::new(Notify::new());
         let order = stop.clone();
         let server = serve::run(config, clock.clone(), rng.clone(), async move { order.notified().await }).await?;
-        let mut world = Self { plan, pki, clock, rng, server, stop, clients: BTreeMap::new() };
+        let mut world = Self { plan, pki: Arc::new(pki), clock, rng, server, stop, clients: BTreeMap::new() };
         for nation in world.plan.nations {
             world.admit(nation).await?;
         }
         for (code, text) in &world.plan.policies {
             world.write_policies(code, text).await?;
+        }
+        Ok(world)
+    }
+
+    /// Starts the server on what a stopped world left in its folder and its database, or on copies of both, and gives every
+    /// member their client again.
+    pub async fn resume(
+        plan: DemoPlan,
+        pki: Arc<DevPki>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Result<Self, Error> {
+        let stop = Arc::new(Notify::new());
+        let order = stop.clone();
+        let ordered = async move { order.notified().await };
+        let server = serve::run(config(&plan)?, clock.clone(), rng.clone(), ordered).await?;
+        let mut world = Self { plan, pki, clock, rng, server, stop, clients: BTreeMap::new() };
+        let pki = Arc::clone(&world.pki);
+        for member in pki.partners.values().flat_map(|partner| partner.members.keys()) {
+            let client = world.client_of(member)?;
+            world.clients.insert(member.clone(), client);
         }
         Ok(world)
     }
@@ -252,11 +273,15 @@ impl DemoWorld {
         for partner in self.pki.partners.values() {
             home.pin_partner(&partner.card.canonical()?, &partner.card.fingerprint()?)?;
         }
+        Ok((self.client_of(member)?, identity.recipient().to_owned()))
+    }
+
+    /// The client of a member who has a home, with the certificate and key that the PKI made.
+    fn client_of(&self, member: &MemberId) -> Result<Client, Error> {
         let folder = self.plan.dir.join("pki").join(member.partner().as_str());
         let (certificate, key) =
             (folder.join(format!("{}.crt", member.handle())), folder.join(format!("{}.key", member.handle())));
-        let client = self.client_with(dir, member, certificate, key)?;
-        Ok((client, identity.recipient().to_owned()))
+        self.client_with(self.home(member), member, certificate, key)
     }
 }
 

@@ -195,8 +195,7 @@ async fn amended_voiding(
 
 #[tokio::test]
 async fn text_for_more_documents_than_parties_upload_is_refused() {
-    let world = TestWorld::start_with(NATIONS, Store::Sqlite, &[("quotas.documents_per_party", "2")]).await.unwrap();
-    let stage = Stage::open_in(world).await;
+    let stage = Stage::open_with(Store::Sqlite, &[("quotas.documents_per_party", "2")]).await.unwrap();
     let saying = "would need 5 documents, and each of its parties uploads at most 2";
     refuses_text(&stage, saying, |text| text.slots[1].required = true).await;
     stage.stop().await;

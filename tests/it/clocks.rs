@@ -4,7 +4,7 @@ use crate::harness::{
     exchange::{Answered, fresh_key},
     process::{Site, until},
     stage::{GRACE, NATIONS, Stage, slug},
-    world::{Store, TestClock, TestWorld, written},
+    world::{Store, TestClock, written},
 };
 use entente::{
     client::api::Paging,
@@ -43,7 +43,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 
 async fn on(store: Store) -> Option<Stage> {
-    Some(Stage::open_in(TestWorld::start(NATIONS, store).await?).await)
+    Stage::open_on(store).await
 }
 
 async fn shown(stage: &Stage, proposal: ProposalId) -> (Phase, Status, usize) {

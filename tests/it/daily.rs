@@ -74,8 +74,7 @@ async fn running_server_looks_at_all_bytes_daily() {
 }
 
 async fn replaced_documents_go(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (exchange, avi) = (&stage.server.exchange, stage.client("ISR:avi"));
     let proposal = stage.begun().await;
     let put = async |content: &str| {

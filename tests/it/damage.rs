@@ -4,7 +4,7 @@
 use crate::harness::{
     process::{ended, entente},
     stage::{Stage, pdf, review},
-    world::{Raw, Store, TestWorld},
+    world::{Raw, Store},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
@@ -35,7 +35,7 @@ impl Case {
     }
 
     async fn on(store: Store) -> Option<Self> {
-        let stage = Stage::open_in(TestWorld::start(crate::harness::stage::NATIONS, store).await?).await;
+        let stage = Stage::open_on(store).await?;
         let proposal = stage.prepared().await;
         // Larger than what is read at a time.
         let large = [pdf("the work plan"), vec![7; 2_000_000]].concat();

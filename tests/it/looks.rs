@@ -6,8 +6,8 @@ use crate::{
     harness::{
         exchange::Answered,
         many::{self, Rows},
-        stage::{self, NATIONS, Stage, id},
-        world::{Store, TestWorld},
+        stage::{self, Stage, id},
+        world::Store,
     },
     previews::moves,
 };
@@ -32,8 +32,8 @@ use serde_json::Value;
 async fn stages() -> Vec<Stage> {
     let mut stages = Vec::new();
     for store in [Store::Sqlite, Store::Postgres] {
-        if let Some(world) = TestWorld::start(NATIONS, store).await {
-            stages.push(Stage::open_in(world).await);
+        if let Some(stage) = Stage::open_on(store).await {
+            stages.push(stage);
         }
     }
     stages

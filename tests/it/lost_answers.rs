@@ -188,8 +188,7 @@ async fn whatever_is_cut_nothing_is_answered_that_is_not_so() {
 }
 
 async fn upload_whose_commit_is_refused_leaves_no_bytes(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.begun().await;
     let avi = stage.raw(Some(stage.credential("ISR:avi")));
     // The database itself refuses the commit of whatever stores a document, and no statement before it.

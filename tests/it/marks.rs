@@ -4,7 +4,7 @@
 use crate::harness::{
     process::{PATIENCE, Site, until},
     stage::{NATIONS, Stage, pdf, quiet, slug, summary, text},
-    world::{Store, TestWorld},
+    world::Store,
 };
 use entente::{
     domain::{
@@ -36,16 +36,15 @@ macro_rules! on_both_engines {
         mod sqlite {
             $(#[tokio::test]
             async fn $rule() {
-                let world = super::TestWorld::start(super::NATIONS, super::Store::Sqlite).await.unwrap();
-                super::$rule(super::Stage::open_in(world).await).await;
+                super::$rule(super::Stage::open().await).await;
             })*
         }
 
         mod postgres_engine {
             $(#[tokio::test]
             async fn $rule() {
-                if let Some(world) = super::TestWorld::start(super::NATIONS, super::Store::Postgres).await {
-                    super::$rule(super::Stage::open_in(world).await).await;
+                if let Some(stage) = super::Stage::open_on(super::Store::Postgres).await {
+                    super::$rule(stage).await;
                 }
             })*
         }

@@ -55,8 +55,7 @@ async fn present(client: &Client, of: &str) -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_decides_from_its_time_on_and_the_earlier_text_comes_back_as_a_new_one() {
     for store in [Store::Sqlite, Store::Postgres] {
-        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
-        let stage = Stage::open_in(world).await;
+        let Some(stage) = Stage::open_on(store).await else { continue };
         let proposal = stage.submitted().await;
         let (dana, drafter, approver) =
             (stage.client("USA:dana"), stage.client("ISR:drafter"), stage.client("ISR:approver"));
@@ -218,8 +217,7 @@ async fn guardrails_are_the_hosts_announced_to_everybody_and_never_let_a_strange
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_text_changed_in_the_database_counts_for_nothing_and_is_noticed_by_client_and_server() {
     for store in [Store::Sqlite, Store::Postgres] {
-        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
-        let stage = Stage::open_in(world).await;
+        let Some(stage) = Stage::open_on(store).await else { continue };
         let proposal = stage.submitted().await;
         let exchange = &stage.server.exchange;
         let (avi, dana) = (stage.client("ISR:avi"), stage.client("USA:dana"));

@@ -4,8 +4,8 @@
 use crate::harness::{
     exchange::fresh_key,
     innocent::{acts_in_time, innocent_acts_in_time},
-    stage::{NATIONS, Stage},
-    world::{Raw, Store, TestWorld},
+    stage::Stage,
+    world::{Raw, Store},
     worst_texts::worst_texts,
 };
 use entente::{
@@ -85,8 +85,7 @@ async fn text_that_costs_more_than_it_says_is_refused_with_its_line_while_others
 async fn worst_texts_that_are_taken_keep_no_other_nation_waiting() {
     const ACTS: usize = 10;
     for store in [Store::Sqlite, Store::Postgres] {
-        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
-        let stage = Stage::open_in(world).await;
+        let Some(stage) = Stage::open_on(store).await else { continue };
         stage.submitted().await;
         for (what, text) in worst_texts(false) {
             eprintln!("{store:?}: {what}");
@@ -114,8 +113,7 @@ async fn worst_texts_that_are_taken_keep_no_other_nation_waiting() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_past_a_bound_that_is_in_force_already_counts_as_none_and_is_told() {
     for store in [Store::Sqlite, Store::Postgres] {
-        let Some(world) = TestWorld::start(NATIONS, store).await else { continue };
-        let stage = Stage::open_in(world).await;
+        let Some(stage) = Stage::open_on(store).await else { continue };
         let proposal = stage.submitted().await;
         let (exchange, owner): (_, PolicyOwner) = (&stage.server.exchange, "ISR".parse().unwrap());
         let (drafter, approver) = (stage.client("ISR:drafter"), stage.client("ISR:approver"));

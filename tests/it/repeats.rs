@@ -3,8 +3,8 @@
 
 use crate::{
     harness::{
-        stage::{NATIONS, Stage, code, id, slug},
-        world::{Raw, Store, TestWorld},
+        stage::{Stage, code, id, slug},
+        world::{Raw, Store},
     },
     refusals::lies::key_of,
 };
@@ -53,8 +53,7 @@ async fn sees(raw: &Raw, proposal: ProposalId) -> bool {
 }
 
 async fn conflict_that_hides_the_proposal_is_answered_again(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.submitted().await;
     stage.pass_the_opening();
     let olivia = stage.raw(Some(stage.credential("USA:olivia")));
@@ -98,8 +97,7 @@ async fn conflict_that_hides_the_proposal_is_answered_again_on_postgresql() {
 }
 
 async fn hand_over_that_ends_in_leaving_is_answered_again(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.prepared().await;
     let avi = stage.raw(Some(stage.credential("ISR:avi")));
     let annex = seal_bytes(&[new_identity().recipient().to_owned()], b"measurements").unwrap();
@@ -213,8 +211,7 @@ async fn loses_office(stage: &Stage, member: &str) {
 }
 
 async fn officers_who_lost_their_office_hear_that_it_was_done(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let israel: PolicyOwner = "ISR".parse().unwrap();
     let present = stage.client("ISR:drafter").policy(&israel).await.unwrap();
     let follows = verify_signed::<PolicyStatement>(&present.proposed.unwrap().statement).unwrap().payload_sha256;

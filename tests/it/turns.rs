@@ -3,8 +3,8 @@
 use crate::harness::{
     many::{self, Proposal, Rows},
     process::until,
-    stage::{NATIONS, Stage, id},
-    world::{Store, TestWorld},
+    stage::{Stage, id},
+    world::Store,
 };
 use entente::{
     client::directory::NewKeyCard,
@@ -67,8 +67,7 @@ async fn more_time(stage: &Stage, proposal: Option<ProposalId>, until: Timestamp
 }
 
 async fn key_card_of_who_has_many_proposals(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (one, later) = (stage.submitted().await, stage.submitted().await);
     stage.clear(later, &["USA:dana"]).await;
     more_time(&stage, Some(later), stage.deadline + DAY).await;
@@ -96,8 +95,7 @@ async fn key_card_reads_of_its_members_proposals_what_their_deadlines_follow_fro
 }
 
 async fn act_after_a_change_of_policies(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.begun().await;
     let exchange = &stage.server.exchange;
     let sql = "SELECT spki FROM member_certificates WHERE member = 'ISR:avi'";

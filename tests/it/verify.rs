@@ -4,8 +4,8 @@
 mod running;
 
 use crate::harness::{
-    stage::{NATIONS, Stage, code, id, review, slug},
-    world::{Store, TestWorld},
+    stage::{Stage, code, id, review, slug},
+    world::Store,
 };
 use entente::{
     client::labels::LabelChoice,
@@ -112,8 +112,8 @@ async fn two_decided(stage: &Stage) -> [ProposalId; 2] {
 
 async fn on_both_engines(test: impl AsyncFn(Stage)) {
     for store in [Store::Sqlite, Store::Postgres] {
-        if let Some(world) = TestWorld::start(NATIONS, store).await {
-            test(Stage::open_in(world).await).await;
+        if let Some(stage) = Stage::open_on(store).await {
+            test(stage).await;
         }
     }
 }

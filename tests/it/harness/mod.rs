@@ -6,6 +6,8 @@ pub(crate) mod census;
 pub(crate) mod exchange;
 #[cfg(feature = "client")]
 pub(crate) mod innocent;
+#[cfg(feature = "client")]
+pub(crate) mod kept_world;
 pub(crate) mod many;
 pub(crate) mod memory_blobs;
 #[cfg(feature = "client")]

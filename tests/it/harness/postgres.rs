@@ -60,6 +60,15 @@ impl Database {
         Some(Self { name, cluster })
     }
 
+    /// Another database with the same rows; nobody may be connected to this one.
+    #[cfg(feature = "client")]
+    pub(crate) async fn copy(&self) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = format!("copy_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.cluster.administer(format!("CREATE DATABASE {name} TEMPLATE {}", self.name)).await;
+        Self { name, cluster: self.cluster }
+    }
+
     /// The address to open it with.
     pub(crate) fn url(&self) -> String {
         self.cluster.url(&self.name)

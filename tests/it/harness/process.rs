@@ -3,10 +3,13 @@
 //! Whatever is waited for says so itself (a line, an end, an answer); nothing here waits for time to pass, but nothing
 //! waits for ever either.
 
-use super::scratch::scratch;
+use super::{
+    kept_world::{self, KeptWorld},
+    scratch::scratch,
+};
 use entente::{
     client::{Home, Profile},
-    demo::world::{DemoPlan, DemoWorld, example_policies},
+    demo::world::{DemoPlan, DemoWorld},
     dev_pki::cast::DemoNation,
     domain::{
         ambient::{SystemClock, SystemRng},
@@ -17,17 +20,19 @@ use entente::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
+    sync::OnceCell,
     time::timeout,
 };
 
@@ -48,7 +53,7 @@ impl Site {
     /// On SQLite, unless a database is given.
     pub(crate) fn new(database_url: Option<String>) -> Self {
         let folder = scratch();
-        let own = format!("sqlite://{}", folder.path().join("entente.db").display());
+        let own = database_in(folder.path());
         Self { folder, database_url: database_url.unwrap_or(own) }
     }
 
@@ -63,16 +68,13 @@ impl Site {
     /// An exchange in this process, with members that have homes and key cards; the first nation hosts. Writes the
     /// configuration with which the program serves the same data once this one is stopped.
     pub(crate) async fn world(&self, nations: &'static [DemoNation]) -> DemoWorld {
-        let plan = DemoPlan {
-            dir: self.folder.path().to_owned(),
-            database_url: self.database_url.clone(),
-            policies: example_policies(nations),
-            host: nations[0].code,
-            nations,
-            settings: Vec::new(),
-        };
+        let plan = kept_world::plan(self.folder.path().to_owned(), self.database_url.clone(), nations);
         fs::write(self.config(), config(&plan)).unwrap();
-        DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap()
+        if self.database_url == database_in(self.folder.path()) {
+            made(nations).await.copy(plan.dir, plan.database_url, &[], Arc::new(SystemClock)).await
+        } else {
+            DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap()
+        }
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -283,6 +285,27 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{what} did not happen within {} seconds", PATIENCE.as_secs());
+}
+
+fn database_in(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("entente.db").display())
+}
+
+/// What worlds of these nations on SQLite are copied from, made when the first is wanted.
+async fn made(nations: &'static [DemoNation]) -> &'static KeptWorld {
+    static MADE: Mutex<BTreeMap<String, &'static OnceCell<KeptWorld>>> = Mutex::new(BTreeMap::new());
+    let key = format!("{nations:?}");
+    let cell = *MADE.lock().unwrap().entry(key).or_insert_with(|| Box::leak(Box::<OnceCell<_>>::default()));
+    let make = || {
+        Box::pin(async {
+            let folder = scratch();
+            let dir = folder.path().to_owned();
+            let plan = kept_world::plan(dir, database_in(folder.path()), nations);
+            let world = DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap();
+            KeptWorld::of(world, None).await
+        })
+    };
+    cell.get_or_init(make).await
 }
 
 fn config(plan: &DemoPlan) -> String {

@@ -3,7 +3,7 @@
 //! Every step is taken by the member whose step it is, with the real client over mutual TLS. Nothing here looks beneath or
 //! asserts anything but that the steps succeed.
 
-use super::world::{Store, TestWorld};
+use super::world::{KeptTestWorld, Store, TestWorld};
 use entente::{
     client::{
         Client, NoProgress, ProgressListener,
@@ -26,6 +26,7 @@ use entente::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{collections::BTreeSet, ops::Deref, path::Path, sync::Arc};
+use tokio::sync::OnceCell;
 
 /// The two nations of the call, and Korea, which takes no part in it.
 pub(crate) const NATIONS: &[DemoNation] = &[
@@ -46,6 +47,15 @@ pub(crate) struct Stage {
     pub(crate) deadline: Timestamp,
 }
 
+/// A stage that each test gets a copy of.
+#[derive(Debug)]
+struct KeptStage {
+    world: KeptTestWorld,
+    program: ProgramId,
+    call: CallId,
+    deadline: Timestamp,
+}
+
 impl Deref for Stage {
     type Target = TestWorld;
 
@@ -64,8 +74,31 @@ impl Stage {
 
     /// A call that is open for thirty days, on SQLite.
     pub(crate) async fn open() -> Self {
-        let world = TestWorld::start(NATIONS, Store::Sqlite).await.unwrap();
-        Self::open_in(world).await
+        Self::open_on(Store::Sqlite).await.unwrap()
+    }
+
+    /// The same on either engine. `None` when there is no PostgreSQL on this machine and that is what was asked for.
+    pub(crate) async fn open_on(store: Store) -> Option<Self> {
+        Self::open_with(store, &[]).await
+    }
+
+    /// The same with more settings of the server, as `key`, `value`: a copy of one that was made once.
+    pub(crate) async fn open_with(store: Store, settings: &[(&str, &str)]) -> Option<Self> {
+        static SQLITE: OnceCell<Option<KeptStage>> = OnceCell::const_new();
+        static POSTGRES: OnceCell<Option<KeptStage>> = OnceCell::const_new();
+        let make = || {
+            Box::pin(async {
+                let Self { world, program, call, deadline } =
+                    Self::open_in(TestWorld::start(NATIONS, store).await?).await;
+                Some(KeptStage { world: world.keep().await, program, call, deadline })
+            })
+        };
+        let kept = match store {
+            Store::Sqlite => &SQLITE,
+            Store::Postgres => &POSTGRES,
+        };
+        let KeptStage { world, program, call, deadline } = kept.get_or_init(make).await.as_ref()?;
+        Some(Self { world: world.copy(settings).await, program: *program, call: *call, deadline: *deadline })
     }
 
     /// The same in a world of one's own.

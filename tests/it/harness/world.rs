@@ -3,9 +3,15 @@
 //!
 //! Must never do what a member could not: it hands out members' clients and certificates, and what is beneath for looking.
 
-use super::{postgres::Database, process::PATIENCE, relay::Relay, scratch::scratch};
+use super::{
+    kept_world::{self, KeptWorld},
+    postgres::Database,
+    process::PATIENCE,
+    relay::Relay,
+    scratch::scratch,
+};
 use entente::{
-    demo::world::{DemoPlan, DemoWorld, example_policies},
+    demo::world::DemoWorld,
     dev_pki::{CertificateAndKey, cast::DemoNation},
     domain::ambient::{Clock, SystemClock, SystemRng},
     http::crypto::provider,
@@ -17,11 +23,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{
+    collections::BTreeMap,
     fs,
     ops::Deref,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -30,6 +37,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::OnceCell,
 };
 
 /// Stands still until it is set.
@@ -46,8 +54,13 @@ impl TestClock {
     /// machine's own clock, so a story has to play in the three years around the present.
     pub(crate) fn days_ago(days: i64) -> Arc<Self> {
         let then = SystemClock.now().as_second() - days * 86_400;
+        Self::at(Timestamp::from_second(then - then % 60).unwrap())
+    }
+
+    /// A clock that shows this instant.
+    fn at(now: Timestamp) -> Arc<Self> {
         Arc::new(Self {
-            now: AtomicI64::new((then - then % 60) * 1000),
+            now: AtomicI64::new(now.as_millisecond()),
             is_machines: AtomicBool::new(false),
             steady: AtomicU64::new(0),
         })
@@ -82,7 +95,7 @@ impl Clock for TestClock {
 }
 
 /// Where the exchange keeps what it knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Store {
     Sqlite,
     Postgres,
@@ -117,16 +130,7 @@ impl TestWorld {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Option<Self> {
-        if std::env::var_os("ENTENTE_TEST_LOG").is_some() {
-            let _ =
-                tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).try_init();
-        }
-        let database = match store {
-            Store::Sqlite => None,
-            Store::Postgres => Some(Database::migrated().await?),
-        };
-        let url = database.as_ref().map(Database::url);
-        Some(Self::start_on(nations, database, url, settings).await)
+        Some(Self::made(nations, store).await?.copy(settings).await)
     }
 
     /// On PostgreSQL that is reached through a relay.
@@ -139,31 +143,45 @@ impl TestWorld {
         nations: &'static [DemoNation],
         settings: &[(&str, &str)],
     ) -> Option<(Self, Relay)> {
-        let database = Database::migrated().await?;
+        let made = Self::made(nations, Store::Postgres).await?;
+        let database = made.world.database.as_ref()?.copy().await;
         let relay = Relay::start(&database).await;
-        Some((Self::start_on(nations, Some(database), Some(relay.url()), settings).await, relay))
+        let url = relay.url();
+        Some((made.copy_on(Some(database), Some(url), settings).await, relay))
     }
 
-    async fn start_on(
-        nations: &'static [DemoNation],
-        database: Option<Database>,
-        url: Option<String>,
-        settings: &[(&str, &str)],
-    ) -> Self {
+    /// What worlds of these nations are copied from, made when the first is wanted.
+    async fn made(nations: &'static [DemoNation], store: Store) -> Option<&'static KeptTestWorld> {
+        type Cell = OnceCell<Option<KeptTestWorld>>;
+        static MADE: Mutex<BTreeMap<(String, Store), &'static Cell>> = Mutex::new(BTreeMap::new());
+        let key = (format!("{nations:?}"), store);
+        let cell: &'static Cell = *MADE.lock().unwrap().entry(key).or_insert_with(|| Box::leak(Box::<Cell>::default()));
+        let make = || Box::pin(async { Some(Self::make(nations, store).await?.keep().await) });
+        cell.get_or_init(make).await.as_ref()
+    }
+
+    async fn make(nations: &'static [DemoNation], store: Store) -> Option<Self> {
+        if std::env::var_os("ENTENTE_TEST_LOG").is_some() {
+            let _ =
+                tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).try_init();
+        }
+        let database = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Database::migrated().await?),
+        };
         let folder = scratch();
         let dir = folder.path().canonicalize().unwrap();
-        let database_url = url.unwrap_or_else(|| format!("sqlite://{}", dir.join("entente.db").display()));
-        let plan = DemoPlan {
-            dir,
-            database_url,
-            policies: example_policies(nations),
-            host: nations[0].code,
-            nations,
-            settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-        };
+        let url = database.as_ref().map_or_else(|| sqlite(&dir), Database::url);
         let clock = TestClock::days_ago(110);
+        let plan = kept_world::plan(dir, url, nations);
         let world = DemoWorld::start(plan, clock.clone(), Arc::new(SystemRng)).await.unwrap();
-        Self { world, clock, _database: database, folder }
+        Some(Self { world, clock, _database: database, folder })
+    }
+
+    /// Stops it, for copies of it to begin where it ended.
+    pub(crate) async fn keep(self) -> KeptTestWorld {
+        let Self { world, clock, _database: database, folder: _folder } = self;
+        KeptTestWorld { world: KeptWorld::of(world, database).await, now: clock.now() }
     }
 
     /// The folder of sealed documents.
@@ -238,6 +256,39 @@ impl TestWorld {
         self.world.stop().await;
         self.folder
     }
+}
+
+/// A world that each test gets a copy of.
+#[derive(Debug)]
+pub(crate) struct KeptTestWorld {
+    world: KeptWorld,
+    now: Timestamp,
+}
+
+impl KeptTestWorld {
+    /// A copy, with more settings of the server, as `key`, `value`.
+    pub(crate) async fn copy(&self, settings: &[(&str, &str)]) -> TestWorld {
+        let database = match &self.world.database {
+            Some(database) => Some(database.copy().await),
+            None => None,
+        };
+        let url = database.as_ref().map(Database::url);
+        self.copy_on(database, url, settings).await
+    }
+
+    /// A copy on this copy of the database, reached by this address.
+    async fn copy_on(&self, database: Option<Database>, url: Option<String>, settings: &[(&str, &str)]) -> TestWorld {
+        let folder = scratch();
+        let dir = folder.path().canonicalize().unwrap();
+        let url = url.unwrap_or_else(|| sqlite(&dir));
+        let clock = TestClock::at(self.now);
+        let world = self.world.copy(dir, url, settings, clock.clone()).await;
+        TestWorld { world, clock, _database: database, folder }
+    }
+}
+
+fn sqlite(dir: &Path) -> String {
+    format!("sqlite://{}", dir.join("entente.db").display())
 }
 
 /// Makes an empty file that was last written to at this instant.

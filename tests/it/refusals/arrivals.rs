@@ -4,8 +4,8 @@
 use crate::harness::{
     exchange::fresh_key,
     process::until,
-    stage::{GRACE, NATIONS, Stage, slug},
-    world::{Store, TestWorld},
+    stage::{GRACE, Stage, slug},
+    world::Store,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
@@ -49,8 +49,7 @@ async fn instants(stage: &Stage, kind: EntryKind) -> (Timestamp, Timestamp) {
 }
 
 async fn acts_that_arrived_by_the_deadline_are_in_time(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (signed, withdrawn, edited) = (stage.prepared().await, stage.prepared().await, stage.prepared().await);
     let late = stage.prepared().await;
     let (avi, bob) = (stage.client("ISR:avi"), stage.client("USA:bob"));
@@ -102,8 +101,7 @@ async fn acts_that_arrived_by_the_deadline_are_in_time_however_long_the_writer_i
 }
 
 async fn requests_that_arrived_by_the_deadline_are_in_time(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (signed, withdrawn, edited) = (stage.prepared().await, stage.prepared().await, stage.prepared().await);
     let (avi, bob, db) = (stage.client("ISR:avi"), stage.client("USA:bob"), &stage.server.exchange.db);
     stage.sign("ISR:avi", signed).await;
@@ -230,8 +228,7 @@ async fn document_is_judged_by_the_arrival_of_its_last_byte() {
 }
 
 async fn document_takes_no_turn_before_its_last_byte(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.client("ISR:avi").create_proposal(&stage.joint()).await.unwrap().id;
     let sealed = sealed_annex();
     stage.clock.set(stage.deadline);
@@ -257,8 +254,7 @@ async fn document_takes_no_turn_at_writing_before_its_last_byte_is_here() {
 }
 
 async fn flood_of_one_partner_holds_up_the_others_for_one_act(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let busy = stage.server.exchange.db.write().await.unwrap();
     let dana = stage.client("USA:dana").api();
     let bodies: Vec<CreateProgram> = (0..20)

@@ -1,8 +1,8 @@
 //! Many lines in one request, and what only says what would be: neither holds up others who have something to write.
 
 use crate::harness::{
-    stage::{NATIONS, Stage, id},
-    world::{Store, TestWorld},
+    stage::{Stage, id},
+    world::Store,
 };
 use entente::{
     client::api::Paging,
@@ -29,8 +29,7 @@ fn of_absent(count: usize) -> Vec<(ProposalId, MemberId)> {
 }
 
 async fn dry_run_waits_for_nobody(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.submitted().await;
     let dana = stage.client("USA:dana");
     let shown = dana.call(stage.call).await.unwrap();

@@ -1,11 +1,7 @@
 //! A member takes as much as they can of what is shared: one of another partner acts meanwhile, and none of their acts waits for long.
 
 use crate::harness::{
-    exchange::fresh_key,
-    innocent::innocent_acts_in_time,
-    process::until,
-    stage::{NATIONS, Stage},
-    world::{Store, TestWorld},
+    exchange::fresh_key, innocent::innocent_acts_in_time, process::until, stage::Stage, world::Store,
 };
 use entente::domain::id::ProposalId;
 use futures_util::{future::join_all, stream};
@@ -74,8 +70,7 @@ async fn slow_bodies(stage: &Stage, path: &str, length: usize) -> JoinSet<reqwes
 
 async fn innocent_acts_beside(store: Store) {
     let settings = [("limits.requests_per_member", "10")];
-    let Some(world) = TestWorld::start_with(NATIONS, store, &settings).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_with(store, &settings).await else { return };
     let proposal = stage.begun().await;
     tokio::select! {
         _ = join_all((0..GREED).map(|_| connections(&stage))) => unreachable!("they have no end"),

@@ -3,8 +3,8 @@
 
 use super::lies::{key_of, tamper};
 use crate::harness::{
-    stage::{NATIONS, Stage, code, id, pdf, quiet, slug, summary},
-    world::{Store, TestWorld},
+    stage::{Stage, code, id, pdf, quiet, slug, summary},
+    world::Store,
 };
 use entente::{
     client::{ExitClass, api::Paging, parties::HandOver, proposals::NewProposal, verified::VersionChoice},
@@ -34,8 +34,7 @@ async fn listed(stage: &Stage, member: &str) -> Vec<ProposalId> {
 }
 
 async fn naming_somebody_bars_nobody(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (dana, bob) = (stage.client("USA:dana"), stage.client("USA:bob"));
     let proposal = begun(&stage).await;
     assert_eq!(listed(&stage, "USA:bob").await, [proposal]);

@@ -4,7 +4,7 @@ use super::lies::key_of;
 use crate::harness::{
     exchange::fresh_key,
     stage::{NATIONS, Stage, code, id, review, text},
-    world::{Store, TestWorld},
+    world::Store,
 };
 use entente::{
     client::{Client, api::Paging, directory::NewKeyCard, preview::PreviewedAct, proposals::NewProposal},
@@ -309,8 +309,7 @@ async fn policy_officer_who_works_where_a_party_works_hears_nothing() {
 
 /// A policy officer whom a party asks to join reads as a party, and hears nothing of those who judge.
 async fn invited_policy_officer_hears_nothing(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.under_review().await;
     let drafter = stage.client("ISR:drafter");
     let judges = ["USA:carol", "ISR:maya", "USA:dana", "ISR:noa", "USA:frank"];

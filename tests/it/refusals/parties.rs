@@ -3,8 +3,8 @@
 
 use super::set_aside::moves_to;
 use crate::harness::{
-    stage::{NATIONS, Stage, code, id, pdf, text},
-    world::{Store, TestWorld},
+    stage::{Stage, code, id, pdf, text},
+    world::Store,
 };
 use entente::{
     client::{ExitClass, proposals::NewProposal},
@@ -66,8 +66,7 @@ async fn party_bears_no_role_in_its_call() {
 }
 
 async fn who_was_party_bears_no_role(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.begun().await;
     let (avi, tamar, dana) = (stage.client("ISR:avi"), stage.client("ISR:tamar"), stage.client("USA:dana"));
     stage.joins("ISR:avi", proposal, "ISR:tamar").await;

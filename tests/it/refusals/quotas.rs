@@ -4,8 +4,8 @@ use super::arrivals::{begun_in, in_pieces, put as put_annex, sealed_annex};
 use crate::harness::{
     exchange::fresh_key,
     process::until,
-    stage::{NATIONS, Stage, id, pdf, quiet, slug, text},
-    world::{Raw, Store, TestWorld},
+    stage::{Stage, id, pdf, quiet, slug, text},
+    world::{Raw, Store},
 };
 use entente::{
     client::{Client, Result, api::Paging},
@@ -21,7 +21,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 
 async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
-    Some(Stage::open_in(TestWorld::start_with(NATIONS, store, settings).await?).await)
+    Stage::open_with(store, settings).await
 }
 
 /// What a refusal says, which must be that of a quota.

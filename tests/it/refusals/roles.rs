@@ -2,8 +2,8 @@
 
 use super::lies::key_of;
 use crate::harness::{
-    stage::{NATIONS, Stage, id, text},
-    world::{Store, TestWorld},
+    stage::{Stage, id, text},
+    world::Store,
 };
 use entente::{
     client::{Client, ExitClass},
@@ -152,8 +152,7 @@ async fn by_hand(stage: &Stage, dana: &Client, draft: CallId) -> (String, Publis
 
 /// Olivia has a conflict with a proposal of which nothing is left. Until nothing can bring it back, she is kept from roles and the call's end.
 async fn conflict_bars_while_the_proposal_can_come_back(store: Store, is_withdrawn: bool) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.submitted().await;
     let (dana, olivia) = (stage.client("USA:dana"), stage.client("USA:olivia"));
     olivia.declare(proposal, Some(ConflictGround::Employment)).await.unwrap();

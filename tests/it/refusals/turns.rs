@@ -3,8 +3,8 @@
 use super::arrivals::waiting;
 use crate::harness::{
     exchange::fresh_key,
-    stage::{NATIONS, Stage, code, id, slug},
-    world::{Store, TestWorld},
+    stage::{Stage, code, id, slug},
+    world::Store,
 };
 use entente::{
     client::ClientError,
@@ -18,8 +18,7 @@ use entente::{
 use reqwest::Method;
 
 async fn refused_act_waits_for_nobody(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (proposal, withdrawn) = (stage.begun().await, stage.begun().await);
     let (avi, annex) = (stage.client("ISR:avi").api(), slug("annex"));
     let raw = |member: &str| stage.raw(Some(stage.credential(member)));
@@ -103,8 +102,7 @@ async fn amendment_counts_before_its_turn_and_keeps_nobody_from_writing() {
 }
 
 async fn amendment_counts_again(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     stage.submitted().await;
     let second = stage.prepared().await;
     stage.sign("ISR:avi", second).await;

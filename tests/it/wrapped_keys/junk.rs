@@ -4,8 +4,8 @@ use super::{first, machine, made, missing, publish, recipients, shown, vault_id}
 use crate::{
     harness::{
         process::{ended, entente},
-        stage::{NATIONS, Stage, id},
-        world::{Store, TestWorld},
+        stage::{Stage, id},
+        world::Store,
     },
     refusals::lies::{key_of, tamper},
 };
@@ -225,8 +225,7 @@ async fn junk_makers_of_one_nation_fill_their_own_share_and_lock_nobody_out() {
 #[tokio::test]
 async fn operator_sets_how_many_of_a_nation_wrap_for_one_recipient() {
     let settings = [("quotas.wrapped_keys_per_recipient_per_partner", "1")];
-    let world = TestWorld::start_with(NATIONS, Store::Sqlite, &settings).await.unwrap();
-    let stage = Stage::open_in(world).await;
+    let stage = Stage::open_with(Store::Sqlite, &settings).await.unwrap();
     let proposal = stage.begun().await;
     let panel = vault_id(&stage, "ISR:avi", proposal, VaultKind::Panel).await;
     let (identity, _) = made(&stage, "USA:bob", "next.txt");

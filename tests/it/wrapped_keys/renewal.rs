@@ -7,8 +7,8 @@ use super::{
 };
 use crate::harness::{
     scratch::scratch,
-    stage::{NATIONS, Stage, id, pdf, quiet, review, slug},
-    world::{Store, TestWorld},
+    stage::{Stage, id, pdf, quiet, review, slug},
+    world::Store,
 };
 use entente::{
     client::{Client, ClientError, ExitClass, agent::Agent, own_keys::KeyState, verified::VersionChoice},
@@ -70,8 +70,7 @@ enum Passing {
 }
 
 async fn renewal_loses_nothing(store: Store, passing: Passing) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let (proposal, letter) = decided(&stage).await;
     for member in READERS {
         opens_all(&stage.again(member), member, proposal, letter).await;

@@ -1,0 +1,97 @@
+//! Worlds that were made once and are copied for each test that begins with them. Making one takes everybody's first acts: their
+//! key cards, their nations' policies. A copy is the same world at the same instant, served again.
+//!
+//! What is kept stays in memory, on PostgreSQL in a database of its own, until the tests end. No test may change it.
+
+use super::postgres::Database;
+use entente::{
+    demo::world::{DemoPlan, DemoWorld, example_policies},
+    dev_pki::{DevPki, cast::DemoNation},
+    domain::ambient::{Clock, SystemRng},
+};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a world left when it stopped.
+#[derive(Debug)]
+pub(crate) struct KeptWorld {
+    plan: DemoPlan,
+    pki: Arc<DevPki>,
+    folder: Vec<Kept>,
+    /// Its rows, on PostgreSQL.
+    pub(super) database: Option<Database>,
+}
+
+/// A folder, or a file with its bytes.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    mode: u32,
+    bytes: Option<Vec<u8>>,
+}
+
+impl KeptWorld {
+    /// Stops a world and keeps what it leaves in its folder and in its database.
+    pub(super) async fn of(world: DemoWorld, database: Option<Database>) -> Self {
+        let (plan, pki) = (world.plan.clone(), Arc::clone(&world.pki));
+        world.stop().await;
+        let mut folder = Vec::new();
+        read(&plan.dir, Path::new(""), &mut folder);
+        Self { plan, pki, folder, database }
+    }
+
+    /// The same world in another folder, and on a copy of its database if it has one.
+    pub(super) async fn copy(
+        &self,
+        dir: PathBuf,
+        database_url: String,
+        settings: &[(&str, &str)],
+        clock: Arc<dyn Clock>,
+    ) -> DemoWorld {
+        for Kept { path, mode, bytes } in &self.folder {
+            let path = dir.join(path);
+            match bytes {
+                Some(bytes) => fs::write(&path, bytes).unwrap(),
+                None => fs::create_dir_all(&path).unwrap(),
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+        }
+        let plan = DemoPlan { dir, database_url, settings: owned(settings), ..self.plan.clone() };
+        DemoWorld::resume(plan, Arc::clone(&self.pki), clock, Arc::new(SystemRng)).await.unwrap()
+    }
+}
+
+/// A world of these nations with the shipped policies; the first hosts.
+pub(super) fn plan(dir: PathBuf, database_url: String, nations: &'static [DemoNation]) -> DemoPlan {
+    DemoPlan {
+        dir,
+        database_url,
+        policies: example_policies(nations),
+        host: nations[0].code,
+        nations,
+        settings: Vec::new(),
+    }
+}
+
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Everything below `root`, folders before what is in them.
+fn read(root: &Path, below: &Path, found: &mut Vec<Kept>) {
+    for entry in fs::read_dir(root.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let (path, metadata) = (below.join(entry.file_name()), entry.metadata().unwrap());
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_dir() {
+            found.push(Kept { path: path.clone(), mode, bytes: None });
+            read(root, &path, found);
+        } else {
+            found.push(Kept { bytes: Some(fs::read(entry.path()).unwrap()), path, mode });
+        }
+    }
+}
