@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn name_of_another_machine_gets_no_answer() {
         let asked = async |host: Option<&str>| {
-            let router = router(crate::metrics::recorder().handle(), parts(None));
+            let router = router(FigureRecorder::default(), parts(None));
             let request = host.into_iter().fold(Request::get("/metrics"), |request, host| request.header("host", host));
             router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
         };

@@ -3,8 +3,7 @@
 //! A figure never goes away once it was counted. Names and labels come from constants, so names are written as they are.
 
 use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-    atomics::AtomicU64,
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit, atomics::AtomicU64,
 };
 use std::{
     collections::{BTreeMap, HashMap},
