@@ -291,8 +291,7 @@ async fn flood_of_one_partner_holds_up_the_others_for_one_act_only() {
 }
 
 async fn gathered_reads(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.begun().await;
     let before = entries(&stage, "ISR:avi", EntryKind::KeyFetched).await.len();
     let busy = stage.server.exchange.db.write().await.unwrap();
