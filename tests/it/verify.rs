@@ -24,6 +24,11 @@ use entente::{
 };
 use std::{fs, path::PathBuf, sync::Arc};
 
+/// The place with the documents of an exchange.
+fn documents(stage: &Stage) -> Arc<dyn BlobEngine> {
+    Arc::new(BlobFolder::new(stage.blobs_folder(), 0))
+}
+
 /// What a verification finds, a line each, in order.
 async fn found(stage: &Stage) -> Vec<String> {
     let exchange = &stage.server.exchange;
@@ -33,8 +38,7 @@ async fn found(stage: &Stage) -> Vec<String> {
             found.push(format!("{what}: {fault}"));
         }
     };
-    let documents: Arc<dyn BlobEngine> = Arc::new(BlobFolder::new(stage.blobs_folder(), 0));
-    let verified = verify(&Tables::In(exchange.db.clone()), &documents, &mut hear).await.unwrap();
+    let verified = verify(&Tables::In(exchange.db.clone()), &documents(stage), &mut hear).await.unwrap();
     assert_eq!(verified.findings, found.len() as u64);
     found.sort();
     found

@@ -1,6 +1,6 @@
 //! `verify` of an exchange whose members act meanwhile.
 
-use super::{on_both_engines, row};
+use super::{documents, on_both_engines, row};
 use crate::harness::stage::{Stage, id};
 use entente::{
     client::directory::NewKeyCard,
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::unbounded_channel;
 async fn verify_beside(stage: &Stage, mut meanwhile: impl AsyncFnMut(&VerificationEvent)) {
     let (looks, mut heard) = unbounded_channel();
     let (go_on, may_go_on) = mpsc::channel();
-    let (url, folder) = (stage.plan.database_url.clone(), stage.blobs_folder());
+    let (url, documents) = (stage.plan.database_url.clone(), documents(stage));
     let verifying = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -25,7 +25,7 @@ async fn verify_beside(stage: &Stage, mut meanwhile: impl AsyncFnMut(&Verificati
                 looks.send(look).unwrap();
                 may_go_on.recv().unwrap();
             };
-            verify(&tables, &folder, &mut hear).await.unwrap();
+            verify(&tables, &documents, &mut hear).await.unwrap();
             tables.close().await;
         });
     });
