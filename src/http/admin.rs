@@ -1,8 +1,12 @@
-//! Health, readiness and metrics for the operator of this machine, on a loopback address and in the clear.
+//! Health, readiness and metrics for the operator of this machine, in the clear: on a loopback address, or on another one where the
+//! settings say that it is meant.
 //!
-//! Nothing here may reveal content, names or identifiers: anyone who can reach the machine can read it.
+//! Nothing here may reveal content, names or identifiers: anyone who can reach the address can read it.
 
-use super::{config::Limits, listener};
+use super::{
+    config::{AdminConfig, Limits},
+    listener,
+};
 use crate::metrics::FigureRecorder;
 use axum::{
     Json, Router,
@@ -57,42 +61,43 @@ pub enum AdminError {
     Bind { address: SocketAddr, error: io::Error },
 }
 
-/// Opens the admin listener; anything but a loopback address is refused.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
-    if !address.ip().is_loopback() {
+/// Opens the admin listener; anything but a loopback address is refused, unless the settings allow it.
+pub async fn bind(config: &AdminConfig) -> Result<TcpListener, AdminError> {
+    let address = config.listen;
+    if !config.is_allowed() {
         return Err(AdminError::NotLoopback(address));
     }
     TcpListener::bind(address).await.map_err(|error| AdminError::Bind { address, error })
 }
 
-/// `/healthz`, `/readyz` and `/metrics`, for who asks under a name of this machine itself.
+/// `/healthz`, `/readyz` and `/metrics`, for those who ask under an address or `localhost`.
 pub fn router(metrics: FigureRecorder, readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(figures).with_state(metrics))
-        .layer(middleware::from_fn(only_loopback_names))
+        .layer(middleware::from_fn(only_addresses))
 }
 
-/// A page on the web can have its own name resolve to 127.0.0.1 and read what is there; the name it asks under gives it away. Who
-/// sends no name at all is no browser.
-async fn only_loopback_names(request: Request, next: Next) -> Response {
+/// A page on the web can have its own name resolve to this machine and read what is there; the name it asks under gives it away. A
+/// request without any name is not from a browser.
+async fn only_addresses(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     match host {
-        Some(host) if !is_loopback_name(host) => {
-            let text = "this listener answers under `localhost` and loopback addresses alone\n";
+        Some(host) if !is_address(host) => {
+            let text = "this listener answers under `localhost` and addresses in numbers alone\n";
             (StatusCode::MISDIRECTED_REQUEST, text).into_response()
         }
         _ => next.run(request).await,
     }
 }
 
-fn is_loopback_name(host: &str) -> bool {
+fn is_address(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host();
     let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// Serves until `shutdown`.
@@ -175,18 +180,22 @@ mod tests {
             let request = host.into_iter().fold(Request::get("/metrics"), |request, host| request.header("host", host));
             router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
         };
-        for host in ["localhost", "LOCALHOST:9080", "127.0.0.1:9080", "127.8.9.1", "[::1]:9080"] {
+        for host in
+            ["localhost", "LOCALHOST:9080", "127.0.0.1:9080", "127.8.9.1", "[::1]:9080", "10.0.0.1:9080", "[::2]"]
+        {
             assert_eq!(asked(Some(host)).await, 200, "{host}");
         }
-        for host in ["rebind.example:9080", "localhost.example", "127.0.0.1.example", "10.0.0.1:9080", "", "[::2]"] {
+        for host in ["rebind.example:9080", "localhost.example", "127.0.0.1.example", "10.0.0.1.example", ""] {
             assert_eq!(asked(Some(host)).await, 421, "{host}");
         }
         assert_eq!(asked(None).await, 200);
     }
 
     #[tokio::test]
-    async fn only_a_loopback_address_is_opened() {
-        assert!(matches!(bind(([0, 0, 0, 0], 0).into()).await, Err(AdminError::NotLoopback(_))));
-        assert!(bind(([127, 0, 0, 1], 0).into()).await.is_ok());
+    async fn only_a_loopback_address_is_opened_unless_another_one_is_meant() {
+        let on = |address: [u8; 4], beyond_loopback| AdminConfig { listen: (address, 0).into(), beyond_loopback };
+        assert!(matches!(bind(&on([0, 0, 0, 0], false)).await, Err(AdminError::NotLoopback(_))));
+        assert!(bind(&on([127, 0, 0, 1], false)).await.is_ok());
+        assert!(bind(&on([0, 0, 0, 0], true)).await.is_ok());
     }
 }

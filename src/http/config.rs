@@ -61,11 +61,21 @@ pub struct ApiConfig {
     pub private_key: PathBuf,
 }
 
-/// `[admin]`: health, readiness and metrics, in the clear, so on a loopback address only.
+/// `[admin]`: health, readiness and metrics, in the clear, so on a loopback address unless the operator says that another is meant.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminConfig {
     pub listen: SocketAddr,
+    /// Everybody who reaches the address may read what is there.
+    #[serde(default)]
+    pub beyond_loopback: bool,
+}
+
+impl AdminConfig {
+    /// Whether the listener may have its address.
+    pub(super) fn is_allowed(&self) -> bool {
+        self.beyond_loopback || self.listen.ip().is_loopback()
+    }
 }
 
 /// `[database]`.
@@ -234,14 +244,15 @@ impl Config {
                 format!("run `chmod 600 {}` as the account that runs the server", self.api.private_key.display()),
             );
         }
-        if !self.admin.listen.ip().is_loopback() {
+        if !self.admin.is_allowed() {
             faults.add(
                 "admin.listen",
                 format!(
                     "`{}` is not a loopback address, and this listener does not ask for certificates",
                     self.admin.listen
                 ),
-                "use `127.0.0.1:PORT` or `[::1]:PORT`, and a local agent to carry metrics elsewhere",
+                "use `127.0.0.1:PORT` or `[::1]:PORT`, and a local agent to carry metrics elsewhere; if everybody who reaches \
+                 the address may read them, set `admin.beyond_loopback = true`",
             );
         }
         if self.admin.listen == self.api.listen && self.api.listen.port() != 0 {
@@ -347,7 +358,7 @@ impl fmt::Debug for DatabaseUrl {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9080)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9080)), beyond_loopback: false }
     }
 }
 

@@ -285,7 +285,7 @@ async fn bind(config: &Config) -> Result<Listeners, StartError> {
     let address = config.api.listen;
     let api = listen(address).map_err(|error| StartError::Bind { address, error })?;
     let api_addr = api.local_addr().map_err(|error| StartError::Bind { address, error })?;
-    let admin = admin::bind(config.admin.listen).await?;
+    let admin = admin::bind(&config.admin).await?;
     let address = config.admin.listen;
     let admin_addr = admin.local_addr().map_err(|error| StartError::Bind { address, error })?;
     Ok(Listeners { api, api_addr, admin, admin_addr })
