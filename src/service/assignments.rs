@@ -1,7 +1,7 @@
 //! Assignments: reviewers to proposals, many in one request and every line or none; taking one back; who is assigned.
 //!
 //! Others wait while lines are written. So one request has at most [`Assign::MOST`] of them, their signatures are verified before its
-//! turn comes, and what they have in common is read once. A dry run takes no turn at all.
+//! turn comes, what they are about is read for all at once, and they are written together. A dry run takes no turn at all.
 
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError, aside,
@@ -19,7 +19,10 @@ use crate::{
     },
     policy::{Action, Permit, Resource, counts, facts::MemberFacts},
     sealing::statement::{AssignmentStatement, Signed, StatementError, verify_signed},
-    storage::{proposals, reviews},
+    storage::{
+        proposals::{self, ProposalRow},
+        reviews::{self, NewAssignment},
+    },
     wire::{
         entry::payloads::{ReviewerAssigned, ReviewerUnassigned},
         page::Page,
@@ -58,28 +61,32 @@ pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId,
     let verified = verify(body).await?;
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: others acted meanwhile.
-    let mut lines = Lines::of(call_to_assign(&mut act, call).await?);
+    let call = call_to_assign(&mut act, call).await?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let mut faults = Vec::new();
+    let mut lines = Lines::of(&mut act, call, body).await?;
+    let (mut faults, mut checked) = (Vec::new(), Vec::with_capacity(body.assignments.len()));
     for ((line, pair), verified) in (1..).zip(&body.assignments).zip(verified) {
-        if let Err(error) = assign_one(&mut act, &mut lines, pair, verified).await {
-            faults.push(fault(line, error)?);
+        match check_one(&mut act, &mut lines, pair, verified).await {
+            Ok(one) => checked.push((pair, one)),
+            Err(error) => faults.push(fault(line, error)?),
         }
     }
     if !faults.is_empty() {
         return Err(ServiceError::Lines(faults));
     }
+    write(&mut act, checked).await?;
     act.finish(Answer::json(200, &assigned(body, faults, Vec::new()))).await
 }
 
 /// What assigning would do, and why which line would be refused.
 async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Result<Answer> {
     let mut comparison = Comparison::new(act.exchange, &act.me.id, act.policies.clone(), act.policies.clone(), act.now);
-    let (mut lines, mut faults, mut changes) = (Lines::of(call), Vec::new(), Vec::new());
+    let (mut faults, mut changes) = (Vec::new(), Vec::new());
+    let mut lines = Lines::of(&mut act, call, body).await?;
     for (line, pair) in (1..).zip(&body.assignments) {
-        match lines.judge(&mut act, pair).await {
+        match lines.judge(&act, pair) {
             Ok(Judged { before, then, .. }) => {
                 comparison.add_one(&mut act.tx, (&before, &then), &pair.reviewer, &mut changes).await?;
                 lines.record(then);
@@ -131,9 +138,12 @@ fn fault(line: u32, error: ServiceError) -> Result<LineFault> {
     Ok(LineFault { line, problem: problem.slug().to_owned(), detail: problem.detail })
 }
 
-/// What the lines of one request are about, each read once, with what the lines before assigned.
+/// What the lines of one request are about, read at once, with what the lines before assigned.
 struct Lines {
     call: Arc<CallState>,
+    /// Those of the call, whether the caller may know of them or not.
+    rows: HashMap<ProposalId, ProposalRow>,
+    /// Those that the caller may know of.
     proposals: HashMap<ProposalId, ProposalState>,
     members: HashMap<MemberId, MemberFacts>,
 }
@@ -145,16 +155,28 @@ struct Judged {
     then: ProposalState,
 }
 
+/// A line that will be done, and what was signed for it.
+struct Checked {
+    permit: Permit,
+    subject: Subject,
+    statement: String,
+}
+
 impl Lines {
-    fn of(call: CallState) -> Self {
-        Self { call: Arc::new(call), proposals: HashMap::new(), members: HashMap::new() }
+    async fn of<T: Reads>(act: &mut Act<'_, T>, call: CallState, body: &Assign) -> Result<Self> {
+        let named: BTreeSet<_> = body.assignments.iter().map(|pair| pair.proposal).collect();
+        let rows = proposals::some_once(&mut act.tx, &named.into_iter().collect::<Vec<_>>()).await?;
+        let rows = rows.into_iter().filter(|row| row.call == call.row.id).map(|row| (row.id, row)).collect();
+        let named: BTreeSet<_> = body.assignments.iter().map(|pair| pair.reviewer.clone()).collect();
+        let members = act.members(&named.into_iter().collect::<Vec<_>>()).await?;
+        Ok(Self { call: Arc::new(call), rows, proposals: HashMap::new(), members })
     }
 
     /// Whether a line can be done, its statement aside.
-    async fn judge<T: Reads>(&mut self, act: &mut Act<'_, T>, pair: &Pair) -> Result<Judged> {
-        let before = self.proposal(act, pair.proposal).await?;
-        let subject = self.member(act, &pair.reviewer).await?;
-        let resource = Resource::ProposalMember { proposal: &before.facts, subject: &subject };
+    fn judge<T: Reads>(&mut self, act: &Act<'_, T>, pair: &Pair) -> Result<Judged> {
+        let before = self.proposal(act, pair.proposal)?.clone();
+        let subject = act.known(&self.members, &pair.reviewer)?;
+        let resource = Resource::ProposalMember { proposal: &before.facts, subject };
         let permit = act.authorize(Action::Assign, resource)?;
         need_review(&before)?;
         if before.facts.assigned.contains(&pair.reviewer) {
@@ -162,7 +184,7 @@ impl Lines {
         }
         // Judged as if assigned already: some nations release to assigned reviewers only.
         let then = with_assigned(&before, |assigned| assigned.insert(pair.reviewer.clone()));
-        if !act.policies.visible(&subject, Resource::Proposal(&then.facts)) {
+        if !act.policies.visible(subject, Resource::Proposal(&then.facts)) {
             let fault =
                 "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
             return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
@@ -176,30 +198,20 @@ impl Lines {
     }
 
     /// A proposal of the call that the caller may know of.
-    async fn proposal<T: Reads>(&mut self, act: &mut Act<'_, T>, id: ProposalId) -> Result<ProposalState> {
-        if let Some(known) = self.proposals.get(&id) {
-            return Ok(known.clone());
+    fn proposal<T: Reads>(&mut self, act: &Act<'_, T>, id: ProposalId) -> Result<&ProposalState> {
+        if !self.proposals.contains_key(&id) {
+            let row = self.rows.get(&id).ok_or(ServiceError::Hidden)?;
+            let proposal = state::proposal_state(row.clone(), Arc::clone(&self.call), act.now);
+            act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
+            self.proposals.insert(id, proposal);
         }
-        let row = proposals::find(&mut act.tx, id).await?.filter(|row| row.call == self.call.row.id);
-        let row = row.ok_or(ServiceError::Hidden)?;
-        let proposal = state::proposal_state(row, Arc::clone(&self.call), act.now);
-        act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
-        self.proposals.insert(id, proposal.clone());
-        Ok(proposal)
-    }
-
-    async fn member<T: Reads>(&mut self, act: &mut Act<'_, T>, id: &MemberId) -> Result<MemberFacts> {
-        if let Some(known) = self.members.get(id) {
-            return Ok(known.clone());
-        }
-        let member = act.member(id).await?;
-        self.members.insert(id.clone(), member.clone());
-        Ok(member)
+        Ok(&self.proposals[&id])
     }
 }
 
-async fn assign_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified: Option<Verified>) -> Result<()> {
-    let Judged { permit, before, then } = lines.judge(act, pair).await?;
+/// Whether a line can be done, with its statement.
+async fn check_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified: Option<Verified>) -> Result<Checked> {
+    let Judged { permit, before, then } = lines.judge(act, pair)?;
     let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
     let verified = verified.ok_or_else(|| refuse("each line needs a statement of type `entente-assignment+jws`"))?;
     let signed = act.signed_by_me(verified?).await?;
@@ -207,11 +219,27 @@ async fn assign_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified:
     if said.call != lines.call.row.id || said.proposal != pair.proposal || said.reviewer != pair.reviewer {
         return Err(refuse("it must say this call, proposal and reviewer"));
     }
-    reviews::assign(&mut act.tx, &permit, pair.proposal, &pair.reviewer, &signed.jws, act.now).await?;
-    let payload = ReviewerAssigned { reviewer: pair.reviewer.clone(), statement: signed.jws };
-    act.log(Subject::proposal(&before), payload).await?;
     lines.record(then);
-    Ok(())
+    Ok(Checked { permit, subject: Subject::proposal(&before), statement: signed.jws })
+}
+
+/// Makes the assignments of all lines.
+async fn write(act: &mut Act<'_>, lines: Vec<(&Pair, Checked)>) -> Result<()> {
+    let new: Vec<_> = lines
+        .iter()
+        .map(|(pair, line)| NewAssignment {
+            permit: &line.permit,
+            proposal: pair.proposal,
+            reviewer: &pair.reviewer,
+            statement: &line.statement,
+        })
+        .collect();
+    reviews::assign(&mut act.tx, &new, act.now).await?;
+    let entry = |(pair, line): (&Pair, Checked)| {
+        let payload = ReviewerAssigned { reviewer: pair.reviewer.clone(), statement: line.statement };
+        (line.subject, payload.into())
+    };
+    act.log_all(lines.into_iter().map(entry).collect()).await
 }
 
 /// The proposal as it would be with other assignments.

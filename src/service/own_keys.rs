@@ -41,7 +41,7 @@ pub async fn discard(
     let mine = act.me.id.to_string();
     let key = found.filter(|key| key.vault == vault.id && key.holder == mine).ok_or(ServiceError::Hidden)?;
     require_other_key(&mut act.tx, &vault, |other, _| other == key.id).await?;
-    vaults::discard_key(&mut act.tx, &permit, &vault, &key).await?;
+    vaults::discard_keys(&mut act.tx, &permit, &vault, &[key.id]).await?;
     let discarded = DiscardedKey { key: key.id, recipient: key.recipient, wrapped_by: key.wrapped_by };
     let payload = KeyRemoved { vault: vault.id, holder: key.holder, discarded: Some(discarded) };
     act.log(subject, payload).await?;

@@ -9,12 +9,12 @@ use super::{
     stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
-    wraps::Wraps,
+    wraps::{Holders, Wraps},
 };
 use crate::{
     domain::{
         Refusal,
-        id::{MemberId, PartnerCode, ProposalId},
+        id::{CallId, MemberId, PartnerCode, ProposalId},
         name,
         proposal::Status,
     },
@@ -22,7 +22,7 @@ use crate::{
     sealing::statement::{AcceptanceStatement, InvitationStatement, Signed, StatementError, verify_signed},
     storage::{
         documents,
-        invitations::{self, InvitationRow},
+        invitations::{self, FirstInvitation, InvitationRow},
         proposals,
         stated::NumberedPosition,
         vaults as vault_store,
@@ -78,12 +78,15 @@ pub async fn invite(
     }
     check_suits(&act, &proposal.call, &subject)?;
     let invitation = checked(&mut act, id, member, verify_signed(&body.invitation)).await?;
-    keep_invitation(&mut act, &permit, Subject::proposal(&proposal), id, member, &invitation).await?;
+    let statement = (&*invitation.jws, invitation.payload_sha256);
+    invitations::invite(&mut act.tx, &permit, id, member, statement, act.now).await?;
+    act.log(Subject::proposal(&proposal), entry_of(member, &invitation)).await?;
     let proposal = act.proposal(id).await?;
+    let holders = Holders::of(&mut act, &wraps, &proposal.call).await?;
     for (vault, wraps) in body.keys.keys().zip(wraps) {
         let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
         let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
-        wraps.add(&mut act, &permit, &proposal, &vault).await?;
+        wraps.add_for(&holders, &mut act, &permit, &proposal, &vault).await?;
     }
     finish(act, id).await
 }
@@ -273,10 +276,10 @@ pub(super) async fn asked_at_the_beginning(
     if let Some(other) = body.invitations.keys().find(|member| !named.contains(member)) {
         return Err(Refusal::Statement { fault: format!("`{other}` is invited and not among the members") }.into());
     }
+    let members = act.members(&named.iter().copied().cloned().collect::<Vec<_>>()).await?;
     let mut invited = Vec::with_capacity(named.len());
     for member in named {
-        let subject = act.member(member).await?;
-        check_suits(act, call, &subject)?;
+        check_suits(act, call, act.known(&members, member)?)?;
         let missing = || Refusal::Statement { fault: format!("the invitation of `{member}` is missing") };
         let invitation = invitations.remove(member).ok_or_else(missing)?;
         invited.push((member.clone(), checked(act, body.id, member, invitation).await?));
@@ -284,19 +287,25 @@ pub(super) async fn asked_at_the_beginning(
     Ok(invited)
 }
 
-/// Keeps an invitation, of which its member hears in their list.
-pub(super) async fn keep_invitation(
+/// Keeps the invitations with which a proposal begins. Each member hears of theirs in their list.
+pub(super) async fn keep_first_invitations(
     act: &mut Act<'_>,
     permit: &Permit,
+    (call, id): (CallId, ProposalId),
     subject: Subject,
-    id: ProposalId,
-    member: &MemberId,
-    invitation: &Signed<InvitationStatement>,
+    asked: &[(MemberId, Signed<InvitationStatement>)],
 ) -> Result<()> {
-    let (now, statement) = (act.now, (&*invitation.jws, invitation.payload_sha256));
-    invitations::invite(&mut act.tx, permit, (subject.call, id), member, statement, now).await?;
-    act.log(subject, MemberInvited { member: member.clone(), statement: invitation.jws.clone() }).await?;
-    Ok(())
+    let rows: Vec<_> = asked
+        .iter()
+        .map(|(member, signed)| FirstInvitation { member, statement: &signed.jws, sha256: signed.payload_sha256 })
+        .collect();
+    invitations::invite_first(&mut act.tx, permit, (call, id), &rows, act.now).await?;
+    let entries = asked.iter().map(|(member, signed)| (subject, entry_of(member, signed).into()));
+    act.log_all(entries.collect()).await
+}
+
+fn entry_of(member: &MemberId, signed: &Signed<InvitationStatement>) -> MemberInvited {
+    MemberInvited { member: member.clone(), statement: signed.jws.clone() }
 }
 
 /// Refuses where somebody of a party has a role in the call by now: nobody judges or runs what they take part in.

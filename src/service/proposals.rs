@@ -3,10 +3,10 @@
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     described::describe,
-    labels, parties, quotas,
+    labels, parties, quotas, state,
     unit::{Act, Subject, View},
     vaults,
-    wraps::Wraps,
+    wraps::{Holders, Wraps},
 };
 use crate::{
     domain::{
@@ -29,7 +29,7 @@ use crate::{
         proposal::{Count, CreateProposal, Filter, Proposal},
     },
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Begins a joint proposal with its vaults.
 pub async fn create(exchange: &Exchange, context: &RequestContext, body: &CreateProposal) -> Result<Answer> {
@@ -79,10 +79,11 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     let arrived_at = act.arrived_at.into();
     let payload = ProposalCreated { topic: body.topic.clone(), parties: body.parties.clone(), arrived_at };
     act.log(subject, payload).await?;
-    for (member, invitation) in &asked_to_join {
-        parties::keep_invitation(&mut act, &permit, subject, body.id, member, invitation).await?;
-    }
-    let proposal = act.proposal(body.id).await?;
+    parties::keep_first_invitations(&mut act, &permit, (body.call, body.id), subject, &asked_to_join).await?;
+    let row = proposals::find(&mut act.tx, body.id).await?.ok_or(ServiceError::Hidden)?;
+    let proposal = state::proposal_state(row, Arc::new(call), act.now);
+    let call = &proposal.call;
+    let holders = Holders::of(&mut act, &wraps, call).await?;
     let mut kinds = BTreeSet::new();
     for (new, wraps) in body.vaults.iter().zip(wraps) {
         let kind = verify_signed::<VaultStatement>(&new.statement)?.statement.kind;
@@ -94,8 +95,8 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         }
         kinds.insert(kind);
         vaults::create(&mut act, &permit, subject, &vault).await?;
-        wraps.add(&mut act, &permit, &proposal, &vault).await?;
-        vaults::require_call_vault_key(&mut act, &vault, &call).await?;
+        wraps.add_for(&holders, &mut act, &permit, &proposal, &vault).await?;
+        vaults::require_call_vault_key(&mut act, &vault, call).await?;
     }
     if !kinds.contains(&VaultKind::Panel) || !kinds.contains(&VaultKind::Parties) {
         let fault = "the `panel` or the `parties` vault is missing".to_owned();

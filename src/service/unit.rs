@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, MemberId, ProgramId, ProposalId},
+        id::{CallId, MemberId, ProgramId, ProposalId, Sha256},
     },
     policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::{
@@ -28,7 +28,7 @@ use crate::{
     wire::entry::payloads::Payload,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{ops::DerefMut, sync::Arc};
+use std::{collections::HashMap, ops::DerefMut, sync::Arc};
 
 /// How far after the act a statement may say that it was made: clocks of members' machines are apart.
 const STATED_AHEAD: SignedDuration = SignedDuration::from_mins(10);
@@ -90,6 +90,8 @@ pub struct Act<'e, T = WriteTx> {
     context: RequestContext,
     /// What was answered under the key of the request.
     earlier: Option<Recorded>,
+    /// The certificate, and its key, under which the caller last signed something of this request: many statements come under the same.
+    signs_under: Option<(Sha256, Vec<u8>)>,
 }
 
 /// What takes a turn at writing.
@@ -205,6 +207,14 @@ impl<'e> Act<'e> {
         Ok(entries::append(&mut self.tx, &entry).await?)
     }
 
+    /// The same of many entries, in this order.
+    pub async fn log_all(&mut self, payloads: Vec<(Subject, Payload)>) -> Result<()> {
+        let entry =
+            |(subject, payload)| new_entry(self.exchange, subject, Some(self.me.id.clone()), self.now, &payload);
+        let rows: Vec<_> = payloads.into_iter().map(entry).collect();
+        Ok(entries::append_all(&mut self.tx, &rows).await?)
+    }
+
     /// Records the answer for a repeated request and commits.
     pub async fn finish(self, answer: Answer) -> Result<Answer> {
         self.require_turn()?;
@@ -283,7 +293,8 @@ impl<'e, T: Reads> Act<'e, T> {
             Some(idempotency) => idempotency::find(&mut tx, member, &idempotency.key).await?,
             None => None,
         };
-        let act = Self { exchange, tx, me, now, arrived_at, policies, context: context.clone(), earlier };
+        let context = context.clone();
+        let act = Self { exchange, tx, me, now, arrived_at, policies, context, earlier, signs_under: None };
         match act.replayed() {
             Ok(Some(answer)) if answer.body.is_empty() => Err(ServiceError::Repeated(Box::new(answer))),
             _ => Ok(act),
@@ -318,6 +329,16 @@ impl<'e, T: Reads> Act<'e, T> {
     pub async fn member(&mut self, id: &MemberId) -> Result<MemberFacts> {
         let found = state::member(self.exchange, &mut self.tx, id, self.now).await?;
         found.ok_or_else(|| self.unless_repeated(Refusal::NoKeyCard { member: id.clone() }.into()))
+    }
+
+    /// The facts of those of these members whose key card is in force; [`Act::known`] takes one from among them.
+    pub async fn members(&mut self, ids: &[MemberId]) -> Result<HashMap<MemberId, MemberFacts>> {
+        state::members(self.exchange, &mut self.tx, ids, self.now).await
+    }
+
+    /// The facts of one of these members, whose key card must be in force.
+    pub fn known<'f>(&self, members: &'f HashMap<MemberId, MemberFacts>, id: &MemberId) -> Result<&'f MemberFacts> {
+        members.get(id).ok_or_else(|| self.unless_repeated(Refusal::NoKeyCard { member: id.clone() }.into()))
     }
 
     /// The answer that this very request got before, if it did. Ask after authorization and before any rule: who may no
@@ -356,11 +377,17 @@ impl<'e, T: Reads> Act<'e, T> {
     /// The same of a statement whose signature was verified before the turn.
     pub async fn signed_by_me<S: Statement>(&mut self, signed: Signed<S>) -> Result<Signed<S>> {
         let refuse = |fault: String| ServiceError::from(Refusal::Statement { fault });
-        if !members::has_certificate(&mut self.tx, &self.me.id, &signed.signer_spki).await? {
-            return Err(refuse(format!("it is not signed by a key that the key card of `{}` names", self.me.id)));
+        let known = self.signs_under.as_ref();
+        // INVARIANT: what was found of a certificate holds for the rest of the act, whose instant and key cards stay the same. An act that
+        // publishes a card looks at no statement after it.
+        if known.is_none_or(|(spki, leaf)| *spki != signed.signer_spki || *leaf != signed.leaf) {
+            if !members::has_certificate(&mut self.tx, &self.me.id, &signed.signer_spki).await? {
+                return Err(refuse(format!("it is not signed by a key that the key card of `{}` names", self.me.id)));
+            }
+            leaf::check_name(&signed.leaf, &self.me.id)?;
+            leaf::check_time(&signed.leaf, self.now)?;
+            self.signs_under = Some((signed.signer_spki, signed.leaf.clone()));
         }
-        leaf::check_name(&signed.leaf, &self.me.id)?;
-        leaf::check_time(&signed.leaf, self.now)?;
         match signed.statement.stated_at() {
             Some(at) if at > self.now + STATED_AHEAD => Err(refuse(format!(
                 "it says that it was made at {at:.0}, more than {} minutes after now, {:.0}; set the clock of the machine that signs \

@@ -79,9 +79,13 @@ pub(super) async fn require_other_key(
 ) -> Result<()> {
     let is_call = vault.kind == VaultKind::Call;
     if is_call && vaults::keys_in_force(tx, vault.id).await?.iter().all(|(key, holder)| goes(*key, holder)) {
-        return Err(Refusal::LastKey { call: vault.call }.into());
+        return Err(last_key(vault));
     }
     Ok(())
+}
+
+pub(super) fn last_key(vault: &VaultRow) -> ServiceError {
+    Refusal::LastKey { call: vault.call }.into()
 }
 
 /// The same of all keys of a member. Who has left, and whose keys are for no card in force, takes nothing along.

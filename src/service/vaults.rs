@@ -213,8 +213,7 @@ pub(super) async fn require_call_vault_key(act: &mut Act<'_>, vault: &VaultRow, 
     };
     let is_wrapped = match target {
         Some(target) => {
-            let holder = target.id.to_string();
-            !vaults::keys_for(&mut act.tx, vault.id, &holder, &target.recipient).await?.is_empty()
+            vaults::is_wrapped_for(&mut act.tx, vault.id, &target.id.to_string(), &target.recipient).await?
         }
         None => false,
     };

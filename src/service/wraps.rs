@@ -2,28 +2,33 @@
 //! vault protects.
 //!
 //! Others wait while keys are written. So a request brings at most [`MOST`] of them, over all its vaults, and what each is by itself, its
-//! signature and the shape of its file, is found out before the turn comes and off the threads that serve others.
+//! signature and the shape of its file, is found out before the turn comes and off the threads that serve others. In the turn what decides
+//! about them is read for all at once; then each is judged in its order, as if those before it were written; then all are written.
 
 use super::{
     Result, aside, sealed_bytes,
     state::{CallState, ProposalState},
     unit::{Act, Subject},
-    vault_access::{may_name, opens_call_vault, reads, require_other_key, wrap_refused},
+    vault_access::{last_key, may_name, opens_call_vault, reads, wrap_refused},
 };
 use crate::{
     domain::{
         Refusal,
         id::{MemberId, Sha256, WrappedKeyId},
+        vault::VaultKind,
     },
     policy::{Action, Permit, facts::MemberFacts},
     sealing::statement::{Signed, StatementError, WrapStatement, WrapTarget, verify_signed},
     storage::{
         members,
-        vaults::{self, VaultRow, WrappedKeyRow},
+        vaults::{self, HeldKeyRow, VaultRow, WrappedKeyRow},
     },
-    wire::{entry::payloads::KeyWrapped, proposal::WrappedKeyIn},
+    wire::{
+        entry::payloads::{KeyWrapped, Payload},
+        proposal::WrappedKeyIn,
+    },
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Most keys in one request: a proposal of twenty-four members with two recipients on each key card begins with 103.
 pub(super) const MOST: usize = 128;
@@ -38,7 +43,7 @@ pub(super) struct Wraps(Vec<Wrap>);
 #[derive(Debug)]
 struct Wrap {
     statement: std::result::Result<Signed<WrapStatement>, StatementError>,
-    ciphertext: Result<Vec<u8>>,
+    ciphertext: Result<(Vec<u8>, Sha256)>,
 }
 
 impl Wraps {
@@ -69,27 +74,40 @@ impl Wraps {
         proposal: &ProposalState,
         vault: &VaultRow,
     ) -> Result<()> {
-        let mut holders = Holders::default();
+        let holders = Holders::of(act, std::slice::from_ref(&self), &proposal.call).await?;
+        self.add_for(&holders, act, permit, proposal, vault).await
+    }
+
+    /// The same for holders who were read already.
+    pub(super) async fn add_for(
+        self,
+        holders: &Holders,
+        act: &mut Act<'_>,
+        permit: &Permit,
+        proposal: &ProposalState,
+        vault: &VaultRow,
+    ) -> Result<()> {
+        let (mut keys, mut admitted) = (VaultKeys::of(act, &self, vault).await?, HashSet::new());
         for wrap in self.0 {
             let (to, row) = wrap.for_vault(act, vault).await?;
-            match &to {
-                WrapTarget::Vault(_) => {
-                    let call_vault = match proposal.call.row.vault {
-                        Some(id) if WrapTarget::Vault(id) == to => vaults::find(&mut act.tx, id).await?,
-                        _ => None,
-                    };
-                    if call_vault.is_none_or(|found| found.recipient != row.recipient) {
+            match to {
+                WrapTarget::Vault(id) => {
+                    let known = holders.call_vault.as_ref().filter(|known| known.id == id);
+                    if known.is_none_or(|known| known.recipient != row.recipient) {
                         return Err(wrap_refused("the only vault that a proposal is wrapped to is its call's"));
                     }
                 }
                 WrapTarget::Member(holder) => {
-                    let facts = holders.find(act, holder, &row.recipient).await?;
-                    check_reader(act, permit, proposal, vault, facts)?;
+                    let facts = holders.find(act, &holder, &row.recipient)?;
+                    if !admitted.contains(&holder) {
+                        check_reader(act, permit, proposal, vault, facts)?;
+                        admitted.insert(holder);
+                    }
                 }
             }
-            store(act, permit, Subject::proposal(proposal), vault, &row).await?;
+            keys.take(act, row).await?;
         }
-        Ok(())
+        keys.write(act, permit, Subject::proposal(proposal)).await
     }
 
     /// Adds the keys to a call's vault, each if its holder is an officer of the call.
@@ -100,35 +118,47 @@ impl Wraps {
         call: &CallState,
         vault: &VaultRow,
     ) -> Result<()> {
-        let mut holders = Holders::default();
+        let holders = Holders::of(act, std::slice::from_ref(&self), call).await?;
+        let (mut keys, mut admitted) = (VaultKeys::of(act, &self, vault).await?, HashSet::new());
         for wrap in self.0 {
             let (to, row) = wrap.for_vault(act, vault).await?;
-            let WrapTarget::Member(holder) = &to else {
+            let WrapTarget::Member(holder) = to else {
                 return Err(wrap_refused("a call's vault is wrapped to members only"));
             };
-            let facts = holders.find(act, holder, &row.recipient).await?;
-            if !opens_call_vault(facts, &act.policies, call) {
-                return Err(wrap_refused(&format!("`{holder}` is no officer of the call")));
+            let facts = holders.find(act, &holder, &row.recipient)?;
+            if !admitted.contains(&holder) {
+                if !opens_call_vault(facts, &act.policies, call) {
+                    return Err(wrap_refused(&format!("`{holder}` is no officer of the call")));
+                }
+                admitted.insert(holder);
             }
-            store(act, permit, Subject::call(call), vault, &row).await?;
+            keys.take(act, row).await?;
         }
-        Ok(())
+        keys.write(act, permit, Subject::call(call)).await
+    }
+
+    fn said(&self) -> impl Iterator<Item = &WrapStatement> {
+        self.0.iter().filter_map(|wrap| wrap.statement.as_ref().ok()).map(|signed| &signed.statement)
     }
 }
 
 impl Wrap {
     fn look(key: &WrappedKeyIn) -> Self {
+        let ciphertext = sealed_bytes::from_base64(&key.ciphertext, MAX_WRAPPED_KEY);
         Self {
             statement: verify_signed(&key.statement),
-            ciphertext: sealed_bytes::from_base64(&key.ciphertext, MAX_WRAPPED_KEY),
+            ciphertext: ciphertext.map(|bytes| {
+                let sha256 = Sha256::of(&bytes);
+                (bytes, sha256)
+            }),
         }
     }
 
     /// The key as it is kept, if the caller signed it for this vault.
     async fn for_vault(self, act: &mut Act<'_>, vault: &VaultRow) -> Result<(WrapTarget, WrappedKeyRow)> {
         let Signed { statement, jws, .. } = act.signed_by_me(self.statement?).await?;
-        let ciphertext = self.ciphertext?;
-        if statement.vault != vault.id || statement.sha256 != Sha256::of(&ciphertext) {
+        let (ciphertext, sha256) = self.ciphertext?;
+        if statement.vault != vault.id || statement.sha256 != sha256 {
             return Err(wrap_refused("the statement is for another vault or another file"));
         }
         let row = WrappedKeyRow {
@@ -144,21 +174,48 @@ impl Wrap {
     }
 }
 
-/// Those for whom keys of one request are, each read once.
-#[derive(Default)]
-struct Holders(HashMap<MemberId, MemberFacts>);
+/// Those for whom the keys of one request are, read at once.
+#[derive(Debug)]
+pub(super) struct Holders {
+    members: HashMap<MemberId, MemberFacts>,
+    /// The recipients that their key cards in force name, of those that the keys are for.
+    recipients: HashSet<(MemberId, String)>,
+    /// The call's vault, if some key is for it.
+    call_vault: Option<VaultRow>,
+}
 
 impl Holders {
-    /// A member whose key card in force names the recipient.
-    async fn find(&mut self, act: &mut Act<'_>, holder: &MemberId, recipient: &str) -> Result<&MemberFacts> {
-        if !self.0.contains_key(holder) {
-            let facts = act.member(holder).await?;
-            self.0.insert(holder.clone(), facts);
+    /// Reads them, whatever is wrong with the keys.
+    pub(super) async fn of(act: &mut Act<'_>, wraps: &[Wraps], call: &CallState) -> Result<Self> {
+        let (mut sought, mut call_vault) = (BTreeSet::new(), None);
+        for statement in wraps.iter().flat_map(Wraps::said) {
+            match &statement.to {
+                WrapTarget::Member(member) => {
+                    sought.insert((member.clone(), statement.recipient.clone()));
+                }
+                WrapTarget::Vault(id) => call_vault = call_vault.or(call.row.vault.filter(|vault| vault == id)),
+            }
         }
-        if !members::has_recipient(&mut act.tx, holder, recipient).await? {
+        let sought: Vec<(MemberId, String)> = sought.into_iter().collect();
+        let mut ids: Vec<MemberId> = sought.iter().map(|(member, _)| member.clone()).collect();
+        ids.dedup();
+        Ok(Self {
+            members: act.members(&ids).await?,
+            recipients: members::named_recipients(&mut act.tx, &sought).await?,
+            call_vault: match call_vault {
+                Some(id) => vaults::find(&mut act.tx, id).await?,
+                None => None,
+            },
+        })
+    }
+
+    /// A member whose key card in force names the recipient.
+    fn find(&self, act: &Act<'_>, holder: &MemberId, recipient: &str) -> Result<&MemberFacts> {
+        let facts = act.known(&self.members, holder)?;
+        if !self.recipients.contains(&(holder.clone(), recipient.to_owned())) {
             return Err(wrap_refused(&format!("the key card of `{holder}` does not name that recipient")));
         }
-        Ok(&self.0[holder])
+        Ok(facts)
     }
 }
 
@@ -192,46 +249,101 @@ fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
         || permit.covers_call(&[Action::CreateProposal], proposal.row.call)
 }
 
-/// Keeps a key beside those that others wrapped for the same recipient.
-async fn store(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    subject: Subject,
-    vault: &VaultRow,
-    row: &WrappedKeyRow,
-) -> Result<()> {
-    // INVARIANT: no key of another holder is ever replaced, not even by the member who wrapped it: what opens today opens tomorrow. Others
-    // stand beside it, so that a key that does not open keeps nobody out.
-    let me = act.me.id.clone();
-    let is_mine = row.holder == me.to_string();
-    let beside = vaults::keys_for(&mut act.tx, vault.id, &row.holder, &row.recipient).await?;
-    let earlier = beside.iter().find(|key| key.wrapped_by == me);
-    if let Some(earlier) = earlier {
-        if !is_mine {
-            return Err(Refusal::AlreadyWrapped { holder: row.holder.clone() }.into());
+/// The keys to a vault as they stand with those of a request that were judged, and what is left to write.
+struct VaultKeys<'v> {
+    vault: &'v VaultRow,
+    /// By holder and recipient, of those that the request names.
+    present: HashMap<(String, String), Vec<HeldKeyRow>>,
+    /// Those for a card in force, once the last one of a call's vault could go.
+    in_force: Option<BTreeSet<WrappedKeyId>>,
+    discarded: Vec<WrappedKeyId>,
+    added: Vec<WrappedKeyRow>,
+    entries: Vec<Payload>,
+}
+
+impl<'v> VaultKeys<'v> {
+    async fn of(act: &mut Act<'_>, wraps: &Wraps, vault: &'v VaultRow) -> Result<Self> {
+        let places: BTreeSet<_> = wraps.said().map(|said| (said.to.to_string(), said.recipient.clone())).collect();
+        let places: Vec<_> = places.into_iter().collect();
+        let mut present: HashMap<_, Vec<HeldKeyRow>> = HashMap::new();
+        for key in vaults::keys_for(&mut act.tx, vault.id, &places).await? {
+            present.entry((key.holder.clone(), key.recipient.clone())).or_default().push(key);
         }
-        // The key that comes in its place may not open, which the exchange cannot check.
-        require_other_key(&mut act.tx, vault, |key, _| key == earlier.id).await?;
-        vaults::discard_key(&mut act.tx, permit, vault, earlier).await?;
+        let (discarded, added, entries) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { vault, present, in_force: None, discarded, added, entries })
     }
-    let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);
-    let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count() as u64;
-    // None at all would keep everybody from every proposal.
-    let most = act.exchange.quotas.wrapped_keys_per_recipient_per_partner.max(1);
-    if !is_mine && of_partner >= most {
-        let (holder, partner) = (row.holder.clone(), me.partner().clone());
-        return Err(Refusal::WrappedOften { holder, partner, most }.into());
+
+    /// Takes a key beside those that others wrapped for the same recipient.
+    async fn take(&mut self, act: &mut Act<'_>, row: WrappedKeyRow) -> Result<()> {
+        // INVARIANT: no key of another holder is ever replaced, not even by the member who wrapped it: what opens today opens tomorrow. Others
+        // stand beside it, so that a key that does not open keeps nobody out.
+        let me = act.me.id.clone();
+        let is_mine = row.holder == me.to_string();
+        let place = (row.holder.clone(), row.recipient.clone());
+        let beside = self.present.get(&place).map(Vec::as_slice).unwrap_or_default();
+        let earlier = beside.iter().find(|key| key.wrapped_by == me).map(|key| key.id);
+        if !is_mine {
+            if earlier.is_some() {
+                return Err(Refusal::AlreadyWrapped { holder: row.holder }.into());
+            }
+            let of_others = beside.iter().filter(|key| key.wrapped_by.to_string() != row.holder);
+            let of_partner = of_others.filter(|key| key.wrapped_by.partner() == me.partner()).count() as u64;
+            // None at all would keep everybody from every proposal.
+            let most = act.exchange.quotas.wrapped_keys_per_recipient_per_partner.max(1);
+            if of_partner >= most {
+                let (holder, partner) = (row.holder, me.partner().clone());
+                return Err(Refusal::WrappedOften { holder, partner, most }.into());
+            }
+        }
+        if let Some(earlier) = earlier {
+            self.discard(act, earlier).await?;
+        }
+        let payload = KeyWrapped {
+            vault: self.vault.id,
+            key: row.id,
+            holder: row.holder.clone(),
+            recipient: row.recipient.clone(),
+            statement: row.statement.clone(),
+            replaces: earlier,
+        };
+        self.entries.push(payload.into());
+        let beside = self.present.entry(place).or_default();
+        beside.retain(|key| Some(key.id) != earlier);
+        let (holder, recipient) = (row.holder.clone(), row.recipient.clone());
+        beside.push(HeldKeyRow { id: row.id, holder, recipient, wrapped_by: me });
+        if let Some(in_force) = &mut self.in_force {
+            in_force.insert(row.id);
+        }
+        self.added.push(row);
+        Ok(())
     }
-    let now = act.now;
-    vaults::add_key(&mut act.tx, permit, vault, row, now).await?;
-    let payload = KeyWrapped {
-        vault: vault.id,
-        key: row.id,
-        holder: row.holder.clone(),
-        recipient: row.recipient.clone(),
-        statement: row.statement.clone(),
-        replaces: earlier.map(|earlier| earlier.id),
-    };
-    act.log(subject, payload).await?;
-    Ok(())
+
+    /// Lets a key of the caller's own go, in whose place another one comes. That one may not open, which the exchange cannot check.
+    async fn discard(&mut self, act: &mut Act<'_>, key: WrappedKeyId) -> Result<()> {
+        if self.vault.kind == VaultKind::Call {
+            if self.in_force.is_none() {
+                let stored = vaults::keys_in_force(&mut act.tx, self.vault.id).await?;
+                let stored = stored.into_iter().map(|(key, _)| key);
+                self.in_force = Some(stored.chain(self.added.iter().map(|row| row.id)).collect());
+            }
+            let in_force = self.in_force.get_or_insert_default();
+            in_force.remove(&key);
+            if in_force.is_empty() {
+                return Err(last_key(self.vault));
+            }
+        }
+        let before = self.added.len();
+        self.added.retain(|row| row.id != key);
+        if self.added.len() == before {
+            self.discarded.push(key);
+        }
+        Ok(())
+    }
+
+    async fn write(self, act: &mut Act<'_>, permit: &Permit, subject: Subject) -> Result<()> {
+        let now = act.now;
+        vaults::discard_keys(&mut act.tx, permit, self.vault, &self.discarded).await?;
+        vaults::add_keys(&mut act.tx, permit, self.vault, &self.added, now).await?;
+        act.log_all(self.entries.into_iter().map(|payload| (subject, payload)).collect()).await
+    }
 }

@@ -1,6 +1,6 @@
 //! The log: one entry for each accepted act, appended in the transaction of its effect.
 
-use super::{Arg, Row, Sql, StoreError, ToArg, Tx, WriteTx, args};
+use super::{Arg, Row, Sql, StoreError, ToArg, Tx, WriteTx, args, many};
 use crate::domain::{
     entry::{EntryKind, Readers},
     id::{CallId, MemberId, ProgramId, ProposalId},
@@ -42,6 +42,34 @@ pub async fn append(tx: &mut WriteTx, row: &EntryRow) -> Result<u64, StoreError>
         row.salt
     ];
     tx.writing()?.fetch_one(sql, args).await?.count("seq")
+}
+
+/// Appends entries after the last one, in this order; no `row.seq` is looked at.
+pub async fn append_all(tx: &mut WriteTx, rows: &[EntryRow]) -> Result<(), StoreError> {
+    match rows {
+        [] => return Ok(()),
+        [row] => return append(tx, row).await.map(drop),
+        _ => {}
+    }
+    // As in `append`: nobody else takes these numbers.
+    let next = last(tx).await? + 1;
+    let values = (next..).zip(rows).map(|(seq, row)| {
+        args![
+            seq,
+            row.at,
+            row.kind.as_str(),
+            row.readers.as_str(),
+            row.actor,
+            row.program,
+            row.call,
+            row.proposal,
+            row.payload,
+            row.salt
+        ]
+    });
+    let into =
+        "INSERT INTO log_entries (seq, at, kind, readers, actor, program_id, call_id, proposal_id, payload, salt)";
+    many::insert(tx, into, values.collect()).await
 }
 
 /// The number of the last entry; 0 while the log is empty.

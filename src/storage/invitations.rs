@@ -1,6 +1,6 @@
 //! Who is asked to join a party, and the signatures by which they joined.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args, stated::NumberedPosition};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, many, stated::NumberedPosition};
 use crate::{
     domain::id::{CallId, MemberId, PartnerCode, ProposalId, Sha256},
     policy::{Action, Permit},
@@ -59,15 +59,12 @@ pub async fn count(tx: &mut Tx, proposal: ProposalId, partner: &PartnerCode) -> 
 pub async fn invite(
     tx: &mut WriteTx,
     permit: &Permit,
-    (call, proposal): (Option<CallId>, ProposalId),
+    proposal: ProposalId,
     member: &MemberId,
     (statement, sha256): (&str, Sha256),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    assert!(
-        permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal)
-            || call.is_some_and(|call| permit.covers_call(&[Action::CreateProposal], call))
-    );
+    assert!(permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal));
     tx.execute(
         "INSERT INTO party_invitations (proposal_id, member, number, partner, invited_by, invited_at, sha256, statement) \
          SELECT $1, $2, COALESCE(MAX(e.number), 0) + 1, $3, $4, $5, $6, $7 FROM party_invitations e \
@@ -76,6 +73,32 @@ pub async fn invite(
     )
     .await?;
     Ok(())
+}
+
+/// An invitation to a party of a proposal that begins.
+#[derive(Debug)]
+pub struct FirstInvitation<'a> {
+    pub member: &'a MemberId,
+    /// Compact JWS.
+    pub statement: &'a str,
+    /// Its digest.
+    pub sha256: Sha256,
+}
+
+/// Keeps the invitations by the principal with which a proposal begins: the first of each member.
+pub async fn invite_first(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    (call, proposal): (CallId, ProposalId),
+    invitations: &[FirstInvitation<'_>],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    assert!(permit.covers_call(&[Action::CreateProposal], call));
+    let into = "INSERT INTO party_invitations (proposal_id, member, number, partner, invited_by, invited_at, sha256, statement)";
+    let values = invitations.iter().map(|FirstInvitation { member, statement, sha256 }| {
+        args![proposal, member, 1, member.partner(), permit.principal(), now, sha256, statement]
+    });
+    many::insert(tx, into, values.collect()).await
 }
 
 /// Takes back an invitation that nobody has accepted, or declines it.

@@ -1,6 +1,6 @@
 //! Members and the key cards their registrars signed.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args, visible};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, many, visible};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, Sha256},
@@ -10,7 +10,7 @@ use crate::{
     policy::{Action, Permit},
 };
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A member, as the key card in force says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,10 +94,23 @@ pub async fn is_one_free(tx: &mut Tx, partner: &PartnerCode, call: CallId, now: 
     tx.fetch_one(sql, args![partner, call, now]).await?.bool("is_free")
 }
 
-/// Whether the key card in force names this recipient.
-pub async fn has_recipient(tx: &mut Tx, member: &MemberId, recipient: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 AS found FROM member_recipients WHERE member = $1 AND recipient = $2";
-    Ok(tx.fetch_optional(sql, args![member, recipient]).await?.is_some())
+/// Which of these recipients the key card in force of the member whom it stands with names.
+pub async fn named_recipients(
+    tx: &mut Tx,
+    sought: &[(MemberId, String)],
+) -> Result<HashSet<(MemberId, String)>, StoreError> {
+    let mut found = HashSet::with_capacity(sought.len());
+    for part in sought.chunks(many::AT_ONCE) {
+        let sql = format!(
+            "WITH sought (member, recipient) AS (VALUES {}) SELECT r.member, r.recipient FROM sought s \
+             JOIN member_recipients r ON r.member = s.member AND r.recipient = s.recipient",
+            many::tuples(1, 2, part.len())
+        );
+        for row in tx.fetch_all(Sql::once(sql), many::pairs(part).collect()).await? {
+            found.insert((row.parse("member")?, row.text("recipient")?));
+        }
+    }
+    Ok(found)
 }
 
 /// The certificates that the key cards of a partner's members name.

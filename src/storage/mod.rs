@@ -24,6 +24,7 @@ pub mod inspect;
 mod intake;
 pub mod invitations;
 pub mod labels;
+mod many;
 pub mod mark;
 pub mod members;
 pub mod migrate;

@@ -1,6 +1,6 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args, decisions::DECIDES, visible};
+use super::{Row, Sql, StoreError, Tx, WriteTx, args, decisions::DECIDES, many::marks, visible};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -79,7 +79,7 @@ pub struct SignatureRow {
 pub async fn find(tx: &mut Tx, id: ProposalId) -> Result<Option<ProposalRow>, StoreError> {
     let sql = format!("{COLUMNS} WHERE proposal_id = $1");
     let rows = tx.fetch_all(Sql::built(sql), args![id]).await?;
-    Ok(load(tx, rows).await?.pop())
+    Ok(load(tx, rows, Sql::built).await?.pop())
 }
 
 /// The proposals of every call after `after`, in order of their identifiers.
@@ -87,7 +87,7 @@ pub async fn after(tx: &mut Tx, after: Option<ProposalId>, limit: u32) -> Result
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     let sql = format!("{COLUMNS} WHERE proposal_id > $1 ORDER BY proposal_id LIMIT $2");
     let rows = tx.fetch_all(Sql::built(sql), args![after, limit]).await?;
-    load(tx, rows).await
+    load(tx, rows, Sql::built).await
 }
 
 /// The proposals after `after` that a partner's policies can have something to do with, in order of their identifiers: its own, and
@@ -109,17 +109,26 @@ pub async fn concerning(
          ORDER BY proposal_id LIMIT $4"
     );
     let rows = tx.fetch_all(Sql::built(sql), args![after, partner, theirs, limit]).await?;
-    load(tx, rows).await
+    load(tx, rows, Sql::built).await
 }
 
-/// These proposals, at most [`AT_ONCE`], in order of their identifiers.
+/// These proposals, at most [`AT_ONCE`], in order of their identifiers: a page, whose statements come again.
 pub async fn some(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
+    among(tx, ids, Sql::built).await
+}
+
+/// The same of as many as it happens to be: connections keep no statements for that number.
+pub async fn some_once(tx: &mut Tx, ids: &[ProposalId]) -> Result<Vec<ProposalRow>, StoreError> {
+    among(tx, ids, Sql::once).await
+}
+
+async fn among(tx: &mut Tx, ids: &[ProposalId], sql: fn(String) -> Sql) -> Result<Vec<ProposalRow>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("{COLUMNS} WHERE proposal_id IN ({})", marks(1, ids.len()));
-    let rows = tx.fetch_all(Sql::built(sql), ids.iter().map(super::Arg::text).collect()).await?;
-    load(tx, rows).await
+    let text = format!("{COLUMNS} WHERE proposal_id IN ({})", marks(1, ids.len()));
+    let rows = tx.fetch_all(sql(text), ids.iter().map(super::Arg::text).collect()).await?;
+    load(tx, rows, sql).await
 }
 
 /// The proposals under a call with which a member has a declared conflict, whether anybody may know of them or not: for a rule that would
@@ -406,11 +415,6 @@ async fn insert_member(tx: &mut WriteTx, id: ProposalId, member: &MemberId, now:
     Ok(())
 }
 
-/// Placeholders for so many values, from this number on.
-fn marks(from: usize, count: usize) -> String {
-    (from..from + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
-}
-
 fn deadline(row: &Row) -> Result<ProposalDeadlineRow, StoreError> {
     Ok(ProposalDeadlineRow {
         id: row.parse("proposal_id")?,
@@ -425,13 +429,13 @@ async fn load_many(tx: &mut Tx, mut rows: Vec<Row>) -> Result<Vec<ProposalRow>, 
     let mut found = Vec::with_capacity(rows.len());
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(AT_ONCE));
-        found.extend(load(tx, std::mem::replace(&mut rows, rest)).await?);
+        found.extend(load(tx, std::mem::replace(&mut rows, rest), Sql::built).await?);
     }
     Ok(found)
 }
 
 /// Completes rows with their sets: one statement a set for the whole page, whatever its length.
-async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
+async fn load(tx: &mut Tx, rows: Vec<Row>, sql: fn(String) -> Sql) -> Result<Vec<ProposalRow>, StoreError> {
     let mut found: BTreeMap<ProposalId, ProposalRow> = BTreeMap::new();
     for row in &rows {
         let id = row.parse("proposal_id")?;
@@ -461,7 +465,7 @@ async fn load(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreErro
     let ids: Vec<super::Arg> = found.keys().map(super::Arg::text).collect();
     let marks = marks(1, ids.len());
     let set = |columns: &str, from: &str| {
-        Sql::built(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
+        sql(format!("SELECT t.proposal_id, {columns} FROM {from} WHERE t.proposal_id IN ({marks})"))
     };
     for row in tx
         .fetch_all(set("t.partner, t.member, t.counts, t.newest, t.joined_at, t.joined", PARTICIPANTS), ids.clone())

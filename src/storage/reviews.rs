@@ -1,7 +1,7 @@
 //! Declarations of interest, assignments and sealed reviews.
 
 use super::{
-    Row, Sql, StoreError, Tx, WriteTx, args,
+    Row, Sql, StoreError, Tx, WriteTx, args, many,
     stated::{NewStated, NumberedPosition, Stated},
 };
 use crate::{
@@ -135,19 +135,23 @@ pub async fn assignments(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<Assign
     rows.iter().map(read).collect()
 }
 
-/// Assigns the permit's subject to a proposal.
-pub async fn assign(
-    tx: &mut WriteTx,
-    permit: &Permit,
-    proposal: ProposalId,
-    reviewer: &MemberId,
-    statement: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    assert!(permit.covers_proposal(&[Action::Assign], proposal) && permit.subject() == Some(reviewer));
-    let sql = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at, statement) VALUES ($1, $2, $3, $4, $5)";
-    tx.execute(sql, args![proposal, reviewer, permit.principal(), now, statement]).await?;
-    Ok(())
+/// An assignment to be made: of the permit's subject to a proposal, by the compact JWS.
+#[derive(Debug)]
+pub struct NewAssignment<'a> {
+    pub permit: &'a Permit,
+    pub proposal: ProposalId,
+    pub reviewer: &'a MemberId,
+    pub statement: &'a str,
+}
+
+/// Assigns reviewers to proposals.
+pub async fn assign(tx: &mut WriteTx, new: &[NewAssignment<'_>], now: Timestamp) -> Result<(), StoreError> {
+    assert!(new.iter().all(|NewAssignment { permit, proposal, reviewer, .. }| {
+        permit.covers_proposal(&[Action::Assign], *proposal) && permit.subject() == Some(*reviewer)
+    }));
+    let into = "INSERT INTO assignments (proposal_id, reviewer, assigned_by, assigned_at, statement)";
+    let values = new.iter().map(|new| args![new.proposal, new.reviewer, new.permit.principal(), now, new.statement]);
+    many::insert(tx, into, values.collect()).await
 }
 
 /// Takes an assignment back.

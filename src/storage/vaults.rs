@@ -1,6 +1,6 @@
 //! Vaults and the wrapped keys to them. Identities are never here, only their ciphertext.
 
-use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args};
+use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args, many};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, VaultId, WrappedKeyId},
@@ -34,6 +34,16 @@ pub struct WrappedKeyRow {
     pub recipient: String,
     pub statement: String,
     pub ciphertext: Vec<u8>,
+    pub wrapped_by: MemberId,
+}
+
+/// A wrapped key as far as others for the same recipient depend on it: without statement and ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldKeyRow {
+    pub id: WrappedKeyId,
+    /// A member or a vault, as text.
+    pub holder: String,
+    pub recipient: String,
     pub wrapped_by: MemberId,
 }
 
@@ -102,16 +112,33 @@ pub async fn holds_key(tx: &mut Tx, vault: VaultId, holder: &MemberId) -> Result
     Ok(tx.fetch_optional(sql, args![vault, holder]).await?.is_some())
 }
 
-/// The wrapped keys to a vault for one recipient of a holder: at most one by each wrapper.
-pub async fn keys_for(
-    tx: &mut Tx,
-    vault: VaultId,
-    holder: &str,
-    recipient: &str,
-) -> Result<Vec<WrappedKeyRow>, StoreError> {
-    let sql =
-        Sql::built(format!("{KEY_COLUMNS} WHERE vault_id = $1 AND holder = $2 AND recipient = $3 ORDER BY key_id"));
-    tx.fetch_all(sql, args![vault, holder, recipient]).await?.iter().map(read_key).collect()
+/// Whether a vault is wrapped for this recipient of a holder, by anybody.
+pub async fn is_wrapped_for(tx: &mut Tx, vault: VaultId, holder: &str, recipient: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM wrapped_keys WHERE vault_id = $1 AND holder = $2 AND recipient = $3 LIMIT 1";
+    Ok(tx.fetch_optional(sql, args![vault, holder, recipient]).await?.is_some())
+}
+
+/// The wrapped keys to a vault for these recipients, each named with its holder: at most one by each wrapper for each.
+pub async fn keys_for(tx: &mut Tx, vault: VaultId, places: &[(String, String)]) -> Result<Vec<HeldKeyRow>, StoreError> {
+    let mut found = Vec::with_capacity(places.len());
+    for part in places.chunks(many::AT_ONCE) {
+        let sql = Sql::once(format!(
+            "WITH sought (holder, recipient) AS (VALUES {}) \
+             SELECT k.key_id, k.holder, k.recipient, k.wrapped_by FROM sought s \
+             JOIN wrapped_keys k ON k.vault_id = $1 AND k.holder = s.holder AND k.recipient = s.recipient",
+            many::tuples(2, 2, part.len())
+        ));
+        let args = std::iter::once(Arg::text(vault)).chain(many::pairs(part)).collect();
+        for row in tx.fetch_all(sql, args).await? {
+            found.push(HeldKeyRow {
+                id: row.parse("key_id")?,
+                holder: row.text("holder")?,
+                recipient: row.text("recipient")?,
+                wrapped_by: row.parse("wrapped_by")?,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// The keys to a vault that are for a recipient of their holder's key card in force, with their holders.
@@ -215,39 +242,44 @@ pub async fn create(tx: &mut WriteTx, permit: &Permit, row: &VaultRow, now: Time
     Ok(())
 }
 
-/// Adds a wrapped key to a vault, beside those that are there. None is ever overwritten.
+/// Adds wrapped keys to a vault, beside those that are there. None is ever overwritten.
 ///
 /// # Errors
 /// The constraint `wrapped_keys_vault_id_holder_recipient_wrapped_by_key` when the same member has wrapped one for that holder and
 /// recipient.
-pub async fn add_key(
+pub async fn add_keys(
     tx: &mut WriteTx,
     permit: &Permit,
     vault: &VaultRow,
-    key: &WrappedKeyRow,
+    keys: &[WrappedKeyRow],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    assert!(covers(WRITERS, permit, vault) && key.vault == vault.id);
-    tx.execute(
-        "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        args![key.id, key.vault, key.holder, key.recipient, key.statement, key.ciphertext, key.wrapped_by, now],
-    )
-    .await?;
-    Ok(())
+    assert!(covers(WRITERS, permit, vault) && keys.iter().all(|key| key.vault == vault.id));
+    let into =
+        "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at)";
+    let values = keys.iter().map(|key| {
+        args![key.id, key.vault, key.holder, key.recipient, key.statement, key.ciphertext, key.wrapped_by, now]
+    });
+    many::insert(tx, into, values.collect()).await
 }
 
-/// Removes one key, which its holder has no use for.
-pub async fn discard_key(
+/// Removes single keys, for which the principal, who holds them, has no use.
+pub async fn discard_keys(
     tx: &mut WriteTx,
     permit: &Permit,
     vault: &VaultRow,
-    key: &WrappedKeyRow,
+    keys: &[WrappedKeyId],
 ) -> Result<(), StoreError> {
-    // INVARIANT: nobody removes a single key but the member who holds it.
     assert!(covers(WRITERS, permit, vault) || covers(USERS, permit, vault));
-    assert!(key.vault == vault.id && key.holder == permit.principal().to_string());
-    tx.execute("DELETE FROM wrapped_keys WHERE key_id = $1 AND vault_id = $2", args![key.id, vault.id]).await?;
+    for part in keys.chunks(many::AT_ONCE) {
+        // INVARIANT: nobody removes a single key but the member who holds it.
+        let sql = Sql::once(format!(
+            "DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = $2 AND key_id IN ({})",
+            many::marks(3, part.len())
+        ));
+        let args = args![vault.id, permit.principal()].into_iter().chain(part.iter().map(Arg::text)).collect();
+        tx.execute(sql, args).await?;
+    }
     Ok(())
 }
 
@@ -260,6 +292,26 @@ pub async fn remove_keys(
 ) -> Result<u64, StoreError> {
     assert!(covers(WRITERS, permit, vault));
     tx.execute("DELETE FROM wrapped_keys WHERE vault_id = $1 AND holder = $2", args![vault.id, holder]).await
+}
+
+/// Removes the keys to vaults that members hold, each to the vault it stands with.
+pub async fn remove_held_keys(
+    tx: &mut WriteTx,
+    permit: &Permit,
+    held: &[(&VaultRow, &MemberId)],
+) -> Result<(), StoreError> {
+    assert!(held.iter().all(|(vault, _)| covers(WRITERS, permit, vault)));
+    let held: Vec<(VaultId, &MemberId)> = held.iter().map(|(vault, holder)| (vault.id, *holder)).collect();
+    for part in held.chunks(many::AT_ONCE) {
+        // Not `(vault_id, holder) IN (VALUES …)`, for which SQLite reads the whole table.
+        let sql = Sql::once(format!(
+            "WITH held (vault_id, holder) AS (VALUES {}) DELETE FROM wrapped_keys WHERE key_id IN \
+             (SELECT k.key_id FROM held h JOIN wrapped_keys k ON k.vault_id = h.vault_id AND k.holder = h.holder)",
+            many::tuples(1, 2, part.len())
+        ));
+        tx.execute(sql, many::pairs(part).collect()).await?;
+    }
+    Ok(())
 }
 
 fn covers(actions: &[Action], permit: &Permit, vault: &VaultRow) -> bool {

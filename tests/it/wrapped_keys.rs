@@ -2,6 +2,7 @@
 //! mutual TLS. What a holder lacks is counted for each recipient of the key card in force.
 
 mod junk;
+mod many;
 mod renewal;
 
 use crate::harness::stage::{Stage, id};

@@ -1,6 +1,8 @@
 //! What tests are given to work with.
 
 #[cfg(feature = "client")]
+pub(crate) mod bulk;
+#[cfg(feature = "client")]
 pub(crate) mod census;
 #[cfg(feature = "client")]
 pub(crate) mod exchange;

@@ -1,5 +1,6 @@
 //! Many lines in one request, and what only says what would be: neither holds up others who have something to write.
 
+use super::lies::key_of;
 use crate::harness::{
     stage::{Stage, id},
     world::Store,
@@ -13,6 +14,7 @@ use entente::{
         id::{MemberId, ProposalId, Sha256},
         proposal::Sort,
     },
+    sealing::statement::{AssignmentStatement, sign_statement},
     service::Principal,
     wire::{
         call::{CallText, ExtendCall},
@@ -22,6 +24,7 @@ use entente::{
     },
 };
 use jiff::SignedDuration;
+use reqwest::Method;
 
 /// So many pairs of Carol with unknown proposals.
 fn of_absent(count: usize) -> Vec<(ProposalId, MemberId)> {
@@ -101,6 +104,66 @@ async fn request_has_so_many_assignments_and_a_client_sends_more_in_several() {
     let refused = dana.assign(stage.call, &lines, false).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("line {} assigns what line 1 does", place + 1));
     stage.stop().await;
+}
+
+async fn lines_of_one_request(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposals = [stage.submitted().await, stage.submitted().await];
+    stage.pass_the_opening();
+    for proposal in proposals {
+        stage.clear(proposal, &["USA:dana"]).await;
+    }
+    let key = key_of(&stage, "USA:dana");
+    let line = |proposal: ProposalId, reviewer: &str| {
+        let statement = AssignmentStatement { call: stage.call, proposal, reviewer: id(reviewer) };
+        Pair { proposal, reviewer: id(reviewer), statement: Some(sign_statement(&key, &statement).unwrap()) }
+    };
+    let reviewers = ["USA:carol", "ISR:yael", "ISR:maya"];
+    let good: Vec<Pair> =
+        proposals.iter().flat_map(|proposal| reviewers.map(|reviewer| line(*proposal, reviewer))).collect();
+    let dana = stage.client("USA:dana").api();
+    // Twice the same, and of a member who reviews nothing here: what can be done waits for both.
+    let assignments = [&good[..5], &[line(proposals[0], "USA:carol"), line(proposals[1], "USA:walt")]].concat();
+    let before = stage.census().await;
+    let refused = dana.assign(stage.call, &Assign { assignments, dry_run: false }).await.unwrap_err();
+    let faults = refused.problem().unwrap().faults.iter().map(|fault| (fault.line, fault.problem.clone()));
+    let faults: Vec<_> = faults.collect();
+    assert_eq!((faults.len(), &faults[0], faults[1].0), (2, &(6, "already-assigned".to_owned()), 7));
+    assert_eq!(stage.census().await, before);
+
+    let (raw, path) = (stage.raw(Some(stage.credential("USA:dana"))), format!("/v1/calls/{}/assignments", stage.call));
+    let body = Assign { assignments: good, dry_run: false };
+    let send = async || {
+        let sent =
+            raw.request(Method::POST, &path).header("Idempotency-Key", "lines").json(&body).send().await.unwrap();
+        let is_repeated = sent.headers().contains_key("idempotent-replay");
+        (sent.status().as_u16(), is_repeated, sent.text().await.unwrap())
+    };
+    let (status, is_repeated, answer) = send().await;
+    assert_eq!((status, is_repeated), (200, false), "{answer}");
+    let after = stage.census().await;
+    assert_eq!(send().await, (200, true, answer));
+    assert_eq!(stage.census().await, after, "nothing is done twice");
+    let entries = stage.log().await.into_iter().filter(|entry| entry.kind == EntryKind::ReviewerAssigned);
+    let told: Vec<_> = entries.map(|entry| (entry.proposal.unwrap(), entry.payload)).collect();
+    assert_eq!(told.len(), body.assignments.len());
+    for (pair, (proposal, payload)) in body.assignments.iter().zip(&told) {
+        assert!(pair.proposal == *proposal && payload.contains(&pair.reviewer.to_string()), "{payload}");
+    }
+    for proposal in proposals {
+        let assigned = dana.assignments(proposal).await.unwrap();
+        let statements: Vec<_> = assigned.iter().map(|line| line.statement.clone()).collect();
+        let mut signed = body.assignments.iter().filter(|pair| pair.proposal == proposal).map(|pair| &pair.statement);
+        assert!(assigned.len() == reviewers.len() && signed.all(|signed| statements.contains(signed)));
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn lines_of_one_request_are_assigned_in_their_order_or_none_is() {
+    lines_of_one_request(Store::Sqlite).await;
+    lines_of_one_request(Store::Postgres).await;
 }
 
 #[tokio::test]

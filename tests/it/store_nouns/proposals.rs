@@ -20,13 +20,11 @@ use entente::{
         idempotency::{self, Recorded},
         invitations,
         proposals::{self, SignatureRow},
-        reviews::{self, ReviewRow},
-        vaults::{self, WrappedKeyRow},
+        reviews::{self, NewAssignment, ReviewRow},
+        vaults,
         visible::{self, CallGroup, CallGroups, ListPosition, PageRequest, ProposalQuery},
     },
 };
-
-use std::collections::BTreeMap;
 
 on_both_engines! {
     proposal_reads_back_with_its_parties,
@@ -34,7 +32,6 @@ on_both_engines! {
     members_proposals_are_found_by_their_own_rows,
     version_is_signed_once_by_each_party,
     vault_is_one_of_its_kind_and_place,
-    wrapped_keys_stand_side_by_side_and_none_is_changed,
     document_leaves_the_working_set_and_stays_known,
     declaration_and_assignment_read_back,
     review_counts_until_it_is_reopened,
@@ -58,11 +55,10 @@ async fn proposal_reads_back_with_its_parties(store: Store) {
     let asked: MemberId = is("ISR:registrar");
     let (invite, nobody) =
         (office.on_member("ISR:avi", Action::AddMember, "ISR:registrar", &office.proposal), is("ISR:noa-2"));
-    let place = (Some(office.call.id), id);
     let signed = ("jws", Sha256::of(b"invitation"));
-    let unknown = refused!(store, tx => invitations::invite(&mut tx, &invite, place, &nobody, signed, at(6)));
+    let unknown = refused!(store, tx => invitations::invite(&mut tx, &invite, id, &nobody, signed, at(6)));
     assert_eq!(unknown, "foreign_key");
-    done!(store, tx => invitations::invite(&mut tx, &invite, place, &asked, signed, at(6)));
+    done!(store, tx => invitations::invite(&mut tx, &invite, id, &asked, signed, at(6)));
     let found = find().await;
     assert_eq!((found.invited, found.parties), ([asked.clone()].into(), parties()), "asked, and no member");
     let answer = office.on_proposal("ISR:registrar", Action::AnswerInvitation);
@@ -81,7 +77,7 @@ async fn proposal_reads_back_with_its_parties(store: Store) {
     // Who was accepted once stays on record; who was only asked does not.
     done!(store, tx => invitations::remove(&mut tx, &remove, id, &asked));
     assert_eq!(seen!(store, tx => invitations::of_proposal(&mut tx, id, None, 9)).len(), 1);
-    done!(store, tx => invitations::invite(&mut tx, &invite, place, &asked, signed, at(8)));
+    done!(store, tx => invitations::invite(&mut tx, &invite, id, &asked, signed, at(8)));
     let consent = office.on_member("USA:dana", Action::ConsentToJoin, "ISR:registrar", &office.proposal);
     done!(store, tx => invitations::set_consent(&mut tx, &consent, id, &asked, Some("Registry")));
     let row = seen!(store, tx => invitations::find(&mut tx, id, &asked)).unwrap();
@@ -208,90 +204,6 @@ async fn vault_is_one_of_its_kind_and_place(store: Store) {
     assert_eq!(refused!(store, tx => vaults::create(&mut tx, &permit, &again, at(7))), "vaults_pkey");
 }
 
-fn wrapped(letter: char, vault: char, holder: &str, recipient: &str) -> WrappedKeyRow {
-    WrappedKeyRow {
-        id: id("key", letter),
-        vault: id("vault", vault),
-        holder: holder.to_owned(),
-        recipient: recipient.to_owned(),
-        statement: format!("statement {letter}"),
-        ciphertext: vec![0, 255, letter as u8],
-        wrapped_by: is("ISR:avi"),
-    }
-}
-
-async fn wrapped_keys_stand_side_by_side_and_none_is_changed(store: Store) {
-    let office = with_proposal(&store).await;
-    let permit = office.on_proposal("ISR:avi", Action::WrapKey);
-    let (panel, staff) = (vault_row(&office, 'A', VaultKind::Panel), vault_row(&office, 'B', VaultKind::Staff));
-    for row in [&panel, &staff] {
-        done!(store, tx => vaults::create(&mut tx, &permit, row, at(6)));
-    }
-    let add = async |key: WrappedKeyRow| {
-        let vault = if key.vault == panel.id { &panel } else { &staff };
-        done!(store, tx => vaults::add_key(&mut tx, &permit, vault, &key, at(7)));
-    };
-    add(wrapped('B', 'A', "USA:frank", "age1a")).await;
-    add(wrapped('A', 'A', "USA:frank", "age1b")).await;
-    add(wrapped('C', 'A', "ISR:eitan", "age1a")).await;
-    add(wrapped('D', 'B', "USA:frank", "age1a")).await;
-    let again = wrapped('E', 'A', "USA:frank", "age1a");
-    let beside = WrappedKeyRow { wrapped_by: is("USA:dana"), ..again.clone() };
-    let constraint = "wrapped_keys_vault_id_holder_recipient_wrapped_by_key";
-    assert_eq!(refused!(store, tx => vaults::add_key(&mut tx, &permit, &panel, &again, at(7))), constraint);
-    add(beside.clone()).await;
-    let first = [wrapped('A', 'A', "USA:frank", "age1b"), wrapped('B', 'A', "USA:frank", "age1a")];
-    let keys = seen!(store, tx => vaults::keys_of(&mut tx, panel.id, ["ISR:eitan", "USA:frank"]));
-    assert_eq!(keys, [&first[..], &[wrapped('C', 'A', "ISR:eitan", "age1a"), beside.clone()]].concat());
-    let for_one = seen!(store, tx => vaults::keys_for(&mut tx, panel.id, "USA:frank", "age1a"));
-    assert_eq!(for_one, [first[1].clone(), beside.clone()]);
-    let franks = [&first[..], std::slice::from_ref(&beside)].concat();
-    for (holders, held) in [(["USA:frank", "USA:frank"], &franks), (["USA:frank", "ISR:eitan"], &keys)] {
-        assert_eq!(seen!(store, tx => vaults::keys_of(&mut tx, panel.id, holders)), *held);
-    }
-    for (holder, holds) in [("ISR:eitan", true), ("USA:dana", false)] {
-        assert_eq!(seen!(store, tx => vaults::holds_key(&mut tx, panel.id, &is(holder))), holds, "{holder}");
-    }
-    assert_eq!(seen!(store, tx => vaults::find_key(&mut tx, beside.id)), Some(beside.clone()));
-    let change = "UPDATE wrapped_keys SET statement = holder";
-    assert_eq!(refused!(store, tx => tx.execute(change, args![])), "wrapped_keys_final");
-
-    // Only for the recipients of the card in force does somebody lack a key.
-    let eitan = is::<MemberId>("ISR:eitan");
-    let both = [eitan.clone(), is("USA:dana")];
-    let lacking = |eitans: &[&str]| -> BTreeMap<MemberId, Vec<String>> {
-        let of = |recipients: &[&str]| recipients.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let all = [(eitan.clone(), of(eitans)), (is("USA:dana"), of(&["age1USA:dana"]))];
-        all.into_iter().filter(|(_, recipients)| !recipients.is_empty()).collect()
-    };
-    let found = seen!(store, tx => vaults::recipients_without_key(&mut tx, panel.id, &both));
-    assert_eq!(found, lacking(&["age1ISR:eitan"]));
-    let holders = seen!(store, tx => vaults::panel_holders_among(&mut tx, &[office.proposal.id]));
-    assert!(holders.is_empty(), "by other recipients nobody holds one: {holders:?}");
-    add(wrapped('F', 'A', "ISR:eitan", "age1ISR:eitan")).await;
-    assert_eq!(seen!(store, tx => vaults::recipients_without_key(&mut tx, panel.id, &both)), lacking(&[]));
-    let holders = seen!(store, tx => vaults::panel_holders_among(&mut tx, &[office.proposal.id]));
-    assert_eq!(holders, [(office.proposal.id, eitan.to_string())].into());
-
-    // A holder discards one of their own, and the others stay.
-    let (theirs, own) = (office.on_proposal("USA:frank", Action::Read), wrapped('A', 'A', "USA:frank", "age1b"));
-    done!(store, tx => vaults::discard_key(&mut tx, &theirs, &panel, &own));
-    let held = async || seen!(store, tx => vaults::member_holders(&mut tx, panel.id));
-    assert_eq!(held().await, [(eitan.clone(), 2), (is("USA:frank"), 2)].into());
-
-    let (call, frank) = (office.call.id, is::<MemberId>("USA:frank"));
-    assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [panel.clone(), staff.clone()]);
-    assert_eq!(
-        done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)),
-        2,
-        "each, no matter who wrapped it"
-    );
-    assert_eq!(done!(store, tx => vaults::remove_keys(&mut tx, &permit, &panel, &frank)), 0);
-    assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, call, &frank)), [staff]);
-    assert_eq!(seen!(store, tx => vaults::held_under(&mut tx, id("call", 'Z'), &frank)), []);
-    assert_eq!(held().await, [(eitan, 2)].into(), "of others nothing is removed");
-}
-
 fn document(letter: char, slot: &str, party: Option<&str>) -> DocumentRow {
     DocumentRow {
         id: id("doc", letter),
@@ -377,11 +289,9 @@ async fn declaration_and_assignment_read_back(store: Store) {
     assert_eq!(seen!(store, tx => reviews::declarations(&mut tx, proposal, None)).len(), 4, "and Noa's");
 
     let permit = office.on_member("USA:dana", Action::Assign, "ISR:maya", &office.proposal);
-    done!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, "a statement", at(8)));
-    assert_eq!(
-        refused!(store, tx => reviews::assign(&mut tx, &permit, proposal, &maya, "a statement", at(9))),
-        "assignments_pkey"
-    );
+    let new = [NewAssignment { permit: &permit, proposal, reviewer: &maya, statement: "a statement" }];
+    done!(store, tx => reviews::assign(&mut tx, &new, at(8)));
+    assert_eq!(refused!(store, tx => reviews::assign(&mut tx, &new, at(9))), "assignments_pkey");
     let assigned = seen!(store, tx => reviews::assignments(&mut tx, proposal));
     assert_eq!(assigned.iter().map(|row| (&row.reviewer, row.assigned_at)).collect::<Vec<_>>(), [(&maya, at(8))]);
     assert_eq!(find().await.assigned, [maya.clone()].into());
