@@ -22,7 +22,7 @@ use crate::{
         label::Label,
         proposal::Status,
     },
-    policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
+    policy::{Action, Engine, Permit, Resource},
     sealing::statement::{LabelStatement, Signed},
     storage::{
         StoreError, Tx,
@@ -223,10 +223,9 @@ async fn take_effect(
     act.log(Subject::proposal(proposal), payload).await?;
     let then = act.proposal(id).await?;
     let (exchange, policies, now) = (act.exchange, act.policies.clone(), act.now);
-    for (vault, holder, _) in losing(exchange, &mut act.tx, &policies, now, proposal, &then).await? {
-        vaults::remove_keys(act, permit, Subject::proposal(&then), vault.id, &holder).await?;
-    }
-    Ok(())
+    let losing = losing(exchange, &mut act.tx, &policies, now, proposal, &then).await?;
+    let held: Vec<_> = losing.into_iter().map(|(vault, holder, _)| (Subject::proposal(&then), vault, holder)).collect();
+    vaults::remove_held_keys(act, permit, &held).await
 }
 
 /// The holders of keys from whom a label takes what their keys open, and how many keys: everybody outside it, and everybody whom the
@@ -239,20 +238,25 @@ async fn losing(
     before: &ProposalState,
     after: &ProposalState,
 ) -> Result<Vec<(VaultRow, MemberId, u64)>> {
-    let (mut found, mut known) = (Vec::new(), BTreeMap::<MemberId, Option<MemberFacts>>::new());
+    let mut held = Vec::new();
     for vault in vault_store::of_proposal(tx, before.row.id).await? {
         for (holder, count) in vault_store::member_holders(tx, vault.id).await? {
-            let is_outside = after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
-            if !known.contains_key(&holder) {
-                known.insert(holder.clone(), state::member(exchange, tx, &holder, now).await?);
-            }
-            let loses = match known.get(&holder).and_then(Option::as_ref) {
-                Some(facts) => reads(facts, policies, &vault, before)? && !reads(facts, policies, &vault, after)?,
-                None => false,
-            };
-            if is_outside || loses {
-                found.push((vault.clone(), holder, count));
-            }
+            held.push((vault.clone(), holder, count));
+        }
+    }
+    let holders: BTreeSet<&MemberId> = held.iter().map(|(_, holder, _)| holder).collect();
+    let holders: Vec<MemberId> = holders.into_iter().cloned().collect();
+    let known = state::members(exchange, tx, &holders, now).await?;
+    let mut found = Vec::new();
+    for (vault, holder, count) in held {
+        let is_outside = after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
+        // Others wait while a label takes effect, and most holders go on reading: so that is asked first.
+        let loses = match known.get(&holder).filter(|_| !is_outside) {
+            Some(facts) => !reads(facts, policies, &vault, after)? && reads(facts, policies, &vault, before)?,
+            None => false,
+        };
+        if is_outside || loses {
+            found.push((vault, holder, count));
         }
     }
     Ok(found)

@@ -324,7 +324,7 @@ pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: ReviewId,
     for vault in vault_store::of_proposal(&mut act.tx, row.proposal).await? {
         if vault.kind == VaultKind::Deliberation {
             let deliberation = act.authorize(Action::ReopenReview, Resource::Proposal(&proposal.facts))?;
-            vaults::remove_keys(&mut act, &deliberation, Subject::proposal(&proposal), vault.id, &row.reviewer).await?;
+            vaults::remove_keys(&mut act, &deliberation, Subject::proposal(&proposal), &vault, &row.reviewer).await?;
         }
     }
     act.finish(Answer::done()).await

@@ -80,8 +80,10 @@ pub async fn set(
     let payload = RolesChanged { member: member.clone(), roles: body.roles.clone(), statement };
     act.log(Subject::call(&call), kind(payload)).await?;
     let loses_office = present.contains(&CallRole::Officer) && !body.roles.contains(&CallRole::Officer);
-    if let Some(vault) = call.row.vault.filter(|_| loses_office) {
-        vaults::remove_keys(&mut act, permit, Subject::call(&call), vault, member).await?;
+    if let Some(vault) = call.row.vault.filter(|_| loses_office)
+        && let Some(vault) = vault_store::find(&mut act.tx, vault).await?
+    {
+        vaults::remove_keys(&mut act, permit, Subject::call(&call), &vault, member).await?;
     }
     // They get new keys to what a new role lets them read; what an invitation gave them ends with it.
     surplus_keys::remove_surplus_keys(&mut act, permit, id, member).await?;
@@ -121,7 +123,7 @@ async fn is_left_out(act: &mut Act<'_>, call: &CallState, partner: &PartnerCode)
     let ids = labels::leaving_out(&mut act.tx, call.row.id, partner, call.row.baseline).await?;
     let (call, now) = (Arc::new(call.clone()), act.now);
     for part in ids.chunks(AT_ONCE) {
-        let rows = proposals::some(&mut act.tx, part).await?;
+        let rows = proposals::some_once(&mut act.tx, part).await?;
         if rows.into_iter().any(|row| is_alive(&state::proposal_state(row, call.clone(), now))) {
             return Ok(true);
         }

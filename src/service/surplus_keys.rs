@@ -9,7 +9,7 @@ use super::{
     state::{self, ProposalState},
     unit::{Act, Subject, View},
     vault_access::{may_name, may_wrap, reads, wrap_action},
-    vaults::remove_keys,
+    vaults::{remove_held_keys, remove_keys},
 };
 use crate::{
     domain::{
@@ -85,7 +85,7 @@ pub async fn remove(exchange: &Exchange, context: &RequestContext, id: VaultId, 
     if is_admitted {
         return Err(Refusal::StillAdmitted { holder: holder.clone() }.into());
     }
-    remove_keys(&mut act, &permit, subject, id, holder).await?;
+    remove_keys(&mut act, &permit, subject, &vault, holder).await?;
     act.finish(Answer::done()).await
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn remove_all_keys(
     holder: &MemberId,
 ) -> Result<()> {
     for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
-        remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await?;
+        remove_keys(act, permit, Subject::proposal(proposal), &vault, holder).await?;
     }
     Ok(())
 }
@@ -120,7 +120,9 @@ pub(super) async fn remove_unreadable_keys(
 ) -> Result<()> {
     let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
-        remove_if_unreadable(act, permit, proposal, &vault, (holder, who.as_ref())).await?;
+        if !still_reads(who.as_ref(), &act.policies, &vault, proposal)? {
+            remove_keys(act, permit, Subject::proposal(proposal), &vault, holder).await?;
+        }
     }
     Ok(())
 }
@@ -149,25 +151,16 @@ pub(super) async fn remove_surplus_keys(
     let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     let ids: Vec<ProposalId> = held.keys().copied().collect();
     for part in ids.chunks(proposals::AT_ONCE) {
-        for row in proposals::some(&mut act.tx, part).await? {
+        let mut surplus = Vec::new();
+        for row in proposals::some_once(&mut act.tx, part).await? {
             let proposal = state::proposal_state(row, call.clone(), act.now);
-            for vault in &held[&proposal.row.id] {
-                remove_if_unreadable(act, permit, &proposal, vault, (holder, who.as_ref())).await?;
+            for vault in held.remove(&proposal.row.id).unwrap_or_default() {
+                if !still_reads(who.as_ref(), &act.policies, &vault, &proposal)? {
+                    surplus.push((Subject::proposal(&proposal), vault, holder.clone()));
+                }
             }
         }
+        remove_held_keys(act, permit, &surplus).await?;
     }
     Ok(())
-}
-
-async fn remove_if_unreadable(
-    act: &mut Act<'_>,
-    permit: &Permit,
-    proposal: &ProposalState,
-    vault: &VaultRow,
-    (holder, who): (&MemberId, Option<&MemberFacts>),
-) -> Result<()> {
-    if still_reads(who, &act.policies, vault, proposal)? {
-        return Ok(());
-    }
-    remove_keys(act, permit, Subject::proposal(proposal), vault.id, holder).await
 }

@@ -229,16 +229,31 @@ pub(super) async fn remove_keys(
     act: &mut Act<'_>,
     permit: &Permit,
     subject: Subject,
-    vault: VaultId,
+    vault: &VaultRow,
     holder: &MemberId,
 ) -> Result<()> {
-    let Some(vault) = vaults::find(&mut act.tx, vault).await? else { return Ok(()) };
-    require_other_holder(&mut act.tx, &vault, holder).await?;
-    if vaults::remove_keys(&mut act.tx, permit, &vault, holder).await? > 0 {
-        let payload = KeyRemoved { vault: vault.id, holder: holder.to_string(), discarded: None };
-        act.log(subject, payload).await?;
+    require_other_holder(&mut act.tx, vault, holder).await?;
+    if vaults::remove_keys(&mut act.tx, permit, vault, holder).await? > 0 {
+        act.log(subject, removed(vault, holder)).await?;
     }
     Ok(())
+}
+
+/// The same of keys to proposals' vaults, each of which its holder holds: of many at once.
+pub(super) async fn remove_held_keys(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    held: &[(Subject, VaultRow, MemberId)],
+) -> Result<()> {
+    let keys: Vec<_> = held.iter().map(|(_, vault, holder)| (vault, holder)).collect();
+    assert!(keys.iter().all(|(vault, _)| vault.kind != VaultKind::Call), "the last one of those has to stay");
+    vaults::remove_held_keys(&mut act.tx, permit, &keys).await?;
+    let entries = held.iter().map(|(subject, vault, holder)| (*subject, removed(vault, holder).into()));
+    act.log_all(entries.collect()).await
+}
+
+fn removed(vault: &VaultRow, holder: &MemberId) -> KeyRemoved {
+    KeyRemoved { vault: vault.id, holder: holder.to_string(), discarded: None }
 }
 
 /// Everybody who could be permitted to read anything of a proposal.
