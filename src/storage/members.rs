@@ -199,14 +199,10 @@ pub async fn publish(
     tx.execute("DELETE FROM member_certificates WHERE member = $1", args![row.member]).await?;
     tx.execute("DELETE FROM member_recipients WHERE member = $1", args![row.member]).await?;
     if row.is_active {
-        for spki in certificates {
-            let sql = "INSERT INTO member_certificates (partner, spki, member) VALUES ($1, $2, $3)";
-            tx.execute(sql, args![row.member.partner(), spki, row.member]).await?;
-        }
-        for recipient in recipients {
-            let sql = "INSERT INTO member_recipients (member, recipient) VALUES ($1, $2)";
-            tx.execute(sql, args![row.member, recipient]).await?;
-        }
+        let named = certificates.iter().map(|spki| args![row.member.partner(), spki, row.member]);
+        many::insert(tx, "INSERT INTO member_certificates (partner, spki, member)", named.collect()).await?;
+        let named = recipients.iter().map(|recipient| args![row.member, recipient]);
+        many::insert(tx, "INSERT INTO member_recipients (member, recipient)", named.collect()).await?;
     }
     Ok(())
 }
