@@ -1,5 +1,6 @@
 //! How long a request with as many lines as one may have holds its turn at writing, and so everybody else's acts up: assignments,
-//! wrapped keys, a proposal with invitations and wrapped keys, beside an act of one line.
+//! wrapped keys, a proposal with invitations and wrapped keys, beside acts of one line: a declaration, and an acceptance of one of many
+//! invitations.
 //!
 //! `cargo bench --bench turns` on SQLite and, where it is installed, PostgreSQL, through the whole exchange. Another writer asks for the turn again and
 //! again meanwhile; the longest that it waits is how long the turn was held. The database is in memory, as in tests, so what the disk takes for
@@ -11,43 +12,29 @@
 #[expect(dead_code, reason = "made for tests, which use all of it")]
 mod harness;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use entente::{
     client::directory::NewKeyCard,
     domain::{
-        ambient::{Clock, SystemClock, SystemRng},
-        id::{MemberId, ProposalId, Sha256, VaultId},
-        proposal::Parties,
+        ambient::Clock,
+        id::{ProposalId, VaultId},
         vault::{VaultKind, WrapTarget},
     },
-    sealing::{
-        identity::new_identity,
-        jws::SigningKey,
-        seal::seal_bytes,
-        statement::{InvitationStatement, VaultStatement, WrapStatement, sign_statement},
-    },
-    storage::args,
-    wire::{
-        directory::CreateProgram,
-        proposal::{AddKeys, CreateProposal, NewVault, WrappedKeyIn},
-        review::Assign,
-    },
+    sealing::identity::new_identity,
+    wire::{directory::CreateProgram, proposal::AddKeys, review::Assign},
 };
 use harness::{
-    many::{self, Rows},
-    stage::{self, NATIONS, Stage, code, id, slug},
+    bulk::{self, KEYS, signing_key, wrap},
+    stage::{self, NATIONS, Stage, code, id},
     world::{Store, TestWorld},
 };
 use jiff::SignedDuration;
 use std::{
-    collections::BTreeMap,
     env,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
-/// As many keys, over all vaults, and invitations as a request may have.
-const KEYS: usize = 128;
+/// As many invitations as a request may have.
 const INVITATIONS: usize = 100;
 /// How many proposals there are; one request assigns to `Assign::MOST` of them.
 const PROPOSALS: usize = 40;
@@ -111,7 +98,7 @@ async fn measure(engine: &str, stage: Stage) {
     stage.stop().await;
 }
 
-/// Proposals of three parties that begin with as many invitations and keys as a request may have.
+/// Proposals of three parties that begin with as many invitations and keys as a request may have, and of which one member accepts.
 async fn measure_beginnings(engine: &str, world: TestWorld) {
     let dana = world.client("USA:dana");
     let partners = ["USA", "ISR", "KOR"].map(code).into();
@@ -125,14 +112,19 @@ async fn measure_beginnings(engine: &str, world: TestWorld) {
     let draft = dana.draft_call(program, &text).await.unwrap();
     let call = dana.publish_call(draft.id).await.unwrap().id;
     let stage = Stage::around(world, program, call, deadline);
-    let guests = guests(&stage).await;
-    let mut begun = Vec::new();
+    let mut guests = bulk::guests(&stage, &["ISR", "USA", "KOR"], INVITATIONS - 1).await;
+    let card = stage.client("ISR:avi").issued_member(&id("USA:bob")).await.unwrap().card.clone();
+    guests.push((card.member, card.recipients[0].clone()));
+    let (mut begun, mut accepted) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
-        let body = beginning(&stage, &guests).await;
-        let api = stage.client("ISR:avi").api();
-        begun.push(held(&stage, async { drop(api.create_proposal(&body).await.unwrap()) }).await);
+        let body = bulk::beginning(&stage, &guests).await;
+        let (avi, bob) = (stage.client("ISR:avi").api(), stage.client("USA:bob").api());
+        begun.push(held(&stage, async { drop(avi.create_proposal(&body).await.unwrap()) }).await);
+        let acceptance = bulk::acceptance(&stage, "USA:bob", &body);
+        accepted.push(held(&stage, async { drop(bob.accept_invitation(body.id, &acceptance).await.unwrap()) }).await);
     }
     report(engine, &format!("{INVITATIONS} invitations, {KEYS} keys"), &mut begun);
+    report(engine, &format!("one of {INVITATIONS} accepts"), &mut accepted);
     stage.stop().await;
 }
 
@@ -140,59 +132,6 @@ fn report(engine: &str, what: &str, times: &mut [Duration]) {
     times.sort();
     let (median, longest) = (times[times.len() / 2].as_secs_f64() * 1e3, times[times.len() - 1].as_secs_f64() * 1e3);
     println!("{engine:<11} {what:<26} {median:6.1} ms   longest {longest:6.1} ms");
-}
-
-/// Members of three nations, so many that a request asks them all to join, each with one recipient.
-async fn guests(stage: &Stage) -> Vec<(MemberId, String)> {
-    let nations = ["ISR", "USA", "KOR"].into_iter().cycle();
-    let guest = |(nation, number): (&str, usize)| (id(&format!("{nation}:guest-{number}")), new_identity());
-    let guests = nations.zip(0..INVITATIONS).map(guest);
-    let guests: Vec<_> = guests.map(|(member, identity)| (member, identity.recipient().to_owned())).collect();
-    let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
-    for (member, _) in &guests {
-        rows.member(member, &format!("Guests of {}", member.partner()), "");
-    }
-    rows.write(db).await;
-    let mut tx = db.write().await.unwrap();
-    for (member, recipient) in &guests {
-        let sql = "INSERT INTO member_recipients (member, recipient) VALUES ($1, $2)";
-        tx.execute(sql, args![member, recipient]).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    many::index(db).await;
-    guests
-}
-
-/// A proposal of Avi's that asks all guests to join, with keys for as many of them as it may.
-async fn beginning(stage: &Stage, guests: &[(MemberId, String)]) -> CreateProposal {
-    let (me, key) = (id("ISR:avi"), signing_key(stage, "ISR:avi"));
-    let proposal = ProposalId::new_of(&me, &SystemClock, &SystemRng);
-    let publication = stage.client("ISR:avi").call(stage.call).await.unwrap().publication.clone();
-    let mut parties = Parties::from([(me.partner().clone(), [me.clone()].into())]);
-    let mut invitations = BTreeMap::new();
-    for (member, _) in guests {
-        parties.entry(member.partner().clone()).or_default().insert(member.clone());
-        let statement = InvitationStatement { proposal, member: member.clone(), stated_at: stage.clock.now() };
-        invitations.insert(member.clone(), sign_statement(&key, &statement).unwrap());
-    }
-    // Korea's policies let nobody read here.
-    let readers: Vec<_> = guests.iter().filter(|(member, _)| *member.partner() != code("KOR")).collect();
-    let mut room = KEYS;
-    let mut vaults = Vec::new();
-    for (kind, party) in
-        [(VaultKind::Staff, Some(me.partner().clone())), (VaultKind::Panel, None), (VaultKind::Parties, None)]
-    {
-        let vault = VaultId::new_of(&me, &SystemClock, &SystemRng);
-        let recipient = new_identity().recipient().to_owned();
-        let mut keys = vec![wrap(&key, vault, WrapTarget::Vault(publication.vault), &publication.recipient)];
-        let holders = if party.is_some() { &[] } else { &readers[..readers.len().min(room - 1)] };
-        keys.extend(holders.iter().map(|(member, to)| wrap(&key, vault, WrapTarget::Member(member.clone()), to)));
-        room -= keys.len();
-        let statement = VaultStatement { vault, kind, call: stage.call, proposal: Some(proposal), party, recipient };
-        vaults.push(NewVault { statement: sign_statement(&key, &statement).unwrap(), keys });
-    }
-    assert_eq!(room, 0);
-    CreateProposal { id: proposal, call: stage.call, topic: Some(slug("navigation")), parties, invitations, vaults }
 }
 
 /// For how long the act held the turn: the longest that another writer waited meanwhile.
@@ -245,18 +184,4 @@ async fn keys(stage: &Stage, proposal: ProposalId, recipients: &[(&'static str, 
     let key = signing_key(stage, "ISR:noa");
     let to = |(holder, recipient): &(&str, String)| wrap(&key, vault, WrapTarget::Member(id(holder)), recipient);
     (vault, AddKeys { keys: recipients.iter().map(to).collect() })
-}
-
-fn signing_key(stage: &Stage, member: &str) -> SigningKey {
-    let credential = stage.credential(member);
-    SigningKey::from_pem(credential.private_key.expose().as_bytes(), credential.certificate.as_bytes()).unwrap()
-}
-
-/// A wrapped key with nothing in it.
-fn wrap(key: &SigningKey, vault: VaultId, to: WrapTarget, recipient: &str) -> WrappedKeyIn {
-    let recipient = recipient.to_owned();
-    let ciphertext = seal_bytes(std::slice::from_ref(&recipient), b"nothing").unwrap();
-    let statement = WrapStatement { vault, to, recipient, sha256: Sha256::of(&ciphertext) };
-    let statement = sign_statement(key, &statement).unwrap();
-    WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }
 }
