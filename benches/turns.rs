@@ -32,7 +32,7 @@ use std::{
     env,
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 /// As many invitations as a request may have.
 const INVITATIONS: usize = 100;
@@ -40,6 +40,8 @@ const INVITATIONS: usize = 100;
 const PROPOSALS: usize = 40;
 /// How many requests with many lines are measured.
 const TIMES: usize = 3;
+/// How long nothing is done: what the other writer waits for then is what its own beginnings take.
+const MEANWHILE: Duration = Duration::from_millis(300);
 const REVIEWERS: [&str; TIMES] = ["USA:carol", "ISR:yael", "ISR:maya"];
 /// Those for whom keys are wrapped, each with as many recipients as a key card may name.
 const HOLDERS: [&str; 9] =
@@ -75,7 +77,10 @@ async fn measure(engine: &str, stage: Stage) {
         }
     }
     stage.pass_the_opening();
-    let (mut one, mut assigned) = (Vec::new(), Vec::new());
+    let (mut nothing, mut one, mut assigned) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..TIMES {
+        nothing.push(held(&stage, sleep(MEANWHILE)).await);
+    }
     for proposal in &proposals {
         one.push(held(&stage, stage.clear(*proposal, &["USA:dana"])).await);
     }
@@ -92,6 +97,7 @@ async fn measure(engine: &str, stage: Stage) {
         let api = stage.client("ISR:noa").api();
         wrapped.push(held(&stage, async { api.add_keys(vault, &keys).await.unwrap() }).await);
     }
+    report(engine, "no act", &mut nothing);
     report(engine, "one declaration", &mut one);
     report(engine, &format!("{} assignments", Assign::MOST), &mut assigned);
     report(engine, &format!("{KEYS} wrapped keys"), &mut wrapped);
