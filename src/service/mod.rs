@@ -68,7 +68,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long SQLite works for one long look. PostgreSQL has a limit for each statement instead.
+/// How long the database works for one long look, all its statements together.
 const LONGEST_LOOK: Duration = Duration::from_mins(2);
 
 /// Queues for work that takes long: scans, counts and looks over much of the log, which keep a snapshot open and leave some readers

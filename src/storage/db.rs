@@ -6,7 +6,7 @@
 //! around it is cancelled.
 //!
 //! Nothing waits for a database without an end: the limits are those of [`PostgresLimits`] on PostgreSQL; on SQLite a
-//! caller waits for its turn and for another process's lock.
+//! caller waits for its turn and for another process's lock. A read for a member has one time for all its statements, on both.
 //!
 //! Statements use `$1` placeholders and the types both engines share: text, 64-bit integers, booleans, bytes. Instants
 //! are BIGINT epoch milliseconds, so anything finer is lost: round before signing or comparing. In the migrations these
@@ -56,6 +56,13 @@ pub const READERS: u32 = 8;
 /// Why a caller of SQLite got no turn or connection in time.
 const WRITER_BUSY: &str = "it did not come to its turn in time: the writer is busy or stuck";
 const READERS_BUSY: &str = "no connection for reading became free in time: reads are many, or stuck";
+
+/// How long a read may take in all, from the first moment on, that is for a member or for somebody who may be one. One that looks long has
+/// the limit that [`ReadTx::hold`] is given.
+pub const LONGEST_READ: Duration = Duration::from_mins(1);
+
+/// Why a statement was refused.
+const TIME_IS_OVER: &str = "the read has taken as long as one may";
 
 /// The texts that differ between the engines.
 #[derive(Debug)]
@@ -179,11 +186,12 @@ impl Db {
         self.read_for(Whose::Exchange).await
     }
 
-    /// The same, once it is their turn at reading.
+    /// The same, once it is their turn at reading. Of all but the exchange itself it ends after [`LONGEST_READ`].
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the turn does not come in time.
     pub async fn read_for(&self, whose: Whose) -> Result<ReadTx, StoreError> {
+        let has_limit = whose != Whose::Exchange;
         let turn = timeout(self.patience, self.readers.take(whose)).await;
         let turn = turn.map_err(|_| StoreError::Unavailable(READERS_BUSY.into()))?;
         let tx = match &self.engine {
@@ -192,7 +200,11 @@ impl Db {
             }
             Engine::Postgres { readers, .. } => TxOf::Postgres(readers.begin(POSTGRES.begin_read).await?),
         };
-        Ok(ReadTx::new(Tx(tx), turn))
+        let mut tx = ReadTx::new(Tx::of(tx), turn);
+        if has_limit {
+            tx.end_within(LONGEST_READ).await?;
+        }
+        Ok(tx)
     }
 
     /// Begins the one unit of work that may write, for the exchange itself.
@@ -231,7 +243,7 @@ impl Db {
             Engine::Sqlite { writer, .. } => TxOf::Sqlite(begin_sqlite(writer, SQLITE.begin_write, WRITER_BUSY).await?),
             Engine::Postgres { writer, .. } => TxOf::Postgres(writer.begin(POSTGRES.begin_write).await?),
         };
-        let mut tx = Tx(tx);
+        let mut tx = Tx::of(tx);
         if let Some(lock) = tx.dialect().lock {
             tx.execute(lock, args![]).await?;
         }
@@ -311,7 +323,11 @@ impl Drop for Waiting {
 
 /// What both kinds of transaction can do: run statements.
 #[derive(Debug)]
-pub struct Tx(TxOf);
+pub struct Tx {
+    engine: TxOf,
+    /// No statement begins after this.
+    until: Option<Instant>,
+}
 
 #[derive(Debug)]
 enum TxOf {
@@ -320,11 +336,25 @@ enum TxOf {
 }
 
 impl Tx {
+    fn of(engine: TxOf) -> Self {
+        Self { engine, until: None }
+    }
+
+    /// Refuses what comes after the time of a read is over, however short it is: the database ends what runs by then, and not what
+    /// begins later.
+    fn check_time(&self) -> Result<(), StoreError> {
+        match self.until {
+            Some(until) if Instant::now() >= until => Err(StoreError::Unavailable(TIME_IS_OVER.into())),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs a statement; the number of rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, StoreError> {
+        self.check_time()?;
         let Sql { text: sql, is_kept: kept } = sql.into();
         check_arguments(sql.as_str(), &args);
-        Ok(match &mut self.0 {
+        Ok(match &mut self.engine {
             TxOf::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
                 .persistent(kept)
                 .execute(&mut **tx)
@@ -332,7 +362,7 @@ impl Tx {
                 .rows_affected(),
             TxOf::Postgres(session) => {
                 let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept);
-                let (connection, limit) = session.connection()?;
+                let (connection, limit) = session.connection().await?;
                 let done = timeout(limit, query.execute(connection)).await;
                 session.judge(done)?.rows_affected()
             }
@@ -341,9 +371,10 @@ impl Tx {
 
     /// Runs a query (or `INSERT … RETURNING`); its first row, if any.
     pub async fn fetch_optional(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Option<Row>, StoreError> {
+        self.check_time()?;
         let Sql { text: sql, is_kept: kept } = sql.into();
         check_arguments(sql.as_str(), &args);
-        Ok(match &mut self.0 {
+        Ok(match &mut self.engine {
             TxOf::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
                 .persistent(kept)
                 .fetch_optional(&mut **tx)
@@ -351,7 +382,7 @@ impl Tx {
                 .map(Row::Sqlite),
             TxOf::Postgres(session) => {
                 let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept);
-                let (connection, limit) = session.connection()?;
+                let (connection, limit) = session.connection().await?;
                 let done = timeout(limit, query.fetch_optional(connection)).await;
                 session.judge(done)?.map(Row::Postgres)
             }
@@ -366,16 +397,17 @@ impl Tx {
 
     /// Runs a query; all its rows. Anything that can grow is asked for in pages.
     pub async fn fetch_all(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        self.check_time()?;
         let Sql { text: sql, is_kept: kept } = sql.into();
         check_arguments(sql.as_str(), &args);
-        Ok(match &mut self.0 {
+        Ok(match &mut self.engine {
             TxOf::Sqlite(tx) => {
                 let rows = sqlx::query_with(sql, sqlite_arguments(args)?).persistent(kept).fetch_all(&mut **tx).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             TxOf::Postgres(session) => {
                 let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(kept);
-                let (connection, limit) = session.connection()?;
+                let (connection, limit) = session.connection().await?;
                 let done = timeout(limit, query.fetch_all(connection)).await;
                 session.judge(done)?.into_iter().map(Row::Postgres).collect()
             }
@@ -383,7 +415,7 @@ impl Tx {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        match self.0 {
+        match self.engine {
             TxOf::Sqlite(tx) => tx.commit().await.map_err(of_sqlite_commit),
             TxOf::Postgres(session) => session.commit().await,
         }
@@ -397,10 +429,10 @@ impl Tx {
 
     /// Runs the statements of the script written for this engine.
     pub(super) async fn script(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), StoreError> {
-        match &mut self.0 {
+        match &mut self.engine {
             TxOf::Sqlite(tx) => sqlx::raw_sql(sqlite).execute(&mut **tx).await.map(drop)?,
             TxOf::Postgres(session) => {
-                let (connection, limit) = session.connection()?;
+                let (connection, limit) = session.connection().await?;
                 let done = timeout(limit, sqlx::raw_sql(postgres).execute(connection)).await;
                 session.judge(done)?;
             }
@@ -410,14 +442,14 @@ impl Tx {
 
     /// For a transaction that may take longer than a request may: a migration, lists planned again.
     pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
-        match &mut self.0 {
+        match &mut self.engine {
             TxOf::Sqlite(_) => Ok(()),
             TxOf::Postgres(session) => session.take_your_time().await,
         }
     }
 
     pub(super) fn choose<T>(&self, sqlite: T, postgres: T) -> T {
-        match &self.0 {
+        match &self.engine {
             TxOf::Sqlite(_) => sqlite,
             TxOf::Postgres(_) => postgres,
         }

@@ -3,7 +3,8 @@
 //! A connection whose other end is gone has no timer of its own: what is sent into it is never answered. So whatever goes
 //! over a connection has a limit here, and one that broke its limit, or whose error is about more than a statement, is
 //! thrown away with all idle ones; the next unit of work opens a new connection. The server has limits of its own, somewhat
-//! shorter, so that it ends first what it can still end, and frees the turn of a client that has gone silent.
+//! shorter, so that it ends first what it can still end, and frees the turn of a client that has gone silent. A read that may
+//! take so long in all has less for a statement as its time runs out, and the server is told.
 //!
 //! Must never guess what became of a commit: without an answer it is [`StoreError::OutcomeUnknown`].
 
@@ -105,6 +106,10 @@ pub(super) struct Session {
     home: Arc<Home>,
     /// Of one statement.
     limit: Duration,
+    /// The limit of one statement that the database keeps in this transaction.
+    kept: Duration,
+    /// When the time of all statements together is over.
+    until: Option<Instant>,
     /// Passed on with the place.
     turns: Vec<Turn>,
     /// PostgreSQL answers a commit by a rollback once a statement has failed, and calls that no error.
@@ -147,9 +152,9 @@ impl Connections {
         if home.is_closed.load(Ordering::SeqCst) {
             return Err(closed());
         }
-        let limit = home.statement;
-        let mut session =
-            Session { connection: None, place: Some(place), home, limit, turns: Vec::new(), has_failed: false };
+        let (limit, kept) = (home.statement, home.statement);
+        let (place, turns) = (Some(place), Vec::new());
+        let mut session = Session { connection: None, place, home, limit, kept, until: None, turns, has_failed: false };
         loop {
             let idle = session.home.idle().pop();
             let Some((connection, since)) = idle else { break };
@@ -205,16 +210,49 @@ impl Home {
 
 impl Session {
     /// The connection and the limit of one statement on it. Ask [`Session::judge`] of what came of it.
-    pub(super) fn connection(&mut self) -> Result<(&mut PgConnection, Duration), StoreError> {
-        let limit = self.limit + self.home.limits.answer;
-        let connection = self.connection.as_mut();
-        Ok((connection.ok_or_else(|| unavailable("the connection to the database was lost before"))?, limit))
+    pub(super) async fn connection(&mut self) -> Result<(&mut PgConnection, Duration), StoreError> {
+        let limit = self.statement_limit().await?;
+        self.connected(limit)
     }
 
     /// The connection and the limit of one piece of what goes over it in many, such as the rows of a copy.
     pub(super) fn connection_for_pieces(&mut self) -> Result<(&mut PgConnection, Duration), StoreError> {
-        let limit = self.home.limits.read + self.home.limits.answer;
-        Ok((self.connection()?.0, limit))
+        self.connected(self.home.limits.read)
+    }
+
+    /// Gives all further statements together until then. Who runs one later asks for nothing here.
+    pub(super) fn end_at(&mut self, until: Instant) {
+        self.until = Some(until);
+    }
+
+    /// The connection, and how long the answer to what the database ends after `limit` is waited for.
+    fn connected(&mut self, limit: Duration) -> Result<(&mut PgConnection, Duration), StoreError> {
+        let limit = limit + self.home.limits.answer;
+        let connection = self.connection.as_mut();
+        Ok((connection.ok_or_else(|| unavailable("the connection to the database was lost before"))?, limit))
+    }
+
+    /// The limit of the next statement: no more than is left of the time of all. The database is told when what it keeps differs by more
+    /// than passes unnoticed, so some twenty times at the most while a limit of thirty seconds runs out.
+    async fn statement_limit(&mut self) -> Result<Duration, StoreError> {
+        let Some(until) = self.until else { return Ok(self.limit) };
+        // PostgreSQL takes 0 for no limit.
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let limit = self.limit.min(left);
+        if self.kept.abs_diff(limit) > self.home.limits.answer / 2 {
+            self.keep(limit, "").await?;
+        }
+        Ok(limit)
+    }
+
+    /// Has the database keep this limit of a statement, and other settings, until the transaction ends.
+    async fn keep(&mut self, limit: Duration, others: &str) -> Result<(), StoreError> {
+        let sql = format!("SET LOCAL statement_timeout = {}{others}", limit.as_millis());
+        let (connection, patience) = self.connected(Duration::ZERO)?;
+        let done = timeout(patience, sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection)).await;
+        self.judge(done)?;
+        self.kept = limit;
+        Ok(())
     }
 
     /// Takes what came of a statement. A connection that cannot be relied on any more is thrown away.
@@ -239,16 +277,13 @@ impl Session {
     /// Allows the statements from here on what those of a migration need. A read may be silent for as long while what it found is worked
     /// on; a server that is frozen in its turn at writing loses it in a migration as in any other unit of work.
     pub(super) async fn take_your_time(&mut self) -> Result<(), StoreError> {
-        let millis = self.home.limits.upkeep.as_millis();
+        let upkeep = self.home.limits.upkeep;
         let silence = match self.home.purpose {
-            Purpose::Read => format!("; SET LOCAL idle_in_transaction_session_timeout = {millis}"),
+            Purpose::Read => format!("; SET LOCAL idle_in_transaction_session_timeout = {}", upkeep.as_millis()),
             Purpose::Write => String::new(),
         };
-        let sql = format!("SET LOCAL statement_timeout = {millis}{silence}");
-        let (connection, limit) = self.connection()?;
-        let done = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection)).await;
-        self.judge(done)?;
-        self.limit = self.home.limits.upkeep;
+        self.keep(upkeep, &silence).await?;
+        self.limit = upkeep;
         Ok(())
     }
 
@@ -257,7 +292,7 @@ impl Session {
         if self.has_failed {
             return Err(StoreError::Statement("a statement of the unit of work has failed before its commit".into()));
         }
-        let (connection, limit) = self.connection()?;
+        let (connection, limit) = self.connected(self.limit)?;
         let unknown: BoxedCause = match timeout(limit, sqlx::raw_sql("COMMIT").execute(connection)).await {
             Ok(Ok(_)) => {
                 self.go_home();
@@ -283,11 +318,11 @@ impl Session {
     async fn start(&mut self, was_idle: bool, statement: &'static str) -> Result<(), StoreError> {
         let limit = self.home.limits.answer;
         if was_idle {
-            let (connection, _) = self.connection()?;
+            let (connection, _) = self.connected(limit)?;
             let done = timeout(limit, connection.ping()).await;
             self.judge(done)?;
         }
-        let (connection, _) = self.connection()?;
+        let (connection, _) = self.connected(limit)?;
         let done = timeout(limit, sqlx::raw_sql(statement).execute(connection)).await;
         match self.judge(done) {
             Ok(_) => Ok(()),

@@ -1,19 +1,23 @@
-//! A long read ends, whatever it asks: when its time is over, and when nobody waits for it any more. Its turn is then the next one's.
+//! A read ends, whatever it asks: when its time is over, and a long one when nobody waits for it any more. Its turn is then the next one's.
 
 use crate::store_facade::{Store, on_both_engines};
-use entente::storage::{Db, PostgresLimits, Queue, StoreError, Whose, args};
+use entente::storage::{Db, PostgresLimits, Queue, StoreError, Whose, args, db::LONGEST_READ};
 use std::time::Duration;
 use tokio::time::timeout;
 
 on_both_engines! {
     long_read_ends_when_its_time_is_over,
     long_read_ends_when_nobody_waits_for_it,
+    statement_after_the_time_of_a_long_read_is_refused,
+    reads_for_members_have_one_time_and_those_of_the_exchange_have_none,
     read_after_a_long_one_has_its_own_time,
 }
 
 /// What no engine comes to an end of.
 const ENDLESS: &str =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT (i + 1) % 1000 FROM n) SELECT COUNT(*) AS c FROM n";
+/// What each engine answers at once.
+const ONE: &str = "SELECT COUNT(*) AS c FROM (SELECT 1) n";
 /// Long enough for SQLite to ask whether to go on.
 const LONG: &str =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT COUNT(*) AS c FROM n";
@@ -26,14 +30,39 @@ async fn impatient(store: &Store) -> Db {
 }
 
 async fn long_read_ends_when_its_time_is_over(store: Store) {
-    let (db, queue) = (impatient(&store).await, Queue::of(1));
-    let mut tx = db.read().await.unwrap();
+    // Far less than PostgreSQL gives one statement.
+    const SOON: Duration = Duration::from_secs(20);
+    let queue = Queue::of(1);
+    let mut tx = store.db.read().await.unwrap();
     tx.hold(queue.take(Whose::Exchange).await, Duration::from_secs(1)).await.unwrap();
-    let ended = timeout(PATIENCE, tx.fetch_one(ENDLESS, args![])).await.expect("it went on past its time");
+    let ended = timeout(SOON, tx.fetch_one(ENDLESS, args![])).await.expect("it went on past its time");
     assert!(matches!(ended, Err(StoreError::Unavailable(_))), "{ended:?}");
     drop(tx);
-    drop(timeout(PATIENCE, queue.take(Whose::Exchange)).await.expect("its turn is free"));
-    db.close().await;
+    drop(timeout(SOON, queue.take(Whose::Exchange)).await.expect("its turn is free"));
+}
+
+async fn statement_after_the_time_of_a_long_read_is_refused(store: Store) {
+    let queue = Queue::of(1);
+    let mut tx = store.db.read().await.unwrap();
+    tx.hold(queue.take(Whose::Exchange).await, Duration::from_hours(1)).await.unwrap();
+    assert_eq!(tx.fetch_one(ONE, args![]).await.unwrap().count("c").unwrap(), 1);
+    // The last word counts, as where a plain read becomes a long one.
+    tx.end_within(Duration::ZERO).await.unwrap();
+    let refused = tx.fetch_one(ONE, args![]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test leads time on")]
+async fn reads_for_members_have_one_time_and_those_of_the_exchange_have_none(store: Store) {
+    let mut for_member = store.db.read_for(Whose::Member("USA:grace".parse().unwrap())).await.unwrap();
+    let mut own = store.db.read().await.unwrap();
+    assert_eq!(for_member.fetch_one(ONE, args![]).await.unwrap().count("c").unwrap(), 1);
+    tokio::time::pause();
+    tokio::time::advance(LONGEST_READ).await;
+    tokio::time::resume();
+    let refused = for_member.fetch_one(ONE, args![]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(own.fetch_one(ONE, args![]).await.unwrap().count("c").unwrap(), 1);
 }
 
 async fn long_read_ends_when_nobody_waits_for_it(store: Store) {

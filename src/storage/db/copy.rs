@@ -232,7 +232,7 @@ async fn copy_tables(db: &Db, folder: &Path, progress: &mut dyn FnMut(u64)) -> R
         let statement = copy_statement(&name, &columns, "TO STDOUT")?;
         let mut out = Hashed::create(&folder.join(&file_name))?;
         let mut rows = 0;
-        if let TxOf::Postgres(session) = &mut tx.0 {
+        if let TxOf::Postgres(session) = &mut tx.engine {
             let (connection, limit) = session.connection_for_pieces()?;
             let mut lines = within(limit, connection.copy_out_raw(&statement)).await?;
             while let Some(piece) = within(limit, lines.try_next()).await? {
@@ -425,8 +425,8 @@ async fn fill(tx: &mut WriteTx, file: &CopiedFile, path: &Path) -> Result<(), St
     let damaged = || StoreError::corrupt(&file.name, "the bytes that were backed up");
     let table = file.table.as_ref().ok_or_else(damaged)?;
     let statement = copy_statement(&table.name, &table.columns, "FROM STDIN")?;
-    let TxOf::Postgres(session) = &mut tx.0 else { return Err(damaged()) };
-    let (_, at_the_end) = session.connection()?;
+    let TxOf::Postgres(session) = &mut tx.engine else { return Err(damaged()) };
+    let (_, at_the_end) = session.connection().await?;
     let (connection, limit) = session.connection_for_pieces()?;
     let mut source = File::open(path)?;
     let mut hash = digest::Context::new(&digest::SHA256);

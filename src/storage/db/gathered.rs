@@ -138,7 +138,7 @@ impl Tx {
 
     async fn undo_part(&mut self) -> Result<(), StoreError> {
         self.execute("ROLLBACK TO SAVEPOINT part", args![]).await?;
-        if let TxOf::Postgres(session) = &mut self.0 {
+        if let TxOf::Postgres(session) = &mut self.engine {
             session.forget_failure();
         }
         Ok(())

@@ -122,7 +122,7 @@ impl Tables {
         let Self::In(db) = self else { return Ok(Vec::new()) };
         let mut tx = db.read().await?;
         let mut faults = Vec::new();
-        if matches!(tx.0, TxOf::Sqlite(_)) {
+        if matches!(tx.engine, TxOf::Sqlite(_)) {
             for row in tx.fetch_all("PRAGMA integrity_check(100)", args![]).await? {
                 faults.extend(Some(row.text("integrity_check")?).filter(|said| said != "ok"));
             }

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
-/// After so many instructions SQLite asks whether to go on with a statement of a long read: some tenths of a millisecond.
+/// After so many instructions SQLite asks whether to go on with a statement of a read: some tenths of a millisecond.
 const BETWEEN_QUESTIONS: i32 = 10_000;
 
 const UNTIL_DROPPED: &str = "a read has its connection until it is dropped";
@@ -36,19 +36,35 @@ impl ReadTx {
         Self { tx: Some(tx), turns: vec![turn], is_dropped: Arc::default() }
     }
 
-    /// Holds another turn for as long as the connection works for this read, which is a long one. SQLite ends what it does for it after
-    /// `limit`, and once nobody waits for it any more. PostgreSQL ends each statement by [`read`](super::PostgresLimits::read).
+    /// Holds another turn for as long as the connection works for this read, which is a long one: it ends after `limit` from now on, as
+    /// [`ReadTx::end_within`] says.
     ///
     /// # Errors
     /// Those of the database; the turn is held all the same.
     pub async fn hold(&mut self, turn: Turn, limit: Duration) -> Result<(), StoreError> {
         self.turns.push(turn);
-        if let Some(Tx(TxOf::Sqlite(tx))) = &mut self.tx {
-            let (is_dropped, until) = (Arc::clone(&self.is_dropped), Instant::now() + limit);
-            // The pool takes it off again.
-            tx.lock_handle().await?.set_progress_handler(BETWEEN_QUESTIONS, move || {
-                !is_dropped.load(Ordering::Relaxed) && Instant::now() < until
-            });
+        self.end_within(limit).await
+    }
+
+    /// Gives all further statements of this read so long together, whatever it was given before. After that each is refused, and the
+    /// database ends one that runs; PostgreSQL also ends each by [`read`](super::PostgresLimits::read). SQLite ends one that nobody waits
+    /// for any more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn end_within(&mut self, limit: Duration) -> Result<(), StoreError> {
+        let until = Instant::now() + limit;
+        let tx = self.tx.as_mut().expect(UNTIL_DROPPED);
+        tx.until = Some(until);
+        match &mut tx.engine {
+            TxOf::Sqlite(tx) => {
+                let is_dropped = Arc::clone(&self.is_dropped);
+                // The pool takes it off again.
+                tx.lock_handle().await?.set_progress_handler(BETWEEN_QUESTIONS, move || {
+                    !is_dropped.load(Ordering::Relaxed) && Instant::now() < until
+                });
+            }
+            TxOf::Postgres(session) => session.end_at(until),
         }
         Ok(())
     }
@@ -61,7 +77,7 @@ impl Drop for ReadTx {
         self.is_dropped.store(true, Ordering::Relaxed);
         let turns = std::mem::take(&mut self.turns);
         match self.tx.take() {
-            Some(Tx(TxOf::Sqlite(tx))) => {
+            Some(Tx { engine: TxOf::Sqlite(tx), .. }) => {
                 let mut ending = Box::pin(tx.rollback());
                 // The first poll orders the end now, however busy others keep this thread; the spawned task waits for it.
                 let is_told = ending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -74,7 +90,7 @@ impl Drop for ReadTx {
                     });
                 }
             }
-            Some(Tx(TxOf::Postgres(session))) => session.end_holding(turns),
+            Some(Tx { engine: TxOf::Postgres(session), .. }) => session.end_holding(turns),
             None => {}
         }
     }
