@@ -79,10 +79,18 @@ pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<
 }
 
 /// The extensions in force that you may know of: for everyone, for your own partner and proposals; all of them for officers.
-#[utoipa::path(get, path = "/v1/calls/{call}/extensions", tag = "calls",
+///
+/// A page can be short, or empty, and go on.
+#[utoipa::path(get, path = "/v1/calls/{call}/extensions", tag = "calls", params(Everything),
     responses((status = 200, body = Page<CallExtension>)))]
-pub(super) async fn extensions(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &extensions::list(&api, &caller, ids.id("call")?).await?))
+pub(super) async fn extensions(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &extensions::list(&api, &caller, ids.id("call")?, cursor, limit).await?))
 }
 
 /// Takes an extension back, until the instant that would hold without it.

@@ -39,13 +39,15 @@ pub(super) async fn show_partner(State(api): State<Api>, caller: Caller, ids: Pa
 /// What members of the partner were refused, the latest first, for its policy officers: who, on which route, and by which problem, but not
 /// what they asked about.
 ///
-/// Since the start of the server that answers, the last 500 different ones.
+/// Since the start of the server that answers, the last 500 different ones: so many come at most, without pages.
 #[utoipa::path(get, path = "/v1/partners/{partner}/refusals", tag = "directory",
     responses((status = 200, body = Page<MemberRefusal>)))]
 pub(super) async fn list_refusals(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
     let partner = ids.id("partner")?;
-    let names = directory::names_for_refusals(&api, &caller, &partner).await?;
-    let refused = api.refusals().of(&partner).into_iter().map(|(refused, times)| MemberRefusal {
+    let refused = api.refusals().of(&partner);
+    let certificates = refused.iter().map(|(refused, _)| refused.certificate).collect();
+    let names = directory::names_for_refusals(&api, &caller, &partner, &certificates).await?;
+    let refused = refused.into_iter().map(|(refused, times)| MemberRefusal {
         member: names.get(&refused.certificate).cloned(),
         certificate: refused.certificate,
         method: refused.method.to_owned(),

@@ -1,7 +1,7 @@
 //! Who can see a proposal, and why.
 
 use super::{
-    list::{PathIds, StrictQuery, WhyQuery},
+    list::{Everything, PathIds, StrictQuery, WhyQuery},
     principal::Caller,
     state::Api,
 };
@@ -40,8 +40,16 @@ pub(super) async fn explain(
 }
 
 /// Everybody who may know of a proposal, for the policy officers of the nations that own it.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/readers", tag = "policies",
+///
+/// A page can be short, or empty, and go on.
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/readers", tag = "policies", params(Everything),
     responses((status = 200, body = Page<Reader>)))]
-pub(super) async fn readers(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &explanation::readers(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn readers(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit()?);
+    Ok(Answer::json(200, &explanation::readers(&api, &caller, ids.id("proposal")?, cursor, limit).await?))
 }

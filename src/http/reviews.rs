@@ -54,10 +54,16 @@ pub(super) async fn declarations(
 }
 
 /// Who is assigned to review the proposal; for a reviewer the own assignment.
-#[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments", tag = "reviews",
+#[utoipa::path(get, path = "/v1/proposals/{proposal}/assignments", tag = "reviews", params(Everything),
     responses((status = 200, body = Page<Assignment>)))]
-pub(super) async fn assignments(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
-    Ok(Answer::json(200, &assignments::assignments(&api, &caller, ids.id("proposal")?).await?))
+pub(super) async fn assignments(
+    State(api): State<Api>,
+    caller: Caller,
+    ids: PathIds,
+    StrictQuery(query): StrictQuery<Everything>,
+) -> Result<Answer> {
+    let (after, limit) = (after(query.cursor.as_deref())?, query.limit()?);
+    Ok(Answer::json(200, &assignments::assignments(&api, &caller, ids.id("proposal")?, after, limit).await?))
 }
 
 /// Takes an assignment back; the reviewer's keys go too. For officers who have declared to be free of conflict.

@@ -9,6 +9,7 @@ use super::{
     preview,
     reviews::need_review,
     state::{self, CallState, ProposalState},
+    stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Reads, Rehearsal, Subject, View},
 };
@@ -21,7 +22,7 @@ use crate::{
     sealing::statement::{AssignmentStatement, Signed, StatementError, verify_signed},
     storage::{
         proposals::{self, ProposalRow},
-        reviews::{self, NewAssignment},
+        reviews::{self, AssignmentRow, NewAssignment},
     },
     wire::{
         entry::payloads::{ReviewerAssigned, ReviewerUnassigned},
@@ -299,8 +300,14 @@ fn check_unassignable(proposal: &ProposalState, reviewer: &MemberId) -> Result<(
     Ok(())
 }
 
-/// Who is assigned and where they stand: for officers all, for a reviewer the own line.
-pub async fn assignments(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Assignment>> {
+/// A page of who is assigned and where they stand: for officers all, for a reviewer the own line.
+pub async fn assignments(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    after: Option<MemberId>,
+    limit: u32,
+) -> Result<Page<Assignment>> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
     let sees_all = view.may(Action::ViewOfficerLog, Resource::Proposal(&proposal.facts));
@@ -308,21 +315,27 @@ pub async fn assignments(exchange: &Exchange, principal: &Principal, id: Proposa
     if !sees_all && !is_assigned {
         return Err(ServiceError::Denied("guardrails: only officers and assigned reviewers see assignments".into()));
     }
-    let rows = reviews::assignments(&mut view.tx, id).await?;
-    let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
-    let aside = state::set_aside(exchange, &mut view.tx, &proposal.facts, &reviewers, counts::review_set_aside).await?;
-    let mine = view.me.id.clone();
-    let items = rows.into_iter().filter(|row| sees_all || row.reviewer == mine).map(|row| Assignment {
-        proposal: id,
-        set_aside: aside.get(&row.reviewer).copied(),
-        conflict: declared(&proposal, &row.reviewer),
-        has_reviewed: proposal.facts.reviewed.contains(&row.reviewer),
-        assigned_at: row.assigned_at.into(),
-        assigned_by: row.assigned_by,
-        statement: row.statement,
-        reviewer: row.reviewer,
-    });
-    Ok(Page { items: items.collect(), next: None })
+    let me = view.me.id.clone();
+    let of = (!sees_all).then_some(&me);
+    let mut page = StepwisePage::new(limit, after);
+    while page.is_open() {
+        let rows = reviews::some_assignments(&mut view.tx, id, of, page.after(), STEP).await?;
+        let reviewers: Vec<MemberId> = rows.iter().map(|row| row.reviewer.clone()).collect();
+        let (facts, rule) = (&proposal.facts, counts::review_set_aside);
+        let aside = state::set_aside(exchange, &mut view.tx, facts, &reviewers, rule).await?;
+        let item = |row: AssignmentRow| Assignment {
+            proposal: id,
+            set_aside: aside.get(&row.reviewer).copied(),
+            conflict: declared(&proposal, &row.reviewer),
+            has_reviewed: facts.reviewed.contains(&row.reviewer),
+            assigned_at: row.assigned_at.into(),
+            assigned_by: row.assigned_by,
+            statement: row.statement,
+            reviewer: row.reviewer,
+        };
+        page.add(rows.into_iter().map(|row| (row.reviewer.clone(), item(row))).collect());
+    }
+    Ok(page.finish())
 }
 
 fn declared(proposal: &ProposalState, member: &MemberId) -> Option<bool> {

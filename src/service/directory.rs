@@ -102,15 +102,16 @@ pub async fn show_partner(exchange: &Exchange, principal: &Principal, code: &Par
     Ok(partner(exchange, row))
 }
 
-/// The members behind a partner's certificates, for callers who may learn what its members were refused: those who may ask why.
+/// The members behind some of a partner's certificates, for callers who may learn what its members were refused: those who may ask why.
 pub async fn names_for_refusals(
     exchange: &Exchange,
     principal: &Principal,
     code: &PartnerCode,
+    certificates: &BTreeSet<Sha256>,
 ) -> Result<HashMap<Sha256, MemberId>> {
     let mut view = View::open(exchange, principal).await?;
     view.authorize(Action::ExplainMembers, Resource::Partner(code))?;
-    Ok(members::certificates(&mut view.tx, code).await?)
+    Ok(members::behind(&mut view.tx, code, certificates).await?)
 }
 
 /// A page of members, of one partner or of all.

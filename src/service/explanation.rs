@@ -4,7 +4,13 @@
 //! proposals, no matter of which nation; others learn why they themselves, or members of their own nation, may do what on a proposal that
 //! these may know of. Nobody learns here of anything that is hidden from the member in question and not their own nation's.
 
-use super::{Exchange, Principal, Result, ServiceError, state, state::ProposalState, unit::View};
+use super::{
+    Exchange, Principal, Result, ServiceError,
+    cursors::{EXAMINED, SealedCursors},
+    evaluation,
+    state::{self, ProposalState},
+    unit::View,
+};
 use crate::{
     domain::{
         id::{MemberId, PartnerCode, ProposalId},
@@ -12,17 +18,23 @@ use crate::{
         policy::{PolicyOwner, in_force},
     },
     policy::{
-        Action, AuthorizationTrace, Resource, Side, Standing,
+        Action, AuthorizationTrace, Engine, Resource, Side, Standing,
         counts::works_at_one_of,
         facts::{MemberFacts, ProposalFacts},
     },
     storage::policies,
     wire::{
         explanation::{ExplainedReason, ExplainedSide, ExplainedStep, Explanation, Reader},
-        page::Page,
+        page::{Page, PageRoom},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// So many members are decided about in one turn.
+const DECIDED_AT_ONCE: usize = 40;
 
 /// What is asked to be explained.
 #[derive(Debug, Clone)]
@@ -84,22 +96,58 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, request: &Expla
     })
 }
 
-/// Everybody who may know of a proposal, for the policy officers of its owners.
-pub async fn readers(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<Reader>> {
+/// A page of those who may know of a proposal, for the policy officers of its owners.
+///
+/// It can be short, or empty, and go on: of those who have a part so many are examined.
+pub async fn readers(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: ProposalId,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<Page<Reader>> {
+    let cursors = SealedCursors::of(exchange, "readers", &principal.member);
+    let mut after: Option<MemberId> = cursors.open(cursor)?;
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;
     if matches!(Hearing::of(&view.me, &proposal.facts), Hearing::Nobody) {
         return Err(ServiceError::Hidden);
     }
     view.authorize(Action::Explain, Resource::Proposal(&proposal.facts))?;
-    let mut items = Vec::new();
-    for (member, parts) in parts(&proposal) {
-        let Some(facts) = state::member(exchange, &mut view.tx, &member, view.now).await? else { continue };
-        if view.policies.visible(&facts, Resource::Proposal(&proposal.facts)) {
-            items.push(reader(&view, &facts, parts, &proposal));
+    let mut rest = parts(&proposal);
+    if let Some(after) = &after {
+        rest.retain(|member, _| member > after);
+    }
+    let (mut rest, proposal) = (rest.into_iter().peekable(), Arc::new(proposal));
+    let (mut items, mut room) = (Vec::new(), PageRoom::new(limit));
+    for _ in 0..EXAMINED / DECIDED_AT_ONCE {
+        let mut known = Vec::new();
+        let mut last = after.clone();
+        for (member, parts) in rest.by_ref().take(DECIDED_AT_ONCE) {
+            let facts = state::member(exchange, &mut view.tx, &member, view.now).await?;
+            known.extend(facts.map(|facts| (facts, parts)));
+            last = Some(member);
+        }
+        // What a decision costs is for the owners' policies to say.
+        let (policies, proposal) = (Arc::clone(&view.policies), Arc::clone(&proposal));
+        let decide = move || {
+            let whole = Resource::Proposal(&proposal.facts);
+            let seen = known.into_iter().filter(|(facts, _)| policies.visible(facts, whole));
+            seen.map(|(facts, parts)| reader(&policies, &facts, parts, &proposal)).collect::<Vec<_>>()
+        };
+        for item in evaluation::done(exchange, &view.me.id, usize::MAX, decide).await? {
+            if !room.takes(&item) {
+                return Ok(Page { items, next: after.map(|after| cursors.seal(after)) });
+            }
+            after = Some(item.member.clone());
+            items.push(item);
+        }
+        after = last;
+        if rest.peek().is_none() {
+            return Ok(Page { items, next: None });
         }
     }
-    Ok(Page { items, next: None })
+    Ok(Page { items, next: after.map(|after| cursors.seal(after)) })
 }
 
 /// Everybody who has a part in the proposal or its call. No guardrail lets anybody else at it: that is refused when guardrails
@@ -154,10 +202,9 @@ impl<'p> Hearing<'p> {
     }
 }
 
-fn reader(view: &View<'_>, facts: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState) -> Reader {
-    let may = |action, resource: Resource<'_>| {
-        view.policies.authorize(facts, action, resource).standing() == Standing::Permitted
-    };
+fn reader(policies: &Engine, facts: &MemberFacts, parts: BTreeSet<String>, proposal: &ProposalState) -> Reader {
+    let may =
+        |action, resource: Resource<'_>| policies.authorize(facts, action, resource).standing() == Standing::Permitted;
     let whole = Resource::Proposal(&proposal.facts);
     let restricted =
         |owner: &&PartnerCode| may(Action::ReadStaff, Resource::StaffSlots { proposal: &proposal.facts, owner });

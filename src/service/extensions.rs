@@ -6,7 +6,8 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     calls::{answer, etag, finish, need, required_reason},
-    parties,
+    cursors::{EXAMINED, SealedCursors},
+    lists, parties,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
 };
@@ -24,14 +25,14 @@ use crate::{
     wire::{
         call::{CallExtension, ExtendCall, Extended, Reason},
         entry::payloads::{ExtensionMade, ExtensionTakenBack, Payload},
-        page::Page,
+        page::{Page, PageRoom},
     },
 };
 use jiff::Timestamp;
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// How many extensions a list reads at a time.
+const AT_ONCE: u32 = 100;
 
 /// Moves a deadline or the date for reviews, or says what that would do. To say it takes no turn at writing.
 pub async fn extend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &ExtendCall) -> Result<Answer> {
@@ -147,32 +148,64 @@ pub async fn withdraw(
     finish(act, id).await
 }
 
-/// The extensions in force: those for everyone and of the date for reviews, that of the caller's own partner, and of the proposals that
-/// the caller is a party of. Officers read the others too, as far as they may know of the proposal.
-pub async fn list(exchange: &Exchange, principal: &Principal, id: CallId) -> Result<Page<CallExtension>> {
+/// A page of the extensions in force: those for everyone and of the date for reviews, that of the caller's own partner, and of the
+/// proposals that the caller is a party of. Officers read the others too, as far as they may know of the proposal.
+///
+/// It can be short, or empty, and go on: so many are examined.
+pub async fn list(
+    exchange: &Exchange,
+    principal: &Principal,
+    id: CallId,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<Page<CallExtension>> {
+    let cursors = SealedCursors::of(exchange, "extensions", &principal.member);
+    let mut passed: u32 = cursors.open(cursor)?.unwrap_or(0);
     let mut view = View::open(exchange, principal).await?;
     let call = Arc::new(view.call(id).await?);
     let is_officer = view.may(Action::ViewCallLog, Resource::Call(&call.facts));
-    let mut rows = extensions::of_call(&mut view.tx, id).await?;
-    rows.retain(|row| !row.is_withdrawn);
-    let mut seen: HashMap<ProposalId, bool> = HashMap::new();
-    for proposal in rows.iter().filter_map(|row| only_proposal(&row.moved)) {
-        if seen.contains_key(&proposal) {
-            continue;
+    let (mut items, mut room): (Vec<CallExtension>, _) = (Vec::new(), PageRoom::new(limit));
+    for _ in 0..EXAMINED / AT_ONCE as usize {
+        let rows = extensions::some_in_force(&mut view.tx, id, passed, AT_ONCE).await?;
+        let is_last = rows.len() < AT_ONCE as usize;
+        let extended = rows.iter().filter_map(|row| only_proposal(&row.moved)).collect();
+        let seen = seen_among(&mut view, &call, is_officer, extended).await?;
+        for row in rows {
+            let number = row.number;
+            let is_shown = match &row.moved {
+                Moved::Reviews | Moved::Deadline(ExtensionScope::Everyone) => true,
+                Moved::Deadline(ExtensionScope::Partner(partner)) => is_officer || partner == view.me.id.partner(),
+                Moved::Deadline(ExtensionScope::Proposal(proposal)) => seen.contains(proposal),
+            };
+            if is_shown {
+                let item = described(row);
+                if !room.takes(&item) {
+                    return Ok(Page { items, next: Some(cursors.seal(passed)) });
+                }
+                items.push(item);
+            }
+            passed = number;
         }
-        let found = proposals::find(&mut view.tx, proposal).await?;
-        let is_seen = found.is_some_and(|row| {
-            let facts = state::proposal_state(row, call.clone(), view.now).facts;
-            (is_officer || facts.shows_as_party(&view.me.id)) && view.sees(Resource::Proposal(&facts))
-        });
-        seen.insert(proposal, is_seen);
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
     }
-    rows.retain(|row| match &row.moved {
-        Moved::Reviews | Moved::Deadline(ExtensionScope::Everyone) => true,
-        Moved::Deadline(ExtensionScope::Partner(partner)) => is_officer || partner == view.me.id.partner(),
-        Moved::Deadline(ExtensionScope::Proposal(proposal)) => seen.get(proposal) == Some(&true),
-    });
-    Ok(Page { items: rows.into_iter().map(described).collect(), next: None })
+    Ok(Page { items, next: Some(cursors.seal(passed)) })
+}
+
+/// Which of these proposals under the call the caller hears of here.
+async fn seen_among(
+    view: &mut View<'_>,
+    call: &Arc<CallState>,
+    is_officer: bool,
+    proposals: BTreeSet<ProposalId>,
+) -> Result<BTreeSet<ProposalId>> {
+    let ids: Vec<ProposalId> = proposals.into_iter().collect();
+    let rows = proposals::some(&mut view.tx, &ids).await?;
+    let states = rows.into_iter().map(|row| state::proposal_state(row, Arc::clone(call), view.now));
+    let states = states.filter(|state| is_officer || state.facts.shows_as_party(&view.me.id)).collect();
+    let seen = lists::seen_among(view.exchange, &view.policies, &view.me, states).await?;
+    Ok(seen.into_iter().map(|state| state.row.id).collect())
 }
 
 /// What an extension is about, with the permit for it.

@@ -156,7 +156,7 @@ impl View<'_> {
 
 /// Those that the policies let the member know of. Each is a decision of its own, so some at a time are made off the threads that serve
 /// others.
-async fn seen_among(
+pub(super) async fn seen_among(
     exchange: &Exchange,
     policies: &Arc<Engine>,
     me: &MemberFacts,

@@ -42,20 +42,26 @@ pub async fn in_force(tx: &mut Tx, call: CallId) -> Result<(Vec<Extension>, Opti
 pub async fn of_call(tx: &mut Tx, call: CallId) -> Result<Vec<ExtensionRow>, StoreError> {
     let sql = "SELECT number, scope, partner, proposal_id, until_at, reason, made_by, made_at, withdrawn_at \
                FROM call_extensions WHERE call_id = $1 ORDER BY number";
-    let rows = tx.fetch_all(sql, args![call]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ExtensionRow {
-                number: number(row, "number")?,
-                moved: moved(row)?,
-                until: row.time("until_at")?,
-                reason: row.text("reason")?,
-                made_by: row.parse("made_by")?,
-                made_at: row.time("made_at")?,
-                is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
-            })
-        })
-        .collect()
+    tx.fetch_all(sql, args![call]).await?.iter().map(extension).collect()
+}
+
+/// So many of those in force, after a number.
+pub async fn some_in_force(tx: &mut Tx, call: CallId, after: u32, limit: u32) -> Result<Vec<ExtensionRow>, StoreError> {
+    let sql = "SELECT number, scope, partner, proposal_id, until_at, reason, made_by, made_at, withdrawn_at \
+               FROM call_extensions WHERE call_id = $1 AND withdrawn_at IS NULL AND number > $2 ORDER BY number LIMIT $3";
+    tx.fetch_all(sql, args![call, after, limit]).await?.iter().map(extension).collect()
+}
+
+fn extension(row: &Row) -> Result<ExtensionRow, StoreError> {
+    Ok(ExtensionRow {
+        number: number(row, "number")?,
+        moved: moved(row)?,
+        until: row.time("until_at")?,
+        reason: row.text("reason")?,
+        made_by: row.parse("made_by")?,
+        made_at: row.time("made_at")?,
+        is_withdrawn: row.opt_time("withdrawn_at")?.is_some(),
+    })
 }
 
 /// Moves a deadline or the date for reviews; its number. The permit is for the call, or for the one proposal that gets more time.

@@ -1,6 +1,6 @@
 //! Members and the key cards their registrars signed.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args, many, visible};
+use super::{Arg, Row, Sql, StoreError, Tx, WriteTx, args, many, visible};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, Sha256},
@@ -113,10 +113,19 @@ pub async fn named_recipients(
     Ok(found)
 }
 
-/// The certificates that the key cards of a partner's members name.
-pub async fn certificates(tx: &mut Tx, partner: &PartnerCode) -> Result<HashMap<Sha256, MemberId>, StoreError> {
-    let sql = "SELECT spki, member FROM member_certificates WHERE partner = $1";
-    let rows = tx.fetch_all(sql, args![partner]).await?;
+/// The members of a partner whose key cards name these certificates, as far as one does.
+pub async fn behind(
+    tx: &mut Tx,
+    partner: &PartnerCode,
+    certificates: &BTreeSet<Sha256>,
+) -> Result<HashMap<Sha256, MemberId>, StoreError> {
+    if certificates.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let marks = (2..2 + certificates.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT spki, member FROM member_certificates WHERE partner = $1 AND spki IN ({marks})");
+    let args = [Arg::text(partner)].into_iter().chain(certificates.iter().map(Arg::text)).collect();
+    let rows = tx.fetch_all(Sql::once(sql), args).await?;
     rows.iter().map(|row| Ok((row.parse("spki")?, row.parse("member")?))).collect()
 }
 

@@ -120,10 +120,18 @@ pub async fn lift(
     keep_declaration(tx, proposal, member, permit.principal(), statement, now).await
 }
 
-/// The assignments of a proposal, by reviewer.
-pub async fn assignments(tx: &mut Tx, proposal: ProposalId) -> Result<Vec<AssignmentRow>, StoreError> {
-    let sql = "SELECT reviewer, assigned_by, assigned_at, statement FROM assignments WHERE proposal_id = $1 ORDER BY reviewer";
-    let rows = tx.fetch_all(sql, args![proposal]).await?;
+/// So many assignments of a proposal, all or one reviewer's, by reviewer and after one.
+pub async fn some_assignments(
+    tx: &mut Tx,
+    proposal: ProposalId,
+    reviewer: Option<&MemberId>,
+    after: Option<&MemberId>,
+    limit: u32,
+) -> Result<Vec<AssignmentRow>, StoreError> {
+    let sql = "SELECT reviewer, assigned_by, assigned_at, statement FROM assignments \
+               WHERE proposal_id = $1 AND ($2 = '' OR reviewer = $2) AND reviewer > $3 ORDER BY reviewer LIMIT $4";
+    let [reviewer, after] = [reviewer, after].map(|member| member.map(ToString::to_string).unwrap_or_default());
+    let rows = tx.fetch_all(sql, args![proposal, reviewer, after, limit]).await?;
     let read = |row: &Row| {
         Ok(AssignmentRow {
             reviewer: row.parse("reviewer")?,

@@ -5,7 +5,7 @@
 use crate::{
     harness::{
         exchange::Answered,
-        many::{self, Rows},
+        many::{self, Rows, Scope},
         stage::{self, Stage, id},
         world::Store,
     },
@@ -25,6 +25,7 @@ use entente::{
     },
     wire::page,
 };
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -226,6 +227,49 @@ async fn lists_of_calls_and_programs_end_after_so_many_hidden_ones_and_go_on_fro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_extensions_ends_after_so_many_hidden_ones_and_goes_on_from_a_sealed_cursor() {
+    for stage in stages().await {
+        let (mut rows, mut number, dana) = (Rows::new(), 0, id("USA:dana"));
+        let until = stage.deadline + SignedDuration::from_hours(1);
+        let proposals = begin_many(&stage, 450).await.into_iter().map(Scope::Proposal);
+        for scope in proposals.chain([Scope::Everyone]) {
+            number += 1;
+            rows.extension(stage.call, number, &scope, until, &dana);
+        }
+        rows.write(&stage.server.exchange.db).await;
+        let path = format!("/v1/calls/{}/extensions", stage.call);
+        // Before the opening no reviewer may know who has more time.
+        let (found, pages) = listed(&stage, "USA:carol", &path).await;
+        assert_eq!((found.len(), &found[0]["number"], pages), (1, &451.into(), 2), "400 are examined for each");
+        // Officers know, and a party of its own proposals.
+        for (member, count) in [("USA:dana", 451), ("ISR:avi", 451), ("ISR:yael", 1)] {
+            let (found, _) = listed(&stage, member, &path).await;
+            assert_eq!(found.len(), count, "{member}");
+        }
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_readers_ends_after_so_many_members_with_a_part() {
+    for stage in stages().await {
+        let (proposal, mut rows) = (stage.under_review().await, Rows::new());
+        let path = format!("/v1/proposals/{proposal}/readers");
+        let (before, _) = listed(&stage, "ISR:drafter", &path).await;
+        for number in 0..450 {
+            let member = id(&format!("ISR:r{number:04}"));
+            rows.member(&member, "Elsewhere", "");
+            rows.role(stage.call, &member, "reviewer");
+        }
+        rows.write(&stage.server.exchange.db).await;
+        let (found, pages) = listed(&stage, "ISR:drafter", &path).await;
+        assert!(pages >= 2, "{pages}");
+        assert!(before.iter().all(|reader| found.contains(reader)));
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preview_ends_after_so_many_hidden_proposals_and_goes_on_from_a_sealed_cursor() {
     for stage in stages().await {
         let israel = "ISR".parse().unwrap();
@@ -322,6 +366,9 @@ async fn lists_of_statements_hold_the_same_in_pages_of_any_size() {
             ("USA:dana", of("declarations"), 6),
             ("USA:dana", of("reviews"), 13),
             ("USA:carol", of("reviews"), 12),
+            ("USA:dana", of("assignments"), 2),
+            ("USA:carol", of("assignments"), 1),
+            ("ISR:drafter", of("readers"), 4),
             ("USA:dana", format!("/v1/calls/{}/role-statements", stage.call), 9),
         ] {
             let whole = in_pages(&stage, member, &path, 200).await.concat();

@@ -292,7 +292,7 @@ async fn declaration_and_assignment_read_back(store: Store) {
     let new = [NewAssignment { permit: &permit, proposal, reviewer: &maya, statement: "a statement" }];
     done!(store, tx => reviews::assign(&mut tx, &new, at(8)));
     assert_eq!(refused!(store, tx => reviews::assign(&mut tx, &new, at(9))), "assignments_pkey");
-    let assigned = seen!(store, tx => reviews::assignments(&mut tx, proposal));
+    let assigned = seen!(store, tx => reviews::some_assignments(&mut tx, proposal, None, None, 9));
     assert_eq!(assigned.iter().map(|row| (&row.reviewer, row.assigned_at)).collect::<Vec<_>>(), [(&maya, at(8))]);
     assert_eq!(find().await.assigned, [maya.clone()].into());
     let permit = office.on_proposal("USA:dana", Action::Unassign);
