@@ -159,7 +159,7 @@ async fn measure(name: &str, url: &str, folder: &Path, rows: u64) {
             let mut tx = exchange.db.read().await.unwrap();
             let list = lists::ask(&exchange, &policies, &mut tx, &me, &filter, true.into(), now()).await.unwrap();
             let request = PageRequest { limit: LIMIT + 1, ..request };
-            let found = visible::page(&mut tx, &list.query(&me.id), request).await.unwrap();
+            let found = visible::page(&mut tx, &list.query(&me.id), request).await.unwrap().found;
             found.iter().take(LIMIT as usize).map(|key| key.id).collect::<Vec<_>>()
         };
         assert_eq!(ours().await, by_hand().await, "{}", reader.name);

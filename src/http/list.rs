@@ -12,7 +12,6 @@ use crate::{
         proposal::{Relation, Sort, Status},
     },
     service::{Result, ServiceError, preview::CardChange},
-    storage::visible::PageRequest,
     wire::{
         page::{DEFAULT_PAGE, MAX_PAGE, last_key},
         proposal::Filter,
@@ -147,13 +146,9 @@ impl Proposals {
         }
     }
 
-    /// Which part of the list is.
-    pub(super) fn page(&self) -> Result<PageRequest> {
-        Ok(PageRequest {
-            sort: self.sort.unwrap_or(Sort::Created),
-            after: after(self.cursor.as_deref())?,
-            limit: self.limit()?,
-        })
+    /// Which part of the list is: its order, where it goes on and how many it may have.
+    pub(super) fn part(&self) -> Result<(Sort, Option<&str>, u32)> {
+        Ok((self.sort.unwrap_or(Sort::Created), self.cursor.as_deref(), self.limit()?))
     }
 }
 

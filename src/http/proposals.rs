@@ -20,6 +20,8 @@ use crate::{
 use axum::extract::State;
 
 /// The proposals that you may know of.
+///
+/// A page can be short, or empty, and go on.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
     responses((status = 200, body = Page<Proposal>)))]
 pub(super) async fn list(
@@ -27,7 +29,7 @@ pub(super) async fn list(
     caller: Caller,
     StrictQuery(query): StrictQuery<Proposals>,
 ) -> Result<Answer> {
-    Ok(Answer::json(200, &proposals::list(&api, &caller, &query.filter(), query.page()?).await?))
+    Ok(Answer::json(200, &proposals::list(&api, &caller, &query.filter(), query.part()?).await?))
 }
 
 /// How many proposals there are that you may know of.

@@ -1,11 +1,11 @@
 //! Evaluates a predicate for one proposal in memory: the same condition that lists send to the database.
 //!
-//! A preview asks it millions of times, once for each member and proposal, where a full decision each time would take minutes. It never
-//! decides what anybody gets to see.
+//! A preview asks it millions of times, once for each member and proposal, where a full decision each time would take minutes. A list asks
+//! it if the condition is too long for the database, and decides on each proposal after that. It never decides what anybody gets to see.
 
 use super::{
     facts::{CallFacts, ProposalFacts},
-    predicate::{Atom, Flag, Members, Piece, Predicate, Set, Text, Value},
+    predicate::{Atom, Flag, Members, Piece, Predicate, RowFact, Set, Text, Value},
 };
 use crate::domain::{
     id::{MemberId, PartnerCode, Slug},
@@ -22,6 +22,23 @@ impl Predicate {
     pub fn holds(&self, me: &MemberId, proposal: &ProposalFacts, roles: HeldRoles) -> bool {
         let mut known = |atom: &Atom| match atom {
             Atom::Mine(Members::With(role)) => Some(roles.has(*role)),
+            atom => holds(atom, me, proposal),
+        };
+        self.value(&mut known) == Some(true)
+    }
+
+    /// The same, where it is known what the rows show.
+    #[must_use]
+    pub fn holds_with(
+        &self,
+        me: &MemberId,
+        proposal: &ProposalFacts,
+        roles: HeldRoles,
+        rows: &dyn Fn(&RowFact) -> bool,
+    ) -> bool {
+        let mut known = |atom: &Atom| match atom {
+            Atom::Mine(Members::With(role)) => Some(roles.has(*role)),
+            Atom::Row(fact) => Some(rows(fact)),
             atom => holds(atom, me, proposal),
         };
         self.value(&mut known) == Some(true)

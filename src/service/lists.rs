@@ -4,9 +4,13 @@
 //! seldom, so what the condition says of a call, its phase and the statuses under it are settled here by the rules of the domain, call by
 //! call; what remains speaks of the proposal's own rows. Every proposal that comes back is put to the policies once more before
 //! it is shown: should the two ever differ, the row is withheld and the difference counted.
+//!
+//! A condition of more values than a statement takes is evaluated here, for so many proposals a page.
+
+mod evaluated;
 
 use super::{
-    Exchange, Result, ServiceError, evaluation,
+    Exchange, Result, evaluation,
     state::{self, CallState, ProposalState},
     unit::View,
 };
@@ -24,8 +28,11 @@ use crate::{
     },
     remembered::Remembered,
     storage::{
-        Tx, proposals,
-        visible::{self, CallGroup, CallGroups, CallScope, ListPosition, PageRequest, ProposalQuery, Totals},
+        Tx,
+        proposals::{self, ProposalRow},
+        visible::{
+            self, CallGroup, CallGroups, CallScope, ListPosition, PageRequest, PageSearch, ProposalQuery, Totals,
+        },
     },
     wire::proposal::Filter,
 };
@@ -64,6 +71,9 @@ pub struct ListCondition {
     pub calls: Arc<BTreeMap<CallId, Arc<CallState>>>,
     /// How many proposals there are, whether the caller may know of them or not.
     begun: u64,
+    /// The same as the groups say, of any call.
+    whole: Arc<Predicate>,
+    now: Timestamp,
 }
 
 impl ListCondition {
@@ -71,6 +81,35 @@ impl ListCondition {
     #[must_use]
     pub fn query<'a>(&'a self, me: &'a MemberId) -> ProposalQuery<'a> {
         ProposalQuery::new(me, &self.groups, self.begun)
+    }
+
+    /// How many proposals there are in the list.
+    pub(super) async fn count(&self, exchange: &Exchange, tx: &mut Tx, me: &MemberId) -> Result<u64> {
+        match visible::count(tx, &self.query(me)).await? {
+            Some(count) => Ok(count),
+            None => Ok(self.evaluated_totals(exchange, tx, me, false).await?.proposals),
+        }
+    }
+
+    /// The totals of the proposals in the list.
+    async fn totals(&self, exchange: &Exchange, tx: &mut Tx, me: &MemberId) -> Result<Totals> {
+        match visible::totals(tx, &self.query(me)).await? {
+            Some(totals) => Ok(totals),
+            None => self.evaluated_totals(exchange, tx, me, true).await,
+        }
+    }
+
+    /// The proposals at these positions, in their order, under the calls of the list.
+    async fn loaded(&self, tx: &mut Tx, positions: &[ListPosition]) -> Result<Vec<ProposalState>> {
+        let ids: Vec<_> = positions.iter().map(|position| position.id).collect();
+        let rows = proposals::some(tx, &ids).await?;
+        let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
+        let rows = ids.iter().filter_map(|id| found.remove(id));
+        let state = |row: ProposalRow| {
+            let call = self.calls.get(&row.call)?;
+            Some(state::proposal_state(row, Arc::clone(call), self.now))
+        };
+        Ok(rows.filter_map(state).collect())
     }
 }
 
@@ -111,7 +150,8 @@ impl KnownList {
 }
 
 impl View<'_> {
-    /// The proposals of one part of the list, in its order, and the key of the last one if there are more.
+    /// The proposals of one part of the list, in its order, and where it goes on. There can be fewer than the page takes, or none, and
+    /// more after them: so many are examined.
     pub async fn proposals(
         &mut self,
         filter: &Filter,
@@ -119,18 +159,20 @@ impl View<'_> {
     ) -> Result<(Vec<ProposalState>, Option<ListPosition>)> {
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
         let query = list.query(&self.me.id);
-        let mut keys = visible::page(&mut self.tx, &query, PageRequest { limit: page.limit + 1, ..page }).await?;
-        let has_more = keys.len() > page.limit as usize;
-        keys.truncate(page.limit as usize);
-        let next = keys.last().copied().filter(|_| has_more);
-        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
-        let rows = proposals::some(&mut self.tx, &ids).await?;
-        let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
-        let mut states = Vec::with_capacity(ids.len());
-        for row in ids.iter().filter_map(|id| found.remove(id)) {
-            let Some(call) = list.calls.get(&row.call) else { return Err(ServiceError::Hidden) };
-            states.push(state::proposal_state(row, call.clone(), self.now));
+        let wanted = PageRequest { limit: page.limit + 1, ..page };
+        let PageSearch { mut found, until, is_open } = visible::page(&mut self.tx, &query, wanted).await?;
+        if is_open {
+            return self.proposals_evaluated(&list, page).await;
         }
+        let has_more = found.len() > page.limit as usize;
+        found.truncate(page.limit as usize);
+        let next = if has_more { found.last().copied() } else { until };
+        let states = list.loaded(&mut self.tx, &found).await?;
+        Ok((self.confirmed(states).await?, next))
+    }
+
+    /// Proposals for which the condition holds, as far as the policies show them.
+    async fn confirmed(&self, states: Vec<ProposalState>) -> Result<Vec<ProposalState>> {
         let found = states.len();
         let states = seen_among(self.exchange, &self.policies, &self.me, states).await?;
         for _ in states.len()..found {
@@ -138,19 +180,19 @@ impl View<'_> {
             metrics::counter!(DIFFERENCES).increment(1);
             tracing::error!("a list held a proposal that the policies hide; it was withheld");
         }
-        Ok((states, next))
+        Ok(states)
     }
 
     /// How many proposals there are in the list.
     pub async fn count_proposals(&mut self, filter: &Filter) -> Result<u64> {
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::count(&mut self.tx, &list.query(&self.me.id)).await?)
+        list.count(self.exchange, &mut self.tx, &self.me.id).await
     }
 
     /// The totals of the proposals in the list.
     pub(super) async fn proposal_totals(&mut self, filter: &Filter) -> Result<Totals> {
         let list = ask(self.exchange, &self.policies, &mut self.tx, &self.me, filter, true.into(), self.now).await?;
-        Ok(visible::totals(&mut self.tx, &list.query(&self.me.id)).await?)
+        list.totals(self.exchange, &mut self.tx, &self.me.id).await
     }
 }
 
@@ -210,8 +252,10 @@ pub async fn ask(
     };
     let visible::Calls { found: listed, begun } = visible::calls(tx, &me.id, &own, call_scope).await?;
     let calls = Arc::new(state::calls(exchange, tx, &listed, now).await?);
+    let whole = Arc::clone(&condition);
     if let Some(known) = found.filter(|known| known.holds_for(&calls, now)) {
-        return Ok(ListCondition { groups: Arc::clone(&known.groups), calls: Arc::clone(&known.calls), begun });
+        let (groups, calls) = (Arc::clone(&known.groups), Arc::clone(&known.calls));
+        return Ok(ListCondition { groups, calls, begun, whole, now });
     }
     let steps = condition.size().saturating_mul(calls.len());
     let grouped = {
@@ -223,7 +267,7 @@ pub async fn ask(
         }
     };
     let (groups, until) = evaluation::done(exchange, &me.id, steps, grouped).await?;
-    let list = ListCondition { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun };
+    let list = ListCondition { groups: Arc::clone(&groups), calls: Arc::clone(&calls), begun, whole, now };
     if is_plain {
         let size = condition.size() + groups.all().iter().map(|group| group.holds.size()).sum::<usize>();
         let known = KnownList { visible, condition, own, call_scope, groups, calls, from: now, until };

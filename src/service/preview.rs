@@ -24,7 +24,7 @@ use crate::{
     policy::{Action, Resource, facts::MemberFacts},
     storage::{
         Tx, entries, partners, policies, proposals, vaults,
-        visible::{self, ListPosition, PageRequest},
+        visible::{self, ListPosition, PageRequest, PageSearch},
     },
     wire::{
         page,
@@ -192,14 +192,17 @@ pub async fn of_member(
     }
     let (mut scan, mut passed) = (PreviewScan::default(), after);
     loop {
-        let (positions, is_last) = next_seen(&mut view.tx, member, &lists, passed).await?;
+        let (positions, bound) = next_seen(&mut view.tx, member, &lists, passed).await?;
+        if let (true, Some(bound)) = (positions.is_empty(), bound) {
+            // The search for them looked at as many as it may.
+            return scan.finish(&mut view.tx, Some(cursors.seal(bound))).await;
+        }
         let ids: Vec<_> = positions.iter().map(|position| position.id).collect();
         let rows = proposals::some(&mut view.tx, &ids).await?;
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         for position in positions {
-            passed = Some(position);
             let Some(row) = found.remove(&position.id) else { continue };
-            let call = lists.iter().find_map(|list| list.calls.get(&row.call)).ok_or(ServiceError::Hidden)?;
+            let Some(call) = lists.iter().find_map(|list| list.calls.get(&row.call)) else { continue };
             let proposal = state::proposal_state(row, Arc::clone(call), view.now);
             let elsewhere = elsewhere(&proposal, then.as_ref(), view.now);
             let states = (&proposal, elsewhere.as_ref().unwrap_or(&proposal));
@@ -208,7 +211,8 @@ pub async fn of_member(
                 return scan.finish(&mut view.tx, Some(cursors.seal(position))).await;
             }
         }
-        if is_last {
+        passed = bound;
+        if passed.is_none() {
             return scan.finish(&mut view.tx, None).await;
         }
     }
@@ -232,25 +236,26 @@ fn changed(
     Ok(Some(facts))
 }
 
-/// The next proposals in either list, in the order of both, and whether they are the last ones.
+/// The next proposals in either list, in the order of both, and up to where these are all, unless they are the last ones. A proposal can
+/// be among them that is in neither list: what changes nothing is told of by nobody.
 async fn next_seen(
     tx: &mut Tx,
     member: &MemberId,
     lists: &[ListCondition],
     after: Option<ListPosition>,
-) -> Result<(Vec<ListPosition>, bool)> {
+) -> Result<(Vec<ListPosition>, Option<ListPosition>)> {
     let limit = page::MAX_PAGE;
     let (mut positions, mut bound) = (BTreeSet::new(), None::<ListPosition>);
     for list in lists {
-        let found = visible::page(tx, &list.query(member), PageRequest { sort: Sort::Created, after, limit }).await?;
+        let page = PageRequest { sort: Sort::Created, after, limit };
+        let PageSearch { found, until, .. } = visible::page(tx, &list.query(member), page).await?;
         // Past the end of a full page its list may go on, so what the other one has there waits.
-        if found.len() == limit as usize {
-            bound = bound.into_iter().chain(found.last().copied()).min();
-        }
+        let end = found.last().copied().filter(|_| found.len() == limit as usize);
+        bound = bound.into_iter().chain(end).chain(until).min();
         positions.extend(found);
     }
     let positions = positions.into_iter().filter(|position| bound.is_none_or(|bound| *position <= bound)).collect();
-    Ok((positions, bound.is_none()))
+    Ok((positions, bound))
 }
 
 /// The proposal as it would be if one of its party members worked somewhere else; none if nothing would change: the member is not of its

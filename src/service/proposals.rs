@@ -2,6 +2,7 @@
 
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
+    cursors::SealedCursors,
     described::describe,
     labels, parties, quotas, state,
     unit::{Act, Subject, View},
@@ -14,7 +15,7 @@ use crate::{
         call::Phase,
         decision::Outcome,
         id::{PartnerCode, ProposalId},
-        proposal::Status,
+        proposal::{Sort, Status},
     },
     policy::{Action, Resource},
     sealing::statement::{VaultKind, VaultStatement, verify_signed},
@@ -25,7 +26,7 @@ use crate::{
     },
     wire::{
         entry::payloads::{Payload, ProposalCreated, ProposalReinstated, ProposalWithdrawn, WithdrawalWish},
-        page::{self, Page},
+        page::Page,
         proposal::{Count, CreateProposal, Filter, Proposal},
     },
 };
@@ -207,20 +208,22 @@ pub async fn reinstate(exchange: &Exchange, context: &RequestContext, id: Propos
     finish(act, id).await
 }
 
-/// A page of the proposals that the caller may know of.
+/// A page of the proposals that the caller may know of. It can be short, or empty, and go on: so many are examined.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,
     filter: &Filter,
-    page: PageRequest,
+    (sort, cursor, limit): (Sort, Option<&str>, u32),
 ) -> Result<Page<Proposal>> {
+    let cursors = SealedCursors::of(exchange, "proposals", &principal.member);
+    let page = PageRequest { sort, after: cursors.open(cursor)?, limit };
     let mut view = View::open(exchange, principal).await?;
     let (found, next) = view.proposals(filter, page).await?;
     let mut items = Vec::with_capacity(found.len());
     for proposal in found {
         items.push(describe(&mut view.tx, &proposal, &view.me.id).await?);
     }
-    Ok(Page { items, next: next.map(|key| page::cursor(&key.to_string())) })
+    Ok(Page { items, next: next.map(|position| cursors.seal(position)) })
 }
 
 /// How many proposals there are that the caller may know of.

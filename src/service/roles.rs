@@ -192,6 +192,10 @@ pub async fn preview(
     let filter = Filter { call: Some(id), ..Filter::default() };
     let enough = 'looking: loop {
         let (seen, next) = view.proposals(&filter, PageRequest { sort: Sort::Created, after, limit: MAX_PAGE }).await?;
+        if seen.is_empty() && next.is_some() {
+            // The list looked at as many as one of its pages may.
+            break next;
+        }
         for proposal in seen {
             let is_outside = wanted.contains(&CallRole::Officer)
                 && proposal.row.label.as_ref().is_some_and(|label| !label.admits(member.partner()));

@@ -18,7 +18,7 @@ use crate::{
         facts::MemberFacts,
         predicate::{Atom, RowFact},
     },
-    storage::{entries, visible},
+    storage::entries,
     wire::proposal::Filter,
 };
 use std::sync::Arc;
@@ -95,6 +95,6 @@ async fn count<T: Reads>(act: &mut Act<'_, T>, call: &CallState, effect: Amendme
     let in_force = Predicate::from(Atom::Row(RowFact::Withdrawn)).negated();
     let handed_in = Predicate::all([in_force, Predicate::any(signed)]);
     let list = lists::ask(act.exchange, &act.policies, &mut act.tx, &act.me, &filter, handed_in, act.now).await?;
-    let found = visible::count(&mut act.tx, &list.query(&act.me.id)).await?;
+    let found = list.count(act.exchange, &mut act.tx, &act.me.id).await?;
     Ok(u32::try_from(found).unwrap_or(u32::MAX))
 }

@@ -6,11 +6,13 @@
 //! too. This search leaves out whole buckets of proposals (one call, the same parties) for which the condition cannot
 //! hold. The two searches share no proposal. [`plan`] chooses the strategy of the second.
 //!
-//! What is returned satisfies the whole condition. Nothing here decides who may know of a proposal: the service that
-//! shows a row evaluates the policies for it once more.
+//! A page looks at a bounded number of proposals and says where to go on. What is returned satisfies the whole condition, unless
+//! the condition names more values than a statement takes: then the caller evaluates it for what is returned. Nothing here decides
+//! who may know of a proposal: the service that shows a row evaluates the policies for it once more.
 
 mod columns;
 mod plan;
+mod search;
 mod upkeep;
 mod values;
 
@@ -24,8 +26,9 @@ use crate::{
 };
 use columns::SqlBuilder;
 use jiff::Timestamp;
-use plan::{OwnRows, Plan, PlanCache, ProposalScope, Strategy};
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use plan::{Plan, PlanCache};
+use search::{own_rows_from, written};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 pub use upkeep::{fold_organisations, reindex};
 pub(super) use upkeep::{note_employer, note_versions, parties_key, tally};
 
@@ -41,12 +44,15 @@ pub struct CallGroup {
 #[derive(Debug, Default)]
 pub struct CallGroups {
     all: Vec<CallGroup>,
+    /// Of all their conditions together.
+    size: usize,
     plans: PlanCache,
 }
 
 impl From<Vec<CallGroup>> for CallGroups {
     fn from(all: Vec<CallGroup>) -> Self {
-        Self { all, plans: PlanCache::default() }
+        let size = all.iter().map(|group| group.holds.size()).sum();
+        Self { all, size, plans: PlanCache::default() }
     }
 }
 
@@ -67,13 +73,24 @@ pub struct ProposalQuery<'a> {
     pub begun: u64,
     /// So many proposals are sorted without looking for a better strategy.
     pub few: u32,
+    /// How many proposals one page walks past.
+    pub walked: u32,
+    /// How many values one statement may name.
+    pub values: usize,
 }
 
+/// How many values a page compares at the most while it walks, some for each proposal that it passes: a second or two.
+const COMPARED: usize = 10_000_000;
+
+/// SQLite takes 32,766 values in a statement and PostgreSQL 65,535. Besides those of a plan there are few.
+const MOST_VALUES: usize = 20_000;
+
 impl<'a> ProposalQuery<'a> {
-    /// A query with the usual limit for sorting.
+    /// A query with the usual limits.
     #[must_use]
     pub fn new(me: &'a MemberId, groups: &'a CallGroups, begun: u64) -> Self {
-        Self { me, groups, begun, few: 1_000 }
+        let walked = u32::try_from(COMPARED / groups.size.max(1)).unwrap_or(u32::MAX).clamp(2_000, 50_000);
+        Self { me, groups, begun, few: 1_000, walked, values: MOST_VALUES }
     }
 }
 
@@ -140,6 +157,24 @@ impl PageRequest {
             Sort::Newest => "<",
         }
     }
+
+    fn is_beyond(self, one: ListPosition, other: ListPosition) -> bool {
+        match self.sort {
+            Sort::Created => one > other,
+            Sort::Newest => one < other,
+        }
+    }
+}
+
+/// What the search for a page came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageSearch {
+    /// In the order of the page.
+    pub found: Vec<ListPosition>,
+    /// Where the search stopped and is to go on, if it looked at as many as it may before the page was full.
+    pub until: Option<ListPosition>,
+    /// Whether the condition is still to be evaluated for each that was found: it has more values than a statement takes.
+    pub is_open: bool,
 }
 
 /// The sets in which the member's own row can make the condition true.
@@ -207,17 +242,13 @@ pub async fn calls(tx: &mut Tx, me: &MemberId, own: &BTreeSet<Members>, scope: C
     Ok(Calls { found, begun: row.count("begun")? })
 }
 
-/// The proposals of one part of the list, in its order.
-pub async fn page(tx: &mut Tx, query: &ProposalQuery<'_>, page: PageRequest) -> Result<Vec<ListPosition>, StoreError> {
+/// The proposals of one part of the list, in its order: as many as the page takes, or those up to where the search stopped.
+pub async fn page(tx: &mut Tx, query: &ProposalQuery<'_>, page: PageRequest) -> Result<PageSearch, StoreError> {
     let plan = Plan::of(tx, query, u64::from(page.limit)).await?;
-    let mut found = by_own_rows(tx, query, &plan, page).await?;
-    found.extend(without_own_rows(tx, query, &plan, page).await?);
-    found.sort_unstable();
-    if page.sort == Sort::Newest {
-        found.reverse();
-    }
-    found.truncate(page.limit as usize);
-    Ok(found)
+    let mut stretches = vec![search::by_own_rows(tx, query, &plan, page).await?];
+    stretches.extend(search::without_own_rows(tx, query, &plan, page).await?);
+    let (found, until) = search::joined(stretches, page);
+    Ok(PageSearch { found, until, is_open: plan.is_open })
 }
 
 /// What there is to the proposals that a condition holds for.
@@ -232,20 +263,53 @@ pub struct Totals {
     pub decided: u64,
 }
 
-/// How many proposals the condition holds for.
-pub async fn count(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<u64, StoreError> {
-    sums(tx, query, &[("proposals", "1".to_owned())]).await?.map_or(Ok(0), |row| row.count("proposals"))
+impl Totals {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            proposals: row.count("proposals")?,
+            assignments: row.count("assignments")?,
+            reviews: row.count("reviews")?,
+            decided: row.count("decided")?,
+        })
+    }
 }
 
-/// What there is to the proposals that the condition holds for.
-pub async fn totals(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Totals, StoreError> {
-    let Some(row) = sums(tx, query, &each_total()).await? else { return Ok(Totals::default()) };
-    Ok(Totals {
-        proposals: row.count("proposals")?,
-        assignments: row.count("assignments")?,
-        reviews: row.count("reviews")?,
-        decided: row.count("decided")?,
-    })
+/// How many proposals the condition holds for; nothing if it has more values than a statement takes.
+pub async fn count(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Option<u64>, StoreError> {
+    let plan = whole(tx, query).await?;
+    if plan.is_open {
+        return Ok(None);
+    }
+    let row = sums(tx, query, &plan, vec![("proposals", "1".to_owned())]).await?;
+    row.map_or(Ok(0), |row| row.count("proposals")).map(Some)
+}
+
+/// What there is to the proposals that the condition holds for; nothing if it has more values than a statement takes.
+pub async fn totals(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Option<Totals>, StoreError> {
+    let plan = whole(tx, query).await?;
+    if plan.is_open {
+        return Ok(None);
+    }
+    let row = sums(tx, query, &plan, each_total().into()).await?;
+    row.map_or(Ok(Totals::default()), |row| Totals::read(&row)).map(Some)
+}
+
+/// What there is to these proposals, which are a few hundred at most.
+pub async fn totals_of(tx: &mut Tx, me: &MemberId, ids: &[ProposalId]) -> Result<Totals, StoreError> {
+    if ids.is_empty() {
+        return Ok(Totals::default());
+    }
+    let mut builder = SqlBuilder::new(tx.dialect(), me);
+    let which = builder.bind_all(ids);
+    let each: Vec<String> = each_total().iter().map(|(name, adds)| summed(adds, name)).collect();
+    let sql = format!("SELECT {} FROM proposals p WHERE p.proposal_id IN ({which})", each.join(", "));
+    let args = builder.args();
+    Totals::read(&tx.fetch_one(Sql::once(sql), args).await?)
+}
+
+/// Each is looked at whatever the plan, so none is chosen by what a page would cost.
+async fn whole(tx: &mut Tx, query: &ProposalQuery<'_>) -> Result<Arc<Plan>, StoreError> {
+    Plan::of(tx, query, u64::from(u32::MAX)).await
 }
 
 /// Names, and what each proposal adds. Assignments and reviews that are set aside add nothing.
@@ -275,195 +339,43 @@ fn each_total() -> [(&'static str, String); 4] {
 }
 
 /// The sums over all proposals that the condition holds for; nothing if it can hold for none.
-async fn sums(tx: &mut Tx, query: &ProposalQuery<'_>, of: &[(&str, String)]) -> Result<Option<Row>, StoreError> {
-    // Each is looked at whatever the plan, so none is chosen by what a page would cost.
-    let plan = Plan::of(tx, query, u64::from(u32::MAX)).await?;
-    let mut builder = SqlBuilder::new(tx.dialect(), query.me);
-    let mut from = Vec::new();
-    from.extend(own_rows_from(&mut builder, &plan)?);
-    for scope in &plan.scopes {
-        // Joined are all rows of a kind, whatever proposals they are of: too many for the few of a small scope.
-        from.push(if scope.is_large {
-            builder.all_proposals(|builder| builder.matches_scope(scope))?
-        } else {
-            format!("proposals p WHERE {}", builder.matches_scope(scope)?)
-        });
-    }
-    if from.is_empty() {
-        return Ok(None);
-    }
-    // Text by text, for a sum of BIGINT is no BIGINT in PostgreSQL.
-    let each = |sum: &str, name: &str| format!("CAST(COALESCE(SUM({sum}), 0) AS BIGINT) AS {name}");
-    let inner: Vec<String> = of.iter().map(|(name, adds)| each(adds, name)).collect();
-    let outer: Vec<String> = of.iter().map(|(name, _)| each(&format!("u.{name}"), name)).collect();
-    let parts: Vec<String> = from.iter().map(|from| format!("SELECT {} FROM {from}", inner.join(", "))).collect();
-    let sql = format!("SELECT {} FROM ({}) u", outer.join(", "), parts.join(" UNION ALL "));
-    Ok(Some(tx.fetch_one(Sql::once(sql), builder.args()).await?))
-}
-
-/// The proposals that own rows of the member lead to, without those of the other search.
-async fn by_own_rows(
+async fn sums(
     tx: &mut Tx,
     query: &ProposalQuery<'_>,
-    plan: &Plan,
-    page: PageRequest,
-) -> Result<Vec<ListPosition>, StoreError> {
-    let mut builder = SqlBuilder::new(tx.dialect(), query.me);
-    let Some(from) = own_rows_from(&mut builder, plan)? else { return Ok(Vec::new()) };
-    let sql = sorted(&mut builder, &[format!("{UNSORTED} {from}")], page);
-    positions(tx, sql, builder).await
+    plan: &Arc<Plan>,
+    of: Vec<(&'static str, String)>,
+) -> Result<Option<Row>, StoreError> {
+    let statement = written(tx.dialect(), query.me, plan, move |builder, plan| {
+        let mut from = Vec::new();
+        from.extend(own_rows_from(builder, plan)?);
+        for scope in &plan.scopes {
+            // Joined are all rows of a kind, whatever proposals they are of: too many for the few of a small scope.
+            from.push(if scope.is_large {
+                builder.all_proposals(|builder| builder.matches_scope(scope))?
+            } else {
+                format!("proposals p WHERE {}", builder.matches_scope(scope)?)
+            });
+        }
+        if from.is_empty() {
+            return Ok(None);
+        }
+        let inner: Vec<String> = of.iter().map(|(name, adds)| summed(adds, name)).collect();
+        let outer: Vec<String> = of.iter().map(|(name, _)| summed(&format!("u.{name}"), name)).collect();
+        let parts: Vec<String> = from.iter().map(|from| format!("SELECT {} FROM {from}", inner.join(", "))).collect();
+        Ok(Some(format!("SELECT {} FROM ({}) u", outer.join(", "), parts.join(" UNION ALL "))))
+    });
+    let Some((sql, args)) = statement.await? else { return Ok(None) };
+    Ok(Some(tx.fetch_one(Sql::once(sql), args).await?))
 }
 
-fn own_rows_from(builder: &mut SqlBuilder<'_>, plan: &Plan) -> Result<Option<String>, StoreError> {
-    let sets: BTreeSet<Members> = plan.own_rows.iter().flat_map(|own| own_sets(&own.holds)).collect();
-    let Some(rows) = builder.join_own_rows(&sets) else { return Ok(None) };
-    let mut groups = Vec::new();
-    for OwnRows { calls, without, holds } in &plan.own_rows {
-        let calls = format!("p.call_id IN ({})", builder.bind_all(calls));
-        let others = if without.is_empty() {
-            String::new()
-        } else {
-            format!(" AND p.parties_key NOT IN ({})", builder.bind_all(without))
-        };
-        groups.push(format!("({calls}{others} AND {})", builder.condition(holds)?));
-    }
-    builder.join_own_rows(&BTreeSet::new());
-    // The order of a cross join is the order of the loops in SQLite; PostgreSQL sees for itself that the rows are few.
-    let holds = columns::balanced(&groups, " OR ");
-    Ok(Some(format!("({rows}) o CROSS JOIN proposals p WHERE p.proposal_id = o.proposal_id AND {holds}")))
+/// Cast, for a sum of BIGINT is no BIGINT in PostgreSQL.
+fn summed(sum: &str, name: &str) -> String {
+    format!("CAST(COALESCE(SUM({sum}), 0) AS BIGINT) AS {name}")
 }
 
 fn own_row_selects(builder: &mut SqlBuilder<'_>, own: &BTreeSet<Members>) -> Vec<String> {
     let rows = own.iter().filter_map(|members| builder.own_rows(*members));
     rows.map(|rows| format!("SELECT s.proposal_id FROM {rows}")).collect()
-}
-
-/// The proposals for which the condition holds without a row of the member's own.
-async fn without_own_rows(
-    tx: &mut Tx,
-    query: &ProposalQuery<'_>,
-    plan: &Plan,
-    page: PageRequest,
-) -> Result<Vec<ListPosition>, StoreError> {
-    let mut builder = SqlBuilder::new(tx.dialect(), query.me);
-    match &plan.strategy {
-        Strategy::None => Ok(Vec::new()),
-        Strategy::Sort => {
-            let mut parts = Vec::new();
-            for scope in &plan.scopes {
-                let (by, holds) = (by_buckets(&builder, scope), builder.matches_scope(scope)?);
-                let select = if by.is_empty() { UNSORTED } else { "SELECT p.created_at, p.proposal_id FROM" };
-                parts.push(format!("{select} proposals p{by} WHERE {holds}"));
-            }
-            let sql = sorted(&mut builder, &parts, page);
-            positions(tx, sql, builder).await
-        }
-        Strategy::Merge(buckets) => {
-            let mut parts = Vec::new();
-            for bucket in buckets {
-                let (by, holds) = (by_buckets(&builder, bucket), builder.matches_scope(bucket)?);
-                let after = indexed_after(&mut builder, page, "AND");
-                let (direction, limit) = (page.direction(), builder.bind(&page.limit));
-                parts.push(format!(
-                    "SELECT * FROM (SELECT p.created_at, p.proposal_id FROM proposals p{by} WHERE {holds}{after} \
-                     ORDER BY p.created_at {direction}, p.proposal_id {direction} LIMIT {limit}) g"
-                ));
-            }
-            let (direction, limit) = (page.direction(), builder.bind(&page.limit));
-            let sql = format!(
-                "SELECT u.created_at, u.proposal_id FROM ({}) u \
-                 ORDER BY u.created_at {direction}, u.proposal_id {direction} LIMIT {limit}",
-                parts.join(" UNION ALL ")
-            );
-            positions(tx, sql, builder).await
-        }
-        Strategy::Walk(window) => walk(tx, query, plan, page, *window).await,
-    }
-}
-
-/// Walks past the proposals in order, a stretch at a time, so that neither engine can choose another strategy.
-async fn walk(
-    tx: &mut Tx,
-    query: &ProposalQuery<'_>,
-    plan: &Plan,
-    mut page: PageRequest,
-    mut window: u32,
-) -> Result<Vec<ListPosition>, StoreError> {
-    let mut found = Vec::new();
-    loop {
-        let mut builder = SqlBuilder::new(tx.dialect(), query.me);
-        let mut scopes = Vec::new();
-        for scope in &plan.scopes {
-            scopes.push(builder.matches_scope(scope)?);
-        }
-        let holds = columns::balanced(&scopes, " OR ");
-        let after = indexed_after(&mut builder, page, "WHERE");
-        let (direction, limit, stretch) = (page.direction(), builder.bind(&page.limit), builder.bind(&window));
-        let sql = format!(
-            "SELECT p.created_at, p.proposal_id FROM (SELECT p.* FROM proposals p{after} \
-             ORDER BY p.created_at {direction}, p.proposal_id {direction} LIMIT {stretch}) p WHERE {holds} \
-             ORDER BY p.created_at {direction}, p.proposal_id {direction} LIMIT {limit}"
-        );
-        let part = positions(tx, sql, builder).await?;
-        let missing = page.limit - u32::try_from(part.len()).unwrap_or(page.limit);
-        found.extend(part);
-        if missing == 0 {
-            return Ok(found);
-        }
-        let mut builder = SqlBuilder::new(tx.dialect(), query.me);
-        let (after, last) = (indexed_after(&mut builder, page, "WHERE"), builder.bind(&(window - 1)));
-        let sql = format!(
-            "SELECT p.created_at, p.proposal_id FROM proposals p{after} \
-             ORDER BY p.created_at {direction}, p.proposal_id {direction} LIMIT 1 OFFSET {last}"
-        );
-        let Some(end) = positions(tx, sql, builder).await?.pop() else { return Ok(found) };
-        page = PageRequest { after: Some(end), limit: missing, ..page };
-        window = window.saturating_mul(4).min(1 << 18);
-    }
-}
-
-/// The longest statement that is kept prepared, in bytes.
-const MAX_KEPT: usize = 64 << 10;
-
-/// Proposals whose order no index is to give: it would be walked from one end to the other.
-const UNSORTED: &str = "SELECT p.created_at + 0 AS created_at, p.proposal_id FROM";
-
-/// The hint to search a scope bucket by bucket, for an engine that takes hints. SQLite then leaves each where the rest
-/// comes too late.
-fn by_buckets(builder: &SqlBuilder<'_>, scope: &ProposalScope) -> String {
-    let index = if scope.parties.is_some() { "proposals_by_parties" } else { "proposals_by_call_creation" };
-    builder.dialect().indexed_by.map_or_else(String::new, |by| format!(" {by} {index}"))
-}
-
-/// Some proposals in order.
-fn sorted(builder: &mut SqlBuilder<'_>, parts: &[String], page: PageRequest) -> String {
-    let (direction, limit) = (page.direction(), builder.bind(&page.limit));
-    let all = parts.join(" UNION ALL ");
-    let after = page.after.map_or_else(String::new, |key| {
-        let (at, id, after) = (builder.bind(&key.created_at), builder.bind(&key.id), page.beyond());
-        format!(" WHERE u.created_at {after} {at} OR (u.created_at = {at} AND u.proposal_id {after} {id})")
-    });
-    format!(
-        "SELECT u.created_at, u.proposal_id FROM ({all}) u{after} \
-         ORDER BY u.created_at {direction}, u.proposal_id {direction} LIMIT {limit}"
-    )
-}
-
-fn indexed_after(builder: &mut SqlBuilder<'_>, page: PageRequest, word: &str) -> String {
-    let Some(key) = page.after else { return String::new() };
-    let (created_at, id) = (builder.bind(&key.created_at), builder.bind(&key.id));
-    format!(" {word} (p.created_at, p.proposal_id) {} ({created_at}, {id})", page.beyond())
-}
-
-async fn positions(tx: &mut Tx, sql: String, builder: SqlBuilder<'_>) -> Result<Vec<ListPosition>, StoreError> {
-    // Kept prepared, for the same page is asked for again and reading its text takes longer than finding its rows. Of long ones each
-    // connection would keep many MiB.
-    let sql = if sql.len() <= MAX_KEPT { Sql::built(sql) } else { Sql::once(sql) };
-    let found = tx.fetch_all(sql, builder.args()).await?;
-    found
-        .iter()
-        .map(|row: &Row| Ok(ListPosition { created_at: row.time("created_at")?, id: row.parse("proposal_id")? }))
-        .collect()
 }
 
 #[cfg(test)]

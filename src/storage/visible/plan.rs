@@ -2,10 +2,11 @@
 //! enough buckets to merge, or so much that walking past all is best. A bucket is the proposals of one call with the
 //! same parties.
 //!
-//! A plan may be slow when it misjudges; it must never leave out a proposal that the condition holds for.
+//! A plan may be slow when it misjudges; it must never leave out a proposal that the condition holds for. Where the conditions name
+//! more values than a statement takes, it finds more than those, and says that the condition is still to be evaluated.
 
 use super::{
-    super::{Sql, StoreError, Tx, blocking::blocking},
+    super::{Arg, Sql, StoreError, Tx, blocking::blocking},
     CallGroups, ProposalQuery, SqlBuilder, own_sets,
 };
 use crate::{
@@ -35,10 +36,12 @@ pub(super) enum Strategy {
     None,
     /// All at once, and sort.
     Sort,
-    /// A page of each of these, and merge.
-    Merge(Vec<ProposalScope>),
+    /// A page of each of these, and merge. What is large is walked, each bucket by itself.
+    Merge { merged: Vec<ProposalScope>, walked: Vec<ProposalScope> },
     /// Past all proposals in order, this many at first.
     Walk(u32),
+    /// All proposals there are, in order: there are too many calls or parties to name.
+    All,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,10 @@ pub(super) struct Plan {
     /// Where it may hold without.
     pub(super) scopes: Vec<ProposalScope>,
     pub(super) strategy: Strategy,
+    /// How many values a statement of it names.
+    pub(super) values: usize,
+    /// Whether what it finds is still to be put to the condition.
+    pub(super) is_open: bool,
 }
 
 /// Calls under which rows of the member's own are looked at.
@@ -74,9 +81,20 @@ const DIVIDED_INLINE: usize = 10_000;
 /// How many buckets are looked up one by one to count their proposals.
 const MAX_BUCKETS: u32 = 4_096;
 
-/// Caches plans by the limit and by [`ProposalQuery::few`], each with the number of proposals when it was made.
+/// So many calls and parties are named to look up their buckets.
+const MAX_NAMED: usize = 20_000;
+
+/// So many calls are named to look up how many proposals each has.
+const MAX_CALLS: usize = 1_000;
+
+/// So many proposals are sorted at the most, however many there are in all.
+const MAX_SORTED: u64 = 20_000;
+
+/// Caches plans by the limit and by the limits of [`ProposalQuery`], each with the number of proposals when it was made.
 #[derive(Debug, Default)]
-pub(super) struct PlanCache(Remembered<(u64, u32), (u64, Arc<Plan>), CACHED_PLANS, CACHED_SIZE>);
+pub(super) struct PlanCache(Remembered<PlanKey, (u64, Arc<Plan>), CACHED_PLANS, CACHED_SIZE>);
+
+type PlanKey = (u64, (u32, u32, usize));
 
 /// How many plans a cache holds, and of conditions of which size together: of long ones, two.
 const CACHED_PLANS: usize = 8;
@@ -86,20 +104,29 @@ impl Plan {
     /// The plan of a query. What it depends on changes only when a proposal is begun: a bucket that it leaves out as
     /// empty would have a proposal then.
     pub(super) async fn of(tx: &mut Tx, query: &ProposalQuery<'_>, limit: u64) -> Result<Arc<Self>, StoreError> {
-        let (plans, key) = (&query.groups.plans.0, (limit, query.few));
+        let (plans, key) = (&query.groups.plans.0, (limit, (query.few, query.walked, query.values)));
         if let Some(plan) = plans.get_at(&key, &query.begun) {
             return Ok(plan);
         }
         let plan = Arc::new(Self::make(tx, query, limit).await?);
-        let size = query.groups.all().iter().map(|group| group.holds.size()).sum();
-        plans.insert_weighing(key, (query.begun, Arc::clone(&plan)), size);
+        plans.insert_weighing(key, (query.begun, Arc::clone(&plan)), query.groups.size);
         Ok(plan)
+    }
+
+    /// The buckets of which a page each is merged by one statement.
+    pub(super) fn merged_buckets(&self) -> &[ProposalScope] {
+        if let Strategy::Merge { merged, .. } = &self.strategy { merged } else { &[] }
+    }
+
+    /// The buckets that are walked beside them.
+    pub(super) fn walked_buckets(&self) -> &[ProposalScope] {
+        if let Strategy::Merge { walked, .. } = &self.strategy { walked } else { &[] }
     }
 
     async fn make(tx: &mut Tx, query: &ProposalQuery<'_>, limit: u64) -> Result<Self, StoreError> {
         let (mut own_rows, mut scopes) = (Vec::new(), Vec::new());
         if query.groups.all().is_empty() {
-            return Ok(Self { own_rows, scopes, strategy: Strategy::None });
+            return Ok(Self { own_rows, scopes, strategy: Strategy::None, values: 0, is_open: false });
         }
         let tallies = Tallies::read(tx, query.groups).await?;
         let keys: Arc<[String]> = tallies.parties.keys().cloned().collect();
@@ -120,13 +147,42 @@ impl Plan {
                 scopes.push(scope);
             }
         }
+        let is_open = values(&own_rows, &scopes) > query.values;
+        if is_open {
+            // The calls, the parties and the member's own rows are left of the conditions.
+            for own in &mut own_rows {
+                own.holds = leading(&own.holds);
+            }
+            for scope in &mut scopes {
+                scope.holds = true.into();
+            }
+        }
+        let values = values(&own_rows, &scopes);
+        if values > query.values {
+            return Ok(Self { own_rows: Vec::new(), scopes: Vec::new(), strategy: Strategy::All, values: 0, is_open });
+        }
         let strategy = if scopes.is_empty() {
             Strategy::None
         } else {
-            strategy(tx, &tallies, &mut scopes, limit, query.few).await?
+            strategy(tx, &tallies, &mut scopes, limit, (query.few, query.walked)).await?
         };
-        Ok(Self { own_rows, scopes, strategy })
+        Ok(Self { own_rows, scopes, strategy, values, is_open })
     }
+}
+
+/// How many values the statements of a plan name at the most.
+fn values(own_rows: &[OwnRows], scopes: &[ProposalScope]) -> usize {
+    let own = own_rows.iter().map(|own| own.calls.len() + own.without.len() + own.holds.size());
+    let without = scopes.iter().map(|scope| {
+        let parties = scope.parties.as_ref().map_or(0, Vec::len);
+        scope.calls.len() + parties + scope.holds.size()
+    });
+    own.chain(without).sum()
+}
+
+/// What a condition comes to if all but the member's own rows might be true.
+fn leading(holds: &Predicate) -> Predicate {
+    Predicate::any(own_sets(holds).into_iter().map(|members| Atom::Mine(members).into()))
 }
 
 /// The parties of all proposals, by whether a condition could hold without a row of the member's own.
@@ -175,7 +231,7 @@ async fn strategy(
     tallies: &Tallies,
     scopes: &mut Vec<ProposalScope>,
     limit: u64,
-    few: u32,
+    (few, most): (u32, u32),
 ) -> Result<Strategy, StoreError> {
     // How many proposals a walk passes before it has found a page, if so many of all are to be found.
     let walked = |found: u64| limit.saturating_mul(tallies.all) / found.max(1);
@@ -198,23 +254,31 @@ async fn strategy(
         return Ok(Strategy::None);
     }
     let are_few = each.len() <= MERGED_BUCKETS && each.len() as u64 <= walked(proposals) / limit.max(1) + 1;
-    let size = || each.iter().map(|(scope, ..)| scope.holds.size()).sum::<usize>();
+    let size = || each.iter().map(|bucket| bucket.scope.holds.size()).sum::<usize>();
     Ok(if proposals <= u64::from(few) {
         Strategy::Sort
     } else if are_few && size() <= MERGED_SIZE {
-        let buckets = each.into_iter().map(|(scope, call, key)| bucket(scope, call, key)).collect();
-        Strategy::Merge(if tx.dialect().indexed_by.is_some() { as_one(buckets) } else { buckets })
-    } else if proposals <= walked(proposals) {
+        let (merged, walked) = by_size(each, u64::from(most));
+        let [merged, walked] = [merged, walked].map(|of| of.into_iter().map(Bucket::alone).collect::<Vec<_>>());
+        Strategy::Merge { merged: if tx.dialect().indexed_by.is_some() { as_one(merged) } else { merged }, walked }
+    } else if proposals <= walked(proposals).min(MAX_SORTED) {
         Strategy::Sort
     } else {
         walk(proposals)
     })
 }
 
-/// The buckets of all scopes, each with its scope, and their proposals together. A call whose parties the condition leaves
-/// open is one bucket without parties.
+/// The buckets of all scopes, and their proposals together.
 struct Buckets<'a> {
-    each: Vec<(&'a ProposalScope, CallId, Option<String>)>,
+    each: Vec<Bucket<'a>>,
+    proposals: u64,
+}
+
+/// A bucket of a scope. A call whose parties the condition leaves open is one without parties.
+struct Bucket<'a> {
+    scope: &'a ProposalScope,
+    call: CallId,
+    key: Option<String>,
     proposals: u64,
 }
 
@@ -225,12 +289,16 @@ impl<'a> Buckets<'a> {
         for scope in scopes {
             let Some(parties) = &scope.parties else {
                 proposals += tallies.estimate(scope);
-                each.extend(scope.calls.iter().map(|call| (scope, *call, None)));
+                let of = |call: &CallId| tallies.calls.get(call).copied().unwrap_or_default();
+                let buckets =
+                    scope.calls.iter().map(|call| Bucket { scope, call: *call, key: None, proposals: of(call) });
+                each.extend(buckets);
                 continue;
             };
             let Some(found) = tallies.buckets(tx, &scope.calls, parties).await? else { return Ok(None) };
             proposals += found.iter().map(|(.., proposals)| proposals).sum::<u64>();
-            each.extend(found.into_iter().map(|(call, key, _)| (scope, call, Some(key))));
+            let bucket = |(call, key, proposals)| Bucket { scope, call, key: Some(key), proposals };
+            each.extend(found.into_iter().map(bucket));
         }
         Ok(Some(Self { each, proposals }))
     }
@@ -238,6 +306,19 @@ impl<'a> Buckets<'a> {
 
 fn one_call(scopes: &[ProposalScope]) -> bool {
     scopes.iter().map(|scope| scope.calls.len()).sum::<usize>() == 1
+}
+
+/// The buckets that one statement may merge, for it may pass all proposals of each, and the larger ones.
+fn by_size(mut each: Vec<Bucket<'_>>, most: u64) -> (Vec<Bucket<'_>>, Vec<Bucket<'_>>) {
+    if each.iter().map(|bucket| bucket.proposals).sum::<u64>() <= most {
+        return (each, Vec::new());
+    }
+    each.sort_by_key(|bucket| bucket.proposals);
+    let mut passed = 0;
+    each.into_iter().partition(|bucket| {
+        passed += bucket.proposals;
+        passed <= most / 2
+    })
 }
 
 /// Buckets with the same condition are merged for an engine that leaves each where the rest comes too late.
@@ -252,13 +333,15 @@ fn as_one(buckets: Vec<ProposalScope>) -> Vec<ProposalScope> {
     merged
 }
 
-/// One bucket, with the part of the condition that remains there; a call with any parties where they are not known.
-fn bucket(scope: &ProposalScope, call: CallId, key: Option<String>) -> ProposalScope {
-    let calls = vec![call];
-    let Some(key) = key else { return ProposalScope { calls, ..scope.clone() } };
-    let parties = parties_of(&key);
-    let holds = scope.holds.replaced(&mut |atom| settled_by_parties(atom, &parties).map(Predicate::Const));
-    ProposalScope { calls, parties: Some(vec![key]), holds, is_large: false }
+impl Bucket<'_> {
+    /// By itself, with the part of the condition that remains there; a call with any parties where they are not known.
+    fn alone(self) -> ProposalScope {
+        let (scope, calls) = (self.scope, vec![self.call]);
+        let Some(key) = self.key else { return ProposalScope { calls, ..scope.clone() } };
+        let parties = parties_of(&key);
+        let holds = scope.holds.replaced(&mut |atom| settled_by_parties(atom, &parties).map(Predicate::Const));
+        ProposalScope { calls, parties: Some(vec![key]), holds, is_large: false }
+    }
 }
 
 /// What the tables count.
@@ -274,13 +357,18 @@ struct Tallies {
 
 impl Tallies {
     async fn read(tx: &mut Tx, groups: &CallGroups) -> Result<Self, StoreError> {
-        let asked: Vec<super::super::Arg> =
-            groups.all().iter().flat_map(|group| &group.calls).map(super::super::Arg::text).collect();
-        let placeholders = (1..=asked.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let mut asked: Vec<Arg> = groups.all().iter().flat_map(|group| &group.calls).map(Arg::text).collect();
+        let among = if asked.len() <= MAX_CALLS {
+            let placeholders = (1..=asked.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+            format!("call_id IN ({placeholders})")
+        } else {
+            asked.clear();
+            "call_id <> ''".to_owned()
+        };
         let sql = format!(
             "SELECT call_id, parties_key, proposals FROM proposal_tallies \
              WHERE call_id = '' UNION ALL \
-             SELECT call_id, parties_key, proposals FROM proposal_tallies WHERE parties_key = '' AND call_id IN ({placeholders})"
+             SELECT call_id, parties_key, proposals FROM proposal_tallies WHERE parties_key = '' AND {among}"
         );
         let (mut parties, mut calls) = (BTreeMap::new(), BTreeMap::new());
         for row in tx.fetch_all(Sql::built(sql), asked).await? {
@@ -311,8 +399,11 @@ impl Tallies {
         calls: &[CallId],
         parties: &[String],
     ) -> Result<Option<Vec<(CallId, String, u64)>>, StoreError> {
-        let mut args: Vec<super::super::Arg> = calls.iter().map(super::super::Arg::text).collect();
-        args.extend(parties.iter().map(super::super::Arg::text));
+        if calls.len() + parties.len() > MAX_NAMED {
+            return Ok(None);
+        }
+        let mut args: Vec<Arg> = calls.iter().map(Arg::text).collect();
+        args.extend(parties.iter().map(Arg::text));
         let placeholders_of =
             |range: std::ops::RangeInclusive<usize>| range.map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
