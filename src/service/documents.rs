@@ -20,6 +20,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{Action, Engine, Permit, Resource, facts::MemberFacts},
+    sealing::statement::ManifestDocument,
     storage::{
         Reading, StoreError, Stored, Tx,
         documents::{self, DocumentRow},
@@ -71,10 +72,12 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
             return Ok(answer);
         }
         let place = admit(&mut first, proposal, announced).await?;
-        let is_awaited = check_time(&mut first, &place, announced).await?;
+        let named = check_time(&mut first, &place, announced).await?;
         let coming = coming(&first, announced);
         let arrival = exchange.usage.coming(coming.clone());
-        check_quotas(&mut first, &arrival, &coming, is_awaited).await?;
+        // A second one that is sent meanwhile counts as any other: signed for is one.
+        let is_awaited = arrival.is_first() && is_awaited(&mut first, &place, announced, named.as_ref()).await?;
+        quotas::check_documents(&mut first, &arrival, &coming, is_awaited).await?;
         let limit = exchange.document_limit.min(place.proposal.call.text.slot(&announced.slot)?.max_bytes);
         (arrival, ExpectedBytes { sha256: announced.sha256, size: announced.size, limit })
     };
@@ -88,9 +91,11 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         return Ok(answer);
     }
     let place = admit(&mut act, proposal, announced).await?;
-    let committed = check_time(&mut act, &place, announced).await?;
+    let named = check_time(&mut act, &place, announced).await?;
     let coming = coming(&act, announced);
-    check_quotas(&mut act, &arrival, &coming, committed).await?;
+    // Its bytes are those that were signed for. Of several that came at once the first to be here is the one.
+    let is_awaited = is_awaited(&mut act, &place, announced, named.as_ref()).await?;
+    quotas::check_documents(&mut act, &arrival, &coming, is_awaited).await?;
     let row = DocumentRow {
         id: DocumentId::new(&*exchange.clock, &*exchange.rng),
         proposal: announced.proposal,
@@ -116,7 +121,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         arrived_at: row.uploaded_at.into(),
     };
     act.log(Subject::proposal(&place.proposal), payload).await?;
-    if committed {
+    if named.is_some() {
         manifests::complete_if_all_here(&mut act, &permit, &place.proposal).await?;
     }
     let answer =
@@ -292,8 +297,12 @@ fn own_party<T: Reads>(act: &Act<'_, T>, proposal: &ProposalState, slot: &Slug) 
     Ok((audience == Audience::Staff).then(|| act.me.id.partner().clone()))
 }
 
-/// Whether the document may arrive now; true when it belongs to a committed version that waits for it.
-async fn check_time<T: Reads>(act: &mut Act<'_, T>, place: &Place, announced: &Announced) -> Result<bool> {
+/// Refuses a document that may not arrive now; what a committed version that is not complete says of it, if it names it.
+async fn check_time<T: Reads>(
+    act: &mut Act<'_, T>,
+    place: &Place,
+    announced: &Announced,
+) -> Result<Option<ManifestDocument>> {
     let proposal = &place.proposal;
     if proposal.status == Status::Withdrawn {
         return Err(
@@ -303,40 +312,42 @@ async fn check_time<T: Reads>(act: &mut Act<'_, T>, place: &Place, announced: &A
     if !matches!(proposal.call.phase, Phase::Open | Phase::Grace | Phase::Review) {
         return Err(Refusal::WrongPhase { phase: proposal.call.phase, needed: "an open call" }.into());
     }
-    let is_awaited = match proposal.versions.committed() {
+    let named = match proposal.versions.committed() {
         Some(version) => versions::of_version(&mut act.tx, proposal.row.id, version.number)
             .await?
             .document(&announced.slot, place.party.as_ref())
-            .is_some_and(|document| document.sha256 == announced.sha256),
-        None => false,
+            .filter(|document| document.sha256 == announced.sha256)
+            .cloned(),
+        None => None,
     };
     if act.arrived_at <= proposal.limits.deadline_at {
-        Ok(is_awaited)
+        Ok(named)
     } else if act.arrived_at > proposal.limits.grace_until {
         Err(Refusal::GracePassed { until: proposal.limits.grace_until, arrived_at: act.arrived_at }.into())
-    } else if is_awaited {
-        Ok(true)
+    } else if named.is_some() {
+        Ok(named)
     } else {
         Err(Refusal::NotCommitted { slot: announced.slot.clone() }.into())
     }
 }
 
-/// What every party has signed for is taken whatever its party keeps here.
-async fn check_quotas<T: Reads>(
+/// Whether every party has signed for the document and no undamaged copy of it is in its place.
+async fn is_awaited<T: Reads>(
     act: &mut Act<'_, T>,
-    arrival: &Arrival,
-    coming: &Coming,
-    is_awaited: bool,
-) -> Result<()> {
-    if is_awaited {
-        return Ok(());
+    place: &Place,
+    announced: &Announced,
+    named: Option<&ManifestDocument>,
+) -> Result<bool> {
+    if named.is_none_or(|document| document.size != announced.size) {
+        return Ok(false);
     }
-    quotas::check_documents(act, arrival, coming).await
+    let known = documents::with_digests(&mut act.tx, announced.proposal, &[announced.sha256]).await?;
+    Ok(!known.iter().any(|row| row.slot == announced.slot && row.party == place.party && !row.is_damaged))
 }
 
 fn coming<T: Reads>(act: &Act<'_, T>, announced: &Announced) -> Coming {
-    let Announced { proposal, slot, size, .. } = announced;
-    Coming { member: act.me.id.clone(), proposal: *proposal, slot: slot.clone(), size: *size }
+    let Announced { proposal, slot, sha256, size, .. } = announced;
+    Coming { member: act.me.id.clone(), proposal: *proposal, slot: slot.clone(), sha256: *sha256, size: *size }
 }
 
 fn may_fetch(view: &View<'_>, proposal: &ProposalState, row: &DocumentRow) -> bool {

@@ -131,12 +131,21 @@ pub(super) fn check_slots(exchange: &Exchange, text: &CallText) -> Result<()> {
     Ok(())
 }
 
-/// Whether the caller's party may upload this document. Those that are on their way count as those that are here.
-pub(super) async fn check_documents<T: Reads>(act: &mut Act<'_, T>, arrival: &Arrival, coming: &Coming) -> Result<()> {
-    let Coming { member, proposal: id, slot, size } = coming;
+/// Whether the caller's party may upload this document. Those that are on their way count as those that are here. One that is awaited,
+/// since every party has signed for it, is taken whatever its party keeps: it was counted when it was signed for.
+pub(super) async fn check_documents<T: Reads>(
+    act: &mut Act<'_, T>,
+    arrival: &Arrival,
+    coming: &Coming,
+    is_awaited: bool,
+) -> Result<()> {
+    let Coming { member, proposal: id, slot, size, .. } = coming;
     let (quotas, party) = (act.exchange.quotas, member.partner());
     let others: Vec<Coming> = arrival.others().into_iter().filter(|other| other.member.partner() == party).collect();
     check_arriving(&quotas, &others, coming)?;
+    if is_awaited {
+        return Ok(());
+    }
     let kept = documents::kept(&mut act.tx, *id).await?;
     let of_party = || kept.iter().filter(|kept| kept.uploaded_by.partner() == party);
     let coming = || others.iter().filter(|other| other.proposal == *id);

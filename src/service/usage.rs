@@ -4,7 +4,7 @@
 use super::Result;
 use crate::domain::{
     DailyQuota, Refusal,
-    id::{MemberId, PartnerCode, ProposalId, Slug},
+    id::{MemberId, PartnerCode, ProposalId, Sha256, Slug},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -44,7 +44,16 @@ pub(super) struct Coming {
     pub(super) member: MemberId,
     pub(super) proposal: ProposalId,
     pub(super) slot: Slug,
+    pub(super) sha256: Sha256,
     pub(super) size: u64,
+}
+
+impl Coming {
+    /// Whether members of one partner send the same document to the same place.
+    fn is_same(&self, other: &Self) -> bool {
+        self.member.partner() == other.member.partner()
+            && (self.proposal, &self.slot, self.sha256) == (other.proposal, &other.slot, other.sha256)
+    }
 }
 
 /// Counts a document as coming until it is dropped.
@@ -100,6 +109,13 @@ impl Arrival {
     pub(super) fn others(&self) -> Vec<Coming> {
         let counted = self.usage.counted();
         counted.coming.iter().filter(|(number, _)| **number != self.number).map(|(_, coming)| coming.clone()).collect()
+    }
+
+    /// Whether nobody of its partner began to send the same document to the same place before.
+    pub(super) fn is_first(&self) -> bool {
+        let counted = self.usage.counted();
+        let Some(own) = counted.coming.get(&self.number) else { return true };
+        !counted.coming.iter().any(|(number, other)| *number < self.number && other.is_same(own))
     }
 }
 
@@ -223,6 +239,7 @@ mod tests {
             member: id("ISR:avi"),
             proposal: "prop_00000000000000000000000000".parse().unwrap(),
             slot: slot.parse().unwrap(),
+            sha256: Sha256::of(b"a document"),
             size: 7,
         };
         let one = usage.coming(coming("one"));
@@ -230,5 +247,27 @@ mod tests {
         assert_eq!(one.others().iter().map(|coming| coming.slot.as_str()).collect::<Vec<_>>(), ["two"]);
         drop(two);
         assert!(one.others().is_empty());
+    }
+
+    #[test]
+    fn document_is_the_first_until_its_own_partner_sends_it_twice() {
+        let usage = Usage::default();
+        let coming = |member: &str, slot: &str, content: &[u8]| {
+            usage.coming(Coming {
+                member: id(member),
+                proposal: "prop_00000000000000000000000000".parse().unwrap(),
+                slot: slot.parse().unwrap(),
+                sha256: Sha256::of(content),
+                size: 7,
+            })
+        };
+        let first = coming("ISR:avi", "plan", b"a");
+        let others =
+            [coming("ISR:avi", "plan", b"b"), coming("ISR:avi", "annex", b"a"), coming("USA:bob", "plan", b"a")];
+        let again = coming("ISR:tamar", "plan", b"a");
+        assert!(first.is_first() && others.iter().all(Arrival::is_first) && !again.is_first());
+        // What broke off is sent again.
+        drop(first);
+        assert!(again.is_first());
     }
 }
