@@ -41,6 +41,9 @@ async fn sweep(exchange: &Exchange) -> crate::service::Result<()> {
             tracing::warn!(%error, "documents that were replaced long ago could not be moved into quarantine");
         }
     }
+    if let Err(error) = upkeep::release_announced(exchange).await {
+        tracing::warn!(%error, "room is still kept for documents that can no longer come");
+    }
     let swept = upkeep::sweep(exchange, Extent::SmallShare).await?;
     let quarantined = exchange.blobs.quarantined().await?.blobs;
     metrics::swept(&swept, quarantined);

@@ -4,7 +4,7 @@
 //! learns more about them than they show without a key.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, damage, manifests, quotas,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, announcements, damage, manifests, quotas,
     sealed_bytes::{self, ExpectedBytes},
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
@@ -124,6 +124,7 @@ pub async fn put<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     if named.is_some() {
         manifests::complete_if_all_here(&mut act, &permit, &place.proposal).await?;
     }
+    announcements::recount_after_upload(&mut act, &permit, announced.proposal).await?;
     let answer =
         Answer::created(format!("/v1/proposals/{}/documents/{}", announced.proposal, announced.slot), &answer(row));
     arrived.adopt(act, answer).await
@@ -347,7 +348,8 @@ async fn is_awaited<T: Reads>(
 
 fn coming<T: Reads>(act: &Act<'_, T>, announced: &Announced) -> Coming {
     let Announced { proposal, slot, sha256, size, .. } = announced;
-    Coming { member: act.me.id.clone(), proposal: *proposal, slot: slot.clone(), sha256: *sha256, size: *size }
+    let (member, slot, is_awaited) = (act.me.id.clone(), slot.clone(), false);
+    Coming { member, proposal: *proposal, slot, sha256: *sha256, size: *size, is_awaited }
 }
 
 fn may_fetch(view: &View<'_>, proposal: &ProposalState, row: &DocumentRow) -> bool {

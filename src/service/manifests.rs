@@ -1,7 +1,7 @@
 //! Versions of a proposal: a manifest signed by every party, and the moment at which it stands.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result,
+    Answer, Exchange, Principal, RequestContext, Result, announcements,
     described::describe,
     labels, parties, quotas,
     state::ProposalState,
@@ -65,6 +65,7 @@ pub async fn sign(
             if version.number != newest {
                 return Err(Refusal::VersionTaken { expected: newest + 1, given: version.number }.into());
             }
+            announcements::check(&mut act, &proposal, &signed.statement).await?;
             version.clone()
         }
         None => add_version(&mut act, &permit, &proposal, &signed).await?,
@@ -91,6 +92,7 @@ pub async fn sign(
         complete_if_all_here(&mut act, &permit, &proposal).await?;
     }
     let proposal = act.proposal(id).await?;
+    announcements::recount(&mut act, &permit, &proposal).await?;
     let answer = Answer::json(200, &describe(&mut act.tx, &proposal, &act.me.id).await?);
     act.finish(answer).await
 }
@@ -168,6 +170,7 @@ async fn add_version(
     let held = held(&mut act.tx, proposal.row.id, &signed.statement).await?;
     let awaited = missing(&signed.statement, &held).map(|document| document.size).fold(0, u64::saturating_add);
     quotas::check_awaited(act, proposal.row.id, proposal.facts.parties.len(), awaited).await?;
+    announcements::check(act, proposal, &signed.statement).await?;
     let version = Version {
         number: expected,
         manifest: signed.payload_sha256,

@@ -4,6 +4,7 @@
 //! Nothing here knows HTTP, and nothing here compares roles: policy does. A function that changes anything goes through
 //! [`unit::Act`], a function that only looks through [`unit::View`].
 
+mod announcements;
 pub mod assignments;
 pub mod calls;
 pub mod comparison;

@@ -12,10 +12,13 @@ use crate::{
     domain::{
         DailyQuota, Refusal,
         call::CallText,
-        id::{CallId, PartnerCode, ProposalId},
+        id::{CallId, ProposalId},
         policy::PolicyOwner,
     },
-    storage::{calls, documents, policies, proposals},
+    storage::{
+        announced::{self, AnnouncedBytes},
+        calls, documents, policies, proposals,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -36,7 +39,8 @@ pub struct Quotas {
     pub documents_per_party: u64,
     /// Their ciphertext.
     pub bytes_per_party: u64,
-    /// Ciphertext of all documents on the exchange that members of a partner have uploaded, replaced ones included.
+    /// Ciphertext of all documents on the exchange that members of a partner have uploaded, replaced ones included, and of those that they have
+    /// signed for and that are not here yet.
     pub bytes_per_partner: u64,
     /// Documents of one slot that a party has uploaded to a proposal.
     pub documents_per_slot: u64,
@@ -143,6 +147,7 @@ pub(super) async fn check_documents<T: Reads>(
     let (quotas, party) = (act.exchange.quotas, member.partner());
     let others: Vec<Coming> = arrival.others().into_iter().filter(|other| other.member.partner() == party).collect();
     check_arriving(&quotas, &others, coming)?;
+    arrival.note(is_awaited);
     if is_awaited {
         return Ok(());
     }
@@ -161,9 +166,12 @@ pub(super) async fn check_documents<T: Reads>(
     let bytes: u64 = of_party().map(|kept| kept.bytes).chain(coming().map(|other| other.size)).sum();
     let what = "bytes of one party's documents, replaced ones and those on their way included";
     check_bytes(bytes, *size, quotas.bytes_per_party, what)?;
+    // What is coming and was signed for is among what is announced.
+    let on_their_way = others.iter().filter(|other| !other.is_awaited).map(|other| other.size).sum();
+    let AnnouncedBytes { here, elsewhere } = announced::of_partner(&mut act.tx, party, *id).await?;
     let kept = documents::bytes_of_partner(&mut act.tx, party).await?;
-    let of_partner = kept.saturating_add(others.iter().map(|other| other.size).sum());
-    let what = "bytes of all documents that one partner has uploaded, replaced ones and those on their way included";
+    let of_partner = [on_their_way, here, elsewhere].into_iter().fold(kept, u64::saturating_add);
+    let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
     check_bytes(of_partner, *size, quotas.bytes_per_partner, what)
 }
 
@@ -185,11 +193,16 @@ pub(super) async fn check_awaited(act: &mut Act<'_>, id: ProposalId, parties: us
     let quotas = act.exchange.quotas;
     let kept = documents::kept(&mut act.tx, id).await?.iter().map(|kept| kept.bytes).sum();
     let limit = quotas.bytes_per_party.saturating_mul(parties as u64);
-    check_bytes(kept, size, limit, "bytes of all parties' documents, replaced and announced ones included")?;
-    let party: PartnerCode = act.me.id.partner().clone();
-    let of_partner = documents::bytes_of_partner(&mut act.tx, &party).await?;
-    let what = "bytes of all documents that one partner has uploaded or announces, replaced ones included";
-    check_bytes(of_partner, size, quotas.bytes_per_partner, what)
+    check_bytes(kept, size, limit, "bytes of all parties' documents, replaced and announced ones included")
+}
+
+/// Whether the caller's partner may have so many bytes announced to all proposals, beside what it keeps and what is on its way.
+pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64) -> Result<()> {
+    let party = act.me.id.partner().clone();
+    let kept = documents::bytes_of_partner(&mut act.tx, &party).await?;
+    let present = kept.saturating_add(act.exchange.usage.coming_of(&party));
+    let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
+    check_bytes(present, announced, act.exchange.quotas.bytes_per_partner, what)
 }
 
 /// Refuses what would be more than these bytes together with what there is.

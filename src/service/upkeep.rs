@@ -8,8 +8,9 @@ use super::{
     unit::{Subject, new_entry},
 };
 use crate::{
+    domain::id::ProposalId,
     storage::{
-        BlobKey, Db, StoreError, Stored,
+        BlobKey, Db, StoreError, Stored, Tx, announced,
         documents::{self, DocumentRow},
         entries,
         mark::{self, Mark},
@@ -115,6 +116,42 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
         // If the machine stops here, a sweep finds the bytes that stay behind.
         exchange.blobs.set_aside(gone, now).await?;
     }
+}
+
+/// Keeps no more room for what was announced to proposals that no document can reach any more. How many proposals.
+pub async fn release_announced(exchange: &Exchange) -> Result<u64> {
+    let now = instants(exchange).await?.now;
+    let (mut released, mut after) = (0, None);
+    loop {
+        let mut over = Vec::new();
+        let mut tx = exchange.db.read().await?;
+        let ids = announced::proposals(&mut tx, after, AT_ONCE).await?;
+        for id in &ids {
+            if is_past_its_grace(&mut tx, *id, now).await? {
+                over.push(*id);
+            }
+        }
+        drop(tx);
+        if !over.is_empty() {
+            let mut tx = exchange.db.write().await?;
+            let now = time::of_act(exchange, &mut tx).await?;
+            for id in over {
+                // Again, since somebody may have got more time meanwhile.
+                if is_past_its_grace(&mut tx, id, now).await? {
+                    announced::release(&mut tx, id).await?;
+                    released += 1;
+                }
+            }
+            tx.commit().await?;
+        }
+        let Some(last) = ids.last() else { return Ok(released) };
+        after = Some(*last);
+    }
+}
+
+async fn is_past_its_grace(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<bool> {
+    let proposal = state::proposal(tx, id, now).await?;
+    Ok(proposal.is_none_or(|proposal| now > proposal.limits.grace_until))
 }
 
 /// Removes for good what was moved aside so long ago and no document names.

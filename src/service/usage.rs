@@ -46,6 +46,8 @@ pub(super) struct Coming {
     pub(super) slot: Slug,
     pub(super) sha256: Sha256,
     pub(super) size: u64,
+    /// Whether it was signed for and so counts as announced.
+    pub(super) is_awaited: bool,
 }
 
 impl Coming {
@@ -94,6 +96,13 @@ impl Usage {
         Ok(())
     }
 
+    /// Bytes of a partner's documents that are coming and that nobody signed for.
+    pub(super) fn coming_of(&self, partner: &PartnerCode) -> u64 {
+        let counted = self.counted();
+        let theirs = counted.coming.values().filter(|coming| coming.member.partner() == partner && !coming.is_awaited);
+        theirs.map(|coming| coming.size).fold(0, u64::saturating_add)
+    }
+
     /// Counts a document as coming.
     pub(super) fn coming(&self, coming: Coming) -> Arrival {
         let mut counted = self.counted();
@@ -109,6 +118,13 @@ impl Arrival {
     pub(super) fn others(&self) -> Vec<Coming> {
         let counted = self.usage.counted();
         counted.coming.iter().filter(|(number, _)| **number != self.number).map(|(_, coming)| coming.clone()).collect()
+    }
+
+    /// Notes whether the document counts as announced already.
+    pub(super) fn note(&self, is_awaited: bool) {
+        if let Some(own) = self.usage.counted().coming.get_mut(&self.number) {
+            own.is_awaited = is_awaited;
+        }
     }
 
     /// Whether nobody of its partner began to send the same document to the same place before.
@@ -241,6 +257,7 @@ mod tests {
             slot: slot.parse().unwrap(),
             sha256: Sha256::of(b"a document"),
             size: 7,
+            is_awaited: false,
         };
         let one = usage.coming(coming("one"));
         let two = usage.coming(coming("two"));
@@ -259,6 +276,7 @@ mod tests {
                 slot: slot.parse().unwrap(),
                 sha256: Sha256::of(content),
                 size: 7,
+                is_awaited: false,
             })
         };
         let first = coming("ISR:avi", "plan", b"a");

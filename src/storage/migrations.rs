@@ -47,6 +47,7 @@ pub const ALL: &[Migration] = &[
     migration!(19, "calls_of_an_author", "0019_calls_of_an_author"),
     migration!(20, "employers", "0020_employers"),
     migration!(21, "authors_and_bytes", "0021_authors_and_bytes"),
+    migration!(22, "announced_bytes", "0022_announced_bytes"),
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //!
 //! Nothing here decides who may do what: that was decided, by `policy`, before a statement is run.
 
+pub mod announced;
 pub mod backup;
 pub mod blob_engine;
 mod blob_key;

@@ -2,6 +2,7 @@
 //! half-written behind. Played with the real client over mutual TLS on a clock that stands still until it is set.
 
 mod accounted;
+mod announced;
 mod arrivals;
 mod bulk;
 mod certificates;

@@ -37,6 +37,7 @@ const TABLES: &[&str] = &[
     "vaults",
     "wrapped_keys",
     "documents",
+    "announced_bytes",
     "declarations",
     "assignments",
     "reviews",

@@ -1,0 +1,112 @@
+//! What parties have signed for and not sent yet. Whoever was allowed to sign a version can upload its documents, whatever colleagues keep
+//! by then: so their bytes count towards the quota of each nation that may send them, from its signature until they are here.
+
+use super::{
+    Result, quotas,
+    state::ProposalState,
+    unit::Act,
+    versions::{held, missing, of_version},
+};
+use crate::{
+    domain::id::{PartnerCode, ProposalId, Sha256, Slug},
+    policy::Permit,
+    sealing::statement::{Manifest, ManifestDocument},
+    storage::{
+        Tx,
+        announced::{self, AnnouncedBytes},
+        proposals,
+    },
+};
+use std::collections::BTreeMap;
+
+/// Whether the caller's partner has room for what it would still have to send once the caller has signed the version.
+pub(super) async fn check(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Manifest) -> Result<()> {
+    let (id, partner) = (proposal.row.id, act.me.id.partner().clone());
+    let mut rest = missing_of(&mut act.tx, id, manifest).await?;
+    // What the committed version waits for still may come, too.
+    rest.extend(missing_of_committed(&mut act.tx, proposal).await?);
+    let then = to_send(&rest, &partner);
+    let AnnouncedBytes { here, elsewhere } = announced::of_partner(&mut act.tx, &partner, id).await?;
+    // To sign for less is always possible, for a nation that is past its quota as well.
+    if then <= here { Ok(()) } else { quotas::check_announced(act, elsewhere.saturating_add(then)).await }
+}
+
+/// Counts again what each party has still to send: of the committed version, and of the newest one if it has signed that. The proposal is as
+/// the act has made it.
+pub(super) async fn recount(act: &mut Act<'_>, permit: &Permit, proposal: &ProposalState) -> Result<()> {
+    let id = proposal.row.id;
+    let committed = missing_of_committed(&mut act.tx, proposal).await?;
+    let (mut pending, mut signers) = (Vec::new(), Vec::new());
+    if let Some(version) = proposal.versions.pending() {
+        let manifest = of_version(&mut act.tx, id, version.number).await?;
+        pending = missing_of(&mut act.tx, id, &manifest).await?;
+        signers = proposals::signatures(&mut act.tx, id, version.number).await?;
+    }
+    let of = |partner: &PartnerCode| {
+        let has_signed = signers.iter().any(|signature| signature.partner == *partner);
+        let rest = committed.iter().chain(pending.iter().filter(|_| has_signed));
+        (partner.clone(), to_send(rest, partner))
+    };
+    let bytes: BTreeMap<PartnerCode, u64> = proposal.row.parties.keys().map(of).collect();
+    Ok(announced::replace(&mut act.tx, permit, id, &bytes).await?)
+}
+
+/// The same once a document is here, if any was announced.
+pub(super) async fn recount_after_upload(act: &mut Act<'_>, permit: &Permit, id: ProposalId) -> Result<()> {
+    if !announced::is_awaited(&mut act.tx, id).await? {
+        return Ok(());
+    }
+    let proposal = act.proposal(id).await?;
+    recount(act, permit, &proposal).await
+}
+
+async fn missing_of_committed(tx: &mut Tx, proposal: &ProposalState) -> Result<Vec<ManifestDocument>> {
+    let Some(version) = proposal.versions.committed() else { return Ok(Vec::new()) };
+    let manifest = of_version(tx, proposal.row.id, version.number).await?;
+    missing_of(tx, proposal.row.id, &manifest).await
+}
+
+async fn missing_of(tx: &mut Tx, id: ProposalId, manifest: &Manifest) -> Result<Vec<ManifestDocument>> {
+    let held = held(tx, id, manifest).await?;
+    Ok(missing(manifest, &held).cloned().collect())
+}
+
+/// The bytes of those of these documents that members of the partner may upload, each counted once: what belongs to all parties any of them may
+/// send.
+fn to_send<'a>(documents: impl IntoIterator<Item = &'a ManifestDocument>, partner: &PartnerCode) -> u64 {
+    let theirs = documents.into_iter().filter(|document| document.party.as_ref().is_none_or(|party| party == partner));
+    let sizes: BTreeMap<(&Slug, Sha256), u64> =
+        theirs.map(|document| ((&document.slot, document.sha256), document.size)).collect();
+    sizes.into_values().fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(slot: &str, party: Option<&str>, content: &[u8], size: u64) -> ManifestDocument {
+        ManifestDocument {
+            slot: slot.parse().unwrap(),
+            party: party.map(|party| party.parse().unwrap()),
+            vault: "vault_00000000000000000000000000".parse().unwrap(),
+            recipient: String::new(),
+            sha256: Sha256::of(content),
+            size,
+            media_type: "application/pdf".into(),
+        }
+    }
+
+    #[test]
+    fn party_has_to_send_its_own_documents_and_those_of_all_each_once() {
+        let documents = [
+            document("plan", None, b"plan", 1),
+            document("owners", Some("ISR"), b"theirs", 10),
+            document("owners", Some("USA"), b"ours", 100),
+            // Two versions name it.
+            document("plan", None, b"plan", 1),
+            document("plan", None, b"another plan", 1000),
+        ];
+        assert_eq!(to_send(&documents, &"ISR".parse().unwrap()), 1011);
+        assert_eq!(to_send(&documents, &"USA".parse().unwrap()), 1101);
+    }
+}
