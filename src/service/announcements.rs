@@ -1,4 +1,4 @@
-//! What parties have signed for and not sent yet. Whoever was allowed to sign a version can upload its documents, whatever colleagues keep
+//! What parties have signed for and not sent yet. A member who was allowed to sign a version can upload its documents, whatever colleagues keep
 //! by then: so their bytes count towards the quota of each nation that may send them, from its signature until they are here.
 
 use super::{

@@ -8,7 +8,7 @@ use super::{
     sealed_bytes::{self, ExpectedBytes},
     state::{self, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View, permit},
-    usage::{Arrival, Coming},
+    usage::Coming,
     versions,
 };
 use crate::{
