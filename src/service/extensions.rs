@@ -7,7 +7,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
     calls::{answer, etag, finish, need, required_reason},
     cursors::{EXAMINED, SealedCursors},
-    lists, parties,
+    lists, parties, quotas,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
 };
@@ -94,6 +94,7 @@ async fn examined<'b, T: Reads>(
     }
     reach.need_phase(call)?;
     let reason = required_reason(Some(&body.reason))?;
+    quotas::check_extensions(act, call.row.id).await?;
     let on_record = extensions::of_call(&mut act.tx, call.row.id).await?;
     let (present, until) = (reach.instant(call, on_record.iter()), body.until.0);
     if until <= present || until <= act.now {

@@ -9,6 +9,7 @@ use super::{
     described::describe,
     explanation::Hearing,
     preview::note,
+    quotas,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
@@ -52,23 +53,23 @@ pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId,
         return Ok(answer);
     }
     let signed = act.signed::<LabelStatement>(&body.statement).await?;
-    let made = labels::statements(&mut act.tx, id).await?;
     let partner = act.me.id.partner().clone();
-    let (known, newest) =
-        (made.iter().find(|row| row.sha256 == signed.payload_sha256), made.last().map_or(0, |row| row.number));
-    if let Some(known) = known {
+    let known = labels::with_digest(&mut act.tx, id, signed.payload_sha256).await?;
+    let newest = labels::newest(&mut act.tx, id).await?;
+    if let Some(known) = &known {
         let signatures = labels::signatures(&mut act.tx, id, known.number).await?;
         if signatures.iter().any(|signature| signature.partner == partner) {
             return Err(Refusal::AlreadySigned { manifest: known.sha256, partner }.into());
         }
     }
-    let expected = known.filter(|known| known.number == newest).map_or(newest + 1, |known| known.number);
+    let expected = if known.as_ref().is_some_and(|known| known.number == newest) { newest } else { newest + 1 };
     if signed.statement.number != expected {
         return Err(Refusal::LabelTaken { expected, given: signed.statement.number }.into());
     }
-    check_fits(&mut act, &proposal, &made, &signed.statement).await?;
+    check_fits(&mut act, &proposal, &signed.statement).await?;
     let now = act.now;
     if known.is_none() {
+        quotas::check_labels(&act, newest)?;
         act.require_recent(&signed)?;
         labels::add(&mut act.tx, &permit, id, &row(&signed)?, now).await?;
     }
@@ -198,9 +199,8 @@ pub(super) async fn follow_versions(act: &mut Act<'_>, permit: &Permit, proposal
     let Some(version) = signed.max_by_key(|version| (version.complete_at.is_some(), version.number)).cloned() else {
         return Ok(());
     };
-    let made = labels::statements(&mut act.tx, proposal.row.id).await?;
-    let (label, number) = match in_force(&made, version.manifest) {
-        Some(row) => (statement(row)?.label, Some(row.number)),
+    let (label, number) = match labels::in_force(&mut act.tx, proposal.row.id, version.manifest).await? {
+        Some(row) => (statement(&row)?.label, Some(row.number)),
         None => (versions::of_version(&mut act.tx, proposal.row.id, version.number).await?.label, None),
     };
     if label == proposal.row.label {
@@ -238,24 +238,26 @@ async fn losing(
     before: &ProposalState,
     after: &ProposalState,
 ) -> Result<Vec<(VaultRow, MemberId, u64)>> {
-    let mut held = Vec::new();
+    let mut holding = Vec::new();
     for vault in vault_store::of_proposal(tx, before.row.id).await? {
         for (holder, count) in vault_store::member_holders(tx, vault.id).await? {
-            held.push((vault.clone(), holder, count));
+            holding.push((vault.clone(), holder, count));
         }
     }
-    let holders: BTreeSet<&MemberId> = held.iter().map(|(_, holder, _)| holder).collect();
-    let holders: Vec<MemberId> = holders.into_iter().cloned().collect();
-    let known = state::members(exchange, tx, &holders, now).await?;
+    let is_outside = |holder: &MemberId| after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
+    // Of those outside nothing more needs to be known; the others are read at once.
+    let inside: BTreeSet<&MemberId> =
+        holding.iter().map(|(_, holder, _)| holder).filter(|id| !is_outside(id)).collect();
+    let inside: Vec<MemberId> = inside.into_iter().cloned().collect();
+    let known = state::members(exchange, tx, &inside, now).await?;
     let mut found = Vec::new();
-    for (vault, holder, count) in held {
-        let is_outside = after.row.label.as_ref().is_some_and(|label| !label.admits(holder.partner()));
-        // Others wait while a label takes effect, and most holders go on reading: so that is asked first.
-        let loses = match known.get(&holder).filter(|_| !is_outside) {
+    for (vault, holder, count) in holding {
+        let loses = match known.get(&holder) {
+            // Most read with the new label as before, which one look settles.
             Some(facts) => !reads(facts, policies, &vault, after)? && reads(facts, policies, &vault, before)?,
-            None => false,
+            None => is_outside(&holder),
         };
-        if is_outside || loses {
+        if loses {
             found.push((vault, holder, count));
         }
     }
@@ -270,17 +272,7 @@ fn with_label(proposal: &ProposalState, label: Option<&Label>) -> ProposalState 
     then
 }
 
-/// The relabelling that holds for the version with this manifest; none: what the manifest itself says.
-fn in_force(made: &[LabelRow], manifest: Sha256) -> Option<&LabelRow> {
-    made.iter().filter(|row| row.manifest == manifest && row.in_force_at.is_some()).max_by_key(|row| row.number)
-}
-
-async fn check_fits(
-    act: &mut Act<'_>,
-    proposal: &ProposalState,
-    made: &[LabelRow],
-    statement: &LabelStatement,
-) -> Result<()> {
+async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, statement: &LabelStatement) -> Result<()> {
     let fault = |fault: &str| Err(Refusal::Label { fault: fault.to_owned() }.into());
     if statement.proposal != proposal.row.id {
         return fault("it is for another proposal");
@@ -292,7 +284,8 @@ async fn check_fits(
     if statement.manifest_sha256 != standing.manifest {
         return fault("it is for another version than the one that stands; read the proposal again");
     }
-    if statement.replaces != in_force(made, standing.manifest).map(|row| row.sha256) {
+    let in_force = labels::in_force(&mut act.tx, proposal.row.id, standing.manifest).await?;
+    if statement.replaces != in_force.map(|row| row.sha256) {
         return fault("it replaces another label than the one in force; read the labels again");
     }
     if statement.label == proposal.row.label {

@@ -17,7 +17,7 @@ use crate::{
     },
     storage::{
         announced::{self, AnnouncedBytes},
-        calls, documents, policies, proposals,
+        calls, documents, extensions, policies, proposals,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -52,6 +52,10 @@ pub struct Quotas {
     pub replaced_documents_days: u16,
     /// Versions of a proposal that any of its parties has proposed.
     pub versions_per_proposal: u64,
+    /// Relabellings of a proposal that any of its parties has proposed.
+    pub labels_per_proposal: u64,
+    /// Extensions of a call by officers of one partner, those that were taken back included.
+    pub extensions_per_call_per_partner: u64,
     /// Members of one partner who wrap the same vault for the same recipient of somebody else. Of all partners together it is not limited: no
     /// nation must be able to keep another from replacing a key that does not open. At least one.
     pub wrapped_keys_per_recipient_per_partner: u64,
@@ -83,6 +87,8 @@ impl Default for Quotas {
             arriving_bytes_per_member: 32 << 30,
             replaced_documents_days: 30,
             versions_per_proposal: 200,
+            labels_per_proposal: 200,
+            extensions_per_call_per_partner: 500,
             wrapped_keys_per_recipient_per_partner: 4,
             policy_versions_per_day: 50,
             stored_bytes_per_day_per_member: 256 << 20,
@@ -213,6 +219,20 @@ fn check_bytes(present: u64, size: u64, limit: u64, what: &'static str) -> Resul
 /// Whether another version of a proposal that has so many may be proposed.
 pub(super) fn check_versions(act: &Act<'_>, versions: usize) -> Result<()> {
     check(versions as u64, act.exchange.quotas.versions_per_proposal, "versions of one proposal")
+}
+
+/// Whether another relabelling of a proposal that has so many may be proposed.
+pub(super) fn check_labels(act: &Act<'_>, labels: u32) -> Result<()> {
+    check(labels.into(), act.exchange.quotas.labels_per_proposal, "relabellings of one proposal")
+}
+
+/// Whether officers of the caller's partner may move another date of a call. Those of the others have their own number, so nobody keeps
+/// another nation from giving more time.
+pub(super) async fn check_extensions<T: Reads>(act: &mut Act<'_, T>, call: CallId) -> Result<()> {
+    let partner = act.me.id.partner().clone();
+    let made = extensions::made_by(&mut act.tx, call, &partner).await?;
+    let limit = act.exchange.quotas.extensions_per_call_per_partner;
+    check(made, limit, "extensions of one call by officers of one partner, those that were taken back included")
 }
 
 /// Whether another version of the owner's policies may be proposed now.

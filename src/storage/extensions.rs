@@ -23,10 +23,12 @@ pub struct ExtensionRow {
     pub is_withdrawn: bool,
 }
 
-/// The deadlines that were moved, in the order in which they were, and the latest date for reviews, as they are in force.
+/// The deadlines that were moved, of each scope the latest, and the latest date for reviews, as they are in force. However often a date was
+/// moved, nothing else follows from it.
 pub async fn in_force(tx: &mut Tx, call: CallId) -> Result<(Vec<Extension>, Option<Timestamp>), StoreError> {
-    let sql = "SELECT scope, partner, proposal_id, until_at FROM call_extensions \
-               WHERE call_id = $1 AND withdrawn_at IS NULL ORDER BY number";
+    let sql = "SELECT scope, partner, proposal_id, MAX(until_at) AS until_at FROM call_extensions \
+               WHERE call_id = $1 AND withdrawn_at IS NULL GROUP BY scope, partner, proposal_id \
+               ORDER BY MIN(number)";
     let (mut deadlines, mut reviews_until) = (Vec::new(), None);
     for row in tx.fetch_all(sql, args![call]).await? {
         let until = row.time("until_at")?;
@@ -36,6 +38,14 @@ pub async fn in_force(tx: &mut Tx, call: CallId) -> Result<(Vec<Extension>, Opti
         }
     }
     Ok((deadlines, reviews_until))
+}
+
+/// How many extensions of a call officers of a partner have made, withdrawn ones included.
+pub async fn made_by(tx: &mut Tx, call: CallId, partner: &PartnerCode) -> Result<u64, StoreError> {
+    // A code holds none of the letters that LIKE reads as patterns.
+    let theirs = format!("{partner}:%");
+    let sql = "SELECT COUNT(*) AS made FROM call_extensions WHERE call_id = $1 AND made_by LIKE $2";
+    tx.fetch_one(sql, args![call, theirs]).await?.count("made")
 }
 
 /// Every extension of a call, withdrawn or not, in the order in which they were made.

@@ -26,14 +26,20 @@ pub struct LabelRow {
 /// Under which a label takes effect: with a signature, or with the last document of a version.
 const WRITERS: &[Action] = &[Action::Sign, Action::Upload];
 
-/// The relabellings of a proposal, in order.
-pub async fn statements(tx: &mut Tx, id: ProposalId) -> Result<Vec<LabelRow>, StoreError> {
-    let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements WHERE proposal_id = $1 \
-               ORDER BY number";
-    tx.fetch_all(sql, args![id]).await?.iter().map(read).collect()
+/// The number of the newest relabelling of a proposal, 0 if there is none. They are numbered without a gap.
+pub async fn newest(tx: &mut Tx, id: ProposalId) -> Result<u32, StoreError> {
+    let sql = "SELECT COALESCE(MAX(number), 0) AS number FROM label_statements WHERE proposal_id = $1";
+    number(&tx.fetch_one(sql, args![id]).await?)
 }
 
-/// The same after a number, so many.
+/// The relabelling of a proposal with this digest: its parties sign the same statement.
+pub async fn with_digest(tx: &mut Tx, id: ProposalId, sha256: Sha256) -> Result<Option<LabelRow>, StoreError> {
+    let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements \
+               WHERE proposal_id = $1 AND sha256 = $2 ORDER BY number LIMIT 1";
+    tx.fetch_optional(sql, args![id, sha256]).await?.as_ref().map(read).transpose()
+}
+
+/// The relabellings of a proposal after a number, in order, so many.
 pub async fn some_statements(tx: &mut Tx, id: ProposalId, after: u32, limit: u32) -> Result<Vec<LabelRow>, StoreError> {
     let sql = "SELECT number, manifest_sha256, sha256, body, in_force_at FROM label_statements \
                WHERE proposal_id = $1 AND number > $2 ORDER BY number LIMIT $3";
@@ -48,14 +54,17 @@ pub async fn in_force(tx: &mut Tx, id: ProposalId, manifest: Sha256) -> Result<O
 }
 
 fn read(row: &Row) -> Result<LabelRow, StoreError> {
-    let number = u32::try_from(row.int("number")?);
     Ok(LabelRow {
-        number: number.map_err(|_| StoreError::corrupt("number", "a small number"))?,
+        number: number(row)?,
         manifest: row.parse("manifest_sha256")?,
         sha256: row.parse("sha256")?,
         body: row.text("body")?,
         in_force_at: row.opt_time("in_force_at")?,
     })
+}
+
+fn number(row: &Row) -> Result<u32, StoreError> {
+    u32::try_from(row.int("number")?).map_err(|_| StoreError::corrupt("number", "a small number"))
 }
 
 /// The signatures under a relabelling, by partner.

@@ -2,7 +2,8 @@
 
 use crate::harness::{
     exchange::fresh_key,
-    stage::{GRACE, Stage, code, id, review},
+    stage::{GRACE, NATIONS, Stage, code, id, review},
+    world::{Store, TestWorld},
 };
 use entente::{
     client::{ClientError, api::Paging, directory::NewKeyCard},
@@ -77,6 +78,31 @@ async fn no_deadline_moves_past_the_bound_of_the_text() {
     assert_eq!((extended.number, extended.call.deadline_at.0), (Some(1), bound));
     assert_eq!(extended.grace_until.unwrap().0, bound + GRACE);
     stage.stop().await;
+}
+
+async fn officers_move_dates_so_often(store: Store) {
+    let settings = [("quotas.extensions_per_call_per_partner", "2")];
+    let Some(world) = TestWorld::start_with(NATIONS, store, &settings).await else { return };
+    let stage = Stage::open_in(world).await;
+    extend(&stage, &until(stage.deadline + HOUR)).await.unwrap();
+    extend(&stage, &of_israel(stage.deadline + HOUR * 2)).await.unwrap();
+    // What is taken back stays on record.
+    withdraw(&stage, 2).await.unwrap();
+    let before = stage.census().await;
+    let more = until(stage.deadline + HOUR * 3);
+    stage.refuses("quota-reached", extend(&stage, &more)).await;
+    stage.refuses("quota-reached", extend(&stage, &ExtendCall { dry_run: true, ..more.clone() })).await;
+    assert_eq!(stage.census().await, before);
+    // Nobody keeps the officers of another nation from giving more time.
+    let extended = stage.client("ISR:noa").api().extend_call(stage.call, &more).await.unwrap();
+    assert_eq!(extended.call.deadline_at.0, stage.deadline + HOUR * 3);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn officers_of_a_partner_move_the_dates_of_a_call_so_often() {
+    officers_move_dates_so_often(Store::Sqlite).await;
+    officers_move_dates_so_often(Store::Postgres).await;
 }
 
 #[tokio::test]

@@ -424,11 +424,20 @@ async fn call_keeps_roles_and_extensions(store: Store) {
     }
     let found = seen!(store, tx => calls::find(&mut tx, call)).unwrap();
     expected.remove(1);
-    assert_eq!((found.extensions, found.reviews_until), (expected, Some(at(800))));
+    assert_eq!((found.extensions, found.reviews_until), (expected.clone(), Some(at(800))));
     done!(store, tx => extensions::make(&mut tx, &permit, call, &Moved::Reviews, at(950), "a reason", at(9)));
     let on_record = seen!(store, tx => extensions::of_call(&mut tx, call));
     let on_record: Vec<_> = on_record.iter().map(|row| (row.number, row.is_withdrawn)).collect();
     assert_eq!(on_record, [(1, false), (2, true), (3, false), (4, true), (5, false), (6, false)]);
+    // Of one that is moved again and again the furthest counts.
+    let everyones = Moved::Deadline(ExtensionScope::Everyone);
+    for second in [300, 500, 400] {
+        done!(store, tx => extensions::make(&mut tx, &permit, call, &everyones, at(second), "a reason", at(9)));
+    }
+    expected.push(Extension { scope: ExtensionScope::Everyone, until: at(500) });
+    assert_eq!(seen!(store, tx => calls::find(&mut tx, call)).unwrap().extensions, expected);
+    let made = async |partner: &str| seen!(store, tx => extensions::made_by(&mut tx, call, &is(partner)));
+    assert_eq!((made("USA").await, made("ISR").await), (9, 0), "also what was taken back");
     let permits = roles.map(|role| office.on_role("USA:dana", Action::RevokeRole, "ISR:maya", role));
     done!(store, tx => calls::set_roles(&mut tx, &permits, call, &maya, &[].into(), Some(stated(2, b"two")), at(8)));
     assert!(!seen!(store, tx => calls::find(&mut tx, call)).unwrap().roles.contains_key(&maya));

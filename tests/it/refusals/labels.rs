@@ -89,6 +89,30 @@ async fn relabel(stage: &Stage, proposal: ProposalId, choice: &LabelChoice) {
     }
 }
 
+async fn parties_relabel_so_often(store: Store) {
+    let settings = [("quotas.labels_per_proposal", "2")];
+    let Some(world) = TestWorld::start_with(NATIONS, store, &settings).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = submitted(&stage, &LabelChoice::Keep).await;
+    // The second party signs what waits, however many there are.
+    relabel(&stage, proposal, &to(&[], &["propin"])).await;
+    relabel(&stage, proposal, &to(&[], &[])).await;
+    let before = stage.census().await;
+    let avi = stage.client("ISR:avi");
+    let plan = avi.plan_label(proposal, &to(&[], &["propin"])).await.unwrap();
+    let told = avi.sign_label(&plan).await.map(drop).unwrap_err();
+    assert_eq!(told.slug(), Some("quota-reached"), "{told}");
+    assert!(told.to_string().contains("no more than 2 relabellings of one proposal"), "{told}");
+    assert_eq!(stage.census().await, before);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn parties_relabel_a_proposal_so_often() {
+    parties_relabel_so_often(Store::Sqlite).await;
+    parties_relabel_so_often(Store::Postgres).await;
+}
+
 /// Opened, everybody clear, Carol and those named assigned and clear, keys wrapped.
 async fn reviewed_by(stage: &Stage, proposal: ProposalId, others: &[&str]) {
     stage.pass_the_opening();
