@@ -12,6 +12,7 @@ use super::{
     stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Reads, Rehearsal, Subject, View},
+    verified::Verified,
 };
 use crate::{
     domain::{
@@ -19,7 +20,7 @@ use crate::{
         id::{CallId, MemberId, ProposalId},
     },
     policy::{Action, Permit, Resource, counts, facts::MemberFacts},
-    sealing::statement::{AssignmentStatement, Signed, StatementError, verify_signed},
+    sealing::statement::AssignmentStatement,
     storage::{
         proposals::{self, ProposalRow},
         reviews::{self, AssignmentRow, NewAssignment},
@@ -37,9 +38,6 @@ use std::{
     sync::Arc,
 };
 use tokio::task::yield_now;
-
-/// A line's statement, verified by itself; who may sign it is asked in its turn.
-type Verified = Result<Signed<AssignmentStatement>, StatementError>;
 
 /// Assigns reviewers to proposals of a call: every line or none.
 pub async fn assign(exchange: &Exchange, context: &RequestContext, call: CallId, body: &Assign) -> Result<Answer> {
@@ -122,9 +120,9 @@ fn check_count(body: &Assign) -> Result<()> {
 }
 
 /// Verifies the signatures, off the threads that serve others; nothing for a line without one.
-async fn verify(body: &Assign) -> Result<Vec<Option<Verified>>> {
+async fn verify(body: &Assign) -> Result<Vec<Option<Verified<AssignmentStatement>>>> {
     let statements: Vec<Option<String>> = body.assignments.iter().map(|pair| pair.statement.clone()).collect();
-    let verify = move || statements.iter().map(|jws| jws.as_deref().map(verify_signed)).collect();
+    let verify = move || statements.iter().map(|jws| jws.as_deref().map(Verified::look)).collect();
     aside(verify).await
 }
 
@@ -211,11 +209,16 @@ impl Lines {
 }
 
 /// Whether a line can be done, with its statement.
-async fn check_one(act: &mut Act<'_>, lines: &mut Lines, pair: &Pair, verified: Option<Verified>) -> Result<Checked> {
+async fn check_one(
+    act: &mut Act<'_>,
+    lines: &mut Lines,
+    pair: &Pair,
+    verified: Option<Verified<AssignmentStatement>>,
+) -> Result<Checked> {
     let Judged { permit, before, then } = lines.judge(act, pair)?;
     let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
     let verified = verified.ok_or_else(|| refuse("each line needs a statement of type `entente-assignment+jws`"))?;
-    let signed = act.signed_by_me(verified?).await?;
+    let signed = act.signed(verified).await?;
     let said = &signed.statement;
     if said.call != lines.call.row.id || said.proposal != pair.proposal || said.reviewer != pair.reviewer {
         return Err(refuse("it must say this call, proposal and reviewer"));

@@ -7,6 +7,7 @@ use super::{
     state::{self, CallState, ProposalState},
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
+    verified::Verified,
     voided::{self, CountedVoids},
     wraps::Wraps,
 };
@@ -84,6 +85,9 @@ pub async fn edit(exchange: &Exchange, context: &RequestContext, id: CallId, bod
 /// Publishes a draft with the vault that proposals will be wrapped to.
 pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
     let wraps = Wraps::of(&body.keys).await?;
+    let publication = Verified::of(&body.publication).await?;
+    let made_vault = Verified::of_some(body.vault.as_deref()).await?;
+    let roll = Verified::of_some(body.roll.as_deref()).await?;
     let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let permit = act.authorize(Action::PublishCall, Resource::Call(&call.facts))?;
@@ -92,19 +96,19 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
     }
     act.require_match(&etag(&call, &act.policies, &act.me))?;
     need(&call, &[Phase::Draft], "a draft; a published call is amended")?;
-    let (publication, text) = verified_publication(&mut act, &call, 1, &body.publication).await?;
+    let (publication, text) = verified_publication(&mut act, &call, 1, publication).await?;
     if publication.text_sha256 != call.row.text_sha256 {
         return Err(statement("the publication says another text than the draft; edit the draft first"));
     }
     if text.schedule.deadline_at <= act.now {
         return Err(Refusal::CallText { fault: "the deadline has already passed".into() }.into());
     }
-    let Some(vault) = &body.vault else { return Err(statement("the call vault's statement is missing")) };
+    let Some(vault) = made_vault else { return Err(statement("the call vault's statement is missing")) };
     let vault = vaults::verified(&mut act, vault, VaultKind::Call, id, None).await?;
     if vault.id != publication.vault || vault.recipient != publication.recipient {
         return Err(statement("the publication names another vault than the one sent with it"));
     }
-    let roll = verified_roll(&mut act, &call, body.roll.as_deref()).await?;
+    let roll = verified_roll(&mut act, &call, roll).await?;
     // They were given under the draft's text of then.
     call.row.roles.iter().try_for_each(|(member, roles)| call.text.check_roles(member, roles))?;
     let new_text = NewText { json: &call.row.text_json, sha256: call.row.text_sha256 };
@@ -133,12 +137,13 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
 /// Amends a published call. What that does to proposals already handed in follows from what changed. A dry run says it, and takes no turn
 /// at writing.
 pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
+    let verified = Verified::of(&body.publication).await?;
     let mut look = Rehearsal::rehearse(exchange, context).await?;
     let (mut call, _) = call_to_amend(&mut look, id).await?;
     if let Some(answer) = look.replayed()? {
         return Ok(answer);
     }
-    let mut effect = examined(&mut look, &call, body).await?.effect;
+    let mut effect = examined(&mut look, &call, body, &verified).await?.effect;
     let mut counted = None;
     if effect != AmendmentEffect::Keeps {
         drop(look);
@@ -149,7 +154,7 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
         if let Some(answer) = look.replayed()? {
             return Ok(answer);
         }
-        effect = examined(&mut look, &call, body).await?.effect;
+        effect = examined(&mut look, &call, body, &verified).await?.effect;
         counted = Some(CountedVoids::of(&mut look, &call, effect).await?);
     }
     if body.dry_run {
@@ -163,7 +168,7 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let Amendment { version, publication, reason, effect } = examined(&mut act, &call, body).await?;
+    let Amendment { version, publication, reason, effect } = examined(&mut act, &call, body, &verified).await?;
     let voided = voided::in_turn(&mut act, &call, effect, counted.as_ref()).await?;
     if body.voids.unwrap_or(0) != voided {
         return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
@@ -210,12 +215,13 @@ async fn examined<'b, T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
     body: &'b PublishCall,
+    verified: &Verified<CallPublication>,
 ) -> Result<Amendment<'b>> {
     act.require_match(&etag(call, &act.policies, &act.me))?;
     need(call, &[Phase::Announced, Phase::Open], "a published call before its deadline")?;
     let reason = required_reason(body.reason.as_deref())?;
     let version = call.row.version + 1;
-    let (publication, text) = verified_publication(act, call, version, &body.publication).await?;
+    let (publication, text) = verified_publication(act, call, version, verified.clone()).await?;
     if Some(publication.vault) != call.row.vault {
         return Err(statement("an amendment keeps the call's vault"));
     }
@@ -416,9 +422,9 @@ async fn verified_publication<T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
     version: u32,
-    jws: &str,
+    verified: Verified<CallPublication>,
 ) -> Result<(CallPublication, rules::CallText)> {
-    let publication = act.signed::<CallPublication>(jws).await?.statement;
+    let publication = act.signed(verified).await?.statement;
     if publication.call != call.row.id || publication.version != version {
         return Err(statement("the publication is for another call or version"));
     }
@@ -467,9 +473,13 @@ async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &
 }
 
 /// The statement of the members' roles, the first link of what clients verify of roles.
-async fn verified_roll(act: &mut Act<'_>, call: &CallState, jws: Option<&str>) -> Result<Signed<RollStatement>> {
-    let jws = jws.ok_or_else(|| statement("the roll of those who have a role is missing"))?;
-    let signed = act.signed::<RollStatement>(jws).await?;
+async fn verified_roll(
+    act: &mut Act<'_>,
+    call: &CallState,
+    verified: Option<Verified<RollStatement>>,
+) -> Result<Signed<RollStatement>> {
+    let verified = verified.ok_or_else(|| statement("the roll of those who have a role is missing"))?;
+    let signed = act.signed(verified).await?;
     if signed.statement.call != call.row.id || signed.statement.partners != call.program.row.partners {
         return Err(statement("the roll is of another call, or names other partners than its program has"));
     }

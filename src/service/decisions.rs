@@ -1,10 +1,12 @@
 //! Decisions signed by every funder, and the sealed letters that inform the parties.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    sealed_bytes::Base64Ciphertext,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
+    verified::Verified,
 };
 use crate::{
     domain::{
@@ -99,13 +101,14 @@ pub async fn sign(
     id: ProposalId,
     body: &SignDecision,
 ) -> Result<Answer> {
+    let verified = Verified::<DecisionStatement>::of(&body.decision).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Decide, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let statement = act.signed::<DecisionStatement>(&body.decision).await?.statement;
+    let statement = act.signed(verified).await?.statement;
     let partner = act.me.id.partner().clone();
     if statement.proposal != id || statement.partner != partner {
         let fault = "it is for another proposal or partner".to_owned();
@@ -233,6 +236,8 @@ pub async fn send_letter(
     id: ProposalId,
     body: &SendLetter,
 ) -> Result<Answer> {
+    let verified = Verified::<LetterStatement>::of(&body.statement).await?;
+    let sealed = Base64Ciphertext::of(&body.ciphertext, MAX_LETTER).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::SendLetter, Resource::Proposal(&proposal.facts))?;
@@ -245,11 +250,11 @@ pub async fn send_letter(
         let missing: Vec<String> = table.missing(&proposal.call.text.funders).iter().map(ToString::to_string).collect();
         return Err(Refusal::DecisionOpen { missing: missing.join(", ") }.into());
     };
-    let statement = act.signed::<LetterStatement>(&body.statement).await?.statement;
-    let ciphertext = sealed_bytes::from_base64(&body.ciphertext, MAX_LETTER)?;
+    let statement = act.signed(verified).await?.statement;
+    let (ciphertext, sha256) = sealed.checked()?;
     let fits = statement.proposal == id
         && statement.manifest_sha256 == decision.manifest
-        && statement.sha256 == Sha256::of(&ciphertext)
+        && statement.sha256 == sha256
         && is_about(&statement, &decision);
     if !fits {
         let fault =

@@ -14,7 +14,9 @@ use super::{
     stepwise::{STEP, StepwisePage},
     unit::{Act, Subject, View},
     vault_access::reads,
-    vaults, versions,
+    vaults,
+    verified::Verified,
+    versions,
 };
 use crate::{
     domain::{
@@ -46,13 +48,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Proposes a relabelling of the version that stands, or adds the caller's party's signature to the one that waits. The last
 /// signature puts it in force.
 pub async fn sign(exchange: &Exchange, context: &RequestContext, id: ProposalId, body: &SignLabel) -> Result<Answer> {
+    let verified = Verified::<LabelStatement>::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let signed = act.signed::<LabelStatement>(&body.statement).await?;
+    let signed = act.signed(verified).await?;
     let partner = act.me.id.partner().clone();
     let known = labels::with_digest(&mut act.tx, id, signed.payload_sha256).await?;
     let newest = labels::newest(&mut act.tx, id).await?;

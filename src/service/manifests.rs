@@ -7,6 +7,7 @@ use super::{
     state::ProposalState,
     stepwise::StepwisePage,
     unit::{Act, Subject, View},
+    verified::Verified,
     versions::{held, missing, of_version},
 };
 use crate::{
@@ -34,6 +35,7 @@ pub async fn sign(
     id: ProposalId,
     body: &SignManifest,
 ) -> Result<Answer> {
+    let verified = Verified::<Manifest>::of(&body.manifest).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Sign, Resource::Proposal(&proposal.facts))?;
@@ -52,7 +54,7 @@ pub async fn sign(
         return Err(Refusal::DeadlinePassed { deadline_at, arrived_at: act.arrived_at }.into());
     }
     parties::require_no_roles(&proposal)?;
-    let signed = act.signed::<Manifest>(&body.manifest).await?;
+    let signed = act.signed(verified).await?;
     check_fits(&mut act, &proposal, &signed.statement).await?;
     let partner = act.me.id.partner().clone();
     let version = match proposal.versions.versions.iter().find(|v| v.manifest == signed.payload_sha256) {

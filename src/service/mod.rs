@@ -45,6 +45,7 @@ pub mod upkeep;
 pub mod usage;
 mod vault_access;
 pub mod vaults;
+mod verified;
 pub mod verify;
 mod versions;
 pub mod visibility;

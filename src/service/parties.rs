@@ -9,6 +9,7 @@ use super::{
     stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
+    verified::Verified,
     wraps::{Holders, Wraps},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         proposal::Status,
     },
     policy::{Action, Permit, Resource, counts::works_at_one_of, facts::MemberFacts},
-    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed, StatementError, verify_signed},
+    sealing::statement::{AcceptanceStatement, InvitationStatement, Signed},
     storage::{
         documents,
         invitations::{self, FirstInvitation, InvitationRow},
@@ -42,9 +43,6 @@ const MOST_INVITATIONS: u64 = 200;
 /// Most invitations in one request.
 const MOST_AT_ONCE: usize = 100;
 
-/// An invitation that a request brings, verified by itself; who may sign it is asked in its turn.
-type Verified = std::result::Result<Signed<InvitationStatement>, StatementError>;
-
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(
     exchange: &Exchange,
@@ -55,6 +53,7 @@ pub async fn invite(
 ) -> Result<Answer> {
     let keys: Vec<_> = body.keys.values().map(Vec::as_slice).collect();
     let wraps = Wraps::of_all(&keys).await?;
+    let invitation = Verified::of(&body.invitation).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
@@ -77,7 +76,7 @@ pub async fn invite(
         return Err(Refusal::PartyRule { fault }.into());
     }
     check_suits(&act, &proposal.call, &subject)?;
-    let invitation = checked(&mut act, id, member, verify_signed(&body.invitation)).await?;
+    let invitation = checked(&mut act, id, member, invitation).await?;
     let statement = (&*invitation.jws, invitation.payload_sha256);
     invitations::invite(&mut act.tx, &permit, id, member, statement, act.now).await?;
     act.log(Subject::proposal(&proposal), entry_of(member, &invitation)).await?;
@@ -98,6 +97,7 @@ pub async fn accept(
     id: ProposalId,
     body: &AcceptInvitation,
 ) -> Result<Answer> {
+    let verified = Verified::<AcceptanceStatement>::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
@@ -106,7 +106,7 @@ pub async fn accept(
     }
     let me = act.me.id.clone();
     let invitation = open_invitation(&mut act, &proposal, &me).await?;
-    let signed = act.signed::<AcceptanceStatement>(&body.statement).await?;
+    let signed = act.signed(verified).await?;
     act.require_recent(&signed)?;
     let AcceptanceStatement { proposal: about, member, invitation_sha256, .. } = &signed.statement;
     if *about != id || *member != me || *invitation_sha256 != invitation.sha256 {
@@ -252,13 +252,15 @@ fn answer(row: InvitationRow) -> Joined {
 }
 
 /// Verifies the invitations that a request brings, before its turn and off the threads that serve others.
-pub(super) async fn verified(invitations: &BTreeMap<MemberId, String>) -> Result<BTreeMap<MemberId, Verified>> {
+pub(super) async fn verified(
+    invitations: &BTreeMap<MemberId, String>,
+) -> Result<BTreeMap<MemberId, Verified<InvitationStatement>>> {
     if invitations.len() > MOST_AT_ONCE {
         let fault = format!("at most {MOST_AT_ONCE} invitations at a time; ask the others once the proposal is begun");
         return Err(ServiceError::Malformed(fault));
     }
     let invitations = invitations.clone();
-    aside(move || invitations.into_iter().map(|(member, jws)| (member, verify_signed(&jws))).collect()).await
+    aside(move || invitations.into_iter().map(|(member, jws)| (member, Verified::look(&jws))).collect()).await
 }
 
 /// The members whom the one who begins a proposal asks to join: everybody named but themselves, each with an invitation.
@@ -266,7 +268,7 @@ pub(super) async fn asked_at_the_beginning(
     act: &mut Act<'_>,
     call: &CallState,
     body: &CreateProposal,
-    mut invitations: BTreeMap<MemberId, Verified>,
+    mut invitations: BTreeMap<MemberId, Verified<InvitationStatement>>,
 ) -> Result<Vec<(MemberId, Signed<InvitationStatement>)>> {
     let me = act.me.id.clone();
     for members in body.parties.values() {
@@ -350,9 +352,9 @@ async fn checked(
     act: &mut Act<'_>,
     id: ProposalId,
     member: &MemberId,
-    verified: Verified,
+    verified: Verified<InvitationStatement>,
 ) -> Result<Signed<InvitationStatement>> {
-    let signed = act.signed_by_me(verified?).await?;
+    let signed = act.signed(verified).await?;
     act.require_recent(&signed)?;
     if signed.statement.proposal != id || signed.statement.member != *member {
         return Err(Refusal::Statement { fault: format!("it must ask `{member}` to join this proposal") }.into());

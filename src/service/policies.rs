@@ -6,6 +6,7 @@
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside, quotas,
     unit::{Act, Subject, View},
+    verified::Verified,
 };
 use crate::{
     domain::{
@@ -109,6 +110,7 @@ pub async fn propose(
         let turn = exchange.long_work.policy_text(&context.principal).await?;
         check_text(owner, body.text.clone(), Some(turn)).await?;
     }
+    let verified = Verified::<PolicyStatement>::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(propose_action(owner), Resource::Partner(&partner))?;
@@ -119,7 +121,7 @@ pub async fn propose(
     if !may {
         check_text(owner, body.text.clone(), None).await?;
     }
-    let signed = act.signed::<PolicyStatement>(&body.statement).await?;
+    let signed = act.signed(verified).await?;
     let says = signed.statement;
     if says.owner != *owner || says.text_sha256 != Sha256::of(body.text.as_bytes()) {
         let fault = "it is for another owner or another text".to_owned();
@@ -178,6 +180,7 @@ pub async fn approve(
         let turn = exchange.long_work.policy_text(&context.principal).await?;
         check_text(owner, row.text, Some(turn)).await?;
     }
+    let verified = Verified::<PolicyApproval>::of(&body.approval).await?;
     let mut act = Act::begin(exchange, context).await?;
     let partner = writer(&mut act.tx, exchange, owner).await?;
     let permit = act.authorize(approve_action(owner), Resource::Partner(&partner))?;
@@ -190,7 +193,7 @@ pub async fn approve(
         check_text(owner, row.text.clone(), None).await?;
     }
     rules::check_approval(owner, &row.version, &act.me.id, act.now)?;
-    let says = act.signed::<PolicyApproval>(&body.approval).await?.statement;
+    let says = act.signed(verified).await?.statement;
     if says.owner != *owner || says.version != number || says.policy_sha256 != row.version.statement {
         let fault = "it approves another version than this one".to_owned();
         return Err(Refusal::Statement { fault }.into());

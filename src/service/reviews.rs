@@ -1,18 +1,20 @@
 //! Declarations of interest and sealed reviews.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests, sealed_bytes,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, manifests,
+    sealed_bytes::Base64Ciphertext,
     state::{self, ProposalState},
     stepwise::{STEP, StepwisePage},
     surplus_keys,
     unit::{Act, Subject, View},
     vaults,
+    verified::Verified,
 };
 use crate::{
     domain::{
         Refusal,
         call::Phase,
-        id::{MemberId, ProposalId, ReviewId, Sha256},
+        id::{MemberId, ProposalId, ReviewId},
         member::Declared,
         set_aside::SetAside,
         vault::VaultKind,
@@ -43,6 +45,7 @@ pub async fn declare(
     id: ProposalId,
     body: &DeclareConflict,
 ) -> Result<Answer> {
+    let verified = Verified::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let action = if body.conflict { Action::DeclareConflict } else { Action::DeclareClear };
@@ -59,7 +62,7 @@ pub async fn declare(
         return Err(Refusal::AlreadyDeclared { member: me }.into());
     }
     let (now, declared) = (act.now, if body.conflict { Declared::Conflict } else { Declared::Clear });
-    let signed = signed_declaration(&mut act, id, &me, declared, &body.statement).await?;
+    let signed = signed_declaration(&mut act, id, &me, declared, verified).await?;
     if signed.statement.ground != body.ground {
         return Err(Refusal::Statement { fault: "it names another ground than the declaration".into() }.into());
     }
@@ -83,6 +86,7 @@ pub async fn lift(
     member: &MemberId,
     body: &LiftConflict,
 ) -> Result<Answer> {
+    let verified = Verified::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
@@ -96,7 +100,7 @@ pub async fn lift(
     if !proposal.facts.conflicts.contains(member) {
         return Err(Refusal::NoConflict { member: member.clone() }.into());
     }
-    let signed = signed_declaration(&mut act, id, member, Declared::Lifted, &body.statement).await?;
+    let signed = signed_declaration(&mut act, id, member, Declared::Lifted, verified).await?;
     let now = act.now;
     reviews::lift(&mut act.tx, &permit, id, member, stated(&signed), now).await?;
     let payload = ConflictLifted { member: member.clone(), reason: reason.to_owned(), statement: signed.jws };
@@ -110,9 +114,9 @@ async fn signed_declaration(
     proposal: ProposalId,
     member: &MemberId,
     declared: Declared,
-    statement: &str,
+    verified: Verified<DeclarationStatement>,
 ) -> Result<Signed<DeclarationStatement>> {
-    let signed = act.signed::<DeclarationStatement>(statement).await?;
+    let signed = act.signed(verified).await?;
     let before = reviews::declarations(&mut act.tx, proposal, Some(member)).await?;
     let said = &signed.statement;
     if said.proposal != proposal || said.member != *member || said.declared != declared {
@@ -174,6 +178,8 @@ pub async fn submit(
     id: ProposalId,
     body: &SubmitReview,
 ) -> Result<Answer> {
+    let verified = Verified::<ReviewStatement>::of(&body.statement).await?;
+    let sealed = Base64Ciphertext::of(&body.ciphertext, MAX_REVIEW).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::Review, Resource::Proposal(&proposal.facts))?;
@@ -188,15 +194,15 @@ pub async fn submit(
     if proposal.row.is_decided {
         return Err(Refusal::DecisionFinal.into());
     }
-    let statement = act.signed::<ReviewStatement>(&body.statement).await?.statement;
+    let statement = act.signed(verified).await?.statement;
     manifests::require_standing(&proposal, statement.manifest_sha256)?;
-    let ciphertext = sealed_bytes::from_base64(&body.ciphertext, MAX_REVIEW)?;
+    let (ciphertext, sha256) = sealed.checked()?;
     let earlier = reviews::of_proposal(&mut act.tx, id).await?;
     let revision = 1 + earlier.iter().filter(|row| row.reviewer == me).map(|row| row.revision).max().unwrap_or(0);
     let fits = statement.proposal == id
         && statement.reviewer == me
         && statement.revision == revision
-        && statement.sha256 == Sha256::of(&ciphertext)
+        && statement.sha256 == sha256
         && statement.call_text_sha256 == proposal.call.row.text_sha256;
     if !fits {
         let fault = format!("it must say this proposal, call text and reviewer, revision {revision}, and these bytes");

@@ -15,6 +15,7 @@ use super::{
     unit::{Act, Subject, View},
     vault_access::require_other_holder,
     vaults,
+    verified::Verified,
 };
 use crate::{
     domain::{
@@ -50,6 +51,7 @@ pub async fn set(
     member: &MemberId,
     body: &GrantRoles,
 ) -> Result<Answer> {
+    let verified = Verified::of_some(body.statement.as_deref()).await?;
     let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
@@ -67,7 +69,7 @@ pub async fn set(
     let Some(permit) = permits.last() else { return act.finish(answer).await };
     call.text.check_new_roles(member, &present, &body.roles)?;
     // Only a caller who has signed for the change learns what the rules know of hidden proposals.
-    let change = signed_change(&mut act, &call, member, body).await?;
+    let change = signed_change(&mut act, &call, member, body, verified).await?;
     check_suits(&mut act, &call, member, &body.roles).await?;
     let stated = change.as_ref().map(|signed| NewStated {
         number: signed.statement.number,
@@ -238,17 +240,18 @@ async fn signed_change(
     call: &CallState,
     member: &MemberId,
     body: &GrantRoles,
+    verified: Option<Verified<RoleStatement>>,
 ) -> Result<Option<Signed<RoleStatement>>> {
     let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
-    let statement = match (&body.statement, &call.row.publication) {
-        (Some(statement), Some(_)) => statement,
+    let verified = match (verified, &call.row.publication) {
+        (Some(verified), Some(_)) => verified,
         (None, None) => return Ok(None),
         (None, Some(_)) => {
             return Err(refuse("roles of a published call change by a statement of type `entente-role+jws`"));
         }
         (Some(_), None) => return Err(refuse("roles of a draft are signed with its publication, not by themselves")),
     };
-    let signed = act.signed::<RoleStatement>(statement).await?;
+    let signed = act.signed(verified).await?;
     let before = calls::last_role_statement(&mut act.tx, call.row.id).await?;
     let RoleStatement { call: of, number, previous, member: whose, roles } = &signed.statement;
     if *of != call.row.id || whose != member || *roles != body.roles {

@@ -4,7 +4,7 @@
 //! The server checks what bytes can show without a key: their number, their digest and that they have the shape of a
 //! complete age file. The operation that takes them decides where they belong and whether they may come.
 
-use super::{Answer, Exchange, Result, ServiceError, unit::Act};
+use super::{Answer, Exchange, Result, ServiceError, aside, unit::Act};
 use crate::{
     domain::id::Sha256,
     sealing::header::HeaderCheck,
@@ -82,6 +82,29 @@ impl ArrivedBytes {
             tracing::warn!(%error, "a blob without a row remains until the next sweep");
         }
         done
+    }
+}
+
+/// Ciphertext of a request that travels in JSON, looked at before its turn and off the threads that serve others. What is wrong with it is said
+/// within the act.
+#[derive(Debug)]
+pub(super) struct Base64Ciphertext(Result<(Vec<u8>, Sha256)>);
+
+impl Base64Ciphertext {
+    /// Looks at base64 of a complete age file.
+    pub(super) async fn of(base64: &str, limit: usize) -> Result<Self> {
+        let base64 = base64.to_owned();
+        let look = move || {
+            let bytes = from_base64(&base64, limit)?;
+            let sha256 = Sha256::of(&bytes);
+            Ok((bytes, sha256))
+        };
+        aside(move || Self(look())).await
+    }
+
+    /// The bytes and their digest, if nothing is wrong with them.
+    pub(super) fn checked(self) -> Result<(Vec<u8>, Sha256)> {
+        self.0
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, outcome, permitted,
     state::{self, CallState, ProgramState, ProposalState},
     time, usage,
+    verified::Verified,
 };
 use crate::{
     domain::{
@@ -18,7 +19,7 @@ use crate::{
     policy::{Action, Authorization, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::{
         leaf,
-        statement::{Signed, Statement, verify_signed},
+        statement::{Signed, Statement},
     },
     storage::{
         ReadTx, StoreError, Tx, Whose, WriteTx, entries,
@@ -368,14 +369,10 @@ impl<'e, T: Reads> Act<'e, T> {
         }
     }
 
-    /// Verifies a statement: that the principal signed it with a key of their key card, under a certificate that names nobody else and
-    /// is valid now, and that it does not come from the future.
-    pub async fn signed<S: Statement>(&mut self, jws: &str) -> Result<Signed<S>> {
-        self.signed_by_me(verify_signed(jws)?).await
-    }
-
-    /// The same of a statement whose signature was verified before the turn.
-    pub async fn signed_by_me<S: Statement>(&mut self, signed: Signed<S>) -> Result<Signed<S>> {
+    /// A statement whose signature was verified before the turn: that the principal signed it with a key of their key card, under a
+    /// certificate that names nobody else and is valid now, and that it does not come from the future.
+    pub(super) async fn signed<S: Statement>(&mut self, verified: Verified<S>) -> Result<Signed<S>> {
+        let signed = verified.signed()?;
         let refuse = |fault: String| ServiceError::from(Refusal::Statement { fault });
         let known = self.signs_under.as_ref();
         // INVARIANT: what was found of a certificate holds for the rest of the act, whose instant and key cards stay the same. An act that

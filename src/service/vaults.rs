@@ -7,6 +7,7 @@ use super::{
     state::{self, CallState, ProposalState},
     unit::{Act, Subject, View},
     vault_access::{may_name, may_wrap, opens_call_vault, reads, require_other_holder, wrap_action, wrap_refused},
+    verified::Verified,
     wraps::Wraps,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         member::CallRole,
     },
     policy::{Action, Permit, Resource},
-    sealing::statement::{VaultKind, VaultStatement},
+    sealing::statement::{Signed, VaultKind, VaultStatement},
     storage::vaults::{self, VaultRow, WrappedKeyRow},
     wire::{
         entry::payloads::{KeyFetched, KeyRemoved, VaultCreated},
@@ -116,13 +117,14 @@ pub async fn create_deliberation(
     body: &NewVault,
 ) -> Result<Answer> {
     let wraps = Wraps::of(&body.keys).await?;
+    let made_vault = Verified::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::WrapDeliberation, Resource::Proposal(&proposal.facts))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
-    let vault = verified(&mut act, &body.statement, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
+    let vault = verified(&mut act, made_vault, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
     create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
     wraps.add(&mut act, &permit, &proposal, &vault).await?;
     require_call_vault_key(&mut act, &vault, &proposal.call).await?;
@@ -158,13 +160,13 @@ pub async fn add_keys(exchange: &Exchange, context: &RequestContext, id: VaultId
 /// Verifies a vault's statement: signed by the principal, of this kind, for this place, and by a name of the principal's own making.
 pub(super) async fn verified(
     act: &mut Act<'_>,
-    jws: &str,
+    verified: Verified<VaultStatement>,
     kind: VaultKind,
     call: CallId,
     proposal: Option<ProposalId>,
 ) -> Result<VaultRow> {
-    let VaultStatement { vault, kind: given, call: for_call, proposal: for_proposal, party, recipient } =
-        act.signed::<VaultStatement>(jws).await?.statement;
+    let Signed { statement, jws, .. } = act.signed(verified).await?;
+    let VaultStatement { vault, kind: given, call: for_call, proposal: for_proposal, party, recipient } = statement;
     if given != kind || for_call != call || for_proposal != proposal {
         let fault = "the vault's statement is for another kind, call or proposal".to_owned();
         return Err(Refusal::Statement { fault }.into());
@@ -174,16 +176,7 @@ pub(super) async fn verified(
         let fault = format!("the identifier of a vault that `{}` makes ends with a check that says so", act.me.id);
         return Err(Refusal::Statement { fault }.into());
     }
-    Ok(VaultRow {
-        id: vault,
-        kind,
-        call,
-        proposal,
-        party,
-        recipient,
-        statement: jws.to_owned(),
-        created_by: act.me.id.clone(),
-    })
+    Ok(VaultRow { id: vault, kind, call, proposal, party, recipient, statement: jws, created_by: act.me.id.clone() })
 }
 
 /// Stores a vault and logs it. Who meets a taken name or place knows of it: they made the one, and see the other.

@@ -10,6 +10,7 @@ use super::{
     state::{CallState, ProposalState},
     unit::{Act, Subject},
     vault_access::{last_key, may_name, opens_call_vault, reads, wrap_refused},
+    verified::Verified,
 };
 use crate::{
     domain::{
@@ -18,7 +19,7 @@ use crate::{
         vault::VaultKind,
     },
     policy::{Action, Permit, facts::MemberFacts},
-    sealing::statement::{Signed, StatementError, WrapStatement, WrapTarget, verify_signed},
+    sealing::statement::{Signed, WrapStatement, WrapTarget},
     storage::{
         members,
         vaults::{self, HeldKeyRow, VaultRow, WrappedKeyRow},
@@ -42,7 +43,7 @@ pub(super) struct Wraps(Vec<Wrap>);
 
 #[derive(Debug)]
 struct Wrap {
-    statement: std::result::Result<Signed<WrapStatement>, StatementError>,
+    statement: Verified<WrapStatement>,
     ciphertext: Result<(Vec<u8>, Sha256)>,
 }
 
@@ -138,7 +139,7 @@ impl Wraps {
     }
 
     fn said(&self) -> impl Iterator<Item = &WrapStatement> {
-        self.0.iter().filter_map(|wrap| wrap.statement.as_ref().ok()).map(|signed| &signed.statement)
+        self.0.iter().filter_map(|wrap| wrap.statement.statement())
     }
 }
 
@@ -146,7 +147,7 @@ impl Wrap {
     fn look(key: &WrappedKeyIn) -> Self {
         let ciphertext = sealed_bytes::from_base64(&key.ciphertext, MAX_WRAPPED_KEY);
         Self {
-            statement: verify_signed(&key.statement),
+            statement: Verified::look(&key.statement),
             ciphertext: ciphertext.map(|bytes| {
                 let sha256 = Sha256::of(&bytes);
                 (bytes, sha256)
@@ -156,7 +157,7 @@ impl Wrap {
 
     /// The key as it is kept, if the caller signed it for this vault.
     async fn for_vault(self, act: &mut Act<'_>, vault: &VaultRow) -> Result<(WrapTarget, WrappedKeyRow)> {
-        let Signed { statement, jws, .. } = act.signed_by_me(self.statement?).await?;
+        let Signed { statement, jws, .. } = act.signed(self.statement).await?;
         let (ciphertext, sha256) = self.ciphertext?;
         if statement.vault != vault.id || statement.sha256 != sha256 {
             return Err(wrap_refused("the statement is for another vault or another file"));

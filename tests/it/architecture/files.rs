@@ -66,6 +66,19 @@ fn nothing_is_unwrapped_unsafe_or_allowed_in_silence() {
 }
 
 #[test]
+fn signatures_of_requests_are_verified_before_their_turn() {
+    // What is kept is verified when it is read, and a first key card by its registrar's own signature.
+    let others = ["service/rules", "service/directory", "service/decisions", "service/verified"];
+    let in_turn: Vec<String> = production()
+        .into_iter()
+        .filter(|source| source.name.starts_with("service/") && !source.is_in("service/verify"))
+        .filter(|source| source.code().contains("verify_signed") && !others.contains(&&*source.name))
+        .map(|source| source.name)
+        .collect();
+    assert!(in_turn.is_empty(), "wanted `Verified` before `Act::begin` in {}", in_turn.join(", "));
+}
+
+#[test]
 fn statements_have_types_of_their_own_and_are_fuzzed() {
     let fuzzed = fs::read_to_string(root().join("fuzz/fuzz_targets/statements.rs")).unwrap();
     let (mut types, mut faults) = (BTreeSet::new(), Vec::new());
