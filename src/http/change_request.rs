@@ -136,13 +136,12 @@ checked_change_bodies! {
     policy::ProposePolicy: BodyLimit::Ciphertext(MIB), ids => ids.id("owner").map(About::Policies);
     review::SubmitReview: BodyLimit::Ciphertext(2 * MIB), ids => of_proposal(ids, &[Action::Review]);
     decision::SendLetter: BodyLimit::Ciphertext(2 * MIB), ids => of_proposal(ids, &[Action::SendLetter]);
-    // Fifty signed lines.
+    // Twenty signed lines.
     review::Assign: BodyLimit::Ciphertext(2 * MIB), ids => of_call(ids, &[Action::ViewProgress]);
     call::PublishCall: BodyLimit::Ciphertext(4 * MIB), ids => of_call(ids, &[Action::PublishCall, Action::AmendCall]);
     proposal::NewVault: BodyLimit::Ciphertext(4 * MIB), ids => of_proposal(ids, &[Action::WrapDeliberation, Action::Upload]);
     proposal::AddKeys: BodyLimit::Ciphertext(4 * MIB), ids => ids.id("vault").map(About::Vault);
-    // Whom it takes depends on who is asked and who is there.
-    proposal::AddMember: BodyLimit::Ciphertext(4 * MIB), ids => of_proposal(ids, &[Action::View]);
+    proposal::AddMember: BodyLimit::Ciphertext(4 * MIB), ids => of_invitation(ids);
 }
 
 fn of_call(ids: &PathIds, actions: &'static [Action]) -> Result<About, ServiceError> {
@@ -151,6 +150,10 @@ fn of_call(ids: &PathIds, actions: &'static [Action]) -> Result<About, ServiceEr
 
 fn of_proposal(ids: &PathIds, actions: &'static [Action]) -> Result<About, ServiceError> {
     Ok(About::Proposal(ids.id("proposal")?, actions))
+}
+
+fn of_invitation(ids: &PathIds) -> Result<About, ServiceError> {
+    Ok(About::Invitation(ids.id("proposal")?, ids.id("member")?))
 }
 
 impl<T: ChangeBody> FromRequest<Api> for Change<T> {
@@ -225,12 +228,14 @@ impl FromRequest<Api> for EmptyChange {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let body = Arriving::begin(api, &parts.headers, body, api.body_bytes()).await;
+        // There is to be none: of one that there is no more is read than it takes to say so.
+        let limit = BodyLimit::Small.bytes(api.body_bytes());
+        let body = Arriving::begin(api, &parts.headers, body, limit).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;
         api.rates().act(&principal.member).map_err(IntoResponse::into_response)?;
         let read = async {
             let conditions = Conditions::read(&parts.headers)?;
-            let (body, arrived_at) = body.whole(api, &parts.headers, api.body_bytes()).await?;
+            let (body, arrived_at) = body.whole(api, &parts.headers, limit).await?;
             still_accepted(&parts)?;
             if !body.is_empty() {
                 return Err(Fault::malformed("this operation takes no body"));

@@ -3,13 +3,14 @@
 //! It goes by the address alone and by what takes no body to know; the act decides everything by itself.
 
 use super::{
-    Exchange, Principal, Result, ServiceError, policies,
+    Exchange, Principal, Result, ServiceError, parties, policies, state,
     unit::View,
     vault_access::{may_wrap, wrap_action},
 };
 use crate::{
     domain::{
-        id::{CallId, ProposalId, VaultId},
+        Refusal,
+        id::{CallId, MemberId, ProposalId, VaultId},
         policy::PolicyOwner,
     },
     policy::{Action, Resource},
@@ -27,6 +28,8 @@ pub enum About {
     Call(CallId, &'static [Action]),
     /// Any of the actions on a proposal.
     Proposal(ProposalId, &'static [Action]),
+    /// An invitation of a member to a party.
+    Invitation(ProposalId, MemberId),
     /// Keys to a vault.
     Vault(VaultId),
     /// A version of policies, proposed or approved.
@@ -47,6 +50,16 @@ pub async fn check(exchange: &Exchange, principal: &Principal, key: &str, about:
         About::Proposal(id, actions) => {
             let proposal = view.proposal(id).await?;
             permitted_any(&view, actions, Resource::Proposal(&proposal.facts))
+        }
+        About::Invitation(id, member) => {
+            let proposal = view.proposal(id).await?;
+            let now = view.now;
+            let subject = state::member(exchange, &mut view.tx, &member, now).await?;
+            let subject = subject.ok_or(Refusal::NoKeyCard { member })?;
+            let permit = parties::speaks_for(&proposal, &subject, Action::AddMember, |action, resource| {
+                view.authorize(action, resource)
+            });
+            permit.map(drop)
         }
         About::Vault(id) => {
             let vault = vault_store::find(&mut view.tx, id).await?.ok_or(ServiceError::Hidden)?;

@@ -58,7 +58,8 @@ pub async fn invite(
     let proposal = act.proposal(id).await?;
     act.authorize(Action::View, Resource::Proposal(&proposal.facts))?;
     let subject = act.member(member).await?;
-    let permit = speaks_for(&act, &proposal, &subject, Action::AddMember)?;
+    let permit =
+        speaks_for(&proposal, &subject, Action::AddMember, |action, resource| act.authorize(action, resource))?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
@@ -141,7 +142,7 @@ pub async fn remove(
         // A member whose key card is no longer in force can be taken out all the same.
         let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
         let subject = subject.unwrap_or_else(|| state::bare_member(exchange, member));
-        speaks_for(&act, &proposal, &subject, Action::RemoveMember)?
+        speaks_for(&proposal, &subject, Action::RemoveMember, |action, resource| act.authorize(action, resource))?
     };
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
@@ -322,12 +323,17 @@ pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
 
 /// The caller's permit to ask the subject to join a party, or to take them out of it. A party that nobody has joined has nobody to speak
 /// for it, so the other ones do.
-fn speaks_for(act: &Act<'_>, proposal: &ProposalState, subject: &MemberFacts, action: Action) -> Result<Permit> {
+pub(super) fn speaks_for(
+    proposal: &ProposalState,
+    subject: &MemberFacts,
+    action: Action,
+    authorize: impl Fn(Action, Resource<'_>) -> Result<Permit>,
+) -> Result<Permit> {
     let is_empty = proposal.row.parties.get(subject.id.partner()).is_some_and(BTreeSet::is_empty);
     if is_empty {
-        return act.authorize(Action::Edit, Resource::Proposal(&proposal.facts));
+        return authorize(Action::Edit, Resource::Proposal(&proposal.facts));
     }
-    act.authorize(action, Resource::ProposalMember { proposal: &proposal.facts, subject })
+    authorize(action, Resource::ProposalMember { proposal: &proposal.facts, subject })
 }
 
 /// Whether the member could be a party under the call at all.

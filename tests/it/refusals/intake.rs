@@ -65,6 +65,20 @@ async fn body_of_json_past_the_limit_is_refused() {
     stage.stop().await;
 }
 
+#[tokio::test]
+async fn act_that_takes_no_body_reads_little_of_one() {
+    let stage = Stage::open().await;
+    let proposal = stage.begun().await;
+    let raw = stage.raw(Some(stage.credential("ISR:avi")));
+    let withdraw = |bytes: usize| {
+        let request = raw.request(Method::POST, &format!("/v1/proposals/{proposal}/withdraw"));
+        request.header("Idempotency-Key", fresh_key()).body(vec![b' '; bytes])
+    };
+    stage.refuses_raw(413, "too-large", withdraw(65 << 10)).await;
+    stage.refuses_raw(400, "malformed", withdraw(1)).await;
+    stage.stop().await;
+}
+
 /// A body that is announced as large and does not come.
 fn awaited(raw: &Raw, method: Method, path: &str) -> RequestBuilder {
     let body = reqwest::Body::wrap_stream(stream::pending::<io::Result<Vec<u8>>>());
@@ -97,6 +111,10 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     refuses("ISR:avi", 403, "denied", &format!("/v1/proposals/{proposal}/reviews")).await;
     refuses("ISR:avi", 403, "denied", "/v1/policies/ISR/versions").await;
     refuses("ISR:tamar", 404, "not-found", &format!("/v1/proposals/{proposal}/members/ISR:tamar")).await;
+    // Who knows of a proposal asks nobody to join it for that.
+    for member in ["USA:carol", "ISR:noa"] {
+        refuses(member, 403, "denied", &format!("/v1/proposals/{proposal}/members/ISR:tamar")).await;
+    }
     stage.stop().await;
 }
 
