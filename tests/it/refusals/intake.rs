@@ -118,6 +118,33 @@ async fn large_body_is_not_waited_for_when_its_sender_could_not_do_it_whatever_i
     stage.stop().await;
 }
 
+/// Signatures are verified before anything is known of their subject. What is wrong with them is said where it was needed.
+#[tokio::test]
+async fn faulty_statement_is_refused_after_what_its_sender_may_not_know_or_do() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let refuses = async |member: &str, status, slug, method: Method, noun: &str, body: serde_json::Value| {
+        let raw = stage.raw(Some(stage.credential(member)));
+        let request = raw.request(method, &format!("/v1/proposals/{proposal}/{noun}"));
+        stage.refuses_raw(status, slug, request.header("Idempotency-Key", fresh_key()).json(&body)).await;
+    };
+    let sealed = json!({ "statement": "x", "ciphertext": "not base64" });
+    for (method, noun, body) in [
+        (Method::POST, "manifests", json!({ "manifest": "x" })),
+        (Method::POST, "labels", json!({ "statement": "x" })),
+        (Method::POST, "reviews", sealed.clone()),
+        (Method::POST, "letters", sealed.clone()),
+        (Method::PUT, "decision", json!({ "decision": "x" })),
+        (Method::POST, "vaults/staff", json!({ "statement": "x", "keys": [] })),
+    ] {
+        refuses("ISR:tamar", 404, "not-found", method, noun, body).await;
+    }
+    refuses("ISR:avi", 403, "denied", Method::POST, "reviews", sealed.clone()).await;
+    refuses("ISR:avi", 409, "deadline-passed", Method::POST, "manifests", json!({ "manifest": "x" })).await;
+    refuses("USA:carol", 422, "statement-invalid", Method::POST, "reviews", sealed).await;
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn document_that_does_not_fit_its_slot_is_refused() {
     let stage = Stage::open().await;
