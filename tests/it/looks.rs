@@ -227,6 +227,25 @@ async fn lists_of_calls_and_programs_end_after_so_many_hidden_ones_and_go_on_fro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cursor_of_a_list_of_proposals_tells_nothing_and_is_for_its_reader() {
+    for stage in stages().await {
+        begin_many(&stage, 3).await;
+        let (found, pages) = listed(&stage, "ISR:avi", "/v1/proposals").await;
+        assert_eq!((found.len(), pages), (3, 1));
+        let next = get(&stage, "ISR:avi", "/v1/proposals?limit=1").await["next"].as_str().unwrap().to_owned();
+        assert!(!page::last_key(&next).unwrap_or_default().contains("prop"));
+        let one = get(&stage, "ISR:avi", &format!("/v1/proposals?limit=1&cursor={next}")).await;
+        assert_eq!(one["items"].as_array().unwrap().len(), 1);
+        for (member, list) in [("USA:bob", "proposals"), ("ISR:avi", "calls")] {
+            let raw = stage.raw(Some(stage.credential(member)));
+            let answer = raw.request(Method::GET, &format!("/v1/{list}?cursor={next}")).send().await.unwrap();
+            assert_eq!(answer.status(), 400, "{member} {list}");
+        }
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn list_of_extensions_ends_after_so_many_hidden_ones_and_goes_on_from_a_sealed_cursor() {
     for stage in stages().await {
         let (mut rows, mut number, dana) = (Rows::new(), 0, id("USA:dana"));

@@ -29,6 +29,19 @@ pub(super) fn rules(chance: &mut Chance, code: &str) -> Result<PartnerRules, Pol
     PartnerRules::parse(code, &partner, &text)
 }
 
+/// Policies of one partner that name as many values as a text may, which no proposal has, and release a few topics.
+pub(super) fn long(code: &str) -> PartnerRules {
+    let of = |values: &[String]| format!("resource has topic && [{}].contains(resource.topic)", values.join(", "));
+    let some = of(&["ai", "x"].map(|topic| format!("\"{topic}\"")));
+    let mut text = policy("some", Some("release"), "permit", Some(&some), None);
+    text += &policy("any", Some("reader"), "permit", Some("resource has topic"), None);
+    for set in 0..18 {
+        let values: Vec<String> = (0..200).map(|n| format!("\"{}-{set}-{n}\"", code.to_lowercase())).collect();
+        text += &policy(&format!("many-{set}"), Some("release"), "permit", Some(&of(&values)), None);
+    }
+    PartnerRules::parse(code, &code.parse().unwrap(), &text).unwrap()
+}
+
 /// The policies of all partners but some, under the guardrails that are built in or under others.
 pub(super) fn engine(chance: &mut Chance) -> Result<Engine, PolicyError> {
     let text = if chance.percent(50) {
