@@ -237,7 +237,7 @@ fn changed(
 }
 
 /// The next proposals in either list, in the order of both, and up to where these are all, unless they are the last ones. A proposal can
-/// be among them that is in neither list: what changes nothing is told of by nobody.
+/// be among them that is in neither list: nobody hears of what changes nothing.
 async fn next_seen(
     tx: &mut Tx,
     member: &MemberId,

@@ -86,7 +86,7 @@ impl DerefMut for Share {
     }
 }
 
-/// The first share in a transaction that has begun. A task of its own lends the others theirs, so whoever goes away takes nothing along.
+/// The first share in a transaction that has begun. A task of its own lends the others theirs, so one that goes away takes nothing along.
 pub(super) fn begin(tx: Tx, turn: WriterTurn, limits: Gathering) -> Share {
     let (share, handed_back) = Share::of(tx);
     tokio::spawn(async move {

@@ -203,8 +203,8 @@ impl Way {
     }
 }
 
-/// Walks past proposals in order, a stretch at a time, so that neither engine can choose another strategy. Whoever finds none stops after
-/// so many, whatever the plan expected.
+/// Walks past proposals in order, a stretch at a time, so that neither engine can choose another strategy. A walk that finds none stops
+/// after so many, whatever the plan expected.
 async fn walk(
     tx: &mut Tx,
     query: &ProposalQuery<'_>,
