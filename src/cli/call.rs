@@ -77,10 +77,13 @@ which it is. Deadline and grace only become later, the opening of an open call a
 Shows what held and what would hold, and asks; `--yes` goes on in a script. \
 For one proposal (`--proposal`) first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
     Extend(extend::Extend),
-    /// Take an extension back, before the deadline that would hold without it has passed
+    /// Take an extension back; those whom it gave more time keep 72 hours
     #[command(after_help = "Examples:
   entente call show $CALL    extensions with their numbers
-  entente call withdraw-extension $CALL 2 --reason 'meant another call'")]
+  entente call withdraw-extension $CALL 2 --reason 'meant another call'
+
+If less than 72 hours would be left without it, a shorter one, of 72 hours from now, takes its place. An extension that \
+gives no more than that stays.")]
     WithdrawExtension {
         /// The call
         call: CallId,
@@ -95,7 +98,7 @@ For one proposal (`--proposal`) first declare that you have no conflict: `entent
   entente call cancel $CALL --reason 'budget withdrawn'
   entente call cancel $CALL --reason 'budget withdrawn' --yes    in a script
 
-Asks first: `entente call reopen` brings it back only while parties have 72 hours left, or under review.")]
+Asks first. `entente call reopen` brings it back.")]
     Cancel {
         /// The call
         call: CallId,
@@ -105,9 +108,12 @@ Asks first: `entente call reopen` brings it back only while parties have 72 hour
         #[command(flatten)]
         consent: Consent,
     },
-    /// Bring a cancelled call back, while parties have 72 hours left, or under review
+    /// Bring a cancelled call back
     #[command(after_help = "Examples:
-  entente call reopen $CALL --reason 'the budget was restored'")]
+  entente call reopen $CALL --reason 'the budget was restored'
+
+If less than 72 hours are left of a deadline that had not passed when it was cancelled, the deadline of everyone moves to \
+72 hours from now. The date by which reviews are due moves in the same way.")]
     Reopen {
         /// The call
         call: CallId,
@@ -244,21 +250,23 @@ pub(super) async fn run(command: CallCommand, context: &Context) -> Result<()> {
         CallCommand::Amend(args) => amend(&args, &client, context).await,
         CallCommand::Extend(args) => extend::run(args, &client, context).await,
         CallCommand::WithdrawExtension { call, number, reason: why } => {
-            let call = client.api().withdraw_extension(call, number, reason(&why)?).await?;
-            show::call(context, &call, None, false)
+            let shown = client.api().withdraw_extension(call, number, reason(&why)?).await?;
+            let extensions = client.api().extensions(call).await?;
+            show::call(context, &shown, Some(&extensions), false)
         }
         CallCommand::Cancel { call, reason: why, consent } => {
             let why = reason(&why)?;
             let what = format!(
-                "cancelling {call} ends it for everybody: its proposals go no further, and within 72 hours of a deadline nobody brings it back"
+                "cancelling {call} ends it for everybody: its proposals go no further until an officer brings it back with `entente call reopen`"
             );
             context.keyboard().agree(consent, &what).await?;
             let call = client.api().cancel_call(call, why).await?;
             show::call(context, &call, None, false)
         }
         CallCommand::Reopen { call, reason: why } => {
-            let call = client.api().reopen_call(call, reason(&why)?).await?;
-            show::call(context, &call, None, false)
+            let shown = client.api().reopen_call(call, reason(&why)?).await?;
+            let extensions = client.api().extensions(call).await?;
+            show::call(context, &shown, Some(&extensions), false)
         }
         CallCommand::Delete { call, consent } => {
             let consequence = "its text and the roles given in it are gone";

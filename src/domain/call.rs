@@ -293,8 +293,8 @@ impl CallText {
             let fault = format!("the call opened at {present}; an amendment cannot move that to {given}");
             return Err(Refusal::ScheduleFixed { fault });
         }
-        if then.opens_at > now.opens_at && then.deadline_at.duration_since(then.opens_at) < TIME_TO_SIGN {
-            let (given, least) = (then.opens_at, then.deadline_at - TIME_TO_SIGN);
+        if then.opens_at > now.opens_at && then.deadline_at.duration_since(then.opens_at) < LEAST_TIME {
+            let (given, least) = (then.opens_at, then.deadline_at - LEAST_TIME);
             let fault = format!(
                 "the call is to open by {least}, 72 hours before its deadline; an amendment cannot move that to {given}"
             );
@@ -319,35 +319,68 @@ impl CallText {
     }
 }
 
-/// How long everybody has at least to sign again what an amendment of an open call voids.
-const TIME_TO_SIGN: SignedDuration = SignedDuration::from_hours(72);
+/// How long everybody has at least to sign again what an amendment of an open call voids, and to go on once an extension was taken back.
+const LEAST_TIME: SignedDuration = SignedDuration::from_hours(72);
+
+/// What holds for those whom an extension reaches once it is taken back; none: what holds `without` it. Nobody is left less than 72 hours,
+/// nor more than they have at present: so nobody is late for having planned, signed again or begun by it.
+pub fn taken_back(present: Timestamp, without: Timestamp, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+    let least = after_grace(now, LEAST_TIME);
+    if without >= present || without >= least {
+        return Ok(None);
+    }
+    if least >= present {
+        return Err(Refusal::ExtensionReliedOn { until: present, now });
+    }
+    Ok(Some(least))
+}
 
 impl Schedule {
     /// That an amendment to this schedule, which voids what was handed in, leaves everybody the time to sign again: not only whom an
-    /// extension reaches.
+    /// extension reaches. Extensions count: taking them back leaves as much time from then ([`taken_back`]).
     pub fn check_time_to_sign(&self, extensions: &[Extension], now: Timestamp) -> Result<(), Refusal> {
         let deadline_at = self.deadline_for(extensions, None);
-        if deadline_at.duration_since(now) < TIME_TO_SIGN {
+        if deadline_at.duration_since(now) < LEAST_TIME {
             return Err(Refusal::NoTimeToSign { deadline_at, now });
         }
         Ok(())
     }
 
-    /// That nobody is short of time because a call was cancelled for a while: whatever instant, for signatures or for bytes, had not
-    /// passed by then is far enough away.
-    pub fn check_time_lost(
+    /// The deadline that everybody gets when a call is brought back, if somebody would be short of time otherwise: whose deadline or
+    /// grace period had not ended when it was cancelled. It leaves 72 hours. Near the bound of the text, it leaves what was left then:
+    /// the time of the cancellation does not count against the bound.
+    #[must_use]
+    pub fn deadline_after_cancellation(
         &self,
         extensions: &[Extension],
         cancelled_at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let deadlines = extensions.iter().map(|extension| extension.until).chain([self.deadline_at]);
-        let mut instants = deadlines.flat_map(|deadline| [deadline, self.grace_end(deadline)]);
-        let is_short = |at: &Timestamp| cancelled_at <= *at && at.duration_since(now) < TIME_TO_SIGN;
-        match instants.find(is_short) {
-            Some(until) => Err(Refusal::CancelledTooLong { cancelled_at, until, now }),
-            None => Ok(()),
+    ) -> Option<Timestamp> {
+        let for_everyone = self.deadline_for(extensions, None);
+        let deadlines = extensions.iter().map(|extension| extension.until.max(for_everyone)).chain([for_everyone]);
+        let last = deadlines.clone().max()?;
+        let least = after_grace(now, LEAST_TIME);
+        let mut ends = deadlines.flat_map(|deadline| [deadline, self.grace_end(deadline)]);
+        if !ends.any(|end| cancelled_at <= end && end < least) {
+            return None;
         }
+        let bound = after_grace(self.extension_bound().max(last), now.duration_since(cancelled_at));
+        Some(least.min(bound).max(now)).filter(|until| *until > for_everyone)
+    }
+
+    /// The same for the date by which reviews are `due`: 72 hours from now, or after the opening if the deadline moves.
+    #[must_use]
+    pub fn review_date_after_cancellation(
+        &self,
+        extensions: &[Extension],
+        due: Timestamp,
+        deadline_at: Option<Timestamp>,
+        cancelled_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let from = deadline_at.map_or(now, |until| self.grace_end(until).max(self.sealed_until(extensions)));
+        let least = after_grace(from, LEAST_TIME);
+        (cancelled_at <= due && due < least).then_some(least)
     }
 }
 

@@ -34,8 +34,8 @@ pub enum Refusal {
     ExtensionBackwards { until: Timestamp, present: Timestamp },
     #[error("{until} is after {bound}, the last instant to which this can be moved")]
     ExtensionTooFar { until: Timestamp, bound: Timestamp },
-    #[error("without this extension the date would be {deadline_at}, which has passed; it is {now}")]
-    ExtensionReliedOn { deadline_at: Timestamp, now: Timestamp },
+    #[error("it gives time until {until}; to take it back leaves 72 hours, and it is {now}")]
+    ExtensionReliedOn { until: Timestamp, now: Timestamp },
     #[error("extension {number} was withdrawn before")]
     ExtensionWithdrawn { number: u32 },
     #[error("{fault}")]
@@ -44,11 +44,6 @@ pub enum Refusal {
         "parties would have to sign again what they handed in, and the deadline for everyone is {deadline_at}; it is {now}"
     )]
     NoTimeToSign { deadline_at: Timestamp, now: Timestamp },
-    #[error(
-        "the call was cancelled at {cancelled_at}; parties would have until {until}, less than 72 hours from now ({now}): too short for parties \
-         that did not act before"
-    )]
-    CancelledTooLong { cancelled_at: Timestamp, until: Timestamp, now: Timestamp },
     #[error("the funders of a published call are fixed: {funders}")]
     FundersFixed { funders: String },
     #[error("an amendment cannot take out partners that may take part: {partners}")]

@@ -8,7 +8,7 @@ use super::{
     state::Api,
 };
 use crate::{
-    service::{Answer, Result, assignments, calls, extensions, roles, vaults},
+    service::{Answer, Result, assignments, calls, cancellation, extensions, roles, vaults},
     wire::{
         call::{
             Amended, Call, CallExtension, DraftCall, EditCall, ExtendCall, Extended, GrantRoles, Progress, PublishCall,
@@ -93,7 +93,7 @@ pub(super) async fn extensions(
     Ok(Answer::json(200, &extensions::list(&api, &caller, ids.id("call")?, cursor, limit).await?))
 }
 
-/// Takes an extension back, until the instant that would hold without it.
+/// Takes an extension back. If less than 72 hours would be left without it, a shorter one, of 72 hours from now, takes its place.
 ///
 /// For one proposal the officer declares first to be free of conflict with it.
 #[utoipa::path(post, path = "/v1/calls/{call}/extensions/{number}/withdraw", tag = "calls", request_body = Reason,
@@ -112,14 +112,15 @@ pub(super) async fn withdraw_extension(State(api): State<Api>, ids: PathIds, cha
 #[utoipa::path(post, path = "/v1/calls/{call}/cancel", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn cancel(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
-    act!(api, change.context, |context| calls::cancel(&api, context, ids.id("call")?, &change.body))
+    act!(api, change.context, |context| cancellation::cancel(&api, context, ids.id("call")?, &change.body))
 }
 
-/// Brings a cancelled call back, while 72 hours are left of every time that parties had left when it was cancelled.
+/// Brings a cancelled call back. If less than 72 hours are left of a time that parties or reviewers had when it was cancelled, an
+/// extension for everyone is made, or one of the date for reviews.
 #[utoipa::path(post, path = "/v1/calls/{call}/reopen", tag = "calls", request_body = Reason,
     responses((status = 200, body = Call, headers(("ETag" = String)))))]
 pub(super) async fn reopen(State(api): State<Api>, ids: PathIds, change: Change<Reason>) -> Result<Answer> {
-    act!(api, change.context, |context| calls::reopen(&api, context, ids.id("call")?, &change.body))
+    act!(api, change.context, |context| cancellation::reopen(&api, context, ids.id("call")?, &change.body))
 }
 
 /// Deletes a call that was never published, cancelled or not. Its officers keep the entries of what they did themselves.

@@ -28,8 +28,8 @@ use crate::{
         vaults as vault_store,
     },
     wire::{
-        call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall, Reason},
-        entry::payloads::{CallAmended, CallPublished, DraftText, Payload, ReasonStated},
+        call::{Amended, Call, CallText, DraftCall, EditCall, Progress, PublishCall},
+        entry::payloads::{CallAmended, CallPublished, DraftText, Payload},
         page::{MAX_PAGE, Page, PageRoom},
         proposal::Filter,
     },
@@ -232,55 +232,6 @@ async fn examined<'b, T: Reads>(
         text.schedule.check_time_to_sign(&call.row.extensions, act.now)?;
     }
     Ok(Amendment { version, publication, reason, effect })
-}
-
-/// Cancels a call before anything is decided.
-pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
-    let mut act = Act::begin(exchange, context).await?;
-    let call = act.call(id).await?;
-    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed()? {
-        return Ok(answer);
-    }
-    if call.phase == Phase::Cancelled {
-        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
-    }
-    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
-    if proposals::is_decided_under(&mut act.tx, id).await? {
-        return Err(Refusal::DecisionFinal.into());
-    }
-    let reason = required_reason(Some(&body.reason))?;
-    let now = act.now;
-    calls::set_cancelled(&mut act.tx, &permit, id, Some(now)).await?;
-    let payload = ReasonStated { reason: reason.to_owned() };
-    act.log(Subject::call(&call), Payload::CallCancelled(payload)).await?;
-    finish(act, id).await
-}
-
-/// Brings a cancelled call back while parties still have the time that an amendment leaves them: to cancel a call and reopen it closes it
-/// for nobody.
-///
-/// The inverse of [`cancel`].
-pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
-    let mut act = Act::begin(exchange, context).await?;
-    let call = act.call(id).await?;
-    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
-    if let Some(answer) = act.replayed()? {
-        return Ok(answer);
-    }
-    let Some(cancelled_at) = call.row.cancelled_at else {
-        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a cancelled call" }.into());
-    };
-    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
-    let reason = required_reason(Some(&body.reason))?;
-    let now = act.now;
-    if call.row.version > 0 {
-        call.text.schedule.check_time_lost(&call.row.extensions, cancelled_at, now)?;
-    }
-    calls::set_cancelled(&mut act.tx, &permit, id, None).await?;
-    let payload = ReasonStated { reason: reason.to_owned() };
-    act.log(Subject::call(&call), Payload::CallReopened(payload)).await?;
-    finish(act, id).await
 }
 
 /// Deletes a call that was never published: nobody but its officers knew of it. Each keeps the entries of what they did to it themselves.
@@ -501,10 +452,12 @@ pub(super) async fn refuse_recused(tx: &mut Tx, call: &CallState, me: &MemberId,
     Err(Refusal::Unsuitable { member: me.clone(), fault }.into())
 }
 
-/// Whether nothing brings a withdrawn or lapsed proposal back: as long as the call is sealed, officers can give its parties more time.
+/// Whether nothing brings a withdrawn or lapsed proposal back: as long as the call is sealed, officers can give its parties more time. A
+/// call that was cancelled before its opening gives it with the reopening, whenever that is.
 fn is_gone(proposal: &ProposalState, now: Timestamp) -> bool {
-    let sealed_until = proposal.call.text.schedule.sealed_until(&proposal.call.row.extensions);
-    now > sealed_until && matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
+    let row = &proposal.call.row;
+    let sealed_until = proposal.call.text.schedule.sealed_until(&row.extensions);
+    row.cancelled_at.unwrap_or(now) > sealed_until && matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
 }
 
 pub(super) async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {

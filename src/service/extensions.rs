@@ -1,7 +1,7 @@
 //! Extensions: a later deadline for everyone, one partner or one proposal, a later date for reviews; and taking either back.
 //!
-//! An extension takes nothing from anybody, so an officer makes it alone. It is taken back only until the instant that would hold without
-//! it: nobody is late then because of it, and no phase comes back or is left out.
+//! An extension takes nothing from anybody, so an officer makes it alone. Taking it back leaves those whom it reaches at least 72 hours:
+//! nobody is late because of it, whatever they did or planned by it, and no phase comes back or is left out.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        call::{Extension, ExtensionScope, Moved, Phase},
+        call::{self as rules, Extension, ExtensionScope, Moved, Phase},
         id::{CallId, PartnerCode, ProposalId},
     },
     policy::{Action, Permit, Resource},
@@ -52,16 +52,7 @@ pub async fn extend(exchange: &Exchange, context: &RequestContext, id: CallId, b
         return Ok(answer);
     }
     let (mut extended, reason) = examined(&mut act, &call, &reach, body).await?;
-    let until = body.until.0;
-    let number = extensions::make(&mut act.tx, &reach.permit, id, &reach.moved, until, reason, act.now).await?;
-    let payload = ExtensionMade {
-        number,
-        until: body.until,
-        partner: body.partner.clone(),
-        reviews: body.reviews,
-        reason: reason.to_owned(),
-    };
-    act.log(reach.subject, reach.made(payload)).await?;
+    let number = make(&mut act, &reach.permit, reach.subject, id, &reach.moved, body.until.0, reason).await?;
     let call = act.call(id).await?;
     if matches!(reach.moved, Moved::Deadline(_)) {
         parties::follow_newest_employers(&mut act, &reach.permit, &call, only_proposal(&reach.moved)).await?;
@@ -117,7 +108,32 @@ async fn examined<'b, T: Reads>(
     Ok((extended, reason))
 }
 
-/// Takes an extension back, as long as what would hold without it has not passed.
+/// Puts a later instant on record and in the log; its number.
+pub(super) async fn make(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    subject: Subject,
+    call: CallId,
+    moved: &Moved,
+    until: Timestamp,
+    reason: &str,
+) -> Result<u32> {
+    let number = extensions::make(&mut act.tx, permit, call, moved, until, reason, act.now).await?;
+    let partner = match moved {
+        Moved::Deadline(ExtensionScope::Partner(partner)) => Some(partner.clone()),
+        _ => None,
+    };
+    let reviews = *moved == Moved::Reviews;
+    let payload = ExtensionMade { number, until: until.into(), partner, reviews, reason: reason.to_owned() };
+    let payload = match only_proposal(moved) {
+        Some(_) => Payload::ProposalExtended(payload),
+        None => Payload::CallExtended(payload),
+    };
+    act.log(subject, payload).await?;
+    Ok(number)
+}
+
+/// Takes an extension back. If less than 72 hours would be left without it, a shorter one takes its place.
 pub async fn withdraw(
     exchange: &Exchange,
     context: &RequestContext,
@@ -139,13 +155,15 @@ pub async fn withdraw(
         return Err(Refusal::ExtensionWithdrawn { number }.into());
     }
     reach.need_phase(&call)?;
-    let deadline_at = reach.instant(&call, on_record.iter().filter(|other| other.number != number));
-    if act.now > deadline_at {
-        return Err(Refusal::ExtensionReliedOn { deadline_at, now: act.now }.into());
-    }
+    let present = reach.instant(&call, on_record.iter());
+    let without = reach.instant(&call, on_record.iter().filter(|other| other.number != number));
+    let shorter = rules::taken_back(present, without, act.now)?;
     extensions::withdraw(&mut act.tx, &reach.permit, id, extension, reason, act.now).await?;
     let payload = ExtensionTakenBack { number, reason: reason.to_owned() };
     act.log(reach.subject, reach.taken_back(payload)).await?;
+    if let Some(until) = shorter {
+        make(&mut act, &reach.permit, reach.subject, id, &reach.moved, until, reason).await?;
+    }
     finish(act, id).await
 }
 
@@ -258,14 +276,6 @@ impl Reach {
         match self.moved {
             Moved::Deadline(_) => need(call, &phases[..3], "a published call that nobody has opened yet"),
             Moved::Reviews => need(call, &phases, "a published call that goes on"),
-        }
-    }
-
-    /// The entry that says that it was made.
-    fn made(&self, payload: ExtensionMade) -> Payload {
-        match only_proposal(&self.moved) {
-            Some(_) => Payload::ProposalExtended(payload),
-            None => Payload::CallExtended(payload),
         }
     }
 

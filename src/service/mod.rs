@@ -7,6 +7,7 @@
 mod announcements;
 pub mod assignments;
 pub mod calls;
+pub mod cancellation;
 pub mod comparison;
 mod cursors;
 pub mod damage;

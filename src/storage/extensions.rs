@@ -74,7 +74,8 @@ fn extension(row: &Row) -> Result<ExtensionRow, StoreError> {
     })
 }
 
-/// Moves a deadline or the date for reviews; its number. The permit is for the call, or for the one proposal that gets more time.
+/// Moves a deadline or the date for reviews; its number. The permit is for the call, also to bring it back, or for the one proposal that
+/// gets more time.
 pub async fn make(
     tx: &mut WriteTx,
     permit: &Permit,
@@ -123,7 +124,7 @@ pub async fn withdraw(
 }
 
 fn is_covered(permit: &Permit, call: CallId, moved: &Moved) -> bool {
-    permit.covers_call(&[Action::ExtendCall], call)
+    permit.covers_call(&[Action::ExtendCall, Action::CancelCall], call)
         || matches!(moved, Moved::Deadline(ExtensionScope::Proposal(proposal))
             if permit.covers_proposal(&[Action::ExtendProposal], *proposal))
 }

@@ -280,7 +280,7 @@ pub async fn follow_newest_employers(
     proposals: &[ProposalDeadlineRow],
 ) -> Result<(), StoreError> {
     assert!(proposals.iter().all(|proposal| {
-        permit.covers_call(&[Action::ExtendCall, Action::AmendCall], proposal.call)
+        permit.covers_call(&[Action::ExtendCall, Action::AmendCall, Action::CancelCall], proposal.call)
             || permit.covers_proposal(&[Action::ExtendProposal], proposal.id)
     }));
     for part in proposals.chunks(AT_ONCE) {

@@ -87,15 +87,14 @@ catalogue! {
     // calls
     WrongPhase "wrong-phase" 409 "the call is in another phase" => "the detail says in which phase this is possible; `entente call show` shows the dates of the phases to come";
     CallTextInvalid "call-text-invalid" 422 "the call's text is invalid" => "correct what the detail names and send the text again";
-    ExtensionBackwards "extension-backwards" 422 "an extension only gives more time" => "name an instant after the present one; an extension that nobody relies on yet can be taken back (`entente call withdraw-extension`)";
+    ExtensionBackwards "extension-backwards" 422 "an extension only gives more time" => "name an instant after the present one; to give less time, take an extension back, which leaves everybody 72 hours (`entente call withdraw-extension`)";
     ExtensionTooFar "extension-too-far" 422 "the deadline would move too far" => "name an instant up to the one in the detail; for a deadline further away amend the call to a later `extendable_until` first, before its deadline";
-    ExtensionReliedOn "extension-relied-on" 409 "others rely on the extension" => "it stays: parties that missed the earlier deadline because of it must not be late now";
+    ExtensionReliedOn "extension-relied-on" 409 "others rely on the extension" => "nothing to do: to take an extension back leaves everybody 72 hours, and this one gives no more than that";
     ExtensionWithdrawn "extension-withdrawn" 409 "the extension was withdrawn before" => "nothing to do; `entente call show` shows those in force";
     ScheduleFixed "schedule-fixed" 422 "an amendment takes no time away" => "keep the instant that the detail names; deadlines and grace periods only become longer";
     FundersFixed "funders-fixed" 422 "the funders of a published call are fixed" => "keep the funders; for others, cancel this call and publish a new one";
     EligibleFixed "eligible-fixed" 422 "who may take part in a published call can only grow" => "leave every partner in that may take part now; for others publish a new call";
     NoTimeToSign "no-time-to-sign" 422 "the amendment voids what was handed in and leaves no time to sign it again" => "move the deadline in the same amendment, to three days from now or later";
-    CancelledTooLong "cancelled-too-long" 409 "the call was cancelled for too long" => "draft a new call; parties begin their proposals again under it";
     VoidsDiffer "voids-differ" 409 "the amendment voids proposals that were handed in" => "look at what it voids with a dry run, and send that number as `voids` if you mean it";
     NotEligible "not-eligible" 422 "a partner is not eligible under this call" => "choose parties among the partners that the call names";
     StillSealed "still-sealed" 403 "the call is still sealed" => "wait until every deadline and grace period has passed";
@@ -258,7 +257,6 @@ impl From<&Refusal> for Kind {
             Refusal::FundersFixed { .. } => Self::FundersFixed,
             Refusal::EligibleFixed { .. } => Self::EligibleFixed,
             Refusal::NoTimeToSign { .. } => Self::NoTimeToSign,
-            Refusal::CancelledTooLong { .. } => Self::CancelledTooLong,
             Refusal::VoidsDiffer { .. } => Self::VoidsDiffer,
             Refusal::NotEligible { .. } => Self::NotEligible,
             Refusal::PartyRule { .. } => Self::PartyRule,

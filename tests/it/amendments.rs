@@ -95,6 +95,46 @@ async fn what_is_voided_can_be_signed_again_by_everybody() {
     stage.stop().await;
 }
 
+/// An officer has more time for everyone, voids what was handed in while that lasts, and takes the time back.
+async fn what_is_voided_can_be_signed_again_whatever_is_taken_back(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
+    let proposal = stage.submitted().await;
+    let dana = stage.client("USA:dana").api();
+    let more = async |hours: i32| {
+        let until = (stage.deadline + HOUR * hours).into();
+        let reason = "a reason".into();
+        let body = ExtendCall { until, reason, partner: None, proposal: None, reviews: false, dry_run: false };
+        dana.extend_call(stage.call, &body).await.unwrap()
+    };
+    more(1).await;
+    stage.clock.set(stage.deadline + HOUR);
+    more(80).await;
+    let changed = amended_voiding(&stage, 1, |text| text.criteria[0].threshold = Some(3.5)).await.unwrap();
+    assert_eq!((changed.effect, changed.voided), (AmendmentEffect::Resubmit, 1));
+    let least = stage.clock.now() + HOUR * 72;
+    for number in [2, 1] {
+        let call = dana.withdraw_extension(stage.call, number, "a slip").await.unwrap();
+        assert_eq!(call.deadline_at.0, least, "after extension {number} was taken back");
+    }
+    stage.refuses("extension-relied-on", dana.withdraw_extension(stage.call, 3, "a slip")).await;
+    stage.clock.set(least);
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(stage.client("USA:bob").api().proposal(proposal).await.unwrap().status, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_voided_can_be_signed_again_whatever_is_taken_back_on_sqlite() {
+    what_is_voided_can_be_signed_again_whatever_is_taken_back(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn what_is_voided_can_be_signed_again_whatever_is_taken_back_on_postgres() {
+    what_is_voided_can_be_signed_again_whatever_is_taken_back(Store::Postgres).await;
+}
+
 #[tokio::test]
 async fn announced_call_opens_at_another_time_and_its_deadline_stays() {
     let stage = Stage::open().await;

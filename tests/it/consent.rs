@@ -56,7 +56,7 @@ async fn status(stage: &Stage, proposal: ProposalId) -> Status {
 async fn call_is_cancelled_only_by_somebody_who_means_it() {
     let stage = Stage::open().await;
     let line = format!("call cancel {} --reason budget", stage.call);
-    holds_back(&stage, "USA:dana", &line, "nobody brings it back").await;
+    holds_back(&stage, "USA:dana", &line, "until an officer brings it back").await;
     let phase = async || stage.client("USA:dana").api().call(stage.call).await.unwrap().body.phase;
     assert_eq!(phase().await, Phase::Open);
     let (code, screen) = typed(&stage, "USA:dana", &line, "yes").await;

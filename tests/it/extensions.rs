@@ -1,4 +1,4 @@
-//! More time, for whom and how far; who takes it back and until when; and what each reader learns of it.
+//! More time, for whom and how far; who takes it back and what is left then; and what each reader learns of it.
 
 use crate::harness::{
     exchange::fresh_key,
@@ -7,7 +7,7 @@ use crate::harness::{
 };
 use entente::{
     client::{ClientError, api::Paging, directory::NewKeyCard},
-    domain::{call::Phase, id::ProposalId, member::ConflictGround, proposal::Status},
+    domain::{call::Phase, entry::EntryKind, id::ProposalId, member::ConflictGround, proposal::Status},
     sealing::card::KeyCard,
     wire::call::{Call, ExtendCall, Extended},
 };
@@ -105,48 +105,100 @@ async fn officers_of_a_partner_move_the_dates_of_a_call_so_often() {
     officers_move_dates_so_often(Store::Postgres).await;
 }
 
-#[tokio::test]
-async fn extension_is_taken_back_until_the_deadline_that_would_hold_without_it() {
-    let stage = Stage::open().await;
+async fn deadlines(stage: &Stage, member: &str) -> (Timestamp, Timestamp) {
+    let call = stage.client(member).api().call(stage.call).await.unwrap().body;
+    (call.my_deadline_at.0, call.deadline_at.0)
+}
+
+async fn phase(stage: &Stage) -> Phase {
+    stage.client("USA:dana").api().call(stage.call).await.unwrap().body.phase
+}
+
+/// Who planned by an extension for ten days is not late because it is taken back at the last instant.
+async fn extension_that_is_taken_back_leaves_three_days(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposal = stage.prepared().await;
-    let phase = async || stage.client("USA:dana").api().call(stage.call).await.unwrap().body.phase;
-    extend(&stage, &until(stage.deadline + DAY)).await.unwrap();
-    stage.clock.set(stage.deadline);
+    extend(&stage, &until(stage.deadline + DAY * 10)).await.unwrap();
+    stage.clock.set(stage.deadline - DAY * 3);
     let call = withdraw(&stage, 1).await.unwrap();
     assert_eq!((call.deadline_at.0, call.sealed_until.0), (stage.deadline, stage.deadline + GRACE));
-    assert_eq!(numbers(&stage, "USA:dana").await, [] as [u32; 0]);
+    assert_eq!(numbers(&stage, "USA:dana").await, [] as [u32; 0], "three days are left without it");
     stage.refuses("extension-withdrawn", withdraw(&stage, 1)).await;
     stage.refuses("not-found", withdraw(&stage, 2)).await;
 
-    extend(&stage, &until(stage.deadline + DAY)).await.unwrap();
-    stage.clock.set(stage.deadline + MILLISECOND);
-    stage.refuses("extension-relied-on", withdraw(&stage, 2)).await;
-    // One upon the other: the upper one is taken back while the lower holds, never the lower one from beneath those who are late by it.
-    extend(&stage, &until(stage.deadline + DAY * 2)).await.unwrap();
-    assert_eq!(withdraw(&stage, 3).await.unwrap().deadline_at.0, stage.deadline + DAY);
-    stage.refuses("extension-relied-on", withdraw(&stage, 2)).await;
+    extend(&stage, &until(stage.deadline + DAY * 10)).await.unwrap();
+    stage.clock.set(stage.deadline - MILLISECOND);
+    let call = withdraw(&stage, 2).await.unwrap();
+    assert_eq!(call.deadline_at.0, stage.deadline + DAY * 3 - MILLISECOND);
+    let listed = stage.client("ISR:avi").api().extensions(stage.call).await.unwrap();
+    assert_eq!((listed.len(), listed[0].number, &*listed[0].reason), (1, 3, "a slip"), "on record like any other");
+    stage.refuses("extension-relied-on", withdraw(&stage, 3)).await;
+
+    // A slip of the pen that is found after the earlier deadline: what parties do by it is in time.
+    extend(&stage, &until(stage.deadline + DAY * 45)).await.unwrap();
+    stage.clock.set(stage.deadline + DAY * 20);
     stage.sign("ISR:avi", proposal).await;
+    assert_eq!(withdraw(&stage, 4).await.unwrap().deadline_at.0, stage.deadline + DAY * 23);
+    assert_eq!(withdraw(&stage, 3).await.unwrap().deadline_at.0, stage.deadline + DAY * 23, "long past");
+    stage.clock.set(stage.deadline + DAY * 23);
     stage.sign("USA:bob", proposal).await;
     assert_eq!(stage.client("USA:bob").api().proposal(proposal).await.unwrap().status, Status::Submitted);
-    for (at, expected) in [(DAY, Phase::Open), (DAY + MILLISECOND, Phase::Grace), (DAY + HOUR * 2, Phase::Review)] {
-        stage.clock.set(stage.deadline + at);
-        assert_eq!(phase().await, expected);
-        let slug = if expected == Phase::Review { "wrong-phase" } else { "extension-relied-on" };
-        stage.refuses(slug, withdraw(&stage, 2)).await;
-        assert_eq!(phase().await, expected, "no phase comes back");
+    for (at, expected, slug) in [
+        (SignedDuration::ZERO, Phase::Open, "extension-relied-on"),
+        (MILLISECOND, Phase::Grace, "extension-relied-on"),
+        (HOUR * 2, Phase::Review, "wrong-phase"),
+    ] {
+        stage.clock.set(stage.deadline + DAY * 23 + at);
+        assert_eq!(phase(&stage).await, expected);
+        stage.refuses(slug, withdraw(&stage, 5)).await;
+        assert_eq!(phase(&stage).await, expected, "no phase comes back");
     }
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn extension_that_is_taken_back_leaves_three_days_on_sqlite() {
+    extension_that_is_taken_back_leaves_three_days(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn extension_that_is_taken_back_leaves_three_days_on_postgres() {
+    extension_that_is_taken_back_leaves_three_days(Store::Postgres).await;
 }
 
 #[tokio::test]
 async fn one_partners_extension_is_not_taken_from_beneath_it_by_way_of_everyones() {
     let stage = Stage::open().await;
     extend(&stage, &until(stage.deadline + DAY)).await.unwrap();
-    extend(&stage, &of_israel(stage.deadline + DAY * 2)).await.unwrap();
+    extend(&stage, &of_israel(stage.deadline + DAY * 10)).await.unwrap();
     stage.clock.set(stage.deadline + HOUR);
     stage.refuses("extension-relied-on", withdraw(&stage, 1)).await;
     withdraw(&stage, 2).await.unwrap();
-    assert_eq!(numbers(&stage, "ISR:avi").await, [1]);
+    assert_eq!(numbers(&stage, "ISR:avi").await, [1, 3]);
+    let (everyone, israel) = (stage.deadline + DAY, stage.deadline + HOUR + DAY * 3);
+    assert_eq!(deadlines(&stage, "ISR:avi").await, (israel, everyone));
+    assert_eq!(deadlines(&stage, "USA:bob").await, (everyone, everyone));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn slip_of_the_pen_in_grace_costs_three_days_and_is_told_to_its_circle_alone() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.clear(proposal, &["USA:dana"]).await;
+    stage.clock.set(stage.deadline + GRACE);
+    extend(&stage, &of_proposal(proposal, stage.deadline + DAY * 45)).await.unwrap();
+    let call = withdraw(&stage, 1).await.unwrap();
+    let least = stage.deadline + GRACE + DAY * 3;
+    assert_eq!((call.phase, call.deadline_at.0, call.sealed_until.0), (Phase::Open, stage.deadline, least + GRACE));
+    assert_eq!(stage.client("ISR:avi").api().proposal(proposal).await.unwrap().deadline_at.0, least);
+    assert_eq!(numbers(&stage, "ISR:avi").await, [2]);
+    assert_eq!(numbers(&stage, "USA:carol").await, [] as [u32; 0]);
+    let kinds = [EntryKind::ProposalExtended, EntryKind::ProposalExtensionWithdrawn];
+    for (member, expected) in [("ISR:avi", 3), ("USA:dana", 3), ("USA:carol", 0)] {
+        let entries = stage.client(member).api().entries(&kinds, &Paging::default()).await.unwrap();
+        assert_eq!(entries.items.len(), expected, "{member}");
+    }
     stage.stop().await;
 }
 
@@ -264,9 +316,13 @@ async fn date_for_reviews_moves_during_review_and_every_review_stays_good() {
     extend(&stage, &of_reviews(due + DAY)).await.unwrap();
     stage.clock.set(due + MILLISECOND);
     stage.refuses("extension-relied-on", withdraw(&stage, 2)).await;
+    // A slip of the pen that is found after the earlier date: reviewers keep three days.
+    extend(&stage, &of_reviews(due + DAY * 300)).await.unwrap();
+    assert_eq!(withdraw(&stage, 3).await.unwrap().reviews_due_at.0, due + MILLISECOND + DAY * 3);
+    stage.refuses("extension-relied-on", withdraw(&stage, 4)).await;
     dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
-    stage.refuses("wrong-phase", extend(&stage, &of_reviews(due + DAY * 2))).await;
-    stage.refuses("wrong-phase", withdraw(&stage, 2)).await;
+    stage.refuses("wrong-phase", extend(&stage, &of_reviews(due + DAY * 5))).await;
+    stage.refuses("wrong-phase", withdraw(&stage, 4)).await;
     stage.stop().await;
 }
 

@@ -85,11 +85,10 @@ samples! {
     CallText { fault: "the deadline has already passed".into() }
     ExtensionBackwards { until: of(EARLIER), present: of(LATER) }
     ExtensionTooFar { until: of(LATER), bound: of(EARLIER) }
-    ExtensionReliedOn { deadline_at: of(EARLIER), now: of(LATER) }
+    ExtensionReliedOn { until: of(LATER), now: of(EARLIER) }
     ExtensionWithdrawn { number: 2 }
     ScheduleFixed { fault: "the deadline cannot move earlier".into() }
     NoTimeToSign { deadline_at: of(LATER), now: of(EARLIER) }
-    CancelledTooLong { cancelled_at: of(EARLIER), until: of(LATER), now: of(LATER) }
     FundersFixed { funders: "ISR, USA".into() }
     EligibleFixed { partners: "KOR".into() }
     VoidsDiffer { voids: 1, given: None }

@@ -1,8 +1,11 @@
 //! What is decided can be undone: by all who decided, by name, with a reason, and on record.
 
 use crate::{
-    harness::stage::{Stage, code, id, pdf, review},
-    refusals::lies::tamper,
+    harness::{
+        stage::{GRACE, NATIONS, Stage, code, id, pdf, review},
+        world::{Store, TestWorld},
+    },
+    refusals::{lies::tamper, set_aside::moves_to},
 };
 use entente::{
     client::{Client, ExitClass, api::Paging},
@@ -16,12 +19,16 @@ use entente::{
     },
     sealing::statement::{DecisionStatement, sign_statement},
     storage::args,
-    wire::decision::{Decision, SignDecision},
+    wire::{
+        call::Call,
+        decision::{Decision, SignDecision},
+    },
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Frank and Eitan sign, and it is final.
 async fn decide(stage: &Stage, proposal: ProposalId, outcome: Outcome) -> Decision {
@@ -217,29 +224,97 @@ async fn nobody_steps_back_from_what_was_declined() {
     stage.stop().await;
 }
 
-#[tokio::test]
-async fn cancelled_call_is_brought_back_while_nobody_is_short_of_time_because_of_it() {
-    let stage = Stage::open().await;
+/// The call as it is once Dana has brought it back, and the numbers of the extensions in force.
+async fn reopened(stage: &Stage) -> (Call, Vec<u32>) {
+    let call = stage.client("USA:dana").api().reopen_call(stage.call, "there is money after all").await.unwrap();
+    let extensions = stage.client("USA:bob").api().extensions(stage.call).await.unwrap();
+    (call, extensions.iter().map(|extension| extension.number).collect())
+}
+
+async fn cancel(stage: &Stage) {
+    stage.client("ISR:noa").api().cancel_call(stage.call, "no money this year").await.unwrap();
+}
+
+/// One officer of any nation ends the call at whatever instant; another one brings it back, and nobody is short of time because of it.
+async fn cancelled_call_is_brought_back_with_three_days_for_everybody(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let stage = Stage::open_in(world).await;
     let (dana, bob) = (stage.client("USA:dana"), stage.client("USA:bob"));
     stage.refuses("wrong-phase", dana.api().reopen_call(stage.call, "it is open")).await;
     let proposal = stage.prepared().await;
-    dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
+    cancel(&stage).await;
     stage.refuses("denied", bob.api().reopen_call(stage.call, "please")).await;
     stage.refuses("malformed", dana.api().reopen_call(stage.call, " ")).await;
-    stage.clock.set(stage.deadline - SignedDuration::from_hours(72));
-    let reopened = dana.api().reopen_call(stage.call, "there is money after all").await.unwrap();
-    assert_eq!(reopened.phase, Phase::Open);
-    stage.sign("ISR:avi", proposal).await;
-    stage.sign("USA:bob", proposal).await;
-    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+    stage.clock.set(stage.deadline - HOUR * 72);
+    let (call, extensions) = reopened(&stage).await;
+    assert_eq!(
+        (call.phase, call.deadline_at.0, extensions),
+        (Phase::Open, stage.deadline, vec![]),
+        "three days are left"
+    );
     let told = bob.api().entries(&[EntryKind::CallReopened], &Paging::default()).await.unwrap().items;
     assert!(told.len() == 1 && told[0].payload.contains("there is money after all"), "{told:?}");
 
-    dana.api().cancel_call(stage.call, "and gone again").await.unwrap();
-    stage.clock.set(stage.deadline - SignedDuration::from_hours(72) + MILLISECOND);
-    let (reopening, told) =
-        (dana.api().reopen_call(stage.call, "once more").await.unwrap_err(), "too short for parties");
-    assert!(reopening.slug() == Some("cancelled-too-long") && reopening.to_string().contains(told), "{reopening}");
+    cancel(&stage).await;
+    stage.clock.set(stage.deadline - HOUR * 72 + MILLISECOND);
+    let (call, extensions) = reopened(&stage).await;
+    assert_eq!((call.deadline_at.0, extensions), (stage.deadline + MILLISECOND, vec![1]));
+    let told = bob.api().entries(&[EntryKind::CallExtended], &Paging::default()).await.unwrap().items;
+    assert!(told.len() == 1 && told[0].payload.contains("there is money after all"), "{told:?}");
+
+    // At the last instant, for longer than the call would have been sealed.
+    stage.clock.set(stage.deadline + MILLISECOND);
+    cancel(&stage).await;
+    stage.clock.set(stage.deadline + HOUR * 240);
+    let (call, extensions) = reopened(&stage).await;
+    let deadline = stage.deadline + HOUR * 312;
+    assert_eq!((call.phase, call.deadline_at.0, extensions), (Phase::Open, deadline, vec![1, 2]));
+    let kept = dana.api().withdraw_extension(stage.call, 2, "no more than was lost");
+    stage.refuses("extension-relied-on", kept).await;
+    stage.clock.set(deadline);
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(status(&stage, proposal).await, Status::Submitted);
+
+    // At the end of the grace period.
+    stage.clock.set(deadline + GRACE);
+    cancel(&stage).await;
+    stage.clock.set(deadline + GRACE + HOUR);
+    let (call, extensions) = reopened(&stage).await;
+    let deadline = deadline + GRACE + HOUR * 73;
+    assert_eq!((call.phase, call.deadline_at.0, extensions), (Phase::Open, deadline, vec![1, 2, 3]));
+    assert_eq!(call.reviews_due_at.0, stage.deadline + HOUR * (24 * 45), "it is far enough away");
+
+    // Nothing is closed again that was open to those who judge.
+    stage.clock.set(deadline + GRACE + MILLISECOND);
+    cancel(&stage).await;
+    let (call, extensions) = reopened(&stage).await;
+    assert_eq!((call.phase, call.deadline_at.0, extensions), (Phase::Review, deadline, vec![1, 2, 3]));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn cancelled_call_is_brought_back_with_three_days_for_everybody_on_sqlite() {
+    cancelled_call_is_brought_back_with_three_days_for_everybody(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn cancelled_call_is_brought_back_with_three_days_for_everybody_on_postgres() {
+    cancelled_call_is_brought_back_with_three_days_for_everybody(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn key_cards_count_again_for_a_call_that_is_brought_back_past_its_deadline() {
+    let stage = Stage::open().await;
+    let proposal = stage.submitted().await;
+    stage.clock.set(stage.deadline);
+    cancel(&stage).await;
+    stage.clock.set(stage.deadline + HOUR);
+    moves_to(&stage, "ISR:avi", "Galil Optics").await;
+    reopened(&stage).await;
+    let shown = stage.client("USA:bob").api().proposal(proposal).await.unwrap();
+    assert_eq!(shown.organisations, ["Blue Ridge Navigation", "Galil Optics"].map(String::from).into());
+    assert!(shown.later_organisations.is_empty(), "{:?}", shown.later_organisations);
     stage.stop().await;
 }
 
@@ -247,12 +322,24 @@ async fn cancelled_call_is_brought_back_while_nobody_is_short_of_time_because_of
 async fn call_that_was_cancelled_under_review_is_brought_back_whenever() {
     let stage = Stage::open().await;
     let proposal = stage.under_review().await;
-    let dana = stage.client("USA:dana");
-    dana.api().cancel_call(stage.call, "no money this year").await.unwrap();
+    let due = stage.deadline + HOUR * (24 * 45);
+    cancel(&stage).await;
     // Nothing of it is open to reviewers meanwhile.
     stage.refuses("not-found", stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0))).await;
-    stage.clock.set(stage.clock.now() + SignedDuration::from_hours(24 * 20));
-    dana.api().reopen_call(stage.call, "there is money after all").await.unwrap();
+    stage.clock.set(stage.clock.now() + HOUR * (24 * 20));
+    let (call, extensions) = reopened(&stage).await;
+    assert_eq!((call.phase, call.reviews_due_at.0, extensions), (Phase::Review, due, vec![]));
+    // Reviewers are not short of time because of it, either.
+    stage.clock.set(due);
+    cancel(&stage).await;
+    stage.clock.set(due + HOUR);
+    let (call, extensions) = reopened(&stage).await;
+    assert_eq!((call.reviews_due_at.0, extensions), (due + HOUR * 73, vec![1]));
+    assert_eq!((call.phase, call.deadline_at.0), (Phase::Review, stage.deadline));
     stage.client("USA:carol").submit_review(proposal, &review(4.0, 4.0)).await.unwrap();
+    // What was past then stays so.
+    stage.clock.set(due + HOUR * 74);
+    cancel(&stage).await;
+    assert_eq!(reopened(&stage).await.1, [1]);
     stage.stop().await;
 }

@@ -63,9 +63,8 @@ pub(super) async fn run(args: Extend, client: &Client, context: &Context) -> Res
     let what = change(&body, &extended, &zone);
     context.out.answer(&extended, |screen| screen.line(&what))?;
     if let Some(number) = extended.number {
-        let back = zone.both(extended.from.0);
         context.out.note(&format!(
-            "until {back} it can be taken back: entente call withdraw-extension {call} {number} --reason WHY"
+            "taking it back leaves at least 72 hours: entente call withdraw-extension {call} {number} --reason WHY"
         ));
     }
     Ok(())

@@ -163,6 +163,67 @@ fn deadlines_move_to_the_bound_of_the_text_and_never_a_decade_away() {
     assert_eq!(schedule().check_extension(until), Err(Refusal::ExtensionTooFar { until, bound: review }));
 }
 
+fn for_everyone(until: &str) -> Extension {
+    Extension { scope: ExtensionScope::Everyone, until: at(until) }
+}
+
+fn for_partner(until: &str) -> Extension {
+    Extension { scope: ExtensionScope::Partner("ISR".parse().unwrap()), until: at(until) }
+}
+
+#[test]
+fn what_is_taken_back_leaves_three_days_and_never_more_than_there_were() {
+    let now = at("2026-04-01T12:00:00Z");
+    let left = |present, without| taken_back(at(present), at(without), now);
+    assert_eq!(left("2026-05-01T00:00:00Z", "2026-04-04T12:00:00Z"), Ok(None));
+    assert_eq!(left("2026-05-01T00:00:00Z", "2026-04-04T11:59:59Z"), Ok(Some(at("2026-04-04T12:00:00Z"))));
+    assert_eq!(left("2026-05-01T00:00:00Z", "2026-03-01T00:00:00Z"), Ok(Some(at("2026-04-04T12:00:00Z"))));
+    assert_eq!(left("2026-04-02T00:00:00Z", "2026-04-02T00:00:00Z"), Ok(None), "another gives as much");
+    let until = at("2026-04-04T12:00:00Z");
+    let kept = Err(Refusal::ExtensionReliedOn { until, now });
+    assert_eq!(taken_back(until, at("2026-04-01T15:00:00Z"), now), kept);
+}
+
+#[test]
+fn call_that_is_brought_back_leaves_three_days_of_what_had_not_passed() {
+    let moved = |extensions: &[Extension], cancelled_at, now| {
+        schedule().deadline_after_cancellation(extensions, at(cancelled_at), at(now))
+    };
+    let (minute_before, deadline) = ("2026-04-01T14:59:00Z", "2026-04-01T15:00:00Z");
+    assert_eq!(moved(&[], "2026-03-02T00:00:00Z", "2026-03-29T15:00:00Z"), None);
+    assert_eq!(moved(&[], "2026-03-02T00:00:00Z", "2026-03-29T15:00:01Z"), Some(at("2026-04-01T15:00:01Z")));
+    assert_eq!(moved(&[], minute_before, deadline), Some(at("2026-04-04T15:00:00Z")));
+    // Announced bytes had an hour and more left.
+    assert_eq!(moved(&[], "2026-04-01T17:00:00Z", "2026-04-10T00:00:00Z"), Some(at("2026-04-13T00:00:00Z")));
+    assert_eq!(moved(&[], "2026-04-01T17:00:01Z", "2026-04-10T00:00:00Z"), None, "it was open to those who judge");
+    // What counts is the time that somebody has, not what the text said before it was moved.
+    assert_eq!(moved(&[for_everyone("2026-05-01T00:00:00Z")], minute_before, deadline), None);
+    let late = "2026-04-20T00:00:00Z";
+    let of_one = moved(&[for_partner("2026-04-21T00:00:00Z")], late, late);
+    assert_eq!(of_one, Some(at("2026-04-23T00:00:00Z")));
+    assert_eq!(moved(&[for_partner("2026-04-23T00:00:00Z")], late, late), None, "that partner has three days");
+    // Near the bound of the text what was left then is left again.
+    let bounded = Schedule { extendable_until: Some(at(deadline)), ..schedule() };
+    let given = |cancelled_at, now| bounded.deadline_after_cancellation(&[], at(cancelled_at), at(now));
+    assert_eq!(given("2026-04-01T05:00:00Z", "2026-04-09T05:00:00Z"), Some(at("2026-04-09T15:00:00Z")));
+    // An hour of grace was left, and a deadline is never made in the past.
+    assert_eq!(given("2026-04-01T16:00:00Z", "2026-04-09T16:00:00Z"), Some(at("2026-04-09T16:00:00Z")));
+}
+
+#[test]
+fn date_for_reviews_of_a_call_that_is_brought_back_lies_three_days_after_now_or_the_opening() {
+    let due = |deadline_at: Option<&str>, cancelled_at, now| {
+        let (due, deadline_at) = (at("2026-06-01T00:00:00Z"), deadline_at.map(at));
+        schedule().review_date_after_cancellation(&[], due, deadline_at, at(cancelled_at), at(now))
+    };
+    let cancelled_at = "2026-05-30T00:00:00Z";
+    assert_eq!(due(None, cancelled_at, cancelled_at), Some(at("2026-06-02T00:00:00Z")));
+    assert_eq!(due(None, "2026-04-10T00:00:00Z", "2026-05-29T00:00:00Z"), None);
+    assert_eq!(due(None, "2026-06-01T00:00:01Z", "2026-06-02T00:00:00Z"), None, "it had passed");
+    let moved = due(Some("2026-06-13T00:00:00Z"), "2026-04-01T00:00:00Z", "2026-06-10T00:00:00Z");
+    assert_eq!(moved, Some(at("2026-06-16T02:00:00Z")));
+}
+
 #[test]
 fn amendment_takes_no_time_away_and_changes_no_funder() {
     let tried = |phase, change: &dyn Fn(&mut CallText)| {

@@ -107,8 +107,7 @@ async fn request_has_so_many_assignments_and_a_client_sends_more_in_several() {
 }
 
 async fn lines_of_one_request(store: Store) {
-    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
-    let stage = Stage::open_in(world).await;
+    let Some(stage) = Stage::open_on(store).await else { return };
     let proposals = [stage.submitted().await, stage.submitted().await];
     stage.pass_the_opening();
     for proposal in proposals {

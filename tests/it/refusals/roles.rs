@@ -2,7 +2,7 @@
 
 use super::lies::key_of;
 use crate::harness::{
-    stage::{Stage, id, text},
+    stage::{GRACE, Stage, id, text},
     world::Store,
 };
 use entente::{
@@ -181,8 +181,16 @@ async fn conflict_bars_while_the_proposal_can_come_back(store: Store, is_withdra
     stage.clock.set(stage.deadline + SignedDuration::from_millis(1));
     assert_eq!(status().await, if is_withdrawn { Status::Withdrawn } else { Status::Lapsed });
     is_barred().await;
-
+    // So does bringing back a call that was cancelled before its opening, whenever that is.
+    dana.api().cancel_call(stage.call, "an outage").await.unwrap();
     stage.pass_the_opening();
+    stage.refuses("unsuitable", olivia.api().reopen_call(stage.call, "it is over")).await;
+    let deadline_at = dana.api().reopen_call(stage.call, "it is over").await.unwrap().deadline_at.0;
+    assert_eq!(deadline_at, stage.clock.now() + SignedDuration::from_hours(72));
+    assert_eq!(status().await, if is_withdrawn { Status::Withdrawn } else { Status::Preparing });
+    is_barred().await;
+
+    stage.clock.set(deadline_at + GRACE + SignedDuration::from_millis(1));
     olivia.preview_roles(stage.call, &opal, &observer).await.unwrap();
     olivia.grant_roles(stage.call, &opal, &observer).await.unwrap();
     olivia.api().cancel_call(stage.call, "nothing was handed in").await.unwrap();

@@ -263,6 +263,6 @@ async fn reviewers_are_assigned_to_several_proposals_or_to_none(store: Store) {
     done!(store, tx => reviews::unassign(&mut tx, &permit, second, &maya));
     done!(store, tx => reviews::assign(&mut tx, &[new(0, first), new(1, second)], at(9)));
     assert_eq!(assigned().await, [true, true]);
-    let row = seen!(store, tx => reviews::assignments(&mut tx, second)).remove(0);
+    let row = seen!(store, tx => reviews::some_assignments(&mut tx, second, None, None, 9)).remove(0);
     assert_eq!((row.assigned_by, row.statement.as_deref()), (is("USA:dana"), Some("two")));
 }

@@ -1,0 +1,85 @@
+//! The end of a call, and the way back.
+//!
+//! One officer cancels a call alone, of whichever nation, so another one must be able to undo it whenever they hear of it. Reopening gives
+//! back the time that was lost, as extensions: to cancel a call and reopen it closes it for nobody.
+
+use super::{
+    Answer, Exchange, RequestContext, Result,
+    calls::{finish, refuse_recused, required_reason},
+    extensions, parties,
+    unit::{Act, Subject},
+};
+use crate::{
+    domain::{
+        Refusal,
+        call::{ExtensionScope, Moved, Phase},
+        id::CallId,
+    },
+    policy::{Action, Resource},
+    storage::{calls, proposals},
+    wire::{
+        call::Reason,
+        entry::payloads::{Payload, ReasonStated},
+    },
+};
+
+/// Cancels a call before anything is decided.
+pub async fn cancel(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    if call.phase == Phase::Cancelled {
+        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a call that is not cancelled" }.into());
+    }
+    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    if proposals::is_decided_under(&mut act.tx, id).await? {
+        return Err(Refusal::DecisionFinal.into());
+    }
+    let reason = required_reason(Some(&body.reason))?;
+    let now = act.now;
+    calls::set_cancelled(&mut act.tx, &permit, id, Some(now)).await?;
+    let payload = ReasonStated { reason: reason.to_owned() };
+    act.log(Subject::call(&call), Payload::CallCancelled(payload)).await?;
+    finish(act, id).await
+}
+
+/// Brings a cancelled call back, and moves what parties and reviewers would be late for.
+///
+/// The inverse of [`cancel`].
+pub async fn reopen(exchange: &Exchange, context: &RequestContext, id: CallId, body: &Reason) -> Result<Answer> {
+    let mut act = Act::begin(exchange, context).await?;
+    let call = act.call(id).await?;
+    let permit = act.authorize(Action::CancelCall, Resource::Call(&call.facts))?;
+    if let Some(answer) = act.replayed()? {
+        return Ok(answer);
+    }
+    let Some(cancelled_at) = call.row.cancelled_at else {
+        return Err(Refusal::WrongPhase { phase: call.phase, needed: "a cancelled call" }.into());
+    };
+    refuse_recused(&mut act.tx, &call, &act.me.id, act.now).await?;
+    let reason = required_reason(Some(&body.reason))?;
+    let (now, subject) = (act.now, Subject::call(&call));
+    calls::set_cancelled(&mut act.tx, &permit, id, None).await?;
+    let payload = ReasonStated { reason: reason.to_owned() };
+    act.log(subject, Payload::CallReopened(payload)).await?;
+    if call.row.version == 0 {
+        return finish(act, id).await;
+    }
+    let (schedule, on_record) = (&call.text.schedule, &call.row.extensions);
+    let due = call.row.reviews_until.map_or(schedule.reviews_due_at, |until| until.max(schedule.reviews_due_at));
+    let deadline_at = schedule.deadline_after_cancellation(on_record, cancelled_at, now);
+    let reviews_due_at = schedule.review_date_after_cancellation(on_record, due, deadline_at, cancelled_at, now);
+    if let Some(until) = deadline_at {
+        let moved = Moved::Deadline(ExtensionScope::Everyone);
+        extensions::make(&mut act, &permit, subject, id, &moved, until, reason).await?;
+        let call = act.call(id).await?;
+        parties::follow_newest_employers(&mut act, &permit, &call, None).await?;
+    }
+    if let Some(until) = reviews_due_at {
+        extensions::make(&mut act, &permit, subject, id, &Moved::Reviews, until, reason).await?;
+    }
+    finish(act, id).await
+}
