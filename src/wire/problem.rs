@@ -107,7 +107,7 @@ catalogue! {
     StillCounted "still-counted" 409 "the member's organisation still counts" => "after the deadline a member leaves only while another party member is of the same organisation; ask a colleague of theirs to join first, or withdraw the proposal";
     LastOfParty "last-of-party" 409 "a party needs at least one member" => "ask a colleague to join, who accepts, first; or withdraw the proposal; before your party has signed, you can leave once its restricted documents are taken out";
     NotInvited "not-invited" 409 "no invitation waits for an answer" => "see `entente proposal show` for who is in the parties";
-    NeedsConsent "needs-consent" 409 "an officer of another nation has to consent" => "ask an officer of another nation in the call, who consents with `entente proposal member consent`";
+    NeedsConsent "needs-consent" 409 "an officer of another nation has to consent" => "ask an officer of another nation in the call, who consents with `entente proposal member consent`; where every officer is of the joining member's nation, ask them to name one of another nation first (`entente call role set`)";
     UnknownTopic "unknown-topic" 422 "the call has no such topic" => "choose one of the topics in the call's text";
     UnknownSlot "unknown-slot" 422 "the call has no such slot" => "choose one of the slots in the call's text";
     SlotMediaType "slot-media-type" 422 "the slot takes another kind of file" => "convert the file to what the slot takes";
@@ -123,7 +123,7 @@ catalogue! {
     RolesCombined "roles-combined" 422 "a member can be only one of officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
     Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
     NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare your interests first: `entente conflict declare PROPOSAL --none`, or with `--ground` if there is a conflict (`PUT /v1/proposals/{proposal}/declaration`)";
-    AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "to change it, ask a call officer who is not in conflict themselves";
+    AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "nothing to do: you are on record as clear of any conflict; if you have one by now, declare it yourself with `entente conflict declare PROPOSAL --ground`";
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
     AlreadyAssigned "already-assigned" 409 "the reviewer is already assigned" => "nothing to do";
     NotAssigned "not-assigned" 409 "the reviewer is not assigned" => "see `entente assignment list`";

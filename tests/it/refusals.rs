@@ -18,6 +18,7 @@ mod panel;
 mod parties;
 mod parts;
 mod quotas;
+mod remedies;
 mod roles;
 pub(crate) mod set_aside;
 mod signers;
