@@ -353,9 +353,9 @@ impl Drop for Session {
         // Outside a runtime the connection ends here, and the transaction with it.
         let Ok(runtime) = Handle::try_current() else { return };
         let (home, place, turns) = (Arc::clone(&self.home), self.place.take(), std::mem::take(&mut self.turns));
-        // A long read may be at a statement still. It holds its turns until the database has ended that, by itself at the latest.
-        let is_long = turns.len() > 1;
-        let limit = home.limits.answer + if is_long { self.limit } else { Duration::ZERO };
+        // A read for a member may be at a statement still. It holds its place and its turns until the database has ended that, by itself
+        // at the latest: who asks, goes away and asks again has no more at work than one who waits.
+        let limit = home.limits.answer + if self.until.is_some() { self.limit } else { Duration::ZERO };
         runtime.spawn(async move {
             let rollback = timeout(limit, sqlx::raw_sql("ROLLBACK").execute(&mut connection)).await;
             if matches!(rollback, Ok(Ok(_))) {

@@ -1,7 +1,11 @@
 //! A read ends, whatever it asks: when its time is over, and a long one when nobody waits for it any more. Its turn is then the next one's.
 
 use crate::store_facade::{Store, on_both_engines};
-use entente::storage::{Db, PostgresLimits, Queue, StoreError, Whose, args, db::LONGEST_READ};
+use entente::storage::{
+    Db, PostgresLimits, Queue, StoreError, Whose, args,
+    db::{LONGEST_READ, READERS},
+};
+use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -39,6 +43,31 @@ async fn long_read_ends_when_its_time_is_over(store: Store) {
     assert!(matches!(ended, Err(StoreError::Unavailable(_))), "{ended:?}");
     drop(tx);
     drop(timeout(SOON, queue.take(Whose::Exchange)).await.expect("its turn is free"));
+}
+
+#[tokio::test]
+async fn read_for_a_member_keeps_its_place_until_postgres_has_ended_it() {
+    let Some(store) = Store::postgres().await else { return };
+    let (answer, read) = (Duration::from_secs(2), Duration::from_secs(6));
+    let limits = PostgresLimits { answer, read, ..PostgresLimits::default() };
+    let db = Db::open_with(store.url(), limits).await.unwrap();
+    let mut abandoned = Vec::new();
+    for _ in 0..READERS {
+        let mut tx = db.read_for(Whose::Member("USA:grace".parse().unwrap())).await.unwrap();
+        abandoned.push(async move {
+            let asked = timeout(Duration::from_millis(500), tx.fetch_one(ENDLESS, args![])).await;
+            assert!(asked.is_err(), "{asked:?}");
+        });
+    }
+    join_all(abandoned).await;
+    // The next one comes when a place is free.
+    let mut tx = timeout(PATIENCE, db.read()).await.expect("the database ends each").unwrap();
+    let sql = "SELECT COUNT(*) AS c FROM pg_stat_activity \
+               WHERE state = 'active' AND datname = current_database() AND query LIKE 'WITH RECURSIVE n(i)%'";
+    let at_work = tx.fetch_one(sql, args![]).await.unwrap().count("c").unwrap();
+    assert!(at_work < u64::from(READERS), "{at_work} are at work and one more was let in");
+    drop(tx);
+    db.close().await;
 }
 
 async fn statement_after_the_time_of_a_long_read_is_refused(store: Store) {
