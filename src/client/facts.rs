@@ -14,6 +14,7 @@ use crate::{
         decision::Outcome,
         id::{MemberId, PartnerCode, ProposalId, Slug},
         label::Label,
+        member::CallRole,
         proposal::Status,
     },
     policy::facts::{CallFacts, ProgramFacts, ProposalFacts},
@@ -181,7 +182,7 @@ pub(super) fn call_facts(call: &Call, text: &rules::CallText, roles: &Roles, now
         opened,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
-        roles: CallFacts::roles_by(|role| roles.members_with(role)),
+        roles: CallFacts::roles_in_effect(&roles.by_member, &BTreeSet::new()),
     }
 }
 
@@ -192,7 +193,11 @@ pub(super) fn proposal_facts(
     verified: VerifiedFacts,
     unverified: UnverifiedFacts,
 ) -> ProposalFacts {
-    let VerifiedFacts { call, owners, assigned, interests, organisations, decided, label } = verified;
+    let VerifiedFacts { mut call, owners, assigned, interests, organisations, decided, label } = verified;
+    // The role is without effect for a party, as the exchange has it.
+    if let Some(observers) = call.roles.get_mut(&CallRole::Observer) {
+        observers.retain(|member| !unverified.party_members.contains(member));
+    }
     ProposalFacts {
         id,
         parties: owners,
@@ -216,7 +221,6 @@ pub(super) fn proposal_facts(
 pub(super) mod tests {
     use super::*;
     use crate::client::testing::{at, call, proposal};
-    use crate::domain::member::CallRole;
     use crate::policy::{Action, Engine, Guardrails, PartnerRules, Resource, Standing, facts::MemberFacts};
 
     pub(crate) const OPEN: &str = r#"@id("all-released") @side("release") @reason("everything")
@@ -250,6 +254,9 @@ permit(principal, action, resource is Proposal);"#;
                 role("USA:officer", CallRole::Officer),
                 role("ISR:decider", CallRole::Decider),
                 role("GBR:clear", CallRole::Reviewer),
+                role("GBR:done", CallRole::Reviewer),
+                role("GBR:silent", CallRole::Reviewer),
+                role("GBR:partial", CallRole::Reviewer),
                 role("GBR:watching", CallRole::Observer),
             ]),
             assigned: members(&["GBR:clear", "GBR:done", "GBR:silent", "GBR:partial"]),

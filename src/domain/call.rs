@@ -84,7 +84,8 @@ pub struct CallText {
     pub schedule: Schedule,
 }
 
-/// Who runs a call, who reviews and who decides are different members, unless the call's text says otherwise in public.
+/// Who runs a call, who reviews and who decides are different members, unless the call's text says otherwise in public. None of them is party
+/// to a proposal under it.
 pub const SEPARATED: [CallRole; 3] = [CallRole::Officer, CallRole::Reviewer, CallRole::Decider];
 
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);

@@ -25,7 +25,7 @@ worded! {
         Reviewer = "reviewer",
         /// Signs funding decisions for a funding partner.
         Decider = "decider",
-        /// Sees that things happen, never content.
+        /// Sees that things happen, never content. Without effect beside another role, and for a party.
         Observer = "observer",
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Action, Extra, ResourceId, ResourceKind};
 use crate::domain::{
-    call::Phase,
+    call::{Phase, SEPARATED},
     id::{CallId, MemberId, PartnerCode, ProgramId, ProposalId, Slug},
     label::Label,
     member::{CallRole, PartnerRole},
@@ -48,7 +48,7 @@ pub struct CallFacts {
     pub opened: bool,
     pub eligible: BTreeSet<PartnerCode>,
     pub funders: BTreeSet<PartnerCode>,
-    /// The members with each role; a role that nobody has may be absent.
+    /// The members with each role that is in effect; a role that nobody has may be absent. See [`CallFacts::roles_in_effect`].
     pub roles: BTreeMap<CallRole, BTreeSet<MemberId>>,
 }
 
@@ -87,6 +87,24 @@ impl CallFacts {
         CallRole::ALL.iter().map(|role| (*role, members_with(*role))).collect()
     }
 
+    /// The members with each role that is in effect, from the roles of each and from who is party to a proposal under the call.
+    ///
+    /// An observer is kept from content, and is told of every proposal. So that being named one takes nothing from anybody, nor shows a party
+    /// its rivals, the role is without effect beside another one, and for a party.
+    #[must_use]
+    pub fn roles_in_effect(
+        by_member: &BTreeMap<MemberId, BTreeSet<CallRole>>,
+        parties: &BTreeSet<MemberId>,
+    ) -> BTreeMap<CallRole, BTreeSet<MemberId>> {
+        let is_in_effect = |role: CallRole, member: &MemberId, roles: &BTreeSet<CallRole>| {
+            roles.contains(&role) && (role != CallRole::Observer || roles.len() == 1 && !parties.contains(member))
+        };
+        Self::roles_by(|role| {
+            let holders = by_member.iter().filter(|(member, roles)| is_in_effect(role, member, roles));
+            holders.map(|(member, _)| member.clone()).collect()
+        })
+    }
+
     /// The members with one role.
     #[must_use]
     pub fn with(&self, role: CallRole) -> &BTreeSet<MemberId> {
@@ -106,10 +124,19 @@ impl CallFacts {
         self.with(role).contains(member)
     }
 
-    /// Whether the member has any role.
+    /// Whether the member runs the call, reviews or decides: who does is no party under it. Who observes it can be one.
     #[must_use]
-    pub fn has_any_role(&self, member: &MemberId) -> bool {
-        self.roles.values().any(|members| members.contains(member))
+    pub fn runs_or_judges(&self, member: &MemberId) -> bool {
+        SEPARATED.iter().any(|role| self.has_role(member, *role))
+    }
+
+    /// The call as it would be without a member's roles.
+    fn without(&self, member: &MemberId) -> Self {
+        let mut call = self.clone();
+        for members in call.roles.values_mut() {
+            members.remove(member);
+        }
+        call
     }
 
     /// Gives the member a role; false when they had it.
@@ -119,11 +146,28 @@ impl CallFacts {
 }
 
 impl ProposalFacts {
-    /// Whether the member is asked to join a party, and could. An invitation of somebody who takes part in the call or is assigned to the
-    /// proposal is without effect, so that nobody is kept from a role, nor let in beside it, by being asked.
+    /// Whether the member is asked to join a party, and could. An invitation of somebody who runs the call, reviews, decides or is assigned
+    /// to the proposal is without effect, so that nobody is kept from a role, nor let in beside it, by being asked.
     #[must_use]
     pub fn invites(&self, member: &MemberId) -> bool {
-        self.invited.contains(member) && !self.call.has_any_role(member) && !self.assigned.contains(member)
+        self.invited.contains(member) && !self.call.runs_or_judges(member) && !self.assigned.contains(member)
+    }
+
+    /// The proposal as it would be if the member had no role in the call.
+    #[must_use]
+    pub fn without_roles_of(&self, member: &MemberId) -> Self {
+        Self { call: Arc::new(self.call.without(member)), ..self.clone() }
+    }
+
+    /// The proposal as it would be if the member had no part in it but that they are asked to join a party: all that the one who asks
+    /// them is to know.
+    #[must_use]
+    pub fn with_invitation_alone(&self, member: &MemberId) -> Self {
+        let mut alone = self.without_roles_of(member);
+        for members in [&mut alone.conflicts, &mut alone.assigned, &mut alone.declared_clear, &mut alone.reviewed] {
+            members.remove(member);
+        }
+        alone
     }
 
     /// Whether the member looks at the proposal as its party members do: as one of them, or asked to become one.

@@ -412,11 +412,11 @@ async fn check_parties<T: Reads>(act: &mut Act<'_, T>, call: &CallState, next: &
     let (fewest, present) = (next.fewest_parties(), able.len());
     let fault = match next.parties.required.difference(&able).next() {
         Some(partner) => format!(
-            "a party of `{partner}` is required, and `{partner}` has no member with a key card in force and without a role in the call"
+            "a party of `{partner}` is required, and `{partner}` has no member with a key card in force who is neither officer, reviewer nor decider"
         ),
         None if present < fewest => format!(
             "the call asks for {fewest} parties, and only {present} of the eligible partners can be one: each needs a member with a key card \
-             in force and without a role in the call"
+             in force who is neither officer, reviewer nor decider"
         ),
         None => return Ok(()),
     };

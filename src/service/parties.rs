@@ -1,6 +1,7 @@
 //! Who is in the parties of a proposal: asked by one of its members, joining by their own signature, leaving when they wish.
 //!
-//! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone.
+//! An invitation makes nobody a party: it keeps nobody from a role, recuses no colleague, and lets its member look and answer alone. Whether
+//! the member could be a party is judged when they accept and by nobody sooner: the one who asks must not learn who judges.
 
 use super::{
     Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside,
@@ -76,7 +77,6 @@ pub async fn invite(
             format!("{MOST_INVITATIONS} invitations to the party of `{partner}` are on record, which is the most");
         return Err(Refusal::PartyRule { fault }.into());
     }
-    check_suits(&act, &proposal.call, &subject)?;
     let invitation = checked(&mut act, id, member, invitation).await?;
     let statement = (&*invitation.jws, invitation.payload_sha256);
     invitations::invite(&mut act.tx, &permit, id, member, statement, act.now).await?;
@@ -86,7 +86,7 @@ pub async fn invite(
     for (vault, wraps) in body.keys.keys().zip(wraps) {
         let vault = vault_store::find(&mut act.tx, *vault).await?.filter(|vault| vault.proposal == Some(id));
         let vault = vault.ok_or_else(|| Refusal::WrapRefused { fault: "the vault is not this proposal's".into() })?;
-        wraps.add_for(&holders, &mut act, &permit, &proposal, &vault).await?;
+        wraps.add_for(&holders, &mut act, &permit, &proposal, &vault, std::slice::from_ref(member)).await?;
     }
     finish(act, id).await
 }
@@ -101,7 +101,10 @@ pub async fn accept(
     let verified = Verified::<AcceptanceStatement>::of(&body.statement).await?;
     let mut act = Act::begin(exchange, context).await?;
     let proposal = act.proposal(id).await?;
-    let permit = act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts))?;
+    let permit = act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts)).map_err(|refused| {
+        let is_repeated = matches!(refused, ServiceError::Repeated(_));
+        if !is_repeated && is_kept_by_role(&act, &proposal) { keeps_role(&act.me.id) } else { refused }
+    })?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
     }
@@ -154,7 +157,7 @@ pub async fn remove(
         act.log(subject, kind(PartyMemberNamed { member: member.clone() })).await?;
         // A member who takes a part in the call by now keeps what that lets them read: a party takes nothing from who judges it.
         let proposal = act.proposal(id).await?;
-        surplus_keys::remove_unreadable_keys(&mut act, &permit, &proposal, member).await?;
+        surplus_keys::drop_unreadable_keys(&mut act, &permit, &proposal, member).await?;
     } else {
         check_leaves(&mut act, &proposal, member).await?;
         proposals::remove_member(&mut act.tx, &permit, id, member).await?;
@@ -267,7 +270,6 @@ pub(super) async fn verified(
 /// The members whom the one who begins a proposal asks to join: everybody named but themselves, each with an invitation.
 pub(super) async fn asked_at_the_beginning(
     act: &mut Act<'_>,
-    call: &CallState,
     body: &CreateProposal,
     mut invitations: BTreeMap<MemberId, Verified<InvitationStatement>>,
 ) -> Result<Vec<(MemberId, Signed<InvitationStatement>)>> {
@@ -282,7 +284,7 @@ pub(super) async fn asked_at_the_beginning(
     let members = act.members(&named.iter().copied().cloned().collect::<Vec<_>>()).await?;
     let mut invited = Vec::with_capacity(named.len());
     for member in named {
-        check_suits(act, call, act.known(&members, member)?)?;
+        act.known(&members, member)?;
         let missing = || Refusal::Statement { fault: format!("the invitation of `{member}` is missing") };
         let invitation = invitations.remove(member).ok_or_else(missing)?;
         invited.push((member.clone(), checked(act, body.id, member, invitation).await?));
@@ -311,10 +313,10 @@ fn entry_of(member: &MemberId, signed: &Signed<InvitationStatement>) -> MemberIn
     MemberInvited { member: member.clone(), statement: signed.jws.clone() }
 }
 
-/// Refuses where somebody of a party has a role in the call by now: nobody judges or runs what they take part in.
+/// Refuses where somebody of a party runs the call, reviews or decides by now: nobody judges or runs what they take part in.
 pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
-    let roles = &proposal.call.row.roles;
-    let Some(member) = proposal.facts.party_members.iter().find(|member| roles.contains_key(member)) else {
+    let call = &proposal.call.facts;
+    let Some(member) = proposal.facts.party_members.iter().find(|member| call.runs_or_judges(member)) else {
         return Ok(());
     };
     let fault = "has a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
@@ -342,8 +344,20 @@ fn check_suits(act: &Act<'_>, call: &CallState, subject: &MemberFacts) -> Result
     if may_begin.permit().is_some() {
         return Ok(());
     }
-    // The reason stays unsaid: it would reveal who judges.
     Err(Refusal::Unsuitable { member: subject.id.clone(), fault: "cannot take this part".into() }.into())
+}
+
+/// Whether the caller is asked to join a party, and nothing but their role in the call keeps them from it.
+fn is_kept_by_role(act: &Act<'_>, proposal: &ProposalState) -> bool {
+    let without = proposal.facts.without_roles_of(&act.me.id);
+    proposal.call.facts.runs_or_judges(&act.me.id)
+        && proposal.facts.invited.contains(&act.me.id)
+        && act.policies.authorize(&act.me, Action::AnswerInvitation, Resource::Proposal(&without)).permit().is_some()
+}
+
+fn keeps_role(member: &MemberId) -> ServiceError {
+    let fault = "runs the call, reviews or decides, and cannot be a party; lay that role down first".to_owned();
+    Refusal::Unsuitable { member: member.clone(), fault }.into()
 }
 
 fn check_number(members: usize) -> Result<()> {

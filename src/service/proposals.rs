@@ -15,7 +15,7 @@ use crate::{
         Refusal,
         call::Phase,
         decision::Outcome,
-        id::{PartnerCode, ProposalId},
+        id::{MemberId, PartnerCode, ProposalId},
         proposal::{Sort, Status},
     },
     policy::{Action, Resource},
@@ -79,7 +79,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         // Who meets a taken one made it.
         return Err(Refusal::Exists { what: body.id.to_string() }.into());
     }
-    let asked_to_join = parties::asked_at_the_beginning(&mut act, &call, body, invitations).await?;
+    let asked_to_join = parties::asked_at_the_beginning(&mut act, body, invitations).await?;
     quotas::check_proposals(&mut act, body.call).await?;
     proposals::create(&mut act.tx, &permit, body.id, body.call, body.topic.as_ref(), &owners, act.now).await?;
     let subject = Subject { proposal: Some(body.id), ..Subject::call(&call) };
@@ -87,6 +87,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     let payload = ProposalCreated { topic: body.topic.clone(), parties: body.parties.clone(), arrived_at };
     act.log(subject, payload).await?;
     parties::keep_first_invitations(&mut act, &permit, (body.call, body.id), subject, &asked_to_join).await?;
+    let asked: Vec<MemberId> = asked_to_join.into_iter().map(|(member, _)| member).collect();
     let row = proposals::find(&mut act.tx, body.id).await?.ok_or(ServiceError::Hidden)?;
     let proposal = state::proposal_state(row, Arc::new(call), act.now);
     let call = &proposal.call;
@@ -102,7 +103,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
         }
         kinds.insert(kind);
         vaults::create(&mut act, &permit, subject, &vault).await?;
-        wraps.add_for(&holders, &mut act, &permit, &proposal, &vault).await?;
+        wraps.add_for(&holders, &mut act, &permit, &proposal, &vault, &asked).await?;
         vaults::require_call_vault_key(&mut act, &vault, call).await?;
     }
     if !kinds.contains(&VaultKind::Panel) || !kinds.contains(&VaultKind::Parties) {
@@ -134,7 +135,7 @@ pub async fn create_staff_vault(
         return Err(Refusal::Statement { fault: "a party makes its own `staff` vault only".into() }.into());
     }
     vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    wraps.add(&mut act, &permit, &proposal, &vault).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
     vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::done()).await
 }

@@ -173,7 +173,7 @@ pub fn call_state(
         opened: phase == Phase::Review,
         eligible: text.eligible.clone(),
         funders: text.funders.clone(),
-        roles: CallFacts::roles_by(|role| row.holders(role)),
+        roles: CallFacts::roles_in_effect(&row.roles, &row.observers_in_parties),
     });
     CallState { row, program, wire_text, text, phase, facts }
 }

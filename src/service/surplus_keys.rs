@@ -111,8 +111,9 @@ pub(super) async fn remove_all_keys(
     Ok(())
 }
 
-/// Removes the keys that a member holds to vaults of a proposal that they may not read.
-pub(super) async fn remove_unreadable_keys(
+/// Removes the keys that an invitation brought, once it has ended: those to vaults of a proposal that their holder may not read. That the
+/// invitation ended is all that is logged: an entry for each key would tell the one who takes it back whether the holder had another part.
+pub(super) async fn drop_unreadable_keys(
     act: &mut Act<'_>,
     permit: &Permit,
     proposal: &ProposalState,
@@ -121,7 +122,7 @@ pub(super) async fn remove_unreadable_keys(
     let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     for vault in vaults::of_proposal(&mut act.tx, proposal.row.id).await? {
         if !still_reads(who.as_ref(), &act.policies, &vault, proposal)? {
-            remove_keys(act, permit, Subject::proposal(proposal), &vault, holder).await?;
+            vaults::remove_keys(&mut act.tx, permit, &vault, holder).await?;
         }
     }
     Ok(())

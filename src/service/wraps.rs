@@ -18,7 +18,7 @@ use crate::{
         id::{MemberId, Sha256, WrappedKeyId},
         vault::VaultKind,
     },
-    policy::{Action, Permit, facts::MemberFacts},
+    policy::{Permit, facts::MemberFacts},
     sealing::statement::{Signed, WrapStatement, WrapTarget},
     storage::{
         members,
@@ -68,15 +68,19 @@ impl Wraps {
     }
 
     /// Adds the keys to a proposal's vault.
+    ///
+    /// To those whom this very act asks to join a party, keys are wrapped as if they had. One that is of no use, since they run the call or
+    /// judge, is dropped: answer and log are as of any other, so that a party hears of nobody whether they do.
     pub(super) async fn add(
         self,
         act: &mut Act<'_>,
         permit: &Permit,
         proposal: &ProposalState,
         vault: &VaultRow,
+        asked: &[MemberId],
     ) -> Result<()> {
         let holders = Holders::of(act, std::slice::from_ref(&self), &proposal.call).await?;
-        self.add_for(&holders, act, permit, proposal, vault).await
+        self.add_for(&holders, act, permit, proposal, vault, asked).await
     }
 
     /// The same for holders who were read already.
@@ -87,8 +91,10 @@ impl Wraps {
         permit: &Permit,
         proposal: &ProposalState,
         vault: &VaultRow,
+        asked: &[MemberId],
     ) -> Result<()> {
-        let (mut keys, mut admitted) = (VaultKeys::of(act, &self, vault).await?, HashSet::new());
+        // The holders who were judged, and whether a key is of use to them.
+        let (mut keys, mut judged) = (VaultKeys::of(act, &self, vault).await?, HashMap::new());
         for wrap in self.0 {
             let (to, row) = wrap.for_vault(act, vault).await?;
             match to {
@@ -100,9 +106,16 @@ impl Wraps {
                 }
                 WrapTarget::Member(holder) => {
                     let facts = holders.find(act, &holder, &row.recipient)?;
-                    if !admitted.contains(&holder) {
-                        check_reader(act, permit, proposal, vault, facts)?;
-                        admitted.insert(holder);
+                    if !judged.contains_key(&holder) {
+                        let is_asked = asked.contains(&holder);
+                        check_reader(act, proposal, vault, facts, is_asked)?;
+                        let is_of_use = !is_asked
+                            || proposal.facts.invites(&holder) && reads(facts, &act.policies, vault, proposal)?;
+                        judged.insert(holder.clone(), is_of_use);
+                    }
+                    if !judged[&holder] {
+                        keys.drop_useless(row)?;
+                        continue;
                     }
                 }
             }
@@ -220,34 +233,33 @@ impl Holders {
     }
 }
 
-/// Refuses a key for somebody who may not read what the vault protects, or of whom the caller is not to hear.
+/// Refuses a key for somebody who may not read what the vault protects, or of whom the caller is not to hear. Who is asked to join a
+/// party in this act is judged as if they had no other part: what they have is not for the one who asks them.
 fn check_reader(
     act: &Act<'_>,
-    permit: &Permit,
     proposal: &ProposalState,
     vault: &VaultRow,
     holder: &MemberFacts,
+    is_asked: bool,
 ) -> Result<()> {
     let id = &holder.id;
     // A party that could wrap for the panel could find out, one try after another, who judges its proposal.
-    let may_hear_of = may_name(&act.me, proposal, id) || is_inviting(permit, proposal) && proposal.facts.invites(id);
+    let may_hear_of = may_name(&act.me, proposal, id) || is_asked;
     if let Some(label) = proposal.row.label.as_ref().filter(|label| may_hear_of && !label.admits(id.partner())) {
         // Whatever the policies in force say: no key is wrapped past the label that the owners signed.
         return Err(wrap_refused(&format!(
             "the proposal is `{label}`, so `{id}` gets no key; its parties can relabel it"
         )));
     }
-    if !may_hear_of || !reads(holder, &act.policies, vault, proposal)? {
+    let would_read = || {
+        let alone =
+            is_asked.then(|| ProposalState { facts: proposal.facts.with_invitation_alone(id), ..proposal.clone() });
+        reads(holder, &act.policies, vault, alone.as_ref().unwrap_or(proposal))
+    };
+    if !may_hear_of || !would_read()? {
         return Err(wrap_refused(&format!("policy does not let `{id}` read what this vault protects")));
     }
     Ok(())
-}
-
-/// Whether keys are wrapped in the act that asks their holder to join. Any other would reveal, again and again, whether somebody who was
-/// asked takes a part in the call by now.
-fn is_inviting(permit: &Permit, proposal: &ProposalState) -> bool {
-    permit.covers_proposal(&[Action::AddMember, Action::Edit], proposal.row.id)
-        || permit.covers_call(&[Action::CreateProposal], proposal.row.call)
 }
 
 /// The keys to a vault as they stand with those of a request that were judged, and what is left to write.
@@ -259,6 +271,8 @@ struct VaultKeys<'v> {
     in_force: Option<BTreeSet<WrappedKeyId>>,
     discarded: Vec<WrappedKeyId>,
     added: Vec<WrappedKeyRow>,
+    /// By holder and recipient, of those that are logged and not kept.
+    dropped: HashSet<(String, String)>,
     entries: Vec<Payload>,
 }
 
@@ -270,8 +284,29 @@ impl<'v> VaultKeys<'v> {
         for key in vaults::keys_for(&mut act.tx, vault.id, &places).await? {
             present.entry((key.holder.clone(), key.recipient.clone())).or_default().push(key);
         }
-        let (discarded, added, entries) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { vault, present, in_force: None, discarded, added, entries })
+        let (discarded, added, dropped, entries) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
+        Ok(Self { vault, present, in_force: None, discarded, added, dropped, entries })
+    }
+
+    /// Logs a key of no use like any other, and does not keep it.
+    fn drop_useless(&mut self, row: WrappedKeyRow) -> Result<()> {
+        if !self.dropped.insert((row.holder.clone(), row.recipient.clone())) {
+            return Err(Refusal::AlreadyWrapped { holder: row.holder }.into());
+        }
+        self.log(&row, None);
+        Ok(())
+    }
+
+    fn log(&mut self, row: &WrappedKeyRow, replaces: Option<WrappedKeyId>) {
+        let payload = KeyWrapped {
+            vault: self.vault.id,
+            key: row.id,
+            holder: row.holder.clone(),
+            recipient: row.recipient.clone(),
+            statement: row.statement.clone(),
+            replaces,
+        };
+        self.entries.push(payload.into());
     }
 
     /// Takes a key beside those that others wrapped for the same recipient.
@@ -299,15 +334,7 @@ impl<'v> VaultKeys<'v> {
         if let Some(earlier) = earlier {
             self.discard(act, earlier).await?;
         }
-        let payload = KeyWrapped {
-            vault: self.vault.id,
-            key: row.id,
-            holder: row.holder.clone(),
-            recipient: row.recipient.clone(),
-            statement: row.statement.clone(),
-            replaces: earlier,
-        };
-        self.entries.push(payload.into());
+        self.log(&row, earlier);
         let beside = self.present.entry(place).or_default();
         beside.retain(|key| Some(key.id) != earlier);
         let (holder, recipient) = (row.holder.clone(), row.recipient.clone());

@@ -35,6 +35,8 @@ pub struct CallRow {
     pub created_by: MemberId,
     pub cancelled_at: Option<Timestamp>,
     pub roles: BTreeMap<MemberId, BTreeSet<CallRole>>,
+    /// Observers who are or were party to a proposal under the call that was not withdrawn: the role is without effect for them.
+    pub observers_in_parties: BTreeSet<MemberId>,
     /// The deadlines that were moved.
     pub extensions: Vec<Extension>,
     /// When reviews are due, if that was moved.
@@ -97,6 +99,11 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
     for row in tx.fetch_all("SELECT member, role FROM call_roles WHERE call_id = $1", args![id]).await? {
         roles.entry(row.parse("member")?).or_default().insert(row.parse("role")?);
     }
+    let observers_in_parties = if roles.values().any(|roles| roles.contains(&CallRole::Observer)) {
+        observers_in_parties(tx, id).await?
+    } else {
+        BTreeSet::new()
+    };
     let (extensions, reviews_until) = extensions::in_force(tx, id).await?;
     Ok(Some(CallRow {
         id,
@@ -111,9 +118,23 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
         created_by: row.parse("created_by")?,
         cancelled_at: row.opt_time("cancelled_at")?,
         roles,
+        observers_in_parties,
         extensions,
         reviews_until,
     }))
+}
+
+/// The observers of a call who are or were party to a proposal under it that was not withdrawn.
+async fn observers_in_parties(tx: &mut Tx, id: CallId) -> Result<BTreeSet<MemberId>, StoreError> {
+    // By the observers' own rows, as `proposals::of_party_member` has it: an expression is what no index of calls is for.
+    let sql = "SELECT r.member FROM call_roles r WHERE r.call_id = $1 AND r.role = 'observer' AND (\
+               EXISTS (SELECT 1 FROM proposals p WHERE p.created_by = r.member AND p.call_id = $1 AND p.withdrawn_at IS NULL) \
+               OR EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                          WHERE s.member = r.member AND p.call_id || '' = $1 AND p.withdrawn_at IS NULL) \
+               OR EXISTS (SELECT 1 FROM party_invitations s JOIN proposals p ON p.proposal_id = s.proposal_id \
+                          WHERE s.member = r.member AND s.accepted_at IS NOT NULL AND p.call_id || '' = $1 \
+                          AND p.withdrawn_at IS NULL))";
+    tx.fetch_all(sql, args![id]).await?.iter().map(|row| row.parse("member")).collect()
 }
 
 /// The identifiers after `after`, of one program or of all, in order.

@@ -86,11 +86,11 @@ pub async fn page(
     rows.iter().map(read).collect()
 }
 
-/// Whether a partner has a member whose key card is in force and who has no role in the call.
+/// Whether a partner has a member whose key card is in force and who neither runs the call, reviews nor decides.
 pub async fn is_one_free(tx: &mut Tx, partner: &PartnerCode, call: CallId, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM members m \
                WHERE m.partner = $1 AND m.status = 'active' AND m.valid_from <= $3 AND m.valid_until >= $3 \
-               AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $2 AND r.member = m.member)) AS is_free";
+               AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $2 AND r.member = m.member AND r.role <> 'observer')) AS is_free";
     tx.fetch_one(sql, args![partner, call, now]).await?.bool("is_free")
 }
 

@@ -1,6 +1,8 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
-use super::{Row, Sql, StoreError, Tx, WriteTx, args, decisions::DECIDES, many::marks, visible};
+use super::{
+    Row, Sql, StoreError, Tx, WriteTx, args, decisions::DECIDES, many::marks, revision::touch_if_observed, visible,
+};
 use crate::{
     domain::{
         id::{CallId, MemberId, PartnerCode, ProposalId, Slug},
@@ -152,15 +154,16 @@ pub async fn is_decided_under(tx: &mut Tx, call: CallId) -> Result<bool, StoreEr
     tx.fetch_one(Sql::built(sql), args![call]).await?.bool("is_decided")
 }
 
-/// Whether a member is party to some proposal under a call, or asked to be, withdrawn and lapsed ones included. Who has a role in the call
-/// is not asked with effect.
+/// Whether a member is party to some proposal under a call, or asked to be, withdrawn and lapsed ones included. Who runs the call,
+/// reviews or decides is not asked with effect.
 pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<bool, StoreError> {
     let sql = "SELECT \
                EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
                        WHERE s.member = $2 AND p.call_id = $1) \
                OR (EXISTS (SELECT 1 FROM party_invitations s JOIN proposals p ON p.proposal_id = s.proposal_id \
                            WHERE s.member = $2 AND s.acceptance IS NULL AND p.call_id = $1) \
-                   AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $1 AND r.member = $2)) AS is_party";
+                   AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $1 AND r.member = $2 AND r.role <> 'observer')) \
+               AS is_party";
     tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
 }
 
@@ -201,13 +204,15 @@ pub async fn create(
         let sql = "INSERT INTO proposal_parties (proposal_id, partner) VALUES ($1, $2)";
         tx.execute(sql, args![id, partner]).await?;
     }
-    insert_member(tx, id, permit.principal(), now).await
+    insert_member(tx, id, permit.principal(), now).await?;
+    touch_if_observed(tx, id).await
 }
 
 /// Makes the principal a member of their nation's party.
 pub async fn join(tx: &mut WriteTx, permit: &Permit, id: ProposalId, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::AnswerInvitation], id));
-    insert_member(tx, id, permit.principal(), now).await
+    insert_member(tx, id, permit.principal(), now).await?;
+    touch_if_observed(tx, id).await
 }
 
 /// Takes a member out of a party.
@@ -306,7 +311,7 @@ pub async fn set_withdrawn(
     let action = if withdrawn_at.is_some() { Action::Withdraw } else { Action::Reinstate };
     assert!(permit.covers_proposal(&[action], id));
     tx.execute("UPDATE proposals SET withdrawn_at = $2 WHERE proposal_id = $1", args![id, withdrawn_at]).await?;
-    Ok(())
+    touch_if_observed(tx, id).await
 }
 
 /// The canonical JSON of a version's manifest.

@@ -24,4 +24,5 @@ pub(crate) mod set_aside;
 mod signers;
 mod times;
 mod turns;
+mod unasked;
 mod wraps;

@@ -217,12 +217,13 @@ impl<'a> SqlBuilder<'a> {
     pub(super) fn own_rows(&mut self, members: Members) -> Option<String> {
         let me = self.me();
         Some(match members {
-            // Who is asked to join, too: as `policy::facts` has it, nobody who takes part in the call or is assigned.
+            // Who is asked to join, too: as `policy::facts` has it, nobody who runs the call, reviews, decides or is assigned.
             Members::PartyMembers => format!(
                 "(SELECT q.proposal_id FROM proposal_members q WHERE q.member = {me} UNION ALL \
                  SELECT i.proposal_id FROM party_invitations i JOIN proposals c ON c.proposal_id = i.proposal_id \
                  WHERE i.member = {me} AND i.acceptance IS NULL \
-                 AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = c.call_id AND r.member = i.member) \
+                 AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = c.call_id AND r.member = i.member \
+                                 AND r.role <> 'observer') \
                  AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.proposal_id = i.proposal_id AND a.reviewer = i.member)) s \
                  WHERE TRUE"
             ),
