@@ -186,11 +186,11 @@ pub struct Amend {
 /// Give and list roles in a call
 #[derive(Debug, Subcommand)]
 pub enum RoleCommand {
-    /// Set a member's roles; replaces those the member has
+    /// Set a member's roles, or lay down your own; replaces those the member has
     #[command(after_help = "Examples:
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role decider --role observer
-  entente call role set $CALL GBR:grace --none
+  entente call role set $CALL GBR:grace --none                       yourself: lays your roles down
   entente call role set $CALL GBR:grace --role reviewer --dry-run    what it would change
 
 Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]

@@ -56,6 +56,12 @@ impl Roles {
         self.by_member.get(member).is_some_and(|roles| roles.contains(&CallRole::Officer))
     }
 
+    /// Whether a statement takes from its signer roles that they have, and does nothing else.
+    fn lays_down(&self, signer: &MemberId, said: &RoleStatement) -> bool {
+        let present = self.by_member.get(signer);
+        said.member == *signer && present.is_some_and(|roles| said.roles != *roles && said.roles.is_subset(roles))
+    }
+
     /// Whether the member is an officer of the call, or was one.
     pub(super) fn was_officer(&self, member: &MemberId) -> bool {
         self.is_officer(member) || self.former_officers.contains(member)
@@ -78,7 +84,7 @@ impl Roles {
 
 impl Client {
     /// The roles in a published call: those of the roll that a member of its lead signed, and each change since, signed by an
-    /// officer of that time.
+    /// officer of that time, or by the member who lays down roles of their own.
     pub(super) async fn verified_roles(&self, call: &VerifiedCall) -> Result<Roles> {
         let id = call.call.id;
         let mut stated = self.api().role_statements(id).await?.into_iter();
@@ -105,9 +111,11 @@ impl Client {
                     "statement {number} about the roles in `{id}` does not follow from the one before"
                 )));
             }
-            if !roles.is_officer(&change.stated_by) {
+            if !roles.is_officer(&change.stated_by) && !roles.lays_down(&change.stated_by, said) {
                 let by = &change.stated_by;
-                return Err(invalid(format!("`{by}` changed roles in `{id}` without being an officer of it")));
+                return Err(invalid(format!(
+                    "`{by}` changed roles in `{id}` without being an officer of it, and did more than lay down their own"
+                )));
             }
             self.check_signed_by(&signed, &change.stated_by, change.stated_at.0).await?;
             (roles.statements, roles.last) = (number, Some(signed.payload_sha256));
@@ -400,5 +408,26 @@ mod tests {
         let after = take(&dana, &[CallRole::Observer]);
         assert!(!after.was_officer(&dana));
         assert!(take(&avi, &[CallRole::Officer]).former_officers.is_empty());
+    }
+
+    #[test]
+    fn member_lays_down_roles_of_their_own_and_gains_none_by_their_own_word() {
+        use CallRole::{Decider, Observer, Reviewer};
+        let (avi, dana): (MemberId, MemberId) = ("ISR:avi".parse().unwrap(), "USA:dana".parse().unwrap());
+        let by_member = BTreeMap::from([(avi.clone(), [Reviewer, Observer].into()), (dana.clone(), [Decider].into())]);
+        let roles = Roles { by_member, ..Roles::default() };
+        let said = |member: &MemberId, roles: &[CallRole]| RoleStatement {
+            call: "call_01J9ZQ4N6M8V7X5T3R2P1K0HGF".parse().unwrap(),
+            number: 2,
+            previous: Sha256::of(b"before"),
+            member: member.clone(),
+            roles: roles.iter().copied().collect(),
+        };
+        assert!(roles.lays_down(&avi, &said(&avi, &[])) && roles.lays_down(&avi, &said(&avi, &[Observer])));
+        for gained in [[Decider].as_slice(), &[Reviewer, Observer], &[Reviewer, Observer, Decider]] {
+            assert!(!roles.lays_down(&avi, &said(&avi, gained)), "{gained:?}");
+        }
+        assert!(!roles.lays_down(&avi, &said(&dana, &[])), "nobody else's");
+        assert!(!roles.lays_down(&"KOR:minjun".parse().unwrap(), &said(&"KOR:minjun".parse().unwrap(), &[])));
     }
 }

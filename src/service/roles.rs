@@ -44,6 +44,8 @@ use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Replaces a member's roles in a call. Taking the officer's role away removes the member's key to the call vault.
+///
+/// Officers do; and members lay down roles of their own, for nobody asked them before.
 pub async fn set(
     exchange: &Exchange,
     context: &RequestContext,
@@ -56,8 +58,10 @@ pub async fn set(
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
     let gains = body.roles.difference(&present).next().is_some();
+    let lays_down = *member == act.me.id && !gains && body.roles != present;
     // Whether the caller may know of the call comes before what is known of the member.
-    act.authorize(Action::ViewRoles, Resource::Call(&call.facts))?;
+    let first = if lays_down { Action::ViewCall } else { Action::ViewRoles };
+    act.authorize(first, Resource::Call(&call.facts))?;
     let subject = state::member(exchange, &mut act.tx, member, act.now).await?;
     let permits =
         role_permits(exchange, &call, member, subject, &body.roles, |action, resource| act.authorize(action, resource))
@@ -100,8 +104,10 @@ async fn check_suits(
     wanted: &BTreeSet<CallRole>,
 ) -> Result<()> {
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
-    refuse_recused(&mut act.tx, call, &act.me.id, act.now).await?;
     let gains = wanted.difference(&present).next().is_some();
+    if gains || *member != act.me.id {
+        refuse_recused(&mut act.tx, call, &act.me.id, act.now).await?;
+    }
     let gains_office = !present.contains(&CallRole::Officer) && wanted.contains(&CallRole::Officer);
     if gains && is_party(act, call, member).await? || gains_office && is_left_out(act, call, member.partner()).await? {
         return Err(unsuitable(member));
@@ -246,6 +252,11 @@ async fn signed_change(
     let verified = match (verified, &call.row.publication) {
         (Some(verified), Some(_)) => verified,
         (None, None) => return Ok(None),
+        // An observer is not shown who has which role, and so cannot sign the next statement about it. Nor need they: nobody passes a key on,
+        // nor counts a signature, because of that role.
+        (None, Some(_)) if *member == act.me.id && is_observer_alone(call, member) && body.roles.is_empty() => {
+            return Ok(None);
+        }
         (None, Some(_)) => {
             return Err(refuse("roles of a published call change by a statement of type `entente-role+jws`"));
         }
@@ -261,6 +272,10 @@ async fn signed_change(
         return Err(refuse("the roles have changed since it was made; read the changes and sign the next one"));
     }
     Ok(Some(signed))
+}
+
+fn is_observer_alone(call: &CallState, member: &MemberId) -> bool {
+    call.row.roles.get(member).is_some_and(|roles| roles.len() == 1 && roles.contains(&CallRole::Observer))
 }
 
 /// A page of what was signed about the roles since the call was published, in its order; the first is the roll.

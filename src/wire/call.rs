@@ -135,7 +135,7 @@ request! {
         pub reason: String,
     }
 
-    /// Grants roles in a call; replaces the member's roles there. Empty takes them all away.
+    /// Grants roles in a call; replaces the member's roles there. Empty takes them all away. Members lay down roles of their own by it.
     pub struct GrantRoles {
         pub roles: BTreeSet<CallRole>,
         /// Compact JWS of type `entente-role+jws`, once the call is published: the next number, what came before and these roles.
