@@ -301,3 +301,23 @@ impl<'a> Resource<'a> {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn observers_role_is_in_effect_alone_and_for_no_party() {
+        use CallRole::{Decider, Observer, Reviewer};
+        let id = |member: &str| member.parse::<MemberId>().unwrap();
+        let by_member = BTreeMap::from([
+            (id("USA:walt"), BTreeSet::from([Observer])),
+            (id("USA:opal"), BTreeSet::from([Observer])),
+            (id("ISR:eitan"), BTreeSet::from([Decider, Observer])),
+            (id("ISR:maya"), BTreeSet::from([Reviewer])),
+        ]);
+        let roles = CallFacts::roles_in_effect(&by_member, &[id("USA:opal"), id("ISR:maya")].into());
+        assert_eq!(roles[&Observer], [id("USA:walt")].into());
+        assert_eq!((&roles[&Decider], &roles[&Reviewer]), (&[id("ISR:eitan")].into(), &[id("ISR:maya")].into()));
+    }
+}

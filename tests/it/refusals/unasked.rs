@@ -183,7 +183,8 @@ async fn keys_for_whom_one_asks_are_refused_alike() {
         let before = stage.census().await;
         let error = bob.api().invite(proposal, &id(member), &body).await.unwrap_err();
         assert_eq!(stage.census().await, before, "{member}");
-        (error.slug().unwrap().to_owned(), error.to_string().replace(member, "somebody"))
+        let problem = error.problem().unwrap();
+        (problem.slug().to_owned(), problem.detail.replace(member, "somebody"))
     };
     let (mut twice, mut of_another) = (Vec::new(), Vec::new());
     for member in ALL_ALIKE {
