@@ -4,7 +4,8 @@ use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::{EXAMINED, SealedCursors},
     parties, quotas,
-    state::{self, CallState, ProposalState},
+    state::{self, CallState},
+    ties::refuse_recused,
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
     verified::Verified,
@@ -21,9 +22,8 @@ use crate::{
     policy::{Action, Engine, Permit, Resource, Standing, facts::MemberFacts},
     sealing::statement::{CallPublication, RollStatement, Signed, VaultKind},
     storage::{
-        Tx,
         calls::{self, NewText},
-        members, proposals,
+        members,
         stated::NewStated,
         vaults as vault_store,
     },
@@ -34,12 +34,8 @@ use crate::{
         proposal::Filter,
     },
 };
-use jiff::Timestamp;
 use serde_json::json;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Drafts a call; its author becomes its first officer.
 pub async fn draft(exchange: &Exchange, context: &RequestContext, body: &DraftCall) -> Result<Answer> {
@@ -438,26 +434,6 @@ async fn verified_roll(
         return Err(statement("the roles have changed since the roll was made; read them and sign again"));
     }
     Ok(signed)
-}
-
-/// An officer with a declared conflict leaves roles and the end of the call to others: through either they could reach what
-/// they are recused from. Nothing is left to reach of what is gone for good.
-pub(super) async fn refuse_recused(tx: &mut Tx, call: &CallState, me: &MemberId, now: Timestamp) -> Result<()> {
-    let rows = proposals::in_conflict(tx, call.row.id, me).await?;
-    let call = Arc::new(call.clone());
-    if rows.into_iter().all(|row| is_gone(&state::proposal_state(row, call.clone(), now), now)) {
-        return Ok(());
-    }
-    let fault = "has declared a conflict under this call; another officer does this".to_owned();
-    Err(Refusal::Unsuitable { member: me.clone(), fault }.into())
-}
-
-/// Whether nothing brings a withdrawn or lapsed proposal back: as long as the call is sealed, officers can give its parties more time. A
-/// call that was cancelled before its opening gives it with the reopening, whenever that is.
-fn is_gone(proposal: &ProposalState, now: Timestamp) -> bool {
-    let row = &proposal.call.row;
-    let sealed_until = proposal.call.text.schedule.sealed_until(&row.extensions);
-    row.cancelled_at.unwrap_or(now) > sealed_until && matches!(proposal.status, Status::Withdrawn | Status::Lapsed)
 }
 
 pub(super) async fn finish(mut act: Act<'_>, id: CallId) -> Result<Answer> {

@@ -445,6 +445,13 @@ impl CallValues {
     }
 }
 
+/// That a proposal under the call is neither withdrawn nor lapsed at an instant.
+pub(super) fn is_alive(call: &CallState, now: Timestamp) -> Predicate {
+    let moment = Moment::new(now);
+    let alive = [Status::Preparing, Status::Committed, Status::Submitted];
+    Predicate::any(alive.map(|status| has_status(call, status, &moment)))
+}
+
 /// When a proposal under the call has the status at `now`: [`crate::domain::proposal::Versions::status`], asked the other way round.
 fn has_status(call: &CallState, status: Status, now: &Moment) -> Predicate {
     let schedule = &call.text.schedule;

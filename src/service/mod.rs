@@ -40,6 +40,7 @@ mod sealed_bytes;
 pub mod state;
 mod stepwise;
 pub mod surplus_keys;
+mod ties;
 pub mod time;
 pub mod unit;
 pub mod upkeep;

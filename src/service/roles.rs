@@ -4,15 +4,15 @@
 
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
-    calls::refuse_recused,
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
     explanation::Hearing,
     preview::PreviewScan,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
-    surplus_keys,
-    unit::{Act, Subject, View},
+    surplus_keys::{self, ForeseenKeys},
+    ties::{is_left_out, is_party, refuse_recused},
+    unit::{Act, Rehearsal, Subject, View},
     vault_access::require_other_holder,
     vaults,
     verified::Verified,
@@ -20,14 +20,14 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        id::{CallId, MemberId, PartnerCode},
+        id::{CallId, MemberId},
         member::CallRole,
         proposal::{Sort, Status},
     },
     policy::{Action, Permit, Resource, facts::MemberFacts},
     sealing::statement::{RoleStatement, Signed},
     storage::{
-        calls, labels, proposals,
+        calls,
         stated::{NewStated, Stated},
         vaults as vault_store,
         visible::{ListPosition, PageRequest},
@@ -54,6 +54,7 @@ pub async fn set(
     body: &GrantRoles,
 ) -> Result<Answer> {
     let verified = Verified::of_some(body.statement.as_deref()).await?;
+    let foreseen = foresee_keys(exchange, context, id, member, body).await?;
     let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
@@ -81,6 +82,8 @@ pub async fn set(
         sha256: signed.payload_sha256,
     });
     calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, stated, act.now).await?;
+    // Before there is an entry of this act, which is about the whole call.
+    let surplus = surplus_keys::surplus_under(&mut act, id, member, foreseen).await?;
     let kind = if gains { Payload::RoleGranted } else { Payload::RoleRevoked };
     let statement = change.map(|signed| signed.jws);
     let payload = RolesChanged { member: member.clone(), roles: body.roles.clone(), statement };
@@ -92,8 +95,42 @@ pub async fn set(
         vaults::remove_keys(&mut act, permit, Subject::call(&call), &vault, member).await?;
     }
     // They get new keys to what a new role lets them read; what an invitation gave them ends with it.
-    surplus_keys::remove_surplus_keys(&mut act, permit, id, member).await?;
+    surplus_keys::remove_surplus(&mut act, permit, &call, member, surplus).await?;
     act.finish(answer).await
+}
+
+/// Which keys go with a role that a member loses, found on a snapshot before the turn where the member holds many. A caller who would be
+/// refused learns it in the act.
+async fn foresee_keys(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: CallId,
+    member: &MemberId,
+    body: &GrantRoles,
+) -> Result<Option<ForeseenKeys>> {
+    if context.is_rehearsal {
+        return Ok(None);
+    }
+    let look = async || -> Result<_> {
+        let mut look = Rehearsal::rehearse(exchange, context).await?;
+        let Some(call) = state::call(&mut look.tx, id, look.now).await? else { return Ok(None) };
+        let subject = state::member(exchange, &mut look.tx, member, look.now).await?;
+        let permits =
+            role_permits(exchange, &call, member, subject, &body.roles, |action, what| look.authorize(action, what));
+        let loses = call.row.roles.get(member).is_some_and(|present| !present.is_subset(&body.roles));
+        let is_new = permits.is_ok() && matches!(look.replayed(), Ok(None));
+        Ok((loses && is_new).then_some((look, call)))
+    };
+    let Some((mut first, _)) = look().await? else { return Ok(None) };
+    if surplus_keys::are_few_under(&mut first.tx, id, member).await? {
+        return Ok(None);
+    }
+    drop(first);
+    let turn = exchange.long_work.count(&context.principal).await?;
+    let Some((mut look, call)) = look().await? else { return Ok(None) };
+    look.tx.hold(turn, LONGEST_LOOK).await?;
+    let then = with_roles(&call, member, &body.roles, look.now);
+    ForeseenKeys::of(&mut look, then, member).await.map(Some)
 }
 
 /// Whether the member may be given these roles, and the one who asks may give them.
@@ -109,34 +146,13 @@ async fn check_suits(
         refuse_recused(&mut act.tx, call, &act.me.id, act.now).await?;
     }
     let gains_office = !present.contains(&CallRole::Officer) && wanted.contains(&CallRole::Officer);
-    if gains && is_party(act, call, member).await? || gains_office && is_left_out(act, call, member.partner()).await? {
+    let now = act.now;
+    if gains && is_party(&mut act.tx, call, member, now).await?
+        || gains_office && is_left_out(&mut act.tx, call, member, now).await?
+    {
         return Err(unsuitable(member));
     }
     check_last_officer(call, member, wanted)
-}
-
-/// Whether the member is or was party to a proposal that is alive: one who wrote it and left does not judge it. One that was withdrawn or
-/// has lapsed keeps nobody from a role.
-async fn is_party(act: &mut Act<'_>, call: &CallState, member: &MemberId) -> Result<bool> {
-    let (rows, call) = (proposals::of_party_member(&mut act.tx, call.row.id, member).await?, Arc::new(call.clone()));
-    let now = act.now;
-    Ok(rows.into_iter().any(|row| is_alive(&state::proposal_state(row, call.clone(), now))))
-}
-
-/// Whether a label leaves the partner out of a proposal that is alive: an officer holds the key to the call's vault, and with it to every
-/// proposal under the call.
-async fn is_left_out(act: &mut Act<'_>, call: &CallState, partner: &PartnerCode) -> Result<bool> {
-    // Those that are likely to be alive come first.
-    const AT_ONCE: usize = 50;
-    let ids = labels::leaving_out(&mut act.tx, call.row.id, partner, call.row.baseline).await?;
-    let (call, now) = (Arc::new(call.clone()), act.now);
-    for part in ids.chunks(AT_ONCE) {
-        let rows = proposals::some_once(&mut act.tx, part).await?;
-        if rows.into_iter().any(|row| is_alive(&state::proposal_state(row, call.clone(), now))) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn is_alive(proposal: &ProposalState) -> bool {

@@ -5,25 +5,29 @@
 //! the caller. A card that ran out takes none, although its holder may not use the keys until it is renewed.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError,
-    state::{self, ProposalState},
-    unit::{Act, Subject, View},
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, evaluation,
+    state::{self, CallState, ProposalState},
+    unit::{Act, Rehearsal, Subject, View},
     vault_access::{may_name, may_wrap, reads, wrap_action},
     vaults::{remove_held_keys, remove_keys},
 };
 use crate::{
     domain::{
         Refusal,
+        call::Phase,
+        entry::EntryKind,
         id::{CallId, MemberId, ProposalId, VaultId},
     },
     policy::{Action, Authorization, Engine, Permit, Resource, facts::MemberFacts},
     storage::{
-        proposals,
+        Tx, entries,
+        proposals::{self, ProposalRow},
         vaults::{self, VaultRow},
     },
     wire::{page::Page, proposal::SurplusKey},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 /// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
 /// it. A party learns of members of the parties only.
@@ -128,40 +132,158 @@ pub(super) async fn drop_unreadable_keys(
     Ok(())
 }
 
-/// Removes the keys to vaults of a call's proposals that a member cannot use any more: a role is gone, and no other lets them read. The key
-/// to the call's own vault goes with the officer's role.
+/// A member with keys to so many vaults of a call's proposals, and no more, holds few.
+const FEW: u32 = 50;
+
+/// Whether a member holds so few keys under a call that an act finds in its turn which of them go.
+pub(super) async fn are_few_under(tx: &mut Tx, call: CallId, holder: &MemberId) -> Result<bool> {
+    Ok(vaults::held_under(tx, call, holder, FEW + 1).await?.len() <= FEW as usize)
+}
+
+/// Kinds of entries about a proposal that leave who holds and may use its keys as they were.
+const LEAVES_KEYS: &[EntryKind] =
+    &[EntryKind::DocumentFetched, EntryKind::ReviewFetched, EntryKind::LetterFetched, EntryKind::KeyFetched];
+
+/// The keys under a call that a member cannot use any more once a role is gone, with what that follows from.
 ///
-/// A member of the panel holds keys to every proposal, and others wait meanwhile: so call and holder are read once, and many proposals at
-/// a time.
-pub(super) async fn remove_surplus_keys(
+/// A member of the panel holds keys to every proposal, and others wait while one writes. So they are found on a snapshot before the turn, and in
+/// it once more for the proposals alone that something was done about in between.
+#[derive(Debug)]
+pub(super) struct ForeseenKeys {
+    surplus: Vec<(ProposalId, VaultRow)>,
+    who: Option<MemberFacts>,
+    phase: Phase,
+    policies: Arc<Engine>,
+    /// The last entry of the log by then.
+    last: u64,
+}
+
+impl ForeseenKeys {
+    /// Those that would be surplus in the call as it will be.
+    pub(super) async fn of(look: &mut Rehearsal<'_>, then: CallState, holder: &MemberId) -> Result<Self> {
+        let (phase, call) = (then.phase, Arc::new(then));
+        let who = state::holder(look.exchange, &mut look.tx, holder).await?;
+        let mut surplus = Vec::new();
+        let held = by_proposal(vaults::held_under(&mut look.tx, call.row.id, holder, u32::MAX).await?);
+        for part in parts(held) {
+            let part = read(&mut look.tx, &call, part, look.now).await?;
+            let (who, policies) = (who.clone(), Arc::clone(&look.policies));
+            let decide = move || unreadable(&part, who.as_ref(), &policies);
+            surplus.extend(evaluation::done(look.exchange, &look.me.id, usize::MAX, decide).await??);
+        }
+        let last = entries::last(&mut look.tx).await?;
+        Ok(Self { surplus, who, phase, policies: Arc::clone(&look.policies), last })
+    }
+}
+
+/// The keys under a call that a member cannot use: a role is gone, and no other lets them read. The key to the call's own vault goes with
+/// the officer's role.
+pub(super) async fn surplus_under(
     act: &mut Act<'_>,
-    permit: &Permit,
     call: CallId,
     holder: &MemberId,
+    foreseen: Option<ForeseenKeys>,
+) -> Result<Vec<(ProposalId, VaultRow)>> {
+    let call = Arc::new(act.call(call).await?);
+    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
+    let holds = |foreseen: &ForeseenKeys| {
+        foreseen.who == who && foreseen.phase == call.phase && Arc::ptr_eq(&foreseen.policies, &act.policies)
+    };
+    let (mut surplus, mut again) = (Vec::new(), None);
+    if let Some(foreseen) = foreseen.filter(holds) {
+        again = entries::proposals_since(&mut act.tx, foreseen.last, call.row.id, LEAVES_KEYS).await?;
+        surplus = foreseen.surplus;
+    }
+    let held = match &again {
+        Some(touched) => {
+            surplus.retain(|(proposal, _)| !touched.contains(proposal));
+            let mut held = BTreeMap::new();
+            for proposal in touched {
+                for vault in vaults::of_proposal(&mut act.tx, *proposal).await? {
+                    if vaults::holds_key(&mut act.tx, vault.id, holder).await? {
+                        held.entry(*proposal).or_insert_with(Vec::new).push(vault);
+                    }
+                }
+            }
+            held
+        }
+        None => {
+            surplus.clear();
+            by_proposal(vaults::held_under(&mut act.tx, call.row.id, holder, u32::MAX).await?)
+        }
+    };
+    for part in parts(held) {
+        let part = read(&mut act.tx, &call, part, act.now).await?;
+        surplus.extend(unreadable(&part, who.as_ref(), &act.policies)?);
+    }
+    Ok(surplus)
+}
+
+/// Removes the keys that [`surplus_under`] found.
+pub(super) async fn remove_surplus(
+    act: &mut Act<'_>,
+    permit: &Permit,
+    call: &CallState,
+    holder: &MemberId,
+    surplus: Vec<(ProposalId, VaultRow)>,
 ) -> Result<()> {
+    let held = surplus.into_iter().map(|(proposal, vault)| {
+        let subject = Subject { proposal: Some(proposal), ..Subject::call(call) };
+        (subject, vault, holder.clone())
+    });
+    remove_held_keys(act, permit, &held.collect::<Vec<_>>()).await
+}
+
+/// Vaults by the proposal that they are of.
+fn by_proposal(rows: Vec<VaultRow>) -> BTreeMap<ProposalId, Vec<VaultRow>> {
     let mut held: BTreeMap<ProposalId, Vec<VaultRow>> = BTreeMap::new();
-    for vault in vaults::held_under(&mut act.tx, call, holder).await? {
+    for vault in rows {
         if let Some(proposal) = vault.proposal {
             held.entry(proposal).or_default().push(vault);
         }
     }
-    if held.is_empty() {
-        return Ok(());
-    }
-    let call = Arc::new(act.call(call).await?);
-    let who = state::holder(act.exchange, &mut act.tx, holder).await?;
-    let ids: Vec<ProposalId> = held.keys().copied().collect();
-    for part in ids.chunks(proposals::AT_ONCE) {
-        let mut surplus = Vec::new();
-        for row in proposals::some_once(&mut act.tx, part).await? {
-            let proposal = state::proposal_state(row, call.clone(), act.now);
-            for vault in held.remove(&proposal.row.id).unwrap_or_default() {
-                if !still_reads(who.as_ref(), &act.policies, &vault, &proposal)? {
-                    surplus.push((Subject::proposal(&proposal), vault, holder.clone()));
-                }
+    held
+}
+
+/// As many of them at a time as are read at once.
+fn parts(mut held: BTreeMap<ProposalId, Vec<VaultRow>>) -> impl Iterator<Item = BTreeMap<ProposalId, Vec<VaultRow>>> {
+    iter::from_fn(move || {
+        let rest = held.keys().nth(proposals::AT_ONCE).copied();
+        let rest = rest.map(|first| held.split_off(&first)).unwrap_or_default();
+        let part = mem::replace(&mut held, rest);
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// The proposals of these vaults.
+async fn read(
+    tx: &mut Tx,
+    call: &Arc<CallState>,
+    mut part: BTreeMap<ProposalId, Vec<VaultRow>>,
+    now: Timestamp,
+) -> Result<Vec<(ProposalState, Vec<VaultRow>)>> {
+    let ids: Vec<ProposalId> = part.keys().copied().collect();
+    let rows = proposals::some_once(tx, &ids).await?;
+    let with_vaults = |row: ProposalRow| {
+        let vaults = part.remove(&row.id).unwrap_or_default();
+        (state::proposal_state(row, Arc::clone(call), now), vaults)
+    };
+    Ok(rows.into_iter().map(with_vaults).collect())
+}
+
+/// Those of the vaults that policy does not let the member read.
+fn unreadable(
+    held: &[(ProposalState, Vec<VaultRow>)],
+    who: Option<&MemberFacts>,
+    policies: &Engine,
+) -> Result<Vec<(ProposalId, VaultRow)>> {
+    let mut found = Vec::new();
+    for (proposal, vaults) in held {
+        for vault in vaults {
+            if !still_reads(who, policies, vault, proposal)? {
+                found.push((proposal.row.id, vault.clone()));
             }
         }
-        remove_held_keys(act, permit, &surplus).await?;
     }
-    Ok(())
+    Ok(found)
 }

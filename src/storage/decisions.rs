@@ -108,8 +108,8 @@ pub async fn next_revision(tx: &mut Tx, proposal: ProposalId) -> Result<u32, Sto
 pub async fn propose(tx: &mut WriteTx, permit: &Permit, row: &DecisionRow, now: Timestamp) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Decide], row.proposal));
     tx.execute(
-        "INSERT INTO decisions (decision_id, proposal_id, revision, outcome, manifest_sha256, proposed_at, supersedes, reason) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO decisions (decision_id, proposal_id, call_id, revision, outcome, manifest_sha256, proposed_at, supersedes, \
+         reason) VALUES ($1, $2, (SELECT p.call_id FROM proposals p WHERE p.proposal_id = $2), $3, $4, $5, $6, $7, $8)",
         args![
             row.id,
             row.proposal,

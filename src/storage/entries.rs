@@ -6,7 +6,7 @@ use crate::domain::{
     id::{CallId, MemberId, ProgramId, ProposalId},
 };
 use jiff::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,20 @@ pub async fn has_since(tx: &mut Tx, after: u64, call: CallId, but: &[EntryKind])
                AND (call_id = $2 OR call_id IS NULL) AND REPLACE($3, ' ' || kind || ' ', '') = $3) AS is_any";
     let listed: String = but.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
     tx.fetch_one(sql, args![after, call, listed]).await?.bool("is_any")
+}
+
+/// The proposals under a call that entries after this one are about, of any but these kinds; none if such an entry is about the call as a
+/// whole or about no call, so that it can be about all of them.
+pub async fn proposals_since(
+    tx: &mut Tx,
+    after: u64,
+    call: CallId,
+    but: &[EntryKind],
+) -> Result<Option<BTreeSet<ProposalId>>, StoreError> {
+    let sql = "SELECT DISTINCT proposal_id FROM log_entries WHERE seq > $1 AND seq <= (SELECT MAX(l.seq) FROM log_entries l) \
+               AND (call_id = $2 OR call_id IS NULL) AND REPLACE($3, ' ' || kind || ' ', '') = $3";
+    let listed: String = but.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
+    tx.fetch_all(sql, args![after, call, listed]).await?.iter().map(|row| row.opt_parse("proposal_id")).collect()
 }
 
 /// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds, without payloads; and the number of

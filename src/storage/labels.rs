@@ -3,7 +3,7 @@
 use super::{Row, StoreError, Tx, WriteTx, args, proposals::SignatureRow, visible::parties_key};
 use crate::{
     domain::{
-        id::{CallId, PartnerCode, ProposalId, Sha256},
+        id::{ProposalId, Sha256},
         label::Label,
     },
     policy::{Action, Permit},
@@ -77,23 +77,6 @@ pub async fn signatures(tx: &mut Tx, id: ProposalId, number: u32) -> Result<Vec<
             Ok(SignatureRow { partner: row.parse("partner")?, member: row.parse("member")?, jws: row.text("jws")? })
         })
         .collect()
-}
-
-/// The proposals under a call that every party has signed for, that have a label which leaves a partner out and that were not withdrawn,
-/// whether anybody may know of them or not; those that may have lapsed among them. `baseline` is the lowest version of the call's text
-/// whose proposals count.
-pub async fn leaving_out(
-    tx: &mut Tx,
-    call: CallId,
-    partner: &PartnerCode,
-    baseline: u32,
-) -> Result<Vec<ProposalId>, StoreError> {
-    let sql = "SELECT p.proposal_id FROM proposals p WHERE p.call_id = $1 AND p.releasable_key <> '' \
-               AND p.withdrawn_at IS NULL AND p.committed_under >= $3 \
-               AND NOT EXISTS (SELECT 1 FROM label_partners s WHERE s.proposal_id = p.proposal_id AND s.partner = $2) \
-               ORDER BY p.complete_under DESC";
-    let rows = tx.fetch_all(sql, args![call, partner, baseline]).await?;
-    rows.iter().map(|row| row.parse("proposal_id")).collect()
 }
 
 /// Proposes a relabelling.

@@ -48,6 +48,7 @@ pub const ALL: &[Migration] = &[
     migration!(20, "employers", "0020_employers"),
     migration!(21, "authors_and_bytes", "0021_authors_and_bytes"),
     migration!(22, "announced_bytes", "0022_announced_bytes"),
+    migration!(23, "holders", "0023_holders"),
 ];
 
 #[cfg(test)]

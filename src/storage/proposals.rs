@@ -133,23 +133,12 @@ async fn among(tx: &mut Tx, ids: &[ProposalId], sql: fn(String) -> Sql) -> Resul
     load(tx, rows, sql).await
 }
 
-/// The proposals under a call with which a member has a declared conflict, whether anybody may know of them or not: for a rule that would
-/// be hollow if it looked at the visible part only. No answer may reveal which they are.
-pub async fn in_conflict(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
-    let sql = format!(
-        "{COLUMNS} WHERE call_id = $1 AND proposal_id IN \
-         (SELECT s.proposal_id FROM declarations s WHERE s.member = $2 AND s.conflict)"
-    );
-    let rows = tx.fetch_all(Sql::built(sql), args![call, member]).await?;
-    load_many(tx, rows).await
-}
-
 /// Whether a decision is in force on some proposal under a call that its parties have not withdrawn since, whether anybody may know of it or
 /// not.
 pub async fn is_decided_under(tx: &mut Tx, call: CallId) -> Result<bool, StoreError> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM decisions s JOIN proposals p ON p.proposal_id = s.proposal_id \
-                        WHERE {DECIDES} AND p.withdrawn_at IS NULL AND p.call_id = $1) AS is_decided"
+                        WHERE s.call_id = $1 AND {DECIDES} AND p.withdrawn_at IS NULL) AS is_decided"
     );
     tx.fetch_one(Sql::built(sql), args![call]).await?.bool("is_decided")
 }
@@ -165,20 +154,6 @@ pub async fn is_party_under(tx: &mut Tx, call: CallId, member: &MemberId) -> Res
                    AND NOT EXISTS (SELECT 1 FROM call_roles r WHERE r.call_id = $1 AND r.member = $2 AND r.role <> 'observer')) \
                AS is_party";
     tx.fetch_one(sql, args![call, member]).await?.bool("is_party")
-}
-
-/// The proposals under a call to which a member is or was party and that were not withdrawn, whether anybody may know of them or not.
-pub async fn of_party_member(tx: &mut Tx, call: CallId, member: &MemberId) -> Result<Vec<ProposalRow>, StoreError> {
-    // By the member's own rows on either engine, with and without statistics: an expression is what no index of calls is for, so a call's
-    // other proposals are not looked at.
-    let sql = format!(
-        "{COLUMNS} WHERE call_id || '' = $1 AND withdrawn_at IS NULL AND proposal_id IN (\
-         SELECT p.proposal_id FROM proposals p WHERE p.created_by = $2 AND p.call_id = $1 \
-         UNION SELECT s.proposal_id FROM proposal_members s WHERE s.member = $2 \
-         UNION SELECT i.proposal_id FROM party_invitations i WHERE i.member = $2 AND i.accepted_at IS NOT NULL)"
-    );
-    let rows = tx.fetch_all(Sql::built(sql), args![call, member]).await?;
-    load_many(tx, rows).await
 }
 
 /// Begins a proposal of these parties; the principal is the first who belongs to one.
@@ -427,16 +402,6 @@ fn deadline(row: &Row) -> Result<ProposalDeadlineRow, StoreError> {
         revision: row.count("revision")?,
         parties: codes(row, "parties_key")?,
     })
-}
-
-/// Completes any number of rows, some at a time: a statement has no room for all.
-async fn load_many(tx: &mut Tx, mut rows: Vec<Row>) -> Result<Vec<ProposalRow>, StoreError> {
-    let mut found = Vec::with_capacity(rows.len());
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(AT_ONCE));
-        found.extend(load(tx, std::mem::replace(&mut rows, rest), Sql::built).await?);
-    }
-    Ok(found)
 }
 
 /// Completes rows with their sets: one statement a set for the whole page, whatever its length.

@@ -201,14 +201,12 @@ pub async fn panel_holders_among(
     rows.iter().map(|row| Ok((row.parse("proposal_id")?, row.text("holder")?))).collect()
 }
 
-/// The vaults of a call's proposals to which somebody holds a key.
-pub async fn held_under(tx: &mut Tx, call: CallId, holder: &MemberId) -> Result<Vec<VaultRow>, StoreError> {
-    // By its proposals: an index leads from each of them to its vaults, and none from a call.
-    let sql = Sql::built(format!(
-        "{COLUMNS} WHERE proposal_id IN (SELECT p.proposal_id FROM proposals p WHERE p.call_id = $1) \
-         AND EXISTS (SELECT 1 FROM wrapped_keys k WHERE k.vault_id = vaults.vault_id AND k.holder = $2) ORDER BY vault_id"
-    ));
-    tx.fetch_all(sql, args![call, holder]).await?.iter().map(read).collect()
+/// So many of the vaults of a call's proposals to which somebody holds a key, without their statements: there can be many.
+pub async fn held_under(tx: &mut Tx, call: CallId, holder: &MemberId, limit: u32) -> Result<Vec<VaultRow>, StoreError> {
+    let sql = "SELECT vault_id, kind, call_id, proposal_id, party, recipient, '' AS statement, created_by FROM vaults \
+               WHERE call_id = $1 AND proposal_id IS NOT NULL \
+               AND vault_id IN (SELECT k.vault_id FROM wrapped_keys k WHERE k.holder = $2) ORDER BY vault_id LIMIT $3";
+    tx.fetch_all(sql, args![call, holder, limit]).await?.iter().map(read).collect()
 }
 
 /// Makes a vault.

@@ -13,6 +13,7 @@
 mod columns;
 mod plan;
 mod search;
+mod ties;
 mod upkeep;
 mod values;
 
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use plan::{Plan, PlanCache};
 use search::{own_rows_from, written};
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+pub use ties::{Tie, is_tied};
 pub use upkeep::{fold_organisations, reindex};
 pub(super) use upkeep::{note_employer, note_versions, parties_key, tally};
 

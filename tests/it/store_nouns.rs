@@ -68,6 +68,7 @@ macro_rules! seen {
 
 mod many_rows;
 mod proposals;
+mod ties;
 
 fn is<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()

@@ -3,14 +3,16 @@
 use crate::harness::{
     many::{self, Proposal, Rows},
     process::until,
-    stage::{Stage, id},
+    stage::{Stage, code, id},
     world::Store,
 };
 use entente::{
     client::directory::NewKeyCard,
     domain::{
         ambient::Clock,
+        call::Phase,
         id::{MemberId, ProposalId},
+        member::CallRole,
         proposal::Status,
     },
     sealing::card::KeyCard,
@@ -19,6 +21,7 @@ use entente::{
     wire::call::ExtendCall,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -126,4 +129,46 @@ async fn act_after_a_change_of_policies(store: Store) {
 async fn first_act_after_a_change_of_policies_gives_its_turn_back_until_they_are_read() {
     act_after_a_change_of_policies(Store::Sqlite).await;
     act_after_a_change_of_policies(Store::Postgres).await;
+}
+
+/// Lapsed proposals of Avi and Bob with which Dana has declared a conflict, and whose label leaves Israel out. None can be read as a whole.
+async fn write_lapsed(stage: &Stage) {
+    let mut rows = Rows::new();
+    let (members, dana) = ([id("ISR:avi"), id("USA:bob")], id("USA:dana"));
+    for number in 0..MANY {
+        let id = many::id("prop", number);
+        let (call, created_at) = (stage.call, stage.clock.now());
+        let topic = Some("No topic");
+        rows.proposal(&Proposal { id, call, topic, members: &members, created_at, is_withdrawn: false });
+        rows.version(id, 1, 1, "{}", true, false);
+        rows.label(id, [&code("USA")], &BTreeSet::new());
+        rows.declaration(id, &dana, true);
+    }
+    let db = &stage.server.exchange.db;
+    rows.write(db).await;
+    many::index(db).await;
+}
+
+async fn officer_of_a_large_call(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    write_lapsed(&stage).await;
+    let dana = stage.client("USA:dana");
+    let gives = async |member: &str, roles: &[CallRole]| {
+        let roles: BTreeSet<CallRole> = roles.iter().copied().collect();
+        dana.grant_roles(stage.call, &id(member), &roles).await
+    };
+    // As long as the call is sealed, each of them could come back.
+    stage.refuses("unsuitable", gives("USA:walt", &[])).await;
+    stage.pass_the_opening();
+    gives("ISR:avi", &[CallRole::Observer]).await.unwrap();
+    gives("ISR:tamar", &[CallRole::Officer]).await.unwrap();
+    gives("USA:frank", &[]).await.unwrap();
+    assert_eq!(dana.api().cancel_call(stage.call, "a reason").await.unwrap().phase, Phase::Cancelled);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn roles_and_cancellation_read_no_proposal_of_their_call() {
+    officer_of_a_large_call(Store::Sqlite).await;
+    officer_of_a_large_call(Store::Postgres).await;
 }

@@ -258,7 +258,7 @@ async fn walk(
 }
 
 /// The longest statement that is kept prepared, in bytes.
-const MAX_KEPT: usize = 64 << 10;
+pub(super) const MAX_KEPT: usize = 64 << 10;
 
 /// Proposals whose order no index is to give: it would be walked from one end to the other.
 const UNSORTED: &str = "SELECT p.created_at + 0 AS created_at, p.proposal_id FROM";

@@ -3,19 +3,26 @@
 use super::arrivals::waiting;
 use crate::harness::{
     exchange::fresh_key,
+    many::{self, Proposal, Rows},
     stage::{Stage, code, id, slug},
     world::Store,
 };
 use entente::{
     client::ClientError,
     domain::{
-        ambient::{SystemClock, SystemRng},
-        id::{ProposalId, Sha256},
+        ambient::{Clock, SystemClock, SystemRng},
+        entry::EntryKind,
+        id::{ProposalId, Sha256, VaultId, WrappedKeyId},
     },
     service::Principal,
+    storage::{
+        args,
+        entries::{self, EntryRow},
+    },
     wire::{call::Amended, directory::CreateProgram, problem::Problem},
 };
 use reqwest::Method;
+use std::collections::BTreeSet;
 
 async fn refused_act_waits_for_nobody(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
@@ -131,4 +138,111 @@ async fn amendment_counts_again(store: Store) {
 async fn amendment_counts_again_what_was_handed_in_before_its_turn() {
     amendment_counts_again(Store::Sqlite).await;
     amendment_counts_again(Store::Postgres).await;
+}
+
+/// Frank and Eitan hold a key to a vault of each of these proposals under the call; to the last one's Eitan alone.
+async fn write_keys(stage: &Stage, proposals: u64) {
+    let (members, mut rows) = ([id("USA:bob"), id("ISR:avi")], Rows::new());
+    for number in 0..proposals {
+        let (id, created_at) = (many::id("prop", number), stage.clock.now());
+        rows.proposal(&Proposal {
+            id,
+            call: stage.call,
+            topic: None,
+            members: &members,
+            created_at,
+            is_withdrawn: false,
+        });
+    }
+    let db = &stage.server.exchange.db;
+    rows.write(db).await;
+    many::index(db).await;
+    let mut tx = db.write().await.unwrap();
+    for number in 0..proposals {
+        let (vault, proposal) = (many::id::<VaultId>("vault", number), many::id::<ProposalId>("prop", number));
+        let sql = "INSERT INTO vaults (vault_id, place, kind, call_id, proposal_id, recipient, statement, created_by, created_at) \
+                   VALUES ($1, $2, 'panel', $3, $2, 'age1', 'a.b.c', 'USA:bob', 0)";
+        tx.execute(sql, args![vault, proposal, stage.call]).await.unwrap();
+        let holders = ["ISR:eitan", "USA:frank"].into_iter().take(if number + 1 == proposals { 1 } else { 2 });
+        for (holder, key) in holders.zip([2 * number, 2 * number + 1]) {
+            tx.execute(KEY, args![many::id::<WrappedKeyId>("key", key), vault, holder, vec![1_u8]]).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+}
+
+const KEY: &str = "INSERT INTO wrapped_keys (key_id, vault_id, holder, recipient, statement, ciphertext, wrapped_by, wrapped_at) \
+                   VALUES ($1, $2, $3, 'age1', 'a.b.c', $4, 'USA:bob', 0)";
+
+/// How many keys the member holds, and how many the log says were removed.
+async fn held(stage: &Stage, member: &str) -> (u64, u64) {
+    let mut tx = stage.server.exchange.db.read().await.unwrap();
+    let sql = "SELECT (SELECT COUNT(*) FROM wrapped_keys k WHERE k.holder = $1) AS held, \
+               (SELECT COUNT(*) FROM log_entries WHERE kind = 'key.removed' AND proposal_id IS NOT NULL AND payload LIKE $2) AS gone";
+    let row = tx.fetch_one(sql, args![member, format!("%{member}%")]).await.unwrap();
+    (row.count("held").unwrap(), row.count("gone").unwrap())
+}
+
+async fn keys_go_with_a_role(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    write_keys(&stage, 61).await;
+    let turns = &stage.server.exchange.long_work;
+    let noa = Principal { member: id("ISR:noa"), certificate: Sha256::of(b"one of hers") };
+    let under_way = [turns.count(&noa).await, turns.count(&noa).await, turns.count(&noa).await];
+    let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
+    let mut change = Box::pin(stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing));
+    tokio::select! {
+        changed = &mut change => panic!("it looked for keys beside three others: {changed:?}"),
+        _ = stage.prepared() => {}
+    }
+    drop(under_way);
+    change.await.unwrap();
+    assert_eq!((held(&stage, "USA:frank").await, held(&stage, "ISR:eitan").await), ((0, 60), (61, 0)));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_go_with_a_role_are_found_before_its_turn_and_keep_nobody_from_writing() {
+    keys_go_with_a_role(Store::Sqlite).await;
+    keys_go_with_a_role(Store::Postgres).await;
+}
+
+async fn key_of_the_last_moment(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    write_keys(&stage, 61).await;
+    let mut busy = stage.server.exchange.db.write().await.unwrap();
+    let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
+    let change = stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing);
+    // The keys have been looked for when one more is wrapped for Frank. What nothing was done about is not read again, and could not be.
+    let turn = async {
+        waiting(&stage, 1).await;
+        let (key, vault) = (many::id::<WrappedKeyId>("key", 1_000), many::id::<VaultId>("vault", 60));
+        busy.execute(KEY, args![key, vault, "USA:frank", vec![1_u8]]).await.unwrap();
+        let entry = EntryRow {
+            seq: 0,
+            at: stage.clock.now(),
+            kind: EntryKind::KeyWrapped,
+            readers: EntryKind::KeyWrapped.readers(true),
+            actor: Some(id("ISR:noa")),
+            program: Some(stage.program),
+            call: Some(stage.call),
+            proposal: Some(many::id("prop", 60)),
+            payload: "{}".into(),
+            salt: vec![0; 32],
+        };
+        entries::append(&mut busy, &entry).await.unwrap();
+        let unreadable = "UPDATE proposals SET topic = 'No topic' WHERE proposal_id = $1";
+        busy.execute(unreadable, args![many::id::<ProposalId>("prop", 0)]).await.unwrap();
+        busy.commit().await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(change, turn);
+    changed.unwrap();
+    assert_eq!((held(&stage, "USA:frank").await, held(&stage, "ISR:eitan").await), ((0, 61), (61, 0)));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn role_takes_along_a_key_that_was_wrapped_before_its_turn() {
+    key_of_the_last_moment(Store::Sqlite).await;
+    key_of_the_last_moment(Store::Postgres).await;
 }

@@ -29,7 +29,6 @@ use entente::{
 on_both_engines! {
     proposal_reads_back_with_its_parties,
     proposals_come_page_by_page_in_order,
-    members_proposals_are_found_by_their_own_rows,
     version_is_signed_once_by_each_party,
     vault_is_one_of_its_kind_and_place,
     document_leaves_the_working_set_and_stays_known,
@@ -123,34 +122,6 @@ async fn proposals_come_page_by_page_in_order(store: Store) {
     let permit = office.on_call("ISR:avi", Action::CreateProposal);
     let again = refused!(store, tx => proposals::create(&mut tx, &permit, a, office.call.id, None, &owners(), at(5)));
     assert_eq!(again, "proposals_pkey");
-}
-
-async fn members_proposals_are_found_by_their_own_rows(store: Store) {
-    let office = with_proposal(&store).await;
-    let (call, first, second) = (office.call.id, office.proposal.id, id("prop", 'Y'));
-    create(&store, &office, second).await;
-    let of = async |call, member: &str| {
-        let member = is(member);
-        let rows = seen!(store, tx => proposals::of_party_member(&mut tx, call, &member));
-        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
-    };
-    let begun = async |call, member: &str| {
-        let member = is(member);
-        seen!(store, tx => proposals::never_submitted(&mut tx, call, &member))
-    };
-    assert_eq!(of(call, "ISR:avi").await, [first, second]);
-    assert_eq!((of(call, "USA:bob").await, of(call, "ISR:maya").await), (vec![first], vec![]));
-    assert_eq!((begun(call, "ISR:avi").await, begun(call, "USA:bob").await), (2, 0));
-    let other = id("call", 'Z');
-    assert_eq!((of(other, "ISR:avi").await, begun(other, "ISR:avi").await), (vec![], 0));
-    let withdraw = office.on_proposal("ISR:avi", Action::Withdraw);
-    done!(store, tx => proposals::set_withdrawn(&mut tx, &withdraw, first, Some(at(7))));
-    assert_eq!((of(call, "ISR:avi").await, begun(call, "ISR:avi").await), (vec![second], 2));
-    if store.url().starts_with("sqlite") {
-        let sql = "EXPLAIN QUERY PLAN SELECT COUNT(*) FROM proposals WHERE call_id = $1 AND created_by = $2";
-        let plan = seen!(store, tx => tx.fetch_one(sql, args![call, "ISR:avi"])).text("detail").unwrap();
-        assert!(plan.contains("proposals_by_author (created_by=? AND call_id=?)"), "{plan}");
-    }
 }
 
 fn version(number: u32) -> Version {
