@@ -143,6 +143,20 @@ impl Versions {
 impl PartyRule {
     /// Checks who is in a proposal together.
     pub fn check(&self, eligible: &BTreeSet<PartnerCode>, parties: &Parties) -> Result<(), Refusal> {
+        self.check_owners(eligible, parties)?;
+        for (partner, members) in parties {
+            if members.is_empty() {
+                return Err(Refusal::PartyRule { fault: format!("party `{partner}` names no member") });
+            }
+            if let Some(member) = members.iter().find(|m| m.partner() != partner) {
+                return Err(Refusal::NotOfParty { member: member.clone(), partner: partner.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks which partners own a proposal together, whether anybody of theirs has joined it yet or not.
+    pub fn check_owners(&self, eligible: &BTreeSet<PartnerCode>, parties: &Parties) -> Result<(), Refusal> {
         let fault = |fault: String| Err(Refusal::PartyRule { fault });
         if let Some(partner) = parties.keys().find(|p| !eligible.contains(p)) {
             return Err(Refusal::NotEligible { partner: partner.clone() });
@@ -153,14 +167,6 @@ impl PartyRule {
         let count = parties.len();
         if count < self.at_least as usize || count > self.at_most as usize {
             return fault(format!("{} to {} parties are asked for, there are {count}", self.at_least, self.at_most));
-        }
-        for (partner, members) in parties {
-            if members.is_empty() {
-                return fault(format!("party `{partner}` names no member"));
-            }
-            if let Some(member) = members.iter().find(|m| m.partner() != partner) {
-                return Err(Refusal::NotOfParty { member: member.clone(), partner: partner.clone() });
-            }
         }
         Ok(())
     }
@@ -292,5 +298,7 @@ mod tests {
         for wrong in [&["ISR:b", "KOR:c"][..], &["USA:a"], &["USA:a", "ISR:b", "KOR:c"], &["USA:a", "EU:d"]] {
             assert!(rule.check(&eligible, &parties(wrong)).is_err(), "{wrong:?}");
         }
+        let nobody_yet = Parties::from([(code("USA"), BTreeSet::new()), (code("ISR"), BTreeSet::new())]);
+        assert!(rule.check_owners(&eligible, &nobody_yet).is_ok() && rule.check(&eligible, &nobody_yet).is_err());
     }
 }

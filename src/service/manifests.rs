@@ -67,6 +67,11 @@ pub async fn sign(
             if version.number != newest {
                 return Err(Refusal::VersionTaken { expected: newest + 1, given: version.number }.into());
             }
+            // Also where a later amendment brought the same text back: a version from before counts no more, whoever signs it.
+            if version.call_version < proposal.call.row.baseline {
+                let fault = "an amendment of the call has voided this version; sign a new one".to_owned();
+                return Err(Refusal::ManifestMismatch { fault }.into());
+            }
             announcements::check(&mut act, &proposal, &signed.statement).await?;
             version.clone()
         }
@@ -200,6 +205,20 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
     if manifest.parties != proposal.facts.parties {
         return mismatch("it names other parties");
     }
+    // An amendment can ask for other parties and topics than those that the proposal was begun with, which never change.
+    let text = &proposal.call.text;
+    text.parties.check_owners(&text.eligible, &proposal.row.parties)?;
+    match &proposal.row.topic {
+        Some(topic) if !text.topics.contains(topic) => {
+            return Err(Refusal::UnknownTopic { topic: topic.clone() }.into());
+        }
+        None if !text.topics.is_empty() => {
+            return mismatch(
+                "the call has topics by now, and the proposal was begun without one; begin another proposal",
+            );
+        }
+        _ => {}
+    }
     if let Some(label) = &manifest.label {
         labels::check_place(act, proposal, label).await?;
     }
@@ -213,7 +232,7 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
             media_type: document.media_type.clone(),
         })
         .collect();
-    check_documents(&proposal.call.text, &listed, &proposal.row.parties)?;
+    check_documents(text, &listed, &proposal.row.parties)?;
     let vaults = vaults::of_proposal(&mut act.tx, proposal.row.id).await?;
     let held = held(&mut act.tx, proposal.row.id, manifest).await?;
     for document in &manifest.documents {

@@ -2,13 +2,13 @@
 
 use crate::{
     harness::{
-        stage::{GRACE, NATIONS, Stage, code, text},
+        stage::{GRACE, NATIONS, Stage, code, id, pdf, quiet, summary, text},
         world::{Store, TestWorld},
     },
     refusals::lies::tamper,
 };
 use entente::{
-    client::ClientError,
+    client::{ClientError, proposals::NewProposal},
     domain::{
         ambient::Clock,
         call::{AmendmentEffect, Phase},
@@ -22,6 +22,7 @@ use entente::{
     },
 };
 use jiff::SignedDuration;
+use std::collections::BTreeSet;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -317,4 +318,80 @@ async fn who_did_not_sign_it_is_not_told_what_became_of_it() {
     dana.amend_call(stage.call, &stricter, "once more", None).await.unwrap();
     assert_eq!(avi.api().proposal(proposal).await.unwrap().void, None);
     stage.stop().await;
+}
+
+/// A call in which a nation may propose alone, and what Avi has handed in.
+async fn handed_in_alone(world: TestWorld) -> (Stage, ProposalId) {
+    let (program, now) = (Stage::program(&world).await, world.clock.now());
+    let deadline = now + HOUR * (24 * 30);
+    let mut alone = text(now, deadline);
+    (alone.parties.at_least, alone.parties.required) = (1, BTreeSet::new());
+    let dana = world.client("USA:dana");
+    let draft = dana.draft_call(program, &alone).await.unwrap();
+    let call = dana.publish_call(draft.id).await.unwrap().id;
+    let stage = Stage::around(world, program, call, deadline);
+    let avi = stage.client("ISR:avi");
+    let new = NewProposal { parties: [(code("ISR"), [id("ISR:avi")].into())].into(), ..stage.joint() };
+    let proposal = avi.create_proposal(&new).await.unwrap().id;
+    avi.put_summary(proposal, &summary("Lodestone"), quiet()).await.unwrap();
+    for slot in ["work-plan", "shareholders"] {
+        stage.put("ISR:avi", proposal, slot, &stage.file(&format!("{slot}.pdf"), &pdf(slot))).await;
+    }
+    stage.sign("ISR:avi", proposal).await;
+    (stage, proposal)
+}
+
+async fn signed_again_under_other_parties_and_topics(store: Store) {
+    let Some(world) = TestWorld::start(NATIONS, store).await else { return };
+    let (stage, proposal) = handed_in_alone(world).await;
+    let (avi, dana) = (stage.client("ISR:avi"), stage.client("USA:dana"));
+    let signed_again = async || {
+        let plan = avi.plan_signature(proposal).await?;
+        avi.sign(&plan).await
+    };
+    let mut text = dana.call(stage.call).await.unwrap().text.clone();
+    text.parties.at_least = 2;
+    let voiding = dana.amend_call(stage.call, &text, "only joint ones", Some(1)).await.unwrap();
+    assert_eq!((voiding.effect, voiding.voided), (AmendmentEffect::Resubmit, 1));
+    stage.refuses("party-rule", signed_again()).await;
+    let other_topic = amended(&stage, |text| {
+        text.parties.at_least = 1;
+        text.topics = ["energy".parse().unwrap()].into();
+    });
+    other_topic.await.unwrap();
+    stage.refuses("unknown-topic", signed_again()).await;
+    let both_topics = amended(&stage, |text| {
+        text.topics.insert("navigation".parse().unwrap());
+    });
+    both_topics.await.unwrap();
+    assert_eq!(signed_again().await.unwrap().status, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn version_that_is_signed_again_fits_the_amended_rules_of_parties_and_topics() {
+    signed_again_under_other_parties_and_topics(Store::Sqlite).await;
+    signed_again_under_other_parties_and_topics(Store::Postgres).await;
+}
+
+async fn same_text_again(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    let proposal = stage.prepared().await;
+    stage.sign("ISR:avi", proposal).await;
+    let bob = stage.client("USA:bob");
+    let plan = bob.plan_signature(proposal).await.unwrap();
+    for threshold in [7.0, 6.0] {
+        amended(&stage, |text| text.total_threshold = Some(threshold)).await.unwrap();
+    }
+    stage.refuses("manifest-mismatch", bob.sign(&plan)).await;
+    stage.sign("ISR:avi", proposal).await;
+    stage.sign("USA:bob", proposal).await;
+    assert_eq!(bob.api().proposal(proposal).await.unwrap().status, Status::Submitted);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn version_that_an_amendment_voided_is_signed_by_nobody_though_the_same_text_is_back() {
+    same_text_again(Store::Sqlite).await;
+    same_text_again(Store::Postgres).await;
 }
