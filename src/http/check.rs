@@ -215,11 +215,12 @@ async fn trust(config: &Config, partners: Vec<(PartnerRow, ListRecord)>, clock: 
     }
     let mut cards = Vec::new();
     for (row, record) in partners {
-        let anchors = PartnerCard::from_json(row.card.as_bytes()).and_then(|card| card.anchors_der());
-        match anchors {
-            Ok(anchors) => cards.push(PartnerTrust {
+        let card = PartnerCard::from_json(row.card.as_bytes());
+        match card.and_then(|card| Ok((card.anchors_der()?, card.registrars))) {
+            Ok((anchors, registrars)) => cards.push(PartnerTrust {
                 code: row.partner,
                 anchors: anchors.into_iter().map(Into::into).collect(),
+                registrars,
                 crls: Vec::new(),
                 record,
             }),

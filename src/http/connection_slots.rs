@@ -3,7 +3,8 @@
 //!
 //! A new connection always gets a slot. A certificate with its full share loses one of its own connections for it; past
 //! a partner's share, and when all slots are taken, the holder with most connections loses one, busy or not, the
-//! longest idle first. So nobody keeps others out, however many connections they open and whatever these do.
+//! longest idle first, and a registrar's after all others of the partner. So nobody keeps others out, however many
+//! connections they open and whatever these do, and a registrar stays in to revoke.
 
 use super::{known_members::KnownMembers, shares::Quota, timeouts::ConnectionActivity};
 use crate::domain::id::{PartnerCode, Sha256};
@@ -41,6 +42,7 @@ struct SlotTable {
 #[derive(Debug)]
 struct OpenConnection {
     holder: ConnectionHolder,
+    is_registrars: bool,
     activity: Arc<ConnectionActivity>,
 }
 
@@ -54,16 +56,19 @@ impl ConnectionSlots {
     pub(super) fn take(
         self: &Arc<Self>,
         holder: &ConnectionHolder,
+        is_registrars: bool,
         activity: &Arc<ConnectionActivity>,
     ) -> ConnectionSlot {
         let Quota { total, per_partner, per_member } = self.quota;
-        let is_member = holder.as_ref().is_none_or(|(_, certificate)| self.known.contains(certificate));
+        let is_known = holder.as_ref().is_none_or(|(_, certificate)| self.known.contains(certificate));
+        let is_member = is_registrars || is_known;
         let mut table = self.lock();
         let own = if is_member { per_member } else { self.without_key_card.min(per_member) };
         table.make_room(own, holder, |connection| connection.holder == *holder);
         if !is_member {
             let is_stranger = |connection: &OpenConnection| {
-                connection.holder.as_ref().is_some_and(|(_, key)| !self.known.contains(key))
+                !connection.is_registrars
+                    && connection.holder.as_ref().is_some_and(|(_, key)| !self.known.contains(key))
             };
             let of_partner = |connection: &OpenConnection| partner(&connection.holder) == partner(holder);
             // As many certificates as an authority issues, all together.
@@ -75,7 +80,8 @@ impl ConnectionSlots {
         table.make_room(total, holder, |_| true);
         let number = table.next;
         table.next += 1;
-        table.connections.insert(number, OpenConnection { holder: holder.clone(), activity: Arc::clone(activity) });
+        let (holder, activity) = (holder.clone(), Arc::clone(activity));
+        table.connections.insert(number, OpenConnection { holder, is_registrars, activity });
         ConnectionSlot { slots: Arc::clone(self), number }
     }
 
@@ -96,7 +102,7 @@ impl ConnectionSlots {
 }
 
 impl SlotTable {
-    /// Has one of these go when there are so many already: of the partner that has most, the newcomer counted, of its
+    /// Has one of these go when there are so many already: of the partner that has most, the newcomer counted, a registrar's last, of its
     /// certificate that has most; the newcomer's own where that is the same, then the one idle longest, then the
     /// oldest.
     fn make_room(&mut self, most: usize, newcomer: &ConnectionHolder, among: impl Fn(&OpenConnection) -> bool) {
@@ -110,7 +116,8 @@ impl SlotTable {
         }
         let rank = |(number, connection): &(&u64, &OpenConnection)| {
             let idle = connection.activity.idle_since().map(Reverse);
-            let counts = (partners[&partner(&connection.holder)], certificates[&connection.holder]);
+            let of_partner = partners[&partner(&connection.holder)];
+            let counts = (of_partner, !connection.is_registrars, certificates[&connection.holder]);
             (counts, connection.holder == *newcomer, idle, Reverse(**number))
         };
         let victim = self
@@ -144,13 +151,17 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     #[expect(clippy::unnecessary_wraps, reason = "what a connection with a certificate has")]
-    fn holder(partner: &str, certificate: u8) -> ConnectionHolder {
-        Some((partner.parse().unwrap(), Sha256::of(&[certificate])))
+    fn holder(partner: &str, certificate: u16) -> ConnectionHolder {
+        Some((partner.parse().unwrap(), Sha256::of(&certificate.to_be_bytes())))
+    }
+
+    fn note(known: &KnownMembers, certificate: u16, has_key_card: bool) {
+        known.note(Sha256::of(&certificate.to_be_bytes()), [192, 0, 2, 1].into(), has_key_card);
     }
 
     fn slots(total: usize, per_partner: usize, per_member: usize) -> Arc<ConnectionSlots> {
         let known = KnownMembers::new();
-        (0..50).for_each(|certificate| known.note(Sha256::of(&[certificate]), [192, 0, 2, 1].into(), true));
+        (0..50).chain(1000..2000).for_each(|certificate| note(&known, certificate, true));
         ConnectionSlots::new(Quota { total, per_partner, per_member }, 1, known)
     }
 
@@ -162,14 +173,18 @@ mod tests {
     }
 
     impl Connection {
-        fn busy(slots: &Arc<ConnectionSlots>, partner: &str, certificate: u8) -> Self {
+        fn busy(slots: &Arc<ConnectionSlots>, partner: &str, certificate: u16) -> Self {
+            Self::of(slots, &holder(partner, certificate), false)
+        }
+
+        fn of(slots: &Arc<ConnectionSlots>, holder: &ConnectionHolder, is_registrars: bool) -> Self {
             let activity = ConnectionActivity::new(true, CancellationToken::new());
-            let slot = slots.take(&holder(partner, certificate), &activity);
+            let slot = slots.take(holder, is_registrars, &activity);
             let request = Some(activity.open_request());
             Self { activity, _slot: slot, _request: request }
         }
 
-        fn idle(slots: &Arc<ConnectionSlots>, partner: &str, certificate: u8) -> Self {
+        fn idle(slots: &Arc<ConnectionSlots>, partner: &str, certificate: u16) -> Self {
             Self { _request: None, ..Self::busy(slots, partner, certificate) }
         }
 
@@ -243,6 +258,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn registrar_stays_though_more_colleagues_come_than_the_partner_has_places() {
+        for (colleagues, each) in [(70, 16), (200, 6), (900, 1)] {
+            let slots = slots(1024, 512, 64);
+            let flood = || -> Vec<_> {
+                let certificates = (0..colleagues).flat_map(|certificate| (0..each).map(move |_| 1000 + certificate));
+                certificates.map(|certificate| Connection::busy(&slots, "ISR", certificate)).collect()
+            };
+            let before = flood();
+            // No key card is known to name the certificate, as after a start.
+            let registrar = Connection::of(&slots, &holder("ISR", 99), true);
+            let after = flood();
+            assert!(registrar.is_there(), "{colleagues}");
+            assert_eq!(slots.count(), 512);
+            // Those of another registrar's own give way to each other, and take none from another partner.
+            let other = Connection::busy(&slots, "KOR", 1);
+            let own: Vec<_> = (0..70).map(|_| Connection::of(&slots, &holder("ISR", 98), true)).collect();
+            assert_eq!(there(&own).iter().filter(|there| **there).count(), 64);
+            assert!(registrar.is_there() && other.is_there());
+            drop((before, after));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn two_partners_that_hold_everything_lock_no_third_one_out() {
         let slots = slots(4, 2, 2);
         let held: Vec<_> = ["ISR", "ISR", "KOR", "KOR"].map(|partner| Connection::busy(&slots, partner, 1)).into();
@@ -261,10 +299,10 @@ mod tests {
         let stranger = |slots| Connection::busy(slots, "ISR", 99);
         let before: Vec<_> = (0..3).map(|_| stranger(&slots)).collect();
         assert_eq!(there(&before), [false, false, true]);
-        slots.known.note(Sha256::of(&[99]), [192, 0, 2, 1].into(), true);
+        note(&slots.known, 99, true);
         let after: Vec<_> = (0..4).map(|_| stranger(&slots)).collect();
         assert!(there(&after).into_iter().all(|there| there) && before[2].is_there());
-        slots.known.note(Sha256::of(&[99]), [192, 0, 2, 1].into(), false);
+        note(&slots.known, 99, false);
         let _newest = stranger(&slots);
         assert_eq!(slots.count(), 5, "what there is goes one by one");
     }

@@ -199,7 +199,7 @@ impl Server {
         hold_little_unsent(&tcp);
         let Some(tls) = &self.tls else {
             let activity = ConnectionActivity::new(true, retire);
-            let _slot = self.connections.take(&None, &activity);
+            let _slot = self.connections.take(&None, false, &activity);
             self.speak(tcp, Protocol::Http1, None, activity).await;
             return;
         };
@@ -210,7 +210,7 @@ impl Server {
         };
         let activity = ConnectionActivity::new(protocol == Protocol::Http1, retire);
         let holder: ConnectionHolder = Some((peer.partner.clone(), peer.spki_sha256));
-        let slot = self.connections.take(&holder, &activity);
+        let slot = self.connections.take(&holder, peer.is_registrar(), &activity);
         metrics::connections(self.connections.count());
         self.speak(stream, protocol, Some(peer), activity).await;
         drop(slot);

@@ -289,7 +289,8 @@ fn anchors(card: &PartnerCard) -> Result<Vec<(String, String)>, OperatorError> {
 
 fn trust_of(card: &PartnerCard) -> Result<PartnerTrust, OperatorError> {
     let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
-    Ok(PartnerTrust { code: card.code.clone(), anchors, crls: Vec::new(), record: ListRecord::Never })
+    let registrars = card.registrars.clone();
+    Ok(PartnerTrust { code: card.code.clone(), anchors, registrars, crls: Vec::new(), record: ListRecord::Never })
 }
 
 fn registrar(text: &str) -> Result<Sha256, OperatorError> {

@@ -57,6 +57,12 @@ impl Peer {
         self.0.address
     }
 
+    /// Whether the partner's card in force names the key as a registrar's. It permits nothing: it keeps a place in what all share.
+    #[must_use]
+    pub fn is_registrar(&self) -> bool {
+        self.0.trust.registry().is_registrar(&self.partner, &self.spki_sha256)
+    }
+
     /// Judges the certificate by the trust now in force. Costs next to nothing while that is what it was.
     pub fn still_accepted(&self) -> Result<(), CertificateRefusal> {
         let trust = &self.0.trust;

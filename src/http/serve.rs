@@ -392,7 +392,7 @@ impl PartnerSource for Enrolled {
             let trust = cards.into_iter().map(|(code, card)| {
                 let anchors = card.anchors_der()?.into_iter().map(Into::into).collect();
                 let record = records.remove(&code).unwrap_or_default();
-                Ok(PartnerTrust { code, anchors, crls: Vec::new(), record })
+                Ok(PartnerTrust { code, anchors, registrars: card.registrars, crls: Vec::new(), record })
             });
             trust.collect()
         }

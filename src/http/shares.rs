@@ -3,7 +3,8 @@
 //!
 //! Nobody takes it from the others: a member comes to an end before its partner, and a partner before everybody; and who holds more
 //! than is left gets no more, so that something is left for those who hold little. A quarter more is kept for those who hold nothing, one
-//! small thing each: however many colleagues act together, a registrar can ask for what revokes them. A member is known here by the certificate's key; of
+//! small thing each. And the registrars of a partner, by the keys that its card names, take a few small things past everything: however many
+//! colleagues act together, a registrar can ask for what revokes them. A member is known here by the certificate's key; of
 //! certificates that no key card is known to name each has a small share, and all of a partner's together a quarter of what it has.
 //! What is held is given back when its holder lets go, however that comes about.
 
@@ -29,6 +30,9 @@ const OF_A_STRANGER: usize = 16;
 const OF_STRANGERS: usize = 4;
 /// So large a part of what a partner has, and of all there is, those who hold nothing may take past it.
 const KEPT: usize = 4;
+
+/// So many small things a registrar has, whatever others hold. A partner's card names 16 registrars at most, so this is bounded, too.
+const OF_A_REGISTRAR: usize = 4;
 
 /// The most that may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,16 @@ pub(super) struct Share {
     is_kept: bool,
 }
 
+/// Who takes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taker {
+    /// The partner's card names the key as a registrar's.
+    Registrar,
+    Member,
+    /// No key card is known to name the certificate.
+    Stranger,
+}
+
 /// Whose end was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
@@ -100,7 +114,7 @@ impl Shares {
         let holder = (peer.partner.clone(), peer.spki_sha256);
         let held = self.lock();
         if held.members.contains_key(&holder) {
-            self.room(&held, &holder, 1, self.is_stranger(&holder)).map(drop)
+            self.room(&held, &holder, 1, self.taker(&holder, peer.is_registrar())).map(drop)
         } else {
             Ok(())
         }
@@ -108,38 +122,54 @@ impl Shares {
 
     /// Takes this much, or nothing.
     pub(super) fn take(self: &Arc<Self>, peer: &Peer, amount: usize) -> Result<Share, Full> {
-        self.take_as((peer.partner.clone(), peer.spki_sha256), amount)
+        self.take_for((peer.partner.clone(), peer.spki_sha256), peer.is_registrar(), amount)
     }
 
     /// Counts what is held already, whatever there is of it.
     pub(super) fn count(self: &Arc<Self>, peer: &Peer, amount: usize) -> Share {
-        self.add((peer.partner.clone(), peer.spki_sha256), amount, false, &mut self.lock())
+        let holder = (peer.partner.clone(), peer.spki_sha256);
+        let taker = self.taker(&holder, peer.is_registrar());
+        self.add(holder, amount, taker, false, &mut self.lock())
     }
 
-    fn take_as(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize) -> Result<Share, Full> {
+    fn take_for(
+        self: &Arc<Self>,
+        holder: (PartnerCode, Sha256),
+        is_registrar: bool,
+        amount: usize,
+    ) -> Result<Share, Full> {
+        let taker = self.taker(&holder, is_registrar);
         let mut held = self.lock();
-        let is_kept = self.room(&held, &holder, amount, self.is_stranger(&holder))?;
-        Ok(self.add(holder, amount, is_kept, &mut held))
+        let is_kept = self.room(&held, &holder, amount, taker)?;
+        Ok(self.add(holder, amount, taker, is_kept, &mut held))
     }
 
-    fn add(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize, is_kept: bool, held: &mut Held) -> Share {
-        let is_strangers = self.is_stranger(&holder);
+    fn add(
+        self: &Arc<Self>,
+        holder: (PartnerCode, Sha256),
+        amount: usize,
+        taker: Taker,
+        is_kept: bool,
+        held: &mut Held,
+    ) -> Share {
+        let is_strangers = taker == Taker::Stranger;
         held.add(&holder, amount, is_strangers, is_kept);
         Share { shares: Arc::clone(self), holder, amount, is_strangers, is_kept }
     }
 
-    fn is_stranger(&self, holder: &(PartnerCode, Sha256)) -> bool {
-        !self.known.contains(&holder.1)
+    fn taker(&self, holder: &(PartnerCode, Sha256), is_registrar: bool) -> Taker {
+        if is_registrar {
+            Taker::Registrar
+        } else if self.known.contains(&holder.1) {
+            Taker::Member
+        } else {
+            Taker::Stranger
+        }
     }
 
     /// Whether what there is room for is of that which is kept for those who hold nothing.
-    fn room(
-        &self,
-        held: &Held,
-        holder: &(PartnerCode, Sha256),
-        amount: usize,
-        is_stranger: bool,
-    ) -> Result<bool, Full> {
+    fn room(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize, taker: Taker) -> Result<bool, Full> {
+        let is_stranger = taker == Taker::Stranger;
         let Quota { total, per_partner, per_member } = self.quota;
         let of_member = held.members.get(holder).copied().unwrap_or_default();
         let of_partner = held.partners.get(&holder.0).copied().unwrap_or_default();
@@ -159,6 +189,9 @@ impl Shares {
         } else {
             return Ok(false);
         };
+        if taker == Taker::Registrar && of_member + amount <= OF_A_REGISTRAR * self.one {
+            return Ok(false);
+        }
         let is_kept = of_member == 0 && amount <= self.one && self.is_left_of_kept(held, holder, amount, is_stranger);
         if is_kept { Ok(true) } else { Err(full) }
     }
@@ -291,11 +324,18 @@ fn download_places(parts: &Parts, amount: impl FnOnce(Quota) -> usize) -> Result
 mod tests {
     use super::*;
 
-    fn holder(partner: &str, key: u8) -> (PartnerCode, Sha256) {
-        (partner.parse().unwrap(), Sha256::of(&[key]))
+    fn holder(partner: &str, key: u16) -> (PartnerCode, Sha256) {
+        (partner.parse().unwrap(), Sha256::of(&key.to_be_bytes()))
     }
 
-    /// In which certificates below 100 have a key card.
+    impl Shares {
+        /// Takes it for somebody who is no registrar.
+        fn take_as(self: &Arc<Self>, holder: (PartnerCode, Sha256), amount: usize) -> Result<Share, Full> {
+            self.take_for(holder, false, amount)
+        }
+    }
+
+    /// In which certificates below 100, and from 1000 to 1999, have a key card.
     fn shares(total: usize, per_partner: usize, per_member: usize) -> Arc<Shares> {
         of_size(1, Quota { total, per_partner, per_member })
     }
@@ -303,7 +343,8 @@ mod tests {
     /// The same of what is taken in pieces.
     fn of_size(one: usize, quota: Quota) -> Arc<Shares> {
         let known = KnownMembers::new();
-        (0..100).for_each(|key| known.note(Sha256::of(&[key]), [192, 0, 2, 1].into(), true));
+        let members = (0..100).chain(1000..2000);
+        members.for_each(|key| known.note(holder("ISR", key).1, [192, 0, 2, 1].into(), true));
         Shares::new(quota, one, known)
     }
 
@@ -347,6 +388,7 @@ mod tests {
                     for key in 0..colleagues {
                         held.push(all_there_is(&shares, &holder(partner, key)).0);
                     }
+                    // Any of them who holds nothing, who may be their registrar.
                     let registrar = shares.take_as(holder(partner, 99), one);
                     assert!(registrar.is_ok(), "{partner}: {:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
                     held.push(registrar.into_iter().collect());
@@ -356,6 +398,40 @@ mod tests {
                 drop((held, innocent));
                 let left = shares.lock();
                 assert_eq!((left.total, left.kept.len()), (0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn registrar_gets_a_few_small_things_though_more_colleagues_act_together_than_any_share_is_for() {
+        let places = Quota { total: 1024, per_partner: 256, per_member: 64 };
+        let bytes = Quota { total: 256 << 20, per_partner: 64 << 20, per_member: 32 << 20 };
+        for (one, quota) in [(1, places), (SMALL, bytes)] {
+            for colleagues in [7, 70, 200, 900] {
+                let shares = of_size(one, quota);
+                let mut held = Vec::new();
+                for partner in ["ISR", "KOR", "USA", "GBR"] {
+                    // All there is, and then all that is kept, one by one.
+                    for key in (1000..1000 + colleagues).chain(1000..1000 + colleagues) {
+                        held.push(all_there_is(&shares, &holder(partner, key)).0);
+                    }
+                }
+                for partner in ["ISR", "KOR", "USA", "GBR"] {
+                    // Whether a key card is known to name the certificate or not, as after a start.
+                    for key in [99, 100] {
+                        let take = || shares.take_for(holder(partner, key), true, one);
+                        let few: Vec<_> = (0..OF_A_REGISTRAR).map(|_| take()).collect();
+                        assert!(few.iter().all(Result::is_ok), "{colleagues} of {partner}");
+                        if colleagues > 200 {
+                            assert!(take().is_err() && shares.take_for(holder(partner, key), true, one + 1).is_err());
+                            let no_registrar = shares.take_as(holder(partner, 98), one);
+                            assert!(no_registrar.is_err(), "it is for registrars alone");
+                        }
+                    }
+                }
+                drop(held);
+                let left = shares.lock();
+                assert_eq!((left.total, left.kept.len(), left.strangers.len()), (0, 0, 0));
             }
         }
     }
@@ -407,7 +483,7 @@ mod tests {
     fn what_is_given_back_leaves_no_trace() {
         let shares = shares(9, 8, 3);
         let held: Vec<_> = [1, 2, 100].map(|key| shares.take_as(holder("ISR", key), 1).unwrap()).into();
-        shares.known.note(Sha256::of(&[100]), [192, 0, 2, 1].into(), true);
+        shares.known.note(holder("ISR", 100).1, [192, 0, 2, 1].into(), true);
         drop(held);
         let left = shares.lock();
         assert_eq!((left.total, left.partners.len(), left.members.len(), left.strangers.len()), (0, 0, 0, 0));

@@ -13,9 +13,12 @@ use rcgen::{
     RevokedCertParams, SanType,
 };
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use time::OffsetDateTime;
 
@@ -112,7 +115,8 @@ impl Ca {
     /// This authority as the only anchor of a partner.
     pub(super) fn of(&self, code: &str) -> PartnerTrust {
         let anchors = vec![self.der.clone()];
-        PartnerTrust { code: code.parse().unwrap(), anchors, crls: Vec::new(), record: ListRecord::Never }
+        let (code, record) = (code.parse().unwrap(), ListRecord::Never);
+        PartnerTrust { code, anchors, registrars: BTreeSet::new(), crls: Vec::new(), record }
     }
 
     /// A member's certificate, valid from day -10 to day 100.

@@ -285,6 +285,12 @@ impl Registry {
         Err(farthest)
     }
 
+    /// Whether the partner's card names this key as a registrar's.
+    #[must_use]
+    pub fn is_registrar(&self, partner: &PartnerCode, key: &Sha256) -> bool {
+        self.partners.get(partner).is_some_and(|partner| partner.registrars.contains(key))
+    }
+
     pub(super) fn hints(&self) -> &[DistinguishedName] {
         &self.hints
     }
@@ -317,7 +323,7 @@ impl Registry {
             let shares_key = faults.iter().any(|fault| fault.partner() == Some(&partner.code));
             let is_as_before = self.partners.get(&partner.code).is_some_and(|old| old.anchors == partner.anchors);
             if is_as_before || (partner.anchor_faults.is_empty() && !shares_key) {
-                match PartnerVerifiers::build(&partner.code, partner.anchors, lists) {
+                match PartnerVerifiers::build(&partner.code, partner.anchors, lists, partner.registrars) {
                     Ok(verifiers) => drop(partners.insert(partner.code.clone(), Arc::new(verifiers))),
                     Err(fault) => faults.push(fault),
                 }

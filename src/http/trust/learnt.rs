@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::{PartnerTrust, TrustFault, TrustNotice};
 use crate::{
-    domain::id::PartnerCode,
+    domain::id::{PartnerCode, Sha256},
     storage::partners::{FoundLists, ListRecord},
 };
 use std::{
@@ -23,6 +23,7 @@ const RECORDED: usize = 20;
 pub(super) struct PartnerMaterial {
     pub(super) code: PartnerCode,
     pub(super) anchors: Vec<Anchor>,
+    pub(super) registrars: BTreeSet<Sha256>,
     pub(super) lists: Vec<RevocationList>,
     /// What an anchor cannot be used for: it shuts the whole partner out.
     pub(super) anchor_faults: Vec<TrustFault>,
@@ -87,6 +88,7 @@ impl PartnerMaterial {
         let mut learnt = Self {
             code: code.clone(),
             anchors: Vec::new(),
+            registrars: partner.registrars,
             lists: Vec::new(),
             anchor_faults: Vec::new(),
             list_faults: Vec::new(),

@@ -1,11 +1,12 @@
 //! Where partners are kept, and where it is recorded whose revocation lists were found.
 
 use crate::{
-    domain::id::PartnerCode,
+    domain::id::{PartnerCode, Sha256},
     storage::partners::{FoundLists, ListRecord},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use std::collections::BTreeSet;
 
 /// A partner as storage knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct PartnerTrust {
     pub code: PartnerCode,
     /// Its CA certificates.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// The keys of those who sign its key cards.
+    pub registrars: BTreeSet<Sha256>,
     /// Revocation lists from elsewhere than the folder.
     pub crls: Vec<CertificateRevocationListDer<'static>>,
     /// What is on record of its lists in the folder.

@@ -16,7 +16,7 @@ use rustls::{
     RootCertStore,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A partner's anchors, each with its verifier, and its lists.
 #[derive(Debug)]
@@ -24,20 +24,28 @@ pub(super) struct PartnerVerifiers {
     pub(super) anchors: Vec<Anchor>,
     pub(super) verifiers: Vec<Arc<AnchorVerifier>>,
     pub(super) lists: Arc<Lists>,
-    /// Over anchors and lists: shows whether anything changed.
+    /// The keys of those who sign its key cards.
+    pub(super) registrars: BTreeSet<Sha256>,
+    /// Over anchors, lists and registrars: shows whether anything changed.
     pub(super) digest: Sha256,
 }
 
 impl PartnerVerifiers {
-    pub(super) fn build(partner: &PartnerCode, anchors: Vec<Anchor>, lists: Arc<Lists>) -> Result<Self, TrustFault> {
+    pub(super) fn build(
+        partner: &PartnerCode,
+        anchors: Vec<Anchor>,
+        lists: Arc<Lists>,
+        registrars: BTreeSet<Sha256>,
+    ) -> Result<Self, TrustFault> {
         let verifiers = anchors
             .iter()
             .map(|anchor| AnchorVerifier::build(anchor, Arc::clone(&lists)).map(Arc::new))
             .collect::<Result<_, _>>()
             .map_err(|fault| TrustFault::Anchor { partner: partner.clone(), fault })?;
         let parts = anchors.iter().map(|anchor| Sha256::of(&anchor.der)).chain(lists.digests());
+        let parts = parts.chain(registrars.iter().copied());
         let digest: Vec<u8> = parts.flat_map(|digest| *digest.as_bytes()).collect();
-        Ok(Self { verifiers, lists, digest: Sha256::of(&digest), anchors })
+        Ok(Self { verifiers, lists, registrars, digest: Sha256::of(&digest), anchors })
     }
 
     /// The keys it vouches by.

@@ -62,6 +62,36 @@ async fn requests_of_one_member_leave_room_for_the_others() {
 }
 
 #[tokio::test]
+async fn registrar_is_answered_though_colleagues_hold_whatever_there_is() {
+    let isr = Ca::new("A");
+    let registrar = isr.member("ISR:registrar");
+    let key = crate::http::leaf::Leaf::read(&registrar.der).unwrap().spki_sha256;
+    let partner = PartnerTrust { registrars: [key].into(), ..isr.of("ISR") };
+    let world = World::with_limits(vec![partner], |limits| {
+        (limits.requests, limits.requests_per_partner, limits.requests_per_member) = (40, 4, 1);
+    })
+    .await;
+    let colleagues: Vec<_> = (0..7).map(|number| isr.member(&format!("ISR:colleague-{number}"))).collect();
+    for held in &colleagues {
+        assert_eq!(ask(&mut world.connect(held).await, WHO).await.0, 200);
+    }
+    let mut under_way = Vec::new();
+    // One each, and one more of what is kept for those who hold nothing.
+    for held in &colleagues[..5] {
+        let mut stream = world.connect(held).await;
+        stream.write_all(WAIT.as_bytes()).await.unwrap();
+        world.waiting.notified().await;
+        under_way.push(stream);
+    }
+    for held in &colleagues[5..] {
+        assert_eq!(ask(&mut world.connect(held).await, WHO).await.0, 503, "nothing is left for them");
+    }
+    // Who was never here before.
+    assert_eq!(ask(&mut world.connect(&registrar).await, WHO).await.0, 200);
+    drop(under_way);
+}
+
+#[tokio::test]
 async fn two_certificates_that_keep_every_connection_busy_lock_nobody_out() {
     let (isr, kor) = (Ca::new("A"), Ca::new("B"));
     let world = World::with_limits(vec![isr.of("ISR"), kor.of("KOR")], |limits| {
