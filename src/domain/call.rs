@@ -313,6 +313,17 @@ impl CallText {
             );
             return Err(Refusal::ScheduleFixed { fault });
         }
+        if then.reviews_due_at < now.reviews_due_at {
+            let (present, given) = (now.reviews_due_at, then.reviews_due_at);
+            let least = after_grace(then.sealed_until(&[]), LEAST_TIME).min(present);
+            if given < least {
+                let fault = format!(
+                    "reviews are due at {present}; an amendment moves that to {least} at the earliest, 72 hours after the call is opened, \
+                     and cannot move it to {given}"
+                );
+                return Err(Refusal::ScheduleFixed { fault });
+            }
+        }
         if then.deadline_at > now.deadline_at {
             now.check_extension(then.deadline_at)?;
         }

@@ -41,6 +41,8 @@ async fn amendment_of_an_open_call_takes_no_time_away_and_swaps_no_funder() {
     stage.refuses("schedule-fixed", amended(&stage, |text| text.schedule.opens_at.0 -= HOUR)).await;
     stage.refuses("extension-backwards", amended(&stage, |text| text.schedule.deadline_at.0 -= HOUR)).await;
     stage.refuses("schedule-fixed", amended(&stage, |text| text.schedule.grace_seconds -= 1)).await;
+    let opening = deadline + GRACE;
+    stage.refuses("schedule-fixed", amended(&stage, |text| text.schedule.reviews_due_at.0 = opening + HOUR * 71)).await;
     stage.refuses("funders-fixed", amended(&stage, |text| text.funders = [code("USA")].into())).await;
     let far = deadline + HOUR * (24 * 45);
     stage

@@ -245,6 +245,9 @@ fn amendment_takes_no_time_away_and_changes_no_funder() {
             text.schedule.grace = SignedDuration::from_hours(1);
         });
         assert!(matches!(shorter, Err(Refusal::ScheduleFixed { .. })), "{shorter:?}");
+        assert_eq!(tried(phase, &|text| text.schedule.reviews_due_at = at("2026-04-04T17:00:00Z")), Ok(()));
+        let hasty = tried(phase, &|text| text.schedule.reviews_due_at = at("2026-04-04T16:59:59Z"));
+        assert!(matches!(hasty, Err(Refusal::ScheduleFixed { .. })), "{hasty:?}");
         let funders = tried(phase, &|text| text.funders = ["USA".parse().unwrap()].into());
         assert!(matches!(funders, Err(Refusal::FundersFixed { .. })), "{funders:?}");
         let shut_out = tried(phase, &|text| drop(text.eligible.pop_first()));
