@@ -5,7 +5,6 @@ use super::{
     cursors::{EXAMINED, SealedCursors},
     parties, quotas,
     state::{self, CallState},
-    ties::refuse_recused,
     unit::{Act, Reads, Rehearsal, Subject, View},
     vaults,
     verified::Verified,

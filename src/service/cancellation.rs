@@ -5,8 +5,9 @@
 
 use super::{
     Answer, Exchange, RequestContext, Result,
-    calls::{finish, refuse_recused, required_reason},
+    calls::{finish, required_reason},
     extensions, parties,
+    ties::refuse_recused,
     unit::{Act, Subject},
 };
 use crate::{

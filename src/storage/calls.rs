@@ -126,7 +126,7 @@ pub async fn find(tx: &mut Tx, id: CallId) -> Result<Option<CallRow>, StoreError
 
 /// The observers of a call who are or were party to a proposal under it that was not withdrawn.
 async fn observers_in_parties(tx: &mut Tx, id: CallId) -> Result<BTreeSet<MemberId>, StoreError> {
-    // By the observers' own rows, as `proposals::of_party_member` has it: an expression is what no index of calls is for.
+    // By the observers' own rows, as `visible::is_tied` has it: an expression is what no index of calls is for.
     let sql = "SELECT r.member FROM call_roles r WHERE r.call_id = $1 AND r.role = 'observer' AND (\
                EXISTS (SELECT 1 FROM proposals p WHERE p.created_by = r.member AND p.call_id = $1 AND p.withdrawn_at IS NULL) \
                OR EXISTS (SELECT 1 FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
