@@ -14,11 +14,13 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        call::Phase,
         entry::EntryKind,
         id::{CallId, MemberId, ProposalId, VaultId},
     },
-    policy::{Action, Authorization, Engine, Permit, Resource, facts::MemberFacts},
+    policy::{
+        Action, Authorization, Engine, Permit, Resource,
+        facts::{CallFacts, MemberFacts},
+    },
     storage::{
         Tx, entries,
         proposals::{self, ProposalRow},
@@ -152,7 +154,8 @@ const LEAVES_KEYS: &[EntryKind] =
 pub(super) struct ForeseenKeys {
     surplus: Vec<(ProposalId, VaultRow)>,
     who: Option<MemberFacts>,
-    phase: Phase,
+    /// As it would be. A role can lose its effect, or get it back, by what is done about any proposal.
+    call: Arc<CallFacts>,
     policies: Arc<Engine>,
     /// The last entry of the log by then.
     last: u64,
@@ -161,7 +164,7 @@ pub(super) struct ForeseenKeys {
 impl ForeseenKeys {
     /// Those that would be surplus in the call as it will be.
     pub(super) async fn of(look: &mut Rehearsal<'_>, then: CallState, holder: &MemberId) -> Result<Self> {
-        let (phase, call) = (then.phase, Arc::new(then));
+        let call = Arc::new(then);
         let who = state::holder(look.exchange, &mut look.tx, holder).await?;
         let mut surplus = Vec::new();
         let held = by_proposal(vaults::held_under(&mut look.tx, call.row.id, holder, u32::MAX).await?);
@@ -172,7 +175,7 @@ impl ForeseenKeys {
             surplus.extend(evaluation::done(look.exchange, &look.me.id, usize::MAX, decide).await??);
         }
         let last = entries::last(&mut look.tx).await?;
-        Ok(Self { surplus, who, phase, policies: Arc::clone(&look.policies), last })
+        Ok(Self { surplus, who, call: Arc::clone(&call.facts), policies: Arc::clone(&look.policies), last })
     }
 }
 
@@ -187,7 +190,7 @@ pub(super) async fn surplus_under(
     let call = Arc::new(act.call(call).await?);
     let who = state::holder(act.exchange, &mut act.tx, holder).await?;
     let holds = |foreseen: &ForeseenKeys| {
-        foreseen.who == who && foreseen.phase == call.phase && Arc::ptr_eq(&foreseen.policies, &act.policies)
+        foreseen.who == who && foreseen.call == call.facts && Arc::ptr_eq(&foreseen.policies, &act.policies)
     };
     let (mut surplus, mut again) = (Vec::new(), None);
     if let Some(foreseen) = foreseen.filter(holds) {
