@@ -140,7 +140,7 @@ mod tests {
         let refused = label.check_place(&known, &codes(&[]), &codes(&["KOR"])).unwrap_err().to_string();
         assert!(refused.contains("add `KOR`"), "{refused}");
         let refused = label.check_place(&codes(&["ISR", "USA"]), &codes(&[]), &codes(&[])).unwrap_err().to_string();
-        assert!(refused.contains("`GBR`, which is no partner"), "{refused}");
+        assert!(refused.contains("`GBR`, which is not a partner"), "{refused}");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl CallFacts {
 
     /// The members with each role that is in effect, from the roles of each and from who is party to a proposal under the call.
     ///
-    /// An observer is kept from content, and is told of every proposal. So that being named one takes nothing from anybody, nor shows a party
+    /// An observer is kept from content, and learns of every proposal. So that being named one takes nothing from anybody, nor shows a party
     /// its rivals, the role is without effect beside another one, and for a party.
     #[must_use]
     pub fn roles_in_effect(

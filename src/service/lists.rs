@@ -399,7 +399,7 @@ impl CallAttributes {
         CallValues {
             draft: facts.draft,
             opened: facts.opened,
-            roles: self.roles.iter().copied().filter(|role| call.row.has_role(me, *role)).collect(),
+            roles: self.roles.iter().copied().filter(|role| call.facts.has_role(me, *role)).collect(),
             texts: texts.collect(),
             sets: sets.collect(),
         }

@@ -67,7 +67,7 @@ pub async fn sign(
             if version.number != newest {
                 return Err(Refusal::VersionTaken { expected: newest + 1, given: version.number }.into());
             }
-            // Also where a later amendment brought the same text back: a version from before counts no more, whoever signs it.
+            // Also where a later amendment brought the same text back: a version from before counts no more: no signature brings it back.
             if version.call_version < proposal.call.row.baseline {
                 let fault = "an amendment of the call has voided this version; sign a new one".to_owned();
                 return Err(Refusal::ManifestMismatch { fault }.into());

@@ -131,7 +131,7 @@ static POSTGRES: Dialect = Dialect {
 #[derive(Debug, Clone)]
 pub struct Db {
     engine: Engine,
-    writers: Queue<gathered::Share>,
+    writers: Queue<gathered::TxShare>,
     readers: Queue,
     /// How long one waits in a queue.
     patience: Duration,

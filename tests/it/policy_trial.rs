@@ -190,7 +190,7 @@ fn cases_that_are_not_understood_are_refused_with_file_and_name() {
     for (rest, word) in [
         ("\"action\": \"Look\"", "no action `Look`; nations are asked for View, Read, ReadStaff, ViewDeliberation"),
         ("\"action\": \"View\", \"colour\": 1", "unknown field `colour`"),
-        ("\"action\": \"View\", \"side\": \"both\"", "`both` is no side"),
+        ("\"action\": \"View\", \"side\": \"both\"", "`both` is not a side"),
         ("\"action\": \"Assign\", \"side\": \"reader\"", "no nation is asked for `Assign`"),
         ("\"action\": \"ReadStaff\"", "name the party as `owner`"),
         ("\"action\": \"View\", \"proposal\": {\"title\": 1}", "`proposal` has no fact `title`"),
@@ -227,7 +227,7 @@ fn side_alone_is_asked_without_the_others() {
     }
     desk.write("cases.json", &case("USA:officer", "reader", "[\"ISR\", \"USA\"]"));
     let said = desk.run("policy test ISR.cedar --cases cases.json");
-    assert!(said.code == 1 && said.out.contains("`USA:officer` is no member of ISR"), "{}", said.out);
+    assert!(said.code == 1 && said.out.contains("`USA:officer` is not a member of ISR"), "{}", said.out);
     desk.write("cases.json", &case("USA:officer", "release", "[\"KOR\", \"USA\"]"));
     let said = desk.run("policy test ISR.cedar --cases cases.json");
     assert!(said.code == 1 && said.out.contains("ISR is not among the proposal's parties"), "{}", said.out);

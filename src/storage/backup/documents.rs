@@ -132,7 +132,7 @@ impl KeptBytes {
             }
         }
         let is_same = hash.finish().as_ref() == self.sha256.as_bytes();
-        Ok(if came != self.size { Some(Flaw::Size(came)) } else { (!is_same).then_some(Flaw::Digest) })
+        Ok(if came == self.size { (!is_same).then_some(Flaw::Digest) } else { Some(Flaw::Size(came)) })
     }
 
     /// Copies the bytes from one place to another; how many, 0 if they were there.

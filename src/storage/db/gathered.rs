@@ -33,11 +33,11 @@ impl Default for Gathering {
 const UNTIL_HANDED_BACK: &str = "the transaction is there until it is handed back";
 
 /// The turn at writing.
-pub(super) type WriterTurn = Turn<Share>;
+pub(super) type WriterTurn = Turn<TxShare>;
 
-/// The transaction, for the part of one of those who share it. Dropped without [`Share::commit`], that part is undone.
+/// The transaction, for the part of one of those who share it. Dropped without [`TxShare::commit`], that part is undone.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct TxShare {
     /// There until it is handed back.
     tx: Option<Tx>,
     back: Option<oneshot::Sender<HandedBack>>,
@@ -46,7 +46,7 @@ pub(super) struct Share {
 /// The transaction, and who waits for its commit: nobody if that part is to be undone.
 type HandedBack = (Tx, Option<oneshot::Sender<Result<(), StoreError>>>);
 
-impl Share {
+impl TxShare {
     fn of(tx: Tx) -> (Self, oneshot::Receiver<HandedBack>) {
         let (back, handed_back) = oneshot::channel();
         (Self { tx: Some(tx), back: Some(back) }, handed_back)
@@ -67,34 +67,34 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for TxShare {
     fn drop(&mut self) {
         self.hand_back(None);
     }
 }
 
-impl Deref for Share {
+impl Deref for TxShare {
     type Target = Tx;
     fn deref(&self) -> &Tx {
         self.tx.as_ref().expect(UNTIL_HANDED_BACK)
     }
 }
 
-impl DerefMut for Share {
+impl DerefMut for TxShare {
     fn deref_mut(&mut self) -> &mut Tx {
         self.tx.as_mut().expect(UNTIL_HANDED_BACK)
     }
 }
 
 /// The first share in a transaction that has begun. A task of its own lends the others theirs, so one that goes away takes nothing along.
-pub(super) fn begin(tx: Tx, turn: WriterTurn, limits: Gathering) -> Share {
-    let (share, handed_back) = Share::of(tx);
+pub(super) fn begin(tx: Tx, turn: WriterTurn, limits: Gathering) -> TxShare {
+    let (share, handed_back) = TxShare::of(tx);
     tokio::spawn(async move {
         let mut waiting = Vec::new();
         let outcome = gather(handed_back, &turn, limits, &mut waiting).await;
         drop(turn);
         for waiter in waiting {
-            let outcome = outcome.as_ref().map(|()| ()).map_err(StoreError::shared);
+            let outcome = outcome.as_ref().copied().map_err(StoreError::shared);
             // Somebody who has gone away does not hear of it; their entry is in the log.
             let _ = waiter.send(outcome);
         }
@@ -125,7 +125,7 @@ async fn gather(
         // They may have gone away since.
         let Some(next) = turn.next_sharer() else { return tx.commit().await };
         let share;
-        (share, handed_back) = Share::of(tx);
+        (share, handed_back) = TxShare::of(tx);
         // One who goes away now hands it back by that.
         let _ = next.send(Given::Share(share));
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Tx, TxOf,
-    gathered::{Share, WriterTurn},
+    gathered::{TxShare, WriterTurn},
 };
 use crate::storage::{Arg, Sql, StoreError, turns::Turn};
 use std::{
@@ -108,7 +108,7 @@ enum Unit {
         turn: WriterTurn,
     },
     /// A part of a transaction that others share.
-    Share(Share),
+    Share(TxShare),
     /// On a snapshot, where nothing can be written.
     Rehearsal(ReadTx),
 }
@@ -118,7 +118,7 @@ impl WriteTx {
         Self(Unit::Turn { tx, turn })
     }
 
-    pub(super) fn sharing(share: Share) -> Self {
+    pub(super) fn sharing(share: TxShare) -> Self {
         Self(Unit::Share(share))
     }
 

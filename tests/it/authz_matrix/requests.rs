@@ -221,7 +221,7 @@ pub(super) fn all(ids: &Ids) -> Vec<Ask> {
             .at("member", "USA:kate")
             .json(json!({ "roles": ["reviewer"] })),
         put("/v1/calls/{call}/roles/{member}").note("revoke").at("member", "KOR:jiwoo").json(json!({ "roles": [] })),
-        put("/v1/calls/{call}/roles/{member}").note("lay down").at("member", "USA:oscar").json(json!({ "roles": [] })),
+        put("/v1/calls/{call}/roles/{member}").note("lay down").at("member", "USA:rhea").json(json!({ "roles": [] })),
         get("/v1/calls/{call}/progress"),
         get("/v1/calls/{call}/vault"),
         post("/v1/calls/{call}/assignments").json(json!({ "assignments": [] })),

@@ -155,7 +155,7 @@ impl TestWorld {
         type Cell = OnceCell<Option<KeptTestWorld>>;
         static MADE: Mutex<BTreeMap<(String, Store), &'static Cell>> = Mutex::new(BTreeMap::new());
         let key = (format!("{nations:?}"), store);
-        let cell: &'static Cell = *MADE.lock().unwrap().entry(key).or_insert_with(|| Box::leak(Box::<Cell>::default()));
+        let cell: &'static Cell = MADE.lock().unwrap().entry(key).or_insert_with(|| Box::leak(Box::<Cell>::default()));
         let make = || Box::pin(async { Some(Self::make(nations, store).await?.keep().await) });
         cell.get_or_init(make).await.as_ref()
     }

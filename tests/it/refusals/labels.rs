@@ -191,7 +191,7 @@ async fn label_that_leaves_out_who_opens_the_call_is_refused_before_anybody_sign
     let plan = avi.plan_labelled(proposal, false, &to(&[], &[])).await.unwrap();
     stage.refuses("label-refused", avi.sign(&plan)).await;
     let plan = avi.plan_labelled(proposal, false, &to(&["FRA", "KOR"], &[])).await;
-    assert!(plan.unwrap_err().to_string().contains("`FRA`, which is no partner"));
+    assert!(plan.unwrap_err().to_string().contains("`FRA`, which is not a partner"));
     avi.sign(&avi.plan_labelled(proposal, false, &to(&["KOR"], &[])).await.unwrap()).await.unwrap();
     stage.sign("USA:bob", proposal).await;
     let plan = avi.plan_label(proposal, &to(&[], &[])).await.unwrap();

@@ -66,7 +66,9 @@ async fn told(stage: &Stage, me: &str, proposal: ProposalId, about: &str) -> (St
 
 async fn keys_held(stage: &Stage, member: &str) -> u64 {
     let mut tx = stage.server.exchange.db.read().await.unwrap();
-    let sql = "SELECT COUNT(*) AS held FROM wrapped_keys WHERE holder = $1";
+    // An officer has one to the call's vault.
+    let sql = "SELECT COUNT(*) AS held FROM wrapped_keys k JOIN vaults v ON v.vault_id = k.vault_id \
+               WHERE k.holder = $1 AND v.proposal_id IS NOT NULL";
     tx.fetch_one(sql, args![member]).await.unwrap().count("held").unwrap()
 }
 
