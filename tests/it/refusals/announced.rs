@@ -21,7 +21,7 @@ async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
 
 /// An annex that is sealed on Avi's machine alone: more than 64 KiB.
 async fn sealed_annex(stage: &Stage, proposal: ProposalId) -> Vec<u8> {
-    let annex = stage.file(&format!("{proposal}.bin"), &[7; 90_000]);
+    let annex = stage.file(&format!("{proposal}.bin"), &vec![7; 90_000]);
     let record = stage.client("ISR:avi").seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
     fs::read(record.sealed.unwrap()).unwrap()
 }

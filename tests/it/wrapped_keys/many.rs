@@ -218,7 +218,7 @@ async fn own_key_that_comes_twice_in_a_request_is_replaced_by_the_later_one() {
     let theirs: Vec<String> = before.iter().map(|key| key.id.to_string()).collect();
     assert_eq!(replaced, [theirs[0].clone(), first.clone(), second.clone()]);
     let after = shown(&stage, "ISR:avi", proposal, VaultKind::Panel).await.keys;
-    assert_eq!(after.iter().map(|key| key.id.to_string()).collect::<Vec<_>>(), [third.clone()]);
+    assert_eq!(after.iter().map(|key| key.id.to_string()).collect::<Vec<_>>(), std::slice::from_ref(third));
     stage.stop().await;
 }
 
