@@ -35,7 +35,7 @@ use std::{
 use tokio::{sync::oneshot, time::sleep};
 
 /// As many invitations as a request may have.
-const INVITATIONS: usize = 100;
+const INVITATIONS: usize = 32;
 /// How many proposals there are; one request assigns to `Assign::MOST` of them.
 const PROPOSALS: usize = 40;
 /// How many requests with many lines are measured.

@@ -42,7 +42,7 @@ const MOST_OF_PARTY: usize = 40;
 /// Most invitations to one party that are kept: those of members who have left since are, too.
 const MOST_INVITATIONS: u64 = 200;
 /// Most invitations in one request.
-const MOST_AT_ONCE: usize = 100;
+const MOST_AT_ONCE: usize = 32;
 
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(

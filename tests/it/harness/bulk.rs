@@ -44,14 +44,14 @@ pub(crate) fn wrap(key: &SigningKey, vault: VaultId, to: WrapTarget, recipient: 
     WrappedKeyIn { statement, ciphertext: BASE64_STANDARD.encode(ciphertext) }
 }
 
-/// So many members of these nations in turn, each with one recipient, written to the tables: they have no certificates.
+/// So many members of these nations in turn, each with three recipients, written to the tables: they have no certificates.
 pub(crate) async fn guests(stage: &Stage, nations: &[&str], count: usize) -> Vec<(MemberId, String)> {
-    let guest = |(nation, number): (&&str, usize)| {
-        (id(&format!("{nation}:guest-{number}")), new_identity().recipient().to_owned())
-    };
-    let guests: Vec<_> = nations.iter().cycle().zip(0..count).map(guest).collect();
+    let guest = |(nation, number): (&&str, usize)| id(&format!("{nation}:guest-{number}"));
+    let members: Vec<MemberId> = nations.iter().cycle().zip(0..count).map(guest).collect();
+    let each = |member: &MemberId| [(); 3].map(|()| (member.clone(), new_identity().recipient().to_owned()));
+    let guests: Vec<_> = members.iter().flat_map(each).collect();
     let (db, mut rows) = (&stage.server.exchange.db, Rows::new());
-    for (member, _) in &guests {
+    for member in &members {
         rows.member(member, &format!("Guests of {}", member.partner()), "");
     }
     rows.write(db).await;
