@@ -17,7 +17,12 @@ use entente::{
 };
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{sleep, timeout};
 
 /// The longest that anything here is waited for.
@@ -249,9 +254,21 @@ async fn relay_that_is_closed_and_a_database_that_takes_no_writes_are_unavailabl
     act(&db, "again").await.unwrap();
 }
 
-/// Short ones, for an operator's command that is to break them.
-const OF_COMMANDS: PostgresLimits =
-    PostgresLimits { answer: Duration::from_secs(2), read: Duration::from_secs(4), ..LIMITS };
+/// What comes of something whose connection falls silent on the way. No limit is near before that, and none is waited for after it.
+#[expect(clippy::disallowed_methods, reason = "a test stops time")]
+async fn given_up_in_silence<T>(relay: &Relay, asking: impl Future<Output = T>) -> T {
+    let led_on = async {
+        relay.fell_silent().await;
+        tokio::time::pause();
+        pending().await
+    };
+    let came = tokio::select! {
+        came = timeout(PATIENCE, asking) => came,
+        never = led_on => never,
+    };
+    tokio::time::resume();
+    came.expect("it has a limit")
+}
 
 /// A place for documents that nothing is in yet.
 fn documents(folder: &Path) -> Arc<dyn BlobEngine> {
@@ -279,7 +296,7 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
     let (backups, host) = (folder.path().join("backups"), "USA".parse().unwrap());
     let blobs = documents(&folder.path().join("blobs"));
     let url = relay.url();
-    let site = Site { database_url: &url, blobs: &blobs, host: &host, limits: OF_COMMANDS };
+    let site = Site { database_url: &url, blobs: &blobs, host: &host, limits: LIMITS };
     let is_unavailable = |error: &BackupError| matches!(error, BackupError::Store(StoreError::Unavailable(_)));
     // In the middle of a table, and before one.
     let mut is_silent = false;
@@ -289,16 +306,14 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
             relay.fall_silent();
         }
     };
-    let taken = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut fall_silent)).await;
-    let error = taken.expect("a backup ends").unwrap_err();
+    let error =
+        given_up_in_silence(&relay, backup::take(site, &backups, &SystemClock, &mut fall_silent)).await.unwrap_err();
     assert!(is_silent && is_unavailable(&error), "{error:?}");
     relay.fall_silent_at("TO STDOUT");
-    let taken = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut |_| ())).await;
-    let error = taken.expect("a backup ends").unwrap_err();
+    let error = given_up_in_silence(&relay, backup::take(site, &backups, &SystemClock, &mut |_| ())).await.unwrap_err();
     assert!(relay.is_silent() && is_unavailable(&error), "{error:?}");
     // The folder is free again, and nothing in it passes for a backup.
-    let patient = Site { limits: LIMITS, ..site };
-    let done = timeout(PATIENCE, backup::take(patient, &backups, &SystemClock, &mut |_| ())).await.unwrap().unwrap();
+    let done = timeout(PATIENCE, backup::take(site, &backups, &SystemClock, &mut |_| ())).await.unwrap().unwrap();
     assert!(done.name.starts_with("000001-"), "{}", done.name);
     drop(relay);
 
@@ -308,13 +323,13 @@ async fn backup_whose_connection_falls_silent_ends_and_leaves_its_folder_to_the_
     let site = Site { database_url: &url, blobs: &blobs, ..site };
     relay.fall_silent_at("FROM STDIN");
     let ambient = (&SystemClock as _, &SystemRng as _);
-    let restored = timeout(PATIENCE, backup::restore(site, &backups, None, ambient, &mut |_| ())).await;
-    let error = restored.expect("a restore ends").unwrap_err();
+    let error =
+        given_up_in_silence(&relay, backup::restore(site, &backups, None, ambient, &mut |_| ())).await.unwrap_err();
     assert!(relay.is_silent() && is_unavailable(&error), "{error:?}");
     // Its end is noticed by the database, and the same command goes on.
     drop(relay);
     let url = other.url();
-    let site = Site { database_url: &url, limits: LIMITS, ..site };
+    let site = Site { database_url: &url, ..site };
     timeout(PATIENCE, backup::restore(site, &backups, None, ambient, &mut |_| ())).await.unwrap().unwrap();
 }
 
@@ -323,11 +338,11 @@ async fn verification_whose_connection_falls_silent_ends() {
     let Some(database) = Database::fresh().await else { return };
     migrated(&database.url()).await;
     let relay = Relay::start(&database).await;
-    let tables = Tables::In(Db::open_with(&relay.url(), OF_COMMANDS).await.unwrap());
+    let tables = Tables::In(Db::open_with(&relay.url(), LIMITS).await.unwrap());
     for table in ["FROM calls", "FROM documents"] {
         relay.fall_silent_at(table);
-        let verified = timeout(PATIENCE, verify(&tables, &documents(Path::new("/nowhere")), &mut |_| ())).await;
-        let error = verified.expect("a verification ends").unwrap_err();
+        let nowhere = documents(Path::new("/nowhere"));
+        let error = given_up_in_silence(&relay, verify(&tables, &nowhere, &mut |_| ())).await.unwrap_err();
         assert!(relay.is_silent(), "{table}");
         assert!(matches!(error, ServiceError::Store(StoreError::Unavailable(_))), "{error:?}");
     }

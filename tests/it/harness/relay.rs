@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinSet,
 };
 
@@ -38,6 +38,8 @@ struct State {
     due: Mutex<Option<(Vec<u8>, Cut)>>,
     /// Which bytes to the database never arrive, and nothing after them.
     silent_at: Mutex<Option<Vec<u8>>>,
+    /// Told when a connection falls silent.
+    fell_silent: Notify,
     /// How often all connections were made to fall silent.
     silences: AtomicU64,
     is_closed: AtomicBool,
@@ -91,6 +93,7 @@ impl Relay {
     /// From here on nothing passes on any connection that there is, and none of them ends. New ones work.
     pub(crate) fn fall_silent(&self) {
         self.state.silences.fetch_add(1, Ordering::SeqCst);
+        self.state.fell_silent.notify_one();
     }
 
     /// The same on the connection on which these bytes come, before they reach the database.
@@ -98,7 +101,12 @@ impl Relay {
         *self.state.silent_at.lock().unwrap() = Some(sign.as_bytes().to_vec());
     }
 
-    /// Whether that has happened.
+    /// Waits until a connection falls silent.
+    pub(crate) async fn fell_silent(&self) {
+        self.state.fell_silent.notified().await;
+    }
+
+    /// Whether the bytes have come at which one was to fall silent.
     pub(crate) fn is_silent(&self) -> bool {
         self.state.silent_at.lock().unwrap().is_none()
     }
@@ -158,6 +166,7 @@ async fn carry(client: &mut TcpStream, server: &mut UnixStream, state: &State, b
                 return;
             }
             if state.silent_at.lock().unwrap().take_if(|sign| holds(&bytes[..len], sign)).is_some() {
+                state.fell_silent.notify_one();
                 return pending().await;
             }
             sent.extend_from_slice(&bytes[..len]);
