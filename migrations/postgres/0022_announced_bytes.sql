@@ -3,7 +3,9 @@
 CREATE TABLE announced_bytes (
     proposal_id TEXT COLLATE "C" NOT NULL REFERENCES proposals (proposal_id),
     partner     TEXT COLLATE "C" NOT NULL REFERENCES partners (partner),
+    -- Who signed for them.
+    member      TEXT COLLATE "C" NOT NULL REFERENCES members (member),
     bytes       BIGINT NOT NULL,
     PRIMARY KEY (proposal_id, partner)
 );
-CREATE INDEX announced_bytes_by_partner ON announced_bytes (partner, proposal_id, bytes);
+CREATE INDEX announced_bytes_by_partner ON announced_bytes (partner, proposal_id, member, bytes);

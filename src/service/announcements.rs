@@ -13,22 +13,25 @@ use crate::{
     sealing::statement::{Manifest, ManifestDocument},
     storage::{
         Tx,
-        announced::{self, AnnouncedBytes},
-        proposals,
+        announced::{self, AnnouncedBytes, Announcement},
+        proposals::{self, SignatureRow},
     },
 };
 use std::collections::BTreeMap;
 
 /// Whether the caller's partner has room for what it would still have to send once the caller has signed the version.
 pub(super) async fn check(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Manifest) -> Result<()> {
-    let (id, partner) = (proposal.row.id, act.me.id.partner().clone());
+    let (id, me) = (proposal.row.id, act.me.id.clone());
     let mut rest = missing_of(&mut act.tx, id, manifest).await?;
     // What the committed version waits for still may come, too.
     rest.extend(missing_of_committed(&mut act.tx, proposal).await?);
-    let then = to_send(&rest, &partner);
-    let AnnouncedBytes { here, elsewhere } = announced::of_partner(&mut act.tx, &partner, id).await?;
+    let then = to_send(&rest, me.partner());
+    let AnnouncedBytes { here, elsewhere, elsewhere_by_member } = announced::of_partner(&mut act.tx, &me, id).await?;
     // To sign for less is always possible, for a nation that is past its quota as well.
-    if then <= here { Ok(()) } else { quotas::check_announced(act, elsewhere.saturating_add(then)).await }
+    if then <= here {
+        return Ok(());
+    }
+    quotas::check_announced(act, elsewhere.saturating_add(then), elsewhere_by_member.saturating_add(then)).await
 }
 
 /// Counts again what each party has still to send: of the committed version, and of the newest one if it has signed that. The proposal is as
@@ -36,19 +39,24 @@ pub(super) async fn check(act: &mut Act<'_>, proposal: &ProposalState, manifest:
 pub(super) async fn recount(act: &mut Act<'_>, permit: &Permit, proposal: &ProposalState) -> Result<()> {
     let id = proposal.row.id;
     let committed = missing_of_committed(&mut act.tx, proposal).await?;
-    let (mut pending, mut signers) = (Vec::new(), Vec::new());
+    let (mut pending, mut signers, mut before) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(version) = proposal.versions.committed() {
+        before = proposals::signatures(&mut act.tx, id, version.number).await?;
+    }
     if let Some(version) = proposal.versions.pending() {
         let manifest = of_version(&mut act.tx, id, version.number).await?;
         pending = missing_of(&mut act.tx, id, &manifest).await?;
         signers = proposals::signatures(&mut act.tx, id, version.number).await?;
     }
     let of = |partner: &PartnerCode| {
-        let has_signed = signers.iter().any(|signature| signature.partner == *partner);
-        let rest = committed.iter().chain(pending.iter().filter(|_| has_signed));
-        (partner.clone(), to_send(rest, partner))
+        let signer = |of: &[SignatureRow]| of.iter().find(|row| row.partner == *partner).map(|row| row.member.clone());
+        let newest = signer(&signers);
+        let bytes = to_send(committed.iter().chain(pending.iter().filter(|_| newest.is_some())), partner);
+        let member = newest.or_else(|| signer(&before)).filter(|_| bytes > 0)?;
+        Some((partner.clone(), Announcement { member, bytes }))
     };
-    let bytes: BTreeMap<PartnerCode, u64> = proposal.row.parties.keys().map(of).collect();
-    Ok(announced::replace(&mut act.tx, permit, id, &bytes).await?)
+    let announced: BTreeMap<PartnerCode, Announcement> = proposal.row.parties.keys().filter_map(of).collect();
+    Ok(announced::replace(&mut act.tx, permit, id, &announced).await?)
 }
 
 /// The same once a document is here, if any was announced.

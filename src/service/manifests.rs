@@ -67,7 +67,7 @@ pub async fn sign(
             if version.number != newest {
                 return Err(Refusal::VersionTaken { expected: newest + 1, given: version.number }.into());
             }
-            // Also where a later amendment brought the same text back: a version from before counts no more: no signature brings it back.
+            // A version that an amendment voided stays void, also when a later amendment brings the same text back.
             if version.call_version < proposal.call.row.baseline {
                 let fault = "an amendment of the call has voided this version; sign a new one".to_owned();
                 return Err(Refusal::ManifestMismatch { fault }.into());
@@ -244,6 +244,10 @@ async fn check_fits(act: &mut Act<'_>, proposal: &ProposalState, manifest: &Mani
         let stored = held
             .iter()
             .find(|row| row.slot == document.slot && row.party == document.party && row.sha256 == document.sha256);
+        if stored.is_none() && document.size > act.exchange.document_limit {
+            let (slot, limit, size) = (document.slot.clone(), act.exchange.document_limit, document.size);
+            return Err(Refusal::TooLarge { slot, limit, size }.into());
+        }
         if stored.is_some_and(|row| row.size != document.size || row.media_type != document.media_type) {
             return mismatch("a document's size or media type differs from what is stored");
         }

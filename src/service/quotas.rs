@@ -48,6 +48,8 @@ pub struct Quotas {
     pub arriving_per_slot_per_member: u64,
     /// Bytes of one member's documents that are on their way at the same time.
     pub arriving_bytes_per_member: u64,
+    /// Bytes of documents that a member has signed for, over all proposals, and that are not here yet.
+    pub announced_bytes_per_member: u64,
     /// So many days after it was replaced or taken out, a document that no version names goes; at least one.
     pub replaced_documents_days: u16,
     /// Versions of a proposal that any of its parties has proposed.
@@ -85,6 +87,7 @@ impl Default for Quotas {
             documents_per_slot: 50,
             arriving_per_slot_per_member: 4,
             arriving_bytes_per_member: 32 << 30,
+            announced_bytes_per_member: 64 << 30,
             replaced_documents_days: 30,
             versions_per_proposal: 200,
             labels_per_proposal: 200,
@@ -174,7 +177,7 @@ pub(super) async fn check_documents<T: Reads>(
     check_bytes(bytes, *size, quotas.bytes_per_party, what)?;
     // What is coming and was signed for is among what is announced.
     let on_their_way = others.iter().filter(|other| !other.is_awaited).map(|other| other.size).sum();
-    let AnnouncedBytes { here, elsewhere } = announced::of_partner(&mut act.tx, party, *id).await?;
+    let AnnouncedBytes { here, elsewhere, .. } = announced::of_partner(&mut act.tx, member, *id).await?;
     let kept = documents::bytes_of_partner(&mut act.tx, party).await?;
     let of_partner = [on_their_way, here, elsewhere].into_iter().fold(kept, u64::saturating_add);
     let what = "bytes of all documents that one partner has uploaded or announces, replaced ones and those on their way included";
@@ -202,8 +205,11 @@ pub(super) async fn check_awaited(act: &mut Act<'_>, id: ProposalId, parties: us
     check_bytes(kept, size, limit, "bytes of all parties' documents, replaced and announced ones included")
 }
 
-/// Whether the caller's partner may have so many bytes announced to all proposals, beside what it keeps and what is on its way.
-pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64) -> Result<()> {
+/// Whether the caller's partner may have so many bytes announced to all proposals, beside what it keeps and what is on its way, and the
+/// caller so many of them: nobody takes the room of colleagues by signing for what they never send.
+pub(super) async fn check_announced(act: &mut Act<'_>, announced: u64, by_member: u64) -> Result<()> {
+    let what = "bytes of documents that one member has signed for and nobody has sent";
+    check_bytes(0, by_member, act.exchange.quotas.announced_bytes_per_member, what)?;
     let party = act.me.id.partner().clone();
     let kept = documents::bytes_of_partner(&mut act.tx, &party).await?;
     let present = kept.saturating_add(act.exchange.usage.coming_of(&party));

@@ -2,7 +2,7 @@
 
 use super::{StoreError, Tx, WriteTx, args};
 use crate::{
-    domain::id::{PartnerCode, ProposalId},
+    domain::id::{MemberId, PartnerCode, ProposalId},
     policy::{Action, Permit},
 };
 use std::collections::BTreeMap;
@@ -14,15 +14,29 @@ pub struct AnnouncedBytes {
     pub here: u64,
     /// To all others.
     pub elsewhere: u64,
+    /// To all others, by the member who is asked about.
+    pub elsewhere_by_member: u64,
 }
 
-/// What a partner has announced to a proposal, and to the others.
-pub async fn of_partner(tx: &mut Tx, partner: &PartnerCode, id: ProposalId) -> Result<AnnouncedBytes, StoreError> {
-    let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN proposal_id = $2 THEN bytes ELSE 0 END), 0) AS BIGINT) AS here, \
-               CAST(COALESCE(SUM(CASE WHEN proposal_id = $2 THEN 0 ELSE bytes END), 0) AS BIGINT) AS elsewhere \
-               FROM announced_bytes WHERE partner = $1";
-    let row = tx.fetch_one(sql, args![partner, id]).await?;
-    Ok(AnnouncedBytes { here: row.count("here")?, elsewhere: row.count("elsewhere")? })
+/// What a party has still to send, and who signed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    pub member: MemberId,
+    pub bytes: u64,
+}
+
+/// What the member's partner has announced to a proposal, and to the others. For a member whose key card was revoked no room is kept.
+pub async fn of_partner(tx: &mut Tx, member: &MemberId, id: ProposalId) -> Result<AnnouncedBytes, StoreError> {
+    let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN a.proposal_id = $2 THEN a.bytes ELSE 0 END), 0) AS BIGINT) AS here, \
+               CAST(COALESCE(SUM(CASE WHEN a.proposal_id = $2 THEN 0 ELSE a.bytes END), 0) AS BIGINT) AS elsewhere, \
+               CAST(COALESCE(SUM(CASE WHEN a.proposal_id <> $2 AND a.member = $3 THEN a.bytes ELSE 0 END), 0) AS BIGINT) AS own \
+               FROM announced_bytes a JOIN members m ON m.member = a.member AND m.status = 'active' WHERE a.partner = $1";
+    let row = tx.fetch_one(sql, args![member.partner(), id, member]).await?;
+    Ok(AnnouncedBytes {
+        here: row.count("here")?,
+        elsewhere: row.count("elsewhere")?,
+        elsewhere_by_member: row.count("own")?,
+    })
 }
 
 /// Whether anything is announced to a proposal.
@@ -44,13 +58,13 @@ pub async fn replace(
     tx: &mut WriteTx,
     permit: &Permit,
     id: ProposalId,
-    announced: &BTreeMap<PartnerCode, u64>,
+    announced: &BTreeMap<PartnerCode, Announcement>,
 ) -> Result<(), StoreError> {
     assert!(permit.covers_proposal(&[Action::Sign, Action::Upload], id));
     release(tx, id).await?;
-    for (partner, bytes) in announced.iter().filter(|(_, bytes)| **bytes > 0) {
-        let sql = "INSERT INTO announced_bytes (proposal_id, partner, bytes) VALUES ($1, $2, $3)";
-        tx.execute(sql, args![id, partner, *bytes]).await?;
+    for (partner, Announcement { member, bytes }) in announced {
+        let sql = "INSERT INTO announced_bytes (proposal_id, partner, member, bytes) VALUES ($1, $2, $3, $4)";
+        tx.execute(sql, args![id, partner, member, *bytes]).await?;
     }
     Ok(())
 }

@@ -3,10 +3,11 @@
 use super::arrivals::{begun_in, in_pieces, put};
 use crate::harness::{
     process::until,
-    stage::{GRACE, NATIONS, Stage, code, pdf, quiet, slug},
+    stage::{GRACE, NATIONS, Stage, id, pdf, quiet, slug},
     world::{Store, TestWorld},
 };
 use entente::{
+    client::ClientError,
     domain::{id::ProposalId, proposal::Status},
     service::upkeep,
     storage::announced,
@@ -19,10 +20,10 @@ async fn with(store: Store, settings: &[(&str, &str)]) -> Option<Stage> {
     Some(Stage::open_in(TestWorld::start_with(NATIONS, store, settings).await?).await)
 }
 
-/// An annex that is sealed on Avi's machine alone: more than 64 KiB.
-async fn sealed_annex(stage: &Stage, proposal: ProposalId) -> Vec<u8> {
+/// An annex that is sealed on the member's machine alone: more than 64 KiB.
+async fn sealed_annex(stage: &Stage, member: &str, proposal: ProposalId) -> Vec<u8> {
     let annex = stage.file(&format!("{proposal}.bin"), &vec![7; 90_000]);
-    let record = stage.client("ISR:avi").seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
+    let record = stage.client(member).seal_document(proposal, &slug("annex"), &annex, None, quiet()).await.unwrap();
     fs::read(record.sealed.unwrap()).unwrap()
 }
 
@@ -30,7 +31,7 @@ async fn sealed_annex(stage: &Stage, proposal: ProposalId) -> Vec<u8> {
 /// that nobody has sent either, so it does not become complete.
 async fn committed(stage: &Stage) -> (ProposalId, Vec<u8>) {
     let proposal = stage.prepared().await;
-    let annex = sealed_annex(stage, proposal).await;
+    let annex = sealed_annex(stage, "ISR:avi", proposal).await;
     let plan = stage.file("final.pdf", &pdf("the final work plan"));
     stage.client("ISR:avi").seal_document(proposal, &slug("work-plan"), &plan, None, quiet()).await.unwrap();
     stage.sign("ISR:avi", proposal).await;
@@ -110,7 +111,7 @@ async fn nation_announces_so_many_bytes(store: Store) {
     let (first, annex) = committed(&stage).await;
     let other = stage.prepared().await;
     let avi = stage.client("ISR:avi");
-    let sealed = sealed_annex(&stage, other).await;
+    let sealed = sealed_annex(&stage, "ISR:avi", other).await;
     let plan = avi.plan_signature(other).await.unwrap();
     let told = avi.sign(&plan).await.map(drop).unwrap_err();
     assert_eq!(told.slug(), Some("quota-reached"), "{told}");
@@ -133,24 +134,89 @@ async fn nation_announces_no_more_bytes_than_it_may_keep() {
     nation_announces_so_many_bytes(Store::Postgres).await;
 }
 
+/// Signs for an annex of some 90 KiB that stays on the member's machine: the refusal, if there is one.
+async fn announces(stage: &Stage, member: &str, proposal: ProposalId) -> Result<(), ClientError> {
+    sealed_annex(stage, member, proposal).await;
+    let client = stage.client(member);
+    let plan = client.plan_signature(proposal).await.unwrap();
+    client.sign(&plan).await.map(drop)
+}
+
+async fn member_announces_so_many_bytes(store: Store) {
+    let settings = [("quotas.announced_bytes_per_member", "150000"), ("quotas.bytes_per_partner", "330000")];
+    let Some(stage) = with(store, &settings).await else { return };
+    committed(&stage).await;
+    let (second, third) = (stage.prepared().await, stage.prepared().await);
+    for proposal in [second, third] {
+        stage.joins("ISR:avi", proposal, "ISR:tamar").await;
+    }
+    let told = announces(&stage, "ISR:avi", second).await.unwrap_err();
+    assert_eq!(told.slug(), Some("quota-reached"), "{told}");
+    assert!(
+        told.to_string().contains("no more than 150000 bytes of documents that one member has signed for"),
+        "{told}"
+    );
+    // What a member may not, a colleague still may, as long as their nation has room.
+    announces(&stage, "ISR:tamar", second).await.unwrap();
+    let told = announces(&stage, "ISR:tamar", third).await.unwrap_err();
+    assert!(told.to_string().contains("no more than 150000 bytes"), "{told}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn member_announces_a_share_of_what_their_nation_may() {
+    member_announces_so_many_bytes(Store::Sqlite).await;
+    member_announces_so_many_bytes(Store::Postgres).await;
+}
+
+async fn room_of_whose_card_is_revoked_is_free_again(store: Store) {
+    let Some(stage) = with(store, &[("quotas.bytes_per_partner", "220000")]).await else { return };
+    committed(&stage).await;
+    let other = stage.prepared().await;
+    stage.joins("ISR:avi", other, "ISR:tamar").await;
+    let told = announces(&stage, "ISR:tamar", other).await.unwrap_err();
+    assert!(told.to_string().contains("no more than 220000 bytes of all documents"), "{told}");
+    stage.client("ISR:registrar").revoke_key_card(&id("ISR:avi"), true).await.unwrap();
+    announces(&stage, "ISR:tamar", other).await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn no_room_is_kept_for_whose_key_card_is_revoked() {
+    room_of_whose_card_is_revoked_is_free_again(Store::Sqlite).await;
+    room_of_whose_card_is_revoked_is_free_again(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn nobody_signs_for_a_document_that_is_larger_than_the_exchange_takes() {
+    let stage = with(Store::Sqlite, &[("limits.document_bytes", "80000")]).await.unwrap();
+    let proposal = stage.prepared().await;
+    let before = stage.census().await;
+    let told = announces(&stage, "ISR:avi", proposal).await.unwrap_err();
+    assert_eq!(told.slug(), Some("too-large"), "{told}");
+    assert!(told.to_string().contains("slot `annex` takes at most 80000 bytes of ciphertext"), "{told}");
+    assert_eq!(stage.census().await, before);
+    stage.stop().await;
+}
+
 async fn room_is_kept_until_documents_are_here(store: Store) {
     let Some(stage) = with(store, &[]).await else { return };
     let (proposal, annex) = committed(&stage).await;
-    let announced = async |partner: &str| {
+    let announced = async |member: &str| {
         let mut tx = stage.server.exchange.db.read().await.unwrap();
-        announced::of_partner(&mut tx, &code(partner), proposal).await.unwrap().here
+        announced::of_partner(&mut tx, &id(member), proposal).await.unwrap().here
     };
-    let (both, size) = (announced("ISR").await, annex.len() as u64);
+    let (both, size) = (announced("ISR:avi").await, annex.len() as u64);
     assert!(both > size, "the annex and the work plan: {both}");
-    assert_eq!(announced("USA").await, both, "either party may send what belongs to all");
+    assert_eq!(announced("USA:bob").await, both, "either party may send what belongs to all");
     assert_eq!(send(&stage, "ISR:avi", proposal, &annex).await.0, 201);
-    assert_eq!((announced("ISR").await, announced("USA").await), (both - size, both - size));
+    assert_eq!((announced("ISR:avi").await, announced("USA:bob").await), (both - size, both - size));
     let release = async || upkeep::release_announced(&stage.server.exchange).await.unwrap();
     stage.clock.set(stage.deadline + GRACE);
     assert_eq!(release().await, 0, "it can still come");
     stage.clock.set(stage.deadline + GRACE + SignedDuration::from_secs(1));
     assert_eq!((release().await, release().await), (1, 0));
-    assert_eq!((announced("ISR").await, announced("USA").await), (0, 0));
+    assert_eq!((announced("ISR:avi").await, announced("USA:bob").await), (0, 0));
     stage.stop().await;
 }
 
