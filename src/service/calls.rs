@@ -3,6 +3,7 @@
 use super::{
     Answer, Exchange, LONGEST_LOOK, Principal, RequestContext, Result, ServiceError,
     cursors::{EXAMINED, SealedCursors},
+    foreseen::{LOOKS, never_the_same},
     parties, quotas,
     state::{self, CallState},
     unit::{Act, Reads, Rehearsal, Subject, View},
@@ -133,12 +134,28 @@ pub async fn publish(exchange: &Exchange, context: &RequestContext, id: CallId, 
 /// at writing.
 pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, body: &PublishCall) -> Result<Answer> {
     let verified = Verified::of(&body.publication).await?;
+    for _ in 0..LOOKS {
+        if let Some(answer) = amend_as_counted(exchange, context, id, body, &verified).await? {
+            return Ok(answer);
+        }
+    }
+    Err(never_the_same())
+}
+
+/// The same, unless others changed after the count what it follows from.
+async fn amend_as_counted(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: CallId,
+    body: &PublishCall,
+    verified: &Verified<CallPublication>,
+) -> Result<Option<Answer>> {
     let mut look = Rehearsal::rehearse(exchange, context).await?;
     let (mut call, _) = call_to_amend(&mut look, id).await?;
     if let Some(answer) = look.replayed()? {
-        return Ok(answer);
+        return Ok(Some(answer));
     }
-    let mut effect = examined(&mut look, &call, body, &verified).await?.effect;
+    let mut effect = examined(&mut look, &call, body, verified).await?.effect;
     let mut counted = None;
     if effect != AmendmentEffect::Keeps {
         drop(look);
@@ -147,24 +164,25 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
         look.tx.hold(turn, LONGEST_LOOK).await?;
         call = call_to_amend(&mut look, id).await?.0;
         if let Some(answer) = look.replayed()? {
-            return Ok(answer);
+            return Ok(Some(answer));
         }
-        effect = examined(&mut look, &call, body, &verified).await?.effect;
+        effect = examined(&mut look, &call, body, verified).await?.effect;
         counted = Some(CountedVoids::of(&mut look, &call, effect).await?);
     }
     if body.dry_run {
         let voided = counted.map_or(0, |counted| counted.voided);
-        return Ok(Answer::json(200, &Amended { effect, call: answer(&call, &look.me.id), voided }));
+        let amended = Amended { effect, call: answer(&call, &look.me.id), voided };
+        return Ok(Some(Answer::json(200, &amended)));
     }
     drop(look);
     let mut act = Act::begin(exchange, context).await?;
     // Everything again: others acted meanwhile.
     let (call, permit) = call_to_amend(&mut act, id).await?;
     if let Some(answer) = act.replayed()? {
-        return Ok(answer);
+        return Ok(Some(answer));
     }
-    let Amendment { version, publication, reason, effect } = examined(&mut act, &call, body, &verified).await?;
-    let voided = voided::in_turn(&mut act, &call, effect, counted.as_ref()).await?;
+    let Amendment { version, publication, reason, effect } = examined(&mut act, &call, body, verified).await?;
+    let Some(voided) = voided::in_turn(&mut act, &call, effect, counted.as_ref()).await? else { return Ok(None) };
     if body.voids.unwrap_or(0) != voided {
         return Err(Refusal::VoidsDiffer { voids: voided, given: body.voids }.into());
     }
@@ -188,7 +206,7 @@ pub async fn amend(exchange: &Exchange, context: &RequestContext, id: CallId, bo
     parties::follow_newest_employers(&mut act, &permit, &call, None).await?;
     let amended = Amended { effect, call: answer(&call, &act.me.id), voided };
     let answer = Answer::json(200, &amended).with_etag(etag(&call, &act.policies, &act.me));
-    act.finish(answer).await
+    act.finish(answer).await.map(Some)
 }
 
 /// What an amendment would be.

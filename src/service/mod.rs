@@ -20,6 +20,7 @@ mod evaluation;
 pub mod explanation;
 pub mod extensions;
 pub mod first_look;
+mod foreseen;
 pub mod labels;
 pub mod lists;
 pub mod manifests;

@@ -103,7 +103,7 @@ pub async fn accept(
     let proposal = act.proposal(id).await?;
     let permit = act.authorize(Action::AnswerInvitation, Resource::Proposal(&proposal.facts)).map_err(|refused| {
         let is_repeated = matches!(refused, ServiceError::Repeated(_));
-        if !is_repeated && is_kept_by_role(&act, &proposal) { keeps_role(&act.me.id) } else { refused }
+        kept_by(&act, &proposal).filter(|_| !is_repeated).map_or(refused, |part| keeps_part(&act.me.id, part))
     })?;
     if let Some(answer) = act.replayed()? {
         return Ok(answer);
@@ -319,8 +319,7 @@ pub(super) fn require_no_roles(proposal: &ProposalState) -> Result<()> {
     let Some(member) = proposal.facts.party_members.iter().find(|member| call.runs_or_judges(member)) else {
         return Ok(());
     };
-    let fault = "has a role in the call and cannot be a party; let the party hand over to somebody else".to_owned();
-    Err(Refusal::Unsuitable { member: member.clone(), fault }.into())
+    Err(keeps_part(member, &format!("{HAS_ROLE}, or let the party hand over to somebody else")))
 }
 
 /// The caller's permit to ask the subject to join a party, or to take them out of it. A party that nobody has joined has nobody to speak
@@ -347,17 +346,27 @@ fn check_suits(act: &Act<'_>, call: &CallState, subject: &MemberFacts) -> Result
     Err(Refusal::Unsuitable { member: subject.id.clone(), fault: "cannot take this part".into() }.into())
 }
 
-/// Whether the caller is asked to join a party, and nothing but their role in the call keeps them from it.
-fn is_kept_by_role(act: &Act<'_>, proposal: &ProposalState) -> bool {
-    let without = proposal.facts.without_roles_of(&act.me.id);
-    proposal.call.facts.runs_or_judges(&act.me.id)
-        && proposal.facts.invited.contains(&act.me.id)
-        && act.policies.authorize(&act.me, Action::AnswerInvitation, Resource::Proposal(&without)).permit().is_some()
+const HAS_ROLE: &str = "runs the call, reviews or decides, and cannot be a party; lay that role down first";
+
+/// What keeps the caller from accepting, if it is their part in the call alone and somebody asked them.
+fn kept_by(act: &Act<'_>, proposal: &ProposalState) -> Option<&'static str> {
+    let (me, facts) = (&act.me.id, &proposal.facts);
+    let mut without = facts.without_roles_of(me);
+    without.assigned.remove(me);
+    let could = facts.invited.contains(me)
+        && act.policies.authorize(&act.me, Action::AnswerInvitation, Resource::Proposal(&without)).permit().is_some();
+    let has_role = facts.call.runs_or_judges(me);
+    let is_assigned = facts.assigned.contains(me);
+    let part = if has_role {
+        HAS_ROLE
+    } else {
+        "is assigned to review the proposal, and cannot be a party; let an officer take that back first"
+    };
+    (could && (has_role || is_assigned)).then_some(part)
 }
 
-fn keeps_role(member: &MemberId) -> ServiceError {
-    let fault = "runs the call, reviews or decides, and cannot be a party; lay that role down first".to_owned();
-    Refusal::Unsuitable { member: member.clone(), fault }.into()
+fn keeps_part(member: &MemberId, fault: &str) -> ServiceError {
+    Refusal::Unsuitable { member: member.clone(), fault: fault.to_owned() }.into()
 }
 
 fn check_number(members: usize) -> Result<()> {

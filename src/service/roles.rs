@@ -7,6 +7,7 @@ use super::{
     comparison::{Comparison, PreviewAudience},
     cursors::SealedCursors,
     explanation::Hearing,
+    foreseen::{LOOKS, never_the_same},
     preview::PreviewScan,
     state::{self, CallState, ProposalState},
     stepwise::{STEP, StepwisePage},
@@ -54,7 +55,25 @@ pub async fn set(
     body: &GrantRoles,
 ) -> Result<Answer> {
     let verified = Verified::of_some(body.statement.as_deref()).await?;
-    let foreseen = foresee_keys(exchange, context, id, member, body).await?;
+    for _ in 0..LOOKS {
+        let foreseen = foresee_keys(exchange, context, id, member, body).await?;
+        if let Some(answer) = set_as_foreseen(exchange, context, id, member, body, verified.clone(), foreseen).await? {
+            return Ok(answer);
+        }
+    }
+    Err(never_the_same())
+}
+
+/// The same, unless others changed after the look which keys go with a role.
+async fn set_as_foreseen(
+    exchange: &Exchange,
+    context: &RequestContext,
+    id: CallId,
+    member: &MemberId,
+    body: &GrantRoles,
+    verified: Option<Verified<RoleStatement>>,
+    foreseen: Option<ForeseenKeys>,
+) -> Result<Option<Answer>> {
     let mut act = Act::begin(exchange, context).await?;
     let call = act.call(id).await?;
     let present = call.row.roles.get(member).cloned().unwrap_or_default();
@@ -68,10 +87,10 @@ pub async fn set(
         role_permits(exchange, &call, member, subject, &body.roles, |action, resource| act.authorize(action, resource))
             .map_err(|refused| act.unless_repeated(refused))?;
     if let Some(answer) = act.replayed()? {
-        return Ok(answer);
+        return Ok(Some(answer));
     }
     let answer = Answer::json(200, &RoleHolder { member: member.clone(), roles: body.roles.clone() });
-    let Some(permit) = permits.last() else { return act.finish(answer).await };
+    let Some(permit) = permits.last() else { return act.finish(answer).await.map(Some) };
     call.text.check_new_roles(member, &present, &body.roles)?;
     // Only a caller who has signed for the change learns what the rules know of hidden proposals.
     let change = signed_change(&mut act, &call, member, body, verified).await?;
@@ -84,6 +103,7 @@ pub async fn set(
     calls::set_roles(&mut act.tx, &permits, id, member, &body.roles, stated, act.now).await?;
     // Before there is an entry of this act, which is about the whole call.
     let surplus = surplus_keys::surplus_under(&mut act, id, member, foreseen).await?;
+    let Some(surplus) = surplus else { return Ok(None) };
     let kind = if gains { Payload::RoleGranted } else { Payload::RoleRevoked };
     let statement = change.map(|signed| signed.jws);
     let payload = RolesChanged { member: member.clone(), roles: body.roles.clone(), statement };
@@ -96,10 +116,10 @@ pub async fn set(
     }
     // They get new keys to what a new role lets them read; what an invitation gave them ends with it.
     surplus_keys::remove_surplus(&mut act, permit, &call, member, surplus).await?;
-    act.finish(answer).await
+    act.finish(answer).await.map(Some)
 }
 
-/// Which keys go with a role that a member loses, found on a snapshot before the turn where the member holds many. A caller who would be
+/// Which keys go with a role that a member loses or gains, found on a snapshot before the turn where the member holds many. A caller who would be
 /// refused learns it in the act.
 async fn foresee_keys(
     exchange: &Exchange,
@@ -117,9 +137,9 @@ async fn foresee_keys(
         let subject = state::member(exchange, &mut look.tx, member, look.now).await?;
         let permits =
             role_permits(exchange, &call, member, subject, &body.roles, |action, what| look.authorize(action, what));
-        let loses = call.row.roles.get(member).is_some_and(|present| !present.is_subset(&body.roles));
+        let changes = call.row.roles.get(member).cloned().unwrap_or_default() != body.roles;
         let is_new = permits.is_ok() && matches!(look.replayed(), Ok(None));
-        Ok((loses && is_new).then_some((look, call)))
+        Ok((changes && is_new).then_some((look, call)))
     };
     let Some((mut first, _)) = look().await? else { return Ok(None) };
     if surplus_keys::are_few_under(&mut first.tx, id, member).await? {

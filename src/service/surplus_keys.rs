@@ -5,7 +5,8 @@
 //! the caller. A card that ran out takes none, although its holder may not use the keys until it is renewed.
 
 use super::{
-    Answer, Exchange, Principal, RequestContext, Result, ServiceError, evaluation,
+    Answer, Exchange, Principal, RequestContext, Result, ServiceError, aside, evaluation,
+    foreseen::Foresight,
     state::{self, CallState, ProposalState},
     unit::{Act, Rehearsal, Subject, View},
     vault_access::{may_name, may_wrap, reads, wrap_action},
@@ -22,7 +23,7 @@ use crate::{
         facts::{CallFacts, MemberFacts},
     },
     storage::{
-        Tx, entries,
+        Tx,
         proposals::{self, ProposalRow},
         vaults::{self, VaultRow},
     },
@@ -146,19 +147,17 @@ pub(super) async fn are_few_under(tx: &mut Tx, call: CallId, holder: &MemberId) 
 const LEAVES_KEYS: &[EntryKind] =
     &[EntryKind::DocumentFetched, EntryKind::ReviewFetched, EntryKind::LetterFetched, EntryKind::KeyFetched];
 
-/// The keys under a call that a member cannot use any more once a role is gone, with what that follows from.
+/// The keys under a call that a member cannot use any more once their roles are others, with what that follows from.
 ///
-/// A member of the panel holds keys to every proposal, and others wait while one writes. So they are found on a snapshot before the turn, and in
-/// it once more for the proposals alone that something was done about in between.
+/// A member of the panel holds keys to every proposal. So they are found before the turn, and in it once more for the few proposals alone that
+/// something was done about in between.
 #[derive(Debug)]
 pub(super) struct ForeseenKeys {
     surplus: Vec<(ProposalId, VaultRow)>,
     who: Option<MemberFacts>,
     /// As it would be. A role can lose its effect, or get it back, by what is done about any proposal.
     call: Arc<CallFacts>,
-    policies: Arc<Engine>,
-    /// The last entry of the log by then.
-    last: u64,
+    foresight: Foresight,
 }
 
 impl ForeseenKeys {
@@ -174,52 +173,50 @@ impl ForeseenKeys {
             let decide = move || unreadable(&part, who.as_ref(), &policies);
             surplus.extend(evaluation::done(look.exchange, &look.me.id, usize::MAX, decide).await??);
         }
-        let last = entries::last(&mut look.tx).await?;
-        Ok(Self { surplus, who, call: Arc::clone(&call.facts), policies: Arc::clone(&look.policies), last })
+        Ok(Self { surplus, who, call: Arc::clone(&call.facts), foresight: Foresight::of(look).await? })
     }
 }
 
 /// The keys under a call that a member cannot use: a role is gone, and no other lets them read. The key to the call's own vault goes with
-/// the officer's role.
+/// the officer's role. None if too many proposals have to be looked at to find them in a turn.
 pub(super) async fn surplus_under(
     act: &mut Act<'_>,
     call: CallId,
     holder: &MemberId,
     foreseen: Option<ForeseenKeys>,
-) -> Result<Vec<(ProposalId, VaultRow)>> {
+) -> Result<Option<Vec<(ProposalId, VaultRow)>>> {
     let call = Arc::new(act.call(call).await?);
     let who = state::holder(act.exchange, &mut act.tx, holder).await?;
-    let holds = |foreseen: &ForeseenKeys| {
-        foreseen.who == who && foreseen.call == call.facts && Arc::ptr_eq(&foreseen.policies, &act.policies)
-    };
-    let (mut surplus, mut again) = (Vec::new(), None);
-    if let Some(foreseen) = foreseen.filter(holds) {
-        again = entries::proposals_since(&mut act.tx, foreseen.last, call.row.id, LEAVES_KEYS).await?;
-        surplus = foreseen.surplus;
-    }
-    let held = match &again {
-        Some(touched) => {
-            surplus.retain(|(proposal, _)| !touched.contains(proposal));
-            let mut held = BTreeMap::new();
-            for proposal in touched {
-                for vault in vaults::of_proposal(&mut act.tx, *proposal).await? {
+    let (mut surplus, mut held) = (Vec::new(), BTreeMap::new());
+    match foreseen {
+        None => held = by_proposal(vaults::held_under(&mut act.tx, call.row.id, holder, FEW + 1).await?),
+        Some(foreseen) => {
+            if foreseen.who != who || foreseen.call != call.facts {
+                return Ok(None);
+            }
+            let changed = foreseen.foresight.changed(act, call.row.id, LEAVES_KEYS).await?;
+            let Some(changed) = changed.filter(|changed| changed.len() <= FEW as usize) else { return Ok(None) };
+            surplus = foreseen.surplus;
+            surplus.retain(|(proposal, _)| !changed.contains(proposal));
+            for proposal in changed {
+                for vault in vaults::of_proposal(&mut act.tx, proposal).await? {
                     if vaults::holds_key(&mut act.tx, vault.id, holder).await? {
-                        held.entry(*proposal).or_insert_with(Vec::new).push(vault);
+                        held.entry(proposal).or_insert_with(Vec::new).push(vault);
                     }
                 }
             }
-            held
         }
-        None => {
-            surplus.clear();
-            by_proposal(vaults::held_under(&mut act.tx, call.row.id, holder, u32::MAX).await?)
-        }
-    };
+    }
+    if held.values().map(Vec::len).sum::<usize>() > FEW as usize {
+        return Ok(None);
+    }
     for part in parts(held) {
         let part = read(&mut act.tx, &call, part, act.now).await?;
-        surplus.extend(unreadable(&part, who.as_ref(), &act.policies)?);
+        let (who, policies) = (who.clone(), Arc::clone(&act.policies));
+        // They are few, and an act in its turn waits for nobody's place.
+        surplus.extend(aside(move || unreadable(&part, who.as_ref(), &policies)).await??);
     }
-    Ok(surplus)
+    Ok(Some(surplus))
 }
 
 /// Removes the keys that [`surplus_under`] found.

@@ -1,10 +1,12 @@
 //! How many proposals an amendment of their call voids.
 //!
-//! A count looks at every proposal under the call, and others wait while one writes. So it is made on a snapshot before the amendment's turn, and
-//! made again within it only if something was done in between that the number can follow from.
+//! A count looks at every proposal under the call, so it is made before the amendment's turn, and once more if something was done in between
+//! that the number can follow from.
 
 use super::{
-    Result, lists,
+    Result,
+    foreseen::Foresight,
+    lists,
     state::CallState,
     unit::{Act, Reads},
 };
@@ -14,14 +16,12 @@ use crate::{
         entry::EntryKind,
     },
     policy::{
-        Engine, Predicate,
+        Predicate,
         facts::MemberFacts,
         predicate::{Atom, RowFact},
     },
-    storage::entries,
     wire::proposal::Filter,
 };
-use std::sync::Arc;
 
 /// Kinds of entries about a call that leave every proposal signed, in force and seen as it was.
 const LEAVES_THE_NUMBER: &[EntryKind] = &[
@@ -42,9 +42,7 @@ pub(super) struct CountedVoids {
     revision: u64,
     phase: Phase,
     me: MemberFacts,
-    policies: Arc<Engine>,
-    /// The last entry of the log by then.
-    last: u64,
+    foresight: Foresight,
 }
 
 impl CountedVoids {
@@ -55,31 +53,31 @@ impl CountedVoids {
             revision: call.row.revision,
             phase: call.phase,
             me: act.me.clone(),
-            policies: Arc::clone(&act.policies),
-            last: entries::last(&mut act.tx).await?,
+            foresight: Foresight::of(act).await?,
         })
     }
 
-    /// Whether it is the number still. Cards and policies have entries about no call.
+    /// Whether it is the number still.
     async fn holds<T: Reads>(&self, act: &mut Act<'_, T>, call: &CallState) -> Result<bool> {
-        Ok(self.revision == call.row.revision
-            && self.phase == call.phase
-            && self.me == act.me
-            && Arc::ptr_eq(&self.policies, &act.policies)
-            && !entries::has_since(&mut act.tx, self.last, call.row.id, LEAVES_THE_NUMBER).await?)
+        if self.revision != call.row.revision || self.phase != call.phase || self.me != act.me {
+            return Ok(false);
+        }
+        let changed = self.foresight.changed(act, call.row.id, LEAVES_THE_NUMBER).await?;
+        Ok(changed.is_some_and(|changed| changed.is_empty()))
     }
 }
 
-/// What an amendment voids in its turn, with what was counted before it.
+/// What an amendment voids in its turn, as it was counted before; none if it has to be counted again.
 pub(super) async fn in_turn<T: Reads>(
     act: &mut Act<'_, T>,
     call: &CallState,
     effect: AmendmentEffect,
     counted: Option<&CountedVoids>,
-) -> Result<u32> {
+) -> Result<Option<u32>> {
     match counted {
-        Some(counted) if counted.holds(act, call).await? => Ok(counted.voided),
-        _ => count(act, call, effect).await,
+        _ if effect == AmendmentEffect::Keeps => Ok(Some(0)),
+        Some(counted) if counted.holds(act, call).await? => Ok(Some(counted.voided)),
+        _ => Ok(None),
     }
 }
 

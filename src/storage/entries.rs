@@ -77,27 +77,33 @@ pub async fn last(tx: &mut Tx) -> Result<u64, StoreError> {
     tx.fetch_one("SELECT COALESCE(MAX(seq), 0) AS seq FROM log_entries", args![]).await?.count("seq")
 }
 
-/// Whether there is an entry after this one about the call, or about none, of any but these kinds.
-pub async fn has_since(tx: &mut Tx, after: u64, call: CallId, but: &[EntryKind]) -> Result<bool, StoreError> {
-    // Between two numbers, so that both engines read the newest entries and no others.
-    let sql = "SELECT EXISTS (SELECT 1 FROM log_entries WHERE seq > $1 AND seq <= (SELECT MAX(l.seq) FROM log_entries l) \
-               AND (call_id = $2 OR call_id IS NULL) AND REPLACE($3, ' ' || kind || ' ', '') = $3) AS is_any";
-    let listed: String = but.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
-    tx.fetch_one(sql, args![after, call, listed]).await?.bool("is_any")
+/// What entries are about that came after another one, of all that can concern a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntriesSince {
+    /// The proposals under the call; none if one is about the call as a whole.
+    pub proposals: Option<BTreeSet<ProposalId>>,
+    /// The payloads of key cards.
+    pub cards: BTreeSet<String>,
 }
 
-/// The proposals under a call that entries after this one are about, of any but these kinds; none if such an entry is about the call as a
-/// whole or about no call, so that it can be about all of them.
-pub async fn proposals_since(
-    tx: &mut Tx,
-    after: u64,
-    call: CallId,
-    but: &[EntryKind],
-) -> Result<Option<BTreeSet<ProposalId>>, StoreError> {
-    let sql = "SELECT DISTINCT proposal_id FROM log_entries WHERE seq > $1 AND seq <= (SELECT MAX(l.seq) FROM log_entries l) \
-               AND (call_id = $2 OR call_id IS NULL) AND REPLACE($3, ' ' || kind || ' ', '') = $3";
+/// What entries after this one are about, of any but these kinds, as far as it is the call or a key card.
+pub async fn since(tx: &mut Tx, after: u64, call: CallId, but: &[EntryKind]) -> Result<EntriesSince, StoreError> {
+    // Between two numbers, so that both engines read the newest entries and no others.
+    let sql = "SELECT DISTINCT proposal_id, CASE WHEN call_id IS NULL THEN payload END AS card FROM log_entries \
+               WHERE seq > $1 AND seq <= (SELECT MAX(l.seq) FROM log_entries l) \
+               AND (call_id = $2 AND REPLACE($3, ' ' || kind || ' ', '') = $3 OR call_id IS NULL AND kind = $4)";
     let listed: String = but.iter().flat_map(|kind| [" ", kind.as_str(), " "]).collect();
-    tx.fetch_all(sql, args![after, call, listed]).await?.iter().map(|row| row.opt_parse("proposal_id")).collect()
+    let mut since = EntriesSince { proposals: Some(BTreeSet::new()), cards: BTreeSet::new() };
+    for row in tx.fetch_all(sql, args![after, call, listed, EntryKind::KeyCardPublished.as_str()]).await? {
+        let (card, proposal) = (row.opt_text("card")?, row.opt_parse("proposal_id")?);
+        match (card, proposal, &mut since.proposals) {
+            (Some(card), ..) => drop(since.cards.insert(card)),
+            (None, None, proposals) => *proposals = None,
+            (None, Some(proposal), Some(proposals)) => drop(proposals.insert(proposal)),
+            (None, Some(_), None) => {}
+        }
+    }
+    Ok(since)
 }
 
 /// Of the `limit` entries after `after` those of these kinds, oldest first, or all, if there are no kinds, without payloads; and the number of

@@ -1,7 +1,8 @@
 //! Proposals with everything that decides about them, and the versions their parties sign.
 
 use super::{
-    Row, Sql, StoreError, Tx, WriteTx, args, decisions::DECIDES, many::marks, revision::touch_if_observed, visible,
+    Row, Sql, StoreError, ToArg, Tx, WriteTx, args, decisions::DECIDES, many::marks, revision::touch_if_observed,
+    visible,
 };
 use crate::{
     domain::{
@@ -229,6 +230,29 @@ pub async fn with_kept_employers(tx: &mut Tx, call: CallId) -> Result<Vec<Propos
          (SELECT s.proposal_id FROM proposal_members s WHERE s.deadline_organisation_folded IS NOT NULL)"
     );
     tx.fetch_all(Sql::built(sql), args![call]).await?.iter().map(deadline).collect()
+}
+
+/// The proposals under a call that any of these members is party to.
+pub async fn of_members(
+    tx: &mut Tx,
+    call: CallId,
+    members: &BTreeSet<MemberId>,
+) -> Result<BTreeSet<ProposalId>, StoreError> {
+    let members: Vec<_> = members.iter().collect();
+    let mut found = BTreeSet::new();
+    for some in members.chunks(AT_ONCE) {
+        let sql = format!(
+            "SELECT DISTINCT s.proposal_id FROM proposal_members s JOIN proposals p ON p.proposal_id = s.proposal_id \
+             WHERE p.call_id = $1 AND s.member IN ({})",
+            marks(2, some.len())
+        );
+        let mut args = args![call];
+        args.extend(some.iter().map(|member| member.to_arg()));
+        for row in tx.fetch_all(Sql::built(sql), args).await? {
+            found.insert(row.parse("proposal_id")?);
+        }
+    }
+    Ok(found)
 }
 
 /// Keeps where the member worked until now as what counts for these proposals, whatever later key cards say.

@@ -4,6 +4,7 @@ use super::arrivals::waiting;
 use crate::harness::{
     exchange::fresh_key,
     many::{self, Proposal, Rows},
+    process::until,
     stage::{Stage, code, id, slug},
     world::Store,
 };
@@ -207,6 +208,22 @@ async fn keys_that_go_with_a_role_are_found_before_its_turn_and_keep_nobody_from
     keys_go_with_a_role(Store::Postgres).await;
 }
 
+/// Something that was done about the call, or one of its proposals.
+fn entry(stage: &Stage, kind: EntryKind, proposal: Option<u64>) -> EntryRow {
+    EntryRow {
+        seq: 0,
+        at: stage.clock.now(),
+        kind,
+        readers: kind.readers(true),
+        actor: Some(id("ISR:noa")),
+        program: Some(stage.program),
+        call: Some(stage.call),
+        proposal: proposal.map(|number| many::id("prop", number)),
+        payload: "{}".into(),
+        salt: vec![0; 32],
+    }
+}
+
 async fn key_of_the_last_moment(store: Store) {
     let Some(stage) = Stage::open_on(store).await else { return };
     write_keys(&stage, 61).await;
@@ -218,19 +235,18 @@ async fn key_of_the_last_moment(store: Store) {
         waiting(&stage, 1).await;
         let (key, vault) = (many::id::<WrappedKeyId>("key", 1_000), many::id::<VaultId>("vault", 60));
         busy.execute(KEY, args![key, vault, "USA:frank", vec![1_u8]]).await.unwrap();
-        let entry = EntryRow {
-            seq: 0,
-            at: stage.clock.now(),
-            kind: EntryKind::KeyWrapped,
-            readers: EntryKind::KeyWrapped.readers(true),
-            actor: Some(id("ISR:noa")),
-            program: Some(stage.program),
-            call: Some(stage.call),
-            proposal: Some(many::id("prop", 60)),
-            payload: "{}".into(),
-            salt: vec![0; 32],
+        entries::append(&mut busy, &entry(&stage, EntryKind::KeyWrapped, Some(60))).await.unwrap();
+        // Nor is it for the key card of somebody who is party to none of them.
+        let card = EntryRow {
+            program: None,
+            call: None,
+            payload: format!(
+                r#"{{"member":"KOR:minjun","serial":2,"is_active":true,"key_card_sha256":"{}"}}"#,
+                "0".repeat(64)
+            ),
+            ..entry(&stage, EntryKind::KeyCardPublished, None)
         };
-        entries::append(&mut busy, &entry).await.unwrap();
+        entries::append(&mut busy, &card).await.unwrap();
         let unreadable = "UPDATE proposals SET topic = 'No topic' WHERE proposal_id = $1";
         busy.execute(unreadable, args![many::id::<ProposalId>("prop", 0)]).await.unwrap();
         busy.commit().await.unwrap();
@@ -245,4 +261,50 @@ async fn key_of_the_last_moment(store: Store) {
 async fn role_takes_along_a_key_that_was_wrapped_before_its_turn() {
     key_of_the_last_moment(Store::Sqlite).await;
     key_of_the_last_moment(Store::Postgres).await;
+}
+
+async fn looks_again_before_its_turn(store: Store) {
+    let Some(stage) = Stage::open_on(store).await else { return };
+    write_keys(&stage, 61).await;
+    let db = &stage.server.exchange.db;
+    let (frank, nothing) = (id("USA:frank"), BTreeSet::new());
+    let take = || stage.client("USA:dana").grant_roles(stage.call, &frank, &nothing);
+    // So much is done each time the keys have been looked for that they are looked for again, and not in the turn.
+    let disturb = async |times: usize, about: &[Option<u64>]| {
+        let mut busy = db.write().await.unwrap();
+        for left in (0..times).rev() {
+            until("the act that waits for the writer", async || {
+                // PostgreSQL ends a unit of work that falls silent.
+                entries::last(&mut busy).await.unwrap();
+                (db.members_waiting() == 1).then_some(())
+            })
+            .await;
+            for proposal in about {
+                entries::append(&mut busy, &entry(&stage, EntryKind::KeyWrapped, *proposal)).await.unwrap();
+            }
+            busy.commit().await.unwrap();
+            if left == 0 {
+                return;
+            }
+            busy = db.write().await.unwrap();
+        }
+        unreachable!("it returned");
+    };
+    let before = held(&stage, "USA:frank").await;
+    // The client tries once more by itself.
+    let (refused, ()) = tokio::join!(take(), disturb(8, &[None]));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.slug(), Some("unavailable"), "{refused}");
+    assert_eq!(held(&stage, "USA:frank").await, before, "nothing of it is left");
+    let many: Vec<_> = (0..51).map(Some).collect();
+    let (changed, ()) = tokio::join!(take(), disturb(1, &many));
+    changed.unwrap();
+    assert_eq!(held(&stage, "USA:frank").await, (0, 60));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn act_whose_look_no_longer_holds_looks_again_and_not_in_its_turn() {
+    looks_again_before_its_turn(Store::Sqlite).await;
+    looks_again_before_its_turn(Store::Postgres).await;
 }

@@ -358,3 +358,19 @@ async fn who_lays_down_a_reviewers_role_reads_no_more() {
     assert_eq!(keys_held(&stage, "USA:carol").await, 0);
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn who_is_still_assigned_hears_that_an_officer_takes_that_back() {
+    let stage = Stage::open().await;
+    let proposal = stage.under_review().await;
+    let (bob, carol, dana) = (stage.client("USA:bob"), stage.client("USA:carol"), stage.client("USA:dana"));
+    bob.invite(proposal, &id("USA:carol")).await.unwrap();
+    carol.grant_roles(stage.call, &id("USA:carol"), &roles(&[])).await.unwrap();
+    let any = AcceptInvitation { statement: "a.b.c".into() };
+    let refused = carol.api().accept_invitation(proposal, &any).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("unsuitable"));
+    assert!(refused.to_string().contains("is assigned to review the proposal"), "{refused}");
+    dana.api().unassign(proposal, &id("USA:carol")).await.unwrap();
+    stage.refuses("statement-invalid", carol.api().accept_invitation(proposal, &any)).await;
+    stage.stop().await;
+}

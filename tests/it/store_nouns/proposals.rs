@@ -423,14 +423,6 @@ async fn entries_count_up_without_gaps_and_page_in_order(store: Store) {
     let sought = [EntryKind::ClockAccepted];
     let none = async |after, limit| seen!(store, tx => entries::page(&mut tx, after, &sought, limit));
     assert_eq!((none(0, 2).await, none(2, 2).await), ((Vec::new(), Some(2)), (Vec::new(), None)));
-    let since =
-        async |after, call, but: &[EntryKind]| seen!(store, tx => entries::has_since(&mut tx, after, call, but));
-    let (call, kinds) = (office.call.id, [EntryKind::ClockAccepted, EntryKind::RoleGranted]);
-    assert!(since(3, call, &[]).await && since(3, call, &kinds[..1]).await && !since(4, call, &[]).await);
-    assert!(!since(0, call, &kinds).await && !since(0, id("call", 'Z'), &[]).await);
-    let of_no_call = EntryRow { call: None, ..entry(&office, "5") };
-    done!(store, tx => entries::append(&mut tx, &of_no_call));
-    assert!(since(4, id("call", 'Z'), &[]).await, "cards and policies are about every call");
     for change in ["UPDATE log_entries SET payload = '' WHERE seq = 1", "DELETE FROM log_entries WHERE seq = 1"] {
         assert_eq!(refused!(store, tx => tx.execute(change, args![])), "log_entries_append_only");
     }

@@ -14,7 +14,7 @@ use entente::{
     },
     storage::{
         args,
-        entries::{self, EntryRow},
+        entries::{self, EntriesSince, EntryRow},
         proposals,
         vaults::{self, VaultRow, WrappedKeyRow},
         visible::{self, Tie},
@@ -179,12 +179,14 @@ async fn entries_that_are_appended_together_count_on_and_name_their_proposals(st
     assert_eq!(page, expected);
 
     let since =
-        async |after, but: &[EntryKind]| seen!(store, tx => entries::proposals_since(&mut tx, after, call, but));
+        async |after, but: &[EntryKind]| seen!(store, tx => entries::since(&mut tx, after, call, but)).proposals;
     let these = |letters: &[char]| Some(letters.iter().map(|letter| id::<ProposalId>("prop", *letter)).collect());
     assert_eq!((since(0, &[]).await, since(450, &[]).await), (these(&['A', 'Y']), these(&['Y'])));
     assert_eq!((since(451, &[]).await, since(0, &[removed]).await), (these(&[]), these(&[])));
     done!(store, tx => entries::append_all(&mut tx, &[entry(removed, Some(other), None), entry(fetched, Some(call), None)]));
     assert_eq!((since(451, &[fetched]).await, since(451, &[]).await), (these(&[]), None), "the call as a whole");
-    done!(store, tx => entries::append(&mut tx, &entry(removed, None, None)));
-    assert_eq!(since(453, &[]).await, None, "cards and policies can be about each of them");
+    let card = EntryRow { payload: "a card".into(), ..entry(EntryKind::KeyCardPublished, None, None) };
+    done!(store, tx => entries::append_all(&mut tx, &[card, entry(EntryKind::PolicyProposed, None, None)]));
+    let about = seen!(store, tx => entries::since(&mut tx, 453, call, &[]));
+    assert_eq!(about, EntriesSince { proposals: these(&[]), cards: ["a card".into()].into() }, "no policies");
 }
