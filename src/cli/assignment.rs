@@ -48,7 +48,7 @@ the reviewers their keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-More than 100 lines go in several requests. Every line is checked first, and if one is refused nothing is done. Each \
+More than 20 lines go in several requests. Every line is checked first, and if one is refused nothing is done. Each \
 request is all or none by itself; should one fail in between, the message says which lines are assigned.
 
 The file is either of these:
