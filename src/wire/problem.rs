@@ -121,7 +121,7 @@ catalogue! {
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
     RolesCombined "roles-combined" 422 "a member can be only one of officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
-    Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
+    Unsuitable "unsuitable" 422 "the member cannot take this part" => "do what the detail says; if it names nothing to do, choose another member";
     NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare your interests first: `entente conflict declare PROPOSAL --none`, or with `--ground` if there is a conflict (`PUT /v1/proposals/{proposal}/declaration`)";
     AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "nothing to do: you are on record as clear of any conflict; if you have one by now, declare it yourself with `entente conflict declare PROPOSAL --ground`";
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";
