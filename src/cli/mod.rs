@@ -262,6 +262,7 @@ fn first_paragraph(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{proposal::CreateProposal, review::Assign};
 
     #[test]
     fn usage_error_for_programs_names_what_is_missing() {
@@ -359,6 +360,21 @@ mod tests {
         let mut long = Vec::new();
         walk(&Cli::command(), &mut long);
         assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+
+    #[test]
+    fn limits_in_the_help_are_those_of_a_request() {
+        fn says(path: [&str; 2], limit: &str) {
+            let mut command = &Cli::command();
+            for word in path {
+                command = command.find_subcommand(word).unwrap();
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(limit), "{path:?} does not say `{limit}`");
+        }
+        let (lines, invitations) = (Assign::MOST, CreateProposal::MOST_INVITATIONS);
+        says(["assignment", "load"], &format!("More than {lines} lines"));
+        says(["proposal", "create"], &format!("at most {invitations} invitations"));
     }
 
     /// The words of an example, up to a pipe, a redirection or a remark two spaces away.

@@ -29,7 +29,9 @@ pub enum ProposalCommand {
     /// Begin a joint proposal; you are a member of your party, everybody else is asked to join
     #[command(after_help = "Examples:
   entente proposal create --call $CALL --with USA:bob --topic sensing
-  entente proposal create --call $CALL --with USA:bob --with ISR:tamar")]
+  entente proposal create --call $CALL --with USA:bob --with ISR:tamar
+
+A proposal begins with at most 32 invitations. Invite further members afterwards with `entente proposal member invite`.")]
     Create(CreateProposalArgs),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:
