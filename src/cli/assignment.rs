@@ -126,7 +126,7 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
                 return shown.show(context, &client, (&changes, &summary)).await;
             }
             client.api().unassign(proposal, &reviewer).await?;
-            context.out.done(&format!("{reviewer} is not assigned to {proposal} any more"))
+            context.out.done(&format!("{reviewer} is no longer assigned to {proposal}"))
         }
     }
 }

@@ -214,7 +214,7 @@ answer! {
         pub awaiting_documents: Vec<Place>,
     }
 
-    /// A version that does not count any more, because the call was amended.
+    /// A version that no longer counts, because the call was amended.
     pub struct Void {
         pub version: u32,
         /// When the call was amended.
@@ -337,7 +337,7 @@ answer! {
         pub recipients: Vec<String>,
     }
 
-    /// A member who holds a key to a vault, and whom policy does not let read what it protects any more.
+    /// A member who holds a key to a vault, and whom policy no longer lets read what it protects.
     pub struct SurplusKey {
         pub vault: VaultId,
         pub kind: VaultKind,
