@@ -186,14 +186,15 @@ pub struct Amend {
 /// Give and list roles in a call
 #[derive(Debug, Subcommand)]
 pub enum RoleCommand {
-    /// Set a member's roles, or lay down your own; replaces those the member has
+    /// Set all roles of a member; they replace those the member has
     #[command(after_help = "Examples:
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role decider --role observer
-  entente call role set $CALL GBR:grace --none                       yourself: lays your roles down
+  entente call role set $CALL GBR:grace --none                       takes all roles away
   entente call role set $CALL GBR:grace --role reviewer --dry-run    what it would change
 
-Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]
+`--none` also lays down your own roles. Once a nation has an officer in the call, only its own officers name its \
+deciders, and only they give its officers and deciders a further role or take a role from them.")]
     Set(RoleSet),
     /// List who has which role
     #[command(after_help = "Examples:\n  entente call role list $CALL")]

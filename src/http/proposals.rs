@@ -21,7 +21,7 @@ use axum::extract::State;
 
 /// The proposals that you may know of.
 ///
-/// A page can be short, or empty, and go on.
+/// A page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
     responses((status = 200, body = Page<Proposal>)))]
 pub(super) async fn list(

@@ -69,7 +69,7 @@ enum Stopped {
 /// A page of the entries that the caller may read, oldest first; of these kinds alone, or of all where no kind is named.
 ///
 /// It ends after so many items, so many bytes, so many entries that were passed or decided on or so many things that were loaded for
-/// that, whichever comes first: it can be short, or empty, and go on.
+/// that, whichever comes first: it can be short, or empty, and still have a `next`.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(
