@@ -20,7 +20,11 @@ use entente::{
         vault::{VaultKind, WrapTarget},
     },
     sealing::identity::new_identity,
-    wire::{directory::CreateProgram, proposal::AddKeys, review::Assign},
+    wire::{
+        directory::CreateProgram,
+        proposal::{AddKeys, CreateProposal},
+        review::Assign,
+    },
 };
 use harness::{
     bulk::{self, KEYS, signing_key, wrap},
@@ -35,7 +39,7 @@ use std::{
 use tokio::{sync::oneshot, time::sleep};
 
 /// As many invitations as a request may have.
-const INVITATIONS: usize = 32;
+const INVITATIONS: usize = CreateProposal::MOST_INVITATIONS;
 /// How many proposals there are; one request assigns to `Assign::MOST` of them.
 const PROPOSALS: usize = 40;
 /// How many requests with many lines are measured.

@@ -124,12 +124,12 @@ fn describe() {
     describe_gauge!(
         CRL_EXPIRES,
         Unit::Seconds,
-        "When a partner's first revocation list expires and shuts its issuer out; +Inf once it has none in force any more"
+        "When a partner's first revocation list expires and shuts its issuer out; +Inf once it has none left in force"
     );
     describe_gauge!(
         ANCHOR_EXPIRES,
         Unit::Seconds,
-        "When a partner's next anchor expires and shuts out who is under it, or when its last one did; +Inf once the partner is not accepted any more"
+        "When a partner's next anchor expires and shuts out who is under it, or when its last one did; +Inf once the partner is no longer accepted"
     );
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn anchors_expire<'a>(
     tell_ends(ANCHOR_EXPIRES, before, now);
 }
 
-/// When something of each partner expires. A figure cannot be taken back: what does not expire any more does so never.
+/// When something of each partner expires. A figure cannot be taken back: what no longer expires gets an end that never comes.
 fn tell_ends<'a>(
     figure: &'static str,
     before: impl Iterator<Item = (&'a PartnerCode, Timestamp)>,

@@ -48,8 +48,8 @@ the reviewers their keys.")]
   entente assignment load $CALL assignments.csv --dry-run
   entente assignment load $CALL assignments.json
 
-More than 100 lines go in several requests. Every line is checked first, and if one is refused nothing is done. Each \
-request is all or none by itself; should one fail in between, the message says which lines are assigned.
+More than 20 lines are sent in several requests. Every line is checked first; if one is refused, nothing is done. Each \
+request is carried out in full or not at all. If one of them fails, the message says which lines are assigned.
 
 The file is either of these:
   CSV   a header `proposal,reviewer` (or with `;`), then a line each
@@ -126,7 +126,7 @@ pub(super) async fn run(command: AssignmentCommand, context: &Context) -> Result
                 return shown.show(context, &client, (&changes, &summary)).await;
             }
             client.api().unassign(proposal, &reviewer).await?;
-            context.out.done(&format!("{reviewer} is not assigned to {proposal} any more"))
+            context.out.done(&format!("{reviewer} is no longer assigned to {proposal}"))
         }
     }
 }

@@ -64,9 +64,10 @@ when they are given the role).")]
   entente call amend $CALL --file call.toml --reason 'typing error in section 2' --dry-run
   entente call amend $CALL --file call.toml --reason 'typing error in section 2'
 
-A change of criteria, slots, topics, parties or eligibility voids what was handed in until every party signs again: it \
-says how many proposals that are and asks first. Clarifications and the schedule leave it standing. `--dry-run` says \
-which it is. Deadline and grace only become later, the opening of an open call and the funders stay.")]
+A change of criteria, slots, topics, parties or eligibility voids the proposals that were handed in, until every party \
+signs again. The command says how many these are and asks first. Clarifications and a new schedule void nothing. \
+`--dry-run` says whether a change voids. A deadline or grace period can only become longer. The funders, and the \
+opening of an open call, cannot change.")]
     Amend(Amend),
     /// Move the deadline later, for everybody, one partner or one proposal, or the date by which reviews are due
     #[command(after_help = "Examples:
@@ -74,8 +75,8 @@ which it is. Deadline and grace only become later, the opening of an open call a
   entente call extend $CALL --until 2026-04-02T15:00:00Z --reason 'holiday' --partner ISR
   entente call extend $CALL --until 2026-06-01T15:00:00Z --reason illness --reviews --dry-run
 
-Shows what held and what would hold, and asks; `--yes` goes on in a script. \
-For one proposal (`--proposal`) first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
+Shows the present and the new instant, and asks first; `--yes` goes on in a script. For one proposal (`--proposal`) \
+first declare that you have no conflict: `entente conflict declare $PROPOSAL --none`.")]
     Extend(extend::Extend),
     /// Take an extension back; those whom it gave more time keep 72 hours
     #[command(after_help = "Examples:
@@ -186,14 +187,15 @@ pub struct Amend {
 /// Give and list roles in a call
 #[derive(Debug, Subcommand)]
 pub enum RoleCommand {
-    /// Set a member's roles, or lay down your own; replaces those the member has
+    /// Set all roles of a member; they replace those the member has
     #[command(after_help = "Examples:
   entente call role set $CALL GBR:grace --role reviewer
   entente call role set $CALL ISR:noa --role decider --role observer
-  entente call role set $CALL GBR:grace --none                       yourself: lays your roles down
+  entente call role set $CALL GBR:grace --none                       takes all roles away
   entente call role set $CALL GBR:grace --role reviewer --dry-run    what it would change
 
-Once a nation has an officer in the call, its own officers name its deciders, and take its officers and deciders out again.")]
+`--none` also lays down your own roles. Once a nation has an officer in the call, only its own officers name its \
+deciders, and only they give its officers and deciders a further role or take a role from them.")]
     Set(RoleSet),
     /// List who has which role
     #[command(after_help = "Examples:\n  entente call role list $CALL")]

@@ -18,10 +18,10 @@ pub enum ConflictCommand {
   entente conflict declare $PROPOSAL --none
   entente conflict declare $PROPOSAL --ground employment
 
-Once you declare a conflict, the proposal no longer exists for you: no row, no count, no key. Only another officer of the \
-call can lift it. The organisations concerned are in `entente proposal show`.")]
+Once you declare a conflict, you no longer see the proposal, not even in a count, and you lose your keys to it. Only \
+an officer from another nation can lift the conflict. `entente proposal show` lists the organisations concerned.")]
     Declare(Declare),
-    /// Take a member's declared conflict off the record, as an officer; the member declares again
+    /// Take a member's conflict off the record, as an officer of another nation; the member declares again
     #[command(after_help = "Examples:
   entente conflict lift $PROPOSAL GBR:grace --reason 'mistook the company for its namesake'")]
     Lift {

@@ -34,9 +34,9 @@ pub enum KeyCommand {
   entente key share $PROPOSAL --to-call
 
 Officers run it after the opening, after each assignment and after each review that came in. It also makes the vaults \
-that reviews are sealed to. Everybody who holds a key runs it when somebody has a new identity: a key is missing for each \
-recipient of a key card that has none. With `--to-call` a party wraps its vaults to the call once more, when officers say that they \
-cannot open them.")]
+that reviews are sealed to. When a member has a new identity, somebody who holds the keys runs it: that member needs a \
+key for each recipient on their key card. With `--to-call` a party wraps its vaults to the call once more, when \
+officers say that they cannot open them.")]
     Share(ShareArgs),
     /// List who may read but lacks a key
     #[command(after_help = "Examples:
@@ -50,9 +50,9 @@ cannot open them.")]
   entente key check $PROPOSAL --remove          discard those that do not open
   entente key check $PROPOSAL --discard $KEY    discard this one without a look at it
 
-What you discard is listed as missing, unless another one for the same recipient is there, and a member who holds a key can wrap \
-you a new one with `entente key share`. Run it before your registrar takes an old recipient off your key card: with the new identity alone in \
-the profile, each vault must have a key that opens.")]
+A discarded key is listed as missing, unless you have another one for the same recipient. Any member who holds a key \
+can wrap you a new one with `entente key share`. Before your registrar takes an old recipient off your key card, run \
+this command with only the new identity in the profile: each vault must have a key that opens.")]
     Check(Check),
 }
 
@@ -77,7 +77,7 @@ pub struct Check {
     /// Discard those for recipients that your key card no longer names
     #[arg(long)]
     remove_replaced: bool,
-    /// Discard this key of yours, whatever is in it, and try none: for one that cannot be tried on any machine
+    /// Discard this key of yours without trying any: for a key that no machine can try
     #[arg(long, value_name = "KEY", conflicts_with_all = ["remove", "remove_replaced"])]
     discard: Option<WrappedKeyId>,
 }

@@ -89,7 +89,7 @@ pub struct Revoke {
     /// The member left or lost the key: what was signed so far stays provable
     #[arg(long)]
     keep_signatures: bool,
-    /// Somebody else may have signed with the key: nothing that it ever signed is believed any more
+    /// Somebody else may have signed with the key: no signature by it is believed, old or new
     #[arg(long)]
     distrust_signatures: bool,
     #[command(flatten)]

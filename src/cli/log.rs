@@ -30,7 +30,7 @@ use std::{
   entente log --kind proposal.submitted --kind decision
   entente --json log --follow --limit 0 --kind proposal | jq -r .proposal
 
-Numbers count over the whole exchange: a gap is something that you may not know of, nothing more.")]
+Entries are numbered over the whole exchange. A gap only means that something happened that you may not know of.")]
 pub struct LogArgs {
     /// Only entries of this kind, such as `proposal.submitted`, or of all that begin so, such as `proposal`; may be
     /// given several times

@@ -45,17 +45,18 @@ pub enum MemberCommand {
   entente member preview ISR:avi --revoked
   entente member preview ISR:avi --revoked --signed-summary avi-leaves.json
 
-What the member would gain and lose access to; and where they take part in a proposal, who is kept from it because both work \
-in the same place. `entente policy summary` checks what `--signed-summary` wrote.")]
+Shows what the member would gain and lose access to. If the member is party to a proposal, it also shows who could not \
+judge it because they work for the same organisation. `entente policy summary` checks the file that `--signed-summary` \
+writes.")]
     Preview(MemberPreview),
     /// List what members of your nation were refused, and how often (policy officers)
     #[command(after_help = "Examples:
   entente member refusals
   entente --json member refusals | jq -r '.items[] | select(.problem == \"not-found\") | .member'
 
-Of the server that answers, since it was started: the last 500 different refusals. They say who asked and on which route, never about \
-what. Of a call or a proposal, `refused` stands for every problem that would show that something hidden exists. `entente proposal explain` \
-tells why a policy says no.")]
+Shows the last 500 different refusals of the server that answers, since it was started. They say who asked and on \
+which route, never about what. For calls and proposals, `refused` stands for every problem that would show that \
+something hidden exists. `entente policy explain` says why a policy refuses.")]
     Refusals,
 }
 

@@ -262,6 +262,7 @@ fn first_paragraph(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{proposal::CreateProposal, review::Assign};
 
     #[test]
     fn usage_error_for_programs_names_what_is_missing() {
@@ -321,6 +322,19 @@ mod tests {
         assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
 
+    /// A command in backticks, as far as it names nouns, verbs and options.
+    fn check_command(line: &str, place: &str) {
+        let mut command = &Cli::command();
+        for word in line.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())) {
+            let found = command.find_subcommand(word);
+            command = found.unwrap_or_else(|| panic!("`{place}`: there is no `entente {line}`"));
+        }
+        for option in line.split(' ').filter_map(|word| word.strip_prefix("--")).filter(|option| *option != "help") {
+            let is_it = |argument: &clap::Arg| argument.get_long() == Some(option);
+            assert!(command.get_arguments().any(is_it), "`{place}`: no `--{option}` of `entente {line}`");
+        }
+    }
+
     #[test]
     fn remedies_of_problems_name_commands_and_routes_that_exist() {
         let api = include_str!("../../docs/openapi.json");
@@ -328,15 +342,7 @@ mod tests {
         for kind in crate::wire::problem::Kind::ALL {
             for quoted in kind.remedy().split('`').skip(1).step_by(2) {
                 if let Some(line) = quoted.strip_prefix("entente ") {
-                    let mut command = &Cli::command();
-                    for word in line.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())) {
-                        let found = command.find_subcommand(word);
-                        command = found.unwrap_or_else(|| panic!("`{}`: there is no `{quoted}`", kind.slug()));
-                    }
-                    for option in line.split(' ').filter_map(|word| word.strip_prefix("--")) {
-                        let is_it = |argument: &clap::Arg| argument.get_long() == Some(option);
-                        assert!(command.get_arguments().any(is_it), "`{}`: no `--{option}` of `{quoted}`", kind.slug());
-                    }
+                    check_command(line, kind.slug());
                     commands += 1;
                 }
                 if let Some((method, route)) = quoted.split_once(" /v1/") {
@@ -346,6 +352,21 @@ mod tests {
             }
         }
         assert!(commands > 20 && routes > 0, "{commands} commands, {routes} routes");
+    }
+
+    #[test]
+    fn help_names_commands_that_exist() {
+        fn walk(command: &clap::Command, found: &mut u32) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.strip_prefix("entente ")) {
+                check_command(line, command.get_name());
+                *found += 1;
+            }
+            command.get_subcommands().for_each(|sub| walk(sub, found));
+        }
+        let mut found = 0;
+        walk(&Cli::command(), &mut found);
+        assert!(found > 10, "{found}");
     }
 
     #[test]
@@ -359,6 +380,21 @@ mod tests {
         let mut long = Vec::new();
         walk(&Cli::command(), &mut long);
         assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+
+    #[test]
+    fn limits_in_the_help_are_those_of_a_request() {
+        fn says(path: [&str; 2], limit: &str) {
+            let mut command = &Cli::command();
+            for word in path {
+                command = command.find_subcommand(word).unwrap();
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(limit), "{path:?} does not say `{limit}`");
+        }
+        let (lines, invitations) = (Assign::MOST, CreateProposal::MOST_INVITATIONS);
+        says(["assignment", "load"], &format!("More than {lines} lines"));
+        says(["proposal", "create"], &format!("at most {invitations} invitations"));
     }
 
     /// The words of an example, up to a pipe, a redirection or a remark two spaces away.

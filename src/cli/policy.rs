@@ -49,8 +49,8 @@ Names file and line of each fault, and what to write instead; exit code 2.")]
   entente --json policy test ISR.cedar --cases cases/ | \\
     jq -r '.items[] | select(.passed | not) | .name'
 
-Nations whose policies are not given are not asked, unless everybody is. Exit code 1 when a case \
-fails, 2 when the text or the cases are invalid. docs/policies.md says what a case can hold.")]
+Without `--everybody`, only nations whose policies are given are asked. Exit code 1 when a case fails, 2 when the text \
+or the cases are invalid. docs/policies.md says what a case can hold.")]
     Test(trial::TestArgs),
     /// Print a policy text to begin with: the starter, and recipes beneath it
     #[command(after_help = "Examples:
@@ -176,21 +176,21 @@ proposal, and about everybody on your nation's own proposals.")]
         /// The proposal
         proposal: ProposalId,
     },
-    /// Fetch the signed list of all that your members see and of who sees what is yours (policy officers)
+    /// Fetch the signed list of what your members see, and of who sees your nation's proposals (policy officers)
     #[command(after_help = "Examples:
   entente policy visibility --out today.jsonl
   entente --quiet policy visibility --out visibility/2026-04-01.jsonl
   jq -r 'select(.line == \"proposal\") | .proposal' today.jsonl
 
-It is verified before it is kept, as it came. Proposals with which you are in conflict yourself are not in it.")]
+The file is verified, then kept unchanged. It leaves out proposals with which you have a conflict yourself.")]
     Visibility(visibility::Visibility),
     /// Compare two visibility manifests: who gained and who lost access to what, and what may have caused it
     #[command(after_help = "Examples:
   entente policy diff yesterday.jsonl today.jsonl
   entente --json policy diff yesterday.jsonl today.jsonl | jq '.items[] | select(.gains)'
 
-Both are verified; nothing is sent. With several causes, each changed and any of them may have decided: \
-`entente policy explain` tells.")]
+Both files are verified; nothing is sent. If several causes are named, any of them may be the reason: `entente policy \
+explain` says which.")]
     Diff(visibility::Diff),
 }
 

@@ -45,7 +45,7 @@ The member is read from the certificate's URI; name it with `--member` where the
         /// Its name
         name: String,
     },
-    /// Remove a profile and none of the files it points to; refused while sealed files of it wait to be sent
+    /// Remove a profile, but not the files it points to; refused while sealed files of it wait to be sent
     #[command(after_help = "Examples:\n  entente profile remove work")]
     Remove {
         /// Its name

@@ -29,7 +29,9 @@ pub enum ProposalCommand {
     /// Begin a joint proposal; you are a member of your party, everybody else is asked to join
     #[command(after_help = "Examples:
   entente proposal create --call $CALL --with USA:bob --topic sensing
-  entente proposal create --call $CALL --with USA:bob --with ISR:tamar")]
+  entente proposal create --call $CALL --with USA:bob --with ISR:tamar
+
+A proposal begins with at most 32 invitations. Invite further members afterwards with `entente proposal member invite`.")]
     Create(CreateProposalArgs),
     /// Seal the summary (title, abstract, team, budget) and put it in, or show it
     #[command(after_help = "Examples:
@@ -118,7 +120,8 @@ Interrupted? Run the same command again: the file is not sealed a second time.")
   entente proposal sign $PROPOSAL --new-version    although another version waits for you
   entente proposal sign $PROPOSAL --rel-to GBR,KOR --caveat propin    with a label
 
-Where a version waits for your party, exactly that one is signed, or nothing if something else was put in since.")]
+If a version waits for your party's signature, exactly that version is signed. If the documents have changed since, \
+nothing is signed.")]
     Sign(sign::SignArgs),
     /// Show whom a proposal is releasable to, or relabel the standing version; every party has to sign
     #[command(after_help = "Examples:
@@ -128,16 +131,18 @@ Where a version waits for your party, exactly that one is signed, or nothing if 
   entente proposal label $PROPOSAL --sign                        what another party proposed
   entente proposal label $PROPOSAL --none --yes                  in a script
 
-The owners are always in the label. With the last party's signature the keys of those whom it leaves out are removed.")]
+The owners are always in the label. When the last party signs it, members of the nations that it leaves out lose their \
+keys.")]
     Label(label::Relabel),
-    /// Withdraw a proposal; one that every party has signed is withdrawn once each of them says so
+    /// Withdraw a proposal; once every party has signed it, each of them has to withdraw it
     #[command(after_help = "Examples:
   entente proposal withdraw $PROPOSAL
   entente proposal withdraw $PROPOSAL --yes    in a script
 
-The first party's withdrawal of what all have signed is a wish, shown to the others and taken back with `entente proposal reinstate`. \
-The last one withdraws it. Past the deadline that cannot be undone, so it asks first. A proposal that was funded or put on the reserve \
-list is withdrawn in the same way; the decision stays on record, does not bring the proposal back, and another may be funded in its place.")]
+Once every party has signed, the command records that your party wishes to withdraw. The others see that, and `entente \
+proposal reinstate` takes it back. The last party's wish withdraws the proposal. After the deadline that cannot be \
+undone, so the command asks first. A proposal that was funded or put on the reserve list is withdrawn in the same way. \
+Its decision stays on record, but does not bring it back, and another proposal may be funded in its place.")]
     Withdraw {
         /// The proposal
         proposal: ProposalId,
@@ -164,7 +169,7 @@ list is withdrawn in the same way; the decision stays on record, does not bring 
         /// The proposal
         proposal: ProposalId,
     },
-    /// Ask colleagues to join your own party, take members out, consent to who joins late
+    /// Ask colleagues to join your own party, take members out, or consent to late joiners
     #[command(subcommand)]
     Member(PartyMemberCommand),
     /// Hand the proposal over: ask a colleague of your own party to join, and take yourself out once they have
@@ -238,7 +243,7 @@ impl From<FilterArgs> for Filter {
     }
 }
 
-/// Ask colleagues to join your own party, take members out, consent to who joins late
+/// Ask colleagues to join your own party, take members out, or consent to late joiners
 #[derive(Debug, Subcommand)]
 pub enum PartyMemberCommand {
     /// Ask a colleague to join your own party, with the keys that your party holds; if nobody has joined a party yet, the other parties ask
@@ -267,7 +272,7 @@ Once the member has joined, nobody of their organisation judges the proposal.")]
         #[arg(long)]
         withdraw: bool,
     },
-    /// Remove a member of your own party, or take an invitation back: no further access; what was downloaded stays with them
+    /// Remove a member of your own party, or take an invitation back; they keep only what they have downloaded
     #[command(after_help = "Examples:\n  entente proposal member remove $PROPOSAL ISR:avi")]
     Remove {
         /// The proposal

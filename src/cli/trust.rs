@@ -23,7 +23,7 @@ pub enum TrustCommand {
   entente trust add isr-card.json --fingerprint 3f9a…
 
 Get the fingerprint from the partner's officials by telephone, in person or on paper, never through the exchange. \
-Colons and capitals in it do not matter, and blanks do not either within quotation marks.")]
+Colons and capitals do not matter. Put a fingerprint that has blanks into quotation marks.")]
     Add {
         /// The card, JSON
         file: PathBuf,
@@ -35,7 +35,7 @@ Colons and capitals in it do not matter, and blanks do not either within quotati
     #[command(after_help = "Examples:
   entente trust fetch ISR --fingerprint 3f9a…
 
-Colons and capitals in the fingerprint do not matter, and blanks do not either within quotation marks.")]
+Colons and capitals do not matter. Put a fingerprint that has blanks into quotation marks.")]
     Fetch {
         /// The partner's code
         partner: PartnerCode,
@@ -52,7 +52,7 @@ Colons and capitals in the fingerprint do not matter, and blanks do not either w
         /// The partner's code
         partner: PartnerCode,
     },
-    /// Forget a pinned card: nothing of that partner verifies any longer
+    /// Forget a pinned card; from then on nothing that the partner signs is believed
     #[command(after_help = "Examples:\n  entente trust remove ISR")]
     Remove {
         /// The partner's code

@@ -1,5 +1,5 @@
 //! The key agent: what a key holder does again and again so that nobody has to wait for them. It wraps keys for readers whom
-//! policy admits, as an officer also for the other officers of a call, and removes the keys of those whom it does not admit any more.
+//! policy admits, as an officer also for the other officers of a call, and removes the keys of those whom it no longer admits.
 //!
 //! It decides nothing that the client does not decide for a person at the keyboard: who lacks a key the exchange says, whether
 //! they get one the signed policies say, asked on this machine (`enforce`). It never fetches a document. Each round begins with

@@ -259,7 +259,7 @@ impl Client {
     /// Whether the sender of a letter is an officer of the call by the signed roll; false where the roll is not shown to the reader.
     ///
     /// # Errors
-    /// When the roll says that they are no officer, or when they are of no partner that could have one.
+    /// When the roll says that they are not an officer, or when they are of no partner that could have one.
     async fn is_by_officer(&self, letter: &Letter, call: &VerifiedCall) -> Result<bool> {
         let sender = &letter.sent_by;
         let refused = |fault: &str| {

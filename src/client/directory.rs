@@ -234,7 +234,7 @@ impl Client {
     /// Revokes a member's key card, as a registrar.
     ///
     /// With `keep_signatures` the card still names the member's certificates, so that what they signed stays provable: for
-    /// somebody who left. Without it nothing they signed is believed any more: for a key that was stolen.
+    /// somebody who left. Without it nothing they signed is believed from then on: for a key that was stolen.
     pub async fn revoke_key_card(&self, member: &MemberId, keep_signatures: bool) -> Result<Member> {
         let present = self.fetch_member(member).await?.card.clone();
         let certificates = if keep_signatures { present.certificates.clone() } else { Vec::new() };

@@ -117,7 +117,7 @@ impl Client {
         Ok(HandOver::Asked)
     }
 
-    /// Takes a member out of a proposal, an invitation back, or declines one's own; who leaves it does not look for it any more.
+    /// Takes a member out of a proposal, an invitation back, or declines one's own; who leaves it no longer looks for it.
     pub async fn remove_member(&self, id: ProposalId, member: &MemberId) -> Result<()> {
         let me = self.member_id().await?;
         self.api().remove_member(id, member).await?;

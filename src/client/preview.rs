@@ -38,7 +38,7 @@ pub enum PreviewedAct {
     Roles { call: CallId, member: MemberId, roles: BTreeSet<CallRole> },
     /// A member's key card says another organisation or other roles.
     KeyCard { member: MemberId, organisation: Option<String>, roles: Option<BTreeSet<PartnerRole>> },
-    /// A member has no key card in force any more.
+    /// A member no longer has a key card in force.
     KeyCardRevoked { member: MemberId },
     /// A proposal has another label, or none.
     Label { proposal: ProposalId, label: Option<Label> },

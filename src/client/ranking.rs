@@ -1,8 +1,8 @@
 //! The ranking of a call, computed here from reviews opened here: the exchange never sees a score.
 //!
 //! Whose review counts is judged here too, of what was signed: roles, assignments, declarations, key cards. What the exchange says is
-//! set aside never counts; that it says so of none counts for nothing. Who is no officer is not shown what others declared or were
-//! assigned to, and there takes the exchange's word.
+//! set aside never counts; that it says so of none counts for nothing. A member who is not an officer is not shown what
+//! others declared or were assigned to, and there takes the exchange's word.
 
 use super::{
     Client, ClientError, Result,

@@ -161,7 +161,7 @@ impl Client {
     /// Signs what was planned. What it names and this machine alone holds is kept from then on until it is sent.
     ///
     /// # Errors
-    /// Among others when something of that is not there any more.
+    /// Among others when something of that is no longer there.
     pub async fn sign(&self, plan: &Signing) -> Result<Proposal> {
         let manifest = self.signed(&plan.manifest).await?;
         let sha256 = plan.manifest.digest()?;

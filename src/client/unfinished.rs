@@ -61,7 +61,7 @@ pub struct SweptFiles {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnreachableFolder {
     pub folder: PathBuf,
-    /// The journal that says so; without it nobody looks any more.
+    /// The journal that says so; without it nobody looks again.
     pub journal: PathBuf,
 }
 
@@ -243,7 +243,7 @@ pub fn sweep(home: &Home) -> Result<SweptFiles> {
 }
 
 impl Open {
-    /// Takes a journal away that names nothing unfinished any more.
+    /// Takes a journal away that no longer names anything unfinished.
     fn settle(&mut self, journals: &Path) {
         if self.files.iter().any(|(journal, _)| journal == journals) {
             return;

@@ -190,7 +190,7 @@ impl Client {
     /// which that was not known.
     ///
     /// # Errors
-    /// When one that the version counts on is neither here nor with the exchange any more: somebody replaced, discarded or took it out
+    /// When one that the version counts on is no longer here nor with the exchange: somebody replaced, discarded or took it out
     /// since that was looked at. Nothing is remembered then.
     pub(super) fn remember_signed(&self, plan: &Signing) -> Result<Vec<UploadRecord>> {
         let (home, profile, manifest) = (self.home(), &self.profile().name, &plan.manifest);

@@ -160,7 +160,7 @@ impl Client {
         Ok(wrapped)
     }
 
-    /// Removes these keys, whose holders policy does not admit any more: those of whom this client says the same. A holder whose key
+    /// Removes these keys, whose holders policy no longer admits: those of whom this client says the same. A holder whose key
     /// card is out of its time keeps theirs: once it is renewed they are good again, and nobody else may be left to wrap new ones.
     /// What was done before an error is in `removed`.
     pub(super) async fn remove_surplus(

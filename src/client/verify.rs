@@ -181,8 +181,8 @@ impl Client {
         self.check_signed_by(&signed, &review.reviewer, review.submitted_at.0).await
     }
 
-    /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders. What it
-    /// superseded is what its signers name, and what is on the table names it.
+    /// A decision's signatures: each by its partner's member, all for the same outcome and version; final only with all funders. It
+    /// superseded the decision that its signers name, and a pending one names it.
     pub(super) async fn verify_decision(&self, decision: &Decision, funders: &BTreeSet<PartnerCode>) -> Result<()> {
         let mut previous = None;
         for before in decision.before.iter().chain([decision]) {

@@ -58,7 +58,7 @@ enum Older {
         seen: SeenState,
         now: String,
     },
-    /// What was withdrawn is not withdrawn any more, and no newer version says why.
+    /// What was withdrawn is no longer withdrawn, and no newer version says why.
     NotWithdrawn {
         id: ProposalId,
         seen: SeenState,
@@ -76,7 +76,7 @@ enum Older {
         /// The newest revision that is shown.
         now: Option<u32>,
     },
-    /// A final decision is gone, not final any more or another one.
+    /// A final decision is gone, no longer final, or another one.
     Decision {
         id: ProposalId,
         seen: SeenDecision,

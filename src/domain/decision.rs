@@ -58,7 +58,7 @@ pub struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    /// Whether it may be put on the table while `in_force`, with its digest, is the last final decision, if there is one.
+    /// Whether it may be proposed while `in_force`, with its digest, is the last final decision, if there is one.
     pub fn check_follows(&self, in_force: Option<(&Terms<'_>, Sha256)>) -> Result<(), Refusal> {
         let refuse = |fault: &str| Err(Refusal::Statement { fault: fault.to_owned() });
         let Some((before, digest)) = in_force else {

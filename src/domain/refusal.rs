@@ -34,7 +34,7 @@ pub enum Refusal {
     ExtensionBackwards { until: Timestamp, present: Timestamp },
     #[error("{until} is after {bound}, the last instant to which this can be moved")]
     ExtensionTooFar { until: Timestamp, bound: Timestamp },
-    #[error("it gives time until {until}; to take it back leaves 72 hours, and it is {now}")]
+    #[error("it gives time until {until}, which is no more than 72 hours away; it is {now}")]
     ExtensionReliedOn { until: Timestamp, now: Timestamp },
     #[error("extension {number} was withdrawn before")]
     ExtensionWithdrawn { number: u32 },

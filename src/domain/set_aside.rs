@@ -23,7 +23,7 @@ impl SetAside {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Conflict => "has declared a conflict of interest",
-            Self::Card => "has no key card any more",
+            Self::Card => "no longer has a key card",
             Self::SameOrganisation => "works where a member of a party works",
             Self::Role => "no longer has this part in the call",
         }

@@ -27,7 +27,7 @@ worded! {
     pub enum CardStatus: "a status of a key card, one of" {
         /// The keys may be used.
         Active = "active",
-        /// The keys must not be used any more.
+        /// The keys must no longer be used.
         Revoked = "revoked",
     }
 }

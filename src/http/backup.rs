@@ -160,7 +160,7 @@ pub async fn verify(
     let verified = look(&opened.tables, &opened.documents, out).await;
     opened.tables.close().await;
     let verified = match verified {
-        // What cannot be read any more was named above.
+        // What can no longer be read was named above.
         Err(KeepError::Service(ServiceError::Store(error))) if damaged > 0 => {
             writeln!(out, "the copy of the database cannot be looked through: {error}")?;
             return Err(KeepError::Damaged(damaged));

@@ -80,7 +80,7 @@ pub(super) async fn extend(State(api): State<Api>, ids: PathIds, change: Change<
 
 /// The extensions in force that you may know of: for everyone, for your own partner and proposals; all of them for officers.
 ///
-/// A page can be short, or empty, and go on.
+/// A page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/v1/calls/{call}/extensions", tag = "calls", params(Everything),
     responses((status = 200, body = Page<CallExtension>)))]
 pub(super) async fn extensions(

@@ -228,7 +228,7 @@ impl FromRequest<Api> for EmptyChange {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        // There is to be none: of one that there is no more is read than it takes to say so.
+        // These operations take no body. One that is sent is read up to the smallest limit, and then refused.
         let limit = BodyLimit::Small.bytes(api.body_bytes());
         let body = Arriving::begin(api, &parts.headers, body, limit).await;
         let Caller(principal) = Caller::from_request_parts(&mut parts, api).await?;

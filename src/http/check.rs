@@ -31,22 +31,22 @@ use tokio::net::TcpListener;
 
 /// What a check came to.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub struct CheckReport {
     /// Why a start would fail, or serve less than it is to.
     pub faults: Vec<ConfigFault>,
     /// What a start would do or leave aside, and what is no fault.
     pub notes: Vec<String>,
 }
 
-impl Checked {
+impl CheckReport {
     fn fault(&mut self, key: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.faults.push(ConfigFault { key, message: message.into(), help: help.into() });
     }
 }
 
 /// Looks at everything that a start needs. `variables` are the names in the environment.
-pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clock: Arc<dyn Clock>) -> Checked {
-    let mut checked = Checked::default();
+pub async fn check(config: &Config, variables: impl Iterator<Item = String>, clock: Arc<dyn Clock>) -> CheckReport {
+    let mut checked = CheckReport::default();
     for path in config.missing_folders() {
         checked.notes.push(format!("`{}` is not there and will be made on start", path.display()));
     }
@@ -75,7 +75,7 @@ fn is_unused(name: &str) -> bool {
 }
 
 /// Folders and files that are there must be open to this account, and had better be its own.
-fn folders(config: &Config, checked: &mut Checked) {
+fn folders(config: &Config, checked: &mut CheckReport) {
     let blobs = &config.blobs.folder;
     let mut places: Vec<(&'static str, PathBuf)> = Vec::new();
     for folder in [blobs.clone(), blobs.join("blobs"), blobs.join("quarantine")] {
@@ -132,7 +132,7 @@ fn existing(path: &Path) -> PathBuf {
 }
 
 /// The partners of the database with what is on record of their revocation lists, if it can be read.
-async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<(PartnerRow, ListRecord)>> {
+async fn database(config: &Config, checked: &mut CheckReport) -> Option<Vec<(PartnerRow, ListRecord)>> {
     let url = config.database.url.reveal();
     let shown = config.database.url.place();
     match Serving::is_taken(url) {
@@ -184,7 +184,7 @@ async fn database(config: &Config, checked: &mut Checked) -> Option<Vec<(Partner
 }
 
 /// Database and folder of documents must be known to belong together.
-async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &mut Checked) {
+async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &mut CheckReport) {
     let folder = &config.blobs.folder;
     match ask(&config.blob_engine(), |place| place.mark()).await {
         Ok(found) => {
@@ -201,7 +201,12 @@ async fn common_mark(config: &Config, database: Option<DatabaseMark>, checked: &
 }
 
 /// Partners, their anchors and revocation lists, as a start would take them.
-async fn trust(config: &Config, partners: Vec<(PartnerRow, ListRecord)>, clock: Arc<dyn Clock>, checked: &mut Checked) {
+async fn trust(
+    config: &Config,
+    partners: Vec<(PartnerRow, ListRecord)>,
+    clock: Arc<dyn Clock>,
+    checked: &mut CheckReport,
+) {
     if partners.is_empty() {
         checked
             .notes
@@ -253,7 +258,7 @@ async fn trust(config: &Config, partners: Vec<(PartnerRow, ListRecord)>, clock: 
     }
 }
 
-async fn ports(config: &Config, checked: &mut Checked) {
+async fn ports(config: &Config, checked: &mut CheckReport) {
     let listeners: [(&'static str, SocketAddr); 2] =
         [("api.listen", config.api.listen), ("admin.listen", config.admin.listen)];
     // A start has them at the same time, and one may be in the other's way.

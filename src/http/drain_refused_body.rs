@@ -1,7 +1,7 @@
 //! Lets a client that is refused in the middle of its body read why.
 //!
 //! Closing a connection on which bytes still arrive resets it, and the reset can overtake the answer: the client would see a
-//! broken pipe instead of the problem. So what is left of a body that nobody wants any more is taken for a moment and thrown
+//! broken pipe instead of the problem. So what is left of a body that nobody wants is taken for a moment and thrown
 //! away, and when that was all of it the connection serves the next request. A client that waits for `100 Continue` and has
 //! not received it is left alone: reading would send it. The listener sees to connections that close all the same.
 

@@ -41,7 +41,7 @@ pub(super) async fn explain(
 
 /// Everybody who may know of a proposal, for the policy officers of the nations that own it.
 ///
-/// A page can be short, or empty, and go on.
+/// A page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/readers", tag = "policies", params(Everything),
     responses((status = 200, body = Page<Reader>)))]
 pub(super) async fn readers(

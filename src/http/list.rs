@@ -236,7 +236,7 @@ impl RolesQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CardQuery {
-    /// `true`: no card would be in force any more.
+    /// `true`: no card would remain in force.
     revoked: Option<bool>,
     /// Where the member would work; as it is when left out.
     organisation: Option<String>,

@@ -34,7 +34,8 @@ description from a member whose key card is published. What you may not know of 
 takes an `Idempotency-Key`: the same request with the same key gets the same answer and has no second effect, for seven days; \
 where what it was about is hidden from you by then, the status alone. \
 Content is sealed with age on the members' own machines; the exchange stores ciphertext.\n\n\
-Refusals are problem bodies (RFC 9457); see `docs/problems.md`. Lists are `{items, next}`: pass `next` as `cursor`; a page can be short and still have one. Bodies \
+Refusals are problem bodies (RFC 9457); see `docs/problems.md`. Lists are `{items, next}`: pass `next` as `cursor`. A page can be short, or empty, \
+and still have a `next`. Bodies \
 with unknown members are refused, and so are unknown parameters where an operation takes any; answers may grow.\n\n\
 Made by `entente-server openapi > docs/openapi.json`; do not edit.";
 

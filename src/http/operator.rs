@@ -43,7 +43,7 @@ pub enum OperatorCommand {
         /// Code of the partner
         code: PartnerCode,
     },
-    /// Accept that a partner publishes no revocation lists any more: its certificates need none from then on
+    /// Accept that a partner no longer publishes revocation lists: its certificates need none from then on
     WaiveLists {
         /// Code of the partner
         code: PartnerCode,

@@ -21,7 +21,7 @@ use axum::extract::State;
 
 /// The proposals that you may know of.
 ///
-/// A page can be short, or empty, and go on.
+/// A page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/v1/proposals", tag = "proposals", params(Proposals),
     responses((status = 200, body = Page<Proposal>)))]
 pub(super) async fn list(
@@ -200,15 +200,14 @@ pub(super) async fn add_keys(State(api): State<Api>, ids: PathIds, change: Chang
     act!(api, change.context, |context| vaults::add_keys(&api, context, ids.id("vault")?, &change.body))
 }
 
-/// Who holds a key to a vault of the proposal that policy does not let them use any more: what you, who could wrap it, are to
-/// remove.
+/// Who holds a key to a vault of the proposal that policy no longer lets them use: what you, who could wrap it, are to remove.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/surplus-keys", tag = "vaults",
     responses((status = 200, body = Page<SurplusKey>)))]
 pub(super) async fn surplus_keys(State(api): State<Api>, caller: Caller, ids: PathIds) -> Result<Answer> {
     Ok(Answer::json(200, &surplus::list(&api, &caller, ids.id("proposal")?).await?))
 }
 
-/// Removes a member's keys to a vault, if policy does not let the member use them any more.
+/// Removes a member's keys to a vault, if policy no longer lets the member use them.
 #[utoipa::path(delete, path = "/v1/vaults/{vault}/keys/{member}", tag = "vaults", responses((status = 204)))]
 pub(super) async fn remove_key(
     State(api): State<Api>,

@@ -40,7 +40,7 @@ pub(super) async fn lift(State(api): State<Api>, ids: PathIds, change: Change<Li
     ))
 }
 
-/// What was stated about interests in the proposal, each member's in its order; for those who are no officers about themselves.
+/// What was stated about interests in the proposal, each member's in its order; for members who are not officers about themselves.
 #[utoipa::path(get, path = "/v1/proposals/{proposal}/declarations", tag = "reviews", params(Everything),
     responses((status = 200, body = Page<Declaration>)))]
 pub(super) async fn declarations(

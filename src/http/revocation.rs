@@ -39,7 +39,7 @@ pub(super) struct Lists {
     by_scope: BTreeMap<Scope, Vec<Arc<RevocationList>>>,
 }
 
-/// A list in force of which the sources have nothing as new any more.
+/// A list in force that is newer than anything the sources have now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Behind {
     Gone,

@@ -216,7 +216,7 @@ pub async fn run(
     let (tls, trusted) = start_tls(&config, clock, &exchange).await?;
     let Listeners { api: listener, api_addr, admin: admin_listener, admin_addr } = bind(&config).await?;
 
-    // `draining` is cancelled when the server is not ready any more, `stopped` once every request has its answer.
+    // `draining` is cancelled when the server is no longer ready, `stopped` once every request has its answer.
     let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
     let probes = probes_of(&config, Arc::clone(&exchange));
     probes.first().await;

@@ -48,11 +48,11 @@ pub(super) struct Shares {
     quota: Quota,
     one: usize,
     known: Arc<KnownMembers>,
-    held: Mutex<Held>,
+    held: Mutex<Holdings>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Holdings {
     total: usize,
     partners: BTreeMap<PartnerCode, usize>,
     members: BTreeMap<(PartnerCode, Sha256), usize>,
@@ -150,7 +150,7 @@ impl Shares {
         amount: usize,
         taker: Taker,
         is_kept: bool,
-        held: &mut Held,
+        held: &mut Holdings,
     ) -> Share {
         let is_strangers = taker == Taker::Stranger;
         held.add(&holder, amount, is_strangers, is_kept);
@@ -168,7 +168,7 @@ impl Shares {
     }
 
     /// Whether what there is room for is of that which is kept for those who hold nothing.
-    fn room(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize, taker: Taker) -> Result<bool, Full> {
+    fn room(&self, held: &Holdings, holder: &(PartnerCode, Sha256), amount: usize, taker: Taker) -> Result<bool, Full> {
         let is_stranger = taker == Taker::Stranger;
         let Quota { total, per_partner, per_member } = self.quota;
         let of_member = held.members.get(holder).copied().unwrap_or_default();
@@ -196,7 +196,13 @@ impl Shares {
         if is_kept { Ok(true) } else { Err(full) }
     }
 
-    fn is_left_of_kept(&self, held: &Held, holder: &(PartnerCode, Sha256), amount: usize, is_stranger: bool) -> bool {
+    fn is_left_of_kept(
+        &self,
+        held: &Holdings,
+        holder: &(PartnerCode, Sha256),
+        amount: usize,
+        is_stranger: bool,
+    ) -> bool {
         let Quota { total, per_partner, .. } = self.quota;
         // Half of it is for members alone.
         let most = if is_stranger { per_partner / KEPT / 2 } else { per_partner.div_ceil(KEPT) };
@@ -205,13 +211,13 @@ impl Shares {
         of_partner + amount <= most && of_all + amount <= total.div_ceil(KEPT)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Holdings> {
         // Nothing that holds the lock can panic half-way.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl Holdings {
     fn add(&mut self, holder: &(PartnerCode, Sha256), amount: usize, is_strangers: bool, is_kept: bool) {
         if is_kept {
             *self.kept.entry(holder.0.clone()).or_default() += amount;

@@ -1,10 +1,10 @@
-//! Forgets answers that nobody repeats any more, and keeps up the database's statistics.
+//! Forgets answers to requests that are no longer repeated, and keeps up the database's statistics.
 
 use crate::service::{Exchange, operator};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often answers that nobody repeats any more are forgotten.
+/// How often such answers are forgotten.
 const EXPIRY: Duration = Duration::from_hours(1);
 
 /// Forgets old answers and keeps up the database's statistics from time to time. A failure is said and tried again.

@@ -16,10 +16,10 @@ const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 
 /// Where all figures are. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct FigureRecorder(Arc<Kept>);
+pub struct FigureRecorder(Arc<RecordedFigures>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct RecordedFigures {
     counters: Series<AtomicU64>,
     gauges: Series<AtomicU64>,
     histograms: Series<Distribution>,

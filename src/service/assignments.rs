@@ -86,7 +86,7 @@ async fn foresee(mut act: Rehearsal<'_>, call: CallState, body: &Assign) -> Resu
     let mut lines = Lines::of(&mut act, call, body).await?;
     for (line, pair) in (1..).zip(&body.assignments) {
         match lines.judge(&act, pair) {
-            Ok(Judged { before, then, .. }) => {
+            Ok(PossibleLine { before, then, .. }) => {
                 comparison.add_one(&mut act.tx, (&before, &then), &pair.reviewer, &mut changes).await?;
                 lines.record(then);
             }
@@ -148,14 +148,14 @@ struct Lines {
 }
 
 /// A line that can be done: the proposal before and after it.
-struct Judged {
+struct PossibleLine {
     permit: Permit,
     before: ProposalState,
     then: ProposalState,
 }
 
 /// A line that will be done, and what was signed for it.
-struct Checked {
+struct SignedLine {
     permit: Permit,
     subject: Subject,
     statement: String,
@@ -172,7 +172,7 @@ impl Lines {
     }
 
     /// Whether a line can be done, its statement aside.
-    fn judge<T: Reads>(&mut self, act: &Act<'_, T>, pair: &Pair) -> Result<Judged> {
+    fn judge<T: Reads>(&mut self, act: &Act<'_, T>, pair: &Pair) -> Result<PossibleLine> {
         let before = self.proposal(act, pair.proposal)?.clone();
         let subject = act.known(&self.members, &pair.reviewer)?;
         let resource = Resource::ProposalMember { proposal: &before.facts, subject };
@@ -188,7 +188,7 @@ impl Lines {
                 "would not see the proposal: the policy of an owner or of the reviewer's own nation says no".to_owned();
             return Err(Refusal::Unsuitable { member: pair.reviewer.clone(), fault }.into());
         }
-        Ok(Judged { permit, before, then })
+        Ok(PossibleLine { permit, before, then })
     }
 
     /// Notes what a line makes of its proposal, for those after it.
@@ -214,8 +214,8 @@ async fn check_one(
     lines: &mut Lines,
     pair: &Pair,
     verified: Option<Verified<AssignmentStatement>>,
-) -> Result<Checked> {
-    let Judged { permit, before, then } = lines.judge(act, pair)?;
+) -> Result<SignedLine> {
+    let PossibleLine { permit, before, then } = lines.judge(act, pair)?;
     let refuse = |fault: &str| ServiceError::from(Refusal::Statement { fault: fault.to_owned() });
     let verified = verified.ok_or_else(|| refuse("each line needs a statement of type `entente-assignment+jws`"))?;
     let signed = act.signed(verified).await?;
@@ -224,11 +224,11 @@ async fn check_one(
         return Err(refuse("it must say this call, proposal and reviewer"));
     }
     lines.record(then);
-    Ok(Checked { permit, subject: Subject::proposal(&before), statement: signed.jws })
+    Ok(SignedLine { permit, subject: Subject::proposal(&before), statement: signed.jws })
 }
 
 /// Makes the assignments of all lines.
-async fn write(act: &mut Act<'_>, lines: Vec<(&Pair, Checked)>) -> Result<()> {
+async fn write(act: &mut Act<'_>, lines: Vec<(&Pair, SignedLine)>) -> Result<()> {
     let new: Vec<_> = lines
         .iter()
         .map(|(pair, line)| NewAssignment {
@@ -239,7 +239,7 @@ async fn write(act: &mut Act<'_>, lines: Vec<(&Pair, Checked)>) -> Result<()> {
         })
         .collect();
     reviews::assign(&mut act.tx, &new, act.now).await?;
-    let entry = |(pair, line): (&Pair, Checked)| {
+    let entry = |(pair, line): (&Pair, SignedLine)| {
         let payload = ReviewerAssigned { reviewer: pair.reviewer.clone(), statement: line.statement };
         (line.subject, payload.into())
     };

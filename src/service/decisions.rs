@@ -35,15 +35,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Largest sealed letter, in bytes.
 const MAX_LETTER: usize = 1 << 20;
 
-/// The decisions on a proposal: the final ones in their order, of which the last is in force, and the one on the table.
+/// The decisions on a proposal: the final ones in their order, of which the last is in force, and the pending one.
 struct Decisions {
     finals: Vec<DecisionRow>,
-    table: Option<OnTable>,
+    pending: Option<PendingDecision>,
 }
 
-/// A decision on the table, and which of its signatures are set aside at this instant. Under a final one every signature stays,
+/// A decision that is not final yet, and which of its signatures are set aside at this instant. Under a final one every signature stays,
 /// whatever came later.
-struct OnTable {
+struct PendingDecision {
     row: DecisionRow,
     set_aside: BTreeMap<MemberId, SetAside>,
 }
@@ -51,15 +51,18 @@ struct OnTable {
 impl Decisions {
     async fn of(exchange: &Exchange, tx: &mut Tx, proposal: &ProposalState) -> Result<Self> {
         let finals = decisions::final_ones(tx, proposal.row.id).await?;
-        let table = match decisions::on_table(tx, proposal.row.id).await? {
+        let pending = match decisions::on_table(tx, proposal.row.id).await? {
             Some(row) => {
                 let signers: Vec<MemberId> = row.signatures.values().map(|signed| signed.member.clone()).collect();
                 let rule = counts::signature_set_aside;
-                Some(OnTable { set_aside: state::set_aside(exchange, tx, &proposal.facts, &signers, rule).await?, row })
+                Some(PendingDecision {
+                    set_aside: state::set_aside(exchange, tx, &proposal.facts, &signers, rule).await?,
+                    row,
+                })
             }
             None => None,
         };
-        Ok(Self { finals, table })
+        Ok(Self { finals, pending })
     }
 
     fn in_force(&self) -> Option<&DecisionRow> {
@@ -67,7 +70,7 @@ impl Decisions {
     }
 }
 
-impl OnTable {
+impl PendingDecision {
     /// The signatures that count.
     fn counting(&self) -> rules::Decision {
         let signatures = self.row.signatures.iter().map(|(partner, row)| (partner.clone(), row.member.clone()));
@@ -90,11 +93,11 @@ fn digest(row: &DecisionRow) -> Sha256 {
     decision_digest(row.proposal, row.manifest, row.outcome, row.supersedes.as_ref(), row.reason.as_deref())
 }
 
-/// Proposes a decision or adds the caller's partner's signature to the one on the table. The last signature makes it final, if each of
+/// Proposes a decision or adds the caller's partner's signature to the pending one. The last signature makes it final, if each of
 /// the others counts at that instant; one that is set aside is missing, and another decider of its partner signs in its place. Over a
 /// final decision another one comes the same way, which names it and says why.
 ///
-/// Of two deciders who propose different outcomes at once, the first wins and the second learns what is on the table.
+/// Of two deciders who propose different outcomes at once, the first wins and the second learns which decision is pending.
 pub async fn sign(
     exchange: &Exchange,
     context: &RequestContext,
@@ -131,18 +134,18 @@ pub async fn sign(
     said.check_follows(before.as_ref().map(|(terms, digest)| (terms, *digest)))?;
     let now = act.now;
     let mut others = BTreeMap::new();
-    let row = match known.table {
-        Some(table) if terms(&table.row) != said => {
-            return Err(Refusal::DecisionDiffers { outcome: table.row.outcome.to_string() }.into());
+    let row = match known.pending {
+        Some(pending) if terms(&pending.row) != said => {
+            return Err(Refusal::DecisionDiffers { outcome: pending.row.outcome.to_string() }.into());
         }
-        Some(table) => {
-            let counting = table.counting();
+        Some(pending) => {
+            let counting = pending.counting();
             // Who has signed signs again when nothing else makes it final: one that was set aside counts again.
             if counting.signatures.contains_key(&partner) && !counting.is_final(funders) {
-                return Err(Refusal::AlreadySigned { manifest: table.row.manifest, partner }.into());
+                return Err(Refusal::AlreadySigned { manifest: pending.row.manifest, partner }.into());
             }
             others = counting.signatures;
-            table.row
+            pending.row
         }
         None => {
             let row = DecisionRow {
@@ -197,7 +200,7 @@ pub async fn unsign(exchange: &Exchange, context: &RequestContext, id: ProposalI
     let known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
     act.check_match(&etag(&known))?;
     let nothing = if known.finals.is_empty() { Refusal::NoDecision } else { Refusal::DecisionFinal };
-    let row = known.table.ok_or(nothing)?.row;
+    let row = known.pending.ok_or(nothing)?.row;
     if !row.signatures.contains_key(&partner) {
         return Err(Refusal::NoDecision.into());
     }
@@ -211,7 +214,7 @@ pub async fn unsign(exchange: &Exchange, context: &RequestContext, id: ProposalI
     act.finish(Answer::done()).await
 }
 
-/// The decision in force or on the table and its `ETag`: for officers and deciders at any time, for the parties once one is final.
+/// The decision in force, or the pending one, and its `ETag`: for officers and deciders at any time, for the parties once one is final.
 pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<(Decision, String)> {
     let mut view = View::open(exchange, principal).await?;
     let proposal = view.proposal(id).await?;
@@ -222,7 +225,7 @@ pub async fn show(exchange: &Exchange, principal: &Principal, id: ProposalId) ->
         if !view.may(Action::ViewPartyLog, resource) {
             return Err(ServiceError::Hidden);
         }
-        known.table = None;
+        known.pending = None;
     }
     let tag = etag(&known);
     let shown = answer(known, &proposal.call.text.funders).ok_or(ServiceError::Hidden)?;
@@ -246,8 +249,9 @@ pub async fn send_letter(
     }
     let mut known = Decisions::of(exchange, &mut act.tx, &proposal).await?;
     let Some(decision) = known.finals.pop() else {
-        let table = known.table.ok_or(Refusal::NoDecision)?;
-        let missing: Vec<String> = table.missing(&proposal.call.text.funders).iter().map(ToString::to_string).collect();
+        let pending = known.pending.ok_or(Refusal::NoDecision)?;
+        let missing: Vec<String> =
+            pending.missing(&proposal.call.text.funders).iter().map(ToString::to_string).collect();
         return Err(Refusal::DecisionOpen { missing: missing.join(", ") }.into());
     };
     let statement = act.signed(verified).await?.statement;
@@ -339,30 +343,30 @@ pub async fn fetch_letter(
     act.finish_read(letter(row, is_superseded, true)).await
 }
 
-/// Names what is decided and what is on the table: who has signed it and whose signature counts.
+/// Names the final decisions and the pending one: who has signed it and whose signature counts.
 fn etag(known: &Decisions) -> String {
-    if known.finals.is_empty() && known.table.is_none() {
+    if known.finals.is_empty() && known.pending.is_none() {
         return "\"none\"".to_owned();
     }
-    let rows = known.finals.iter().chain(known.table.as_ref().map(|table| &table.row));
+    let rows = known.finals.iter().chain(known.pending.as_ref().map(|pending| &pending.row));
     let mut said: Vec<String> = rows.map(|row| format!("{} {}\n", row.id, row.revision)).collect();
-    if let Some(OnTable { row, set_aside }) = &known.table {
+    if let Some(PendingDecision { row, set_aside }) = &known.pending {
         said.extend(row.signatures.iter().map(|(partner, signature)| {
             let aside = set_aside.get(&signature.member).map_or("", |aside| aside.as_str());
             format!("{partner} {} {} {aside}\n", signature.member, signature.signed_at)
         }));
     }
-    let newest = known.table.as_ref().map(|table| &table.row).or(known.in_force()).map_or(0, |row| row.revision);
+    let newest = known.pending.as_ref().map(|pending| &pending.row).or(known.in_force()).map_or(0, |row| row.revision);
     format!("\"{newest}.{}\"", &Sha256::of(said.concat().as_bytes()).to_string()[..16])
 }
 
-/// What is in force, with what came before it and what is on the table; or what is on the table alone.
+/// The decision in force with those before it and the pending one; or the pending one alone.
 fn answer(mut known: Decisions, funders: &BTreeSet<PartnerCode>) -> Option<Decision> {
-    let table = known.table.map(|table| decision(table.missing(funders), table.row, &table.set_aside));
-    let Some(in_force) = known.finals.pop() else { return table };
+    let pending = known.pending.map(|pending| decision(pending.missing(funders), pending.row, &pending.set_aside));
+    let Some(in_force) = known.finals.pop() else { return pending };
     let finals = |row: DecisionRow| decision(BTreeSet::new(), row, &BTreeMap::new());
     let before = known.finals.into_iter().map(finals).collect();
-    Some(Decision { before, next: table.map(Box::new), ..finals(in_force) })
+    Some(Decision { before, next: pending.map(Box::new), ..finals(in_force) })
 }
 
 fn decision(missing: BTreeSet<PartnerCode>, row: DecisionRow, set_aside: &BTreeMap<MemberId, SetAside>) -> Decision {

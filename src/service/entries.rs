@@ -69,7 +69,7 @@ enum Stopped {
 /// A page of the entries that the caller may read, oldest first; of these kinds alone, or of all where no kind is named.
 ///
 /// It ends after so many items, so many bytes, so many entries that were passed or decided on or so many things that were loaded for
-/// that, whichever comes first: it can be short, or empty, and go on.
+/// that, whichever comes first: it can be short, or empty, and still have a `next`.
 ///
 /// Numbers count over the whole exchange: a gap says that something happened that the reader may not know of, nothing more.
 pub async fn list(
@@ -105,31 +105,32 @@ async fn opened<'e>(exchange: &'e Exchange, principal: &Principal) -> Result<Vie
 impl LogPage<'_> {
     /// Goes on with the page in one snapshot.
     async fn look(&mut self, view: View<'_>, bounds: Bounds) -> Result<Stopped> {
-        let mut looking = Looking { view, room: bounds.loaded.saturating_sub(self.loaded), known: Known::default() };
-        let stopped = self.go_on(&mut looking, bounds.entries).await;
-        self.loaded = bounds.loaded.saturating_sub(looking.room);
+        let mut reading =
+            LogReading { view, room: bounds.loaded.saturating_sub(self.loaded), known: LoadedSubjects::default() };
+        let stopped = self.go_on(&mut reading, bounds.entries).await;
+        self.loaded = bounds.loaded.saturating_sub(reading.room);
         stopped
     }
 
-    async fn go_on(&mut self, looking: &mut Looking<'_>, entries: u32) -> Result<Stopped> {
+    async fn go_on(&mut self, reading: &mut LogReading<'_>, entries: u32) -> Result<Stopped> {
         while self.passed < PASSED {
-            let (rows, until) = entries::page(&mut looking.view.tx, self.after, self.kinds, page::MAX_PAGE).await?;
+            let (rows, until) = entries::page(&mut reading.view.tx, self.after, self.kinds, page::MAX_PAGE).await?;
             let mut readables = Vec::new();
             for row in rows {
-                let readable = if self.decided == entries { None } else { looking.may_read(&row).await? };
+                let readable = if self.decided == entries { None } else { reading.may_read(&row).await? };
                 let Some(readable) = readable else {
-                    let fits = self.take(looking, &mut readables).await?;
+                    let fits = self.take(reading, &mut readables).await?;
                     return Ok(if fits { Stopped::AtTheBounds } else { Stopped::Full });
                 };
                 (self.after, self.decided) = (row.seq, self.decided + 1);
                 if readable {
                     readables.push(row);
                 }
-                if readables.len() == STEP as usize && !self.take(looking, &mut readables).await? {
+                if readables.len() == STEP as usize && !self.take(reading, &mut readables).await? {
                     return Ok(Stopped::Full);
                 }
             }
-            if !self.take(looking, &mut readables).await? {
+            if !self.take(reading, &mut readables).await? {
                 return Ok(Stopped::Full);
             }
             let Some(until) = until else { return Ok(Stopped::AtTheEnd) };
@@ -139,8 +140,8 @@ impl LogPage<'_> {
     }
 
     /// Takes entries that the caller may read, a few at a time, since a payload can be long. Returns whether all of them fit.
-    async fn take(&mut self, looking: &mut Looking<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
-        entries::add_payloads(&mut looking.view.tx, readables).await?;
+    async fn take(&mut self, reading: &mut LogReading<'_>, readables: &mut Vec<EntryRow>) -> Result<bool> {
+        entries::add_payloads(&mut reading.view.tx, readables).await?;
         for row in readables.drain(..) {
             let item = entry(row);
             if !self.room.takes(&item) {
@@ -156,21 +157,21 @@ impl LogPage<'_> {
 
 /// What entries are about, loaded once each in one snapshot.
 #[derive(Default)]
-struct Known {
+struct LoadedSubjects {
     programs: HashMap<ProgramId, Option<ProgramState>>,
     calls: HashMap<CallId, Option<Arc<CallState>>>,
     proposals: HashMap<ProposalId, Option<ProposalState>>,
 }
 
 /// A look at the log in one snapshot.
-struct Looking<'e> {
+struct LogReading<'e> {
     view: View<'e>,
     /// How much more may be loaded.
     room: usize,
-    known: Known,
+    known: LoadedSubjects,
 }
 
-impl Looking<'_> {
+impl LogReading<'_> {
     /// Whether the caller may read an entry; none if there is no room to load what it is about.
     async fn may_read(&mut self, row: &EntryRow) -> Result<Option<bool>> {
         if let Some(id) = row.proposal {

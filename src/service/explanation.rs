@@ -98,7 +98,7 @@ pub async fn explain(exchange: &Exchange, principal: &Principal, request: &Expla
 
 /// A page of those who may know of a proposal, for the policy officers of its owners.
 ///
-/// It can be short, or empty, and go on: of those who have a part so many are examined.
+/// It examines so many of those who have a part: it can be short, or empty, and still have a `next`.
 pub async fn readers(
     exchange: &Exchange,
     principal: &Principal,

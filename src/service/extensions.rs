@@ -170,7 +170,7 @@ pub async fn withdraw(
 /// A page of the extensions in force: those for everyone and of the date for reviews, that of the caller's own partner, and of the
 /// proposals that the caller is a party of. Officers read the others too, as far as they may know of the proposal.
 ///
-/// It can be short, or empty, and go on: so many are examined.
+/// It examines so many: it can be short, or empty, and still have a `next`.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,

@@ -68,7 +68,7 @@ pub async fn record_lists(exchange: &Exchange, found: &[FoundLists]) -> Result<(
     Ok(tx.commit().await?)
 }
 
-/// Takes it that a partner publishes no revocation lists any more, so that its certificates need none. In which files they were; nothing
+/// Records that a partner no longer publishes revocation lists, so that its certificates need none. In which files they were; nothing
 /// when they were waived before.
 pub async fn waive_lists(exchange: &Exchange, partner: &PartnerCode) -> Result<Option<Vec<String>>> {
     let mut tx = exchange.db.write().await?;
@@ -111,7 +111,7 @@ pub async fn guardrails_count(exchange: &Exchange) -> Result<()> {
     }
 }
 
-/// Forgets the answers to requests that nobody repeats any more, after the server has run for so many hours since it last did. How
+/// Forgets the answers to requests that are no longer repeated, after the server has run for so many hours since it last did. How
 /// many.
 pub async fn expire_answers(exchange: &Exchange, ran_hours: u32) -> Result<u64> {
     // A client that was cut off asks again within minutes; a week covers one that had to be fixed first.

@@ -150,7 +150,7 @@ pub async fn compare(
 /// What is to become of a member's key card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CardChange {
-    /// None is in force any more.
+    /// None is left in force.
     Revoked,
     /// One with another organisation, other roles in the partner, or both.
     Issued { organisation: Option<String>, roles: Option<BTreeSet<PartnerRole>> },

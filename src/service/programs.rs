@@ -55,7 +55,7 @@ pub async fn create(exchange: &Exchange, context: &RequestContext, body: &Create
     act.finish(Answer::created(format!("/v1/programs/{}", row.id), &program(row))).await
 }
 
-/// A page of the programs that the caller may know of. It can be short, or empty, and go on: so many are examined.
+/// A page of the programs that the caller may know of. It examines so many: it can be short, or empty, and still have a `next`.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,

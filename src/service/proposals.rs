@@ -216,7 +216,7 @@ pub async fn reinstate(exchange: &Exchange, context: &RequestContext, id: Propos
     finish(act, id).await
 }
 
-/// A page of the proposals that the caller may know of. It can be short, or empty, and go on: so many are examined.
+/// A page of the proposals that the caller may know of. It examines so many: it can be short, or empty, and still have a `next`.
 pub async fn list(
     exchange: &Exchange,
     principal: &Principal,

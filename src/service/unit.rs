@@ -97,12 +97,12 @@ pub struct Act<'e, T = WriteTx> {
 
 /// What takes a turn at writing.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum TurnKind {
     Change,
     LoggedRead,
 }
 
-impl Kind {
+impl TurnKind {
     async fn turn(self, exchange: &Exchange, whose: Whose) -> Result<WriteTx, StoreError> {
         match self {
             Self::Change => exchange.db.write_for(whose).await,
@@ -168,15 +168,15 @@ impl<'e> Act<'e> {
     /// Begins a unit of work; no other act runs until it ends. One that was done before, and whose answer says nothing but that, is not
     /// begun again: it may have ended the caller's own access to what it was about. In a rehearsal it ends where it would write.
     pub async fn begin(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
-        Self::begin_as(exchange, context, Kind::Change).await
+        Self::begin_as(exchange, context, TurnKind::Change).await
     }
 
     /// Begins a read that leaves an entry: [`Act::finish_read`] ends it. It may share its transaction with other such reads.
     pub async fn begin_read(exchange: &'e Exchange, context: &RequestContext) -> Result<Self> {
-        Self::begin_as(exchange, context, Kind::LoggedRead).await
+        Self::begin_as(exchange, context, TurnKind::LoggedRead).await
     }
 
-    async fn begin_as(exchange: &'e Exchange, context: &RequestContext, kind: Kind) -> Result<Self> {
+    async fn begin_as(exchange: &'e Exchange, context: &RequestContext, kind: TurnKind) -> Result<Self> {
         let whose = Whose::Member(context.principal.member.clone());
         if context.is_rehearsal {
             return Self::decided_in(exchange.db.rehearse_for(whose).await?, exchange, context).await;

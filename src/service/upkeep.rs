@@ -118,7 +118,7 @@ pub async fn drop_replaced(exchange: &Exchange) -> Result<u64> {
     }
 }
 
-/// Keeps no more room for what was announced to proposals that no document can reach any more. How many proposals.
+/// Releases the room for what was announced to proposals that documents can no longer reach. How many proposals.
 pub async fn release_announced(exchange: &Exchange) -> Result<u64> {
     let now = instants(exchange).await?.now;
     let (mut released, mut after) = (0, None);

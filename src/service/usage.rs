@@ -16,7 +16,7 @@ use std::{
 /// What an act adds beside the bytes of its request and of its answer: its entry in the log and rows of a few columns.
 pub(super) const OF_AN_ENTRY: u64 = 1 << 10;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Past as many of them those are forgotten of whom nothing counts any more.
+/// Past so many members, those for whom nothing counts now are forgotten.
 const REMEMBERED: usize = 4096;
 
 /// Most bytes that acts and logged reads of one member, and of one partner's members, add to the database within 24 hours.

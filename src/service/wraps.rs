@@ -142,7 +142,7 @@ impl Wraps {
             let facts = holders.find(act, &holder, &row.recipient)?;
             if !admitted.contains(&holder) {
                 if !opens_call_vault(facts, &act.policies, call) {
-                    return Err(wrap_refused(&format!("`{holder}` is no officer of the call")));
+                    return Err(wrap_refused(&format!("`{holder}` is not an officer of the call")));
                 }
                 admitted.insert(holder);
             }

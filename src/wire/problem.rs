@@ -89,7 +89,7 @@ catalogue! {
     CallTextInvalid "call-text-invalid" 422 "the call's text is invalid" => "correct what the detail names and send the text again";
     ExtensionBackwards "extension-backwards" 422 "an extension only gives more time" => "name an instant after the present one; to give less time, take an extension back, which leaves everybody 72 hours (`entente call withdraw-extension`)";
     ExtensionTooFar "extension-too-far" 422 "the deadline would move too far" => "name an instant up to the one in the detail; for a deadline further away amend the call to a later `extendable_until` first, before its deadline";
-    ExtensionReliedOn "extension-relied-on" 409 "others rely on the extension" => "nothing to do: to take an extension back leaves everybody 72 hours, and this one gives no more than that";
+    ExtensionReliedOn "extension-relied-on" 409 "the extension gives no more than 72 hours from now" => "nothing to do: taking an extension back leaves everybody 72 hours, and this one gives no more than that, so it stays";
     ExtensionWithdrawn "extension-withdrawn" 409 "the extension was withdrawn before" => "nothing to do; `entente call show` shows those in force";
     ScheduleFixed "schedule-fixed" 422 "an amendment takes no time away" => "keep the instant that the detail names; deadlines and grace periods only become longer";
     FundersFixed "funders-fixed" 422 "the funders of a published call are fixed" => "keep the funders; for others, cancel this call and publish a new one";
@@ -121,7 +121,7 @@ catalogue! {
     WrongStatus "wrong-status" 409 "the proposal is in another status" => "see `entente proposal show` for what is possible now";
     // review and decision
     RolesCombined "roles-combined" 422 "a member can be only one of officer, reviewer and decider in a call" => "give the role to another member, or take the other one away with the same change; both are possible where the call's text says so (`combined_roles`)";
-    Unsuitable "unsuitable" 422 "the member cannot take this part" => "choose somebody else";
+    Unsuitable "unsuitable" 422 "the member cannot take this part" => "do what the detail says; if it names nothing to do, choose another member";
     NotDeclared "not-declared" 403 "a declaration of interests is missing" => "declare your interests first: `entente conflict declare PROPOSAL --none`, or with `--ground` if there is a conflict (`PUT /v1/proposals/{proposal}/declaration`)";
     AlreadyDeclared "already-declared" 409 "a declaration is already on record" => "nothing to do: you are on record as clear of any conflict; if you have one by now, declare it yourself with `entente conflict declare PROPOSAL --ground`";
     NoConflict "no-conflict" 409 "no conflict is on record" => "nothing to lift";

@@ -54,7 +54,8 @@ request! {
         pub topic: Option<Slug>,
         /// Who is to be in each party, the caller among them. Everybody else is asked to join.
         pub parties: BTreeMap<PartnerCode, BTreeSet<MemberId>>,
-        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`.
+        /// For everybody else among the members: compact JWS of type `entente-invitation+jws`. A request has at most 32; others are asked once
+        /// the proposal is begun.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         pub invitations: BTreeMap<MemberId, String>,
         /// One `panel` and one `parties` vault, and the `staff` vault of the caller's own party.
@@ -105,6 +106,11 @@ request! {
         /// Compact JWS of type `entente-label+jws`.
         pub statement: String,
     }
+}
+
+impl CreateProposal {
+    /// The most invitations of one request: others wait for their turn at writing until all are written.
+    pub const MOST_INVITATIONS: usize = 32;
 }
 
 answer! {
@@ -208,7 +214,7 @@ answer! {
         pub awaiting_documents: Vec<Place>,
     }
 
-    /// A version that does not count any more, because the call was amended.
+    /// A version that no longer counts, because the call was amended.
     pub struct Void {
         pub version: u32,
         /// When the call was amended.
@@ -331,7 +337,7 @@ answer! {
         pub recipients: Vec<String>,
     }
 
-    /// A member who holds a key to a vault, and whom policy does not let read what it protects any more.
+    /// A member who holds a key to a vault, and whom policy no longer lets read what it protects.
     pub struct SurplusKey {
         pub vault: VaultId,
         pub kind: VaultKind,

@@ -34,7 +34,7 @@ pub struct Open {
     /// Folder, new file, or `-` for standard output that is not a terminal
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
-    /// Whose, for a slot that each party has
+    /// Whose document, for a slot that each party has
     #[arg(long)]
     party: Option<PartnerCode>,
     /// Leave it sealed: the ciphertext, verified
@@ -62,7 +62,7 @@ pub struct Resume {
     /// Only list them
     #[arg(long)]
     list: bool,
-    /// Forget them instead; originals stay, and so does what a signed version names while it can still be sent
+    /// Forget them instead; your original files stay, and so do uploads of a signed version that can still be sent
     #[arg(long, conflicts_with = "list")]
     discard: bool,
 }

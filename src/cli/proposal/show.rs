@@ -121,7 +121,7 @@ pub(in crate::cli) fn lines(screen: &mut Screen, proposals: &[Proposal], zone: &
     screen.table(&table, "no proposals that you may see");
 }
 
-/// Since when and why what the parties signed does not count any more, and what to do while there is time.
+/// Since when and why what the parties signed no longer counts, and what to do while there is time.
 fn voided(proposal: &Proposal, void: &Void, zone: &Zone, now: Timestamp) -> String {
     let because = void.reason.as_deref().map(|reason| format!(", because {reason}")).unwrap_or_default();
     let again = if now <= proposal.deadline_at.0 { ": sign again" } else { "" };

@@ -89,7 +89,7 @@ pub(super) fn certificate_fault(fault: &CertificateError) -> String {
     }
 }
 
-/// In words, that a certificate is not valid yet or any more by this machine's clock, which may be the one that is wrong.
+/// In words, that a certificate is not valid yet, or no longer valid, by this machine's clock, which may be the one that is wrong.
 pub(super) fn untimely(fault: &CertificateError) -> Option<String> {
     let (state, limit, now) = match fault {
         CertificateError::NotValidYetContext { time, not_before } => ("is not valid yet", Some(not_before), Some(time)),

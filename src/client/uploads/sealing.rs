@@ -110,7 +110,7 @@ impl Client {
         Ok(Unsealed { place, content: Content::Bytes(bytes), media_type: SUMMARY_MEDIA_TYPE.to_owned() })
     }
 
-    /// Refuses to seal what the exchange would not take any more: after the deadline only what was signed can follow.
+    /// Refuses to seal what the exchange would no longer take: after the deadline only what was signed can follow.
     async fn check_time(&self, place: &UploadTarget, records: &[UploadRecord]) -> Result<()> {
         let (deadline_at, slot) = (place.proposal.deadline_at.0, &place.slot.name);
         if self.exchange_now() <= deadline_at {

@@ -56,8 +56,8 @@ pub struct Limits {
     /// For open requests to finish after the order to stop; then they are cut.
     #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
     pub drain: Duration,
-    /// How far this machine's clock may be from what is on record, from the database's and from where it should have got to, before
-    /// nothing is written any more.
+    /// How far this machine's clock may be from what is on record, from the database's and from where it should have got to. Further
+    /// off, nothing is written.
     #[serde(rename = "clock_tolerance_seconds", deserialize_with = "seconds")]
     pub clock_tolerance: Duration,
     /// Between two trials of whether the writer and the folders work.

@@ -104,7 +104,7 @@ async fn downloads_over_http_2_that_nobody_reads_hold_a_chunk_each_and_give_way(
     }
     is_deaf.store(true, Ordering::SeqCst);
     let taken = sources.read.load(Ordering::SeqCst);
-    // From here on nobody reads the connection. Time passes only when the server has nothing to do any more.
+    // From here on nobody reads the connection. Time passes only when the server has nothing left to do.
     sleep(Duration::from_secs(1)).await;
     let held = sources.read.load(Ordering::SeqCst);
     assert_eq!(sources.open.load(Ordering::SeqCst), STREAMS);

@@ -93,7 +93,7 @@ impl TrustFault {
             Self::SharedKey { .. } => "one key cannot vouch for two partners: each needs a CA of its own",
             Self::Crl { fault, .. } => fault.help(),
             Self::CrlExpired { .. } => {
-                "fetch the partner's current list; or, if that authority has no members any more, remove its list and restart \
+                "fetch the partner's current list; or, if that authority no longer has members, remove its list and restart \
                  the server"
             }
             Self::Unreadable { .. } => "make the file readable for the server's account",
@@ -102,13 +102,13 @@ impl TrustFault {
                 "mount or fill it; or, if no partner publishes revocation lists, leave out `trust.crl_folder`"
             }
             Self::NoLists { .. } => {
-                "put current lists of its authorities into the folder; or, if it publishes none any more, remove its files \
+                "put current lists of its authorities into the folder; or, if it no longer publishes any, remove its files \
                  there and say so with `entente-server partner waive-lists CODE`"
             }
             Self::NotRecorded { .. } => "see that the database can be written; it is tried again",
             Self::CrlsGone { .. } => {
                 "put the list back; or, if that authority no longer publishes one, restart the server; or, if the partner \
-                 publishes none at all any more, say so with `entente-server partner waive-lists CODE`"
+                 no longer publishes any at all, say so with `entente-server partner waive-lists CODE`"
             }
             Self::CrlOlder { .. } => {
                 "fetch the partner's current list; or, if the older one is meant to count again, restart the server"

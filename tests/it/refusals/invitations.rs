@@ -3,6 +3,7 @@
 
 use super::lies::{key_of, tamper};
 use crate::harness::{
+    bulk,
     stage::{Stage, code, id, pdf, quiet, slug, summary},
     world::Store,
 };
@@ -322,5 +323,29 @@ async fn nobody_is_named_without_an_invitation_nor_beyond_the_number() {
     stage.refuses("statement-invalid", avi.api().create_proposal(&new(parties.clone()))).await;
     parties.get_mut(&code("USA")).unwrap().extend((0..40).map(|n| id(&format!("USA:somebody-{n}"))));
     stage.refuses("party-rule", avi.api().create_proposal(&new(parties))).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn proposal_begins_with_so_many_invitations_and_no_more() {
+    let most = CreateProposal::MOST_INVITATIONS;
+    let stage = Stage::open().await;
+    let guests = bulk::guests(&stage, &["ISR", "USA"], most + 1).await;
+    let recipients_each = guests.len() / (most + 1);
+    let avi = stage.client("ISR:avi").api();
+
+    let too_many = bulk::beginning(&stage, &guests).await;
+    assert_eq!(too_many.invitations.len(), most + 1);
+    let before = stage.census().await;
+    let refused = avi.create_proposal(&too_many).await.unwrap_err();
+    assert_eq!(refused.slug(), Some("malformed"), "{refused}");
+    assert!(refused.to_string().contains(&format!("at most {most} invitations")), "{refused}");
+    assert_eq!(stage.census().await, before);
+
+    let enough = bulk::beginning(&stage, &guests[..most * recipients_each]).await;
+    assert_eq!(enough.invitations.len(), most);
+    avi.create_proposal(&enough).await.unwrap();
+    let begun = avi.proposal(enough.id).await.unwrap();
+    assert_eq!(begun.invited, enough.invitations.into_keys().collect());
     stage.stop().await;
 }

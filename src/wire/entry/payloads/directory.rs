@@ -20,7 +20,7 @@ payload! {
         pub card: String,
     }
 
-    /// A partner publishes no revocation lists any more.
+    /// A partner no longer publishes revocation lists.
     pub struct ListsWaived {
         pub partner: PartnerCode,
         /// Names of the files that had them; empty when there were none yet.
