@@ -41,8 +41,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_OF_PARTY: usize = 40;
 /// Most invitations to one party that are kept: those of members who have left since are, too.
 const MOST_INVITATIONS: u64 = 200;
-/// Most invitations in one request.
-const MOST_AT_ONCE: usize = 32;
 
 /// Asks a colleague to join the caller's own party, or somebody to join a party that nobody has joined, with keys to what they will read.
 pub async fn invite(
@@ -259,8 +257,11 @@ fn answer(row: InvitationRow) -> Joined {
 pub(super) async fn verified(
     invitations: &BTreeMap<MemberId, String>,
 ) -> Result<BTreeMap<MemberId, Verified<InvitationStatement>>> {
-    if invitations.len() > MOST_AT_ONCE {
-        let fault = format!("at most {MOST_AT_ONCE} invitations at a time; ask the others once the proposal is begun");
+    if invitations.len() > CreateProposal::MOST_INVITATIONS {
+        let fault = format!(
+            "at most {} invitations at a time; ask the others once the proposal is begun",
+            CreateProposal::MOST_INVITATIONS
+        );
         return Err(ServiceError::Malformed(fault));
     }
     let invitations = invitations.clone();
