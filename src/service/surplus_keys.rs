@@ -1,4 +1,4 @@
-//! Keys that outlived the permission to use them: who holds one and may not read any more, and their removal.
+//! Keys that outlived the permission to use them: who holds one and may no longer read, and their removal.
 //!
 //! A member who may pass a key to a vault on may take one away, but only from a holder whom policy refuses at that moment. So nobody
 //! locks out the counterpart, the panel or a colleague: what takes a key is the policy, the role or the revocation of the key card, never
@@ -32,7 +32,7 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
-/// Who holds a key to a vault of the proposal that policy does not let them use any more, as far as the caller could have wrapped
+/// Who holds a key to a vault of the proposal that policy no longer lets them use, as far as the caller could have wrapped
 /// it. A party learns of members of the parties only.
 pub async fn list(exchange: &Exchange, principal: &Principal, id: ProposalId) -> Result<Page<SurplusKey>> {
     let mut view = View::open(exchange, principal).await?;
@@ -147,7 +147,7 @@ pub(super) async fn are_few_under(tx: &mut Tx, call: CallId, holder: &MemberId) 
 const LEAVES_KEYS: &[EntryKind] =
     &[EntryKind::DocumentFetched, EntryKind::ReviewFetched, EntryKind::LetterFetched, EntryKind::KeyFetched];
 
-/// The keys under a call that a member cannot use any more once their roles are others, with what that follows from.
+/// The keys under a call that a member can no longer use once their roles are others, with what that follows from.
 ///
 /// A member of the panel holds keys to every proposal. So they are found before the turn, and in it once more for the few proposals alone that
 /// something was done about in between.
