@@ -106,7 +106,7 @@ pub async fn readers(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Reader>> {
-    let cursors = SealedCursors::of(exchange, "readers", &principal.member);
+    let cursors = SealedCursors::of(exchange, "readers", &principal.member).within("proposal", &id);
     let mut after: Option<MemberId> = cursors.open(cursor)?;
     let mut view = View::open(exchange, principal).await?;
     let proposal = state::proposal(&mut view.tx, id, view.now).await?.ok_or(ServiceError::Hidden)?;

@@ -178,7 +178,7 @@ pub async fn list(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<CallExtension>> {
-    let cursors = SealedCursors::of(exchange, "extensions", &principal.member);
+    let cursors = SealedCursors::of(exchange, "extensions", &principal.member).within("call", &id);
     let mut passed: u32 = cursors.open(cursor)?.unwrap_or(0);
     let mut view = View::open(exchange, principal).await?;
     let call = Arc::new(view.call(id).await?);

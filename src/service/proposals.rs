@@ -223,7 +223,12 @@ pub async fn list(
     filter: &Filter,
     (sort, cursor, limit): (Sort, Option<&str>, u32),
 ) -> Result<Page<Proposal>> {
-    let cursors = SealedCursors::of(exchange, "proposals", &principal.member);
+    let mut cursors = SealedCursors::of(exchange, "proposals", &principal.member).within("sort", &sort);
+    for (parameter, value) in filter.query() {
+        if let Some(value) = value {
+            cursors = cursors.within(parameter, &value);
+        }
+    }
     let page = PageRequest { sort, after: cursors.open(cursor)?, limit };
     let mut view = View::open(exchange, principal).await?;
     let (found, next) = view.proposals(filter, page).await?;
