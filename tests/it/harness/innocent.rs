@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// How long an act may take while others attack. Alone it takes some milliseconds.
-const IN_TIME: Duration = Duration::from_secs(1);
+/// How long an act may take while others attack. Alone it takes some milliseconds; on a slow disk that others write to, a second.
+const IN_TIME: Duration = Duration::from_secs(3);
 /// So many acts are tried: a machine that does much else beside the tests holds up one now and then, an attack that works holds up each.
 const TRIES: usize = 5;
 
