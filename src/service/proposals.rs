@@ -135,7 +135,7 @@ pub async fn create_staff_vault(
         return Err(Refusal::Statement { fault: "a party makes its own `staff` vault only".into() }.into());
     }
     vaults::create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault).await?;
     vaults::require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::done()).await
 }

@@ -126,7 +126,7 @@ pub async fn create_deliberation(
     }
     let vault = verified(&mut act, made_vault, VaultKind::Deliberation, proposal.row.call, Some(id)).await?;
     create(&mut act, &permit, Subject::proposal(&proposal), &vault).await?;
-    wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
+    wraps.add(&mut act, &permit, &proposal, &vault).await?;
     require_call_vault_key(&mut act, &vault, &proposal.call).await?;
     act.finish(Answer::created(format!("/v1/proposals/{id}/vaults"), &answer(vault, Vec::new()))).await
 }
@@ -145,7 +145,7 @@ pub async fn add_keys(exchange: &Exchange, context: &RequestContext, id: VaultId
         if let Some(answer) = act.replayed()? {
             return Ok(answer);
         }
-        wraps.add(&mut act, &permit, &proposal, &vault, &[]).await?;
+        wraps.add(&mut act, &permit, &proposal, &vault).await?;
     } else {
         let call = act.call(vault.call).await?;
         let permit = act.authorize(Action::UseCallVault, Resource::Call(&call.facts))?;
