@@ -8,6 +8,7 @@ use entente::{
     demo::world::{DemoPlan, DemoWorld, example_policies},
     dev_pki::{DevPki, cast::DemoNation},
     domain::ambient::{Clock, SystemRng},
+    storage::PostgresLimits,
 };
 use std::{
     fs,
@@ -44,11 +45,11 @@ impl KeptWorld {
         Self { plan, pki, folder, database }
     }
 
-    /// The same world in another folder, and on a copy of its database if it has one.
+    /// The same world in another folder, and on a copy of its database if it has one, which is waited for so long.
     pub(super) async fn copy(
         &self,
         dir: PathBuf,
-        database_url: String,
+        (database_url, database_limits): (String, PostgresLimits),
         settings: &[(&str, &str)],
         clock: Arc<dyn Clock>,
     ) -> DemoWorld {
@@ -61,7 +62,7 @@ impl KeptWorld {
             fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
         }
         let settings = self.plan.settings.iter().cloned().chain(owned(settings)).collect();
-        let plan = DemoPlan { dir, database_url, settings, ..self.plan.clone() };
+        let plan = DemoPlan { dir, database_url, settings, database_limits, ..self.plan.clone() };
         DemoWorld::resume(plan, Arc::clone(&self.pki), clock, Arc::new(SystemRng)).await.unwrap()
     }
 }

@@ -37,7 +37,7 @@ use tokio::{
 };
 
 /// The longest that anything is waited for; what takes it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 const SERVER: &str = env!("CARGO_BIN_EXE_entente-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_entente");
@@ -71,7 +71,10 @@ impl Site {
         let plan = kept_world::plan(self.folder.path().to_owned(), self.database_url.clone(), nations);
         fs::write(self.config(), config(&plan)).unwrap();
         if self.database_url == database_in(self.folder.path()) {
-            made(nations).await.copy(plan.dir, plan.database_url, &[], Arc::new(SystemClock)).await
+            made(nations)
+                .await
+                .copy(plan.dir, (plan.database_url, plan.database_limits), &[], Arc::new(SystemClock))
+                .await
         } else {
             DemoWorld::start(plan, Arc::new(SystemClock), Arc::new(SystemRng)).await.unwrap()
         }
